@@ -1,0 +1,61 @@
+"""The settings of NAS-Bench-MR: their folder names, short names, metrics and main metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One task and data set on which the architectures were trained.
+
+    Attributes:
+        name: Folder of the published table.
+        alias: Short name, after the paper's.
+        metrics: Names of the trained metrics in percent, all to be maximized; the main one first.
+        description: Task, data set and variant.
+    """
+
+    name: str
+    alias: str
+    metrics: tuple[str, ...]
+    description: str
+
+    @property
+    def main(self) -> str:
+        """The metric that the paper reports for this setting."""
+        return self.metrics[0]
+
+
+_TOP = ("top1", "top5")
+_SEG = ("mIoU", "mAcc", "aAcc")
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("cls-50-1000", "cls-a", _TOP, "ImageNet, 50 classes, 1,000 images each"),
+    Setting("cls-50-100", "cls-b", _TOP, "ImageNet, 50 classes, 100 images each"),
+    Setting("cls-10-1000", "cls-c", _TOP, "ImageNet, 10 classes, 1,000 images each"),
+    Setting("cls-10c", "cls-10c", _TOP, "ImageNet-50-1000, 10 epochs"),
+    Setting("seg", "seg", _SEG, "Cityscapes semantic segmentation, 512x1024"),
+    Setting("seg-4x", "seg-4x", _SEG, "Cityscapes semantic segmentation, 128x256"),
+    Setting("3ddet", "3ddet", ("moderate",), "KITTI 3D car detection; not shipped"),
+    Setting("video", "video", _TOP, "HMDB51 action recognition, from scratch"),
+    Setting("video-p", "video-p", _TOP, "HMDB51 action recognition, pretrained"),
+)
+NB201 = "nas-bench-201"
+
+_BY_NAME = {key: s for s in SETTINGS for key in (s.name, s.alias)}
+
+
+def find_setting(name: str) -> Setting:
+    """Setting of a folder name or short name, in any case.
+
+    Raises:
+        ValueError: No such setting.
+    """
+    found = _BY_NAME.get(name.lower()) if isinstance(name, str) else None
+    if found is None:
+        known = ", ".join(
+            s.name if s.name == s.alias else f"{s.alias} ({s.name})" for s in SETTINGS
+        )
+        raise ValueError(f"unknown setting {name!r}; the settings are {known}")
+    return found
