@@ -1,1 +1,48 @@
-"""Network Coding Propagation (NCP) as a sampler for Optuna and a searcher for Ray Tune."""
+"""Network Coding Propagation (NCP) as a sampler for Optuna and a searcher for Ray Tune.
+
+``import ncp_sampler`` imports neither: the samplers and the optimizer are imported on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+from ncp_sampler.dimensions import Categorical, Float, Integer
+from ncp_sampler.mr_space import MRSpace
+from ncp_sampler.space import SearchSpace
+
+if TYPE_CHECKING:
+    from ncp_sampler.integrations.optuna import NCPSampler
+    from ncp_sampler.optimizer import NCPOptimizer
+
+__all__ = [
+    "Categorical",
+    "Float",
+    "Integer",
+    "MRSpace",
+    "NCPOptimizer",
+    "NCPSampler",
+    "SearchSpace",
+    "__version__",
+]
+
+_LAZY = {
+    "NCPOptimizer": "ncp_sampler.optimizer",
+    "NCPSampler": "ncp_sampler.integrations.optuna",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        value = getattr(import_module(_LAZY[name]), name)
+    elif name == "__version__":
+        value = metadata.version("ncp_sampler")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

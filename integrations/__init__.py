@@ -1,0 +1,6 @@
+"""Adapters of the optimizer to its hosts; installed as ``ncp_sampler.integrations``."""
+
+if __name__ != "ncp_sampler.integrations":
+    raise ImportError(
+        f"this folder was imported as {__name__!r}; import ncp_sampler.integrations instead"
+    )

@@ -1,0 +1,35 @@
+"""What every test may use: the NAS-Bench-MR tables, and one torch thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    torch.set_num_threads(1)  # the tests' tensors are small; more threads only wait
+
+
+@pytest.fixture(scope="session")
+def bench_root() -> Path:
+    """Folder of the NAS-Bench-MR tables, ``SETTING/trainval.pkl`` in it.
+
+    It is ``$NCP_BENCH_ROOT``, else ``../shared/nas-bench-mr/data`` beside the repository. Without
+    it the test is skipped, or fails where ``NCP_REQUIRE_DATA=1``, as in CI.
+    """
+    default = _REPOSITORY.parent / "shared" / "nas-bench-mr" / "data"
+    root = Path(os.environ.get("NCP_BENCH_ROOT") or default)
+    if not any(root.glob("*/trainval.pkl")):
+        reason = (
+            f"no NAS-Bench-MR tables (SETTING/trainval.pkl) in {root}; "
+            "set NCP_BENCH_ROOT to the folder that holds them"
+        )
+        if os.environ.get("NCP_REQUIRE_DATA") == "1":
+            pytest.fail(f"{reason} (NCP_REQUIRE_DATA=1 forbids skipping)", pytrace=False)
+        pytest.skip(reason)
+    return root

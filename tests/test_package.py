@@ -1,0 +1,72 @@
+"""What an import brings, what is public, and that README's code runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+import ncp_sampler
+import ncp_sampler.integrations
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+README = (REPOSITORY / "README.md").read_text()
+
+
+def run(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_import_brings_neither_hosts_nor_lightgbm() -> None:
+    code = (
+        "import sys, ncp_sampler; ncp_sampler.SearchSpace, dir(ncp_sampler);"
+        "print(sorted({'optuna', 'ray', 'lightgbm'} & sys.modules.keys()))"
+    )
+    result = run(code, REPOSITORY)
+    assert (result.stdout.strip(), result.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize("name", ncp_sampler.__all__)
+def test_public_names_resolve(name: str) -> None:
+    assert getattr(ncp_sampler, name) is not None
+    assert name in dir(ncp_sampler)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'NCPsampler'"):
+        ncp_sampler.NCPsampler  # noqa: B018
+
+
+def test_version_is_a_release() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", ncp_sampler.__version__)
+
+
+def test_integrations_refuse_another_name() -> None:
+    """The repository's folder ``integrations`` is on the path of whoever works in it."""
+    result = run("import integrations", REPOSITORY)
+    assert "import ncp_sampler.integrations instead" in result.stderr
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_readme_code_runs(code: str) -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def train_and_validate(params: dict[str, int]) -> float:
+        return float(sum(params.values()))
+
+    namespace: dict[str, object] = {"train_and_validate": train_and_validate}
+    exec(code, namespace)  # README is ours
+    study = namespace["study"]
+    assert isinstance(study, optuna.Study)
+    assert len(study.trials) == 20
+
+
+def test_readme_names_the_commands_that_ci_runs() -> None:
+    for marker in ("main", "tests"):
+        assert f"<!-- {marker} -->\n```sh\npython3 -m venv .venv && " in README
