@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from decimal import Decimal
+from numbers import Real
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
 
 STEP_TOLERANCE = 1e-8  # of one step, as optuna.distributions.FloatDistribution
+_LARGEST = 2**53  # up to which a code, of float64, tells whole numbers apart
+_FINEST = 2.0**-40  # step beside the bounds, above which a grid is exact in float64
 
 
 @dataclass(frozen=True)
@@ -21,8 +32,8 @@ class Integer:
         log: Whether the dimension is searched in log.
 
     Raises:
-        ValueError: An empty range, a step that does not divide it, or ``log`` with a step or
-            with ``low < 1``.
+        ValueError: An empty range, or one beyond 2**53; a step that does not divide it; ``log``
+            with a step or with ``low < 1``.
     """
 
     name: str
@@ -32,12 +43,17 @@ class Integer:
     log: bool = False
 
     def __post_init__(self) -> None:
-        _check_range(self.name, self.low, self.high)
         for field in ("low", "high", "step"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or int(value) != value:
+            value = _check_number(self.name, field, getattr(self, field))
+            if value % 1:
                 raise ValueError(f"{self.name}: {field}={value!r} must be an int; use Float")
             object.__setattr__(self, field, int(value))
+        _check_order(self.name, self.low, self.high)
+        if max(-self.low, self.high, self.high - self.low) > _LARGEST:
+            raise ValueError(
+                f"{self.name}: low={self.low} and high={self.high} must stay within 2**53, and "
+                f"their difference too; use Float, or divide by a unit"
+            )
         if self.step < 1:
             raise ValueError(f"{self.name}: step={self.step} must be at least 1")
         if (self.high - self.low) % self.step:
@@ -60,7 +76,8 @@ class Float:
     Attributes:
         name: The parameter's name.
         low: Smallest value.
-        high: Largest value, a whole number of steps above ``low`` if there is a step.
+        high: Largest value, a whole number of steps above ``low`` if there is a step (then kept as
+            the decimal number ``low + k * step``: 0.1 + 0.2 is 0.3).
         step: Distance between neighbouring values, or None for a continuous dimension.
         log: Whether the dimension is searched in log; needs ``low > 0`` and no step.
 
@@ -75,19 +92,14 @@ class Float:
     log: bool = False
 
     def __post_init__(self) -> None:
-        _check_range(self.name, self.low, self.high)
-        for field in ("low", "high", "step"):
-            value = getattr(self, field)
-            object.__setattr__(self, field, None if value is None else float(value))
+        for field in ("low", "high"):
+            value = float(_check_number(self.name, field, getattr(self, field)))
+            object.__setattr__(self, field, value + 0.0)  # no -0.0
+        _check_order(self.name, self.low, self.high)
         if self.step is not None:
-            if not self.step > 0:
-                raise ValueError(f"{self.name}: step={self.step} must be above 0")
-            steps = (self.high - self.low) / self.step
-            if abs(steps - round(steps)) > STEP_TOLERANCE:
-                raise ValueError(
-                    f"{self.name}: high={self.high} is no whole number of steps of {self.step} "
-                    f"above low={self.low}; use high={self.low + math.floor(steps) * self.step}"
-                )
+            step = float(_check_number(self.name, "step", self.step))
+            object.__setattr__(self, "step", step)
+            object.__setattr__(self, "high", _grid_end(self.name, self.low, self.high, step))
         if self.log and (self.step is not None or self.low <= 0):
             raise ValueError(
                 f"{self.name}: log=True needs step=None and low > 0, got step={self.step} and "
@@ -104,7 +116,7 @@ class Categorical:
         choices: The values; of any type, told apart by type and equality.
 
     Raises:
-        ValueError: No choice at all.
+        ValueError: No choice at all, or one of them twice.
     """
 
     name: str
@@ -114,18 +126,35 @@ class Categorical:
         object.__setattr__(self, "choices", tuple(self.choices))
         if not self.choices:
             raise ValueError(f"{self.name}: choices is empty; give at least one value")
+        for i, choice in enumerate(self.choices):
+            if any(_same(choice, other) for other in self.choices[:i]):
+                raise ValueError(f"{self.name}: choices has {choice!r} twice; remove one")
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Categorical)
+            and (self.name, len(self.choices)) == (other.name, len(other.choices))
+            and all(map(_same, self.choices, other.choices))
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, len(self.choices)))
 
     def index(self, value: Any) -> int:
         """Position of ``value`` among the choices; True is not 1, and NaN is NaN.
 
+        1.0 stands for 1 unless it is a choice itself.
+
         Raises:
             ValueError: ``value`` is not among them.
         """
+        if isinstance(value, np.generic):
+            value = value.item()
         for i, choice in enumerate(self.choices):
-            if type(choice) is type(value) and (choice == value or _both_nan(choice, value)):
+            if _same(choice, value):
                 return i
         for i, choice in enumerate(self.choices):
-            if choice == value and isinstance(choice, bool) == isinstance(value, bool):
+            if isinstance(choice, bool) == isinstance(value, bool) and choice == value:
                 return i
         raise ValueError(f"{self.name}={value!r} is not one of {self.choices!r}")
 
@@ -135,9 +164,12 @@ Dimension: TypeAlias = Integer | Float | Categorical
 
 def columns(dim: Dimension) -> tuple[str, ...]:
     """Names of the dimension's columns in a code: one per number, one per choice."""
-    if isinstance(dim, Categorical):
-        return tuple(f"{dim.name}={choice}" for choice in dim.choices)
-    return (dim.name,)
+    if not isinstance(dim, Categorical):
+        return (dim.name,)
+    labels = [str(choice) for choice in dim.choices]
+    if len(set(labels)) < len(labels):  # 1 and "1"
+        labels = [repr(choice) for choice in dim.choices]
+    return tuple(f"{dim.name}={label}" for label in labels)
 
 
 def n_values(dim: Dimension) -> float:
@@ -151,12 +183,86 @@ def n_values(dim: Dimension) -> float:
     return round((dim.high - dim.low) / dim.step) + 1
 
 
-def _check_range(name: str, low: float, high: float) -> None:
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"{name}: low={low} and high={high} must be finite")
+def values(dim: Dimension, index: NDArray[Any]) -> NDArray[np.float64]:
+    """Columns of the values at ``index``, counted from 0: shape (n,) to (n, width)."""
+    at = np.asarray(index, dtype=np.float64)[:, None]
+    if isinstance(dim, Categorical):
+        return np.equal(np.arange(len(dim.choices)), at).astype(np.float64)
+    return np.asarray(dim.low + (dim.step or 0.0) * at)
+
+
+def decode(dim: Dimension, block: NDArray[np.float64]) -> list[Any]:
+    """Values of a dimension's columns in legal codes, (n, width)."""
+    if isinstance(dim, Categorical):
+        return [dim.choices[i] for i in block.argmax(axis=1).tolist()]
+    numbers = block[:, 0].astype(np.int64) if isinstance(dim, Integer) else block[:, 0]
+    return list(numbers.tolist())
+
+
+def from_uniform(dim: Dimension, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Columns of values, not rounded, of numbers in [0, 1]: shape (n,) to (n, width)."""
+    count = n_values(dim)
+    if isinstance(dim, Categorical) or (dim.step is not None and not dim.log):
+        return values(dim, np.minimum(np.floor(u * count), count - 1))
+    low, high = dim.low, dim.high
+    if not dim.log:
+        return (low + u * (high - low))[:, None]
+    half = 0.5 if isinstance(dim, Integer) else 0.0  # as Optuna
+    start, end = math.log(low - half), math.log(high + half)
+    drawn: NDArray[np.float64] = np.exp(start + u * (end - start))[:, None]
+    return drawn
+
+
+def suggest(dim: Dimension, trial: BaseTrial) -> Any:
+    """The value that an Optuna trial suggests."""
+    if isinstance(dim, Categorical):
+        return trial.suggest_categorical(dim.name, dim.choices)
+    if isinstance(dim, Integer):
+        return trial.suggest_int(dim.name, dim.low, dim.high, step=dim.step, log=dim.log)
+    return trial.suggest_float(dim.name, dim.low, dim.high, step=dim.step, log=dim.log)
+
+
+def is_number(kind: type) -> bool:
+    """Whether values of a type count as numbers: bool and str do not."""
+    return issubclass(kind, Real) and not issubclass(kind, bool)
+
+
+def _check_number(name: str, field: str, value: Any) -> Any:
+    if not is_number(type(value)) or not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{name}: {field}={value!r} must be a finite number")
+    return value
+
+
+def _check_order(name: str, low: float, high: float) -> None:
     if low > high:
         raise ValueError(f"{name}: low={low} is above high={high}; swap them")
+    if math.isinf(high - low):
+        raise ValueError(f"{name}: low={low} and high={high} are too far apart; narrow them")
 
 
-def _both_nan(a: Any, b: Any) -> bool:
-    return isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b)
+def _grid_end(name: str, low: float, high: float, step: float) -> float:
+    """The last value of a grid, in decimals as Optuna computes it."""
+    if step <= 0 or step < _FINEST * max(-low, high):
+        raise ValueError(
+            f"{name}: step={step} must be above 0 and no less than a 2**-40th of the bounds; "
+            f"use step=None for a continuous dimension"
+        )
+    steps = (high - low) / step
+    whole = abs(steps - round(steps)) <= STEP_TOLERANCE + 4 * sys.float_info.epsilon * steps
+    count = round(steps) if whole else math.floor(steps)
+    end = float(Decimal(str(low)) + count * Decimal(str(step)))
+    if not whole:
+        raise ValueError(
+            f"{name}: high={high} is no whole number of steps of {step} above low={low}; "
+            f"use high={end}"
+        )
+    return end
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two choices are one, also True for NaN and NaN."""
+    return type(a) is type(b) and bool(a == b or (_is_nan(a) and _is_nan(b)))
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)

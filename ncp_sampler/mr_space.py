@@ -42,7 +42,8 @@ class MRSpace(SearchSpace):
     def default(self) -> NDArray[np.int64]:
         """The paper's start code, shape (27,): 2 for every b and n, 64 for every i, c and o."""
         return np.array(
-            [_DEFAULT_DEPTH if name[0] in "bn" else _DEFAULT_WIDTH for name in self.names]
+            [_DEFAULT_DEPTH if name[0] in "bn" else _DEFAULT_WIDTH for name in self.names],
+            dtype=np.int64,
         )
 
     def to_string(self, code: ArrayLike) -> str:

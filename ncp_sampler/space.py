@@ -10,6 +10,7 @@ Notation
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
@@ -22,10 +23,14 @@ from ncp_sampler.dimensions import (
     STEP_TOLERANCE,
     Categorical,
     Dimension,
-    Float,
     Integer,
     columns,
+    decode,
+    from_uniform,
+    is_number,
     n_values,
+    suggest,
+    values,
 )
 
 if TYPE_CHECKING:
@@ -65,26 +70,29 @@ class SearchSpace:
                 raise ValueError(f"dimensions has {name!r} more than once; rename one")
         self.columns: tuple[str, ...] = tuple(c for dim in self.dimensions for c in columns(dim))
         self._slices: dict[str, slice] = {}
-        rows: list[tuple[float, float, float, bool]] = []  # low, high, step, log of each column
+        self._numeric: dict[str, int] = {}  # column of each number
+        self._choices: list[slice] = []  # columns of each categorical
+        rows: list[tuple[float, float, float, bool, bool]] = []  # of each column
         for dim in self.dimensions:
-            width = len(columns(dim))
-            self._slices[dim.name] = slice(len(rows), len(rows) + width)
+            where = slice(len(rows), len(rows) + len(columns(dim)))
+            self._slices[dim.name] = where
             if isinstance(dim, Categorical):
-                rows += [(0.0, 1.0, 1.0, False)] * width
+                self._choices.append(where)
+                rows += [(0.0, 1.0, 1.0, False, True)] * len(dim.choices)
             else:
-                rows.append((dim.low, dim.high, dim.step or 0.0, dim.log))
-        self._low, self._high, self._step = (
-            np.array([row[i] for row in rows], dtype=np.float64) for i in range(3)
-        )
-        self._log = np.array([row[3] for row in rows])
-        scaled_low = np.where(self._log, np.log(np.where(self._log, self._low, 1.0)), self._low)
-        scaled_high = np.where(self._log, np.log(np.where(self._log, self._high, 1.0)), self._high)
-        self._offset = scaled_low
-        self._scale = scaled_high - scaled_low
+                self._numeric[dim.name] = where.start
+                whole = isinstance(dim, Integer)
+                rows.append((dim.low, dim.high, dim.step or 0.0, dim.log, whole))
+        self._low, self._high, self._step = np.array([row[:3] for row in rows], dtype=float).T
+        self._log, self._whole = np.array([row[3:] for row in rows]).T
         self._grid = self._step > 0
-        self._dtype = np.dtype(
-            np.float64 if any(isinstance(dim, Float) for dim in self.dimensions) else np.int64
-        )
+        self._divisor = np.where(self._grid, self._step, 1.0)
+        rounding = 4 * np.spacing(np.maximum(-self._low, self._high))
+        self._tolerance = np.where(self._grid, self._step * STEP_TOLERANCE + rounding, 0.0)
+        ends = np.stack([self._low, self._high])
+        ends[:, self._log] = np.log(ends[:, self._log])
+        self._offset, self._scale = ends[0], ends[1] - ends[0]
+        self._dtype = np.dtype(np.int64 if self._whole.all() else np.float64)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SearchSpace) and self.dimensions == other.dimensions
@@ -103,7 +111,7 @@ class SearchSpace:
     @property
     def size(self) -> float:
         """Number of legal codes; infinite if a dimension is continuous."""
-        return math.prod(n_values(dim) for dim in self.dimensions)
+        return math.prod(float(n_values(dim)) for dim in self.dimensions)
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -131,24 +139,8 @@ class SearchSpace:
 
     def suggest(self, trial: BaseTrial) -> Params:
         """Params of one Optuna trial: calls ``trial.suggest_*`` for each dimension, in order."""
-        params: Params = {}
-        for dim in self.dimensions:
-            if isinstance(dim, Categorical):
-                params[dim.name] = trial.suggest_categorical(dim.name, dim.choices)
-            elif isinstance(dim, Integer):
-                params[dim.name] = trial.suggest_int(
-                    dim.name, dim.low, dim.high, step=dim.step, log=dim.log
-                )
-            else:
-                params[dim.name] = trial.suggest_float(
-                    dim.name, dim.low, dim.high, step=dim.step, log=dim.log
-                )
-        return params
+        return {dim.name: suggest(dim, trial) for dim in self.dimensions}
 
-    @overload
-    def to_code(self, params: Mapping[str, Any], *, clip: bool = ...) -> NDArray[Any]: ...
-    @overload
-    def to_code(self, params: Sequence[Mapping[str, Any]], *, clip: bool = ...) -> NDArray[Any]: ...
     def to_code(
         self, params: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, clip: bool = False
     ) -> NDArray[Any]:
@@ -162,16 +154,11 @@ class SearchSpace:
         Raises:
             ValueError: A parameter is missing, unknown, or has an illegal value.
         """
-        if not isinstance(params, Mapping):
-            rows = [self._encode(row) for row in params]
-            code = np.array(rows, dtype=np.float64).reshape(len(rows), len(self.columns))
-        else:
-            code = self._encode(params)
-        legal = self.round(code)
-        if not clip:
-            self._check_legal(code, legal)
-            legal = code.astype(self._dtype)
-        return legal
+        if isinstance(params, Mapping):
+            code: NDArray[Any] = self.to_code([params], clip=clip)[0]
+            return code
+        numbers = self._encode(params)
+        return self.round(numbers) if clip else self._check_legal(numbers).astype(self._dtype)
 
     @overload
     def to_params(self, code: Sequence[float] | NDArray[Any]) -> Params: ...
@@ -183,11 +170,13 @@ class SearchSpace:
         Raises:
             ValueError: Wrong length, NaN, or an illegal number (``round`` gives the nearest code).
         """
-        numbers = self._check_shape(code)
-        self._check_legal(numbers, self.round(numbers))
-        if numbers.ndim == 1:
-            return self._decode(numbers)
-        return [self._decode(row) for row in numbers]
+        numbers = self._check_legal(self._check_shape(code))
+        if numbers.ndim > 2:
+            raise ValueError(f"code has shape {numbers.shape}; it must be (d,) or (n, d)")
+        code = np.atleast_2d(numbers)
+        found = [decode(dim, code[:, self._slices[dim.name]]) for dim in self.dimensions]
+        rows = [dict(zip(self._slices, row, strict=True)) for row in zip(*found, strict=True)]
+        return rows[0] if numbers.ndim == 1 else rows
 
     def round(self, code: ArrayLike | torch.Tensor) -> NDArray[Any]:
         """Nearest legal code, shape kept: clipped, on the grid, one choice per categorical.
@@ -195,19 +184,7 @@ class SearchSpace:
         Raises:
             ValueError: Wrong number of columns, or NaN.
         """
-        numbers = self._check_shape(code)
-        out = np.clip(numbers, self._low, self._high)
-        grid = self._low + np.rint((out - self._low) / np.where(self._grid, self._step, 1.0)) * (
-            self._step
-        )
-        out = np.where(self._grid, np.minimum(grid, self._high), out)
-        for dim in self.dimensions:
-            if isinstance(dim, Categorical):
-                block = numbers[..., self._slices[dim.name]]
-                out[..., self._slices[dim.name]] = (
-                    np.arange(block.shape[-1]) == block.argmax(-1)[..., None]
-                )
-        return out.astype(self._dtype)
+        return self._round(self._check_shape(code)).astype(self._dtype)
 
     def normalize(self, code: ArrayLike) -> FloatArray:
         """Unit code of a code, shape kept: ``low`` is 0, ``high`` is 1 (0 if they are equal).
@@ -215,45 +192,44 @@ class SearchSpace:
         Raises:
             ValueError: Wrong number of columns, or NaN.
         """
-        numbers = self._check_shape(code)
-        scaled = np.where(self._log, np.log(np.where(self._log, numbers, 1.0)), numbers)
+        scaled = self._check_shape(code)
+        if self._log.any():
+            if (scaled[..., self._log] <= 0).any():
+                raise ValueError("code has a number <= 0 in a log dimension; round it first")
+            scaled = scaled.copy()
+            scaled[..., self._log] = np.log(scaled[..., self._log])
         unit: FloatArray = (scaled - self._offset) / np.where(self._scale > 0, self._scale, 1.0)
         return unit
 
     def denormalize(self, unit: _Numbers) -> _Numbers:
         """Code of a unit code, not rounded, shape kept; differentiable for a tensor."""
         if isinstance(unit, torch.Tensor):
+            unit = unit if unit.is_floating_point() else unit.double()
             scale, offset = (unit.new_tensor(x) for x in (self._scale, self._offset))
             scaled = unit * scale + offset
             if not self._log.any():
                 return scaled
             mask = torch.as_tensor(self._log, device=unit.device)
             return torch.where(mask, torch.where(mask, scaled, 0.0).exp(), scaled)
-        scaled_array = self._check_shape(unit) * self._scale + self._offset
-        return np.where(self._log, np.exp(np.where(self._log, scaled_array, 0.0)), scaled_array)
+        code: FloatArray = self._check_shape(unit) * self._scale + self._offset
+        code[..., self._log] = np.exp(code[..., self._log])
+        return code
 
     def from_uniform(self, u: ArrayLike) -> NDArray[Any]:
         """Legal codes (n, d) of numbers u (n, D) in [0, 1), each value of a dimension alike.
 
         A log integer follows Optuna: uniform between the logs of ``low - 1/2`` and
         ``high + 1/2``, then rounded.
+
+        Raises:
+            ValueError: Another shape, or a number outside [0, 1].
         """
         numbers = np.asarray(u, dtype=np.float64)
-        code = np.zeros((len(numbers), len(self.columns)))
-        for column, dim in zip(numbers.T, self.dimensions, strict=True):
-            where = self._slices[dim.name]
-            if isinstance(dim, Categorical):
-                picked = np.floor(column * len(dim.choices)).astype(int)
-                code[:, where] = np.eye(len(dim.choices))[picked]
-            elif dim.log:
-                half = 0.5 if isinstance(dim, Integer) else 0.0
-                ends = np.log([dim.low - half, dim.high + half])
-                code[:, where.start] = np.exp(ends[0] + column * (ends[1] - ends[0]))
-            elif dim.step is None:
-                code[:, where.start] = dim.low + column * (dim.high - dim.low)
-            else:
-                code[:, where.start] = dim.low + dim.step * np.floor(column * n_values(dim))
-        return self.round(code)
+        if numbers.ndim != 2 or numbers.shape[1] != len(self.dimensions):
+            raise ValueError(f"u has shape {numbers.shape}; it must be (n, {len(self.dimensions)})")
+        if not ((numbers >= 0) & (numbers <= 1)).all():
+            raise ValueError("u has a number outside [0, 1]; take it from a uniform distribution")
+        return self.round(np.hstack(list(map(from_uniform, self.dimensions, numbers.T))))
 
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> NDArray[Any]:
         """Draws n legal codes, shape (n, d), uniformly (log dimensions in log)."""
@@ -264,30 +240,30 @@ class SearchSpace:
 
         A categorical's neighbours are its other choices; a continuous dimension moves by 5 % of
         its unit range.
+
+        Raises:
+            ValueError: Another shape, or NaN.
         """
-        base = self.round(code).astype(np.float64)
+        base = self._round(self._check_shape(code))
+        if base.ndim != 1:
+            raise ValueError(f"code has shape {base.shape}; it must be one code, (d,)")
         unit = self.normalize(base)
+        numeric = list(self._numeric.values())
         found: list[FloatArray] = []
-        for dim in self.dimensions:
-            where = self._slices[dim.name]
-            if isinstance(dim, Categorical):
-                for i in range(len(dim.choices)):
-                    moved = base.copy()
-                    moved[where] = np.eye(len(dim.choices))[i]
-                    found.append(moved)
-                continue
-            for sign in (-1.0, 1.0):
-                moved = base.copy()
-                if dim.step is not None:
-                    moved[where] += sign * dim.step
-                else:
-                    shifted = unit.copy()
-                    shifted[where] += sign * _CONTINUOUS_NEIGHBOUR
-                    moved[where] = self.denormalize(shifted)[where]
-                found.append(moved)
-        legal = self.round(np.array(found))
-        moves: NDArray[Any] = (legal != base).any(axis=1)
-        return legal[moves]
+        for sign in (-1.0, 1.0):
+            shifted = self.denormalize(unit + sign * _CONTINUOUS_NEIGHBOUR)
+            shifted = np.where(self._grid, base + sign * self._step, shifted)
+            moved = np.tile(base, (len(numeric), 1))
+            moved[np.arange(len(numeric)), numeric] = shifted[numeric]
+            found.append(moved)
+        for where in self._choices:
+            one_hot = np.eye(where.stop - where.start)
+            moved = np.tile(base, (len(one_hot), 1))
+            moved[:, where] = one_hot
+            found.append(moved)
+        legal = self.round(np.concatenate(found))
+        moves: NDArray[Any] = legal[(legal != base).any(axis=1)]
+        return moves
 
     def enumerate(self) -> NDArray[Any]:
         """Every legal code, shape (size, d).
@@ -297,51 +273,50 @@ class SearchSpace:
         """
         if self.size > _MAX_ENUMERATED:
             raise ValueError(f"the space has {self.size:.3g} codes, over {_MAX_ENUMERATED}")
-        counts = [int(n_values(dim)) for dim in self.dimensions]
-        grid = np.indices(counts).reshape(len(counts), -1).T
-        code = np.zeros((len(grid), len(self.columns)))
-        for picked, dim in zip(grid.T, self.dimensions, strict=True):
-            where = self._slices[dim.name]
-            if isinstance(dim, Categorical):
-                code[:, where] = np.eye(len(dim.choices))[picked]
-            else:
-                code[:, where.start] = dim.low + (dim.step or 0.0) * picked
-        return self.round(code)
+        counts = [range(int(n_values(dim))) for dim in self.dimensions]
+        picked = np.array(list(itertools.product(*counts)))
+        return self.round(np.hstack(list(map(values, self.dimensions, picked.T))))
 
-    def _encode(self, params: Mapping[str, Any]) -> FloatArray:
-        missing = [name for name in self.names if name not in params]
-        unknown = [name for name in params if name not in self._slices]
-        if missing or unknown:
-            raise ValueError(
-                f"params do not fit the space: missing {missing}, unknown {unknown}; "
-                f"give exactly {list(self.names)}"
-            )
-        code = np.zeros(len(self.columns))
+    def _encode(self, rows: Sequence[Mapping[str, Any]]) -> FloatArray:
+        for row in rows:
+            if row.keys() != self._slices.keys():
+                missing = [name for name in self._slices if name not in row]
+                unknown = [name for name in row if name not in self._slices]
+                raise ValueError(
+                    f"params do not fit the space: missing {missing}, unknown {unknown}; "
+                    f"give exactly {list(self.names)}"
+                )
+        code = np.zeros((len(rows), len(self.columns)))
+        numbers = [[row[name] for name in self._numeric] for row in rows]
+        kinds = set(map(type, itertools.chain.from_iterable(numbers)))
+        if not all(map(is_number, kinds)):
+            items = ((name, row[name]) for row in rows for name in self._numeric)
+            name, value = next(item for item in items if not is_number(type(item[1])))
+            raise ValueError(f"{name}={value!r} is not a number; give an int or a float")
+        try:
+            columns = np.array(numbers, dtype=np.float64).reshape(len(rows), len(self._numeric))
+        except OverflowError:
+            raise ValueError("params has a number beyond the range of a float") from None
+        code[:, list(self._numeric.values())] = columns
         for dim in self.dimensions:
-            value = params[dim.name]
             if isinstance(dim, Categorical):
-                code[self._slices[dim.name].start + dim.index(value)] = 1.0
-                continue
-            try:
-                code[self._slices[dim.name].start] = float(value)
-            except (TypeError, ValueError):
-                raise ValueError(f"{dim.name}={value!r} is not a number") from None
+                picked = np.array([dim.index(row[dim.name]) for row in rows], dtype=int)
+                code[:, self._slices[dim.name]] = values(dim, picked)
         return code
 
-    def _decode(self, code: FloatArray) -> Params:
-        params: Params = {}
-        for dim in self.dimensions:
-            block = code[self._slices[dim.name]]
-            if isinstance(dim, Categorical):
-                params[dim.name] = dim.choices[int(block.argmax())]
-            else:
-                number = block[0].item()
-                params[dim.name] = round(number) if isinstance(dim, Integer) else number
-        return params
+    def _round(self, numbers: FloatArray) -> FloatArray:
+        clipped = np.clip(numbers, self._low, self._high)
+        steps = np.rint((clipped - self._low) / self._divisor)
+        grid = np.minimum(self._low + steps * self._step, self._high)
+        legal: FloatArray = np.where(self._grid, grid, clipped) + 0.0  # no -0.0
+        for where in self._choices:
+            best = numbers[..., where].argmax(axis=-1, keepdims=True)
+            legal[..., where] = np.arange(where.stop - where.start) == best
+        return legal
 
     def _check_shape(self, code: ArrayLike | torch.Tensor) -> FloatArray:
         if isinstance(code, torch.Tensor):
-            code = code.detach().cpu().numpy()
+            code = code.detach().cpu().double().numpy()
         try:
             numbers = np.asarray(code, dtype=np.float64)
         except (TypeError, ValueError):
@@ -356,14 +331,16 @@ class SearchSpace:
             raise ValueError(f"code is NaN at {bad!r}; replace it by a number")
         return numbers
 
-    def _check_legal(self, code: FloatArray, legal: NDArray[Any]) -> None:
-        tolerance = np.where(self._grid, self._step * STEP_TOLERANCE, 0.0)
-        wrong = np.abs(code - legal) > tolerance
+    def _check_legal(self, code: FloatArray) -> FloatArray:
+        """The code if it is legal, its whole numbers made exact."""
+        legal = self._round(code)
+        wrong = np.abs(code - legal) > self._tolerance
         if wrong.any():
             at = tuple(np.argwhere(wrong)[0])
-            name = self.columns[int(at[-1])]
-            dim = next(d for d in self.dimensions if name in columns(d))
+            dim = next(d for d in self.dimensions if at[-1] < self._slices[d.name].stop)
             raise ValueError(
-                f"{name}={code[at].item():g} is not a value of {dim}; "
-                f"the nearest legal value is {legal[at].item():g}"
+                f"{self.columns[at[-1]]}={code[at].item():.12g} is not a value of {dim}; "
+                f"the nearest legal value is {legal[at].item():.12g}"
             )
+        exact: FloatArray = np.where(self._whole, legal, code + 0.0)
+        return exact
