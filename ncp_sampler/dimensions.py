@@ -242,13 +242,15 @@ def _check_order(name: str, low: float, high: float) -> None:
 
 def _grid_end(name: str, low: float, high: float, step: float) -> float:
     """The last value of a grid, in decimals as Optuna computes it."""
-    if step <= 0 or step < _FINEST * max(-low, high):
+    largest = max(-low, high)
+    if step <= 0 or step < _FINEST * largest:
         raise ValueError(
             f"{name}: step={step} must be above 0 and no less than a 2**-40th of the bounds; "
             f"use step=None for a continuous dimension"
         )
     steps = (high - low) / step
-    whole = abs(steps - round(steps)) <= STEP_TOLERANCE + 4 * sys.float_info.epsilon * steps
+    rounding = 4 * sys.float_info.epsilon * largest / step
+    whole = abs(steps - round(steps)) <= STEP_TOLERANCE + rounding
     count = round(steps) if whole else math.floor(steps)
     end = float(Decimal(str(low)) + count * Decimal(str(step)))
     if not whole:
