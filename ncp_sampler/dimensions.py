@@ -228,7 +228,11 @@ def is_number(kind: type) -> bool:
 
 
 def _check_number(name: str, field: str, value: Any) -> Any:
-    if not is_number(type(value)) or not abs(value) <= sys.float_info.max:
+    try:
+        finite = is_number(type(value)) and math.isfinite(value)
+    except OverflowError:
+        finite = False
+    if not finite:
         raise ValueError(f"{name}: {field}={value!r} must be a finite number")
     return value
 

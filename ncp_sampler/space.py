@@ -302,7 +302,7 @@ class SearchSpace:
             if isinstance(dim, Categorical):
                 picked = np.array([dim.index(row[dim.name]) for row in rows], dtype=int)
                 code[:, self._slices[dim.name]] = values(dim, picked)
-        return code
+        return self._check_shape(code)
 
     def _round(self, numbers: FloatArray) -> FloatArray:
         clipped = np.clip(numbers, self._low, self._high)
