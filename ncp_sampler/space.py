@@ -42,7 +42,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 _Numbers = TypeVar("_Numbers", FloatArray, torch.Tensor)
 
 _CONTINUOUS_NEIGHBOUR = 0.05  # of the unit range
-_MAX_ENUMERATED = 100_000
+MAX_ENUMERATED = 100_000
 
 
 class SearchSpace:
@@ -271,8 +271,8 @@ class SearchSpace:
         Raises:
             ValueError: More than 100,000 codes, or a continuous dimension.
         """
-        if self.size > _MAX_ENUMERATED:
-            raise ValueError(f"the space has {self.size:.3g} codes, over {_MAX_ENUMERATED}")
+        if self.size > MAX_ENUMERATED:
+            raise ValueError(f"the space has {self.size:.3g} codes, over {MAX_ENUMERATED}")
         counts = [range(int(n_values(dim))) for dim in self.dimensions]
         picked = np.array(list(itertools.product(*counts)))
         return self.round(np.hstack(list(map(values, self.dimensions, picked.T))))

@@ -1,0 +1,299 @@
+"""The ask/tell loop: fit the predictor on the trials so far, propagate codes, propose the best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from ncp_sampler.gaussian_process import GaussianProcess
+from ncp_sampler.history import History, code_key, warp
+from ncp_sampler.predictor import Predictor, State
+from ncp_sampler.propagation import DIRECTIONS, STRATEGIES
+from ncp_sampler.proposal import Acquisition, Known, propose, scalarize
+from ncp_sampler.space import MAX_ENUMERATED, Params, SearchSpace
+
+_MAX_SOBOL_DIMENSIONS = 21_201  # scipy.stats.qmc.Sobol.MAXDIM
+_DESIGN_BLOCK = 64  # points of one scrambled Sobol sequence; a power of two
+_DESIGN_TRIES = 256
+_UNKNOWN_DRAWS = 4096
+_NORMAL_DRAWS = 32  # posterior draws behind a scalarized expected improvement
+
+
+class NCPOptimizer:
+    """Searches a space for the best metrics by Network Coding Propagation; knows no host tool.
+
+    The first ``n_startup_trials`` are quasi-random (scrambled Sobol). Then each ``ask`` fits the
+    predictor on what was told, raises the expected improvement of many codes at once along its
+    gradient, and proposes the best legal code not known yet. Several metrics are scalarized with
+    weights drawn anew for each proposal (ParEGO, Knowles 2006).
+
+    Args:
+        space: The search space.
+        directions: Metric name -> "maximize" or "minimize"; at least one.
+        seed: Of all random choices; None for a fresh one.
+        n_startup_trials: Quasi-random trials with a result before the predictor is used; >= 1.
+        strategy: "continuous" edits all columns along the gradient, "winner_takes_all" one
+            column a step (paper, section 3.1).
+        deterministic_objective: Whether a code always gives the same metrics; if so, no code is
+            proposed twice while others are left.
+        device: Where the predictor computes.
+        predictor: In place of the default Gaussian process.
+
+    Raises:
+        ValueError: An argument out of its range.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        directions: Mapping[str, str],
+        seed: int | None = None,
+        n_startup_trials: int = 10,
+        strategy: str = "continuous",
+        deterministic_objective: bool = True,
+        device: str | torch.device = "cpu",
+        predictor: Predictor | None = None,
+    ) -> None:
+        if not isinstance(space, SearchSpace):
+            raise ValueError(f"space={space!r} must be a SearchSpace, such as MRSpace()")
+        if not directions or any(value not in DIRECTIONS for value in directions.values()):
+            raise ValueError(
+                f"directions={directions!r} must map at least one metric to one of {DIRECTIONS}"
+            )
+        if isinstance(n_startup_trials, bool) or int(n_startup_trials) != n_startup_trials:
+            raise ValueError(f"n_startup_trials={n_startup_trials!r} must be an int")
+        if n_startup_trials < 1:
+            raise ValueError(f"n_startup_trials={n_startup_trials} must be at least 1")
+        if strategy not in STRATEGIES:
+            raise ValueError(f"strategy={strategy!r} must be one of {STRATEGIES}")
+        self.space = space
+        self.directions = dict(directions)
+        self.n_startup_trials = int(n_startup_trials)
+        self.strategy = strategy
+        self.deterministic_objective = deterministic_objective
+        self.device = torch.device(device)
+        self._history = History(space, self.directions)
+        self._predictor = GaussianProcess(device=self.device) if predictor is None else predictor
+        self._n_fitted = 0
+        self.reseed(seed)
+
+    @property
+    def n_told(self) -> int:
+        """Number of trials told so far, failed ones included."""
+        return len(self._history)
+
+    def reseed(self, seed: int | None = None) -> None:
+        """Starts the random choices anew; what was told and learnt stays.
+
+        Raises:
+            ValueError: A negative seed.
+        """
+        if seed is not None and seed < 0:
+            raise ValueError(f"seed={seed} must be at least 0, or None")
+        self._rng = np.random.default_rng(seed)
+        self._design_seed = int(self._rng.integers(2**31))
+        self._n_designed = 0
+
+    def ask(
+        self,
+        n: int = 1,
+        *,
+        pending: Sequence[Mapping[str, Any]] = (),
+        fixed: Mapping[str, Any] | None = None,
+    ) -> list[Params]:
+        """Proposes n params.
+
+        Args:
+            n: How many; they are spread, each taking the earlier ones for pending.
+            pending: Params under evaluation elsewhere; not proposed again, and avoided.
+            fixed: Values that every proposal has; the rest is chosen given them.
+
+        Raises:
+            ValueError: n < 1, or pending or fixed values that do not fit the space.
+        """
+        if n < 1:
+            raise ValueError(f"n={n} must be at least 1")
+        waiting = list(self.space.to_code(list(pending))) if pending else []
+        pinned = self._pin(fixed or {})
+        proposed: list[NDArray[Any]] = []
+        with _own_torch(self.device):
+            for _ in range(n):
+                if self._history.n_learnable < self.n_startup_trials:
+                    code = self._design(waiting, pinned)
+                else:
+                    code = self._propose(waiting, pinned)
+                waiting.append(code)
+                proposed.append(code)
+        params: list[Params] = self.space.to_params(np.array(proposed))  # type: ignore[assignment]
+        return params
+
+    def tell(
+        self,
+        params: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        metrics: Mapping[str, float] | Sequence[Mapping[str, float]],
+        *,
+        complete: bool | Sequence[bool] = True,
+    ) -> None:
+        """Records results of one trial, or of several.
+
+        Args:
+            params: The trial's params; numbers off the range or grid count as the nearest legal.
+            metrics: Name -> value. A missing name or NaN is not learnt; an infinity counts as the
+                best or worst finite value. ``{}`` is a failed trial: known, not learnt from.
+            complete: False for a trial stopped early, whose metrics count as at best the median
+                of the complete ones.
+
+        Raises:
+            ValueError: Params or metrics that do not fit; nothing is recorded then.
+        """
+        if isinstance(params, Mapping) != isinstance(metrics, Mapping):
+            raise ValueError("params and metrics must be one mapping each, or a sequence each")
+        rows = [params] if isinstance(params, Mapping) else list(params)
+        results = [metrics] if isinstance(metrics, Mapping) else list(metrics)
+        ended = [complete] * len(rows) if isinstance(complete, bool) else list(complete)
+        if not len(rows) == len(results) == len(ended):
+            raise ValueError(
+                f"params, metrics and complete have lengths {len(rows)}, {len(results)} and "
+                f"{len(ended)}; they must be equal"
+            )
+        self._history.add(self.space.to_code(rows, clip=True), results, ended)
+
+    def state_dict(self) -> State:
+        """All that the next ``ask`` depends on, as plain values that JSON can hold."""
+        return {
+            "history": self._history.state_dict(),
+            "predictor": self._predictor.state_dict(),
+            "n_fitted": self._n_fitted,
+            "rng": self._rng.bit_generator.state,
+            "design": [self._design_seed, self._n_designed],
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues as the optimizer that saved ``state`` would have.
+
+        The constructor's arguments are not in the state; give the same.
+        """
+        self._history.load_state_dict(state["history"])
+        self._predictor.load_state_dict(state["predictor"])
+        self._n_fitted = state["n_fitted"]
+        self._rng.bit_generator.state = state["rng"]
+        self._design_seed, self._n_designed = state["design"]
+
+    def _pin(self, fixed: Mapping[str, Any]) -> NDArray[np.float64]:
+        """The pinned columns' numbers, NaN elsewhere, (d,)."""
+        pinned = np.full(len(self.space.columns), np.nan)
+        for name, value in fixed.items():
+            where = self.space.column_slice(name)
+            dim = next(dim for dim in self.space.dimensions if dim.name == name)
+            pinned[where] = SearchSpace([dim]).to_code({name: value})
+        return pinned
+
+    def _design(self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]) -> NDArray[Any]:
+        """The next quasi-random code that is not known yet."""
+        known = self._known(waiting)
+        for _ in range(_DESIGN_TRIES):
+            point = self._design_point(self._n_designed)
+            self._n_designed += 1
+            code = self.space.from_uniform(point[None])[0]
+            code = np.where(np.isnan(pinned), code, pinned).astype(code.dtype)
+            if not known(code[None])[0]:
+                return code
+        return self._unknown(waiting, pinned)
+
+    def _design_point(self, index: int) -> NDArray[np.float64]:
+        block, row = divmod(index, _DESIGN_BLOCK)
+        seed = np.random.default_rng([self._design_seed, block])
+        d = len(self.space.dimensions)
+        if d > _MAX_SOBOL_DIMENSIONS:
+            points = seed.random((row + 1, d))
+        else:
+            points = qmc.Sobol(d, rng=seed).random(_DESIGN_BLOCK)
+        point: NDArray[np.float64] = points[row]
+        return point
+
+    def _propose(
+        self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]
+    ) -> NDArray[Any]:
+        """The code of highest expected improvement."""
+        codes, raw = self._history.learnable()
+        values = warp(raw)
+        names = self._history.names
+        weights = self._rng.dirichlet(np.ones(len(names)))
+        order = np.argsort(-np.nan_to_num(scalarize(values, weights), nan=-np.inf), kind="stable")
+        rows = _rows(order, self._predictor.capacity)
+        unit = self.space.normalize(codes)
+        predictor = self._predictor.fit(
+            unit[rows],
+            dict(zip(names, values[rows].T, strict=True)),
+            steps=0 if self._n_fitted == self.n_told else None,
+        )
+        self._n_fitted = self.n_told
+        if waiting:
+            predictor = predictor.condition(self.space.normalize(np.array(waiting)))
+        acquisition = Acquisition(
+            predictor,
+            unit[rows],
+            values[rows],
+            weights,
+            noisy=not self.deterministic_objective,
+            normal=self._rng.standard_normal((_NORMAL_DRAWS, len(names))),
+        )
+        code = propose(
+            acquisition,
+            unit[order],
+            space=self.space,
+            strategy=self.strategy,
+            rng=self._rng,
+            pinned=pinned,
+            known=self._known(waiting),
+        )
+        return self._unknown(waiting, pinned) if code is None else code
+
+    def _known(self, waiting: Sequence[NDArray[Any]]) -> Known:
+        """Which codes are not to be proposed."""
+        pending = {code_key(code) for code in waiting}
+
+        def known(codes: NDArray[Any]) -> NDArray[np.bool_]:
+            if not self.deterministic_objective:
+                return np.zeros(len(codes), dtype=bool)
+            return np.array(
+                [code in self._history or code_key(code) in pending for code in codes], dtype=bool
+            )
+
+        return known
+
+    def _unknown(
+        self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]
+    ) -> NDArray[Any]:
+        """Any code that is not known yet; any code at all if none is left."""
+        known = self._known(waiting)
+        few = self.space.size <= MAX_ENUMERATED
+        codes = self.space.enumerate() if few else self.space.sample(_UNKNOWN_DRAWS, self._rng)
+        codes = self.space.round(np.where(np.isnan(pinned), codes, pinned))
+        left = codes[~known(codes)]
+        pool = left if len(left) else codes
+        code: NDArray[Any] = pool[self._rng.integers(len(pool))]
+        return code
+
+
+def _rows(order: NDArray[np.intp], capacity: int | None) -> NDArray[np.intp]:
+    """The rows to fit on, in their own order: all, or the better ones and some of the rest."""
+    if capacity is None or len(order) <= capacity:
+        return np.arange(len(order))
+    top, rest = order[: capacity // 2], order[capacity // 2 :]
+    spread = np.linspace(0, len(rest) - 1, capacity - len(top)).round().astype(int)
+    return np.sort(np.concatenate([top, rest[spread]]))
+
+
+@contextmanager
+def _own_torch(device: torch.device) -> Iterator[None]:
+    """Shields the computation from the caller's default device, grad and inference modes."""
+    with torch.device(device), torch.inference_mode(False), torch.enable_grad():
+        yield

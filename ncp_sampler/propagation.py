@@ -1,0 +1,263 @@
+"""Network Coding Propagation: codes edited along a predictor's gradient (paper, section 3.1).
+
+Notation
+    x       unit codes (n, d) being edited, n starts at once
+    p, t    prediction and target of a metric, (n,)
+    loss    sum over targets of weight * smooth L1(p, t), (n,); equation 3
+    grad    d loss / d x, (n, d)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ncp_sampler.predictor import Predictor
+from ncp_sampler.space import SearchSpace
+from ncp_sampler.winner_takes_all import Cost, winner_takes_all
+
+DIRECTIONS = ("maximize", "minimize")
+STRATEGIES = ("continuous", "winner_takes_all")
+
+Objective = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where one metric shall go.
+
+    Attributes:
+        metric: A predictor's metric, or a name of its own for ``cost``.
+        direction: "maximize" or "minimize".
+        weight: The paper's lambda (1 for the metric itself), at least 0.
+        step: The paper's target, prediction plus (maximize) or minus (minimize) ``step``, in the
+            metric's unit, set anew each iteration. The paper takes 1.
+        bound: In place of a step: at least (maximize) or at most (minimize) this value, in the
+            metric's unit; no pull once it holds.
+        predictor: Which of the predictors has the metric.
+        cost: A known differentiable cost, codes (n, d) in natural units -> (n,), such as
+            ``costs.flops``; nothing is learnt then.
+
+    Raises:
+        ValueError: Another direction, a negative weight, or a step that is not above 0.
+    """
+
+    metric: str
+    direction: str = "maximize"
+    weight: float = 1.0
+    step: float = 1.0
+    bound: float | None = None
+    predictor: int = 0
+    cost: Cost | None = None
+
+    def __post_init__(self) -> None:
+        if self.direction not in DIRECTIONS:
+            raise ValueError(f"direction={self.direction!r} must be one of {DIRECTIONS}")
+        if not (np.isfinite(self.weight) and self.weight >= 0):
+            raise ValueError(f"weight={self.weight} of {self.metric!r} must be at least 0")
+        if not (np.isfinite(self.step) and self.step > 0):
+            raise ValueError(f"step={self.step} of {self.metric!r} must be above 0")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a propagation did, for plots and explanations; T iterations made, n starts.
+
+    Attributes:
+        codes: Codes before each iteration and at the end, natural units, (T + 1, n, d).
+        loss: (T + 1, n).
+        gradients: d loss / d unit code, (T + 1, n, d).
+        predictions: Metric -> (T + 1, n), in its own unit.
+        final: Nearest legal codes of the end, (n, d).
+    """
+
+    codes: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    gradients: NDArray[np.float64]
+    predictions: dict[str, NDArray[np.float64]]
+    final: NDArray[Any]
+
+
+def propagate(
+    predictors: Predictor | Sequence[Predictor],
+    start: ArrayLike,
+    targets: Sequence[Target],
+    *,
+    space: SearchSpace,
+    strategy: str = "continuous",
+    learning_rate: float = 3.0,
+    scale: ArrayLike | None = None,
+    iterations: int = 70,
+    cost: Cost | None = None,
+) -> Trace:
+    """Edits codes until they reach the targets, the paper's way.
+
+    "continuous" is plain gradient descent on all columns, clamped to the space. Equation 3 with
+    the paper's settings: ``targets=[Target("top1"), Target("flops", "minimize", weight=0.5)]``,
+    learning rate 3 on codes standardized by the table (``scale`` its standard deviation).
+    "winner_takes_all" (equations 4 to 6) moves one column by one step per iteration.
+
+    Args:
+        predictors: One, or several whose gradients accumulate (equation 7).
+        start: Codes (n, d) or (d,), natural units.
+        targets: At least one.
+        space: The codes' search space.
+        strategy: "continuous" or "winner_takes_all".
+        learning_rate: Of plain gradient descent, on codes in units of ``scale``.
+        scale: (d,) the unit of the code in unit-code terms, say ``x.std(0)`` of the training unit
+            codes; 1 by default.
+        iterations: At most so many; fewer if every target is a bound and all hold.
+        cost: For "winner_takes_all", T of equation 4: codes (n, d) -> (n,), such as
+            ``costs.flops``. Without it every step costs the same.
+
+    Raises:
+        ValueError: No target, an unknown metric, a start that does not fit the space, or a
+            setting out of range.
+    """
+    models = list(predictors) if isinstance(predictors, Sequence) else [predictors]
+    _check(models, targets, strategy, learning_rate, iterations)
+    device = models[0].device if models else torch.device("cpu")
+    origin = np.atleast_2d(np.asarray(start, dtype=np.float64))
+    x = torch.as_tensor(space.normalize(origin), dtype=torch.float64, device=device)
+    unit = torch.ones(x.shape[1], dtype=x.dtype, device=device)
+    if scale is not None:
+        unit = torch.as_tensor(np.asarray(scale, dtype=np.float64), device=device)
+        if unit.shape != (x.shape[1],) or not bool((unit > 0).all()):
+            raise ValueError(f"scale must be {x.shape[1]} numbers above 0")
+    walk: dict[str, list[NDArray[np.float64]]] = {"codes": [], "loss": [], "gradients": []}
+    seen: list[Tensor] = []
+    for step in range(iterations + 1):
+        x = x.detach().requires_grad_(True)
+        with torch.enable_grad():
+            predicted = predict_targets(models, targets, x, space)
+            loss = target_loss(predicted, targets)
+            (gradient,) = torch.autograd.grad(loss.sum(), x)
+        x = x.detach()
+        walk["codes"].append(space.denormalize(x).cpu().numpy())
+        walk["loss"].append(loss.detach().cpu().numpy())
+        walk["gradients"].append(gradient.cpu().numpy())
+        seen.append(predicted.detach())
+        if step == iterations or not bool(gradient.any()):
+            break
+        if strategy == "continuous":
+            x = (x - learning_rate * unit**2 * gradient).clamp(0.0, 1.0)
+        else:
+            x = winner_takes_all(x, gradient, space=space, cost=cost)
+    values = torch.stack(seen).cpu().numpy()  # (T + 1, targets, n)
+    return Trace(
+        codes=np.stack(walk["codes"]),
+        loss=np.stack(walk["loss"]),
+        gradients=np.stack(walk["gradients"]),
+        predictions={_label(targets, i): values[:, i] for i in range(len(targets))},
+        final=space.round(walk["codes"][-1]),
+    )
+
+
+def ascend(
+    objective: Objective,
+    start: Tensor,
+    *,
+    space: SearchSpace,
+    strategy: str = "continuous",
+    learning_rate: float = 0.05,
+    iterations: int = 30,
+    free: Tensor | None = None,
+) -> Tensor:
+    """Edits unit codes (n, d) to raise an objective (n, d) -> (n,), such as an acquisition.
+
+    "continuous" takes Adam in place of plain descent, whose one learning rate cannot serve an
+    acquisition that spans hundreds of orders of magnitude; "winner_takes_all" moves one column
+    a step. ``free`` (d,) is 0 for columns to leave alone.
+    """
+    x = start.detach().clone()
+    mask = torch.ones_like(x[0]) if free is None else free
+    first, second = torch.zeros_like(x), torch.zeros_like(x)
+    for step in range(1, iterations + 1):
+        x.requires_grad_(True)
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(-objective(x).sum(), x)
+        x = x.detach()
+        gradient = torch.nan_to_num(gradient) * mask
+        if strategy == "winner_takes_all":
+            x = winner_takes_all(x, gradient, space=space)
+            continue
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient * gradient
+        size = (second / (1 - 0.999**step)).sqrt() + 1e-8
+        x = (x - learning_rate * first / (1 - 0.9**step) / size).clamp(0.0, 1.0)
+    return x
+
+
+def predict_targets(
+    predictors: Sequence[Predictor], targets: Sequence[Target], x: Tensor, space: SearchSpace
+) -> Tensor:
+    """Predicted value of each target's metric, (targets, n), differentiable."""
+    means = [predictor.posterior(x)[0] for predictor in predictors]
+    values = []
+    for target in targets:
+        if target.cost is not None:
+            values.append(target.cost(space.denormalize(x)).to(x.dtype))
+        else:
+            column = predictors[target.predictor].names.index(target.metric)
+            values.append(means[target.predictor][:, column].to(x.dtype))
+    return torch.stack(values)
+
+
+def target_loss(predicted: Tensor, targets: Sequence[Target]) -> Tensor:
+    """Equation 3: weighted smooth L1 distance of predictions (targets, n) to targets, (n,)."""
+    total = torch.zeros_like(predicted[0])
+    for value, target in zip(predicted, targets, strict=True):
+        sign = 1.0 if target.direction == "maximize" else -1.0
+        if target.bound is None:
+            goal = value.detach() + sign * target.step
+        elif sign > 0:
+            goal = value.detach().clamp_min(target.bound)
+        else:
+            goal = value.detach().clamp_max(target.bound)
+        total = total + target.weight * torch.nn.functional.smooth_l1_loss(
+            value, goal, reduction="none"
+        )
+    return total
+
+
+def _label(targets: Sequence[Target], i: int) -> str:
+    target = targets[i]
+    shared = sum(other.metric == target.metric for other in targets) > 1
+    return f"{target.metric}[{target.predictor}]" if shared else target.metric
+
+
+def _check(
+    predictors: Sequence[Predictor],
+    targets: Sequence[Target],
+    strategy: str,
+    learning_rate: float,
+    iterations: int,
+) -> None:
+    if strategy not in STRATEGIES:
+        raise ValueError(f"strategy={strategy!r} must be one of {STRATEGIES}")
+    if not targets:
+        raise ValueError("targets is empty; give at least one Target")
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate={learning_rate} must be above 0")
+    if iterations < 1:
+        raise ValueError(f"iterations={iterations} must be at least 1")
+    for target in targets:
+        if target.cost is not None:
+            continue
+        if not 0 <= target.predictor < len(predictors):
+            raise ValueError(
+                f"target {target.metric!r} wants predictor {target.predictor}, there are "
+                f"{len(predictors)}"
+            )
+        names = predictors[target.predictor].names
+        if target.metric not in names:
+            raise ValueError(
+                f"metric={target.metric!r} is not predicted; predictor {target.predictor} has "
+                f"{list(names)}"
+            )
