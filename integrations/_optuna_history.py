@@ -7,6 +7,7 @@ read once when it has finished, and an unfinished one at every look.
 from __future__ import annotations
 
 import logging
+import reprlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -144,7 +145,7 @@ class SpaceHistory:
 
     def code(self, params: Params) -> Code:
         """Code of legal params, to compare."""
-        return tuple(self.space.to_code(params).tolist())
+        return tuple(self.space.to_code(params, clip=True).tolist())
 
     def is_told(self, code: Code) -> bool:
         """Whether a finished trial has this code."""
@@ -170,8 +171,8 @@ class SpaceHistory:
             missing = [name for name in self.space.names if name not in trial.params]
             self._warn_once(
                 "lacks",
-                f"trial {trial.number} lacks {missing}, so nothing is learnt from it about a space "
-                f"that has them; declare only what every trial suggests",
+                f"trial {trial.number} lacks {reprlib.repr(missing)}, so nothing is learnt from it "
+                f"in a space that has them; declare only what every trial suggests",
             )
         return params
 
@@ -186,7 +187,8 @@ class SpaceHistory:
         nearest = nearest_code(self.space, params) if kinds_fit else None
         if nearest is None:
             self._warn_once(
-                "misfit", f"trial {trial.number} does not fit {self.space}; left out: {params}"
+                "misfit",
+                f"trial {trial.number} does not fit {self.space}; left out: {reprlib.repr(params)}",
             )
             return None
         code, moved = nearest
@@ -196,7 +198,7 @@ class SpaceHistory:
             self._warn_once(
                 "moved",
                 f"trial {trial.number} has values off the ranges or grids of {self.space}; the "
-                f"nearest legal ones are learnt instead: {params}",
+                f"nearest legal ones are learnt instead: {reprlib.repr(params)}",
             )
         return tuple(code.tolist())
 

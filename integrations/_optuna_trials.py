@@ -8,7 +8,6 @@ categorical is its index), in system attributes ``ncp:claim:0, ncp:claim:1, ...`
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +28,6 @@ from ncp_sampler.space import Params, SearchSpace
 _CLAIM_KEY = "ncp:claim"
 _CHUNK_LENGTH = 2_045  # characters, as Optuna's samplers: RDBStorage documents 2,046 as too many
 _METRIC_NAMES_KEY = "study:metric_names"  # Study.metric_names, which Hyperband's study lacks
-_MAX_EXACT_INT = 2**53  # of a float64
 
 Distributions = dict[str, BaseDistribution]
 
@@ -38,20 +36,15 @@ def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
     """The dimension of one Optuna distribution.
 
     Raises:
-        ValueError: A kind or a range that codes cannot hold exactly.
+        ValueError: A kind, a range or choices that codes cannot hold exactly.
     """
     if isinstance(distribution, CategoricalDistribution):
         return Categorical(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
         low, high = distribution.low, distribution.high
-        if max(abs(low), abs(high)) > _MAX_EXACT_INT:
-            raise ValueError(f"{name}: {distribution} goes beyond whole numbers of ±2**53")
         return Integer(name, low, high, distribution.step, distribution.log)
     if isinstance(distribution, FloatDistribution):
-        low, high = distribution.low, distribution.high
-        if not math.isfinite(high - low):
-            raise ValueError(f"{name}: the range of {distribution} is infinite")
-        return Float(name, low, high, distribution.step, distribution.log)
+        return Float(name, distribution.low, distribution.high, distribution.step, distribution.log)
     raise ValueError(f"{name}: unknown kind of distribution, {distribution!r}")
 
 
@@ -75,13 +68,14 @@ def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool
     There is none for a choice that the space lacks, or for something that is not a number.
     """
     try:
-        return space.to_code(params), False
-    except ValueError:
-        pass
-    try:
-        return space.to_code(params, clip=True), True
+        code = space.to_code(params, clip=True)
     except ValueError:
         return None
+    try:
+        space.to_code(params)
+    except ValueError:
+        return code, True
+    return code, False
 
 
 def legal_pins(distributions: Distributions, pins: Mapping[str, Any]) -> Params:

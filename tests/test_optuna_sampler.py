@@ -1,0 +1,208 @@
+"""NCPSampler's arguments, search spaces and proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import optuna
+import pytest
+from optuna.samplers import RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, NCPSampler, SearchSpace
+
+SPACE = SearchSpace(  # not in the order of the names
+    [
+        Integer("width", 8, 32, step=8),
+        Float("rate", 1e-4, 1e-1, log=True),
+        Categorical("op", ("conv", "pool", None)),
+        Integer("one", 3, 3),
+        Float("drop", 0.0, 0.5, step=0.1),
+    ]
+)
+
+
+def score(params: dict[str, Any]) -> float:
+    return float(params["width"] - 10 * params["drop"] + (params["op"] == "conv"))
+
+
+def objective(trial: Trial) -> float:
+    return score(SPACE.suggest(trial))
+
+
+def new_study(sampler: NCPSampler | None = None, **kwargs: Any) -> Study:
+    kwargs.setdefault("directions", ["maximize"])
+    sampler = sampler or NCPSampler(space=SPACE, seed=0)
+    return optuna.create_study(sampler=sampler, **kwargs)
+
+
+def params_of(study: Study) -> list[dict[str, Any]]:
+    return [trial.params for trial in study.trials]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"space": {"x": 1}}, "space="),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": 1.5}, "seed=1.5"),
+        ({"seed": 2**32}, "seed=4294967296"),
+        ({"n_startup_trials": 0}, "n_startup_trials=0"),
+        ({"strategy": "steepest"}, "strategy='steepest'"),
+        ({"independent_sampler": RandomSampler}, "independent_sampler="),
+    ],
+)
+def test_wrong_arguments_raise_at_once(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NCPSampler(**arguments)
+
+
+def test_name_is_the_hosts_default() -> None:
+    assert str(NCPSampler()) == "NCPSampler"
+
+
+@pytest.mark.parametrize("strategy", ["continuous", "winner_takes_all"])
+def test_same_proposals_as_the_optimizer_by_hand(strategy: str) -> None:
+    settings: dict[str, Any] = {"seed": 5, "n_startup_trials": 3, "strategy": strategy}
+    study = new_study(NCPSampler(space=SPACE, **settings))
+    study.optimize(objective, n_trials=6)
+
+    optimizer = NCPOptimizer(SPACE, directions={"value": "maximize"}, **settings)
+    by_hand = []
+    for _ in range(6):
+        [params] = optimizer.ask()
+        optimizer.tell(params, {"value": score(params)})
+        by_hand.append(params)
+    assert params_of(study) == by_hand
+
+
+@pytest.mark.parametrize("space", [SPACE, None])
+def test_seed_decides_the_proposals(space: SearchSpace | None) -> None:
+    runs = []
+    for seed in (1, 1, 2):
+        study = new_study(NCPSampler(space=space, seed=seed, n_startup_trials=3))
+        study.optimize(objective, n_trials=5)
+        runs.append(params_of(study))
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_declared_space_is_searched_from_the_first_trial_on() -> None:
+    sampler = NCPSampler(space=SPACE)
+    study = new_study(sampler)
+    trial = study.ask()
+    trial.suggest_int("width", 8, 32, step=8)
+    inferred = trial.relative_search_space
+    assert inferred is not None
+    assert list(inferred) == ["width", "rate", "op", "drop"]  # not the single value
+    inferred.clear()  # PartialFixedSampler does so
+    assert sampler.infer_relative_search_space(study, study.trials[0])
+
+
+def test_values_have_the_types_of_the_distributions() -> None:
+    study = new_study()
+    for _ in range(12):
+        trial = study.ask(fixed_distributions=SPACE.distributions)
+        types = {name: type(value) for name, value in trial.params.items()}
+        assert types["op"] in (str, type(None))
+        assert (types["width"], types["rate"], types["drop"]) == (int, float, float)
+        study.tell(trial, 1.0)
+
+
+def test_single_values_need_not_be_suggested() -> None:
+    study = new_study(NCPSampler(space=SPACE, seed=5))
+    for _ in range(3):
+        trial = study.ask({n: d for n, d in SPACE.distributions.items() if n != "one"})
+        study.tell(trial, score(trial.params))
+    optimizer = NCPOptimizer(SPACE, directions={"value": "maximize"}, seed=5)
+    assert [{**p, "one": 3} for p in params_of(study)] == optimizer.ask(3)
+
+
+@pytest.mark.parametrize(
+    "suggest",
+    [
+        lambda t: t.suggest_int("x", 1, 10**15, log=True),
+        lambda t: t.suggest_int("x", -(2**60), 2**60),  # beyond codes: sampled independently
+        lambda t: t.suggest_float("x", 0, 1e15, step=0.001),  # too fine for codes: likewise
+        lambda t: t.suggest_categorical("x", [1, True, "1", None, 2.5]),
+    ],
+)
+def test_inferred_space_takes_what_optuna_allows(suggest: Callable[[Trial], Any]) -> None:
+    study = new_study(NCPSampler(seed=0, n_startup_trials=1))
+
+    def wide(trial: Trial) -> float:
+        suggest(trial)
+        return trial.suggest_float("y", 0, 1)
+
+    study.optimize(wide, n_trials=4)
+    assert all(trial.state == TrialState.COMPLETE for trial in study.trials)
+
+
+def test_conditional_parameters_are_sampled_independently(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def conditional(trial: Trial) -> float:
+        if trial.suggest_categorical("branch", [True, False]):
+            return trial.suggest_float("y", 0, 1) + trial.suggest_int("always", 0, 3)
+        return trial.suggest_int("z", 0, 5) + trial.suggest_int("always", 0, 3)
+
+    study = new_study(NCPSampler(seed=0, n_startup_trials=4))
+    study.optimize(conditional, n_trials=4)
+    assert not caplog.messages  # during startup
+    study.optimize(conditional, n_trials=8)
+    trial = study.ask()
+    trial.suggest_categorical("branch", [True, False])
+    assert trial.relative_search_space is not None
+    assert list(trial.relative_search_space) == ["always", "branch"]
+    warned = [m for m in caplog.messages if "sampled by RandomSampler" in m]
+    assert len(warned) == 2  # once for y and once for z
+
+    silent = NCPSampler(seed=0, n_startup_trials=1, warn_independent_sampling=False)
+    caplog.clear()
+    new_study(silent).optimize(conditional, n_trials=8)
+    assert not caplog.messages
+
+
+def test_equal_codes_of_conditional_trials_may_repeat() -> None:
+    def conditional(trial: Trial) -> float:
+        branch = trial.suggest_categorical("branch", ["y", "z"])
+        return trial.suggest_float(branch, 0, 1)
+
+    sampler = NCPSampler(seed=0, n_startup_trials=2, warn_independent_sampling=False)
+    study = new_study(sampler)
+    study.optimize(conditional, n_trials=8)
+    optimizers = [h.optimizer for s in sampler._studies.values() for h in s.spaces]
+    assert optimizers[-1].space.names == ("branch",)
+    assert not optimizers[-1].deterministic_objective
+
+
+def test_independent_sampler_is_the_users() -> None:
+    class Lowest(RandomSampler):
+        calls: tuple[str, ...] = ()
+
+        def sample_independent(self, study: Any, trial: Any, name: str, dist: Any) -> Any:
+            return dist.low
+
+        def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+            self.calls += ("before",)
+
+        def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
+            self.calls += ("after",)
+
+        def reseed_rng(self) -> None:
+            self.calls += ("reseed",)
+
+    lowest = Lowest()
+    study = new_study(NCPSampler(space=SPACE, independent_sampler=lowest))
+    study.optimize(lambda trial: objective(trial) + trial.suggest_float("more", 7, 9), n_trials=1)
+    study.sampler.reseed_rng()
+    assert study.best_params["more"] == 7
+    assert lowest.calls == ("before", "after", "reseed")
