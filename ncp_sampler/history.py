@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from ncp_sampler.predictor import State
 from ncp_sampler.space import SearchSpace
 
+_TAIL = 3.0  # spreads below the median, where ``warp`` begins to level off
+_LARGEST = 1e100  # of a metric; its square is a number still
+
 
 class History:
     """The told trials of one search space, in the order they were told.
@@ -18,6 +21,10 @@ class History:
     Args:
         space: The search space of the codes.
         directions: Metric name -> "maximize" or "minimize".
+
+    Attributes:
+        names: The metrics, in the order of the last axis of all values.
+        n_learnable: Number of trials with at least one metric that is not NaN.
     """
 
     def __init__(self, space: SearchSpace, directions: Mapping[str, str]) -> None:
@@ -28,6 +35,7 @@ class History:
         self._values: list[NDArray[np.float64]] = []
         self._complete: list[bool] = []
         self._keys: set[bytes] = set()
+        self.n_learnable = 0
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -60,11 +68,7 @@ class History:
             self._values.append(value)
             self._complete.append(bool(ended))
             self._keys.add(code_key(code))
-
-    @property
-    def n_learnable(self) -> int:
-        """Trials with at least one metric that is not NaN."""
-        return sum(not bool(np.isnan(value).all()) for value in self._values)
+            self.n_learnable += not np.isnan(value).all()
 
     def learnable(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Codes (n, d) and metrics (n, m), all to be maximized, of the learnable trials.
@@ -80,7 +84,7 @@ class History:
         for column in values.T:
             finite = column[np.isfinite(column)]
             low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
-            column[:] = np.clip(column, low, high)
+            column[:] = np.clip(column, max(low, -_LARGEST), min(high, _LARGEST))
             ended = column[complete & ~np.isnan(column)]
             if len(ended):
                 column[~complete] = np.minimum(column[~complete], np.median(ended))
@@ -100,6 +104,7 @@ class History:
         self._values = [np.array(value, dtype=np.float64) for value in state["values"]]
         self._complete = [bool(ended) for ended in state["complete"]]
         self._keys = {code_key(code) for code in self._codes}
+        self.n_learnable = sum(not np.isnan(value).all() for value in self._values)
 
 
 def code_key(code: NDArray[Any]) -> bytes:
@@ -108,10 +113,11 @@ def code_key(code: NDArray[Any]) -> bytes:
 
 
 def warp(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standardizes metrics (n, m) with the bad tail in log, so that no failure sets the scale.
+    """Standardizes metrics (n, m) with the bad tail bounded, so that no failure sets the scale.
 
-    Values more than ``_TAIL`` spreads below the median, the spread being the distance from the
-    median to the better quarter, continue logarithmically. Order is kept; NaN stays NaN.
+    With z the distance from the median in spreads (a spread being from the median to the better
+    quarter) and t = 3, z below -t becomes -t (2 + t / z): smooth, in the same order, and never
+    below -2 t. NaN stays NaN.
     """
     out = np.empty_like(values)
     for source, column in zip(values.T, out.T, strict=True):
@@ -124,10 +130,7 @@ def warp(values: NDArray[np.float64]) -> NDArray[np.float64]:
             spread = np.nanstd(source)
         z = (source - middle) / (spread if spread > 0 else 1.0)
         below = z < -_TAIL
-        z[below] = -_TAIL * (1 + np.log(z[below] / -_TAIL))
+        z[below] = -_TAIL * (2 + _TAIL / z[below])
         sd = np.nanstd(z)
         column[:] = (z - np.nanmean(z)) / (sd if sd > 0 else 1.0)
     return out
-
-
-_TAIL = 4.0

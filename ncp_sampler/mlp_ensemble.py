@@ -113,7 +113,7 @@ class MLPEnsemble:
         """The paper's predictor: one network, 256 shared, 128 per metric, dropout 0.5.
 
         Batch norm, smooth L1, Adam at 0.01 with one cycle, batches of 128: the published code's
-        settings (Appendix B.1 names the layers and the dropout). It trains each metric in a head
+        settings (Appendix E.1 names layers, dropout and schedule). It trains each metric in a head
         of its own; the published code shares one between FLOPs and params.
 
         Args:
@@ -221,16 +221,16 @@ class MLPEnsemble:
         """Names, weights, running statistics and the random generator's state."""
         return {
             "names": list(self.names),
-            "weights": {name: w.detach().cpu().numpy() for name, w in self._weights.items()},
-            "buffers": {name: b.cpu().numpy() for name, b in self._buffers.items()},
-            "generator": self._generator.get_state().numpy(),
+            "weights": {name: w.detach().cpu().numpy().copy() for name, w in self._weights.items()},
+            "buffers": {name: b.cpu().numpy().copy() for name, b in self._buffers.items()},
+            "generator": self._generator.get_state().numpy().copy(),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Continues from ``state_dict`` as if never stopped."""
         self.names = tuple(state["names"])
-        self._weights = {name: self._tensor(w) for name, w in state["weights"].items()}
-        self._buffers = {name: self._tensor(b) for name, b in state["buffers"].items()}
+        self._weights = {name: self._tensor(w).clone() for name, w in state["weights"].items()}
+        self._buffers = {name: self._tensor(b).clone() for name, b in state["buffers"].items()}
         self._generator.set_state(torch.from_numpy(np.asarray(state["generator"])))
 
     def __getstate__(self) -> dict[str, Any]:
