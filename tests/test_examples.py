@@ -1,0 +1,194 @@
+"""The examples, run as a user runs them, at the smallest size."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ncp_sampler import MRSpace, NCPSampler, benchmark
+
+_ROOT = Path(__file__).resolve().parents[1]
+_TRIALS, _STARTUP = 14, 10
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "100", "PYTHONIOENCODING": "utf-8"}
+    environment["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(_ROOT), environment.get("PYTHONPATH")])
+    )
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=_ROOT,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+
+
+def _compare(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return _run("examples/compare_samplers.py", "--out", str(out), *arguments)
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+_TINY = ("--trials", str(_TRIALS), "--samplers", "random,ncp")
+
+
+@pytest.fixture(scope="module")
+def comparison(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[subprocess.CompletedProcess[str], Path]:
+    out = tmp_path_factory.mktemp("comparison") / "new" / "folder"
+    done = _compare(out, *_TINY, "--seeds", "2")
+    assert done.returncode == 0, done.stderr
+    return done, out
+
+
+Comparison = tuple[subprocess.CompletedProcess[str], Path]
+
+
+def _values(rows: list[dict[str, str]], sampler: str, seed: int) -> list[float]:
+    mine = [row for row in rows if (row["sampler"], row["seed"]) == (sampler, str(seed))]
+    assert [int(row["trial"]) for row in mine] == list(range(1, _TRIALS + 1))
+    return [float(row["value"]) for row in mine]
+
+
+def test_csv_has_every_trial(comparison: Comparison) -> None:
+    rows = _read(comparison[1] / "seg.csv")
+    columns = ["setting", "sampler", "seed", "trial", "value", "best", "ask_seconds"]
+    assert list(rows[0]) == columns
+    assert len(rows) == 2 * 2 * _TRIALS
+    for sampler in ("random", "ncp"):
+        for seed in (0, 1):
+            mine = [r for r in rows if (r["sampler"], r["seed"]) == (sampler, str(seed))]
+            best = np.maximum.accumulate(_values(rows, sampler, seed))
+            assert [float(row["best"]) for row in mine] == best.tolist()
+    assert all(float(row["ask_seconds"]) >= 0 and row["setting"] == "seg" for row in rows)
+
+
+def test_samplers_share_the_first_trials_and_no_more(comparison: Comparison) -> None:
+    rows = _read(comparison[1] / "seg.csv")
+    for seed in (0, 1):
+        random, ncp = _values(rows, "random", seed), _values(rows, "ncp", seed)
+        assert random[:_STARTUP] == ncp[:_STARTUP]
+        assert random[_STARTUP:] != ncp[_STARTUP:]
+    assert _values(rows, "ncp", 0)[:_STARTUP] != _values(rows, "ncp", 1)[:_STARTUP]
+
+
+def test_values_are_the_surrogates_of_a_plain_study(comparison: Comparison) -> None:
+    """The shared trials are the sampler's own first ones, and those after follow from them."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        direction="maximize", sampler=NCPSampler(space=MRSpace(), seed=0, n_startup_trials=_STARTUP)
+    )
+    study.optimize(benchmark.objective("seg"), n_trials=_STARTUP)
+    expected = [trial.value for trial in study.trials]
+    assert _values(_read(comparison[1] / "seg.csv"), "ncp", 0)[:_STARTUP] == expected
+
+
+def test_table(comparison: Comparison) -> None:
+    done, out = comparison
+    rows = _read(out / "seg.csv")
+    final = {
+        label: np.array([max(_values(rows, name, seed)) for seed in (0, 1)])
+        for name, label in (("random", "random"), ("ncp", "NCP"))
+    }
+    lines = done.stdout.splitlines()
+    printed = [line for line in lines if any(f" {label} " in line for label in final)]
+    order = sorted(final, key=lambda label: -final[label].mean())
+    for line, label in zip(printed[:2], order, strict=True):
+        mean, error = final[label].mean(), final[label].std(ddof=1) / np.sqrt(2)
+        assert label in line
+        assert f"{mean:.2f} ± {error:.2f}" in line
+    assert "*" in printed[0]
+    assert "predictions, not results of training" in done.stdout
+    assert str(out / "seg.png") in done.stdout.replace("\n", "")
+
+
+def test_progress_and_nothing_else_on_stderr(comparison: Comparison) -> None:
+    lines = comparison[0].stderr.splitlines()
+    assert len(lines) == 2
+    assert all(f"{2 * _TRIALS}/{2 * _TRIALS}" in line for line in lines)
+
+
+def test_figure(comparison: Comparison) -> None:
+    data = (comparison[1] / "seg.png").read_bytes()
+    assert data.startswith(_PNG)
+    assert len(data) > 10_000
+
+
+def test_same_seed_same_values(comparison: Comparison, tmp_path: Path) -> None:
+    done = _compare(tmp_path, *_TINY, "--seeds", "1", "--jobs", "1")
+    assert done.returncode == 0, done.stderr
+    again, first = _read(tmp_path / "seg.csv"), _read(comparison[1] / "seg.csv")
+    for sampler in ("random", "ncp"):
+        assert _values(again, sampler, 0) == _values(first, sampler, 0)
+    assert "±" not in done.stdout  # one seed has no standard error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--setting", "nonsense"), "nonsense"),
+        (("--setting", "3ddet"), "3ddet"),
+        (("--samplers", "tpe,nonsense"), "--samplers must name some of gp,ncp,tpe,cma,random"),
+        (("--samplers", "tpe,tpe"), "each once"),
+        (("--samplers", ","), "--samplers"),
+        (("--trials", "10"), "--trials 10 must exceed 10"),
+        (("--seeds", "0"), "--seeds 0 must be at least 1"),
+        (("--jobs", "-1"), "--jobs -1 must be at least 1"),
+        (("--threads", "0"), "--threads 0 must be at least 1"),
+        (("--trials", "many"), "many"),
+    ],
+)
+def test_bad_argument(
+    arguments: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from examples import compare_samplers
+
+    with pytest.raises(SystemExit) as stopped:
+        compare_samplers.parse(["--out", str(tmp_path), *arguments])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_out_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = _compare(tmp_path / "file" / "folder", *_TINY)
+    assert done.returncode == 2
+    assert "must be a folder that can be written to" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_full_comparison(tmp_path: Path) -> None:
+    options = ("--settings", "seg,cls-a", "--samplers", "ncp,tpe,cma", "--trials", "12")
+    done = _run(
+        "-m", "benchmarks.compare_samplers", *options, "--seeds", "2", "--out", str(tmp_path)
+    )
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "samplers.md").read_text(encoding="utf-8")
+    assert "## seg: mIoU (%)" in text
+    assert "## cls-a: top1 (%)" in text
+    assert "NCP's time per ask over TPE's" in text
+    rows = _read(tmp_path / "samplers.csv")
+    assert len(rows) == 2 * 3 * 2
+    assert {row["trials"] for row in rows} == {"12"}
+    mean = np.mean(
+        [float(r["best"]) for r in rows if (r["setting"], r["sampler"]) == ("seg", "cma")]
+    )
+    assert f"| CMA-ES | {mean:.2f}" in text.replace("*", "")
