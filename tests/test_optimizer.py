@@ -25,8 +25,9 @@ SMALL = SearchSpace([Integer("a", 0, 4), Categorical("b", ("x", "y", "z"))])
 
 
 def _loss(params: dict[str, Any]) -> float:
-    miss = abs(math.log10(params["rate"]) + 2) + abs(params["width"] - 64) / 64
-    return miss + (params["act"] != "silu") + abs(params["share"] - 0.5)
+    miss: float = abs(math.log10(params["rate"]) + 2) + abs(params["width"] - 64) / 64
+    miss += (params["act"] != "silu") + abs(params["share"] - 0.5)
+    return miss
 
 
 def _key(params: dict[str, Any]) -> tuple[Any, ...]:

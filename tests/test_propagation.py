@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from ncp_sampler import Categorical, Float, Integer, MRSpace, SearchSpace, costs
 from ncp_sampler.benchmark import NASBenchMR
@@ -84,9 +85,10 @@ def test_gradients_of_several_predictors_add_up(predictor: GaussianProcess) -> N
     other = GaussianProcess().fit(SPACE.normalize(codes), {"top1": 0.2 * codes[:, 0]})
     first, second = Target("top1"), Target("top1", predictor=1, weight=2.0)
 
-    def gradient(*targets: Target) -> np.ndarray:
+    def gradient(*targets: Target) -> NDArray[np.float64]:
         trace = propagate([predictor, other], SPACE.default, targets, space=SPACE, iterations=1)
-        return trace.gradients[0]
+        slope: NDArray[np.float64] = trace.gradients[0]
+        return slope
 
     np.testing.assert_allclose(gradient(first, second), gradient(first) + gradient(second))
     trace = propagate([predictor, other], SPACE.default, [first, second], space=SPACE)
