@@ -103,28 +103,26 @@ def test_study_resumed_in_another_process_repeats_nothing(kind: str, tmp_path: P
     assert len(done) == len(set(done)) == 60
 
 
-def test_pickled_sampler_continues_in_another_process_as_if_never_stopped(
-    kind: str, tmp_path: Path
-) -> None:
+def test_pickled_sampler_continues_in_another_process_as_if_never_stopped(tmp_path: Path) -> None:
     whole = optuna.create_study(sampler=NCPSampler(space=SPACE, seed=3))
     whole.optimize(objective, n_trials=16)
 
-    study = open_study(kind, tmp_path, 3)
+    study = open_study("journal", tmp_path, 3)
     study.optimize(objective, n_trials=12)
     (tmp_path / "sampler.pkl").write_bytes(pickle.dumps(study.sampler))
-    finish(start(kind, tmp_path, 4))
+    finish(start("journal", tmp_path, 4))
     assert codes(study) == codes(whole)
 
 
-def test_seed_decides_in_whatever_process(kind: str, tmp_path: Path) -> None:
-    here = optuna.create_study(sampler=NCPSampler(space=SPACE, seed=1))
-    here.optimize(objective, n_trials=13)
-    folders = [tmp_path / "1", tmp_path / "2"]
-    for seed, folder in enumerate(folders, start=1):
-        folder.mkdir()
-        finish(start(kind, folder, 13, seed))
-    same, other = (codes(open_study(kind, folder, 0)) for folder in folders)
-    assert codes(here) == same != other
+def test_seed_decides_in_whatever_process(tmp_path: Path) -> None:
+    finish(start("journal", tmp_path, 13, seed=1))
+    elsewhere = codes(open_study("journal", tmp_path, 0))
+    here = []
+    for seed in (1, 2):
+        study = optuna.create_study(sampler=NCPSampler(space=SPACE, seed=seed))
+        study.optimize(objective, n_trials=13)
+        here.append(codes(study))
+    assert here[0] == elsewhere != here[1]
 
 
 def test_claims_reach_other_workers_through_the_storage(kind: str, tmp_path: Path) -> None:
