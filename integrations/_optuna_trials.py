@@ -156,10 +156,12 @@ def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:
     return {**params, **trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
-def describe_misfit(name: str, suggested: BaseDistribution, declared: BaseDistribution) -> str:
-    """Message for an objective that suggests a declared parameter otherwise than declared."""
+def describe_misfit(
+    name: str, suggested: BaseDistribution | None, declared: BaseDistribution
+) -> str:
+    """Message for an objective that suggests a declared parameter otherwise, or not at all."""
     return (
-        f"parameter {name!r}: the objective suggests {suggested}, but the sampler's space declares "
-        f"{declared}; make them agree (`space.suggest(trial)` suggests a space as declared), or "
-        f"leave `space` out to have it inferred from the study"
+        f"parameter {name!r}: the objective suggests {suggested or 'nothing of this name'}, but "
+        f"the sampler's space declares {declared}; make them agree (`space.suggest(trial)` "
+        f"suggests a space as declared), or leave `space` out to have it inferred from the study"
     )

@@ -6,8 +6,9 @@ space therefore shows up late, and in three places:
 
 - another kind of distribution (or log, or other choices): Optuna's own ``ValueError``;
 - a proposed value outside the suggested range: ``sample_independent`` raises ``ValueError``;
-- any other difference: ``after_trial`` raises ``ValueError``, once Optuna is about to store the
-  trial's state and values, which it does in spite of the error.
+- any other difference, and a parameter that is not suggested: ``after_trial`` raises
+  ``ValueError``, once Optuna is about to store the trial's state and values, which it does in
+  spite of the error.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from __future__ import annotations
 import logging
 import operator
 import threading
+import zlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
@@ -64,8 +67,8 @@ class NCPSampler(BaseSampler):
         seed: Seed of all proposals, or None for a fresh one.
         n_startup_trials: Trials that are spread over the space before the predictor is used.
         strategy: How codes are edited, ``"continuous"`` or ``"winner_takes_all"``.
-        independent_sampler: Sampler of parameters outside the search space; ``RandomSampler`` if
-            None.
+        independent_sampler: Sampler of parameters outside the search space. None draws as
+            ``RandomSampler``, by seed, trial and parameter, so that workers with one seed differ.
         warn_independent_sampling: Whether to warn, once for each parameter, when one is sampled
             independently after the startup trials.
         deterministic_objective: Whether equal params give equal values, so that trying them again
@@ -94,6 +97,7 @@ class NCPSampler(BaseSampler):
         if not isinstance(independent_sampler, BaseSampler | None):
             raise ValueError(f"independent_sampler={independent_sampler!r} is no Optuna sampler")
         seed = _checked_seed(seed)
+        _check_device(device)
         self._space = space
         self._declared: Distributions = {} if space is None else space.distributions
         self._searched = {n: d for n, d in self._declared.items() if not d.single()}
@@ -112,7 +116,8 @@ class NCPSampler(BaseSampler):
         )
         self._n_startup_trials = n_startup_trials
         self._deterministic = deterministic_objective
-        self._independent_sampler = independent_sampler or RandomSampler(seed=seed)
+        self._independent_sampler = independent_sampler
+        self._independent_seed = _entropy(seed)
         self._warn_independent_sampling = warn_independent_sampling
         self._warned: set[str] = set()
         self._studies: dict[tuple[str, int], StudyHistory] = {}
@@ -134,7 +139,9 @@ class NCPSampler(BaseSampler):
             for study in self._studies.values():
                 for history in study.spaces:
                     history.reseed()
-        self._independent_sampler.reseed_rng()
+        self._independent_seed = _entropy()
+        if self._independent_sampler is not None:
+            self._independent_sampler.reseed_rng()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -166,12 +173,15 @@ class NCPSampler(BaseSampler):
         if declared != param_distribution:
             raise ValueError(describe_misfit(param_name, param_distribution, declared))
         self._warn_of_independent(study, trial, param_name)
-        return self._independent_sampler.sample_independent(
-            study, trial, param_name, param_distribution
-        )
+        sampler = self._independent_sampler
+        if sampler is None:
+            key = [self._independent_seed, trial.number, zlib.crc32(param_name.encode())]
+            sampler = RandomSampler(seed=int(np.random.SeedSequence(key).generate_state(1)[0]))
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._independent_sampler.before_trial(study, trial)
+        if self._independent_sampler is not None:
+            self._independent_sampler.before_trial(study, trial)
 
     def after_trial(
         self,
@@ -180,12 +190,14 @@ class NCPSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        self._independent_sampler.after_trial(study, trial, state, values)
+        if self._independent_sampler is not None:
+            self._independent_sampler.after_trial(study, trial, state, values)
         if state == TrialState.FAIL:  # an error of the objective must not be covered by another
             return
         for name, declared in self._declared.items():
-            suggested = trial.distributions.get(name, declared)
-            if suggested != declared:
+            suggested = trial.distributions.get(name)
+            unneeded = state == TrialState.PRUNED or declared.single()  # may be left out
+            if suggested != declared and not (suggested is None and unneeded):
                 raise ValueError(describe_misfit(name, suggested, declared))
 
     def _history(self, study: Study, trials: Sequence[FrozenTrial]) -> StudyHistory:
@@ -243,7 +255,7 @@ class NCPSampler(BaseSampler):
                 "warn_independent_sampling=False silences this",
                 name,
                 trial.number,
-                type(self._independent_sampler).__name__,
+                type(self._independent_sampler or RandomSampler()).__name__,
                 self,
             )
 
@@ -302,3 +314,18 @@ def _checked_seed(seed: int | None) -> int | None:
     if not 0 <= number < 2**32:
         raise ValueError(f"seed={number} must be between 0 and 2**32 - 1, as NumPy's")
     return number
+
+
+def _entropy(seed: int | None = None) -> int:
+    """A seed as it is, or a fresh one."""
+    return int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+
+
+def _check_device(device: str | torch.device) -> None:
+    try:
+        torch.zeros(1, device=device).item()  # "meta" holds no numbers
+    except Exception as error:  # AssertionError, RuntimeError, ...: each backend has its own
+        raise ValueError(
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}); use 'cpu', or "
+            f"a device that PyTorch lists as available"
+        ) from error

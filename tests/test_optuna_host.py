@@ -97,6 +97,24 @@ def test_objective_that_does_not_fit_the_declared_space(suggest: Callable[[Trial
         assert study.trials[2].values == [study.trials[2].params["width"]]
 
 
+def test_declared_parameter_that_is_not_suggested() -> None:
+    def narrow(trial: Trial) -> float:
+        return trial.suggest_int("width", 8, 32, step=8) + trial.suggest_float("rate", 1e-4, 1e-1)
+
+    def pruned(trial: Trial) -> float:
+        trial.suggest_int("width", 8, 32, step=8)
+        raise optuna.TrialPruned
+
+    study = new_study(NCPSampler(space=SPACE, seed=0))
+    study.optimize(pruned, n_trials=1)  # may end before it has suggested all
+    declared = SearchSpace([Integer("width", 8, 32, step=8), Categorical("op", ("a", "b"))])
+    study.sampler = NCPSampler(space=declared, seed=0)
+    with pytest.raises(ValueError, match=r"'op': .* nothing of this name.*Categorical.*leave"):
+        study.optimize(narrow, n_trials=5)
+    assert [trial.state for trial in study.trials] == [TrialState.PRUNED, TrialState.COMPLETE]
+    assert study.trials[1].value == sum(study.trials[1].params.values())  # kept
+
+
 def test_another_kind_than_declared_is_optunas_error() -> None:
     study = new_study()
     with pytest.raises(ValueError, match="different distribution kind"):
@@ -141,7 +159,8 @@ def test_reseeding_parts_copies() -> None:
     assert params_of(study) != params_of(twin)
 
 
-def test_torch_defaults_of_the_user_do_not_matter() -> None:
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_torch_defaults_of_the_user_do_not_matter(mode: Callable[[], Any]) -> None:
     def run() -> list[dict[str, Any]]:
         study = new_study(NCPSampler(space=SPACE, seed=0, n_startup_trials=2))
         study.optimize(objective, n_trials=4)
@@ -152,7 +171,7 @@ def test_torch_defaults_of_the_user_do_not_matter() -> None:
     try:
         torch.set_default_device("meta")
         torch.set_default_dtype(torch.float64)
-        with torch.no_grad():
+        with mode():
             changed = run()
     finally:
         torch.set_default_device(None)

@@ -59,6 +59,8 @@ def _quiet() -> Iterator[None]:
         ({"n_startup_trials": 0}, "n_startup_trials=0"),
         ({"strategy": "steepest"}, "strategy='steepest'"),
         ({"independent_sampler": RandomSampler}, "independent_sampler="),
+        ({"device": "nope"}, "device='nope' cannot be used here .* use 'cpu'"),
+        ({"device": "meta"}, "device='meta'"),
     ],
 )
 def test_wrong_arguments_raise_at_once(arguments: dict[str, Any], message: str) -> None:
@@ -133,6 +135,7 @@ def test_single_values_need_not_be_suggested() -> None:
         lambda t: t.suggest_int("x", -(2**60), 2**60),  # beyond codes: sampled independently
         lambda t: t.suggest_float("x", 0, 1e15, step=0.001),  # too fine for codes: likewise
         lambda t: t.suggest_categorical("x", [1, True, "1", None, 2.5]),
+        lambda t: t.suggest_categorical("x", ["a", "a"]),  # one choice twice: likewise
     ],
 )
 def test_inferred_space_takes_what_optuna_allows(suggest: Callable[[Trial], Any]) -> None:
@@ -206,3 +209,22 @@ def test_independent_sampler_is_the_users() -> None:
     study.sampler.reseed_rng()
     assert study.best_params["more"] == 7
     assert lowest.calls == ("before", "after", "reseed")
+
+
+def test_independent_draws_depend_on_seed_trial_and_name_alone() -> None:
+    def draw(study: Study) -> dict[str, Any]:
+        trial = study.ask()
+        for name in "ab":
+            trial.suggest_int(name, 0, 10**6)
+        return trial.params
+
+    study = new_study(NCPSampler(seed=0))
+    runs = [draw(study) for _ in range(2)]
+    study.sampler = NCPSampler(seed=0)  # another worker, or the study resumed
+    runs.append(draw(study))
+    numbers = [number for params in runs for number in params.values()]
+    assert len(set(numbers)) == 6
+    again = new_study(NCPSampler(seed=0))
+    assert [draw(again) for _ in range(3)] == runs
+    other = new_study(NCPSampler(seed=1))
+    assert draw(other) != runs[0]
