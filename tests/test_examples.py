@@ -15,6 +15,7 @@ from ncp_sampler import MRSpace, NCPSampler, benchmark
 
 _ROOT = Path(__file__).resolve().parents[1]
 _TRIALS, _STARTUP = 14, 10
+_LABELS = {"random": "random", "tpe": "TPE", "cma": "CMA-ES", "ncp": "NCP"}
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -43,7 +44,7 @@ def _read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-_TINY = ("--trials", str(_TRIALS), "--samplers", "random,ncp")
+_TINY = ("--trials", str(_TRIALS), "--samplers", ",".join(_LABELS))
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +70,8 @@ def test_csv_has_every_trial(comparison: Comparison) -> None:
     rows = _read(comparison[1] / "seg.csv")
     columns = ["setting", "sampler", "seed", "trial", "value", "best", "ask_seconds"]
     assert list(rows[0]) == columns
-    assert len(rows) == 2 * 2 * _TRIALS
-    for sampler in ("random", "ncp"):
+    assert len(rows) == 4 * 2 * _TRIALS
+    for sampler in _LABELS:
         for seed in (0, 1):
             mine = [r for r in rows if (r["sampler"], r["seed"]) == (sampler, str(seed))]
             best = np.maximum.accumulate(_values(rows, sampler, seed))
@@ -81,9 +82,9 @@ def test_csv_has_every_trial(comparison: Comparison) -> None:
 def test_samplers_share_the_first_trials_and_no_more(comparison: Comparison) -> None:
     rows = _read(comparison[1] / "seg.csv")
     for seed in (0, 1):
-        random, ncp = _values(rows, "random", seed), _values(rows, "ncp", seed)
-        assert random[:_STARTUP] == ncp[:_STARTUP]
-        assert random[_STARTUP:] != ncp[_STARTUP:]
+        values = [_values(rows, sampler, seed) for sampler in _LABELS]
+        assert len({tuple(one[:_STARTUP]) for one in values}) == 1
+        assert len({tuple(one[_STARTUP:]) for one in values}) == 4
     assert _values(rows, "ncp", 0)[:_STARTUP] != _values(rows, "ncp", 1)[:_STARTUP]
 
 
@@ -105,12 +106,12 @@ def test_table(comparison: Comparison) -> None:
     rows = _read(out / "seg.csv")
     final = {
         label: np.array([max(_values(rows, name, seed)) for seed in (0, 1)])
-        for name, label in (("random", "random"), ("ncp", "NCP"))
+        for name, label in _LABELS.items()
     }
     lines = done.stdout.splitlines()
     printed = [line for line in lines if any(f" {label} " in line for label in final)]
     order = sorted(final, key=lambda label: -final[label].mean())
-    for line, label in zip(printed[:2], order, strict=True):
+    for line, label in zip(printed[:4], order, strict=True):
         mean, error = final[label].mean(), final[label].std(ddof=1) / np.sqrt(2)
         assert label in line
         assert f"{mean:.2f} ± {error:.2f}" in line
@@ -121,7 +122,7 @@ def test_table(comparison: Comparison) -> None:
 
 def test_progress_and_nothing_else_on_stderr(comparison: Comparison) -> None:
     lines = comparison[0].stderr.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 4
     assert all(f"{2 * _TRIALS}/{2 * _TRIALS}" in line for line in lines)
 
 
@@ -135,7 +136,7 @@ def test_same_seed_same_values(comparison: Comparison, tmp_path: Path) -> None:
     done = _compare(tmp_path, *_TINY, "--seeds", "1", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     again, first = _read(tmp_path / "seg.csv"), _read(comparison[1] / "seg.csv")
-    for sampler in ("random", "ncp"):
+    for sampler in _LABELS:
         assert _values(again, sampler, 0) == _values(first, sampler, 0)
     assert "±" not in done.stdout  # one seed has no standard error
 

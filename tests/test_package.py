@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 
 import ncp_sampler
 import ncp_sampler.integrations
+from ncp_sampler import MRSpace, costs
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text()
@@ -60,11 +62,20 @@ def test_readme_code_runs(code: str) -> None:
     def train_and_validate(params: dict[str, int]) -> float:
         return float(sum(params.values()))
 
-    namespace: dict[str, object] = {"train_and_validate": train_and_validate}
+    space = MRSpace()
+    codes = space.sample(130, 0)
+    gflops = costs.flops(codes).numpy()
+    namespace: dict[str, object] = {
+        "train_and_validate": train_and_validate,
+        "space": space,
+        "codes": codes,
+        "miou": 70 + np.log(gflops),
+        "gflops": gflops,
+    }
     exec(code, namespace)  # README is ours
-    study = namespace["study"]
-    assert isinstance(study, optuna.Study)
-    assert len(study.trials) == 20
+    study = namespace.get("study")
+    if isinstance(study, optuna.Study):
+        assert len(study.trials) == 20
 
 
 def test_readme_names_the_commands_that_ci_runs() -> None:

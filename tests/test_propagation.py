@@ -74,7 +74,7 @@ def test_a_bound_that_holds_pulls_no_more(predictor: GaussianProcess) -> None:
     assert len(trace.codes) == 1  # nothing to do
     above = Target("top1", bound=start + 2)
     trace = propagate(
-        predictor, SPACE.default, [above], space=SPACE, learning_rate=0.01, iterations=500
+        predictor, SPACE.default, [above], space=SPACE, learning_rate=0.002, iterations=500
     )
     assert trace.predictions["top1"][-1, 0] == pytest.approx(start + 2, abs=0.2)
 

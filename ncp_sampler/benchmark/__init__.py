@@ -1,8 +1,21 @@
-"""NAS-Bench-MR as a benchmark: its tables, and fitted surrogates of them."""
+"""NAS-Bench-MR as a benchmark: its tables, fitted surrogates of them, and objectives."""
 
+from ncp_sampler.benchmark.objectives import Objective as Objective
+from ncp_sampler.benchmark.objectives import objective as objective
 from ncp_sampler.benchmark.settings import SETTINGS as SETTINGS
 from ncp_sampler.benchmark.settings import Setting as Setting
 from ncp_sampler.benchmark.surrogates import Surrogate as Surrogate
 from ncp_sampler.benchmark.surrogates import surrogate as surrogate
+from ncp_sampler.benchmark.tables import NASBenchMR as NASBenchMR
+from ncp_sampler.benchmark.tables import Table as Table
 
-__all__ = ["SETTINGS", "Setting", "Surrogate", "surrogate"]
+__all__ = [
+    "SETTINGS",
+    "NASBenchMR",
+    "Objective",
+    "Setting",
+    "Surrogate",
+    "Table",
+    "objective",
+    "surrogate",
+]

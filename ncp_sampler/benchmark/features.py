@@ -27,7 +27,8 @@ _KERNEL = 9  # weights of a 3x3 convolution per pair of channels
 def features(codes: NDArray[np.int64]) -> FloatArray:
     """Features of legal codes (n, 27), shape (n, f)."""
     columns = _columns(np.asarray(codes, dtype=np.float64))
-    return np.round(np.stack(list(columns.values()), axis=1), 6)  # alike on every platform
+    table: FloatArray = np.stack(list(columns.values()), axis=1).round(6)
+    return table  # rounded: alike on every platform
 
 
 def feature_names() -> list[str]:

@@ -116,7 +116,8 @@ def _predict(booster: Booster, x: FloatArray) -> FloatArray:
 @functools.cache
 def _booster(setting: str, metric: str) -> Booster:
     packed = (_DATA / f"{setting}.{metric}.txt.xz").read_bytes()
-    return _lightgbm().Booster(model_str=lzma.decompress(packed).decode())
+    booster: Booster = _lightgbm().Booster(model_str=lzma.decompress(packed).decode())
+    return booster
 
 
 def _lightgbm() -> Any:

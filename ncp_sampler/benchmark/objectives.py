@@ -1,0 +1,81 @@
+"""A surrogate as the objective of a study: trial in, metrics and exact costs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ncp_sampler import costs
+from ncp_sampler.benchmark.surrogates import Surrogate, surrogate
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+_COSTS = {"flops": costs.flops, "params": costs.params}
+
+
+class Objective:
+    """Callable for ``study.optimize``; use ``objective`` to get it. It pickles.
+
+    The metrics are predictions of a surrogate, not results of training; ``flops`` (G, the
+    50-class network at 128x128) and ``params`` (M) are exact.
+
+    Attributes:
+        setting: Folder name of the setting.
+        metrics: What it returns, in order.
+        directions: "maximize" or "minimize" for each, as ``optuna.create_study`` takes them.
+        space: The search space, an ``MRSpace``.
+    """
+
+    def __init__(self, model: Surrogate, metrics: Sequence[str]) -> None:
+        self.setting = model.setting
+        self.metrics = tuple(metrics)
+        self.space = model.space
+        self.directions: list[Literal["minimize", "maximize"]] = [
+            "minimize" if name in _COSTS else "maximize" for name in self.metrics
+        ]
+        self._model = model
+
+    def __call__(self, trial: BaseTrial) -> float | tuple[float, ...]:
+        """The metrics of a trial, which suggests the whole space; a plain float if it is one."""
+        values = self.evaluate(self.space.to_code(self.space.suggest(trial)))[0]
+        return float(values[0]) if len(values) == 1 else tuple(values.tolist())
+
+    def evaluate(self, codes: ArrayLike) -> NDArray[np.float64]:
+        """Metrics (n, m) of legal codes (n, 27) or (27,).
+
+        Raises:
+            ValueError: An illegal code.
+        """
+        learnt = [name for name in self.metrics if name not in _COSTS]
+        predicted = self._model.predict(codes, metrics=learnt)
+        columns = [
+            _COSTS[name](codes).numpy() if name in _COSTS else predicted[name]
+            for name in self.metrics
+        ]
+        return np.stack(columns, axis=1)
+
+
+def objective(setting: str, *, metrics: Sequence[str] | None = None) -> Objective:
+    """The objective of a setting, by folder name or short name (``"seg"``, ``"cls-a"``, ...).
+
+    Args:
+        setting: One of those with a shipped surrogate.
+        metrics: Among the setting's own and "flops" and "params"; by default the main metric.
+
+    Raises:
+        ValueError: An unknown setting, an unknown or repeated metric, or no metric.
+        ImportError: LightGBM is not installed.
+    """
+    model = surrogate(setting)
+    chosen = model.metrics[:1] if metrics is None else metrics
+    known = (*model.metrics, *_COSTS)
+    if isinstance(chosen, str) or not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError(f"metrics={chosen!r} must be some of {known}, each once")
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise ValueError(f"{model.setting!r} has no metric {unknown}; it has {known}")
+    return Objective(model, chosen)

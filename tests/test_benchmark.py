@@ -1,0 +1,193 @@
+"""Tables, surrogates and objectives: what they give, and what they refuse."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from ncp_sampler import MRSpace, benchmark, costs
+from ncp_sampler.benchmark import NASBenchMR
+
+SPACE = MRSpace()
+SHIPPED = [setting.name for setting in benchmark.SETTINGS if setting.name != "3ddet"]
+
+
+def _row(**changes: Any) -> dict[str, Any]:
+    row = {"mIoU": 70.0, "mAcc": 80.0, "aAcc": 90.0, "flops": 1.0, "params": 2.0}
+    return {**row, "embedding": SPACE.default.tolist(), **changes}
+
+
+def _write(folder: Path, content: bytes) -> NASBenchMR:
+    (folder / "seg").mkdir()
+    (folder / "seg" / "trainval.pkl").write_bytes(content)
+    return NASBenchMR(folder)
+
+
+@pytest.mark.parametrize("setting", SHIPPED)
+def test_reads_every_published_table(bench_root: Path, setting: str) -> None:
+    bench = NASBenchMR(bench_root)
+    table = bench.table(setting)
+    assert setting in bench.settings
+    assert table.codes.shape == (2007, 27)
+    assert next(iter(table.metrics)) == benchmark.surrogate(setting).metrics[0]
+    np.testing.assert_allclose(costs.flops(table.codes), table.flops, atol=5e-10)
+
+
+def test_reads_nas_bench_201(bench_root: Path) -> None:
+    table = NASBenchMR(bench_root).table("nas-bench-201")
+    assert table.codes.shape == (15625, 30)
+    assert table.metrics["Acc"].max() == pytest.approx(47.333, abs=1e-3)
+
+
+def test_queries_by_code_params_and_string(bench_root: Path) -> None:
+    bench = NASBenchMR(bench_root.parent)  # the folder above `data` will do
+    table = bench.table("seg")
+    code = table.codes[5]
+    expected = {name: column[5] for name, column in table.metrics.items()}
+    expected |= {"flops": table.flops[5], "params": table.params[5]}
+    for form in (code, SPACE.to_params(code), SPACE.to_string(code)):
+        assert bench.query(form, setting="seg") == expected
+    with pytest.raises(ValueError, match=r"not among the 2007 .*surrogate predicts any"):
+        bench.query(SPACE.sample(1, 0)[0], setting="seg")
+    nb201 = bench.table("nas-bench-201")
+    assert bench.query(nb201.codes[0], setting="nas-bench-201")["Acc"] == nb201.metrics["Acc"][0]
+
+
+def test_root_comes_from_the_environment(bench_root: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("NCP_BENCH_ROOT", str(bench_root))
+    assert NASBenchMR().root == bench_root
+    monkeypatch.delenv("NCP_BENCH_ROOT")
+    with pytest.raises(ValueError, match=r"root is missing.*NCP_BENCH_ROOT"):
+        NASBenchMR()
+
+
+class _Command:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("touch hacked",)
+
+
+class _Eval:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return eval, ("open('hacked', 'w')",)
+
+
+class _Getattr:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, ("", "upper")
+
+
+@pytest.mark.parametrize("attack", [_Command(), _Eval(), _Getattr(), np.array([_Command()])])
+def test_a_malicious_pickle_runs_nothing(
+    attack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bench = _write(tmp_path, pickle.dumps([_row(embedding=attack)]))
+    with pytest.raises(ValueError, match="is not plain data"):
+        bench.table("seg")
+    assert not (tmp_path / "hacked").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (pickle.dumps([_row()] * 50)[:200], "truncated or no table"),
+        (b"not a pickle", "truncated or no table"),
+        (pickle.dumps({"a": 1}), "list of dictionaries"),
+        (pickle.dumps([{"mIoU": 1.0}]), "row 0 lacks"),
+        (pickle.dumps([_row(embedding=[1, 2])]), "27 numbers each"),
+        (pickle.dumps([_row(embedding=["x"] * 27)]), "no numbers"),
+        (pickle.dumps([_row(embedding=[9] * 27)]), "outside the search space"),
+        (pickle.dumps([_row(embedding=[float("nan")] * 27)]), "outside the search space"),
+        (pickle.dumps([_row(mIoU=float("nan"))]), "'mIoU' is not one finite number"),
+    ],
+)
+def test_a_foreign_or_broken_file_is_named(content: bytes, message: str, tmp_path: Path) -> None:
+    bench = _write(tmp_path, content)
+    with pytest.raises(ValueError, match=message) as error:
+        bench.table("seg")
+    assert "trainval.pkl" in str(error.value)
+    assert "upstream repository" in str(error.value)
+
+
+def test_missing_files_and_settings_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds no SETTING/trainval.pkl"):
+        NASBenchMR(tmp_path)
+    bench = _write(tmp_path, pickle.dumps([_row()]))
+    assert bench.settings == ("seg",)
+    with pytest.raises(ValueError, match=r"cannot read the table .*video"):
+        bench.table("video")
+    with pytest.raises(ValueError, match="unknown setting 'segg'"):
+        bench.table("segg")
+
+
+@pytest.mark.parametrize("setting", SHIPPED)
+def test_surrogates_know_their_tables_and_any_code(bench_root: Path, setting: str) -> None:
+    table = NASBenchMR(bench_root).table(setting)
+    model = benchmark.surrogate(setting)
+    metric = model.metrics[0]
+    fitted = model.predict(table.codes)[metric]
+    truth = table.metrics[metric]
+    assert np.corrcoef(fitted, truth)[0, 1] > 0.8  # it was fitted on these rows
+    anywhere = model.predict(SPACE.sample(2000, 0))[metric]
+    spread = np.ptp(truth)
+    assert anywhere.min() > truth.min() - 0.1 * spread
+    assert anywhere.max() < truth.max() + 0.1 * spread
+
+
+def test_surrogates_refuse_what_they_do_not_know() -> None:
+    model = benchmark.surrogate("seg")
+    code = SPACE.default
+    with pytest.raises(ValueError, match="27 columns"):
+        model.predict(code[:5])
+    with pytest.raises(ValueError, match="NaN"):
+        model.predict(np.where(np.arange(27) == 3, np.nan, code))
+    with pytest.raises(ValueError, match="i1=65 is illegal"):
+        model.predict(np.where(np.arange(27) == 0, 65, code))
+    with pytest.raises(ValueError, match="no metric"):
+        model.predict(code, metrics=["top1"])
+    with pytest.raises(ValueError, match="no surrogate is shipped for '3ddet'"):
+        benchmark.surrogate("3ddet")
+
+
+def test_objective_optimizes_predictions_and_exact_costs() -> None:
+    objective = benchmark.objective("seg", metrics=("mIoU", "flops", "params"))
+    assert objective.directions == ["maximize", "minimize", "minimize"]
+    study = optuna.create_study(
+        directions=list(objective.directions), sampler=optuna.samplers.RandomSampler(seed=0)
+    )
+    study.optimize(objective, n_trials=3)
+    codes = SPACE.to_code([trial.params for trial in study.trials])
+    values = np.array([trial.values for trial in study.trials])
+    np.testing.assert_array_equal(values, objective.evaluate(codes))
+    np.testing.assert_array_equal(values[:, 1], costs.flops(codes))
+    np.testing.assert_array_equal(values[:, 0], benchmark.surrogate("seg").predict(codes)["mIoU"])
+    copy = pickle.loads(pickle.dumps(objective))
+    np.testing.assert_array_equal(copy.evaluate(codes), values)
+
+
+def test_objective_of_one_metric_is_a_number() -> None:
+    objective = benchmark.objective("cls-a")
+    assert objective.metrics == ("top1",)
+    value = objective(optuna.trial.FixedTrial(SPACE.to_params(SPACE.default)))
+    assert isinstance(value, float)
+
+
+@pytest.mark.parametrize(
+    ("setting", "metrics", "message"),
+    [
+        ("seg", ["top1"], r"has no metric \['top1'\]; it has \('mIoU'"),
+        ("seg", [], "must be some of"),
+        ("seg", "mIoU", "must be some of"),
+        ("seg", ["mIoU", "mIoU"], "each once"),
+        ("mars", None, "unknown setting 'mars'; the settings are"),
+    ],
+)
+def test_objectives_that_do_not_exist_are_refused(setting: str, metrics: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        benchmark.objective(setting, metrics=metrics)
