@@ -90,7 +90,7 @@ def cross_validate(x: Array, y: Array, rounds: int) -> tuple[float, float, float
 
 def merge(boosters: Sequence[lightgbm.Booster]) -> str:
     """One model, in LightGBM's text format, whose sum over trees is the boosters' mean."""
-    head, trees = "", []
+    head, trees = "", list[str]()
     for booster in boosters:
         first, rest = booster.model_to_string().split("\nTree=0\n", 1)
         head = head or re.sub(r"\ntree_sizes=.*", "", first)
