@@ -108,14 +108,19 @@ def test_table(comparison: Comparison) -> None:
         label: np.array([max(_values(rows, name, seed)) for seed in (0, 1)])
         for name, label in _LABELS.items()
     }
-    lines = done.stdout.splitlines()
-    printed = [line for line in lines if any(f" {label} " in line for label in final)]
-    order = sorted(final, key=lambda label: -final[label].mean())
-    for line, label in zip(printed[:4], order, strict=True):
+    printed = [
+        (label, line)
+        for line in done.stdout.splitlines()
+        for label in final
+        if f"│ {label} " in line
+    ]
+    assert {label for label, _ in printed} == set(final)
+    means = [final[label].mean() for label, _ in printed]
+    assert means == sorted(means, reverse=True)  # the best first; ties in any order
+    for label, line in printed:
         mean, error = final[label].mean(), final[label].std(ddof=1) / np.sqrt(2)
-        assert label in line
         assert f"{mean:.2f} ± {error:.2f}" in line
-    assert "*" in printed[0]
+    assert "*" in printed[0][1]
     assert "predictions, not results of training" in done.stdout
     assert str(out / "seg.png") in done.stdout.replace("\n", "")
 
