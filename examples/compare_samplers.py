@@ -133,8 +133,7 @@ def run_all(
         Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress,
         ProcessPoolExecutor(jobs, context, _start_worker, (ticks, threads)) as pool,
     ):
-        total = len(seeds) * n_trials
-        bars = {name: progress.add_task(LABELS[name], total=total) for name in samplers}
+        bars = {s: progress.add_task(LABELS[s], total=len(seeds) * n_trials) for s in samplers}
         slowest_first = sorted(samplers, key=list(SAMPLERS).index)
         tasks = [
             pool.submit(_work, setting, sampler, seed, n_trials)
@@ -245,9 +244,10 @@ def write_csv(runs: Sequence[Run], path: Path) -> None:
         rows.writerow(["setting", "sampler", "seed", "trial", "value", "best", "ask_seconds"])
         for run in runs:
             columns = zip(run.values, run.best.tolist(), run.ask_seconds, strict=True)
-            for trial, (value, best, seconds) in enumerate(columns, start=1):
-                row = [run.setting, run.sampler, run.seed, trial, value, best, f"{seconds:.6f}"]
-                rows.writerow(row)
+            for trial, (value, best, ask) in enumerate(columns, start=1):
+                rows.writerow(
+                    [run.setting, run.sampler, run.seed, trial, value, best, f"{ask:.6f}"]
+                )
 
 
 def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
@@ -258,13 +258,12 @@ def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
     axes = figure.add_subplot()
     n_trials, n_seeds = len(runs[0].values), len({run.seed for run in runs})
     trials = np.arange(1, n_trials + 1)
-    steps: dict[str, Any] = {"drawstyle": "steps-post"}
     band: dict[str, Any] = {"alpha": 0.18, "linewidth": 0, "step": "post"}
     lowest, highest = np.inf, -np.inf
     for name, of_one in group(runs).items():
         mean, error = summarize(of_one)
         color, dashes = STYLES[name]
-        axes.plot(trials, mean, color=color, ls=dashes, lw=2, label=LABELS[name], **steps)
+        axes.plot(trials, mean, color=color, ls=dashes, lw=2, label=LABELS[name], ds="steps-post")
         axes.fill_between(trials, mean - error, mean + error, color=color, **band)
         lowest = min(lowest, mean[STARTUP - 1])
         highest = max(highest, np.nanmax([mean, mean + error]))
