@@ -166,7 +166,10 @@ class NCPOptimizer:
         self._history.add(self.space.to_code(rows, clip=True), results, ended)
 
     def state_dict(self) -> State:
-        """All that the next ``ask`` depends on, as plain values that JSON can hold."""
+        """All that the next ``ask`` depends on, as plain values.
+
+        JSON can hold it with the default predictor; an ensemble's weights are arrays, for pickle.
+        """
         return {
             "history": self._history.state_dict(),
             "predictor": self._predictor.state_dict(),
