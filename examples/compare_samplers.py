@@ -243,11 +243,10 @@ def write_csv(runs: Sequence[Run], path: Path) -> None:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["setting", "sampler", "seed", "trial", "value", "best", "ask_seconds"])
         for run in runs:
+            who = (run.setting, run.sampler, run.seed)
             columns = zip(run.values, run.best.tolist(), run.ask_seconds, strict=True)
             for trial, (value, best, ask) in enumerate(columns, start=1):
-                rows.writerow(
-                    [run.setting, run.sampler, run.seed, trial, value, best, f"{ask:.6f}"]
-                )
+                rows.writerow([*who, trial, value, best, f"{ask:.6f}"])
 
 
 def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
