@@ -166,8 +166,7 @@ def _start_worker(ticks: SimpleQueue[str], threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
+    if (parent := parent_process()) is not None:
         parent.join()  # killed, or it would have ended this process
         os._exit(1)
 
@@ -338,8 +337,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(make_table(runs, options.metric))
     console.print(
         f"* the highest. The values are the surrogate's predictions, not results of training.\n"
-        f"For each seed, all samplers start from the same {STARTUP} codes. s/study: the sampler's\n"
-        f"own CPU seconds in a study; ms/ask: its median in the last {ASKS_TIMED} trials.\n"
+        f"For each seed, all samplers start from the same {STARTUP} codes; CMA-ES does not use them.\n"
+        f"s/study: the sampler's CPU seconds; ms/ask: their median in the last {ASKS_TIMED} trials.\n"
         f"Curves: {stem.with_suffix('.png')}, all trials: {stem.with_suffix('.csv')}",
         highlight=False,
     )
