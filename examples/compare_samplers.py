@@ -337,7 +337,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(make_table(runs, options.metric))
     console.print(
         f"* the highest. The values are the surrogate's predictions, not results of training.\n"
-        f"All samplers start from the same {STARTUP} codes per seed; CMA-ES does not learn from them.\n"
+        f"Per seed, all samplers start from the same {STARTUP} codes; CMA-ES does not use them.\n"
         f"s/study: the sampler's CPU seconds; ms/ask: their median, last {ASKS_TIMED} trials.\n"
         f"Curves: {stem.with_suffix('.png')}, all trials: {stem.with_suffix('.csv')}",
         highlight=False,
