@@ -76,6 +76,10 @@ class SpaceHistory:
         new_optimizer: ``NCPOptimizer`` with all arguments but the space, ``directions`` and
             ``deterministic_objective``.
         deterministic: Whether equal params give equal values.
+
+    Attributes:
+        optimizer: The optimizer.
+        told: Codes of the finished trials that it was told.
     """
 
     def __init__(
@@ -107,7 +111,7 @@ class SpaceHistory:
         self.optimizer = self._new_optimizer(
             self.space, directions=self._directions, deterministic_objective=deterministic
         )
-        self._told: set[Code] = set()
+        self.told: set[Code] = set()
         self._cursor = _Cursor()
 
     def reseed(self) -> None:
@@ -124,7 +128,7 @@ class SpaceHistory:
         rows = [(trial, params) for trial in new if (params := self._params(trial)) is not None]
         told = [(*row, code) for row in rows if (code := self._code(*row)) is not None]
         if told:
-            self._told.update(code for _, _, code in told)
+            self.told.update(code for _, _, code in told)
             self.optimizer.tell(
                 [params for _, params, _ in told],
                 [metrics_of(trial, self._metric_names) for trial, _, _ in told],
@@ -146,10 +150,6 @@ class SpaceHistory:
     def code(self, params: Params) -> Code:
         """Code of legal params, to compare."""
         return tuple(self.space.to_code(params, clip=True).tolist())
-
-    def is_told(self, code: Code) -> bool:
-        """Whether a finished trial has this code."""
-        return code in self._told
 
     def _complete(self, params: Params) -> Params | None:
         """The space's own params among params; None if one is missing."""

@@ -46,7 +46,7 @@ __all__ = ["NCPSampler"]
 _logger = logging.getLogger(__name__)
 
 _MAX_STUDIES = 4  # remembered; one that is forgotten is read anew
-_MAX_ASKS = 6  # the first, and five after a collision with another worker
+_MAX_TRIES = 10  # the first, and nine after a collision with another worker
 
 
 class NCPSampler(BaseSampler):
@@ -270,33 +270,34 @@ def _propose(
     """Chooses params and publishes them; no other trial's, if the objective is deterministic.
 
     Workers that share no memory can choose the same code at once. Each publishes before it looks,
-    so at least one of two sees the other; every worker that sees its code taken chooses anew, the
-    r-th of them the r-th best code, so that even equal workers part (renaming by rank, Attiya et
-    al. 1990).
+    so at least one of two sees the other; every worker that sees its code taken chooses anew, by
+    rank among the rivals, so that even equal workers part (renaming, Attiya et al. 1990). The rank
+    also grows with every try: a slow worker leaves the best codes to the fast ones that would
+    take them from it again and again.
     """
     rank = 0
-    for _ in range(_MAX_ASKS):
+    for tries in range(1, _MAX_TRIES + 1):
         history.read(trials)
         pending = history.pending(trials, trial.number)
-        params = history.optimizer.ask(
-            rank + 1, pending=list(pending.values()), fixed=fixed or None
-        )[-1]
-        publish_claim(study, trial, params, history.distributions)
-        code = history.code(params)
-        exhausted = history.is_told(code) or code in map(history.code, pending.values())
-        if exhausted or not history.deterministic:
+        asked = history.optimizer.ask(rank + 1, pending=list(pending.values()), fixed=fixed or None)
+        taken = set(map(history.code, pending.values()))
+        codes = [history.code(params) for params in asked]
+        free = [i for i, code in enumerate(codes) if code not in taken and code not in history.told]
+        chosen = free[rank % len(free)] if free else 0
+        publish_claim(study, trial, asked[chosen], history.distributions)
+        if not free or not history.deterministic:
             break
         trials = _all_trials(study)
         history.read(trials)
         rivals = [
             number
             for number, claim in history.pending(trials, trial.number).items()
-            if history.code(claim) == code
+            if history.code(claim) == codes[chosen]
         ]
-        if not rivals and not history.is_told(code):
+        if not rivals and codes[chosen] not in history.told:
             break
-        rank = sum(number < trial.number for number in rivals)
-    return params
+        rank = tries + sum(number < trial.number for number in rivals)
+    return asked[chosen]
 
 
 def _all_trials(study: Study) -> list[FrozenTrial]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import optuna
@@ -16,11 +13,10 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from ncp_sampler import Categorical, Integer, MRSpace, NCPOptimizer, NCPSampler, SearchSpace
 from ncp_sampler.integrations import optuna as adapter
-from ncp_sampler.integrations._optuna_trials import publish_claim
 from ncp_sampler.space import Params
 
 SPACE = SearchSpace([Integer("x", 0, 40, step=10), Categorical("op", ("a", "b"))])
@@ -271,42 +267,6 @@ def test_claims_of_others_may_be_broken(claim: list[Any], params: Params | None)
         study._storage.set_trial_system_attr(trial._trial_id, f"ncp:claim:{i}", piece)
     pending, _ = next_ask(study)
     assert pending == ([] if params is None else [params])
-
-
-@pytest.mark.parametrize("both_look_after_both_published", [True, False])
-def test_equal_workers_never_run_the_same_code(
-    monkeypatch: pytest.MonkeyPatch, both_look_after_both_published: bool
-) -> None:
-    """Two workers with one seed and no shared memory, in the two orders that can collide."""
-    study = new_study()
-    workers = [copy.deepcopy(study.sampler) for _ in range(2)]
-    trials = [study._storage.get_trial(study.ask()._trial_id) for _ in range(2)]
-    chosen: dict[int, Params] = {}
-    met = threading.Barrier(2, timeout=30)
-    first_tries: list[Params] = []
-
-    def run(i: int) -> None:
-        chosen[i] = workers[i].sample_relative(study, trials[i], SPACE.distributions)
-
-    def publish(study: Study, trial: FrozenTrial, params: Params, distributions: Any) -> None:
-        first_tries.append(params)
-        is_first = len(first_tries) <= 2
-        if is_first and both_look_after_both_published:
-            met.wait()
-        elif len(first_tries) == 1:
-            run(1)  # the other chooses, publishes and looks, before this one publishes
-        publish_claim(study, trial, params, distributions)
-        if is_first and both_look_after_both_published:
-            met.wait()
-
-    monkeypatch.setattr(adapter, "publish_claim", publish)
-    if both_look_after_both_published:
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(run, range(2)))
-    else:
-        run(0)
-    assert first_tries[0] == first_tries[1]
-    assert chosen[0] != chosen[1]
 
 
 def test_long_histories_cost_little() -> None:
