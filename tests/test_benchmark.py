@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 import optuna
 import pytest
 
+from benchmarks import fit_surrogates
 from ncp_sampler import MRSpace, benchmark, costs
 from ncp_sampler.benchmark import NASBenchMR
+from ncp_sampler.benchmark.features import features
 
 SPACE = MRSpace()
 SHIPPED = [setting.name for setting in benchmark.SETTINGS if setting.name != "3ddet"]
@@ -67,6 +72,46 @@ def test_root_comes_from_the_environment(bench_root: Path, monkeypatch: Any) -> 
         NASBenchMR()
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (SPACE.default[:5], r"code has shape \(5,\); one code of 'seg' has \(27,\)"),
+        (np.full(27, np.nan), "not among the 1 architectures"),
+        ([1e300] * 27, "not among the 1 architectures"),
+        (["x"] * 27, "must be 27 numbers, params or a code string"),
+        ("64_64", "no code string"),
+        ({"i1": 8}, "params do not fit"),
+    ],
+)
+def test_queries_of_no_architecture_are_refused(code: Any, message: str, tmp_path: Path) -> None:
+    bench = _write(tmp_path, pickle.dumps([_row()]))
+    assert bench.query(SPACE.default, setting="seg")["mIoU"] == 70
+    with pytest.raises(ValueError, match=message):
+        bench.query(code, setting="seg")
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = _write(tmp_path, pickle.dumps([_row()]))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ValueError, match=r"cannot read the table .*trainval.pkl: Permission"):
+        bench.table("seg")
+
+
+def test_3d_detection_is_read_where_a_user_has_it(tmp_path: Path) -> None:
+    (tmp_path / "3ddet").mkdir()
+    content = pickle.dumps([_row(moderate=76.0)])
+    (tmp_path / "3ddet" / "trainval.pkl").write_bytes(content)
+    assert NASBenchMR(tmp_path).query(SPACE.default, setting="3ddet") == {
+        "moderate": 76.0,
+        "flops": 1.0,
+        "params": 2.0,
+    }
+
+
 class _Command:
     def __reduce__(self) -> tuple[Any, ...]:
         return os.system, ("touch hacked",)
@@ -104,7 +149,11 @@ def test_a_malicious_pickle_runs_nothing(
         (pickle.dumps([_row(embedding=["x"] * 27)]), "no numbers"),
         (pickle.dumps([_row(embedding=[9] * 27)]), "outside the search space"),
         (pickle.dumps([_row(embedding=[float("nan")] * 27)]), "outside the search space"),
+        (pickle.dumps([_row(embedding=[10**400] * 27)]), "no numbers"),
         (pickle.dumps([_row(mIoU=float("nan"))]), "'mIoU' is not one finite number"),
+        (pickle.dumps([_row(mIoU=[70.0])]), "'mIoU' is not one finite number"),
+        (pickle.dumps([_row(mIoU=170.0)]), "no percentage"),
+        (pickle.dumps([_row(flops=-1.0)]), "a cost is negative"),
     ],
 )
 def test_a_foreign_or_broken_file_is_named(content: bytes, message: str, tmp_path: Path) -> None:
@@ -120,7 +169,8 @@ def test_missing_files_and_settings_are_named(tmp_path: Path) -> None:
         NASBenchMR(tmp_path)
     bench = _write(tmp_path, pickle.dumps([_row()]))
     assert bench.settings == ("seg",)
-    with pytest.raises(ValueError, match=r"cannot read the table .*video"):
+    assert bench.table("SEG").main == "mIoU"
+    with pytest.raises(ValueError, match=r"video.trainval.pkl is missing; .* holds \['seg'\]"):
         bench.table("video")
     with pytest.raises(ValueError, match="unknown setting 'segg'"):
         bench.table("segg")
@@ -145,6 +195,8 @@ def test_surrogates_refuse_what_they_do_not_know() -> None:
     code = SPACE.default
     with pytest.raises(ValueError, match="27 columns"):
         model.predict(code[:5])
+    with pytest.raises(ValueError, match=r"codes has shape \(1, 1, 27\)"):
+        model.predict(code[None, None])
     with pytest.raises(ValueError, match="NaN"):
         model.predict(np.where(np.arange(27) == 3, np.nan, code))
     with pytest.raises(ValueError, match="i1=65 is illegal"):
@@ -169,6 +221,49 @@ def test_objective_optimizes_predictions_and_exact_costs() -> None:
     np.testing.assert_array_equal(values[:, 0], benchmark.surrogate("seg").predict(codes)["mIoU"])
     copy = pickle.loads(pickle.dumps(objective))
     np.testing.assert_array_equal(copy.evaluate(codes), values)
+
+
+def test_missing_lightgbm_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(ImportError, match=r"pip install 'ncp-sampler\[bench\]'"):
+        benchmark.objective("seg")
+
+
+def test_a_pickled_objective_works_in_a_new_process() -> None:
+    objective = benchmark.objective("seg")
+    content = pickle.dumps(objective)
+    assert len(content) < 10_000  # the fitted model is not in it
+    program = (
+        "import pickle, sys; objective = pickle.load(sys.stdin.buffer); "
+        "print(objective.evaluate(objective.space.default)[0, 0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=content, capture_output=True, check=True
+    )
+    assert float(done.stdout) == objective.evaluate(SPACE.default)[0, 0]
+
+
+def test_the_shipped_file_is_the_mean_of_its_boosters() -> None:
+    codes = SPACE.sample(400, 0)
+    x, y = features(codes), costs.params(codes).numpy()
+    boosters = fit_surrogates.fit(x, y, rounds=20)
+    merged = lightgbm.Booster(model_str=fit_surrogates.merge(boosters))
+    assert merged.num_trees() == 20 * fit_surrogates.BAGS
+    expected = fit_surrogates.predict(boosters, x)
+    np.testing.assert_allclose(fit_surrogates.predict([merged], x), expected, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_script_makes_the_shipped_models(bench_root: Path) -> None:
+    setting = "cls-10-1000"
+    table = NASBenchMR(bench_root).table(setting)
+    boosters = fit_surrogates.fit(
+        features(table.codes), table.metrics["top1"], fit_surrogates.ROUNDS[setting]
+    )
+    codes = SPACE.sample(1000, 0)
+    shipped = benchmark.surrogate(setting).predict(codes)["top1"]
+    expected = fit_surrogates.predict(boosters, features(codes))
+    np.testing.assert_allclose(shipped, expected, atol=0.02)  # five digits a leaf
 
 
 def test_objective_of_one_metric_is_a_number() -> None:

@@ -73,7 +73,7 @@ class Surrogate:
         unknown = [name for name in wanted if name not in self.metrics]
         if unknown:
             raise ValueError(f"{self.setting} has no metric {unknown}; it has {self.metrics}")
-        numbers = np.atleast_2d(_legal(codes))
+        numbers = _legal(codes)
         if not len(numbers):
             return {name: np.zeros(0) for name in wanted}
         x = features(numbers)
@@ -97,8 +97,11 @@ def surrogate(setting: str) -> Surrogate:
 
 
 def _legal(codes: ArrayLike) -> NDArray[np.int64]:
-    numbers = np.asarray(codes)
-    legal: NDArray[np.int64] = _SPACE.round(numbers)
+    """The codes, shape (n, 27)."""
+    legal: NDArray[np.int64] = _SPACE.round(codes)
+    numbers = np.asarray(codes, dtype=np.float64)
+    if numbers.ndim > 2:
+        raise ValueError(f"codes has shape {numbers.shape}; it must be (n, {numbers.shape[-1]})")
     wrong = np.argwhere(np.abs(numbers - legal) > 1e-6)
     if len(wrong):
         at = tuple(wrong[0])
@@ -106,7 +109,7 @@ def _legal(codes: ArrayLike) -> NDArray[np.int64]:
             f"{_SPACE.columns[at[-1]]}={numbers[at]:g} is illegal in MRSpace; the nearest legal "
             f"value is {legal[at]}: pass codes through MRSpace().round"
         )
-    return legal
+    return np.atleast_2d(legal)
 
 
 def _predict(booster: Booster, x: FloatArray) -> FloatArray:

@@ -1,13 +1,12 @@
 """The published tables of NAS-Bench-MR and NAS-Bench-201, read without trusting them.
 
-The tables are pickles, and a pickle can run code: the unpickler here knows NumPy's own array
-reconstruction and nothing else, and every row is checked before it is used.
+The tables are pickles, and a pickle can run code: `plain_pickle` builds plain data alone, and
+every row is checked before it is used.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ncp_sampler.benchmark import plain_pickle
 from ncp_sampler.benchmark.settings import NB201, SETTINGS, find_setting
 from ncp_sampler.mr_space import MRSpace
 
@@ -23,15 +23,7 @@ ROOT_VARIABLE = "NCP_BENCH_ROOT"
 
 _FILE = "trainval.pkl"
 _NB201_LENGTH = 30
-_ALLOWED = {
-    (f"numpy.{core}.{module}", name)
-    for core in ("core", "_core")
-    for module, name in (
-        ("multiarray", "_reconstruct"),
-        ("multiarray", "scalar"),
-        ("numeric", "_frombuffer"),
-    )
-} | {("numpy", "ndarray"), ("numpy", "dtype")}
+_LARGEST = 128  # number in a code
 _SPACE = MRSpace()
 
 
@@ -53,6 +45,11 @@ class Table:
     flops: NDArray[np.float64]
     params: NDArray[np.float64]
 
+    @property
+    def main(self) -> str:
+        """Name of the metric that the paper reports."""
+        return next(iter(self.metrics))
+
 
 class NASBenchMR:
     """The published tables in a folder, each read when it is first asked for.
@@ -60,6 +57,10 @@ class NASBenchMR:
     Args:
         root: Folder that holds ``SETTING/trainval.pkl``, or its parent with a ``data`` folder;
             the environment variable ``NCP_BENCH_ROOT`` if None.
+
+    Attributes:
+        root: The folder of the settings.
+        settings: Those that it holds.
 
     Raises:
         ValueError: No root given, or a folder without any table.
@@ -96,6 +97,8 @@ class NASBenchMR:
         name = NB201 if setting == NB201 else find_setting(setting).name
         if name not in self._tables:
             path = self.root / name / _FILE
+            if not path.is_file():
+                raise ValueError(f"{path} is missing; {self.root} holds {list(self.settings)}")
             self._tables[name] = _to_table(name, _read(path), path)
         return self._tables[name]
 
@@ -110,40 +113,46 @@ class NASBenchMR:
             ValueError: The architecture is not in the table, or the code is illegal.
         """
         table = self.table(setting)
-        if isinstance(code, str):
-            numbers = _SPACE.from_string(code)
-        elif isinstance(code, Mapping):
-            numbers = _SPACE.to_code(code)
-        else:
-            numbers = np.asarray(code)
-        if table.setting not in self._rows:
+        name, numbers = table.setting, _to_numbers(code, table)
+        if name not in self._rows:
             rows = {row.tobytes(): i for i, row in reversed(list(enumerate(table.codes)))}
-            self._rows[table.setting] = rows
-        key = np.asarray(numbers, dtype=np.float64).reshape(-1)
-        whole = key.astype(np.int64)
-        row = self._rows[table.setting].get(whole.tobytes()) if (key == whole).all() else None
+            self._rows[name] = rows
+        whole = np.nan_to_num(numbers).clip(0, _LARGEST).astype(np.int64)
+        row = self._rows[name].get(whole.tobytes()) if (numbers == whole).all() else None
         if row is None:
+            remedy = "" if name == NB201 else "; benchmark.surrogate predicts any code"
             raise ValueError(
-                f"code={key.tolist()} is not among the {len(table.codes)} architectures of "
-                f"{table.setting!r}; benchmark.surrogate predicts any code"
+                f"code={numbers.tolist()} is not among the {len(table.codes)} architectures of "
+                f"{name!r}{remedy}"
             )
-        found = {name: float(column[row]) for name, column in table.metrics.items()}
+        found = {metric: float(column[row]) for metric, column in table.metrics.items()}
         return {**found, "flops": float(table.flops[row]), "params": float(table.params[row])}
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Builds builtin containers, numbers and NumPy arrays; refuses everything else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name} is not plain data")
-        return super().find_class(module, name)
+def _to_numbers(code: ArrayLike | Mapping[str, Any] | str, table: Table) -> NDArray[np.float64]:
+    """One code, of the shape of the table's rows."""
+    shape = table.codes.shape[1:]
+    if isinstance(code, str | Mapping) and table.setting == NB201:
+        raise ValueError(f"code={code!r} must be the {shape[0]} one-hot numbers for {NB201!r}")
+    if isinstance(code, str):
+        code = _SPACE.from_string(code)
+    elif isinstance(code, Mapping):
+        code = _SPACE.to_code(code)
+    try:
+        numbers = np.asarray(code, dtype=np.float64)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError(f"code must be {shape[0]} numbers, params or a code string") from None
+    if numbers.shape != shape:
+        raise ValueError(
+            f"code has shape {numbers.shape}; one code of {table.setting!r} has {shape}"
+        )
+    return numbers
 
 
 def _read(path: Path) -> Any:
     try:
         with path.open("rb") as file:
-            return _PlainUnpickler(file).load()
+            return plain_pickle.load(file)
     except OSError as error:
         raise ValueError(f"cannot read the table {path}: {error.strerror}") from error
     except Exception as error:  # a broken pickle can raise nearly anything
@@ -171,13 +180,18 @@ def _to_table(name: str, rows: Any, path: Path) -> Table:
         columns = {
             key: np.array([row[key] for row in rows], dtype=np.float64) for key in wanted[1:]
         }
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise ValueError(f"{problem}: a row holds no numbers; {remedy}") from None
     if codes.shape != (len(rows), length):
         raise ValueError(f"{problem}: its codes do not have {length} numbers each; {remedy}")
     for key, column in columns.items():
         if column.shape != (len(rows),) or not np.isfinite(column).all():
             raise ValueError(f"{problem}: {key!r} is not one finite number a row; {remedy}")
+    if (
+        min(columns[key].min() for key in columns) < 0
+        or max(columns[key].max() for key in metrics) > 100
+    ):
+        raise ValueError(f"{problem}: a metric is no percentage, or a cost is negative; {remedy}")
     if name == NB201:
         blocks = codes.reshape(-1, 6, 5)
         legal = np.isin(codes, (0, 1)).all() and (blocks.sum(2) == 1).all()
