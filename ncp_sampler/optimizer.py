@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -67,18 +68,16 @@ class NCPOptimizer:
             raise ValueError(
                 f"directions={directions!r} must map at least one metric to one of {DIRECTIONS}"
             )
-        if isinstance(n_startup_trials, bool) or int(n_startup_trials) != n_startup_trials:
-            raise ValueError(f"n_startup_trials={n_startup_trials!r} must be an int")
-        if n_startup_trials < 1:
+        if _whole("n_startup_trials", n_startup_trials) < 1:
             raise ValueError(f"n_startup_trials={n_startup_trials} must be at least 1")
         if strategy not in STRATEGIES:
             raise ValueError(f"strategy={strategy!r} must be one of {STRATEGIES}")
         self.space = space
         self.directions = dict(directions)
-        self.n_startup_trials = int(n_startup_trials)
+        self.n_startup_trials = _whole("n_startup_trials", n_startup_trials)
         self.strategy = strategy
         self.deterministic_objective = deterministic_objective
-        self.device = torch.device(device)
+        self.device = _usable(device)
         self._history = History(space, self.directions)
         self._predictor = GaussianProcess(device=self.device) if predictor is None else predictor
         self._n_fitted = 0
@@ -93,9 +92,9 @@ class NCPOptimizer:
         """Starts the random choices anew; what was told and learnt stays.
 
         Raises:
-            ValueError: A negative seed.
+            ValueError: A negative seed, or one that is no whole number.
         """
-        if seed is not None and seed < 0:
+        if seed is not None and _whole("seed", seed) < 0:
             raise ValueError(f"seed={seed} must be at least 0, or None")
         self._rng = np.random.default_rng(seed)
         self._design_seed = int(self._rng.integers(2**31))
@@ -120,7 +119,8 @@ class NCPOptimizer:
         """
         if n < 1:
             raise ValueError(f"n={n} must be at least 1")
-        waiting = list(self.space.to_code(list(pending))) if pending else []
+        # rounded, as what is told: a stepped float's last digits must not make another code of it
+        waiting = list(self.space.round(self.space.to_code(list(pending)))) if pending else []
         pinned = self._pin(fixed or {})
         proposed: list[NDArray[Any]] = []
         with _own_torch(self.device):
@@ -195,7 +195,8 @@ class NCPOptimizer:
         for name, value in fixed.items():
             where = self.space.column_slice(name)
             dim = next(dim for dim in self.space.dimensions if dim.name == name)
-            pinned[where] = SearchSpace([dim]).to_code({name: value})
+            alone = SearchSpace([dim])
+            pinned[where] = alone.round(alone.to_code({name: value}))
         return pinned
 
     def _design(self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]) -> NDArray[Any]:
@@ -293,6 +294,28 @@ def _rows(order: NDArray[np.intp], capacity: int | None) -> NDArray[np.intp]:
     top, rest = order[: capacity // 2], order[capacity // 2 :]
     spread = np.linspace(0, len(rest) - 1, capacity - len(top)).round().astype(int)
     return np.sort(np.concatenate([top, rest[spread]]))
+
+
+def _whole(name: str, value: int) -> int:
+    """The value as an int; True is none."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name}={value!r} must be a whole number") from None
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    """The device, once a number was put there and read back."""
+    try:
+        torch.zeros(1, device=device).item()  # "meta" holds no numbers
+        return torch.device(device)
+    except Exception as error:  # AssertionError, RuntimeError, ...: each backend has its own
+        raise ValueError(
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}); use 'cpu', or "
+            "a device that PyTorch lists as available"
+        ) from error
 
 
 @contextmanager

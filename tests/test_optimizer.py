@@ -206,6 +206,19 @@ def test_illegal_numbers_in_a_result_are_moved_to_the_nearest_legal() -> None:
     optimizer = NCPOptimizer(SMALL, directions={"loss": "minimize"})
     optimizer.tell({"a": 99, "b": "x"}, {"loss": 1.0})
     assert optimizer.n_told == 1
+    assert {"a": 4, "b": "x"} not in optimizer.ask(14)  # all the others
+
+
+@pytest.mark.parametrize("f", [0.3, 0.1 + 0.2])
+def test_a_stepped_floats_last_digits_make_no_other_code(f: float) -> None:
+    space = SearchSpace([Float("f", 0.0, 0.5, step=0.1), Integer("a", 0, 1)])
+    optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, seed=0)
+    (pinned,) = optimizer.ask(fixed={"f": f})
+    assert pinned["f"] == space.round([f, 0])[0]
+    proposed = optimizer.ask(11, pending=[{"f": f, "a": 1}])
+    steps = {(round(params["f"] / 0.1), params["a"]) for params in proposed}
+    assert len(steps) == 11
+    assert (3, 1) not in steps
 
 
 def test_the_users_torch_settings_do_not_reach_in() -> None:
@@ -229,7 +242,13 @@ def test_the_users_torch_settings_do_not_reach_in() -> None:
         ({"directions": {"loss": "down"}}, "'down'"),
         ({"seed": -1}, "seed=-1"),
         ({"n_startup_trials": 0}, "n_startup_trials=0 must be at least 1"),
-        ({"n_startup_trials": 2.5}, "n_startup_trials=2.5 must be an int"),
+        ({"n_startup_trials": 2.5}, "n_startup_trials=2.5 must be a whole number"),
+        ({"n_startup_trials": None}, "n_startup_trials=None must be a whole number"),
+        ({"n_startup_trials": float("inf")}, "n_startup_trials=inf must be a whole number"),
+        ({"n_startup_trials": "a"}, "n_startup_trials='a' must be a whole number"),
+        ({"seed": "a"}, "seed='a' must be a whole number"),
+        ({"device": "nope"}, "device='nope' cannot be used here"),
+        ({"device": "meta"}, "device='meta' cannot be used here"),
         ({"strategy": "greedy"}, "strategy='greedy' must be one of"),
     ],
 )

@@ -11,35 +11,8 @@ from optuna.samplers import RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, NCPSampler, SearchSpace
-
-SPACE = SearchSpace(  # not in the order of the names
-    [
-        Integer("width", 8, 32, step=8),
-        Float("rate", 1e-4, 1e-1, log=True),
-        Categorical("op", ("conv", "pool", None)),
-        Integer("one", 3, 3),
-        Float("drop", 0.0, 0.5, step=0.1),
-    ]
-)
-
-
-def score(params: dict[str, Any]) -> float:
-    return float(params["width"] - 10 * params["drop"] + (params["op"] == "conv"))
-
-
-def objective(trial: Trial) -> float:
-    return score(SPACE.suggest(trial))
-
-
-def new_study(sampler: NCPSampler | None = None, **kwargs: Any) -> Study:
-    kwargs.setdefault("directions", ["maximize"])
-    sampler = sampler or NCPSampler(space=SPACE, seed=0)
-    return optuna.create_study(sampler=sampler, **kwargs)
-
-
-def params_of(study: Study) -> list[dict[str, Any]]:
-    return [trial.params for trial in study.trials]
+from ncp_sampler import NCPOptimizer, NCPSampler, SearchSpace
+from tests.optuna_examples import SPACE, new_study, objective, params_of, score
 
 
 @pytest.fixture(autouse=True)

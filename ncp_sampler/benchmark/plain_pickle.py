@@ -90,6 +90,8 @@ class _Array:
 
 
 def _array(data: bytes, dtype: _DType, shape: Any, order: Any) -> NDArray[Any]:
+    if not isinstance(dtype, _DType):
+        raise _refusal(f"an array of dtype {dtype!r}")
     return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
 
 
