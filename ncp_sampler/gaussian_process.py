@@ -22,7 +22,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ncp_sampler.predictor import State, standardizer, training_arrays
+from ncp_sampler.predictor import State, standardizer, training_arrays, usable_device
 
 _NOISE_FLOOR = 1e-5  # of the metric's variance, keeps the factorization stable
 _LOG_SIGNAL_SD = 1.0
@@ -52,7 +52,7 @@ class GaussianProcess:
         if steps < 0:
             raise ValueError(f"steps={steps} must be at least 0")
         self.steps = steps
-        self.device = torch.device(device)
+        self.device = usable_device(device)
         self.capacity: int | None = _CAPACITY
         self.names: tuple[str, ...] = ()
         self._theta: Tensor | None = None  # (m, d + 2): log l, log s2, log v

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ncp_sampler.predictor import State, standardizer, training_arrays
+from ncp_sampler.predictor import State, standardizer, training_arrays, usable_device
 
 _BATCH_NORM_EPS, _BATCH_NORM_MOMENTUM = 1e-5, 0.1  # torch.nn.BatchNorm1d's defaults
 _LEAST_STD = 1e-6  # of a metric's own spread, where all members agree
@@ -99,7 +99,7 @@ class MLPEnsemble:
         self.steps, self.warm_steps, self.batch_size = steps, warm_steps, batch_size
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.schedule, self.bootstrap = schedule, bootstrap
-        self.device = torch.device(device)
+        self.device = usable_device(device)
         self.capacity: int | None = None
         self.names: tuple[str, ...] = ()
         self._generator = torch.Generator(self.device).manual_seed(seed)

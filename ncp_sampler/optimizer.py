@@ -14,7 +14,7 @@ from scipy.stats import qmc
 
 from ncp_sampler.gaussian_process import GaussianProcess
 from ncp_sampler.history import History, code_key, warp
-from ncp_sampler.predictor import Predictor, State
+from ncp_sampler.predictor import Predictor, State, usable_device
 from ncp_sampler.propagation import DIRECTIONS, STRATEGIES
 from ncp_sampler.proposal import Acquisition, Known, propose, scalarize
 from ncp_sampler.space import MAX_ENUMERATED, Params, SearchSpace
@@ -64,7 +64,11 @@ class NCPOptimizer:
     ) -> None:
         if not isinstance(space, SearchSpace):
             raise ValueError(f"space={space!r} must be a SearchSpace, such as MRSpace()")
-        if not directions or any(value not in DIRECTIONS for value in directions.values()):
+        if (
+            not isinstance(directions, Mapping)
+            or not directions
+            or any(value not in DIRECTIONS for value in directions.values())
+        ):
             raise ValueError(
                 f"directions={directions!r} must map at least one metric to one of {DIRECTIONS}"
             )
@@ -77,7 +81,7 @@ class NCPOptimizer:
         self.n_startup_trials = _whole("n_startup_trials", n_startup_trials)
         self.strategy = strategy
         self.deterministic_objective = deterministic_objective
-        self.device = _usable(device)
+        self.device = usable_device(device)
         self._history = History(space, self.directions)
         self._predictor = GaussianProcess(device=self.device) if predictor is None else predictor
         self._n_fitted = 0
@@ -117,8 +121,10 @@ class NCPOptimizer:
         Raises:
             ValueError: n < 1, or pending or fixed values that do not fit the space.
         """
-        if n < 1:
+        if _whole("n", n) < 1:
             raise ValueError(f"n={n} must be at least 1")
+        if isinstance(pending, Mapping):
+            raise ValueError("pending is one mapping; give a sequence of params, such as [params]")
         # rounded, as what is told: a stepped float's last digits must not make another code of it
         waiting = list(self.space.round(self.space.to_code(list(pending)))) if pending else []
         pinned = self._pin(fixed or {})
@@ -182,7 +188,18 @@ class NCPOptimizer:
         """Continues as the optimizer that saved ``state`` would have.
 
         The constructor's arguments are not in the state; give the same.
+
+        Raises:
+            ValueError: It is no state of ``state_dict``, or of another space; nothing is changed.
         """
+        missing = {"history", "predictor", "n_fitted", "rng", "design"} - set(state)
+        widths = {len(code) for code in state["history"]["codes"]} if not missing else set()
+        if missing or widths - {len(self.space.columns)}:
+            raise ValueError(
+                f"state lacks {sorted(missing)} or has codes of another space ({sorted(widths)} "
+                f"columns, not {len(self.space.columns)}); give what state_dict() of an optimizer "
+                "of the same space returned"
+            )
         self._history.load_state_dict(state["history"])
         self._predictor.load_state_dict(state["predictor"])
         self._n_fitted = state["n_fitted"]
@@ -304,18 +321,6 @@ def _whole(name: str, value: int) -> int:
         return operator.index(value)
     except TypeError:
         raise ValueError(f"{name}={value!r} must be a whole number") from None
-
-
-def _usable(device: str | torch.device) -> torch.device:
-    """The device, once a number was put there and read back."""
-    try:
-        torch.zeros(1, device=device).item()  # "meta" holds no numbers
-        return torch.device(device)
-    except Exception as error:  # AssertionError, RuntimeError, ...: each backend has its own
-        raise ValueError(
-            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}); use 'cpu', or "
-            "a device that PyTorch lists as available"
-        ) from error
 
 
 @contextmanager

@@ -106,3 +106,19 @@ def standardizer(
     mean = (rows * filled).sum(0) / total
     std = np.sqrt((rows * (filled - mean) ** 2).sum(0) / total)
     return mean, np.where(std > 1e-9 * np.maximum(np.abs(mean), 1.0), std, 1.0)
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device, once a number was put there and read back.
+
+    Raises:
+        ValueError: PyTorch does not know it, or cannot compute on it here.
+    """
+    try:
+        torch.zeros(1, device=device).item()  # "meta" holds no numbers
+        return torch.device(device)
+    except Exception as error:  # AssertionError, RuntimeError, ...: each backend has its own
+        raise ValueError(
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}); use 'cpu', or "
+            "a device that PyTorch lists as available"
+        ) from error

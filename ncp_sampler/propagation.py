@@ -45,7 +45,8 @@ class Target:
             ``costs.flops``; nothing is learnt then.
 
     Raises:
-        ValueError: Another direction, a negative weight, or a step that is not above 0.
+        ValueError: Another direction, a negative weight, a step that is not above 0, or an
+            infinite bound.
     """
 
     metric: str
@@ -63,6 +64,8 @@ class Target:
             raise ValueError(f"weight={self.weight} of {self.metric!r} must be at least 0")
         if not (np.isfinite(self.step) and self.step > 0):
             raise ValueError(f"step={self.step} of {self.metric!r} must be above 0")
+        if self.bound is not None and not np.isfinite(self.bound):
+            raise ValueError(f"bound={self.bound} of {self.metric!r} must be finite, or None")
 
 
 @dataclass(frozen=True)

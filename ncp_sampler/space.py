@@ -232,7 +232,9 @@ class SearchSpace:
         return self.round(np.hstack(list(map(from_uniform, self.dimensions, numbers.T))))
 
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> NDArray[Any]:
-        """Draws n legal codes, shape (n, d), uniformly (log dimensions in log)."""
+        """Draws n >= 0 legal codes, shape (n, d), uniformly (log dimensions in log)."""
+        if n < 0:
+            raise ValueError(f"n={n} must be at least 0")
         return self.from_uniform(np.random.default_rng(rng).random((n, len(self.dimensions))))
 
     def neighbours(self, code: ArrayLike) -> NDArray[Any]:

@@ -160,5 +160,7 @@ def test_bad_data_is_refused(
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="steps=-1"):
         GaussianProcess(steps=-1)
+    with pytest.raises(ValueError, match="device='nope' cannot be used here"):
+        GaussianProcess(device="nope")
     with pytest.raises(RuntimeError, match="call fit first"):
         GaussianProcess().predict(np.ones((1, 2)))

@@ -132,9 +132,10 @@ def test_a_warm_fit_takes_fewer_steps_from_where_it_was() -> None:
         ({"schedule": "cosine"}, "schedule='cosine' must be one of"),
         ({"batch_size": 1}, "batch_size=1"),
         ({"learning_rate": 0.0}, "learning_rate=0.0"),
+        ({"device": "meta"}, "device='meta' cannot be used here"),
     ],
 )
-def test_bad_arguments_are_refused(arguments: dict[str, float], message: str) -> None:
+def test_bad_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MLPEnsemble(**arguments)  # type: ignore[arg-type]
 

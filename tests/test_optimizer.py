@@ -240,6 +240,7 @@ def test_the_users_torch_settings_do_not_reach_in() -> None:
         ({"space": {"a": 1}}, "must be a SearchSpace"),
         ({"directions": {}}, "directions={} must map at least one metric"),
         ({"directions": {"loss": "down"}}, "'down'"),
+        ({"directions": ["minimize"]}, "must map at least one metric"),
         ({"seed": -1}, "seed=-1"),
         ({"n_startup_trials": 0}, "n_startup_trials=0 must be at least 1"),
         ({"n_startup_trials": 2.5}, "n_startup_trials=2.5 must be a whole number"),
@@ -280,6 +281,10 @@ def test_bad_requests_are_refused() -> None:
     optimizer = NCPOptimizer(SMALL, directions={"loss": "minimize"})
     with pytest.raises(ValueError, match="n=0"):
         optimizer.ask(0)
+    with pytest.raises(ValueError, match="n='x' must be a whole number"):
+        optimizer.ask("x")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="pending is one mapping"):
+        optimizer.ask(pending={"a": 1, "b": "x"})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="unknown parameter 'c'"):
         optimizer.ask(fixed={"c": 1})
     with pytest.raises(ValueError, match="a=9"):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ncp_sampler import MRSpace, NCPOptimizer
+from ncp_sampler import Integer, MRSpace, NCPOptimizer, SearchSpace
 from ncp_sampler.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictor import Predictor
 
@@ -92,3 +92,14 @@ def test_reseeding_changes_what_comes_and_keeps_what_was_told() -> None:
     other.reseed(77)
     assert other.n_told == 10
     assert _advance(optimizer, 3) != _advance(other, 3)
+
+
+def test_another_state_is_refused_and_nothing_changes() -> None:
+    optimizer = _new()
+    _advance(optimizer, 3)
+    other = NCPOptimizer(SearchSpace([Integer("a", 0, 4)]), directions=DIRECTIONS)
+    other.tell({"a": 1}, {"top1": 1.0})
+    for state in ({}, other.state_dict()):
+        with pytest.raises(ValueError, match=r"state lacks .* or has codes of another space"):
+            optimizer.load_state_dict(state)
+    assert optimizer.n_told == 3

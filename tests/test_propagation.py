@@ -195,6 +195,7 @@ def test_bad_arguments_are_refused(
         ({"direction": "up"}, "direction='up' must be one of"),
         ({"weight": -1.0}, "weight=-1.0"),
         ({"step": 0.0}, "step=0.0"),
+        ({"bound": float("nan")}, "bound=nan"),
     ],
 )
 def test_bad_targets_are_refused(arguments: dict[str, object], message: str) -> None:

@@ -207,3 +207,8 @@ def test_random_spaces_fit_optuna(seed: int) -> None:
         found = space.suggest(trial)
         assert trial.distributions == distributions
     assert identical(space.to_params(space.to_code(found)), found)
+
+
+def test_a_negative_number_of_draws_is_refused() -> None:
+    with pytest.raises(ValueError, match="n=-1 must be at least 0"):
+        MIXED.sample(-1)
