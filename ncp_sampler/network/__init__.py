@@ -1,0 +1,1 @@
+"""The network behind a code, its heads, and what the four tasks need beside it."""
