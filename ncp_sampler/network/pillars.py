@@ -1,0 +1,196 @@
+"""Raw points to a bird's-eye-view map of learnt features: the pillar encoder of PointPillars.
+
+Notation
+    n, p       samples; points of one of them, each (x, y, z, reflectance)
+    H, W       pillars along y and along x
+    P, N       points kept of all samples; pillars that hold one
+    cell       number of a pillar: (sample H + row) W + column
+
+A pillar is a column of the grid from above that ends with the range of z. Lang et al. (2019),
+"PointPillars", section 2.1, whose pillars are filled up with zeros to the largest number of points;
+here points lie one after the other, so that no work is done on filling.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+POINT_VALUES = 4
+BEV_CHANNELS = 64
+KITTI_RANGE = (0.0, -39.68, -3.0, 69.12, 39.68, 1.0)  # x, y, z low, then high; metres
+KITTI_PILLAR = 0.16  # metres
+
+_DECORATED = 9
+
+
+class PillarEncoder(nn.Module):
+    """Bird's-eye-view map of point clouds.
+
+    Each point is decorated with its offsets to its pillar's mean (x, y, z) and to the pillar's
+    centre (x, y); a linear layer, batch norm and ReLU make 64 features of the 9 values, and their
+    largest over a pillar's points is the map's value there, 0 where there is no point.
+
+    Where a cap is exceeded, the points kept are spread evenly over the pillar's points in the
+    cloud's order, and the pillars kept evenly over the occupied ones in the map's order. The
+    paper draws both at random; this way equal clouds give equal maps.
+
+    Args:
+        point_range: Low x, y, z, then high x, y, z in metres; points outside are left out. The
+            sides along x and y must be multiples of ``pillar``.
+        pillar: Side of a pillar in metres, > 0.
+        max_pillars: Pillars kept of a sample, at least 1.
+        max_points: Points kept of a pillar, at least 1.
+
+    Attributes:
+        shape: H and W of the map; (496, 432) by default.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        point_range: Sequence[float] = KITTI_RANGE,
+        pillar: float = KITTI_PILLAR,
+        max_pillars: int = 12_000,
+        max_points: int = 100,
+    ) -> None:
+        super().__init__()
+        self.shape = _grid(point_range, pillar)
+        for name, value in (("max_pillars", max_pillars), ("max_points", max_points)):
+            if value < 1:
+                raise ValueError(f"{name}={value} must be at least 1")
+        self.point_range = tuple(float(v) for v in point_range)
+        self.pillar = pillar
+        self.max_pillars = max_pillars
+        self.max_points = max_points
+        self.linear = nn.Linear(_DECORATED, BEV_CHANNELS, bias=False)
+        self.norm = nn.BatchNorm1d(BEV_CHANNELS)
+
+    def forward(self, points: Sequence[Tensor]) -> Tensor:
+        """Encodes n point clouds.
+
+        Args:
+            points: n tensors of shape (p, 4): x, y, z in metres, and reflectance. p is at least
+                1 and may differ.
+
+        Returns:
+            Map of shape (n, 64, H, W).
+
+        Raises:
+            ValueError: There is no cloud, one is empty, of another shape or not finite, or, in
+                training, fewer than two points of the batch lie within the range.
+        """
+        check_points(points)
+        kept, cells = self._in_cells(points)
+        if self.training and len(kept) < 2:
+            raise ValueError(
+                f"points: {len(kept)} of the batch lie within point_range={self.point_range}; "
+                "batch norm needs two in training: check the clouds' axes and units"
+            )
+        height, width = self.shape
+        bev = kept.new_zeros(len(points) * height * width, BEV_CHANNELS)
+        if len(kept):
+            occupied, features = self._pillars(kept, cells)
+            bev = bev.to(features.dtype)
+            bev[occupied] = features
+        return bev.view(len(points), height, width, BEV_CHANNELS).permute(0, 3, 1, 2)
+
+    def _pillars(self, points: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """The cells (N,) of the pillars that hold a point, and their features (N, 64)."""
+        # pillar is the place of a point's pillar among the N
+        occupied, pillar, counts = torch.unique(cells, return_inverse=True, return_counts=True)
+        features: Tensor = self.norm(self.linear(self._decorate(points, cells, pillar, counts)))
+        # ReLU leaves nothing below 0, so that the zeros do not take part in the maximum
+        largest = features.new_zeros(len(occupied), BEV_CHANNELS).scatter_reduce(
+            0, pillar[:, None].expand_as(features), features.relu(), "amax"
+        )
+        return occupied, largest
+
+    def _in_cells(self, points: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The points kept (P, 4), cell by cell, and their cells (P,), ascending."""
+        height, width = self.shape
+        cloud = torch.cat(list(points))
+        sizes = torch.tensor([len(p) for p in points], device=cloud.device)
+        sample = torch.repeat_interleave(sizes)
+        low, high = cloud.new_tensor(self.point_range).view(2, 3)
+        inside = ((cloud[:, :3] >= low) & (cloud[:, :3] < high)).all(1)
+        cloud, sample = cloud[inside], sample[inside]
+        column, row = ((cloud[:, :2] - low[:2]) / self.pillar).long().T
+        # a point just below the high end may be rounded up to it
+        column, row = column.clamp_max(width - 1), row.clamp_max(height - 1)
+        cells, order = ((sample * height + row) * width + column).sort(stable=True)
+        cloud = cloud[order]
+
+        occupied, pillar, counts = torch.unique(cells, return_inverse=True, return_counts=True)
+        few_points = _spread(_rank(counts), counts[pillar], self.max_points)
+        pillars_of = torch.bincount(occupied // (height * width), minlength=len(points))
+        own = occupied // (height * width)
+        few_pillars = _spread(_rank(pillars_of), pillars_of[own], self.max_pillars)
+        keep = few_points & few_pillars[pillar]
+        return cloud[keep], cells[keep]
+
+    def _decorate(self, points: Tensor, cells: Tensor, pillar: Tensor, counts: Tensor) -> Tensor:
+        """Shape (P, 9): the points, offsets to their pillar's mean and to its centre."""
+        width = self.shape[1]
+        # sums of sorted runs, in an order that does not change from run to run on a GPU either
+        mean = torch.segment_reduce(points[:, :3], "mean", lengths=counts, axis=0)
+        centre = torch.stack((cells % width, cells // width % self.shape[0]), 1) + 0.5
+        corner = points.new_tensor(self.point_range[:2])
+        to_centre = points[:, :2] - (corner + centre.to(points.dtype) * self.pillar)
+        return torch.cat((points, points[:, :3] - mean[pillar], to_centre), 1)
+
+
+def check_points(points: Sequence[Tensor]) -> None:
+    """Raises ValueError unless points are clouds of shape (p, 4), p >= 1, finite."""
+    if len(points) == 0:
+        raise ValueError("points holds no cloud; give at least one")
+    for i, cloud in enumerate(points):
+        if cloud.ndim != 2 or cloud.shape[1] != POINT_VALUES:
+            raise ValueError(
+                f"points[{i}] of shape {tuple(cloud.shape)} must be of shape (p, 4): "
+                "x, y, z, reflectance"
+            )
+        if len(cloud) == 0:
+            raise ValueError(f"points[{i}] is empty; leave samples without a point out")
+        if not torch.isfinite(cloud).all():
+            raise ValueError(f"points[{i}] holds NaN or infinity; leave such points out")
+
+
+def _grid(point_range: Sequence[float], pillar: float) -> tuple[int, int]:
+    """Pillars along y and along x."""
+    if len(point_range) != 6 or not all(math.isfinite(v) for v in point_range):
+        raise ValueError(
+            f"point_range={tuple(point_range)} must be six numbers: low x, y, z, high x, y, z"
+        )
+    low, high = point_range[:3], point_range[3:]
+    if not all(a < b for a, b in zip(low, high, strict=True)):
+        raise ValueError(f"point_range={tuple(point_range)} must have each low below its high")
+    if not pillar > 0:
+        raise ValueError(f"pillar={pillar} must be > 0")
+    sides = [(high[axis] - low[axis]) / pillar for axis in (1, 0)]
+    counts = [round(side) for side in sides]
+    for axis, side, count in zip("yx", sides, counts, strict=True):
+        if count < 1 or abs(side - count) > 1e-6 * side:
+            raise ValueError(
+                f"point_range={tuple(point_range)} has {side:g} pillars of {pillar} m along "
+                f"{axis}; make that side a multiple of the pillar"
+            )
+    return counts[0], counts[1]
+
+
+def _rank(counts: Tensor) -> Tensor:
+    """Place of each element within its run, for runs of these lengths: 0 .. counts[0] - 1, 0 .."""
+    ends = counts.cumsum(0)
+    starts = torch.repeat_interleave(ends - counts, counts)
+    return torch.arange(len(starts), device=counts.device) - starts
+
+
+def _spread(rank: Tensor, count: Tensor, most: int) -> Tensor:
+    """Which elements of runs to keep: all, or ``most`` that lie evenly, shape of rank."""
+    return (rank + 1) * most // count > rank * most // count
