@@ -10,8 +10,14 @@ repository = Path(__file__).resolve().parents[1]
 for module in (ncp_sampler, benchmark, integrations):
     assert module.__file__ is not None
     assert repository not in Path(module.__file__).resolve().parents, module.__file__
+missing = {}
 for name in ncp_sampler.__all__:
-    assert getattr(ncp_sampler, name) is not None, name
+    try:
+        assert getattr(ncp_sampler, name) is not None, name
+    except ImportError as error:
+        missing[name] = str(error)
+assert list(missing) == ["NCPSearch"], missing  # Ray is an extra
+assert "pip install 'ncp_sampler[ray]'" in missing["NCPSearch"], missing
 
 files = [str(file) for file in metadata.files("ncp_sampler") or []]
 for wanted in ("/LICENSE", "/NOTICE", "/py.typed"):

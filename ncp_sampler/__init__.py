@@ -14,6 +14,8 @@ from ncp_sampler.space import SearchSpace
 
 if TYPE_CHECKING:
     from ncp_sampler.integrations.optuna import NCPSampler
+    from ncp_sampler.integrations.ray import NCPSearch
+    from ncp_sampler.network import MultiResolutionNet
     from ncp_sampler.optimizer import NCPOptimizer
 
 __all__ = [
@@ -21,15 +23,19 @@ __all__ = [
     "Float",
     "Integer",
     "MRSpace",
+    "MultiResolutionNet",
     "NCPOptimizer",
     "NCPSampler",
+    "NCPSearch",
     "SearchSpace",
     "__version__",
 ]
 
 _LAZY = {
+    "MultiResolutionNet": "ncp_sampler.network",
     "NCPOptimizer": "ncp_sampler.optimizer",
     "NCPSampler": "ncp_sampler.integrations.optuna",
+    "NCPSearch": "ncp_sampler.integrations.ray",
 }
 
 

@@ -10,13 +10,17 @@ residual units and ``c<s>_<r>`` channels. ``b`` and ``n`` are in 1..4, channels 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler.dimensions import Integer
 from ncp_sampler.space import SearchSpace
+
+if TYPE_CHECKING:
+    from ncp_sampler.network import MultiResolutionNet
 
 N_STAGES = 4
 _DEFAULT_DEPTH, _DEFAULT_WIDTH = 2, 64  # the paper's start code, section 4.1
@@ -45,6 +49,26 @@ class MRSpace(SearchSpace):
             [_DEFAULT_DEPTH if name[0] in "bn" else _DEFAULT_WIDTH for name in self.names],
             dtype=np.int64,
         )
+
+    def tune_space(self) -> dict[str, Any]:
+        """The same space as Ray Tune domains, name -> domain, for a Tuner's ``param_space``."""
+        from ray import tune
+
+        return {
+            dim.name: tune.randint(dim.low, dim.high + 1)
+            if dim.step == 1
+            else tune.qrandint(dim.low, dim.high, dim.step)
+            for dim in self.dimensions
+            if isinstance(dim, Integer)  # all are
+        }
+
+    def from_config(self, config: Mapping[str, Any]) -> NDArray[np.int64]:
+        """Code (27,) of a trainable's config, which may hold other things besides.
+
+        Raises:
+            ValueError: A parameter is missing or has an illegal value.
+        """
+        return self.to_code({name: config[name] for name in self.names if name in config})
 
     def to_string(self, code: ArrayLike) -> str:
         """Published form of one code, ``i1_i2-b1_1_n.._c..-b2_2_..-b3_3_..-b4_4_..-o1``.
@@ -85,3 +109,23 @@ class MRSpace(SearchSpace):
             numbers += [part[0], *part[2:]]
         numbers += parts[-1]
         return self.to_code(self.to_params(numbers))
+
+    def build(
+        self,
+        params: Mapping[str, Any],
+        *,
+        task: str = "classification",
+        num_classes: int,
+        in_channels: int = 3,
+        seed: int | None = None,
+    ) -> MultiResolutionNet:
+        """The network behind params, ready to train; see ``MultiResolutionNet``.
+
+        Raises:
+            ValueError: As for ``MultiResolutionNet``.
+        """
+        from ncp_sampler.network import MultiResolutionNet
+
+        return MultiResolutionNet(
+            params, task=task, num_classes=num_classes, in_channels=in_channels, seed=seed
+        )

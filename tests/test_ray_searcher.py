@@ -1,0 +1,374 @@
+"""The searcher's answers to what Ray Tune tells it, call by call."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from ray import tune
+from ray.tune.search import ConcurrencyLimiter, Repeater
+
+from ncp_sampler import Float, Integer, MRSpace, NCPSampler, NCPSearch, SearchSpace
+from tests.ray_examples import domains, score, told
+
+POINT = {"net/width": 16, "net/op": "conv", "rate": 0.01, "drop": 0.2}
+NESTED = {"net": {"width": 16, "op": "conv", "bias": True}, "rate": 0.01, "drop": 0.2, "epochs": 3}
+
+
+def _new(**arguments: Any) -> NCPSearch:
+    arguments = {"space": domains(), "metric": "m", "mode": "max", "seed": 0, **arguments}
+    return NCPSearch(**arguments)
+
+
+def _flat(config: dict[str, Any], **metrics: Any) -> dict[str, Any]:
+    """A result as Ray hands it over."""
+    return {**metrics, **{f"config/{name}": value for name, value in config.items()}}
+
+
+def _run(search: Any, n: int, value: Callable[[dict[str, Any]], float]) -> list[dict[str, Any]]:
+    """The configs of n trials one after the other."""
+    configs: list[dict[str, Any]] = []
+    for i in range(n):
+        trial_id = f"{len(configs)}-{i}"
+        config = search.suggest(trial_id)
+        result = {"m": value(config), "training_iteration": 1}
+        search.on_trial_result(trial_id, result)
+        search.on_trial_complete(trial_id=trial_id, result=result, error=False)
+        configs.append(config)
+    return configs
+
+
+def test_suggestions_are_plain_nested_values_with_the_constants() -> None:
+    for config in _run(_new(n_startup_trials=3), 6, score):
+        assert config.keys() == {"net", "rate", "drop", "epochs"}
+        assert config["net"].keys() == {"width", "op", "bias"}
+        assert [type(config["net"]["width"]), type(config["rate"])] == [int, float]
+        assert [config["net"]["bias"], config["epochs"]] == [True, 3]
+
+
+def test_same_trial_same_suggestion_until_it_completes() -> None:
+    search = _new()
+    assert search.suggest("a") == search.suggest("a")
+    assert search.suggest("a") != search.suggest("b")
+
+
+def test_suggests_what_the_optuna_sampler_suggests() -> None:
+    """Same seed, space and objective, one trial after the other; past the startup trials."""
+    space = MRSpace()
+
+    def value(params: dict[str, Any]) -> float:
+        return float(params["c4_1"] + 0.1 * params["i1"] - 9 * params["b1"])
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=NCPSampler(space=space, seed=5))
+    study.optimize(lambda trial: value(space.suggest(trial)), n_trials=20)
+    configs = _run(_new(space=space, seed=5), 20, value)
+    assert configs == [trial.params for trial in study.trials]
+
+
+def test_64_outstanding_suggestions_are_distinct() -> None:
+    space = MRSpace()
+    search = _new(space=space)
+    done = _run(search, 12, lambda config: float(config["o1"]))  # the predictor is in use
+    running = [search.suggest(f"running{i}") for i in range(64)]
+    assert (
+        len({space.from_config(config).tobytes() for config in [*done, *running] if config}) == 76
+    )
+
+
+def test_every_code_of_a_small_space_once_though_all_are_running() -> None:
+    search = _new(space={"a": tune.randint(0, 8), "b": tune.choice([True, False])})
+    configs = [search.suggest(str(i)) for i in range(16)]
+    assert len({tuple(config.values()) for config in configs if config}) == 16
+
+
+def test_noisy_objective_may_repeat() -> None:
+    search = _new(space={"a": tune.randint(0, 2)}, deterministic_objective=False)
+    assert len(_run(search, 4, lambda config: 0.0)) == 4
+
+
+def test_several_metrics_are_learnt_on_completion() -> None:
+    search = _new(space=domains(), metric=["m", "nest/cost"], mode=["max", "min"])
+    search.suggest("a")
+    search.on_trial_result("a", {"m": 1.0, "nest/cost": 2.0})
+    assert told(search) == []
+    search.on_trial_complete("a", result={"m": 3.0, "nest/cost": 4.0})
+    search.suggest("b")
+    search.on_trial_complete("b", result={"m": 5.0})
+    values = [values for _, values, _ in told(search)]
+    np.testing.assert_array_equal(values, [[3.0, 4.0], [5.0, math.nan]])
+
+
+@pytest.mark.parametrize("value", [math.nan, None, "high", {"x": 1}])
+def test_what_is_no_number_is_known_and_not_learnt(value: Any) -> None:
+    search = _new()
+    config = search.suggest("a")
+    search.on_trial_complete("a", result={"m": value}, error=False)
+    ((params, (number,), _),) = told(search)
+    assert math.isnan(number)
+    assert params["net/width"] == (config or {})["net"]["width"]
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_infinite_values_are_learnt(mode: str) -> None:
+    search = _new(mode=mode, n_startup_trials=3)
+    configs = _run(search, 8, lambda config: math.inf if config["drop"] > 0.2 else score(config))
+    assert len({str(config) for config in configs}) == 8
+    assert math.inf in [values[0] for _, values, _ in told(search)]
+
+
+@pytest.mark.parametrize("result", [None, {}, {"config/epochs": 3}])
+def test_errored_trial_teaches_nothing_though_it_had_reported(result: Any) -> None:
+    search = _new()
+    search.suggest("a")
+    search.on_trial_result("a", {"m": 0.9})
+    search.on_trial_complete("a", result=result, error=True)
+    assert [math.isnan(values[0]) for _, values, _ in told(search)] == [True]
+
+
+def test_result_without_the_metric_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+    search = _new()
+    with caplog.at_level(logging.WARNING):
+        for trial_id in "ab":
+            search.suggest(trial_id)
+            search.on_trial_complete(trial_id, result={"other": 1.0})
+    assert [r.getMessage() for r in caplog.records] == [
+        "trial a reported none of ['m'], so nothing is learnt from it (warned once)"
+    ]
+    assert len(told(search)) == 2
+
+
+@pytest.mark.parametrize("result", [None, {}])
+def test_trial_that_was_given_up_while_paused_teaches_its_last_report(result: Any) -> None:
+    """HyperBand stops paused trials, of which Ray then gives no result."""
+    search = _new()
+    search.suggest("a")
+    for value in (0.1, 0.2):
+        search.on_trial_result("a", {"m": value})
+    search.on_trial_complete("a", result=result)
+    assert [(values, complete) for _, values, complete in told(search)] == [([0.2], False)]
+
+
+def test_second_completion_and_late_reports_are_ignored() -> None:
+    search = _new()
+    search.suggest("a")
+    search.on_trial_complete("a", result={"m": 1.0})
+    search.on_trial_result("a", {"m": 2.0})
+    search.on_trial_complete("a", result={"m": 3.0})
+    search.on_trial_complete("a", error=True)
+    assert [values for _, values, _ in told(search)] == [[1.0]]
+
+
+def test_failed_trial_that_is_resumed_is_learnt() -> None:
+    """``resume_errored`` runs it again under its id."""
+    search = _new()
+    config = search.suggest("a")
+    search.on_trial_complete("a", error=True)
+    search.on_trial_result("a", {"m": 1.0})
+    search.on_trial_complete("a", result={"m": 1.0})
+    failed, learnt = told(search)
+    assert math.isnan(failed[1][0])
+    assert learnt[1] == [1.0]
+    assert failed[0] == learnt[0]
+    assert learnt[0]["rate"] == (config or {})["rate"]
+
+
+def test_trial_that_fails_twice_is_told_once() -> None:
+    search = _new()
+    search.suggest("a")
+    for _ in range(2):
+        search.on_trial_result("a", {"m": 1.0})
+        search.on_trial_complete("a", error=True)
+    assert len(told(search)) == 1
+
+
+def test_unknown_trial_is_learnt_from_the_config_in_its_result() -> None:
+    """``restart_errored`` runs failed configs under new ids."""
+    search = _new()
+    search.on_trial_result("new", _flat(POINT, m=0.5))
+    search.on_trial_complete("new", result=_flat(POINT, m=0.7), error=False)
+    assert told(search) == [(POINT, [0.7], True)]
+
+
+def test_unknown_trials_that_teach_nothing() -> None:
+    search = _new()
+    search.on_trial_result("new", {"m": 0.5})
+    search.on_trial_result("other", _flat({**POINT, "net/op": "dense"}, m=0.5))
+    search.on_trial_complete("new", error=True)
+    search.on_trial_complete("other", result=_flat({**POINT, "net/op": "dense"}, m=0.5))
+    assert told(search) == []
+
+
+def test_running_trial_of_unknown_id_is_pending() -> None:
+    space = {"a": tune.randint(0, 2)}
+    search = _new(space=space)
+    search.on_trial_result("new", {"m": 0.5, "config/a": 1})
+    assert search.suggest("next") == {"a": 0}
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_unknown_trial_is_learnt_through_a_limiter(batch: bool) -> None:
+    """It keeps the completion back, so the report that says done must do."""
+    search = _new()
+    limiter = ConcurrencyLimiter(search, max_concurrent=2, batch=batch)
+    limiter.on_trial_result("new", _flat(POINT, m=0.5, done=False))
+    limiter.on_trial_result("new", _flat(POINT, m=0.7, done=True))
+    limiter.on_trial_complete("new", result=_flat(POINT, m=0.7, done=True))
+    assert told(search) == [(POINT, [0.7], True)]
+
+
+def test_resumed_trial_is_learnt_through_a_limiter() -> None:
+    search = _new()
+    limiter = ConcurrencyLimiter(search, max_concurrent=2)
+    limiter.suggest("a")
+    limiter.on_trial_complete("a", error=True)
+    limiter.on_trial_result("a", {"m": 0.5, "done": True})
+    assert [values for _, values, _ in told(search)][1:] == [[0.5]]
+
+
+def test_batches_of_a_limiter() -> None:
+    search = _new()
+    limiter = ConcurrencyLimiter(search, max_concurrent=2, batch=True)
+    assert [limiter.suggest(i) is None for i in "abc"] == [False, False, True]
+    limiter.on_trial_complete("a", result={"m": 1.0})
+    assert limiter.suggest("c") is None
+    assert told(search) == []
+    limiter.on_trial_complete("b", result={"m": 2.0})
+    assert len(told(search)) == 2
+    assert limiter.suggest("c") is not None
+
+
+def test_repeater_averages() -> None:
+    search = _new()
+    repeater = Repeater(search, repeat=2)
+    first, second = (repeater.suggest(i) for i in "ab")
+    assert {**(first or {}), "__trial_index__": 1} == second
+    repeater.on_trial_complete("a", result={"m": 1.0})
+    repeater.on_trial_complete("b", result={"m": 2.0})
+    assert [values for _, values, _ in told(search)] == [[1.5]]
+
+
+@pytest.mark.parametrize("point", [POINT, NESTED, {**POINT, "epochs": 3}])
+def test_points_are_suggested_first(point: dict[str, Any]) -> None:
+    search = _new(points_to_evaluate=[point])
+    assert search.suggest("a") == NESTED
+    assert search.suggest("b") != NESTED
+    search.on_trial_complete("a", result={"m": 1.0})
+    assert told(search) == [(POINT, [1.0], True)]
+
+
+@pytest.mark.parametrize("point", [POINT, NESTED])
+@pytest.mark.parametrize("later", [False, True])
+def test_evaluated_points_are_learnt_and_not_suggested(point: dict[str, Any], later: bool) -> None:
+    """Also before the Tuner has brought the space."""
+    search = NCPSearch(points_to_evaluate=[point], evaluated_rewards=[0.5], seed=0)
+    if not later:
+        assert search.set_search_properties("m", "max", domains())
+    search.add_evaluated_point({**point, "drop": 0.1}, 0.6)
+    search.add_evaluated_point({**point, "drop": 0.3}, 0.7, pruned=True)
+    search.add_evaluated_point({**point, "drop": 0.4}, 0.8, error=True)
+    search.add_evaluated_point({**point, "drop": 0.5}, None, intermediate_values=[0.1, 0.2])
+    if later:
+        assert search.set_search_properties("m", "max", domains())
+    values = [(params["drop"], values[0], complete) for params, values, complete in told(search)]
+    np.testing.assert_allclose(
+        np.array(values, dtype=float),
+        [(0.2, 0.5, 1), (0.1, 0.6, 1), (0.3, 0.7, 0), (0.4, math.nan, 1), (0.5, 0.2, 1)],
+    )
+
+
+def test_evaluated_points_of_several_metrics() -> None:
+    search = _new(
+        metric=["m", "cost"],
+        mode=["max", "min"],
+        points_to_evaluate=[POINT],
+        evaluated_rewards=[[0.5, 2.0]],
+    )
+    search.add_evaluated_point(POINT, {"cost": 1.0, "m": 0.6})
+    assert [values for _, values, _ in told(search)] == [[0.5, 2.0], [0.6, 1.0]]
+    with pytest.raises(ValueError, match=r"value=0\.5 must have a number for each"):
+        search.add_evaluated_point(POINT, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"net/op": "dense"}, "net/op='dense' is not one of"),
+        ({"net/width": None}, "net/width=None is not a number"),
+        ({"rate": "fast"}, "rate='fast' is not a number"),
+    ],
+)
+def test_points_that_do_not_fit(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _new(points_to_evaluate=[{**POINT, **change}])
+    with pytest.raises(ValueError, match=message):
+        _new().add_evaluated_point({**POINT, **change}, 1.0)
+
+
+def test_space_of_the_tuner() -> None:
+    """Metric and mode come with it; Ray adds the constants."""
+    search = NCPSearch(seed=0)
+    assert search.set_search_properties("m", "min", domains(), num_samples=4)
+    assert (search.metric, search.mode) == ("m", "min")
+    config = search.suggest("a") or {}
+    assert config.keys() == {"net", "rate", "drop"}
+    assert config["net"].keys() == {"width", "op"}
+
+
+def test_declared_space_beside_constants_of_the_tuner() -> None:
+    search = NCPSearch(space=MRSpace())
+    assert search.set_search_properties("m", "max", {"epochs": 3})
+    assert (search.suggest("a") or {}).keys() == set(MRSpace().names)
+
+
+def test_declared_space_beside_domains_of_the_tuner() -> None:
+    """Ray raises on False; equal domains are no contradiction, as in a second run."""
+    search = _new()
+    assert search.set_search_properties("m", "max", domains())
+    assert not search.set_search_properties("m", "max", {"x": tune.uniform(0, 1)})
+
+
+def test_given_metric_wins_over_the_tuners() -> None:
+    search = NCPSearch(metric=["m", "cost"], mode=["max", "min"])
+    search.set_search_properties("m", "min", domains())
+    named: Any = (search.metric, search.mode)
+    assert named == (["m", "cost"], ["max", "min"])
+
+
+def test_mode_alone_means_the_returned_value() -> None:
+    search = NCPSearch(space=domains(), mode="max")
+    search.suggest("a")
+    search.on_trial_complete("a", result={"_metric": 3.0})
+    assert [values for _, values, _ in told(search)] == [[3.0]]
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        (NCPSearch(), r"no search space; give it NCPSearch\(space=\.\.\.\)"),
+        (NCPSearch(metric="m", mode="max"), "no search space"),
+        (NCPSearch(space=MRSpace()), r"no metric and mode; give NCPSearch\(metric=\.\.\., mode"),
+    ],
+)
+def test_suggesting_without_what_it_takes(search: NCPSearch, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        search.suggest("a")
+
+
+def test_space_without_domains_of_the_tuner() -> None:
+    search = NCPSearch()
+    search.set_search_properties("m", "max", {"epochs": 3})
+    with pytest.raises(ValueError, match="no search space"):
+        search.suggest("a")
+
+
+def test_names_of_a_declared_space_may_be_paths() -> None:
+    space = SearchSpace([Float("a/rate", 0, 1), Integer("a/b/n", 1, 2)])
+    config = _new(space=space).suggest("x") or {}
+    assert config["a"].keys() == {"rate", "b"}
+    assert config["a"]["b"].keys() == {"n"}
