@@ -6,10 +6,18 @@ Notation
     extra   operations per output element beside a convolution's multiply-adds
 
 The network is a list of convolutions, whose widths and numbers are columns of the code. A cost is
-the sum of c_out * pixels * (kernel² c_in + extra) over the list. The tables of NAS-Bench-MR have
-extra = 2, one for the output itself and one for its batch norm, and 1 for the classifier, which
-has no norm. Params are the same sum with one pixel everywhere: extra is then the norm's scale and
-shift, or the classifier's bias.
+the sum of c_out * pixels * (weights c_in + extra) over the list, where weights is the volume of
+the kernel. There are three conventions for FLOPs:
+
+    "multiply_adds"        extra = 0: the convolutions' multiply-adds, as in the paper's Table 3,
+                           and as ``measure`` counts those of any module
+    "tables"               the ``flops`` of NAS-Bench-MR. extra = 2, one for the output itself and
+                           one for its batch norm, or 1 where a bias stands for the norm
+    "twice_multiply_adds"  a multiplication and an addition are two operations, as in the data
+                           sheets of hardware and in PyTorch's ``FlopCounterMode``
+
+Params are the sum of "tables" with one pixel everywhere: extra is then the norm's scale and shift,
+or the bias.
 """
 
 from __future__ import annotations
@@ -24,8 +32,8 @@ from numpy.typing import ArrayLike
 
 from ncp_sampler.mr_space import N_STAGES, MRSpace
 
-TASKS = ("classification", "segmentation")
-CONVENTIONS = ("tables", "multiply_adds")
+TASKS = ("classification", "segmentation", "video", "detection3d")
+CONVENTIONS = ("tables", "multiply_adds", "twice_multiply_adds")
 
 _SPACE = MRSpace()
 _LOW, _HIGH = (_SPACE.denormalize(np.full(len(_SPACE.columns), end)) for end in (0.0, 1.0))
@@ -33,6 +41,8 @@ _TOLERANCE = 1e-6  # of a column's range, for codes clamped in single precision
 _STAGES = range(1, N_STAGES + 1)
 _HIGHEST, _LOWEST, _POOLED = 2, N_STAGES + 1, N_STAGES + 2  # levels; a pooled map is one pixel
 _EXTRA = (1, 2)  # without and with a norm
+_YAWS = 2  # anchors of a cell for each class
+_BOX_VALUES, _DIRECTIONS = 7, 2  # of an anchor, beside its logit for each class
 _CHUNK = 8192  # codes at once: their convolutions fit the CPU's cache
 
 
@@ -42,18 +52,22 @@ def flops(
     resolution: tuple[int, int] = (128, 128),
     num_classes: int = 50,
     task: str = "classification",
+    in_channels: int = 3,
+    frames: int | None = None,
     convention: str = "tables",
 ) -> torch.Tensor:
-    """FLOPs of the networks behind codes, in G (1e9).
+    """FLOPs of the networks behind codes, in G (1e9), for one input.
 
     Args:
         codes: MRSpace codes of shape (n, 27), or one of shape (27,). Any numbers within the
             space's bounds; gradients flow back to a tensor.
-        resolution: Height and width of the input, each at least 32.
-        num_classes: Outputs of the classifier.
-        task: "classification" or "segmentation".
-        convention: "tables" counts as the ``flops`` of NAS-Bench-MR do, "multiply_adds" counts
-            the convolutions' multiply-adds alone, as the paper's Table 3 does.
+        resolution: Height and width of the input, each at least 32. For "detection3d" it is the
+            grid of pillars, whose encoder is not counted.
+        num_classes: Outputs of the classifier, or classes with two anchors each.
+        task: "classification", "segmentation", "video" or "detection3d".
+        in_channels: Channels of the input.
+        frames: Of a clip, at least 1; for "video", and for it alone.
+        convention: "tables", "multiply_adds" or "twice_multiply_adds"; see the module.
 
     Returns:
         Shape (n,), or (1,) for one code; float64, on the codes' device.
@@ -63,19 +77,26 @@ def flops(
     """
     if convention not in CONVENTIONS:
         raise ValueError(f"convention={convention!r} is unknown; use one of {CONVENTIONS}")
+    pixels = _pixels(resolution, _check_frames(frames, task))
     extra = _EXTRA if convention == "tables" else (0, 0)
-    return _count(codes, _pixels(resolution), extra, num_classes, task) / 1e9
+    scale = 2e-9 if convention == "twice_multiply_adds" else 1e-9
+    return _count(codes, pixels, extra, num_classes, task, in_channels) * scale
 
 
 def params(
-    codes: ArrayLike | torch.Tensor, *, num_classes: int = 50, task: str = "classification"
+    codes: ArrayLike | torch.Tensor,
+    *,
+    num_classes: int = 50,
+    task: str = "classification",
+    in_channels: int = 3,
 ) -> torch.Tensor:
     """Trainable parameters of the networks behind codes, in M (1e6).
 
     Args:
         codes: As for ``flops``.
-        num_classes: Outputs of the classifier.
-        task: "classification" or "segmentation"; their networks have equally many parameters.
+        num_classes: As for ``flops``.
+        task: As for ``flops``; classification and segmentation have equally many parameters.
+        in_channels: Channels of the input.
 
     Returns:
         As for ``flops``.
@@ -83,7 +104,7 @@ def params(
     Raises:
         ValueError: An argument has another form or is out of its range.
     """
-    return _count(codes, [1] * (_POOLED + 1), _EXTRA, num_classes, task) / 1e6
+    return _count(codes, [1] * (_POOLED + 1), _EXTRA, num_classes, task, in_channels) / 1e6
 
 
 class _Convolution(NamedTuple):
@@ -96,6 +117,7 @@ class _Convolution(NamedTuple):
     blocks: str = "1"
     units: str = "1"
     norm: bool = True  # a batch norm follows, else there is a bias
+    depth: int = 1  # of the kernel, along time
 
 
 @cache
@@ -116,9 +138,16 @@ def _walk(task: str) -> Iterator[_Convolution]:
             for _ in range(2):  # convolutions of a residual unit
                 yield _Convolution(3, width, width, r + 1, f"b{stage}", f"n{stage}_{r}")
         before = widths
-    met, classified = (_LOWEST, _POOLED) if task == "classification" else (_HIGHEST, _HIGHEST)
-    yield _Convolution(1, "features", "o1", met)
-    yield _Convolution(1, "o1", "classes", classified, norm=False)
+    if task == "video":
+        yield _Convolution(3, "features", "o1", _LOWEST, depth=3)
+    else:
+        yield _Convolution(1, "features", "o1", _LOWEST if task == "classification" else _HIGHEST)
+    if task == "detection3d":
+        for values in ("anchor_classes", "anchor_boxes", "anchor_directions"):
+            yield _Convolution(1, "o1", values, _HIGHEST, norm=False)
+    else:
+        level = _HIGHEST if task == "segmentation" else _POOLED
+        yield _Convolution(1, "o1", "classes", level, norm=False)
 
 
 def _fusion(before: Sequence[str], after: Sequence[str], blocks: str) -> Iterator[_Convolution]:
@@ -134,11 +163,15 @@ def _fusion(before: Sequence[str], after: Sequence[str], blocks: str) -> Iterato
                 yield _Convolution(1, before[j], width, j + 2, blocks)
 
 
-def _columns(code: torch.Tensor, num_classes: int) -> dict[str, torch.Tensor]:
+def _columns(code: torch.Tensor, num_classes: int, in_channels: int) -> dict[str, torch.Tensor]:
     """What the strings of the network stand for, each of shape (n,)."""
     column = dict(zip(_SPACE.columns, code.unbind(1), strict=True))
     one = torch.ones_like(column["o1"])
-    column |= {"1": one, "image": 3 * one, "classes": num_classes * one}
+    column |= {"1": one, "image": in_channels * one, "classes": num_classes * one}
+    anchors = _YAWS * num_classes
+    column |= {"anchor_classes": anchors * num_classes * one}
+    column |= {"anchor_boxes": anchors * _BOX_VALUES * one}
+    column |= {"anchor_directions": anchors * _DIRECTIONS * one}
     column |= {f"b{stage}-1": column[f"b{stage}"] - 1 for stage in _STAGES}
     column["features"] = torch.stack([column[f"c{N_STAGES}_{r}"] for r in _STAGES]).sum(0)
     return column
@@ -150,21 +183,25 @@ def _count(
     extra: Sequence[int],
     num_classes: int,
     task: str,
+    in_channels: int,
 ) -> torch.Tensor:
     """The sum over every convolution, shape (n,); ``pixels`` of each level."""
     code = _check_codes(codes)
     if task not in TASKS:
         raise ValueError(f"task={task!r} has no cost here; use one of {TASKS}")
-    if not num_classes >= 1 or num_classes % 1:
-        raise ValueError(f"num_classes={num_classes!r} must be a whole number of at least 1")
+    for name, number in (("num_classes", num_classes), ("in_channels", in_channels)):
+        if not number >= 1 or number % 1:
+            raise ValueError(f"{name}={number!r} must be a whole number of at least 1")
     network = _network(task)
     named = [(conv.c_in, conv.c_out, conv.blocks, conv.units) for conv in network]
-    per_input = code.new_tensor([[pixels[conv.level] * conv.kernel**2] for conv in network])
+    per_input = code.new_tensor(
+        [[pixels[conv.level] * conv.depth * conv.kernel**2] for conv in network]
+    )
     per_output = code.new_tensor([[pixels[conv.level] * extra[conv.norm]] for conv in network])
 
     counts = []
     for chunk in torch.split(code, _CHUNK):
-        column = _columns(chunk, num_classes)
+        column = _columns(chunk, num_classes, in_channels)
         c_in, c_out, blocks, units = (  # (convolutions, chunk)
             torch.stack([column[name] for name in names]) for names in zip(*named, strict=True)
         )
@@ -172,7 +209,17 @@ def _count(
     return torch.cat(counts)
 
 
-def _pixels(resolution: tuple[int, int]) -> list[int]:
+def _check_frames(frames: int | None, task: str) -> int:
+    if task != "video":
+        if frames is not None:
+            raise ValueError(f"frames={frames!r} is for task='video' alone, not {task!r}; omit it")
+        return 1
+    if frames is None or not frames >= 1 or frames % 1:
+        raise ValueError(f"frames={frames!r} must be a whole number of at least 1 for task='video'")
+    return int(frames)
+
+
+def _pixels(resolution: tuple[int, int], frames: int) -> list[int]:
     """Pixels of each level; a strided 3×3 convolution of padding 1 gives ceil(side / 2)."""
     least = 2**_LOWEST
     try:
@@ -184,7 +231,7 @@ def _pixels(resolution: tuple[int, int]) -> list[int]:
             f"resolution={resolution!r} must be two whole numbers (height, width), each at least "
             f"{least}, the stride of the lowest branch"
         )
-    return [-(-height // 2**k) * -(-width // 2**k) for k in range(_LOWEST + 1)] + [1]
+    return [frames * -(-height // 2**k) * -(-width // 2**k) for k in range(_LOWEST + 1)] + [1]
 
 
 def _check_codes(codes: ArrayLike | torch.Tensor) -> torch.Tensor:

@@ -43,37 +43,53 @@ def fractional_codes(n: int, seed: int) -> torch.Tensor:
 
 
 def reference(
-    code: dict[str, int], resolution: tuple[int, int], num_classes: int, task: str
+    code: dict[str, int],
+    resolution: tuple[int, int],
+    num_classes: int,
+    task: str,
+    in_channels: int,
+    frames: int,
 ) -> Iterator[tuple[int, int, int, int, bool]]:
-    """Kernel, c_in, c_out, pixels and norm of every single convolution, block by block."""
+    """Kernel's volume, c_in, c_out, pixels and norm of every single convolution, by block."""
     sizes = [resolution]
     for _ in range(5):  # the output of a 3x3 convolution of stride 2 and padding 1
         height, width = sizes[-1]
         sizes.append(((height - 1) // 2 + 1, (width - 1) // 2 + 1))
-    pixels = [height * width for height, width in sizes]
+    pixels = [height * width * frames for height, width in sizes]
 
-    yield 3, 3, code["i1"], pixels[1], True
-    yield 3, code["i1"], code["i2"], pixels[2], True
+    yield 9, in_channels, code["i1"], pixels[1], True
+    yield 9, code["i1"], code["i2"], pixels[2], True
     features = {1: code["i2"]}  # branch: channels
     for stage in (1, 2, 3, 4):
         width_of = {r: code[f"c{stage}_{r}"] for r in range(1, stage + 1)}
         for _ in range(code[f"b{stage}"]):
             for to, width in width_of.items():
                 if to not in features:
-                    yield 3, width_of[to - 1], width, pixels[to + 1], True
+                    yield 9, width_of[to - 1], width, pixels[to + 1], True
                     continue
                 for source, channels in features.items():
                     if source in (to - 1, to):
-                        yield 3, channels, width, pixels[to + 1], True
+                        yield 9, channels, width, pixels[to + 1], True
                     elif source == to + 1:
                         yield 1, channels, width, pixels[source + 1], True
             features = width_of
             for r, width in features.items():
                 for _ in range(2 * code[f"n{stage}_{r}"]):
-                    yield 3, width, width, pixels[r + 1], True
-    classify = task == "classification"
-    yield 1, sum(features.values()), code["o1"], pixels[5 if classify else 2], True
-    yield 1, code["o1"], num_classes, 1 if classify else pixels[2], False
+                    yield 9, width, width, pixels[r + 1], True
+    channels, o = sum(features.values()), code["o1"]
+    if task == "classification":
+        yield 1, channels, o, pixels[5], True
+        yield 1, o, num_classes, 1, False
+    elif task == "segmentation":
+        yield 1, channels, o, pixels[2], True
+        yield 1, o, num_classes, pixels[2], False
+    elif task == "video":
+        yield 27, channels, o, pixels[5], True
+        yield 1, o, num_classes, 1, False
+    else:  # two anchors a class: its logits, a box of 7 numbers and 2 directions
+        yield 1, channels, o, pixels[2], True
+        for values in (num_classes, 7, 2):
+            yield 1, o, 2 * num_classes * values, pixels[2], False
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -98,34 +114,40 @@ def test_published_codes(text: str, params: float, multiply_adds: float) -> None
 
 @pytest.mark.parametrize("task", costs.TASKS)
 @pytest.mark.parametrize("resolution", [(128, 128), (32, 32), (33, 250), (496, 431)])
-@pytest.mark.parametrize("num_classes", [1, 1000])
+@pytest.mark.parametrize(("num_classes", "in_channels", "frames"), [(1, 3, 1), (1000, 64, 7)])
 def test_sum_over_single_convolutions(
-    task: str, resolution: tuple[int, int], num_classes: int
+    task: str, resolution: tuple[int, int], num_classes: int, in_channels: int, frames: int
 ) -> None:
     codes = SPACE.sample(20, 0)
     rows: Any = SPACE.to_params(codes)
+    frames = frames if task == "video" else 1
     multiply_adds: list[int] = []
     flops: list[int] = []
     params: list[int] = []
     for code in rows:
-        convs = list(reference(code, resolution, num_classes, task))
-        multiply_adds.append(sum(k * k * i * o * at for k, i, o, at, _ in convs))
+        convs = list(reference(code, resolution, num_classes, task, in_channels, frames))
+        multiply_adds.append(sum(volume * i * o * at for volume, i, o, at, _ in convs))
         elements = sum(o * at * (1 + norm) for _, _, o, at, norm in convs)
         flops.append(multiply_adds[-1] + elements)
-        params.append(sum(k * k * i * o + o * (1 + norm) for k, i, o, _, norm in convs))
+        params.append(sum(volume * i * o + o * (1 + norm) for volume, i, o, _, norm in convs))
 
-    tables = costs.flops(codes, resolution=resolution, num_classes=num_classes, task=task)
-    plain = costs.flops(
-        codes,
-        resolution=resolution,
-        num_classes=num_classes,
-        task=task,
-        convention="multiply_adds",
-    )
-    assert (tables * 1e9).round().tolist() == flops
-    assert (plain * 1e9).round().tolist() == multiply_adds
-    found = costs.params(codes, num_classes=num_classes, task=task)
-    assert (found * 1e6).round().tolist() == params
+    found = {
+        convention: costs.flops(
+            codes,
+            resolution=resolution,
+            num_classes=num_classes,
+            task=task,
+            in_channels=in_channels,
+            frames=frames if task == "video" else None,
+            convention=convention,
+        )
+        for convention in costs.CONVENTIONS
+    }
+    assert (found["tables"] * 1e9).round().tolist() == flops
+    assert (found["multiply_adds"] * 1e9).round().tolist() == multiply_adds
+    assert torch.equal(found["twice_multiply_adds"], 2 * found["multiply_adds"])
+    found_params = costs.params(codes, num_classes=num_classes, task=task, in_channels=in_channels)
+    assert (found_params * 1e6).round().tolist() == params
 
 
 @pytest.mark.parametrize("cost", [costs.flops, costs.params])
@@ -256,8 +278,12 @@ def test_wrong_codes(cost: Any, codes: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"task": "video"}, r"task='video' .* use one of \('classification', 'segmentation'\)"),
-        ({"task": "detection3d"}, "task='detection3d'"),
+        ({"task": "depth"}, r"task='depth' .* use one of \('classification', 'segmentation', "),
+        ({"task": "video"}, "frames=None must be a whole number of at least 1 for task='video'"),
+        ({"task": "video", "frames": 0}, "frames=0"),
+        ({"task": "video", "frames": 2.5}, "frames=2.5"),
+        ({"frames": 8}, "frames=8 is for task='video' alone, not 'classification'"),
+        ({"in_channels": 0}, "in_channels=0 must be a whole number of at least 1"),
         ({"num_classes": 0}, "num_classes=0 must be a whole number of at least 1"),
         ({"num_classes": 2.5}, "num_classes=2.5"),
         ({"num_classes": float("nan")}, "num_classes=nan"),
@@ -273,6 +299,6 @@ def test_wrong_codes(cost: Any, codes: Any, message: str) -> None:
 def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         costs.flops(SPACE.default, **arguments)
-    if arguments.keys() <= {"task", "num_classes"}:
+    if arguments.keys() <= {"task", "num_classes", "in_channels"} and "frames" not in message:
         with pytest.raises(ValueError, match=message):
             costs.params(SPACE.default, **arguments)
