@@ -264,6 +264,7 @@ def test_head_has_three_convolutions_of_known_size(classes: int) -> None:
     head = AnchorHead(in_channels=16, num_classes=classes)
     outputs = 2 * classes * (classes + 7 + 2)
     assert sum(p.numel() for p in head.parameters()) == outputs * (16 + 1)
+    head.reset_parameters(torch.Generator().manual_seed(0))
     output = head(torch.randn(2, 16, 5, 4))
     shapes = [tuple(part.shape) for part in output]
     assert shapes == [(2, 5, 4, 2 * classes, values) for values in (classes, 7, 2)]
@@ -272,6 +273,7 @@ def test_head_has_three_convolutions_of_known_size(classes: int) -> None:
 
 def test_head_gives_each_anchor_the_values_of_its_own_cell() -> None:
     head = AnchorHead(in_channels=3, num_classes=2)
+    head.reset_parameters(torch.Generator().manual_seed(0))
     features = torch.zeros(1, 3, 4, 5)
     features[0, :, 1, 2] = 50.0
     for part, empty in zip(head(features), head(torch.zeros(1, 3, 4, 5)), strict=True):

@@ -29,6 +29,7 @@ from ncp_sampler.network.anchors import (
     half_circle,
 )
 from ncp_sampler.network.boxes import BOX_VALUES, nearest_rectangles, suppress
+from ncp_sampler.network.layers import convolution, draw_normal
 
 _HALVES = 2  # directions: the halves of the circle
 _PRIOR = 0.01  # probability that an untrained head gives to each class
@@ -85,6 +86,7 @@ class AnchorHead(nn.Module):
     """Class scores, box residuals and direction of each anchor, by three 1×1 convolutions.
 
     They have biases and 2 K (K + 7 + 2) output channels in all (Lang et al. 2019, section 2.3).
+    Weights and biases are unset until ``reset_parameters``, which ``MultiResolutionNet`` calls.
 
     Args:
         in_channels: Channels of the feature map, at least 1.
@@ -100,20 +102,20 @@ class AnchorHead(nn.Module):
             if value < 1:
                 raise ValueError(f"{name}={value} must be at least 1")
         self.num_anchors = len(ROTATIONS) * num_classes
-        self.classes = nn.Conv2d(in_channels, self.num_anchors * num_classes, 1)
-        self.boxes = nn.Conv2d(in_channels, self.num_anchors * BOX_VALUES, 1)
-        self.directions = nn.Conv2d(in_channels, self.num_anchors * _HALVES, 1)
-        self.reset_parameters()
+        outputs = [self.num_anchors * values for values in (num_classes, BOX_VALUES, _HALVES)]
+        self.classes, self.boxes, self.directions = (
+            convolution(in_channels, c_out, kernel=1) for c_out in outputs
+        )
 
-    def reset_parameters(self) -> None:
-        """Draws the weights anew from PyTorch's generator, and sets the biases.
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draws the weights, from PyTorch's generator by default, and sets the biases.
 
         The class bias gives each class a probability of 0.01, so that the many empty anchors do
         not swamp the first steps (Lin et al. 2017, "Focal loss", section 3.3).
         """
         class_bias = math.log(_PRIOR / (1 - _PRIOR))
         for layer, bias in ((self.classes, class_bias), (self.boxes, 0.0), (self.directions, 0.0)):
-            nn.init.normal_(layer.weight, std=0.01)
+            draw_normal(layer.weight, 0.01, generator)
             assert layer.bias is not None
             nn.init.constant_(layer.bias, bias)
 
