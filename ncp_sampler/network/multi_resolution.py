@@ -26,7 +26,7 @@ from torch.nn import functional
 from ncp_sampler.costs import TASKS
 from ncp_sampler.mr_space import N_STAGES, MRSpace
 from ncp_sampler.network.detection import AnchorOutput
-from ncp_sampler.network.heads import HEADS
+from ncp_sampler.network.heads import HEADS, DetectionHead
 from ncp_sampler.network.layers import ConvNorm, ResidualUnit, initialize
 
 _SPACE = MRSpace()
@@ -100,7 +100,10 @@ class MultiResolutionNet(nn.Module):
             self.add_module(f"stage{stage}", _stage(before, after, units, params[f"b{stage}"]))
             before = after
         self.head = HEADS[task](sum(before), params["o1"], self.num_classes)
-        initialize(self, None if seed is None else torch.Generator().manual_seed(seed))
+        generator = None if seed is None else torch.Generator("cpu").manual_seed(seed)
+        initialize(self, generator)
+        if isinstance(self.head, DetectionHead):
+            self.head.anchors.reset_parameters(generator)
 
     def forward(self, x: Tensor) -> Tensor | AnchorOutput:
         """Maps a batch to the output of the task; see the class.
