@@ -30,7 +30,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from ncp_sampler.measurement import Measurement, measure
 from ncp_sampler.mr_space import N_STAGES, MRSpace
+
+__all__ = ["CONVENTIONS", "TASKS", "Measurement", "flops", "measure", "params"]
 
 TASKS = ("classification", "segmentation", "video", "detection3d")
 CONVENTIONS = ("tables", "multiply_adds", "twice_multiply_adds")

@@ -1,0 +1,144 @@
+"""Multiply-adds and params of any module, by ptflops, whose ATen engine sees every operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import torch
+from torch import nn
+
+_FUSED_ATTENTION = (
+    "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_flash_attention_for_cpu",
+)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one input costs a module.
+
+    Attributes:
+        multiply_adds: A number, not in G; 1e9 times what ``costs.flops`` gives with the convention
+            "multiply_adds".
+        params: Trainable parameters, a number, not in M.
+    """
+
+    multiply_adds: int
+    params: int
+
+
+def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
+    """Multiply-adds and trainable parameters of a module, measured by one forward pass.
+
+    Convolutions, matrix products, attention and LSTMs are counted, wherever in the module they
+    happen; biases, norms, activations, pooling and resizing are not. The module is run in
+    evaluation mode, on its own device and in its own type, and left as it was; on the "meta"
+    device nothing is computed.
+
+    Args:
+        module: Takes one tensor of shape (1, *input_shape).
+        input_shape: Shape of one input without the batch's axis, such as (3, 224, 224).
+
+    Raises:
+        ValueError: ``module`` is no module, cannot run on such an input, or ``input_shape`` is
+            not made of whole numbers of at least 1.
+    """
+    from ptflops import get_model_complexity_info
+
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"module={module!r} must be a torch.nn.Module")
+    shape = _check_shape(input_shape)
+    floating = (p for p in module.parameters() if p.is_floating_point())
+    example = next(floating, torch.empty(0))
+    modes = [(part, part.training) for part in module.modules()]
+    probe = _Probe(module)
+    module.eval()
+    try:
+        # Where gradients are asked for, PyTorch takes no fused path through attention layers.
+        with torch.enable_grad():
+            leaf = torch.zeros((1, *shape), dtype=example.dtype, device=example.device)
+            batch = leaf.requires_grad_().clone()  # a leaf could not be changed in place
+            count, _ = get_model_complexity_info(
+                probe,
+                shape,
+                print_per_layer_stat=False,
+                as_strings=False,
+                input_constructor=lambda _: batch,
+                custom_modules_hooks=_counters(),
+                backend="aten",
+            )
+    finally:
+        for part, training in modes:
+            part.training = training
+    if probe.error is not None:
+        raise ValueError(
+            f"module cannot run on an input of shape {tuple(batch.shape)}, of input_shape={shape} "
+            f"and a batch of one: {probe.error}"
+        ) from probe.error
+    params = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    return Measurement(multiply_adds=int(count), params=params)
+
+
+class _Probe(nn.Module):
+    """Hides a module from ptflops, which would leave hooks on its parts and print its errors."""
+
+    error: Exception | None = None
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.run: Callable[[torch.Tensor], Any] = module.__call__
+
+    def forward(self, batch: torch.Tensor) -> None:
+        try:
+            self.run(batch)
+        except Exception as error:  # any that the user's module raises
+            self.error = error
+
+
+def _counters() -> dict[Any, Callable[[Any, Any], int]]:
+    """What replaces or adds to ptflops' own: no biases, and the fused operations."""
+    from ptflops import aten_ops
+
+    aten = torch.ops.aten
+
+    def convolution(inputs: Any, outputs: Any) -> int:
+        return int(aten_ops.conv_flop((*inputs[:2], None, *inputs[3:]), outputs))
+
+    def product(inputs: Any, outputs: Any) -> int:  # bias or summand, matrix, matrix
+        return int(inputs[1].numel() * inputs[2].shape[-1])
+
+    def attention(inputs: Any, outputs: Any) -> int:  # query (.., l, e), key and value (.., s, _)
+        query, key, value = inputs[:3]
+        length = key.shape[-2]
+        return int(query.numel() * length + query[..., 0].numel() * length * value.shape[-1])
+
+    def recurrent(inputs: Any, outputs: Any) -> int:  # (steps, n, features), then two matrices
+        sequence, for_input, for_state = inputs[:3]
+        return int(sequence[..., 0].numel() * (for_input.numel() + for_state.numel()))
+
+    fused = [getattr(aten, name) for name in _FUSED_ATTENTION if hasattr(aten, name)]
+    return {
+        aten.convolution: convolution,
+        aten.addmm: product,
+        aten.baddbmm: product,
+        aten.mkldnn_rnn_layer: recurrent,
+        **dict.fromkeys(fused, attention),
+    }
+
+
+def _check_shape(input_shape: Sequence[int]) -> tuple[int, ...]:
+    try:
+        shape = tuple(input_shape)
+    except TypeError:
+        shape = ()
+    if not shape or not all(isinstance(side, Integral) and side >= 1 for side in shape):
+        raise ValueError(
+            f"input_shape={input_shape!r} must be whole numbers of at least 1, the shape of one "
+            "input without the batch's axis, such as (3, 224, 224)"
+        )
+    return tuple(int(side) for side in shape)
