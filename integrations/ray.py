@@ -183,7 +183,7 @@ class NCPSearch(Searcher):
             return
         metrics = self._metrics_in(result or {})
         reports = self._reports.pop(trial_id, {})
-        if not error:
+        if not error:  # without a result, HyperBand stopped the trial while it was paused
             metrics = {**reports, **metrics}
         self._running.pop(trial_id, None)
         self._restarted.discard(trial_id)
@@ -201,8 +201,8 @@ class NCPSearch(Searcher):
             return
         self._failed.pop(trial_id, None)
         self._done.add(trial_id)
-        # without a result: a trial that was paused, as by HyperBand, and given up
-        self._optimizer.tell(params, metrics, complete=bool(result))
+        # as complete: Ray does not tell a stopped trial from one that ran to its end
+        self._optimizer.tell(params, metrics)
 
     def add_evaluated_point(
         self,

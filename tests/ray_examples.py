@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,19 @@ def train(config: dict[str, Any]) -> None:
     assert config["net"]["bias"] is True
     assert config["epochs"] == 3
     tune.report({"nest": {"score": score(config)}, "cost": config["rate"]})
+
+
+def train_long(config: dict[str, Any]) -> None:
+    """Four reports; resumes from its checkpoint, with which HyperBand pauses."""
+    first = 1
+    if checkpoint := tune.get_checkpoint():
+        with checkpoint.as_directory() as folder:
+            first = int((Path(folder) / "epoch").read_text()) + 1
+    for epoch in range(first, 5):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "epoch").write_text(str(epoch))
+            checkpoint = tune.Checkpoint.from_directory(folder)
+            tune.report({"m": config["x"] * epoch}, checkpoint=checkpoint)
 
 
 def start() -> None:

@@ -1,0 +1,163 @@
+"""A restored searcher suggests what the uninterrupted one would have."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import cloudpickle, tune
+from ray.tune.search import ConcurrencyLimiter, SearchGenerator
+
+from ncp_sampler import MRSpace, NCPSearch
+from tests.ray_examples import domains, score, told
+
+
+def _by_save(search: NCPSearch, folder: Path) -> NCPSearch:
+    search.save(str(folder / "anywhere"))
+    assert [path.name for path in folder.iterdir()] == ["anywhere"]
+    blank = NCPSearch()
+    blank.restore(str(folder / "anywhere"))
+    return blank
+
+
+def _by_directory(search: NCPSearch, folder: Path) -> NCPSearch:
+    search.save_to_dir(str(folder), session_str="2026-01-01")
+    blank = NCPSearch(space=MRSpace(), metric="other", mode="min", seed=9, n_startup_trials=50)
+    blank.restore_from_dir(str(folder))
+    return blank
+
+
+def _by_pickle(search: NCPSearch, folder: Path) -> NCPSearch:
+    restored: NCPSearch = pickle.loads(pickle.dumps(search))
+    return restored
+
+
+def _by_copy(search: NCPSearch, folder: Path) -> NCPSearch:
+    return copy.deepcopy(search)
+
+
+Restore = Callable[[NCPSearch, Path], NCPSearch]
+
+
+def _advance(search: NCPSearch, first: int, n: int) -> list[dict[str, Any] | None]:
+    """n trials, of which two run at any time."""
+    configs = []
+    for i in range(first, first + n):
+        config = search.suggest(str(i))
+        configs.append(config)
+        if i > 0:  # the trial before this one, which may have been suggested before the restore
+            done = search.suggest(str(i - 1)) or {}
+            value = {"m": score(done) if "net" in done else float(done["c4_1"] - 9 * done["b1"])}
+            search.on_trial_result(str(i - 1), value)
+            search.on_trial_complete(str(i - 1), result=value)
+    return configs
+
+
+@pytest.mark.parametrize(
+    ("restore", "before", "space"),
+    [
+        (_by_save, 5, MRSpace()),
+        (_by_save, 17, MRSpace()),
+        (_by_directory, 17, MRSpace()),
+        (_by_directory, 17, domains()),
+        (_by_pickle, 17, domains()),
+        (_by_copy, 17, domains()),
+    ],
+)
+def test_5_and_5_restored_are_10_uninterrupted(
+    restore: Restore, before: int, space: Any, tmp_path: Path
+) -> None:
+    """Within the 10 startup trials, and with the predictor fitted; one trial is running."""
+    search = NCPSearch(space=space, metric="m", mode="max", seed=1)
+    _advance(search, 0, before)
+    begun = copy.deepcopy(search)
+    uninterrupted = _advance(search, before, 10)
+    first = _advance(begun, before, 5)
+    restored = restore(begun, tmp_path)
+    assert first + _advance(restored, before + 5, 5) == uninterrupted
+    assert told(restored) == told(search)
+
+
+def test_the_optimizer_is_fitted_when_it_is_saved(tmp_path: Path) -> None:
+    """So that the test above is about more than the startup trials."""
+    search = NCPSearch(space=MRSpace(), metric="m", mode="max", seed=1)
+    _advance(search, 0, 17)
+    restored = _by_save(search, tmp_path)
+    assert restored._optimizer is not None
+    assert restored._optimizer.state_dict()["n_fitted"] > 10
+
+
+def test_what_is_known_of_each_trial_is_restored(tmp_path: Path) -> None:
+    search = NCPSearch(space=domains(), metric="m", mode="max", seed=0)
+    running, failed = search.suggest("running"), search.suggest("failed")
+    search.suggest("done")
+    search.on_trial_result("running", {"m": 0.5})
+    search.on_trial_complete("failed", error=True)
+    search.on_trial_complete("done", result={"m": 1.0})
+    restored = _by_save(search, tmp_path)
+    assert restored.suggest("running") == running
+    restored.on_trial_complete("done", result={"m": 7.0})
+    restored.on_trial_complete("running")
+    restored.on_trial_complete("failed", result={"m": 2.0})
+    learnt = [(values, complete) for _, values, complete in told(restored)]
+    assert learnt[1:] == [([1.0], True), ([0.5], True), ([2.0], True)]
+    assert told(restored)[3][0]["net/width"] == (failed or {})["net"]["width"]
+
+
+def test_points_left_to_suggest_are_restored(tmp_path: Path) -> None:
+    points = [{"a": 3}, {"a": 5}]
+    space = {"a": tune.randint(0, 9)}
+    search = NCPSearch(space=space, metric="m", mode="max", points_to_evaluate=points)
+    assert search.suggest("x") == {"a": 3}
+    assert _by_save(search, tmp_path).suggest("y") == {"a": 5}
+
+
+def test_searcher_without_a_space_is_restored_as_such(tmp_path: Path) -> None:
+    """``Tuner`` pickles the searcher before it hands it the space."""
+    restored = _by_save(NCPSearch(seed=3, points_to_evaluate=[{"a": 3}]), tmp_path)
+    assert restored.set_search_properties("m", "max", {"a": tune.randint(0, 9)})
+    assert restored.suggest("x") == {"a": 3}
+
+
+def test_choices_of_any_type_are_saved(tmp_path: Path) -> None:
+    choices: list[Any] = [lambda x: x, max]
+    search = NCPSearch(space={"f": tune.choice(choices)}, metric="m", mode="max", seed=0)
+    config = _by_save(search, tmp_path).suggest("x") or {}
+    assert config["f"](4, *([5] if config["f"] is max else [])) in (4, 5)
+
+
+def test_within_rays_wrappers(tmp_path: Path) -> None:
+    """They save the searcher apart from themselves."""
+
+    def generator(search: NCPSearch) -> SearchGenerator:
+        return SearchGenerator(ConcurrencyLimiter(search, max_concurrent=3))
+
+    search = NCPSearch(space=MRSpace(), metric="m", mode="max", seed=1)
+    outer = generator(search)
+    for i in range(3):
+        outer.searcher.suggest(str(i))
+    outer.save_to_dir(str(tmp_path), "session")
+    other = NCPSearch()
+    restored = generator(other)
+    restored.restore_from_dir(str(tmp_path))
+    assert restored.searcher.suggest("3") is None
+    for one in (outer, restored):
+        one.on_trial_complete("0", result={"m": 1.0})
+    assert restored.searcher.suggest("3") == outer.searcher.suggest("3")
+
+
+@pytest.mark.parametrize("content", [{"_optimizer": None}, [1, 2]])
+def test_file_of_another_searcher(content: Any, tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.write_bytes(cloudpickle.dumps(content))
+    with pytest.raises(ValueError, match="holds no NCPSearch; give a file"):
+        NCPSearch().restore(str(path))
+
+
+def test_folder_without_a_state(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="unable to find checkpoint"):  # Ray's own
+        NCPSearch().restore_from_dir(str(tmp_path))

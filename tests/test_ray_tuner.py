@@ -1,0 +1,185 @@
+"""Whole runs on a local Ray runtime: spaces, schedulers, wrappers, failures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+from ray import tune
+from ray.tune import ExperimentAnalysis
+from ray.tune.schedulers import ASHAScheduler, HyperBandScheduler
+from ray.tune.search import ConcurrencyLimiter, Repeater
+
+from ncp_sampler import MRSpace, NCPSearch
+from tests import ray_examples
+from tests.ray_examples import domains, fit, score, told, train, train_long
+
+
+@pytest.fixture(autouse=True)
+def _runtime() -> None:
+    ray_examples.start()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shutdown() -> Iterator[None]:
+    yield
+    ray.shutdown()
+
+
+def _values(search: NCPSearch) -> list[float]:
+    return sorted(values[0] for _, values, _ in told(search))
+
+
+def test_domains_of_the_tuner(tmp_path: Path) -> None:
+    """Space, metric (a nested one) and mode come from the Tuner; all results are learnt."""
+    search = NCPSearch(seed=0, n_startup_trials=4)
+    results = fit(
+        train, search, tmp_path, space=domains(), samples=8, metric="nest/score", mode="max",
+        max_concurrent_trials=2,
+    )  # fmt: skip
+    assert not results.errors
+    configs = [result.config or {} for result in results]
+    assert len({str(config) for config in configs}) == 8
+    assert _values(search) == sorted(map(score, configs))
+    assert search._running == {}
+
+
+def test_declared_space_and_metric(tmp_path: Path) -> None:
+    """No ``param_space``; 27 parameters make long trial names, which Ray cuts to 150."""
+    space = MRSpace()
+
+    def train_code(config: dict[str, Any]) -> None:
+        tune.report({"top1": config["c4_1"] - 9 * config["b1"]})
+
+    search = NCPSearch(space=space, metric="top1", mode="max", seed=0, n_startup_trials=3)
+    results = fit(train_code, search, tmp_path)
+    codes = [space.from_config(result.config or {}) for result in results]
+    assert len({code.tobytes() for code in codes}) == 6
+    found = [space.to_params(code)["c4_1"] - 9 * space.to_params(code)["b1"] for code in codes]
+    assert _values(search) == sorted(map(float, found))
+    assert {len(Path(result.path).name) for result in results} == {150}
+
+
+def test_several_metrics(tmp_path: Path) -> None:
+    metrics, modes = ["nest/score", "cost"], ["max", "min"]
+    search = NCPSearch(metric=metrics, mode=modes, seed=0, n_startup_trials=3)
+    results = fit(train, search, tmp_path, space=domains())
+    configs = [result.config or {} for result in results]
+    learnt = sorted(values for _, values, _ in told(search))
+    assert learnt == sorted([score(config), config["rate"]] for config in configs)
+
+
+def test_failures_and_odd_values(tmp_path: Path) -> None:
+    """A raised error, NaN and infinities end neither the run nor the learning."""
+
+    def odd(config: dict[str, Any]) -> None:
+        if config["kind"] == "error":
+            raise RuntimeError("as meant")
+        if config["kind"] == "silent":
+            return
+        tune.report({"m": {"nan": math.nan, "inf": math.inf, "one": 1}.get(config["kind"], 0.5)})
+
+    kinds = ["error", "silent", "nan", "inf", "one", "half"]
+    search = NCPSearch(seed=0, n_startup_trials=3)
+    results = fit(odd, search, tmp_path, space={"kind": tune.choice(kinds)}, metric="m", mode="max")
+    assert [str(error).count("as meant") > 0 for error in results.errors] == [True]
+    learnt = {params["kind"]: values[0] for params, values, _ in told(search)}
+    np.testing.assert_equal(
+        learnt,
+        {"error": math.nan, "silent": math.nan, "nan": math.nan, "inf": math.inf, "one": 1,
+         "half": 0.5},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        ASHAScheduler(max_t=4, grace_period=1, reduction_factor=4),
+        HyperBandScheduler(max_t=4, reduction_factor=4),
+    ],
+    ids=["ASHA", "HyperBand"],
+)
+def test_schedulers(scheduler: Any, tmp_path: Path) -> None:
+    """Whatever was stopped is learnt by its last report."""
+    search = NCPSearch(seed=0, n_startup_trials=3)
+    results = fit(
+        train_long, search, tmp_path, space={"x": tune.uniform(0, 1)}, samples=8,
+        scheduler=scheduler, metric="m", mode="max", max_concurrent_trials=8,
+    )  # fmt: skip
+    assert not results.errors
+    epochs = [result.metrics["training_iteration"] for result in results if result.metrics]
+    assert min(epochs) < 4
+    expected = {(result.config or {})["x"]: (result.metrics or {})["m"] for result in results}
+    assert {params["x"]: values[0] for params, values, _ in told(search)} == expected
+    assert search._running == {}
+
+
+def test_batches_of_a_concurrency_limiter(tmp_path: Path) -> None:
+    search = NCPSearch(seed=0, n_startup_trials=3)
+    limiter = ConcurrencyLimiter(search, max_concurrent=2, batch=True)
+    fit(train, limiter, tmp_path, space=domains(), metric="nest/score", mode="max")
+    assert len(told(search)) == 6
+
+
+def test_repeater(tmp_path: Path) -> None:
+    def train_noisy(config: dict[str, Any]) -> None:
+        tune.report({"m": config["x"] + config["__trial_index__"]})
+
+    search = NCPSearch(seed=0, n_startup_trials=2)
+    fit(
+        train_noisy, Repeater(search, repeat=2), tmp_path, space={"x": tune.uniform(0, 1)},
+        metric="m", mode="max", max_concurrent_trials=2,
+    )  # fmt: skip
+    assert [values for _, values, _ in told(search)] == [
+        [params["x"] + 0.5] for params, _, _ in told(search)
+    ]
+    assert len(told(search)) == 3
+
+
+def test_points_to_evaluate(tmp_path: Path) -> None:
+    point = {"net": {"width": 16, "op": "conv", "bias": True}, "rate": 0.01, "drop": 0.2}
+    search = NCPSearch(seed=0, points_to_evaluate=[point])
+    results = fit(
+        train, search, tmp_path, space=domains(), samples=2, metric="nest/score", mode="max"
+    )
+    assert {**point, "epochs": 3} in [result.config for result in results]
+
+
+def test_evaluated_trials_of_an_earlier_run(tmp_path: Path) -> None:
+    """Their configs are nested and have the constants in them."""
+    first = NCPSearch(seed=0)
+    fit(train, first, tmp_path, space=domains(), samples=4, metric="cost", mode="min")
+    analysis = ExperimentAnalysis(str(tmp_path / "run"))
+    for search in (NCPSearch(space=domains(), metric="cost", mode="min"), NCPSearch()):
+        search.add_evaluated_trials(analysis, metric="cost")
+        search.set_search_properties("cost", "min", domains())
+        assert _values(search) == _values(first)
+
+
+@pytest.mark.parametrize(
+    ("domain", "message"),
+    [
+        (tune.grid_search([1, 2]), "is a grid_search"),
+        (tune.sample_from(lambda config: 1), "is a sample_from"),
+    ],
+)
+def test_space_that_cannot_be_searched(domain: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit(train, NCPSearch(), tmp_path, space={"x": domain}, metric="m", mode="max")
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        (NCPSearch(), "no search space"),
+        (NCPSearch(space=MRSpace()), "those of TuneConfig do not reach it without a param_space"),
+    ],
+)
+def test_run_without_what_it_takes(search: NCPSearch, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit(train, search, tmp_path, metric="m", mode="max")
