@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ncp_sampler.dimensions import Categorical, Float, Integer
 from ncp_sampler.mr_space import MRSpace
+from ncp_sampler.nb201_space import NB201Space
 from ncp_sampler.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "Integer",
     "MRSpace",
     "MultiResolutionNet",
+    "NB201Space",
     "NCPOptimizer",
     "NCPSampler",
     "NCPSearch",

@@ -1,11 +1,16 @@
 """NAS-Bench-MR as a benchmark: its tables, fitted surrogates of them, and objectives."""
 
 from ncp_sampler.benchmark.objectives import Objective as Objective
+from ncp_sampler.benchmark.objectives import TableObjective as TableObjective
 from ncp_sampler.benchmark.objectives import objective as objective
+from ncp_sampler.benchmark.objectives import table_objective as table_objective
 from ncp_sampler.benchmark.settings import SETTINGS as SETTINGS
 from ncp_sampler.benchmark.settings import Setting as Setting
 from ncp_sampler.benchmark.surrogates import Surrogate as Surrogate
 from ncp_sampler.benchmark.surrogates import surrogate as surrogate
+from ncp_sampler.benchmark.table_walk import TableWalk as TableWalk
+from ncp_sampler.benchmark.table_walk import hard_starts as hard_starts
+from ncp_sampler.benchmark.table_walk import walk_table as walk_table
 from ncp_sampler.benchmark.tables import NASBenchMR as NASBenchMR
 from ncp_sampler.benchmark.tables import Table as Table
 
@@ -16,6 +21,11 @@ __all__ = [
     "Setting",
     "Surrogate",
     "Table",
+    "TableObjective",
+    "TableWalk",
+    "hard_starts",
     "objective",
     "surrogate",
+    "table_objective",
+    "walk_table",
 ]

@@ -1,4 +1,4 @@
-"""A surrogate as the objective of a study: trial in, metrics and exact costs out."""
+"""A surrogate or a complete table as the objective of a study: trial in, metrics out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import costs
 from ncp_sampler.benchmark.surrogates import Surrogate, surrogate
+from ncp_sampler.benchmark.tables import Table
+from ncp_sampler.space import SearchSpace
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -27,17 +29,20 @@ class Objective:
         setting: Folder name of the setting.
         metrics: What it returns, in order.
         directions: "maximize" or "minimize" for each, as ``optuna.create_study`` takes them.
-        space: The search space, an ``MRSpace``.
+        space: The search space.
     """
 
     def __init__(self, model: Surrogate, metrics: Sequence[str]) -> None:
-        self.setting = model.setting
+        self._describe(model, metrics)
+        self._model = model
+
+    def _describe(self, source: Surrogate | Table, metrics: Sequence[str]) -> None:
+        self.setting = source.setting
         self.metrics = tuple(metrics)
-        self.space = model.space
+        self.space: SearchSpace = source.space
         self.directions: list[Literal["minimize", "maximize"]] = [
             "minimize" if name in _COSTS else "maximize" for name in self.metrics
         ]
-        self._model = model
 
     def __call__(self, trial: BaseTrial) -> float | tuple[float, ...]:
         """The metrics of a trial, which suggests the whole space; a plain float if it is one."""
@@ -45,7 +50,7 @@ class Objective:
         return float(values[0]) if len(values) == 1 else tuple(values.tolist())
 
     def evaluate(self, codes: ArrayLike) -> NDArray[np.float64]:
-        """Metrics (n, m) of legal codes (n, 27) or (27,).
+        """Metrics (n, m) of legal codes (n, d) or (d,).
 
         Raises:
             ValueError: An illegal code.
@@ -57,6 +62,23 @@ class Objective:
             for name in self.metrics
         ]
         return np.stack(columns, axis=1)
+
+
+class TableObjective(Objective):
+    """What was measured, looked up in a table; use ``table_objective`` to get it."""
+
+    def __init__(self, table: Table, metrics: Sequence[str]) -> None:
+        self._describe(table, metrics)
+        self._table = table
+
+    def evaluate(self, codes: ArrayLike) -> NDArray[np.float64]:
+        """Metrics (n, m) of codes (n, d) or (d,).
+
+        Raises:
+            ValueError: A code that is not in the table.
+        """
+        rows = self._table.rows(np.atleast_2d(np.asarray(codes)))
+        return np.stack([self._table.column(name)[rows] for name in self.metrics], axis=1)
 
 
 def objective(setting: str, *, metrics: Sequence[str] | None = None) -> Objective:
@@ -71,11 +93,35 @@ def objective(setting: str, *, metrics: Sequence[str] | None = None) -> Objectiv
         ImportError: LightGBM is not installed.
     """
     model = surrogate(setting)
-    chosen = model.metrics[:1] if metrics is None else metrics
-    known = (*model.metrics, *_COSTS)
+    return Objective(model, _chosen(metrics, model.metrics, model.setting))
+
+
+def table_objective(table: Table, *, metrics: Sequence[str] | None = None) -> TableObjective:
+    """The objective of a table that holds its whole space, as NAS-Bench-201's does.
+
+    Args:
+        table: From ``NASBenchMR(root).table("nas-bench-201")``.
+        metrics: As ``objective``; "flops" is in the table's unit (M for NAS-Bench-201).
+
+    Raises:
+        ValueError: An unknown or repeated metric, no metric, or a table that lacks codes of its
+            space.
+    """
+    if len(table.codes) < table.space.size:
+        raise ValueError(
+            f"table={table.setting!r} holds {len(table.codes)} of {table.space.size:.3g} codes; "
+            "use benchmark.objective, whose surrogate predicts any code"
+        )
+    return TableObjective(table, _chosen(metrics, tuple(table.metrics), table.setting))
+
+
+def _chosen(metrics: Sequence[str] | None, measured: Sequence[str], setting: str) -> Sequence[str]:
+    """The metrics asked for, by default the main one."""
+    chosen = measured[:1] if metrics is None else metrics
+    known = (*measured, *_COSTS)
     if isinstance(chosen, str) or not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"metrics={chosen!r} must be some of {known}, each once")
     unknown = [name for name in chosen if name not in known]
     if unknown:
-        raise ValueError(f"{model.setting!r} has no metric {unknown}; it has {known}")
-    return Objective(model, chosen)
+        raise ValueError(f"{setting!r} has no metric {unknown}; it has {known}")
+    return chosen

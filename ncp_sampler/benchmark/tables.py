@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 from ncp_sampler.benchmark import plain_pickle
 from ncp_sampler.benchmark.settings import NB201, SETTINGS, find_setting
 from ncp_sampler.mr_space import MRSpace
+from ncp_sampler.nb201_space import NB201Space
 
 ROOT_VARIABLE = "NCP_BENCH_ROOT"
 
 _FILE = "trainval.pkl"
-_NB201_LENGTH = 30
 _LARGEST = 128  # number in a code
-_SPACE = MRSpace()
+_SPACE, _NB201_SPACE = MRSpace(), NB201Space()
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,49 @@ class Table:
     def main(self) -> str:
         """Name of the metric that the paper reports."""
         return next(iter(self.metrics))
+
+    @property
+    def space(self) -> MRSpace | NB201Space:
+        """The search space of its codes."""
+        return _space(self.setting)
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """A metric, or "flops" or "params", (n,).
+
+        Raises:
+            ValueError: No such column.
+        """
+        columns = {**self.metrics, "flops": self.flops, "params": self.params}
+        if name not in columns:
+            raise ValueError(f"{self.setting!r} has no column {name!r}; it has {list(columns)}")
+        return columns[name]
+
+    def rows(self, codes: ArrayLike) -> NDArray[np.intp]:
+        """Where codes (k, d) stand in the table, (k,); of equal ones the first.
+
+        Raises:
+            ValueError: Another shape, or a code that is not in the table.
+        """
+        numbers = np.asarray(codes, dtype=np.float64)
+        if numbers.ndim != 2 or numbers.shape[1] != self.codes.shape[1]:
+            raise ValueError(
+                f"codes has shape {numbers.shape}; it must be (k, {self.codes.shape[1]})"
+            )
+        whole = np.nan_to_num(numbers).clip(0, _LARGEST).astype(np.int64)
+        found = [self._row_of.get(row.tobytes(), -1) for row in whole]
+        for code, row, exact in zip(numbers, found, (numbers == whole).all(1), strict=True):
+            if row < 0 or not exact:
+                complete = len(self._row_of) == self.space.size
+                remedy = "" if complete else "; benchmark.surrogate predicts any code"
+                raise ValueError(
+                    f"code={code.tolist()} is not among the {len(self.codes)} architectures of "
+                    f"{self.setting!r}{remedy}"
+                )
+        return np.array(found, dtype=np.intp)
+
+    @cached_property
+    def _row_of(self) -> dict[bytes, int]:
+        return {row.tobytes(): i for i, row in reversed(list(enumerate(self.codes)))}
 
 
 class NASBenchMR:
@@ -86,7 +130,6 @@ class NASBenchMR:
         self.root = folder
         self.settings: tuple[str, ...] = present
         self._tables: dict[str, Table] = {}
-        self._rows: dict[str, dict[bytes, int]] = {}
 
     def table(self, setting: str) -> Table:
         """The table of a setting, by folder name or short name (``"seg"``, ``"cls-a"``, ...).
@@ -113,31 +156,22 @@ class NASBenchMR:
             ValueError: The architecture is not in the table, or the code is illegal.
         """
         table = self.table(setting)
-        name, numbers = table.setting, _to_numbers(code, table)
-        if name not in self._rows:
-            rows = {row.tobytes(): i for i, row in reversed(list(enumerate(table.codes)))}
-            self._rows[name] = rows
-        whole = np.nan_to_num(numbers).clip(0, _LARGEST).astype(np.int64)
-        row = self._rows[name].get(whole.tobytes()) if (numbers == whole).all() else None
-        if row is None:
-            remedy = "" if name == NB201 else "; benchmark.surrogate predicts any code"
-            raise ValueError(
-                f"code={numbers.tolist()} is not among the {len(table.codes)} architectures of "
-                f"{name!r}{remedy}"
-            )
+        (row,) = table.rows(_to_numbers(code, table)[None])
         found = {metric: float(column[row]) for metric, column in table.metrics.items()}
         return {**found, "flops": float(table.flops[row]), "params": float(table.params[row])}
+
+
+def _space(setting: str) -> MRSpace | NB201Space:
+    return _NB201_SPACE if setting == NB201 else _SPACE
 
 
 def _to_numbers(code: ArrayLike | Mapping[str, Any] | str, table: Table) -> NDArray[np.float64]:
     """One code, of the shape of the table's rows."""
     shape = table.codes.shape[1:]
-    if isinstance(code, str | Mapping) and table.setting == NB201:
-        raise ValueError(f"code={code!r} must be the {shape[0]} one-hot numbers for {NB201!r}")
     if isinstance(code, str):
-        code = _SPACE.from_string(code)
+        code = table.space.from_string(code)
     elif isinstance(code, Mapping):
-        code = _SPACE.to_code(code)
+        code = table.space.to_code(code)
     try:
         numbers = np.asarray(code, dtype=np.float64)
     except (OverflowError, TypeError, ValueError):
@@ -165,7 +199,8 @@ def _read(path: Path) -> Any:
 def _to_table(name: str, rows: Any, path: Path) -> Table:
     metrics: tuple[str, ...] = ("Acc",) if name == NB201 else find_setting(name).metrics
     flops, params = ("Flops", "Params") if name == NB201 else ("flops", "params")
-    length = _NB201_LENGTH if name == NB201 else len(_SPACE.columns)
+    space = _space(name)
+    length = len(space.columns)
     problem = f"{path} is not the table of {name!r}"
     remedy = "get the file anew from the upstream repository"
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
@@ -192,11 +227,7 @@ def _to_table(name: str, rows: Any, path: Path) -> Table:
         or max(columns[key].max() for key in metrics) > 100
     ):
         raise ValueError(f"{problem}: a metric is no percentage, or a cost is negative; {remedy}")
-    if name == NB201:
-        blocks = codes.reshape(-1, 6, 5)
-        legal = np.isin(codes, (0, 1)).all() and (blocks.sum(2) == 1).all()
-    else:
-        legal = np.isfinite(codes).all() and (codes == _SPACE.round(np.nan_to_num(codes))).all()
+    legal = np.isfinite(codes).all() and (codes == space.round(np.nan_to_num(codes))).all()
     if not legal:
         raise ValueError(f"{problem}: it has a code outside the search space; {remedy}")
     return Table(
