@@ -1,9 +1,10 @@
 """Ray Tune: ``NCPSearch`` translates between a run's trials and ``NCPOptimizer``.
 
-A trial is *running* from its suggestion, or its first report where another searcher suggested it,
-until it completes; its params are kept off. A trial that completes without a value has *failed*:
-it is known, but may still teach something, since ``Tuner.restore`` can resume it under its id or
-restart it under another. One that had a value is *done*, and nothing more is learnt of it.
+A trial is *running* from its suggestion until it completes; its params are kept off. One that
+completes with a value is *done*, and nothing more is learnt of it. One that completes without has
+failed: it is known, and told *again* once ``Tuner.restore`` has resumed it under its id. Those that
+it restarts, under new ids, are known by the config in their results, and are told again with every
+report: a ``ConcurrencyLimiter`` keeps back the completion of what it did not just suggest.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 
 try:
     from ray import cloudpickle
-    from ray.tune.result import DEFAULT_METRIC, DONE
+    from ray.tune.result import DEFAULT_METRIC
     from ray.tune.search import Searcher
 except ImportError as error:
     raise ImportError(
@@ -107,8 +108,7 @@ class NCPSearch(Searcher):
         self._evaluated: list[tuple[Mapping[str, Any], Any, bool]] = []  # until there is a space
         self._running: dict[str, Params] = {}
         self._reports: dict[str, dict[str, float]] = {}  # last values of the running
-        self._failed: dict[str, Params] = {}
-        self._restarted: set[str] = set()  # of the running, those that were not just suggested
+        self._again: dict[str, tuple[int, Params]] = {}  # told, with position, and not done
         self._done: set[str] = set()
         self._warned = False
         self._queue(points_to_evaluate, evaluated_rewards)
@@ -161,16 +161,11 @@ class NCPSearch(Searcher):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if trial_id in self._done or self._optimizer is None:
             return
-        params = self._params_of(trial_id, result)
-        if params is None:
-            return
-        if trial_id not in self._running:
-            self._restarted.add(trial_id)
-            self._running[trial_id] = params
-        self._reports.setdefault(trial_id, {}).update(self._metrics_in(result))
-        if trial_id in self._restarted and result.get(DONE):
-            # a ConcurrencyLimiter keeps back the completion of what it did not just suggest
-            self.on_trial_complete(trial_id, result=result)
+        metrics = self._metrics_in(result)
+        if trial_id in self._running:
+            self._reports.setdefault(trial_id, {}).update(metrics)
+        elif metrics and (params := self._params_of(trial_id, result)) is not None:
+            self._tell(trial_id, params, metrics)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -185,8 +180,6 @@ class NCPSearch(Searcher):
         reports = self._reports.pop(trial_id, {})
         if not error:  # without a result, HyperBand stopped the trial while it was paused
             metrics = {**reports, **metrics}
-        self._running.pop(trial_id, None)
-        self._restarted.discard(trial_id)
         if result and not metrics and not error and not self._warned:
             self._warned = True
             _logger.warning(
@@ -194,15 +187,12 @@ class NCPSearch(Searcher):
                 trial_id,
                 list(self._optimizer.directions),
             )
-        if all(map(math.isnan, metrics.values())):
-            if trial_id not in self._failed:
-                self._failed[trial_id] = params
-                self._optimizer.tell(params, {})
-            return
-        self._failed.pop(trial_id, None)
-        self._done.add(trial_id)
-        # as complete: Ray does not tell a stopped trial from one that ran to its end
-        self._optimizer.tell(params, metrics)
+        self._running.pop(trial_id, None)
+        if metrics or error or trial_id not in self._again:
+            self._tell(trial_id, params, metrics)
+        if not all(map(math.isnan, metrics.values())):
+            del self._again[trial_id]
+            self._done.add(trial_id)
 
     def add_evaluated_point(
         self,
@@ -307,6 +297,17 @@ class NCPSearch(Searcher):
         metrics = named_values(value, list(self._optimizer.directions))
         self._optimizer.tell(self._space.params(config), metrics, complete=complete)
 
+    def _tell(self, trial_id: str, params: Params, metrics: dict[str, float]) -> None:
+        """Tells the optimizer a trial, in place of what it was told of it before.
+
+        As complete: Ray does not tell a stopped trial from one that ran to its end.
+        """
+        assert self._optimizer is not None
+        position = self._again[trial_id][0] if trial_id in self._again else None
+        known = self._optimizer.n_told if position is None else position
+        self._again[trial_id] = known, params
+        self._optimizer.tell(params, metrics, replace=position)
+
     def _legal(self, config: Mapping[str, Any], *, prefix: str = "", clip: bool = False) -> Params:
         """The params in a config, legal and in the space's own types."""
         assert self._space is not None
@@ -317,9 +318,10 @@ class NCPSearch(Searcher):
 
     def _params_of(self, trial_id: str, result: Mapping[str, Any]) -> Params | None:
         """The trial's params: as suggested, else as in the config that results carry."""
-        known = self._running.get(trial_id) or self._failed.get(trial_id)
-        if known is not None:
-            return known
+        if trial_id in self._running:
+            return self._running[trial_id]
+        if trial_id in self._again:
+            return self._again[trial_id][1]
         try:
             return self._legal(result, prefix="config/", clip=True)
         except ValueError:

@@ -48,8 +48,12 @@ class History:
         codes: NDArray[Any],
         metrics: Sequence[Mapping[str, float]],
         complete: Sequence[bool],
+        *,
+        replace: int | None = None,
     ) -> None:
         """Records legal codes (n, d); all are checked before the first is recorded.
+
+        With ``replace``, one code takes the place of the one that was recorded at that position.
 
         Raises:
             ValueError: An unknown metric, or a value that is no number.
@@ -63,6 +67,11 @@ class History:
                 values.append(np.array([float(row.get(name, np.nan)) for name in self.names]))
             except (TypeError, ValueError):
                 raise ValueError(f"metrics={dict(row)!r} must map names to numbers") from None
+        if replace is not None:
+            (self._codes[replace],), (self._values[replace],) = codes, values
+            (self._complete[replace],) = complete
+            self._index()
+            return
         for code, value, ended in zip(codes, values, complete, strict=True):
             self._codes.append(code)
             self._values.append(value)
@@ -103,6 +112,9 @@ class History:
         self._codes = list(self._space.round(np.array(state["codes"]))) if state["codes"] else []
         self._values = [np.array(value, dtype=np.float64) for value in state["values"]]
         self._complete = [bool(ended) for ended in state["complete"]]
+        self._index()
+
+    def _index(self) -> None:
         self._keys = {code_key(code) for code in self._codes}
         self.n_learnable = sum(not np.isnan(value).all() for value in self._values)
 

@@ -146,6 +146,7 @@ class NCPOptimizer:
         metrics: Mapping[str, float] | Sequence[Mapping[str, float]],
         *,
         complete: bool | Sequence[bool] = True,
+        replace: int | None = None,
     ) -> None:
         """Records results of one trial, or of several.
 
@@ -155,9 +156,12 @@ class NCPOptimizer:
                 best or worst finite value. ``{}`` is a failed trial: known, not learnt from.
             complete: False for a trial stopped early, whose metrics count as at best the median
                 of the complete ones.
+            replace: Position among all trials told, from 0, of one whose record this one's
+                replaces: a trial that goes on, or is repaired.
 
         Raises:
-            ValueError: Params or metrics that do not fit; nothing is recorded then.
+            ValueError: Params or metrics that do not fit, or nothing to replace; nothing is
+                recorded then.
         """
         if isinstance(params, Mapping) != isinstance(metrics, Mapping):
             raise ValueError("params and metrics must be one mapping each, or a sequence each")
@@ -169,7 +173,13 @@ class NCPOptimizer:
                 f"params, metrics and complete have lengths {len(rows)}, {len(results)} and "
                 f"{len(ended)}; they must be equal"
             )
-        self._history.add(self.space.to_code(rows, clip=True), results, ended)
+        if replace is not None and not (len(rows) == 1 and 0 <= replace < self.n_told):
+            raise ValueError(
+                f"replace={replace} must be below n_told={self.n_told}, and params one trial's"
+            )
+        self._history.add(self.space.to_code(rows, clip=True), results, ended, replace=replace)
+        if replace is not None:
+            self._n_fitted = 0  # of what it was fitted on, something has changed
 
     def state_dict(self) -> State:
         """All that the next ``ask`` depends on, as plain values.

@@ -86,8 +86,8 @@ def fit(
     space: dict[str, Any] | None = None,
     samples: int = 6,
     **tune_config: Any,
-) -> tune.ResultGrid:
-    """A quiet run in ``folder``."""
+) -> list[tune.Result]:
+    """The results of a quiet run in ``folder``."""
     tuner = tune.Tuner(
         trainable,
         param_space=space,
@@ -96,7 +96,22 @@ def fit(
         ),
         run_config=tune.RunConfig(name="run", storage_path=str(folder), verbose=0),
     )
-    return tuner.fit()
+    return listed(tuner.fit())
+
+
+def listed(results: tune.ResultGrid) -> list[tune.Result]:
+    """The trials' results; by position, since Ray does not declare that they are iterable."""
+    return [results[i] for i in range(len(results))]
+
+
+def config_of(result: tune.Result) -> dict[str, Any]:
+    assert result.config is not None
+    return result.config
+
+
+def metric_of(result: tune.Result, name: str) -> Any:
+    assert result.metrics is not None
+    return result.metrics[name]
 
 
 def told(search: NCPSearch) -> list[tuple[dict[str, Any], list[float], bool]]:

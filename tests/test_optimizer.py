@@ -55,6 +55,40 @@ def test_finds_a_mixed_spaces_optimum(strategy: str) -> None:
     assert np.median(best) < 0.25
 
 
+@pytest.mark.parametrize("before", [{}, {"loss": -100.0}])
+def test_replaced_record_leaves_no_trace(before: dict[str, float]) -> None:
+    """A trial that is told again, at its position, is as if it had been told so at first."""
+    once, again = (
+        NCPOptimizer(MIXED, directions={"loss": "minimize"}, seed=0, n_startup_trials=5)
+        for _ in range(2)
+    )
+    for params in _run(once, 8):
+        again.tell(params, before if again.n_told == 3 else {"loss": _loss(params)})
+    (third,) = MIXED.to_params(once.state_dict()["history"]["codes"][3:4])
+    again.tell(third, {"loss": _loss(third)}, replace=3)
+    assert again.state_dict()["history"] == once.state_dict()["history"]
+    assert again.n_told == 8
+
+
+@pytest.mark.parametrize("replace", [-1, 1])
+def test_nothing_to_replace(replace: int) -> None:
+    optimizer = NCPOptimizer(SMALL, directions={"loss": "minimize"})
+    optimizer.tell({"a": 0, "b": "x"}, {"loss": 1.0})
+    with pytest.raises(ValueError, match=f"replace={replace} must be below n_told=1"):
+        optimizer.tell({"a": 0, "b": "x"}, {"loss": 1.0}, replace=replace)
+    with pytest.raises(ValueError, match="one trial's"):
+        optimizer.tell([{"a": 0, "b": "x"}] * 2, [{}, {}], replace=0)
+
+
+def test_replaced_code_may_be_proposed_again() -> None:
+    space = SearchSpace([Integer("a", 0, 2)])
+    optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, seed=0)
+    for a in (0, 1):
+        optimizer.tell({"a": a}, {"loss": 1.0})
+    optimizer.tell({"a": 2}, {"loss": 2.0}, replace=1)
+    assert optimizer.ask() == [{"a": 1}]
+
+
 def test_maximizing_is_minimizing_the_negative() -> None:
     down = NCPOptimizer(MIXED, directions={"loss": "minimize"}, seed=0)
     up = NCPOptimizer(MIXED, directions={"loss": "maximize"}, seed=0)

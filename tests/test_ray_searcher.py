@@ -164,18 +164,17 @@ def test_second_completion_and_late_reports_are_ignored() -> None:
     assert [values for _, values, _ in told(search)] == [[1.0]]
 
 
-def test_failed_trial_that_is_resumed_is_learnt() -> None:
+def test_failed_trial_that_is_resumed_is_learnt_in_its_place() -> None:
     """``resume_errored`` runs it again under its id."""
     search = _new()
-    config = search.suggest("a")
+    config = search.suggest("a") or {}
     search.on_trial_complete("a", error=True)
-    search.on_trial_result("a", {"m": 1.0})
+    search.suggest("b")
+    search.on_trial_complete("b", result={"m": 2.0})
     search.on_trial_complete("a", result={"m": 1.0})
-    failed, learnt = told(search)
-    assert math.isnan(failed[1][0])
-    assert learnt[1] == [1.0]
-    assert failed[0] == learnt[0]
-    assert learnt[0]["rate"] == (config or {})["rate"]
+    search.on_trial_complete("a", result={"m": 9.0})
+    assert [values for _, values, _ in told(search)] == [[1.0], [2.0]]
+    assert told(search)[0][0]["rate"] == config["rate"]
 
 
 def test_trial_that_fails_twice_is_told_once() -> None:
@@ -184,14 +183,18 @@ def test_trial_that_fails_twice_is_told_once() -> None:
     for _ in range(2):
         search.on_trial_result("a", {"m": 1.0})
         search.on_trial_complete("a", error=True)
-    assert len(told(search)) == 1
+    assert [math.isnan(values[0]) for _, values, _ in told(search)] == [True]
 
 
-def test_unknown_trial_is_learnt_from_the_config_in_its_result() -> None:
+def test_unknown_trial_is_learnt_from_the_config_in_its_results() -> None:
     """``restart_errored`` runs failed configs under new ids."""
     search = _new()
-    search.on_trial_result("new", _flat(POINT, m=0.5))
+    for value in (0.5, 0.6):
+        search.on_trial_result("new", _flat(POINT, m=value))
+        assert told(search) == [(POINT, [value], True)]
+    search.on_trial_result("new", _flat(POINT))
     search.on_trial_complete("new", result=_flat(POINT, m=0.7), error=False)
+    search.on_trial_result("new", _flat(POINT, m=0.8))
     assert told(search) == [(POINT, [0.7], True)]
 
 
@@ -204,31 +207,24 @@ def test_unknown_trials_that_teach_nothing() -> None:
     assert told(search) == []
 
 
-def test_running_trial_of_unknown_id_is_pending() -> None:
-    space = {"a": tune.randint(0, 2)}
-    search = _new(space=space)
+def test_params_of_an_unknown_trial_are_kept_off() -> None:
+    search = _new(space={"a": tune.randint(0, 2)})
     search.on_trial_result("new", {"m": 0.5, "config/a": 1})
     assert search.suggest("next") == {"a": 0}
 
 
 @pytest.mark.parametrize("batch", [False, True])
-def test_unknown_trial_is_learnt_through_a_limiter(batch: bool) -> None:
-    """It keeps the completion back, so the report that says done must do."""
+def test_repaired_trials_are_learnt_through_a_limiter(batch: bool) -> None:
+    """It keeps back the completion of those that it did not just suggest."""
     search = _new()
-    limiter = ConcurrencyLimiter(search, max_concurrent=2, batch=batch)
-    limiter.on_trial_result("new", _flat(POINT, m=0.5, done=False))
-    limiter.on_trial_result("new", _flat(POINT, m=0.7, done=True))
-    limiter.on_trial_complete("new", result=_flat(POINT, m=0.7, done=True))
-    assert told(search) == [(POINT, [0.7], True)]
-
-
-def test_resumed_trial_is_learnt_through_a_limiter() -> None:
-    search = _new()
-    limiter = ConcurrencyLimiter(search, max_concurrent=2)
-    limiter.suggest("a")
-    limiter.on_trial_complete("a", error=True)
-    limiter.on_trial_result("a", {"m": 0.5, "done": True})
-    assert [values for _, values, _ in told(search)][1:] == [[0.5]]
+    limiter = ConcurrencyLimiter(search, max_concurrent=1, batch=batch)
+    limiter.suggest("old")
+    limiter.on_trial_complete("old", error=True)
+    for trial_id in ("old", "new"):
+        for value in (0.5, 0.7):
+            limiter.on_trial_result(trial_id, _flat(POINT, m=value))
+        limiter.on_trial_complete(trial_id, result=_flat(POINT, m=0.7))
+    assert [values for _, values, _ in told(search)] == [[0.7], [0.7]]
 
 
 def test_batches_of_a_limiter() -> None:

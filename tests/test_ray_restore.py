@@ -1,0 +1,113 @@
+"""``Tuner.restore`` after an interrupt or errors: nothing learnt is lost, and what failed is."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray import tune
+from ray.tune import Callback
+
+from ncp_sampler import NCPSearch
+from tests import ray_examples
+from tests.ray_examples import config_of, listed, metric_of, told, train_long
+
+_N = 8  # trials
+SPACE = {"x": tune.uniform(0, 1), "y": tune.randint(0, 100)}
+
+
+@pytest.fixture(autouse=True)
+def _runtime() -> None:
+    ray_examples.start()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shutdown() -> Iterator[None]:
+    yield
+    ray.shutdown()
+
+
+class _Interrupt(Callback):
+    """Sends SIGINT at the second of the four reports of a trial."""
+
+    def __init__(self, at_trial: int) -> None:
+        self._left = at_trial
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._left -= result["training_iteration"] == 2
+        if self._left == 0:
+            self._left = -1
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def _tuner(search: NCPSearch, folder: Path, trainable: Any, **config: Any) -> tune.Tuner:
+    return tune.Tuner(
+        trainable,
+        param_space=SPACE,
+        tune_config=tune.TuneConfig(
+            search_alg=search, num_samples=_N, metric="m", mode="max", reuse_actors=True,
+            max_concurrent_trials=config.pop("concurrent", 1),
+        ),
+        run_config=tune.RunConfig(name="run", storage_path=str(folder), verbose=0, **config),
+    )  # fmt: skip
+
+
+def _left_by(folder: Path) -> NCPSearch:
+    """The searcher as the run's folder has it."""
+    search = NCPSearch()
+    search.restore_from_dir(str(folder / "run"))
+    return search
+
+
+def test_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """SIGINT in the middle of the 6th trial, when the predictor is in use."""
+    search = NCPSearch(seed=4, n_startup_trials=3)
+    results = _tuner(search, tmp_path, train_long, callbacks=[_Interrupt(6)]).fit()
+    assert len(results) == 6
+    left = _left_by(tmp_path)
+    assert len(told(left)) == 5
+    assert len(left._running) == 1
+    results = tune.Tuner.restore(str(tmp_path / "run"), trainable=train_long).fit()
+    assert (len(results), results.errors) == (_N, [])
+
+    sequential = NCPSearch(space=SPACE, metric="m", mode="max", seed=4, n_startup_trials=3)
+    for i in range(_N):
+        config = sequential.suggest(str(i)) or {}
+        sequential.on_trial_complete(str(i), result={"m": 4 * config["x"]})
+    assert told(_left_by(tmp_path)) == told(sequential)
+
+
+@pytest.mark.parametrize("how", ["restart_errored", "resume_errored"])
+def test_errored_trials_are_learnt_once_they_are_repaired(how: str, tmp_path: Path) -> None:
+    """Ray restarts them under new ids, or resumes them under the old ones."""
+    broken = tmp_path / "broken"
+    broken.touch()
+
+    def repairable(config: dict[str, Any]) -> None:
+        tune.report({"m": 0.0})
+        if config["y"] % 4 == 0 and broken.exists():
+            raise RuntimeError("as meant")
+        tune.report({"m": config["x"]})
+
+    search = NCPSearch(seed=4, n_startup_trials=3)
+    results = _tuner(search, tmp_path, repairable, concurrent=2).fit()
+    n_errors = len(results.errors)
+    assert 0 < n_errors < _N
+    assert sum(values[0] == values[0] for _, values, _ in told(_left_by(tmp_path))) == _N - n_errors
+
+    broken.unlink()
+    arguments: dict[str, Any] = {how: True}
+    results = tune.Tuner.restore(
+        str(tmp_path / "run"), trainable=repairable, param_space=SPACE, **arguments
+    ).fit()
+    assert not results.errors
+    learnt = {params["x"]: v[0] for params, v, _ in told(_left_by(tmp_path)) if v[0] == v[0]}
+    assert learnt == {config_of(r)["x"]: metric_of(r, "m") for r in listed(results)}
+    assert len(learnt) == _N
