@@ -1,0 +1,32 @@
+"""Searches networks that classify scikit-learn's handwritten digits, by training each of them.
+
+By default the study has two objectives, accuracy and multiply-adds; ``--max-gflops 0.05`` searches
+the most accurate network within a limit, and stops bad trainings early. To train on images of
+your own, put another data set in the place of ``Digits``, such as torchvision's ``ImageFolder``,
+and a preset like ``PRESETS["cls-50-1000"]``, the paper's.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ncp_sampler.integrations.training_cli import main
+from ncp_sampler.training import PRESETS, Digits, Problem, make_problem
+
+
+def problems(smoke: bool) -> list[Problem]:
+    preset = PRESETS["digits-cls"]
+    limit = 128 if smoke else None
+    digits = make_problem(
+        "digits",
+        preset,
+        train=Digits("train", limit=limit, transform=preset.recipe.augmentation),
+        val=Digits("val", limit=limit),
+        test=Digits("test", limit=limit),
+        in_channels=1,
+    )
+    return [digits]
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__ or "", problems, trials=20, out="classification"))

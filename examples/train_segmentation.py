@@ -1,0 +1,32 @@
+"""Searches networks that segment scenes of several handwritten digits, by training each of them.
+
+Every pixel is background or ink of a digit's class. Options are those of train_classification.py.
+To segment images of your own, put a data set of (image, mask) pairs in the place of
+``DigitScenes`` (255 marks the pixels that do not count), and a preset like ``PRESETS["seg"]``, the
+paper's for Cityscapes.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ncp_sampler.integrations.training_cli import main
+from ncp_sampler.training import PRESETS, DigitScenes, Problem, make_problem
+
+
+def problems(smoke: bool) -> list[Problem]:
+    preset = PRESETS["digits-seg"]
+    train, rest = (64, 16) if smoke else (600, 150)
+    scenes = make_problem(
+        "scenes",
+        preset,
+        train=DigitScenes("train", length=train, transform=preset.recipe.augmentation),
+        val=DigitScenes("val", length=rest),
+        test=DigitScenes("test", length=rest),
+        in_channels=1,
+    )
+    return [scenes]
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__ or "", problems, trials=15, out="segmentation", width=48, depth=2))

@@ -1,0 +1,34 @@
+"""Searches networks that recognize the motion of handwritten digits, by training each of them.
+
+The class is the direction of motion and whether the digit is 5 or more; no single frame tells the
+direction. Options are those of train_classification.py. To train on clips of your own, put a data
+set of (clip (C, T, H, W), class) pairs in the place of ``DigitClips``, and a preset like
+``PRESETS["video"]``, the paper's for HMDB51.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ncp_sampler.integrations.training_cli import main
+from ncp_sampler.training import PRESETS, DigitClips, Problem, make_problem
+
+FRAMES = 4
+
+
+def problems(smoke: bool) -> list[Problem]:
+    train, rest = (64, 16) if smoke else (1000, 200)
+    clips = make_problem(
+        "clips",
+        PRESETS["digits-video"],
+        train=DigitClips("train", length=train, frames=FRAMES, wrap=True),
+        val=DigitClips("val", length=rest, frames=FRAMES),
+        test=DigitClips("test", length=rest, frames=FRAMES),
+        in_channels=1,
+        frames=FRAMES,
+    )
+    return [clips]
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__ or "", problems, trials=15, out="video", width=48, depth=2))

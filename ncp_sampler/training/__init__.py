@@ -1,0 +1,39 @@
+"""Training of networks: loop, recipes by name, tasks, and real data that is at hand.
+
+Nothing here knows a host tool; ``ncp_sampler.integrations.training`` runs studies with it.
+"""
+
+from __future__ import annotations
+
+from ncp_sampler.training.augment import IGNORED, CloudAugmentation, ImageAugmentation
+from ncp_sampler.training.digits import CLIP_CLASSES, DigitClips, Digits, DigitScenes
+from ncp_sampler.training.loop import Epoch, Trained, evaluate, train
+from ncp_sampler.training.presets import PRESETS, Preset
+from ncp_sampler.training.problem import Checkpoint, Problem, make_problem
+from ncp_sampler.training.recipe import Recipe
+from ncp_sampler.training.tasks import CLASSIFICATION, SEGMENTATION, TASKS, VIDEO, Task
+
+__all__ = [
+    "CLASSIFICATION",
+    "CLIP_CLASSES",
+    "IGNORED",
+    "PRESETS",
+    "SEGMENTATION",
+    "TASKS",
+    "VIDEO",
+    "Checkpoint",
+    "CloudAugmentation",
+    "DigitClips",
+    "DigitScenes",
+    "Digits",
+    "Epoch",
+    "ImageAugmentation",
+    "Preset",
+    "Problem",
+    "Recipe",
+    "Task",
+    "Trained",
+    "evaluate",
+    "make_problem",
+    "train",
+]

@@ -1,0 +1,192 @@
+"""Augmentation of single training samples, for a data set's ``transform``.
+
+Notation
+    image   (..., C, H, W) in [0, 1]; the leading axes of a clip, (T, C, H, W), share one draw
+    mask    (H, W), classes
+    points  (p, 4): x, y, z, reflectance
+    boxes   (g, 7): x, y, z, length, width, height, yaw
+
+All random numbers come from PyTorch's global generator, as those of torchvision, so that
+``torch.manual_seed`` (or ``train(..., seed=...)``) fixes them, in a loader's workers too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# image and mask, image alone, or points and boxes -> the same two, the second None if not given
+Transform = Callable[..., tuple[Tensor, Tensor | None]]
+
+IGNORED = 255  # class of the pixels that a mask does not know
+
+_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageAugmentation:
+    """A random crop resized to one size, a flip and photometric changes; a number each.
+
+    Attributes:
+        size: Height and width of the result.
+        area: Range of the crop's area as a share of the image's; with it the crop's aspect is
+            drawn from 3/4 to 4/3, and all of it lies in the image (classification).
+        zoom: Range of the image's magnification, in place of ``area``: the crop is then of
+            ``size`` / zoom, and where it exceeds the image it is padded, the mask by 255
+            (segmentation).
+        flip: Probability of a horizontal flip.
+        brightness: Largest relative change, as of contrast and saturation; factors are drawn
+            from 1 - b to 1 + b.
+        contrast: See brightness.
+        saturation: See brightness; images of three channels only, as for hue and grayscale.
+        hue: Largest turn of the hue, in turns, up to 0.5.
+        grayscale: Probability of losing all colour.
+
+    Raises:
+        ValueError: Both or neither of area and zoom.
+    """
+
+    size: tuple[int, int]
+    area: tuple[float, float] | None = None
+    zoom: tuple[float, float] | None = None
+    flip: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    grayscale: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.area is None) == (self.zoom is None):
+            raise ValueError(f"give one of area={self.area} and zoom={self.zoom}")
+
+    def __call__(self, image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The image (..., C, *size) and the mask (*size) after one draw of all changes."""
+        top, left, height, width = self._box(image.shape[-2], image.shape[-1])
+        flip = bool(torch.rand(()) < self.flip)
+        image = self._fit(_crop(image, top, left, height, width, 0.0), flip, smooth=True)
+        if mask is not None:
+            cropped = _crop(mask[None].float(), top, left, height, width, float(IGNORED))
+            mask = self._fit(cropped, flip, smooth=False)[0].to(mask.dtype)
+        return self._photometric(image), mask
+
+    def _box(self, rows: int, columns: int) -> tuple[int, int, int, int]:
+        """Top, left, height and width of the crop, in the image's pixels."""
+        if self.area is not None:
+            area = _uniform(*self.area) * rows * columns
+            aspect = math.exp(_uniform(math.log(3 / 4), math.log(4 / 3)))
+            height = min(rows, max(1, round(math.sqrt(area / aspect))))
+            width = min(columns, max(1, round(math.sqrt(area * aspect))))
+        else:
+            assert self.zoom is not None
+            zoom = _uniform(*self.zoom)
+            height, width = (max(1, round(side / zoom)) for side in self.size)
+        return _offset(rows, height), _offset(columns, width), height, width
+
+    def _fit(self, images: Tensor, flip: bool, *, smooth: bool) -> Tensor:
+        """Images (..., C, h, w) resized to ``size``, and flipped if told."""
+        flat = images.reshape(-1, 1, *images.shape[-2:])
+        if flat.shape[-2:] != self.size:
+            flat = (
+                functional.interpolate(flat, self.size, mode="bilinear", antialias=True)
+                if smooth
+                else functional.interpolate(flat, self.size, mode="nearest-exact")
+            )
+        fitted = flat.reshape(*images.shape[:-2], *self.size)
+        return fitted.flip(-1) if flip else fitted
+
+    def _photometric(self, image: Tensor) -> Tensor:
+        if self.brightness:
+            image = (image * _factor(self.brightness)).clamp(0, 1)
+        if self.contrast:
+            middle = _gray(image).mean((-3, -2, -1), keepdim=True)
+            image = (middle + (image - middle) * _factor(self.contrast)).clamp(0, 1)
+        if image.shape[-3] != 3:
+            return image
+        if self.saturation:
+            gray = _gray(image)
+            image = (gray + (image - gray) * _factor(self.saturation)).clamp(0, 1)
+        if self.hue:
+            image = _turn_hue(image, _uniform(-self.hue, self.hue)).clamp(0, 1)
+        if torch.rand(()) < self.grayscale:
+            image = _gray(image).expand_as(image)
+        return image
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudAugmentation:
+    """Global changes of a point cloud and its boxes; the reflectance stays.
+
+    Attributes:
+        flip: Probability of a mirroring at the x axis.
+        rotation: Largest turn about z, in radians.
+        scale: Range of the scaling.
+        translation: Standard deviation of the shift along each axis, in metres.
+    """
+
+    flip: float = 0.5
+    rotation: float = math.pi / 4
+    scale: tuple[float, float] = (0.95, 1.05)
+    translation: float = 0.2
+
+    def __call__(self, points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Points (p, 4) and boxes (g, 7) after one draw of all changes; new tensors."""
+        points, boxes = points.clone(), boxes.clone()
+        if torch.rand(()) < self.flip:
+            points[:, 1].neg_()
+            boxes[:, [1, 6]] *= -1
+        turn, scale = _uniform(-self.rotation, self.rotation), _uniform(*self.scale)
+        shift = points.new_tensor([self.translation * float(torch.randn(())) for _ in range(3)])
+        cos, sin = math.cos(turn), math.sin(turn)
+        for rows in (points, boxes):
+            x, y = rows[:, 0].clone(), rows[:, 1].clone()
+            rows[:, 0], rows[:, 1] = cos * x - sin * y, sin * x + cos * y
+            rows[:, :3] *= scale
+            rows[:, :3] += shift
+        boxes[:, 3:6] *= scale
+        boxes[:, 6] += turn
+        return points, boxes
+
+
+def _uniform(low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand(()))
+
+
+def _factor(change: float) -> float:
+    return max(0.0, _uniform(1 - change, 1 + change))
+
+
+def _offset(side: int, crop: int) -> int:
+    """Where a crop begins; negative where it is longer than the side."""
+    low, high = min(0, side - crop), max(0, side - crop)
+    return int(torch.randint(low, high + 1, ()))
+
+
+def _crop(image: Tensor, top: int, left: int, height: int, width: int, fill: float) -> Tensor:
+    """Rows top to top + height, columns alike, of (..., H, W), filled outside the image."""
+    rows, columns = image.shape[-2:]
+    inside = image[..., max(top, 0) : top + height, max(left, 0) : left + width]
+    before_x, before_y = max(-left, 0), max(-top, 0)
+    after_x, after_y = max(left + width - columns, 0), max(top + height - rows, 0)
+    return functional.pad(inside, [before_x, after_x, before_y, after_y], value=fill)
+
+
+def _gray(image: Tensor) -> Tensor:
+    """Luma (..., 1, H, W); the mean of the channels where these are not three."""
+    if image.shape[-3] != 3:
+        return image.mean(-3, keepdim=True)
+    weights = image.new_tensor(_LUMA)[:, None, None]
+    return (image * weights).sum(-3, keepdim=True)
+
+
+def _turn_hue(image: Tensor, turns: float) -> Tensor:
+    """Turns the chroma plane of YIQ, which keeps the luma."""
+    to_yiq = image.new_tensor([_LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
+    cos, sin = math.cos(2 * math.pi * turns), math.sin(2 * math.pi * turns)
+    turn = image.new_tensor([(1, 0, 0), (0, cos, -sin), (0, sin, cos)])
+    return torch.einsum("ij,...jhw->...ihw", torch.linalg.inv(to_yiq) @ turn @ to_yiq, image)
