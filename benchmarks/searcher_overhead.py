@@ -1,0 +1,137 @@
+"""What ``NCPSearch`` adds to the optimizer's own time per proposal.
+
+Run from the repository root, in an environment with the package's ``bench`` and ``ray`` extras:
+
+    python -m benchmarks.searcher_overhead
+
+writes OUT/searcher_overhead.md. A searcher and an optimizer of the same seed are told the same
+trials, propose the same codes, and are timed in turn: ``suggest`` and ``ask``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ncp_sampler import NCPOptimizer, NCPSearch, benchmark
+from ncp_sampler.space import Params
+
+PACKAGES = ("ncp_sampler", "ray", "torch", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class Times:
+    """CPU milliseconds per proposal of the searcher and of the optimizer, in pairs.
+
+    Attributes:
+        trials: Finished before the first of them.
+        running: Trials running meanwhile.
+    """
+
+    trials: int
+    running: int
+    suggest: tuple[float, ...]
+    ask: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        """Median of the pairs' ratios."""
+        return float(np.median(np.divide(self.suggest, self.ask)))
+
+
+def measure(n_trials: int, n_running: int, repeats: int, seed: int = 0) -> Times:
+    """Times of ``repeats`` pairs, each after one more trial has finished."""
+    objective = benchmark.objective("seg")
+    space = objective.space
+    search = NCPSearch(space=space, metric="mIoU", mode="max", seed=seed)
+    optimizer = NCPOptimizer(space, directions={"mIoU": "maximize"}, seed=seed)
+    codes = space.sample(n_trials, seed)
+    for i, (code, (value,)) in enumerate(zip(codes, objective.evaluate(codes), strict=True)):
+        params: Params = space.to_params(code)
+        result = {"mIoU": value, **{f"config/{name}": v for name, v in params.items()}}
+        search.on_trial_complete(f"earlier{i}", result=result)
+        optimizer.tell(params, {"mIoU": value})
+    running: list[Params] = []
+    for i in range(n_running):
+        (params,) = optimizer.ask(pending=running)
+        assert search.suggest(f"running{i}") == params
+        running.append(params)
+    times: dict[str, list[float]] = {"suggest": [], "ask": []}
+    for i in range(repeats):
+        calls: list[tuple[str, Callable[[], Any]]] = [
+            ("suggest", partial(search.suggest, f"new{i}")),
+            ("ask", lambda: optimizer.ask(pending=running)[0]),
+        ]
+        proposed = []
+        for name, call in calls if i % 2 else reversed(calls):
+            start = time.process_time()
+            proposed.append(call())
+            times[name].append(1000 * (time.process_time() - start))
+        params, other = proposed
+        assert params == other, (params, other)
+        value = float(objective.evaluate(space.to_code(params))[0, 0])
+        search.on_trial_complete(f"new{i}", result={"mIoU": value})
+        optimizer.tell(params, {"mIoU": value})
+    return Times(n_trials, n_running, tuple(times["suggest"]), tuple(times["ask"]))
+
+
+def markdown(measured: Sequence[Times], command: str) -> str:
+    """The result file."""
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    lines = [
+        "# NCPSearch's time per suggestion beside the optimizer's own",
+        "",
+        f"Made by `{command}`.",
+        "",
+        "Medians of CPU milliseconds, and of the pairs' ratios; the codes are the same in each "
+        f"pair. MRSpace, one thread, {os.cpu_count()} {platform.machine()} cores. "
+        f"Python {platform.python_version()}, {versions}.",
+        "",
+        "| finished trials | running | pairs | `ask` (ms) | `suggest` (ms) | ratio |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for one in measured:
+        ask, suggest = np.median(one.ask), np.median(one.suggest)
+        lines.append(
+            f"| {one.trials} | {one.running} | {len(one.ask)} | {ask:.1f} | {suggest:.1f} | "
+            f"{one.ratio:.3f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.searcher_overhead",
+        description=(__doc__ or "").split("\n\n", maxsplit=1)[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--trials", type=int, default=500, help="finished before")
+    parser.add_argument("--repeats", type=int, default=25, help="pairs")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks/results"), help="folder of the result"
+    )
+    options = parser.parse_args(given)
+    torch.set_num_threads(1)
+    measured = [measure(options.trials, running, options.repeats) for running in (0, 8)]
+    text = markdown(measured, shlex.join(["python", "-m", "benchmarks.searcher_overhead", *given]))
+    (options.out / "searcher_overhead.md").write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
