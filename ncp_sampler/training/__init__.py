@@ -6,8 +6,10 @@ Nothing here knows a host tool; ``ncp_sampler.integrations.training`` runs studi
 from __future__ import annotations
 
 from ncp_sampler.training.augment import IGNORED, CloudAugmentation, ImageAugmentation
+from ncp_sampler.training.detection import detection_task, make_detection_problem
 from ncp_sampler.training.digits import CLIP_CLASSES, DigitClips, Digits, DigitScenes
 from ncp_sampler.training.loop import Epoch, Trained, evaluate, train
+from ncp_sampler.training.point_clouds import StreetScenes
 from ncp_sampler.training.presets import PRESETS, Preset
 from ncp_sampler.training.problem import Checkpoint, Problem, make_problem
 from ncp_sampler.training.recipe import Recipe
@@ -31,9 +33,12 @@ __all__ = [
     "Preset",
     "Problem",
     "Recipe",
+    "StreetScenes",
     "Task",
     "Trained",
+    "detection_task",
     "evaluate",
+    "make_detection_problem",
     "make_problem",
     "train",
 ]

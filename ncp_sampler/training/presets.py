@@ -157,6 +157,24 @@ PRESETS = {
     ),
     "video": _VIDEO_SCRATCH,
     "video-p": replace(_VIDEO_SCRATCH, pretrained="cls-50-1000"),
+    "streets": Preset(
+        task="detection3d",
+        data="generated street scenes",
+        num_classes=2,
+        metric="AP3D, mean of car (IoU 0.5) and cyclist (IoU 0.25)",
+        recipe=Recipe(
+            optimizer="adamw",
+            learning_rate=1e-2,
+            schedule="one_cycle",
+            epochs=10,
+            batch_size=8,
+            size=(80, 80),  # pillars along y and x
+            weight_decay=1e-2,
+            min_learning_rate=1e-5,
+            clip_norm=10.0,
+            augmentation=CloudAugmentation(rotation=0.3),  # more would leave the narrow range
+        ),
+    ),
     "digits-cls": Preset(
         task="classification",
         data="scikit-learn's digits",

@@ -1,0 +1,37 @@
+"""Searches networks that find cars and cyclists in lidar scans, by training each of them.
+
+The scans are generated: streets with boxes of two classes and clutter, seen by a simulated
+scanner. The metric is the mean average precision in 3D at KITTI's looser overlaps, IoU 0.5 for
+cars and 0.25 for cyclists. Options are those of train_classification.py. To train on KITTI, put a
+data set of (points, boxes, labels) in the place of ``StreetScenes``, with the anchors, the range,
+the pillars and the IoUs of ``ncp_sampler.network``, and ``PRESETS["3ddet"]``, the paper's recipe.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ncp_sampler.integrations.training_cli import main
+from ncp_sampler.training import PRESETS, Problem, StreetScenes, make_detection_problem
+from ncp_sampler.training.point_clouds import ANCHORS, IOUS, PILLAR, POINT_RANGE
+
+
+def problems(smoke: bool) -> list[Problem]:
+    recipe = PRESETS["streets"].recipe
+    train, rest = (32, 16) if smoke else (400, 100)
+    streets = make_detection_problem(
+        "streets",
+        recipe,
+        train=StreetScenes("train", length=train, transform=recipe.augmentation),
+        val=StreetScenes("val", length=rest),
+        test=StreetScenes("test", length=rest),
+        anchors=ANCHORS,
+        ious=IOUS,
+        point_range=POINT_RANGE,
+        pillar=PILLAR,
+    )
+    return [streets]
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__ or "", problems, trials=12, out="detection3d", width=32, depth=2))

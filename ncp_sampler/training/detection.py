@@ -1,0 +1,179 @@
+"""3D detection as a task of the training loop.
+
+A batch is three lists, of points (p, 4), boxes (g, 7) and labels (g,), as ``collate_scenes`` makes
+it of a data set's samples; KITTI's go in alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ncp_sampler import costs
+from ncp_sampler.network import (
+    Anchor,
+    Detections,
+    PillarEncoder,
+    PointPillarsNet,
+    average_precision,
+)
+from ncp_sampler.network.pillars import BEV_CHANNELS, KITTI_PILLAR, KITTI_RANGE
+from ncp_sampler.training.problem import Problem
+from ncp_sampler.training.recipe import Recipe
+from ncp_sampler.training.tasks import Batch, Task
+
+Scene = tuple[Tensor, Tensor, Tensor]  # points (p, 4), boxes (g, 7), labels (g,)
+
+_LEAST_SCORE = 0.05  # weaker boxes hardly change an average precision
+
+
+def make_detection_problem(
+    name: str,
+    recipe: Recipe,
+    *,
+    train: Dataset[Scene],
+    val: Dataset[Scene],
+    test: Dataset[Scene],
+    anchors: Sequence[Anchor],
+    ious: Sequence[float],
+    point_range: Sequence[float] = KITTI_RANGE,
+    pillar: float = KITTI_PILLAR,
+    workers: int = 0,
+    seed: int = 0,
+) -> Problem:
+    """A problem of 3D detection, from three data sets of scenes.
+
+    The multiply-adds are those of the network behind the code; the pillar encoder, the same for
+    all codes and dependent on the points, is left out, as in the paper.
+
+    Args:
+        name: Of the problem.
+        recipe: Of every training; its ``size`` is not used.
+        train: Scenes to learn from: points (p, 4), boxes (g, 7), labels (g,).
+        val: Scenes to select by.
+        test: Scenes for the final figures.
+        anchors: One a class.
+        ious: As for ``detection_task``, one a class.
+        point_range: As for ``PointPillarsNet``.
+        pillar: As for ``PointPillarsNet``.
+        workers: Processes of each loader.
+        seed: Of the networks' initial weights.
+
+    Raises:
+        ValueError: An argument is out of its range, or anchors and ious differ in number.
+    """
+    if len(anchors) != len(ious):
+        raise ValueError(f"ious={tuple(ious)} must be {len(anchors)}, one for each of the anchors")
+    resolution = PillarEncoder(point_range=point_range, pillar=pillar).shape
+
+    def build(code: ArrayLike) -> nn.Module:
+        return PointPillarsNet(
+            code, anchors=anchors, point_range=point_range, pillar=pillar, seed=seed
+        )
+
+    def gflops(code: ArrayLike) -> float:
+        cost = costs.flops(
+            code,
+            resolution=resolution,
+            num_classes=len(anchors),
+            task="detection3d",
+            in_channels=BEV_CHANNELS,
+            convention="multiply_adds",
+        )
+        return float(cost[0])
+
+    def loader(data: Dataset[Scene], *, training: bool) -> DataLoader[Any]:
+        return DataLoader(
+            data,
+            recipe.batch_size,
+            shuffle=training,
+            drop_last=training,
+            num_workers=workers,
+            collate_fn=collate_scenes,
+        )
+
+    return Problem(
+        name=name,
+        task=detection_task(ious),
+        recipe=recipe,
+        build=build,
+        gflops=gflops,
+        train=loader(train, training=True),
+        val=loader(val, training=False),
+        test=loader(test, training=False),
+    )
+
+
+def collate_scenes(scenes: Sequence[Scene]) -> list[list[Tensor]]:
+    """A batch as ``PointPillarsNet.loss`` takes it: lists of points, of boxes and of labels."""
+    return [list(parts) for parts in zip(*scenes, strict=True)]
+
+
+def detection_task(ious: Sequence[float], *, view: str = "3d") -> Task:
+    """Loss of PointPillars and mean average precision.
+
+    The model is a ``PointPillarsNet``.
+
+    Args:
+        ious: Least overlap of a true detection for each class, in (0, 1]; KITTI has 0.7 for cars
+            and 0.5 for pedestrians and cyclists.
+        view: "3d", or "bev" for overlaps seen from above.
+
+    Returns:
+        A task whose metric is "AP3D" or "APBEV": the mean over those classes of which the
+        samples have a box, 0 if there is none.
+    """
+    metric = "AP" + view.upper()
+    return Task(metric=metric, loss=_loss, score=partial(_mean_precision, ious=ious, view=view))
+
+
+def class_precisions(
+    model: nn.Module, batches: Iterable[Batch], *, ious: Sequence[float], view: str = "3d"
+) -> list[float]:
+    """Average precision of each class in percent; NaN where the samples have no box of it.
+
+    Args:
+        model: A ``PointPillarsNet``, in evaluation mode.
+        batches: On its device.
+        ious: As for ``detection_task``.
+        view: As there.
+    """
+    found: list[Detections] = []
+    boxes: list[Tensor] = []
+    labels: list[Tensor] = []
+    for points, some_boxes, some_labels in batches:
+        found += _checked(model).detect(points, score=_LEAST_SCORE)
+        boxes += some_boxes
+        labels += some_labels
+    occur = set(torch.cat(labels).tolist()) if labels else set()
+    return [
+        average_precision(found, boxes, labels, label=k, iou=iou, view=view)
+        if k in occur
+        else float("nan")
+        for k, iou in enumerate(ious)
+    ]
+
+
+def _loss(model: nn.Module, batch: Batch) -> Tensor:
+    return _checked(model).loss(*batch).total
+
+
+def _mean_precision(
+    model: nn.Module, batches: Iterable[Batch], *, ious: Sequence[float], view: str
+) -> float:
+    values = class_precisions(model, batches, ious=ious, view=view)
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / max(len(known), 1)
+
+
+def _checked(model: nn.Module) -> PointPillarsNet:
+    if not isinstance(model, PointPillarsNet):
+        raise ValueError(f"model of type {type(model).__name__} must be a PointPillarsNet")
+    return model
