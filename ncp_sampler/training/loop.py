@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from ncp_sampler.predictor import usable_device
@@ -56,6 +57,8 @@ def train(
     device: str | torch.device = "cpu",
     seed: int = 0,
     bf16: bool = False,
+    optimizer: Optimizer | None = None,
+    first_epoch: int = 1,
     on_epoch: Callable[[Epoch], object] | None = None,
 ) -> Trained:
     """Trains a model in place and leaves it with the weights of its best epoch.
@@ -74,11 +77,15 @@ def train(
         device: Where to train.
         seed: Of shuffling, augmentation and dropout.
         bf16: Run the forward pass under bfloat16 autocast; the weights stay in float32.
+        optimizer: Of the model's parameters; None for a new one, ``recipe.make_optimizer(model)``.
+        first_epoch: Above 1 to go on with a training that was stopped before this epoch: model and
+            optimizer as they were then. The result is of the epochs from it on.
         on_epoch: Called after each epoch; an exception that it raises, as a pruner's, ends the
             training and is passed on.
 
     Raises:
-        ValueError: A loader without batches, or a device that is not there.
+        ValueError: A loader without batches, a device that is not there, or a first epoch that
+            the recipe does not have.
         FloatingPointError: The loss became infinite or NaN.
     """
     device = usable_device(device)
@@ -88,13 +95,15 @@ def train(
                 f"{name} has no batches: {len(loader.dataset)} samples"  # type: ignore[arg-type]
                 f" in batches of {loader.batch_size}, drop_last={loader.drop_last}"
             )
+    if first_epoch not in range(1, recipe.epochs + 1):
+        raise ValueError(f"first_epoch={first_epoch} must be from 1 to epochs={recipe.epochs}")
     model.to(device)
-    optimizer = recipe.make_optimizer(model)
-    steps, done = recipe.epochs * len(train_loader), 0
+    optimizer = recipe.make_optimizer(model) if optimizer is None else optimizer
+    steps, done = recipe.epochs * len(train_loader), (first_epoch - 1) * len(train_loader)
     epochs: list[Epoch] = []
     best: dict[str, Tensor] = {}
-    with _seeded(seed, device):
-        for number in range(1, recipe.epochs + 1):
+    with _seeded(seed + first_epoch - 1, device):  # not the shuffles of the first epochs again
+        for number in range(first_epoch, recipe.epochs + 1):
             model.train()
             total = torch.zeros((), device=device)
             for batch in _on(device, train_loader):
