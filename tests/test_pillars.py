@@ -87,6 +87,11 @@ def test_same_clouds_give_the_same_map_to_the_last_bit() -> None:
     assert torch.equal(model(points), model(points))
 
 
+def test_clouds_of_doubles_are_taken_too() -> None:
+    model, points = encoder(), cloud(200, 11)
+    torch.testing.assert_close(model([points.double()]), model([points]))
+
+
 def test_cloud_out_of_range_gives_an_empty_map() -> None:
     assert (encoder()([torch.full((5, 4), 50.0), cloud(100, 9)])[0] == 0).all()
     assert (encoder()([torch.full((5, 4), 50.0)]) == 0).all()

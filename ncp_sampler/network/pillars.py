@@ -76,8 +76,8 @@ class PillarEncoder(nn.Module):
         """Encodes n point clouds.
 
         Args:
-            points: n tensors of shape (p, 4): x, y, z in metres, and reflectance. p is at least
-                1 and may differ.
+            points: n tensors of shape (p, 4) and any type of number: x, y, z in metres, and
+                reflectance. p is at least 1 and may differ.
 
         Returns:
             Map of shape (n, 64, H, W).
@@ -115,7 +115,7 @@ class PillarEncoder(nn.Module):
     def _in_cells(self, points: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """The points kept (P, 4), cell by cell, and their cells (P,), ascending."""
         height, width = self.shape
-        cloud = torch.cat(list(points))
+        cloud = torch.cat(list(points)).to(self.linear.weight.dtype)
         sizes = torch.tensor([len(p) for p in points], device=cloud.device)
         sample = torch.repeat_interleave(sizes)
         low, high = cloud.new_tensor(self.point_range).view(2, 3)
