@@ -20,9 +20,8 @@ SMALL = [8 if name[0] in "ioc" else 1 for name in MRSpace().columns]
 Batch = tuple[list[Tensor], list[Tensor], list[Tensor]]
 
 
-def network(seed: int = 0, width: int = 16) -> PointPillarsNet:
-    code = [width if number == 8 else number for number in SMALL]
-    return PointPillarsNet(code, anchors=ANCHORS, point_range=RANGE, pillar=0.5, seed=seed)
+def network(seed: int = 0) -> PointPillarsNet:
+    return PointPillarsNet(SMALL, anchors=ANCHORS, point_range=RANGE, pillar=0.5, seed=seed)
 
 
 def batch() -> Batch:
@@ -82,7 +81,7 @@ def test_fitting_one_batch_finds_its_boxes() -> None:
     assert precision(model, (points, boxes, labels)) < 5
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     losses = []
-    for _ in range(120):
+    for _ in range(80):
         loss = model.loss(points, boxes, labels)
         optimizer.zero_grad()
         loss.total.backward()
@@ -151,7 +150,7 @@ def test_malformed_scenes_are_refused(change: dict[str, list[Tensor]], message: 
         "labels": [torch.zeros(1).long()],
     }
     with pytest.raises(ValueError, match=message):
-        network(width=8).loss(**{**scenes, **change})
+        network().loss(**{**scenes, **change})
 
 
 @pytest.mark.parametrize(
