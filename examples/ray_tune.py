@@ -1,0 +1,341 @@
+"""Searches networks for handwritten digits with Ray Tune, on a laptop or on a cluster.
+
+Each trial trains the network of a code on scikit-learn's digits, reports its accuracy and a
+checkpoint after every epoch, and is stopped by ASHA if others do better. Without ``--address`` Ray
+is started on this machine; with it, the trials run wherever the cluster has room. ``--resume`` goes
+on with a run that was interrupted, from its last checkpoints, and runs failed trials again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the progress bar below says enough
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+
+import ray
+import torch
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ncp_sampler import MRSpace, NCPSearch, costs
+from ncp_sampler.integrations.training import narrow_space
+from ncp_sampler.training import PRESETS, Digits, Epoch, Problem, evaluate, make_problem, train
+
+NAME = "digits"  # of the run's folder
+METRIC = "top1"
+STARTUP = 6  # trials before the predictor is used
+GRACE = 2  # epochs that ASHA leaves to every trial
+SHOWN = 5  # rows of the table
+STORE = 200 * 2**20  # bytes of shared memory on this machine; the trials share no data
+BLUE, RED = "#0072B2", "#D55E00"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A trial that has reported: what it reached in its best epoch."""
+
+    trial_id: str
+    config: dict[str, Any]
+    checkpoint: tune.Checkpoint
+    top1: float
+    gflops: float
+    params: float
+    epochs: int
+    node: str
+
+
+def make_digits(config: dict[str, Any]) -> Problem:
+    """Data and recipe; the config's constants say how much of them."""
+    preset = PRESETS["digits-cls"]
+    limit = config["limit"]
+    problem = make_problem(
+        "digits",
+        preset,
+        train=Digits("train", limit=limit, transform=preset.recipe.augmentation),
+        val=Digits("val", limit=limit),
+        test=Digits("test", limit=limit),
+        in_channels=1,
+    )
+    return replace(problem, recipe=replace(problem.recipe, epochs=config["epochs"]))
+
+
+def train_digits(config: dict[str, Any]) -> None:
+    """One trial; Ray may stop it at any report, and start it again from its last checkpoint."""
+    torch.set_num_threads(config["threads"])
+    problem, code = make_digits(config), MRSpace().from_config(config)
+    model = problem.build(code).to(config["device"])
+    optimizer = problem.recipe.make_optimizer(model)
+    first = 1
+    if checkpoint := tune.get_checkpoint():
+        with checkpoint.as_directory() as folder:
+            state = torch.load(Path(folder) / "state.pt", config["device"], weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = state["epoch"] + 1
+    size = float(costs.params(code, num_classes=10, in_channels=1)[0])
+
+    def report(epoch: Epoch) -> None:
+        metrics = {METRIC: epoch.metric, "loss": epoch.loss, "epoch": epoch.number}
+        cost = {"gflops": problem.gflops(code), "params": size}
+        with tempfile.TemporaryDirectory() as folder:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+            torch.save({**state, "epoch": epoch.number}, Path(folder) / "state.pt")
+            tune.report({**metrics, **cost}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+    if first <= config["epochs"]:
+        train(
+            model,
+            problem.train,
+            problem.val,
+            task=problem.task,
+            recipe=problem.recipe,
+            device=config["device"],
+            optimizer=optimizer,
+            first_epoch=first,
+            on_epoch=report,
+        )
+
+
+class Bar(tune.Callback):
+    """A progress bar of the trials, with the best accuracy so far."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_progress": None}  # Ray keeps the callback with the run
+
+    def setup(
+        self,
+        stop: Any = None,
+        num_samples: int | None = None,
+        total_num_samples: int | None = None,
+        **info: Any,
+    ) -> None:
+        self._best = 0.0
+        self._progress = Progress(
+            TextColumn("trials"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task("", total=total_num_samples)
+        self._progress.start()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._best = max(self._best, result[METRIC])
+        self._show(trials)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._show(trials)
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        self._show(trials)
+        if self._progress is not None:
+            self._progress.stop()
+
+    def _show(self, trials: list[Any]) -> None:
+        assert self._progress is not None
+        done = sum(trial.is_finished() for trial in trials)
+        text = f"best {METRIC} {self._best:.2f} %"
+        self._progress.update(self._task, completed=done, description=text)
+
+
+def make_tuner(options: argparse.Namespace) -> tune.Tuner:
+    """A new run, or the one in the storage folder to go on with."""
+    trainable = tune.with_resources(train_digits, {"cpu": options.cpus, "gpu": options.gpus})
+    if options.resume:
+        return tune.Tuner.restore(f"{options.storage}/{NAME}", trainable, restart_errored=True)
+    return tune.Tuner(
+        trainable,
+        # constants of every trial; the space is the searcher's
+        param_space={
+            "epochs": options.epochs,
+            "limit": options.limit,
+            "device": "cuda" if options.gpus else "cpu",
+            "threads": max(1, int(options.cpus)),
+        },
+        tune_config=tune.TuneConfig(
+            search_alg=NCPSearch(
+                space=narrow_space(width=options.width, depth=options.depth),
+                seed=options.seed,
+                n_startup_trials=min(STARTUP, options.trials),
+            ),
+            scheduler=ASHAScheduler(
+                max_t=options.epochs, grace_period=min(GRACE, options.epochs), reduction_factor=3
+            ),
+            metric=METRIC,
+            mode="max",
+            num_samples=options.trials,
+            max_concurrent_trials=options.concurrent,
+            reuse_actors=True,
+            trial_dirname_creator=_folder_of,  # 27 parameters make too long a name
+        ),
+        run_config=tune.RunConfig(
+            name=NAME,
+            storage_path=options.storage,
+            verbose=0,
+            callbacks=[Bar()],
+            failure_config=tune.FailureConfig(max_failures=2),  # a lost node
+            checkpoint_config=tune.CheckpointConfig(
+                num_to_keep=1, checkpoint_score_attribute=METRIC
+            ),
+        ),
+    )
+
+
+def rows_of(results: tune.ResultGrid) -> list[Row]:
+    """The trials that have reported, the most accurate first."""
+    rows = []
+    for i in range(len(results)):
+        result = results[i]
+        kept, metrics = result.best_checkpoints, result.metrics
+        if not kept or metrics is None or result.config is None:
+            continue
+        checkpoint, best = max(kept, key=lambda one: one[1][METRIC])
+        rows.append(
+            Row(
+                trial_id=metrics["trial_id"],
+                config=result.config,
+                checkpoint=checkpoint,
+                top1=best[METRIC],
+                gflops=metrics["gflops"],
+                params=metrics["params"],
+                epochs=metrics["epoch"],
+                node=metrics["node_ip"],
+            )
+        )
+    return sorted(rows, key=lambda row: (-row.top1, row.gflops))
+
+
+def test_accuracy(row: Row) -> float:
+    """Accuracy on digits that no trial has seen, in percent."""
+    problem = make_digits(row.config)
+    model = problem.build(MRSpace().from_config(row.config))
+    with row.checkpoint.as_directory() as folder:
+        state = torch.load(Path(folder) / "state.pt", "cpu", weights_only=True)
+    model.load_state_dict(state["model"])
+    return evaluate(model, problem.test, task=problem.task)
+
+
+def make_table(rows: Sequence[Row]) -> Table:
+    table = Table(title=f"The best of {len(rows)} trials", title_justify="left")
+    headings = ("trial", "val. top1 (%)", "test top1 (%)", "G multiply-adds", "M params", "epochs")
+    for name in headings:
+        table.add_column(name, justify="left" if name == "trial" else "right")
+    table.add_column("node")
+    for row in rows[:SHOWN]:
+        scores = (f"{row.top1:.2f}", f"{test_accuracy(row):.2f}")
+        size = (f"{row.gflops:.4f}", f"{row.params:.3f}", str(row.epochs))
+        table.add_row(row.trial_id, *scores, *size, row.node)
+    return table
+
+
+def write_figure(rows: Sequence[Row], epochs: int, path: Path) -> None:
+    """Accuracy over cost of all trials, and which of them ASHA stopped."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for full, color, marker in ((True, BLUE, "o"), (False, RED, "x")):
+        some = [row for row in rows if (row.epochs == epochs) == full]
+        label = f"all {epochs} epochs" if full else "stopped by ASHA"
+        x, y = [row.gflops for row in some], [row.top1 for row in some]
+        axes.scatter(x, y, color=color, marker=marker, label=f"{label} ({len(some)})")
+    axes.set_xscale("log")
+    axes.set_xlabel("Multiply-adds of the network (G)")
+    axes.set_ylabel("Validation accuracy (%), best epoch")
+    axes.set_title("Networks for handwritten digits that NCPSearch tried")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=150)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").split("\n\n", maxsplit=1)[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--address", help="of a running cluster, as 'auto' or ray://head:10001; none: start Ray")
+    add("--trials", type=int, default=24)
+    add("--epochs", type=int, default=PRESETS["digits-cls"].recipe.epochs, help="at most")
+    add("--concurrent", type=int, default=4, help="trials at once, resources permitting")
+    add("--cpus", type=float, default=1, help="of each trial")
+    add("--gpus", type=float, default=0, help="of each trial; 0.25 puts four on one")
+    add("--width", type=int, default=64, help="most channels, a multiple of 8 up to 128")
+    add("--depth", type=int, default=4, help="most blocks and units, 1 to 4")
+    add("--seed", type=int, default=0)
+    add("--out", type=Path, default=Path("ray_tune"), help="folder of the figure")
+    add("--storage", help="folder or URI that every node can write to; by default --out")
+    add("--resume", action="store_true", help="go on with the run in --storage")
+    add("--smoke", action="store_true", help="a few small trials, to see that all works")
+    options = parser.parse_args(arguments)
+    options.limit = None
+    if options.smoke:
+        options.trials, options.epochs, options.limit = 4, 2, 64
+        options.width, options.depth = 16, 1
+    for name in ("trials", "epochs", "concurrent"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} {getattr(options, name)} must be at least 1")
+    if min(options.cpus, options.gpus) < 0 or not options.cpus + options.gpus:
+        parser.error(f"--cpus {options.cpus} and --gpus {options.gpus}: give one, none below 0")
+    try:
+        narrow_space(width=options.width, depth=options.depth)
+        options.out.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    options.storage = options.storage or str(options.out.resolve())
+    if options.resume and not tune.Tuner.can_restore(f"{options.storage}/{NAME}"):
+        parser.error(f"--resume: {options.storage}/{NAME} holds no run to go on with")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if options.address:
+        ray.init(options.address, **quiet)
+    else:
+        ray.init(include_dashboard=False, object_store_memory=STORE, **quiet)
+    try:
+        results = make_tuner(options).fit()
+        rows = rows_of(results)
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        for error in results.errors:
+            console.print(f"failed: {error}", markup=False)
+        if not rows:
+            console.print("no trial has reported anything")
+            return 1
+        figure = options.out / "digits.png"
+        write_figure(rows, rows[0].config["epochs"], figure)
+        console.print(make_table(rows))
+        console.print(f"Run: {results.experiment_path}\nFigure: {figure}", highlight=False)
+    finally:
+        ray.shutdown()
+    return 0
+
+
+def _folder_of(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
