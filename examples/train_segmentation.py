@@ -16,7 +16,7 @@ from ncp_sampler.training import PRESETS, DigitScenes, Problem, make_problem
 
 def problems(smoke: bool) -> list[Problem]:
     preset = PRESETS["digits-seg"]
-    train, rest = (64, 16) if smoke else (600, 150)
+    train, rest = (64, 16) if smoke else (500, 125)
     scenes = make_problem(
         "scenes",
         preset,
@@ -29,4 +29,4 @@ def problems(smoke: bool) -> list[Problem]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__ or "", problems, trials=15, out="segmentation", width=48, depth=2))
+    sys.exit(main(__doc__ or "", problems, trials=8, out="segmentation", width=32, depth=2))

@@ -13,11 +13,11 @@ import sys
 from ncp_sampler.integrations.training_cli import main
 from ncp_sampler.training import PRESETS, DigitClips, Problem, make_problem
 
-FRAMES = 4
+FRAMES = 3
 
 
 def problems(smoke: bool) -> list[Problem]:
-    train, rest = (64, 16) if smoke else (1000, 200)
+    train, rest = (64, 16) if smoke else (800, 200)
     clips = make_problem(
         "clips",
         PRESETS["digits-video"],
@@ -31,4 +31,4 @@ def problems(smoke: bool) -> list[Problem]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__ or "", problems, trials=15, out="video", width=48, depth=2))
+    sys.exit(main(__doc__ or "", problems, trials=8, out="video", width=32, depth=2))

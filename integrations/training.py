@@ -42,9 +42,10 @@ __all__ = [
 ]
 
 _STARTUP = 6  # trials before the predictor is used; a training is dear
-_PRUNER_STARTUP, _PRUNER_WARMUP = 4, 1  # whole trainings, and epochs of each, that are never pruned
+_PRUNER_STARTUP, _PRUNER_WARMUP = 4, 2  # whole trainings to compare with; first epoch to prune at
 _MOST_PROPOSALS = 50  # for each trained code
-_STARTS = ((2, 64), (2, 32), (1, 32), (1, 16), (1, 8))  # depth and width: the paper's, and thinner
+_THIN = (1, 16)  # depth and width of a code
+_STARTS = ((2, 64), (2, 32), (1, 32), _THIN, (1, 8))  # the paper's, and thinner
 
 _SPACE = MRSpace()
 
@@ -245,11 +246,12 @@ def _starts(
         raise ValueError(
             f"max_gflops={max_gflops} must be at least {cheapest:.4g}, what the cheapest code has"
         )
-    codes = []
+    fitting: dict[tuple[int, int], NDArray[np.int64]] = {}
     for depth, width in _STARTS:
         code = np.array([depth if name[0] in "bn" else width for name in space.names])
-        fits = max_gflops is None or _gflops(problems, code) <= max_gflops
-        if fits and (low <= code).all() and (code <= high).all():
-            codes.append(code)
-    chosen = codes[:1] if max_gflops is not None else codes[:1] + codes[3:4]
-    return [space.to_params(code) for code in chosen]
+        affordable = max_gflops is None or _gflops(problems, code) <= max_gflops
+        if affordable and (low <= code).all() and (code <= high).all():
+            fitting[depth, width] = code
+    largest = next(iter(fitting))
+    chosen = {largest, _THIN} if max_gflops is None else {largest}
+    return [space.to_params(code) for start, code in fitting.items() if start in chosen]

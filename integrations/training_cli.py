@@ -60,7 +60,7 @@ def main(
         arguments: In place of the command line's.
 
     Returns:
-        The exit status: 0, or 130 after Ctrl-C.
+        The exit status: 0, 1 if no trial ran to its end, 130 after Ctrl-C.
     """
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -107,16 +107,17 @@ def main(
             )
         except KeyboardInterrupt:
             interrupted = True  # what was trained so far is reported
-    _report(study, chosen, options)
-    return 130 if interrupted else 0
+    reported = _report(study, chosen, options)
+    return 130 if interrupted else 0 if reported else 1
 
 
-def _report(study: Study, problems: Sequence[Problem], options: argparse.Namespace) -> None:
+def _report(study: Study, problems: Sequence[Problem], options: argparse.Namespace) -> bool:
+    """Whether there was a trial to report."""
     console = Console(width=None if sys.stdout.isatty() else 120)
     results = score_best(study, problems, options.out, options.device, bf16=options.bf16)
     if not results:
         console.print("No trial ran to its end.")
-        return
+        return False
     trials = study.get_trials(deepcopy=False)
     trained = sum(map(is_trained, trials))
     pruned = sum(t.state == TrialState.PRUNED and is_trained(t) for t in trials)
@@ -137,6 +138,7 @@ def _report(study: Study, problems: Sequence[Problem], options: argparse.Namespa
         highlight=False,
         soft_wrap=True,
     )
+    return True
 
 
 def _parser(

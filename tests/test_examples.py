@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ncp_sampler import MRSpace, NCPSampler, benchmark
+from tests.example_runs import run
 
-_ROOT = Path(__file__).resolve().parents[1]
 _TRIALS, _STARTUP = 14, 10
 _LABELS = {"random": "random", "tpe": "TPE", "cma": "CMA-ES", "ncp": "NCP"}
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "100", "PYTHONIOENCODING": "utf-8"}
-    environment["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(_ROOT), environment.get("PYTHONPATH")])
-    )
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=_ROOT,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
-
-
 def _compare(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return _run("examples/compare_samplers.py", "--out", str(out), *arguments)
+    return run("examples/compare_samplers.py", "--out", str(out), *arguments)
 
 
 def _read(path: Path) -> list[dict[str, str]]:
@@ -183,7 +165,7 @@ def test_out_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_full_comparison(tmp_path: Path) -> None:
     options = ("--settings", "seg,cls-a", "--samplers", "ncp,tpe,cma", "--trials", "12")
-    done = _run(
+    done = run(
         "-m", "benchmarks.compare_samplers", *options, "--seeds", "2", "--out", str(tmp_path)
     )
     assert done.returncode == 0, done.stderr

@@ -166,7 +166,7 @@ PRESETS = {
             optimizer="adamw",
             learning_rate=1e-2,
             schedule="one_cycle",
-            epochs=10,
+            epochs=8,
             batch_size=8,
             size=(80, 80),  # pillars along y and x
             weight_decay=1e-2,
@@ -187,13 +187,19 @@ PRESETS = {
         data="scenes of scikit-learn's digits",
         num_classes=11,
         metric="mIoU",
-        recipe=replace(_DIGITS, epochs=8, size=(48, 48), batch_size=16, augmentation=None),
+        recipe=replace(
+            _DIGITS,
+            epochs=10,
+            batch_size=16,
+            size=(48, 48),
+            augmentation=ImageAugmentation(size=(48, 48), zoom=(0.85, 1.2)),
+        ),
     ),
     "digits-video": Preset(
         task="video",
         data="clips of scikit-learn's digits",
         num_classes=8,
         metric="top1",
-        recipe=replace(_DIGITS, epochs=8, augmentation=None),
+        recipe=replace(_DIGITS, learning_rate=3e-3, epochs=12, augmentation=None),
     ),
 }

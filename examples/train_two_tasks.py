@@ -1,0 +1,40 @@
+"""Searches one code for two tasks, classification of digits and segmentation of scenes of them.
+
+Every code is trained on both, one network for each, and the study has three objectives: the two
+metrics, and the multiply-adds of both networks together. Options are those of
+train_classification.py, without ``--max-gflops``, which is for one metric.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ncp_sampler.integrations.training_cli import main
+from ncp_sampler.training import PRESETS, Digits, DigitScenes, Problem, make_problem
+
+
+def problems(smoke: bool) -> list[Problem]:
+    limit, train, rest = (128, 64, 16) if smoke else (None, 500, 125)
+    images, scenes = PRESETS["digits-cls"], PRESETS["digits-seg"]
+    return [
+        make_problem(
+            "digits",
+            images,
+            train=Digits("train", limit=limit, transform=images.recipe.augmentation),
+            val=Digits("val", limit=limit),
+            test=Digits("test", limit=limit),
+            in_channels=1,
+        ),
+        make_problem(
+            "scenes",
+            scenes,
+            train=DigitScenes("train", length=train, transform=scenes.recipe.augmentation),
+            val=DigitScenes("val", length=rest),
+            test=DigitScenes("test", length=rest),
+            in_channels=1,
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__ or "", problems, trials=8, out="two_tasks", width=32, depth=2))

@@ -1,0 +1,281 @@
+"""The training loop on real digits and small networks; recipes, presets, tasks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from ncp_sampler import MRSpace, costs
+from ncp_sampler.training import (
+    CLASSIFICATION,
+    IGNORED,
+    PRESETS,
+    SEGMENTATION,
+    Digits,
+    Epoch,
+    Problem,
+    Recipe,
+    Task,
+    Trained,
+    evaluate,
+    train,
+)
+from tests.training_examples import digits_problem, scenes_problem, uniform_code
+
+CODE = uniform_code(1, 16)
+
+
+def run(problem: Problem, model: nn.Module, **changes: Any) -> Trained:
+    arguments: dict[str, Any] = {"task": problem.task, "recipe": problem.recipe, **changes}
+    return train(model, problem.train, problem.val, **arguments)
+
+
+def test_digits_are_learnt_to_nine_tenths() -> None:
+    problem = digits_problem(limit=2000, epochs=4)
+    model = problem.build(CODE)
+    trained = run(problem, model)
+    assert [epoch.number for epoch in trained.epochs] == [1, 2, 3, 4]
+    assert trained.epochs[-1].loss < trained.epochs[0].loss / 3
+    assert evaluate(model, problem.test, task=CLASSIFICATION) > 90
+
+
+def test_best_epoch_is_kept() -> None:
+    """A learning rate that ruins the network after a good epoch: the weights are those before."""
+    problem = digits_problem(limit=300, epochs=6)
+    rates = iter([3e-3] * 3 * 9 + [30.0] * 3 * 9)
+
+    class Ruinous(Recipe):
+        def rate(self, p: float) -> float:
+            return next(rates, 0.0)
+
+    recipe = Ruinous(**{**vars(problem.recipe), "optimizer": "sgd", "clip_norm": 1.0})
+    model = problem.build(CODE)
+    trained = run(problem, model, recipe=recipe)
+    assert trained.epoch <= 4
+    assert trained.epochs[-1].metric < trained.metric
+    assert trained.metric == max(epoch.metric for epoch in trained.epochs)
+    assert evaluate(model, problem.val, task=CLASSIFICATION) == trained.metric
+
+
+def test_seed_decides_all_and_touches_nothing_else() -> None:
+    problem = digits_problem(limit=64)
+    results = []
+    for seed, outside in ((1, 0), (1, 5), (2, 0)):
+        torch.manual_seed(outside)
+        before = torch.get_rng_state()
+        model = problem.build(CODE)
+        results.append((run(problem, model, seed=seed).epochs, model.state_dict()))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert results[0][0] == results[1][0] != results[2][0]
+    for name, value in results[0][1].items():
+        assert torch.equal(value, results[1][1][name])
+
+
+def test_on_epoch_hears_every_epoch_and_may_stop() -> None:
+    class StopError(Exception):
+        pass
+
+    heard: list[Epoch] = []
+
+    def on_epoch(epoch: Epoch) -> None:
+        heard.append(epoch)
+        if epoch.number == 2:
+            raise StopError
+
+    problem = digits_problem(epochs=5)
+    with pytest.raises(StopError):
+        run(problem, problem.build(CODE), on_epoch=on_epoch)
+    assert [epoch.number for epoch in heard] == [1, 2]
+
+
+def test_bf16_trains_float32_weights() -> None:
+    problem = digits_problem(limit=64)
+    model = problem.build(CODE)
+    trained = run(problem, model, bf16=True)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert trained.epochs != run(problem, problem.build(CODE)).epochs
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("bf16", [False, True])
+def test_on_cuda(bf16: bool) -> None:
+    problem = digits_problem(limit=2000, epochs=4)
+    model = problem.build(CODE)
+    run(problem, model, device="cuda", bf16=bf16)
+    assert next(model.parameters()).is_cuda
+    assert evaluate(model, problem.test, task=CLASSIFICATION, device="cuda", bf16=bf16) > 90
+
+
+def test_any_nest_of_tensors_is_a_batch() -> None:
+    """A task of one's own: a loader of dictionaries, and a loss that reads them."""
+    data = [
+        {"x": torch.tensor([float(i % 7)]), "y": torch.tensor(3.0 * (i % 7))} for i in range(28)
+    ]
+    loader: DataLoader[Any] = DataLoader(data, 4)  # type: ignore[arg-type]
+
+    def loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        error: Tensor = model(batch["x"])[:, 0] - batch["y"]
+        return error.square().mean()
+
+    def score(model: nn.Module, batches: Any) -> float:
+        return -sum(float(loss(model, batch)) for batch in batches)
+
+    recipe = replace(PRESETS["digits-cls"].recipe, learning_rate=0.2, epochs=30)
+    task = Task(metric="minus error", loss=loss, score=score)
+    model = nn.Linear(1, 1)
+    assert train(model, loader, loader, task=task, recipe=recipe).metric > -1e-2
+    assert model.weight.item() == pytest.approx(3, abs=0.05)
+
+
+def test_infinite_loss_is_an_error() -> None:
+    x = torch.full((8, 1), 1e38)
+    loader = DataLoader(TensorDataset(x, torch.zeros(8, dtype=torch.long)), 4)
+    recipe = replace(PRESETS["digits-cls"].recipe, clip_norm=None)
+    model = nn.Linear(1, 2)
+    nn.init.constant_(model.weight, 10.0)
+    nn.init.constant_(model.weight[1:], 100.0)
+    with pytest.raises(FloatingPointError, match="loss of epoch 1 is"):
+        train(model, loader, loader, task=CLASSIFICATION, recipe=recipe)
+
+
+def test_loader_without_batches_is_an_error() -> None:
+    problem = digits_problem(limit=16)  # fewer than a batch, which drop_last drops
+    with pytest.raises(
+        ValueError, match="train_loader has no batches: 16 samples in batches of 32"
+    ):
+        run(problem, problem.build(CODE))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("cosine", {0.0: 1.0, 0.5: 0.55, 1.0: 0.1}),
+        ("poly", {0.0: 1.0, 0.5: 0.1 + 0.9 * 0.5**0.9, 1.0: 0.1}),
+        ("one_cycle", {0.0: 0.1, 0.3: 1.0, 0.65: 0.55, 1.0: 0.1}),
+    ],
+)
+def test_schedule(schedule: str, rates: dict[float, float]) -> None:
+    recipe = Recipe(
+        optimizer="sgd",
+        learning_rate=1.0,
+        min_learning_rate=0.1,
+        schedule=schedule,
+        epochs=1,
+        batch_size=2,
+        size=(32, 32),
+    )
+    assert {p: recipe.rate(p) for p in rates} == pytest.approx(rates)
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer", "rate", "schedule", "epochs", "batch", "decay", "size", "classes"),
+    [
+        ("cls-50-1000", "sgd", 0.1, "cosine", 100, 160, 1e-4, (224, 224), 50),
+        ("cls-50-100", "sgd", 0.1, "cosine", 100, 160, 1e-4, (224, 224), 50),
+        ("cls-10-1000", "sgd", 0.1, "cosine", 100, 160, 1e-4, (224, 224), 10),
+        ("cls-10c", "sgd", 0.1, "cosine", 10, 160, 1e-4, (224, 224), 50),
+        ("seg", "sgd", 0.1, "poly", 537, 64, 4e-5, (512, 1024), 19),
+        ("seg-4x", "sgd", 0.1, "poly", 537, 64, 4e-5, (128, 256), 19),
+        ("3ddet", "adamw", 2e-3, "one_cycle", 80, 16, 1e-2, (496, 432), 3),
+        ("video", "adam", 0.01, "cosine", 100, 80, 1e-5, (112, 112), 51),
+        ("video-p", "adam", 0.01, "cosine", 100, 80, 1e-5, (112, 112), 51),
+    ],
+)
+def test_presets_are_the_papers(
+    name: str,
+    optimizer: str,
+    rate: float,
+    schedule: str,
+    epochs: int,
+    batch: int,
+    decay: float,
+    size: tuple[int, int],
+    classes: int,
+) -> None:
+    preset = PRESETS[name]
+    recipe = preset.recipe
+    assert (recipe.optimizer, recipe.learning_rate, recipe.schedule) == (optimizer, rate, schedule)
+    assert (recipe.epochs, recipe.batch_size, recipe.weight_decay) == (epochs, batch, decay)
+    assert (recipe.size, preset.num_classes, recipe.momentum) == (size, classes, 0.9)
+    assert recipe.augmentation is not None
+    assert preset.pretrained == ("cls-50-1000" if name == "video-p" else None)
+
+
+def test_optimizers_take_the_recipe() -> None:
+    model = nn.Linear(1, 1)
+    for name, kind in (("cls-50-1000", "SGD"), ("video", "Adam"), ("3ddet", "AdamW")):
+        recipe = PRESETS[name].recipe
+        optimizer = recipe.make_optimizer(model)
+        group = optimizer.param_groups[0]
+        assert type(optimizer).__name__ == kind
+        assert group["weight_decay"] == recipe.weight_decay
+        assert group.get("momentum", group.get("betas", (0,))[0]) == 0.9
+        assert group["lr"] == pytest.approx(recipe.rate(0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizer": "lion"}, "optimizer='lion' must be one of"),
+        ({"schedule": "step"}, "schedule='step'"),
+        ({"learning_rate": 0.0}, "learning_rate=0.0 must be > 0"),
+        ({"min_learning_rate": 1.0}, "min_learning_rate=1.0 between 0 and it"),
+        ({"epochs": 0}, "epochs=0 must be at least 1"),
+        ({"batch_size": 1}, "batch_size=1 must be at least 2"),
+        ({"weight_decay": -1.0}, "weight_decay=-1.0 must be at least 0"),
+        ({"momentum": 1.0}, r"momentum=1.0 must be in \[0, 1\)"),
+        ({"clip_norm": 0.0}, "clip_norm=0.0 must be > 0"),
+        ({"size": (16, 32)}, r"size=\(16, 32\)"),
+    ],
+)
+def test_bad_recipe(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(PRESETS["digits-cls"].recipe, **change)
+
+
+class Fixed(nn.Module):
+    """A network that says what it was given as logits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def test_top1() -> None:
+    logits = torch.eye(4)
+    batches = [(logits[:2], torch.tensor([0, 1])), (logits[2:], torch.tensor([2, 0]))]
+    assert CLASSIFICATION.score(Fixed(), batches) == 75
+
+
+def test_mean_iou_over_classes_that_occur() -> None:
+    """Class 0: 2 of 3 pixels; 1: 1 of 2; 2 nowhere; the ignored pixel does not count."""
+    logits = torch.nn.functional.one_hot(torch.tensor([[0, 0, 1, 1]]), 3).float()
+    logits = logits.permute(0, 2, 1)[:, :, None]  # (1, 3, 1, 4)
+    truth = torch.tensor([[[0, 0, 0, 1]]])
+    assert SEGMENTATION.score(Fixed(), [(logits, truth)]) == pytest.approx(
+        100 * (2 / 3 + 1 / 2) / 2
+    )
+    ignored = torch.tensor([[[0, 0, IGNORED, 1]]])
+    assert SEGMENTATION.score(Fixed(), [(logits, ignored)]) == 100
+    assert SEGMENTATION.loss(Fixed(), (logits, torch.full_like(truth, IGNORED))) == 0
+
+
+def test_costs_of_a_problem_are_those_of_its_network() -> None:
+    for problem, size in ((digits_problem(), 32), (scenes_problem(), 48)):
+        network = problem.build(MRSpace().default)
+        measured = costs.measure(network, (1, size, size))
+        assert problem.gflops(MRSpace().default) == pytest.approx(
+            measured.multiply_adds / 1e9, rel=1e-9
+        )
+
+
+def test_digits_loader_reads_images_as_the_network_takes_them() -> None:
+    problem = digits_problem(limit=32)
+    x, y = next(iter(problem.train))
+    assert x.shape == (32, 1, 32, 32)
+    assert problem.build(CODE)(x).shape == (32, 10)
+    assert sorted(y.tolist()) == sorted(Digits("train", limit=32).labels.tolist())

@@ -1,0 +1,326 @@
+"""Studies that train: objectives, limit, pruning, checkpoints, and the command line."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from numpy.typing import ArrayLike
+from optuna.trial import FrozenTrial, TrialState
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from ncp_sampler import MRSpace, NCPSampler
+from ncp_sampler.integrations.training import (
+    best_trials,
+    checkpoint_path,
+    code_of,
+    create_study,
+    is_trained,
+    narrow_space,
+    run_study,
+)
+from ncp_sampler.integrations.training_cli import main
+from ncp_sampler.training import PRESETS, Checkpoint, Problem, Recipe, Task, evaluate
+from tests.training_examples import digits_problem, scenes_problem, uniform_code
+
+TINY = narrow_space(width=16, depth=1)
+
+
+class Width(nn.Module):
+    """A layer as wide as the code's last number."""
+
+    def __init__(self, code: ArrayLike) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, int(np.asarray(code)[-1]))
+        self.epochs = 0
+
+
+def width_problem(*, ruin: int | None = None) -> Problem:
+    """Trains in no time: the metric is the width, 1 more each epoch; the cost the code's sum.
+
+    Args:
+        ruin: The width whose loss is infinite.
+    """
+
+    def loss(model: nn.Module, batch: Tensor) -> Tensor:
+        assert isinstance(model, Width)
+        total: Tensor = model.layer(batch).square().mean()
+        return total * math.inf if model.layer.out_features == ruin else total
+
+    def score(model: nn.Module, batches: Iterable[Tensor]) -> float:
+        assert isinstance(model, Width)
+        model.epochs += 1
+        return model.layer.out_features / 2 + model.epochs
+
+    data: DataLoader[Any] = DataLoader(torch.ones(4, 1), 2)  # type: ignore[arg-type]
+    recipe = Recipe(
+        optimizer="sgd",
+        learning_rate=1e-3,
+        schedule="cosine",
+        epochs=3,
+        batch_size=2,
+        size=(32, 32),
+    )
+    return Problem(
+        name="width",
+        task=Task(metric="half", loss=loss, score=score),
+        recipe=recipe,
+        build=Width,
+        gflops=lambda code: float(np.asarray(code).sum()) / 1000,
+        train=data,
+        val=data,
+        test=data,
+    )
+
+
+def trials_of(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False)
+
+
+def test_two_objectives_by_default(tmp_path: Path) -> None:
+    problems = [digits_problem(limit=32, epochs=1)]
+    study = create_study(problems, space=TINY, seed=1)
+    epochs: list[int] = []
+    run_study(study, problems, space=TINY, out=tmp_path, trials=3, seed=1, tick=epochs.append)
+    assert isinstance(study.sampler, NCPSampler)
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert [trial.state for trial in trials_of(study)] == [TrialState.COMPLETE] * 3
+    assert sum(epochs) == 3
+    for trial in trials_of(study):
+        assert trial.values[1] == problems[0].gflops(code_of(trial)) == trial.user_attrs["gflops"]
+        assert 0 <= trial.values[0] <= 100
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {checkpoint_path(tmp_path, t.number).name for t in study.best_trials}
+
+
+def test_two_problems_have_three_objectives(tmp_path: Path) -> None:
+    problems = [digits_problem(limit=32, epochs=1), scenes_problem(length=16)]
+    study = create_study(problems, space=TINY)
+    run_study(study, problems, space=TINY, out=tmp_path, trials=2)
+    assert len(study.directions) == 3
+    for trial in trials_of(study):
+        assert trial.values[2] == pytest.approx(sum(p.gflops(code_of(trial)) for p in problems))
+    best = best_trials(study)[0]
+    kept = Checkpoint.load(checkpoint_path(tmp_path, best.number))
+    assert set(kept.states) == {"digits", "scenes"}
+
+
+def test_checkpoint_gives_the_metric_again(tmp_path: Path) -> None:
+    problem = digits_problem(limit=96, epochs=2)
+    study = create_study([problem], space=TINY, max_gflops=0.01)
+    run_study(study, [problem], space=TINY, out=tmp_path, trials=2, max_gflops=0.01)
+    (path,) = tmp_path.iterdir()
+    assert path == checkpoint_path(tmp_path, study.best_trial.number)
+    kept = Checkpoint.load(path)
+    assert kept.code == tuple(code_of(study.best_trial))
+    assert kept.metrics == {"digits": study.best_value}
+    network = kept.network(problem)
+    assert not network.training
+    assert evaluate(network, problem.val, task=problem.task) == study.best_value
+    with pytest.raises(ValueError, match="problem 'scenes' is not among"):
+        kept.network(scenes_problem(length=16))
+
+
+def test_codes_above_the_limit_are_told_but_not_trained(tmp_path: Path) -> None:
+    problem, space = width_problem(), narrow_space()
+    study = create_study([problem], space=space, max_gflops=0.8)
+    run_study(study, [problem], space=space, out=tmp_path, trials=12, max_gflops=0.8)
+    trained = [trial for trial in trials_of(study) if is_trained(trial)]
+    untrained = [trial for trial in trials_of(study) if not is_trained(trial)]
+    assert len(trained) == 12
+    assert untrained
+    assert all(trial.user_attrs["gflops"] <= 0.8 for trial in trained)
+    for trial in untrained:
+        assert trial.state == TrialState.PRUNED
+        expected = -10 * math.log2(trial.user_attrs["gflops"] / 0.8)
+        assert trial.intermediate_values == {0: pytest.approx(expected)}
+        assert expected < 0
+    # it learns where the limit is: a random code is within it once in some thousands
+    numbers = [trial.number for trial in trained]
+    assert np.diff(numbers[6:]).mean() < 4
+    assert study.best_trial.user_attrs["gflops"] <= 0.8
+
+
+def test_pruner_stops_those_below_the_median(tmp_path: Path) -> None:
+    problem, space = width_problem(), narrow_space()
+    study = create_study([problem], space=space, max_gflops=10.0)
+    ticks: list[int] = []
+    run_study(
+        study, [problem], space=space, out=tmp_path, trials=20, max_gflops=10.0, tick=ticks.append
+    )
+    assert sum(ticks) == 20 * 3  # a pruned trial's missing epochs too
+    pruned = [t for t in trials_of(study) if t.state == TrialState.PRUNED]
+    assert pruned
+    assert all(map(is_trained, pruned))
+    for trial in pruned:
+        before = [
+            t.intermediate_values[trial.last_step]
+            for t in trials_of(study)[: trial.number]
+            if t.state == TrialState.COMPLETE and trial.last_step is not None
+        ]
+        assert len(before) >= 4
+        assert trial.last_step is not None
+        assert trial.last_step > 1
+        assert trial.intermediate_values[trial.last_step] < np.median(before)
+        assert trial.user_attrs["epochs"] == trial.last_step
+    assert study.best_value > 40 + 3  # the start code has 32 + 3
+
+
+def test_diverged_training_fails_its_trial_alone(tmp_path: Path) -> None:
+    problem, space = width_problem(ruin=64), narrow_space()
+    study = create_study([problem], space=space)
+    run_study(study, [problem], space=space, out=tmp_path, trials=4)
+    states = {int(code_of(t)[-1]): t.state for t in trials_of(study)}
+    assert states.pop(64) == TrialState.FAIL  # the start code
+    assert set(states.values()) == {TrialState.COMPLETE}
+    assert len(states) == 3
+
+
+@pytest.mark.parametrize(
+    ("space", "max_gflops", "expected"),
+    [
+        (narrow_space(), None, [(2, 64), (1, 16)]),
+        (narrow_space(width=32, depth=2), None, [(2, 32), (1, 16)]),
+        (narrow_space(width=16, depth=1), None, [(1, 16)]),
+        (narrow_space(width=8, depth=1), None, [(1, 8)]),
+        (narrow_space(), 0.5, [(2, 32)]),
+        (narrow_space(), 0.3, [(1, 16)]),
+    ],
+)
+def test_first_codes(
+    space: Any, max_gflops: float | None, expected: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    problem = width_problem()
+    study = create_study([problem], space=space, max_gflops=max_gflops)
+    run_study(study, [problem], space=space, out=tmp_path, trials=2, max_gflops=max_gflops)
+    for trial, (depth, width) in zip(trials_of(study), expected, strict=False):
+        assert code_of(trial).tolist() == uniform_code(depth, width).tolist()
+
+
+def test_same_seed_same_study(tmp_path: Path) -> None:
+    values = []
+    for seed in (0, 0, 1):
+        problem = digits_problem(limit=32, epochs=1)
+        study = create_study([problem], space=TINY, seed=seed)
+        run_study(study, [problem], space=TINY, out=tmp_path, trials=3, seed=seed)
+        values.append([(code_of(t).tolist(), t.values) for t in trials_of(study)])
+    assert values[0] == values[1]
+    assert values[0] != values[2]
+
+
+@pytest.mark.parametrize(("width", "depth"), [(128, 4), (48, 2), (8, 1)])
+def test_narrow_codes_are_legal(width: int, depth: int) -> None:
+    space = narrow_space(width=width, depth=depth)
+    codes = space.sample(100, 0)
+    assert (MRSpace().round(codes) == codes).all()
+    assert codes.max() <= width
+    if (width, depth) == (128, 4):
+        assert space == MRSpace()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: narrow_space(width=20), "width=20 must be a multiple of 8"),
+        (lambda: narrow_space(depth=5), "depth=5 must be 1 to 4"),
+        (lambda: create_study([], space=TINY), "at least one, of different names"),
+        (lambda: create_study([width_problem()] * 2, space=TINY), "of different names"),
+        (
+            lambda: create_study([width_problem(), digits_problem()], space=TINY, max_gflops=1),
+            "one problem, or no limit",
+        ),
+        (
+            lambda: create_study([width_problem()], space=TINY, max_gflops=0.01),
+            "max_gflops=0.01 must be at least 0.1",
+        ),
+    ],
+)
+def test_bad_argument(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def run_main(out: Path, *arguments: str) -> int:
+    return main(
+        "Widths.",
+        lambda smoke: [width_problem()],
+        trials=5,
+        out="unused",
+        arguments=["--out", str(out), *arguments],
+    )
+
+
+def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(tmp_path / "new", "--epochs", "2", "--threads", "1") == 0
+    printed = capsys.readouterr().out
+    with (tmp_path / "new" / "trials.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trial"] for row in rows] == list("01234")
+    assert {(row["state"], row["epochs"]) for row in rows} == {("complete", "2")}
+    for row in rows:
+        code = MRSpace().from_string(row["code"])
+        assert float(row["width half"]) == code[-1] / 2 + 2
+        assert float(row["gflops"]) == pytest.approx(code.sum() / 1000)
+    best = max(rows, key=lambda row: float(row["width half"]))
+    assert f"{float(best['width half']):.2f}" in printed
+    assert best["code"] in printed
+    assert "5 codes trained, 0 of them stopped early" in printed
+    assert (tmp_path / "new" / "trials.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_study_in_which_all_fails_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ruined(smoke: bool) -> list[Problem]:
+        return [width_problem(ruin=8)]
+
+    arguments = ["--out", str(tmp_path), "--trials", "1", "--width", "8", "--depth", "1"]
+    assert main("", ruined, trials=5, out="unused", arguments=arguments) == 1
+    assert "No trial ran to its end" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--trials", "0"), "--trials: invalid positive int value: '0'"),
+        (("--max-gflops", "nan"), "--max-gflops: invalid positive float value: 'nan'"),
+        (("--max-gflops", "0.001"), "max_gflops=0.001 must be at least"),
+        (("--width", "20"), "width=20 must be a multiple of 8"),
+        (("--device", "nonsense"), "device='nonsense' cannot be used here"),
+        (("--seed", "-1"), "seed=-1"),
+    ],
+)
+def test_bad_option(
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run_main(tmp_path, *arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_out_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        run_main(tmp_path / "file")
+    assert "must be a folder that can be written to" in capsys.readouterr().err
+
+
+def test_three_of_the_papers_presets_make_problems() -> None:
+    """A detector is a problem too, but has another network: its preset alone is not enough."""
+    from ncp_sampler.training import Digits, make_problem
+
+    data = Digits("val", limit=4)
+    with pytest.raises(ValueError, match="task='detection3d'"):
+        make_problem("kitti", PRESETS["3ddet"], train=data, val=data, test=data)
