@@ -45,7 +45,7 @@ def discrete_walk(
     space: SearchSpace,
     steps: int = 6,
     iterations: int = 10,
-    learning_rate: float = 0.5,
+    learning_rate: float = 1.0,
     scale: ArrayLike | None = None,
     revisit: bool = False,
 ) -> Walk:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ncp_sampler.dimensions import Categorical
 from ncp_sampler.predictor import Predictor
 from ncp_sampler.space import SearchSpace
 from ncp_sampler.winner_takes_all import Cost, winner_takes_all
@@ -36,17 +37,23 @@ class Target:
         metric: A predictor's metric, or a name of its own for ``cost``.
         direction: "maximize" or "minimize".
         weight: The paper's lambda (1 for the metric itself), at least 0.
-        step: The paper's target, prediction plus (maximize) or minus (minimize) ``step``, in the
-            metric's unit, set anew each iteration. The paper takes 1.
+        step: The paper's target, prediction plus (maximize) or minus (minimize) ``step`` times
+            ``scale``, set anew each iteration. The paper takes 1.
         bound: In place of a step: at least (maximize) or at most (minimize) this value, in the
             metric's unit; no pull once it holds.
         predictor: Which of the predictors has the metric.
         cost: A known differentiable cost, codes (n, d) in natural units -> (n,), such as
             ``costs.flops``; nothing is learnt then.
+        scale: Unit in which distances to the target count, so that the weights of unlike metrics
+            compare: the standard deviation of the metric, as the paper's standardized targets.
+            1 if None.
+        caution: Standard deviations of the predictor's uncertainty by which a prediction counts
+            as worse than its mean, at least 0. 0 is the paper's search, which climbs out of what
+            the predictor knows.
 
     Raises:
-        ValueError: Another direction, a negative weight, a step that is not above 0, or an
-            infinite bound.
+        ValueError: Another direction, a negative weight or caution, a step or scale that is not
+            above 0, or an infinite bound.
     """
 
     metric: str
@@ -56,6 +63,8 @@ class Target:
     bound: float | None = None
     predictor: int = 0
     cost: Cost | None = None
+    scale: float | None = None
+    caution: float = 0.0
 
     def __post_init__(self) -> None:
         if self.direction not in DIRECTIONS:
@@ -64,6 +73,10 @@ class Target:
             raise ValueError(f"weight={self.weight} of {self.metric!r} must be at least 0")
         if not (np.isfinite(self.step) and self.step > 0):
             raise ValueError(f"step={self.step} of {self.metric!r} must be above 0")
+        if self.scale is not None and not (np.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"scale={self.scale} of {self.metric!r} must be above 0, or None")
+        if not (np.isfinite(self.caution) and self.caution >= 0):
+            raise ValueError(f"caution={self.caution} of {self.metric!r} must be at least 0")
         if self.bound is not None and not np.isfinite(self.bound):
             raise ValueError(f"bound={self.bound} of {self.metric!r} must be finite, or None")
 
@@ -76,7 +89,7 @@ class Trace:
         codes: Codes before each iteration and at the end, natural units, (T + 1, n, d).
         loss: (T + 1, n).
         gradients: d loss / d unit code, (T + 1, n, d).
-        predictions: Metric -> (T + 1, n), in its own unit.
+        predictions: Metric -> (T + 1, n), in its own unit, less the target's caution.
         final: Nearest legal codes of the end, (n, d).
     """
 
@@ -149,7 +162,7 @@ def propagate(
         if step == iterations or not bool(gradient.any()):
             break
         if strategy == "continuous":
-            x = (x - learning_rate * unit**2 * gradient).clamp(0.0, 1.0)
+            x = _project(x - learning_rate * unit**2 * gradient, space)
         else:
             x = winner_takes_all(x, gradient, space=space, cost=cost)
     values = torch.stack(seen).cpu().numpy()  # (T + 1, targets, n)
@@ -157,7 +170,7 @@ def propagate(
         codes=np.stack(walk["codes"]),
         loss=np.stack(walk["loss"]),
         gradients=np.stack(walk["gradients"]),
-        predictions={_label(targets, i): values[:, i] for i in range(len(targets))},
+        predictions={label(targets, i): values[:, i] for i in range(len(targets))},
         final=space.round(walk["codes"][-1]),
     )
 
@@ -200,15 +213,25 @@ def ascend(
 def predict_targets(
     predictors: Sequence[Predictor], targets: Sequence[Target], x: Tensor, space: SearchSpace
 ) -> Tensor:
-    """Predicted value of each target's metric, (targets, n), differentiable."""
-    means = [predictor.posterior(x)[0] for predictor in predictors]
+    """Predicted value of each target's metric, less its caution, (targets, n); differentiable."""
+    careful = {target.predictor for target in targets if target.caution and target.cost is None}
+    known: dict[int, tuple[Tensor, Tensor | None]] = {}
+    for target in targets:
+        i = target.predictor
+        if target.cost is None and i not in known:
+            known[i] = predictors[i].posterior(x) if i in careful else (predictors[i].mean(x), None)
     values = []
     for target in targets:
         if target.cost is not None:
             values.append(target.cost(space.denormalize(x)).to(x.dtype))
-        else:
-            column = predictors[target.predictor].names.index(target.metric)
-            values.append(means[target.predictor][:, column].to(x.dtype))
+            continue
+        column = predictors[target.predictor].names.index(target.metric)
+        mean, std = known[target.predictor]
+        value = mean[:, column].to(x.dtype)
+        if target.caution and std is not None:
+            doubt = target.caution * std[:, column].to(x.dtype)
+            value = value - doubt if target.direction == "maximize" else value + doubt
+        values.append(value)
     return torch.stack(values)
 
 
@@ -217,19 +240,42 @@ def target_loss(predicted: Tensor, targets: Sequence[Target]) -> Tensor:
     total = torch.zeros_like(predicted[0])
     for value, target in zip(predicted, targets, strict=True):
         sign = 1.0 if target.direction == "maximize" else -1.0
+        unit = 1.0 if target.scale is None else target.scale
         if target.bound is None:
-            goal = value.detach() + sign * target.step
+            goal = value.detach() + sign * target.step * unit
         elif sign > 0:
             goal = value.detach().clamp_min(target.bound)
         else:
             goal = value.detach().clamp_max(target.bound)
         total = total + target.weight * torch.nn.functional.smooth_l1_loss(
-            value, goal, reduction="none"
+            value / unit, goal / unit, reduction="none"
         )
     return total
 
 
-def _label(targets: Sequence[Target], i: int) -> str:
+def _project(x: Tensor, space: SearchSpace) -> Tensor:
+    """Nearest point of the relaxed space: numbers in [0, 1], shares of sum 1 for a categorical.
+
+    Choices would else all rise to 1, where none is told from another any more.
+    """
+    inside = x.clamp(0.0, 1.0)
+    for dim in space.dimensions:
+        if isinstance(dim, Categorical):
+            where = space.column_slice(dim.name)
+            inside[:, where] = _to_simplex(x[:, where])
+    return inside
+
+
+def _to_simplex(x: Tensor) -> Tensor:
+    """Projection of rows (n, k) on the simplex (Duchi et al. 2008, figure 1)."""
+    largest = x.sort(dim=1, descending=True).values
+    excess = (largest.cumsum(1) - 1) / torch.arange(1, x.shape[1] + 1, device=x.device)
+    support = (largest > excess).sum(1, keepdim=True)
+    return (x - excess.gather(1, support - 1)).clamp_min(0.0)
+
+
+def label(targets: Sequence[Target], i: int) -> str:
+    """Name of a target's metric; with its predictor where targets share a metric's name."""
     target = targets[i]
     shared = sum(other.metric == target.metric for other in targets) > 1
     return f"{target.metric}[{target.predictor}]" if shared else target.metric

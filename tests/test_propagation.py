@@ -201,3 +201,20 @@ def test_bad_arguments_are_refused(
 def test_bad_targets_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Target("top1", **arguments)  # type: ignore[arg-type]
+
+
+def test_choices_are_edited_as_shares_that_sum_to_one() -> None:
+    """Clamped to [0, 1] each on its own, two choices of positive slope would both rise to 1."""
+    space = SearchSpace([Categorical("c", ("a", "b", "d")), Integer("n", 0, 4)])
+
+    def cost(codes: torch.Tensor) -> torch.Tensor:
+        return codes @ torch.tensor([1.0, 2.0, 4.0, 0.5], dtype=codes.dtype)
+
+    trace = propagate(
+        [], [1, 0, 0, 0], [Target("gain", cost=cost)], space=space, learning_rate=1, iterations=5
+    )
+    np.testing.assert_allclose(trace.codes[:, 0, :3].sum(1), 1)
+    assert (trace.codes >= 0).all()
+    np.testing.assert_allclose(trace.codes[-1, 0], [0, 0, 1, 4])
+    # gradient step from the vertex by (1, 2, 4), less the same from each, none below 0
+    np.testing.assert_allclose(trace.codes[1, 0, :3], [0, 0, 1])

@@ -10,6 +10,7 @@ from ncp_sampler.benchmark.surrogates import Surrogate as Surrogate
 from ncp_sampler.benchmark.surrogates import surrogate as surrogate
 from ncp_sampler.benchmark.table_walk import TableWalk as TableWalk
 from ncp_sampler.benchmark.table_walk import hard_starts as hard_starts
+from ncp_sampler.benchmark.table_walk import table_predictor as table_predictor
 from ncp_sampler.benchmark.table_walk import walk_table as walk_table
 from ncp_sampler.benchmark.tables import NASBenchMR as NASBenchMR
 from ncp_sampler.benchmark.tables import Table as Table
@@ -27,5 +28,6 @@ __all__ = [
     "objective",
     "surrogate",
     "table_objective",
+    "table_predictor",
     "walk_table",
 ]

@@ -15,6 +15,7 @@ from ncp_sampler.benchmark.tables import Table
 from ncp_sampler.discrete_walk import discrete_walk
 from ncp_sampler.gaussian_process import GaussianProcess
 from ncp_sampler.history import warp
+from ncp_sampler.predictor import Predictor
 from ncp_sampler.propagation import Target
 
 _HIGH_FLOPS = 0.9  # quantile of the table above which a code has high FLOPs
@@ -56,47 +57,59 @@ def hard_starts(table: Table, n: int) -> NDArray[np.int64]:
     return table.codes[high[worst]]
 
 
+def table_predictor(table: Table, *, n_rows: int = 500, seed: int = 0) -> GaussianProcess:
+    """A Gaussian process of "metric" and "flops" fitted on rows of a table drawn at random.
+
+    The main metric goes through ``warp``, since its low tail says little about its best end, and
+    FLOPs are in standard deviations, so that the weights of both compare.
+
+    Args:
+        table: The table.
+        n_rows: Rows to fit on.
+        seed: Draws the rows.
+
+    Raises:
+        ValueError: n_rows outside the table.
+    """
+    if not 2 <= n_rows <= len(table.codes):
+        raise ValueError(f"n_rows={n_rows} must be between 2 and {len(table.codes)}")
+    rows = np.random.default_rng(seed).choice(len(table.codes), n_rows, replace=False)
+    flops = table.flops[rows]
+    return GaussianProcess().fit(
+        table.space.normalize(table.codes[rows]),
+        {
+            "metric": warp(table.metrics[table.main][rows, None])[:, 0],
+            "flops": (flops - flops.mean()) / flops.std(),
+        },
+    )
+
+
 def walk_table(
     table: Table,
+    predictor: Predictor,
     *,
-    n_rows: int = 500,
     n_starts: int = 10,
     steps: int = 6,
     flops_weight: float = 0.1,
-    learning_rate: float = 0.5,
+    learning_rate: float = 1.0,
     revisit: bool = False,
-    seed: int = 0,
 ) -> TableWalk:
     """Walks from ``hard_starts`` to higher main metric and lower FLOPs, and looks the steps up.
 
-    The predictor is a Gaussian process fitted on ``n_rows`` rows drawn at random: the main metric
-    through ``warp`` (its low tail says little about its best end), and FLOPs in standard
-    deviations. It sees nothing else of the table; what the walk looks up is not learnt.
+    What it looks up is not learnt.
 
     Args:
         table: One that holds its whole space, ``NASBenchMR(root).table("nas-bench-201")``.
-        n_rows: Rows to fit on.
+        predictor: From ``table_predictor``, or another of "metric" and "flops" in like units.
         n_starts: Walks.
         steps: As ``discrete_walk``; 10 iterations each.
         flops_weight: The paper's lambda.
         learning_rate: As ``discrete_walk``.
         revisit: As ``discrete_walk``; True is the paper's plain argmax.
-        seed: Draws the rows.
 
     Raises:
-        ValueError: n_rows outside the table, n_starts out of range, or as ``discrete_walk``.
+        ValueError: n_starts out of range, a code outside the table, or as ``discrete_walk``.
     """
-    if not 2 <= n_rows <= len(table.codes):
-        raise ValueError(f"n_rows={n_rows} must be between 2 and {len(table.codes)}")
-    rows = np.random.default_rng(seed).choice(len(table.codes), n_rows, replace=False)
-    metric, flops = table.metrics[table.main], table.flops
-    predictor = GaussianProcess().fit(
-        table.space.normalize(table.codes[rows]),
-        {
-            "metric": warp(metric[rows, None])[:, 0],
-            "flops": (flops[rows] - flops[rows].mean()) / flops[rows].std(),
-        },
-    )
     walk = discrete_walk(
         predictor,
         hard_starts(table, n_starts),
@@ -107,4 +120,4 @@ def walk_table(
         revisit=revisit,
     )
     found = table.rows(walk.codes.reshape(-1, walk.codes.shape[-1])).reshape(walk.codes.shape[:2])
-    return TableWalk(walk.codes, metric[found], flops[found])
+    return TableWalk(walk.codes, table.metrics[table.main][found], table.flops[found])
