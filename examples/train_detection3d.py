@@ -18,7 +18,7 @@ from ncp_sampler.training.point_clouds import ANCHORS, IOUS, PILLAR, POINT_RANGE
 
 def problems(smoke: bool) -> list[Problem]:
     recipe = PRESETS["streets"].recipe
-    train, rest = (32, 16) if smoke else (400, 100)
+    train, rest = (32, 16) if smoke else (300, 80)
     streets = make_detection_problem(
         "streets",
         recipe,
@@ -34,4 +34,4 @@ def problems(smoke: bool) -> list[Problem]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__ or "", problems, trials=12, out="detection3d", width=32, depth=2))
+    sys.exit(main(__doc__ or "", problems, trials=10, out="detection3d", width=24, depth=2))

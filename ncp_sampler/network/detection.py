@@ -203,6 +203,7 @@ def find_boxes(
     scores, labels = classes.sigmoid().max(-1)  # (n, M)
     # sorted, as top-k may order equal scores in any way
     scores, order = scores.sort(dim=1, descending=True, stable=True)
+    candidates = min(candidates, int((scores >= score).sum(1).max()))
     scores, order = scores[:, :candidates], order[:, :candidates]
     row = torch.arange(len(order), device=order.device)[:, None]
     labels = labels[row, order]
