@@ -19,6 +19,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
         ("classification", ["digits"], []),
         ("segmentation", ["scenes"], ["--max-gflops", "0.004"]),
         ("video", ["clips"], []),
+        ("detection3d", ["streets"], []),
         ("two_tasks", ["digits", "scenes"], []),
     ],
 )
