@@ -193,10 +193,10 @@ def run_study(
         return [*metrics.values(), *([gflops] if max_gflops is None else [])]
 
     def after(study: Study, trial: FrozenTrial) -> None:
-        best = {checkpoint_path(out, trial.number) for trial in best_trials(study)}
-        for path in out.glob("trial-*.pt"):
-            if path not in best:
-                path.unlink()
+        best = {trial.number for trial in best_trials(study)}
+        for number in range(trial.number + 1):
+            if number not in best:
+                checkpoint_path(out, number).unlink(missing_ok=True)
         if sum(map(is_trained, study.get_trials(deepcopy=False))) >= trials:
             study.stop()
 

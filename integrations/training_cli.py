@@ -82,6 +82,8 @@ def main(
         options.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=options.out):
             pass
+        if any(options.out.glob("trial-*.pt")):
+            parser.error(f"--out {options.out} holds networks of an earlier study; name another")
     except ValueError as error:
         parser.error(str(error))
     except OSError as error:
