@@ -144,16 +144,15 @@ class Bar(tune.Callback):
         self._show(trials)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._show(trials)
+        self._show(trials, ending=trial)
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        self._show(trials)
         if self._progress is not None:
             self._progress.stop()
 
-    def _show(self, trials: list[Any]) -> None:
+    def _show(self, trials: list[Any], ending: Any = None) -> None:
         assert self._progress is not None
-        done = sum(trial.is_finished() for trial in trials)
+        done = sum(trial.is_finished() or trial is ending for trial in trials)
         text = f"best {METRIC} {self._best:.2f} %"
         self._progress.update(self._task, completed=done, description=text)
 
@@ -201,11 +200,10 @@ def make_tuner(options: argparse.Namespace) -> tune.Tuner:
     )
 
 
-def rows_of(results: tune.ResultGrid) -> list[Row]:
+def rows_of(results: Sequence[tune.Result]) -> list[Row]:
     """The trials that have reported, the most accurate first."""
     rows = []
-    for i in range(len(results)):
-        result = results[i]
+    for result in results:
         kept, metrics = result.best_checkpoints, result.metrics
         if not kept or metrics is None or result.config is None:
             continue
@@ -257,10 +255,12 @@ def write_figure(rows: Sequence[Row], epochs: int, path: Path) -> None:
     for full, color, marker in ((True, BLUE, "o"), (False, RED, "x")):
         some = [row for row in rows if (row.epochs == epochs) == full]
         label = f"all {epochs} epochs" if full else "stopped by ASHA"
-        x, y = [row.gflops for row in some], [row.top1 for row in some]
+        x, y = [1000 * row.gflops for row in some], [row.top1 for row in some]
         axes.scatter(x, y, color=color, marker=marker, label=f"{label} ({len(some)})")
     axes.set_xscale("log")
-    axes.set_xlabel("Multiply-adds of the network (G)")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.set_xlabel("Multiply-adds of the network (M)")
     axes.set_ylabel("Validation accuracy (%), best epoch")
     axes.set_title("Networks for handwritten digits that NCPSearch tried")
     axes.grid(alpha=0.3)
@@ -316,18 +316,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         ray.init(include_dashboard=False, object_store_memory=STORE, **quiet)
     try:
-        results = make_tuner(options).fit()
+        grid = make_tuner(options).fit()
+        results = [grid[i] for i in range(len(grid))]
         rows = rows_of(results)
         console = Console(width=None if sys.stdout.isatty() else 120)
-        for error in results.errors:
+        for error in grid.errors:
             console.print(f"failed: {error}", markup=False)
+        if not all(result.error or (result.metrics or {}).get("done") for result in results):
+            console.print("The run was interrupted; --resume goes on with it.")
         if not rows:
-            console.print("no trial has reported anything")
             return 1
         figure = options.out / "digits.png"
         write_figure(rows, rows[0].config["epochs"], figure)
         console.print(make_table(rows))
-        console.print(f"Run: {results.experiment_path}\nFigure: {figure}", highlight=False)
+        console.print(f"Run: {grid.experiment_path}\nFigure: {figure}", highlight=False)
     finally:
         ray.shutdown()
     return 0

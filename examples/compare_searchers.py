@@ -1,0 +1,234 @@
+"""Compares Ray Tune searchers on a surrogate of NAS-Bench-MR, from the same first trials.
+
+Run it from the repository root: ``python -m examples.compare_searchers``. For each seed, the first
+trials of all searchers are the same codes, those with which NCPSearch starts; ``--concurrent``
+trials run at a time, so that a searcher proposes while results are outstanding. Written are a table
+and the curves, by order of completion, as a figure (DIR/SETTING.png).
+
+The values are the surrogate's predictions: nothing is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the progress bar says enough
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+
+import numpy as np
+import optuna
+import ray
+from ray import tune
+from ray.tune.search.basic_variant import BasicVariantGenerator
+from ray.tune.search.optuna import OptunaSearch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from examples.compare_samplers import (
+    LABELS,
+    STARTUP,
+    Run,
+    cells,
+    checkpoints,
+    group,
+    write_figure,
+)
+from ncp_sampler import MRSpace, NCPOptimizer, NCPSearch, benchmark
+from ncp_sampler.space import Params
+
+STORE = 100 * 2**20  # bytes of shared memory
+
+# name -> constructor from a seed and the first configs
+SEARCHERS: dict[str, Callable[[int, list[Params]], Any]] = {
+    "ncp": lambda seed, first: NCPSearch(
+        seed=seed, n_startup_trials=STARTUP, points_to_evaluate=first
+    ),
+    "tpe": lambda seed, first: OptunaSearch(
+        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP),
+        points_to_evaluate=first,
+    ),
+    "random": lambda seed, first: BasicVariantGenerator(
+        random_state=seed, points_to_evaluate=first
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A run and its wall-clock seconds."""
+
+    run: Run
+    seconds: float
+
+
+class Order(tune.Callback):
+    """Keeps the trials' values in the order in which they arrive."""
+
+    def __init__(self, metric: str, tick: Callable[[], object]) -> None:
+        self.values: list[float] = []
+        self._metric, self._tick = metric, tick
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Ray keeps the callback with the run; a progress bar cannot be kept
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self.values.append(float(result[self._metric]))
+        self._tick()
+
+
+def evaluate(config: dict[str, Any]) -> None:
+    """One trial: the surrogate's prediction of a code."""
+    import torch
+
+    torch.set_num_threads(1)
+    objective = benchmark.objective(config["setting"])
+    value = objective.evaluate(MRSpace().from_config(config))[0, 0]
+    tune.report({objective.metrics[0]: float(value)})
+
+
+def run_search(
+    setting: str, searcher: str, seed: int, n_trials: int, *, concurrent: int, tick: Any
+) -> Timed:
+    """Runs one search; ``tick`` is called after each trial."""
+    space, metric = MRSpace(), benchmark.objective(setting).metrics[0]
+    optimizer = NCPOptimizer(space, directions={metric: "maximize"}, seed=seed)
+    search = SEARCHERS[searcher](seed, optimizer.ask(min(STARTUP, n_trials)))
+    order = Order(metric, tick)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        tune.Tuner(
+            evaluate,
+            param_space={**space.tune_space(), "setting": setting},
+            tune_config=tune.TuneConfig(
+                search_alg=search,
+                metric=metric,
+                mode="max",
+                num_samples=n_trials,
+                max_concurrent_trials=concurrent,
+                reuse_actors=True,
+                trial_dirname_creator=_folder_of,
+            ),
+            run_config=tune.RunConfig(
+                name="run", storage_path=folder, verbose=0, callbacks=[order]
+            ),
+        ).fit()
+    seconds = time.perf_counter() - start
+    return Timed(Run(setting, searcher, seed, tuple(order.values), ()), seconds)
+
+
+def run_all(options: argparse.Namespace) -> list[Timed]:
+    """Runs every searcher with every seed, one run after the other, under a progress bar."""
+    columns = (TextColumn("{task.description:7}"), BarColumn(), MofNCompleteColumn())
+    done = []
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+        total = options.seeds * options.trials
+        bars = {name: progress.add_task(LABELS[name], total=total) for name in options.searchers}
+        for seed in range(options.seeds):
+            for name in options.searchers:
+                done.append(
+                    run_search(
+                        options.setting,
+                        name,
+                        seed,
+                        options.trials,
+                        concurrent=options.concurrent,
+                        tick=lambda bar=bars[name]: progress.advance(bar),
+                    )
+                )
+    return done
+
+
+def make_table(timed: Sequence[Timed], metric: str, concurrent: int) -> Table:
+    """The results as printed, the best searcher first."""
+    runs = [one.run for one in timed]
+    n_trials, n_seeds = len(runs[0].values), len({run.seed for run in runs})
+    at, grouped = checkpoints(n_trials), group(runs)
+    spread = f", mean ± standard error of {n_seeds} seeds" if n_seeds > 1 else ", one seed"
+    title = f"{runs[0].setting}: best {metric} (%) after n trials, {concurrent} at a time{spread}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("searcher")
+    for n in at:
+        table.add_column(f"n = {n} ", justify="right", no_wrap=True)
+    table.add_column("s/run", justify="right", no_wrap=True)
+    for name, texts in cells(grouped, at).items():
+        seconds = np.mean([one.seconds for one in timed if one.run.sampler == name])
+        marked = [f"[bold]{text}[/bold]" if text.endswith("*") else text for text in texts]
+        table.add_row(LABELS[name], *marked, f"{seconds:.1f}")
+    return table
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.compare_searchers",
+        description=(__doc__ or "").split("\n\n", maxsplit=1)[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--setting", default="seg", help="cls-a, cls-b, cls-c, cls-10c, seg, seg-4x, video, ...")
+    add("--searchers", default="ncp,tpe,random", help=f"of {','.join(SEARCHERS)}")
+    add("--trials", type=int, default=60, help="of each run")
+    add("--seeds", type=int, default=2, help="runs of each searcher, with seeds 0, 1, ..")
+    add("--concurrent", type=int, default=2, help="trials at a time")
+    add("--out", type=Path, default=Path("comparison"), help="folder of the figure")
+    options = parser.parse_args(arguments)
+    options.searchers = [name.strip() for name in options.searchers.split(",") if name.strip()]
+    unknown = [name for name in options.searchers if name not in SEARCHERS]
+    if unknown or not options.searchers or len({*options.searchers}) < len(options.searchers):
+        parser.error(f"--searchers must name some of {','.join(SEARCHERS)}, each once")
+    if options.trials <= STARTUP:
+        parser.error(f"--trials {options.trials} must exceed {STARTUP}, which all share")
+    for name in ("seeds", "concurrent"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} {getattr(options, name)} must be at least 1")
+    try:
+        options.metric = benchmark.objective(options.setting).metrics[0]
+        options.out.mkdir(parents=True, exist_ok=True)
+    except (ImportError, OSError, ValueError) as error:
+        parser.error(str(error))
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    ray.init(
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=STORE,
+    )
+    try:
+        timed = run_all(options)
+    finally:
+        ray.shutdown()
+    path = options.out / f"{options.setting}-ray.png"
+    write_figure([one.run for one in timed], options.metric, path)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(make_table(timed, options.metric, options.concurrent))
+    console.print(
+        "* the highest. The values are the surrogate's predictions, not results of training.\n"
+        f"Per seed, all searchers start from the same {STARTUP} codes.\n"
+        f"s/run: wall clock, most of it Ray's own. Curves: {path}",
+        highlight=False,
+    )
+    return 0
+
+
+def _folder_of(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
