@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ncp_sampler import costs
 from ncp_sampler.network import (
@@ -25,7 +24,7 @@ from ncp_sampler.network import (
     average_precision,
 )
 from ncp_sampler.network.pillars import BEV_CHANNELS, KITTI_PILLAR, KITTI_RANGE
-from ncp_sampler.training.problem import Problem
+from ncp_sampler.training.problem import Problem, make_loader
 from ncp_sampler.training.recipe import Recipe
 from ncp_sampler.training.tasks import Batch, Task
 
@@ -89,16 +88,7 @@ def make_detection_problem(
         )
         return float(cost[0])
 
-    def loader(data: Dataset[Scene], *, training: bool) -> DataLoader[Any]:
-        return DataLoader(
-            data,
-            recipe.batch_size,
-            shuffle=training,
-            drop_last=training,
-            num_workers=workers,
-            collate_fn=collate_scenes,
-        )
-
+    loader = partial(make_loader, recipe=recipe, workers=workers, collate=collate_scenes)
     return Problem(
         name=name,
         task=detection_task(ious),

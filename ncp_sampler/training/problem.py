@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +102,7 @@ def make_problem(
         )
         return float(cost[0])
 
-    def loader(data: Dataset[Any], *, training: bool) -> DataLoader[Any]:
-        return DataLoader(
-            data,
-            recipe.batch_size,
-            shuffle=training,
-            drop_last=training,
-            num_workers=workers,
-        )
-
+    loader = partial(make_loader, recipe=recipe, workers=workers)
     return Problem(
         name=name,
         task=TASKS[preset.task],
@@ -119,6 +112,25 @@ def make_problem(
         train=loader(train, training=True),
         val=loader(val, training=False),
         test=loader(test, training=False),
+    )
+
+
+def make_loader(
+    data: Dataset[Any],
+    *,
+    recipe: Recipe,
+    training: bool,
+    workers: int = 0,
+    collate: Callable[[list[Any]], Any] | None = None,
+) -> DataLoader[Any]:
+    """Batches of the recipe's size; for training shuffled, and without a smaller last one."""
+    return DataLoader(
+        data,
+        recipe.batch_size,
+        shuffle=training,
+        drop_last=training,
+        num_workers=workers,
+        collate_fn=collate,
     )
 
 
