@@ -218,6 +218,7 @@ def test_wrong_construction(options: dict[str, Any], message: str) -> None:
         ("video", (2, 4, 3, 32, 32), "x has 4 channels"),
         ("classification", (2, 3, 31, 99), "x has height 31; it must be at least 32"),
         ("detection3d", (2, 3, 64, 20), "x has width 20; it must be at least 32"),
+        ("video", (2, 3, 0, 32, 32), "x has no frames"),
     ],
 )
 def test_wrong_input(task: str, shape: tuple[int, ...], message: str) -> None:

@@ -146,6 +146,8 @@ class MultiResolutionNet(nn.Module):
                     f"x has {name} {side}; it must be at least {_LEAST_SIDE}, the stride of the "
                     "lowest branch: resize or pad the input"
                 )
+        if self.task == "video" and x.shape[2] < 1:
+            raise ValueError("x has no frames; give clips of at least one")
 
 
 class Block(nn.Module):
