@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+import ray
+from ray.tune import ResultGrid
 
 import ncp_sampler
 import ncp_sampler.integrations
 from ncp_sampler import MRSpace, costs
+from tests import ray_examples
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text()
@@ -56,7 +59,9 @@ def test_integrations_refuse_another_name() -> None:
 
 
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_readme_code_runs(code: str) -> None:
+def test_readme_code_runs(code: str, tmp_path: Path) -> None:
+    if "from ray import" in code:
+        ray_examples.start()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def train_and_validate(params: dict[str, int]) -> float:
@@ -71,11 +76,16 @@ def test_readme_code_runs(code: str) -> None:
         "codes": codes,
         "miou": 70 + np.log(gflops),
         "gflops": gflops,
+        "folder": str(tmp_path),
     }
     exec(code, namespace)  # README is ours
     study = namespace.get("study")
     if isinstance(study, optuna.Study):
         assert len(study.trials) == 20
+    results = namespace.get("results")
+    if isinstance(results, ResultGrid):
+        assert (len(results), results.errors) == (6, [])
+        ray.shutdown()
 
 
 def test_readme_names_the_commands_that_ci_runs() -> None:

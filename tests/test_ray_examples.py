@@ -58,7 +58,7 @@ def test_digits_interrupted_and_resumed(tmp_path: Path) -> None:
 
     out, error = _finish(_start(*run, "--resume"))
     assert "The best of 4 trials" in out
-    assert "interrupted" not in out
+    assert "was interrupted" not in out
     rows = re.findall(r"│ (\w{8}) │ +([\d.]+) │ +([\d.]+) │", out)
     assert len(rows) == 4
     accuracies = [float(val) for _, val, _ in rows]
@@ -66,6 +66,21 @@ def test_digits_interrupted_and_resumed(tmp_path: Path) -> None:
     assert (tmp_path / "digits.png").read_bytes().startswith(_PNG)
     assert [line[:6] for line in error.splitlines() if line] == ["trials"], error
     assert "4/4" in error
+
+
+def test_searchers_compared(tmp_path: Path) -> None:
+    trials = "12"
+    command = ("-m", "examples.compare_searchers", "--trials", trials, "--seeds", "1")
+    out, error = _finish(_start(*command, "--out", str(tmp_path)))
+    found = re.findall(r"│ (NCP|TPE|random) +│ +([\d.]+)[* ] │", out)
+    assert {name for name, _ in found} == {"NCP", "TPE", "random"}
+    best = [float(value) for _, value in found]
+    assert best == sorted(best, reverse=True)
+    assert "predictions, not results of training" in out
+    assert (tmp_path / "seg-ray.png").read_bytes().startswith(_PNG)
+    lines = [line for line in error.splitlines() if line]
+    assert len(lines) == 3, error  # bars, and nothing of Ray's
+    assert all(f"{trials}/{trials}" in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +92,7 @@ def test_digits_interrupted_and_resumed(tmp_path: Path) -> None:
         (("--resume",), "holds no run to go on with"),
     ],
 )
-def test_bad_argument(
+def test_bad_argument_of_the_digits(
     arguments: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     from examples import ray_tune
