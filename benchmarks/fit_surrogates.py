@@ -17,7 +17,6 @@ import lzma
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import lightgbm
 import numpy as np
@@ -29,27 +28,10 @@ from ncp_sampler import Integer, MRSpace
 from ncp_sampler.benchmark import NASBenchMR, Table
 from ncp_sampler.benchmark.features import features
 from ncp_sampler.benchmark.surrogates import SHIPPED
+from ncp_sampler.benchmark.trees import BAGS, DEFAULT_ROUNDS, ROUNDS, fit_trees, predict_trees
 
 Array = NDArray[np.float64]
 
-PARAMETERS: dict[str, Any] = {
-    "objective": "l2",
-    "learning_rate": 0.05,
-    "num_leaves": 7,
-    "min_data_in_leaf": 10,
-    "extra_trees": True,
-    "feature_fraction": 0.6,
-    "bagging_fraction": 0.7,
-    "bagging_freq": 1,
-    "lambda_l2": 1.0,
-    "deterministic": True,
-    "num_threads": 1,
-    "verbose": -1,
-}
-BAGS = 4  # boosters averaged, of other seeds
-# trees per booster; settings whose training is noisy overfit earlier
-ROUNDS = {"cls-10-1000": 200, "video": 400, "video-p": 400}
-DEFAULT_ROUNDS = 600
 FOLDS = 5
 N_RANDOM, N_STARTS = 100_000, 10  # codes drawn, and climbed from
 DATA = Path("ncp_sampler/benchmark/data")
@@ -71,25 +53,11 @@ _KEPT = [
 ]
 
 
-def fit(x: Array, y: Array, rounds: int) -> list[lightgbm.Booster]:
-    """Boosters of the features x (n, f), to be averaged."""
-    return [
-        lightgbm.train({**PARAMETERS, "seed": seed}, lightgbm.Dataset(x, y), rounds)
-        for seed in range(BAGS)
-    ]
-
-
-def predict(boosters: Sequence[lightgbm.Booster], x: Array) -> Array:
-    """Their mean, (n,)."""
-    mean: Array = np.mean([booster.predict(x, num_threads=1) for booster in boosters], axis=0)
-    return mean
-
-
 def cross_validate(x: Array, y: Array, rounds: int) -> tuple[float, float, float]:
     """R2, Spearman and L1 of out-of-fold predictions."""
     predicted = np.empty(len(y))
     for train, test in KFold(FOLDS, shuffle=True, random_state=0).split(x):
-        predicted[test] = predict(fit(x[train], y[train], rounds), x[test])
+        predicted[test] = predict_trees(fit_trees(x[train], y[train], rounds), x[test])
     r2 = 1 - float(((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum())
     return r2, float(spearmanr(y, predicted)[0]), float(np.abs(y - predicted).mean())
 
@@ -123,7 +91,7 @@ def climb(model: lightgbm.Booster, code: NDArray[np.int64]) -> float:
     best = -np.inf
     while True:
         codes = np.concatenate([code[None], *_single_changes(code)])
-        values = predict([model], features(codes))
+        values = predict_trees([model], features(codes))
         if values.max() <= best:
             return float(best)
         best, code = values.max(), codes[values.argmax()]
@@ -166,7 +134,7 @@ def _ship(table: Table, folder: Path) -> list[str]:
     x, rounds = features(table.codes), ROUNDS.get(table.setting, DEFAULT_ROUNDS)
     texts, size = {}, 0
     for metric, y in table.metrics.items():
-        texts[metric] = merge(fit(x, y, rounds))
+        texts[metric] = merge(fit_trees(x, y, rounds))
         packed = lzma.compress(texts[metric].encode(), preset=9)
         (folder / f"{table.setting}.{metric}.txt.xz").write_bytes(packed)
         size += len(packed)
@@ -174,7 +142,7 @@ def _ship(table: Table, folder: Path) -> list[str]:
     scores = cross_validate(x, y, rounds)
     model = lightgbm.Booster(model_str=texts[main_metric])
     codes = _SPACE.sample(N_RANDOM, 0)
-    values = predict([model], features(codes))
+    values = predict_trees([model], features(codes))
     climbed = max(climb(model, codes[i]) for i in values.argsort()[-N_STARTS:])
     extremes = (y.min(), y.max(), values.min(), values.max(), climbed)
     numbers = [f"{score:.3f}" for score in scores] + [f"{extreme:.2f}" for extreme in extremes]

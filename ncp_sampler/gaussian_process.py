@@ -33,6 +33,7 @@ _ADAM = (0.1, 0.9, 0.99)  # learning rate and the two decays
 _FIRST_STEPS = 40
 _FULL_STEPS_ROWS = 150  # beyond, fewer Adam steps per fit: each costs n^3, and little changes
 _CAPACITY = 400
+_TUNED_ROWS = 600  # at most so many rows decide on the hyper-parameters
 _UNKNOWN = 1e6  # noise variance of a row without the metric, in the metric's variances
 
 
@@ -41,19 +42,24 @@ class GaussianProcess:
 
     Args:
         steps: Adam steps on the hyper-parameters per fit, warm-started; the first fit takes 40,
-            fits on more than 150 rows fewer.
+            fits on more than 150 rows fewer. Of more than 600 rows, a random 600 decide on them.
+        capacity: How many rows it should be given at most; time grows with the cube.
         device: Where to compute, in float64.
 
     Attributes:
         names: The metrics' names, in the order of the last axis of all outputs.
     """
 
-    def __init__(self, *, steps: int = 15, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, *, steps: int = 15, capacity: int = _CAPACITY, device: str | torch.device = "cpu"
+    ) -> None:
         if steps < 0:
             raise ValueError(f"steps={steps} must be at least 0")
+        if capacity < 1:
+            raise ValueError(f"capacity={capacity} must be at least 1")
         self.steps = steps
         self.device = usable_device(device)
-        self.capacity: int | None = _CAPACITY
+        self.capacity: int | None = capacity
         self.names: tuple[str, ...] = ()
         self._theta: Tensor | None = None  # (m, d + 2): log l, log s2, log v
 
@@ -92,11 +98,19 @@ class GaussianProcess:
         if steps is None:
             share = min(1.0, _FULL_STEPS_ROWS / len(codes)) ** 2.5
             steps = max(1, round(self.steps * share))
-        self._maximize(steps)
+        self._tune(steps)
         inverse_covariance, _, _ = self._factorize()
         self._precision = inverse_covariance
         self._alpha = (inverse_covariance @ self._y[..., None])[..., 0]
         return self
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Mean (n, m) at unit codes x (n, d), differentiable.
+
+        Raises:
+            RuntimeError: Not fitted yet.
+        """
+        return self._mean_of(self._cross(x))
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (n, m) of the metrics without noise, differentiable.
@@ -104,13 +118,11 @@ class GaussianProcess:
         Raises:
             RuntimeError: Not fitted yet.
         """
-        if self._theta is None:
-            raise RuntimeError("the Gaussian process is not fitted; call fit first")
-        k, _ = self._kernel(x, self._x)
-        mean = (k @ self._alpha[..., None])[..., 0]
+        k = self._cross(x)
+        assert self._theta is not None
         signal = self._theta[:, -2].exp()[:, None]
         variance = (signal - ((k @ self._precision) * k).sum(-1)).clamp_min(1e-10)
-        return mean.T * self._std + self._mean, variance.sqrt().T * self._std
+        return self._mean_of(k), variance.sqrt().T * self._std
 
     def predict(self, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation (n, m) at unit codes x (n, d), as arrays."""
@@ -159,6 +171,15 @@ class GaussianProcess:
     def _log_length_mean(self) -> float:
         return math.log(_LENGTH_SCALE * math.sqrt(self._x.shape[1]))
 
+    def _cross(self, x: Tensor) -> Tensor:
+        """Covariance (m, n, rows) of codes with the training codes."""
+        if self._theta is None:
+            raise RuntimeError("the Gaussian process is not fitted; call fit first")
+        return self._kernel(x, self._x)[0]
+
+    def _mean_of(self, k: Tensor) -> Tensor:
+        return (k @ self._alpha[..., None])[..., 0].T * self._std + self._mean
+
     def _tensor(self, values: NDArray[np.float64]) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float64, device=self.device)
 
@@ -186,6 +207,18 @@ class GaussianProcess:
             lower, failed = torch.linalg.cholesky_ex(covariance)
             jitter *= 10
         return torch.cholesky_inverse(lower), k, factor
+
+    def _tune(self, steps: int) -> None:
+        """Hyper-parameters of all rows, or of a random part of many."""
+        if not steps or len(self._x) <= _TUNED_ROWS:
+            self._maximize(steps)
+            return
+        rows = np.random.default_rng(0).permutation(len(self._x))[:_TUNED_ROWS]
+        part = GaussianProcess(device=self.device)
+        part._x, part._y = self._x[rows], self._y[:, rows]
+        part._noise, part._theta = self._noise[:, rows], self._theta
+        part._maximize(steps)
+        self._theta = part._theta
 
     def _maximize(self, steps: int) -> None:
         assert self._theta is not None

@@ -193,6 +193,10 @@ class MLPEnsemble:
         out = self._network(x.to(torch.float32), train=False)
         return out * self._buffers["y_std"] + self._buffers["y_mean"]
 
+    def mean(self, x: Tensor) -> Tensor:
+        """Mean (n, m) over the members, differentiable."""
+        return self.forward(x).mean(0)
+
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (n, m) over the members, differentiable."""
         out = self.forward(x)

@@ -24,16 +24,19 @@ class Predictor(Protocol):
 
     ``GaussianProcess`` is exact, for small histories; ``MLPEnsemble`` is the paper's kind, for
     tables. Both are deterministic for a seed.
-
-    Attributes:
-        names: The metrics' names, in the order of the last axis of all outputs.
-        device: Where it computes.
-        capacity: How many rows it should be given at most; None for any number.
     """
 
-    names: tuple[str, ...]
-    device: torch.device
-    capacity: int | None
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics' names, in the order of the last axis of all outputs."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    @property
+    def capacity(self) -> int | None:
+        """How many rows it should be given at most; None for any number."""
 
     def fit(
         self,
@@ -48,6 +51,9 @@ class Predictor(Protocol):
         Continues from what it learnt before; ``steps`` is the number of training steps in place
         of the usual one, 0 to keep what is learnt and only take up the rows.
         """
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Mean (n, m) at x (n, d), differentiable; cheaper than the whole posterior."""
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (n, m) at x (n, d), differentiable."""

@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks import fit_surrogates
 from ncp_sampler import MRSpace, benchmark, costs
-from ncp_sampler.benchmark import NASBenchMR
+from ncp_sampler.benchmark import NASBenchMR, trees
 from ncp_sampler.benchmark.features import features
 
 SPACE = MRSpace()
@@ -246,23 +246,21 @@ def test_a_pickled_objective_works_in_a_new_process() -> None:
 def test_the_shipped_file_is_the_mean_of_its_boosters() -> None:
     codes = SPACE.sample(400, 0)
     x, y = features(codes), costs.params(codes).numpy()
-    boosters = fit_surrogates.fit(x, y, rounds=20)
+    boosters = trees.fit_trees(x, y, rounds=20)
     merged = lightgbm.Booster(model_str=fit_surrogates.merge(boosters))
-    assert merged.num_trees() == 20 * fit_surrogates.BAGS
-    expected = fit_surrogates.predict(boosters, x)
-    np.testing.assert_allclose(fit_surrogates.predict([merged], x), expected, rtol=1e-4)
+    assert merged.num_trees() == 20 * trees.BAGS
+    expected = trees.predict_trees(boosters, x)
+    np.testing.assert_allclose(trees.predict_trees([merged], x), expected, rtol=1e-4)
 
 
 @pytest.mark.slow
 def test_the_script_makes_the_shipped_models(bench_root: Path) -> None:
     setting = "cls-10-1000"
     table = NASBenchMR(bench_root).table(setting)
-    boosters = fit_surrogates.fit(
-        features(table.codes), table.metrics["top1"], fit_surrogates.ROUNDS[setting]
-    )
+    boosters = trees.fit_trees(features(table.codes), table.metrics["top1"], trees.ROUNDS[setting])
     codes = SPACE.sample(1000, 0)
     shipped = benchmark.surrogate(setting).predict(codes)["top1"]
-    expected = fit_surrogates.predict(boosters, features(codes))
+    expected = trees.predict_trees(boosters, features(codes))
     np.testing.assert_allclose(shipped, expected, atol=0.02)  # five digits a leaf
 
 

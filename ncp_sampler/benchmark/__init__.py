@@ -1,5 +1,7 @@
 """NAS-Bench-MR as a benchmark: its tables, fitted surrogates of them, and objectives."""
 
+from ncp_sampler.benchmark.judge import Judge as Judge
+from ncp_sampler.benchmark.judge import halves as halves
 from ncp_sampler.benchmark.objectives import Objective as Objective
 from ncp_sampler.benchmark.objectives import TableObjective as TableObjective
 from ncp_sampler.benchmark.objectives import objective as objective
@@ -17,6 +19,7 @@ from ncp_sampler.benchmark.tables import Table as Table
 
 __all__ = [
     "SETTINGS",
+    "Judge",
     "NASBenchMR",
     "Objective",
     "Setting",
@@ -24,6 +27,7 @@ __all__ = [
     "Table",
     "TableObjective",
     "TableWalk",
+    "halves",
     "hard_starts",
     "objective",
     "surrogate",

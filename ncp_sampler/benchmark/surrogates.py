@@ -15,13 +15,14 @@ import functools
 import lzma
 from collections.abc import Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler.benchmark.features import features
 from ncp_sampler.benchmark.settings import SETTINGS, Setting, find_setting
+from ncp_sampler.benchmark.trees import import_lightgbm, predict_trees
 from ncp_sampler.mr_space import MRSpace
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Surrogate:
         if not len(numbers):
             return {name: np.zeros(0) for name in wanted}
         x = features(numbers)
-        return {name: _predict(_booster(self.setting, name), x) for name in wanted}
+        return {name: predict_trees([_booster(self.setting, name)], x) for name in wanted}
 
 
 def surrogate(setting: str) -> Surrogate:
@@ -92,7 +93,7 @@ def surrogate(setting: str) -> Surrogate:
         raise ValueError(
             f"no surrogate is shipped for {setting!r}; those shipped are {list(SHIPPED)}"
         )
-    _lightgbm()
+    import_lightgbm()
     return Surrogate(found)
 
 
@@ -112,22 +113,8 @@ def _legal(codes: ArrayLike) -> NDArray[np.int64]:
     return np.atleast_2d(legal)
 
 
-def _predict(booster: Booster, x: FloatArray) -> FloatArray:
-    return np.asarray(booster.predict(x, num_threads=1), dtype=np.float64)
-
-
 @functools.cache
 def _booster(setting: str, metric: str) -> Booster:
     packed = (_DATA / f"{setting}.{metric}.txt.xz").read_bytes()
-    booster: Booster = _lightgbm().Booster(model_str=lzma.decompress(packed).decode())
+    booster: Booster = import_lightgbm().Booster(model_str=lzma.decompress(packed).decode())
     return booster
-
-
-def _lightgbm() -> Any:
-    try:
-        import lightgbm
-    except ImportError as error:
-        raise ImportError(
-            "surrogates need LightGBM, which is not installed: pip install 'ncp-sampler[bench]'"
-        ) from error
-    return lightgbm

@@ -1,0 +1,158 @@
+"""Architectures and what was measured of them: what an offline search learns from."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ncp_sampler.dimensions import Categorical, Dimension, Float, Integer
+from ncp_sampler.mr_space import MRSpace
+from ncp_sampler.space import Params, SearchSpace
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Records:
+    """Codes and their metrics.
+
+    Attributes:
+        space: The codes' search space.
+        codes: (n, d), natural units.
+        metrics: Name -> (n,), costs included; NaN where not measured.
+
+    Raises:
+        ValueError: No row, a metric of another length, or codes that do not fit the space.
+    """
+
+    space: SearchSpace
+    codes: FloatArray
+    metrics: Mapping[str, FloatArray]
+
+    def __post_init__(self) -> None:
+        if np.ndim(self.codes) != 2 or not len(self.codes):
+            raise ValueError(f"codes has shape {np.shape(self.codes)}; it must be (n, d), n > 0")
+        self.space.normalize(self.codes)  # checks the columns
+        if not self.metrics:
+            raise ValueError("metrics is empty; give at least one name -> values")
+        for name, values in self.metrics.items():
+            if np.shape(values) != (len(self.codes),):
+                raise ValueError(
+                    f"metrics[{name!r}] has shape {np.shape(values)}; there are "
+                    f"{len(self.codes)} codes"
+                )
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: ArrayLike) -> Records:
+        """The records at some positions."""
+        at = np.asarray(rows)
+        return Records(
+            self.space, self.codes[at], {name: column[at] for name, column in self.metrics.items()}
+        )
+
+    def best(self, metric: str, direction: str = "maximize") -> NDArray[np.int64]:
+        """Positions from the best value of a metric to the worst, NaN left out."""
+        values = self.values(metric)
+        known = np.flatnonzero(~np.isnan(values))
+        ordered = known[np.argsort(values[known], kind="stable")]
+        return ordered[::-1] if direction == "maximize" else ordered
+
+    def values(self, metric: str) -> FloatArray:
+        """One metric, (n,).
+
+        Raises:
+            ValueError: There is no such metric.
+        """
+        if metric not in self.metrics:
+            raise ValueError(
+                f"metric={metric!r} is not in the records; they have {list(self.metrics)}"
+            )
+        return self.metrics[metric]
+
+
+def read_csv(path: str | os.PathLike[str], *, metrics: Sequence[str]) -> Records:
+    """Records of a CSV file: a head of names, then one architecture a row.
+
+    A file with MRSpace's 27 columns is one of MRSpace codes. Else every column that is not among
+    ``metrics`` becomes a dimension over the values that occur: whole numbers an ``Integer``,
+    other numbers a ``Float``, words a ``Categorical``. An empty metric is missing (NaN).
+
+    Args:
+        path: The file.
+        metrics: Its columns that are metrics or costs.
+
+    Raises:
+        ValueError: A file that cannot be read, a missing column, a row of another length, a
+            metric that is no number, or fewer than two rows.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            head, *rows = [row for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise ValueError(f"table={os.fspath(path)!r} cannot be read: {error}") from error
+    missing = [name for name in metrics if name not in head]
+    if missing or not metrics:
+        raise ValueError(f"metrics={list(metrics)} must be columns of {os.fspath(path)!r}: {head}")
+    if len(rows) < 2 or len(set(head)) < len(head):
+        raise ValueError(f"{os.fspath(path)!r} needs distinct column names and at least two rows")
+    for i, row in enumerate(rows):
+        if len(row) != len(head):
+            raise ValueError(
+                f"{os.fspath(path)!r}: row {i + 1} has {len(row)} values, the head {len(head)}"
+            )
+    columns = {name: [row[j].strip() for row in rows] for j, name in enumerate(head)}
+    measured = {name: _numbers(name, columns.pop(name), empty=True) for name in metrics}
+    mr_space = MRSpace()
+    if set(mr_space.names) <= set(columns):
+        space: SearchSpace = mr_space
+        columns = {name: columns[name] for name in mr_space.names}
+    else:
+        space = SearchSpace([_dimension(name, values) for name, values in columns.items()])
+    cells = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    codes = np.array([space.to_code(_params(space, cell)) for cell in cells], dtype=np.float64)
+    return Records(space, codes, measured)
+
+
+def _numbers(name: str, cells: Sequence[str], *, empty: bool = False) -> FloatArray:
+    values = []
+    for i, cell in enumerate(cells):
+        try:
+            values.append(np.nan if empty and not cell else float(cell))
+        except ValueError:
+            raise ValueError(f"column {name!r}: row {i + 1} has {cell!r}, no number") from None
+    return np.array(values)
+
+
+def _dimension(name: str, cells: Sequence[str]) -> Dimension:
+    try:
+        values = _numbers(name, cells)
+    except ValueError:
+        return Categorical(name, tuple(sorted(set(cells))))
+    if not np.isfinite(values).all():
+        raise ValueError(f"column {name!r} has a number that is not finite")
+    low, high = float(values.min()), float(values.max())
+    if (values == np.round(values)).all():
+        step = int(np.gcd.reduce((values - low).astype(np.int64))) or 1
+        return Integer(name, int(low), int(high), step=step)
+    return Float(name, low, high)
+
+
+def _params(space: SearchSpace, cells: Mapping[str, str]) -> Params:
+    out: Params = {}
+    for dim in space.dimensions:
+        cell = cells[dim.name]
+        if isinstance(dim, Categorical):
+            out[dim.name] = cell
+            continue
+        number = _numbers(dim.name, [cell])[0]
+        whole = isinstance(dim, Integer) and number == round(number)
+        out[dim.name] = int(number) if whole else float(number)
+    return out
