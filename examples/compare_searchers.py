@@ -204,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ray.init(
+        "local",
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,

@@ -314,7 +314,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.address:
         ray.init(options.address, **quiet)
     else:
-        ray.init(include_dashboard=False, object_store_memory=STORE, **quiet)
+        ray.init("local", include_dashboard=False, object_store_memory=STORE, **quiet)
     try:
         grid = make_tuner(options).fit()
         results = [grid[i] for i in range(len(grid))]

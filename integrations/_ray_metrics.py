@@ -1,18 +1,66 @@
-"""Ray Tune's metric and mode, and the values in results, in the optimizer's terms."""
+"""Ray Tune's metric and mode, and the values in results and trials, in the optimizer's terms."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from ray.tune import ExperimentAnalysis, ResultGrid
+from ray.tune.experiment import Trial
+from ray.tune.result import DONE
 
 from ncp_sampler.integrations._ray_space import find
 
 _DIRECTIONS = {"min": "minimize", "max": "maximize"}
 
 Names: TypeAlias = str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A trial of an earlier run: its config, the last value of each metric, how it ended."""
+
+    config: dict[str, Any]
+    values: list[float]
+    error: bool
+    pruned: bool
+
+
+def evaluated_trials(source: Any, metric: Names) -> list[Evaluated]:
+    """Those trials of an earlier run that reported a metric, NaN for others of several.
+
+    Args:
+        source: ``ExperimentAnalysis``, ``ResultGrid``, a ``Trial`` or a list of them.
+        metric: The metric, or several.
+
+    Raises:
+        ValueError: Another source, or no such trial.
+    """
+    names = _as_list(metric)
+    if isinstance(source, ResultGrid):
+        results = [source[i] for i in range(len(source))]
+        rows = [(r.config or {}, r.metrics or {}, r.error is not None) for r in results]
+    else:
+        trials = source.trials if isinstance(source, ExperimentAnalysis) else source
+        trials = [trials] if isinstance(trials, Trial) else trials
+        if not isinstance(trials, list | tuple) or any(not isinstance(t, Trial) for t in trials):
+            raise ValueError(
+                f"trials_or_analysis={source!r} must be an ExperimentAnalysis, a ResultGrid, a "
+                "Trial or a list of Trials"
+            )
+        rows = [(t.config, t.last_result, t.status == Trial.ERROR) for t in trials]
+    found = []
+    for config, result, error in rows:
+        if values := metrics_in(result, names):
+            in_order = [values.get(name, math.nan) for name in names]
+            pruned = not error and not result.get(DONE)
+            found.append(Evaluated(config, in_order, error, pruned))
+    if not found:
+        raise ValueError(f"metric={metric!r} is in no trial's result; give a name that is")
+    return found
 
 
 def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, Any]:

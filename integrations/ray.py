@@ -32,6 +32,7 @@ from ncp_sampler.integrations._ray_metrics import (
     Names,
     checked_objective,
     directions,
+    evaluated_trials,
     metrics_in,
     named_values,
 )
@@ -222,6 +223,21 @@ class NCPSearch(Searcher):
             self._evaluated.append(point)
         else:
             self._learn(*point)
+
+    def add_evaluated_trials(self, trials_or_analysis: Any, metric: Names) -> None:
+        """Learns from the trials of an earlier run, by their last results.
+
+        Args:
+            trials_or_analysis: ``ExperimentAnalysis``, ``ResultGrid``, a ``Trial`` or a list of
+                them. Their configs must fit the space; other keys are left out.
+            metric: The metric's name in their results, ``a/b`` for a nested one; with several
+                metrics their names, in order.
+
+        Raises:
+            ValueError: Something else, configs that do not fit, or no trial that reported it.
+        """
+        for trial in evaluated_trials(trials_or_analysis, metric):
+            self.add_evaluated_point(trial.config, trial.values, trial.error, trial.pruned)
 
     def save(self, checkpoint_path: str) -> None:
         """Writes all that the next suggestions depend on to a file."""

@@ -70,6 +70,7 @@ def start() -> None:
     """Starts a local runtime, unless there is one."""
     if not ray.is_initialized():
         ray.init(
+            "local",  # whatever else runs on this machine
             num_cpus=2,
             include_dashboard=False,
             log_to_driver=False,

@@ -51,6 +51,16 @@ def test_suggestions_are_plain_nested_values_with_the_constants() -> None:
         assert [config["net"]["bias"], config["epochs"]] == [True, 3]
 
 
+def test_ray_takes_it_for_no_wrapper() -> None:
+    assert not hasattr(_new(), "searcher")
+
+
+@pytest.mark.parametrize("source", [None, 3, "run", [1], {"m": 1}])
+def test_what_holds_no_trials(source: Any) -> None:
+    with pytest.raises(ValueError, match="must be an ExperimentAnalysis, a ResultGrid"):
+        _new().add_evaluated_trials(source, metric="m")
+
+
 def test_same_trial_same_suggestion_until_it_completes() -> None:
     search = _new()
     assert search.suggest("a") == search.suggest("a")

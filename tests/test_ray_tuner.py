@@ -153,14 +153,25 @@ def test_repeater(tmp_path: Path) -> None:
 
 
 def test_evaluated_trials_of_an_earlier_run(tmp_path: Path) -> None:
-    """Their configs are nested and have the constants in them."""
+    """Their configs are nested and have the constants in them; so are their results nested."""
     first = NCPSearch(seed=0)
-    fit(train, first, tmp_path, space=domains(), samples=4, metric="cost", mode="min")
+    fit(train, first, tmp_path, space=domains(), samples=4, metric="nest/score", mode="max")
     analysis = ExperimentAnalysis(str(tmp_path / "run"))
-    for search in (NCPSearch(space=domains(), metric="cost", mode="min"), NCPSearch()):
-        search.add_evaluated_trials(analysis, metric="cost")
-        search.set_search_properties("cost", "min", domains())
-        assert _values(search) == _values(first)
+    grid = tune.Tuner.restore(str(tmp_path / "run"), train).get_results()
+    for source in (analysis, analysis.trials, analysis.trials[:1], analysis.trials[0], grid):
+        for search in (NCPSearch(space=domains(), metric="m", mode="max"), NCPSearch()):
+            search.add_evaluated_trials(source, metric="nest/score")
+            search.set_search_properties("m", "max", domains())
+            n = 4 if source in (analysis, analysis.trials, grid) else 1
+            assert set(_values(search)) <= set(_values(first))
+            assert len(told(search)) == n
+    both = NCPSearch(space=domains(), metric=["m", "c"], mode=["max", "min"])
+    both.add_evaluated_trials(analysis, metric=["nest/score", "cost"])
+    assert sorted(values[1] for _, values, _ in told(both)) == sorted(
+        trial.config["rate"] for trial in analysis.trials
+    )
+    with pytest.raises(ValueError, match="metric='score' is in no trial's result"):
+        both.add_evaluated_trials(analysis, metric="score")
 
 
 @pytest.mark.parametrize(
