@@ -1,8 +1,9 @@
-"""What every test may use: the NAS-Bench-MR tables, and one torch thread."""
+"""What every test may use: the NAS-Bench-MR tables, a Ray runtime, and one torch thread."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,19 @@ def bench_root() -> Path:
             pytest.fail(f"{reason} (NCP_REQUIRE_DATA=1 forbids skipping)", pytrace=False)
         pytest.skip(reason)
     return root
+
+
+@pytest.fixture(scope="session")
+def _ray_ended() -> Iterator[None]:
+    yield
+    import ray
+
+    ray.shutdown()
+
+
+@pytest.fixture
+def ray_runtime(_ray_ended: None) -> None:
+    """A local Ray runtime, started by the first test that needs it and shared by the others."""
+    from tests import ray_examples
+
+    ray_examples.start()

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 from ray import tune
 from ray.tune import Callback
 
 from ncp_sampler import NCPSearch
-from tests import ray_examples
 from tests.ray_examples import config_of, listed, metric_of, told, train_long
 
 _N = 8  # trials
 SPACE = {"x": tune.uniform(0, 1), "y": tune.randint(0, 100)}
 
 
-@pytest.fixture(autouse=True)
-def _runtime() -> None:
-    ray_examples.start()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _shutdown() -> Iterator[None]:
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("ray_runtime")
 
 
 class _Interrupt(Callback):

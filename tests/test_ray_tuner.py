@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import ray
 from ray import tune
 from ray.tune import ExperimentAnalysis
 from ray.tune.schedulers import ASHAScheduler, HyperBandScheduler
 from ray.tune.search import ConcurrencyLimiter, Repeater
 
 from ncp_sampler import MRSpace, NCPSearch
-from tests import ray_examples
 from tests.ray_examples import (
     config_of,
     domains,
@@ -28,16 +25,7 @@ from tests.ray_examples import (
     train_long,
 )
 
-
-@pytest.fixture(autouse=True)
-def _runtime() -> None:
-    ray_examples.start()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _shutdown() -> Iterator[None]:
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("ray_runtime")
 
 
 def _values(search: NCPSearch) -> list[float]:
