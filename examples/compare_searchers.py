@@ -27,6 +27,7 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 import numpy as np
 import optuna
 import ray
+import torch
 from ray import tune
 from ray.tune.search.basic_variant import BasicVariantGenerator
 from ray.tune.search.optuna import OptunaSearch
@@ -90,8 +91,6 @@ class Order(tune.Callback):
 
 def evaluate(config: dict[str, Any]) -> None:
     """One trial: the surrogate's prediction of a code."""
-    import torch
-
     torch.set_num_threads(1)
     objective = benchmark.objective(config["setting"])
     value = objective.evaluate(MRSpace().from_config(config))[0, 0]
@@ -203,6 +202,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    torch.set_num_threads(1)
     ray.init(
         "local",
         include_dashboard=False,

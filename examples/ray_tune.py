@@ -264,7 +264,7 @@ def write_figure(rows: Sequence[Row], epochs: int, path: Path) -> None:
     axes.set_ylabel("Validation accuracy (%), best epoch")
     axes.set_title("Networks for handwritten digits that NCPSearch tried")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=150)
 
 
@@ -310,6 +310,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
+    torch.set_num_threads(1)  # the searcher's; the cores are the trials'
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if options.address:
         ray.init(options.address, **quiet)
