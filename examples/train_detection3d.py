@@ -34,4 +34,4 @@ def problems(smoke: bool) -> list[Problem]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__ or "", problems, trials=10, out="detection3d", width=24, depth=2))
+    sys.exit(main(__doc__ or "", problems, trials=8, out="detection3d", width=24, depth=1))
