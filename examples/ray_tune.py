@@ -170,6 +170,7 @@ def make_tuner(options: argparse.Namespace) -> tune.Tuner:
             "limit": options.limit,
             "device": "cuda" if options.gpus else "cpu",
             "threads": max(1, int(options.cpus)),
+            "trials": options.trials,
         },
         tune_config=tune.TuneConfig(
             search_alg=NCPSearch(
@@ -192,7 +193,7 @@ def make_tuner(options: argparse.Namespace) -> tune.Tuner:
             storage_path=options.storage,
             verbose=0,
             callbacks=[Bar()],
-            failure_config=tune.FailureConfig(max_failures=2),  # a lost node
+            failure_config=tune.FailureConfig(max_failures=5),  # a lost node
             checkpoint_config=tune.CheckpointConfig(
                 num_to_keep=1, checkpoint_score_attribute=METRIC
             ),
@@ -323,7 +324,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console = Console(width=None if sys.stdout.isatty() else 120)
         for error in grid.errors:
             console.print(f"failed: {error}", markup=False)
-        if not all(result.error or (result.metrics or {}).get("done") for result in results):
+        done = [result.error or (result.metrics or {}).get("done") for result in results]
+        if not all(done) or len(done) < max((r.config or {}).get("trials", 0) for r in results):
             console.print("The run was interrupted; --resume goes on with it.")
         if not rows:
             return 1

