@@ -1,0 +1,19 @@
+"""Figures of searches: how codes were edited, what was found, how settings rank alike.
+
+Each function returns a ``matplotlib.figure.Figure``: ``.savefig(path)`` writes it, a notebook shows
+it. pyplot and its global state are not used. ``pip install "ncp_sampler[viz]"`` brings Matplotlib.
+"""
+
+from ncp_sampler.visualization.architectures import architecture_figure as architecture_figure
+from ncp_sampler.visualization.correlations import correlation_figure as correlation_figure
+from ncp_sampler.visualization.traces import explain_figure as explain_figure
+from ncp_sampler.visualization.traces import trace_figure as trace_figure
+from ncp_sampler.visualization.walks import walk_figure as walk_figure
+
+__all__ = [
+    "architecture_figure",
+    "correlation_figure",
+    "explain_figure",
+    "trace_figure",
+    "walk_figure",
+]

@@ -1,0 +1,62 @@
+"""Rank correlations between settings as a heat map."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from ncp_sampler.visualization.style import BLUE, DPI, MEDIUM, RED, SMALL
+
+
+def correlation_figure(
+    names: Sequence[str], matrix: ArrayLike, *, published: ArrayLike | None = None
+) -> Figure:
+    """Spearman's rank correlations between settings, a number a cell (paper, Figure 4).
+
+    Args:
+        names: Of the k settings.
+        matrix: (k, k), in [-1, 1]; NaN where there is none.
+        published: The same as the paper prints it, in small type below; NaN where it does not.
+
+    Raises:
+        ValueError: A matrix of another shape, or a correlation outside [-1, 1].
+    """
+    k = len(names)
+    ours = _correlations("matrix", matrix, k)
+    theirs = None if published is None else _correlations("published", published, k)
+    side = 2.0 + 0.75 * k
+    figure = Figure(figsize=(side + 0.8, side), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    colors = LinearSegmentedColormap.from_list("red-white-blue", [RED, "white", BLUE])
+    image = axes.imshow(ours, cmap=colors, vmin=-1, vmax=1)
+    for i, j in itertools.product(range(k), repeat=2):
+        ink = "white" if abs(ours[i, j]) > 0.6 else "black"
+        above = 0.0 if theirs is None else 0.1
+        for value, form, y, size in (
+            (ours[i, j], "{}", i - above, 10),
+            (np.nan if theirs is None else theirs[i, j], "({})", i + 0.25, SMALL),
+        ):
+            if not np.isnan(value):
+                text = form.format(f"{value:.3f}".replace("-", "−"))
+                axes.text(j, y, text, ha="center", va="center", color=ink, fontsize=size)
+    axes.set_xticks(range(k), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(k), names)
+    if theirs is not None:
+        axes.set_title("computed here (published)", fontsize=MEDIUM)
+    bar = figure.colorbar(image, shrink=0.8)
+    bar.set_label("Spearman's rank correlation")
+    return figure
+
+
+def _correlations(name: str, matrix: ArrayLike, k: int) -> NDArray[np.float64]:
+    numbers = np.asarray(matrix, dtype=np.float64)
+    if k < 1 or numbers.shape != (k, k):
+        raise ValueError(f"{name} has shape {numbers.shape}; for {k} names it must be ({k}, {k})")
+    if (np.abs(numbers) > 1 + 1e-9).any():
+        raise ValueError(f"{name} has a number outside [-1, 1]; give rank correlations")
+    return numbers

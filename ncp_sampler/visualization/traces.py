@@ -1,0 +1,274 @@
+"""A propagation's trace: how one start's code was edited, and why.
+
+Notation
+    T, n, d    iterations, starts, columns of a code
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from ncp_sampler.benchmark.settings import SETTINGS
+from ncp_sampler.dimensions import Categorical, Integer
+from ncp_sampler.mr_space import MRSpace
+from ncp_sampler.propagation import Trace
+from ncp_sampler.space import SearchSpace
+from ncp_sampler.visualization.style import (
+    BLUE,
+    CHANNEL_TICKS,
+    COLORS,
+    DPI,
+    LARGE,
+    MEDIUM,
+    RED,
+    SMALL,
+)
+from ncp_sampler.winner_takes_all import Cost
+
+_DASHES = ("-", "--", "-.", ":")
+_PANELS = 6  # of a code, in three columns
+_NAMED = 8  # lines of a panel that are told apart
+_LEGEND = 44  # width of a panel's legend in letters, at 1200 dots a figure
+
+# as the tables of NAS-Bench-MR
+_UNITS = {
+    **{metric: "%" for setting in SETTINGS for metric in setting.metrics},
+    "flops": "G",
+    "params": "M",
+}
+_MR_PANELS = (  # title, quantity, names; depths above, channels below
+    ("Blocks", "blocks", "b"),
+    ("Channels, in- and out-layers", "channels", "[io]"),
+    ("Residual units, stages 1 to 3", "residual units", "n[123]"),
+    ("Channels, stages 1 to 3", "channels", "c[123]"),
+    ("Residual units, stage 4", "residual units", "n4"),
+    ("Channels, stage 4", "channels", "c4"),
+)
+
+
+class _Panel(NamedTuple):
+    """Columns of a code that share axes."""
+
+    title: str
+    quantity: str
+    columns: list[int]
+
+
+def trace_figure(
+    trace: Trace,
+    space: SearchSpace,
+    *,
+    start: int = 0,
+    costs: Mapping[str, Cost] | None = None,
+    units: Mapping[str, str] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """How a propagation edited one start's code (paper, Figures 3 and 9 to 12).
+
+    The left column has each target's prediction, each cost, and the loss, on axes of their own;
+    up to six panels beside it have the code: for ``MRSpace`` blocks, residual units and channels
+    by stage, for other spaces numbers of one range together, and a categorical's choices as
+    their shares. Where there are more than six such groups, the columns are split in the code's
+    order and drawn as unit code. A panel names the eight lines that moved farthest.
+
+    Args:
+        trace: From ``propagation.propagate``, or a search's ``Found.trace``.
+        space: The codes' search space.
+        start: Which of the n starts.
+        costs: Further costs to show, name -> function of codes (n, d), such as
+            ``{"flops": costs.flops}``.
+        units: Name of a prediction or cost -> its unit. For ``MRSpace`` the tables' by default:
+            percent, G, and M for params.
+        title: Above the figure.
+
+    Raises:
+        ValueError: A start outside 0..n-1, or a trace of another space.
+    """
+    codes = _codes(trace, space, start)  # (T + 1, d)
+    known = {**(_UNITS if isinstance(space, MRSpace) else {}), **(units or {})}
+    curves = {name: values[:, start] for name, values in trace.predictions.items()}
+    for name, cost in (costs or {}).items():
+        curves[name] = np.asarray(cost(torch.as_tensor(codes)).detach().cpu())
+    panels = _panels(space)
+    n_columns = 1 + (len(panels) + 1) // 2
+    figure = Figure(figsize=(3.0 * n_columns, 6.2), dpi=DPI, layout="constrained")
+    grid = figure.add_gridspec(2, n_columns)
+    strips = grid[:, 0].subgridspec(len(curves) + 1, 1)
+    labels = [_label(name, known) for name in curves]
+    for i, (label, values) in enumerate(
+        zip([*labels, "loss"], [*curves.values(), trace.loss[:, start]], strict=True)
+    ):
+        axes = figure.add_subplot(strips[i])
+        _draw_line(axes, values, 0, label)
+        axes.set_ylabel(label, fontsize=MEDIUM)
+        axes.ticklabel_format(axis="y", useOffset=False)
+        if i == 0:
+            axes.set_title("Predictions and loss", fontsize=MEDIUM, weight="bold", loc="left")
+        if label == "loss":  # at least 0, and constant where every target is a step
+            axes.set_ylim(0.0, 1.1 * max(float(values.max()), 1e-6))
+        _finish(axes, last=i == len(curves))
+    for i, panel in enumerate(panels):
+        axes = figure.add_subplot(grid[i % 2, 1 + i // 2])
+        _draw_code(axes, panel, codes, space)
+        _finish(axes, last=i % 2 == 1 or i == len(panels) - 1)
+    if title:
+        figure.suptitle(title, fontsize=LARGE)
+    return figure
+
+
+def explain_figure(
+    trace: Trace, space: SearchSpace, *, start: int = 0, iteration: int = 0, largest: int = 15
+) -> Figure:
+    """Which columns the gradient pushes which way, as horizontal bars.
+
+    A bar is minus the loss's derivative by the unit code: to the right, the column is raised.
+
+    Args:
+        trace: From ``propagation.propagate``.
+        space: The codes' search space.
+        start: Which of the n starts.
+        iteration: At which iteration's code, 0 the start.
+        largest: Bars, at most; the largest ones.
+
+    Raises:
+        ValueError: A start, iteration or number of bars out of range, or a trace of another space.
+    """
+    iterations = len(_codes(trace, space, start))
+    if not 0 <= iteration < iterations:
+        raise ValueError(f"iteration={iteration} must be between 0 and {iterations - 1}")
+    if largest < 1:
+        raise ValueError(f"largest={largest} must be at least 1")
+    push = -trace.gradients[iteration, start]
+    picked = np.argsort(-np.abs(push), kind="stable")[:largest]
+    figure = Figure(figsize=(6.0, 1.2 + 0.24 * len(picked)), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    names = [space.columns[i] for i in picked]
+    axes.barh(names, push[picked], color=np.where(push[picked] > 0, BLUE, RED))
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", lw=0.8)
+    axes.set_xlabel(
+        f"push at iteration {iteration}: −d loss / d unit code\n(blue raises, red lowers)",
+        fontsize=MEDIUM,
+    )
+    axes.tick_params(labelsize=SMALL)
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def _codes(trace: Trace, space: SearchSpace, start: int) -> NDArray[np.float64]:
+    """One start's codes, (T + 1, d)."""
+    if trace.codes.shape[2] != len(space.columns):
+        raise ValueError(
+            f"trace has codes of {trace.codes.shape[2]} columns, space has {len(space.columns)}; "
+            "give the space that was searched"
+        )
+    if not 0 <= start < trace.codes.shape[1]:
+        raise ValueError(f"start={start} must be between 0 and {trace.codes.shape[1] - 1}")
+    return trace.codes[:, start]
+
+
+def _label(name: str, units: Mapping[str, str]) -> str:
+    """Name with its unit, also of a name with its predictor: ``top1[1]``."""
+    unit = units.get(name, units.get(name.split("[", maxsplit=1)[0]))
+    shown = name.replace("flops", "FLOPs")
+    return f"{shown} ({unit})" if unit else shown
+
+
+def _panels(space: SearchSpace) -> list[_Panel]:
+    """At most six groups of columns."""
+    names = space.columns
+    if isinstance(space, MRSpace):
+        return [
+            _Panel(title, quantity, [i for i, name in enumerate(names) if re.match(pattern, name)])
+            for title, quantity, pattern in _MR_PANELS
+        ]
+    groups: dict[str, _Panel] = {}
+    for dim in space.dimensions:
+        at = space.column_slice(dim.name)
+        if isinstance(dim, Categorical):
+            title, quantity = dim.name, "share of a choice"
+        else:
+            title = f"From {dim.low:g} to {dim.high:g}{', log' if dim.log else ''}"
+            quantity = "value"
+        groups.setdefault(title, _Panel(title, quantity, [])).columns.extend(
+            range(at.start, at.stop)
+        )
+    if len(groups) <= _PANELS:
+        return list(groups.values())
+    parts = np.array_split(np.arange(len(names)), _PANELS)
+    return [_Panel(f"{names[p[0]]} to {names[p[-1]]}", "unit code", p.tolist()) for p in parts]
+
+
+def _draw_code(axes: Axes, panel: _Panel, codes: NDArray[np.float64], space: SearchSpace) -> None:
+    """Lines of a panel's columns; those that moved farthest by name, the others grey."""
+    unit = space.normalize(codes)[:, panel.columns]
+    values = unit if panel.quantity == "unit code" else codes[:, panel.columns]
+    moved = np.argsort(np.ptp(unit, axis=0), kind="stable")
+    named = set(moved[-_NAMED:].tolist())
+    for i, column in enumerate(panel.columns):
+        name = space.columns[column].removeprefix(f"{panel.title}=")
+        _draw_line(axes, values[:, i], i if i in named else None, name)
+    numbers = [
+        dim
+        for dim in space.dimensions
+        if space.column_slice(dim.name).start in panel.columns and not isinstance(dim, Categorical)
+    ]
+    if panel.quantity == "unit code" or not numbers:
+        axes.set_ylim(-0.04, 1.04)
+    elif numbers[0].log:
+        axes.set_yscale("log")
+        ratio = (numbers[0].high / numbers[0].low) ** 0.04
+        axes.set_ylim(numbers[0].low / max(ratio, 1.1), numbers[0].high * max(ratio, 1.1))
+    else:
+        low, high = numbers[0].low, numbers[0].high
+        margin = 0.04 * (high - low) or 1.0
+        axes.set_ylim(low - margin, high + margin)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=isinstance(numbers[0], Integer)))
+    if panel.quantity == "channels":
+        axes.set_yticks(CHANNEL_TICKS)
+    axes.set_ylabel(panel.quantity, fontsize=MEDIUM)
+    longest = max(len(str(line.get_label())) for line in axes.lines)
+    axes.legend(
+        title=panel.title,
+        title_fontproperties={"weight": "bold", "size": MEDIUM},
+        alignment="left",
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=max(1, min(4, _LEGEND // (longest + 7))),
+        fontsize=SMALL,
+        frameon=False,
+        borderaxespad=0.1,
+        columnspacing=1.0,
+        handlelength=2.2,
+    )
+
+
+def _draw_line(axes: Axes, values: NDArray[np.float64], i: int | None, name: str) -> None:
+    """Values (T + 1,) over iterations, in the i-th colour, or grey and without a name."""
+    axes.plot(
+        values,
+        _DASHES[(i or 0) % len(_DASHES)],
+        color="0.75" if i is None else COLORS[i % len(COLORS)],
+        label=name if i is not None else f"_{name}",  # legends leave out names that start with _
+        lw=1.0 if i is None else 2.6 - 0.2 * (i % len(COLORS)),  # the lower ones show beside
+        marker="o" if len(values) == 1 else "",
+        zorder=1 if i is None else 2,
+    )
+
+
+def _finish(axes: Axes, *, last: bool) -> None:
+    """Iterations along x, named at the lowest axes of a column alone."""
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if last:
+        axes.set_xlabel("iteration", fontsize=MEDIUM)
+    axes.tick_params(labelsize=SMALL, labelbottom=last)
+    axes.grid(alpha=0.3)
