@@ -29,4 +29,4 @@ def problems(smoke: bool) -> list[Problem]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__ or "", problems, trials=24, out="classification", width=64))
+    sys.exit(main(__doc__ or "", problems, trials=20, out="classification", width=32, depth=2))
