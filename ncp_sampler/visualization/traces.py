@@ -37,7 +37,8 @@ from ncp_sampler.winner_takes_all import Cost
 _DASHES = ("-", "--", "-.", ":")
 _PANELS = 6  # of a code, in three columns
 _NAMED = 8  # lines of a panel that are told apart
-_LEGEND = 44  # width of a panel's legend in letters, at 1200 dots a figure
+_LEGEND = 42  # letters that fit over a panel
+_HANDLE = 7  # of them, a line's sample
 
 # as the tables of NAS-Bench-MR
 _UNITS = {
@@ -215,7 +216,7 @@ def _draw_code(axes: Axes, panel: _Panel, codes: NDArray[np.float64], space: Sea
     moved = np.argsort(np.ptp(unit, axis=0), kind="stable")
     named = set(moved[-_NAMED:].tolist())
     for i, column in enumerate(panel.columns):
-        name = space.columns[column].removeprefix(f"{panel.title}=")
+        name = _shorten(space.columns[column].removeprefix(f"{panel.title}="))
         _draw_line(axes, values[:, i], i if i in named else None, name)
     numbers = [
         dim
@@ -238,18 +239,24 @@ def _draw_code(axes: Axes, panel: _Panel, codes: NDArray[np.float64], space: Sea
     axes.set_ylabel(panel.quantity, fontsize=MEDIUM)
     longest = max(len(str(line.get_label())) for line in axes.lines)
     axes.legend(
-        title=panel.title,
+        title=_shorten(panel.title),
         title_fontproperties={"weight": "bold", "size": MEDIUM},
         alignment="left",
         loc="lower left",
         bbox_to_anchor=(-0.02, 1.0),
-        ncols=max(1, min(4, _LEGEND // (longest + 7))),
+        ncols=max(1, min(4, _LEGEND // (longest + _HANDLE))),
         fontsize=SMALL,
         frameon=False,
         borderaxespad=0.1,
         columnspacing=1.0,
-        handlelength=2.2,
+        handlelength=2.0,
     )
+
+
+def _shorten(name: str) -> str:
+    """The name as far as a legend has room: a wider one would leave the panel no width."""
+    room = _LEGEND - _HANDLE
+    return name if len(name) <= room else f"{name[: room - 1]}…"
 
 
 def _draw_line(axes: Axes, values: NDArray[np.float64], i: int | None, name: str) -> None:
