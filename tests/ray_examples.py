@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ncp_sampler import NCPSearch
 
 STORE = 80 * 2**20  # bytes of shared memory, close to Ray's minimum
+POINT = {"net/width": 16, "net/op": "conv", "rate": 0.01, "drop": 0.2}  # one of ``domains``
 
 
 def domains() -> dict[str, Any]:
@@ -39,6 +40,13 @@ def domains() -> dict[str, Any]:
         "drop": tune.quniform(0, 0.5, 0.1),
         "epochs": 3,
     }
+
+
+def new_search(**arguments: Any) -> NCPSearch:
+    from ncp_sampler import NCPSearch
+
+    arguments = {"space": domains(), "metric": "m", "mode": "max", "seed": 0, **arguments}
+    return NCPSearch(**arguments)
 
 
 def score(config: dict[str, Any]) -> float:

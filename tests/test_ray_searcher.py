@@ -1,8 +1,7 @@
-"""The searcher's answers to what Ray Tune tells it, call by call."""
+"""What the searcher suggests, from which space, and what it is given beforehand."""
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,23 +10,11 @@ import numpy as np
 import optuna
 import pytest
 from ray import tune
-from ray.tune.search import ConcurrencyLimiter, Repeater
 
 from ncp_sampler import Float, Integer, MRSpace, NCPSampler, NCPSearch, SearchSpace
-from tests.ray_examples import domains, score, told
+from tests.ray_examples import POINT, domains, new_search, score, told
 
-POINT = {"net/width": 16, "net/op": "conv", "rate": 0.01, "drop": 0.2}
 NESTED = {"net": {"width": 16, "op": "conv", "bias": True}, "rate": 0.01, "drop": 0.2, "epochs": 3}
-
-
-def _new(**arguments: Any) -> NCPSearch:
-    arguments = {"space": domains(), "metric": "m", "mode": "max", "seed": 0, **arguments}
-    return NCPSearch(**arguments)
-
-
-def _flat(config: dict[str, Any], **metrics: Any) -> dict[str, Any]:
-    """A result as Ray hands it over."""
-    return {**metrics, **{f"config/{name}": value for name, value in config.items()}}
 
 
 def _run(search: Any, n: int, value: Callable[[dict[str, Any]], float]) -> list[dict[str, Any]]:
@@ -44,7 +31,7 @@ def _run(search: Any, n: int, value: Callable[[dict[str, Any]], float]) -> list[
 
 
 def test_suggestions_are_plain_nested_values_with_the_constants() -> None:
-    for config in _run(_new(n_startup_trials=3), 6, score):
+    for config in _run(new_search(n_startup_trials=3), 6, score):
         assert config.keys() == {"net", "rate", "drop", "epochs"}
         assert config["net"].keys() == {"width", "op", "bias"}
         assert [type(config["net"]["width"]), type(config["rate"])] == [int, float]
@@ -52,17 +39,17 @@ def test_suggestions_are_plain_nested_values_with_the_constants() -> None:
 
 
 def test_ray_takes_it_for_no_wrapper() -> None:
-    assert not hasattr(_new(), "searcher")
+    assert not hasattr(new_search(), "searcher")
 
 
 @pytest.mark.parametrize("source", [None, 3, "run", [1], {"m": 1}])
 def test_what_holds_no_trials(source: Any) -> None:
     with pytest.raises(ValueError, match="must be an ExperimentAnalysis, a ResultGrid"):
-        _new().add_evaluated_trials(source, metric="m")
+        new_search().add_evaluated_trials(source, metric="m")
 
 
 def test_same_trial_same_suggestion_until_it_completes() -> None:
-    search = _new()
+    search = new_search()
     assert search.suggest("a") == search.suggest("a")
     assert search.suggest("a") != search.suggest("b")
 
@@ -77,13 +64,13 @@ def test_suggests_what_the_optuna_sampler_suggests() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=NCPSampler(space=space, seed=5))
     study.optimize(lambda trial: value(space.suggest(trial)), n_trials=20)
-    configs = _run(_new(space=space, seed=5), 20, value)
+    configs = _run(new_search(space=space, seed=5), 20, value)
     assert configs == [trial.params for trial in study.trials]
 
 
 def test_64_outstanding_suggestions_are_distinct() -> None:
     space = MRSpace()
-    search = _new(space=space)
+    search = new_search(space=space)
     done = _run(search, 12, lambda config: float(config["o1"]))  # the predictor is in use
     running = [search.suggest(f"running{i}") for i in range(64)]
     assert (
@@ -92,176 +79,27 @@ def test_64_outstanding_suggestions_are_distinct() -> None:
 
 
 def test_every_code_of_a_small_space_once_though_all_are_running() -> None:
-    search = _new(space={"a": tune.randint(0, 8), "b": tune.choice([True, False])})
+    search = new_search(space={"a": tune.randint(0, 8), "b": tune.choice([True, False])})
     configs = [search.suggest(str(i)) for i in range(16)]
     assert len({tuple(config.values()) for config in configs if config}) == 16
 
 
 def test_noisy_objective_may_repeat() -> None:
-    search = _new(space={"a": tune.randint(0, 2)}, deterministic_objective=False)
+    search = new_search(space={"a": tune.randint(0, 2)}, deterministic_objective=False)
     assert len(_run(search, 4, lambda config: 0.0)) == 4
-
-
-def test_several_metrics_are_learnt_on_completion() -> None:
-    search = _new(space=domains(), metric=["m", "nest/cost"], mode=["max", "min"])
-    search.suggest("a")
-    search.on_trial_result("a", {"m": 1.0, "nest/cost": 2.0})
-    assert told(search) == []
-    search.on_trial_complete("a", result={"m": 3.0, "nest/cost": 4.0})
-    search.suggest("b")
-    search.on_trial_complete("b", result={"m": 5.0})
-    values = [values for _, values, _ in told(search)]
-    np.testing.assert_array_equal(values, [[3.0, 4.0], [5.0, math.nan]])
-
-
-@pytest.mark.parametrize("value", [math.nan, None, "high", {"x": 1}])
-def test_what_is_no_number_is_known_and_not_learnt(value: Any) -> None:
-    search = _new()
-    config = search.suggest("a")
-    search.on_trial_complete("a", result={"m": value}, error=False)
-    ((params, (number,), _),) = told(search)
-    assert math.isnan(number)
-    assert params["net/width"] == (config or {})["net"]["width"]
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
 def test_infinite_values_are_learnt(mode: str) -> None:
-    search = _new(mode=mode, n_startup_trials=3)
+    search = new_search(mode=mode, n_startup_trials=3)
     configs = _run(search, 8, lambda config: math.inf if config["drop"] > 0.2 else score(config))
     assert len({str(config) for config in configs}) == 8
     assert math.inf in [values[0] for _, values, _ in told(search)]
 
 
-@pytest.mark.parametrize("result", [None, {}, {"config/epochs": 3}])
-def test_errored_trial_teaches_nothing_though_it_had_reported(result: Any) -> None:
-    search = _new()
-    search.suggest("a")
-    search.on_trial_result("a", {"m": 0.9})
-    search.on_trial_complete("a", result=result, error=True)
-    assert [math.isnan(values[0]) for _, values, _ in told(search)] == [True]
-
-
-def test_result_without_the_metric_warns_once(caplog: pytest.LogCaptureFixture) -> None:
-    search = _new()
-    with caplog.at_level(logging.WARNING):
-        for trial_id in "ab":
-            search.suggest(trial_id)
-            search.on_trial_complete(trial_id, result={"other": 1.0})
-    assert [r.getMessage() for r in caplog.records] == [
-        "trial a reported none of ['m'], so nothing is learnt from it (warned once)"
-    ]
-    assert len(told(search)) == 2
-
-
-@pytest.mark.parametrize("result", [None, {}])
-def test_trial_that_was_given_up_while_paused_teaches_its_last_report(result: Any) -> None:
-    """HyperBand stops paused trials, also its best in the end; Ray then gives no result."""
-    search = _new()
-    search.suggest("a")
-    for value in (0.1, 0.2):
-        search.on_trial_result("a", {"m": value})
-    search.on_trial_complete("a", result=result)
-    assert [(values, complete) for _, values, complete in told(search)] == [([0.2], True)]
-
-
-def test_second_completion_and_late_reports_are_ignored() -> None:
-    search = _new()
-    search.suggest("a")
-    search.on_trial_complete("a", result={"m": 1.0})
-    search.on_trial_result("a", {"m": 2.0})
-    search.on_trial_complete("a", result={"m": 3.0})
-    search.on_trial_complete("a", error=True)
-    assert [values for _, values, _ in told(search)] == [[1.0]]
-
-
-def test_failed_trial_that_is_resumed_is_learnt_in_its_place() -> None:
-    """``resume_errored`` runs it again under its id."""
-    search = _new()
-    config = search.suggest("a") or {}
-    search.on_trial_complete("a", error=True)
-    search.suggest("b")
-    search.on_trial_complete("b", result={"m": 2.0})
-    search.on_trial_complete("a", result={"m": 1.0})
-    search.on_trial_complete("a", result={"m": 9.0})
-    assert [values for _, values, _ in told(search)] == [[1.0], [2.0]]
-    assert told(search)[0][0]["rate"] == config["rate"]
-
-
-def test_trial_that_fails_twice_is_told_once() -> None:
-    search = _new()
-    search.suggest("a")
-    for _ in range(2):
-        search.on_trial_result("a", {"m": 1.0})
-        search.on_trial_complete("a", error=True)
-    assert [math.isnan(values[0]) for _, values, _ in told(search)] == [True]
-
-
-def test_unknown_trial_is_learnt_from_the_config_in_its_results() -> None:
-    """``restart_errored`` runs failed configs under new ids."""
-    search = _new()
-    for value in (0.5, 0.6):
-        search.on_trial_result("new", _flat(POINT, m=value))
-        assert told(search) == [(POINT, [value], True)]
-    search.on_trial_result("new", _flat(POINT))
-    search.on_trial_complete("new", result=_flat(POINT, m=0.7), error=False)
-    search.on_trial_result("new", _flat(POINT, m=0.8))
-    assert told(search) == [(POINT, [0.7], True)]
-
-
-def test_unknown_trials_that_teach_nothing() -> None:
-    search = _new()
-    search.on_trial_result("new", {"m": 0.5})
-    search.on_trial_result("other", _flat({**POINT, "net/op": "dense"}, m=0.5))
-    search.on_trial_complete("new", error=True)
-    search.on_trial_complete("other", result=_flat({**POINT, "net/op": "dense"}, m=0.5))
-    assert told(search) == []
-
-
-def test_params_of_an_unknown_trial_are_kept_off() -> None:
-    search = _new(space={"a": tune.randint(0, 2)})
-    search.on_trial_result("new", {"m": 0.5, "config/a": 1})
-    assert search.suggest("next") == {"a": 0}
-
-
-@pytest.mark.parametrize("batch", [False, True])
-def test_repaired_trials_are_learnt_through_a_limiter(batch: bool) -> None:
-    """It keeps back the completion of those that it did not just suggest."""
-    search = _new()
-    limiter = ConcurrencyLimiter(search, max_concurrent=1, batch=batch)
-    limiter.suggest("old")
-    limiter.on_trial_complete("old", error=True)
-    for trial_id in ("old", "new"):
-        for value in (0.5, 0.7):
-            limiter.on_trial_result(trial_id, _flat(POINT, m=value))
-        limiter.on_trial_complete(trial_id, result=_flat(POINT, m=0.7))
-    assert [values for _, values, _ in told(search)] == [[0.7], [0.7]]
-
-
-def test_batches_of_a_limiter() -> None:
-    search = _new()
-    limiter = ConcurrencyLimiter(search, max_concurrent=2, batch=True)
-    assert [limiter.suggest(i) is None for i in "abc"] == [False, False, True]
-    limiter.on_trial_complete("a", result={"m": 1.0})
-    assert limiter.suggest("c") is None
-    assert told(search) == []
-    limiter.on_trial_complete("b", result={"m": 2.0})
-    assert len(told(search)) == 2
-    assert limiter.suggest("c") is not None
-
-
-def test_repeater_averages() -> None:
-    search = _new()
-    repeater = Repeater(search, repeat=2)
-    first, second = (repeater.suggest(i) for i in "ab")
-    assert {**(first or {}), "__trial_index__": 1} == second
-    repeater.on_trial_complete("a", result={"m": 1.0})
-    repeater.on_trial_complete("b", result={"m": 2.0})
-    assert [values for _, values, _ in told(search)] == [[1.5]]
-
-
 @pytest.mark.parametrize("point", [POINT, NESTED, {**POINT, "epochs": 3}])
 def test_points_are_suggested_first(point: dict[str, Any]) -> None:
-    search = _new(points_to_evaluate=[point])
+    search = new_search(points_to_evaluate=[point])
     assert search.suggest("a") == NESTED
     assert search.suggest("b") != NESTED
     search.on_trial_complete("a", result={"m": 1.0})
@@ -289,7 +127,7 @@ def test_evaluated_points_are_learnt_and_not_suggested(point: dict[str, Any], la
 
 
 def test_evaluated_points_of_several_metrics() -> None:
-    search = _new(
+    search = new_search(
         metric=["m", "cost"],
         mode=["max", "min"],
         points_to_evaluate=[POINT],
@@ -311,9 +149,9 @@ def test_evaluated_points_of_several_metrics() -> None:
 )
 def test_points_that_do_not_fit(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        _new(points_to_evaluate=[{**POINT, **change}])
+        new_search(points_to_evaluate=[{**POINT, **change}])
     with pytest.raises(ValueError, match=message):
-        _new().add_evaluated_point({**POINT, **change}, 1.0)
+        new_search().add_evaluated_point({**POINT, **change}, 1.0)
 
 
 def test_space_of_the_tuner() -> None:
@@ -334,7 +172,7 @@ def test_declared_space_beside_constants_of_the_tuner() -> None:
 
 def test_declared_space_beside_domains_of_the_tuner() -> None:
     """Ray raises on False; equal domains are no contradiction, as in a second run."""
-    search = _new()
+    search = new_search()
     assert search.set_search_properties("m", "max", domains())
     assert not search.set_search_properties("m", "max", {"x": tune.uniform(0, 1)})
 
@@ -375,6 +213,6 @@ def test_space_without_domains_of_the_tuner() -> None:
 
 def test_names_of_a_declared_space_may_be_paths() -> None:
     space = SearchSpace([Float("a/rate", 0, 1), Integer("a/b/n", 1, 2)])
-    config = _new(space=space).suggest("x") or {}
+    config = new_search(space=space).suggest("x") or {}
     assert config["a"].keys() == {"rate", "b"}
     assert config["a"]["b"].keys() == {"n"}

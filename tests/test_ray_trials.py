@@ -1,0 +1,168 @@
+"""What the searcher learns from reports and completions, call by call."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from ray import tune
+from ray.tune.search import ConcurrencyLimiter, Repeater
+
+from tests.ray_examples import POINT, new_search, told
+
+
+def _flat(config: dict[str, Any], **metrics: Any) -> dict[str, Any]:
+    """A result as Ray hands it over."""
+    return {**metrics, **{f"config/{name}": value for name, value in config.items()}}
+
+
+def test_several_metrics_are_learnt_on_completion() -> None:
+    search = new_search(metric=["m", "nest/cost"], mode=["max", "min"])
+    search.suggest("a")
+    search.on_trial_result("a", {"m": 1.0, "nest/cost": 2.0})
+    assert told(search) == []
+    search.on_trial_complete("a", result={"m": 3.0, "nest/cost": 4.0})
+    search.suggest("b")
+    search.on_trial_complete("b", result={"m": 5.0})
+    values = [values for _, values, _ in told(search)]
+    np.testing.assert_array_equal(values, [[3.0, 4.0], [5.0, math.nan]])
+
+
+@pytest.mark.parametrize("value", [math.nan, None, "high", {"x": 1}])
+def test_what_is_no_number_is_known_and_not_learnt(value: Any) -> None:
+    search = new_search()
+    config = search.suggest("a")
+    search.on_trial_complete("a", result={"m": value}, error=False)
+    ((params, (number,), _),) = told(search)
+    assert math.isnan(number)
+    assert params["net/width"] == (config or {})["net"]["width"]
+
+
+@pytest.mark.parametrize("result", [None, {}, {"config/epochs": 3}])
+def test_errored_trial_teaches_nothing_though_it_had_reported(result: Any) -> None:
+    search = new_search()
+    search.suggest("a")
+    search.on_trial_result("a", {"m": 0.9})
+    search.on_trial_complete("a", result=result, error=True)
+    assert [math.isnan(values[0]) for _, values, _ in told(search)] == [True]
+
+
+def test_result_without_the_metric_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+    search = new_search()
+    with caplog.at_level(logging.WARNING):
+        for trial_id in "ab":
+            search.suggest(trial_id)
+            search.on_trial_complete(trial_id, result={"other": 1.0})
+    assert [r.getMessage() for r in caplog.records] == [
+        "trial a reported none of ['m'], so nothing is learnt from it (warned once)"
+    ]
+    assert len(told(search)) == 2
+
+
+@pytest.mark.parametrize("result", [None, {}])
+def test_trial_that_was_given_up_while_paused_teaches_its_last_report(result: Any) -> None:
+    """HyperBand stops paused trials, also its best in the end; Ray then gives no result."""
+    search = new_search()
+    search.suggest("a")
+    for value in (0.1, 0.2):
+        search.on_trial_result("a", {"m": value})
+    search.on_trial_complete("a", result=result)
+    assert [(values, complete) for _, values, complete in told(search)] == [([0.2], True)]
+
+
+def test_second_completion_and_late_reports_are_ignored() -> None:
+    search = new_search()
+    search.suggest("a")
+    search.on_trial_complete("a", result={"m": 1.0})
+    search.on_trial_result("a", {"m": 2.0})
+    search.on_trial_complete("a", result={"m": 3.0})
+    search.on_trial_complete("a", error=True)
+    assert [values for _, values, _ in told(search)] == [[1.0]]
+
+
+def test_failed_trial_that_is_resumed_is_learnt_in_its_place() -> None:
+    """``resume_errored`` runs it again under its id."""
+    search = new_search()
+    config = search.suggest("a") or {}
+    search.on_trial_complete("a", error=True)
+    search.suggest("b")
+    search.on_trial_complete("b", result={"m": 2.0})
+    search.on_trial_complete("a", result={"m": 1.0})
+    search.on_trial_complete("a", result={"m": 9.0})
+    assert [values for _, values, _ in told(search)] == [[1.0], [2.0]]
+    assert told(search)[0][0]["rate"] == config["rate"]
+
+
+def test_trial_that_fails_twice_is_told_once() -> None:
+    search = new_search()
+    search.suggest("a")
+    for _ in range(2):
+        search.on_trial_result("a", {"m": 1.0})
+        search.on_trial_complete("a", error=True)
+    assert [math.isnan(values[0]) for _, values, _ in told(search)] == [True]
+
+
+def test_unknown_trial_is_learnt_from_the_config_in_its_results() -> None:
+    """``restart_errored`` runs failed configs under new ids."""
+    search = new_search()
+    for value in (0.5, 0.6):
+        search.on_trial_result("new", _flat(POINT, m=value))
+        assert told(search) == [(POINT, [value], True)]
+    search.on_trial_result("new", _flat(POINT))
+    search.on_trial_complete("new", result=_flat(POINT, m=0.7), error=False)
+    search.on_trial_result("new", _flat(POINT, m=0.8))
+    assert told(search) == [(POINT, [0.7], True)]
+
+
+def test_unknown_trials_that_teach_nothing() -> None:
+    search = new_search()
+    search.on_trial_result("new", {"m": 0.5})
+    search.on_trial_result("other", _flat({**POINT, "net/op": "dense"}, m=0.5))
+    search.on_trial_complete("new", error=True)
+    search.on_trial_complete("other", result=_flat({**POINT, "net/op": "dense"}, m=0.5))
+    assert told(search) == []
+
+
+def test_params_of_an_unknown_trial_are_kept_off() -> None:
+    search = new_search(space={"a": tune.randint(0, 2)})
+    search.on_trial_result("new", {"m": 0.5, "config/a": 1})
+    assert search.suggest("next") == {"a": 0}
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_repaired_trials_are_learnt_through_a_limiter(batch: bool) -> None:
+    """It keeps back the completion of those that it did not just suggest."""
+    search = new_search()
+    limiter = ConcurrencyLimiter(search, max_concurrent=1, batch=batch)
+    limiter.suggest("old")
+    limiter.on_trial_complete("old", error=True)
+    for trial_id in ("old", "new"):
+        for value in (0.5, 0.7):
+            limiter.on_trial_result(trial_id, _flat(POINT, m=value))
+        limiter.on_trial_complete(trial_id, result=_flat(POINT, m=0.7))
+    assert [values for _, values, _ in told(search)] == [[0.7], [0.7]]
+
+
+def test_batches_of_a_limiter() -> None:
+    search = new_search()
+    limiter = ConcurrencyLimiter(search, max_concurrent=2, batch=True)
+    assert [limiter.suggest(i) is None for i in "abc"] == [False, False, True]
+    limiter.on_trial_complete("a", result={"m": 1.0})
+    assert limiter.suggest("c") is None
+    assert told(search) == []
+    limiter.on_trial_complete("b", result={"m": 2.0})
+    assert len(told(search)) == 2
+    assert limiter.suggest("c") is not None
+
+
+def test_repeater_averages() -> None:
+    search = new_search()
+    repeater = Repeater(search, repeat=2)
+    first, second = (repeater.suggest(i) for i in "ab")
+    assert {**(first or {}), "__trial_index__": 1} == second
+    repeater.on_trial_complete("a", result={"m": 1.0})
+    repeater.on_trial_complete("b", result={"m": 2.0})
+    assert [values for _, values, _ in told(search)] == [[1.5]]
