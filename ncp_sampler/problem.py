@@ -73,6 +73,7 @@ class Problem:
             ``scale`` takes the metric's standard deviation over the records, or over random codes
             of the space where the source is a predictor.
         space: The codes' search space; the records' own if None.
+        records: What fitted predictors learnt: to start from, and to scale costs and codes by.
         seed: Of learning and of random codes.
 
     Raises:
@@ -85,6 +86,7 @@ class Problem:
         targets: Sequence[Target],
         *,
         space: SearchSpace | None = None,
+        records: Sequence[Records] = (),
         seed: int = 0,
     ) -> None:
         given = list(sources) if isinstance(sources, Sequence) else [sources]
@@ -92,7 +94,8 @@ class Problem:
             raise ValueError("sources is empty; give records or a fitted predictor")
         if not targets:
             raise ValueError("targets is empty; give at least one Target")
-        self.records = [source for source in given if isinstance(source, Records)]
+        learnt = [source for source in given if isinstance(source, Records)]
+        self.records = [*learnt, *records]
         spaces = [records.space for records in self.records] + ([space] if space else [])
         if not spaces:
             raise ValueError("space is missing; predictors do not know theirs, so give it")

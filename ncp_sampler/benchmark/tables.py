@@ -20,6 +20,7 @@ from ncp_sampler.benchmark import plain_pickle
 from ncp_sampler.benchmark.settings import NB201, SETTINGS, find_setting
 from ncp_sampler.mr_space import MRSpace
 from ncp_sampler.nb201_space import NB201Space
+from ncp_sampler.records import Records
 
 ROOT_VARIABLE = "NCP_BENCH_ROOT"
 
@@ -93,6 +94,11 @@ class Table:
     @cached_property
     def _row_of(self) -> dict[bytes, int]:
         return {row.tobytes(): i for i, row in reversed(list(enumerate(self.codes)))}
+
+    def records(self) -> Records:
+        """What `search` learns from: the metrics, then "flops" and "params"."""
+        columns = {**self.metrics, "flops": self.flops, "params": self.params}
+        return Records(self.space, self.codes.astype(np.float64), columns)
 
 
 class NASBenchMR:

@@ -1,0 +1,45 @@
+"""Repeats the paper's studies on the tables of NAS-Bench-MR and writes a report with pictures.
+
+    python examples/reproduce_paper.py --root DATA --quick
+
+The tables are not part of the package: give the `data` folder of a copy of the upstream
+repository, or set NCP_BENCH_ROOT. With --quick it runs one split of the rows and the three basic
+settings, in a few minutes; without, five splits and all settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from rich.console import Console
+
+from ncp_sampler.reproduction import write_report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--root", default=os.environ.get("NCP_BENCH_ROOT"))
+    parser.add_argument("--out", default="reproduction", help="folder of the report")
+    parser.add_argument("--quick", action="store_true", help="one split, three settings")
+    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
+    args = parser.parse_args()
+    console = Console()
+    if not args.root:
+        parser.error("--root is missing: give the tables' folder, or set NCP_BENCH_ROOT")
+    try:
+        with console.status("learning, searching and judging") as status:
+            report = write_report(
+                args.root,
+                args.out,
+                quick=args.quick,
+                processes=args.processes,
+                progress=lambda text: status.update(f"learning, searching and judging: {text}"),
+            )
+    except ValueError as error:
+        parser.error(str(error))
+    console.print(f"The report is {report}")
+
+
+if __name__ == "__main__":
+    main()

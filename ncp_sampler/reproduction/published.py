@@ -1,0 +1,91 @@
+"""Figures that the paper prints (Ding et al., ICLR 2022), to stand beside ours."""
+
+from __future__ import annotations
+
+# Table 6: mean absolute error of the predictor on the validation rows, in percent; the epoch that
+# was best on those rows (facts of the published code)
+PREDICTION_L1 = {
+    "cls-50-1000": 0.56,
+    "cls-50-100": 1.07,
+    "cls-10-1000": 0.83,
+    "cls-10c": 1.05,
+    "seg": 0.75,
+    "seg-4x": 0.88,
+    "3ddet": 0.85,
+    "video": 1.07,
+    "video-p": 1.26,
+}
+
+# Figure 4 and its text: Spearman correlations that are named in words
+SPEARMAN = {
+    ("seg", "cls-50-1000"): 0.639,
+    ("seg", "video"): -0.003,
+    ("seg", "3ddet"): 0.409,
+    ("cls-50-1000", "cls-50-100"): 0.300,
+    ("cls-50-100", "cls-10c"): 0.818,
+}
+
+# Table 2: params (M), FLOPs (G, 512x1024), mIoU (%) of networks that were trained
+SEGMENTATION = {
+    "NCP continuous, λ = 0.7": (6.04, 20.07, 76.98),
+    "NCP continuous, λ = 0.3": (8.39, 36.25, 78.36),
+    "NCP continuous, λ = 0.1": (37.70, 179.98, 80.05),
+    "NCP winner takes all, λ = 0.3": (7.18, 32.88, 77.91),
+    "NetAdapt": (10.83, 42.49, 78.02),
+    "random search": (16.27, 130.50, 77.66),
+    "Neural Predictor": (33.49, 182.60, 78.89),
+}
+
+# Table 3: params (M), FLOPs (G, segmentation at 128x128), then top-1, mIoU, top-1 (%)
+JOINT = {
+    "Cls": (5.35, 2.05, 85.56, 75.65, 25.53),
+    "Seg": (7.91, 0.90, 82.52, 77.15, 14.68),
+    "Video": (2.56, 0.74, 81.88, 71.09, 28.47),
+    "Cls + Seg": (8.29, 1.70, 86.05, 77.16, 22.95),
+    "Cls + Video": (4.32, 1.60, 85.64, 72.98, 27.83),
+    "Seg + Video": (4.46, 1.16, 83.84, 75.64, 28.46),
+    "Cls + Seg + Video": None,  # the paper joins all four tasks, 3dDet among them
+}
+
+# Table 4: (from, to) -> metric of the source's network on the new task, metric of the edited one,
+# FLOPs (G) of the edited one
+TRANSFER = {
+    ("Cls", "Seg"): (75.42, 78.27, 1.10),
+    ("Cls", "Video"): (25.53, 28.65, 0.76),
+    ("Seg", "Cls"): (82.52, 85.84, 1.54),
+    ("Seg", "Video"): (14.68, 28.44, 0.75),
+    ("Video", "Cls"): (81.88, 86.03, 1.86),
+    ("Video", "Seg"): (71.09, 77.56, 0.95),
+}
+
+# Table 5 (λ = 0.7): params (M), FLOPs (G, 224x224), top-1 (%) on A, B, C
+SUBSETS = {
+    "A": (4.39, 5.95, 85.80, 56.04, 86.80),
+    "B": (3.33, 3.55, 82.76, 56.40, 85.60),
+    "C": (4.06, 5.51, 84.60, 55.60, 87.80),
+    "A + B + C": (4.28, 6.72, 85.12, 58.12, 88.20),
+}
+
+# Table 8: params (M), FLOPs (G, 512x1024), mIoU (%) at 512x1024 and at 128x256
+RESOLUTIONS = {
+    "512x1024": (7.91, 29.34, 77.15, 62.40),
+    "128x256": (2.61, 31.37, 70.91, 65.89),
+    "both": (7.82, 50.90, 77.35, 64.98),
+}
+
+# Table 9: params (M), FLOPs (G, 112x112), top-1 (%) from scratch and pretrained
+PRETRAINING = {
+    "scratch": (2.56, 0.69, 28.47, 37.54),
+    "pretrained": (1.72, 1.00, 27.49, 39.14),
+    "both": (2.39, 1.16, 27.14, 40.21),
+}
+
+# Table 10, on a V100
+SEARCH_TIME = {
+    "Neural Predictor": "over 1 GPU day (it trains the top 10)",
+    "NetAdapt": "5 min",
+    "NCP": "10 s (70 iterations)",
+}
+
+# Appendix C: accuracy (%) and FLOPs (M) after six steps, and the table's best
+NAS_BENCH_201 = (46.8, 90.36, 47.33)
