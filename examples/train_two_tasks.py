@@ -37,4 +37,4 @@ def problems(smoke: bool) -> list[Problem]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__ or "", problems, trials=8, out="two_tasks", width=32, depth=2))
+    sys.exit(main(__doc__ or "", problems, trials=6, out="two_tasks", width=32, depth=2))

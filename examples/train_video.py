@@ -13,11 +13,11 @@ import sys
 from ncp_sampler.integrations.training_cli import main
 from ncp_sampler.training import PRESETS, DigitClips, Problem, make_problem
 
-FRAMES = 3
+FRAMES = 4
 
 
 def problems(smoke: bool) -> list[Problem]:
-    train, rest = (64, 16) if smoke else (800, 200)
+    train, rest = (64, 16) if smoke else (800, 300)
     clips = make_problem(
         "clips",
         PRESETS["digits-video"],
