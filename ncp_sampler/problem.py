@@ -179,6 +179,7 @@ class Problem:
             if target.cost is None:
                 column = self.predictors[target.predictor].names.index(target.metric)
                 uncertainty[name] = float(posteriors[target.predictor][1][0, column])
+        self.calls = calls  # predictions of the answer itself are no search
         return Found(
             code=code,
             predictions=predictions,
