@@ -113,7 +113,7 @@ def _figure4(results: Results, folder: Path) -> str:
 def _table2(results: Results, folder: Path) -> str:
     groups = [*_groups(results, "2")]
     for name, rows in _groups(results, "baselines seg"):
-        if name in published.SEGMENTATION or "evolution" in name or "predictions" in name:
+        if name in published.SEGMENTATION or name == "regularized evolution":
             groups.append((name, rows))
     lines = []
     for name, rows in groups:

@@ -105,7 +105,7 @@ def baselines(halves: Halves, setting: str, split: int) -> Iterator[Row]:
     searches: dict[str, Callable[[Problem], Found]] = {
         "random search": lambda p: random_search(p, seed=split),
         "Neural Predictor": lambda p: neural_predictor(p, seed=split)[0],
-        f"NetAdapt, {single.calls} predictions": lambda p: net_adapt(
+        "NetAdapt, as many predictions as NCP from one start": lambda p: net_adapt(
             p, start=_START, calls=single.calls
         ),
         "NetAdapt": lambda p: net_adapt(p, start=_START),
