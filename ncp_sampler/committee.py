@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ncp_sampler.predictor import Predictor, State
+from ncp_sampler.predictor import Predictor, State, posterior_arrays
 
 _SEED = 0  # of the rows that a member with a capacity is given
 
@@ -86,10 +86,7 @@ class Committee:
 
     def predict(self, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The same for arrays, without gradients."""
-        with torch.no_grad():
-            codes = torch.as_tensor(np.asarray(x, dtype=np.float64), device=self.device)
-            mean, std = self.posterior(codes)
-        return mean.cpu().numpy(), std.cpu().numpy()
+        return posterior_arrays(self, x)
 
     def condition(self, x: ArrayLike) -> Committee:
         """Copy whose members take their own means at x (q, d) for observed."""
@@ -100,6 +97,6 @@ class Committee:
         return {"members": [member.state_dict() for member in self.members]}
 
     def load_state_dict(self, state: State) -> None:
-        """Continues from ``state_dict`` as if never stopped."""
+        """Continues from ``state_dict``; a Gaussian process wants its rows again (fit, steps=0)."""
         for member, saved in zip(self.members, state["members"], strict=True):
             member.load_state_dict(saved)

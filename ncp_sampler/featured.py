@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ncp_sampler.predictor import Predictor, State
+from ncp_sampler.predictor import Predictor, State, posterior_arrays
 
 Features: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -80,11 +80,14 @@ class Featured:
 
     def predict(self, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The same for arrays, without gradients."""
-        return self.inner.predict(self._array(x))
+        return posterior_arrays(self, x)
 
     def condition(self, x: ArrayLike) -> Featured:
         """Copy that takes its own mean at x (q, d) for observed."""
-        other = Featured(self.inner.condition(self._array(x)), self.features)
+        codes = torch.as_tensor(np.asarray(x, dtype=np.float64), device=self.device)
+        with torch.no_grad():
+            scaled = self._scale(codes).cpu().numpy()
+        other = Featured(self.inner.condition(scaled), self.features)
         other._low, other._range = self._low, self._range
         return other
 
@@ -97,7 +100,7 @@ class Featured:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Continues from ``state_dict`` as if never stopped."""
+        """Continues from ``state_dict``; a Gaussian process wants its rows again (fit, steps=0)."""
         self.inner.load_state_dict(state["inner"])
         self._low, self._range = (
             torch.as_tensor(np.asarray(state[key]), dtype=torch.float64, device=self.device)
@@ -110,8 +113,3 @@ class Featured:
 
     def _scale(self, x: Tensor) -> Tensor:
         return (self.features(x.to(torch.float64)) - self._low) / self._range
-
-    def _array(self, x: ArrayLike) -> NDArray[np.float64]:
-        scaled = self._scale(torch.as_tensor(np.asarray(x, dtype=np.float64), device=self.device))
-        values: NDArray[np.float64] = scaled.detach().cpu().numpy()
-        return values

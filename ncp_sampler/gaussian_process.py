@@ -22,7 +22,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ncp_sampler.predictor import State, standardizer, training_arrays, usable_device
+from ncp_sampler.predictor import (
+    State,
+    posterior_arrays,
+    standardizer,
+    training_arrays,
+    usable_device,
+)
 
 _NOISE_FLOOR = 1e-5  # of the metric's variance, keeps the factorization stable
 _LOG_SIGNAL_SD = 1.0
@@ -62,6 +68,7 @@ class GaussianProcess:
         self.capacity: int | None = capacity
         self.names: tuple[str, ...] = ()
         self._theta: Tensor | None = None  # (m, d + 2): log l, log s2, log v
+        self._scaled: Tensor | None = None  # X / l of the fitted rows, (m, n, d)
 
     def fit(
         self,
@@ -99,9 +106,7 @@ class GaussianProcess:
             share = min(1.0, _FULL_STEPS_ROWS / len(codes)) ** 2.5
             steps = max(1, round(self.steps * share))
         self._tune(steps)
-        inverse_covariance, _, _ = self._factorize()
-        self._precision = inverse_covariance
-        self._alpha = (inverse_covariance @ self._y[..., None])[..., 0]
+        self._solve()
         return self
 
     def mean(self, x: Tensor) -> Tensor:
@@ -126,9 +131,7 @@ class GaussianProcess:
 
     def predict(self, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation (n, m) at unit codes x (n, d), as arrays."""
-        with torch.no_grad():
-            mean, std = self.posterior(self._tensor(np.asarray(x, dtype=np.float64)))
-        return mean.cpu().numpy(), std.cpu().numpy()
+        return posterior_arrays(self, x)
 
     def condition(self, x: ArrayLike) -> GaussianProcess:
         """The process after its own mean was observed at x (q, d): same mean, less variance.
@@ -144,8 +147,7 @@ class GaussianProcess:
         other._y = torch.cat([self._y, ((believed - self._mean) / self._std).T], dim=1)
         unit = torch.ones((len(self.names), len(extra)), dtype=extra.dtype, device=self.device)
         other._noise = torch.cat([self._noise, unit], dim=1)
-        other._precision, _, _ = other._factorize()
-        other._alpha = (other._precision @ other._y[..., None])[..., 0]
+        other._solve()
         return other
 
     @property
@@ -171,11 +173,24 @@ class GaussianProcess:
     def _log_length_mean(self) -> float:
         return math.log(_LENGTH_SCALE * math.sqrt(self._x.shape[1]))
 
+    def _solve(self) -> None:
+        """What predictions need of the rows, once for all."""
+        self._precision, _, _ = self._factorize()
+        self._alpha = (self._precision @ self._y[..., None])[..., 0]
+        self._scaled = self._scale(self._x)
+        self._squares = (self._scaled * self._scaled).sum(-1)
+
     def _cross(self, x: Tensor) -> Tensor:
         """Covariance (m, n, rows) of codes with the training codes."""
-        if self._theta is None:
-            raise RuntimeError("the Gaussian process is not fitted; call fit first")
-        return self._kernel(x, self._x)[0]
+        if self._scaled is None:
+            raise RuntimeError(
+                "the Gaussian process is not fitted; call fit first (after load_state_dict with "
+                "steps=0, which keeps what was learnt)"
+            )
+        a = self._scale(x)
+        squared = (a * a).sum(-1)[..., None] + self._squares[:, None] - 2 * a @ self._scaled.mT
+        root, decay = self._matern(squared)
+        return (1 + root + root * root / 3) * decay
 
     def _mean_of(self, k: Tensor) -> Tensor:
         return (k @ self._alpha[..., None])[..., 0].T * self._std + self._mean
@@ -183,20 +198,25 @@ class GaussianProcess:
     def _tensor(self, values: NDArray[np.float64]) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float64, device=self.device)
 
-    def _kernel(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """K (m, na, nb) and its factor M = -2 dK/d(r2), so that dK/d(log l_k) = M r2_k."""
+    def _scale(self, x: Tensor) -> Tensor:
+        """X / l for every metric, (m, n, d)."""
         assert self._theta is not None
-        shrink = (-self._theta[:, None, :-2]).exp()
-        a, b = a * shrink, b * shrink
-        squared = (a * a).sum(-1)[..., None] + (b * b).sum(-1)[:, None] - 2 * a @ b.mT
+        return x * (-self._theta[:, None, :-2]).exp()
+
+    def _matern(self, squared: Tensor) -> tuple[Tensor, Tensor]:
+        """The kernel's a and s2 exp(-a) of squared distances r2 (m, na, nb)."""
+        assert self._theta is not None
         root = (5 * squared.clamp_min(1e-12)).sqrt()
-        decay = self._theta[:, -2].exp()[:, None, None] * (-root).exp()
-        return (1 + root + root * root / 3) * decay, (5 / 3) * (1 + root) * decay
+        return root, self._theta[:, -2].exp()[:, None, None] * (-root).exp()
 
     def _factorize(self) -> tuple[Tensor, Tensor, Tensor]:
-        """C^-1, K and M of the training codes."""
+        """C^-1, K and M = -2 dK/d(r2) of the training codes, so that dK/d(log l_k) = M r2_k."""
         assert self._theta is not None
-        k, factor = self._kernel(self._x, self._x)
+        scaled = self._scale(self._x)
+        squares = (scaled * scaled).sum(-1)
+        squared = squares[..., None] + squares[:, None] - 2 * scaled @ scaled.mT
+        root, decay = self._matern(squared)
+        k = (1 + root + root * root / 3) * decay
         noise = (self._theta[:, -1:].exp() + _NOISE_FLOOR) * self._noise
         noise = torch.where(self._noise > 0, noise, _UNKNOWN)
         covariance = k + torch.diag_embed(noise)
@@ -206,7 +226,7 @@ class GaussianProcess:
             covariance = covariance + jitter * torch.diag_embed(torch.ones_like(noise))
             lower, failed = torch.linalg.cholesky_ex(covariance)
             jitter *= 10
-        return torch.cholesky_inverse(lower), k, factor
+        return torch.cholesky_inverse(lower), k, (5 / 3) * (1 + root) * decay
 
     def _tune(self, steps: int) -> None:
         """Hyper-parameters of all rows, or of a random part of many."""

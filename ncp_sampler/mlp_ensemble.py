@@ -19,7 +19,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ncp_sampler.predictor import State, standardizer, training_arrays, usable_device
+from ncp_sampler.predictor import (
+    State,
+    posterior_arrays,
+    standardizer,
+    training_arrays,
+    usable_device,
+)
 
 _BATCH_NORM_EPS, _BATCH_NORM_MOMENTUM = 1e-5, 0.1  # torch.nn.BatchNorm1d's defaults
 _LEAST_STD = 1e-6  # of a metric's own spread, where all members agree
@@ -207,9 +213,7 @@ class MLPEnsemble:
 
     def predict(self, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation (n, m) at unit codes x (n, d), as arrays."""
-        with torch.no_grad():
-            mean, std = self.posterior(self._tensor(np.asarray(x, dtype=np.float64)))
-        return mean.double().cpu().numpy(), std.double().cpu().numpy()
+        return posterior_arrays(self, x)
 
     def condition(self, x: ArrayLike) -> MLPEnsemble:
         """Itself: an ensemble has no closed form for what an observation would change."""

@@ -68,7 +68,19 @@ class Predictor(Protocol):
         """Everything learnt, as plain values, arrays and tensors."""
 
     def load_state_dict(self, state: State) -> None:
-        """Continues from ``state_dict`` as if never stopped."""
+        """Continues from ``state_dict``: ``fit`` with ``steps=0`` and the same rows restores it."""
+
+
+def posterior_arrays(
+    predictor: Predictor, x: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A predictor's posterior (n, m) at unit codes x (n, d), as arrays and without gradients."""
+    codes = torch.as_tensor(
+        np.asarray(x, dtype=np.float64), dtype=torch.float64, device=predictor.device
+    )
+    with torch.no_grad():
+        mean, std = predictor.posterior(codes)
+    return mean.double().cpu().numpy(), std.double().cpu().numpy()
 
 
 def training_arrays(

@@ -77,7 +77,8 @@ class Problem:
         seed: Of learning and of random codes.
 
     Raises:
-        ValueError: No source or target, sources of unlike spaces, or an unknown metric.
+        ValueError: No source or target, sources of unlike spaces, records that no
+            target learns from, or an unknown metric.
     """
 
     def __init__(
@@ -113,10 +114,16 @@ class Problem:
             i: [t.metric for t in targets if t.cost is None and t.predictor == i]
             for i in range(len(given))
         }
+        idle = [
+            i for i, source in enumerate(given) if isinstance(source, Records) and not wanted[i]
+        ]
+        if idle:
+            raise ValueError(
+                f"no target learns from source {idle[0]}; drop it, or give a Target with "
+                f"predictor={idle[0]}"
+            )
         self.predictors = [
-            learn(source, metrics=wanted[i] or None, seed=seed)
-            if isinstance(source, Records)
-            else source
+            learn(source, metrics=wanted[i], seed=seed) if isinstance(source, Records) else source
             for i, source in enumerate(given)
         ]
         self.targets = [
@@ -210,9 +217,9 @@ class Problem:
 
 
 def learn(records: Records, *, metrics: Sequence[str] | None = None, seed: int = 0) -> Predictor:
-    """A predictor of records: a Gaussian process on codes, one and an MLP ensemble on features.
+    """A predictor of records: a Gaussian process and an MLP ensemble, their mean.
 
-    Features are `mr_features.smooth_features` for ``MRSpace`` codes, else the unit code itself.
+    For ``MRSpace`` codes both see `mr_features.smooth_features`, else the unit code itself.
 
     Args:
         records: At least two rows.
@@ -238,11 +245,10 @@ def learn(records: Records, *, metrics: Sequence[str] | None = None, seed: int =
         bootstrap=False,
         seed=seed,
     )
-    members: list[Predictor] = [GaussianProcess(capacity=_PROCESS_ROWS), networks]
+    predictor: Predictor = Committee([GaussianProcess(capacity=_PROCESS_ROWS), networks])
     if isinstance(records.space, MRSpace):
-        process = GaussianProcess(capacity=_PROCESS_ROWS)
-        members = [members[0], *(Featured(m, smooth_features) for m in (process, networks))]
-    return Committee(members).fit(
+        predictor = Featured(predictor, smooth_features)
+    return predictor.fit(
         records.space.normalize(records.codes), {name: records.values(name) for name in names}
     )
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ncp_sampler.gaussian_process import GaussianProcess
-from ncp_sampler.predictor import Predictor, State, training_arrays
+from ncp_sampler.predictor import Predictor, State, posterior_arrays, training_arrays
 from ncp_sampler.records import Records
 
 _FOLDS = 5
@@ -119,10 +119,7 @@ class Transferred:
 
     def predict(self, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The same for arrays, without gradients."""
-        with torch.no_grad():
-            codes = torch.as_tensor(np.asarray(x, dtype=np.float64), device=self.device)
-            mean, std = self.posterior(codes)
-        return mean.cpu().numpy(), std.cpu().numpy()
+        return posterior_arrays(self, x)
 
     def condition(self, x: ArrayLike) -> Transferred:
         """Copy whose residual takes its own mean at x (q, d) for observed."""
@@ -141,7 +138,7 @@ class Transferred:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Continues from ``state_dict`` as if never stopped."""
+        """Continues from ``state_dict``; a Gaussian process wants its rows again (fit, steps=0)."""
         self.source.load_state_dict(state["source"])
         self.residual.load_state_dict(state["residual"])
         self._mean, self._std, self._offset, self._slope = (

@@ -14,7 +14,7 @@ from ncp_sampler.committee import Committee
 from ncp_sampler.featured import Featured
 from ncp_sampler.gaussian_process import GaussianProcess
 from ncp_sampler.mlp_ensemble import MLPEnsemble
-from ncp_sampler.mr_features import derived, smooth_features
+from ncp_sampler.mr_features import NAMES, derived, smooth_features
 from ncp_sampler.predictor import Predictor
 from tests.search_examples import SPACE, records
 
@@ -113,10 +113,14 @@ def test_featured_refuses_codes_of_another_form(x: np.ndarray) -> None:
         Featured(GaussianProcess(), smooth_features).fit(x, {"a": np.zeros(3)})
 
 
+def named(codes: torch.Tensor) -> dict[str, torch.Tensor]:
+    return dict(zip(NAMES, derived(codes).unbind(1), strict=True))
+
+
 def test_features_say_what_their_names_say() -> None:
     code = dict(zip(SPACE.columns, SPACE.default.tolist(), strict=True))
     code |= {"b3": 3, "n3_2": 4, "c3_2": 16}
-    found = derived(torch.tensor([list(map(float, code.values()))], dtype=torch.float64))
+    found = named(torch.tensor([list(map(float, code.values()))], dtype=torch.float64))
     expected = {
         "units3_2": 12,
         "weights3_2": np.log2(2 * 9 * 12 * 16**2),
@@ -132,7 +136,7 @@ def test_features_say_what_their_names_say() -> None:
 
 def test_features_know_the_costs_nearly() -> None:
     codes = torch.as_tensor(SPACE.sample(300, 1), dtype=torch.float64)
-    found = derived(codes)
+    found = named(codes)
     for name, exact in (("flops", costs.flops(codes)), ("params", costs.params(codes))):
         assert np.corrcoef(found[name].numpy(), exact.log2().numpy())[0, 1] > 0.99
     features = smooth_features(torch.as_tensor(SPACE.normalize(codes.numpy())))

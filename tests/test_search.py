@@ -170,3 +170,8 @@ def test_refuses_what_cannot_be_searched(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         propagate_search(sources, targets, space=space)
+
+
+def test_records_that_no_target_learns_from_are_refused() -> None:
+    with pytest.raises(ValueError, match="no target learns from source 0"):
+        Problem(records(40), [FEW])

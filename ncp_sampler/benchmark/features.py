@@ -19,6 +19,6 @@ FloatArray = NDArray[np.float64]
 def features(codes: NDArray[np.int64]) -> FloatArray:
     """Features of legal codes (n, 27), shape (n, f)."""
     numbers = torch.as_tensor(np.asarray(codes, dtype=np.float64))
-    columns = torch.cat([numbers, torch.stack(list(derived(numbers).values()), 1)], dim=1)
+    columns = torch.cat([numbers, derived(numbers)], dim=1)
     table: FloatArray = columns.numpy().round(6)  # rounded: alike on every platform
     return table

@@ -6,6 +6,7 @@ by models that its search never saw.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from ncp_sampler.baselines import evolution_search, net_adapt, neural_predictor, random_search
 from ncp_sampler.mr_space import MRSpace
 from ncp_sampler.problem import Found, Problem
+from ncp_sampler.propagation import propagate
 from ncp_sampler.reproduction.laboratory import Half, Row, joint_problem, row
 from ncp_sampler.search import propagate_search
 
@@ -62,18 +64,17 @@ def all_rows(halves: Halves, split: int) -> Iterator[Row]:
 def paper_search(half: Half, weight: float) -> Found:
     """The published search: one start, the last code as it comes, its predictor's own words."""
     problem = half.paper_problem(weight)
-    found = propagate_search(problem, starts=_START, learning_rate=3.0)
-    assert found.trace is not None
-    return Found(
-        code=found.trace.final[0],
-        predictions=found.predictions,
-        uncertainty=found.uncertainty,
-        utility=found.utility,
-        holds=True,
-        calls=len(found.trace.loss),
-        seconds=found.seconds,
-        trace=found.trace,
+    since = time.perf_counter()
+    trace = propagate(
+        problem.predictors,
+        _START,
+        problem.targets,
+        space=problem.space,
+        learning_rate=3.0,
+        scale=half.paper.x_std,
     )
+    problem.calls = len(trace.loss)
+    return problem.found(trace.final[0], since=since, trace=trace)
 
 
 def lambdas(halves: Halves, split: int) -> Iterator[Row]:
