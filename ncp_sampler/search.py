@@ -20,7 +20,9 @@ from ncp_sampler.propagation import Target, propagate
 from ncp_sampler.space import SearchSpace
 from ncp_sampler.winner_takes_all import Cost
 
-CAUTION = 3.0  # standard deviations; benchmarks/results/reproduction has what it gains and costs
+# standard deviations; of 0, 1, 2 and 3 the best compromise over Cls-A, Seg and Video on splits 0 to
+# 4, by judges that the search never saw; benchmarks/results/reproduction has it on other splits
+CAUTION = 2.0
 _STARTS = 16
 _BOUND_PULL = 10.0  # over the targets that go against a bound
 _CODE_SCALE = 0.29  # standard deviation of a uniform unit code
@@ -49,7 +51,7 @@ def propagate_search(
         sources: Records, which are learnt from, or fitted predictors; one for each task. Or a
             ``Problem`` that holds them and the targets already, to search it several times.
         targets: Metrics and costs, their directions, weights (lambda), and steps or bounds.
-            ``caution`` above 0 keeps the search to what the predictor knows: 3 is recommended.
+            ``caution`` above 0 keeps the search to what the predictor knows: 2 is recommended.
         space: The codes' search space; the records' own if None.
         strategy: "continuous", or "winner_takes_all" (equations 4 to 6).
         starts: Codes (n, d) or (d,) to edit; by default the space's start code and the best

@@ -16,6 +16,7 @@ from ncp_sampler.reproduction import published
 from ncp_sampler.reproduction.laboratory import Row
 from ncp_sampler.reproduction.report import Results
 from ncp_sampler.reproduction.studies import BASIC, NAMES, PRETRAINING, RESOLUTIONS, SUBSETS
+from ncp_sampler.search import CAUTION
 from ncp_sampler.visualization import (
     architecture_figure,
     correlation_figure,
@@ -29,10 +30,13 @@ _INTRO = """# The paper's studies, from the public tables
 Nothing here was trained. The paper trained what it found; here every architecture is scored by
 judges (the mean of boosted trees and a support-vector machine) fitted on the half of the table's
 rows that its search did not see, so **our figures are judged values, the paper's are trained
-ones**, and only differences within a column of ours mean something. Mean absolute
-errors of the judges on rows that they did not see: {errors}. They pull extremes towards the mean:
-of the ten best of these rows, as they were trained and as they are judged: {extremes}. {splits}; ±
-is the standard error over splits.
+ones**, and only differences within a column of ours mean something. Mean absolute errors of
+the judges on rows that they did not see: {errors}.
+
+They pull extremes towards the mean: of the ten best of these rows, as they were trained and as
+they are judged: {extremes}.
+
+{splits}; ± is the standard error over splits.
 FLOPs are G multiply-adds, params M of the network with 19 classes, unless a table says otherwise.
 The run took {minutes:.0f} minutes.
 
@@ -130,10 +134,10 @@ def _table2(results: Results, folder: Path) -> str:
     heads = ["search", "params", "FLOPs, 512x1024", "judged mIoU", "its own prediction"]
     heads += ["params, paper", "FLOPs, paper", "mIoU trained, paper"]
     return (
-        "## Table 2: segmentation\n\nNCP is cautious here (a prediction counts three standard "
-        "deviations below its mean) and uses exact FLOPs; the paper's plain search has the "
-        "published predictor, a learnt FLOPs head and no caution. Baselines: λ = 0.5.\n\n"
-        + _table(heads, lines)
+        "## Table 2: segmentation\n\nNCP is cautious here (a prediction counts "
+        f"{CAUTION:g} standard deviations below its mean) and uses exact FLOPs; the paper's plain "
+        "search has the published predictor, a learnt FLOPs head and no caution. Baselines: "
+        "λ = 0.5.\n\n" + _table(heads, lines)
     )
 
 
@@ -265,8 +269,8 @@ def _figures38(results: Results, folder: Path) -> str:
         "## Figures 3 and 8: how codes are edited, and what comes out\n\n"
         "![continuous](figure3-continuous.png)\n\n"
         "![winner takes all](figure3-winner_takes_all.png)\n\n"
-        "From the start code, λ = 0.5, split 0; continuous with learning rate 0.3, whose steps can "
-        "be followed.\n\n![architectures](figure8.png)\n"
+        "From the start code, λ = 0.5, the first split; continuous with learning rate 0.3, whose "
+        "steps can be followed.\n\n![architectures](figure8.png)\n"
     )
 
 
