@@ -64,7 +64,9 @@ def net_adapt(
     problem.calls = 0
     code = problem.space.round(np.asarray(start).reshape(-1))
     value = float(problem.utility(code[None])[0])
-    for _ in range(_count(iterations)):
+    if iterations < 1:
+        raise ValueError(f"iterations={iterations} must be at least 1")
+    for _ in range(iterations):
         around = problem.space.neighbours(code)
         if calls is not None and problem.calls + len(around) > _count(calls):
             break

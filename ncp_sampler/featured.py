@@ -112,4 +112,6 @@ class Featured:
             return self.features(torch.as_tensor(codes, dtype=torch.float64, device=self.device))
 
     def _scale(self, x: Tensor) -> Tensor:
+        if not len(self._low):
+            raise RuntimeError("the predictor is not fitted; call fit first")
         return (self.features(x.to(torch.float64)) - self._low) / self._range

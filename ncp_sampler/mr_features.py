@@ -117,6 +117,11 @@ def smooth_features(unit: Tensor) -> Tensor:
 
     The code's numbers in log2, since the metrics follow ratios of widths and depths, then
     `derived`. For ``Featured``.
+
+    Raises:
+        ValueError: Another number of columns.
     """
+    if unit.shape[-1] != len(_SPACE.columns):
+        raise ValueError(f"x has {unit.shape[-1]} columns; an MRSpace code has 27")
     codes = _SPACE.denormalize(unit)
     return torch.cat([codes.log2(), derived(codes)], dim=1)

@@ -17,6 +17,8 @@ from ncp_sampler.space import Params, SearchSpace
 
 FloatArray = NDArray[np.float64]
 
+_TOLERANCE = 1e-6  # of a column's range
+
 
 @dataclass(frozen=True)
 class Records:
@@ -36,30 +38,54 @@ class Records:
     metrics: Mapping[str, FloatArray]
 
     def __post_init__(self) -> None:
-        if np.ndim(self.codes) != 2 or not len(self.codes):
-            raise ValueError(f"codes has shape {np.shape(self.codes)}; it must be (n, d), n > 0")
-        self.space.normalize(self.codes)  # checks the columns
+        codes = np.asarray(self.codes, dtype=np.float64)
+        if codes.ndim != 2 or not len(codes):
+            raise ValueError(f"codes has shape {codes.shape}; it must be (n, d), n > 0")
+        unit = self.space.normalize(codes)
+        outside = np.argwhere((unit < -_TOLERANCE) | (unit > 1 + _TOLERANCE))
+        if len(outside):
+            row, column = outside[0]
+            raise ValueError(
+                f"codes[{row}] has {self.space.columns[column]}={codes[row, column]:g}, outside "
+                "the search space; space.round gives the nearest legal code"
+            )
         if not self.metrics:
             raise ValueError("metrics is empty; give at least one name -> values")
-        for name, values in self.metrics.items():
-            if np.shape(values) != (len(self.codes),):
+        columns = {
+            name: np.asarray(values, dtype=np.float64) for name, values in self.metrics.items()
+        }
+        for name, values in columns.items():
+            if values.shape != (len(codes),):
                 raise ValueError(
-                    f"metrics[{name!r}] has shape {np.shape(values)}; there are "
-                    f"{len(self.codes)} codes"
+                    f"metrics[{name!r}] has shape {values.shape}; there are {len(codes)} codes"
                 )
+        object.__setattr__(self, "codes", codes)
+        object.__setattr__(self, "metrics", columns)
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def take(self, rows: ArrayLike) -> Records:
-        """The records at some positions."""
+        """The records at some positions.
+
+        Raises:
+            ValueError: A position that does not exist, or none.
+        """
         at = np.asarray(rows)
+        if at.ndim != 1 or not len(at) or at.max() >= len(self) or at.min() < -len(self):
+            raise ValueError(f"rows must be some of 0 to {len(self) - 1}, at least one")
         return Records(
             self.space, self.codes[at], {name: column[at] for name, column in self.metrics.items()}
         )
 
     def best(self, metric: str, direction: str = "maximize") -> NDArray[np.int64]:
-        """Positions from the best value of a metric to the worst, NaN left out."""
+        """Positions from the best value of a metric to the worst, NaN left out.
+
+        Raises:
+            ValueError: An unknown metric or direction.
+        """
+        if direction not in ("maximize", "minimize"):
+            raise ValueError(f"direction={direction!r} must be 'maximize' or 'minimize'")
         values = self.values(metric)
         known = np.flatnonzero(~np.isnan(values))
         ordered = known[np.argsort(values[known], kind="stable")]

@@ -66,15 +66,19 @@ def propagate_search(
         The best legal code of all that the edited ones passed by.
 
     Raises:
-        ValueError: As ``Problem`` and ``propagation.propagate``.
+        ValueError: As ``Problem`` and ``propagation.propagate``; or no start.
     """
     if isinstance(sources, Problem):
+        if targets or space is not None:
+            raise ValueError("targets and space are the Problem's own; give them to it alone")
         problem = sources
     else:
         problem = Problem(sources, targets, space=space, seed=seed)
     since = time.perf_counter()
     problem.calls = 0
     begin = default_starts(problem, seed=seed) if starts is None else np.atleast_2d(starts)
+    if not len(begin):
+        raise ValueError("starts is empty; give at least one code, or None for the default")
     known = [target.cost for target in problem.targets if target.cost is not None]
     trace = propagate(
         problem.predictors,

@@ -113,6 +113,14 @@ def test_featured_refuses_codes_of_another_form(x: np.ndarray) -> None:
         Featured(GaussianProcess(), smooth_features).fit(x, {"a": np.zeros(3)})
 
 
+def test_featured_says_what_is_missing() -> None:
+    model = Featured(GaussianProcess(), smooth_features)
+    with pytest.raises(RuntimeError, match="not fitted"):
+        model.predict(SPACE.normalize(SPACE.sample(2, 0)))
+    with pytest.raises(ValueError, match="x has 3 columns"):
+        model.fit(np.zeros((4, 3)), {"a": np.arange(4.0)})
+
+
 def named(codes: torch.Tensor) -> dict[str, torch.Tensor]:
     return dict(zip(NAMES, derived(codes).unbind(1), strict=True))
 

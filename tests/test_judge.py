@@ -55,3 +55,15 @@ def test_judges_rows_that_it_never_saw(bench_root: Path) -> None:
     small = Judge(first, np.arange(60), metric="aAcc")
     assert small.metric == "aAcc"
     assert all(np.isnan(error) for error in small.errors.values())
+
+
+def test_refuses_rows_metrics_and_tables_that_it_cannot_judge(bench_root: Path) -> None:
+    bench = NASBenchMR(bench_root)
+    table = bench.table("seg")
+    for rows in ([], [1], [0, len(table.codes)], [-1, 3]):
+        with pytest.raises(ValueError, match="at least two of 0 to"):
+            Judge(table, rows)
+    with pytest.raises(ValueError, match="metric='top1' must be one of"):
+        Judge(table, [0, 1, 2], metric="top1")
+    with pytest.raises(ValueError, match="no MRSpace codes"):
+        Judge(bench.table("nas-bench-201"), [0, 1, 2])

@@ -104,3 +104,15 @@ def test_refuses_a_broken_file(tmp_path: Path, text: str, metrics: list[str], me
 def test_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="No such file"):
         read_csv(tmp_path / "none.csv", metrics=["a"])
+
+
+def test_refuses_codes_outside_the_space_and_rows_that_do_not_exist() -> None:
+    codes = SPACE.sample(3, 0).astype(float)
+    rows = Records(SPACE, codes, {"mIoU": np.arange(3.0)})
+    with pytest.raises(ValueError, match=r"codes\[1\] has i1=136, outside"):
+        Records(SPACE, np.where(np.arange(81).reshape(3, 27) == 27, 136, codes), rows.metrics)
+    for positions in ([3], [-4], []):
+        with pytest.raises(ValueError, match="some of 0 to 2"):
+            rows.take(positions)
+    with pytest.raises(ValueError, match="direction='up'"):
+        rows.best("mIoU", "up")

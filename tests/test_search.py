@@ -175,3 +175,11 @@ def test_refuses_what_cannot_be_searched(
 def test_records_that_no_target_learns_from_are_refused() -> None:
     with pytest.raises(ValueError, match="no target learns from source 0"):
         Problem(records(40), [FEW])
+
+
+def test_a_problem_brings_its_own_targets() -> None:
+    problem = Problem(MODEL, trade_off(), space=SPACE)
+    with pytest.raises(ValueError, match="the Problem's own"):
+        propagate_search(problem, [FEW])
+    with pytest.raises(ValueError, match="starts is empty"):
+        propagate_search(problem, starts=np.zeros((0, 27)))

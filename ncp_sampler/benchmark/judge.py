@@ -17,6 +17,7 @@ from sklearn.svm import SVR
 from ncp_sampler.benchmark.features import features
 from ncp_sampler.benchmark.tables import Table
 from ncp_sampler.benchmark.trees import DEFAULT_ROUNDS, ROUNDS, fit_trees, predict_trees
+from ncp_sampler.mr_space import MRSpace
 
 FloatArray = NDArray[np.float64]
 
@@ -32,9 +33,9 @@ def halves(n: int, split: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     Raises:
         ValueError: Fewer than two rows, or a negative split.
     """
-    if n < 2 or split < 0:
-        raise ValueError(f"n={n} must be at least 2 and split={split} at least 0")
-    order = np.random.default_rng(split // 2).permutation(n)
+    if n < 2 or split < 0 or split != int(split):
+        raise ValueError(f"n={n} must be at least 2 and split={split} a whole number of at least 0")
+    order = np.random.default_rng(int(split) // 2).permutation(n)
     parts = np.sort(order[: n // 2]), np.sort(order[n // 2 :])
     return parts if split % 2 == 0 else (parts[1], parts[0])
 
@@ -53,13 +54,21 @@ class Judge:
             the "kernel" model and of their "mean". NaN if there are no others.
 
     Raises:
+        ValueError: A table of other codes, an unknown metric, or rows that are not at least two of
+            the table's.
         ImportError: LightGBM is not installed.
     """
 
     def __init__(self, table: Table, rows: ArrayLike, *, metric: str | None = None) -> None:
         self.metric = table.main if metric is None else metric
+        if not isinstance(table.space, MRSpace):
+            raise ValueError(f"table={table.setting!r} has no MRSpace codes; it is its own judge")
+        if self.metric not in table.metrics:
+            raise ValueError(f"metric={metric!r} must be one of {list(table.metrics)}")
         values = table.metrics[self.metric]
-        mine = np.asarray(rows, dtype=np.int64)
+        mine = np.unique(np.asarray(rows, dtype=np.int64))
+        if len(mine) < 2 or mine[0] < 0 or mine[-1] >= len(values):
+            raise ValueError(f"rows must be at least two of 0 to {len(values) - 1}")
         others = np.setdiff1d(np.arange(len(values)), mine)
         codes, y = table.codes[mine], values[mine]
         self._mean, self._std = float(y.mean()), float(y.std())

@@ -269,8 +269,8 @@ def _figures38(results: Results, folder: Path) -> str:
         "## Figures 3 and 8: how codes are edited, and what comes out\n\n"
         "![continuous](figure3-continuous.png)\n\n"
         "![winner takes all](figure3-winner_takes_all.png)\n\n"
-        "From the start code, λ = 0.5, the first split; continuous with learning rate 0.3, whose "
-        "steps can be followed.\n\n![architectures](figure8.png)\n"
+        "From the start code, λ = 0.5, the first split; mIoU less the caution. Continuous: "
+        "learning rate 0.3, whose steps can be followed.\n\n![architectures](figure8.png)\n"
     )
 
 
