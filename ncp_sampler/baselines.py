@@ -8,10 +8,9 @@ NetAdapt (Yang et al. 2018) edits one code greedily; regularized evolution is Re
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ncp_sampler.problem import Found, Problem
 from ncp_sampler.regularized_evolution import regularized_evolution
@@ -23,7 +22,7 @@ def random_search(problem: Problem, *, calls: int = 100, seed: int = 0) -> Found
     Raises:
         ValueError: calls < 1.
     """
-    return _best_of(problem, problem.space.sample(_count(calls), seed))
+    return neural_predictor(problem, calls=calls, top=1, seed=seed)[0]
 
 
 def neural_predictor(
@@ -96,12 +95,6 @@ def evolution_search(
         seed=seed,
     )
     return problem.found(history.codes[history.values.argmax()], since=since)
-
-
-def _best_of(problem: Problem, codes: NDArray[Any]) -> Found:
-    since = time.perf_counter()
-    problem.calls = 0
-    return problem.found(codes[problem.utility(codes).argmax()], since=since)
 
 
 def _count(calls: int) -> int:
