@@ -177,10 +177,9 @@ class NCPSearch(Searcher):
         if params is None:
             _logger.debug("trial %s is unknown and has no params; nothing is learnt", trial_id)
             return
-        metrics = self._metrics_in(result or {})
         reports = self._reports.pop(trial_id, {})
-        if not error:  # without a result, HyperBand stopped the trial while it was paused
-            metrics = {**reports, **metrics}
+        # without a result, HyperBand stopped the trial while it was paused
+        metrics = {} if error else {**reports, **self._metrics_in(result or {})}
         if result and not metrics and not error and not self._warned:
             self._warned = True
             _logger.warning(

@@ -41,7 +41,7 @@ def test_what_is_no_number_is_known_and_not_learnt(value: Any) -> None:
     assert params["net/width"] == (config or {})["net"]["width"]
 
 
-@pytest.mark.parametrize("result", [None, {}, {"config/epochs": 3}])
+@pytest.mark.parametrize("result", [None, {}, {"config/epochs": 3}, {"m": 0.9}])
 def test_errored_trial_teaches_nothing_though_it_had_reported(result: Any) -> None:
     search = new_search()
     search.suggest("a")
