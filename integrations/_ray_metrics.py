@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -72,7 +72,7 @@ def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, An
     names, modes = _as_list(metric), _as_list(mode)
     if names and not modes:
         raise ValueError(f'metric={metric!r} without mode; give mode="min" or mode="max"')
-    if any(one not in _DIRECTIONS for one in modes):
+    if any(one not in list(_DIRECTIONS) for one in modes):
         raise ValueError(f'mode={mode!r} must be "min" or "max", for each metric')
     if any(not isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise ValueError(f"metric={metric!r} must be the metric's name, or a list of several")
@@ -111,6 +111,29 @@ def named_values(value: Any, names: Sequence[str]) -> dict[str, Any]:
     if len(values) != len(names):
         raise ValueError(f"value={value!r} must have a number for each of {list(names)}")
     return dict(zip(names, values, strict=True))
+
+
+def given_points(
+    points: Sequence[Mapping[str, Any]] | None, rewards: Sequence[Any] | None
+) -> tuple[list[Mapping[str, Any]], list[tuple[Mapping[str, Any], Any, bool]]]:
+    """The configs to suggest; and those with a value, which count as complete.
+
+    Raises:
+        ValueError: Points that are no list of dictionaries, or not as many values.
+    """
+    points = [] if points is None else points
+    if not isinstance(points, Sequence) or not all(isinstance(point, Mapping) for point in points):
+        raise ValueError(f"points_to_evaluate={points!r} must be a list of dictionaries")
+    if rewards is None:
+        return list(points), []
+    if not isinstance(rewards, Sized):
+        raise ValueError(f"evaluated_rewards={rewards!r} must be a list, with a value per point")
+    if len(rewards) != len(points):
+        raise ValueError(
+            f"evaluated_rewards has {len(rewards)} values for {len(points)} points; give one "
+            "for each of points_to_evaluate"
+        )
+    return [], [(point, value, True) for point, value in zip(points, rewards, strict=True)]
 
 
 def _as_list(one_or_several: Any) -> list[Any]:

@@ -66,8 +66,10 @@ class TuneSpace:
             prefix: Path of the config.
 
         Raises:
-            ValueError: A parameter is missing.
+            ValueError: It is no dictionary, or lacks a parameter.
         """
+        if not isinstance(config, Mapping):
+            raise ValueError(f"config={config!r} must be a dictionary, flat or nested")
         found = {name: find(config, prefix + name) for name in self.space.names}
         missing = [name for name, value in found.items() if value is _MISSING]
         if missing:
@@ -150,7 +152,8 @@ def to_dimension(name: str, domain: Any) -> Dimension:
             f"tune.{_SUPPORTED}"
         )
     if isinstance(domain, sample.Categorical):
-        if any(isinstance(choice, sample.Domain) for choice in domain.categories):
+        _, inner, grids = parse_spec_vars({"choices": list(domain.categories)})
+        if inner or grids:
             raise ValueError(f"{name!r} has a domain among its choices; give plain values")
         return Categorical(name, tuple(domain.categories))
     low, high = domain.lower, domain.upper

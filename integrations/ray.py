@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ from ncp_sampler.integrations._ray_metrics import (
     checked_objective,
     directions,
     evaluated_trials,
+    given_points,
     metrics_in,
     named_values,
 )
@@ -105,14 +107,13 @@ class NCPSearch(Searcher):
         # the optimizer checks its arguments, and should do so here rather than at the first trial
         self._new_optimizer(SearchSpace([Integer("x", 0, 1)]), directions={"value": "minimize"})
         self._optimizer: NCPOptimizer | None = None
-        self._queued: list[Mapping[str, Any]] = []  # configs to suggest
-        self._evaluated: list[tuple[Mapping[str, Any], Any, bool]] = []  # until there is a space
+        # configs to suggest, and those evaluated elsewhere until there is a space
+        self._queued, self._evaluated = given_points(points_to_evaluate, evaluated_rewards)
         self._running: dict[str, Params] = {}
         self._reports: dict[str, dict[str, float]] = {}  # last values of the running
         self._again: dict[str, tuple[int, Params]] = {}  # told, with position, and not done
         self._done: set[str] = set()
         self._warned = False
-        self._queue(points_to_evaluate, evaluated_rewards)
         if names is not None:
             self._start()
 
@@ -248,9 +249,12 @@ class NCPSearch(Searcher):
         Nothing given to the constructor remains. The file is unpickled: read only your own.
 
         Raises:
-            ValueError: It is no such file.
+            ValueError: It is no such file, or not all of one.
         """
-        state = cloudpickle.loads(Path(checkpoint_path).read_bytes())
+        try:
+            state = cloudpickle.loads(Path(checkpoint_path).read_bytes())
+        except (EOFError, UnpicklingError):  # as a process that is killed leaves it
+            state = None
         if not isinstance(state, dict) or not self.__dict__.keys() <= state.keys():
             raise ValueError(
                 f"checkpoint_path={str(checkpoint_path)!r} holds no NCPSearch; give a file that "
@@ -287,23 +291,6 @@ class NCPSearch(Searcher):
         return self._new_optimizer(
             self._space.space, directions=directions(self._metric, self._mode)
         )
-
-    def _queue(
-        self, points: Sequence[Mapping[str, Any]] | None, rewards: Sequence[Any] | None
-    ) -> None:
-        """Takes the points that the constructor was given."""
-        points = [] if points is None else list(points)
-        if not all(isinstance(point, Mapping) for point in points):
-            raise ValueError(f"points_to_evaluate={points!r} must be a list of dictionaries")
-        if rewards is None:
-            self._queued = points
-        elif len(rewards) != len(points):
-            raise ValueError(
-                f"evaluated_rewards has {len(rewards)} values for {len(points)} points; give one "
-                "for each of points_to_evaluate"
-            )
-        else:
-            self._evaluated = [(p, r, True) for p, r in zip(points, rewards, strict=True)]
 
     def _learn(self, config: Mapping[str, Any], value: Any, complete: bool) -> None:
         """Tells the optimizer a config evaluated elsewhere."""

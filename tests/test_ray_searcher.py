@@ -154,6 +154,12 @@ def test_points_that_do_not_fit(change: dict[str, Any], message: str) -> None:
         new_search().add_evaluated_point({**POINT, **change}, 1.0)
 
 
+def test_point_that_is_no_dictionary() -> None:
+    point: Any = 3
+    with pytest.raises(ValueError, match="config=3 must be a dictionary"):
+        new_search().add_evaluated_point(point, 1.0)
+
+
 def test_space_of_the_tuner() -> None:
     """Metric and mode come with it; Ray adds the constants."""
     search = NCPSearch(seed=0)

@@ -51,6 +51,8 @@ def test_domain(domain: Any, dimension: Dimension) -> None:
         (tune.qloguniform(1e-4, 1e-1, 1e-4), "cannot search.*in steps"),
         (tune.qlograndint(1, 100, 2), "cannot search.*in steps"),
         (tune.choice([1, tune.uniform(0, 1)]), "'x' has a domain among its choices"),
+        (tune.choice([{"lr": tune.uniform(0, 1)}]), "'x' has a domain among its choices"),
+        (tune.choice([[tune.grid_search([1, 2])]]), "'x' has a domain among its choices"),
         ([tune.uniform(0, 1)], "'x/0' is a domain in a list.*use a dictionary"),
         ({"a/b": tune.uniform(0, 1)}, r"key with '/'.*rename it, or nest"),
         (tune.randint(3, 3), "low=3 is above high=2"),
@@ -115,6 +117,7 @@ def test_config_that_lacks_a_parameter() -> None:
         ("m", None, "metric='m' without mode; give mode=\"min\""),
         (["m"], None, "without mode"),
         ("m", "maximize", 'mode=\'maximize\' must be "min" or "max"'),
+        ("m", {"m": "min"}, 'must be "min" or "max"'),
         (["m", "n"], ["min", "obs"], 'must be "min" or "max"'),
         (None, ["min"], "lists of equal length"),
         ("m", ["min"], "lists of equal length"),
@@ -143,8 +146,11 @@ def test_metric_and_mode_of_the_tuner_that_do_not_fit(metric: str, mode: Any) ->
         ("n_startup_trials", 0, "n_startup_trials=0"),
         ("strategy", "greedy", "strategy='greedy'"),
         ("points_to_evaluate", [3], "points_to_evaluate"),
+        ("points_to_evaluate", 3, "points_to_evaluate=3 must be a list of dictionaries"),
+        ("points_to_evaluate", {"rate": 0.01}, "must be a list of dictionaries"),
         ("points_to_evaluate", [{"rate": 0.01}], r"lacks \['net/width', 'net/op', 'drop'\]"),
         ("evaluated_rewards", [1.0], "1 values for 0 points"),
+        ("evaluated_rewards", 1.0, r"evaluated_rewards=1\.0 must be a list"),
     ],
 )
 def test_bad_argument(argument: str, value: Any, message: str) -> None:

@@ -157,6 +157,15 @@ def test_file_of_another_searcher(content: Any, tmp_path: Path) -> None:
         NCPSearch().restore(str(path))
 
 
+@pytest.mark.parametrize("length", [0, 100])
+def test_file_that_was_cut_off(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    NCPSearch(space=MRSpace(), metric="m", mode="max").save(str(path))
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ValueError, match="holds no NCPSearch; give a file"):
+        NCPSearch().restore(str(path))
+
+
 def test_folder_without_a_state(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="unable to find checkpoint"):  # Ray's own
         NCPSearch().restore_from_dir(str(tmp_path))
