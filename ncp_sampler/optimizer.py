@@ -173,7 +173,9 @@ class NCPOptimizer:
                 f"params, metrics and complete have lengths {len(rows)}, {len(results)} and "
                 f"{len(ended)}; they must be equal"
             )
-        if replace is not None and not (len(rows) == 1 and 0 <= replace < self.n_told):
+        if replace is not None and not (
+            len(rows) == 1 and 0 <= _whole("replace", replace) < self.n_told
+        ):
             raise ValueError(
                 f"replace={replace} must be below n_told={self.n_told}, and params one trial's"
             )

@@ -70,11 +70,14 @@ def test_replaced_record_leaves_no_trace(before: dict[str, float]) -> None:
     assert again.n_told == 8
 
 
-@pytest.mark.parametrize("replace", [-1, 1])
-def test_nothing_to_replace(replace: int) -> None:
+@pytest.mark.parametrize(
+    ("replace", "message"),
+    [(-1, "below n_told=1"), (1, "below n_told=1"), ("0", "a whole number"), (0.0, "a whole")],
+)
+def test_nothing_to_replace(replace: Any, message: str) -> None:
     optimizer = NCPOptimizer(SMALL, directions={"loss": "minimize"})
     optimizer.tell({"a": 0, "b": "x"}, {"loss": 1.0})
-    with pytest.raises(ValueError, match=f"replace={replace} must be below n_told=1"):
+    with pytest.raises(ValueError, match=f"replace={replace!r} must be {message}"):
         optimizer.tell({"a": 0, "b": "x"}, {"loss": 1.0}, replace=replace)
     with pytest.raises(ValueError, match="one trial's"):
         optimizer.tell([{"a": 0, "b": "x"}] * 2, [{}, {}], replace=0)
