@@ -296,6 +296,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for name in ("trials", "epochs", "concurrent"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} {getattr(options, name)} must be at least 1")
+    if options.seed < 0:
+        parser.error(f"--seed {options.seed} must be at least 0")
     if min(options.cpus, options.gpus) < 0 or not options.cpus + options.gpus:
         parser.error(f"--cpus {options.cpus} and --gpus {options.gpus}: give one, none below 0")
     try:

@@ -87,6 +87,7 @@ def test_searchers_compared(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("--trials", "0"), "--trials 0 must be at least 1"),
+        (("--seed", "-1"), "--seed -1 must be at least 0"),
         (("--cpus", "0"), "--cpus 0.0 and --gpus 0: give one"),
         (("--width", "12"), "width=12 must be a multiple of 8"),
         (("--resume",), "holds no run to go on with"),
