@@ -125,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("benchmarks/results"), help="folder of the result"
     )
     options = parser.parse_args(given)
+    options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     measured = [measure(options.trials, running, options.repeats) for running in (0, 8)]
     text = markdown(measured, shlex.join(["python", "-m", "benchmarks.searcher_overhead", *given]))
