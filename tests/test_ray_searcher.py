@@ -84,9 +84,14 @@ def test_every_code_of_a_small_space_once_though_all_are_running() -> None:
     assert len({tuple(config.values()) for config in configs if config}) == 16
 
 
-def test_noisy_objective_may_repeat() -> None:
-    search = new_search(space={"a": tune.randint(0, 2)}, deterministic_objective=False)
-    assert len(_run(search, 4, lambda config: 0.0)) == 4
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_noisy_objective_may_repeat(deterministic: bool) -> None:
+    search = new_search(
+        space={"a": tune.randint(0, 8)}, n_startup_trials=3, deterministic_objective=deterministic
+    )
+    found = [config["a"] for config in _run(search, 8, lambda config: -abs(config["a"] - 3.0))]
+    assert len(found) == 8
+    assert (len({*found}) == 8) == deterministic
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 POINT_VALUES = 4
 BEV_CHANNELS = 64
@@ -44,6 +45,7 @@ class PillarEncoder(nn.Module):
         pillar: Side of a pillar in metres, > 0.
         max_pillars: Pillars kept of a sample, at least 1.
         max_points: Points kept of a pillar, at least 1.
+        generator: Draws the weights; PyTorch's own by default.
 
     Attributes:
         shape: H and W of the map; (496, 432) by default.
@@ -59,6 +61,7 @@ class PillarEncoder(nn.Module):
         pillar: float = KITTI_PILLAR,
         max_pillars: int = 12_000,
         max_points: int = 100,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.shape = _grid(point_range, pillar)
@@ -69,8 +72,10 @@ class PillarEncoder(nn.Module):
         self.pillar = pillar
         self.max_pillars = max_pillars
         self.max_points = max_points
-        self.linear = nn.Linear(_DECORATED, BEV_CHANNELS, bias=False)
+        self.linear = skip_init(nn.Linear, _DECORATED, BEV_CHANNELS, bias=False)
         self.norm = nn.BatchNorm1d(BEV_CHANNELS)
+        # the draw of torch.nn.Linear
+        nn.init.kaiming_uniform_(self.linear.weight, a=math.sqrt(5), generator=generator)
 
     def forward(self, points: Sequence[Tensor]) -> Tensor:
         """Encodes n point clouds.

@@ -62,15 +62,13 @@ class PointPillarsNet(nn.Module):
         if len(anchors) == 0:
             raise ValueError("anchors is empty; give one a class")
         self.anchors = tuple(anchors)
-        with torch.random.fork_rng(devices=[], enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
-            self.encoder = PillarEncoder(
-                point_range=point_range,
-                pillar=pillar,
-                max_pillars=max_pillars,
-                max_points=max_points,
-            )
+        self.encoder = PillarEncoder(
+            point_range=point_range,
+            pillar=pillar,
+            max_pillars=max_pillars,
+            max_points=max_points,
+            generator=None if seed is None else torch.Generator("cpu").manual_seed(seed),
+        )
         if min(self.encoder.shape) < SMALLEST_MAP:
             raise ValueError(
                 f"point_range={tuple(point_range)} and pillar={pillar} give a map of "
