@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import ray
 from ray import tune
@@ -71,9 +70,9 @@ def _learnt_by(search: NCPSearch) -> list[tuple[float, float]]:
 
 
 def _results(results: list[tune.Result]) -> list[tuple[float, float]]:
+    """Parameter and value of each trial that ended well; Ray may keep no config of the others."""
     return sorted(
-        (config_of(result)["x"], math.nan if result.error else metric_of(result, "m"))
-        for result in results
+        (config_of(result)["x"], metric_of(result, "m")) for result in results if not result.error
     )
 
 
@@ -120,7 +119,7 @@ def test_node_lost_in_the_middle(cluster: Cluster, tmp_path: Path) -> None:
     search = NCPSearch(seed=0, n_startup_trials=3)
     results = _run(search, tmp_path, killer)
     assert killer.killed
-    np.testing.assert_array_equal(_learnt_by(search), _results(results))
-    assert all(m == 3 * x for x, m in _results(results) if not math.isnan(m))
-    assert sum(result.error is None for result in results) >= _N - 1
-    assert len(results) == _N
+    assert [pair for pair in _learnt_by(search) if not math.isnan(pair[1])] == _results(results)
+    assert all(m == 3 * x for x, m in _results(results))
+    assert _N - 1 <= len(_results(results)) <= _N
+    assert len(results) == len(_learnt_by(search)) == _N
