@@ -40,7 +40,7 @@ from ncp_sampler.regularized_evolution import regularized_evolution
 STARTUP = 10  # first codes, which all methods share
 CHECKPOINTS = (50, 100, 200)
 POPULATION, SAMPLE = 50, 10  # the best of six pairs tried, see `report`
-WALK_SEED = 100  # the first draw of rows; the settings were chosen on others
+WALK_SEED = 400  # the first draw of rows; the settings were chosen on others
 PAPER = 46.8  # accuracy that the paper's walk comes to in 6 steps
 PACKAGES = ("ncp_sampler", "optuna", "torch", "numpy")
 
@@ -136,8 +136,8 @@ def walk_grid(table: Table, seeds: int) -> str:
     lines = [_row(headings), _row(["---", *["---:"] * (len(headings) - 1)])]
     predictors = [table_predictor(table, seed=WALK_SEED + s) for s in range(seeds)]
     for revisit in (False, True):
-        for weight in (0.05, 0.1, 0.2):
-            for rate in (0.5, 1.0, 2.0):
+        for weight in (0.0, 0.05, 0.1):
+            for rate in (0.5, 0.7, 1.0):
                 walks = [
                     walk_table(
                         table, model, flops_weight=weight, learning_rate=rate, revisit=revisit
@@ -230,13 +230,13 @@ are CPU time of a whole search.
 
 A predictor (Gaussian process) is fitted on 500 random rows; from each of ten starts, the rows of
 least accuracy among the 10 % of highest FLOPs, six steps are made of 10 iterations each, towards
-higher accuracy and lower FLOPs (weight λ, both standardized, the accuracy through `warp`). Figures
-are over {options.walk_seeds} draws of the rows times ten starts: the share of walks of which a
-step has at least {PAPER} % (10 of 15,625 cells have; the paper reports one walk, to 46.8 % at
-90.36 M), and the best accuracy of a walk's steps. "Argmax" is the paper's rounding; "nearest new"
-takes a cell that the walk was not in yet. The defaults, "nearest new" with λ = 0.1 and learning
-rate 1, were chosen on draws 0 to 19 of the rows; these are draws {WALK_SEED} to
-{WALK_SEED + options.walk_seeds - 1}.
+higher accuracy and, with a weight λ above 0, lower FLOPs (both standardized, the accuracy through
+`warp`). Figures are over {options.walk_seeds} draws of the rows times ten starts: the share of
+walks of which a step has at least {PAPER} % (10 of 15,625 cells have; the paper reports one walk,
+to 46.8 % at 90.36 M), and the best accuracy of a walk's steps. "Argmax" is the paper's rounding;
+"nearest new" takes a cell that the walk was not in yet. The defaults, "nearest new" with λ = 0 and
+learning rate 0.7, were chosen on draws 0 to 35 and 300 to 329 of the rows; these are draws
+{WALK_SEED} to {WALK_SEED + options.walk_seeds - 1}.
 
 {walk_grid(table, options.walk_seeds)}
 

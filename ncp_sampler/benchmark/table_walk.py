@@ -90,11 +90,11 @@ def walk_table(
     *,
     n_starts: int = 10,
     steps: int = 6,
-    flops_weight: float = 0.1,
-    learning_rate: float = 1.0,
+    flops_weight: float = 0.0,
+    learning_rate: float = 0.7,
     revisit: bool = False,
 ) -> TableWalk:
-    """Walks from ``hard_starts`` to higher main metric and lower FLOPs, and looks the steps up.
+    """Walks from ``hard_starts`` to higher main metric, and looks the steps up.
 
     What it looks up is not learnt.
 
@@ -103,7 +103,7 @@ def walk_table(
         predictor: From ``table_predictor``, or another of "metric" and "flops" in like units.
         n_starts: Walks.
         steps: As ``discrete_walk``; 10 iterations each.
-        flops_weight: The paper's lambda.
+        flops_weight: The paper's lambda, for lower FLOPs too; by default the metric alone counts.
         learning_rate: As ``discrete_walk``.
         revisit: As ``discrete_walk``; True is the paper's plain argmax.
 
