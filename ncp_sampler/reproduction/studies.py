@@ -36,6 +36,7 @@ _LAMBDA = 0.5  # unless specified, section 4.1
 _EVOLUTION_CALLS = 1000
 _START = MRSpace().default
 _PAPER = "the paper's plain search"
+_FEWER = 0.95
 
 
 def all_rows(halves: Halves, split: int) -> Iterator[Row]:
@@ -136,8 +137,11 @@ def joint(
     *,
     pairs: bool = True,
 ) -> Iterator[Row]:
-    """Every setting alone, then pairs if asked for, then all together (equation 7)."""
-    k = len(settings)
+    """Every setting alone, then pairs if asked for, then all together (equation 7).
+
+    A pair is searched once more, within `_FEWER` times the FLOPs of the larger of its single ones.
+    """
+    k, singles = len(settings), dict[int, float]()
     groups = [[i] for i in range(k)]
     if pairs:
         groups += [[i, j] for i in range(k) for j in range(i + 1, k)]
@@ -147,7 +151,15 @@ def joint(
         name = " + ".join(names[i] for i in group)
         if not pairs and len(group) == k == 2:
             name = "both"
-        yield row(table, name, split, propagate_search(problem), halves)
+        found = row(table, name, split, propagate_search(problem), halves)
+        yield found
+        if len(group) == 1:
+            singles[group[0]] = found.flops
+        elif pairs and len(group) == 2:
+            most = _FEWER * max(singles[i] for i in group)
+            bounded = joint_problem([halves[settings[i]] for i in group], weight, bound=most)
+            name += f", at most {_FEWER:.0%} of the larger one's FLOPs"
+            yield row(table, name, split, propagate_search(bounded), halves)
 
 
 def transfer(halves: Halves, singles: Sequence[Row], split: int) -> Iterator[Row]:
