@@ -236,7 +236,7 @@ def learn(records: Records, *, metrics: Sequence[str] | None = None, seed: int =
         head=64,
         dropout=0.2,
         loss="smooth_l1",
-        steps=1200,
+        steps=600,
         warm_steps=None,
         batch_size=128,
         learning_rate=0.003,
