@@ -132,6 +132,13 @@ def test_any_nest_of_tensors_is_a_batch() -> None:
     assert model.weight.item() == pytest.approx(3, abs=0.05)
 
 
+def test_a_metric_that_is_not_a_number_is_an_error() -> None:
+    loader = DataLoader(TensorDataset(torch.ones(8, 1), torch.zeros(8, dtype=torch.long)), 4)
+    task = replace(CLASSIFICATION, score=lambda model, batches: float("nan"))
+    with pytest.raises(FloatingPointError, match="top1 of epoch 1 is NaN"):
+        train(nn.Linear(1, 2), loader, loader, task=task, recipe=PRESETS["digits-cls"].recipe)
+
+
 def test_infinite_loss_is_an_error() -> None:
     x = torch.full((8, 1), 1e38)
     loader = DataLoader(TensorDataset(x, torch.zeros(8, dtype=torch.long)), 4)

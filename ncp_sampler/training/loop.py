@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def train(
     Raises:
         ValueError: A loader without batches, a device that is not there, or a first epoch that
             the recipe does not have.
-        FloatingPointError: The loss became infinite or NaN.
+        FloatingPointError: The loss became infinite or NaN, or the metric NaN.
     """
     device = usable_device(device)
     for name, loader in (("train_loader", train_loader), ("val_loader", val_loader)):
@@ -119,14 +120,19 @@ def train(
                 total += loss.detach()
                 done += 1
             mean = float(total) / len(train_loader)
-            if not abs(mean) < float("inf"):
+            if not math.isfinite(mean):
                 raise FloatingPointError(
                     f"the loss of epoch {number} is {mean}; lower learning_rate="
                     f"{recipe.learning_rate}, or set clip_norm"
                 )
             metric = evaluate(model, val_loader, task=task, device=device, bf16=bf16)
+            if math.isnan(metric):
+                raise FloatingPointError(
+                    f"{task.metric} of epoch {number} is NaN; is there a validation sample that "
+                    "it can be told from?"
+                )
             epochs.append(Epoch(number=number, loss=mean, metric=metric))
-            if metric > max((epoch.metric for epoch in epochs[:-1]), default=float("-inf")):
+            if metric > max((epoch.metric for epoch in epochs[:-1]), default=-math.inf):
                 best = {name: value.clone() for name, value in model.state_dict().items()}
             if on_epoch is not None:
                 on_epoch(epochs[-1])
