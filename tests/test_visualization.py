@@ -144,6 +144,15 @@ def test_a_crowded_panel_names_the_lines_that_moved_farthest() -> None:
     assert moved[sorted(named)].min() >= moved[sorted(set(range(12)) - named)].max()
 
 
+def test_a_cost_that_is_a_step_and_a_bound_is_drawn_once() -> None:
+    limit = Target("limit", "minimize", bound=2.0, cost=costs.flops)
+    step = Target("flops", "minimize", cost=costs.flops)
+    trace = propagate([], SPACE.default, [step, limit], space=SPACE, iterations=2)
+    drawn = lines(trace_figure(trace, SPACE))
+    assert "FLOPs (G)" in drawn
+    assert "limit" not in drawn
+
+
 def test_units_are_the_tables_or_ones_own(trace: Trace) -> None:
     assert "FLOPs (G)" in lines(trace_figure(trace, SPACE))
     renamed = replace(trace, predictions={"top1[1]": trace.predictions["top1"]})

@@ -79,7 +79,8 @@ def trace_figure(
     up to six panels beside it have the code: for ``MRSpace`` blocks, residual units and channels
     by stage, for other spaces numbers of one range together, and a categorical's choices as
     their shares. Where there are more than six such groups, the columns are split in the code's
-    order and drawn as unit code. A panel names the eight lines that moved farthest.
+    order and drawn as unit code. A panel names the eight lines that moved farthest. Curves that
+    are equal throughout, as of a cost that is both a step and a bound, are drawn once.
 
     Args:
         trace: From ``propagation.propagate``, or a search's ``Found.trace``.
@@ -99,6 +100,10 @@ def trace_figure(
     curves = {name: values[:, start] for name, values in trace.predictions.items()}
     for name, cost in (costs or {}).items():
         curves[name] = np.asarray(cost(torch.as_tensor(codes)).detach().cpu())
+    first: dict[bytes, str] = {}
+    for name, values in curves.items():
+        first.setdefault(values.tobytes(), name)
+    curves = {name: curves[name] for name in first.values()}
     panels = _panels(space)
     n_columns = 1 + (len(panels) + 1) // 2
     figure = Figure(figsize=(3.0 * n_columns, 6.2), dpi=DPI, layout="constrained")
