@@ -146,8 +146,7 @@ def propagate(
         unit = torch.as_tensor(np.asarray(scale, dtype=np.float64), device=device)
         if unit.shape != (x.shape[1],) or not bool((unit > 0).all()):
             raise ValueError(f"scale must be {x.shape[1]} numbers above 0")
-    walk: dict[str, list[NDArray[np.float64]]] = {"codes": [], "loss": [], "gradients": []}
-    seen: list[Tensor] = []
+    walked: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     for step in range(iterations + 1):
         x = x.detach().requires_grad_(True)
         with torch.enable_grad():
@@ -155,23 +154,23 @@ def propagate(
             loss = target_loss(predicted, targets)
             (gradient,) = torch.autograd.grad(loss.sum(), x)
         x = x.detach()
-        walk["codes"].append(space.denormalize(x).cpu().numpy())
-        walk["loss"].append(loss.detach().cpu().numpy())
-        walk["gradients"].append(gradient.cpu().numpy())
-        seen.append(predicted.detach())
+        walked.append((x, loss.detach(), gradient, predicted.detach()))
         if step == iterations or not bool(gradient.any()):
             break
         if strategy == "continuous":
             x = _project(x - learning_rate * unit**2 * gradient, space)
         else:
             x = winner_takes_all(x, gradient, space=space, cost=cost)
-    values = torch.stack(seen).cpu().numpy()  # (T + 1, targets, n)
+    units, losses, gradients, values = (
+        torch.stack(each).cpu().numpy() for each in zip(*walked, strict=True)
+    )  # (T + 1, n, d), (T + 1, n), (T + 1, n, d), (T + 1, targets, n)
+    codes = space.denormalize(units)
     return Trace(
-        codes=np.stack(walk["codes"]),
-        loss=np.stack(walk["loss"]),
-        gradients=np.stack(walk["gradients"]),
+        codes=codes,
+        loss=losses,
+        gradients=gradients,
         predictions={label(targets, i): values[:, i] for i in range(len(targets))},
-        final=space.round(walk["codes"][-1]),
+        final=space.round(codes[-1]),
     )
 
 
