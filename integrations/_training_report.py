@@ -12,7 +12,12 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from ncp_sampler.integrations.training import best_trials, checkpoint_path, code_of
+from ncp_sampler.integrations.training import (
+    best_trials,
+    checkpoint_path,
+    code_of,
+    proposed_trials,
+)
 from ncp_sampler.mr_space import MRSpace
 from ncp_sampler.training import Checkpoint, Problem, evaluate
 
@@ -67,12 +72,12 @@ def make_table(results: Sequence[Result], problems: Sequence[Problem]) -> Table:
 
 
 def write_csv(study: Study, problems: Sequence[Problem], path: Path) -> None:
-    """Writes every trial; metrics of validation, empty where there is none."""
+    """Writes every proposed trial; metrics of validation, empty where there is none."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         names = [f"{problem.name} {problem.task.metric}" for problem in problems]
         rows.writerow(["trial", "state", "epochs", "gflops", *names, "seconds", "code"])
-        for trial in study.get_trials(deepcopy=False):
+        for trial in proposed_trials(study):
             values = trial.values if trial.state == TrialState.COMPLETE else None
             metrics = [f"{v:.4f}" for v in values[: len(problems)]] if values else [""] * len(names)
             cost = f"{trial.user_attrs['gflops']:.6f}"

@@ -38,6 +38,7 @@ __all__ = [
     "create_study",
     "is_trained",
     "narrow_space",
+    "proposed_trials",
     "run_study",
 ]
 
@@ -214,6 +215,11 @@ def best_trials(study: Study) -> list[FrozenTrial]:
     if not complete:
         return []
     return study.best_trials if len(study.directions) > 1 else [study.best_trial]
+
+
+def proposed_trials(study: Study) -> list[FrozenTrial]:
+    """The trials that have a code, unlike those still enqueued or interrupted while proposed."""
+    return [t for t in study.get_trials(deepcopy=False) if "gflops" in t.user_attrs]
 
 
 def checkpoint_path(out: Path, number: int) -> Path:

@@ -29,6 +29,7 @@ from ncp_sampler.integrations.training import (
     create_study,
     is_trained,
     narrow_space,
+    proposed_trials,
     run_study,
 )
 from ncp_sampler.mr_space import MRSpace
@@ -120,7 +121,7 @@ def _report(study: Study, problems: Sequence[Problem], options: argparse.Namespa
     if not results:
         console.print("No trial ran to its end.")
         return False
-    trials = study.get_trials(deepcopy=False)
+    trials = proposed_trials(study)
     trained = sum(map(is_trained, trials))
     pruned = sum(t.state == TrialState.PRUNED and is_trained(t) for t in trials)
     figure, rows = options.out / "trials.png", options.out / "trials.csv"

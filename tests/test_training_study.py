@@ -276,6 +276,15 @@ def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (tmp_path / "new" / "trials.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
+def test_report_of_fewer_trials_than_were_enqueued(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first of the two start codes is trained; the other one waits, and has no code yet."""
+    assert run_main(tmp_path, "--trials", "1") == 0
+    assert "1 codes trained, 0 of them stopped early; 0 above" in capsys.readouterr().out
+    assert len((tmp_path / "trials.csv").read_text(encoding="utf-8").splitlines()) == 2
+
+
 def test_study_in_which_all_fails_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
