@@ -59,8 +59,9 @@ def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
     probe = _Probe(module)
     module.eval()
     try:
-        # Where gradients are asked for, PyTorch takes no fused path through attention layers.
-        with torch.enable_grad():
+        # Where gradients are asked for, PyTorch takes no fused path through attention layers; in
+        # inference mode ptflops would see whole layers, which it does not know, and count 0.
+        with torch.inference_mode(False), torch.enable_grad():
             leaf = torch.zeros((1, *shape), dtype=example.dtype, device=example.device)
             batch = leaf.requires_grad_().clone()  # a leaf could not be changed in place
             count, _ = get_model_complexity_info(

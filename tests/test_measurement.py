@@ -110,12 +110,15 @@ def test_module_is_left_as_it_was(
     assert capfd.readouterr() == ("", "")
 
 
-def test_runs_under_no_grad_and_in_threads() -> None:
+def test_runs_under_no_grad_in_inference_mode_and_in_threads() -> None:
     module = mixed()
     found: list[Measurement] = []
     with torch.no_grad():
         expected = measure(module, (3, 8, 8))
         assert not torch.is_grad_enabled()
+    with torch.inference_mode():
+        assert measure(module, (3, 8, 8)) == expected
+        assert torch.is_inference_mode_enabled()
     threads = [
         threading.Thread(target=lambda: found.append(measure(mixed(), (3, 8, 8)))) for _ in range(4)
     ]
