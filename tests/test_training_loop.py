@@ -271,6 +271,16 @@ def test_mean_iou_over_classes_that_occur() -> None:
     assert SEGMENTATION.loss(Fixed(), (logits, torch.full_like(truth, IGNORED))) == 0
 
 
+def test_masks_may_be_of_bytes() -> None:
+    """As image files have them; class 18 of 19 is beyond a byte once it is a row of a table."""
+    truth = torch.tensor([[[0, 17, 18, IGNORED]]])
+    logits = torch.nn.functional.one_hot(truth.clamp_max(18), 19).float().permute(0, 3, 1, 2)
+    for mask in (truth, truth.byte()):
+        assert SEGMENTATION.score(Fixed(), [(logits, mask)]) == 100
+    expected = SEGMENTATION.loss(Fixed(), (logits, truth))
+    assert SEGMENTATION.loss(Fixed(), (logits, truth.byte())) == expected
+
+
 def test_costs_of_a_problem_are_those_of_its_network() -> None:
     for problem, size in ((digits_problem(), 32), (scenes_problem(), 48)):
         network = problem.build(MRSpace().default)

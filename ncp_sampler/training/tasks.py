@@ -54,7 +54,7 @@ def _segmentation_loss(model: nn.Module, batch: Batch) -> Tensor:
     x, y = batch
     logits = resize_logits(model(x).float(), y.shape[-2:])
     # a mean over known pixels alone is 0 / 0 where a batch has none
-    total = functional.cross_entropy(logits, y, ignore_index=IGNORED, reduction="sum")
+    total = functional.cross_entropy(logits, y.long(), ignore_index=IGNORED, reduction="sum")
     return torch.div(total, (y != IGNORED).sum().clamp_min(1))
 
 
@@ -65,7 +65,7 @@ def _mean_iou(model: nn.Module, batches: Iterable[Batch]) -> float:
         logits = resize_logits(model(x).float(), y.shape[-2:])
         classes = logits.shape[1]
         known = y != IGNORED
-        pairs = y[known] * classes + logits.argmax(1)[known]
+        pairs = y[known].long() * classes + logits.argmax(1)[known]
         counted = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
         confusion = counted if confusion is None else confusion + counted
     if confusion is None:
