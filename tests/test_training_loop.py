@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from ncp_sampler.training import (
     IGNORED,
     PRESETS,
     SEGMENTATION,
+    Checkpoint,
     Digits,
     Epoch,
     Problem,
@@ -279,6 +282,16 @@ def test_masks_may_be_of_bytes() -> None:
         assert SEGMENTATION.score(Fixed(), [(logits, mask)]) == 100
     expected = SEGMENTATION.loss(Fixed(), (logits, truth))
     assert SEGMENTATION.loss(Fixed(), (logits, truth.byte())) == expected
+
+
+def test_checkpoint_of_a_metric_in_numpys_numbers_can_be_read(tmp_path: Path) -> None:
+    """As scikit-learn's metrics are, which a task of one's own may return."""
+    metrics = {"digits": np.float64(90)}
+    networks = {"digits": nn.Linear(1, 1)}
+    checkpoint = Checkpoint.of(CODE, gflops=np.float64(0.1), metrics=metrics, networks=networks)
+    checkpoint.save(tmp_path / "kept.pt")
+    kept = Checkpoint.load(tmp_path / "kept.pt")
+    assert (kept.gflops, kept.metrics) == (0.1, {"digits": 90})
 
 
 def test_costs_of_a_problem_are_those_of_its_network() -> None:

@@ -162,8 +162,9 @@ class Checkpoint:
         """The checkpoint of trained networks, by problem's name; its tensors are copies."""
         return cls(
             code=tuple(int(number) for number in np.asarray(code)),
-            gflops=gflops,
-            metrics=dict(metrics),
+            # NumPy's numbers would be written, but not read again with ``weights_only``
+            gflops=float(gflops),
+            metrics={name: float(value) for name, value in metrics.items()},
             states={
                 name: {key: value.detach().cpu().clone() for key, value in net.state_dict().items()}
                 for name, net in networks.items()
