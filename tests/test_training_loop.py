@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,14 @@ def test_a_metric_that_is_not_a_number_is_an_error() -> None:
     task = replace(CLASSIFICATION, score=lambda model, batches: float("nan"))
     with pytest.raises(FloatingPointError, match="top1 of epoch 1 is NaN"):
         train(nn.Linear(1, 2), loader, loader, task=task, recipe=PRESETS["digits-cls"].recipe)
+
+
+def test_a_metric_may_be_minus_infinity() -> None:
+    """As a log-likelihood may be; the first of the equal epochs is the best."""
+    loader = DataLoader(TensorDataset(torch.ones(8, 1), torch.zeros(8, dtype=torch.long)), 4)
+    task = replace(CLASSIFICATION, score=lambda model, batches: -math.inf)
+    recipe = replace(PRESETS["digits-cls"].recipe, epochs=2)
+    assert train(nn.Linear(1, 2), loader, loader, task=task, recipe=recipe).epoch == 1
 
 
 def test_infinite_loss_is_an_error() -> None:

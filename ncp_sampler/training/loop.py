@@ -132,7 +132,7 @@ def train(
                     "it can be told from?"
                 )
             epochs.append(Epoch(number=number, loss=mean, metric=metric))
-            if metric > max((epoch.metric for epoch in epochs[:-1]), default=-math.inf):
+            if number == first_epoch or metric > max(epoch.metric for epoch in epochs[:-1]):
                 best = {name: value.clone() for name, value in model.state_dict().items()}
             if on_epoch is not None:
                 on_epoch(epochs[-1])
