@@ -80,6 +80,15 @@ def test_seed_decides_all_and_touches_nothing_else() -> None:
         assert torch.equal(value, results[1][1][name])
 
 
+def test_gpus_are_not_seeded_by_a_training_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their random numbers are outside too; what torch.manual_seed does to them is recorded."""
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    problem = digits_problem(limit=32, epochs=1)
+    run(problem, problem.build(CODE))
+    assert not seeds
+
+
 def test_on_epoch_hears_every_epoch_and_may_stop() -> None:
     class StopError(Exception):
         pass
