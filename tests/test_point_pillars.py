@@ -128,6 +128,13 @@ def test_training_step_is_the_same_each_time() -> None:
         assert torch.equal(a, b)
 
 
+def test_labels_may_be_of_bytes() -> None:
+    points, boxes, labels = batch()
+    model = network()
+    expected = model.loss(points, boxes, labels).total
+    assert torch.equal(model.loss(points, boxes, [k.byte() for k in labels]).total, expected)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

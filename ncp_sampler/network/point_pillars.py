@@ -112,7 +112,7 @@ class PointPillarsNet(nn.Module):
             self.grid(output),
             self.anchors,
             pad_sequence(list(boxes), batch_first=True),
-            pad_sequence(list(labels), batch_first=True, padding_value=-1),
+            pad_sequence([k.long() for k in labels], batch_first=True, padding_value=-1),
         )
 
     @torch.no_grad()
