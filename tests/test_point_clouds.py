@@ -223,3 +223,10 @@ def test_problem_trains_and_counts_what_it_builds() -> None:
 def test_problem_needs_an_iou_for_each_anchor() -> None:
     with pytest.raises(ValueError, match=r"ious=\(0.5,\) must be 2"):
         streets(ious=(0.5,))
+
+
+def test_task_is_refused_before_an_epoch_is_trained_for_it() -> None:
+    with pytest.raises(ValueError, match=r"ious=\(0.5, 25\) must each be above 0 and at most 1"):
+        streets(ious=(0.5, 25))
+    with pytest.raises(ValueError, match="view='top' is unknown; use one of"):
+        detection_task(IOUS, view="top")

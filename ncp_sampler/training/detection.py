@@ -23,6 +23,7 @@ from ncp_sampler.network import (
     PointPillarsNet,
     average_precision,
 )
+from ncp_sampler.network.average_precision import VIEWS
 from ncp_sampler.network.pillars import BEV_CHANNELS, KITTI_PILLAR, KITTI_RANGE
 from ncp_sampler.training.problem import Problem, make_loader
 from ncp_sampler.training.recipe import Recipe
@@ -119,7 +120,14 @@ def detection_task(ious: Sequence[float], *, view: str = "3d") -> Task:
     Returns:
         A task whose metric is "AP3D" or "APBEV": the mean over those classes of which the
         samples have a box, 0 if there is none.
+
+    Raises:
+        ValueError: An argument is not as described.
     """
+    if view not in VIEWS:
+        raise ValueError(f"view={view!r} is unknown; use one of {VIEWS}")
+    if not all(0 < iou <= 1 for iou in ious):
+        raise ValueError(f"ious={tuple(ious)} must each be above 0 and at most 1")
     metric = "AP" + view.upper()
     return Task(metric=metric, loss=_loss, score=partial(_mean_precision, ious=ious, view=view))
 
