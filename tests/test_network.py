@@ -90,7 +90,7 @@ def test_clips_of_a_batch_are_apart() -> None:
 
 def test_same_seed_same_weights_and_no_generator_touched() -> None:
     state = torch.get_rng_state()
-    nets = [build(task="detection3d", seed=seed) for seed in (0, 0, 1)]
+    nets = [build(task="detection3d", seed=seed) for seed in (0, np.int64(0), 1)]
     assert torch.equal(torch.get_rng_state(), state)
     first, same, other = (net.state_dict() for net in nets)
     assert all(torch.equal(first[name], same[name]) for name in first)
@@ -192,6 +192,8 @@ def test_wrong_logits(logits: Tensor, size: tuple[int, ...], message: str) -> No
         ({"num_classes": 0}, "num_classes=0 must be a whole number of at least 1"),
         ({"num_classes": 2.5}, "num_classes=2.5"),
         ({"in_channels": 0}, "in_channels=0 must be a whole number of at least 1"),
+        ({"seed": 1.5}, "seed=1.5 must be a whole number from"),
+        ({"seed": 2**64}, "seed=18446744073709551616 must be"),
         ({"code": [8] * 26}, r"shape \(26,\)"),
         ({"code": [8] * 27}, "b1=8 is not a value of"),
         ({"code": [7, *SMALLEST[1:]]}, "i1=7 is not a value of .* nearest legal value is 8"),

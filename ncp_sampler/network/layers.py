@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +80,19 @@ def convolution(
     )
     conv.__class__ = plain  # counters of FLOPs know the exact types only
     return conv
+
+
+def seeded(seed: int | None) -> torch.Generator | None:
+    """A generator on the CPU; None, for PyTorch's own, without a seed.
+
+    Raises:
+        ValueError: The seed is no whole number, or none that PyTorch takes.
+    """
+    if seed is None:
+        return None
+    if not isinstance(seed, Integral) or not -(2**63) <= seed < 2**64:
+        raise ValueError(f"seed={seed!r} must be a whole number from -2**63 to 2**64 - 1, or None")
+    return torch.Generator("cpu").manual_seed(int(seed))  # it takes no integers of NumPy
 
 
 def initialize(module: nn.Module, generator: torch.Generator | None) -> None:

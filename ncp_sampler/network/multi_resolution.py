@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,7 +26,7 @@ from ncp_sampler.costs import TASKS
 from ncp_sampler.mr_space import N_STAGES, MRSpace
 from ncp_sampler.network.detection import AnchorOutput
 from ncp_sampler.network.heads import HEADS, DetectionHead
-from ncp_sampler.network.layers import ConvNorm, ResidualUnit, initialize
+from ncp_sampler.network.layers import ConvNorm, ResidualUnit, initialize, seeded
 
 _SPACE = MRSpace()
 _STAGES = range(1, N_STAGES + 1)
@@ -100,7 +99,7 @@ class MultiResolutionNet(nn.Module):
             self.add_module(f"stage{stage}", _stage(before, after, units, params[f"b{stage}"]))
             before = after
         self.head = HEADS[task](sum(before), params["o1"], self.num_classes)
-        generator = None if seed is None else torch.Generator("cpu").manual_seed(seed)
+        generator = seeded(seed)
         initialize(self, generator)
         if isinstance(self.head, DetectionHead):
             self.head.anchors.reset_parameters(generator)

@@ -19,6 +19,7 @@ from ncp_sampler.network.detection import (
     detection_loss,
     find_boxes,
 )
+from ncp_sampler.network.layers import seeded
 from ncp_sampler.network.multi_resolution import MultiResolutionNet
 from ncp_sampler.network.pillars import BEV_CHANNELS, KITTI_PILLAR, KITTI_RANGE, PillarEncoder
 
@@ -67,7 +68,7 @@ class PointPillarsNet(nn.Module):
             pillar=pillar,
             max_pillars=max_pillars,
             max_points=max_points,
-            generator=None if seed is None else torch.Generator("cpu").manual_seed(seed),
+            generator=seeded(seed),
         )
         if min(self.encoder.shape) < SMALLEST_MAP:
             raise ValueError(
