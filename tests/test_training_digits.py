@@ -123,6 +123,8 @@ def test_a_smaller_zoom_pads_the_mask_with_the_ignored_class() -> None:
         (lambda: Digits("all"), "part='all' must be one of"),
         (lambda: DigitClips("all", length=1), "part='all'"),
         (lambda: Digits("val", size=16), "size=16 must be at least 32"),
+        (lambda: Digits("val", limit=-5), "limit=-5 must be at least 1, or None"),
+        (lambda: DigitClips("val", length=1, seed=-1), "seed=-1 must be at least 0"),
         (lambda: DigitScenes("val", length=0), "length=0 must be at least 1"),
         (lambda: DigitClips("val", length=1, frames=1), "frames=1 must be at least 2"),
         (lambda: DigitClips("val", length=1, step=16), "step=16"),

@@ -37,7 +37,7 @@ class Digits(Dataset[tuple[Tensor, Tensor]]):
     Args:
         part: "train", "val" or "test".
         size: Side of an image, at least 32.
-        limit: Use the first so many alone; None for all.
+        limit: Use the first so many alone, at least 1; None for all.
         transform: Applied to an image each time it is read.
 
     Raises:
@@ -53,6 +53,8 @@ class Digits(Dataset[tuple[Tensor, Tensor]]):
         transform: Transform | None = None,
     ) -> None:
         _check_size(size)
+        if limit is not None and limit < 1:  # a slice would leave out the last ones
+            raise ValueError(f"limit={limit} must be at least 1, or None")
         images, labels = _source(part)
         self.images = _enlarge(images[:limit], size)
         self.labels = labels[:limit]
@@ -78,7 +80,7 @@ class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
         part: "train", "val" or "test": whose digits the scenes hold.
         length: Number of scenes, at least 1.
         size: Side of a scene, at least 32.
-        seed: Of the composition.
+        seed: Of the composition, at least 0.
         transform: Applied to a scene each time it is read.
 
     Raises:
@@ -135,7 +137,7 @@ class DigitClips(Dataset[tuple[Tensor, Tensor]]):
         size: Side of a frame, at least 32.
         step: Pixels that the digit moves from frame to frame; at least 1, and less than half of
             ``size``, beyond which left and right look the same.
-        seed: Of the composition.
+        seed: Of the composition, at least 0.
         wrap: Roll a clip by a random number of pixels each time it is read, which is as good as
             a clip that starts elsewhere.
 
@@ -245,6 +247,8 @@ def _generator(seed: int, part: str) -> np.random.Generator:
     """Another one for each part, so that its scenes are not laid out alike."""
     if part not in PARTS:
         raise ValueError(f"part={part!r} must be one of {tuple(PARTS)}")
+    if seed < 0:
+        raise ValueError(f"seed={seed} must be at least 0")
     return np.random.default_rng([seed, tuple(PARTS).index(part)])
 
 
