@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -71,6 +72,9 @@ class Recipe:
         for name, least in (("epochs", 1), ("batch_size", 2), ("weight_decay", 0)):
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
+        for name in ("epochs", "batch_size"):
+            if not isinstance(getattr(self, name), Integral):
+                raise ValueError(f"{name}={getattr(self, name)} must be a whole number")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum={self.momentum} must be in [0, 1)")
         if self.clip_norm is not None and not self.clip_norm > 0:
