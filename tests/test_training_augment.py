@@ -84,6 +84,13 @@ def test_area_and_zoom_exclude_each_other() -> None:
         ImageAugmentation(size=SIZE, area=(0.1, 1), zoom=(1, 1))
 
 
+@pytest.mark.parametrize("ends", [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0), (math.nan, 1.0)])
+def test_a_range_is_refused_before_the_draw_that_it_would_ruin(ends: tuple[float, float]) -> None:
+    for name in ("area", "zoom"):
+        with pytest.raises(ValueError, match=f"{name}=.* must be a low end above 0 and a high one"):
+            ImageAugmentation(size=SIZE, **{name: ends})  # type: ignore[arg-type]
+
+
 def test_cloud_and_boxes_move_together() -> None:
     """Points at the corners of a box are at its corners afterwards."""
     boxes = torch.tensor([[10.0, 5, -1, 4, 2, 1.5, 0.3], [20.0, -3, -1, 1, 0.6, 1.7, -1.2]])

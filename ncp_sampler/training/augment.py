@@ -48,7 +48,7 @@ class ImageAugmentation:
         grayscale: Probability of losing all colour.
 
     Raises:
-        ValueError: Both or neither of area and zoom.
+        ValueError: Both or neither of area and zoom, or one that is no range above 0.
     """
 
     size: tuple[int, int]
@@ -64,6 +64,9 @@ class ImageAugmentation:
     def __post_init__(self) -> None:
         if (self.area is None) == (self.zoom is None):
             raise ValueError(f"give one of area={self.area} and zoom={self.zoom}")
+        for name, ends in (("area", self.area), ("zoom", self.zoom)):
+            if ends is not None and not 0 < ends[0] <= ends[1] < math.inf:
+                raise ValueError(f"{name}={ends} must be a low end above 0 and a high one")
 
     def __call__(self, image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """The image (..., C, *size) and the mask (*size) after one draw of all changes."""
