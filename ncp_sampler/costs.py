@@ -193,7 +193,7 @@ def _count(
     if task not in TASKS:
         raise ValueError(f"task={task!r} has no cost here; use one of {TASKS}")
     for name, number in (("num_classes", num_classes), ("in_channels", in_channels)):
-        if not number >= 1 or number % 1:
+        if not _is_count(number):
             raise ValueError(f"{name}={number!r} must be a whole number of at least 1")
     network = _network(task)
     named = [(conv.c_in, conv.c_out, conv.blocks, conv.units) for conv in network]
@@ -212,12 +212,20 @@ def _count(
     return torch.cat(counts)
 
 
+def _is_count(number: float) -> bool:
+    """Whether it is a whole number of at least 1, of any type."""
+    try:
+        return bool(number >= 1 and number % 1 == 0)
+    except TypeError:  # no number at all
+        return False
+
+
 def _check_frames(frames: int | None, task: str) -> int:
     if task != "video":
         if frames is not None:
             raise ValueError(f"frames={frames!r} is for task='video' alone, not {task!r}; omit it")
         return 1
-    if frames is None or not frames >= 1 or frames % 1:
+    if frames is None or not _is_count(frames):
         raise ValueError(f"frames={frames!r} must be a whole number of at least 1 for task='video'")
     return int(frames)
 

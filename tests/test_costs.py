@@ -287,6 +287,8 @@ def test_wrong_codes(cost: Any, codes: Any, message: str) -> None:
         ({"num_classes": 0}, "num_classes=0 must be a whole number of at least 1"),
         ({"num_classes": 2.5}, "num_classes=2.5"),
         ({"num_classes": float("nan")}, "num_classes=nan"),
+        ({"num_classes": None}, "num_classes=None must be a whole number of at least 1"),
+        ({"task": "video", "frames": "8"}, "frames='8' must be a whole number"),
         ({"resolution": (31, 128)}, r"resolution=\(31, 128\) must be .* at least 32"),
         ({"resolution": (128, 0)}, "resolution"),
         ({"resolution": 128}, "resolution=128"),
