@@ -164,6 +164,8 @@ def test_malformed_scenes_are_refused(change: dict[str, list[Tensor]], message: 
     ("arguments", "message"),
     [
         ({"anchors": ()}, "anchors is empty"),
+        ({"anchors": ANCHORS[0]}, r"anchors=Anchor\(.* must be a sequence of Anchor, one a class"),
+        ({"anchors": ["car"]}, r"anchors=\['car'\] must be a sequence of Anchor"),
         ({"pillar": 1.0}, r"map of \(16, 16\) pillars; it needs 32 a side"),
         ({"pillar": 0.3}, "make that side a multiple"),
         ({"code": [7, *SMALL[1:]]}, "7"),

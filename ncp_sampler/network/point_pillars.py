@@ -60,6 +60,8 @@ class PointPillarsNet(nn.Module):
         seed: int | None = None,
     ) -> None:
         super().__init__()
+        if isinstance(anchors, Anchor) or not all(isinstance(a, Anchor) for a in anchors):
+            raise ValueError(f"anchors={anchors!r} must be a sequence of Anchor, one a class")
         if len(anchors) == 0:
             raise ValueError("anchors is empty; give one a class")
         self.anchors = tuple(anchors)
