@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from ncp_sampler import MRSpace, costs
 from ncp_sampler.training import (
@@ -177,6 +178,25 @@ def test_loader_without_batches_is_an_error() -> None:
         ValueError, match="train_loader has no batches: 16 samples in batches of 32"
     ):
         run(problem, problem.build(CODE))
+
+
+class Stream(IterableDataset[tuple[Tensor, Tensor]]):
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter([(torch.ones(1), torch.tensor(0))] * 8)
+
+
+class KnownStream(Stream):
+    def __len__(self) -> int:
+        return 8
+
+
+def test_stream_of_samples_needs_a_length() -> None:
+    recipe = replace(PRESETS["digits-cls"].recipe, epochs=1)
+    endless, known = DataLoader(Stream(), 4), DataLoader(KnownStream(), 4)
+    with pytest.raises(ValueError, match=r"train_loader has no length, .* a __len__"):
+        train(nn.Linear(1, 2), endless, known, task=CLASSIFICATION, recipe=recipe)
+    trained = train(nn.Linear(1, 2), known, known, task=CLASSIFICATION, recipe=recipe)
+    assert trained.epoch == 1
 
 
 @pytest.mark.parametrize(

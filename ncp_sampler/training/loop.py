@@ -85,13 +85,20 @@ def train(
             training and is passed on.
 
     Raises:
-        ValueError: A loader without batches, a device that is not there, or a first epoch that
-            the recipe does not have.
+        ValueError: A loader without batches or without a length, a device that is not there, or
+            a first epoch that the recipe does not have.
         FloatingPointError: The loss became infinite or NaN, or the metric NaN.
     """
     device = usable_device(device)
     for name, loader in (("train_loader", train_loader), ("val_loader", val_loader)):
-        if len(loader) == 0:
+        try:
+            batches = len(loader)
+        except TypeError:  # of an IterableDataset
+            raise ValueError(
+                f"{name} has no length, by which the learning rate goes: give its data set a "
+                "__len__, the number of samples"
+            ) from None
+        if batches == 0:
             raise ValueError(
                 f"{name} has no batches: {len(loader.dataset)} samples"  # type: ignore[arg-type]
                 f" in batches of {loader.batch_size}, drop_last={loader.drop_last}"
