@@ -28,7 +28,7 @@ from ncp_sampler.search import propagate_search
 
 Progress = Callable[[str], None]
 
-_FULL_SPLITS = range(10, 15)  # the search's caution was chosen on 0 to 4
+_FULL_SPLITS = range(10, 20)  # the search's caution was chosen on 0 to 4
 _EPOCHS, _QUICK_EPOCHS = 200, 60  # of the published recipe's predictor
 _EXTREMES = 10
 # draws of rows; the walk's settings were chosen on others
