@@ -67,10 +67,9 @@ def main(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     parser = _parser(description, trials=trials, out=out, width=width, depth=depth)
     options = parser.parse_args(arguments)
-    if options.smoke:
-        for name, value in _SMOKE.items():
-            if getattr(options, name) == parser.get_default(name):
-                setattr(options, name, value)
+    if options.smoke:  # once more, so that a default that is asked for stays
+        parser.set_defaults(**_SMOKE)
+        options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     try:

@@ -285,6 +285,13 @@ def test_report_of_fewer_trials_than_were_enqueued(
     assert len((tmp_path / "trials.csv").read_text(encoding="utf-8").splitlines()) == 2
 
 
+def test_smoke_run_of_as_many_trials_as_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(tmp_path, "--smoke", "--trials", "5") == 0  # the default without --smoke
+    assert "5 codes trained" in capsys.readouterr().out
+
+
 def test_study_in_which_all_fails_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
