@@ -133,7 +133,7 @@ def run_study(
         study: From ``create_study`` with the same problems, space and limit.
         problems: What each code is trained on.
         space: Of the codes.
-        out: Folder, made if missing.
+        out: Folder, made if missing; without checkpoints of another study.
         trials: Codes to train, at least 1.
         max_gflops: As for ``create_study``.
         seed: Of the trainings.
@@ -147,6 +147,9 @@ def run_study(
     if trials < 1:
         raise ValueError(f"trials={trials} must be at least 1")
     out.mkdir(parents=True, exist_ok=True)
+    begun = any(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+    if not begun and any(out.glob("trial-*.pt")):  # they would be deleted
+        raise ValueError(f"out={str(out)!r} holds checkpoints of another study; give a new folder")
 
     def objective(trial: Trial) -> list[float]:
         code = space.to_code(space.suggest(trial))

@@ -101,6 +101,16 @@ def test_two_objectives_by_default(tmp_path: Path) -> None:
     assert kept == {checkpoint_path(tmp_path, t.number).name for t in study.best_trials}
 
 
+def test_checkpoints_of_another_study_are_kept(tmp_path: Path) -> None:
+    kept = tmp_path / "trial-007.pt"
+    kept.touch()
+    problem = digits_problem()
+    study = create_study([problem], space=TINY)
+    with pytest.raises(ValueError, match="holds checkpoints of another study; give a new folder"):
+        run_study(study, [problem], space=TINY, out=tmp_path, trials=1)
+    assert kept.exists()
+
+
 def test_two_problems_have_three_objectives(tmp_path: Path) -> None:
     problems = [digits_problem(limit=32, epochs=1), scenes_problem(length=16)]
     study = create_study(problems, space=TINY)
@@ -207,10 +217,10 @@ def test_first_codes(
 
 def test_same_seed_same_study(tmp_path: Path) -> None:
     values = []
-    for seed in (0, 0, 1):
+    for i, seed in enumerate((0, 0, 1)):
         problem = digits_problem(limit=32, epochs=1)
         study = create_study([problem], space=TINY, seed=seed)
-        run_study(study, [problem], space=TINY, out=tmp_path, trials=3, seed=seed)
+        run_study(study, [problem], space=TINY, out=tmp_path / str(i), trials=3, seed=seed)
         values.append([(code_of(t).tolist(), t.values) for t in trials_of(study)])
     assert values[0] == values[1]
     assert values[0] != values[2]
