@@ -65,7 +65,13 @@ def _mean_iou(model: nn.Module, batches: Iterable[Batch]) -> float:
         logits = resize_logits(model(x).float(), y.shape[-2:])
         classes = logits.shape[1]
         known = y != IGNORED
-        pairs = y[known].long() * classes + logits.argmax(1)[known]
+        truth = y[known].long()
+        for wrong in truth[(truth < 0) | (truth >= classes)][:1].tolist():
+            raise ValueError(
+                f"a mask has class {wrong}, the network has {classes}: use 0 to {classes - 1}, or "
+                f"{IGNORED} for pixels that do not count"
+            )
+        pairs = truth * classes + logits.argmax(1)[known]
         counted = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
         confusion = counted if confusion is None else confusion + counted
     if confusion is None:
