@@ -36,6 +36,7 @@ __all__ = [
     "checkpoint_path",
     "code_of",
     "create_study",
+    "has_checkpoints",
     "is_trained",
     "narrow_space",
     "proposed_trials",
@@ -148,7 +149,7 @@ def run_study(
         raise ValueError(f"trials={trials} must be at least 1")
     out.mkdir(parents=True, exist_ok=True)
     begun = any(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-    if not begun and any(out.glob("trial-*.pt")):  # they would be deleted
+    if not begun and has_checkpoints(out):  # they would be deleted
         raise ValueError(f"out={str(out)!r} holds checkpoints of another study; give a new folder")
 
     def objective(trial: Trial) -> list[float]:
@@ -228,6 +229,11 @@ def proposed_trials(study: Study) -> list[FrozenTrial]:
 def checkpoint_path(out: Path, number: int) -> Path:
     """Where a trial's checkpoint is, if it is among the best."""
     return out / f"trial-{number:03}.pt"
+
+
+def has_checkpoints(out: Path) -> bool:
+    """Whether a folder holds checkpoints of trials."""
+    return any(out.glob("trial-*.pt"))
 
 
 def is_trained(trial: FrozenTrial) -> bool:

@@ -27,6 +27,7 @@ from ncp_sampler.integrations.training import (
     checkpoint_path,
     code_of,
     create_study,
+    has_checkpoints,
     is_trained,
     narrow_space,
     proposed_trials,
@@ -82,7 +83,7 @@ def main(
         options.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=options.out):
             pass
-        if any(options.out.glob("trial-*.pt")):
+        if has_checkpoints(options.out):
             parser.error(f"--out {options.out} holds networks of an earlier study; name another")
     except ValueError as error:
         parser.error(str(error))

@@ -65,6 +65,13 @@ def test_rows_are_consistent(results: Results) -> None:
     for row in results.rows:
         assert row.flops == pytest.approx(float(costs.flops(row.code)[0]))
         assert all(0 < value < 100 for value in row.judged.values())
+    rows = {row.name: row for row in results.rows if row.table == "3"}
+    within = ", at most 95% of the larger one's FLOPs"
+    pairs = [name.removesuffix(within) for name in rows if name.endswith(within)]
+    assert pairs == ["Cls + Seg", "Cls + Video", "Seg + Video"]
+    for pair in pairs:
+        larger = max(rows[name].flops for name in pair.split(" + "))
+        assert rows[f"{pair}{within}"].flops <= 0.95 * larger + 1e-9
     for setting in BASIC:
         rows = {row.name: row for row in results.rows if row.table == f"baselines {setting}"}
         for name, bounded in rows.items():

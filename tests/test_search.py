@@ -144,6 +144,8 @@ def test_without_records_starts_are_random_and_seeded() -> None:
     np.testing.assert_array_equal(default_starts(problem, seed=3), default_starts(problem, seed=3))
     assert (default_starts(problem, seed=3) != default_starts(problem, seed=4)).any()
     assert len(set(code_scale(problem))) == 1
+    with pytest.raises(ValueError, match="n=0 must be at least 1"):
+        default_starts(problem, n=0)
 
 
 def test_a_target_without_scale_takes_the_metrics_spread() -> None:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from ncp_sampler import MRSpace
-from ncp_sampler.training import PRESETS, Digits, DigitScenes, Problem, make_problem
+from ncp_sampler.training import (
+    PRESETS,
+    Digits,
+    DigitScenes,
+    Problem,
+    Recipe,
+    Task,
+    make_problem,
+)
 
 
 def uniform_code(depth: int, width: int) -> NDArray[np.int64]:
@@ -40,3 +54,50 @@ def scenes_problem(*, length: int = 32, epochs: int = 1) -> Problem:
         in_channels=1,
     )
     return replace(problem, recipe=replace(problem.recipe, epochs=epochs))
+
+
+class Width(nn.Module):
+    """A layer as wide as the code's last number."""
+
+    def __init__(self, code: ArrayLike) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, int(np.asarray(code)[-1]))
+        self.epochs = 0
+
+
+def width_problem(*, ruin: int | None = None) -> Problem:
+    """Trains in no time: the metric is the width, 1 more each epoch; the cost the code's sum.
+
+    Args:
+        ruin: The width whose loss is infinite.
+    """
+
+    def loss(model: nn.Module, batch: Tensor) -> Tensor:
+        assert isinstance(model, Width)
+        total: Tensor = model.layer(batch).square().mean()
+        return total * math.inf if model.layer.out_features == ruin else total
+
+    def score(model: nn.Module, batches: Iterable[Tensor]) -> float:
+        assert isinstance(model, Width)
+        model.epochs += 1
+        return model.layer.out_features / 2 + model.epochs
+
+    data: DataLoader[Any] = DataLoader(torch.ones(4, 1), 2)  # type: ignore[arg-type]
+    recipe = Recipe(
+        optimizer="sgd",
+        learning_rate=1e-3,
+        schedule="cosine",
+        epochs=3,
+        batch_size=2,
+        size=(32, 32),
+    )
+    return Problem(
+        name="width",
+        task=Task(metric="half", loss=loss, score=score),
+        recipe=recipe,
+        build=Width,
+        gflops=lambda code: float(np.asarray(code).sum()) / 1000,
+        train=data,
+        val=data,
+        test=data,
+    )

@@ -141,7 +141,8 @@ def joint(
 
     A pair is searched once more, within `_FEWER` times the FLOPs of the larger of its single ones.
     """
-    k, singles = len(settings), dict[int, float]()
+    k = len(settings)
+    singles: dict[int, float] = {}
     groups = [[i] for i in range(k)]
     if pairs:
         groups += [[i, j] for i in range(k) for j in range(i + 1, k)]

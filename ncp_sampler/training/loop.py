@@ -135,8 +135,8 @@ def train(
             metric = evaluate(model, val_loader, task=task, device=device, bf16=bf16)
             if math.isnan(metric):
                 raise FloatingPointError(
-                    f"{task.metric} of epoch {number} is NaN; is there a validation sample that "
-                    "it can be told from?"
+                    f"{task.metric} of epoch {number} is NaN; give val_loader samples that it can "
+                    "be computed from"
                 )
             epochs.append(Epoch(number=number, loss=mean, metric=metric))
             if number == first_epoch or metric > max(epoch.metric for epoch in epochs[:-1]):
