@@ -117,7 +117,7 @@ def run_study(
     problems: Sequence[Problem],
     *,
     space: SearchSpace,
-    out: Path,
+    out: str | Path,
     trials: int,
     max_gflops: float | None = None,
     seed: int = 0,
@@ -147,6 +147,7 @@ def run_study(
     """
     if trials < 1:
         raise ValueError(f"trials={trials} must be at least 1")
+    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     begun = any(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
     if not begun and has_checkpoints(out):  # they would be deleted

@@ -53,7 +53,7 @@ def test_checkpoints_of_another_study_are_kept(tmp_path: Path) -> None:
     problem = digits_problem()
     study = create_study([problem], space=TINY)
     with pytest.raises(ValueError, match="holds checkpoints of another study; give a new folder"):
-        run_study(study, [problem], space=TINY, out=tmp_path, trials=1)
+        run_study(study, [problem], space=TINY, out=str(tmp_path), trials=1)
     assert kept.exists()
 
 
