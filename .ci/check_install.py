@@ -4,10 +4,10 @@ from importlib import metadata, resources
 from pathlib import Path
 
 import ncp_sampler
-from ncp_sampler import benchmark, integrations
+from ncp_sampler import integrations, nas_bench
 
 repository = Path(__file__).resolve().parents[1]
-for module in (ncp_sampler, benchmark, integrations):
+for module in (ncp_sampler, nas_bench, integrations):
     assert module.__file__ is not None
     assert repository not in Path(module.__file__).resolve().parents, module.__file__
 missing = {}
@@ -22,7 +22,7 @@ assert "pip install 'ncp_sampler[ray]'" in missing["NCPSearch"], missing
 files = [str(file) for file in metadata.files("ncp_sampler") or []]
 for wanted in ("/LICENSE", "/NOTICE", "/py.typed"):
     assert any(file.endswith(wanted) for file in files), f"{wanted} is not in the wheel"
-shipped = sorted(file.name for file in (resources.files(benchmark) / "data").iterdir())
-in_repository = sorted(file.name for file in (repository / "ncp_sampler/benchmark/data").iterdir())
+shipped = sorted(file.name for file in (resources.files(nas_bench) / "data").iterdir())
+in_repository = sorted(file.name for file in (repository / "ncp_sampler/nas_bench/data").iterdir())
 assert shipped == in_repository, (shipped, in_repository)
 print(f"ncp_sampler {ncp_sampler.__version__} from {ncp_sampler.__file__}; data: {shipped}")

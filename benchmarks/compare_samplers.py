@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from examples import compare_samplers as compare
 from examples.compare_samplers import ASKS_TIMED, LABELS, STARTUP, Run
-from ncp_sampler import benchmark
+from ncp_sampler import nas_bench
 
 CHECKPOINTS = (50, 100, 200)
 PACKAGES = ("ncp_sampler", "optuna", "torch", "numpy", "cmaes", "lightgbm")
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             jobs=options.jobs,
             threads=options.threads,
         )
-        texts.append(markdown(runs, at, benchmark.objective(setting).metrics[0]))
+        texts.append(markdown(runs, at, nas_bench.objective(setting).metrics[0]))
         everything += runs
         (options.out / "samplers.md").write_text("\n".join(texts), encoding="utf-8")
         write_csv(everything, at, options.out / "samplers.csv")

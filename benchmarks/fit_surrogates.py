@@ -25,10 +25,16 @@ from scipy.stats import spearmanr
 from sklearn.model_selection import KFold
 
 from ncp_sampler import Integer, MRSpace
-from ncp_sampler.benchmark import NASBenchMR, Table
-from ncp_sampler.benchmark.features import features
-from ncp_sampler.benchmark.surrogates import SHIPPED
-from ncp_sampler.benchmark.trees import BAGS, DEFAULT_ROUNDS, ROUNDS, fit_trees, predict_trees
+from ncp_sampler.nas_bench import NASBenchMR, Table
+from ncp_sampler.nas_bench.features import features
+from ncp_sampler.nas_bench.surrogates import SHIPPED
+from ncp_sampler.nas_bench.trees import (
+    BAGS,
+    DEFAULT_ROUNDS,
+    ROUNDS,
+    fit_trees,
+    predict_trees,
+)
 
 Array = NDArray[np.float64]
 

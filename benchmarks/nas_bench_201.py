@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from ncp_sampler import NB201Space, NCPOptimizer, NCPSampler
-from ncp_sampler.benchmark import (
+from ncp_sampler.nas_bench import (
     NASBenchMR,
     Table,
     TableObjective,
@@ -35,7 +35,7 @@ from ncp_sampler.benchmark import (
     table_predictor,
     walk_table,
 )
-from ncp_sampler.regularized_evolution import regularized_evolution
+from ncp_sampler.offline.regularized_evolution import regularized_evolution
 
 STARTUP = 10  # first codes, which all methods share
 CHECKPOINTS = (50, 100, 200)

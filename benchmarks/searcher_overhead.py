@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ncp_sampler import NCPOptimizer, NCPSearch, benchmark
-from ncp_sampler.space import Params
+from ncp_sampler import NCPOptimizer, NCPSearch, nas_bench
+from ncp_sampler.space.search_space import Params
 
 PACKAGES = ("ncp_sampler", "ray", "torch", "numpy", "scipy")
 
@@ -54,7 +54,7 @@ class Times:
 
 def measure(n_trials: int, n_running: int, repeats: int, seed: int = 0) -> Times:
     """Times of ``repeats`` pairs, each after one more trial has finished."""
-    objective = benchmark.objective("seg")
+    objective = nas_bench.objective("seg")
     space = objective.space
     search = NCPSearch(space=space, metric="mIoU", mode="max", seed=seed)
     optimizer = NCPOptimizer(space, directions={"mIoU": "maximize"}, seed=seed)

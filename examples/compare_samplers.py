@@ -33,7 +33,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ncp_sampler import MRSpace, NCPOptimizer, NCPSampler, benchmark
+from ncp_sampler import (
+    MRSpace,
+    NCPOptimizer,
+    NCPSampler,
+    nas_bench,
+)
 
 STARTUP = 10  # trials that all samplers share
 ASKS_TIMED = 20  # the median time of an ask is that of so many asks, the last ones
@@ -96,7 +101,7 @@ def run_study(
     setting: str, sampler: str, seed: int, n_trials: int, tick: Callable[[], object]
 ) -> Run:
     """Runs one study; ``tick`` is called after each trial."""
-    objective = benchmark.objective(setting)
+    objective = nas_bench.objective(setting)
     study = optuna.create_study(direction="maximize", sampler=SAMPLERS[sampler](seed))
     # what NCPSampler(seed=seed) proposes first
     first = NCPOptimizer(objective.space, directions={"value": "maximize"}, seed=seed).ask(STARTUP)
@@ -303,7 +308,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         if getattr(options, name) < 1:
             parser.error(f"--{name} {getattr(options, name)} must be at least 1")
     try:
-        options.metric = benchmark.objective(options.setting).metrics[0]
+        options.metric = nas_bench.objective(options.setting).metrics[0]
         for name in options.samplers:
             SAMPLERS[name](0)  # cmaes may be missing
         options.out.mkdir(parents=True, exist_ok=True)

@@ -44,8 +44,8 @@ from examples.compare_samplers import (
     group,
     write_figure,
 )
-from ncp_sampler import MRSpace, NCPOptimizer, NCPSearch, benchmark
-from ncp_sampler.space import Params
+from ncp_sampler import MRSpace, NCPOptimizer, NCPSearch, nas_bench
+from ncp_sampler.space.search_space import Params
 
 STORE = 100 * 2**20  # bytes of shared memory
 
@@ -92,7 +92,7 @@ class Order(tune.Callback):
 def evaluate(config: dict[str, Any]) -> None:
     """One trial: the surrogate's prediction of a code."""
     torch.set_num_threads(1)
-    objective = benchmark.objective(config["setting"])
+    objective = nas_bench.objective(config["setting"])
     value = objective.evaluate(MRSpace().from_config(config))[0, 0]
     tune.report({objective.metrics[0]: float(value)})
 
@@ -101,7 +101,7 @@ def run_search(
     setting: str, searcher: str, seed: int, n_trials: int, *, concurrent: int, tick: Any
 ) -> Timed:
     """Runs one search; ``tick`` is called after each trial."""
-    space, metric = MRSpace(), benchmark.objective(setting).metrics[0]
+    space, metric = MRSpace(), nas_bench.objective(setting).metrics[0]
     optimizer = NCPOptimizer(space, directions={metric: "maximize"}, seed=seed)
     search = SEARCHERS[searcher](seed, optimizer.ask(min(STARTUP, n_trials)))
     order = Order(metric, tick)
@@ -192,7 +192,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         if getattr(options, name) < 1:
             parser.error(f"--{name} {getattr(options, name)} must be at least 1")
     try:
-        options.metric = benchmark.objective(options.setting).metrics[0]
+        options.metric = nas_bench.objective(options.setting).metrics[0]
         options.out.mkdir(parents=True, exist_ok=True)
     except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))

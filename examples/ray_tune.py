@@ -30,9 +30,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ncp_sampler import MRSpace, NCPSearch, costs
-from ncp_sampler.integrations.training import narrow_space
-from ncp_sampler.training import PRESETS, Digits, Epoch, Problem, evaluate, make_problem, train
+from ncp_sampler import MRSpace, NCPSearch
+from ncp_sampler.multi_resolution import costs
+from ncp_sampler.training import (
+    PRESETS,
+    Digits,
+    Epoch,
+    Problem,
+    evaluate,
+    make_problem,
+    train,
+)
 
 NAME = "digits"  # of the run's folder
 METRIC = "top1"
@@ -174,7 +182,7 @@ def make_tuner(options: argparse.Namespace) -> tune.Tuner:
         },
         tune_config=tune.TuneConfig(
             search_alg=NCPSearch(
-                space=narrow_space(width=options.width, depth=options.depth),
+                space=MRSpace(width=options.width, depth=options.depth),
                 seed=options.seed,
                 n_startup_trials=min(STARTUP, options.trials),
             ),
@@ -301,7 +309,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if min(options.cpus, options.gpus) < 0 or not options.cpus + options.gpus:
         parser.error(f"--cpus {options.cpus} and --gpus {options.gpus}: give one, none below 0")
     try:
-        narrow_space(width=options.width, depth=options.depth)
+        MRSpace(width=options.width, depth=options.depth)
         options.out.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         parser.error(str(error))

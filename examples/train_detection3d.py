@@ -11,9 +11,19 @@ from __future__ import annotations
 
 import sys
 
-from ncp_sampler.integrations.training_cli import main
-from ncp_sampler.training import PRESETS, Problem, StreetScenes, make_detection_problem
-from ncp_sampler.training.point_clouds import ANCHORS, IOUS, PILLAR, POINT_RANGE
+from ncp_sampler.command_line.training import main
+from ncp_sampler.training import (
+    PRESETS,
+    Problem,
+    StreetScenes,
+    make_detection_problem,
+)
+from ncp_sampler.training.data.streets import (
+    ANCHORS,
+    IOUS,
+    PILLAR,
+    POINT_RANGE,
+)
 
 
 def problems(smoke: bool) -> list[Problem]:

@@ -9,8 +9,14 @@ from __future__ import annotations
 
 import sys
 
-from ncp_sampler.integrations.training_cli import main
-from ncp_sampler.training import PRESETS, Digits, DigitScenes, Problem, make_problem
+from ncp_sampler.command_line.training import main
+from ncp_sampler.training import (
+    PRESETS,
+    Digits,
+    DigitScenes,
+    Problem,
+    make_problem,
+)
 
 
 def problems(smoke: bool) -> list[Problem]:

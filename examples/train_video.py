@@ -10,8 +10,13 @@ from __future__ import annotations
 
 import sys
 
-from ncp_sampler.integrations.training_cli import main
-from ncp_sampler.training import PRESETS, DigitClips, Problem, make_problem
+from ncp_sampler.command_line.training import main
+from ncp_sampler.training import (
+    PRESETS,
+    DigitClips,
+    Problem,
+    make_problem,
+)
 
 FRAMES = 4
 

@@ -8,15 +8,12 @@ from __future__ import annotations
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
-from ncp_sampler.dimensions import Categorical, Float, Integer
-from ncp_sampler.mr_space import MRSpace
-from ncp_sampler.nb201_space import NB201Space
-from ncp_sampler.space import SearchSpace
+from ncp_sampler.multi_resolution import MRSpace, MultiResolutionNet, costs
+from ncp_sampler.space import Categorical, Float, Integer, NB201Space, SearchSpace
 
 if TYPE_CHECKING:
     from ncp_sampler.integrations.optuna import NCPSampler
     from ncp_sampler.integrations.ray import NCPSearch
-    from ncp_sampler.network import MultiResolutionNet
     from ncp_sampler.optimizer import NCPOptimizer
 
 __all__ = [
@@ -31,10 +28,10 @@ __all__ = [
     "NCPSearch",
     "SearchSpace",
     "__version__",
+    "costs",
 ]
 
 _LAZY = {
-    "MultiResolutionNet": "ncp_sampler.network",
     "NCPOptimizer": "ncp_sampler.optimizer",
     "NCPSampler": "ncp_sampler.integrations.optuna",
     "NCPSearch": "ncp_sampler.integrations.ray",

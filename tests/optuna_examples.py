@@ -8,7 +8,13 @@ import optuna
 from optuna.study import Study
 from optuna.trial import Trial
 
-from ncp_sampler import Categorical, Float, Integer, NCPSampler, SearchSpace
+from ncp_sampler import (
+    Categorical,
+    Float,
+    Integer,
+    NCPSampler,
+    SearchSpace,
+)
 
 SPACE = SearchSpace(  # not in the order of the names
     [

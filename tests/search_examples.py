@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ncp_sampler import MRSpace, costs
-from ncp_sampler.gaussian_process import GaussianProcess
-from ncp_sampler.propagation import Target
-from ncp_sampler.records import Records
+from ncp_sampler import MRSpace
+from ncp_sampler.multi_resolution import costs
+from ncp_sampler.offline.records import Records
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
+from ncp_sampler.propagation.targets import Target
 
 SPACE = MRSpace()
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from ncp_sampler import Categorical, Float, Integer, SearchSpace
+from ncp_sampler import (
+    Categorical,
+    Float,
+    Integer,
+    SearchSpace,
+)
 
 MIXED = SearchSpace(
     [

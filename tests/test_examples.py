@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ncp_sampler import MRSpace, NCPSampler, benchmark
+from ncp_sampler import MRSpace, NCPSampler, nas_bench
 from tests.example_runs import run
 
 _TRIALS, _STARTUP = 14, 10
@@ -78,7 +78,7 @@ def test_values_are_the_surrogates_of_a_plain_study(comparison: Comparison) -> N
     study = optuna.create_study(
         direction="maximize", sampler=NCPSampler(space=MRSpace(), seed=0, n_startup_trials=_STARTUP)
     )
-    study.optimize(benchmark.objective("seg"), n_trials=_STARTUP)
+    study.optimize(nas_bench.objective("seg"), n_trials=_STARTUP)
     expected = [trial.value for trial in study.trials]
     assert _values(_read(comparison[1] / "seg.csv"), "ncp", 0)[:_STARTUP] == expected
 

@@ -15,7 +15,8 @@ from ray.tune import ResultGrid
 
 import ncp_sampler
 import ncp_sampler.integrations
-from ncp_sampler import MRSpace, costs
+from ncp_sampler import MRSpace
+from ncp_sampler.multi_resolution import costs
 from tests import ray_examples
 
 REPOSITORY = Path(__file__).resolve().parents[1]

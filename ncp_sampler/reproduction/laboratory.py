@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ncp_sampler import costs
-from ncp_sampler.benchmark import Judge, NASBenchMR, halves
-from ncp_sampler.benchmark.settings import find_setting
-from ncp_sampler.mlp_ensemble import MLPEnsemble
-from ncp_sampler.problem import Found, Problem, fit_paper, learn
-from ncp_sampler.propagation import Target
-from ncp_sampler.records import Records
-from ncp_sampler.search import CAUTION
+from ncp_sampler.multi_resolution import costs
+from ncp_sampler.nas_bench import Judge, NASBenchMR, halves
+from ncp_sampler.nas_bench.settings import find_setting
+from ncp_sampler.offline.learning import fit_paper, learn
+from ncp_sampler.offline.problem import Found, SearchProblem
+from ncp_sampler.offline.records import Records
+from ncp_sampler.offline.search import CAUTION
+from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
+from ncp_sampler.propagation.targets import Target
 
 # paper: the tables' FLOPs are learnt and judged at 128x128; Tables 2 and 8, 5 and 9 count others
 MEASURES: dict[str, dict[str, Any]] = {
@@ -60,17 +61,17 @@ class Half:
         """Standard deviation of a metric over the learnt rows."""
         return float(self.records.values(metric).std())
 
-    def problem(self, weight: float, **options: Any) -> Problem:
+    def problem(self, weight: float, **options: Any) -> SearchProblem:
         """The search problem of this setting alone."""
         return joint_problem([self], weight, **options)
 
-    def paper_problem(self, weight: float) -> Problem:
+    def paper_problem(self, weight: float) -> SearchProblem:
         """The paper's: its own predictor, FLOPs learnt by a head of it, no caution."""
         targets = [
             Target(self.main, scale=self.scale(self.main)),
             Target("flops", "minimize", weight=weight, scale=self.scale("flops")),
         ]
-        return Problem(self.paper, targets, records=[self.records])
+        return SearchProblem(self.paper, targets, records=[self.records])
 
 
 def prepare(bench: NASBenchMR, setting: str, split: int, *, epochs: int) -> Half:
@@ -89,12 +90,12 @@ def prepare(bench: NASBenchMR, setting: str, split: int, *, epochs: int) -> Half
 
 def joint_problem(
     parts: Sequence[Half], weight: float, *, caution: float = CAUTION, bound: float | None = None
-) -> Problem:
+) -> SearchProblem:
     """Several settings at once: their gradients and FLOPs terms add up (equation 7)."""
     targets = [parts[0].targets(weight * len(parts), caution=caution, bound=bound)[1]]
     for i, part in enumerate(parts):
         targets.insert(i, part.targets(weight, caution=caution, index=i)[0])
-    return Problem(
+    return SearchProblem(
         [part.predictor for part in parts], targets, records=[part.records for part in parts]
     )
 

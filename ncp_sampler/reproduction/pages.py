@@ -8,15 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ncp_sampler.benchmark import NASBenchMR
-from ncp_sampler.benchmark.settings import NB201, find_setting
-from ncp_sampler.benchmark.surrogates import SHIPPED
-from ncp_sampler.mr_space import MRSpace
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.nas_bench import NASBenchMR
+from ncp_sampler.nas_bench.settings import NB201, find_setting
+from ncp_sampler.nas_bench.surrogates import SHIPPED
+from ncp_sampler.offline.search import CAUTION
 from ncp_sampler.reproduction import published
 from ncp_sampler.reproduction.laboratory import Row
 from ncp_sampler.reproduction.report import Results
-from ncp_sampler.reproduction.studies import BASIC, NAMES, PRETRAINING, RESOLUTIONS, SUBSETS
-from ncp_sampler.search import CAUTION
+from ncp_sampler.reproduction.studies import (
+    BASIC,
+    NAMES,
+    PRETRAINING,
+    RESOLUTIONS,
+    SUBSETS,
+)
 from ncp_sampler.visualization import (
     architecture_figure,
     correlation_figure,

@@ -16,15 +16,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ncp_sampler.benchmark import NASBenchMR, TableWalk, table_predictor, walk_table
-from ncp_sampler.benchmark.settings import NB201
-from ncp_sampler.benchmark.surrogates import SHIPPED
-from ncp_sampler.mr_space import MRSpace
-from ncp_sampler.propagation import Trace
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.nas_bench import (
+    NASBenchMR,
+    TableWalk,
+    table_predictor,
+    walk_table,
+)
+from ncp_sampler.nas_bench.settings import NB201
+from ncp_sampler.nas_bench.surrogates import SHIPPED
+from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.propagation import GradientDescent, Strategy, Trace, WinnerTakesAll
 from ncp_sampler.reproduction.laboratory import Row, prepare
-from ncp_sampler.reproduction.predictors import Prediction, correlations, predict_held_out
-from ncp_sampler.reproduction.studies import BASIC, PRETRAINING, RESOLUTIONS, SUBSETS, all_rows
-from ncp_sampler.search import propagate_search
+from ncp_sampler.reproduction.prediction import Prediction, correlations, predict_held_out
+from ncp_sampler.reproduction.studies import (
+    BASIC,
+    PRETRAINING,
+    RESOLUTIONS,
+    SUBSETS,
+    all_rows,
+)
 
 Progress = Callable[[str], None]
 
@@ -180,13 +191,15 @@ def _split(root: Path, split: int, settings: Sequence[str], epochs: int) -> _Par
     errors = {setting: half.judge.errors["mean"] for setting, half in halves.items()}
     traces: dict[str, Trace] = {}
     if split == _FULL_SPLITS[0]:
-        start = MRSpace().default
-        for strategy in ("continuous", "winner_takes_all"):
-            found = propagate_search(
-                halves["seg"].problem(0.5), strategy=strategy, starts=start, learning_rate=0.3
-            )
+        start = MRSpace().start
+        strategies: dict[str, Strategy] = {
+            "continuous": GradientDescent(rate=0.3),
+            "winner_takes_all": WinnerTakesAll(),
+        }
+        for name, strategy in strategies.items():
+            found = propagate_search(halves["seg"].problem(0.5), strategy=strategy, starts=start)
             assert found.trace is not None
-            traces[strategy] = found.trace
+            traces[name] = found.trace
     extremes = {}
     for setting, half in halves.items():
         best = half.records.take(half.records.best(half.main)[:_EXTREMES])

@@ -6,17 +6,27 @@ by models that its search never saw.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ncp_sampler.baselines import evolution_search, net_adapt, neural_predictor, random_search
-from ncp_sampler.mr_space import MRSpace
-from ncp_sampler.problem import Found, Problem
-from ncp_sampler.propagation import propagate
-from ncp_sampler.reproduction.laboratory import Half, Row, joint_problem, row
-from ncp_sampler.search import propagate_search
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.offline.baselines import (
+    evolution_search,
+    net_adapt,
+    neural_predictor,
+    random_search,
+)
+from ncp_sampler.offline.problem import Found, SearchProblem, SearchRun
+from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.propagation.ascent import GradientDescent
+from ncp_sampler.propagation.propagate import propagate
+from ncp_sampler.reproduction.laboratory import (
+    Half,
+    Row,
+    joint_problem,
+    row,
+)
 
 Halves = Mapping[str, Half]
 
@@ -34,7 +44,7 @@ NAMES = {
 
 _LAMBDA = 0.5  # unless specified, section 4.1
 _EVOLUTION_CALLS = 1000
-_START = MRSpace().default
+_START = MRSpace().start
 _PAPER = "the paper's plain search"
 _FEWER = 0.95
 
@@ -65,17 +75,16 @@ def all_rows(halves: Halves, split: int) -> Iterator[Row]:
 def paper_search(half: Half, weight: float) -> Found:
     """The published search: one start, the last code as it comes, its predictor's own words."""
     problem = half.paper_problem(weight)
-    since = time.perf_counter()
+    run = SearchRun(problem)
     trace = propagate(
         problem.predictors,
         _START,
         problem.targets,
         space=problem.space,
-        learning_rate=3.0,
-        scale=half.paper.x_std,
+        strategy=GradientDescent(scale=half.paper.x_std),
     )
-    problem.calls = len(trace.loss)
-    return problem.found(trace.final[0], since=since, trace=trace)
+    run.calls += len(trace.loss)
+    return run.found(trace.final[0], trace=trace)
 
 
 def lambdas(halves: Halves, split: int) -> Iterator[Row]:
@@ -104,7 +113,7 @@ def baselines(halves: Halves, setting: str, split: int) -> Iterator[Row]:
     yield row(table, "NCP from the start code alone", split, single, halves)
     plain = propagate_search(half.problem(_LAMBDA, caution=0.0))
     yield row(table, "NCP without caution", split, plain, halves)
-    searches: dict[str, Callable[[Problem], Found]] = {
+    searches: dict[str, Callable[[SearchProblem], Found]] = {
         "random search": lambda p: random_search(p, seed=split),
         "Neural Predictor": lambda p: neural_predictor(p, seed=split)[0],
         "NetAdapt, as many predictions as NCP from one start": lambda p: net_adapt(

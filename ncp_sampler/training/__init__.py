@@ -1,19 +1,35 @@
 """Training of networks: loop, recipes by name, tasks, and real data that is at hand.
 
-Nothing here knows a host tool; ``ncp_sampler.integrations.training`` runs studies with it.
+Nothing here knows a host tool; ``ncp_sampler.command_line.study`` runs studies with it.
 """
 
 from __future__ import annotations
 
-from ncp_sampler.training.augment import IGNORED, CloudAugmentation, ImageAugmentation
+from ncp_sampler.training.augmentation import IGNORED, CloudAugmentation, ImageAugmentation
+from ncp_sampler.training.data.digits import (
+    CLIP_CLASSES,
+    DigitClips,
+    Digits,
+    DigitScenes,
+)
+from ncp_sampler.training.data.streets import StreetScenes
 from ncp_sampler.training.detection import detection_task, make_detection_problem
-from ncp_sampler.training.digits import CLIP_CLASSES, DigitClips, Digits, DigitScenes
-from ncp_sampler.training.loop import Epoch, Trained, evaluate, train
-from ncp_sampler.training.point_clouds import StreetScenes
+from ncp_sampler.training.loop import (
+    Epoch,
+    Trained,
+    evaluate,
+    train,
+)
 from ncp_sampler.training.presets import PRESETS, Preset
 from ncp_sampler.training.problem import Checkpoint, Problem, make_problem
-from ncp_sampler.training.recipe import Recipe
-from ncp_sampler.training.tasks import CLASSIFICATION, SEGMENTATION, TASKS, VIDEO, Task
+from ncp_sampler.training.recipes import Recipe
+from ncp_sampler.training.tasks import (
+    CLASSIFICATION,
+    SEGMENTATION,
+    TASKS,
+    VIDEO,
+    Task,
+)
 
 __all__ = [
     "CLASSIFICATION",

@@ -15,18 +15,14 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ncp_sampler import costs
-from ncp_sampler.network import (
-    Anchor,
-    Detections,
-    PillarEncoder,
-    PointPillarsNet,
-    average_precision,
-)
-from ncp_sampler.network.average_precision import VIEWS
-from ncp_sampler.network.pillars import BEV_CHANNELS, KITTI_PILLAR, KITTI_RANGE
+from ncp_sampler.detection3d.anchors import Anchor
+from ncp_sampler.detection3d.average_precision import VIEWS, average_precision
+from ncp_sampler.detection3d.loss import Detections
+from ncp_sampler.detection3d.pillars import BEV_CHANNELS, KITTI_PILLAR, KITTI_RANGE, PillarEncoder
+from ncp_sampler.detection3d.point_pillars import PointPillarsNet
+from ncp_sampler.multi_resolution import costs
 from ncp_sampler.training.problem import Problem, make_loader
-from ncp_sampler.training.recipe import Recipe
+from ncp_sampler.training.recipes import Recipe
 from ncp_sampler.training.tasks import Batch, Task
 
 Scene = tuple[Tensor, Tensor, Tensor]  # points (p, 4), boxes (g, 7), labels (g,)

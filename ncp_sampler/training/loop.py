@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from ncp_sampler.predictor import usable_device
-from ncp_sampler.training.recipe import Recipe
+from ncp_sampler.checks import usable_device
+from ncp_sampler.training.recipes import Recipe
 from ncp_sampler.training.tasks import Batch, Task
 
 

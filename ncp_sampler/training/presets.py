@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ncp_sampler.training.augment import CloudAugmentation, ImageAugmentation
-from ncp_sampler.training.recipe import Recipe
+from ncp_sampler.training.augmentation import CloudAugmentation, ImageAugmentation
+from ncp_sampler.training.recipes import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

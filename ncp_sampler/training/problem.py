@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from ncp_sampler import costs
-from ncp_sampler.network import MultiResolutionNet
+from ncp_sampler.multi_resolution import costs
+from ncp_sampler.multi_resolution.network import MultiResolutionNet
 from ncp_sampler.training.presets import Preset
-from ncp_sampler.training.recipe import Recipe
+from ncp_sampler.training.recipes import Recipe
 from ncp_sampler.training.tasks import TASKS, Task
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ncp_sampler.network import resize_logits
-from ncp_sampler.training.augment import IGNORED
+from ncp_sampler.multi_resolution.heads import resize_logits
+from ncp_sampler.training.augmentation import IGNORED
 
 Batch = Any  # tensors in tuples, lists or dictionaries; only the task knows which
 

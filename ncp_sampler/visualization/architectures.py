@@ -9,8 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
-from ncp_sampler.mr_space import MRSpace
-from ncp_sampler.visualization.style import BLUE, CHANNEL_TICKS, DPI, MEDIUM, ORANGE, RED, SMALL
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.visualization.style import (
+    BLUE,
+    CHANNEL_TICKS,
+    DPI,
+    MEDIUM,
+    ORANGE,
+    RED,
+    SMALL,
+)
 
 _DEPTHS = {"b": RED, "n": ORANGE}  # first letter of a name
 

@@ -10,7 +10,13 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from ncp_sampler.visualization.style import BLUE, DPI, MEDIUM, RED, SMALL
+from ncp_sampler.visualization.style import (
+    BLUE,
+    DPI,
+    MEDIUM,
+    RED,
+    SMALL,
+)
 
 
 def correlation_figure(

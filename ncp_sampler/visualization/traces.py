@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from ncp_sampler.benchmark.settings import SETTINGS
-from ncp_sampler.dimensions import Categorical, Integer
-from ncp_sampler.mr_space import MRSpace
-from ncp_sampler.propagation import Trace
-from ncp_sampler.space import SearchSpace
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.nas_bench.settings import SETTINGS
+from ncp_sampler.propagation.propagate import Trace
+from ncp_sampler.propagation.targets import Cost
+from ncp_sampler.space.dimensions import Categorical, Integer
+from ncp_sampler.space.search_space import SearchSpace
 from ncp_sampler.visualization.style import (
     BLUE,
     CHANNEL_TICKS,
@@ -32,7 +33,6 @@ from ncp_sampler.visualization.style import (
     RED,
     SMALL,
 )
-from ncp_sampler.winner_takes_all import Cost
 
 _DASHES = ("-", "--", "-.", ":")
 _PANELS = 6  # of a code, in three columns

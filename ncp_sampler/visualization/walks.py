@@ -8,11 +8,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from ncp_sampler.benchmark.settings import NB201
-from ncp_sampler.visualization.style import BLUE, DPI, MEDIUM, ORANGE
+from ncp_sampler.nas_bench.settings import NB201
+from ncp_sampler.visualization.style import (
+    BLUE,
+    DPI,
+    MEDIUM,
+    ORANGE,
+)
 
 if TYPE_CHECKING:
-    from ncp_sampler.benchmark import Table, TableWalk
+    from ncp_sampler.nas_bench import Table, TableWalk
 
 
 def walk_figure(table: Table, walk: TableWalk, *, start: int = 0) -> Figure:

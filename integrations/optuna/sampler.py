@@ -1,0 +1,321 @@
+"""Optuna: ``NCPSampler`` translates between a study and ``NCPOptimizer``.
+
+Optuna asks for the params of a trial when the objective first suggests one, so the sampler knows
+neither what the objective will suggest nor with which distributions. What does not fit a declared
+space therefore shows up late, and in three places:
+
+- another kind of distribution (or log, or other choices): Optuna's own ``ValueError``;
+- a proposed value outside the suggested range: ``sample_independent`` raises ``ValueError``;
+- any other difference, and a parameter that is not suggested: ``after_trial`` raises
+  ``ValueError``, once Optuna is about to store the trial's state and values, which it does in
+  spite of the error.
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+import threading
+import zlib
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from ncp_sampler.integrations.optuna.history import SpaceHistory, StudyHistory
+from ncp_sampler.integrations.optuna.trials import (
+    Distributions,
+    describe_misfit,
+    legal_pins,
+    pins_of,
+    publish_claim,
+    to_space,
+)
+from ncp_sampler.optimizer.optimizer import NCPOptimizer
+from ncp_sampler.space.dimensions import Integer
+from ncp_sampler.space.search_space import Params, SearchSpace
+
+__all__ = ["NCPSampler"]
+
+_logger = logging.getLogger(__name__)
+
+_MAX_STUDIES = 4  # remembered; one that is forgotten is read anew
+_MAX_TRIES = 10  # the first, and nine after a collision with another worker
+
+
+class NCPSampler(BaseSampler):
+    """Samples by Network Coding Propagation: gradient edits of good codes.
+
+    With ``space`` the sampler proposes from the first trial on, in the space's own order, so that
+    the same seed gives the same codes as ``NCPOptimizer(space)``. Without, it searches the
+    parameters that all finished trials have in common; others, as conditional ones and all those
+    of the first trial, come from ``independent_sampler``.
+
+    The sampler learns from complete trials, from pruned ones by their last report, takes note of
+    failed ones, and keeps off what other workers on the same storage are running. Several
+    objectives, ``enqueue_trial``, ``PartialFixedSampler`` (proposals are conditional on the fixed
+    values), pruners, threads and processes work as with Optuna's own samplers.
+
+    Args:
+        space: The search space that every trial suggests, or None to infer it.
+        seed: Seed of all proposals, or None for a fresh one.
+        n_startup_trials: Trials that are spread over the space before the predictor is used.
+        strategy: How codes are edited, ``"continuous"`` or ``"winner_takes_all"``.
+        independent_sampler: Sampler of parameters outside the search space. None draws as
+            ``RandomSampler``, by seed, trial and parameter, so that workers with one seed differ.
+        warn_independent_sampling: Whether to warn, once for each parameter, when one is sampled
+            independently after the startup trials.
+        deterministic_objective: Whether equal params give equal values, so that trying them again
+            is a waste: if True, no params are proposed twice while others are left, not even
+            those that other workers are running. Set it to False for a noisy objective.
+        device: Device of the predictor's tensors.
+
+    Raises:
+        ValueError: An argument has a value that it cannot have.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace | None = None,
+        seed: int | None = None,
+        n_startup_trials: int = 10,
+        strategy: str = "continuous",
+        independent_sampler: BaseSampler | None = None,
+        warn_independent_sampling: bool = True,
+        deterministic_objective: bool = True,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if not isinstance(space, SearchSpace | None):
+            raise ValueError(f"space={space!r} must be a SearchSpace or None")
+        if not isinstance(independent_sampler, BaseSampler | None):
+            raise ValueError(f"independent_sampler={independent_sampler!r} is no Optuna sampler")
+        seed = _checked_seed(seed)
+        self._space = space
+        self._declared: Distributions = {} if space is None else space.distributions
+        self._searched = {n: d for n, d in self._declared.items() if not d.single()}
+        self._new_optimizer = partial(
+            NCPOptimizer,
+            seed=seed,
+            n_startup_trials=n_startup_trials,
+            strategy=strategy,
+            device=device,
+        )
+        # the optimizer checks its arguments, and should do so here rather than at the first trial
+        self._new_optimizer(
+            space or SearchSpace([Integer("x", 0, 1)]),
+            directions={"value": "minimize"},
+            deterministic_objective=deterministic_objective,
+        )
+        self._n_startup_trials = n_startup_trials
+        self._deterministic = deterministic_objective
+        self._independent_sampler = independent_sampler
+        self._independent_seed = _entropy(seed)
+        self._warn_independent_sampling = warn_independent_sampling
+        self._warned: set[str] = set()
+        self._studies: dict[tuple[str, int], StudyHistory] = {}
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            state = self.__dict__.copy()
+        del state["_lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
+
+    def reseed_rng(self) -> None:
+        with self._lock:
+            self._new_optimizer = partial(self._new_optimizer, seed=None)
+            for study in self._studies.values():
+                for history in study.spaces:
+                    history.reseed()
+        self._independent_seed = _entropy()
+        if self._independent_sampler is not None:
+            self._independent_sampler.reseed_rng()
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        if self._space is not None:
+            return self._searched.copy()
+        with self._lock:
+            return self._history(study, _all_trials(study)).intersection()
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if not search_space:
+            return {}
+        with self._lock:
+            trials = _all_trials(study)
+            history, pins = self._space_history(study, trial, trials, search_space)
+            params = _propose(study, trial, trials, history, pins)
+        return {name: params[name] for name in search_space}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        declared = self._declared.get(param_name, param_distribution)
+        if declared != param_distribution:
+            raise ValueError(describe_misfit(param_name, param_distribution, declared))
+        self._warn_of_independent(study, trial, param_name)
+        sampler = self._independent_sampler
+        if sampler is None:
+            key = [self._independent_seed, trial.number, zlib.crc32(param_name.encode())]
+            sampler = RandomSampler(seed=int(np.random.SeedSequence(key).generate_state(1)[0]))
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        if self._independent_sampler is not None:
+            self._independent_sampler.before_trial(study, trial)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        if self._independent_sampler is not None:
+            self._independent_sampler.after_trial(study, trial, state, values)
+        if state == TrialState.FAIL:  # an error of the objective must not be covered by another
+            return
+        for name, declared in self._declared.items():
+            suggested = trial.distributions.get(name)
+            unneeded = state == TrialState.PRUNED or declared.single()  # may be left out
+            if suggested != declared and not (suggested is None and unneeded):
+                raise ValueError(describe_misfit(name, suggested, declared))
+
+    def _history(self, study: Study, trials: Sequence[FrozenTrial]) -> StudyHistory:
+        """History of the study, read up to ``trials``."""
+        key = (study.study_name, study._study_id)  # in memory, every study has the same number
+        history = self._studies.pop(key, None)
+        if history is None or not history.is_of(trials):
+            history = StudyHistory()
+        self._studies[key] = history  # last, as the most recently used
+        while len(self._studies) > _MAX_STUDIES:
+            del self._studies[next(iter(self._studies))]
+        history.read(trials)
+        return history
+
+    def _space_history(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        trials: Sequence[FrozenTrial],
+        passed: Distributions,
+    ) -> tuple[SpaceHistory, Params]:
+        """History of the space to propose in, and the values in it that are fixed already.
+
+        The space is the passed one, or the whole one if the rest of it is fixed: then the proposal
+        is conditional on the fixed values, and learns from all trials.
+        """
+        study_history = self._history(study, trials)
+        whole = self._searched or study_history.intersection()
+        fixed = pins_of(study, trial)
+        rest = {name: dist for name, dist in whole.items() if name not in passed}
+        if all(whole.get(name) == dist for name, dist in passed.items()) and (
+            legal_pins(rest, fixed).keys() == rest.keys()
+        ):
+            passed = whole
+        history = study_history.find(passed)
+        if history is None:
+            declared = self._space if passed is self._searched else None
+            space = declared or to_space(passed)
+            history = SpaceHistory(study, space, passed, self._new_optimizer, self._deterministic)
+            study_history.spaces.append(history)
+        return history, legal_pins(passed, fixed)
+
+    def _warn_of_independent(self, study: Study, trial: FrozenTrial, name: str) -> None:
+        """Warns once of a parameter that is not new, after the startup trials."""
+        if not self._warn_independent_sampling or name in self._warned:
+            return
+        learnt = study._get_trials(
+            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED), use_cache=True
+        )
+        if len(learnt) >= self._n_startup_trials and any(name in t.params for t in learnt):
+            self._warned.add(name)
+            _logger.warning(
+                "parameter %r of trial %d is sampled by %s, since it is not in the search space "
+                "of %s: it is not declared, or not every trial has it with the same distribution; "
+                "warn_independent_sampling=False silences this",
+                name,
+                trial.number,
+                type(self._independent_sampler or RandomSampler()).__name__,
+                self,
+            )
+
+
+def _propose(
+    study: Study,
+    trial: FrozenTrial,
+    trials: Sequence[FrozenTrial],
+    history: SpaceHistory,
+    fixed: Params,
+) -> Params:
+    """Chooses params and publishes them; no other trial's, if the objective is deterministic.
+
+    Workers that share no memory can choose the same code at once. Each publishes before it looks,
+    so at least one of two sees the other; every worker that sees its code taken chooses anew, by
+    rank among the rivals, so that even equal workers part (renaming, Attiya et al. 1990). The rank
+    also grows with every try: a slow worker leaves the best codes to the fast ones that would
+    take them from it again and again.
+    """
+    rank = 0
+    for tries in range(1, _MAX_TRIES + 1):
+        history.read(trials)
+        pending = history.pending(trials, trial.number)
+        asked = history.optimizer.ask(rank + 1, pending=list(pending.values()), fixed=fixed or None)
+        taken = set(map(history.code, pending.values()))
+        codes = [history.code(params) for params in asked]
+        free = [i for i, code in enumerate(codes) if code not in taken and code not in history.told]
+        chosen = free[rank % len(free)] if free else 0
+        publish_claim(study, trial, asked[chosen], history.distributions)
+        if not free or not history.deterministic:
+            break
+        trials = _all_trials(study)
+        history.read(trials)
+        rivals = [
+            number
+            for number, claim in history.pending(trials, trial.number).items()
+            if history.code(claim) == codes[chosen]
+        ]
+        if not rivals and codes[chosen] not in history.told:
+            break
+        rank = tries + sum(number < trial.number for number in rivals)
+    return asked[chosen]
+
+
+def _all_trials(study: Study) -> list[FrozenTrial]:
+    """The trials as they are in the storage now."""
+    return study._get_trials(deepcopy=False, use_cache=False)
+
+
+def _checked_seed(seed: int | None) -> int | None:
+    if seed is None:
+        return None
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise ValueError(f"seed={seed!r} must be a whole number or None") from None
+    if not 0 <= number < 2**32:
+        raise ValueError(f"seed={number} must be between 0 and 2**32 - 1, as NumPy's")
+    return number
+
+
+def _entropy(seed: int | None = None) -> int:
+    """A seed as it is, or a fresh one."""
+    return int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed

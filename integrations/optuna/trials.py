@@ -1,0 +1,186 @@
+"""What Optuna stores, in the optimizer's terms: distributions, params, metrics, claims.
+
+A *claim* is what a running trial publishes as soon as its params are chosen, before any of them is
+suggested, so that other workers see them: JSON, name -> Optuna's internal representation (a
+categorical is its index), in system attributes ``ncp:claim:0, ncp:claim:1, ...``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, PartialFixedSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from ncp_sampler.space.dimensions import (
+    Categorical,
+    Dimension,
+    Float,
+    Integer,
+)
+from ncp_sampler.space.search_space import Params, SearchSpace
+
+_CLAIM_KEY = "ncp:claim"
+_CHUNK_LENGTH = 2_045  # characters, as Optuna's samplers: RDBStorage documents 2,046 as too many
+_METRIC_NAMES_KEY = "study:metric_names"  # Study.metric_names, which Hyperband's study lacks
+
+Distributions = dict[str, BaseDistribution]
+
+
+def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
+    """The dimension of one Optuna distribution.
+
+    Raises:
+        ValueError: A kind, a range or choices that codes cannot hold exactly.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return Categorical(name, distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        low, high = distribution.low, distribution.high
+        return Integer(name, low, high, distribution.step, distribution.log)
+    if isinstance(distribution, FloatDistribution):
+        return Float(name, distribution.low, distribution.high, distribution.step, distribution.log)
+    raise ValueError(f"{name}: unknown kind of distribution, {distribution!r}")
+
+
+def to_distribution(dim: Dimension) -> BaseDistribution:
+    """The Optuna distribution of one dimension."""
+    if isinstance(dim, Categorical):
+        return CategoricalDistribution(dim.choices)
+    if isinstance(dim, Integer):
+        return IntDistribution(dim.low, dim.high, log=dim.log, step=dim.step)
+    return FloatDistribution(dim.low, dim.high, log=dim.log, step=dim.step)
+
+
+def to_distributions(space: SearchSpace) -> Distributions:
+    """The space as Optuna distributions, name -> distribution."""
+    return {dim.name: to_distribution(dim) for dim in space.dimensions}
+
+
+def to_space(distributions: Mapping[str, BaseDistribution]) -> SearchSpace:
+    """The search space of distributions, in their order."""
+    return SearchSpace([to_dimension(name, dist) for name, dist in distributions.items()])
+
+
+def is_searchable(name: str, distribution: BaseDistribution) -> bool:
+    """Whether the optimizer can propose the parameter, and has something to choose."""
+    try:
+        to_dimension(name, distribution)
+    except ValueError:
+        return False
+    return not distribution.single()
+
+
+def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool] | None:
+    """Legal code nearest to params, and whether a number had to move; None if there is none.
+
+    There is none for a choice that the space lacks, or for something that is not a number.
+    """
+    try:
+        code = space.to_code(params, clip=True)
+    except ValueError:
+        return None
+    try:
+        space.to_code(params)
+    except ValueError:
+        return code, True
+    return code, False
+
+
+def legal_pins(distributions: Distributions, pins: Mapping[str, Any]) -> Params:
+    """Those pins that are values of the distributions, in the space's own types."""
+    legal: Params = {}
+    for name in distributions.keys() & pins.keys():
+        space = to_space({name: distributions[name]})
+        try:
+            legal |= space.to_params(space.to_code({name: pins[name]}))
+        except ValueError:
+            continue  # Optuna warns of it, and uses it
+    return legal
+
+
+def pins_of(study: Study, trial: FrozenTrial) -> Params:
+    """Values that the trial will have whatever is proposed, legal or not.
+
+    They are set by ``PartialFixedSampler``, by ``Study.enqueue_trial`` or suggested already.
+    """
+    pins: Params = {}
+    sampler: BaseSampler | None = study.sampler
+    while isinstance(sampler, PartialFixedSampler):  # the outer one wins
+        pins = {**getattr(sampler, "_fixed_params", {}), **pins}
+        sampler = getattr(sampler, "_base_sampler", None)
+    return {**pins, **trial.system_attrs.get("fixed_params", {}), **trial.params}
+
+
+def metric_names(study: Study) -> list[str]:
+    """The study's metric names, else ``value``, or ``value_0``, ``value_1``, ..."""
+    n = len(study.directions)
+    attrs = study._storage.get_study_system_attrs(study._study_id)
+    names = attrs.get(_METRIC_NAMES_KEY)
+    if names is not None and len(set(names)) == n:
+        return list(names)
+    return ["value"] if n == 1 else [f"value_{i}" for i in range(n)]
+
+
+def metrics_of(trial: FrozenTrial, names: Sequence[str]) -> dict[str, float]:
+    """What a finished trial teaches: nothing if it failed or was pruned before any report."""
+    if trial.state == TrialState.COMPLETE:
+        return dict(zip(names, trial.values, strict=True))
+    if trial.state == TrialState.PRUNED and len(names) == 1:
+        step = trial.last_step
+        value = trial.value if step is None else trial.intermediate_values[step]
+        return {} if value is None else {names[0]: value}
+    return {}
+
+
+def publish_claim(
+    study: Study, trial: FrozenTrial, params: Params, distributions: Distributions
+) -> None:
+    """Shows the chosen params to the other workers, replacing an earlier claim of the trial."""
+    text = json.dumps({n: d.to_internal_repr(params[n]) for n, d in distributions.items()})
+    for i in range(0, len(text), _CHUNK_LENGTH):
+        study._storage.set_trial_system_attr(
+            trial._trial_id, f"{_CLAIM_KEY}:{i // _CHUNK_LENGTH}", text[i : i + _CHUNK_LENGTH]
+        )
+
+
+def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:
+    """Params that an unfinished trial has or will have, as far as they are known.
+
+    A claim that is half written or corrupt counts as none: its writer looks at the other trials
+    after writing, so that it is the one to step aside.
+    """
+    chunks: list[str] = []
+    while isinstance(chunk := trial.system_attrs.get(f"{_CLAIM_KEY}:{len(chunks)}"), str):
+        chunks.append(chunk)
+    params: Params = {}
+    try:
+        # a longer claim before this one leaves chunks behind, which raw_decode does not read
+        claim, _ = json.JSONDecoder().raw_decode("".join(chunks))
+        for name, distribution in distributions.items():
+            if name in claim:
+                params[name] = distribution.to_external_repr(claim[name])
+    except (ValueError, TypeError, IndexError, AttributeError, OverflowError):
+        params = {}
+    return {**params, **trial.system_attrs.get("fixed_params", {}), **trial.params}
+
+
+def describe_misfit(
+    name: str, suggested: BaseDistribution | None, declared: BaseDistribution
+) -> str:
+    """Message for an objective that suggests a declared parameter otherwise, or not at all."""
+    return (
+        f"parameter {name!r}: the objective suggests {suggested or 'nothing of this name'}, but "
+        f"the sampler's space declares {declared}; make them agree (`space.suggest(trial)` "
+        f"suggests a space as declared), or leave `space` out to have it inferred from the study"
+    )

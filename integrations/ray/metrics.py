@@ -1,0 +1,150 @@
+"""Ray Tune's metric and mode, and the values in results and trials, in the optimizer's terms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from ray.tune import ExperimentAnalysis, ResultGrid
+from ray.tune.experiment import Trial
+from ray.tune.result import DONE
+
+from ncp_sampler.integrations.ray.space import find
+
+_DIRECTIONS = {"min": "minimize", "max": "maximize"}
+
+Names: TypeAlias = str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A trial of an earlier run: its config, the last value of each metric, how it ended."""
+
+    config: dict[str, Any]
+    values: list[float]
+    error: bool
+    pruned: bool
+
+
+def evaluated_trials(source: Any, metric: Names) -> list[Evaluated]:
+    """Those trials of an earlier run that reported a metric, NaN for others of several.
+
+    Args:
+        source: ``ExperimentAnalysis``, ``ResultGrid``, a ``Trial`` or a list of them.
+        metric: The metric, or several.
+
+    Raises:
+        ValueError: Another source, or no such trial.
+    """
+    names = _as_list(metric)
+    if isinstance(source, ResultGrid):
+        results = [source[i] for i in range(len(source))]
+        rows = [(r.config or {}, r.metrics or {}, r.error is not None) for r in results]
+    else:
+        trials = source.trials if isinstance(source, ExperimentAnalysis) else source
+        trials = [trials] if isinstance(trials, Trial) else trials
+        if not isinstance(trials, list | tuple) or any(not isinstance(t, Trial) for t in trials):
+            raise ValueError(
+                f"trials_or_analysis={source!r} must be an ExperimentAnalysis, a ResultGrid, a "
+                "Trial or a list of Trials"
+            )
+        rows = [(t.config, t.last_result, t.status == Trial.ERROR) for t in trials]
+    found = []
+    for config, result, error in rows:
+        if values := metrics_in(result, names):
+            in_order = [values.get(name, math.nan) for name in names]
+            pruned = not error and not result.get(DONE)
+            found.append(Evaluated(config, in_order, error, pruned))
+    if not found:
+        raise ValueError(f"metric={metric!r} is in no trial's result; give a name that is")
+    return found
+
+
+def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, Any]:
+    """Metric and mode: both None, both strings, both lists, or a string of a mode alone.
+
+    Raises:
+        ValueError: Anything else, a mode that is neither "min" nor "max", or a metric twice.
+    """
+    names, modes = _as_list(metric), _as_list(mode)
+    if names and not modes:
+        raise ValueError(f'metric={metric!r} without mode; give mode="min" or mode="max"')
+    if any(one not in list(_DIRECTIONS) for one in modes):
+        raise ValueError(f'mode={mode!r} must be "min" or "max", for each metric')
+    if any(not isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise ValueError(f"metric={metric!r} must be the metric's name, or a list of several")
+    alone = metric is None and not isinstance(mode, list | tuple)
+    pair = isinstance(metric, str) == isinstance(mode, str) and len(names) == len(modes) > 0
+    if not (alone or pair):
+        raise ValueError(
+            f"metric={metric!r} and mode={mode!r} must both be strings, or lists of equal length"
+        )
+    return (names, modes) if isinstance(mode, list | tuple) else (metric, mode)
+
+
+def directions(metric: Names, mode: Names) -> dict[str, str]:
+    """What ``NCPOptimizer`` takes, of a checked metric and mode."""
+    pairs = zip(_as_list(metric), _as_list(mode), strict=True)
+    return {name: _DIRECTIONS[one] for name, one in pairs}
+
+
+def metrics_in(result: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    """Those of the metrics that a result has, NaN for what is no number."""
+    found = {name: find(result, name, None) for name in names}
+    return {name: _number(value) for name, value in found.items() if value is not None}
+
+
+def named_values(value: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Metrics by name: of None, a number, a sequence in order, or a mapping.
+
+    Raises:
+        ValueError: As many values as there are not.
+    """
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return dict(value)
+    values = _as_list(value)
+    if len(values) != len(names):
+        raise ValueError(f"value={value!r} must have a number for each of {list(names)}")
+    return dict(zip(names, values, strict=True))
+
+
+def given_points(
+    points: Sequence[Mapping[str, Any]] | None, rewards: Sequence[Any] | None
+) -> tuple[list[Mapping[str, Any]], list[tuple[Mapping[str, Any], Any, bool]]]:
+    """The configs to suggest; and those with a value, which count as complete.
+
+    Raises:
+        ValueError: Points that are no list of dictionaries, or not as many values.
+    """
+    points = [] if points is None else points
+    if not isinstance(points, Sequence) or not all(isinstance(point, Mapping) for point in points):
+        raise ValueError(f"points_to_evaluate={points!r} must be a list of dictionaries")
+    if rewards is None:
+        return list(points), []
+    if not isinstance(rewards, Sized):
+        raise ValueError(f"evaluated_rewards={rewards!r} must be a list, with a value per point")
+    if len(rewards) != len(points):
+        raise ValueError(
+            f"evaluated_rewards has {len(rewards)} values for {len(points)} points; give one "
+            "for each of points_to_evaluate"
+        )
+    return [], [(point, value, True) for point, value in zip(points, rewards, strict=True)]
+
+
+def _as_list(one_or_several: Any) -> list[Any]:
+    if one_or_several is None:
+        return []
+    several = isinstance(one_or_several, list | tuple | np.ndarray)
+    return list(one_or_several) if several else [one_or_several]
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan

@@ -1,0 +1,242 @@
+"""Ray Tune's search spaces and configs in the optimizer's terms.
+
+A parameter in a nested config is named by its path, ``a/b`` for ``config["a"]["b"]``, as Ray names
+it in results. A config is *nested* ({"a": {"b": 1}}) or *flat* ({"a/b": 1}).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray import tune
+from ray.tune.search import sample
+from ray.tune.search.variant_generator import parse_spec_vars
+
+from ncp_sampler.space.dimensions import (
+    Categorical,
+    Dimension,
+    Float,
+    Integer,
+)
+from ncp_sampler.space.search_space import Params, SearchSpace
+
+_SUPPORTED = "uniform, loguniform, quniform, randint, qrandint, lograndint or choice"
+_SAMPLE_FROM_MARK = "__fn_ph"  # what Tuner puts in place of a sample_from, in a tuple
+_MISSING = object()
+_GRID_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class TuneSpace:
+    """A search space whose parameters stand at paths of a nested config.
+
+    Attributes:
+        space: The space; each parameter is named by its path.
+        constants: Nested config that every config has besides.
+
+    Raises:
+        ValueError: A path that leads through another parameter or a constant.
+    """
+
+    space: SearchSpace
+    constants: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.space.names:
+            inner = [n for n in self.space.names if n.startswith(f"{name}/")]
+            if inner:
+                raise ValueError(f"{inner[0]!r} lies inside parameter {name!r}; rename one")
+        self.config(dict.fromkeys(self.space.names))
+
+    def config(self, params: Params) -> dict[str, Any]:
+        """The nested config of params."""
+        config = copy.deepcopy(dict(self.constants))
+        for name, value in params.items():
+            *above, last = name.split("/")
+            node = config
+            for key in above:
+                node = node.setdefault(key, {})
+                if not isinstance(node, dict):
+                    raise ValueError(f"{name!r} leads through the constant {key!r}; rename one")
+            node[last] = value
+        return config
+
+    def params(self, config: Mapping[str, Any], prefix: str = "") -> Params:
+        """The space's params in a nested or flat config; whatever else it holds is left out.
+
+        Args:
+            config: The config, or a result with a config at ``prefix``.
+            prefix: Path of the config.
+
+        Raises:
+            ValueError: It is no dictionary, or lacks a parameter.
+        """
+        if not isinstance(config, Mapping):
+            raise ValueError(f"config={config!r} must be a dictionary, flat or nested")
+        found = {name: find(config, prefix + name) for name in self.space.names}
+        missing = [name for name, value in found.items() if value is _MISSING]
+        if missing:
+            raise ValueError(
+                f"config lacks {missing}; give every parameter of {self.space}, flat "
+                f'({{"a/b": 1}}) or nested ({{"a": {{"b": 1}}}})'
+            )
+        return found
+
+
+def find(config: Mapping[str, Any], path: str, default: Any = _MISSING) -> Any:
+    """The value at a path of a flat, nested or partly nested config or result."""
+    if path in config:
+        return config[path]
+    head, _, rest = path.partition("/")
+    inner = config.get(head)
+    return find(inner, rest, default) if rest and isinstance(inner, Mapping) else default
+
+
+def declared_space(space: SearchSpace | Mapping[str, Any] | None) -> TuneSpace | None:
+    """What ``NCPSearch(space=...)`` was given.
+
+    Raises:
+        ValueError: Neither a ``SearchSpace`` nor a dictionary with domains.
+    """
+    if space is None:
+        return None
+    if isinstance(space, SearchSpace):
+        return TuneSpace(space)
+    found = from_domains(space) if isinstance(space, Mapping) else None
+    if found is None:
+        raise ValueError(
+            f"space={space!r} must be a SearchSpace such as MRSpace(), or a dictionary with at "
+            "least one Tune domain, such as tune.uniform(0, 1)"
+        )
+    return found
+
+
+def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
+    """The search space of the Tune domains in a nested config; None if it has none.
+
+    Raises:
+        ValueError: A grid search, ``sample_from``, a domain that the optimizer cannot search,
+            or one that stands in a list or under a key with ``/``.
+    """
+    fixed, domains, grids = parse_spec_vars(dict(config))
+    for path, _ in grids:
+        raise ValueError(
+            f"{_joined(path)!r} is a grid_search, which no search algorithm can take; use "
+            "tune.choice, or run the grid without search_alg"
+        )
+    for path, value in fixed:
+        if path[-1] == 0 and isinstance(value, str) and value == _SAMPLE_FROM_MARK:
+            raise ValueError(_no_sample_from(_joined(path[:-1])))
+    for path, _ in domains:
+        _check_path(path)
+    if not domains:
+        return None
+    space = SearchSpace([to_dimension("/".join(path), domain) for path, domain in domains])
+    return TuneSpace(space, _without(config, [path for path, _ in domains]))
+
+
+def to_dimension(name: str, domain: Any) -> Dimension:
+    """The dimension of one Tune domain.
+
+    Raises:
+        ValueError: A domain that the optimizer cannot search, or an empty range.
+    """
+    if domain.is_function():
+        raise ValueError(_no_sample_from(name))
+    sampler = domain.get_sampler()
+    step = None
+    if isinstance(sampler, sample.Quantized):
+        sampler, step = sampler.get_sampler(), sampler.q
+    log = isinstance(sampler, sample.LogUniform)
+    if not isinstance(sampler, sample.Uniform | sample.LogUniform) or (log and step is not None):
+        raise ValueError(
+            f"{name!r} has a domain that NCPSearch cannot search ({type(domain).__name__}, "
+            f"{type(sampler).__name__}{' in steps' if step is not None else ''}); use "
+            f"tune.{_SUPPORTED}"
+        )
+    if isinstance(domain, sample.Categorical):
+        _, inner, grids = parse_spec_vars({"choices": list(domain.categories)})
+        if inner or grids:
+            raise ValueError(f"{name!r} has a domain among its choices; give plain values")
+        return Categorical(name, tuple(domain.categories))
+    low, high = domain.lower, domain.upper
+    if isinstance(domain, sample.Integer):
+        if step is None or step == 1:
+            return Integer(name, low, high - 1, log=log)  # Tune leaves the upper bound out
+        return Integer(name, math.ceil(low / step) * step, math.floor(high / step) * step, step)
+    return Float(name, low, high, step, log)
+
+
+def to_domain(dim: Dimension) -> Any:
+    """The Tune domain of one dimension."""
+    if isinstance(dim, Categorical):
+        return tune.choice(list(dim.choices))
+    if isinstance(dim, Integer):
+        if dim.log:
+            return tune.lograndint(dim.low, dim.high + 1)
+        if dim.step == 1:
+            return tune.randint(dim.low, dim.high + 1)  # Tune leaves the upper bound out
+        return tune.qrandint(dim.low, dim.high, dim.step)
+    if dim.log:
+        return tune.loguniform(dim.low, dim.high)
+    if dim.step is None:
+        return tune.uniform(dim.low, dim.high)
+    return tune.quniform(dim.low, dim.high, dim.step)
+
+
+def to_domains(space: SearchSpace) -> dict[str, Any]:
+    """The space as Tune domains, name -> domain; ``from_domains`` gives it back.
+
+    Raises:
+        ValueError: A grid that does not hold 0, which Tune's quantized domains all hold.
+    """
+    for dim in space.dimensions:
+        if isinstance(dim, Categorical) or dim.step in (None, 1):
+            continue
+        steps = dim.low / (dim.step or 1)
+        if abs(steps - round(steps)) > _GRID_TOLERANCE * max(abs(steps), 1.0):
+            raise ValueError(
+                f"{dim.name}: Tune's steps of {dim.step} count from 0, and low={dim.low} is none "
+                "of them; give NCPSearch(space=...) the space itself"
+            )
+    return {dim.name: to_domain(dim) for dim in space.dimensions}
+
+
+def _no_sample_from(name: str) -> str:
+    return (
+        f"{name!r} is a sample_from, whose values a search algorithm cannot choose; use "
+        f"tune.{_SUPPORTED}, or compute the value in the trainable"
+    )
+
+
+def _check_path(path: tuple[Any, ...]) -> None:
+    if not all(isinstance(key, str) for key in path):
+        raise ValueError(
+            f"{_joined(path)!r} is a domain in a list or under a key that is no string; use a "
+            "dictionary with strings for keys"
+        )
+    if any("/" in key for key in path):
+        raise ValueError(
+            f"{list(path)!r} has a key with '/', which separates nested keys; rename it, or nest: "
+            '{"a": {"b": ...}} for "a/b"'
+        )
+
+
+def _joined(path: tuple[Any, ...]) -> str:
+    return "/".join(map(str, path))
+
+
+def _without(config: Mapping[str, Any], paths: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+    """A nested config without the values at paths, and without the dictionaries left empty."""
+    rest: dict[str, Any] = {}
+    for key, value in config.items():
+        inner = [path[1:] for path in paths if path[0] == key]
+        if not inner:
+            rest[key] = value
+        elif () not in inner and (kept := _without(value, inner)):
+            rest[key] = kept
+    return rest

@@ -1,0 +1,1 @@
+"""Programs: ``ncp-sampler`` searches tables, and the training examples run studies."""

@@ -1,0 +1,54 @@
+"""The command line's answer as tables for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ncp_sampler.multi_resolution.blueprint import N_STAGES
+
+
+def print_found(result: Mapping[str, Any]) -> None:
+    """Prints what ``ncp-sampler search --json`` gives as tables."""
+    console = Console(highlight=False, soft_wrap=True)
+    for note in result["notes"]:
+        console.print(note, style="yellow", markup=False)
+    params = result["params"]
+    if "code" in result:
+        console.print(f"\ncode  [bold]{result['code']}[/bold]")
+        branches = [f"1/{2 ** (r + 1)}" for r in range(1, N_STAGES + 1)]
+        table = Table("part", "blocks", *branches, title="residual units × channels of each branch")
+        table.add_row("input", "", f"{params['i1']}, {params['i2']}")
+        for s in range(1, N_STAGES + 1):
+            cells = [f"{params[f'n{s}_{r}']} × {params[f'c{s}_{r}']}" for r in range(1, s + 1)]
+            table.add_row(f"stage {s}", str(params[f"b{s}"]), *cells)
+        table.add_row("output", "", str(params["o1"]))
+    else:
+        table = Table("parameter", "value")
+        for name, value in params.items():
+            table.add_row(str(name), f"{value:g}" if isinstance(value, float) else str(value))
+    console.print(table)
+    table = Table("source", "metric", "judged", "judge's own error", "predicted ± std")
+    for row in result["metrics"]:
+        cells = ["none" if row[k] is None else f"{row[k]:.4g}" for k in ("judged", "judge_error")]
+        if row["judged"] is not None and row["judge_error"] is None:
+            cells[1] = "unknown"
+        doubt = f"{row['predicted']:.4g} ± {row['predicted_std']:.2g}"
+        table.add_row(row["source"], row["metric"], *cells, doubt)
+    console.print(table)
+    if "costs" in result:
+        size = result["costs"]
+        console.print(
+            f"{size['gflops']:.4g} GFLOPs (the tables' convention), "
+            f"{size['g_multiply_adds']:.4g} G multiply-adds, {size['m_params']:.4g} M params"
+        )
+    seconds = result["seconds"]
+    console.print(
+        f"learnt in {seconds['learning']:.1f} s, searched in {seconds['search']:.1f} s "
+        f"({result['predictions_made']} predictions)"
+    )
+    if result["picture"]:
+        console.print(f"picture of the search: {result['picture']}", markup=False)

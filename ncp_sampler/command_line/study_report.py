@@ -1,0 +1,124 @@
+"""What a training study leaves behind: table of the best trials, figure and CSV of all."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from rich.table import Table
+
+from ncp_sampler.command_line.study import (
+    best_trials,
+    checkpoint_path,
+    code_of,
+    proposed_trials,
+)
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.training import Checkpoint, Problem, evaluate
+
+_BLUE, _RED = "#0072B2", "#D55E00"  # of Okabe and Ito, told apart by colour-blind readers too
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A best trial after the study.
+
+    Attributes:
+        trial: With its validation metrics.
+        test: Test metric of each problem, in percent.
+    """
+
+    trial: FrozenTrial
+    test: tuple[float, ...]
+
+
+def score_best(
+    study: Study, problems: Sequence[Problem], out: Path, device: str, *, bf16: bool = False
+) -> list[Result]:
+    """Scores the checkpoints of the best trials on the test samples; the cheapest first."""
+    results = []
+    for trial in sorted(best_trials(study), key=lambda trial: trial.user_attrs["gflops"]):
+        kept = Checkpoint.load(checkpoint_path(out, trial.number))
+        scores = [
+            evaluate(kept.network(p), p.test, task=p.task, device=device, bf16=bf16)
+            for p in problems
+        ]
+        results.append(Result(trial=trial, test=tuple(scores)))
+    return results
+
+
+def make_table(results: Sequence[Result], problems: Sequence[Problem]) -> Table:
+    """Costs and metrics of the best trials."""
+    several = len(results) > 1
+    title = "Trials that no other one dominates, the cheapest first" if several else "Best trial"
+    table = Table(title=title, title_justify="left")
+    for name in ("trial", "G multiply-adds", "M params"):
+        table.add_column(name, justify="right")
+    for problem in problems:
+        table.add_column(f"{problem.name}: {problem.task.metric} val. (%)", justify="right")
+        table.add_column("test (%)", justify="right")
+    for result in results:
+        attrs = result.trial.user_attrs
+        pairs = zip(result.trial.values, result.test, strict=False)  # the cost is no metric
+        scores = [f"{score:.2f}" for pair in pairs for score in pair]
+        costs = (f"{attrs['gflops']:.4f}", f"{attrs['params']:.3f}")
+        table.add_row(str(result.trial.number), *costs, *scores)
+    return table
+
+
+def write_csv(study: Study, problems: Sequence[Problem], path: Path) -> None:
+    """Writes every proposed trial; metrics of validation, empty where there is none."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        names = [f"{problem.name} {problem.task.metric}" for problem in problems]
+        rows.writerow(["trial", "state", "epochs", "gflops", *names, "seconds", "code"])
+        for trial in proposed_trials(study):
+            values = trial.values if trial.state == TrialState.COMPLETE else None
+            metrics = [f"{v:.4f}" for v in values[: len(problems)]] if values else [""] * len(names)
+            cost = f"{trial.user_attrs['gflops']:.6f}"
+            seconds = trial.duration.total_seconds() if trial.duration else float("nan")
+            epochs = trial.user_attrs.get("epochs", 0)
+            code = MRSpace().to_string(code_of(trial))
+            state = trial.state.name.lower()
+            rows.writerow([trial.number, state, epochs, cost, *metrics, f"{seconds:.2f}", code])
+
+
+def write_figure(
+    study: Study, results: Sequence[Result], problems: Sequence[Problem], path: Path
+) -> None:
+    """Draws each problem's metric over the cost: all complete trials, and the best ones."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    figure = Figure(figsize=(6.4 * len(problems), 4.6), layout="constrained")
+    complete = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
+    best = {result.trial.number for result in results}
+    cost = np.array([trial.user_attrs["gflops"] for trial in complete])
+    on_front = np.array([trial.number in best for trial in complete], dtype=bool)
+    front = "not dominated" if len(best) > 1 else "best"
+    for i, problem in enumerate(problems):
+        axes = figure.add_subplot(1, len(problems), i + 1)
+        value = np.array([trial.values[i] for trial in complete])
+        axes.scatter(cost[~on_front], value[~on_front], s=28, color=_BLUE, label="other trials")
+        order = np.argsort(cost[on_front])
+        x, y = cost[on_front][order], value[on_front][order]
+        if len(problems) == 1:
+            axes.step(x, y, where="post", color=_RED, lw=1)
+        axes.scatter(x, y, s=48, color=_RED, marker="D", label=f"{front}, validation")
+        test = [result.test[i] for result in results]
+        axes.scatter(x, test, s=60, color="black", marker="x", lw=1.2, label=f"{front}, test")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("Multiply-adds (G)")
+        axes.set_ylabel(f"{problem.task.metric} (%)")
+        axes.set_title(f"{problem.name}: {len(complete)} trained codes")
+        axes.grid(alpha=0.3)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
+    figure.savefig(path, dpi=150)

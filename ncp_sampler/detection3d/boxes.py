@@ -1,0 +1,79 @@
+"""Boxes of 3D detection, and their overlap as axis-aligned rectangles seen from above.
+
+Notation
+    box        (x, y, z, length, width, height, yaw): the centre and the sizes in metres; the yaw
+               in radians, anticlockwise about z, and the length along x at yaw 0
+    rectangle  (x0, y0, x1, y1), its low and its high corner
+    p, q, m    numbers of boxes; leading axes are samples
+
+Anchors are matched and detections suppressed by the nearest axis-aligned rectangles, as
+PointPillars does; scores are given by the exact overlap (``rotated_boxes``).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ncp_sampler.multi_resolution.blueprint import BOX_VALUES
+
+
+def check_boxes(boxes: Tensor, name: str = "boxes") -> None:
+    """Raises ValueError unless boxes are of shape (m, 7), finite and of positive sizes."""
+    if boxes.ndim != 2 or boxes.shape[1] != BOX_VALUES:
+        raise ValueError(
+            f"{name} of shape {tuple(boxes.shape)} must be of shape (m, 7): "
+            "x, y, z, length, width, height, yaw; (0, 7) for none"
+        )
+    if not boxes.is_floating_point():
+        raise ValueError(f"{name} of type {boxes.dtype} must be of a floating type")
+    if not torch.isfinite(boxes).all():
+        raise ValueError(f"{name} holds NaN or infinity; leave such boxes out")
+    if not (boxes[:, 3:6] > 0).all():
+        smallest = boxes[:, 3:6].min().item()
+        raise ValueError(f"{name} holds a length, width or height of {smallest:g}; all must be > 0")
+
+
+def nearest_rectangles(boxes: Tensor) -> Tensor:
+    """Axis-aligned rectangles (..., 4): each box turned to the nearest multiple of 90 degrees."""
+    yaw = boxes[..., 6:]
+    sizes = boxes[..., 3:5]
+    half = torch.where(yaw.sin().abs() > yaw.cos().abs(), sizes.flip(-1), sizes) / 2
+    return torch.cat((boxes[..., :2] - half, boxes[..., :2] + half), -1)
+
+
+def rectangle_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union (..., p, q) of rectangles (..., p, 4) and (..., q, 4)."""
+    low = torch.maximum(first[..., :, None, :2], second[..., None, :, :2])
+    high = torch.minimum(first[..., :, None, 2:], second[..., None, :, 2:])
+    shared = (high - low).clamp_min(0).prod(-1)
+    areas = [(r[..., 2:] - r[..., :2]).prod(-1) for r in (first, second)]
+    return shared / (areas[0][..., :, None] + areas[1][..., None, :] - shared)
+
+
+def suppress(rectangles: Tensor, labels: Tensor, *, iou: float) -> Tensor:
+    """Greedy non-maximum suppression within each label.
+
+    A rectangle stays unless one of its label that stays and comes before it overlaps it by more
+    than ``iou``.
+
+    Args:
+        rectangles: (..., m, 4), the best first.
+        labels: Integers (..., m).
+        iou: Largest overlap that two of a label may keep, in [0, 1].
+
+    Returns:
+        Booleans (..., m): which stay.
+    """
+    m = labels.shape[-1]
+    before = torch.ones(m, m, dtype=torch.bool, device=labels.device).triu(1)
+    same = labels[..., :, None] == labels[..., None, :]
+    beats = (rectangle_iou(rectangles, rectangles) > iou) & same & before  # [i, j]: i over j
+    stays = torch.ones_like(labels, dtype=torch.bool)
+    # Pass k settles the first k at least, and what is settled stays so: the only fixed point is
+    # the greedy answer, found after as many passes as the longest chain of suppressions.
+    while True:
+        after = ~(beats & stays[..., :, None]).any(-2)
+        if torch.equal(after, stays):
+            return stays
+        stays = after

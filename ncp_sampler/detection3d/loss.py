@@ -1,0 +1,160 @@
+"""The loss of 3D detection, and the boxes that its anchor head finds.
+
+Notation
+    n        samples of a batch
+    H, W     cells of the head's feature map, rows along y and columns along x
+    K        classes
+    A        anchors of a cell: two yaws for each class, 2 K
+    M        anchors of a sample, H W A
+    G        the most boxes that a sample of the batch has
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ncp_sampler import checks
+from ncp_sampler.detection3d.anchors import (
+    IGNORED,
+    Anchor,
+    assign,
+    decode,
+    encode,
+    half_circle,
+)
+from ncp_sampler.detection3d.boxes import nearest_rectangles, suppress
+from ncp_sampler.multi_resolution.anchor_head import AnchorOutput
+from ncp_sampler.multi_resolution.blueprint import BOX_VALUES
+
+_ALPHA, _GAMMA = 0.25, 2.0  # of the focal loss
+_BETA = 1 / 9  # where smooth L1 turns from a square to a line, as in SECOND
+_BOX_WEIGHT, _CLASS_WEIGHT, _DIRECTION_WEIGHT = 2.0, 1.0, 0.2  # PointPillars, equation 4
+
+
+class DetectionLoss(NamedTuple):
+    """The weighted sum and its parts before weighting, each a number.
+
+    Attributes:
+        total: 2 boxes + classes + 0.2 directions.
+        classes: Focal loss.
+        boxes: Smooth L1 of the residuals, the yaw's through the sine of its error.
+        directions: Cross-entropy of the half circle.
+    """
+
+    total: Tensor
+    classes: Tensor
+    boxes: Tensor
+    directions: Tensor
+
+
+class Detections(NamedTuple):
+    """The boxes found in one sample, the best first.
+
+    Attributes:
+        boxes: (m, 7), see ``boxes``.
+        scores: (m,), probabilities.
+        labels: (m,), classes 0 to K - 1.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+def detection_loss(
+    output: AnchorOutput,
+    grid: Tensor,
+    anchors: Sequence[Anchor],
+    boxes: Tensor,
+    labels: Tensor,
+) -> DetectionLoss:
+    """The loss of PointPillars (equations 2 to 4), by the number of anchors that learn a box.
+
+    Args:
+        output: The head's values for n samples.
+        grid: The anchors' boxes, shape (H, W, A, 7), from ``anchor_grid``.
+        anchors: One a class.
+        boxes: Ground truth (n, G, 7), of any value where a sample has fewer than G boxes.
+        labels: Their classes (n, G), negative where a sample has fewer.
+    """
+    grid = grid.reshape(-1, BOX_VALUES)  # (M, 7)
+    target, box = assign(grid, anchors, boxes, labels)  # (n, M)
+    sample, anchor = (target >= 0).nonzero(as_tuple=True)  # of the anchors that learn a box
+    count = max(1, len(sample))
+    classes, residuals, directions = (part.flatten(1, 3) for part in output)
+
+    # no class is the target of background and of IGNORED; the latter is masked
+    one_hot = (target[..., None] == torch.arange(len(anchors), device=target.device)).float()
+    focal = _focal_loss(classes.float(), one_hot) * (target != IGNORED)[..., None]
+
+    truth = boxes[sample, box[sample, anchor]].float()
+    wanted = encode(truth, grid[anchor])
+    error = residuals[sample, anchor].float() - wanted
+    error = torch.cat((error[:, :-1], error[:, -1:].sin()), -1)
+    box_loss = functional.smooth_l1_loss(
+        error, torch.zeros_like(error), beta=_BETA, reduction="sum"
+    )
+    direction_loss = functional.cross_entropy(
+        directions[sample, anchor].float(), half_circle(truth[:, -1]), reduction="sum"
+    )
+
+    parts = [part / count for part in (focal.sum(), box_loss, direction_loss)]
+    weights = (_CLASS_WEIGHT, _BOX_WEIGHT, _DIRECTION_WEIGHT)
+    total = torch.stack([w * part for w, part in zip(weights, parts, strict=True)]).sum()
+    return DetectionLoss(total, *parts)
+
+
+def find_boxes(
+    output: AnchorOutput,
+    grid: Tensor,
+    *,
+    score: float = 0.1,
+    iou: float = 0.5,
+    candidates: int = 500,
+    most: int = 100,
+) -> list[Detections]:
+    """The boxes of each sample: decoded, then axis-aligned NMS within each class.
+
+    Args:
+        output: The head's values for n samples.
+        grid: The anchors' boxes, shape (H, W, A, 7), from ``anchor_grid``.
+        score: Least probability of a box, in [0, 1].
+        iou: Overlap above which the weaker of two boxes goes, in [0, 1].
+        candidates: How many of the best anchors are decoded, at least 1.
+        most: Boxes returned for a sample, at least 1.
+    """
+    checks.real("score", score, low=0, high=1)
+    checks.real("iou", iou, low=0, high=1)
+    checks.whole("candidates", candidates, low=1)
+    checks.whole("most", most, low=1)
+    classes, residuals, directions = (part.flatten(1, 3).float() for part in output)
+    scores, labels = classes.sigmoid().max(-1)  # (n, M)
+    # sorted, as top-k may order equal scores in any way
+    scores, order = scores.sort(dim=1, descending=True, stable=True)
+    candidates = min(candidates, int((scores >= score).sum(1).max()))
+    scores, order = scores[:, :candidates], order[:, :candidates]
+    row = torch.arange(len(order), device=order.device)[:, None]
+    labels = labels[row, order]
+    boxes = decode(
+        residuals[row, order],
+        grid.reshape(-1, BOX_VALUES)[order],
+        directions[row, order].argmax(-1),
+    )
+    stays = suppress(nearest_rectangles(boxes), labels, iou=iou) & (scores >= score)
+    stays &= stays.cumsum(1) <= most
+    return [
+        Detections(b[s], c[s], k[s])
+        for b, c, k, s in zip(boxes, scores, labels, stays, strict=True)
+    ]
+
+
+def _focal_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Lin et al. (2017), equation 5, for each logit; target is 0 or 1."""
+    log_miss = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    miss = 1 - torch.where(target > 0, logits, -logits).sigmoid()
+    return torch.where(target > 0, _ALPHA, 1 - _ALPHA) * miss**_GAMMA * log_miss

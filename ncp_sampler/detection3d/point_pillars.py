@@ -1,0 +1,171 @@
+"""PointPillars with the network behind a code in the middle: point clouds in, boxes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from ncp_sampler.detection3d.anchors import CAR, Anchor, anchor_grid
+from ncp_sampler.detection3d.boxes import check_boxes
+from ncp_sampler.detection3d.loss import (
+    DetectionLoss,
+    Detections,
+    detection_loss,
+    find_boxes,
+)
+from ncp_sampler.detection3d.pillars import (
+    BEV_CHANNELS,
+    KITTI_PILLAR,
+    KITTI_RANGE,
+    PillarEncoder,
+)
+from ncp_sampler.multi_resolution.anchor_head import AnchorOutput
+from ncp_sampler.multi_resolution.layers import seeded
+from ncp_sampler.multi_resolution.network import MultiResolutionNet
+
+SMALLEST_MAP = 32  # pillars a side
+
+_STRIDE = 4  # pillars a side of one cell of the head
+
+
+class PointPillarsNet(nn.Module):
+    """3D detection: pillar encoder, trunk behind a code, anchor head.
+
+    Lang et al. (2019), "PointPillars", with the trunk in the place of its 2D backbone, as in
+    section 3.2 of the NCP paper. The defaults are those for KITTI's cars: a map of 496×432
+    pillars and anchors every 0.64 m.
+
+    Args:
+        code: The 27 integers of an ``MRSpace`` code, or its params (a dictionary).
+        anchors: One a class, at least one; ``anchors`` has KITTI's three.
+        point_range: Low x, y, z, then high x, y, z in metres.
+        pillar: Side of a pillar in metres; the range has at least 32 along x and along y.
+        max_pillars: Pillars kept of a sample.
+        max_points: Points kept of a pillar.
+        seed: Of the initialization; None leaves it to PyTorch's generator.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        code: Mapping[str, Any] | ArrayLike | Tensor,
+        *,
+        anchors: Sequence[Anchor] = (CAR,),
+        point_range: Sequence[float] = KITTI_RANGE,
+        pillar: float = KITTI_PILLAR,
+        max_pillars: int = 12_000,
+        max_points: int = 100,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(anchors, Anchor) or not all(isinstance(a, Anchor) for a in anchors):
+            raise ValueError(f"anchors={anchors!r} must be a sequence of Anchor, one a class")
+        if len(anchors) == 0:
+            raise ValueError("anchors is empty; give one a class")
+        self.anchors = tuple(anchors)
+        self.encoder = PillarEncoder(
+            point_range=point_range,
+            pillar=pillar,
+            max_pillars=max_pillars,
+            max_points=max_points,
+            generator=seeded(seed),
+        )
+        if min(self.encoder.shape) < SMALLEST_MAP:
+            raise ValueError(
+                f"point_range={tuple(point_range)} and pillar={pillar} give a map of "
+                f"{self.encoder.shape} pillars; it needs {SMALLEST_MAP} a side: "
+                "widen the range or take smaller pillars"
+            )
+        self.trunk = MultiResolutionNet(
+            code,
+            task="detection3d",
+            num_classes=len(anchors),
+            in_channels=BEV_CHANNELS,
+            seed=seed,
+        )
+
+    def forward(self, points: Sequence[Tensor]) -> AnchorOutput:
+        """Values of every anchor for n point clouds (p, 4): x, y, z, reflectance.
+
+        Raises:
+            ValueError: As for ``PillarEncoder``.
+        """
+        output: AnchorOutput = self.trunk(self.encoder(points))
+        return output
+
+    def loss(
+        self, points: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
+    ) -> DetectionLoss:
+        """Loss of n samples; ``total`` is what to minimize.
+
+        Args:
+            points: Clouds (p, 4).
+            boxes: True boxes of each, (g, 7); (0, 7) for none.
+            labels: Their classes (g,), integers 0 to K - 1.
+
+        Raises:
+            ValueError: The lists differ in length, or one of them is malformed.
+        """
+        self._check_truths(points, boxes, labels)
+        output = self(points)
+        return detection_loss(
+            output,
+            self.grid(output),
+            self.anchors,
+            pad_sequence(list(boxes), batch_first=True),
+            pad_sequence([k.long() for k in labels], batch_first=True, padding_value=-1),
+        )
+
+    @torch.no_grad()
+    def detect(
+        self, points: Sequence[Tensor], *, score: float = 0.1, iou: float = 0.5, most: int = 100
+    ) -> list[Detections]:
+        """Boxes, scores and labels found in each of n clouds, in the mode the module is in.
+
+        Args:
+            points: Clouds (p, 4).
+            score: Least probability of a box, in [0, 1].
+            iou: Overlap above which the weaker of two boxes of a class goes, in [0, 1].
+            most: Boxes returned for a sample, at least 1.
+        """
+        output = self(points)
+        return find_boxes(output, self.grid(output), score=score, iou=iou, most=most)
+
+    def grid(self, output: AnchorOutput) -> Tensor:
+        """The anchors that an output speaks of, as boxes (H, W, A, 7)."""
+        x, y = self.encoder.point_range[:2]
+        return anchor_grid(
+            self.anchors,
+            cells=(output.boxes.shape[1], output.boxes.shape[2]),
+            corner=(x, y),
+            cell=_STRIDE * self.encoder.pillar,
+            device=output.boxes.device,
+        )
+
+    def _check_truths(
+        self, points: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
+    ) -> None:
+        if not len(points) == len(boxes) == len(labels):
+            raise ValueError(
+                f"points, boxes and labels of {len(points)}, {len(boxes)} and {len(labels)} "
+                "samples must be of equally many"
+            )
+        for i, (box, label) in enumerate(zip(boxes, labels, strict=True)):
+            check_boxes(box, f"boxes[{i}]")
+            if label.shape != box.shape[:1] or label.is_floating_point():
+                raise ValueError(
+                    f"labels[{i}] of shape {tuple(label.shape)} and type {label.dtype} must hold "
+                    f"one integer for each of the {len(box)} boxes"
+                )
+            if not ((label >= 0) & (label < len(self.anchors))).all():
+                raise ValueError(
+                    f"labels[{i}]={label.tolist()} must be in 0 to {len(self.anchors) - 1}: "
+                    "there is one class for each anchor"
+                )

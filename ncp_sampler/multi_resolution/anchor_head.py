@@ -1,0 +1,84 @@
+"""The anchor head of 3D detection: class, box and direction of every anchor.
+
+Notation
+    n        samples of a batch
+    H, W     cells of the head's feature map, rows along y and columns along x
+    K        classes
+    A        anchors of a cell: two yaws for each class, 2 K
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ncp_sampler import checks
+from ncp_sampler.multi_resolution.blueprint import YAWS, output_channels
+from ncp_sampler.multi_resolution.layers import convolution, draw_normal
+
+_PRIOR = 0.01  # probability that an untrained head gives to each class
+
+
+class AnchorOutput(NamedTuple):
+    """What the head says of every anchor.
+
+    Attributes:
+        classes: Logits, shape (n, H, W, A, K).
+        boxes: Residuals to the anchors, shape (n, H, W, A, 7); see ``anchors.encode``.
+        directions: Logits of the two halves of the circle, shape (n, H, W, A, 2).
+    """
+
+    classes: Tensor
+    boxes: Tensor
+    directions: Tensor
+
+
+class AnchorHead(nn.Module):
+    """Class scores, box residuals and direction of each anchor, by three 1×1 convolutions.
+
+    They have biases and 2 K (K + 7 + 2) output channels in all (Lang et al. 2019, section 2.3).
+    Weights and biases are unset until ``reset_parameters``, which ``MultiResolutionNet`` calls.
+
+    Args:
+        in_channels: Channels of the feature map, at least 1.
+        num_classes: K, at least 1.
+
+    Raises:
+        ValueError: An argument is below 1.
+    """
+
+    def __init__(self, *, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        in_channels = checks.whole("in_channels", in_channels, low=1)
+        num_classes = checks.whole("num_classes", num_classes, low=1)
+        self.num_anchors = YAWS * num_classes
+        self.classes, self.boxes, self.directions = (
+            convolution(in_channels, c_out, kernel=1)
+            for c_out in output_channels("detection3d", num_classes).values()
+        )
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draws the weights, from PyTorch's generator by default, and sets the biases.
+
+        The class bias gives each class a probability of 0.01, so that the many empty anchors do
+        not swamp the first steps (Lin et al. 2017, "Focal loss", section 3.3).
+        """
+        class_bias = math.log(_PRIOR / (1 - _PRIOR))
+        for layer, bias in ((self.classes, class_bias), (self.boxes, 0.0), (self.directions, 0.0)):
+            draw_normal(layer.weight, 0.01, generator)
+            assert layer.bias is not None
+            nn.init.constant_(layer.bias, bias)
+
+    def forward(self, features: Tensor) -> AnchorOutput:
+        """Maps features (n, in_channels, H, W) to the values of all anchors."""
+        layers = (self.classes, self.boxes, self.directions)
+        return AnchorOutput(*(self._per_anchor(layer(features)) for layer in layers))
+
+    def _per_anchor(self, values: Tensor) -> Tensor:
+        """Shape (n, A v, H, W) to (n, H, W, A, v)."""
+        n, channels, height, width = values.shape
+        grouped = values.reshape(n, self.num_anchors, channels // self.num_anchors, height, width)
+        return grouped.permute(0, 3, 4, 1, 2)

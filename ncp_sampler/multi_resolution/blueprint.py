@@ -1,0 +1,174 @@
+"""The multi-resolution network as data: its 27 numbers, stages, fusion paths, heads (section 3.2).
+
+The network is built, its costs are summed and its features are made from what stands here. In the
+tables' order (equation 9), with s the stage and r the branch of resolution 1/2^(r+1), the code is
+
+    i1 i2 | b1 n1_1 c1_1 | b2 n2_1 n2_2 c2_1 c2_2 | b3 n3_1.. c3_1.. | b4 n4_1.. c4_1.. | o1
+
+``i`` and ``o`` are channels of the input and output layers, ``b<s>`` blocks, ``n<s>_<r>``
+residual units and ``c<s>_<r>`` channels. ``b`` and ``n`` are in 1..4, channels in 8, 16, .., 128.
+A *level* k is a feature map at 1/2^k of the input; branch r works at level r + 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ncp_sampler.space.dimensions import Integer
+from ncp_sampler.space.search_space import SearchSpace
+
+TASKS = ("classification", "segmentation", "video", "detection3d")
+N_STAGES = 4
+MAX_DEPTH, MAX_WIDTH, WIDTH_STEP = 4, 128, 8
+KERNEL = 3  # of every convolution but those named below
+UNIT_CONVOLUTIONS = 2  # of a residual unit
+
+HIGHEST, LOWEST, POOLED = 2, N_STAGES + 1, N_STAGES + 2  # levels; a pooled map is one pixel
+LEAST_SIDE = 2**LOWEST  # of an input: the lowest branch then has one pixel
+
+# anchors of 3D detection: yaws of each class; values of a box; halves of the circle
+YAWS, BOX_VALUES, DIRECTIONS = 2, 7, 2
+
+
+class Stage(NamedTuple):
+    """A stage by the names of its numbers; one blocks' number, the others of each branch.
+
+    Attributes:
+        number: s, from 1; as many branches.
+        blocks: Name of the number of blocks.
+        units: Names of the residual units of a block.
+        widths: Names of the channels.
+    """
+
+    number: int
+    blocks: str
+    units: tuple[str, ...]
+    widths: tuple[str, ...]
+
+
+class Path(NamedTuple):
+    """One convolution of a fusion, with batch norm and ReLU, between branches counted from 1.
+
+    Attributes:
+        source: Where it comes from.
+        target: Where it is summed up.
+        kernel: 1 from a lower resolution, whose output is upsampled; else 3.
+        stride: 2 from a higher resolution.
+        fused: Whether it begins a new branch, from the fused output of the one above.
+    """
+
+    source: int
+    target: int
+    kernel: int
+    stride: int
+    fused: bool = False
+
+    @property
+    def level(self) -> int:
+        """Of the convolution's own output, before it is upsampled."""
+        return max(self.source, self.target) + 1
+
+
+class Head(NamedTuple):
+    """From four branches to the output of a task.
+
+    Attributes:
+        meets: Index of the branch to whose size the others are resized.
+        kernel: Of the convolution over their concatenation.
+        axes: 2 for a kernel over images, 3 for one over clips.
+        pooled: Whether its output is averaged before the last convolutions.
+    """
+
+    meets: int
+    kernel: int
+    axes: int
+    pooled: bool
+
+    @property
+    def level(self) -> int:
+        """Where the branches meet."""
+        return HIGHEST if self.meets == 0 else LOWEST
+
+
+STEM = (("image", "i1"), ("i1", "i2"))  # 3x3 of stride 2 each: where from, where to
+STAGES = tuple(
+    Stage(
+        s,
+        f"b{s}",
+        tuple(f"n{s}_{r}" for r in range(1, s + 1)),
+        tuple(f"c{s}_{r}" for r in range(1, s + 1)),
+    )
+    for s in range(1, N_STAGES + 1)
+)
+OUTPUT = "o1"
+HEADS = {
+    "classification": Head(meets=-1, kernel=1, axes=2, pooled=True),
+    "segmentation": Head(meets=0, kernel=1, axes=2, pooled=False),
+    "video": Head(meets=-1, kernel=KERNEL, axes=3, pooled=True),
+    "detection3d": Head(meets=0, kernel=1, axes=2, pooled=False),
+}
+DEPTHS = tuple(name for stage in STAGES for name in (stage.blocks, *stage.units))
+NAMES = (
+    *(name for _, name in STEM),
+    *(name for stage in STAGES for name in (stage.blocks, *stage.units, *stage.widths)),
+    OUTPUT,
+)
+
+
+def dimensions(*, width: int = MAX_WIDTH, depth: int = MAX_DEPTH) -> list[Integer]:
+    """The 27 integers; narrower than the published space if asked for."""
+    return [
+        Integer(name, 1, depth)
+        if name in DEPTHS
+        else Integer(name, WIDTH_STEP, width, step=WIDTH_STEP)
+        for name in NAMES
+    ]
+
+
+CODEC = SearchSpace(dimensions())
+
+
+def uniform_params(*, depth: int, width: int) -> dict[str, int]:
+    """Params with one depth and one width everywhere; the paper's start code has 2 and 64."""
+    return {name: depth if name in DEPTHS else width for name in NAMES}
+
+
+def fusion_paths(before: int, after: int) -> tuple[Path, ...]:
+    """The convolutions of a fusion of ``before`` branches into ``after``, by target, then source.
+
+    Each branch gathers from itself and its neighbours in resolution.
+    """
+    paths = []
+    for target in range(1, after + 1):
+        if target > before:
+            paths.append(Path(target - 1, target, KERNEL, stride=2, fused=True))
+            continue
+        for source in range(max(target - 1, 1), min(target + 1, before) + 1):
+            kernel, stride = (1, 1) if source > target else (KERNEL, 1 + target - source)
+            paths.append(Path(source, target, kernel, stride))
+    return tuple(paths)
+
+
+def output_channels(task: str, classes: int) -> dict[str, int]:
+    """Channels of the last convolutions, 1x1 with bias, by name."""
+    if task != "detection3d":
+        return {"classifier": classes}
+    anchors = YAWS * classes
+    return {
+        "classes": anchors * classes,
+        "boxes": anchors * BOX_VALUES,
+        "directions": anchors * DIRECTIONS,
+    }
+
+
+def code_string(params: dict[str, Any]) -> str:
+    """Published form of a code, ``i1_i2-b1_1_n.._c..-b2_2_..-b3_3_..-b4_4_..-o1``.
+
+    Each stage also names its number of branches after b.
+    """
+    parts = [[params[name] for _, name in STEM]]
+    for stage in STAGES:
+        numbers = [params[name] for name in (*stage.units, *stage.widths)]
+        parts.append([params[stage.blocks], stage.number, *numbers])
+    parts.append([params[OUTPUT]])
+    return "-".join("_".join(map(str, part)) for part in parts)

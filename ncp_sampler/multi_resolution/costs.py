@@ -1,0 +1,260 @@
+"""Exact FLOPs and params of MRSpace codes: a closed form, vectorized and differentiable.
+
+Notation
+    code    (n, 27), the columns of ``MRSpace``; fractions are legal, so that gradients exist
+    level   a feature map at 1/2^level of the input; branch r of the network has level r + 1
+    extra   operations per output element beside a convolution's multiply-adds
+
+The network is a list of convolutions, whose widths and numbers are columns of the code. A cost is
+the sum of c_out * pixels * (weights c_in + extra) over the list, where weights is the volume of
+the kernel. There are three conventions for FLOPs:
+
+    "multiply_adds"        extra = 0: the convolutions' multiply-adds, as in the paper's Table 3,
+                           and as ``measure`` counts those of any module
+    "tables"               the ``flops`` of NAS-Bench-MR. extra = 2, one for the output itself and
+                           one for its batch norm, or 1 where a bias stands for the norm
+    "twice_multiply_adds"  a multiplication and an addition are two operations, as in the data
+                           sheets of hardware and in PyTorch's ``FlopCounterMode``
+
+Params are the sum of "tables" with one pixel everywhere: extra is then the norm's scale and shift,
+or the bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from ncp_sampler import checks
+from ncp_sampler.multi_resolution.blueprint import (
+    CODEC,
+    HEADS,
+    KERNEL,
+    LEAST_SIDE,
+    LOWEST,
+    OUTPUT,
+    POOLED,
+    STAGES,
+    STEM,
+    TASKS,
+    UNIT_CONVOLUTIONS,
+    fusion_paths,
+    output_channels,
+)
+from ncp_sampler.multi_resolution.measurement import Measurement, measure
+
+__all__ = ["CONVENTIONS", "TASKS", "Measurement", "flops", "measure", "params"]
+
+CONVENTIONS = ("tables", "multiply_adds", "twice_multiply_adds")
+
+_LOW, _HIGH = (CODEC.denormalize(np.full(len(CODEC.columns), end)) for end in (0.0, 1.0))
+_TOLERANCE = 1e-6  # of a column's range, for codes clamped in single precision
+_EXTRA = (1, 2)  # without and with a norm
+_CHUNK = 8192  # codes at once: their convolutions fit the CPU's cache
+
+
+def flops(
+    codes: ArrayLike | torch.Tensor,
+    *,
+    resolution: tuple[int, int] = (128, 128),
+    num_classes: int = 50,
+    task: str = "classification",
+    in_channels: int = 3,
+    frames: int | None = None,
+    convention: str = "tables",
+) -> torch.Tensor:
+    """FLOPs of the networks behind codes, in G (1e9), for one input.
+
+    Args:
+        codes: MRSpace codes of shape (n, 27), or one of shape (27,). Any numbers within the
+            space's bounds; gradients flow back to a tensor.
+        resolution: Height and width of the input, each at least 32. For "detection3d" it is the
+            grid of pillars, whose encoder is not counted.
+        num_classes: Outputs of the classifier, or classes with two anchors each.
+        task: "classification", "segmentation", "video" or "detection3d".
+        in_channels: Channels of the input.
+        frames: Of a clip, at least 1; for "video", and for it alone.
+        convention: "tables", "multiply_adds" or "twice_multiply_adds"; see the module.
+
+    Returns:
+        Shape (n,), or (1,) for one code; float64, on the codes' device.
+
+    Raises:
+        ValueError: An argument has another form or is out of its range.
+    """
+    checks.one_of("convention", convention, CONVENTIONS)
+    pixels = _pixels(resolution, _check_frames(frames, task))
+    extra = _EXTRA if convention == "tables" else (0, 0)
+    scale = 2e-9 if convention == "twice_multiply_adds" else 1e-9
+    return _count(codes, pixels, extra, num_classes, task, in_channels) * scale
+
+
+def params(
+    codes: ArrayLike | torch.Tensor,
+    *,
+    num_classes: int = 50,
+    task: str = "classification",
+    in_channels: int = 3,
+) -> torch.Tensor:
+    """Trainable parameters of the networks behind codes, in M (1e6).
+
+    Args:
+        codes: As for ``flops``.
+        num_classes: As for ``flops``.
+        task: As for ``flops``; classification and segmentation have equally many parameters.
+        in_channels: Channels of the input.
+
+    Returns:
+        As for ``flops``.
+
+    Raises:
+        ValueError: An argument has another form or is out of its range.
+    """
+    return _count(codes, [1] * (POOLED + 1), _EXTRA, num_classes, task, in_channels) / 1e6
+
+
+class _Convolution(NamedTuple):
+    """``blocks * units`` convolutions of one form; the strings name columns, see ``_columns``."""
+
+    kernel: int
+    c_in: str
+    c_out: str
+    level: int  # of the output
+    blocks: str = "1"
+    units: str = "1"
+    norm: bool = True  # a batch norm follows, else there is a bias
+    depth: int = 1  # of the kernel, along time
+
+
+@cache
+def _network(task: str) -> tuple[_Convolution, ...]:
+    return tuple(_walk(task))
+
+
+def _walk(task: str) -> Iterator[_Convolution]:
+    """Every convolution, from the stem to the classifier."""
+    for level, (c_in, c_out) in enumerate(STEM, start=1):
+        yield _Convolution(KERNEL, c_in, c_out, level)
+    before: tuple[str, ...] = (STEM[-1][1],)  # widths of the branches that enter a block
+    for stage in STAGES:
+        yield from _fusion(before, stage.widths, blocks="1")  # the first makes the transition
+        yield from _fusion(stage.widths, stage.widths, blocks=f"{stage.blocks}-1")
+        for r, (units, width) in enumerate(zip(stage.units, stage.widths, strict=True), start=1):
+            for _ in range(UNIT_CONVOLUTIONS):
+                yield _Convolution(KERNEL, width, width, r + 1, stage.blocks, units)
+        before = stage.widths
+    head = HEADS[task]
+    depth = head.kernel if head.axes == 3 else 1
+    yield _Convolution(head.kernel, "features", OUTPUT, head.level, depth=depth)
+    for name in output_channels(task, 1):
+        level = POOLED if head.pooled else head.level
+        yield _Convolution(1, OUTPUT, f"to {name}", level, norm=False)
+
+
+def _fusion(before: Sequence[str], after: Sequence[str], blocks: str) -> Iterator[_Convolution]:
+    """Fusion from branches of widths ``before`` to ``after``, which may have one more."""
+    for path in fusion_paths(len(before), len(after)):
+        c_in = (after if path.fused else before)[path.source - 1]
+        yield _Convolution(path.kernel, c_in, after[path.target - 1], path.level, blocks)
+
+
+def _columns(
+    code: torch.Tensor, task: str, num_classes: int, in_channels: int
+) -> dict[str, torch.Tensor]:
+    """What the strings of the network stand for, each of shape (n,)."""
+    column = dict(zip(CODEC.columns, code.unbind(1), strict=True))
+    one = torch.ones_like(column[OUTPUT])
+    column |= {"1": one, "image": in_channels * one}
+    for name, channels in output_channels(task, num_classes).items():
+        column[f"to {name}"] = channels * one
+    for stage in STAGES:
+        column[f"{stage.blocks}-1"] = column[stage.blocks] - 1
+    column["features"] = torch.stack([column[name] for name in STAGES[-1].widths]).sum(0)
+    return column
+
+
+def _count(
+    codes: ArrayLike | torch.Tensor,
+    pixels: Sequence[int],
+    extra: Sequence[int],
+    num_classes: int,
+    task: str,
+    in_channels: int,
+) -> torch.Tensor:
+    """The sum over every convolution, shape (n,); ``pixels`` of each level."""
+    code = _check_codes(codes)
+    checks.one_of("task", task, TASKS)
+    num_classes = _positive("num_classes", num_classes)
+    in_channels = _positive("in_channels", in_channels)
+    network = _network(task)
+    named = [(conv.c_in, conv.c_out, conv.blocks, conv.units) for conv in network]
+    per_input = code.new_tensor(
+        [[pixels[conv.level] * conv.depth * conv.kernel**2] for conv in network]
+    )
+    per_output = code.new_tensor([[pixels[conv.level] * extra[conv.norm]] for conv in network])
+
+    counts = []
+    for chunk in torch.split(code, _CHUNK):
+        column = _columns(chunk, task, num_classes, in_channels)
+        c_in, c_out, blocks, units = (  # (convolutions, chunk)
+            torch.stack([column[name] for name in names]) for names in zip(*named, strict=True)
+        )
+        counts.append((c_out * blocks * units * (c_in * per_input + per_output)).sum(0))
+    return torch.cat(counts)
+
+
+def _positive(name: str, number: Any) -> int:
+    """A whole number of at least 1, of any type: 50.0 is one too."""
+    exact = checks.is_number(type(number)) and number % 1 == 0
+    return checks.whole(name, int(number) if exact else number, low=1)
+
+
+def _check_frames(frames: int | None, task: str) -> int:
+    if task == "video":
+        return _positive("frames", frames)
+    if frames is not None:
+        raise ValueError(f"frames={frames!r} is for task='video' alone, not {task!r}; omit it")
+    return 1
+
+
+def _pixels(resolution: tuple[int, int], frames: int) -> list[int]:
+    """Pixels of each level; a strided 3×3 convolution of padding 1 gives ceil(side / 2)."""
+    try:
+        height, width = (int(side) for side in resolution if side % 1 == 0)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < LEAST_SIDE:
+        raise ValueError(
+            f"resolution={resolution!r} must be two whole numbers (height, width), each at least "
+            f"{LEAST_SIDE}, the stride of the lowest branch"
+        )
+    return [frames * -(-height // 2**k) * -(-width // 2**k) for k in range(LOWEST + 1)] + [1]
+
+
+def _check_codes(codes: ArrayLike | torch.Tensor) -> torch.Tensor:
+    width = len(CODEC.columns)
+    if isinstance(codes, torch.Tensor):
+        code = codes.to(torch.float64)
+    else:
+        try:
+            code = torch.from_numpy(np.array(codes, dtype=np.float64))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"codes must be numbers of shape (n, {width}): {error}") from None
+    if code.ndim not in (1, 2) or code.shape[-1] != width:
+        raise ValueError(f"codes has shape {tuple(code.shape)}; it must be (n, {width})")
+    code = code.reshape(-1, width)
+    margin = _TOLERANCE * (_HIGH - _LOW)
+    low, high = (code.new_tensor(end) for end in (_LOW - margin, _HIGH + margin))
+    outside = ~((code >= low) & (code <= high))  # NaN is outside too
+    if outside.any():
+        row, column = (int(at) for at in outside.nonzero()[0])
+        raise ValueError(
+            f"codes[{row}] has {CODEC.columns[column]}={code[row, column].item():g}, which is not "
+            f"in [{_LOW[column]:g}, {_HIGH[column]:g}]; MRSpace().round gives the nearest code"
+        )
+    return code

@@ -1,0 +1,276 @@
+"""The HRNet-like network behind a code of ``MRSpace`` (paper, section 3.2).
+
+Notation
+    n, C, H, W   images of a batch, and their channels, height and width
+    h_k, w_k     H and W halved k times, ceil(side / 2) each time
+    stage s      1 to 4; it has s branches and b_s blocks
+    branch r     1 to 4; a feature map (n, c_r, h_(r+1), w_(r+1)), at 1/2^(r+1) of the image
+
+A block is a fusion module, then a parallel one, and the first block's fusion makes the transition
+to one branch more. The paper says that fusions gather features by residual units; the published
+code, and the published params and FLOPs, have convolution, batch norm and ReLU, as here.
+``ncp_sampler.multi_resolution.costs`` counts these same convolutions in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ncp_sampler import checks
+from ncp_sampler.multi_resolution.anchor_head import AnchorOutput
+from ncp_sampler.multi_resolution.blueprint import (
+    CODEC,
+    KERNEL,
+    LEAST_SIDE,
+    OUTPUT,
+    STAGES,
+    STEM,
+    TASKS,
+    Path,
+    code_string,
+    fusion_paths,
+)
+from ncp_sampler.multi_resolution.heads import MODULES, DetectionHead
+from ncp_sampler.multi_resolution.layers import (
+    ConvNorm,
+    ResidualUnit,
+    initialize,
+    seeded,
+)
+
+
+class MultiResolutionNet(nn.Module):
+    """The network of one code, with the head of a task.
+
+    =================  ====================  ==================================================
+    task               input                 output
+    =================  ====================  ==================================================
+    "classification"   (n, C, H, W)          logits (n, K)
+    "segmentation"     (n, C, H, W)          logits (n, K, h_2, w_2); ``resize_logits`` brings
+                                             them to (n, K, H, W)
+    "video"            (n, C, T, H, W)       logits (n, K)
+    "detection3d"      (n, C, H, W), a map   ``AnchorOutput`` at (h_2, w_2)
+                       from above (BEV)
+    =================  ====================  ==================================================
+
+    H and W may be any numbers from 32 on, T any from 1 on. While training, batch norm needs more
+    than one value per channel, so a single 32 × 32 image is too little then. All tasks share the
+    names and shapes of ``stem`` and ``stage1`` to ``stage4`` in the state dict, so that these can
+    be carried from one to another.
+
+    Args:
+        code: The 27 integers of an ``MRSpace`` code, or its params (a dictionary).
+        task: One of the four above.
+        num_classes: K, at least 1.
+        in_channels: C, at least 1.
+        seed: Seeds the initial weights and leaves PyTorch's own generators alone; by default
+            they are drawn from these.
+
+    Attributes:
+        code: The code, a tuple of 27 integers.
+        task: As given.
+        in_channels: As given.
+        num_classes: As given.
+
+    Raises:
+        ValueError: An argument is not as described.
+    """
+
+    def __init__(
+        self,
+        code: Mapping[str, Any] | ArrayLike | Tensor,
+        *,
+        task: str = "classification",
+        num_classes: int,
+        in_channels: int = 3,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        checks.one_of("task", task, TASKS)
+        self.code = _legal(code)
+        self.task = task
+        self.in_channels = checks.whole("in_channels", in_channels, low=1)
+        self.num_classes = checks.whole("num_classes", num_classes, low=1)
+        params = CODEC.to_params(self.code)
+
+        params |= {"image": self.in_channels}
+        self.stem = nn.Sequential(
+            *(ConvNorm(params[i], params[o], kernel=KERNEL, stride=2) for i, o in STEM)
+        )
+        before = [params[STEM[-1][1]]]  # widths of the branches
+        for stage in STAGES:
+            after = [params[name] for name in stage.widths]
+            units = [params[name] for name in stage.units]
+            blocks = _stage(before, after, units, params[stage.blocks])
+            self.add_module(f"stage{stage.number}", blocks)
+            before = after
+        self.head = MODULES[task](sum(before), params[OUTPUT], self.num_classes)
+        generator = seeded(seed)
+        initialize(self, generator)
+        if isinstance(self.head, DetectionHead):
+            self.head.anchors.reset_parameters(generator)
+
+    def forward(self, x: Tensor) -> Tensor | AnchorOutput:
+        """Maps a batch to the output of the task; see the class.
+
+        Raises:
+            ValueError: The batch has another number of axes or channels, or is too small.
+        """
+        self._check(x)
+        if self.task != "video":
+            output: Tensor | AnchorOutput = self.head(self.features(x))
+            return output
+        images = x.transpose(1, 2).flatten(0, 1)  # (n, C, T, H, W) -> (n T, C, H, W)
+        logits: Tensor = self.head(self.features(images), frames=x.shape[2])
+        return logits
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The four branches of images (n, C, H, W), the highest resolution first."""
+        branches = [self.stem(images)]  # (n, i2, h_2, w_2)
+        for stage in STAGES:
+            branches = self.get_submodule(f"stage{stage.number}")(branches)
+        return branches  # (n, c_r, h_(r+1), w_(r+1)) for r = 1 to 4
+
+    def extra_repr(self) -> str:
+        return f"code={code_string(CODEC.to_params(self.code))!r}, task={self.task!r}"
+
+    def _check(self, x: Tensor) -> None:
+        axes = "(n, C, T, H, W)" if self.task == "video" else "(n, C, H, W)"
+        if x.ndim != axes.count(",") + 1:
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}; it must be {axes} for task={self.task!r}"
+            )
+        if x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"x has {x.shape[1]} channels, but the network in_channels={self.in_channels}; "
+                "build it for these"
+            )
+        for name, side in (("height", x.shape[-2]), ("width", x.shape[-1])):
+            if side < LEAST_SIDE:
+                raise ValueError(
+                    f"x has {name} {side}; it must be at least {LEAST_SIDE}, the stride of the "
+                    "lowest branch: resize or pad the input"
+                )
+        if self.task == "video" and x.shape[2] < 1:
+            raise ValueError("x has no frames; give clips of at least one")
+
+
+class Block(nn.Module):
+    """A fusion module, then a parallel one: s or s - 1 branches in, s out.
+
+    Args:
+        before: Widths of the branches that enter.
+        after: Widths of those that leave; one more than before where a stage begins.
+        units: Residual units of each of these.
+    """
+
+    def __init__(self, before: Sequence[int], after: Sequence[int], units: Sequence[int]) -> None:
+        super().__init__()
+        self.fusion = Fusion(before, after)
+        self.parallel = Parallel(after, units)
+
+    def forward(self, branches: list[Tensor]) -> list[Tensor]:
+        fused: list[Tensor] = self.fusion(branches)
+        refined: list[Tensor] = self.parallel(fused)
+        return refined
+
+
+class Fusion(nn.ModuleDict):
+    """Each branch gathers from its neighbours in resolution; a new one from the fused one above.
+
+    Args:
+        before: Widths of the branches that enter.
+        after: Widths of those that leave.
+    """
+
+    def __init__(self, before: Sequence[int], after: Sequence[int]) -> None:
+        super().__init__()
+        by_target = groupby(fusion_paths(len(before), len(after)), key=lambda path: path.target)
+        for target, (*paths,) in by_target:
+            width = after[target - 1]
+            if paths[0].fused:
+                (path,) = paths
+                c_in, kernel, stride = after[path.source - 1], path.kernel, path.stride
+                self[f"branch{target}"] = ConvNorm(c_in, width, kernel=kernel, stride=stride)
+            else:
+                self[f"branch{target}"] = Gather(paths, before, width)
+
+    def forward(self, branches: list[Tensor]) -> list[Tensor]:
+        fused: list[Tensor] = []
+        for branch in self.values():
+            fused.append(branch(branches if isinstance(branch, Gather) else fused[-1]))
+        return fused
+
+
+class Gather(nn.ModuleDict):
+    """Branch r of a fusion: ReLU of the sum of what comes from branches r - 1, r and r + 1.
+
+    From r itself by a 3×3 convolution, from r - 1 by one of stride 2, from r + 1 by a 1×1
+    convolution and nearest upsampling; from those of the three that exist.
+
+    Args:
+        paths: Its convolutions, by source.
+        before: Widths of the branches that enter.
+        width: Its channels from here on.
+    """
+
+    def __init__(self, paths: Sequence[Path], before: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.r = paths[0].target
+        self.sources = [path.source for path in paths]
+        for path in paths:
+            c_in, kernel, stride = before[path.source - 1], path.kernel, path.stride
+            self[f"from{path.source}"] = ConvNorm(c_in, width, kernel=kernel, stride=stride)
+
+    def forward(self, branches: list[Tensor]) -> Tensor:
+        size = branches[self.r - 1].shape[-2:]
+        parts: list[Tensor] = []
+        for source, path in zip(self.sources, self.values(), strict=True):
+            part = path(branches[source - 1])
+            if source > self.r:  # to a size, not by a factor: odd sides are one less than twice
+                part = functional.interpolate(part, list(size), mode="nearest")
+            parts.append(part)
+        return functional.relu(sum(parts[1:], parts[0]))  # (n, width, *size)
+
+
+class Parallel(nn.ModuleDict):
+    """Residual units on every branch, alone: branches of widths c in and out.
+
+    Args:
+        widths: c, of each branch.
+        units: Residual units of each.
+    """
+
+    def __init__(self, widths: Sequence[int], units: Sequence[int]) -> None:
+        super().__init__()
+        for r, (width, n) in enumerate(zip(widths, units, strict=True), start=1):
+            self[f"branch{r}"] = nn.Sequential(*(ResidualUnit(width) for _ in range(n)))
+
+    def forward(self, branches: list[Tensor]) -> list[Tensor]:
+        return [branch(x) for branch, x in zip(self.values(), branches, strict=True)]
+
+
+def _stage(
+    before: Sequence[int], after: Sequence[int], units: Sequence[int], blocks: int
+) -> nn.Sequential:
+    """The blocks of a stage; the first makes the transition from ``before``."""
+    return nn.Sequential(
+        *(Block(after if block else before, after, units) for block in range(blocks))
+    )
+
+
+def _legal(code: Mapping[str, Any] | ArrayLike | Tensor) -> tuple[int, ...]:
+    if isinstance(code, Mapping):
+        return tuple(CODEC.to_code(code).tolist())
+    params: Any = CODEC.to_params(code)  # type: ignore[arg-type] # the check is its own
+    if isinstance(params, list):
+        raise ValueError(
+            f"code holds {len(params)} codes; a network is built from one, of shape (27,)"
+        )
+    return tuple(params.values())

@@ -1,0 +1,132 @@
+"""The multi-resolution search space of NAS-Bench-MR: 27 named integers (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ncp_sampler import checks
+from ncp_sampler.multi_resolution.blueprint import (
+    CODEC,
+    MAX_DEPTH,
+    MAX_WIDTH,
+    STAGES,
+    STEM,
+    WIDTH_STEP,
+    code_string,
+    dimensions,
+    uniform_params,
+)
+from ncp_sampler.multi_resolution.features import smooth_features
+from ncp_sampler.multi_resolution.network import MultiResolutionNet
+from ncp_sampler.space.search_space import Group, SearchSpace
+
+_START = uniform_params(depth=2, width=64)  # the paper's start code, section 4.1
+# as the tables of NAS-Bench-MR
+_UNITS = {
+    **dict.fromkeys(("top1", "top5", "mIoU", "mAcc", "aAcc", "easy", "moderate", "hard"), "%"),
+    "flops": "G",
+    "params": "M",
+}
+
+
+def _groups() -> tuple[Group, ...]:
+    """Blocks and outer layers, then units and channels of the small stages and of the last."""
+    *first, last = STAGES
+    outer = tuple(name for name in CODEC.names if name[0] in "io")
+    return (
+        Group("Blocks", "blocks", tuple(stage.blocks for stage in STAGES)),
+        Group("Channels, in- and out-layers", "channels", outer),
+        Group("Residual units, stages 1 to 3", "residual units", sum((s.units for s in first), ())),
+        Group("Channels, stages 1 to 3", "channels", sum((s.widths for s in first), ())),
+        Group("Residual units, stage 4", "residual units", last.units),
+        Group("Channels, stage 4", "channels", last.widths),
+    )
+
+
+class MRSpace(SearchSpace):
+    """The 27-dimensional space; its code is what the published tables call ``embedding``.
+
+    ``start`` is the paper's start code, ``features`` are ``smooth_features``.
+
+    Args:
+        width: Most channels, a multiple of 8 from 8 to 128; the published space has 128.
+        depth: Most blocks and residual units, 1 to 4; the published space has 4.
+
+    Raises:
+        ValueError: An argument is not as described.
+    """
+
+    def __init__(self, *, width: int = MAX_WIDTH, depth: int = MAX_DEPTH) -> None:
+        if checks.whole("width", width) not in range(WIDTH_STEP, MAX_WIDTH + 1, WIDTH_STEP):
+            must = f"be a multiple of {WIDTH_STEP} from {WIDTH_STEP} to {MAX_WIDTH}"
+            raise checks.refusal("width", width, must)
+        checks.whole("depth", depth, low=1, high=MAX_DEPTH)
+        self._integers = dims = dimensions(width=int(width), depth=int(depth))
+        super().__init__(
+            dims,
+            features=partial(smooth_features, codec=SearchSpace(dims)),
+            units=_UNITS,
+            groups=_groups(),
+        )
+
+    @property
+    def start(self) -> NDArray[np.int64]:
+        """The paper's start code, (27,): 2 for every b and n, 64 for every i, c and o, or less."""
+        return self.to_code({dim.name: min(_START[dim.name], dim.high) for dim in self._integers})
+
+    def to_string(self, code: ArrayLike) -> str:
+        """Published form of one code, ``i1_i2-b1_1_n.._c..-b2_2_..-b3_3_..-b4_4_..-o1``.
+
+        Each stage also names its number of branches after b.
+
+        Raises:
+            ValueError: The code has another length or an illegal number.
+        """
+        return code_string(self.to_params(np.asarray(code).reshape(-1)))
+
+    def from_string(self, text: str) -> NDArray[np.int64]:
+        """Code of a published code string, shape (27,).
+
+        Raises:
+            ValueError: The string has another form, or an illegal number.
+        """
+        lengths = [len(STEM), *[2 + 2 * stage.number for stage in STAGES], 1]
+        try:
+            parts = [[int(number) for number in part.split("_")] for part in text.split("-")]
+        except (AttributeError, ValueError):
+            parts = []
+        stages = parts[1:-1]
+        if [len(part) for part in parts] != lengths or any(
+            part[1] != stage.number for stage, part in zip(STAGES, stages, strict=True)
+        ):
+            raise ValueError(
+                f"text={text!r} is no code string; it must look like {code_string(_START)}"
+            )
+        numbers: list[Any] = [*parts[0]]
+        for part in stages:
+            numbers += [part[0], *part[2:]]
+        numbers += parts[-1]
+        return self.to_code(self.to_params(numbers))
+
+    def build(
+        self,
+        params: Mapping[str, Any],
+        *,
+        task: str = "classification",
+        num_classes: int,
+        in_channels: int = 3,
+        seed: int | None = None,
+    ) -> MultiResolutionNet:
+        """The network behind params, ready to train; see ``MultiResolutionNet``.
+
+        Raises:
+            ValueError: As for ``MultiResolutionNet``.
+        """
+        return MultiResolutionNet(
+            params, task=task, num_classes=num_classes, in_channels=in_channels, seed=seed
+        )

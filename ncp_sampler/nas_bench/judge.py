@@ -1,0 +1,101 @@
+"""Scores architectures that nobody trained, by models that the search never saw.
+
+Two-way cross-fitting: one half of a table's rows is learnt from and searched, the other half
+fits the judge. Only then does a search's score not profit from its own predictor's errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
+
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.nas_bench.features import features
+from ncp_sampler.nas_bench.tables import Table
+from ncp_sampler.nas_bench.trees import (
+    DEFAULT_ROUNDS,
+    ROUNDS,
+    fit_trees,
+    predict_trees,
+)
+
+FloatArray = NDArray[np.float64]
+
+# of the kernel model, on standardized log2 codes and metrics
+_SUPPORT_VECTORS = {"C": 3.0, "gamma": 0.01, "epsilon": 0.05}
+
+
+def halves(n: int, split: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of the rows to learn from and to judge by, drawn at random for each split.
+
+    The two halves of split 2k change places in split 2k + 1.
+
+    Raises:
+        ValueError: Fewer than two rows, or a negative split.
+    """
+    if n < 2 or split < 0 or split != int(split):
+        raise ValueError(f"n={n} must be at least 2 and split={split} a whole number of at least 0")
+    order = np.random.default_rng(int(split) // 2).permutation(n)
+    parts = np.sort(order[: n // 2]), np.sort(order[n // 2 :])
+    return parts if split % 2 == 0 else (parts[1], parts[0])
+
+
+class Judge:
+    """Mean of boosted trees on features and a support-vector machine on log2 codes.
+
+    Args:
+        table: A setting of NAS-Bench-MR.
+        rows: Positions of the rows that it is fitted on.
+        metric: Main metric if None.
+
+    Attributes:
+        metric: What it judges, in percent.
+        errors: Its own mean absolute errors on all other rows, in percent: of the "trees", of
+            the "kernel" model and of their "mean". NaN if there are no others.
+
+    Raises:
+        ValueError: A table of other codes, an unknown metric, or rows that are not at least two of
+            the table's.
+        ImportError: LightGBM is not installed.
+    """
+
+    def __init__(self, table: Table, rows: ArrayLike, *, metric: str | None = None) -> None:
+        self.metric = table.main if metric is None else metric
+        if not isinstance(table.space, MRSpace):
+            raise ValueError(f"table={table.setting!r} has no MRSpace codes; it is its own judge")
+        if self.metric not in table.metrics:
+            raise ValueError(f"metric={metric!r} must be one of {list(table.metrics)}")
+        values = table.metrics[self.metric]
+        mine = np.unique(np.asarray(rows, dtype=np.int64))
+        if len(mine) < 2 or mine[0] < 0 or mine[-1] >= len(values):
+            raise ValueError(f"rows must be at least two of 0 to {len(values) - 1}")
+        others = np.setdiff1d(np.arange(len(values)), mine)
+        codes, y = table.codes[mine], values[mine]
+        self._mean, self._std = float(y.mean()), float(y.std())
+        rounds = ROUNDS.get(table.setting, DEFAULT_ROUNDS)
+        self._trees = fit_trees(features(codes), y, rounds)
+        self._kernel: Pipeline = make_pipeline(StandardScaler(), SVR(**_SUPPORT_VECTORS))
+        self._kernel.fit(np.log2(codes), (y - self._mean) / self._std)
+        self.errors = {
+            name: float(np.abs(values[others] - column).mean()) if len(others) else float("nan")
+            for name, column in self._columns(table.codes[others])
+        }
+
+    def score(self, codes: ArrayLike) -> FloatArray:
+        """Judged metric of legal codes (n, 27) or (27,), shape (n,)."""
+        return dict(self._columns(np.atleast_2d(np.asarray(codes))))["mean"]
+
+    def _columns(self, codes: NDArray[np.int64]) -> Iterator[tuple[str, FloatArray]]:
+        if not len(codes):
+            yield from ((name, np.zeros(0)) for name in ("trees", "kernel", "mean"))
+            return
+        trees = predict_trees(self._trees, features(codes))
+        kernel = self._kernel.predict(np.log2(codes)) * self._std + self._mean
+        yield "trees", trees
+        yield "kernel", kernel
+        yield "mean", (trees + kernel) / 2

@@ -1,0 +1,127 @@
+"""A surrogate or a complete table as the objective of a study: trial in, metrics out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ncp_sampler.multi_resolution import costs
+from ncp_sampler.nas_bench.surrogates import Surrogate, surrogate
+from ncp_sampler.nas_bench.tables import Table
+from ncp_sampler.space.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+_COSTS = {"flops": costs.flops, "params": costs.params}
+
+
+class Objective:
+    """Callable for ``study.optimize``; use ``objective`` to get it. It pickles.
+
+    The metrics are predictions of a surrogate, not results of training; ``flops`` (G, the
+    50-class network at 128x128) and ``params`` (M) are exact.
+
+    Attributes:
+        setting: Folder name of the setting.
+        metrics: What it returns, in order.
+        directions: "maximize" or "minimize" for each, as ``optuna.create_study`` takes them.
+        space: The search space.
+    """
+
+    def __init__(self, model: Surrogate, metrics: Sequence[str]) -> None:
+        self._describe(model, metrics)
+        self._model = model
+
+    def _describe(self, source: Surrogate | Table, metrics: Sequence[str]) -> None:
+        self.setting = source.setting
+        self.metrics = tuple(metrics)
+        self.space: SearchSpace = source.space
+        self.directions: list[Literal["minimize", "maximize"]] = [
+            "minimize" if name in _COSTS else "maximize" for name in self.metrics
+        ]
+
+    def __call__(self, trial: BaseTrial) -> float | tuple[float, ...]:
+        """The metrics of a trial, which suggests the whole space; a plain float if it is one."""
+        values = self.evaluate(self.space.to_code(self.space.suggest(trial)))[0]
+        return float(values[0]) if len(values) == 1 else tuple(values.tolist())
+
+    def evaluate(self, codes: ArrayLike) -> NDArray[np.float64]:
+        """Metrics (n, m) of legal codes (n, d) or (d,).
+
+        Raises:
+            ValueError: An illegal code.
+        """
+        learnt = [name for name in self.metrics if name not in _COSTS]
+        predicted = self._model.predict(codes, metrics=learnt)
+        columns = [
+            _COSTS[name](codes).numpy() if name in _COSTS else predicted[name]
+            for name in self.metrics
+        ]
+        return np.stack(columns, axis=1)
+
+
+class TableObjective(Objective):
+    """What was measured, looked up in a table; use ``table_objective`` to get it."""
+
+    def __init__(self, table: Table, metrics: Sequence[str]) -> None:
+        self._describe(table, metrics)
+        self._table = table
+
+    def evaluate(self, codes: ArrayLike) -> NDArray[np.float64]:
+        """Metrics (n, m) of codes (n, d) or (d,).
+
+        Raises:
+            ValueError: A code that is not in the table.
+        """
+        rows = self._table.rows(np.atleast_2d(np.asarray(codes)))
+        return np.stack([self._table.column(name)[rows] for name in self.metrics], axis=1)
+
+
+def objective(setting: str, *, metrics: Sequence[str] | None = None) -> Objective:
+    """The objective of a setting, by folder name or short name (``"seg"``, ``"cls-a"``, ...).
+
+    Args:
+        setting: One of those with a shipped surrogate.
+        metrics: Among the setting's own and "flops" and "params"; by default the main metric.
+
+    Raises:
+        ValueError: An unknown setting, an unknown or repeated metric, or no metric.
+        ImportError: LightGBM is not installed.
+    """
+    model = surrogate(setting)
+    return Objective(model, _chosen(metrics, model.metrics, model.setting))
+
+
+def table_objective(table: Table, *, metrics: Sequence[str] | None = None) -> TableObjective:
+    """The objective of a table that holds its whole space, as NAS-Bench-201's does.
+
+    Args:
+        table: From ``NASBenchMR(root).table("nas-bench-201")``.
+        metrics: As ``objective``; "flops" is in the table's unit (M for NAS-Bench-201).
+
+    Raises:
+        ValueError: An unknown or repeated metric, no metric, or a table that lacks codes of its
+            space.
+    """
+    if len(table.codes) < table.space.size:
+        raise ValueError(
+            f"table={table.setting!r} holds {len(table.codes)} of {table.space.size:.3g} codes; "
+            "use benchmark.objective, whose surrogate predicts any code"
+        )
+    return TableObjective(table, _chosen(metrics, tuple(table.metrics), table.setting))
+
+
+def _chosen(metrics: Sequence[str] | None, measured: Sequence[str], setting: str) -> Sequence[str]:
+    """The metrics asked for, by default the main one."""
+    chosen = measured[:1] if metrics is None else metrics
+    known = (*measured, *_COSTS)
+    if isinstance(chosen, str) or not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError(f"metrics={chosen!r} must be some of {known}, each once")
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise ValueError(f"{setting!r} has no metric {unknown}; it has {known}")
+    return chosen

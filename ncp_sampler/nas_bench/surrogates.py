@@ -1,0 +1,120 @@
+"""Fitted models of NAS-Bench-MR, shipped with the package: the metrics of any code, at once.
+
+A surrogate's value is a prediction, learned from 2,007 trained architectures; nothing was
+trained to get it. It never leaves the range of the trained values by much, and it is a step
+function: neighbouring codes may share a value. `benchmarks/results/surrogates.md` has the
+cross-validated errors.
+
+One file per setting and metric, `data/SETTING.METRIC.txt.xz`: LightGBM's own text format,
+compressed. The models see `features.features`, not the bare code.
+"""
+
+from __future__ import annotations
+
+import functools
+import lzma
+from collections.abc import Sequence
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.nas_bench.features import features
+from ncp_sampler.nas_bench.settings import SETTINGS, Setting, find_setting
+from ncp_sampler.nas_bench.trees import import_lightgbm, predict_trees
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
+
+FloatArray = NDArray[np.float64]
+
+SHIPPED: tuple[str, ...] = tuple(s.name for s in SETTINGS if s.name != "3ddet")
+
+_DATA = resources.files("ncp_sampler.nas_bench") / "data"
+_SPACE = MRSpace()
+
+
+class Surrogate:
+    """The fitted model of one setting; use `surrogate` to get it.
+
+    Attributes:
+        setting: Name of the setting, as the tables' folder.
+        metrics: Names of the metrics that it predicts, the main one first.
+        space: The space of its codes.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting.name
+        self.metrics = setting.metrics
+        self.space = MRSpace()
+
+    def __repr__(self) -> str:
+        return f"Surrogate({self.setting!r}, metrics={self.metrics})"
+
+    def predict(
+        self, codes: ArrayLike, *, metrics: Sequence[str] | None = None
+    ) -> dict[str, FloatArray]:
+        """Predicted metrics in percent.
+
+        Args:
+            codes: Legal codes, shape (n, 27); one code of shape (27,) counts as n = 1.
+            metrics: Those to predict; all by default.
+
+        Returns:
+            Metric name -> array of shape (n,).
+
+        Raises:
+            ValueError: A code of another length, with a NaN or an illegal number; or an unknown
+                metric.
+            ImportError: LightGBM is not installed.
+        """
+        wanted = self.metrics if metrics is None else tuple(metrics)
+        unknown = [name for name in wanted if name not in self.metrics]
+        if unknown:
+            raise ValueError(f"{self.setting} has no metric {unknown}; it has {self.metrics}")
+        numbers = _legal(codes)
+        if not len(numbers):
+            return {name: np.zeros(0) for name in wanted}
+        x = features(numbers)
+        return {name: predict_trees([_booster(self.setting, name)], x) for name in wanted}
+
+
+def surrogate(setting: str) -> Surrogate:
+    """Fitted model of a setting, by folder name or short name (``"seg"``, ``"cls-a"``, ...).
+
+    Raises:
+        ValueError: No such setting, or one whose table is not public in full (``"3ddet"``).
+        ImportError: LightGBM is not installed.
+    """
+    found = find_setting(setting)
+    if found.name not in SHIPPED:
+        raise ValueError(
+            f"no surrogate is shipped for {setting!r}; those shipped are {list(SHIPPED)}"
+        )
+    import_lightgbm()
+    return Surrogate(found)
+
+
+def _legal(codes: ArrayLike) -> NDArray[np.int64]:
+    """The codes, shape (n, 27)."""
+    legal: NDArray[np.int64] = _SPACE.round(codes)
+    numbers = np.asarray(codes, dtype=np.float64)
+    if numbers.ndim > 2:
+        raise ValueError(f"codes has shape {numbers.shape}; it must be (n, {numbers.shape[-1]})")
+    wrong = np.argwhere(np.abs(numbers - legal) > 1e-6)
+    if len(wrong):
+        at = tuple(wrong[0])
+        raise ValueError(
+            f"{_SPACE.columns[at[-1]]}={numbers[at]:g} is illegal in MRSpace; the nearest legal "
+            f"value is {legal[at]}: pass codes through MRSpace().round"
+        )
+    return np.atleast_2d(legal)
+
+
+@functools.cache
+def _booster(setting: str, metric: str) -> Booster:
+    packed = (_DATA / f"{setting}.{metric}.txt.xz").read_bytes()
+    booster: Booster = import_lightgbm().Booster(model_str=lzma.decompress(packed).decode())
+    return booster

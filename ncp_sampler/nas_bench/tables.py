@@ -1,0 +1,245 @@
+"""The published tables of NAS-Bench-MR and NAS-Bench-201, read without trusting them.
+
+The tables are pickles, and a pickle can run code: `plain_pickle` builds plain data alone, and
+every row is checked before it is used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.nas_bench import plain_pickle
+from ncp_sampler.nas_bench.settings import NB201, SETTINGS, find_setting
+from ncp_sampler.offline.records import Records
+from ncp_sampler.space.nas_bench_201 import NB201Space
+
+ROOT_VARIABLE = "NCP_BENCH_ROOT"
+
+_FILE = "trainval.pkl"
+_LARGEST = 128  # number in a code
+_SPACE, _NB201_SPACE = MRSpace(), NB201Space()
+
+
+@dataclass(frozen=True)
+class Table:
+    """One setting's trained architectures, in the published order.
+
+    Attributes:
+        setting: Folder name of the setting.
+        codes: (n, 27) integers; for NAS-Bench-201 (n, 30) one-hot.
+        metrics: Metric name -> (n,) in percent, the main metric first.
+        flops: (n,) in G; in M for NAS-Bench-201.
+        params: (n,) in M.
+    """
+
+    setting: str
+    codes: NDArray[np.int64]
+    metrics: dict[str, NDArray[np.float64]]
+    flops: NDArray[np.float64]
+    params: NDArray[np.float64]
+
+    @property
+    def main(self) -> str:
+        """Name of the metric that the paper reports."""
+        return next(iter(self.metrics))
+
+    @property
+    def space(self) -> MRSpace | NB201Space:
+        """The search space of its codes."""
+        return _space(self.setting)
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """A metric, or "flops" or "params", (n,).
+
+        Raises:
+            ValueError: No such column.
+        """
+        columns = {**self.metrics, "flops": self.flops, "params": self.params}
+        if name not in columns:
+            raise ValueError(f"{self.setting!r} has no column {name!r}; it has {list(columns)}")
+        return columns[name]
+
+    def rows(self, codes: ArrayLike) -> NDArray[np.intp]:
+        """Where codes (k, d) stand in the table, (k,); of equal ones the first.
+
+        Raises:
+            ValueError: Another shape, or a code that is not in the table.
+        """
+        numbers = np.asarray(codes, dtype=np.float64)
+        if numbers.ndim != 2 or numbers.shape[1] != self.codes.shape[1]:
+            raise ValueError(
+                f"codes has shape {numbers.shape}; it must be (k, {self.codes.shape[1]})"
+            )
+        whole = np.nan_to_num(numbers).clip(0, _LARGEST).astype(np.int64)
+        found = [self._row_of.get(row.tobytes(), -1) for row in whole]
+        for code, row, exact in zip(numbers, found, (numbers == whole).all(1), strict=True):
+            if row < 0 or not exact:
+                complete = len(self._row_of) == self.space.size
+                remedy = "" if complete else "; benchmark.surrogate predicts any code"
+                raise ValueError(
+                    f"code={code.tolist()} is not among the {len(self.codes)} architectures of "
+                    f"{self.setting!r}{remedy}"
+                )
+        return np.array(found, dtype=np.intp)
+
+    @cached_property
+    def _row_of(self) -> dict[bytes, int]:
+        return {row.tobytes(): i for i, row in reversed(list(enumerate(self.codes)))}
+
+    def records(self) -> Records:
+        """What `search` learns from: the metrics, then "flops" and "params"."""
+        columns = {**self.metrics, "flops": self.flops, "params": self.params}
+        return Records(self.space, self.codes.astype(np.float64), columns)
+
+
+class NASBenchMR:
+    """The published tables in a folder, each read when it is first asked for.
+
+    Args:
+        root: Folder that holds ``SETTING/trainval.pkl``, or its parent with a ``data`` folder;
+            the environment variable ``NCP_BENCH_ROOT`` if None.
+
+    Attributes:
+        root: The folder of the settings.
+        settings: Those that it holds.
+
+    Raises:
+        ValueError: No root given, or a folder without any table.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        given = os.environ.get(ROOT_VARIABLE) if root is None else root
+        if not given:
+            raise ValueError(
+                f"root is missing: pass the tables' folder, or set {ROOT_VARIABLE} to it"
+            )
+        base = Path(given)
+        names = [setting.name for setting in SETTINGS] + [NB201]
+        for folder in (base, base / "data"):
+            present = tuple(name for name in names if (folder / name / _FILE).is_file())
+            if present:
+                break
+        else:
+            raise ValueError(
+                f"root={str(base)!r} holds no SETTING/{_FILE}; give the folder `data` of the "
+                "upstream NAS-Bench-MR repository"
+            )
+        self.root = folder
+        self.settings: tuple[str, ...] = present
+        self._tables: dict[str, Table] = {}
+
+    def table(self, setting: str) -> Table:
+        """The table of a setting, by folder name or short name (``"seg"``, ``"cls-a"``, ...).
+
+        Raises:
+            ValueError: An unknown setting, or a file that is missing, truncated or no table.
+        """
+        name = NB201 if setting == NB201 else find_setting(setting).name
+        if name not in self._tables:
+            path = self.root / name / _FILE
+            if not path.is_file():
+                raise ValueError(f"{path} is missing; {self.root} holds {list(self.settings)}")
+            self._tables[name] = _to_table(name, _read(path), path)
+        return self._tables[name]
+
+    def query(self, code: ArrayLike | Mapping[str, Any] | str, *, setting: str) -> dict[str, float]:
+        """What was measured of one architecture: its metrics, ``flops`` and ``params``.
+
+        Args:
+            code: A code, params, or a published code string.
+            setting: As ``table``.
+
+        Raises:
+            ValueError: The architecture is not in the table, or the code is illegal.
+        """
+        table = self.table(setting)
+        (row,) = table.rows(_to_numbers(code, table)[None])
+        found = {metric: float(column[row]) for metric, column in table.metrics.items()}
+        return {**found, "flops": float(table.flops[row]), "params": float(table.params[row])}
+
+
+def _space(setting: str) -> MRSpace | NB201Space:
+    return _NB201_SPACE if setting == NB201 else _SPACE
+
+
+def _to_numbers(code: ArrayLike | Mapping[str, Any] | str, table: Table) -> NDArray[np.float64]:
+    """One code, of the shape of the table's rows."""
+    shape = table.codes.shape[1:]
+    if isinstance(code, str):
+        code = table.space.from_string(code)
+    elif isinstance(code, Mapping):
+        code = table.space.to_code(code)
+    try:
+        numbers = np.asarray(code, dtype=np.float64)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError(f"code must be {shape[0]} numbers, params or a code string") from None
+    if numbers.shape != shape:
+        raise ValueError(
+            f"code has shape {numbers.shape}; one code of {table.setting!r} has {shape}"
+        )
+    return numbers
+
+
+def _read(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            return plain_pickle.load(file)
+    except OSError as error:
+        raise ValueError(f"cannot read the table {path}: {error.strerror}") from error
+    except Exception as error:  # a broken pickle can raise nearly anything
+        raise ValueError(
+            f"{path} is truncated or no table ({type(error).__name__}: {error}); get the file "
+            "anew from the upstream repository"
+        ) from error
+
+
+def _to_table(name: str, rows: Any, path: Path) -> Table:
+    metrics: tuple[str, ...] = ("Acc",) if name == NB201 else find_setting(name).metrics
+    flops, params = ("Flops", "Params") if name == NB201 else ("flops", "params")
+    space = _space(name)
+    length = len(space.columns)
+    problem = f"{path} is not the table of {name!r}"
+    remedy = "get the file anew from the upstream repository"
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{problem}: it must hold a list of dictionaries; {remedy}")
+    wanted = ("embedding", *metrics, flops, params)
+    for i, row in enumerate(rows):
+        missing = [key for key in wanted if key not in row]
+        if missing:
+            raise ValueError(f"{problem}: row {i} lacks {missing}; {remedy}")
+    try:
+        codes = np.array([row["embedding"] for row in rows], dtype=np.float64)
+        columns = {
+            key: np.array([row[key] for row in rows], dtype=np.float64) for key in wanted[1:]
+        }
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError(f"{problem}: a row holds no numbers; {remedy}") from None
+    if codes.shape != (len(rows), length):
+        raise ValueError(f"{problem}: its codes do not have {length} numbers each; {remedy}")
+    for key, column in columns.items():
+        if column.shape != (len(rows),) or not np.isfinite(column).all():
+            raise ValueError(f"{problem}: {key!r} is not one finite number a row; {remedy}")
+    if (
+        min(columns[key].min() for key in columns) < 0
+        or max(columns[key].max() for key in metrics) > 100
+    ):
+        raise ValueError(f"{problem}: a metric is no percentage, or a cost is negative; {remedy}")
+    legal = np.isfinite(codes).all() and (codes == space.round(np.nan_to_num(codes))).all()
+    if not legal:
+        raise ValueError(f"{problem}: it has a code outside the search space; {remedy}")
+    return Table(
+        setting=name,
+        codes=codes.astype(np.int64),
+        metrics={key: columns[key] for key in metrics},
+        flops=columns[flops],
+        params=columns[params],
+    )

@@ -1,0 +1,39 @@
+"""User 2, who searches a table of trained architectures; nothing is trained."""
+
+from ncp_sampler.offline.baselines import evolution_search as evolution_search
+from ncp_sampler.offline.baselines import net_adapt as net_adapt
+from ncp_sampler.offline.baselines import neural_predictor as neural_predictor
+from ncp_sampler.offline.baselines import random_search as random_search
+from ncp_sampler.offline.learning import adapt as adapt
+from ncp_sampler.offline.learning import fit_paper as fit_paper
+from ncp_sampler.offline.learning import learn as learn
+from ncp_sampler.offline.problem import Found as Found
+from ncp_sampler.offline.problem import SearchProblem as SearchProblem
+from ncp_sampler.offline.records import Records as Records
+from ncp_sampler.offline.records import read_csv as read_csv
+from ncp_sampler.offline.regularized_evolution import Evolution as Evolution
+from ncp_sampler.offline.regularized_evolution import (
+    regularized_evolution as regularized_evolution,
+)
+from ncp_sampler.offline.search import CAUTION as CAUTION
+from ncp_sampler.offline.search import default_starts as default_starts
+from ncp_sampler.offline.search import propagate_search as propagate_search
+
+__all__ = [
+    "CAUTION",
+    "Evolution",
+    "Found",
+    "Records",
+    "SearchProblem",
+    "adapt",
+    "default_starts",
+    "evolution_search",
+    "fit_paper",
+    "learn",
+    "net_adapt",
+    "neural_predictor",
+    "propagate_search",
+    "random_search",
+    "read_csv",
+    "regularized_evolution",
+]

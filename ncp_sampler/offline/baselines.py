@@ -1,0 +1,93 @@
+"""What NCP is measured against offline: searches that only ask a predictor for values.
+
+All maximize a ``SearchProblem``'s utility and count the predictions they make. Sources: random
+search (Bergstra and Bengio 2012) and the Neural Predictor (Wen et al. 2020) rank random codes;
+NetAdapt (Yang et al. 2018) edits one code greedily; regularized evolution is Real et al. (2019).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ncp_sampler import checks
+from ncp_sampler.offline.problem import Found, SearchProblem, SearchRun
+from ncp_sampler.offline.regularized_evolution import regularized_evolution
+
+
+def random_search(problem: SearchProblem, *, calls: int = 100, seed: int = 0) -> Found:
+    """The best of so many random codes; the paper's 100.
+
+    Raises:
+        ValueError: calls < 1.
+    """
+    return neural_predictor(problem, calls=calls, top=1, seed=seed)[0]
+
+
+def neural_predictor(
+    problem: SearchProblem, *, calls: int = 10_000, top: int = 10, seed: int = 0
+) -> list[Found]:
+    """The ``top`` of so many random codes, best first; the paper's 10,000 and 10.
+
+    The paper trains all of them and reports the best; nothing is trained here, so the first is
+    the answer.
+
+    Raises:
+        ValueError: calls < 1, or ``top`` not in 1..calls.
+    """
+    calls = checks.whole("calls", calls, low=1)
+    top = checks.whole("top", top, low=1, high=calls)
+    run = SearchRun(problem)
+    codes = problem.space.sample(calls, seed)
+    order = np.argsort(-run.utility(codes), kind="stable")[:top]
+    return [run.found(codes[i]) for i in order]
+
+
+def net_adapt(
+    problem: SearchProblem, *, start: ArrayLike, calls: int | None = None, iterations: int = 10_000
+) -> Found:
+    """Greedy: of all codes one step away in one dimension, moves to the best, until none is better.
+
+    Args:
+        problem: What to maximize.
+        start: The code to begin with, (d,); the paper's {b, n = 2; c, i, o = 64}.
+        calls: Predictions at most; None for as many as it takes.
+        iterations: Moves at most.
+
+    Raises:
+        ValueError: calls or iterations < 1.
+    """
+    run = SearchRun(problem)
+    checks.whole("iterations", iterations, low=1)
+    most = None if calls is None else checks.whole("calls", calls, low=1)
+    code = problem.space.round(np.asarray(start).reshape(-1))
+    value = float(run.utility(code[None])[0])
+    for _ in range(iterations):
+        around = problem.space.neighbours(code)
+        if most is not None and run.calls + len(around) > most:
+            break
+        utility = run.utility(around)
+        if not len(around) or utility.max() <= value:
+            break
+        code, value = around[utility.argmax()], float(utility.max())
+    return run.found(code)
+
+
+def evolution_search(
+    problem: SearchProblem, *, calls: int = 1000, population: int = 100, seed: int = 0
+) -> Found:
+    """Regularized evolution of so many codes; the best of them.
+
+    Raises:
+        ValueError: As `regularized_evolution`.
+    """
+    run = SearchRun(problem)
+    history = regularized_evolution(
+        run.utility,
+        problem.space,
+        budget=calls,
+        population=population,
+        sample=max(1, population // 4),
+        seed=seed,
+    )
+    return run.found(history.codes[history.values.argmax()])

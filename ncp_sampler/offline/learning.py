@@ -1,0 +1,110 @@
+"""From records to a predictor: by our recipe, by the paper's, or from another task's predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ncp_sampler import checks
+from ncp_sampler.offline.records import FloatArray, Records
+from ncp_sampler.predictors.committee import Committee
+from ncp_sampler.predictors.featured import Featured
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
+from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
+from ncp_sampler.predictors.predictor import Predictor, check_predictor
+from ncp_sampler.predictors.transferred import Transferred
+
+_PROCESS_ROWS = 2500  # exact inference on so many takes seconds
+_FOLDS = 5
+
+
+def learn(records: Records, *, metrics: Sequence[str] | None = None, seed: int = 0) -> Predictor:
+    """A predictor of records: a Gaussian process and an MLP ensemble, their mean.
+
+    Both see the space's ``features`` where it has them, else the unit code itself.
+
+    Args:
+        records: At least two rows.
+        metrics: Those to learn; all by default.
+        seed: Of the networks.
+
+    Raises:
+        ValueError: A metric that the records lack, or one without a value.
+    """
+    columns = _columns(records, metrics)
+    seed = checks.whole("seed", seed, low=0)
+    networks = MLPEnsemble(
+        members=8,
+        shared=128,
+        head=64,
+        dropout=0.2,
+        loss="smooth_l1",
+        steps=600,
+        warm_steps=None,
+        batch_size=128,
+        learning_rate=0.003,
+        weight_decay=1.0,
+        schedule="one_cycle",
+        bootstrap=False,
+        seed=seed,
+    )
+    predictor: Predictor = Committee([GaussianProcess(capacity=_PROCESS_ROWS), networks])
+    if records.space.features is not None:
+        predictor = Featured(predictor, records.space.features)
+    return predictor.fit(records.space.normalize(records.codes), columns)
+
+
+def fit_paper(
+    records: Records, *, metrics: Sequence[str] | None = None, seed: int = 0, epochs: int = 200
+) -> MLPEnsemble:
+    """The published recipe on the same records, for comparison: `MLPEnsemble.paper`."""
+    columns = _columns(records, metrics)
+    paper = MLPEnsemble.paper(n_rows=len(records), epochs=epochs, seed=seed)
+    return paper.fit(records.space.normalize(records.codes), columns)
+
+
+def adapt(
+    source: Predictor, records: Records, *, metrics: Sequence[str] | None = None
+) -> Predictor:
+    """The better of two predictors of few records: transferred from a source, or from scratch.
+
+    Which is better is told by 5-fold cross-validation on the records alone. Related tasks gain
+    while there are a few dozen rows; unlike ones, or hundreds of rows, do not.
+
+    Args:
+        source: A fitted predictor of another task in the same space.
+        records: Rows of the new task, at least 5.
+        metrics: Those to learn; all by default.
+
+    Raises:
+        ValueError: Fewer than 5 rows, a metric that the records lack, or a source not fitted.
+    """
+    if not check_predictor("source", source).names:
+        raise ValueError("source is not fitted; call its fit first")
+    values = _columns(records, metrics)
+    if len(records) < _FOLDS:
+        raise ValueError(f"records has {len(records)} rows; give at least {_FOLDS}")
+    x = records.space.normalize(records.codes)
+    spread = np.array([max(float(np.nanstd(column)), 1e-12) for column in values.values()])
+    makers: list[Callable[[], Predictor]] = [lambda: Transferred(source), GaussianProcess]
+    fold = np.random.default_rng(0).permutation(len(x)) % _FOLDS
+    errors = []
+    for make in makers:
+        total = 0.0
+        for k in range(_FOLDS):
+            known, held = fold != k, fold == k
+            model = make().fit(x[known], {name: v[known] for name, v in values.items()})
+            truth = np.stack([v[held] for v in values.values()], axis=1)
+            total += float(np.nansum(np.abs(model.predict(x[held])[0] - truth) / spread))
+        errors.append(total)
+    return makers[int(np.argmin(errors))]().fit(x, values)
+
+
+def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, FloatArray]:
+    """The metrics to learn, each once."""
+    checks.instance(
+        "records", records, Records, "be Records, such as Records(space, codes, metrics)"
+    )
+    names = list(records.metrics) if metrics is None else checks.texts("metrics", metrics)
+    return {name: records.values(name) for name in names}

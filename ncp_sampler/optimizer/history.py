@@ -1,0 +1,118 @@
+"""What was told: codes, metrics, and which trials ran to their end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler.predictors.predictor import State
+from ncp_sampler.space.search_space import SearchSpace, code_key
+
+_LARGEST = 1e100  # of a metric; its square is a number still
+
+
+class History:
+    """The told trials of one search space, in the order they were told.
+
+    Args:
+        space: The search space of the codes.
+        directions: Metric name -> "maximize" or "minimize".
+
+    Attributes:
+        names: The metrics, in the order of the last axis of all values.
+        n_learnable: Number of trials with at least one metric that is not NaN.
+    """
+
+    def __init__(self, space: SearchSpace, directions: Mapping[str, str]) -> None:
+        self.names = tuple(directions)
+        self._space = space
+        self._sign = np.array([1.0 if directions[n] == "maximize" else -1.0 for n in self.names])
+        self._codes: list[NDArray[Any]] = []
+        self._values: list[NDArray[np.float64]] = []
+        self._complete: list[bool] = []
+        self._keys: set[bytes] = set()
+        self.n_learnable = 0
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def __contains__(self, code: NDArray[Any]) -> bool:
+        return code_key(code) in self._keys
+
+    def add(
+        self,
+        codes: NDArray[Any],
+        metrics: Sequence[Mapping[str, float]],
+        complete: Sequence[bool],
+        *,
+        replace: int | None = None,
+    ) -> None:
+        """Records legal codes (n, d); all are checked before the first is recorded.
+
+        With ``replace``, one code takes the place of the one that was recorded at that position.
+
+        Raises:
+            ValueError: An unknown metric, or a value that is no number.
+        """
+        values = []
+        for row in metrics:
+            unknown = [name for name in row if name not in self.names]
+            if unknown:
+                raise ValueError(f"metrics has unknown names {unknown}; known are {self.names}")
+            try:
+                values.append(np.array([float(row.get(name, np.nan)) for name in self.names]))
+            except (TypeError, ValueError):
+                raise ValueError(f"metrics={dict(row)!r} must map names to numbers") from None
+        if replace is not None:
+            (self._codes[replace],), (self._values[replace],) = codes, values
+            (self._complete[replace],) = complete
+            self._index()
+            return
+        for code, value, ended in zip(codes, values, complete, strict=True):
+            self._codes.append(code)
+            self._values.append(value)
+            self._complete.append(bool(ended))
+            self._keys.add(code_key(code))
+            self.n_learnable += not np.isnan(value).all()
+
+    def learnable(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Codes (n, d) and metrics (n, m), all to be maximized, of the learnable trials.
+
+        Infinite values become the largest or smallest finite one of their metric. A trial that
+        did not run to its end counts as at best the median of those that did.
+        """
+        values = np.array(self._values).reshape(-1, len(self.names)) * self._sign
+        known = ~np.isnan(values).all(1)
+        values = values[known]
+        complete = np.array(self._complete, dtype=bool)[known]
+        codes = np.array(self._codes)[known]
+        for column in values.T:
+            finite = column[np.isfinite(column)]
+            low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+            column[:] = np.clip(column, max(low, -_LARGEST), min(high, _LARGEST))
+            ended = column[complete & ~np.isnan(column)]
+            if len(ended):
+                column[~complete] = np.minimum(column[~complete], np.median(ended))
+        return codes, values
+
+    def state_dict(self) -> State:
+        """Everything told, as plain lists."""
+        return {
+            "codes": [code.tolist() for code in self._codes],
+            "values": [value.tolist() for value in self._values],
+            "complete": list(self._complete),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Replaces what was told by a saved state."""
+        self._codes = list(self._space.round(np.array(state["codes"]))) if state["codes"] else []
+        self._values = [np.array(value, dtype=np.float64) for value in state["values"]]
+        self._complete = [bool(ended) for ended in state["complete"]]
+        self._index()
+
+    def _index(self) -> None:
+        self._keys = {code_key(code) for code in self._codes}
+        self.n_learnable = sum(not np.isnan(value).all() for value in self._values)

@@ -1,0 +1,317 @@
+"""The ask/tell loop: fit the predictor on the trials so far, propagate codes, propose the best.
+
+In come params and metrics (``tell``), out go params (``ask``); no host tool is known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ncp_sampler import checks
+from ncp_sampler.optimizer.acquisition import Acquisition, scalarize
+from ncp_sampler.optimizer.design import design_point
+from ncp_sampler.optimizer.history import History
+from ncp_sampler.optimizer.proposal import Known, Proposer
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
+from ncp_sampler.predictors.predictor import Predictor, State, check_predictor
+from ncp_sampler.predictors.scaling import warp
+from ncp_sampler.propagation.ascent import Adam
+from ncp_sampler.propagation.strategies import Strategy, as_strategy
+from ncp_sampler.space.search_space import MAX_ENUMERATED, Params, SearchSpace, code_key
+
+_DESIGN_TRIES = 256
+_UNKNOWN_DRAWS = 4096
+_NORMAL_DRAWS = 32  # posterior draws behind a scalarized expected improvement
+
+
+class NCPOptimizer:
+    """Searches a space for the best metrics by Network Coding Propagation; knows no host tool.
+
+    The first ``n_startup_trials`` are quasi-random (scrambled Sobol). Then each ``ask`` fits the
+    predictor on what was told, raises the expected improvement of many codes at once along its
+    gradient, and proposes the best legal code not known yet. Several metrics are scalarized with
+    weights drawn anew for each proposal (ParEGO, Knowles 2006).
+
+    Args:
+        space: The search space.
+        directions: Metric name -> "maximize" or "minimize"; at least one.
+        seed: Of all random choices; None for a fresh one.
+        n_startup_trials: Quasi-random trials with a result before the predictor is used; >= 1.
+        strategy: "continuous" edits all columns along the gradient (``Adam()``),
+            "winner_takes_all" one column a step (paper, section 3.1); or a strategy with settings
+            of its own.
+        deterministic_objective: Whether a code always gives the same metrics; if so, no code is
+            proposed twice while others are left.
+        device: Where the predictor computes.
+        predictor: In place of the default Gaussian process.
+
+    Raises:
+        ValueError: An argument out of its range.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        directions: Mapping[str, str],
+        seed: int | None = None,
+        n_startup_trials: int = 10,
+        strategy: Strategy | str = "continuous",
+        deterministic_objective: bool = True,
+        device: str | torch.device = "cpu",
+        predictor: Predictor | None = None,
+    ) -> None:
+        must = "be a SearchSpace, such as MRSpace()"
+        self.space: SearchSpace = checks.instance("space", space, SearchSpace, must)
+        self.directions = checks.directions(directions)
+        self.n_startup_trials = checks.whole("n_startup_trials", n_startup_trials, low=1)
+        self.strategy = strategy
+        self._strategy = as_strategy(strategy, continuous=Adam())
+        self.deterministic_objective = checks.flag(
+            "deterministic_objective", deterministic_objective
+        )
+        self.device = checks.usable_device(device)
+        self._history = History(space, self.directions)
+        self._predictor: Predictor = (
+            GaussianProcess(device=self.device)
+            if predictor is None
+            else check_predictor("predictor", predictor)
+        )
+        self._n_fitted = 0
+        self.reseed(seed)
+
+    @property
+    def n_told(self) -> int:
+        """Number of trials told so far, failed ones included."""
+        return len(self._history)
+
+    def reseed(self, seed: int | None = None) -> None:
+        """Starts the random choices anew; what was told and learnt stays.
+
+        Raises:
+            ValueError: A negative seed, or one that is no whole number.
+        """
+        self._rng = np.random.default_rng(checks.seed(seed))
+        self._design_seed = int(self._rng.integers(2**31))
+        self._n_designed = 0
+
+    def ask(
+        self,
+        n: int = 1,
+        *,
+        pending: Sequence[Mapping[str, Any]] = (),
+        fixed: Mapping[str, Any] | None = None,
+    ) -> list[Params]:
+        """Proposes n params.
+
+        Args:
+            n: How many; they are spread, each taking the earlier ones for pending.
+            pending: Params under evaluation elsewhere; not proposed again, and avoided.
+            fixed: Values that every proposal has; the rest is chosen given them.
+
+        Raises:
+            ValueError: n < 1, or pending or fixed values that do not fit the space.
+        """
+        checks.whole("n", n, low=1)
+        checks.sequence("pending", pending, Mapping, "be a sequence of params, such as [params]")
+        checks.instance("fixed", fixed or {}, Mapping, "map parameters to values, or be None")
+        # rounded, as what is told: a stepped float's last digits must not make another code of it
+        waiting = list(self.space.round(self.space.to_code(list(pending)))) if pending else []
+        pinned = self._pin(fixed or {})
+        proposed: list[NDArray[Any]] = []
+        with _own_torch(self.device):
+            for _ in range(n):
+                if self._history.n_learnable < self.n_startup_trials:
+                    code = self._design(waiting, pinned)
+                else:
+                    code = self._propose(waiting, pinned)
+                waiting.append(code)
+                proposed.append(code)
+        params: list[Params] = self.space.to_params(np.array(proposed))  # type: ignore[assignment]
+        return params
+
+    def tell(
+        self,
+        params: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        metrics: Mapping[str, float] | Sequence[Mapping[str, float]],
+        *,
+        complete: bool | Sequence[bool] = True,
+        replace: int | None = None,
+    ) -> None:
+        """Records results of one trial, or of several.
+
+        Args:
+            params: The trial's params; numbers off the range or grid count as the nearest legal.
+            metrics: Name -> value. A missing name or NaN is not learnt; an infinity counts as the
+                best or worst finite value. ``{}`` is a failed trial: known, not learnt from.
+            complete: False for a trial stopped early, whose metrics count as at best the median
+                of the complete ones.
+            replace: Position among all trials told, from 0, of one whose record this one's
+                replaces: a trial that goes on, or is repaired.
+
+        Raises:
+            ValueError: Params or metrics that do not fit, or nothing to replace; nothing is
+                recorded then.
+        """
+        if isinstance(params, Mapping) != isinstance(metrics, Mapping):
+            raise ValueError("params and metrics must be one mapping each, or a sequence each")
+        one = isinstance(params, Mapping)
+        rows = _mappings("params", [params] if one else params)
+        results = _mappings("metrics", [metrics] if one else metrics)
+        ended = list(complete) if isinstance(complete, Sequence) else [complete] * len(rows)
+        if not len(rows) == len(results) == len(ended):
+            raise ValueError(
+                f"params, metrics and complete have lengths {len(rows)}, {len(results)} and "
+                f"{len(ended)}; they must be equal"
+            )
+        ended = [checks.flag("complete", each) for each in ended]
+        if replace is not None and not (
+            len(rows) == 1 and 0 <= checks.whole("replace", replace) < self.n_told
+        ):
+            raise ValueError(
+                f"replace={replace} must be below n_told={self.n_told}, and params one trial's"
+            )
+        self._history.add(self.space.to_code(rows, clip=True), results, ended, replace=replace)
+        if replace is not None:
+            self._n_fitted = 0  # of what it was fitted on, something has changed
+
+    def state_dict(self) -> State:
+        """All that the next ``ask`` depends on, as plain values.
+
+        JSON can hold it with the default predictor; an ensemble's weights are arrays, for pickle.
+        """
+        return {
+            "history": self._history.state_dict(),
+            "predictor": self._predictor.state_dict(),
+            "n_fitted": self._n_fitted,
+            "rng": self._rng.bit_generator.state,
+            "design": [self._design_seed, self._n_designed],
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues as the optimizer that saved ``state`` would have.
+
+        The constructor's arguments are not in the state; give the same.
+
+        Raises:
+            ValueError: It is no state of ``state_dict``, or of another space; nothing is changed.
+        """
+        missing = {"history", "predictor", "n_fitted", "rng", "design"} - set(state)
+        widths = {len(code) for code in state["history"]["codes"]} if not missing else set()
+        if missing or widths - {len(self.space.columns)}:
+            raise ValueError(
+                f"state lacks {sorted(missing)} or has codes of another space ({sorted(widths)} "
+                f"columns, not {len(self.space.columns)}); give what state_dict() of an optimizer "
+                "of the same space returned"
+            )
+        self._history.load_state_dict(state["history"])
+        self._predictor.load_state_dict(state["predictor"])
+        self._n_fitted = state["n_fitted"]
+        self._rng.bit_generator.state = state["rng"]
+        self._design_seed, self._n_designed = state["design"]
+
+    def _pin(self, fixed: Mapping[str, Any]) -> NDArray[np.float64]:
+        """The pinned columns' numbers, NaN elsewhere, (d,)."""
+        pinned = np.full(len(self.space.columns), np.nan)
+        for name, value in fixed.items():
+            where = self.space.column_slice(name)
+            dim = next(dim for dim in self.space.dimensions if dim.name == name)
+            alone = SearchSpace([dim])
+            pinned[where] = alone.round(alone.to_code({name: value}))
+        return pinned
+
+    def _design(self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]) -> NDArray[Any]:
+        """The next quasi-random code that is not known yet."""
+        known = self._known(waiting)
+        for _ in range(_DESIGN_TRIES):
+            point = design_point(len(self.space.dimensions), self._design_seed, self._n_designed)
+            self._n_designed += 1
+            code = self.space.from_uniform(point[None])[0]
+            code = np.where(np.isnan(pinned), code, pinned).astype(code.dtype)
+            if not known(code[None])[0]:
+                return code
+        return self._unknown(waiting, pinned)
+
+    def _propose(
+        self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]
+    ) -> NDArray[Any]:
+        """The code of highest expected improvement."""
+        codes, raw = self._history.learnable()
+        values = warp(raw)
+        names = self._history.names
+        weights = self._rng.dirichlet(np.ones(len(names)))
+        order = np.argsort(-np.nan_to_num(scalarize(values, weights), nan=-np.inf), kind="stable")
+        rows = _rows(order, self._predictor.capacity)
+        unit = self.space.normalize(codes)
+        predictor = self._predictor.fit(
+            unit[rows],
+            dict(zip(names, values[rows].T, strict=True)),
+            steps=0 if self._n_fitted == self.n_told else None,
+        )
+        self._n_fitted = self.n_told
+        if waiting:
+            predictor = predictor.condition(self.space.normalize(np.array(waiting)))
+        acquisition = Acquisition(
+            predictor,
+            unit[rows],
+            values[rows],
+            weights,
+            noisy=not self.deterministic_objective,
+            normal=self._rng.standard_normal((_NORMAL_DRAWS, len(names))),
+        )
+        proposer = Proposer(acquisition, self.space, self._strategy, pinned, self._known(waiting))
+        code = proposer.propose(unit[order], self._rng)
+        return self._unknown(waiting, pinned) if code is None else code
+
+    def _known(self, waiting: Sequence[NDArray[Any]]) -> Known:
+        """Which codes are not to be proposed."""
+        pending = {code_key(code) for code in waiting}
+
+        def known(codes: NDArray[Any]) -> NDArray[np.bool_]:
+            if not self.deterministic_objective:
+                return np.zeros(len(codes), dtype=bool)
+            return np.array(
+                [code in self._history or code_key(code) in pending for code in codes], dtype=bool
+            )
+
+        return known
+
+    def _unknown(
+        self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]
+    ) -> NDArray[Any]:
+        """Any code that is not known yet; any code at all if none is left."""
+        known = self._known(waiting)
+        few = self.space.size <= MAX_ENUMERATED
+        codes = self.space.enumerate() if few else self.space.sample(_UNKNOWN_DRAWS, self._rng)
+        codes = self.space.round(np.where(np.isnan(pinned), codes, pinned))
+        left = codes[~known(codes)]
+        pool = left if len(left) else codes
+        code: NDArray[Any] = pool[self._rng.integers(len(pool))]
+        return code
+
+
+def _rows(order: NDArray[np.intp], capacity: int | None) -> NDArray[np.intp]:
+    """The rows to fit on, in their own order: all, or the better ones and some of the rest."""
+    if capacity is None or len(order) <= capacity:
+        return np.arange(len(order))
+    top, rest = order[: capacity // 2], order[capacity // 2 :]
+    spread = np.linspace(0, len(rest) - 1, capacity - len(top)).round().astype(int)
+    return np.sort(np.concatenate([top, rest[spread]]))
+
+
+def _mappings(name: str, given: Any) -> list[Mapping[str, Any]]:
+    must = "be a mapping from names to values, or a sequence of such mappings"
+    return checks.sequence(name, given, Mapping, must)
+
+
+@contextmanager
+def _own_torch(device: torch.device) -> Iterator[None]:
+    """Shields the computation from the caller's default device, grad and inference modes."""
+    with torch.device(device), torch.inference_mode(False), torch.enable_grad():
+        yield

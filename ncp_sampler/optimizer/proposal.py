@@ -1,0 +1,107 @@
+"""From an acquisition to the next code: starts, propagation, rounding, a last local search.
+
+Notation
+    unit (n, d)   unit codes
+    pinned (d,)   numbers of columns that are given, NaN elsewhere
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ncp_sampler.optimizer.acquisition import Acquisition
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.propagation.ascent import ascend
+from ncp_sampler.propagation.strategies import Strategy
+from ncp_sampler.space.search_space import SearchSpace
+
+_N_BEST, _N_RANDOM, _N_SCREENED = 12, 24, 512  # starts: best, perturbed best, best of random
+_PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # of the columns, in unit codes
+_LOCAL_ROUNDS, _LOCAL_WIDTH = 2, 3  # rounds of one-step moves of the best codes
+_EXHAUSTIVE = 2048  # codes of a space that is simply scored whole
+
+Known: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> ruled out
+
+
+@dataclass(frozen=True)
+class Proposer:
+    """Finds the legal code of highest acquisition.
+
+    Attributes:
+        acquisition: What to raise.
+        space: The search space.
+        strategy: How codes are edited.
+        pinned: Numbers of the given columns, NaN elsewhere, (d,).
+        known: Codes (n, d) -> whether each is ruled out.
+    """
+
+    acquisition: Acquisition
+    space: SearchSpace
+    strategy: Strategy
+    pinned: FloatArray
+    known: Known
+
+    def propose(self, best: FloatArray, rng: np.random.Generator) -> NDArray[Any] | None:
+        """The best code found (d,), or None if every code looked at is ruled out.
+
+        Args:
+            best: Unit codes to start from, best first, (n, d).
+            rng: Draws the random starts.
+        """
+        if self.space.size <= _EXHAUSTIVE:
+            return self._best_of(self._legal(self.space.enumerate()))
+        start = self._starts(best, rng)
+        edited = ascend(
+            self.acquisition,
+            start,
+            space=self.space,
+            strategy=self.strategy,
+            free=self._tensor(np.isnan(self.pinned)),
+        )
+        codes = self._legal(self.space.denormalize(edited.cpu().numpy()))
+        for _ in range(_LOCAL_ROUNDS):
+            if len(codes):
+                centres = codes[np.argsort(-self._score(codes))[:_LOCAL_WIDTH]]
+            else:
+                centres = self.space.round(self.space.denormalize(start[:1].cpu().numpy()))
+            near = self._legal(np.concatenate([self.space.neighbours(code) for code in centres]))
+            codes = np.concatenate([codes, near])
+        return self._best_of(codes)
+
+    def _best_of(self, codes: NDArray[Any]) -> NDArray[Any] | None:
+        return codes[self._score(codes).argmax()] if len(codes) else None
+
+    def _legal(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """Legal codes with the pinned columns, each once, without those ruled out."""
+        rounded = self.space.round(np.where(np.isnan(self.pinned), codes, self.pinned))
+        unique = np.unique(rounded, axis=0)
+        return unique[~self.known(unique)]
+
+    def _score(self, codes: NDArray[Any]) -> FloatArray:
+        with torch.no_grad():
+            values = self.acquisition(self._tensor(self.space.normalize(codes)))
+        worth: FloatArray = np.nan_to_num(values.cpu().numpy(), nan=-np.inf)
+        return worth
+
+    def _starts(self, best: FloatArray, rng: np.random.Generator) -> Tensor:
+        """Best known codes, the same perturbed, and the best of many random ones, (s, d)."""
+        top = best[:_N_BEST]
+        moved = rng.random(top.shape) < _PERTURBED_SHARE
+        perturbed = np.clip(top + moved * rng.normal(0.0, _PERTURBATION, top.shape), 0.0, 1.0)
+        given = ~np.isnan(self.pinned)
+        random = np.where(given, self.pinned, self.space.sample(_N_SCREENED, rng))
+        random = random[np.argsort(-self._score(random), kind="stable")[:_N_RANDOM]]
+        unit = np.concatenate([top, perturbed, self.space.normalize(random)])
+        if given.any():
+            unit[:, given] = self.space.normalize(np.where(given, self.pinned, random[0]))[given]
+        return self._tensor(unit)
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.float64, device=self.acquisition.device)

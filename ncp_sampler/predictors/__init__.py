@@ -1,0 +1,17 @@
+"""What is learnt: unit codes -> mean and standard deviation of every metric; arrays alone."""
+
+from ncp_sampler.predictors.committee import Committee as Committee
+from ncp_sampler.predictors.featured import Featured as Featured
+from ncp_sampler.predictors.gaussian_process import GaussianProcess as GaussianProcess
+from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble as MLPEnsemble
+from ncp_sampler.predictors.predictor import Predictor as Predictor
+from ncp_sampler.predictors.transferred import Transferred as Transferred
+
+__all__ = [
+    "Committee",
+    "Featured",
+    "GaussianProcess",
+    "MLPEnsemble",
+    "Predictor",
+    "Transferred",
+]

@@ -1,0 +1,133 @@
+"""Gradient steps on unit codes: plain descent as in the paper, Adam for an acquisition.
+
+Notation
+    x       unit codes (n, d) being edited, n starts at once
+    grad    d loss / d x, (n, d)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from ncp_sampler import adam, checks
+from ncp_sampler.propagation.strategies import Step, Strategy
+from ncp_sampler.space.dimensions import Categorical
+from ncp_sampler.space.search_space import SearchSpace
+
+
+@dataclass(frozen=True)
+class GradientDescent:
+    """The paper's: all columns along the gradient at one learning rate, clamped to the space.
+
+    Attributes:
+        rate: On codes in units of ``scale``, above 0; the paper's 3.
+        scale: (d,) the unit of the code in unit-code terms, above 0: the standard deviation of
+            the training unit codes, say, which makes them the paper's standardized codes. 1 if
+            None; searches from records fill theirs in.
+
+    Raises:
+        ValueError: An argument out of its range.
+    """
+
+    rate: float = 3.0
+    scale: ArrayLike | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        checks.real("rate", self.rate, above=0)
+
+    def begin(self, space: SearchSpace, x: Tensor) -> Step:
+        """One step against a gradient (n, d).
+
+        Raises:
+            ValueError: A scale that is not d numbers above 0.
+        """
+        d = x.shape[1]
+        try:
+            scale = np.asarray(1.0 if self.scale is None else self.scale, dtype=np.float64)
+        except (TypeError, ValueError):
+            scale = np.zeros(0)
+        unit = torch.as_tensor(np.full(d, scale) if scale.ndim == 0 else scale, device=x.device)
+        if unit.shape != (d,) or not bool((unit > 0).all()):
+            raise ValueError(f"scale must be {d} numbers above 0")
+
+        def step(x: Tensor, gradient: Tensor) -> Tensor:
+            return project(x - self.rate * unit**2 * gradient, space)
+
+        return step
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam on all columns, for losses whose size spans many orders, as an acquisition's does.
+
+    Attributes:
+        rate: Of a step in unit codes, above 0.
+
+    Raises:
+        ValueError: An argument out of its range.
+    """
+
+    rate: float = 0.05
+
+    def __post_init__(self) -> None:
+        checks.real("rate", self.rate, above=0)
+
+    def begin(self, space: SearchSpace, x: Tensor) -> Step:
+        """A new run of Adam."""
+        run = adam.Adam(rate=self.rate)
+
+        def step(x: Tensor, gradient: Tensor) -> Tensor:
+            return run.step(x, gradient).clamp(0.0, 1.0)
+
+        return step
+
+
+def ascend(
+    objective: Callable[[Tensor], Tensor],
+    start: Tensor,
+    *,
+    space: SearchSpace,
+    strategy: Strategy,
+    iterations: int = 30,
+    free: Tensor | None = None,
+) -> Tensor:
+    """Edits unit codes (n, d) to raise an objective (n, d) -> (n,), such as an acquisition.
+
+    ``free`` (d,) is 0 for columns to leave alone.
+    """
+    x = start.detach().clone()
+    step = strategy.begin(space, x)
+    for _ in range(iterations):
+        x.requires_grad_(True)
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(-objective(x).sum(), x)
+        gradient = torch.nan_to_num(gradient)
+        x = step(x.detach(), gradient if free is None else gradient * free)
+    return x
+
+
+def project(x: Tensor, space: SearchSpace) -> Tensor:
+    """Nearest point of the relaxed space: numbers in [0, 1], shares of sum 1 for a categorical.
+
+    Choices would else all rise to 1, where none is told from another any more.
+    """
+    inside = x.clamp(0.0, 1.0)
+    for dim in space.dimensions:
+        if isinstance(dim, Categorical):
+            where = space.column_slice(dim.name)
+            inside[:, where] = _to_simplex(x[:, where])
+    return inside
+
+
+def _to_simplex(x: Tensor) -> Tensor:
+    """Projection of rows (n, k) on the simplex (Duchi et al. 2008, figure 1)."""
+    largest = x.sort(dim=1, descending=True).values
+    excess = (largest.cumsum(1) - 1) / torch.arange(1, x.shape[1] + 1, device=x.device)
+    support = (largest > excess).sum(1, keepdim=True)
+    return (x - excess.gather(1, support - 1)).clamp_min(0.0)

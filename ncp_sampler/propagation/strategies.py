@@ -1,0 +1,41 @@
+"""How an iteration edits codes, as small objects that plug into propagation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from torch import Tensor
+
+from ncp_sampler import checks
+from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
+from ncp_sampler.space.search_space import SearchSpace
+
+Step: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # unit codes, gradient -> edited unit codes
+STRATEGIES = ("continuous", "winner_takes_all")  # the shorthands
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """A way to edit unit codes along a gradient, such as ``GradientDescent(rate=3.0)``."""
+
+    def begin(self, space: SearchSpace, x: Tensor) -> Step:
+        """The step of a new run over unit codes x (n, d); it may keep moments between calls."""
+
+
+def as_strategy(given: Strategy | str, *, continuous: Strategy) -> Strategy:
+    """A strategy as it is, or the one that a shorthand stands for.
+
+    Args:
+        given: A strategy, "continuous" or "winner_takes_all".
+        continuous: What the caller means by "continuous".
+
+    Raises:
+        ValueError: Another word or object.
+    """
+    if isinstance(given, Strategy) and not isinstance(given, str | type):
+        return given
+    if not isinstance(given, str) or given not in STRATEGIES:
+        must = f"be one of {STRATEGIES}, or a strategy such as GradientDescent(rate=3.0)"
+        raise checks.refusal("strategy", given, must)
+    return continuous if given == "continuous" else WinnerTakesAll()

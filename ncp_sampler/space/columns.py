@@ -1,0 +1,148 @@
+"""The columns of a code: their ranges, grids and logs, as arrays.
+
+Notation
+    d          number of columns: one per number, one per choice of a categorical
+    code       (..., d) in natural units; a categorical is one-hot
+    unit code  (..., d) in [0, 1], log columns in log
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from ncp_sampler.space.dimensions import (
+    STEP_TOLERANCE,
+    Categorical,
+    Dimension,
+    Integer,
+    columns,
+)
+
+FloatArray: TypeAlias = NDArray[np.float64]
+_Numbers = TypeVar("_Numbers", FloatArray, torch.Tensor)
+
+
+class Columns:
+    """What rounds and scales the codes of some dimensions.
+
+    Attributes:
+        names: Of the d columns.
+        slices: Parameter's name -> its columns.
+        numeric: Name of a number -> its column.
+        choices: Columns of each categorical.
+        grid: (d,), whether a column has steps.
+        step: (d,), 0 without.
+        dtype: Of legal codes: integers where every column is whole.
+    """
+
+    def __init__(self, dimensions: Sequence[Dimension]) -> None:
+        self.names: tuple[str, ...] = tuple(c for dim in dimensions for c in columns(dim))
+        self.slices: dict[str, slice] = {}
+        self.numeric: dict[str, int] = {}
+        self.choices: list[slice] = []
+        self._dimensions = tuple(dimensions)
+        rows: list[tuple[float, float, float, bool, bool]] = []  # of each column
+        for dim in dimensions:
+            where = slice(len(rows), len(rows) + len(columns(dim)))
+            self.slices[dim.name] = where
+            if isinstance(dim, Categorical):
+                self.choices.append(where)
+                rows += [(0.0, 1.0, 1.0, False, True)] * len(dim.choices)
+            else:
+                self.numeric[dim.name] = where.start
+                whole = isinstance(dim, Integer)
+                rows.append((dim.low, dim.high, dim.step or 0.0, dim.log, whole))
+        self._low, self._high, self.step = np.array([row[:3] for row in rows], dtype=float).T
+        self._log, self._whole = np.array([row[3:] for row in rows]).T
+        self.grid = self.step > 0
+        self._divisor = np.where(self.grid, self.step, 1.0)
+        rounding = 4 * np.spacing(np.maximum(-self._low, self._high))
+        self._tolerance = np.where(self.grid, self.step * STEP_TOLERANCE + rounding, 0.0)
+        ends = np.stack([self._low, self._high])
+        ends[:, self._log] = np.log(ends[:, self._log])
+        self._offset, self._scale = ends[0], ends[1] - ends[0]
+        self.dtype = np.dtype(np.int64 if self._whole.all() else np.float64)
+
+    def check_shape(self, code: ArrayLike | torch.Tensor) -> FloatArray:
+        """A code's numbers.
+
+        Raises:
+            ValueError: Wrong number of columns, no numbers, or NaN.
+        """
+        if isinstance(code, torch.Tensor):
+            code = code.detach().cpu().double().numpy()
+        try:
+            numbers = np.asarray(code, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"code must be numbers of shape (n, {len(self.names)})") from None
+        if numbers.ndim == 0 or numbers.shape[-1] != len(self.names):
+            raise ValueError(
+                f"code has shape {numbers.shape}; its last axis must be the "
+                f"{len(self.names)} columns of the space"
+            )
+        if np.isnan(numbers).any():
+            bad = self.names[int(np.argwhere(np.isnan(numbers))[0][-1])]
+            raise ValueError(f"code is NaN at {bad!r}; replace it by a number")
+        return numbers
+
+    def check_legal(self, code: FloatArray) -> FloatArray:
+        """The code if it is legal, its whole numbers made exact.
+
+        Raises:
+            ValueError: A number is off its range or grid.
+        """
+        legal = self.round(code)
+        wrong = np.abs(code - legal) > self._tolerance
+        if wrong.any():
+            at = tuple(np.argwhere(wrong)[0])
+            dim = next(d for d in self._dimensions if at[-1] < self.slices[d.name].stop)
+            raise ValueError(
+                f"{self.names[at[-1]]}={code[at].item():.12g} is not a value of {dim}; "
+                f"the nearest legal value is {legal[at].item():.12g}"
+            )
+        exact: FloatArray = np.where(self._whole, legal, code + 0.0)
+        return exact
+
+    def round(self, numbers: FloatArray) -> FloatArray:
+        """Nearest legal code, as floats."""
+        clipped = np.clip(numbers, self._low, self._high)
+        steps = np.rint((clipped - self._low) / self._divisor)
+        grid = np.minimum(self._low + steps * self.step, self._high)
+        legal: FloatArray = np.where(self.grid, grid, clipped) + 0.0  # no -0.0
+        for where in self.choices:
+            best = numbers[..., where].argmax(axis=-1, keepdims=True)
+            legal[..., where] = np.arange(where.stop - where.start) == best
+        return legal
+
+    def normalize(self, scaled: FloatArray) -> FloatArray:
+        """Unit code of a code that ``check_shape`` has passed.
+
+        Raises:
+            ValueError: A number that has no log.
+        """
+        if self._log.any():
+            if (scaled[..., self._log] <= 0).any():
+                raise ValueError("code has a number <= 0 in a log dimension; round it first")
+            scaled = scaled.copy()
+            scaled[..., self._log] = np.log(scaled[..., self._log])
+        unit: FloatArray = (scaled - self._offset) / np.where(self._scale > 0, self._scale, 1.0)
+        return unit
+
+    def denormalize(self, unit: _Numbers) -> _Numbers:
+        """Code of a unit code, not rounded; differentiable for a tensor."""
+        if isinstance(unit, torch.Tensor):
+            unit = unit if unit.is_floating_point() else unit.double()
+            scale, offset = (unit.new_tensor(x) for x in (self._scale, self._offset))
+            scaled = unit * scale + offset
+            if not self._log.any():
+                return scaled
+            mask = torch.as_tensor(self._log, device=unit.device)
+            return torch.where(mask, torch.where(mask, scaled, 0.0).exp(), scaled)
+        code: FloatArray = self.check_shape(unit) * self._scale + self._offset
+        code[..., self._log] = np.exp(code[..., self._log])
+        return code

@@ -1,0 +1,272 @@
+"""One dimension of a search space: a whole number, a real number, or a choice."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler import checks
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+STEP_TOLERANCE = 1e-8  # of one step, as optuna.distributions.FloatDistribution
+_LARGEST = 2**53  # up to which a code, of float64, tells whole numbers apart
+_FINEST = 2.0**-40  # step beside the bounds, above which a grid is exact in float64
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number in ``low, low + step, ..., high``, both ends included.
+
+    Attributes:
+        name: The parameter's name.
+        low: Smallest value.
+        high: Largest value, a whole number of steps above ``low``.
+        step: Distance between neighbouring values; 1 if ``log``.
+        log: Whether the dimension is searched in log.
+
+    Raises:
+        ValueError: An empty range, or one beyond 2**53; a step that does not divide it; ``log``
+            with a step or with ``low < 1``.
+    """
+
+    name: str
+    low: int
+    high: int
+    step: int = 1
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        _check_names(self.name, self.log)
+        for field in ("low", "high", "step"):
+            value = getattr(self, field)  # as it is: a float has no room for 2**53 + 1
+            if checks.real(f"{self.name}: {field}", value) % 1:
+                raise ValueError(f"{self.name}: {field}={value!r} must be an int; use Float")
+            object.__setattr__(self, field, int(value))
+        _check_order(self.name, self.low, self.high)
+        if max(-self.low, self.high, self.high - self.low) > _LARGEST:
+            raise ValueError(
+                f"{self.name}: low={self.low} and high={self.high} must stay within 2**53, and "
+                f"their difference too; use Float, or divide by a unit"
+            )
+        if self.step < 1:
+            raise ValueError(f"{self.name}: step={self.step} must be at least 1")
+        if (self.high - self.low) % self.step:
+            top = self.high - (self.high - self.low) % self.step
+            raise ValueError(
+                f"{self.name}: high={self.high} is no whole number of steps of {self.step} "
+                f"above low={self.low}; use high={top}"
+            )
+        if self.log and (self.step != 1 or self.low < 1):
+            raise ValueError(
+                f"{self.name}: log=True needs step=1 and low >= 1, got step={self.step} and "
+                f"low={self.low}"
+            )
+
+
+@dataclass(frozen=True)
+class Float:
+    """A real number in ``[low, high]``, on a grid if ``step`` is given.
+
+    Attributes:
+        name: The parameter's name.
+        low: Smallest value.
+        high: Largest value, a whole number of steps above ``low`` if there is a step (then kept as
+            the decimal number ``low + k * step``: 0.1 + 0.2 is 0.3).
+        step: Distance between neighbouring values, or None for a continuous dimension.
+        log: Whether the dimension is searched in log; needs ``low > 0`` and no step.
+
+    Raises:
+        ValueError: An empty or infinite range, or a step or log that does not fit it.
+    """
+
+    name: str
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        _check_names(self.name, self.log)
+        for field in ("low", "high"):
+            value = checks.real(f"{self.name}: {field}", getattr(self, field))
+            object.__setattr__(self, field, value + 0.0)  # no -0.0
+        _check_order(self.name, self.low, self.high)
+        if self.step is not None:
+            step = checks.real(f"{self.name}: step", self.step)
+            object.__setattr__(self, "step", step)
+            object.__setattr__(self, "high", _grid_end(self.name, self.low, self.high, step))
+        if self.log and (self.step is not None or self.low <= 0):
+            raise ValueError(
+                f"{self.name}: log=True needs step=None and low > 0, got step={self.step} and "
+                f"low={self.low}"
+            )
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """One of ``choices``, without an order between them.
+
+    Attributes:
+        name: The parameter's name.
+        choices: The values; of any type, told apart by type and equality.
+
+    Raises:
+        ValueError: No choice at all, or one of them twice.
+    """
+
+    name: str
+    choices: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        checks.text("name", self.name)
+        if isinstance(self.choices, str) or not isinstance(self.choices, Iterable):
+            must = 'be a sequence of values, such as ("relu", "gelu")'
+            raise checks.refusal(f"{self.name}: choices", self.choices, must)
+        object.__setattr__(self, "choices", tuple(self.choices))
+        if not self.choices:
+            raise ValueError(f"{self.name}: choices is empty; give at least one value")
+        for i, choice in enumerate(self.choices):
+            if any(_same(choice, other) for other in self.choices[:i]):
+                raise ValueError(f"{self.name}: choices has {choice!r} twice; remove one")
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Categorical)
+            and (self.name, len(self.choices)) == (other.name, len(other.choices))
+            and all(map(_same, self.choices, other.choices))
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, len(self.choices)))
+
+    def index(self, value: Any) -> int:
+        """Position of ``value`` among the choices; True is not 1, and NaN is NaN.
+
+        1.0 stands for 1 unless it is a choice itself.
+
+        Raises:
+            ValueError: ``value`` is not among them.
+        """
+        if isinstance(value, np.generic):
+            value = value.item()
+        for i, choice in enumerate(self.choices):
+            if _same(choice, value):
+                return i
+        for i, choice in enumerate(self.choices):
+            if isinstance(choice, bool) == isinstance(value, bool) and choice == value:
+                return i
+        raise ValueError(f"{self.name}={value!r} is not one of {self.choices!r}")
+
+
+Dimension: TypeAlias = Integer | Float | Categorical
+
+
+def columns(dim: Dimension) -> tuple[str, ...]:
+    """Names of the dimension's columns in a code: one per number, one per choice."""
+    if not isinstance(dim, Categorical):
+        return (dim.name,)
+    labels = [str(choice) for choice in dim.choices]
+    if len(set(labels)) < len(labels):  # 1 and "1"
+        labels = [repr(choice) for choice in dim.choices]
+    return tuple(f"{dim.name}={label}" for label in labels)
+
+
+def n_values(dim: Dimension) -> float:
+    """Number of legal values, infinite for a continuous dimension."""
+    if isinstance(dim, Categorical):
+        return len(dim.choices)
+    if dim.low == dim.high:
+        return 1
+    if dim.step is None:
+        return math.inf
+    return round((dim.high - dim.low) / dim.step) + 1
+
+
+def values(dim: Dimension, index: NDArray[Any]) -> NDArray[np.float64]:
+    """Columns of the values at ``index``, counted from 0: shape (n,) to (n, width)."""
+    at = np.asarray(index, dtype=np.float64)[:, None]
+    if isinstance(dim, Categorical):
+        return np.equal(np.arange(len(dim.choices)), at).astype(np.float64)
+    return np.asarray(dim.low + (dim.step or 0.0) * at)
+
+
+def decode(dim: Dimension, block: NDArray[np.float64]) -> list[Any]:
+    """Values of a dimension's columns in legal codes, (n, width)."""
+    if isinstance(dim, Categorical):
+        return [dim.choices[i] for i in block.argmax(axis=1).tolist()]
+    numbers = block[:, 0].astype(np.int64) if isinstance(dim, Integer) else block[:, 0]
+    return list(numbers.tolist())
+
+
+def from_uniform(dim: Dimension, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Columns of values, not rounded, of numbers in [0, 1]: shape (n,) to (n, width)."""
+    count = n_values(dim)
+    if isinstance(dim, Categorical) or (dim.step is not None and not dim.log):
+        return values(dim, np.minimum(np.floor(u * count), count - 1))
+    low, high = dim.low, dim.high
+    if not dim.log:
+        return (low + u * (high - low))[:, None]
+    half = 0.5 if isinstance(dim, Integer) else 0.0  # as Optuna
+    start, end = math.log(low - half), math.log(high + half)
+    drawn: NDArray[np.float64] = np.exp(start + u * (end - start))[:, None]
+    return drawn
+
+
+def suggest(dim: Dimension, trial: BaseTrial) -> Any:
+    """The value that an Optuna trial suggests."""
+    if isinstance(dim, Categorical):
+        return trial.suggest_categorical(dim.name, dim.choices)
+    if isinstance(dim, Integer):
+        return trial.suggest_int(dim.name, dim.low, dim.high, step=dim.step, log=dim.log)
+    return trial.suggest_float(dim.name, dim.low, dim.high, step=dim.step, log=dim.log)
+
+
+def _check_names(name: Any, log: Any) -> None:
+    checks.text("name", name)
+    checks.flag(f"{name}: log", log)
+
+
+def _check_order(name: str, low: float, high: float) -> None:
+    if low > high:
+        raise ValueError(f"{name}: low={low} is above high={high}; swap them")
+    if math.isinf(high - low):
+        raise ValueError(f"{name}: low={low} and high={high} are too far apart; narrow them")
+
+
+def _grid_end(name: str, low: float, high: float, step: float) -> float:
+    """The last value of a grid, in decimals as Optuna computes it."""
+    largest = max(-low, high)
+    if step <= 0 or step < _FINEST * largest:
+        raise ValueError(
+            f"{name}: step={step} must be above 0 and no less than a 2**-40th of the bounds; "
+            f"use step=None for a continuous dimension"
+        )
+    steps = (high - low) / step
+    rounding = 4 * sys.float_info.epsilon * largest / step
+    whole = abs(steps - round(steps)) <= STEP_TOLERANCE + rounding
+    count = round(steps) if whole else math.floor(steps)
+    end = float(Decimal(str(low)) + count * Decimal(str(step)))
+    if not whole:
+        raise ValueError(
+            f"{name}: high={high} is no whole number of steps of {step} above low={low}; "
+            f"use high={end}"
+        )
+    return end
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two choices are one, also True for NaN and NaN."""
+    return type(a) is type(b) and bool(a == b or (_is_nan(a) and _is_nan(b)))
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)

@@ -1,0 +1,1 @@
+"""Real digits that a package ships, and street scenes from a seeded generator."""

@@ -1,0 +1,262 @@
+"""Real data that a package ships: scikit-learn's handwritten digits, as images, scenes and clips.
+
+The 1,797 source digits (8 × 8) are split once, by class, so that no digit of one part is in
+another, neither as an image nor in a scene or clip. Scenes and clips are composed of the digits of
+their part by a seeded generator.
+
+Notation
+    n, C, H, W   samples, channels (1), height and width; values in [0, 1]
+    T            frames of a clip
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from ncp_sampler.training.augmentation import Transform
+
+PARTS = {"train": 0.6, "val": 0.2, "test": 0.2}  # shares of the source digits
+DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # right, left, down, up: steps of (row, column)
+CLIP_CLASSES = 2 * len(DIRECTIONS)
+
+_SPLIT_SEED = 0  # the parts are the same for every data set and every seed
+_INK = 0.4  # a pixel of at least this value belongs to its digit
+_LEAST_SIDE = 32  # of a network's input
+
+
+class Digits(Dataset[tuple[Tensor, Tensor]]):
+    """The digits of one part, each enlarged: image (1, size, size) and its class, 0 to 9.
+
+    Args:
+        part: "train", "val" or "test".
+        size: Side of an image, at least 32.
+        limit: Use the first so many alone, at least 1; None for all.
+        transform: Applied to an image each time it is read.
+
+    Raises:
+        ValueError: An argument is not as described.
+    """
+
+    def __init__(
+        self,
+        part: str,
+        *,
+        size: int = _LEAST_SIDE,
+        limit: int | None = None,
+        transform: Transform | None = None,
+    ) -> None:
+        _check_size(size)
+        if limit is not None and limit < 1:  # a slice would leave out the last ones
+            raise ValueError(f"limit={limit} must be at least 1, or None")
+        images, labels = _source(part)
+        self.images = _enlarge(images[:limit], size)
+        self.labels = labels[:limit]
+        self._transform = transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        image = self.images[index]
+        if self._transform is not None:
+            image, _ = self._transform(image)
+        return image, self.labels[index]
+
+
+class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
+    """Scenes of two or three digits: image (1, size, size) and its classes (size, size).
+
+    Class 0 is the background and 1 + d the ink of a digit d. Digits may overlap; the later one
+    is on top. Digits are 20 to 28 pixels high.
+
+    Args:
+        part: "train", "val" or "test": whose digits the scenes hold.
+        length: Number of scenes, at least 1.
+        size: Side of a scene, at least 32.
+        seed: Of the composition, at least 0.
+        transform: Applied to a scene each time it is read.
+
+    Raises:
+        ValueError: An argument is not as described.
+    """
+
+    def __init__(
+        self,
+        part: str,
+        *,
+        length: int,
+        size: int = 48,
+        seed: int = 0,
+        transform: Transform | None = None,
+    ) -> None:
+        _check_size(size)
+        _check_length(length)
+        rng = _generator(seed, part)
+        digits, labels = _source(part)
+        self.images = torch.zeros(length, 1, size, size)
+        self.masks = torch.zeros(length, size, size, dtype=torch.long)
+        for image, mask in zip(self.images[:, 0], self.masks, strict=True):
+            for _ in range(rng.integers(2, 4)):
+                which, side = int(rng.integers(len(digits))), int(rng.integers(20, 29))
+                digit = _enlarge(digits[which : which + 1], side)[0, 0]
+                top, left = (int(at) for at in rng.integers(0, size - side + 1, 2))
+                place = (slice(top, top + side), slice(left, left + side))
+                image[place] = torch.maximum(image[place], digit)
+                mask[place][digit >= _INK] = 1 + labels[which]
+        self._transform = transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        image, mask = self.images[index], self.masks[index]
+        if self._transform is not None:
+            image, changed = self._transform(image, mask)
+            assert changed is not None
+            mask = changed
+        return image, mask
+
+
+class DigitClips(Dataset[tuple[Tensor, Tensor]]):
+    """Clips of one moving digit: (1, frames, size, size) and the class, 0 to 7.
+
+    The class is 2 × direction + (digit >= 5), with the four ``DIRECTIONS``. The canvas wraps
+    around and the digit starts anywhere, so that no single frame tells anything of the direction.
+
+    Args:
+        part: "train", "val" or "test": whose digits the clips hold.
+        length: Number of clips, at least 1.
+        frames: At least 2.
+        size: Side of a frame, at least 32.
+        step: Pixels that the digit moves from frame to frame; at least 1, and less than half of
+            ``size``, beyond which left and right look the same.
+        seed: Of the composition, at least 0.
+        wrap: Roll a clip by a random number of pixels each time it is read, which is as good as
+            a clip that starts elsewhere.
+
+    Raises:
+        ValueError: An argument is not as described.
+    """
+
+    def __init__(
+        self,
+        part: str,
+        *,
+        length: int,
+        frames: int = 4,
+        size: int = _LEAST_SIDE,
+        step: int = 4,
+        seed: int = 0,
+        wrap: bool = False,
+    ) -> None:
+        _check_size(size)
+        _check_length(length)
+        if frames < 2 or not 1 <= step < size / 2:
+            raise ValueError(
+                f"frames={frames} must be at least 2, and step={step} from 1 to below {size / 2}"
+            )
+        rng = _generator(seed, part)
+        digits, labels = _source(part)
+        enlarged = _enlarge(digits, 20)
+        enlarged = functional.pad(enlarged, (0, size - 20, 0, size - 20))[:, 0]
+        which = rng.integers(len(digits), size=length)
+        way = rng.integers(len(DIRECTIONS), size=length)
+        start = rng.integers(size, size=(length, 2))
+        self.clips = torch.empty(length, 1, frames, size, size)
+        for clip, digit, direction, (row, column) in zip(
+            self.clips, which, way, start, strict=True
+        ):
+            down, right = DIRECTIONS[direction]
+            for t in range(frames):
+                at = (int(row) + t * step * down, int(column) + t * step * right)
+                clip[0, t] = enlarged[digit].roll(at, (0, 1))
+        self.labels = 2 * torch.from_numpy(way) + (labels[which] >= 5)
+        self._wrap = wrap
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        clip = self.clips[index]
+        if self._wrap:
+            shift = torch.randint(clip.shape[-1], (2,)).tolist()
+            clip = clip.roll(shift, (-2, -1))
+        return clip, self.labels[index]
+
+
+def source_rows(part: str) -> NDArray[np.intp]:
+    """Rows of ``sklearn.datasets.load_digits()`` that a part has, in random order.
+
+    Raises:
+        ValueError: An unknown part.
+    """
+    if part not in PARTS:
+        raise ValueError(f"part={part!r} must be one of {tuple(PARTS)}")
+    return _split()[part]
+
+
+@cache
+def _split() -> dict[str, NDArray[np.intp]]:
+    from sklearn.model_selection import train_test_split
+
+    labels = _load()[1].numpy()
+    rest = np.arange(len(labels))
+    rows: dict[str, NDArray[np.intp]] = {}
+    left = 1.0
+    for part in ("test", "val"):
+        share = PARTS[part] / left
+        rest, rows[part] = train_test_split(
+            rest, test_size=share, random_state=_SPLIT_SEED, stratify=labels[rest]
+        )
+        left -= PARTS[part]
+    rows["train"] = rest
+    return rows
+
+
+@cache
+def _load() -> tuple[Tensor, Tensor]:
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    images = torch.from_numpy(data.images).float() / 16
+    return images[:, None], torch.from_numpy(data.target).long()
+
+
+def _source(part: str) -> tuple[Tensor, Tensor]:
+    """Images (n, 1, 8, 8) in [0, 1] and classes (n,) of a part."""
+    images, labels = _load()
+    rows = torch.from_numpy(source_rows(part))
+    return images[rows], labels[rows]
+
+
+def _enlarge(images: Tensor, side: int) -> Tensor:
+    resized: Tensor = functional.interpolate(
+        images, (side, side), mode="bilinear", align_corners=False
+    )
+    return resized
+
+
+def _generator(seed: int, part: str) -> np.random.Generator:
+    """Another one for each part, so that its scenes are not laid out alike."""
+    if part not in PARTS:
+        raise ValueError(f"part={part!r} must be one of {tuple(PARTS)}")
+    if seed < 0:
+        raise ValueError(f"seed={seed} must be at least 0")
+    return np.random.default_rng([seed, tuple(PARTS).index(part)])
+
+
+def _check_size(size: int) -> None:
+    if size < _LEAST_SIDE:
+        raise ValueError(f"size={size} must be at least {_LEAST_SIDE}, what a network needs")
+
+
+def _check_length(length: int) -> None:
+    if length < 1:
+        raise ValueError(f"length={length} must be at least 1")

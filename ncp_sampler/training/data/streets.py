@@ -1,0 +1,225 @@
+"""Seeded street scenes as a lidar sees them, for 3D detection where no real scans can be shipped.
+
+Notation
+    R    rays of a scan, all from the origin, 1.73 m above the ground
+    S    solid boxes that rays can hit
+    box  as in ``ncp_sampler.detection3d.boxes``
+
+Each scene is a flat ground with cars, cyclists and clutter (walls, poles and bushes: boxes of any
+size). Objects are drawn without overlap; each has its own size, yaw and reflectance, and a front
+that differs from its back: a bonnet, a rider behind the front wheel. A ray gives the first surface
+that it meets, so near objects hide far ones; ranges and reflectances have noise, and some rays are
+lost. Classes differ by their sizes and, on average, by reflectance, which clutter shares. Most
+objects head along the street (the x axis), some across.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from ncp_sampler.detection3d.anchors import CAR, CYCLIST
+from ncp_sampler.training.augmentation import Transform
+from ncp_sampler.training.data.digits import PARTS
+from ncp_sampler.training.detection import Scene
+
+CLASSES = ("car", "cyclist")
+ANCHORS = (  # matched more loosely than KITTI's, whose cells are smaller than 0.8 m
+    replace(CAR, positive=0.45, negative=0.3),
+    replace(CYCLIST, positive=0.35, negative=0.2),
+)
+IOUS = (0.5, 0.25)  # of a true detection: KITTI's looser ones
+POINT_RANGE = (0.0, -8.0, -3.0, 16.0, 8.0, 1.0)  # metres
+PILLAR = 0.2  # metres: a map of 80×80
+
+_GROUND = -1.73  # z in metres, as under KITTI's scanner
+_BEAMS, _TURNS = 32, 150  # rays up and down, and around
+_ELEVATION = (-24.0, 2.0)  # degrees
+_AZIMUTH = (-45.0, 45.0)
+_RANGE_NOISE = 0.02  # metres
+_LOST = 0.1  # share of the rays
+_REFLECTANCE = {"car": 0.55, "cyclist": 0.35, "ground": 0.2}  # mean
+_OBJECTS = (2, 6)  # of a scene, fewest and most
+_CLUTTER = (1, 4)
+_SEEN = 8  # points that a box needs to count
+_TRIES = 30  # to place an object
+_HEADINGS = (0.0, math.pi, math.pi / 2, -math.pi / 2)  # along the street, and across
+_HEADING_SHARES = (0.35, 0.35, 0.15, 0.15)
+_SWERVE = math.radians(10)  # standard deviation
+
+Array = NDArray[np.float64]
+
+
+class StreetScenes(Dataset[Scene]):
+    """Scenes of one part: points (p, 4), boxes (g, 7) and their classes (g,).
+
+    Points are x, y, z in metres and reflectance in [0, 1]. Boxes are those that at least 8 points
+    lie on and whose centre is in ``POINT_RANGE``; g may be 0. Classes are those of ``CLASSES``.
+
+    Args:
+        part: "train", "val" or "test"; no scene is in two of them.
+        length: Number of scenes, at least 1; the first ones are the same for any length.
+        seed: Of the scenes, at least 0.
+        transform: As ``CloudAugmentation``, each time a scene is read; boxes that leave the
+            range with their centre are then left out.
+
+    Raises:
+        ValueError: An argument is not as described.
+    """
+
+    def __init__(
+        self,
+        part: str,
+        *,
+        length: int,
+        seed: int = 0,
+        transform: Transform | None = None,
+    ) -> None:
+        if part not in PARTS:
+            raise ValueError(f"part={part!r} must be one of {tuple(PARTS)}")
+        if length < 1:
+            raise ValueError(f"length={length} must be at least 1")
+        if seed < 0:
+            raise ValueError(f"seed={seed} must be at least 0")
+        own = tuple(PARTS).index(part)
+        self.scenes = [_scene(np.random.default_rng((seed, own, i))) for i in range(length)]
+        self._transform = transform
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> Scene:
+        points, boxes, labels = self.scenes[index]
+        if self._transform is not None:
+            points, changed = self._transform(points, boxes)
+            assert changed is not None
+            low, high = changed.new_tensor(POINT_RANGE).view(2, 3)[:, :2]
+            inside = ((changed[:, :2] >= low) & (changed[:, :2] < high)).all(1)
+            boxes, labels = changed[inside], labels[inside]
+        return points, boxes, labels
+
+
+def _scene(rng: np.random.Generator) -> Scene:
+    objects = _place(rng)
+    labels = np.array([label for label, _ in objects])
+    boxes = np.array([box for _, box in objects])
+    solids, owner = _solids(labels, boxes)
+    rays = _rays(rng)
+    distance, hit = _first_hit(rays, solids)
+    owner_hit = np.where(hit >= 0, owner[hit], -1)  # -1 for the ground
+    seen = np.isfinite(distance) & (rng.random(len(rays)) >= _LOST)
+    shine = np.append([_shine(rng, label) for label in labels], _REFLECTANCE["ground"])
+    points = rays * (distance + rng.normal(0, _RANGE_NOISE, len(rays)))[:, None]
+    reflectance = np.clip(shine[owner_hit] + rng.normal(0, 0.05, len(rays)), 0, 1)
+    low, high = np.reshape(POINT_RANGE, (2, 3))
+    seen &= ((points >= low) & (points < high)).all(1)
+    counts = np.bincount(owner_hit[seen] + 1, minlength=len(objects) + 1)[1:]
+    wanted = (labels >= 0) & (counts >= _SEEN)
+    cloud = np.column_stack((points, reflectance))[seen]
+    return (
+        torch.tensor(cloud, dtype=torch.float32),
+        torch.tensor(boxes[wanted], dtype=torch.float32),
+        torch.tensor(labels[wanted]),
+    )
+
+
+def _place(rng: np.random.Generator) -> list[tuple[int, Array]]:
+    """Labels (-1 for clutter) and boxes on the ground, apart from one another and the scanner."""
+    wanted = [int(k) for k in rng.integers(0, len(CLASSES), rng.integers(*_OBJECTS, endpoint=True))]
+    wanted += [-1] * int(rng.integers(*_CLUTTER, endpoint=True))
+    placed: list[tuple[int, Array]] = []
+    for label in wanted:
+        if label < 0:
+            size = rng.uniform((0.2, 0.2, 0.5), (3.0, 1.5, 2.5))
+        else:
+            size = np.array(ANCHORS[label].size) * rng.normal(1, 0.06, 3).clip(0.85, 1.15)
+        reach = np.hypot(*size[:2]) / 2
+        for _ in range(_TRIES):
+            x = rng.uniform(POINT_RANGE[0] + 3 + reach, POINT_RANGE[3] - 1)
+            y = rng.uniform(POINT_RANGE[1] + 1, POINT_RANGE[4] - 1)
+            free = abs(y) < x and all(
+                math.hypot(x - b[0], y - b[1]) > reach + np.hypot(*b[3:5]) / 2 for _, b in placed
+            )
+            if free:
+                z = _GROUND + size[2] / 2
+                yaw = rng.choice(_HEADINGS, p=_HEADING_SHARES) + rng.normal(0, _SWERVE)
+                placed.append((label, np.array([x, y, z, *size, yaw])))
+                break
+    return placed
+
+
+def _solids(labels: Array, boxes: Array) -> tuple[Array, NDArray[np.int64]]:
+    """Solid boxes (S, 7), and which object each belongs to.
+
+    Clutter is one solid. The others are a lower part of the full length and a higher one that
+    covers the rear: 60 % of a car, half of a cyclist.
+    """
+    parts, owner = [], []
+    for i, (label, (x, y, z, length, width, height, yaw)) in enumerate(
+        zip(labels, boxes, strict=True)
+    ):
+        owner.append(i)
+        if label < 0:
+            parts.append((x, y, z, length, width, height, yaw))
+            continue
+        share = (0.6, 0.5)[label]
+        back = -(1 - share) / 2 * length
+        low = 0.55 * height
+        parts.append((x, y, z - (height - low) / 2, length, width, low, yaw))
+        parts.append(
+            (
+                x + back * math.cos(yaw),
+                y + back * math.sin(yaw),
+                z,
+                share * length,
+                width,
+                height,
+                yaw,
+            )
+        )
+        owner.append(i)
+    return np.array(parts), np.array(owner)
+
+
+def _rays(rng: np.random.Generator) -> Array:
+    """Unit vectors (R, 3); the scan starts at a random turn."""
+    elevation = np.radians(np.linspace(*_ELEVATION, _BEAMS))[:, None]
+    step = (_AZIMUTH[1] - _AZIMUTH[0]) / _TURNS
+    azimuth = np.radians(_AZIMUTH[0] + step * (np.arange(_TURNS) + rng.random()))
+    directions = (
+        np.cos(elevation) * np.cos(azimuth),
+        np.cos(elevation) * np.sin(azimuth),
+        np.sin(elevation) * np.ones_like(azimuth),
+    )
+    return np.stack(directions, -1).reshape(-1, 3)
+
+
+def _first_hit(rays: Array, solids: Array) -> tuple[Array, NDArray[np.int64]]:
+    """Distances (R,) to what each ray meets first, and which solid; -1 for ground and sky."""
+    with np.errstate(divide="ignore"):
+        ground = np.where(rays[:, 2] < 0, _GROUND / rays[:, 2], np.inf)
+    cos, sin = np.cos(solids[:, 6]), np.sin(solids[:, 6])
+    turn = np.zeros((len(solids), 3, 3))  # from the scanner's axes to the solid's own
+    turn[:, 0, 0], turn[:, 0, 1], turn[:, 1, 0], turn[:, 1, 1] = cos, sin, -sin, cos
+    turn[:, 2, 2] = 1
+    origin = -np.einsum("sij,sj->si", turn, solids[:, :3])  # (S, 3)
+    direction = np.einsum("sij,rj->rsi", turn, rays)  # (R, S, 3)
+    direction = np.where(np.abs(direction) < 1e-12, 1e-12, direction)
+    ends = np.stack([(side * solids[:, 3:6] / 2 - origin) / direction for side in (-1, 1)])
+    enters, leaves = ends.min(0).max(-1), ends.max(0).min(-1)  # (R, S)
+    distance = np.where((enters <= leaves) & (enters > 0), enters, np.inf)
+    nearest = distance.argmin(1)
+    first = distance[np.arange(len(rays)), nearest]
+    return np.minimum(first, ground), np.where(first < ground, nearest, -1)
+
+
+def _shine(rng: np.random.Generator, label: int) -> float:
+    """Mean reflectance of one object."""
+    if label < 0:
+        return float(rng.uniform(0.1, 0.8))
+    return float(rng.normal(_REFLECTANCE[CLASSES[label]], 0.1))

@@ -1,0 +1,106 @@
+"""How a network is trained: optimizer, learning rate over the steps, batch, augmentation.
+
+Notation
+    p    progress, in [0, 1]: steps done of all steps
+    lr   learning rate at p; from ``learning_rate`` (the highest) to ``min_learning_rate``
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Integral
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from ncp_sampler.training.augmentation import CloudAugmentation, ImageAugmentation
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("cosine", "poly", "one_cycle")
+
+_POWER = 0.9  # of "poly"
+_RISE = 0.3  # share of the steps in which "one_cycle" rises, from the minimum
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The settings of one training.
+
+    Attributes:
+        optimizer: "sgd" (Nesterov off), "adam" or "adamw".
+        learning_rate: The highest, > 0.
+        schedule: Of the learning rate, set anew each step: "cosine" (Loshchilov and Hutter 2017,
+            no restart), "poly" with power 0.9, or "one_cycle", which rises along a cosine from
+            the minimum in the first 30 % and falls back along another.
+        epochs: At least 1.
+        batch_size: At least 2, as batch norm trains on no single value.
+        size: Height and width of the training input, each at least 32.
+        augmentation: Of the training samples, for the data set to apply; None for none.
+        momentum: Of SGD, or Adam's first beta; in [0, 1).
+        weight_decay: At least 0; L2 for SGD and Adam, decoupled for AdamW.
+        min_learning_rate: Where the schedule ends, at least 0.
+        clip_norm: Largest norm of a step's gradient, > 0; None for no limit.
+
+    Raises:
+        ValueError: A value out of its range.
+    """
+
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    epochs: int
+    batch_size: int
+    size: tuple[int, int]
+    augmentation: ImageAugmentation | CloudAugmentation | None = None
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    min_learning_rate: float = 0.0
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer={self.optimizer!r} must be one of {OPTIMIZERS}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule={self.schedule!r} must be one of {SCHEDULES}")
+        if not 0 <= self.min_learning_rate <= self.learning_rate or not self.learning_rate > 0:
+            raise ValueError(
+                f"learning_rate={self.learning_rate} must be > 0, and "
+                f"min_learning_rate={self.min_learning_rate} between 0 and it"
+            )
+        for name, least in (("epochs", 1), ("batch_size", 2), ("weight_decay", 0)):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
+        for name in ("epochs", "batch_size"):
+            if not isinstance(getattr(self, name), Integral):
+                raise ValueError(f"{name}={getattr(self, name)} must be a whole number")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum={self.momentum} must be in [0, 1)")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"clip_norm={self.clip_norm} must be > 0, or None")
+        if len(self.size) != 2 or min(self.size) < 32:
+            raise ValueError(f"size={self.size} must be a height and a width of at least 32")
+
+    def rate(self, p: float) -> float:
+        """Learning rate at progress p, in [0, 1]."""
+        low, high = self.min_learning_rate, self.learning_rate
+        if self.schedule == "poly":
+            share = math.pow(1 - p, _POWER)
+        elif self.schedule == "one_cycle" and p < _RISE:
+            share = (1 - math.cos(math.pi * p / _RISE)) / 2
+        elif self.schedule == "one_cycle":
+            share = (1 + math.cos(math.pi * (p - _RISE) / (1 - _RISE))) / 2
+        else:
+            share = (1 + math.cos(math.pi * p)) / 2
+        return low + (high - low) * share
+
+    def make_optimizer(self, model: nn.Module) -> Optimizer:
+        """The optimizer of a model's parameters, at the rate of progress 0."""
+        rate, decay = self.rate(0.0), self.weight_decay
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(
+                model.parameters(), rate, momentum=self.momentum, weight_decay=decay
+            )
+        kind = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
+        return kind(model.parameters(), rate, betas=(self.momentum, 0.999), weight_decay=decay)

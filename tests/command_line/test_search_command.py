@@ -1,0 +1,157 @@
+"""The command line: each kind of source, what it prints, and its errors in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ncp_sampler.command_line.search import main
+from ncp_sampler.command_line.sources import LEAST_JUDGED_ROWS, table_task
+from ncp_sampler.multi_resolution import costs
+from tests.search_examples import SPACE
+
+
+@pytest.fixture(autouse=True)
+def _no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NCP_BENCH_ROOT", raising=False)
+
+
+def own_table(folder: Path, n: int) -> str:
+    """Accuracy grows with depth, milliseconds with depth and width."""
+    rng = np.random.default_rng(0)
+    rows = [
+        [*code, f"{70 + 3 * np.log2(code[0]):.3f}", f"{code[0] * code[1] / 8:.3f}"]
+        for code in zip(rng.integers(1, 9, n), 8 * rng.integers(1, 5, n), strict=True)
+    ]
+    path = folder / "runs.csv"
+    lines = [["depth", "width", "accuracy", "ms"], *rows]
+    path.write_text("\n".join(",".join(map(str, line)) for line in lines))
+    return str(path)
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main(["search", *arguments, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_own_table_is_judged_by_its_other_half(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, picture = own_table(tmp_path, LEAST_JUDGED_ROWS), tmp_path / "search.svg"
+    options = ["--metrics", "accuracy,ms", "--minimize", "ms", "--lambda", "0.1"]
+    found = answer(capsys, "--table", path, *options, "--picture", str(picture))
+    assert found["params"]["depth"] > 4
+    assert found["params"]["width"] == 8
+    accuracy, ms = found["metrics"]
+    assert (accuracy["metric"], ms["metric"]) == ("accuracy", "ms")
+    truth = 70 + 3 * np.log2(found["params"]["depth"])
+    assert abs(accuracy["judged"] - truth) < 2
+    assert 0 < accuracy["judge_error"] < 2
+    assert "learnt from 20 of 40 rows" in found["notes"][0]
+    assert found["picture"] == str(picture)
+    assert "<svg" in picture.read_text()
+
+
+def test_a_small_table_has_no_judge_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = own_table(tmp_path, LEAST_JUDGED_ROWS - 1)
+    assert main(["search", "--table", path, "--metrics", "accuracy", "--no-picture"]) == 0
+    text = capsys.readouterr().out
+    assert "the figures are the search's own predictions" in text
+    assert "none" in text
+    assert "depth" in text
+    assert "picture" not in text
+
+
+def test_without_tables_surrogates_stand_in_and_it_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    both = ["--setting", "seg", "--setting", "cls-a", "--rows", "60", "--max-gflops", "1"]
+    found = answer(capsys, *both, "--no-picture")
+    code = SPACE.from_string(found["code"])
+    assert SPACE.to_params(code) == found["params"]
+    assert found["costs"]["gflops"] == pytest.approx(costs.flops(code).item())
+    assert found["costs"]["gflops"] <= 1
+    assert found["bounds_hold"]
+    assert found["picture"] is None
+    assert [row["source"] for row in found["metrics"]] == ["seg", "cls-50-1000"]
+    assert [row["judge_error"] for row in found["metrics"]] == [None, None]
+    assert all(note.startswith("no tables: ") for note in found["notes"])
+
+
+def test_published_table_prints_architecture_judgement_and_costs(
+    bench_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = str(tmp_path / "trace.png")
+    source = ["--setting", "seg", "--root", str(bench_root), "--rows", "60"]
+    assert main(["search", *source, "--min-metric", "99", "--picture", picture]) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "learnt from 60 of 2007 trained architectures",
+        "no code was found that keeps the bounds",
+        "stage 4",
+        "judge's own error",
+        "G multiply-adds",
+        picture,
+    ):
+        assert part in text
+    assert Path(picture).stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("search", "--setting --table is required"),
+        ("search --setting seg --lambda -1", "--lambda: -1 must be at least 0"),
+        ("search --setting seg --rows 1", "--rows: 1 must be at least 2"),
+        ("search --setting seg --strategy greedy", "--strategy: invalid choice"),
+        ("search --setting seg --table TABLE", "not allowed with argument --setting"),
+        ("search --setting foo", "unknown setting 'foo'"),
+        ("search --setting 3ddet", "no surrogate is shipped"),
+        ("search --setting seg --setting seg", "more than once"),
+        ("search --setting seg --root /nowhere", "holds no SETTING/trainval.pkl"),
+        ("search --setting seg --metrics top1", "go with --table"),
+        ("search --setting seg --picture a.txt", "must end in one of"),
+        ("search --setting seg --picture /nowhere/a.png", "no folder that exists"),
+        ("search --setting seg --rows 4 --min-metric 70 --lambda 0", "nothing is left to improve"),
+        ("search --setting seg --rows 4 --min-metric 7 --min-metric 8", "2 times for 1 settings"),
+        ("search --table TABLE", "--metrics is missing"),
+        ("search --table TABLE --metrics top1", "must be columns"),
+        ("search --table TABLE --metrics ms --minimize depth", "must be among metrics"),
+        ("search --table TABLE --metrics ms --max-gflops 1", "27 columns of MRSpace"),
+        ("search --table /nowhere.csv --metrics ms", "cannot be read"),
+    ],
+)
+def test_errors_are_one_line_and_exit_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str, message: str
+) -> None:
+    path = own_table(tmp_path, 10)
+    try:
+        code: object = main([path if word == "TABLE" else word for word in arguments.split()])
+    except SystemExit as error:  # argparse's own
+        code = error.code
+    output = capsys.readouterr()
+    assert code == 2
+    assert output.out == ""
+    assert message in output.err
+    assert output.err.count("\n") == 1
+
+
+def test_help_names_every_option_and_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["search", "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    for part in ("--caution", "--max-gflops", "NCP_BENCH_ROOT", "--table runs.csv", "cls-a"):
+        assert part in text
+
+
+def test_rows_limits_what_is_learnt(tmp_path: Path) -> None:
+    task = table_task(own_table(tmp_path, 10), metrics=["accuracy"], rows=4, seed=1)
+    assert (len(task.records), task.main, task.judge) == (4, "accuracy", None)

@@ -1,0 +1,109 @@
+"""The command line that the training examples share."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from ncp_sampler import MRSpace
+from ncp_sampler.command_line.training import main
+from ncp_sampler.training import Problem
+from tests.training_examples import width_problem
+
+
+def run_main(out: Path, *arguments: str) -> int:
+    return main(
+        "Widths.",
+        lambda smoke: [width_problem()],
+        trials=5,
+        out="unused",
+        arguments=["--out", str(out), *arguments],
+    )
+
+
+def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(tmp_path / "new", "--epochs", "2", "--threads", "1") == 0
+    printed = capsys.readouterr().out
+    with (tmp_path / "new" / "trials.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trial"] for row in rows] == list("01234")
+    assert {(row["state"], row["epochs"]) for row in rows} == {("complete", "2")}
+    for row in rows:
+        code = MRSpace().from_string(row["code"])
+        assert float(row["width half"]) == code[-1] / 2 + 2
+        assert float(row["gflops"]) == pytest.approx(code.sum() / 1000)
+    best = max(rows, key=lambda row: float(row["width half"]))
+    assert f"{float(best['width half']):.2f}" in printed
+    assert best["code"] in printed
+    assert "5 codes trained, 0 of them stopped early" in printed
+    assert (tmp_path / "new" / "trials.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_report_of_fewer_trials_than_were_enqueued(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first of the two start codes is trained; the other one waits, and has no code yet."""
+    assert run_main(tmp_path, "--trials", "1") == 0
+    assert "1 codes trained, 0 of them stopped early; 0 above" in capsys.readouterr().out
+    assert len((tmp_path / "trials.csv").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_smoke_run_of_as_many_trials_as_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(tmp_path, "--smoke", "--trials", "5") == 0  # the default without --smoke
+    assert "5 codes trained" in capsys.readouterr().out
+
+
+def test_study_in_which_all_fails_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ruined(smoke: bool) -> list[Problem]:
+        return [width_problem(ruin=8)]
+
+    arguments = ["--out", str(tmp_path), "--trials", "1", "--width", "8", "--depth", "1"]
+    assert main("", ruined, trials=5, out="unused", arguments=arguments) == 1
+    assert "No trial ran to its end" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--trials", "0"), "--trials: invalid positive int value: '0'"),
+        (("--max-gflops", "nan"), "--max-gflops: invalid positive float value: 'nan'"),
+        (("--max-gflops", "0.001"), "max_gflops=0.001 must be at least"),
+        (("--width", "20"), "width=20 must be a multiple of 8"),
+        (("--device", "nonsense"), "device='nonsense' cannot be used here"),
+        (("--seed", "-1"), "seed=-1"),
+    ],
+)
+def test_bad_option(
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run_main(tmp_path, *arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_networks_of_an_earlier_study_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(tmp_path) == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(SystemExit):
+        run_main(tmp_path)
+    assert "holds networks of an earlier study" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_out_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        run_main(tmp_path / "file")
+    assert "must be a folder that can be written to" in capsys.readouterr().err

@@ -1,0 +1,186 @@
+"""Tune domains, configs, metrics and modes in the optimizer's terms, and what cannot be one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from ray import tune
+
+from ncp_sampler import (
+    Categorical,
+    Float,
+    Integer,
+    MRSpace,
+    NCPSearch,
+    SearchSpace,
+)
+from ncp_sampler.integrations.ray.space import TuneSpace, from_domains, to_dimension
+from ncp_sampler.space.dimensions import Dimension
+from tests.ray_examples import domains
+
+
+@pytest.mark.parametrize(
+    ("domain", "dimension"),
+    [
+        (tune.uniform(-1, 2), Float("x", -1, 2)),
+        (tune.loguniform(1e-3, 10), Float("x", 1e-3, 10, log=True)),
+        (tune.quniform(0, 0.5, 0.1), Float("x", 0, 0.5, step=0.1)),
+        (tune.randint(1, 5), Integer("x", 1, 4)),  # without its upper bound
+        (tune.qrandint(8, 128, 8), Integer("x", 8, 128, step=8)),  # with it
+        (tune.qrandint(10, 30, 8), Integer("x", 16, 24, step=8)),  # multiples of 8
+        (tune.qrandint(1, 5, 1), Integer("x", 1, 4)),  # without it, as documented
+        (tune.lograndint(1, 65), Integer("x", 1, 64, log=True)),
+        (tune.choice(["a", None, (3, 3), 1]), Categorical("x", ("a", None, (3, 3), 1))),
+    ],
+    ids=str,
+)
+def test_domain(domain: Any, dimension: Dimension) -> None:
+    assert to_dimension("x", domain) == dimension
+    low_to_high = [domain.sample(random_state=seed) for seed in range(200)]
+    SearchSpace([dimension]).to_code([{"x": value} for value in low_to_high])  # all are legal
+    if isinstance(dimension, Integer):  # the same smallest and largest value as Ray draws
+        assert min(low_to_high) >= dimension.low
+        assert max(low_to_high) <= dimension.high
+        if not dimension.log:
+            assert {dimension.low, dimension.high} <= set(low_to_high)
+
+
+@pytest.mark.parametrize(
+    ("domain", "message"),
+    [
+        (tune.grid_search([1, 2]), "'x' is a grid_search.*use tune.choice"),
+        (tune.sample_from(lambda config: 1), "'x' is a sample_from.*compute the value"),
+        (("__fn_ph", "1234abcd"), "'x' is a sample_from"),  # as it arrives from a Tuner
+        (tune.randn(0, 1), "'x' has a domain that NCPSearch cannot search.*use tune.uniform"),
+        (tune.qrandn(0, 1, 0.1), "cannot search"),
+        (tune.qloguniform(1e-4, 1e-1, 1e-4), "cannot search.*in steps"),
+        (tune.qlograndint(1, 100, 2), "cannot search.*in steps"),
+        (tune.choice([1, tune.uniform(0, 1)]), "'x' has a domain among its choices"),
+        (tune.choice([{"lr": tune.uniform(0, 1)}]), "'x' has a domain among its choices"),
+        (tune.choice([[tune.grid_search([1, 2])]]), "'x' has a domain among its choices"),
+        ([tune.uniform(0, 1)], "'x/0' is a domain in a list.*use a dictionary"),
+        ({"a/b": tune.uniform(0, 1)}, r"key with '/'.*rename it, or nest"),
+        (tune.randint(3, 3), "low=3 is above high=2"),
+        (tune.choice([1, 1]), "1 twice"),
+    ],
+    ids=str,
+)
+def test_domain_that_cannot_be_searched(domain: Any, message: str) -> None:
+    """Both where the searcher is made and where the Tuner hands it the space."""
+    config = {"x": domain, "y": tune.uniform(0, 1)}
+    with pytest.raises(ValueError, match=message):
+        NCPSearch(space=config, metric="m", mode="max")
+    with pytest.raises(ValueError, match=message):
+        NCPSearch().set_search_properties("m", "max", config)
+
+
+@pytest.mark.parametrize("space", [{}, {"x": 1}, {"x": {"y": "z"}}, "x", [tune.uniform(0, 1)]])
+def test_space_without_a_domain(space: Any) -> None:
+    with pytest.raises(ValueError, match=r"must be a SearchSpace such as MRSpace\(\), or a dict"):
+        NCPSearch(space=space)
+
+
+def test_names_are_paths_and_constants_stay_where_they_were() -> None:
+    found = from_domains(domains())
+    assert found is not None
+    assert found.space.names == ("net/width", "net/op", "rate", "drop")
+    assert found.constants == {"net": {"bias": True}, "epochs": 3}
+    params = {"net/width": 8, "net/op": None, "rate": 0.01, "drop": 0.1}
+    config = {"net": {"width": 8, "op": None, "bias": True}, "rate": 0.01, "drop": 0.1, "epochs": 3}
+    assert found.config(params) == config
+    configs: list[dict[str, Any]] = [config, params, {**params, "epochs": 3}]
+    assert [found.params(one) for one in configs] == [params] * 3
+    result = {f"config/{name}": value for name, value in params.items()}
+    results: list[dict[str, Any]] = [result, {"config": config}]
+    assert [found.params(one, "config/") for one in results] == [params] * 2
+
+
+def test_config_shares_no_constant() -> None:
+    space = TuneSpace(SearchSpace([Integer("a", 0, 1)]), {"layers": [1, 2], "deep": {"k": 1}})
+    space.config({"a": 0})["layers"].append(3)
+    space.config({"a": 0})["deep"]["k"] = 2
+    assert space.config({"a": 0}) == {"layers": [1, 2], "deep": {"k": 1}, "a": 0}
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a"), ("c/x",)])
+def test_names_that_would_overlap(names: tuple[str, ...]) -> None:
+    space = SearchSpace([Integer(name, 0, 1) for name in names])
+    with pytest.raises(ValueError, match="rename one"):
+        TuneSpace(space, {"c": 1})
+
+
+def test_config_that_lacks_a_parameter() -> None:
+    found = from_domains(domains())
+    assert found is not None
+    with pytest.raises(ValueError, match=r"config lacks \['net/op', 'rate'\]"):
+        found.params({"net": {"width": 8}, "drop": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode", "message"),
+    [
+        ("m", None, "metric='m' without mode; give mode=\"min\""),
+        (["m"], None, "without mode"),
+        ("m", "maximize", 'mode=\'maximize\' must be "min" or "max"'),
+        ("m", {"m": "min"}, 'must be "min" or "max"'),
+        (["m", "n"], ["min", "obs"], 'must be "min" or "max"'),
+        (None, ["min"], "lists of equal length"),
+        ("m", ["min"], "lists of equal length"),
+        (["m"], "min", "lists of equal length"),
+        (["m", "n"], ["min"], "lists of equal length"),
+        ([], [], "lists of equal length"),
+        (["m", "m"], ["min", "max"], "a list of several"),
+        (3, "min", "must be the metric's name"),
+    ],
+)
+def test_metric_and_mode_that_do_not_fit(metric: Any, mode: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NCPSearch(space=MRSpace(), metric=metric, mode=mode)
+
+
+@pytest.mark.parametrize(("metric", "mode"), [("m", None), ("m", "big")])
+def test_metric_and_mode_of_the_tuner_that_do_not_fit(metric: str, mode: Any) -> None:
+    with pytest.raises(ValueError, match="mode"):
+        NCPSearch().set_search_properties(metric, mode, domains())
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("seed", -1, "seed=-1"),
+        ("n_startup_trials", 0, "n_startup_trials=0"),
+        ("strategy", "greedy", "strategy='greedy'"),
+        ("points_to_evaluate", [3], "points_to_evaluate"),
+        ("points_to_evaluate", 3, "points_to_evaluate=3 must be a list of dictionaries"),
+        ("points_to_evaluate", {"rate": 0.01}, "must be a list of dictionaries"),
+        ("points_to_evaluate", [{"rate": 0.01}], r"lacks \['net/width', 'net/op', 'drop'\]"),
+        ("evaluated_rewards", [1.0], "1 values for 0 points"),
+        ("evaluated_rewards", 1.0, r"evaluated_rewards=1\.0 must be a list"),
+    ],
+)
+def test_bad_argument(argument: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NCPSearch(**{"space": domains(), "metric": "m", "mode": "max", argument: value})
+
+
+def test_mr_space_as_domains_and_back() -> None:
+    space = MRSpace()
+    found = from_domains({"arch": space.tune_space()})
+    assert found is not None
+    assert [dim.name for dim in found.space.dimensions] == [f"arch/{n}" for n in space.names]
+    assert from_domains(space.tune_space()) == TuneSpace(SearchSpace(space.dimensions))
+    for code in space.sample(20, 0):
+        config = {**space.to_params(code), "epochs": 3}
+        np.testing.assert_array_equal(space.from_config(config), code)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"b1": 5}, "b1=5"), ({"b1": None}, "b1=None"), (None, "missing")]
+)
+def test_config_that_is_no_code(change: dict[str, Any] | None, message: str) -> None:
+    space = MRSpace()
+    config = {**space.to_params(space.start), **change} if change else {"epochs": 3}
+    with pytest.raises(ValueError, match=message):
+        space.from_config(config)

@@ -1,0 +1,110 @@
+"""The baselines: budgets kept, calls counted, seeds obeyed, and each better than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import Tensor
+
+from ncp_sampler.offline import baselines
+from ncp_sampler.offline.problem import Found, SearchProblem
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
+from tests.search_examples import SPACE, records, trade_off
+
+
+class Counting(GaussianProcess):
+    """Counts the codes of which it was asked for the mean."""
+
+    codes = 0
+
+    def mean(self, x: Tensor) -> Tensor:
+        self.codes += len(x)
+        return super().mean(x)
+
+
+ROWS = records(60)
+MODEL = Counting()
+MODEL.fit(SPACE.normalize(ROWS.codes), {"mIoU": ROWS.values("mIoU")})
+OF_THE_ANSWER = 2  # predictions with and without caution
+SEARCHES: dict[str, Callable[[SearchProblem, int], Found]] = {
+    "random": lambda p, seed: baselines.random_search(p, calls=60, seed=seed),
+    "predictor": lambda p, seed: baselines.neural_predictor(p, calls=60, top=1, seed=seed)[0],
+    "greedy": lambda p, _: baselines.net_adapt(p, start=SPACE.start, calls=200),
+    "evolution": lambda p, seed: baselines.evolution_search(p, calls=60, population=20, seed=seed),
+}
+
+
+@pytest.fixture
+def problem() -> SearchProblem:
+    return SearchProblem(MODEL, trade_off(), space=SPACE)
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_counts_what_it_asked_and_repeats_by_seed(problem: SearchProblem, name: str) -> None:
+    before = MODEL.codes
+    found = SEARCHES[name](problem, 3)
+    assert MODEL.codes - before == found.calls + OF_THE_ANSWER
+    assert found.calls <= 200 if name == "greedy" else found.calls == 60
+    again = SEARCHES[name](problem, 3)
+    np.testing.assert_array_equal(again.code, found.code)
+    assert again.calls == found.calls
+    assert found.utility == pytest.approx(problem.utility(found.code[None])[0])
+
+
+def test_random_search_takes_the_best(problem: SearchProblem) -> None:
+    found = baselines.random_search(problem, calls=80, seed=5)
+    assert found.utility == pytest.approx(problem.utility(SPACE.sample(80, 5)).max())
+
+
+def test_neural_predictor_ranks_its_answers(problem: SearchProblem) -> None:
+    found = baselines.neural_predictor(problem, calls=80, top=4, seed=5)
+    utility = [one.utility for one in found]
+    assert utility == sorted(utility, reverse=True)
+    assert {one.calls for one in found} == {80}
+    assert utility == pytest.approx(np.sort(problem.utility(SPACE.sample(80, 5)))[:-5:-1])
+
+
+def test_greedy_climbs_one_step_at_a_time(problem: SearchProblem) -> None:
+    climbed = [baselines.net_adapt(problem, start=SPACE.start, iterations=n) for n in range(1, 5)]
+    utility = [problem.utility(SPACE.start[None])[0], *(one.utility for one in climbed)]
+    assert (np.diff(utility) > 0).all()
+    codes = np.array([SPACE.start, *(one.code for one in climbed)])
+    assert ((np.diff(codes, axis=0) != 0).sum(1) == 1).all()
+
+
+def test_greedy_ends_where_no_step_is_better(problem: SearchProblem) -> None:
+    end = baselines.net_adapt(problem, start=SPACE.start)
+    assert problem.utility(SPACE.neighbours(end.code)).max() <= end.utility
+
+
+def test_greedy_stays_where_the_budget_is_too_small(problem: SearchProblem) -> None:
+    found = baselines.net_adapt(problem, start=SPACE.start, calls=10)
+    np.testing.assert_array_equal(found.code, SPACE.start)
+    assert found.calls == 1
+
+
+def test_evolution_beats_its_first_population(problem: SearchProblem) -> None:
+    found = baselines.evolution_search(problem, calls=150, population=20, seed=1)
+    first = baselines.evolution_search(problem, calls=20, population=20, seed=1)
+    assert found.utility > first.utility
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda p: baselines.random_search(p, calls=0),
+        lambda p: baselines.neural_predictor(p, calls=0),
+        lambda p: baselines.neural_predictor(p, calls=5, top=6),
+        lambda p: baselines.net_adapt(p, start=SPACE.start, calls=0),
+        lambda p: baselines.net_adapt(p, start=SPACE.start, iterations=0),
+        lambda p: baselines.evolution_search(p, calls=0),
+    ],
+)
+def test_refuses_budgets_out_of_range(
+    problem: SearchProblem, call: Callable[[SearchProblem], Any]
+) -> None:
+    with pytest.raises(ValueError, match=r"must be (at least 1|in 1\.\.)"):
+        call(problem)

@@ -1,0 +1,190 @@
+"""Offline searches: what they find, what bounds and caution change, and what they refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ncp_sampler import Integer, SearchSpace
+from ncp_sampler.multi_resolution import costs
+from ncp_sampler.offline.learning import learn
+from ncp_sampler.offline.problem import SearchProblem
+from ncp_sampler.offline.search import code_scale, default_starts, propagate_search
+from ncp_sampler.propagation.targets import Target
+from tests.search_examples import SPACE, fitted, records, trade_off, truth
+
+ROWS = records()
+MODEL = fitted(ROWS)
+FEW = Target("gflops", "minimize", cost=costs.flops)
+
+
+def test_records_alone_are_enough() -> None:
+    """They are learnt by a committee; the answer is better than every row that was learnt."""
+    found = propagate_search(ROWS, [Target("mIoU")], iterations=10)
+    np.testing.assert_array_equal(SPACE.round(found.code), found.code)
+    assert truth(found.code[None], 0.7)[0] > ROWS.values("mIoU").max()
+    assert abs(found.predictions["mIoU"] - truth(found.code[None], 0.7)[0]) < 1
+    assert found.uncertainty["mIoU"] > 0
+
+
+def test_learns_the_metrics_asked_for() -> None:
+    space = SearchSpace([Integer("n", 1, 9)])
+    codes = np.arange(1.0, 10.0)[:, None]
+    rows = replace(
+        ROWS, space=space, codes=codes, metrics={"a": codes[:, 0] ** 2, "b": codes[:, 0]}
+    )
+    model = learn(rows, metrics=["b"])
+    mean, _ = model.predict(space.normalize(codes))
+    assert model.names == ("b",)
+    assert np.abs(mean[:, 0] - codes[:, 0]).mean() < 1
+
+
+def test_more_weight_on_cost_finds_fewer_flops() -> None:
+    sizes = [
+        propagate_search(MODEL, trade_off(weight), space=SPACE).predictions["gflops"]
+        for weight in (0.05, 1.0, 20.0)
+    ]
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+def test_joint_search_serves_both_tasks() -> None:
+    tasks = [fitted(records(best=0.2)), fitted(records(best=0.8))]
+    both = [Target("mIoU", predictor=0), Target("mIoU", predictor=1)]
+    alone = [propagate_search(tasks, [both[i]], space=SPACE, starts=SPACE.start) for i in range(2)]
+    joint = propagate_search(tasks, both, space=SPACE, starts=SPACE.start)
+    assert joint.predictions.keys() == {"mIoU[0]", "mIoU[1]"}
+    for i, best in enumerate((0.2, 0.8)):
+        other = truth(alone[1 - i].code[None], best)[0]
+        assert truth(joint.code[None], best)[0] > other + 1
+
+
+@pytest.mark.parametrize("strategy", ["continuous", "winner_takes_all"])
+def test_keeps_bounds_that_can_be_kept(strategy: str) -> None:
+    within = [Target("mIoU"), Target("limit", "minimize", bound=1.0, cost=costs.flops)]
+    found = propagate_search(MODEL, within, space=SPACE, strategy=strategy)
+    assert found.holds
+    assert costs.flops(found.code).item() <= 1.0
+    best = float(np.quantile(ROWS.values("mIoU"), 0.8))
+    least = propagate_search(
+        MODEL, [Target("mIoU", bound=best), FEW], space=SPACE, strategy=strategy
+    )
+    assert least.holds
+    assert least.predictions["mIoU"] >= best
+
+
+def test_says_that_a_bound_cannot_be_kept() -> None:
+    found = propagate_search(MODEL, [Target("mIoU", bound=99.0), FEW], space=SPACE)
+    assert not found.holds
+    assert found.predictions["mIoU"] < 99
+
+
+def test_caution_stays_where_the_predictor_knows() -> None:
+    few = fitted(records(40))
+    free, careful = (
+        propagate_search(few, [Target("mIoU", caution=caution)], space=SPACE)
+        for caution in (0.0, 5.0)
+    )
+    assert careful.uncertainty["mIoU"] < free.uncertainty["mIoU"]
+
+
+def test_winner_takes_all_moves_one_step_an_iteration() -> None:
+    found = propagate_search(
+        MODEL,
+        trade_off(),
+        space=SPACE,
+        strategy="winner_takes_all",
+        starts=SPACE.start,
+        iterations=12,
+    )
+    assert found.trace is not None
+    moves = np.abs(np.diff(found.trace.codes[:, 0], axis=0))
+    steps = np.where([name[0] in "bn" for name in SPACE.names], 1.0, 8.0)
+    assert (np.isclose(moves, 0) | np.isclose(moves, steps)).all()
+    assert ((moves > 0.5).sum(1) <= 1).all()
+    assert (
+        found.utility > SearchProblem(MODEL, trade_off(), space=SPACE).utility(SPACE.start[None])[0]
+    )
+
+
+def test_finds_the_best_code_that_any_start_passed_by() -> None:
+    problem = SearchProblem(MODEL, trade_off(), space=SPACE)
+    starts = SPACE.sample(3, 1)
+    found = propagate_search(problem, starts=starts, iterations=8)
+    assert found.trace is not None
+    assert found.trace.codes.shape == (9, 3, 27)
+    passed = SPACE.round(found.trace.codes)
+    utility = problem.utility(passed.reshape(-1, 27))
+    assert found.utility == pytest.approx(utility.max())
+    assert (passed[:, found.start] == found.code).all(1).any()
+
+
+def test_counts_every_prediction() -> None:
+    problem = SearchProblem(MODEL, trade_off(), space=SPACE)
+    found = propagate_search(problem, starts=SPACE.start, iterations=4)
+    assert found.trace is not None
+    distinct = np.unique(SPACE.round(found.trace.codes[:, 0]), axis=0)
+    assert found.calls == 5 + len(distinct)
+    assert propagate_search(problem, starts=SPACE.start, iterations=4).calls == found.calls
+
+
+def test_starts_are_the_default_and_the_best_records() -> None:
+    rows = records(40)
+    problem = SearchProblem(MODEL, [FEW], records=[rows])
+    starts = default_starts(problem, n=4)
+    np.testing.assert_array_equal(starts[0], SPACE.start)
+    least = rows.take(rows.best("flops", "minimize")[:3])
+    np.testing.assert_array_equal(starts[1:], least.codes)
+    np.testing.assert_allclose(code_scale(problem), SPACE.normalize(rows.codes).std(0))
+
+
+def test_without_records_starts_are_random_and_seeded() -> None:
+    problem = SearchProblem(MODEL, trade_off(), space=SPACE)
+    np.testing.assert_array_equal(default_starts(problem, seed=3), default_starts(problem, seed=3))
+    assert (default_starts(problem, seed=3) != default_starts(problem, seed=4)).any()
+    assert len(set(code_scale(problem))) == 1
+    with pytest.raises(ValueError, match="n=0 must be at least 1"):
+        default_starts(problem, n=0)
+
+
+def test_a_target_without_scale_takes_the_metrics_spread() -> None:
+    problem = SearchProblem(
+        MODEL, [*trade_off(), replace(FEW, metric="own", scale=7.0)], space=SPACE
+    )
+    mean, _ = MODEL.predict(SPACE.normalize(SPACE.sample(4000, 9)))
+    assert problem.targets[0].scale == pytest.approx(mean[:, 0].std(), rel=0.1)
+    assert problem.targets[2].scale == 7.0
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets", "space", "message"),
+    [
+        ([], [FEW], SPACE, "sources is empty"),
+        (MODEL, [], SPACE, "targets is empty"),
+        (MODEL, [FEW], None, "space is missing"),
+        (MODEL, [Target("mIoU", predictor=1)], SPACE, "wants source 1, there are 1"),
+        (MODEL, [Target("top1")], SPACE, "'top1' is not predicted"),
+        (records(5), [Target("top1")], None, "'top1' is not in the records"),
+        (records(5), [FEW], SearchSpace([Integer("n", 1, 2)]), "different search spaces"),
+    ],
+)
+def test_refuses_what_cannot_be_searched(
+    sources: Any, targets: list[Target], space: SearchSpace | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        propagate_search(sources, targets, space=space)
+
+
+def test_records_that_no_target_learns_from_are_refused() -> None:
+    with pytest.raises(ValueError, match="no target learns from source 0"):
+        SearchProblem(records(40), [FEW])
+
+
+def test_a_problem_brings_its_own_targets() -> None:
+    problem = SearchProblem(MODEL, trade_off(), space=SPACE)
+    with pytest.raises(ValueError, match="the SearchProblem's own"):
+        propagate_search(problem, [FEW])
+    with pytest.raises(ValueError, match="starts is empty"):
+        propagate_search(problem, starts=np.zeros((0, 27)))

@@ -1,0 +1,110 @@
+"""Saving and restoring the optimizer: what comes next is what would have come."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from ncp_sampler import (
+    Integer,
+    MRSpace,
+    NCPOptimizer,
+    SearchSpace,
+)
+from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
+from ncp_sampler.predictors.predictor import Predictor
+
+SPACE = MRSpace()
+DIRECTIONS = {"top1": "maximize", "cost": "minimize"}
+
+
+def _advance(optimizer: NCPOptimizer, n: int) -> list[str]:
+    proposed = []
+    for _ in range(n):
+        (params,) = optimizer.ask()
+        metrics = {"top1": params["c4_1"] - 9.0 * params["b1"], "cost": params["o1"] * 1.0}
+        optimizer.tell(params, metrics)
+        proposed.append(SPACE.to_string(SPACE.to_code(params)))
+    return proposed
+
+
+def _new(predictor: Predictor | None = None) -> NCPOptimizer:
+    return NCPOptimizer(
+        SPACE, directions=DIRECTIONS, seed=3, n_startup_trials=8, predictor=predictor
+    )
+
+
+def _through_json(optimizer: NCPOptimizer) -> NCPOptimizer:
+    other = NCPOptimizer(SPACE, directions=DIRECTIONS, seed=99, n_startup_trials=8)
+    other.load_state_dict(json.loads(json.dumps(optimizer.state_dict())))
+    return other
+
+
+def _through_pickle(optimizer: NCPOptimizer) -> NCPOptimizer:
+    restored: NCPOptimizer = pickle.loads(pickle.dumps(optimizer))
+    return restored
+
+
+@pytest.mark.parametrize("restore", [_through_json, _through_pickle, copy.deepcopy])
+@pytest.mark.parametrize("stop", [5, 8, 12])
+def test_restored_proposals_equal_uninterrupted_ones(
+    restore: Callable[[NCPOptimizer], NCPOptimizer], stop: int
+) -> None:
+    optimizer = _new()
+    _advance(optimizer, stop)
+    restored = restore(optimizer)
+    assert _advance(restored, 5) == _advance(optimizer, 5)
+
+
+def test_a_state_between_two_asks_of_one_batch_is_whole_too() -> None:
+    optimizer = _new()
+    _advance(optimizer, 10)
+    first = optimizer.ask()
+    restored = _through_json(optimizer)
+    assert restored.ask(3, pending=first) == optimizer.ask(3, pending=first)
+
+
+def test_an_ensembles_state_is_in_it() -> None:
+    optimizer = _new(MLPEnsemble(steps=20, warm_steps=5))
+    _advance(optimizer, 10)
+    restored = _new(MLPEnsemble(steps=20, warm_steps=5, seed=7))
+    restored.load_state_dict(pickle.loads(pickle.dumps(optimizer.state_dict())))
+    assert _advance(restored, 4) == _advance(optimizer, 4)
+
+
+def test_the_same_seed_gives_the_same_codes_in_another_process() -> None:
+    script = (
+        "import torch; torch.set_num_threads(1)\n"
+        "from tests.optimizer.test_optimizer_state import _advance, _new\n"
+        "print('\\n'.join(_advance(_new(), 12)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == _advance(_new(), 12)
+
+
+def test_reseeding_changes_what_comes_and_keeps_what_was_told() -> None:
+    optimizer, other = _new(), _new()
+    _advance(optimizer, 10)
+    _advance(other, 10)
+    other.reseed(77)
+    assert other.n_told == 10
+    assert _advance(optimizer, 3) != _advance(other, 3)
+
+
+def test_another_state_is_refused_and_nothing_changes() -> None:
+    optimizer = _new()
+    _advance(optimizer, 3)
+    other = NCPOptimizer(SearchSpace([Integer("a", 0, 4)]), directions=DIRECTIONS)
+    other.tell({"a": 1}, {"top1": 1.0})
+    for state in ({}, other.state_dict()):
+        with pytest.raises(ValueError, match=r"state lacks .* or has codes of another space"):
+            optimizer.load_state_dict(state)
+    assert optimizer.n_told == 3

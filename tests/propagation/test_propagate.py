@@ -1,0 +1,248 @@
+"""Propagation: equations 3 to 7 of the paper on codes, targets, strategies and traces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from ncp_sampler import (
+    Categorical,
+    Float,
+    Integer,
+    MRSpace,
+    SearchSpace,
+)
+from ncp_sampler.multi_resolution import costs
+from ncp_sampler.nas_bench import NASBenchMR
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
+from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
+from ncp_sampler.propagation import Adam, GradientDescent, Strategy, WinnerTakesAll
+from ncp_sampler.propagation.ascent import ascend
+from ncp_sampler.propagation.propagate import propagate
+from ncp_sampler.propagation.targets import Target, target_loss
+from ncp_sampler.propagation.winner_takes_all import winner_takes_all
+
+SPACE = MRSpace()
+
+
+@pytest.fixture(scope="module")
+def predictor() -> GaussianProcess:
+    """Knows an accuracy that likes wide late stages, and the exact FLOPs, of 200 codes."""
+    codes = SPACE.sample(200, 0)
+    accuracy = 60 + 0.1 * codes[:, -2] + 0.05 * codes[:, 4] - 2 * codes[:, 2]
+    return GaussianProcess().fit(
+        SPACE.normalize(codes), {"top1": accuracy, "flops": costs.flops(codes).numpy()}
+    )
+
+
+def test_the_papers_search_on_the_papers_predictor(bench_root: Path) -> None:
+    """Start code, lambda 0.5, t = p +- 1, learning rate 3, 70 iterations, rounding to 8."""
+    table = NASBenchMR(bench_root).table("seg")
+    unit = SPACE.normalize(table.codes)
+    model = MLPEnsemble.paper(n_rows=len(unit), epochs=10)
+    model.fit(unit, {"mIoU": table.metrics["mIoU"], "flops": table.flops})
+    trace = propagate(
+        model,
+        SPACE.start,
+        [Target("mIoU"), Target("flops", "minimize", weight=0.5)],
+        space=SPACE,
+        strategy=GradientDescent(rate=3.0, scale=model.x_std),
+    )
+    assert trace.codes.shape == trace.gradients.shape == (71, 1, 27)
+    np.testing.assert_allclose(trace.codes[0, 0], SPACE.start)
+    assert trace.predictions["mIoU"][-1, 0] > trace.predictions["mIoU"][0, 0] + 1
+    assert SPACE.to_params(trace.final[0])  # legal: channels are multiples of 8
+
+
+def test_lambda_trades_the_metric_for_the_cost(predictor: GaussianProcess) -> None:
+    spent = []
+    for weight in (0.0, 0.3, 3.0):
+        targets = [Target("top1"), Target("flops", "minimize", weight=weight)]
+        trace = propagate(
+            predictor, SPACE.start, targets, space=SPACE, strategy=GradientDescent(0.01)
+        )
+        spent.append(costs.flops(trace.final).item())
+    assert spent[0] > spent[1] > spent[2]
+
+
+def test_an_exact_cost_needs_no_predictor_of_it(predictor: GaussianProcess) -> None:
+    targets = [Target("top1"), Target("G", "minimize", bound=0.4, weight=5, cost=costs.flops)]
+    trace = propagate(predictor, SPACE.start, targets, space=SPACE, strategy=GradientDescent(0.03))
+    np.testing.assert_allclose(
+        trace.predictions["G"][:, 0], costs.flops(trace.codes[:, 0]), rtol=1e-9
+    )
+    assert trace.predictions["G"][-1, 0] < 0.5 < trace.predictions["G"][0, 0]
+
+
+def test_a_bound_that_holds_pulls_no_more(predictor: GaussianProcess) -> None:
+    start = predictor.predict(SPACE.normalize(SPACE.start)[None])[0][0, 0]
+    reached = Target("top1", bound=start - 1)
+    trace = propagate(predictor, SPACE.start, [reached], space=SPACE)
+    assert len(trace.codes) == 1  # nothing to do
+    above = Target("top1", bound=start + 2)
+    trace = propagate(
+        predictor,
+        SPACE.start,
+        [above],
+        space=SPACE,
+        strategy=GradientDescent(0.002),
+        iterations=500,
+    )
+    assert trace.predictions["top1"][-1, 0] == pytest.approx(start + 2, abs=0.2)
+
+
+def test_gradients_of_several_predictors_add_up(predictor: GaussianProcess) -> None:
+    """Equation 7."""
+    codes = SPACE.sample(100, 1)
+    other = GaussianProcess().fit(SPACE.normalize(codes), {"top1": 0.2 * codes[:, 0]})
+    first, second = Target("top1"), Target("top1", predictor=1, weight=2.0)
+
+    def gradient(*targets: Target) -> NDArray[np.float64]:
+        trace = propagate([predictor, other], SPACE.start, targets, space=SPACE, iterations=1)
+        slope: NDArray[np.float64] = trace.gradients[0]
+        return slope
+
+    np.testing.assert_allclose(gradient(first, second), gradient(first) + gradient(second))
+    trace = propagate([predictor, other], SPACE.start, [first, second], space=SPACE)
+    assert set(trace.predictions) == {"top1[0]", "top1[1]"}
+
+
+def test_target_loss_is_smooth_l1_to_a_moving_target() -> None:
+    """Equation 3: |p - t| = step, so the loss is constant and its slope the weight."""
+    predicted = torch.tensor([[80.0, 70.0], [3.0, 1.0]], requires_grad=True)
+    targets = [Target("a"), Target("f", "minimize", weight=0.5, step=2.0)]
+    loss = target_loss(predicted, targets)
+    assert loss.tolist() == [0.5 + 0.5 * 1.5] * 2
+    (slope,) = torch.autograd.grad(loss.sum(), predicted)
+    assert slope.tolist() == [[-1.0, -1.0], [0.5, 0.5]]
+
+
+def test_many_starts_go_their_own_ways(predictor: GaussianProcess) -> None:
+    starts = SPACE.sample(5, 3)
+    together = propagate(predictor, starts, [Target("top1")], space=SPACE, iterations=5)
+    alone = propagate(predictor, starts[2], [Target("top1")], space=SPACE, iterations=5)
+    np.testing.assert_allclose(together.codes[:, 2:3], alone.codes, rtol=1e-7)
+
+
+def test_winner_takes_all_edits_one_column_by_one_step(predictor: GaussianProcess) -> None:
+    trace = propagate(
+        predictor,
+        SPACE.start,
+        [Target("top1")],
+        space=SPACE,
+        strategy=WinnerTakesAll(costs.flops),
+        iterations=12,
+    )
+    step = np.array([1 if name[0] in "bn" else 8 for name in SPACE.names])
+    edits = np.diff(trace.codes[:, 0], axis=0)
+    assert len(edits) == 12
+    assert ((np.abs(edits) > 1e-6).sum(1) == 1).all()
+    np.testing.assert_allclose(np.abs(edits).max(1), (np.abs(np.sign(edits)) * step).max(1))
+
+
+def test_winner_takes_all_follows_equations_4_to_6() -> None:
+    space = SearchSpace([Integer("a", 0, 10), Integer("b", 0, 10)])
+    x = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+
+    def edit(gradient: list[float]) -> list[float]:
+        g = torch.tensor([gradient], dtype=torch.float64)
+        moved = winner_takes_all(x, g, space=space, cost=lambda e: e[:, 0] + 4 * e[:, 1])
+        return (10 * (moved - x)).round(decimals=6)[0].tolist()
+
+    assert edit([-1.0, -3.0]) == [1.0, 0.0]  # more accuracy per cost in a
+    assert edit([-1.0, -5.0]) == [0.0, 1.0]
+    assert edit([-9.0, 0.1]) == [0.0, -1.0]  # a decrease that saves both comes first
+
+
+def test_winner_takes_all_moves_a_categorical_to_another_choice() -> None:
+    space = SearchSpace([Categorical("op", ("x", "y", "z")), Float("lr", 0.1, 1.0, log=True)])
+    x = torch.tensor([[1.0, 0.0, 0.0, 0.5]], dtype=torch.float64)
+    gradient = torch.tensor([[2.0, -1.0, -3.0, 0.2]], dtype=torch.float64)
+    moved = winner_takes_all(x, gradient, space=space)
+    assert moved.tolist() == [[0.0, 0.0, 1.0, 0.5]]
+
+
+@pytest.mark.parametrize("strategy", [Adam(), WinnerTakesAll()], ids=lambda s: type(s).__name__)
+def test_ascend_raises_an_objective_and_leaves_given_columns(strategy: Strategy) -> None:
+    space = SearchSpace([Integer(name, 0, 20) for name in "abc"])
+    goal = torch.tensor([0.2, 0.9, 0.6], dtype=torch.float64)
+    start = torch.full((4, 3), 0.5, dtype=torch.float64)
+    end = ascend(
+        lambda x: -((x - goal) ** 2).sum(1),
+        start,
+        space=space,
+        strategy=strategy,
+        free=torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64),
+    )
+    torch.testing.assert_close(end[:, :2], goal[:2].expand(4, 2), atol=0.06, rtol=0)
+    assert (end[:, 2] == 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"targets": []}, "targets is empty"),
+        ({"targets": [Target("mIoU")]}, "metric='mIoU' is not predicted"),
+        ({"targets": [Target("top1", predictor=1)]}, "wants predictor 1"),
+        ({"strategy": "greedy"}, "strategy='greedy' must be one of"),
+        ({"strategy": GradientDescent}, "must be one of"),
+        ({"iterations": 0}, "iterations=0"),
+        ({"strategy": GradientDescent(scale=np.zeros(27))}, "scale must be 27 numbers above 0"),
+        ({"start": [1, 2]}, "27 columns"),
+        ({"start": [float("nan")] * 27}, "NaN"),
+    ],
+)
+def test_bad_arguments_are_refused(
+    predictor: GaussianProcess, changes: dict[str, object], message: str
+) -> None:
+    good = {"start": SPACE.start, "targets": [Target("top1")], "space": SPACE}
+    with pytest.raises(ValueError, match=message):
+        propagate(predictor, **{**good, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"direction": "up"}, "direction='up' must be one of"),
+        ({"weight": -1.0}, "weight=-1.0"),
+        ({"step": 0.0}, "step=0.0"),
+        ({"bound": float("nan")}, "bound=nan"),
+    ],
+)
+def test_bad_targets_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Target("top1", **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [GradientDescent, Adam])
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), "fast"])
+def test_a_bad_learning_rate_is_refused(make: Any, rate: Any) -> None:
+    with pytest.raises(ValueError, match=f"rate={rate!r} must be"):
+        make(rate)
+
+
+def test_choices_are_edited_as_shares_that_sum_to_one() -> None:
+    """Clamped to [0, 1] each on its own, two choices of positive slope would both rise to 1."""
+    space = SearchSpace([Categorical("c", ("a", "b", "d")), Integer("n", 0, 4)])
+
+    def cost(codes: torch.Tensor) -> torch.Tensor:
+        return codes @ torch.tensor([1.0, 2.0, 4.0, 0.5], dtype=codes.dtype)
+
+    trace = propagate(
+        [],
+        [1, 0, 0, 0],
+        [Target("gain", cost=cost)],
+        space=space,
+        strategy=GradientDescent(1),
+        iterations=5,
+    )
+    np.testing.assert_allclose(trace.codes[:, 0, :3].sum(1), 1)
+    assert (trace.codes >= 0).all()
+    np.testing.assert_allclose(trace.codes[-1, 0], [0, 0, 1, 4])
+    # gradient step from the vertex by (1, 2, 4), less the same from each, none below 0
+    np.testing.assert_allclose(trace.codes[1, 0, :3], [0, 0, 1])

@@ -1,0 +1,243 @@
+"""Figures carry the data that they are given, with names and units, and refuse other data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from ncp_sampler import (
+    Categorical,
+    Float,
+    MRSpace,
+    NB201Space,
+    SearchSpace,
+)
+from ncp_sampler.multi_resolution import costs
+from ncp_sampler.nas_bench import NASBenchMR, Table, TableWalk
+from ncp_sampler.propagation import GradientDescent
+from ncp_sampler.propagation.propagate import Trace, propagate
+from ncp_sampler.propagation.targets import Target
+from ncp_sampler.visualization import (
+    architecture_figure,
+    correlation_figure,
+    explain_figure,
+    trace_figure,
+    walk_figure,
+)
+from tests.space_examples import MIXED
+
+SPACE = MRSpace()
+STARTS = 2
+
+
+def edited(space: SearchSpace, seed: int = 0) -> Trace:
+    """A propagation towards an exact target, which likes high numbers and each second choice."""
+
+    def score(codes: torch.Tensor) -> torch.Tensor:
+        return codes[:, ::2].sum(1)
+
+    starts = space.sample(STARTS, seed)
+    targets = [Target("top1", cost=score)]
+    if isinstance(space, MRSpace):
+        targets.append(Target("flops", "minimize", weight=0.5, cost=costs.flops))
+    return propagate([], starts, targets, space=space, strategy=GradientDescent(0.01), iterations=8)
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    return edited(SPACE)
+
+
+def lines(figure: Figure) -> dict[str, NDArray[np.float64]]:
+    """Name in a legend, or of a strip -> y values."""
+    return {
+        str(line.get_label()): np.asarray(line.get_ydata())
+        for axes in figure.axes
+        for line in axes.lines
+    }
+
+
+def panel(figure: Figure, name: str) -> Axes:
+    """The axes that have a line of this name."""
+    return next(
+        axes for axes in figure.axes if name in [str(line.get_label()) for line in axes.lines]
+    )
+
+
+def bars(axes: Axes) -> dict[int, float]:
+    """Position -> height."""
+    return {
+        round(bar.get_x() + bar.get_width() / 2): bar.get_height()
+        for bar in axes.patches
+        if isinstance(bar, Rectangle)
+    }
+
+
+@pytest.mark.parametrize("start", range(STARTS))
+def test_a_trace_shows_every_column_prediction_cost_and_the_loss(trace: Trace, start: int) -> None:
+    figure = trace_figure(trace, SPACE, start=start, costs={"params": costs.params})
+    drawn = lines(figure)
+    for i, name in enumerate(SPACE.names):
+        np.testing.assert_array_equal(drawn[name], trace.codes[:, start, i])
+    np.testing.assert_array_equal(drawn["top1 (%)"], trace.predictions["top1"][:, start])
+    np.testing.assert_array_equal(drawn["FLOPs (G)"], trace.predictions["flops"][:, start])
+    np.testing.assert_allclose(drawn["params (M)"], costs.params(trace.codes[:, start]))
+    np.testing.assert_array_equal(drawn["loss"], trace.loss[:, start])
+
+
+@pytest.mark.parametrize(
+    ("name", "fellows", "quantity"),
+    [
+        ("b1", {"b1", "b2", "b3", "b4"}, "blocks"),
+        ("n1_1", {"n1_1", "n2_1", "n2_2", "n3_1", "n3_2", "n3_3"}, "residual units"),
+        ("n4_1", {"n4_1", "n4_2", "n4_3", "n4_4"}, "residual units"),
+        ("i1", {"i1", "i2", "o1"}, "channels"),
+        ("c3_2", {"c1_1", "c2_1", "c2_2", "c3_1", "c3_2", "c3_3"}, "channels"),
+        ("c4_4", {"c4_1", "c4_2", "c4_3", "c4_4"}, "channels"),
+        ("FLOPs (G)", {"FLOPs (G)"}, "FLOPs (G)"),
+    ],
+)
+def test_the_code_is_grouped_and_each_axis_says_what_it_is(
+    trace: Trace, name: str, fellows: set[str], quantity: str
+) -> None:
+    axes = panel(trace_figure(trace, SPACE), name)
+    assert {line.get_label() for line in axes.lines} == fellows
+    assert axes.get_ylabel() == quantity
+    if len(fellows) > 1:
+        legend = axes.get_legend()
+        assert legend is not None
+        assert {text.get_text() for text in legend.get_texts()} == fellows
+
+
+@pytest.mark.parametrize(
+    ("space", "panels"),
+    [
+        (SPACE, 6),
+        (NB201Space(), 6),
+        (MIXED, 6),  # its floats have ranges of their own
+        (SearchSpace([Float("a", 0, 1), Float("b", 0, 1)]), 1),
+        (SearchSpace([Float(f"x{i}", 0, i + 1) for i in range(9)]), 6),  # as unit code
+        (SearchSpace([Categorical("c", tuple(range(12)))]), 1),
+        (SearchSpace([Float(f"{i}{'-long' * 9}", 0, i + 1) for i in range(8)]), 6),
+    ],
+)
+def test_any_space_has_at_most_six_panels_beside_the_predictions(
+    space: SearchSpace, panels: int
+) -> None:
+    trace = edited(space)
+    figure = trace_figure(trace, space)
+    assert len(figure.axes) == len(trace.predictions) + 1 + panels
+    assert sum(len(axes.lines) for axes in figure.axes[-panels:]) == len(space.columns)
+    assert any(axes.get_xlabel() == "iteration" for axes in figure.axes)
+    figure.draw_without_rendering()  # lays it out: warnings are errors
+    assert min(axes.get_position().width for axes in figure.axes) > 0.1  # beside the legends
+
+
+def test_a_crowded_panel_names_the_lines_that_moved_farthest() -> None:
+    space = SearchSpace([Categorical("c", tuple(range(12)))])
+    trace = edited(space)
+    moved = np.ptp(trace.codes[:, 0], axis=0)
+    legend = trace_figure(trace, space).axes[-1].get_legend()
+    assert legend is not None
+    named = {int(text.get_text()) for text in legend.get_texts()}
+    assert len(named) == 8
+    assert moved[sorted(named)].min() >= moved[sorted(set(range(12)) - named)].max()
+
+
+def test_a_cost_that_is_a_step_and_a_bound_is_drawn_once() -> None:
+    limit = Target("limit", "minimize", bound=2.0, cost=costs.flops)
+    step = Target("flops", "minimize", cost=costs.flops)
+    trace = propagate([], SPACE.start, [step, limit], space=SPACE, iterations=2)
+    drawn = lines(trace_figure(trace, SPACE))
+    assert "FLOPs (G)" in drawn
+    assert "limit" not in drawn
+
+
+def test_units_are_the_tables_or_ones_own(trace: Trace) -> None:
+    assert "FLOPs (G)" in lines(trace_figure(trace, SPACE))
+    renamed = replace(trace, predictions={"top1[1]": trace.predictions["top1"]})
+    assert "top1[1] (%)" in lines(trace_figure(renamed, SPACE))
+    elsewhere = edited(MIXED)
+    assert "top1" in lines(trace_figure(elsewhere, MIXED))
+    assert "top1 (s)" in lines(trace_figure(elsewhere, MIXED, units={"top1": "s"}))
+
+
+def test_bars_of_an_explanation_are_the_largest_pushes(trace: Trace) -> None:
+    (axes,) = explain_figure(trace, SPACE, start=1, iteration=2, largest=5).axes
+    push = -trace.gradients[2, 1]
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    widths = [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
+    assert widths == [push[SPACE.names.index(name)] for name in names]
+    assert min(np.abs(widths)) == np.sort(np.abs(push))[-5]
+
+
+def test_an_architectures_bars_are_its_code() -> None:
+    codes = {"start": SPACE.start, "drawn": SPACE.sample(1, 0)[0]}
+    figure = architecture_figure(codes, SPACE)
+    channels = [axes for axes in figure.axes if axes.get_ylabel() == "channels"]
+    depths = [axes for axes in figure.axes if axes.get_ylabel() == "blocks, units"]
+    assert [axes.get_title(loc="left") for axes in channels] == list(codes)
+    for wide, deep, code in zip(channels, depths, codes.values(), strict=True):
+        heights = {**bars(wide), **bars(deep)}
+        assert [heights[i] for i in range(27)] == code.tolist()
+        assert {SPACE.names[i][0] for i in bars(deep)} == {"b", "n"}
+    assert [tick.get_text() for tick in channels[-1].get_xticklabels()] == list(SPACE.names)
+
+
+def test_a_walk_is_numbered_over_the_whole_table(bench_root: Path) -> None:
+    table = NASBenchMR(bench_root).table("nas-bench-201")
+    rows = np.arange(14).reshape(7, STARTS) * 1000
+    walk = TableWalk(table.codes[rows], table.metrics["Acc"][rows], table.flops[rows])
+    (axes,) = walk_figure(table, walk, start=1).axes
+    (line,) = axes.lines
+    np.testing.assert_array_equal(line.get_xdata(), table.flops[rows[:, 1]])
+    np.testing.assert_array_equal(line.get_ydata(), table.metrics["Acc"][rows[:, 1]])
+    assert [text.get_text() for text in axes.texts] == list("0123456")
+    assert len(np.asarray(axes.collections[0].get_offsets())) == len(table.codes)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("FLOPs (M)", "Acc (%)")
+
+
+def test_correlations_stand_beside_the_published_ones() -> None:
+    ours = np.array([[1, -0.0154, np.nan], [-0.0154, 1, 0.7161], [np.nan, 0.7161, 1]])
+    published = np.full((3, 3), np.nan)
+    published[1, 2] = 0.639
+    figure = correlation_figure(["a", "b", "c"], ours, published=published)
+    texts = {(t.get_position()[0], t.get_text()) for t in figure.axes[0].texts}
+    assert {(1, "−0.015"), (2, "0.716"), (2, "(0.639)")} <= texts
+    assert len(figure.axes[0].texts) == 8  # none in the cells without a number
+    assert figure.axes[1].get_ylabel() == "Spearman's rank correlation"
+
+
+TABLE = Table("seg", SPACE.sample(3, 0), {"mIoU": np.ones(3)}, np.ones(3), np.ones(3))
+WALK = TableWalk(TABLE.codes[:, None], np.ones((3, 1)), np.ones((3, 1)))
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda trace: trace_figure(trace, SPACE, start=2), r"start=2 must be between 0 and 1"),
+        (lambda trace: trace_figure(trace, NB201Space()), "27 columns, space has 30"),
+        (lambda trace: explain_figure(trace, SPACE, start=-1), "start=-1"),
+        (lambda trace: explain_figure(trace, SPACE, iteration=9), "iteration=9.*0 and 8"),
+        (lambda trace: explain_figure(trace, SPACE, largest=0), "largest=0"),
+        (lambda _: architecture_figure({}, SPACE), "codes is empty"),
+        (lambda _: architecture_figure({"x": SPACE.start + 1}, SPACE), "not a value of"),
+        (lambda _: architecture_figure({"x": SPACE.start[:5]}, SPACE), "shape"),
+        (lambda _: walk_figure(TABLE, WALK, start=1), "start=1"),
+        (lambda _: correlation_figure(["a", "b"], np.eye(3)), r"matrix has shape \(3, 3\)"),
+        (lambda _: correlation_figure(["a"], [[1.0]], published=[[2.0]]), "published.*outside"),
+        (lambda _: correlation_figure([], np.empty((0, 0))), "0 names"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(draw: Callable[[Trace], Figure], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw(edited(SPACE))
