@@ -20,54 +20,40 @@ from ncp_sampler.multi_resolution.blueprint import HEADS
 from ncp_sampler.multi_resolution.layers import ConvNorm, convolution
 
 
-class ClassificationHead(nn.Module):
-    """Meets at the lowest resolution, then pools: logits (n, K)."""
+class LogitsHead(nn.Module):
+    """Logits of K classes.
 
-    def __init__(self, c: int, o: int, num_classes: int) -> None:
+    "classification" and "video" meet at the lowest resolution and pool: (n, K); "segmentation"
+    meets at the highest: (n, K, h_2, w_2).
+
+    Args:
+        task: One of the three.
+        c: Channels of the branches together.
+        o: Channels before the classifier.
+        num_classes: K.
+    """
+
+    def __init__(self, task: str, c: int, o: int, num_classes: int) -> None:
         super().__init__()
-        self.fuse = Fuse("classification", c, o)
+        self.fuse = Fuse(task, c, o)
         self.classifier = convolution(o, num_classes, kernel=1)
+        self.pooled = HEADS[task].pooled
 
-    def forward(self, branches: list[Tensor]) -> Tensor:
-        x = self.fuse(branches)  # (n, o, h_5, w_5)
-        logits: Tensor = self.classifier(x.mean((2, 3), keepdim=True))  # (n, K, 1, 1)
-        return logits.flatten(1)
-
-
-class SegmentationHead(nn.Module):
-    """Meets at the highest resolution: logits (n, K, h_2, w_2)."""
-
-    def __init__(self, c: int, o: int, num_classes: int) -> None:
-        super().__init__()
-        self.fuse = Fuse("segmentation", c, o)
-        self.classifier = convolution(o, num_classes, kernel=1)
-
-    def forward(self, branches: list[Tensor]) -> Tensor:
-        logits: Tensor = self.classifier(self.fuse(branches))
-        return logits
-
-
-class VideoHead(nn.Module):
-    """Classification with frames: the last convolution before the classifier is 3×3×3."""
-
-    def __init__(self, c: int, o: int, num_classes: int) -> None:
-        super().__init__()
-        self.fuse = Fuse("video", c, o)
-        self.classifier = convolution(o, num_classes, kernel=1)
-
-    def forward(self, branches: list[Tensor], frames: int) -> Tensor:
-        """Logits (n, K) of n clips of T frames, whose branches have n T maps."""
-        pooled = self.fuse(branches, frames).mean((2, 3, 4))  # (n, o)
-        logits: Tensor = self.classifier(pooled[:, :, None, None])
-        return logits.flatten(1)
+    def forward(self, branches: list[Tensor], frames: int | None = None) -> Tensor:
+        """Of n maps; of n clips of T frames, whose branches have n T maps, if T is given."""
+        x = self.fuse(branches, frames)
+        if self.pooled:
+            x = x.mean(tuple(range(2, x.ndim)))[:, :, None, None]  # (n, o, 1, 1)
+        logits: Tensor = self.classifier(x)
+        return logits.flatten(1) if self.pooled else logits
 
 
 class DetectionHead(nn.Module):
     """Meets at the highest resolution, where every cell has its anchors."""
 
-    def __init__(self, c: int, o: int, num_classes: int) -> None:
+    def __init__(self, task: str, c: int, o: int, num_classes: int) -> None:
         super().__init__()
-        self.fuse = Fuse("detection3d", c, o)
+        self.fuse = Fuse(task, c, o)
         self.anchors = AnchorHead(in_channels=o, num_classes=num_classes)
 
     def forward(self, branches: list[Tensor]) -> AnchorOutput:
@@ -99,14 +85,6 @@ class Fuse(ConvNorm):
         if frames is not None:
             x = x.unflatten(0, (-1, frames)).transpose(1, 2)  # (n, c, T, h, w)
         return super().forward(x)
-
-
-MODULES = {
-    "classification": ClassificationHead,
-    "segmentation": SegmentationHead,
-    "video": VideoHead,
-    "detection3d": DetectionHead,
-}
 
 
 def resize_logits(logits: Tensor, size: Sequence[int]) -> Tensor:

@@ -36,7 +36,7 @@ from ncp_sampler.multi_resolution.blueprint import (
     code_string,
     fusion_paths,
 )
-from ncp_sampler.multi_resolution.heads import MODULES, DetectionHead
+from ncp_sampler.multi_resolution.heads import DetectionHead, LogitsHead
 from ncp_sampler.multi_resolution.layers import (
     ConvNorm,
     ResidualUnit,
@@ -110,7 +110,8 @@ class MultiResolutionNet(nn.Module):
             blocks = _stage(before, after, units, params[stage.blocks])
             self.add_module(f"stage{stage.number}", blocks)
             before = after
-        self.head = MODULES[task](sum(before), params[OUTPUT], self.num_classes)
+        head = DetectionHead if task == "detection3d" else LogitsHead
+        self.head = head(task, sum(before), params[OUTPUT], self.num_classes)
         generator = seeded(seed)
         initialize(self, generator)
         if isinstance(self.head, DetectionHead):

@@ -110,7 +110,7 @@ def table_objective(table: Table, *, metrics: Sequence[str] | None = None) -> Ta
     if len(table.codes) < table.space.size:
         raise ValueError(
             f"table={table.setting!r} holds {len(table.codes)} of {table.space.size:.3g} codes; "
-            "use benchmark.objective, whose surrogate predicts any code"
+            "use nas_bench.objective, whose surrogate predicts any code"
         )
     return TableObjective(table, _chosen(metrics, tuple(table.metrics), table.setting))
 

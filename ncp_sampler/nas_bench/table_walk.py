@@ -17,8 +17,10 @@ from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.predictors.scaling import warp
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.discrete_walk import discrete_walk
+from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target
 
+_STRATEGY = GradientDescent(rate=0.7)
 _HIGH_FLOPS = 0.9  # quantile of the table above which a code has high FLOPs
 
 
@@ -90,9 +92,8 @@ def walk_table(
     predictor: Predictor,
     *,
     n_starts: int = 10,
-    steps: int = 6,
     flops_weight: float = 0.0,
-    learning_rate: float = 0.7,
+    strategy: Strategy = _STRATEGY,
     revisit: bool = False,
 ) -> TableWalk:
     """Walks from ``hard_starts`` to higher main metric, and looks the steps up.
@@ -103,9 +104,8 @@ def walk_table(
         table: One that holds its whole space, ``NASBenchMR(root).table("nas-bench-201")``.
         predictor: From ``table_predictor``, or another of "metric" and "flops" in like units.
         n_starts: Walks.
-        steps: As ``discrete_walk``; 10 iterations each.
         flops_weight: The paper's lambda, for lower FLOPs too; by default the metric alone counts.
-        learning_rate: As ``discrete_walk``.
+        strategy: As ``discrete_walk``.
         revisit: As ``discrete_walk``; True is the paper's plain argmax.
 
     Raises:
@@ -116,8 +116,7 @@ def walk_table(
         hard_starts(table, n_starts),
         [Target("metric"), Target("flops", "minimize", weight=flops_weight)],
         space=table.space,
-        steps=steps,
-        strategy=GradientDescent(rate=learning_rate),
+        strategy=strategy,
         revisit=revisit,
     )
     found = table.rows(walk.codes.reshape(-1, walk.codes.shape[-1])).reshape(walk.codes.shape[:2])

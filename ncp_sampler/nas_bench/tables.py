@@ -84,7 +84,7 @@ class Table:
         for code, row, exact in zip(numbers, found, (numbers == whole).all(1), strict=True):
             if row < 0 or not exact:
                 complete = len(self._row_of) == self.space.size
-                remedy = "" if complete else "; benchmark.surrogate predicts any code"
+                remedy = "" if complete else "; nas_bench.surrogate predicts any code"
                 raise ValueError(
                     f"code={code.tolist()} is not among the {len(self.codes)} architectures of "
                     f"{self.setting!r}{remedy}"

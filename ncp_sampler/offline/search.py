@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ncp_sampler import checks
 from ncp_sampler.offline.problem import Found, SearchProblem, SearchRun, Source
 from ncp_sampler.propagation.ascent import GradientDescent
-from ncp_sampler.propagation.propagate import propagate
+from ncp_sampler.propagation.propagate import Trace, propagate
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
@@ -72,31 +72,26 @@ def propagate_search(
     Raises:
         ValueError: As ``SearchProblem`` and ``propagate``; or no start.
     """
-    if isinstance(sources, SearchProblem):
-        if targets or space is not None:
-            raise ValueError("targets and space are the problem's own; give them to it alone")
-        problem = sources
-    else:
-        problem = SearchProblem(sources, targets, space=space, seed=seed)
+    problem = sources
+    if not isinstance(problem, SearchProblem):
+        problem = SearchProblem(problem, targets, space=space, seed=seed)
+    elif targets or space is not None:
+        raise ValueError("targets and space are the problem's own; give them to it alone")
     chosen = _completed(as_strategy(strategy, continuous=GradientDescent()), problem)
     run = SearchRun(problem)
     begin = _starts(run, _STARTS, seed) if starts is None else np.atleast_2d(starts)
     if not len(begin):
         raise ValueError("starts is empty; give at least one code, or None for the default")
-    pulling = [_pulling(target) for target in problem.targets]
     trace = propagate(
         problem.predictors,
         begin,
-        pulling,
+        [_pulling(target) for target in problem.targets],
         space=problem.space,
         strategy=chosen,
         iterations=iterations,
     )
     run.calls += trace.loss.size
-    passed = problem.space.round(trace.codes.reshape(-1, trace.codes.shape[-1]))
-    codes, first = np.unique(passed, axis=0, return_index=True)
-    best = int(run.utility(codes).argmax())
-    return run.found(codes[best], trace=trace, start=int(first[best] % trace.codes.shape[1]))
+    return _best_passed(run, trace)
 
 
 def default_starts(problem: SearchProblem, *, n: int = _STARTS, seed: int = 0) -> NDArray[Any]:
@@ -118,6 +113,14 @@ def code_scale(problem: SearchProblem) -> NDArray[np.float64]:
 
 def _pulling(target: Target) -> Target:
     return target if target.bound is None else replace(target, weight=_BOUND_PULL * target.weight)
+
+
+def _best_passed(run: SearchRun, trace: Trace) -> Found:
+    """The legal code of highest utility among all that were passed by."""
+    passed = run.problem.space.round(trace.codes.reshape(-1, trace.codes.shape[-1]))
+    codes, first = np.unique(passed, axis=0, return_index=True)
+    best = int(run.utility(codes).argmax())
+    return run.found(codes[best], trace=trace, start=int(first[best] % trace.codes.shape[1]))
 
 
 def _starts(run: SearchRun, n: int, seed: int) -> NDArray[Any]:

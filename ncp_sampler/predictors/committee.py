@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.around import Around
-from ncp_sampler.predictors.predictor import Metrics, Predictor, State, Steps, Weights
+from ncp_sampler.predictors.predictor import Metrics, Predictor, State, Weights
 
 _SEED = 0  # of the rows that a member with a capacity is given
 
@@ -42,7 +42,7 @@ class Committee(Around):
         """None: each member is given as many rows as it can take."""
 
     def fit(
-        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: Steps = None
+        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Committee:
         """Fits every member on metrics (name -> (n,)) of unit codes x (n, d)."""
         codes = np.asarray(x, dtype=np.float64)

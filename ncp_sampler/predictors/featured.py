@@ -12,14 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ncp_sampler.predictors.around import Around
-from ncp_sampler.predictors.predictor import (
-    Metrics,
-    Predictor,
-    State,
-    Steps,
-    Weights,
-    check_predictor,
-)
+from ncp_sampler.predictors.predictor import Metrics, Predictor, State, Weights, check_predictor
 
 Features: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -41,7 +34,7 @@ class Featured(Around):
         self._range: tuple[Tensor, Tensor] | None = None  # least and spread of each feature
 
     def fit(
-        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: Steps = None
+        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Featured:
         """Learns metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
 

@@ -25,14 +25,7 @@ from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.adam import Adam
-from ncp_sampler.predictors.predictor import (
-    FloatArray,
-    Metrics,
-    State,
-    Steps,
-    Weights,
-    posterior_arrays,
-)
+from ncp_sampler.predictors.predictor import FloatArray, Metrics, State, Weights, posterior_arrays
 from ncp_sampler.predictors.scaling import standardizer, training_arrays
 
 _NOISE_FLOOR = 1e-5  # of the metric's variance, keeps the factorization stable
@@ -57,9 +50,6 @@ class GaussianProcess:
         capacity: How many rows it should be given at most; time grows with the cube.
         device: Where to compute, in float64.
 
-    Attributes:
-        names: The metrics' names, in the order of the last axis of all outputs.
-
     Raises:
         ValueError: An argument out of its range.
     """
@@ -75,13 +65,13 @@ class GaussianProcess:
         self._posterior: _Posterior | None = None
 
     def fit(
-        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: Steps = None
+        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> GaussianProcess:
         """Learns metrics of unit codes; continues from the last fit's hyper-parameters.
 
         Args:
-            x: Unit codes, (n, d).
-            metrics: Name -> values (n,), NaN where missing.
+            x: As for every predictor.
+            metrics: As for every predictor.
             weights: (n,), at least 0; a row's noise variance is divided by its weight.
             steps: Adam steps of this fit in place of the usual number.
 

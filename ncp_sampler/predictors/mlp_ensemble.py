@@ -19,14 +19,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ncp_sampler import checks
-from ncp_sampler.predictors.predictor import (
-    FloatArray,
-    Metrics,
-    State,
-    Steps,
-    Weights,
-    posterior_arrays,
-)
+from ncp_sampler.predictors.predictor import FloatArray, Metrics, State, Weights, posterior_arrays
 from ncp_sampler.predictors.scaling import standardizer, training_arrays
 
 _BATCH_NORM_EPS, _BATCH_NORM_MOMENTUM = 1e-5, 0.1  # torch.nn.BatchNorm1d's defaults
@@ -148,7 +141,7 @@ class MLPEnsemble:
         )
 
     def fit(
-        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: Steps = None
+        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> MLPEnsemble:
         """Learns metrics of unit codes.
 

@@ -22,7 +22,6 @@ FloatArray: TypeAlias = NDArray[np.float64]
 State: TypeAlias = dict[str, Any]
 Metrics: TypeAlias = Mapping[str, ArrayLike]  # name -> (n,), NaN where missing
 Weights: TypeAlias = ArrayLike | None  # of the rows, (n,), at least 0; alike if None
-Steps: TypeAlias = int | None  # of training; None for the predictor's usual number
 
 
 @runtime_checkable
@@ -46,7 +45,7 @@ class Predictor(Protocol):
         """How many rows it should be given at most; None for any number."""
 
     def fit(
-        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: Steps = None
+        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Predictor:
         """Learns metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
 

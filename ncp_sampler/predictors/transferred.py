@@ -19,14 +19,7 @@ from torch import Tensor
 
 from ncp_sampler.predictors.around import Around
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.predictor import (
-    Metrics,
-    Predictor,
-    State,
-    Steps,
-    Weights,
-    check_predictor,
-)
+from ncp_sampler.predictors.predictor import Metrics, Predictor, State, Weights, check_predictor
 from ncp_sampler.predictors.scaling import training_arrays
 
 _RIDGE = 1.0  # of the standardized predictions, in rows' worth of evidence
@@ -60,7 +53,7 @@ class Transferred(Around):
         return weights
 
     def fit(
-        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: Steps = None
+        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Transferred:
         """Learns metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
 

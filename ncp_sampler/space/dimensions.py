@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
 STEP_TOLERANCE = 1e-8  # of one step, as optuna.distributions.FloatDistribution
+_ENDS = ("low", "high")
 _LARGEST = 2**53  # up to which a code, of float64, tells whole numbers apart
 _FINEST = 2.0**-40  # step beside the bounds, above which a grid is exact in float64
 
@@ -46,7 +47,7 @@ class Integer:
 
     def __post_init__(self) -> None:
         _check_names(self.name, self.log)
-        for field in ("low", "high", "step"):
+        for field in (*_ENDS, "step"):
             value = getattr(self, field)  # as it is: a float has no room for 2**53 + 1
             if checks.real(f"{self.name}: {field}", value) % 1:
                 raise ValueError(f"{self.name}: {field}={value!r} must be an int; use Float")
@@ -66,10 +67,7 @@ class Integer:
                 f"above low={self.low}; use high={top}"
             )
         if self.log and (self.step != 1 or self.low < 1):
-            raise ValueError(
-                f"{self.name}: log=True needs step=1 and low >= 1, got step={self.step} and "
-                f"low={self.low}"
-            )
+            raise _no_log(self, "step=1 and low >= 1")
 
 
 @dataclass(frozen=True)
@@ -95,20 +93,17 @@ class Float:
     log: bool = False
 
     def __post_init__(self) -> None:
+        low, high = (checks.real(f"{self.name}: {field}", getattr(self, field)) for field in _ENDS)
         _check_names(self.name, self.log)
-        for field in ("low", "high"):
-            value = checks.real(f"{self.name}: {field}", getattr(self, field))
-            object.__setattr__(self, field, value + 0.0)  # no -0.0
+        object.__setattr__(self, "low", low + 0.0)  # no -0.0
+        object.__setattr__(self, "high", high + 0.0)
         _check_order(self.name, self.low, self.high)
         if self.step is not None:
             step = checks.real(f"{self.name}: step", self.step)
             object.__setattr__(self, "step", step)
             object.__setattr__(self, "high", _grid_end(self.name, self.low, self.high, step))
         if self.log and (self.step is not None or self.low <= 0):
-            raise ValueError(
-                f"{self.name}: log=True needs step=None and low > 0, got step={self.step} and "
-                f"low={self.low}"
-            )
+            raise _no_log(self, "step=None and low > 0")
 
 
 @dataclass(frozen=True)
@@ -233,6 +228,10 @@ def suggest(dim: Dimension, trial: BaseTrial) -> Any:
 def _check_names(name: Any, log: Any) -> None:
     checks.text("name", name)
     checks.flag(f"{name}: log", log)
+
+
+def _no_log(dim: Integer | Float, needs: str) -> ValueError:
+    return ValueError(f"{dim.name}: log=True needs {needs}, got step={dim.step} and low={dim.low}")
 
 
 def _check_order(name: str, low: float, high: float) -> None:

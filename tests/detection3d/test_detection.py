@@ -248,8 +248,8 @@ def test_boxes_found_are_sorted_distinct_and_few() -> None:
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        ({"score": 1.5}, "score=1.5 must be in"),
-        ({"iou": -0.1}, "iou=-0.1 must be in"),
+        ({"score": 1.5}, "score=1.5 must be between 0 and 1"),
+        ({"iou": -0.1}, "iou=-0.1 must be between 0 and 1"),
         ({"candidates": 0}, "candidates=0 must be at least 1"),
         ({"most": 0}, "most=0 must be at least 1"),
     ],

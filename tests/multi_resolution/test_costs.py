@@ -279,13 +279,13 @@ def test_wrong_codes(cost: Any, codes: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"task": "depth"}, r"task='depth' .* use one of \('classification', 'segmentation', "),
-        ({"task": "video"}, "frames=None must be a whole number of at least 1 for task='video'"),
+        ({"task": "depth"}, r"task='depth' must be one of \('classification', "),
+        ({"task": "video"}, "frames=None must be a whole number of at least 1"),
         ({"task": "video", "frames": 0}, "frames=0"),
         ({"task": "video", "frames": 2.5}, "frames=2.5"),
         ({"frames": 8}, "frames=8 is for task='video' alone, not 'classification'"),
-        ({"in_channels": 0}, "in_channels=0 must be a whole number of at least 1"),
-        ({"num_classes": 0}, "num_classes=0 must be a whole number of at least 1"),
+        ({"in_channels": 0}, "in_channels=0 must be at least 1"),
+        ({"num_classes": 0}, "num_classes=0 must be at least 1"),
         ({"num_classes": 2.5}, "num_classes=2.5"),
         ({"num_classes": float("nan")}, "num_classes=nan"),
         ({"num_classes": None}, "num_classes=None must be a whole number of at least 1"),

@@ -188,10 +188,10 @@ def test_wrong_logits(logits: Tensor, size: tuple[int, ...], message: str) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"task": "depth"}, r"task='depth' is unknown; use one of \('classification', "),
-        ({"num_classes": 0}, "num_classes=0 must be a whole number of at least 1"),
+        ({"task": "depth"}, r"task='depth' must be one of \('classification', "),
+        ({"num_classes": 0}, "num_classes=0 must be at least 1"),
         ({"num_classes": 2.5}, "num_classes=2.5"),
-        ({"in_channels": 0}, "in_channels=0 must be a whole number of at least 1"),
+        ({"in_channels": 0}, "in_channels=0 must be at least 1"),
         ({"seed": 1.5}, "seed=1.5 must be a whole number from"),
         ({"seed": 2**64}, "seed=18446744073709551616 must be"),
         ({"code": [8] * 26}, r"shape \(26,\)"),

@@ -106,5 +106,5 @@ def test_evolution_beats_its_first_population(problem: SearchProblem) -> None:
 def test_refuses_budgets_out_of_range(
     problem: SearchProblem, call: Callable[[SearchProblem], Any]
 ) -> None:
-    with pytest.raises(ValueError, match=r"must be (at least 1|in 1\.\.)"):
+    with pytest.raises(ValueError, match=r"must be (at least 1|between 1 and 5)"):
         call(problem)

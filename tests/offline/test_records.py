@@ -11,9 +11,9 @@ from ncp_sampler import (
     Categorical,
     Float,
     Integer,
-    MRSpace,
+    SearchSpace,
 )
-from ncp_sampler.offline.records import Records, read_csv
+from ncp_sampler.offline.records import Records, csv_names, read_csv
 from tests.search_examples import SPACE, records
 
 CSV = "depth,width,rate,act,accuracy,ms\n2,8,0.5,relu,70,1.5\n4,24,0.25,silu,,2\n8,16,1,relu,72,3\n"
@@ -79,13 +79,17 @@ def test_reads_a_table_of_its_own_space(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows.values("accuracy"), [70, np.nan, 72])
 
 
-def test_reads_the_27_columns_as_mr_space(tmp_path: Path) -> None:
+def test_reads_the_columns_of_a_given_space_and_leaves_others_out(tmp_path: Path) -> None:
     codes = SPACE.sample(3, 0)
     lines = [[*map(str, row), "seg", "75"] for row in codes.tolist()]
     text = "\n".join(",".join(line) for line in [[*SPACE.names, "run", "mIoU"], *lines])
-    rows = read_csv(write(tmp_path, text), metrics=["mIoU"])
-    assert isinstance(rows.space, MRSpace)
+    rows = read_csv(write(tmp_path, text), metrics=["mIoU"], space=SPACE)
+    assert rows.space is SPACE
     np.testing.assert_array_equal(rows.codes, codes)
+    assert csv_names(tmp_path / "table.csv") == [*SPACE.names, "run", "mIoU"]
+    wider = SearchSpace([*SPACE.dimensions, Integer("depth", 1, 2)])
+    with pytest.raises(ValueError, match=r"lacks columns \['depth'\]"):
+        read_csv(tmp_path / "table.csv", metrics=["mIoU"], space=wider)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_a_space_of_few_codes_is_tried_again_rather_than_for_ever() -> None:
     [
         ({"budget": 0}, "budget=0 must be at least 1"),
         ({"population": 0, "sample": 0}, "population=0 must be at least 1"),
-        ({"population": 4, "sample": 5}, "sample=5 between 1 and it"),
+        ({"population": 4, "sample": 5}, "sample=5 must be between 1 and 4"),
         ({"start": np.eye(30)[:3], "population": 2, "sample": 1}, r"n at most population=2"),
         ({"objective": lambda codes: codes}, r"returned shape \(9, 30\) for 9 codes"),
         ({"objective": lambda codes: [np.nan] * len(codes)}, "that many finite numbers"),

@@ -327,7 +327,7 @@ def test_bad_requests_are_refused() -> None:
         optimizer.ask(0)
     with pytest.raises(ValueError, match="n='x' must be a whole number"):
         optimizer.ask("x")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="pending is one mapping"):
+    with pytest.raises(ValueError, match="must be a sequence of params"):
         optimizer.ask(pending={"a": 1, "b": "x"})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="unknown parameter 'c'"):
         optimizer.ask(fixed={"c": 1})
