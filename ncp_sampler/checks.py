@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Mapping, Sequence
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 DIRECTIONS = ("maximize", "minimize")
 LARGEST_SEED = 2**32 - 1  # NumPy's old generators, and so Optuna, take no larger one
@@ -146,18 +150,18 @@ def sequence(name: str, value: Any, kind: Any, must: str) -> list[Any]:
     return list(value)
 
 
-def call(name: str, value: Any, must: str) -> Any:
-    """Something that can be called, or None.
+def call(name: str, value: Any, must: str, *, required: bool = False) -> Any:
+    """Something that can be called, or None where it is not required.
 
     Raises:
         ValueError: Anything else.
     """
-    if value is not None and not callable(value):
+    if not callable(value) and (required or value is not None):
         raise refusal(name, value, must)
     return value
 
 
-def seed(value: Any, *, high: int | None = None) -> int | None:
+def seed(value: Any, *, high: int | None = None, name: str = "seed") -> int | None:
     """A seed of random choices: a whole number from 0 on, or None for a fresh one.
 
     Raises:
@@ -165,11 +169,43 @@ def seed(value: Any, *, high: int | None = None) -> int | None:
     """
     if value is None:
         return None
-    number = whole("seed", value)
+    number = whole(name, value)
     if number < 0 or (high is not None and number > high):
         limits = "at least 0" if high is None else f"between 0 and {high}"
-        raise refusal("seed", number, f"be {limits}, or None")
+        raise refusal(name, number, f"be {limits}, or None")
     return number
+
+
+def generator(value: Any) -> np.random.Generator:
+    """A random generator as it is, or the one of a seed, as ``numpy.random.default_rng``.
+
+    Raises:
+        ValueError: Neither of them.
+    """
+    if isinstance(value, np.random.Generator):
+        return value
+    return np.random.default_rng(seed(value, name="rng"))
+
+
+def array(name: str, value: Any) -> NDArray[np.float64]:
+    """Numbers of any shape.
+
+    Raises:
+        ValueError: Anything else.
+    """
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise refusal(name, value, "be numbers") from None
+
+
+def path(name: str, value: Any) -> Path:
+    """A file or a folder.
+
+    Raises:
+        ValueError: Neither a string nor a path.
+    """
+    return Path(instance(name, value, (str, os.PathLike), "be a path"))
 
 
 def directions(value: Any) -> dict[str, str]:

@@ -243,8 +243,8 @@ def _check_codes(codes: ArrayLike | torch.Tensor) -> torch.Tensor:
     else:
         try:
             code = torch.from_numpy(np.array(codes, dtype=np.float64))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"codes must be numbers of shape (n, {width}): {error}") from None
+        except (TypeError, ValueError):
+            raise checks.refusal("codes", codes, f"be numbers of shape (n, {width})") from None
     if code.ndim not in (1, 2) or code.shape[-1] != width:
         raise ValueError(f"codes has shape {tuple(code.shape)}; it must be (n, {width})")
     code = code.reshape(-1, width)

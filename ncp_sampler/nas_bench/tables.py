@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ncp_sampler import checks
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench import plain_pickle
 from ncp_sampler.nas_bench.settings import NB201, SETTINGS, find_setting
@@ -122,7 +123,7 @@ class NASBenchMR:
             raise ValueError(
                 f"root is missing: pass the tables' folder, or set {ROOT_VARIABLE} to it"
             )
-        base = Path(given)
+        base = checks.path("root", given)
         names = [setting.name for setting in SETTINGS] + [NB201]
         for folder in (base, base / "data"):
             present = tuple(name for name in names if (folder / name / _FILE).is_file())

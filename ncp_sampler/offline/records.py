@@ -6,7 +6,6 @@ import csv
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,7 +44,7 @@ class Records:
     def __post_init__(self) -> None:
         checks.instance("space", self.space, SearchSpace, "be the SearchSpace of the codes")
         checks.instance("metrics", self.metrics, Mapping, "map names to values of shape (n,)")
-        codes = np.asarray(self.codes, dtype=np.float64)
+        codes = checks.array("codes", self.codes)
         if codes.ndim != 2 or not len(codes):
             raise ValueError(f"codes has shape {codes.shape}; it must be (n, d), n > 0")
         unit = self.space.normalize(codes)
@@ -59,7 +58,8 @@ class Records:
         if not self.metrics:
             raise ValueError("metrics is empty; give at least one name -> values")
         columns = {
-            name: np.asarray(values, dtype=np.float64) for name, values in self.metrics.items()
+            name: checks.array(f"metrics[{name!r}]", values)
+            for name, values in self.metrics.items()
         }
         for name, values in columns.items():
             if values.shape != (len(codes),):
@@ -165,8 +165,9 @@ def csv_names(path: str | os.PathLike[str]) -> list[str]:
 
 def _rows(path: str | os.PathLike[str]) -> list[list[str]]:
     """The head and the rows, without empty ones."""
+    file_path = checks.path("table", path)
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        with file_path.open(newline="", encoding="utf-8-sig") as file:
             head, *rows = [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise ValueError(f"table={os.fspath(path)!r} cannot be read: {error}") from error

@@ -64,6 +64,7 @@ def regularized_evolution(
     Raises:
         ValueError: An argument out of its range, or values that are not n finite numbers.
     """
+    checks.call("objective", objective, "be a function of codes", required=True)
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")
     budget = checks.whole("budget", budget, low=1)
     population = checks.whole("population", population, low=1)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ncp_sampler import checks
 from ncp_sampler.predictors.around import Around
 from ncp_sampler.predictors.predictor import Metrics, Predictor, State, Weights, check_predictor
 
@@ -30,7 +31,8 @@ class Featured(Around):
 
     def __init__(self, inner: Predictor, features: Features) -> None:
         super().__init__(check_predictor("inner", inner))
-        self.features = features
+        must = "be a function of unit codes, such as SearchSpace.features"
+        self.features: Features = checks.call("features", features, must, required=True)
         self._range: tuple[Tensor, Tensor] | None = None  # least and spread of each feature
 
     def fit(

@@ -79,6 +79,8 @@ class GaussianProcess:
             ValueError: As ``scaling.training_arrays``.
         """
         names, codes, y, importance = training_arrays(x, metrics, weights)
+        if steps is not None:
+            checks.whole("steps", steps, low=0)
         n, d = codes.shape
         mean, std = standardizer(y, importance)
         known = ~np.isnan(y) & (importance[:, None] > 0)

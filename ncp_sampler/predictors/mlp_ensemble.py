@@ -155,6 +155,8 @@ class MLPEnsemble:
             ValueError: As ``predictor.training_arrays``.
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)
+        if steps is not None:
+            checks.whole("steps", steps, low=0)
         same = names == self.names and self._weights["w1"].shape[1] == codes.shape[1]
         if steps == 0 and same:
             return self

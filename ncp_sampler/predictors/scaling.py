@@ -7,9 +7,12 @@ Notation
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import Metrics
 
 _TAIL = 3.0  # spreads below the median, where ``warp`` begins to level off
@@ -24,13 +27,14 @@ def training_arrays(
         ValueError: Shapes that do not fit, NaN or infinite codes, infinite metrics, negative
             weights, a metric without a single value.
     """
-    codes = np.asarray(x, dtype=np.float64)
+    codes = checks.array("x", x)
+    checks.instance("metrics", metrics, Mapping, "map names to values of shape (n,)")
     if codes.ndim != 2 or not np.isfinite(codes).all():
         raise ValueError(f"x must be finite unit codes of shape (n, d), got shape {codes.shape}")
     if not metrics:
         raise ValueError("metrics is empty; give at least one name -> values")
     names = tuple(metrics)
-    columns = [np.asarray(metrics[name], dtype=np.float64) for name in names]
+    columns = [checks.array(f"metrics[{name!r}]", metrics[name]) for name in names]
     for name, column in zip(names, columns, strict=True):
         if column.shape != (len(codes),):
             raise ValueError(
@@ -40,7 +44,7 @@ def training_arrays(
             raise ValueError(f"metrics[{name!r}] is infinite; clip it, or NaN where unknown")
         if np.isnan(column).all():
             raise ValueError(f"metrics[{name!r}] has no value; give at least one that is not NaN")
-    rows = np.ones(len(codes)) if weights is None else np.asarray(weights, dtype=np.float64)
+    rows = np.ones(len(codes)) if weights is None else checks.array("weights", weights)
     if rows.shape != (len(codes),) or not (np.isfinite(rows).all() and (rows >= 0).all()):
         raise ValueError(f"weights must be {len(codes)} finite numbers of at least 0")
     return names, codes, np.stack(columns, axis=1), rows

@@ -40,21 +40,25 @@ class GradientDescent:
 
     def __post_init__(self) -> None:
         checks.real("rate", self.rate, above=0)
+        if self.scale is not None:
+            try:
+                scale = np.asarray(self.scale, dtype=np.float64)
+            except (TypeError, ValueError):
+                scale = np.zeros(1)
+            if scale.ndim > 1 or not (np.isfinite(scale) & (scale > 0)).all():
+                raise checks.refusal("scale", self.scale, "be d numbers above 0, or None")
 
     def begin(self, space: SearchSpace, x: Tensor) -> Step:
         """One step against a gradient (n, d).
 
         Raises:
-            ValueError: A scale that is not d numbers above 0.
+            ValueError: A scale of another length than d.
         """
         d = x.shape[1]
-        try:
-            scale = np.asarray(1.0 if self.scale is None else self.scale, dtype=np.float64)
-        except (TypeError, ValueError):
-            scale = np.zeros(0)
-        unit = torch.as_tensor(np.full(d, scale) if scale.ndim == 0 else scale, device=x.device)
-        if unit.shape != (d,) or not bool((unit > 0).all()):
-            raise ValueError(f"scale must be {d} numbers above 0")
+        scale = np.asarray(1.0 if self.scale is None else self.scale, dtype=np.float64)
+        if scale.shape not in ((), (d,)):
+            raise ValueError(f"scale has shape {scale.shape}; it must be {d} numbers above 0")
+        unit = torch.as_tensor(scale, device=x.device)
 
         def step(x: Tensor, gradient: Tensor) -> Tensor:
             return project(x - self.rate * unit**2 * gradient, space)

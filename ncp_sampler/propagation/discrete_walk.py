@@ -71,6 +71,7 @@ def discrete_walk(
     Raises:
         ValueError: As ``propagate``; steps < 1.
     """
+    checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")
     checks.whole("steps", steps, low=1)
     checks.flag("revisit", revisit)
     models = check_targets(predictors, targets)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from ncp_sampler import checks
 from ncp_sampler.space.dimensions import (
     STEP_TOLERANCE,
     Categorical,
@@ -79,8 +80,10 @@ class Columns:
         try:
             numbers = np.asarray(code, dtype=np.float64)
         except (TypeError, ValueError):
-            raise ValueError(f"code must be numbers of shape (n, {len(self.names)})") from None
-        if numbers.ndim == 0 or numbers.shape[-1] != len(self.names):
+            numbers = np.zeros(())
+        if numbers.ndim == 0:
+            raise checks.refusal("code", code, f"be numbers of shape (n, {len(self.names)})")
+        if numbers.shape[-1] != len(self.names):
             raise ValueError(
                 f"code has shape {numbers.shape}; its last axis must be the "
                 f"{len(self.names)} columns of the space"

@@ -108,7 +108,7 @@ class SearchSpace:
         self.columns: tuple[str, ...] = self._columns.names
         self.features = checks.call("features", features, "be a function of unit codes, or None")
         self.units = dict(checks.instance("units", units or {}, Mapping, "map names to units"))
-        self.groups = tuple(groups)
+        self.groups = tuple(checks.sequence("groups", groups, Group, "be a sequence of Group"))
         self._start = None if start is None else self._check_start(start)
 
     def __eq__(self, other: object) -> bool:
@@ -171,6 +171,8 @@ class SearchSpace:
 
     def suggest(self, trial: BaseTrial) -> Params:
         """Params of one Optuna trial: calls ``trial.suggest_*`` for each dimension, in order."""
+        if not hasattr(trial, "suggest_int"):
+            raise checks.refusal("trial", trial, "be an Optuna trial")
         return {dim.name: suggest(dim, trial) for dim in self.dimensions}
 
     def to_code(
@@ -189,7 +191,8 @@ class SearchSpace:
         if isinstance(params, Mapping):
             code: NDArray[Any] = self.to_code([params], clip=clip)[0]
             return code
-        numbers = self._encode(params)
+        must = "be params, a dictionary from names to values, or a sequence of such dictionaries"
+        numbers = self._encode(checks.sequence("params", params, Mapping, must))
         return (
             self.round(numbers)
             if clip
@@ -245,7 +248,7 @@ class SearchSpace:
         Raises:
             ValueError: Another shape, or a number outside [0, 1].
         """
-        numbers = np.asarray(u, dtype=np.float64)
+        numbers = checks.array("u", u)
         if numbers.ndim != 2 or numbers.shape[1] != len(self.dimensions):
             raise ValueError(f"u has shape {numbers.shape}; it must be (n, {len(self.dimensions)})")
         if not ((numbers >= 0) & (numbers <= 1)).all():
@@ -255,7 +258,7 @@ class SearchSpace:
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> NDArray[Any]:
         """Draws n >= 0 legal codes, shape (n, d), uniformly (log dimensions in log)."""
         checks.whole("n", n, low=0)
-        return self.from_uniform(np.random.default_rng(rng).random((n, len(self.dimensions))))
+        return self.from_uniform(checks.generator(rng).random((n, len(self.dimensions))))
 
     def neighbours(self, code: ArrayLike) -> NDArray[Any]:
         """Legal codes (m, d) that differ from one code (d,) in one dimension by one step.

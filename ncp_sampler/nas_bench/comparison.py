@@ -1,0 +1,205 @@
+"""Samplers compared on a surrogate, from the same first trials: studies in, ``Run``s out.
+
+For each seed, the first trials of all samplers are the same: the quasi-random codes with which
+NCPSampler starts. From there on each sampler proposes its own. Studies run in processes of their
+own, several at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.queues import SimpleQueue
+
+import numpy as np
+import optuna
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ncp_sampler import checks
+from ncp_sampler.integrations.optuna.sampler import NCPSampler
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.nas_bench.objectives import Objective, objective
+from ncp_sampler.optimizer.optimizer import NCPOptimizer
+
+STARTUP = 10  # trials that all samplers share
+ASKS_TIMED = 20  # the median time of an ask is that of so many asks, the last ones
+
+# name -> constructor from a seed, the slowest first. CMA-ES learns from its own trials alone, and
+# starts in the middle of the space; its margin is for integers, and measured better here.
+SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+    "gp": lambda seed: optuna.samplers.GPSampler(
+        seed=seed, n_startup_trials=STARTUP, deterministic_objective=True
+    ),
+    "ncp": lambda seed: NCPSampler(space=MRSpace(), seed=seed, n_startup_trials=STARTUP),
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP),
+    "cma": lambda seed: optuna.samplers.CmaEsSampler(
+        seed=seed, n_startup_trials=STARTUP, with_margin=True
+    ),
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+}
+LABELS = {"gp": "GP", "ncp": "NCP", "tpe": "TPE", "cma": "CMA-ES", "random": "random"}
+
+_ticks: SimpleQueue[str]  # of a worker
+
+
+@dataclass(frozen=True)
+class Run:
+    """One study, trial by trial.
+
+    Attributes:
+        setting: Name of the benchmark's setting.
+        sampler: Key of ``SAMPLERS``.
+        seed: The sampler's seed, and that of the shared first codes.
+        values: Value of each trial, to be maximized.
+        ask_seconds: CPU seconds that the sampler took to propose each trial; may be empty.
+    """
+
+    setting: str
+    sampler: str
+    seed: int
+    values: tuple[float, ...]
+    ask_seconds: tuple[float, ...] = ()
+
+    @property
+    def best(self) -> NDArray[np.float64]:
+        """Best value up to each trial."""
+        return np.maximum.accumulate(np.array(self.values))
+
+    def ask_ms(self, n_trials: int) -> float:
+        """Median milliseconds of an ask, just before a study has ``n_trials`` trials.
+
+        Raises:
+            ValueError: No more trials than all samplers share, or more than were timed.
+        """
+        checks.whole("n_trials", n_trials, low=STARTUP + 1, high=len(self.ask_seconds))
+        own = self.ask_seconds[max(STARTUP, n_trials - ASKS_TIMED) : n_trials]
+        return 1000 * float(np.median(own))
+
+
+def run_study(
+    setting: str, sampler: str, seed: int, n_trials: int, tick: Callable[[], object]
+) -> Run:
+    """Runs one study; ``tick`` is called after each trial.
+
+    Raises:
+        ValueError: As ``run_all``.
+        ImportError: LightGBM, or what the sampler needs, is not installed.
+    """
+    judge = _check(setting, [sampler], [seed], n_trials)
+    study = optuna.create_study(direction="maximize", sampler=SAMPLERS[sampler](seed))
+    # what NCPSampler(seed=seed) proposes first
+    first = NCPOptimizer(judge.space, directions={"value": "maximize"}, seed=seed).ask(STARTUP)
+    for params in first:
+        study.enqueue_trial(params)
+    distributions = judge.space.distributions
+    values, seconds = [], []
+    for _ in range(n_trials):
+        start = time.process_time()
+        trial = study.ask(distributions)  # suggests all params
+        seconds.append(time.process_time() - start)
+        values.append(float(judge.evaluate(judge.space.to_code(trial.params))[0, 0]))
+        study.tell(trial, values[-1])
+        tick()
+    return Run(setting, sampler, seed, tuple(values), tuple(seconds))
+
+
+def run_all(
+    setting: str,
+    samplers: Sequence[str],
+    seeds: Sequence[int],
+    n_trials: int,
+    *,
+    jobs: int,
+    threads: int,
+) -> list[Run]:
+    """Runs a study for each sampler and seed under a progress bar (stderr).
+
+    Args:
+        setting: Of a shipped surrogate, such as "seg".
+        samplers: Keys of ``SAMPLERS``.
+        seeds: At least 0 each.
+        n_trials: Of each study; above ``STARTUP``.
+        jobs: Studies at once.
+        threads: Of each, for PyTorch and BLAS.
+
+    Raises:
+        ValueError: An argument is not as described.
+        ImportError: LightGBM, or what a sampler needs, is not installed.
+    """
+    _check(setting, checks.texts("samplers", samplers), seeds, n_trials)
+    checks.whole("jobs", jobs, low=1)
+    checks.whole("threads", threads, low=1)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)  # for the new processes
+    context = get_context("spawn")
+    ticks: SimpleQueue[str] = context.SimpleQueue()
+    with (
+        progress_bars() as progress,
+        ProcessPoolExecutor(jobs, context, _start_worker, (ticks, threads)) as pool,
+    ):
+        bars = {s: progress.add_task(LABELS[s], total=len(seeds) * n_trials) for s in samplers}
+        slowest_first = sorted(samplers, key=list(SAMPLERS).index)
+        tasks = [
+            pool.submit(_work, setting, sampler, seed, n_trials)
+            for sampler in slowest_first
+            for seed in seeds
+        ]
+        unfinished = set(tasks)
+        while unfinished:
+            done, unfinished = wait(unfinished, timeout=0.1)
+            while not ticks.empty():
+                progress.advance(bars[ticks.get()])
+            if any(task.exception() for task in done):
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
+    return [task.result() for task in tasks if not task.cancelled()]
+
+
+def progress_bars() -> Progress:
+    """A bar for each sampler, named by its label, on stderr."""
+    columns = (TextColumn("{task.description:7}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
+
+
+def be_quiet() -> None:
+    """Leaves out what Optuna says of each trial, and of samplers that it calls experimental."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+
+
+def _check(setting: str, samplers: Sequence[str], seeds: Sequence[int], n_trials: int) -> Objective:
+    for sampler in samplers:
+        checks.one_of("sampler", sampler, tuple(SAMPLERS))
+    for seed in checks.sequence("seeds", seeds, int, "be whole numbers, such as range(5)"):
+        checks.whole("seed", seed, low=0)
+    checks.whole("n_trials", n_trials, low=STARTUP + 1)
+    return objective(setting)
+
+
+def _start_worker(ticks: SimpleQueue[str], threads: int) -> None:
+    global _ticks  # noqa: PLW0603 -- a pool hands its queue over in no other way
+    _ticks = ticks
+    torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a traceback
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    be_quiet()
+
+
+def _end_with_parent() -> None:
+    if (parent := parent_process()) is not None:
+        parent.join()  # killed, or it would have ended this process
+        os._exit(1)
+
+
+def _work(setting: str, sampler: str, seed: int, n_trials: int) -> Run:
+    return run_study(setting, sampler, seed, n_trials, lambda: _ticks.put(sampler))

@@ -1,0 +1,182 @@
+"""What a comparison of samplers comes to: runs in, a table, a figure and a CSV file out.
+
+Of several seeds everything is mean ± standard error of the best value so far.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.table import Table
+
+from ncp_sampler import checks
+from ncp_sampler.formatting import mean_and_error, with_error
+from ncp_sampler.nas_bench.comparison import LABELS, STARTUP, Run
+from ncp_sampler.visualization.style import BLACK, BLUE, GREEN, PINK, RED
+
+CHECKPOINTS = (25, 50, 100, 200, 500, 1000)
+
+_LINES: dict[str, tuple[str, Any]] = {  # told apart in grey too
+    "gp": (PINK, (0, (3, 1, 1, 1))),
+    "ncp": (RED, "-"),
+    "tpe": (BLUE, "--"),
+    "cma": (GREEN, "-."),
+    "random": (BLACK, ":"),
+}
+
+
+def checkpoints(n_trials: int, candidates: Sequence[int] = CHECKPOINTS) -> list[int]:
+    """Trials at which results are shown; the last is always among them.
+
+    Raises:
+        ValueError: Less than one trial.
+    """
+    checks.whole("n_trials", n_trials, low=1)
+    return [n for n in candidates if n < n_trials] + [n_trials]
+
+
+def group(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs by sampler, the one with the highest final mean first.
+
+    Raises:
+        ValueError: No run.
+    """
+    by_name: dict[str, list[Run]] = {}
+    for run in _listed(runs):
+        by_name.setdefault(run.sampler, []).append(run)
+    final = {name: np.mean([run.best[-1] for run in of_one]) for name, of_one in by_name.items()}
+    return {name: by_name[name] for name in sorted(by_name, key=lambda name: -final[name])}
+
+
+def summarize(runs: Sequence[Run]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean best value after each trial, and its standard error (NaN for a single run).
+
+    Raises:
+        ValueError: No run.
+    """
+    best = np.stack([run.best for run in _listed(runs)])
+    mean, error = np.array([mean_and_error(values) for values in best.T]).T
+    return mean, error
+
+
+def cells(grouped: Mapping[str, Sequence[Run]], at: Sequence[int]) -> dict[str, list[str]]:
+    """Texts "mean ± standard error" at the given trials; the highest of each trial has a ``*``."""
+    texts: dict[str, list[str]] = {name: [] for name in grouped}
+    for n in at:
+        best = {name: [run.best[n - 1] for run in runs] for name, runs in grouped.items()}
+        means = {name: mean_and_error(values)[0] for name, values in best.items()}
+        for name, values in best.items():
+            mark = "*" if means[name] == max(means.values()) else " "
+            texts[name].append(with_error(values) + mark)
+    return texts
+
+
+def make_table(runs: Sequence[Run], metric: str) -> Table:
+    """The results as printed, the best sampler first.
+
+    Raises:
+        ValueError: No run, or one whose asks were not timed.
+    """
+    seconds, asks = {}, {}
+    for name, own in group(runs).items():
+        seconds[name] = f"{np.mean([sum(run.ask_seconds) for run in own]):.2f}"
+        asks[name] = f"{np.median([run.ask_ms(len(run.values)) for run in own]):.1f}"
+    return best_table(runs, metric, times={"s/study": seconds, "ms/ask": asks})
+
+
+def best_table(
+    runs: Sequence[Run],
+    metric: str,
+    *,
+    kind: str = "sampler",
+    how: str = "",
+    times: Mapping[str, Mapping[str, str]],
+) -> Table:
+    """Best values at the checkpoints, the best sampler first, and times of any kind.
+
+    Args:
+        runs: Of one setting, of equal length.
+        metric: What the values are, in percent.
+        kind: Head of the samplers' names.
+        how: The runs were made, as the title adds it, such as ", 2 at a time".
+        times: Head of a further column -> its text by sampler.
+
+    Raises:
+        ValueError: No run.
+    """
+    grouped = group(runs)
+    at, n_seeds = checkpoints(len(runs[0].values)), len({run.seed for run in runs})
+    spread = f", mean ± standard error of {n_seeds} seeds" if n_seeds > 1 else ", one seed"
+    title = f"{runs[0].setting}: best {metric} (%) after n trials{how}{spread}"
+    table = Table(title=title, title_justify="left")
+    table.add_column(kind)
+    for head in (*[f"n = {n} " for n in at], *times):
+        table.add_column(head, justify="right", no_wrap=True)
+    for name, texts in cells(grouped, at).items():
+        marked = [f"[bold]{text}[/bold]" if text.endswith("*") else text for text in texts]
+        table.add_row(LABELS[name], *marked, *[column[name] for column in times.values()])
+    return table
+
+
+def write_csv(runs: Sequence[Run], path: Path) -> None:
+    """Writes every trial.
+
+    Raises:
+        ValueError: No run.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["setting", "sampler", "seed", "trial", "value", "best", "ask_seconds"])
+        for run in _listed(runs):
+            who = (run.setting, run.sampler, run.seed)
+            columns = zip(run.values, run.best.tolist(), run.ask_seconds, strict=True)
+            for trial, (value, best, ask) in enumerate(columns, start=1):
+                rows.writerow([*who, trial, value, best, f"{ask:.6f}"])
+
+
+def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
+    """Draws mean and standard error of the best value over the trials.
+
+    Raises:
+        ValueError: No run.
+    """
+    grouped = group(runs)
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    n_trials, n_seeds = len(runs[0].values), len({run.seed for run in runs})
+    trials = np.arange(1, n_trials + 1)
+    band: dict[str, Any] = {"alpha": 0.18, "linewidth": 0, "step": "post"}
+    lowest, highest = np.inf, -np.inf
+    for name, of_one in grouped.items():
+        mean, error = summarize(of_one)
+        color, dashes = _LINES[name]
+        axes.plot(trials, mean, color=color, ls=dashes, lw=2, label=LABELS[name], ds="steps-post")
+        axes.fill_between(trials, mean - error, mean + error, color=color, **band)
+        lowest = min(lowest, mean[STARTUP - 1])
+        highest = max(highest, np.nanmax([mean, mean + error]))
+    margin = 0.06 * (highest - lowest) or 1.0
+    axes.set_ylim(lowest - 2 * margin, highest + margin)
+    axes.set_xlim(1, n_trials)
+    axes.axvspan(1, STARTUP, color="0.93", zorder=0)
+    axes.text(STARTUP, highest, f" the first {STARTUP} are shared", color="0.35", va="center")
+    axes.set_xlabel("Trials")
+    axes.set_ylabel(f"Best {metric} so far (%, predicted by the surrogate)")
+    numbers = "seed 0" if n_seeds == 1 else f"mean ± standard error over seeds 0 to {n_seeds - 1}"
+    axes.set_title(f"NAS-Bench-MR, {runs[0].setting} surrogate: {numbers}")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=150)
+
+
+def _listed(runs: Sequence[Run]) -> list[Run]:
+    must = "be the runs of one setting, at least one"
+    found: list[Run] = checks.sequence("runs", runs, Run, must)
+    if not found:
+        raise checks.refusal("runs", runs, must)
+    return found
