@@ -125,8 +125,8 @@ def metric_of(result: tune.Result, name: str) -> Any:
 
 def told(search: NCPSearch) -> list[tuple[dict[str, Any], list[float], bool]]:
     """What the searcher has learnt, in order: params, values, and whether to the end."""
-    optimizer = search._optimizer
-    assert optimizer is not None
+    assert search._started is not None
+    optimizer = search._started.optimizer
     history = optimizer.state_dict()["history"]
     params = [optimizer.space.to_params(code) for code in history["codes"]]
     return list(zip(params, history["values"], history["complete"], strict=True))

@@ -1,5 +1,8 @@
 """Optuna: ``NCPSampler`` translates between a study and ``NCPOptimizer``.
 
+In come a study's trials, finished and running, and the space to sample; out go a trial's params,
+one value for each parameter, which the study stores and other workers see at once.
+
 Optuna asks for the params of a trial when the objective first suggests one, so the sampler knows
 neither what the objective will suggest nor with which distributions. What does not fit a declared
 space therefore shows up late, and in three places:
@@ -14,7 +17,6 @@ space therefore shows up late, and in three places:
 from __future__ import annotations
 
 import logging
-import operator
 import threading
 import zlib
 from collections.abc import Sequence
@@ -28,6 +30,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from ncp_sampler import checks
 from ncp_sampler.integrations.optuna.history import SpaceHistory, StudyHistory
 from ncp_sampler.integrations.optuna.trials import (
     Distributions,
@@ -38,6 +41,7 @@ from ncp_sampler.integrations.optuna.trials import (
     to_space,
 )
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
+from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.space.dimensions import Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
@@ -64,9 +68,11 @@ class NCPSampler(BaseSampler):
 
     Args:
         space: The search space that every trial suggests, or None to infer it.
-        seed: Seed of all proposals, or None for a fresh one.
+        seed: Seed of all proposals, from 0 to 2**32 - 1, or None for a fresh one.
         n_startup_trials: Trials that are spread over the space before the predictor is used.
-        strategy: How codes are edited, ``"continuous"`` or ``"winner_takes_all"``.
+        strategy: "continuous" edits all columns of a code at once, "winner_takes_all" the best one
+            in each step; or a strategy object, as ``NCPOptimizer`` takes, such as
+            ``WinnerTakesAll(costs.flops)``.
         independent_sampler: Sampler of parameters outside the search space. None draws as
             ``RandomSampler``, by seed, trial and parameter, so that workers with one seed differ.
         warn_independent_sampling: Whether to warn, once for each parameter, when one is sampled
@@ -86,17 +92,17 @@ class NCPSampler(BaseSampler):
         space: SearchSpace | None = None,
         seed: int | None = None,
         n_startup_trials: int = 10,
-        strategy: str = "continuous",
+        strategy: Strategy | str = "continuous",
         independent_sampler: BaseSampler | None = None,
         warn_independent_sampling: bool = True,
         deterministic_objective: bool = True,
         device: str | torch.device = "cpu",
     ) -> None:
-        if not isinstance(space, SearchSpace | None):
-            raise ValueError(f"space={space!r} must be a SearchSpace or None")
-        if not isinstance(independent_sampler, BaseSampler | None):
-            raise ValueError(f"independent_sampler={independent_sampler!r} is no Optuna sampler")
-        seed = _checked_seed(seed)
+        must = "be a SearchSpace, such as MRSpace(), or None"
+        checks.instance("space", space, SearchSpace | None, must)
+        must = "be a sampler of Optuna, such as RandomSampler(), or None"
+        checks.instance("independent_sampler", independent_sampler, BaseSampler | None, must)
+        seed = checks.seed(seed, high=checks.LARGEST_SEED)
         self._space = space
         self._declared: Distributions = {} if space is None else space.distributions
         self._searched = {n: d for n, d in self._declared.items() if not d.single()}
@@ -108,16 +114,18 @@ class NCPSampler(BaseSampler):
             device=device,
         )
         # the optimizer checks its arguments, and should do so here rather than at the first trial
-        self._new_optimizer(
+        checked = self._new_optimizer(
             space or SearchSpace([Integer("x", 0, 1)]),
             directions={"value": "minimize"},
             deterministic_objective=deterministic_objective,
         )
-        self._n_startup_trials = n_startup_trials
-        self._deterministic = deterministic_objective
+        self._n_startup_trials = checked.n_startup_trials
+        self._deterministic = checked.deterministic_objective
         self._independent_sampler = independent_sampler
         self._independent_seed = _entropy(seed)
-        self._warn_independent_sampling = warn_independent_sampling
+        self._warn_independent_sampling = checks.flag(
+            "warn_independent_sampling", warn_independent_sampling
+        )
         self._warned: set[str] = set()
         self._studies: dict[tuple[str, int], StudyHistory] = {}
         self._lock = threading.RLock()
@@ -302,18 +310,6 @@ def _propose(
 def _all_trials(study: Study) -> list[FrozenTrial]:
     """The trials as they are in the storage now."""
     return study._get_trials(deepcopy=False, use_cache=False)
-
-
-def _checked_seed(seed: int | None) -> int | None:
-    if seed is None:
-        return None
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        raise ValueError(f"seed={seed!r} must be a whole number or None") from None
-    if not 0 <= number < 2**32:
-        raise ValueError(f"seed={number} must be between 0 and 2**32 - 1, as NumPy's")
-    return number
 
 
 def _entropy(seed: int | None = None) -> int:

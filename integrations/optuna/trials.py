@@ -1,5 +1,8 @@
 """What Optuna stores, in the optimizer's terms: distributions, params, metrics, claims.
 
+In come distributions, trials and studies; out go spaces, params, pins and metrics by name. Two
+ways lead back: a space's distributions, and claims.
+
 A *claim* is what a running trial publishes as soon as its params are chosen, before any of them is
 suggested, so that other workers see them: JSON, name -> Optuna's internal representation (a
 categorical is its index), in system attributes ``ncp:claim:0, ncp:claim:1, ...``.
@@ -22,12 +25,8 @@ from optuna.samplers import BaseSampler, PartialFixedSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ncp_sampler.space.dimensions import (
-    Categorical,
-    Dimension,
-    Float,
-    Integer,
-)
+from ncp_sampler import checks
+from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _CLAIM_KEY = "ncp:claim"
@@ -50,7 +49,8 @@ def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
         return Integer(name, low, high, distribution.step, distribution.log)
     if isinstance(distribution, FloatDistribution):
         return Float(name, distribution.low, distribution.high, distribution.step, distribution.log)
-    raise ValueError(f"{name}: unknown kind of distribution, {distribution!r}")
+    must = "be a FloatDistribution, an IntDistribution or a CategoricalDistribution"
+    raise checks.refusal(f"{name}: distribution", distribution, must)
 
 
 def to_distribution(dim: Dimension) -> BaseDistribution:
@@ -63,12 +63,23 @@ def to_distribution(dim: Dimension) -> BaseDistribution:
 
 
 def to_distributions(space: SearchSpace) -> Distributions:
-    """The space as Optuna distributions, name -> distribution."""
+    """The space as Optuna distributions, name -> distribution; ``to_space`` gives it back.
+
+    Raises:
+        ValueError: No space.
+    """
+    checks.instance("space", space, SearchSpace, "be a SearchSpace, such as MRSpace()")
     return {dim.name: to_distribution(dim) for dim in space.dimensions}
 
 
 def to_space(distributions: Mapping[str, BaseDistribution]) -> SearchSpace:
-    """The search space of distributions, in their order."""
+    """The search space of distributions, in their order.
+
+    Raises:
+        ValueError: No distributions by name, or one that codes cannot hold exactly.
+    """
+    must = 'map names to distributions, such as {"x": FloatDistribution(0, 1)}'
+    checks.instance("distributions", distributions, Mapping, must)
     return SearchSpace([to_dimension(name, dist) for name, dist in distributions.items()])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,6 +12,7 @@ from ray.tune import ExperimentAnalysis, ResultGrid
 from ray.tune.experiment import Trial
 from ray.tune.result import DONE
 
+from ncp_sampler import checks
 from ncp_sampler.integrations.ray.space import find
 
 _DIRECTIONS = {"min": "minimize", "max": "maximize"}
@@ -37,9 +38,9 @@ def evaluated_trials(source: Any, metric: Names) -> list[Evaluated]:
         metric: The metric, or several.
 
     Raises:
-        ValueError: Another source, or no such trial.
+        ValueError: Another source, metrics that are no names, or no such trial.
     """
-    names = _as_list(metric)
+    names = _names(metric)
     if isinstance(source, ResultGrid):
         results = [source[i] for i in range(len(source))]
         rows = [(r.config or {}, r.metrics or {}, r.error is not None) for r in results]
@@ -47,10 +48,8 @@ def evaluated_trials(source: Any, metric: Names) -> list[Evaluated]:
         trials = source.trials if isinstance(source, ExperimentAnalysis) else source
         trials = [trials] if isinstance(trials, Trial) else trials
         if not isinstance(trials, list | tuple) or any(not isinstance(t, Trial) for t in trials):
-            raise ValueError(
-                f"trials_or_analysis={source!r} must be an ExperimentAnalysis, a ResultGrid, a "
-                "Trial or a list of Trials"
-            )
+            must = "be an ExperimentAnalysis, a ResultGrid, a Trial or a list of Trials"
+            raise checks.refusal("trials_or_analysis", source, must)
         rows = [(t.config, t.last_result, t.status == Trial.ERROR) for t in trials]
     found = []
     for config, result, error in rows:
@@ -69,13 +68,11 @@ def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, An
     Raises:
         ValueError: Anything else, a mode that is neither "min" nor "max", or a metric twice.
     """
-    names, modes = _as_list(metric), _as_list(mode)
+    names, modes = _names(metric), _as_list(mode)
     if names and not modes:
         raise ValueError(f'metric={metric!r} without mode; give mode="min" or mode="max"')
     if any(one not in list(_DIRECTIONS) for one in modes):
-        raise ValueError(f'mode={mode!r} must be "min" or "max", for each metric')
-    if any(not isinstance(name, str) for name in names) or len(set(names)) < len(names):
-        raise ValueError(f"metric={metric!r} must be the metric's name, or a list of several")
+        raise checks.refusal("mode", mode, 'be "min" or "max", for each metric')
     alone = metric is None and not isinstance(mode, list | tuple)
     pair = isinstance(metric, str) == isinstance(mode, str) and len(names) == len(modes) > 0
     if not (alone or pair):
@@ -97,20 +94,19 @@ def metrics_in(result: Mapping[str, Any], names: Sequence[str]) -> dict[str, flo
     return {name: _number(value) for name, value in found.items() if value is not None}
 
 
-def named_values(value: Any, names: Sequence[str]) -> dict[str, Any]:
+def named_values(value: Any, names: Sequence[str]) -> dict[str, float]:
     """Metrics by name: of None, a number, a sequence in order, or a mapping.
 
     Raises:
-        ValueError: As many values as there are not.
+        ValueError: Something else, or as many values as there are not.
     """
     if value is None:
         return {}
-    if isinstance(value, Mapping):
-        return dict(value)
-    values = _as_list(value)
-    if len(values) != len(names):
-        raise ValueError(f"value={value!r} must have a number for each of {list(names)}")
-    return dict(zip(names, values, strict=True))
+    given = list(value) if isinstance(value, Mapping) else list(names)
+    numbers = _floats(value)
+    if numbers is None or len(numbers) != len(given):
+        raise checks.refusal("value", value, f"have a number for each of {list(names)}")
+    return dict(zip(given, numbers, strict=True))
 
 
 def given_points(
@@ -119,21 +115,37 @@ def given_points(
     """The configs to suggest; and those with a value, which count as complete.
 
     Raises:
-        ValueError: Points that are no list of dictionaries, or not as many values.
+        ValueError: Points that are no list of dictionaries, values that are no numbers, or not as
+            many of them.
     """
     points = [] if points is None else points
-    if not isinstance(points, Sequence) or not all(isinstance(point, Mapping) for point in points):
-        raise ValueError(f"points_to_evaluate={points!r} must be a list of dictionaries")
+    must = "be a list of dictionaries"
+    listed = checks.sequence("points_to_evaluate", points, Mapping, must)
     if rewards is None:
-        return list(points), []
-    if not isinstance(rewards, Sized):
-        raise ValueError(f"evaluated_rewards={rewards!r} must be a list, with a value per point")
-    if len(rewards) != len(points):
+        return listed, []
+    values = rewards.tolist() if hasattr(rewards, "tolist") else rewards  # of NumPy and others
+    must = "be a list, with a number per point, or with several metrics a list of numbers"
+    checks.sequence("evaluated_rewards", values, object, must)
+    if any(_floats(value) is None for value in values):
+        raise checks.refusal("evaluated_rewards", rewards, must)
+    if len(values) != len(listed):
         raise ValueError(
-            f"evaluated_rewards has {len(rewards)} values for {len(points)} points; give one "
+            f"evaluated_rewards has {len(values)} values for {len(listed)} points; give one "
             "for each of points_to_evaluate"
         )
-    return [], [(point, value, True) for point, value in zip(points, rewards, strict=True)]
+    return [], [(point, value, True) for point, value in zip(listed, values, strict=True)]
+
+
+def _names(metric: Any) -> list[str]:
+    """The metrics' names; none of None.
+
+    Raises:
+        ValueError: No names, or one twice.
+    """
+    names = _as_list(metric)
+    if any(not isinstance(name, str) or not name for name in names) or len({*names}) < len(names):
+        raise checks.refusal("metric", metric, "be the metric's name, or a list of several")
+    return names
 
 
 def _as_list(one_or_several: Any) -> list[Any]:
@@ -143,8 +155,15 @@ def _as_list(one_or_several: Any) -> list[Any]:
     return list(one_or_several) if several else [one_or_several]
 
 
-def _number(value: Any) -> float:
+def _floats(value: Any) -> list[float] | None:
+    """The numbers of one metric or of several; None if anything else is among them."""
+    values = list(value.values()) if isinstance(value, Mapping) else _as_list(value)
     try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
+        return [float(one) for one in values]
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _number(value: Any) -> float:
+    numbers = _floats([value])
+    return math.nan if numbers is None else numbers[0]

@@ -1,5 +1,9 @@
 """Ray Tune: ``NCPSearch`` translates between a run's trials and ``NCPOptimizer``.
 
+In come Tune domains or a ``SearchSpace``, metric and mode, and the trials' results; out go nested
+configs to try. The search starts once space, metric and mode are known: from here, from the Tuner
+or, at last, when the first suggestion is asked for.
+
 A trial is *running* from its suggestion until it completes; its params are kept off. One that
 completes with a value is *done*, and nothing more is learnt of it. One that completes without has
 failed: it is known, and told *again* once ``Tuner.restore`` has resumed it under its id. Those that
@@ -13,7 +17,6 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
@@ -28,17 +31,18 @@ except ImportError as error:
         f"NCPSearch needs Ray Tune ({error}); install it with: pip install 'ncp_sampler[ray]'"
     ) from error
 
+from ncp_sampler import checks
 from ncp_sampler.integrations.ray.metrics import (
     Names,
     checked_objective,
     directions,
     evaluated_trials,
     given_points,
-    metrics_in,
-    named_values,
 )
 from ncp_sampler.integrations.ray.space import TuneSpace, declared_space, from_domains
+from ncp_sampler.integrations.ray.started import Started
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
+from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.space.dimensions import Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
@@ -70,13 +74,14 @@ class NCPSearch(Searcher):
             several metrics each is a sequence.
         seed: Seed of all suggestions, or None for a fresh one.
         n_startup_trials: Trials that are spread over the space before the predictor is used.
-        strategy: How codes are edited, ``"continuous"`` or ``"winner_takes_all"``.
+        strategy: How ``NCPOptimizer`` edits codes: "continuous", "winner_takes_all" or a strategy
+            object that can be pickled, such as ``WinnerTakesAll(costs.flops)``.
         deterministic_objective: Whether equal params give equal values, so that none are
             suggested twice while others are left. Set it to False for a noisy objective.
-        device: Device of the predictor's tensors.
+        device: Where the predictor computes, in the process of the Tuner: "cpu" or "cuda".
 
     Raises:
-        ValueError: An argument has a value that it cannot have.
+        ValueError: An argument out of its range, or points that do not fit the space.
     """
 
     def __init__(
@@ -89,7 +94,7 @@ class NCPSearch(Searcher):
         evaluated_rewards: Sequence[Any] | None = None,
         seed: int | None = None,
         n_startup_trials: int = 10,
-        strategy: str = "continuous",
+        strategy: Strategy | str = "continuous",
         deterministic_objective: bool = True,
         device: str | torch.device = "cpu",
     ) -> None:
@@ -97,16 +102,12 @@ class NCPSearch(Searcher):
         super().__init__(metric=names, mode=modes)
         self._space = declared_space(space)
         self._new_optimizer = partial(
-            NCPOptimizer,
-            seed=seed,
-            n_startup_trials=n_startup_trials,
-            strategy=strategy,
-            deterministic_objective=deterministic_objective,
-            device=device,
-        )
+            NCPOptimizer, seed=seed, n_startup_trials=n_startup_trials, strategy=strategy,
+            deterministic_objective=deterministic_objective, device=device,
+        )  # fmt: skip
         # the optimizer checks its arguments, and should do so here rather than at the first trial
         self._new_optimizer(SearchSpace([Integer("x", 0, 1)]), directions={"value": "minimize"})
-        self._optimizer: NCPOptimizer | None = None
+        self._started: Started | None = None
         # configs to suggest, and those evaluated elsewhere until there is a space
         self._queued, self._evaluated = given_points(points_to_evaluate, evaluated_rewards)
         self._running: dict[str, Params] = {}
@@ -114,20 +115,19 @@ class NCPSearch(Searcher):
         self._again: dict[str, tuple[int, Params]] = {}  # told, with position, and not done
         self._done: set[str] = set()
         self._warned = False
-        if names is not None:
-            self._start()
+        self._start_if_known()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        if self._optimizer is not None:
-            state["_optimizer"] = self._optimizer.state_dict()
-        return state
+        started = self._started
+        saved = None if started is None else started.optimizer.state_dict()
+        return {**self.__dict__, "_started": saved}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _optimizer=None)
-        if state["_optimizer"] is not None:
-            self._optimizer = self._make_optimizer()
-            self._optimizer.load_state_dict(state["_optimizer"])
+        self.__dict__.update(state, _started=None)
+        if state["_started"] is not None:
+            started = self._new_start()
+            started.optimizer.load_state_dict(state["_started"])
+            self._started = started
 
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
@@ -143,54 +143,52 @@ class NCPSearch(Searcher):
         )
         self._space = self._space or found
         self._metric, self._mode = objective
-        if self._metric is not None:
-            self._start()
+        self._start_if_known()
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        if self._optimizer is None:
-            self._start(at_last=True)
-        assert self._optimizer is not None
-        assert self._space is not None
+        started = self._start()
         if trial_id not in self._running:
             if self._queued:
-                params = self._legal(self._queued.pop(0))
+                params = started.legal(self._queued.pop(0))
             else:
-                (params,) = self._optimizer.ask(pending=list(self._running.values()))
+                (params,) = started.optimizer.ask(pending=list(self._running.values()))
             self._running[trial_id] = params
-        return self._space.config(self._running[trial_id])
+        return started.space.config(self._running[trial_id])
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        if trial_id in self._done or self._optimizer is None:
+        started = self._started
+        if trial_id in self._done or started is None:
             return
-        metrics = self._metrics_in(result)
+        metrics = started.metrics_in(result)
         if trial_id in self._running:
             self._reports.setdefault(trial_id, {}).update(metrics)
-        elif metrics and (params := self._params_of(trial_id, result)) is not None:
-            self._tell(trial_id, params, metrics)
+        elif metrics and (params := self._params_of(started, trial_id, result)) is not None:
+            self._tell(started, trial_id, params, metrics)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        if trial_id in self._done or self._optimizer is None:
+        started = self._started
+        if trial_id in self._done or started is None:
             return
-        params = self._params_of(trial_id, result or {})
+        params = self._params_of(started, trial_id, result or {})
         if params is None:
             _logger.debug("trial %s is unknown and has no params; nothing is learnt", trial_id)
             return
         reports = self._reports.pop(trial_id, {})
         # without a result, HyperBand stopped the trial while it was paused
-        metrics = {} if error else {**reports, **self._metrics_in(result or {})}
+        metrics = {} if error else {**reports, **started.metrics_in(result or {})}
         if result and not metrics and not error and not self._warned:
             self._warned = True
             _logger.warning(
                 "trial %s reported none of %s, so nothing is learnt from it (warned once)",
                 trial_id,
-                list(self._optimizer.directions),
+                started.metrics,
             )
         self._running.pop(trial_id, None)
         if metrics or error or trial_id not in self._again:
-            self._tell(trial_id, params, metrics)
+            self._tell(started, trial_id, params, metrics)
         if not all(map(math.isnan, metrics.values())):
             del self._again[trial_id]
             self._done.add(trial_id)
@@ -207,7 +205,7 @@ class NCPSearch(Searcher):
 
         Args:
             parameters: The config.
-            value: Its value; with several metrics a sequence, or a mapping by name. None is not
+            value: A number; with several metrics a sequence, or a mapping by name. None is not
                 learnt from, unless there are intermediate values.
             error: Whether it failed: then it is known, but not learnt from.
             pruned: Whether it was stopped early.
@@ -218,11 +216,12 @@ class NCPSearch(Searcher):
         """
         if value is None and intermediate_values:
             value = intermediate_values[-1]
-        point = (parameters, None if error else value, not pruned)
-        if self._optimizer is None:
+        failed, stopped = checks.flag("error", error), checks.flag("pruned", pruned)
+        point = (parameters, None if failed else value, not stopped)
+        if self._started is None:
             self._evaluated.append(point)
         else:
-            self._learn(*point)
+            self._started.learn(*point)
 
     def add_evaluated_trials(self, trials_or_analysis: Any, metric: Names) -> None:
         """Learns from the trials of an earlier run, by their last results.
@@ -241,7 +240,8 @@ class NCPSearch(Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Writes all that the next suggestions depend on to a file."""
-        Path(checkpoint_path).write_bytes(cloudpickle.dumps(self.__getstate__()))
+        path = checks.path("checkpoint_path", checkpoint_path)
+        path.write_bytes(cloudpickle.dumps(self.__getstate__()))
 
     def restore(self, checkpoint_path: str) -> None:
         """Continues as the searcher that ``save`` was called on would have.
@@ -251,8 +251,9 @@ class NCPSearch(Searcher):
         Raises:
             ValueError: It is no such file, or not all of one.
         """
+        path = checks.path("checkpoint_path", checkpoint_path)
         try:
-            state = cloudpickle.loads(Path(checkpoint_path).read_bytes())
+            state = cloudpickle.loads(path.read_bytes())
         except (EOFError, UnpicklingError):  # as a process that is killed leaves it
             state = None
         if not isinstance(state, dict) or not self.__dict__.keys() <= state.keys():
@@ -262,10 +263,29 @@ class NCPSearch(Searcher):
             )
         self.__setstate__(state)
 
-    def _start(self, *, at_last: bool = False) -> None:
-        """Makes the optimizer once space, metric and mode are known; at last, they must be."""
-        if self._optimizer is not None or (self._space is None and not at_last):
-            return
+    def _start_if_known(self) -> None:
+        """Starts where space, metric and mode were given; a mode alone may yet get its metric."""
+        if self._space is not None and self._metric is not None:
+            self._start()
+
+    def _start(self) -> Started:
+        """The started search, from now on if it had not been.
+
+        Raises:
+            ValueError: Space, metric or mode is still missing, or a given point does not fit.
+        """
+        if self._started is None:
+            started = self._new_start()
+            for point in self._evaluated:
+                started.learn(*point)
+            for config in self._queued:
+                started.legal(config)
+            self._evaluated = []
+            self._started = started
+        return self._started
+
+    def _new_start(self) -> Started:
+        """A search with all that was given, which has learnt nothing yet."""
         if self._space is None:
             raise ValueError(
                 "NCPSearch has no search space; give it NCPSearch(space=...), or give the Tuner a "
@@ -277,58 +297,30 @@ class NCPSearch(Searcher):
                 "TuneConfig do not reach it without a param_space"
             )
         self._metric = self._metric or DEFAULT_METRIC
-        self._optimizer = self._make_optimizer()
-        for point in self._evaluated:
-            self._learn(*point)
-        self._evaluated = []
-        for config in self._queued:
-            self._legal(config)
+        goals = directions(self._metric, self._mode)
+        return Started(self._space, self._new_optimizer(self._space.space, directions=goals))
 
-    def _make_optimizer(self) -> NCPOptimizer:
-        assert self._space is not None
-        assert self._metric is not None
-        assert self._mode is not None
-        return self._new_optimizer(
-            self._space.space, directions=directions(self._metric, self._mode)
-        )
-
-    def _learn(self, config: Mapping[str, Any], value: Any, complete: bool) -> None:
-        """Tells the optimizer a config evaluated elsewhere."""
-        assert self._optimizer is not None
-        assert self._space is not None
-        metrics = named_values(value, list(self._optimizer.directions))
-        self._optimizer.tell(self._space.params(config), metrics, complete=complete)
-
-    def _tell(self, trial_id: str, params: Params, metrics: dict[str, float]) -> None:
+    def _tell(
+        self, started: Started, trial_id: str, params: Params, metrics: dict[str, float]
+    ) -> None:
         """Tells the optimizer a trial, in place of what it was told of it before.
 
         As complete: Ray does not tell a stopped trial from one that ran to its end.
         """
-        assert self._optimizer is not None
         position = self._again[trial_id][0] if trial_id in self._again else None
-        known = self._optimizer.n_told if position is None else position
+        known = started.optimizer.n_told if position is None else position
         self._again[trial_id] = known, params
-        self._optimizer.tell(params, metrics, replace=position)
+        started.optimizer.tell(params, metrics, replace=position)
 
-    def _legal(self, config: Mapping[str, Any], *, prefix: str = "", clip: bool = False) -> Params:
-        """The params in a config, legal and in the space's own types."""
-        assert self._space is not None
-        space = self._space.space
-        code = space.to_code(self._space.params(config, prefix), clip=clip)
-        params: Params = space.to_params(code)
-        return params
-
-    def _params_of(self, trial_id: str, result: Mapping[str, Any]) -> Params | None:
+    def _params_of(
+        self, started: Started, trial_id: str, result: Mapping[str, Any]
+    ) -> Params | None:
         """The trial's params: as suggested, else as in the config that results carry."""
         if trial_id in self._running:
             return self._running[trial_id]
         if trial_id in self._again:
             return self._again[trial_id][1]
         try:
-            return self._legal(result, prefix="config/", clip=True)
+            return started.legal(result, prefix="config/", clip=True)
         except ValueError:
             return None
-
-    def _metrics_in(self, result: Mapping[str, Any]) -> dict[str, float]:
-        assert self._optimizer is not None
-        return metrics_in(result, list(self._optimizer.directions))

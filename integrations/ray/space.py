@@ -1,4 +1,4 @@
-"""Ray Tune's search spaces and configs in the optimizer's terms.
+"""Ray Tune's search spaces and configs in the optimizer's terms, and spaces as Tune's domains.
 
 A parameter in a nested config is named by its path, ``a/b`` for ``config["a"]["b"]``, as Ray names
 it in results. A config is *nested* ({"a": {"b": 1}}) or *flat* ({"a/b": 1}).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,18 +17,13 @@ from ray import tune
 from ray.tune.search import sample
 from ray.tune.search.variant_generator import parse_spec_vars
 
-from ncp_sampler.space.dimensions import (
-    Categorical,
-    Dimension,
-    Float,
-    Integer,
-)
+from ncp_sampler import checks
+from ncp_sampler.space.dimensions import STEP_TOLERANCE, Categorical, Dimension, Float, Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _SUPPORTED = "uniform, loguniform, quniform, randint, qrandint, lograndint or choice"
 _SAMPLE_FROM_MARK = "__fn_ph"  # what Tuner puts in place of a sample_from, in a tuple
 _MISSING = object()
-_GRID_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ class TuneSpace:
             ValueError: It is no dictionary, or lacks a parameter.
         """
         if not isinstance(config, Mapping):
-            raise ValueError(f"config={config!r} must be a dictionary, flat or nested")
+            raise checks.refusal("config", config, "be a dictionary, flat or nested")
         found = {name: find(config, prefix + name) for name in self.space.names}
         missing = [name for name, value in found.items() if value is _MISSING]
         if missing:
@@ -108,10 +104,11 @@ def declared_space(space: SearchSpace | Mapping[str, Any] | None) -> TuneSpace |
         return TuneSpace(space)
     found = from_domains(space) if isinstance(space, Mapping) else None
     if found is None:
-        raise ValueError(
-            f"space={space!r} must be a SearchSpace such as MRSpace(), or a dictionary with at "
-            "least one Tune domain, such as tune.uniform(0, 1)"
+        must = (
+            "be a SearchSpace such as MRSpace(), or a dictionary with at least one Tune domain, "
+            "such as tune.uniform(0, 1)"
         )
+        raise checks.refusal("space", space, must)
     return found
 
 
@@ -119,9 +116,10 @@ def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
     """The search space of the Tune domains in a nested config; None if it has none.
 
     Raises:
-        ValueError: A grid search, ``sample_from``, a domain that the optimizer cannot search,
-            or one that stands in a list or under a key with ``/``.
+        ValueError: No dictionary, a grid search, ``sample_from``, a domain that the optimizer
+            cannot search, or one that stands in a list or under a key with ``/``.
     """
+    checks.instance("config", config, Mapping, "be a dictionary with Tune domains in it")
     fixed, domains, grids = parse_spec_vars(dict(config))
     for path, _ in grids:
         raise ValueError(
@@ -191,19 +189,33 @@ def to_domain(dim: Dimension) -> Any:
 def to_domains(space: SearchSpace) -> dict[str, Any]:
     """The space as Tune domains, name -> domain; ``from_domains`` gives it back.
 
+    A name with ``/`` stays one key; ``NCPSearch`` takes such a space itself, and nests it.
+
     Raises:
-        ValueError: A grid that does not hold 0, which Tune's quantized domains all hold.
+        ValueError: No space, or a grid that does not hold 0, as all of Tune's quantized domains do.
     """
+    checks.instance("space", space, SearchSpace, "be a SearchSpace, such as MRSpace()")
     for dim in space.dimensions:
-        if isinstance(dim, Categorical) or dim.step in (None, 1):
-            continue
-        steps = dim.low / (dim.step or 1)
-        if abs(steps - round(steps)) > _GRID_TOLERANCE * max(abs(steps), 1.0):
+        if not isinstance(dim, Categorical) and _is_off_zero(dim):
             raise ValueError(
                 f"{dim.name}: Tune's steps of {dim.step} count from 0, and low={dim.low} is none "
                 "of them; give NCPSearch(space=...) the space itself"
             )
     return {dim.name: to_domain(dim) for dim in space.dimensions}
+
+
+def _is_off_zero(dim: Integer | Float) -> bool:
+    """Whether its values are others than multiples of its step."""
+    if isinstance(dim, Integer):
+        return dim.low % dim.step != 0
+    if dim.step is None:
+        return False
+    steps = [end / dim.step for end in (dim.low, dim.high)]
+    rounding = 4 * sys.float_info.epsilon * max(map(abs, steps))
+    return not all(  # Tune asks for isclose, codes for the tolerance
+        math.isclose(one, round(one)) and abs(one - round(one)) <= STEP_TOLERANCE + rounding
+        for one in steps
+    )
 
 
 def _no_sample_from(name: str) -> str:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.nas_bench import NASBenchMR
 from ncp_sampler.nas_bench.settings import find_setting
+from ncp_sampler.nas_bench.tables import NASBenchMR
 from ncp_sampler.offline.learning import fit_paper, learn
 from ncp_sampler.propagation.propagate import propagate
 from ncp_sampler.propagation.targets import Target

@@ -1,6 +1,11 @@
-"""Figures that the paper prints (Ding et al., ICLR 2022), to stand beside ours."""
+"""Figures that the paper prints (Ding et al., ICLR 2022), to stand beside ours.
+
+A setting is the folder name of its table, so that "cls-50-1000" is the paper's Cls and its A.
+"""
 
 from __future__ import annotations
+
+from ncp_sampler.reproduction.rows import Method
 
 # Table 6: mean absolute error of the predictor on the validation rows, in percent; the epoch that
 # was best on those rows (facts of the published code)
@@ -25,66 +30,67 @@ SPEARMAN = {
     ("cls-50-100", "cls-10c"): 0.818,
 }
 
-# Table 2: params (M), FLOPs (G, 512x1024), mIoU (%) of networks that were trained
+# Table 2: method, lambda (0.5 unless specified) -> params (M), FLOPs (G, 512x1024), mIoU (%) of
+# networks that were trained
 SEGMENTATION = {
-    "NCP continuous, λ = 0.7": (6.04, 20.07, 76.98),
-    "NCP continuous, λ = 0.3": (8.39, 36.25, 78.36),
-    "NCP continuous, λ = 0.1": (37.70, 179.98, 80.05),
-    "NCP winner takes all, λ = 0.3": (7.18, 32.88, 77.91),
-    "NetAdapt": (10.83, 42.49, 78.02),
-    "random search": (16.27, 130.50, 77.66),
-    "Neural Predictor": (33.49, 182.60, 78.89),
+    (Method.NCP, 0.7): (6.04, 20.07, 76.98),
+    (Method.NCP, 0.3): (8.39, 36.25, 78.36),
+    (Method.NCP, 0.1): (37.70, 179.98, 80.05),
+    (Method.WINNER_TAKES_ALL, 0.3): (7.18, 32.88, 77.91),
+    (Method.NET_ADAPT, 0.5): (10.83, 42.49, 78.02),
+    (Method.RANDOM_SEARCH, 0.5): (16.27, 130.50, 77.66),
+    (Method.NEURAL_PREDICTOR, 0.5): (33.49, 182.60, 78.89),
 }
 
-# Table 3: params (M), FLOPs (G, segmentation at 128x128), then top-1, mIoU, top-1 (%)
-JOINT = {
-    "Cls": (5.35, 2.05, 85.56, 75.65, 25.53),
-    "Seg": (7.91, 0.90, 82.52, 77.15, 14.68),
-    "Video": (2.56, 0.74, 81.88, 71.09, 28.47),
-    "Cls + Seg": (8.29, 1.70, 86.05, 77.16, 22.95),
-    "Cls + Video": (4.32, 1.60, 85.64, 72.98, 27.83),
-    "Seg + Video": (4.46, 1.16, 83.84, 75.64, 28.46),
-    "Cls + Seg + Video": None,  # the paper joins all four tasks, 3dDet among them
+# Table 3: settings searched for -> params (M), FLOPs (G, segmentation at 128x128), then top-1,
+# mIoU, top-1 (%). All three are missing: the paper joins four tasks, 3dDet among them
+JOINT: dict[tuple[str, ...], tuple[float, ...]] = {
+    ("cls-50-1000",): (5.35, 2.05, 85.56, 75.65, 25.53),
+    ("seg",): (7.91, 0.90, 82.52, 77.15, 14.68),
+    ("video",): (2.56, 0.74, 81.88, 71.09, 28.47),
+    ("cls-50-1000", "seg"): (8.29, 1.70, 86.05, 77.16, 22.95),
+    ("cls-50-1000", "video"): (4.32, 1.60, 85.64, 72.98, 27.83),
+    ("seg", "video"): (4.46, 1.16, 83.84, 75.64, 28.46),
 }
 
-# Table 4: (from, to) -> metric of the source's network on the new task, metric of the edited one,
+# Table 4: from, to -> metric of the source's network on the new task, metric of the edited one,
 # FLOPs (G) of the edited one
 TRANSFER = {
-    ("Cls", "Seg"): (75.42, 78.27, 1.10),
-    ("Cls", "Video"): (25.53, 28.65, 0.76),
-    ("Seg", "Cls"): (82.52, 85.84, 1.54),
-    ("Seg", "Video"): (14.68, 28.44, 0.75),
-    ("Video", "Cls"): (81.88, 86.03, 1.86),
-    ("Video", "Seg"): (71.09, 77.56, 0.95),
+    ("cls-50-1000", "seg"): (75.42, 78.27, 1.10),
+    ("cls-50-1000", "video"): (25.53, 28.65, 0.76),
+    ("seg", "cls-50-1000"): (82.52, 85.84, 1.54),
+    ("seg", "video"): (14.68, 28.44, 0.75),
+    ("video", "cls-50-1000"): (81.88, 86.03, 1.86),
+    ("video", "seg"): (71.09, 77.56, 0.95),
 }
 
-# Table 5 (λ = 0.7): params (M), FLOPs (G, 224x224), top-1 (%) on A, B, C
-SUBSETS = {
-    "A": (4.39, 5.95, 85.80, 56.04, 86.80),
-    "B": (3.33, 3.55, 82.76, 56.40, 85.60),
-    "C": (4.06, 5.51, 84.60, 55.60, 87.80),
-    "A + B + C": (4.28, 6.72, 85.12, 58.12, 88.20),
+# Table 5 (lambda = 0.7): settings searched for -> params (M), FLOPs (G, 224x224), top-1 (%) on each
+SUBSETS: dict[tuple[str, ...], tuple[float, ...]] = {
+    ("cls-50-1000",): (4.39, 5.95, 85.80, 56.04, 86.80),
+    ("cls-50-100",): (3.33, 3.55, 82.76, 56.40, 85.60),
+    ("cls-10-1000",): (4.06, 5.51, 84.60, 55.60, 87.80),
+    ("cls-50-1000", "cls-50-100", "cls-10-1000"): (4.28, 6.72, 85.12, 58.12, 88.20),
 }
 
 # Table 8: params (M), FLOPs (G, 512x1024), mIoU (%) at 512x1024 and at 128x256
-RESOLUTIONS = {
-    "512x1024": (7.91, 29.34, 77.15, 62.40),
-    "128x256": (2.61, 31.37, 70.91, 65.89),
-    "both": (7.82, 50.90, 77.35, 64.98),
+RESOLUTIONS: dict[tuple[str, ...], tuple[float, ...]] = {
+    ("seg",): (7.91, 29.34, 77.15, 62.40),
+    ("seg-4x",): (2.61, 31.37, 70.91, 65.89),
+    ("seg", "seg-4x"): (7.82, 50.90, 77.35, 64.98),
 }
 
 # Table 9: params (M), FLOPs (G, 112x112), top-1 (%) from scratch and pretrained
-PRETRAINING = {
-    "scratch": (2.56, 0.69, 28.47, 37.54),
-    "pretrained": (1.72, 1.00, 27.49, 39.14),
-    "both": (2.39, 1.16, 27.14, 40.21),
+PRETRAINING: dict[tuple[str, ...], tuple[float, ...]] = {
+    ("video",): (2.56, 0.69, 28.47, 37.54),
+    ("video-p",): (1.72, 1.00, 27.49, 39.14),
+    ("video", "video-p"): (2.39, 1.16, 27.14, 40.21),
 }
 
-# Table 10, on a V100
+# Table 10, on a V100, in the paper's words; its NCP edits one code
 SEARCH_TIME = {
-    "Neural Predictor": "over 1 GPU day (it trains the top 10)",
-    "NetAdapt": "5 min",
-    "NCP": "10 s (70 iterations)",
+    Method.NEURAL_PREDICTOR: "over 1 GPU day (it trains the top 10)",
+    Method.NET_ADAPT: "5 min",
+    Method.ONE_START: "10 s (70 iterations)",
 }
 
 # Appendix C: accuracy (%) and FLOPs (M) after six steps, and the table's best

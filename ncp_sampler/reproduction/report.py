@@ -1,4 +1,7 @@
-"""Runs the studies on all splits and writes the report: Markdown with pictures."""
+"""Runs the studies on all splits and writes the report: Markdown with pictures.
+
+In comes the tables' folder; out go `Results`, or a folder with report.md.
+"""
 
 from __future__ import annotations
 
@@ -8,80 +11,31 @@ import pickle
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.nas_bench import (
-    NASBenchMR,
-    TableWalk,
-    table_predictor,
-    walk_table,
-)
+from ncp_sampler import checks
 from ncp_sampler.nas_bench.settings import NB201
 from ncp_sampler.nas_bench.surrogates import SHIPPED
-from ncp_sampler.offline.search import propagate_search
-from ncp_sampler.propagation import GradientDescent, Strategy, Trace, WinnerTakesAll
-from ncp_sampler.reproduction.laboratory import Row, prepare
-from ncp_sampler.reproduction.prediction import Prediction, correlations, predict_held_out
-from ncp_sampler.reproduction.studies import (
-    BASIC,
-    PRETRAINING,
-    RESOLUTIONS,
-    SUBSETS,
-    all_rows,
-)
+from ncp_sampler.nas_bench.tables import NASBenchMR
+from ncp_sampler.reproduction.pages import write_pages
+from ncp_sampler.reproduction.parts import one_thread, predict, search_split, walks
+from ncp_sampler.reproduction.prediction import correlations
+from ncp_sampler.reproduction.results import Results
+from ncp_sampler.reproduction.studies import BASIC, PRETRAINING, RESOLUTIONS, SUBSETS
 
-Progress = Callable[[str], None]
+Folder: TypeAlias = str | os.PathLike[str]
+Progress: TypeAlias = Callable[[str], None]
 
 _FULL_SPLITS = range(10, 20)  # the search's caution was chosen on 0 to 4
 _EPOCHS, _QUICK_EPOCHS = 200, 60  # of the published recipe's predictor
-_EXTREMES = 10
-# draws of rows; the walk's settings were chosen on others
-_WALK_SEEDS, _WALK_STARTS = range(400, 420), 10
-
-
-@dataclass(frozen=True)
-class Results:
-    """Everything that the report shows.
-
-    Attributes:
-        quick: Whether only the basic settings and one split were run.
-        splits: Number of splits.
-        rows: Searches, judged.
-        predictions: Of each setting.
-        judge_errors: Setting -> mean L1 of its judges, percent.
-        extremes: Setting -> the ten best rows that a judge did not see: means of what they were
-            trained to and of what they are judged, percent.
-        correlations: Spearman between `SHIPPED`, (8, 8).
-        walks: NAS-Bench-201, one for each seed of the 500 rows.
-        traces: Strategy -> a propagation on segmentation from the start code.
-        seconds: Of the whole run.
-    """
-
-    quick: bool
-    splits: int
-    rows: list[Row]
-    predictions: list[Prediction]
-    judge_errors: dict[str, float]
-    extremes: dict[str, tuple[float, float]]
-    correlations: NDArray[np.float64]
-    walks: list[TableWalk]
-    traces: dict[str, Trace]
-    seconds: float
+_SETTINGS = tuple(dict.fromkeys((*BASIC, *SUBSETS, *RESOLUTIONS, *PRETRAINING)))
 
 
 def run(
-    root: str | os.PathLike[str],
-    *,
-    quick: bool = False,
-    processes: int = 2,
-    progress: Progress = print,
+    root: Folder, *, quick: bool = False, processes: int = 2, progress: Progress = print
 ) -> Results:
     """Runs all studies, each split and each predictor in a process of its own.
 
@@ -92,54 +46,51 @@ def run(
         progress: Told what has ended.
 
     Raises:
-        ValueError: No tables there, or processes < 1.
+        ValueError: No tables there, processes < 1, or an argument of another type.
     """
-    if processes < 1:
-        raise ValueError(f"processes={processes} must be at least 1")
-    bench = NASBenchMR(root)
+    quick, processes = _checked(quick, processes, progress)
+    bench = NASBenchMR(_path("root", root, "the folder of the tables"))
     since = time.perf_counter()
     splits = _FULL_SPLITS[:1] if quick else _FULL_SPLITS
+    settings, learnt = (BASIC, BASIC) if quick else (_SETTINGS, SHIPPED)
     epochs = _QUICK_EPOCHS if quick else _EPOCHS
-    wanted = (
-        BASIC if quick else tuple(dict.fromkeys((*BASIC, *SUBSETS, *RESOLUTIONS, *PRETRAINING)))
-    )
-    learnt = BASIC if quick else SHIPPED
     # threads are set before NumPy and PyTorch start in a process, hence new interpreters
     with ProcessPoolExecutor(
-        processes, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread
+        processes, mp_context=multiprocessing.get_context("spawn"), initializer=one_thread
     ) as pool:
-        searches = [pool.submit(_split, bench.root, split, wanted, epochs) for split in splits]
-        fits = [pool.submit(_predict, bench.root, setting, epochs) for setting in learnt]
-        walk = pool.submit(_walks, bench.root) if NB201 in bench.settings else None
-        everything: list[Future[Any]] = [*searches, *fits, *([walk] if walk else [])]
+        searched = [
+            pool.submit(search_split, bench.root, split, settings, epochs, split == splits[0])
+            for split in splits
+        ]
+        fitted = [pool.submit(predict, bench.root, setting, epochs) for setting in learnt]
+        walked = [pool.submit(walks, bench.root)] if NB201 in bench.settings else []
+        everything: list[Future[Any]] = [*searched, *fitted, *walked]
         for i, _ in enumerate(as_completed(everything), start=1):
             progress(f"{i} of {len(everything)} parts, {time.perf_counter() - since:.0f} s")
-    parts = [part.result() for part in searches]
+    parts = [part.result() for part in searched]
     return Results(
         quick=quick,
-        splits=len(splits),
+        splits=len(parts),
         rows=[row for part in parts for row in part.rows],
-        predictions=[fit.result() for fit in fits],
-        judge_errors={
-            setting: float(np.mean([part.errors[setting] for part in parts])) for setting in wanted
-        },
+        predictions=[fit.result() for fit in fitted],
+        judge_errors={s: _mean([part.errors[s] for part in parts]) for s in settings},
         extremes={
-            setting: (
-                float(np.mean([part.extremes[setting][0] for part in parts])),
-                float(np.mean([part.extremes[setting][1] for part in parts])),
+            s: (
+                _mean([part.extremes[s][0] for part in parts]),
+                _mean([part.extremes[s][1] for part in parts]),
             )
-            for setting in wanted
+            for s in settings
         },
         correlations=correlations(bench, list(SHIPPED)),
-        walks=walk.result() if walk else [],
+        walks=[walk for part in walked for walk in part.result()],
         traces=parts[0].traces,
         seconds=time.perf_counter() - since,
     )
 
 
 def write_report(
-    root: str | os.PathLike[str],
-    out: str | os.PathLike[str],
+    root: Folder,
+    out: Folder,
     *,
     quick: bool = False,
     processes: int = 2,
@@ -158,63 +109,32 @@ def write_report(
         The report.
 
     Raises:
-        ValueError: As `run`.
+        ValueError: As `run`; or ``out`` is a file.
     """
-    from ncp_sampler.reproduction.pages import write_pages
-
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    quick, processes = _checked(quick, processes, progress)
+    root = _path("root", root, "the folder of the tables")
+    folder = _path("out", out, "a folder, which is made if need be")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # before a quarter of an hour's work
+        raise ValueError(
+            f"out={str(folder)!r} cannot be made ({error.strerror}); give a folder to write into"
+        ) from error
     results = run(root, quick=quick, processes=processes, progress=progress)
     with (folder / "results.pkl").open("wb") as file:
         pickle.dump(results, file)
     return write_pages(results, folder, root=root)
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def _checked(quick: bool, processes: int, progress: Progress) -> tuple[bool, int]:
+    must = "be a function of a text, such as print"
+    checks.instance("progress", progress, Callable, must)
+    return checks.flag("quick", quick), checks.whole("processes", processes, low=1)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What one split adds to the results."""
-
-    rows: list[Row]
-    errors: dict[str, float]
-    extremes: dict[str, tuple[float, float]]
-    traces: dict[str, Trace]
+def _path(name: str, value: Folder, what: str) -> Path:
+    return Path(checks.instance(name, value, (str, os.PathLike), f"be the path of {what}"))
 
 
-def _split(root: Path, split: int, settings: Sequence[str], epochs: int) -> _Part:
-    bench = NASBenchMR(root)
-    halves = {setting: prepare(bench, setting, split, epochs=epochs) for setting in settings}
-    rows = list(all_rows(halves, split))
-    errors = {setting: half.judge.errors["mean"] for setting, half in halves.items()}
-    traces: dict[str, Trace] = {}
-    if split == _FULL_SPLITS[0]:
-        start = MRSpace().start
-        strategies: dict[str, Strategy] = {
-            "continuous": GradientDescent(rate=0.3),
-            "winner_takes_all": WinnerTakesAll(),
-        }
-        for name, strategy in strategies.items():
-            found = propagate_search(halves["seg"].problem(0.5), strategy=strategy, starts=start)
-            assert found.trace is not None
-            traces[name] = found.trace
-    extremes = {}
-    for setting, half in halves.items():
-        best = half.records.take(half.records.best(half.main)[:_EXTREMES])
-        judged = half.judge.score(best.codes.astype(np.int64))
-        extremes[setting] = float(best.values(half.main).mean()), float(judged.mean())
-    return _Part(rows, errors, extremes, traces)
-
-
-def _predict(root: Path, setting: str, epochs: int) -> Prediction:
-    return predict_held_out(NASBenchMR(root), setting, epochs=epochs)
-
-
-def _walks(root: Path) -> list[TableWalk]:
-    table = NASBenchMR(root).table(NB201)
-    return [
-        walk_table(table, table_predictor(table, seed=seed), n_starts=_WALK_STARTS)
-        for seed in _WALK_SEEDS
-    ]
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))

@@ -1,14 +1,14 @@
 """The searches behind Tables 2 to 5, 8, 9 and 10, for one split of the rows.
 
-Every function gives rows for `report`; a row is one architecture, judged on all settings at hand
-by models that its search never saw.
+In come settings, each with its half of the rows learnt; out come rows: one architecture each,
+judged on all settings at hand by models that its search never saw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-
-import numpy as np
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.baselines import (
@@ -17,16 +17,12 @@ from ncp_sampler.offline.baselines import (
     neural_predictor,
     random_search,
 )
-from ncp_sampler.offline.problem import Found, SearchProblem, SearchRun
+from ncp_sampler.offline.problem import Found, SearchRun
 from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import propagate
-from ncp_sampler.reproduction.laboratory import (
-    Half,
-    Row,
-    joint_problem,
-    row,
-)
+from ncp_sampler.reproduction.laboratory import Half, joint_problem, judged_row
+from ncp_sampler.reproduction.rows import Method, Row, Search, Study
 
 Halves = Mapping[str, Half]
 
@@ -34,19 +30,12 @@ BASIC = ("cls-50-1000", "seg", "video")  # the paper's four tasks, less 3dDet
 SUBSETS = ("cls-50-1000", "cls-50-100", "cls-10-1000")
 RESOLUTIONS = ("seg", "seg-4x")
 PRETRAINING = ("video", "video-p")
-NAMES = {
-    "cls-50-1000": "Cls",
-    "seg": "Seg",
-    "video": "Video",
-    "cls-50-100": "B",
-    "cls-10-1000": "C",
-}
+FEWER = 0.95  # of the FLOPs of the larger of a pair's single searches
 
 _LAMBDA = 0.5  # unless specified, section 4.1
+_LAMBDAS = (0.7, 0.3, 0.1)
 _EVOLUTION_CALLS = 1000
 _START = MRSpace().start
-_PAPER = "the paper's plain search"
-_FEWER = 0.95
 
 
 def all_rows(halves: Halves, split: int) -> Iterator[Row]:
@@ -57,19 +46,16 @@ def all_rows(halves: Halves, split: int) -> Iterator[Row]:
         if setting in halves:
             yield from baselines(halves, setting, split)
     if all(setting in halves for setting in BASIC):
-        singles = []
-        for found in joint(halves, "3", BASIC, _LAMBDA, split, [NAMES[s] for s in BASIC]):
-            singles.append(found)
-            yield found
-        yield from transfer(halves, singles[: len(BASIC)], split)
-    studies: list[tuple[str, Sequence[str], float, list[str]]] = [
-        ("5", SUBSETS, 0.7, ["A", "B", "C"]),
-        ("8", RESOLUTIONS, _LAMBDA, ["512x1024", "128x256"]),
-        ("9", PRETRAINING, _LAMBDA, ["scratch", "pretrained"]),
-    ]
-    for table, settings, weight, names in studies:
+        rows = list(joint(halves, Study.JOINT, BASIC, _LAMBDA, split, pairs=True))
+        yield from rows
+        yield from transfer(halves, rows[: len(BASIC)], split)
+    for study, settings, weight in (
+        (Study.SUBSETS, SUBSETS, 0.7),
+        (Study.RESOLUTIONS, RESOLUTIONS, _LAMBDA),
+        (Study.PRETRAINING, PRETRAINING, _LAMBDA),
+    ):
         if all(setting in halves for setting in settings):
-            yield from joint(halves, table, settings, weight, split, names, pairs=False)
+            yield from joint(halves, study, settings, weight, split)
 
 
 def paper_search(half: Half, weight: float) -> Found:
@@ -90,104 +76,93 @@ def paper_search(half: Half, weight: float) -> Found:
 def lambdas(halves: Halves, split: int) -> Iterator[Row]:
     """Table 2: trade-offs on segmentation, continuous and winner takes all."""
     half = halves["seg"]
-    for weight in (0.7, 0.3, 0.1):
-        yield row("2", f"{_PAPER}, λ = {weight}", split, paper_search(half, weight), halves)
-        for strategy in ("continuous", "winner_takes_all"):
-            found = propagate_search(half.problem(weight), strategy=strategy)
-            name = f"NCP {strategy.replace('_', ' ')}, λ = {weight}"
-            yield row("2", name, split, found, halves)
+    for weight in _LAMBDAS:
+        problem = half.problem(weight)
+        answers = {
+            Method.PAPER: paper_search(half, weight),
+            Method.NCP: propagate_search(problem),
+            Method.WINNER_TAKES_ALL: propagate_search(problem, strategy="winner_takes_all"),
+        }
+        for method, found in answers.items():
+            search = Search(Study.LAMBDAS, method, weight, (half.setting,))
+            yield judged_row(search, split, found, halves)
 
 
 def baselines(halves: Halves, setting: str, split: int) -> Iterator[Row]:
-    """Every baseline, and NCP at no more FLOPs than it took; Tables 2 and 10.
+    """NCP's variants, and every baseline with NCP at no more FLOPs than it took; Tables 2 and 10.
 
     The baselines maximize the predictor's mean less lambda times FLOPs, as they were published.
     NetAdapt runs to its end, and once more with as many predictions as NCP makes from one start.
     """
     half = halves[setting]
-    table = f"baselines {setting}"
-    yield row(table, _PAPER, split, paper_search(half, _LAMBDA), halves)
-    found = propagate_search(half.problem(_LAMBDA))
-    yield row(table, "NCP", split, found, halves)
-    single = propagate_search(half.problem(_LAMBDA), starts=_START)
-    yield row(table, "NCP from the start code alone", split, single, halves)
-    plain = propagate_search(half.problem(_LAMBDA, caution=0.0))
-    yield row(table, "NCP without caution", split, plain, halves)
-    searches: dict[str, Callable[[SearchProblem], Found]] = {
-        "random search": lambda p: random_search(p, seed=split),
-        "Neural Predictor": lambda p: neural_predictor(p, seed=split)[0],
-        "NetAdapt, as many predictions as NCP from one start": lambda p: net_adapt(
-            p, start=_START, calls=single.calls
-        ),
-        "NetAdapt": lambda p: net_adapt(p, start=_START),
-        "regularized evolution": lambda p: evolution_search(p, calls=_EVOLUTION_CALLS, seed=split),
+    careful, plain = half.problem(_LAMBDA), half.problem(_LAMBDA, caution=0.0)
+    answers = {
+        Method.PAPER: paper_search(half, _LAMBDA),
+        Method.NCP: propagate_search(careful),
+        Method.ONE_START: propagate_search(careful, starts=_START),
+        Method.NO_CAUTION: propagate_search(plain),
     }
-    for name, search in searches.items():
-        other = row(table, name, split, search(half.problem(_LAMBDA, caution=0.0)), halves)
-        yield other
-        bounded = propagate_search(half.problem(1.0, bound=other.flops))
-        yield row(
-            table,
-            f"NCP, at most the FLOPs of {name}",
-            split,
-            bounded,
-            halves,
-            ahead=float(half.judge.score(bounded.code)[0]) - other.judged[setting],
-        )
+    calls = answers[Method.ONE_START].calls
+    others = {
+        Method.RANDOM_SEARCH: random_search(plain, seed=split),
+        Method.NEURAL_PREDICTOR: neural_predictor(plain, seed=split)[0],
+        Method.SHORT_NET_ADAPT: net_adapt(plain, start=_START, calls=calls),
+        Method.NET_ADAPT: net_adapt(plain, start=_START),
+        Method.EVOLUTION: evolution_search(plain, calls=_EVOLUTION_CALLS, seed=split),
+    }
+    for method, found in {**answers, **others}.items():
+        search = Search(Study.BASELINES, method, _LAMBDA, (setting,))
+        row = judged_row(search, split, found, halves)
+        yield row
+        if method in others:
+            bounded = propagate_search(half.problem(1.0, bound=row.flops))
+            yield judged_row(
+                Search(Study.BASELINES, Method.NCP, 1.0, (setting,), within=method),
+                split,
+                bounded,
+                halves,
+                ahead=float(half.judge.score(bounded.code)[0]) - row.judged[setting],
+            )
 
 
 def joint(
     halves: Halves,
-    table: str,
+    study: Study,
     settings: Sequence[str],
     weight: float,
     split: int,
-    names: Sequence[str],
     *,
-    pairs: bool = True,
+    pairs: bool = False,
 ) -> Iterator[Row]:
     """Every setting alone, then pairs if asked for, then all together (equation 7).
 
-    A pair is searched once more, within `_FEWER` times the FLOPs of the larger of its single ones.
+    A pair is searched once more, within `FEWER` times the FLOPs of the larger of its single ones.
     """
-    k = len(settings)
-    singles: dict[int, float] = {}
-    groups = [[i] for i in range(k)]
+    singles: dict[str, float] = {}
+    groups: list[tuple[str, ...]] = [(setting,) for setting in settings]
     if pairs:
-        groups += [[i, j] for i in range(k) for j in range(i + 1, k)]
-    groups.append(list(range(k)))
-    for group in groups:
-        problem = joint_problem([halves[settings[i]] for i in group], weight)
-        name = " + ".join(names[i] for i in group)
-        if not pairs and len(group) == k == 2:
-            name = "both"
-        found = row(table, name, split, propagate_search(problem), halves)
-        yield found
+        groups += itertools.combinations(settings, 2)
+    for group in [*groups, tuple(settings)]:
+        parts = [halves[setting] for setting in group]
+        search = Search(study, Method.NCP, weight, group)
+        found = propagate_search(joint_problem(parts, weight))
+        row = judged_row(search, split, found, halves)
+        yield row
         if len(group) == 1:
-            singles[group[0]] = found.flops
+            singles[group[0]] = row.flops
         elif pairs and len(group) == 2:
-            most = _FEWER * max(singles[i] for i in group)
-            bounded = joint_problem([halves[settings[i]] for i in group], weight, bound=most)
-            name += f", at most {_FEWER:.0%} of the larger one's FLOPs"
-            yield row(table, name, split, propagate_search(bounded), halves)
+            most = FEWER * max(singles[setting] for setting in group)
+            found = propagate_search(joint_problem(parts, weight, bound=most))
+            yield judged_row(replace(search, within=Method.NCP), split, found, halves)
 
 
 def transfer(halves: Halves, singles: Sequence[Row], split: int) -> Iterator[Row]:
     """Table 4: another task's optimum as the one start; its judged metric before the edit too."""
-    by_name = {found.name: found for found in singles}
-    for source in singles:
-        for setting in BASIC:
-            target = NAMES[setting]
-            if target == source.name:
+    for single in singles:
+        (source,) = single.search.settings
+        for target in BASIC:
+            if target == source:
                 continue
-            start = np.asarray(by_name[source.name].code)
-            found = propagate_search(halves[setting].problem(_LAMBDA), starts=start)
-            yield row(
-                "4",
-                f"{source.name} to {target}",
-                split,
-                found,
-                halves,
-                before=source.judged[setting],
-                after=float(halves[setting].judge.score(found.code)[0]),
-            )
+            search = Search(Study.TRANSFER, Method.ONE_START, _LAMBDA, (target,), source=source)
+            found = propagate_search(halves[target].problem(_LAMBDA), starts=single.code)
+            yield judged_row(search, split, found, halves, before=single.judged[target])

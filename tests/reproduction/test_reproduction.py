@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from ncp_sampler.multi_resolution import costs
-from ncp_sampler.nas_bench import NASBenchMR
+from ncp_sampler.nas_bench.tables import NASBenchMR
 from ncp_sampler.reproduction import published
 from ncp_sampler.reproduction.prediction import correlations
-from ncp_sampler.reproduction.report import Results, run
+from ncp_sampler.reproduction.report import Progress, run, write_report
+from ncp_sampler.reproduction.results import Results
+from ncp_sampler.reproduction.rows import Study
 from ncp_sampler.reproduction.studies import BASIC
 
 ROOT = Path(__file__).parents[2]
@@ -65,21 +70,25 @@ def test_rows_are_consistent(results: Results) -> None:
     for row in results.rows:
         assert row.flops == pytest.approx(float(costs.flops(row.code)[0]))
         assert all(0 < value < 100 for value in row.judged.values())
-    rows = {row.name: row for row in results.rows if row.table == "3"}
-    within = ", at most 95% of the larger one's FLOPs"
-    pairs = [name.removesuffix(within) for name in rows if name.endswith(within)]
-    assert pairs == ["Cls + Seg", "Cls + Video", "Seg + Video"]
-    for pair in pairs:
-        larger = max(rows[name].flops for name in pair.split(" + "))
-        assert rows[f"{pair}{within}"].flops <= 0.95 * larger + 1e-9
     for setting in BASIC:
-        rows = {row.name: row for row in results.rows if row.table == f"baselines {setting}"}
-        for name, bounded in rows.items():
-            if name.startswith("NCP, at most the FLOPs of "):
-                other = rows[name.removeprefix("NCP, at most the FLOPs of ")]
+        for search, rows in results.searches(Study.BASELINES).items():
+            if search.settings == (setting,) and search.within is not None:
+                free = replace(search, method=search.within, weight=0.5, within=None)
+                (bounded,), (other,) = rows, results.searches(Study.BASELINES)[free]
                 assert bounded.flops <= other.flops + 1e-9
                 ahead = bounded.judged[setting] - other.judged[setting]
-                assert bounded.extra["ahead"] == pytest.approx(ahead)
+                assert bounded.ahead == pytest.approx(ahead)
+
+
+@pytest.mark.slow
+def test_a_pair_within_fewer_flops_than_its_larger_single(results: Results) -> None:
+    joint = {search: row for search, (row,) in results.searches(Study.JOINT).items()}
+    pairs = [search for search in joint if search.within is not None]
+    assert [search.settings for search in pairs] == list(itertools.combinations(BASIC, 2))
+    for pair in pairs:
+        singles = [replace(pair, settings=(s,), within=None) for s in pair.settings]
+        larger = max(joint[single].flops for single in singles)
+        assert joint[pair].flops <= 0.95 * larger + 1e-9
 
 
 @pytest.mark.slow
@@ -103,3 +112,18 @@ def test_bad_input(tmp_path: Path) -> None:
         run(tmp_path, processes=0)
     with pytest.raises(ValueError, match="holds no"):
         run(tmp_path)
+    with pytest.raises(ValueError, match="root=3 must be the path of the folder of the tables"):
+        run(cast(str, 3))
+    with pytest.raises(ValueError, match="quick='no' must be True or False"):
+        run(tmp_path, quick=cast(bool, "no"))
+    with pytest.raises(ValueError, match="progress=None must be a function"):
+        write_report(tmp_path, tmp_path, progress=cast(Progress, None))
+
+
+def test_the_folder_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="out=None must be the path of a folder"):
+        write_report(tmp_path, cast(str, None))
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ValueError, match="file' cannot be made"):
+        write_report(tmp_path, file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ncp_sampler import NCPOptimizer, NCPSampler, SearchSpace
+from ncp_sampler.propagation import Adam, Strategy, WinnerTakesAll
 from tests.optuna_examples import SPACE, new_study, objective, params_of, score
 
 
@@ -25,13 +27,27 @@ def _quiet() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"space": {"x": 1}}, "space="),
-        ({"seed": -1}, "seed=-1"),
-        ({"seed": 1.5}, "seed=1.5"),
-        ({"seed": 2**32}, "seed=4294967296"),
-        ({"n_startup_trials": 0}, "n_startup_trials=0"),
-        ({"strategy": "steepest"}, "strategy='steepest'"),
-        ({"independent_sampler": RandomSampler}, "independent_sampler="),
+        (
+            {"space": {"x": 1}},
+            r"space=\{'x': 1\} must be a SearchSpace, such as MRSpace\(\), or None",
+        ),
+        ({"space": 5}, "space=5 must be a SearchSpace"),
+        ({"seed": -1}, "seed=-1 must be between 0 and 4294967295, or None"),
+        ({"seed": 1.5}, "seed=1.5 must be a whole number"),
+        ({"seed": True}, "seed=True must be a whole number"),
+        ({"seed": 2**32}, "seed=4294967296 must be between 0 and 4294967295"),
+        ({"n_startup_trials": 0}, "n_startup_trials=0 must be at least 1"),
+        ({"n_startup_trials": 2.5}, "n_startup_trials=2.5 must be a whole number of at least 1"),
+        ({"strategy": "steepest"}, "strategy='steepest' must be one of .* or a strategy such as"),
+        ({"strategy": WinnerTakesAll}, "strategy=<class .*WinnerTakesAll'> must be one of"),
+        ({"independent_sampler": RandomSampler}, "independent_sampler=<class .* be a sampler of O"),
+        (
+            {"independent_sampler": 5},
+            r"independent_sampler=5 .* such as RandomSampler\(\), or None",
+        ),
+        ({"warn_independent_sampling": "yes"}, "_sampling='yes' must be True or False"),
+        ({"deterministic_objective": "no"}, "deterministic_objective='no' must be True or False"),
+        ({"device": 1.5}, "device=1.5 cannot be used here"),
         ({"device": "nope"}, "device='nope' cannot be used here .* use 'cpu'"),
         ({"device": "meta"}, "device='meta'"),
     ],
@@ -45,8 +61,10 @@ def test_name_is_the_hosts_default() -> None:
     assert str(NCPSampler()) == "NCPSampler"
 
 
-@pytest.mark.parametrize("strategy", ["continuous", "winner_takes_all"])
-def test_same_proposals_as_the_optimizer_by_hand(strategy: str) -> None:
+@pytest.mark.parametrize(
+    "strategy", ["continuous", "winner_takes_all", Adam(rate=0.2), WinnerTakesAll()], ids=str
+)
+def test_same_proposals_as_the_optimizer_by_hand(strategy: Strategy | str) -> None:
     settings: dict[str, Any] = {"seed": 5, "n_startup_trials": 3, "strategy": strategy}
     study = new_study(NCPSampler(space=SPACE, **settings))
     study.optimize(objective, n_trials=6)
@@ -58,6 +76,20 @@ def test_same_proposals_as_the_optimizer_by_hand(strategy: str) -> None:
         optimizer.tell(params, {"value": score(params)})
         by_hand.append(params)
     assert params_of(study) == by_hand
+
+
+def test_a_strategy_object_is_used_and_pickled_with_the_sampler() -> None:
+    """It stands for its shorthand where its settings are the default ones."""
+    runs = []
+    strategies: list[Strategy | str] = ["winner_takes_all", WinnerTakesAll(), "continuous"]
+    for strategy in strategies:
+        sampler = NCPSampler(space=SPACE, seed=5, n_startup_trials=3, strategy=strategy)
+        study = new_study(sampler)
+        study.optimize(objective, n_trials=4)
+        study.sampler = pickle.loads(pickle.dumps(sampler))
+        study.optimize(objective, n_trials=4)
+        runs.append(params_of(study))
+    assert runs[0] == runs[1] != runs[2]
 
 
 @pytest.mark.parametrize("space", [SPACE, None])

@@ -1,7 +1,8 @@
-"""Tune domains, configs, metrics and modes in the optimizer's terms, and what cannot be one."""
+"""Tune domains and configs in the optimizer's terms and back, and what cannot be one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from ncp_sampler import (
     NCPSearch,
     SearchSpace,
 )
-from ncp_sampler.integrations.ray.space import TuneSpace, from_domains, to_dimension
+from ncp_sampler.integrations.ray import from_domains, to_domains
+from ncp_sampler.integrations.ray.space import TuneSpace, to_dimension
 from ncp_sampler.space.dimensions import Dimension
 from tests.ray_examples import domains
 
@@ -119,50 +121,75 @@ def test_config_that_lacks_a_parameter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "mode", "message"),
+    "dimension",
     [
-        ("m", None, "metric='m' without mode; give mode=\"min\""),
-        (["m"], None, "without mode"),
-        ("m", "maximize", 'mode=\'maximize\' must be "min" or "max"'),
-        ("m", {"m": "min"}, 'must be "min" or "max"'),
-        (["m", "n"], ["min", "obs"], 'must be "min" or "max"'),
-        (None, ["min"], "lists of equal length"),
-        ("m", ["min"], "lists of equal length"),
-        (["m"], "min", "lists of equal length"),
-        (["m", "n"], ["min"], "lists of equal length"),
-        ([], [], "lists of equal length"),
-        (["m", "m"], ["min", "max"], "a list of several"),
-        (3, "min", "must be the metric's name"),
+        Integer("x", -3, 4),
+        Integer("x", 3, 3),
+        Integer("x", 8, 128, step=8),
+        Integer("x", -16, 24, step=8),
+        Integer("x", 8, 8, step=8),
+        Integer("x", 1, 6, log=True),
+        Integer("x", 5, 5, log=True),
+        Integer("x", 3, 10**6, log=True),
+        Float("x", -1, 2),
+        Float("x", 1e-4, 0.1, log=True),
+        Float("x", 0.0, 0.3, step=0.1),  # 0.3 is 2.9999999999999996 steps
+        Float("x", 0.6, 1.4, step=0.2),  # and 0.6 2.9999999999999996 of these
+        Float("x", -0.35, 0.35, step=0.07),
+        Float("x", 1.0, 4.0, step=1.0),
+        Float("x", 0.7, 0.7, step=0.1),
+        Categorical("x", ("a", None, (3, 3), 1, True)),
     ],
+    ids=str,
 )
-def test_metric_and_mode_that_do_not_fit(metric: Any, mode: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        NCPSearch(space=MRSpace(), metric=metric, mode=mode)
-
-
-@pytest.mark.parametrize(("metric", "mode"), [("m", None), ("m", "big")])
-def test_metric_and_mode_of_the_tuner_that_do_not_fit(metric: str, mode: Any) -> None:
-    with pytest.raises(ValueError, match="mode"):
-        NCPSearch().set_search_properties(metric, mode, domains())
+def test_dimension_as_a_domain_and_back(dimension: Dimension) -> None:
+    """All that Ray draws are legal values, and where they are few, it draws each."""
+    space = SearchSpace([dimension])
+    domains = to_domains(space)
+    assert from_domains(domains) == from_domains(space.tune_space()) == TuneSpace(space)
+    drawn = domains["x"].sample(size=2_000, random_state=0)
+    codes = space.to_code([{"x": value} for value in drawn])
+    if space.size < 100:
+        assert len(np.unique(space.round(codes), axis=0)) == space.size
 
 
 @pytest.mark.parametrize(
-    ("argument", "value", "message"),
+    "dimension",
     [
-        ("seed", -1, "seed=-1"),
-        ("n_startup_trials", 0, "n_startup_trials=0"),
-        ("strategy", "greedy", "strategy='greedy'"),
-        ("points_to_evaluate", [3], "points_to_evaluate"),
-        ("points_to_evaluate", 3, "points_to_evaluate=3 must be a list of dictionaries"),
-        ("points_to_evaluate", {"rate": 0.01}, "must be a list of dictionaries"),
-        ("points_to_evaluate", [{"rate": 0.01}], r"lacks \['net/width', 'net/op', 'drop'\]"),
-        ("evaluated_rewards", [1.0], "1 values for 0 points"),
-        ("evaluated_rewards", 1.0, r"evaluated_rewards=1\.0 must be a list"),
+        Integer("x", 1, 9, step=2),
+        Integer("x", 2**52 + 1, 2**52 + 5, step=2),
+        Float("x", 0.05, 0.45, step=0.1),
+        Float("x", 0.5, 3.5, step=1.0),
+        Float("x", 1e-12, 0.5 + 1e-12, step=0.1),  # what Tune takes for no multiple
+        Float("x", 1000.0000005, 1002.0000005, step=1.0),  # what it does, and codes do not
+    ],
+    ids=str,
+)
+def test_grid_without_0_is_no_domain(dimension: Dimension) -> None:
+    """Of the searcher it can be a space all the same."""
+    space = SearchSpace([dimension])
+    message = r"x: Tune's steps of .* count from 0, and low=.*; give NCPSearch\(space=\.\.\.\)"
+    for convert in (to_domains, SearchSpace.tune_space):
+        with pytest.raises(ValueError, match=message):
+            convert(space)
+    config = NCPSearch(space=space, metric="m", mode="max").suggest("a") or {}
+    space.to_code(config)
+
+
+@pytest.mark.parametrize(
+    ("convert", "argument", "message"),
+    [
+        (to_domains, 5, r"space=5 must be a SearchSpace, such as MRSpace\(\)"),
+        (to_domains, {"x": tune.uniform(0, 1)}, "must be a SearchSpace"),
+        (from_domains, 5, "config=5 must be a dictionary with Tune domains in it"),
+        (from_domains, MRSpace(), "config=MRSpace.* must be a dictionary with Tune domains"),
     ],
 )
-def test_bad_argument(argument: str, value: Any, message: str) -> None:
+def test_what_cannot_be_converted(
+    convert: Callable[[Any], Any], argument: Any, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
-        NCPSearch(**{"space": domains(), "metric": "m", "mode": "max", argument: value})
+        convert(argument)
 
 
 def test_mr_space_as_domains_and_back() -> None:

@@ -13,6 +13,7 @@ from ray import cloudpickle, tune
 from ray.tune.search import ConcurrencyLimiter, SearchGenerator
 
 from ncp_sampler import MRSpace, NCPSearch
+from ncp_sampler.propagation import Strategy, WinnerTakesAll
 from tests.ray_examples import domains, score, told
 
 
@@ -82,13 +83,27 @@ def test_5_and_5_restored_are_10_uninterrupted(
     assert told(restored) == told(search)
 
 
+def test_a_strategy_object_is_saved_with_the_searcher(tmp_path: Path) -> None:
+    """It stands for its shorthand where its settings are the default ones."""
+    runs = []
+    strategies: list[Strategy | str] = ["winner_takes_all", WinnerTakesAll(), "continuous"]
+    for i, strategy in enumerate(strategies):
+        search = NCPSearch(
+            space=domains(), metric="m", mode="max", seed=1, n_startup_trials=3, strategy=strategy
+        )
+        begun = _advance(search, 0, 6)
+        (tmp_path / str(i)).mkdir()
+        runs.append(begun + _advance(_by_save(search, tmp_path / str(i)), 6, 4))
+    assert runs[0] == runs[1] != runs[2]
+
+
 def test_the_optimizer_is_fitted_when_it_is_saved(tmp_path: Path) -> None:
     """So that the test above is about more than the startup trials."""
     search = NCPSearch(space=MRSpace(), metric="m", mode="max", seed=1)
     _advance(search, 0, 17)
     restored = _by_save(search, tmp_path)
-    assert restored._optimizer is not None
-    assert restored._optimizer.state_dict()["n_fitted"] > 10
+    assert restored._started is not None
+    assert restored._started.optimizer.state_dict()["n_fitted"] > 10
 
 
 def test_what_is_known_of_each_trial_is_restored(tmp_path: Path) -> None:
@@ -149,7 +164,7 @@ def test_within_rays_wrappers(tmp_path: Path) -> None:
     assert restored.searcher.suggest("3") == outer.searcher.suggest("3")
 
 
-@pytest.mark.parametrize("content", [{"_optimizer": None}, [1, 2]])
+@pytest.mark.parametrize("content", [{"_started": None}, [1, 2]])
 def test_file_of_another_searcher(content: Any, tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_bytes(cloudpickle.dumps(content))

@@ -1,0 +1,63 @@
+"""A search whose space and metrics are known, between Ray's configs and the optimizer's params.
+
+In come configs, flat or nested, with values, and results that hold a config; out go legal params
+and metrics by name, and what was evaluated elsewhere goes on to the optimizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ncp_sampler.integrations.ray.metrics import metrics_in, named_values
+from ncp_sampler.integrations.ray.space import TuneSpace
+from ncp_sampler.optimizer.optimizer import NCPOptimizer
+from ncp_sampler.space.search_space import Params
+
+
+@dataclass(frozen=True)
+class Started:
+    """What ``NCPSearch`` has from when it knows space, metric and mode.
+
+    Attributes:
+        space: Where the parameters stand in a config.
+        optimizer: Of that space and the metrics.
+    """
+
+    space: TuneSpace
+    optimizer: NCPOptimizer
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics' names, in order."""
+        return list(self.optimizer.directions)
+
+    def learn(self, config: Mapping[str, Any], value: Any, complete: bool) -> None:
+        """Tells the optimizer a config evaluated elsewhere.
+
+        Raises:
+            ValueError: A config that does not fit the space, or as many values as there are not.
+        """
+        metrics = named_values(value, self.metrics)
+        self.optimizer.tell(self.space.params(config), metrics, complete=complete)
+
+    def legal(self, config: Mapping[str, Any], *, prefix: str = "", clip: bool = False) -> Params:
+        """The params in a config, legal and in the space's own types.
+
+        Args:
+            config: The config, or a result with a config at ``prefix``.
+            prefix: Path of the config.
+            clip: Take the nearest legal value for a number off its range or grid.
+
+        Raises:
+            ValueError: A parameter is missing, or has an illegal value.
+        """
+        space = self.space.space
+        code = space.to_code(self.space.params(config, prefix), clip=clip)
+        params: Params = space.to_params(code)
+        return params
+
+    def metrics_in(self, result: Mapping[str, Any]) -> dict[str, float]:
+        """Those of the metrics that a result has, NaN for what is no number."""
+        return metrics_in(result, self.metrics)

@@ -1,0 +1,90 @@
+"""The parts of a run, each for a process of its own: a split, a predictor, the walks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.nas_bench.settings import NB201
+from ncp_sampler.nas_bench.table_walk import TableWalk, table_predictor, walk_table
+from ncp_sampler.nas_bench.tables import NASBenchMR
+from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.propagation.ascent import GradientDescent
+from ncp_sampler.propagation.propagate import Trace
+from ncp_sampler.propagation.strategies import Strategy
+from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
+from ncp_sampler.reproduction.laboratory import Half, prepare
+from ncp_sampler.reproduction.prediction import Prediction, predict_held_out
+from ncp_sampler.reproduction.rows import Row
+from ncp_sampler.reproduction.studies import all_rows
+
+# draws of rows; the walk's settings were chosen on others
+_WALK_SEEDS, _WALK_STARTS = range(400, 420), 10
+_TRACED: dict[str, Strategy] = {
+    "continuous": GradientDescent(rate=0.3),
+    "winner_takes_all": WinnerTakesAll(),
+}
+
+
+@dataclass(frozen=True)
+class SplitPart:
+    """What one split adds to the results.
+
+    Attributes:
+        rows: Searches, judged.
+        errors: Setting -> L1 of its judge, percent.
+        extremes: Setting -> as ``Half.extremes``.
+        traces: Strategy -> a propagation; empty unless asked for.
+    """
+
+    rows: list[Row]
+    errors: dict[str, float]
+    extremes: dict[str, tuple[float, float]]
+    traces: dict[str, Trace]
+
+
+def one_thread() -> None:
+    """For a process among several."""
+    torch.set_num_threads(1)
+
+
+def search_split(
+    root: Path, split: int, settings: Sequence[str], epochs: int, traced: bool
+) -> SplitPart:
+    """All searches of one split; ``epochs`` are those of the published recipe's predictors."""
+    bench = NASBenchMR(root)
+    halves = {setting: prepare(bench, setting, split, epochs=epochs) for setting in settings}
+    return SplitPart(
+        rows=list(all_rows(halves, split)),
+        errors={setting: half.judge.errors["mean"] for setting, half in halves.items()},
+        extremes={setting: half.extremes() for setting, half in halves.items()},
+        traces=_traces(halves["seg"]) if traced else {},
+    )
+
+
+def predict(root: Path, setting: str, epochs: int) -> Prediction:
+    """Table 6 for one setting; ``epochs`` as above."""
+    return predict_held_out(NASBenchMR(root), setting, epochs=epochs)
+
+
+def walks(root: Path) -> list[TableWalk]:
+    """Figure 6: walks over NAS-Bench-201, for each draw of the rows learnt from."""
+    table = NASBenchMR(root).table(NB201)
+    return [
+        walk_table(table, table_predictor(table, seed=seed), n_starts=_WALK_STARTS)
+        for seed in _WALK_SEEDS
+    ]
+
+
+def _traces(half: Half) -> dict[str, Trace]:
+    """Figure 3: how the start code is edited."""
+    traces = {}
+    for name, strategy in _TRACED.items():
+        found = propagate_search(half.problem(0.5), strategy=strategy, starts=MRSpace().start)
+        assert found.trace is not None  # only a baseline has none
+        traces[name] = found.trace
+    return traces
