@@ -4,7 +4,7 @@ Run from the repository root, in an environment with the package's ``bench`` ext
 
     python -m benchmarks.fit_surrogates --root ../shared/nas-bench-mr/data
 
-writes one model per setting and metric into the package's ``benchmark/data``, and the errors of
+writes one model per setting and metric into the package's ``nas_bench/data``, and the errors of
 5-fold cross-validation into ``benchmarks/results/surrogates.md`` and ``.csv``. The same LightGBM
 on the same tables writes the same bytes.
 """
@@ -25,6 +25,7 @@ from scipy.stats import spearmanr
 from sklearn.model_selection import KFold
 
 from ncp_sampler import Integer, MRSpace
+from ncp_sampler.formatting import markdown_table
 from ncp_sampler.nas_bench import NASBenchMR, Table
 from ncp_sampler.nas_bench.features import features
 from ncp_sampler.nas_bench.surrogates import SHIPPED
@@ -40,7 +41,7 @@ Array = NDArray[np.float64]
 
 FOLDS = 5
 N_RANDOM, N_STARTS = 100_000, 10  # codes drawn, and climbed from
-DATA = Path("ncp_sampler/benchmark/data")
+DATA = Path("ncp_sampler/nas_bench/data")
 HEADS = ["setting", "metric", "R2", "Spearman", "L1", "row_min", "row_max"]
 HEADS += ["random_min", "random_max", "climbed_max", "kB"]
 
@@ -158,7 +159,6 @@ def _ship(table: Table, folder: Path) -> list[str]:
 def _write(rows: Sequence[Sequence[str]], folder: Path) -> None:
     with (folder / "surrogates.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([HEADS, *rows])
-    lines = [f"| {' | '.join(row)} |" for row in [HEADS, ["---"] * len(HEADS), *rows]]
     introduction = f"""# The shipped surrogates
 
 Made by `python -m benchmarks.fit_surrogates`. A surrogate's value is a prediction, not a result of
@@ -171,7 +171,7 @@ and the highest prediction found by hill climbing (one number at a time, to any 
 the best {N_STARTS} of these. kB: all the setting's models, compressed.
 
 """
-    text = introduction + "\n".join(lines) + "\n"
+    text = introduction + markdown_table(HEADS, rows)
     (folder / "surrogates.md").write_text(text, encoding="utf-8")
 
 

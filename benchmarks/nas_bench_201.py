@@ -27,15 +27,19 @@ from numpy.typing import NDArray
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from ncp_sampler import NB201Space, NCPOptimizer, NCPSampler
+from ncp_sampler.command_line.options import make_parser
+from ncp_sampler.formatting import markdown_table
 from ncp_sampler.nas_bench import (
     NASBenchMR,
     Table,
     TableObjective,
+    TableWalk,
     table_objective,
     table_predictor,
     walk_table,
 )
 from ncp_sampler.offline.regularized_evolution import regularized_evolution
+from ncp_sampler.propagation import GradientDescent
 
 STARTUP = 10  # first codes, which all methods share
 CHECKPOINTS = (50, 100, 200)
@@ -114,7 +118,7 @@ def trials_needed(searches: Sequence[Search], top: float) -> NDArray[np.float64]
 def search_table(searches: Sequence[Search], *, top: float, cap: int) -> str:
     headings = ["method", "median", "lower quartile", "upper quartile", "found", "NCP sooner"]
     headings += [f"best at {n}" for n in CHECKPOINTS] + ["s per search"]
-    lines = [_row(headings), _row(["---"] + ["---:"] * (len(headings) - 1))]
+    rows = []
     needed = {m: trials_needed(_of(searches, m), top) for m in METHODS}
     for method, trials in needed.items():
         own = _of(searches, method)
@@ -125,45 +129,45 @@ def search_table(searches: Sequence[Search], *, top: float, cap: int) -> str:
         best = [f"{np.mean([s.best_at(n) for s in own]):.2f}" for n in CHECKPOINTS]
         seconds = f"{np.mean([s.seconds for s in own]):.1f}"
         count = f"{np.isfinite(trials).sum()} of {len(trials)}"
-        lines.append(_row([method, *cells, count, sooner, *best, seconds]))
-    return "\n".join(lines)
+        rows.append([method, *cells, count, sooner, *best, seconds])
+    return markdown_table(headings, rows, numbers=True)
 
 
 def walk_grid(table: Table, seeds: int) -> str:
     """One row per setting of the walk: default, its neighbours, and the paper's plain argmax."""
     headings = ["rounding", "λ", "learning rate", f"reach {PAPER} %", "median best"]
     headings += ["median of medians", "FLOPs (M) of the best", "at step"]
-    lines = [_row(headings), _row(["---", *["---:"] * (len(headings) - 1)])]
+    rows = []
     predictors = [table_predictor(table, seed=WALK_SEED + s) for s in range(seeds)]
     for revisit in (False, True):
         for weight in (0.0, 0.05, 0.1):
             for rate in (0.5, 0.7, 1.0):
+                strategy = GradientDescent(rate)
                 walks = [
                     walk_table(
-                        table, model, flops_weight=weight, learning_rate=rate, revisit=revisit
+                        table, model, flops_weight=weight, strategy=strategy, revisit=revisit
                     )
                     for model in predictors
                 ]
-                best = np.array([walk.best for walk in walks])
-                metric = np.stack([walk.metric for walk in walks])  # (seeds, S + 1, n)
-                flops = np.stack([walk.flops for walk in walks])
-                step = metric[:, 1:].argmax(1) + 1
-                at_best = np.take_along_axis(flops, step[:, None], axis=1)
-                lines.append(
-                    _row(
-                        [
-                            "argmax" if revisit else "nearest new",
-                            f"{weight:g}",
-                            f"{rate:g}",
-                            f"{(best >= PAPER).mean():.0%}",
-                            f"{np.median(best):.2f}",
-                            f"{np.median(np.median(best, axis=1)):.2f}",
-                            f"{np.median(at_best):.1f}",
-                            f"{np.median(step):.0f}",
-                        ]
-                    )
-                )
-    return "\n".join(lines)
+                rounding = "argmax" if revisit else "nearest new"
+                rows.append([rounding, f"{weight:g}", f"{rate:g}", *_statistics(walks)])
+    return markdown_table(headings, rows, numbers=True)
+
+
+def _statistics(walks: Sequence[TableWalk]) -> list[str]:
+    """How many walks reach the paper's accuracy, and medians of the walks' best steps."""
+    best = np.array([walk.best for walk in walks])
+    metric = np.stack([walk.metric for walk in walks])  # (seeds, S + 1, n)
+    flops = np.stack([walk.flops for walk in walks])
+    step = metric[:, 1:].argmax(1) + 1
+    at_best = np.take_along_axis(flops, step[:, None], axis=1)
+    return [
+        f"{(best >= PAPER).mean():.0%}",
+        f"{np.median(best):.2f}",
+        f"{np.median(np.median(best, axis=1)):.2f}",
+        f"{np.median(at_best):.1f}",
+        f"{np.median(step):.0f}",
+    ]
 
 
 def one_walk(table: Table) -> str:
@@ -173,14 +177,15 @@ def one_walk(table: Table) -> str:
     walk = walk_table(table, predictor)
     seconds = f"{fitted - start:.1f} s of CPU, the ten walks {time.process_time() - fitted:.1f} s"
     space = NB201Space()
-    lines = [f"The first walk, at the defaults; the fit took {seconds}:", ""]
-    lines += [_row(["step", "accuracy (%)", "FLOPs (M)", "cell"]), _row(["---:"] * 3 + ["---"])]
+    rows = []
     for step, (code, accuracy, flops) in enumerate(
         zip(walk.codes[:, 0], walk.metric[:, 0], walk.flops[:, 0], strict=True)
     ):
         cell = space.to_string(code).replace("|", "\\|")
-        lines.append(_row([str(step), f"{accuracy:.2f}", f"{flops:.2f}", f"`{cell}`"]))
-    return "\n".join(lines)
+        rows.append([str(step), f"{accuracy:.2f}", f"{flops:.2f}", f"`{cell}`"])
+    heads, numbers = ["step", "accuracy (%)", "FLOPs (M)", "cell"], [True, True, True, False]
+    text = f"The first walk, at the defaults; the fit took {seconds}:"
+    return f"{text}\n\n{markdown_table(heads, rows, numbers=numbers)}"
 
 
 def write_csv(searches: Sequence[Search], top: float, path: Path) -> None:
@@ -197,10 +202,6 @@ def write_csv(searches: Sequence[Search], top: float, path: Path) -> None:
 
 def _of(searches: Sequence[Search], method: str) -> list[Search]:
     return [s for s in searches if s.method == method]
-
-
-def _row(texts: Sequence[str]) -> str:
-    return f"| {' | '.join(texts)} |"
 
 
 def report(table: Table, searches: Sequence[Search], options: argparse.Namespace) -> str:
@@ -225,7 +226,6 @@ NCP needed fewer trials. "Best at": mean of the best accuracy (%) after so many 
 are CPU time of a whole search.
 
 {search_table(searches, top=top, cap=options.cap)}
-
 ## The walk of Appendix C
 
 A predictor (Gaussian process) is fitted on 500 random rows; from each of ten starts, the rows of
@@ -239,17 +239,11 @@ learning rate 0.7, were chosen on draws 0 to 35 and 300 to 329 of the rows; thes
 {WALK_SEED} to {WALK_SEED + options.walk_seeds - 1}.
 
 {walk_grid(table, options.walk_seeds)}
-
-{one_walk(table)}
-"""
+{one_walk(table)}"""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.nas_bench_201",
-        description=(__doc__ or "").split("\n\n", maxsplit=1)[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = make_parser(__doc__, prog="python -m benchmarks.nas_bench_201")
     add = parser.add_argument
     add("--root", help="folder of the tables; NCP_BENCH_ROOT if not given")
     add("--seeds", type=int, default=20, help="searches of each method, with seeds 0, 1, ..")

@@ -10,7 +10,6 @@ trials, propose the same codes, and are timed in turn: ``suggest`` and ``ask``.
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import shlex
@@ -27,6 +26,8 @@ import numpy as np
 import torch
 
 from ncp_sampler import NCPOptimizer, NCPSearch, nas_bench
+from ncp_sampler.command_line.options import check_at_least_one, check_folder, make_parser
+from ncp_sampler.formatting import markdown_table
 from ncp_sampler.space.search_space import Params
 
 PACKAGES = ("ncp_sampler", "ray", "torch", "numpy", "scipy")
@@ -91,41 +92,37 @@ def measure(n_trials: int, n_running: int, repeats: int, seed: int = 0) -> Times
 def markdown(measured: Sequence[Times], command: str) -> str:
     """The result file."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    lines = [
-        "# NCPSearch's time per suggestion beside the optimizer's own",
-        "",
-        f"Made by `{command}`.",
-        "",
-        "Medians of CPU milliseconds, and of the pairs' ratios; the codes are the same in each "
-        f"pair. MRSpace, one thread, {os.cpu_count()} {platform.machine()} cores. "
-        f"Python {platform.python_version()}, {versions}.",
-        "",
-        "| finished trials | running | pairs | `ask` (ms) | `suggest` (ms) | ratio |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    heads = ("finished trials", "running", "pairs", "`ask` (ms)", "`suggest` (ms)", "ratio")
+    rows = []
     for one in measured:
-        ask, suggest = np.median(one.ask), np.median(one.suggest)
-        lines.append(
-            f"| {one.trials} | {one.running} | {len(one.ask)} | {ask:.1f} | {suggest:.1f} | "
-            f"{one.ratio:.3f} |"
-        )
-    return "\n".join(lines) + "\n"
+        medians = [f"{np.median(times):.1f}" for times in (one.ask, one.suggest)]
+        counts = [str(n) for n in (one.trials, one.running, len(one.ask))]
+        rows.append([*counts, *medians, f"{one.ratio:.3f}"])
+    return f"""# NCPSearch's time per suggestion beside the optimizer's own
+
+Made by `{command}`.
+
+Medians of CPU milliseconds, and of the pairs' ratios; the codes are the same in each pair. \
+MRSpace, one thread, {os.cpu_count()} {platform.machine()} cores. \
+Python {platform.python_version()}, {versions}.
+
+{markdown_table(heads, rows, numbers=[True] * len(heads))}"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.searcher_overhead",
-        description=(__doc__ or "").split("\n\n", maxsplit=1)[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = make_parser(__doc__, prog="python -m benchmarks.searcher_overhead")
     parser.add_argument("--trials", type=int, default=500, help="finished before")
     parser.add_argument("--repeats", type=int, default=25, help="pairs")
     parser.add_argument(
         "--out", type=Path, default=Path("benchmarks/results"), help="folder of the result"
     )
     options = parser.parse_args(given)
-    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        check_at_least_one(options, "trials", "repeats")
+        check_folder(options.out)
+    except ValueError as error:
+        parser.error(str(error))
     torch.set_num_threads(1)
     measured = [measure(options.trials, running, options.repeats) for running in (0, 8)]
     text = markdown(measured, shlex.join(["python", "-m", "benchmarks.searcher_overhead", *given]))

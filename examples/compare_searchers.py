@@ -32,19 +32,13 @@ from ray import tune
 from ray.tune.search.basic_variant import BasicVariantGenerator
 from ray.tune.search.optuna import OptunaSearch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from examples.compare_samplers import (
-    LABELS,
-    STARTUP,
-    Run,
-    cells,
-    checkpoints,
-    group,
-    write_figure,
-)
 from ncp_sampler import MRSpace, NCPOptimizer, NCPSearch, nas_bench
+from ncp_sampler.command_line.comparison import check_comparison
+from ncp_sampler.command_line.options import check_at_least_one, make_parser
+from ncp_sampler.nas_bench.comparison import LABELS, STARTUP, Run, progress_bars
+from ncp_sampler.nas_bench.comparison_report import best_table, group, write_figure
 from ncp_sampler.space.search_space import Params
 
 STORE = 100 * 2**20  # bytes of shared memory
@@ -124,14 +118,13 @@ def run_search(
             ),
         ).fit()
     seconds = time.perf_counter() - start
-    return Timed(Run(setting, searcher, seed, tuple(order.values), ()), seconds)
+    return Timed(Run(setting, searcher, seed, tuple(order.values)), seconds)
 
 
 def run_all(options: argparse.Namespace) -> list[Timed]:
     """Runs every searcher with every seed, one run after the other, under a progress bar."""
-    columns = (TextColumn("{task.description:7}"), BarColumn(), MofNCompleteColumn())
     done = []
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+    with progress_bars() as progress:
         total = options.seeds * options.trials
         bars = {name: progress.add_task(LABELS[name], total=total) for name in options.searchers}
         for seed in range(options.seeds):
@@ -152,28 +145,16 @@ def run_all(options: argparse.Namespace) -> list[Timed]:
 def make_table(timed: Sequence[Timed], metric: str, concurrent: int) -> Table:
     """The results as printed, the best searcher first."""
     runs = [one.run for one in timed]
-    n_trials, n_seeds = len(runs[0].values), len({run.seed for run in runs})
-    at, grouped = checkpoints(n_trials), group(runs)
-    spread = f", mean ± standard error of {n_seeds} seeds" if n_seeds > 1 else ", one seed"
-    title = f"{runs[0].setting}: best {metric} (%) after n trials, {concurrent} at a time{spread}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("searcher")
-    for n in at:
-        table.add_column(f"n = {n} ", justify="right", no_wrap=True)
-    table.add_column("s/run", justify="right", no_wrap=True)
-    for name, texts in cells(grouped, at).items():
-        seconds = np.mean([one.seconds for one in timed if one.run.sampler == name])
-        marked = [f"[bold]{text}[/bold]" if text.endswith("*") else text for text in texts]
-        table.add_row(LABELS[name], *marked, f"{seconds:.1f}")
-    return table
+    seconds = {
+        name: f"{np.mean([one.seconds for one in timed if one.run.sampler == name]):.1f}"
+        for name in group(runs)
+    }
+    how = f", {concurrent} at a time"
+    return best_table(runs, metric, kind="searcher", how=how, times={"s/run": seconds})
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m examples.compare_searchers",
-        description=(__doc__ or "").split("\n\n", maxsplit=1)[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = make_parser(__doc__, prog="python -m examples.compare_searchers")
     add = parser.add_argument
     add("--setting", default="seg", help="cls-a, cls-b, cls-c, cls-10c, seg, seg-4x, video, ...")
     add("--searchers", default="ncp,tpe,random", help=f"of {','.join(SEARCHERS)}")
@@ -182,19 +163,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--concurrent", type=int, default=2, help="trials at a time")
     add("--out", type=Path, default=Path("comparison"), help="folder of the figure")
     options = parser.parse_args(arguments)
-    options.searchers = [name.strip() for name in options.searchers.split(",") if name.strip()]
-    unknown = [name for name in options.searchers if name not in SEARCHERS]
-    if unknown or not options.searchers or len({*options.searchers}) < len(options.searchers):
-        parser.error(f"--searchers must name some of {','.join(SEARCHERS)}, each once")
-    if options.trials <= STARTUP:
-        parser.error(f"--trials {options.trials} must exceed {STARTUP}, which all share")
-    for name in ("seeds", "concurrent"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} {getattr(options, name)} must be at least 1")
     try:
-        options.metric = nas_bench.objective(options.setting).metrics[0]
-        options.out.mkdir(parents=True, exist_ok=True)
-    except (ImportError, OSError, ValueError) as error:
+        check_at_least_one(options, "concurrent")
+        options.searchers = check_comparison(
+            options, [options.setting], kind="searchers", known=SEARCHERS
+        )
+    except (ImportError, ValueError) as error:
         parser.error(str(error))
     return options
 
@@ -215,9 +189,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         ray.shutdown()
     path = options.out / f"{options.setting}-ray.png"
-    write_figure([one.run for one in timed], options.metric, path)
+    metric = nas_bench.objective(options.setting).metrics[0]
+    write_figure([one.run for one in timed], metric, path)
     console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(make_table(timed, options.metric, options.concurrent))
+    console.print(make_table(timed, metric, options.concurrent))
     console.print(
         "* the highest. The values are the surrogate's predictions, not results of training.\n"
         f"Per seed, all searchers start from the same {STARTUP} codes.\n"

@@ -31,16 +31,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ncp_sampler import MRSpace, NCPSearch
+from ncp_sampler.command_line.options import check_at_least_one, check_folder, make_parser
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.training import (
     PRESETS,
     Digits,
     Epoch,
-    Problem,
+    TrainingProblem,
     evaluate,
     make_problem,
     train,
 )
+from ncp_sampler.visualization.style import BLUE, RED
 
 NAME = "digits"  # of the run's folder
 METRIC = "top1"
@@ -48,7 +50,6 @@ STARTUP = 6  # trials before the predictor is used
 GRACE = 2  # epochs that ASHA leaves to every trial
 SHOWN = 5  # rows of the table
 STORE = 200 * 2**20  # bytes of shared memory on this machine; the trials share no data
-BLUE, RED = "#0072B2", "#D55E00"
 
 
 @dataclass(frozen=True)
@@ -65,18 +66,12 @@ class Row:
     node: str
 
 
-def make_digits(config: dict[str, Any]) -> Problem:
+def make_digits(config: dict[str, Any]) -> TrainingProblem:
     """Data and recipe; the config's constants say how much of them."""
-    preset = PRESETS["digits-cls"]
-    limit = config["limit"]
-    problem = make_problem(
-        "digits",
-        preset,
-        train=Digits("train", limit=limit, transform=preset.recipe.augmentation),
-        val=Digits("val", limit=limit),
-        test=Digits("test", limit=limit),
-        in_channels=1,
-    )
+    preset, limit = PRESETS["digits-cls"], config["limit"]
+    learnt = Digits("train", limit=limit, transform=preset.recipe.augmentation)
+    val, test = Digits("val", limit=limit), Digits("test", limit=limit)
+    problem = make_problem("digits", preset, train=learnt, val=val, test=test, in_channels=1)
     return replace(problem, recipe=replace(problem.recipe, epochs=config["epochs"]))
 
 
@@ -278,10 +273,7 @@ def write_figure(rows: Sequence[Row], epochs: int, path: Path) -> None:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").split("\n\n", maxsplit=1)[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--address", help="of a running cluster, as 'auto' or ray://head:10001; none: start Ray")
     add("--trials", type=int, default=24)
@@ -301,17 +293,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.smoke:
         options.trials, options.epochs, options.limit = 4, 2, 64
         options.width, options.depth = 16, 1
-    for name in ("trials", "epochs", "concurrent"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} {getattr(options, name)} must be at least 1")
-    if options.seed < 0:
-        parser.error(f"--seed {options.seed} must be at least 0")
-    if min(options.cpus, options.gpus) < 0 or not options.cpus + options.gpus:
-        parser.error(f"--cpus {options.cpus} and --gpus {options.gpus}: give one, none below 0")
     try:
+        check_at_least_one(options, "trials", "epochs", "concurrent")
+        if options.seed < 0:
+            raise ValueError(f"--seed {options.seed} must be at least 0")
+        if min(options.cpus, options.gpus) < 0 or not options.cpus + options.gpus:
+            asked = f"--cpus {options.cpus} and --gpus {options.gpus}"
+            raise ValueError(f"{asked}: give one, none below 0")
         MRSpace(width=options.width, depth=options.depth)
-        options.out.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
+        check_folder(options.out)
+    except ValueError as error:
         parser.error(str(error))
     options.storage = options.storage or str(options.out.resolve())
     if options.resume and not tune.Tuner.can_restore(f"{options.storage}/{NAME}"):

@@ -1,11 +1,14 @@
-"""Runs an example as a user runs it."""
+"""Runs an example as a user runs it, or asks it for its objections."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import pytest
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,3 +28,15 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
         timeout=300,
         check=False,
     )
+
+
+def refusal(
+    parse: Callable[[Sequence[str]], object],
+    arguments: Sequence[str],
+    capsys: pytest.CaptureFixture[str],
+) -> str:
+    """What a program says on stderr when it refuses arguments, with exit code 2."""
+    with pytest.raises(SystemExit) as stopped:
+        parse(arguments)
+    assert stopped.value.code == 2
+    return capsys.readouterr().err

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.example_runs import refusal
+
 _ROOT = Path(__file__).resolve().parents[1]
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -98,7 +100,4 @@ def test_bad_argument_of_the_digits(
 ) -> None:
     from examples import ray_tune
 
-    with pytest.raises(SystemExit) as stopped:
-        ray_tune.parse(["--out", str(tmp_path), *arguments])
-    assert stopped.value.code == 2
-    assert message in capsys.readouterr().err
+    assert message in refusal(ray_tune.parse, ["--out", str(tmp_path), *arguments], capsys)

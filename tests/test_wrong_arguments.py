@@ -253,7 +253,7 @@ def test_whole_numbers(limits: dict[str, int], value: Any, message: str) -> None
         ({}, True, "x=True must be a finite number"),
     ],
 )
-def test_real_numbers(limits: dict[str, float], value: Any, message: str) -> None:
+def test_real_numbers(limits: dict[str, Any], value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         checks.real("x", value, **limits)
     assert checks.real("x", np.float32(0.5), **limits) == 0.5

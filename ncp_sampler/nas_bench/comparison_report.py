@@ -130,10 +130,11 @@ def write_csv(runs: Sequence[Run], path: Path) -> None:
     Raises:
         ValueError: No run.
     """
+    listed = _listed(runs)
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["setting", "sampler", "seed", "trial", "value", "best", "ask_seconds"])
-        for run in _listed(runs):
+        for run in listed:
             who = (run.setting, run.sampler, run.seed)
             columns = zip(run.values, run.best.tolist(), run.ask_seconds, strict=True)
             for trial, (value, best, ask) in enumerate(columns, start=1):

@@ -56,7 +56,8 @@ class Proposer:
             rng: Draws the random starts.
         """
         if self.space.size <= _EXHAUSTIVE:
-            return self._best_of(self._legal(self.space.enumerate()))
+            every = self._legal(self.space.enumerate())
+            return every[self._score(every).argmax()] if len(every) else None
         start = self._starts(best, rng)
         edited = ascend(
             self.acquisition,
@@ -66,17 +67,16 @@ class Proposer:
             free=self._tensor(np.isnan(self.pinned)),
         )
         codes = self._legal(self.space.denormalize(edited.cpu().numpy()))
+        worth = self._score(codes)
         for _ in range(_LOCAL_ROUNDS):
-            if len(codes):
-                centres = codes[np.argsort(-self._score(codes))[:_LOCAL_WIDTH]]
-            else:
+            centres = codes[np.argsort(-worth)[:_LOCAL_WIDTH]]
+            if not len(codes):  # all are ruled out: look around the best start
                 centres = self.space.round(self.space.denormalize(start[:1].cpu().numpy()))
             near = self._legal(np.concatenate([self.space.neighbours(code) for code in centres]))
+            # scored once: in a batch of another size, sums would be rounded otherwise
             codes = np.concatenate([codes, near])
-        return self._best_of(codes)
-
-    def _best_of(self, codes: NDArray[Any]) -> NDArray[Any] | None:
-        return codes[self._score(codes).argmax()] if len(codes) else None
+            worth = np.concatenate([worth, self._score(near)])
+        return codes[worth.argmax()] if len(codes) else None
 
     def _legal(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Legal codes with the pinned columns, each once, without those ruled out."""
@@ -85,6 +85,8 @@ class Proposer:
         return unique[~self.known(unique)]
 
     def _score(self, codes: NDArray[Any]) -> FloatArray:
+        if not len(codes):
+            return np.empty(0)
         with torch.no_grad():
             values = self.acquisition(self._tensor(self.space.normalize(codes)))
         worth: FloatArray = np.nan_to_num(values.cpu().numpy(), nan=-np.inf)

@@ -49,7 +49,7 @@ def run(
         ValueError: No tables there, processes < 1, or an argument of another type.
     """
     quick, processes = _checked(quick, processes, progress)
-    bench = NASBenchMR(_path("root", root, "the folder of the tables"))
+    bench = NASBenchMR(checks.path("root", root))
     since = time.perf_counter()
     splits = _FULL_SPLITS[:1] if quick else _FULL_SPLITS
     settings, learnt = (BASIC, BASIC) if quick else (_SETTINGS, SHIPPED)
@@ -112,8 +112,8 @@ def write_report(
         ValueError: As `run`; or ``out`` is a file.
     """
     quick, processes = _checked(quick, processes, progress)
-    root = _path("root", root, "the folder of the tables")
-    folder = _path("out", out, "a folder, which is made if need be")
+    root = checks.path("root", root)
+    folder = checks.path("out", out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # before a quarter of an hour's work
@@ -128,12 +128,8 @@ def write_report(
 
 def _checked(quick: bool, processes: int, progress: Progress) -> tuple[bool, int]:
     must = "be a function of a text, such as print"
-    checks.instance("progress", progress, Callable, must)
+    checks.call("progress", progress, must, required=True)
     return checks.flag("quick", quick), checks.whole("processes", processes, low=1)
-
-
-def _path(name: str, value: Folder, what: str) -> Path:
-    return Path(checks.instance(name, value, (str, os.PathLike), f"be the path of {what}"))
 
 
 def _mean(values: Sequence[float]) -> float:

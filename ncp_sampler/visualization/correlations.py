@@ -10,6 +10,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from ncp_sampler import checks
 from ncp_sampler.visualization.style import (
     BLUE,
     DPI,
@@ -30,9 +31,9 @@ def correlation_figure(
         published: The same as the paper prints it, in small type below; NaN where it does not.
 
     Raises:
-        ValueError: A matrix of another shape, or a correlation outside [-1, 1].
+        ValueError: No names, a matrix of another shape, or a correlation outside [-1, 1].
     """
-    k = len(names)
+    k = len(checks.texts("names", names))
     ours = _correlations("matrix", matrix, k)
     theirs = None if published is None else _correlations("published", published, k)
     side = 2.0 + 0.75 * k
@@ -60,7 +61,10 @@ def correlation_figure(
 
 
 def _correlations(name: str, matrix: ArrayLike, k: int) -> NDArray[np.float64]:
-    numbers = np.asarray(matrix, dtype=np.float64)
+    try:
+        numbers = np.asarray(matrix, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise checks.refusal(name, matrix, f"be a matrix of numbers, ({k}, {k})") from None
     if k < 1 or numbers.shape != (k, k):
         raise ValueError(f"{name} has shape {numbers.shape}; for {k} names it must be ({k}, {k})")
     if (np.abs(numbers) > 1 + 1e-9).any():

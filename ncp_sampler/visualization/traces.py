@@ -6,7 +6,6 @@ Notation
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -14,24 +13,25 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.nas_bench.settings import SETTINGS
+from ncp_sampler import checks
 from ncp_sampler.propagation.propagate import Trace
 from ncp_sampler.propagation.targets import Cost
 from ncp_sampler.space.dimensions import Categorical, Integer
-from ncp_sampler.space.search_space import SearchSpace
+from ncp_sampler.space.search_space import Group, SearchSpace
 from ncp_sampler.visualization.style import (
     BLUE,
-    CHANNEL_TICKS,
     COLORS,
     DPI,
     LARGE,
     MEDIUM,
     RED,
     SMALL,
+    channel_ticks,
+    with_unit,
 )
 
 _DASHES = ("-", "--", "-.", ":")
@@ -39,21 +39,6 @@ _PANELS = 6  # of a code, in three columns
 _NAMED = 8  # lines of a panel that are told apart
 _LEGEND = 42  # letters that fit over a panel
 _HANDLE = 7  # of them, a line's sample
-
-# as the tables of NAS-Bench-MR
-_UNITS = {
-    **{metric: "%" for setting in SETTINGS for metric in setting.metrics},
-    "flops": "G",
-    "params": "M",
-}
-_MR_PANELS = (  # title, quantity, names; depths above, channels below
-    ("Blocks", "blocks", "b"),
-    ("Channels, in- and out-layers", "channels", "[io]"),
-    ("Residual units, stages 1 to 3", "residual units", "n[123]"),
-    ("Channels, stages 1 to 3", "channels", "c[123]"),
-    ("Residual units, stage 4", "residual units", "n4"),
-    ("Channels, stage 4", "channels", "c4"),
-)
 
 
 class _Panel(NamedTuple):
@@ -76,11 +61,12 @@ def trace_figure(
     """How a propagation edited one start's code (paper, Figures 3 and 9 to 12).
 
     The left column has each target's prediction, each cost, and the loss, on axes of their own;
-    up to six panels beside it have the code: for ``MRSpace`` blocks, residual units and channels
-    by stage, for other spaces numbers of one range together, and a categorical's choices as
-    their shares. Where there are more than six such groups, the columns are split in the code's
-    order and drawn as unit code. A panel names the eight lines that moved farthest. Curves that
-    are equal throughout, as of a cost that is both a step and a bound, are drawn once.
+    up to six panels beside it have the code: the space's ``groups``, such as ``MRSpace``'s blocks,
+    residual units and channels by stage; for spaces without them numbers of one range together,
+    and a categorical's choices as their shares. Where there are more than six such groups, the
+    columns are split in the code's order and drawn as unit code. A panel names the eight lines
+    that moved farthest. Curves that are equal throughout, as of a cost that is both a step and a
+    bound, are drawn once.
 
     Args:
         trace: From ``propagation.propagate``, or a search's ``Found.trace``.
@@ -88,40 +74,21 @@ def trace_figure(
         start: Which of the n starts.
         costs: Further costs to show, name -> function of codes (n, d), such as
             ``{"flops": costs.flops}``.
-        units: Name of a prediction or cost -> its unit. For ``MRSpace`` the tables' by default:
-            percent, G, and M for params.
+        units: Name of a prediction or cost -> its unit, beside and before the space's ``units``.
         title: Above the figure.
 
     Raises:
-        ValueError: A start outside 0..n-1, or a trace of another space.
+        ValueError: A start outside 0..n-1, a trace of another space, or an argument that is not
+            as described.
     """
     codes = _codes(trace, space, start)  # (T + 1, d)
-    known = {**(_UNITS if isinstance(space, MRSpace) else {}), **(units or {})}
-    curves = {name: values[:, start] for name, values in trace.predictions.items()}
-    for name, cost in (costs or {}).items():
-        curves[name] = np.asarray(cost(torch.as_tensor(codes)).detach().cpu())
-    first: dict[bytes, str] = {}
-    for name, values in curves.items():
-        first.setdefault(values.tobytes(), name)
-    curves = {name: curves[name] for name in first.values()}
+    checks.instance("title", title, str | None, "be a string, or None")
+    curves = _curves(trace, space, codes, start, costs or {}, units or {})
     panels = _panels(space)
     n_columns = 1 + (len(panels) + 1) // 2
     figure = Figure(figsize=(3.0 * n_columns, 6.2), dpi=DPI, layout="constrained")
     grid = figure.add_gridspec(2, n_columns)
-    strips = grid[:, 0].subgridspec(len(curves) + 1, 1)
-    labels = [_label(name, known) for name in curves]
-    for i, (label, values) in enumerate(
-        zip([*labels, "loss"], [*curves.values(), trace.loss[:, start]], strict=True)
-    ):
-        axes = figure.add_subplot(strips[i])
-        _draw_line(axes, values, 0, label)
-        axes.set_ylabel(label, fontsize=MEDIUM)
-        axes.ticklabel_format(axis="y", useOffset=False)
-        if i == 0:
-            axes.set_title("Predictions and loss", fontsize=MEDIUM, weight="bold", loc="left")
-        if label == "loss":  # at least 0, and constant where every target is a step
-            axes.set_ylim(0.0, 1.1 * max(float(values.max()), 1e-6))
-        _finish(axes, last=i == len(curves))
+    _draw_curves(figure, grid[:, 0], curves)
     for i, panel in enumerate(panels):
         axes = figure.add_subplot(grid[i % 2, 1 + i // 2])
         _draw_code(axes, panel, codes, space)
@@ -148,11 +115,9 @@ def explain_figure(
     Raises:
         ValueError: A start, iteration or number of bars out of range, or a trace of another space.
     """
-    iterations = len(_codes(trace, space, start))
-    if not 0 <= iteration < iterations:
-        raise ValueError(f"iteration={iteration} must be between 0 and {iterations - 1}")
-    if largest < 1:
-        raise ValueError(f"largest={largest} must be at least 1")
+    codes = _codes(trace, space, start)
+    checks.whole("iteration", iteration, low=0, high=len(codes) - 1)
+    checks.whole("largest", largest, low=1)
     push = -trace.gradients[iteration, start]
     picked = np.argsort(-np.abs(push), kind="stable")[:largest]
     figure = Figure(figsize=(6.0, 1.2 + 0.24 * len(picked)), dpi=DPI, layout="constrained")
@@ -172,46 +137,88 @@ def explain_figure(
 
 def _codes(trace: Trace, space: SearchSpace, start: int) -> NDArray[np.float64]:
     """One start's codes, (T + 1, d)."""
+    checks.instance("trace", trace, Trace, "be a Trace, as propagate returns it")
+    checks.instance("space", space, SearchSpace, "be the SearchSpace of the trace's codes")
     if trace.codes.shape[2] != len(space.columns):
         raise ValueError(
             f"trace has codes of {trace.codes.shape[2]} columns, space has {len(space.columns)}; "
             "give the space that was searched"
         )
-    if not 0 <= start < trace.codes.shape[1]:
-        raise ValueError(f"start={start} must be between 0 and {trace.codes.shape[1] - 1}")
+    checks.whole("start", start, low=0, high=trace.codes.shape[1] - 1)
     return trace.codes[:, start]
 
 
-def _label(name: str, units: Mapping[str, str]) -> str:
-    """Name with its unit, also of a name with its predictor: ``top1[1]``."""
-    unit = units.get(name, units.get(name.split("[", maxsplit=1)[0]))
-    shown = name.replace("flops", "FLOPs")
-    return f"{shown} ({unit})" if unit else shown
+def _curves(
+    trace: Trace,
+    space: SearchSpace,
+    codes: NDArray[np.float64],
+    start: int,
+    costs: Mapping[str, Cost],
+    units: Mapping[str, str],
+) -> list[tuple[str, NDArray[np.float64]]]:
+    """Labels and values (T + 1,) of what differs, the loss last."""
+    checks.instance("costs", costs, Mapping, "map names to functions of codes")
+    known = {**space.units, **checks.instance("units", units, Mapping, "map names to units")}
+    named = {name: values[:, start] for name, values in trace.predictions.items()}
+    for name, cost in costs.items():
+        if not callable(cost):
+            must = "be a function of codes, such as costs.flops"
+            raise checks.refusal(f"costs[{name!r}]", cost, must)
+        named[name] = np.asarray(cost(torch.as_tensor(codes)).detach().cpu())
+    first: dict[bytes, str] = {}
+    for name, values in named.items():
+        first.setdefault(values.tobytes(), name)
+    curves = [(with_unit(name, known), named[name]) for name in first.values()]
+    return [*curves, ("loss", trace.loss[:, start])]
+
+
+def _draw_curves(
+    figure: Figure, where: SubplotSpec, curves: list[tuple[str, NDArray[np.float64]]]
+) -> None:
+    """Each curve on axes of its own, one above the other; the last is the loss."""
+    strips = where.subgridspec(len(curves), 1)
+    for i, (label, values) in enumerate(curves):
+        axes = figure.add_subplot(strips[i])
+        _draw_line(axes, values, 0, label)
+        axes.set_ylabel(label, fontsize=MEDIUM)
+        axes.ticklabel_format(axis="y", useOffset=False)
+        if i == 0:
+            axes.set_title("Predictions and loss", fontsize=MEDIUM, weight="bold", loc="left")
+        if i == len(curves) - 1:  # the loss: at least 0, constant where every target is a step
+            axes.set_ylim(0.0, 1.1 * max(float(values.max()), 1e-6))
+        _finish(axes, last=i == len(curves) - 1)
 
 
 def _panels(space: SearchSpace) -> list[_Panel]:
     """At most six groups of columns."""
+    panels = [
+        _Panel(title, quantity, [i for name in names for i in _columns(space, name)])
+        for title, quantity, names in space.groups or _ranges(space)
+    ]
+    if len(panels) <= _PANELS:
+        return panels
     names = space.columns
-    if isinstance(space, MRSpace):
-        return [
-            _Panel(title, quantity, [i for i, name in enumerate(names) if re.match(pattern, name)])
-            for title, quantity, pattern in _MR_PANELS
-        ]
-    groups: dict[str, _Panel] = {}
+    parts = np.array_split(np.arange(len(names)), _PANELS)
+    return [_Panel(f"{names[p[0]]} to {names[p[-1]]}", "unit code", p.tolist()) for p in parts]
+
+
+def _columns(space: SearchSpace, name: str) -> range:
+    at = space.column_slice(name)
+    return range(at.start, at.stop)
+
+
+def _ranges(space: SearchSpace) -> list[Group]:
+    """Numbers of one range together, a categorical alone."""
+    groups: dict[str, Group] = {}
     for dim in space.dimensions:
-        at = space.column_slice(dim.name)
         if isinstance(dim, Categorical):
             title, quantity = dim.name, "share of a choice"
         else:
             title = f"From {dim.low:g} to {dim.high:g}{', log' if dim.log else ''}"
             quantity = "value"
-        groups.setdefault(title, _Panel(title, quantity, [])).columns.extend(
-            range(at.start, at.stop)
-        )
-    if len(groups) <= _PANELS:
-        return list(groups.values())
-    parts = np.array_split(np.arange(len(names)), _PANELS)
-    return [_Panel(f"{names[p[0]]} to {names[p[-1]]}", "unit code", p.tolist()) for p in parts]
+        names = groups[title].names if title in groups else ()
+        groups[title] = Group(title, quantity, (*names, dim.name))
+    return list(groups.values())
 
 
 def _draw_code(axes: Axes, panel: _Panel, codes: NDArray[np.float64], space: SearchSpace) -> None:
@@ -223,24 +230,7 @@ def _draw_code(axes: Axes, panel: _Panel, codes: NDArray[np.float64], space: Sea
     for i, column in enumerate(panel.columns):
         name = _shorten(space.columns[column].removeprefix(f"{panel.title}="))
         _draw_line(axes, values[:, i], i if i in named else None, name)
-    numbers = [
-        dim
-        for dim in space.dimensions
-        if space.column_slice(dim.name).start in panel.columns and not isinstance(dim, Categorical)
-    ]
-    if panel.quantity == "unit code" or not numbers:
-        axes.set_ylim(-0.04, 1.04)
-    elif numbers[0].log:
-        axes.set_yscale("log")
-        ratio = (numbers[0].high / numbers[0].low) ** 0.04
-        axes.set_ylim(numbers[0].low / max(ratio, 1.1), numbers[0].high * max(ratio, 1.1))
-    else:
-        low, high = numbers[0].low, numbers[0].high
-        margin = 0.04 * (high - low) or 1.0
-        axes.set_ylim(low - margin, high + margin)
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=isinstance(numbers[0], Integer)))
-    if panel.quantity == "channels":
-        axes.set_yticks(CHANNEL_TICKS)
+    _limit(axes, panel, space)
     axes.set_ylabel(panel.quantity, fontsize=MEDIUM)
     longest = max(len(str(line.get_label())) for line in axes.lines)
     axes.legend(
@@ -256,6 +246,29 @@ def _draw_code(axes: Axes, panel: _Panel, codes: NDArray[np.float64], space: Sea
         columnspacing=1.0,
         handlelength=2.0,
     )
+
+
+def _limit(axes: Axes, panel: _Panel, space: SearchSpace) -> None:
+    """The range of a panel's numbers along y."""
+    numbers = [
+        dim
+        for dim in space.dimensions
+        if space.column_slice(dim.name).start in panel.columns and not isinstance(dim, Categorical)
+    ]
+    if panel.quantity == "unit code" or not numbers:
+        axes.set_ylim(-0.04, 1.04)
+        return
+    low, high = min(dim.low for dim in numbers), max(dim.high for dim in numbers)
+    if all(dim.log for dim in numbers):
+        axes.set_yscale("log")
+        ratio = (high / low) ** 0.04
+        axes.set_ylim(low / max(ratio, 1.1), high * max(ratio, 1.1))
+    else:
+        margin = 0.04 * (high - low) or 1.0
+        axes.set_ylim(low - margin, high + margin)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=isinstance(numbers[0], Integer)))
+    if panel.quantity == "channels":
+        axes.set_yticks(channel_ticks(low, high))
 
 
 def _shorten(name: str) -> str:

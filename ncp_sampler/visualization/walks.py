@@ -2,38 +2,77 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
 
-from ncp_sampler.nas_bench.settings import NB201
+from ncp_sampler import checks
+from ncp_sampler.space.search_space import SearchSpace
 from ncp_sampler.visualization.style import (
     BLUE,
     DPI,
     MEDIUM,
     ORANGE,
+    with_unit,
 )
 
-if TYPE_CHECKING:
-    from ncp_sampler.nas_bench import Table, TableWalk
+
+@runtime_checkable
+class CompleteTable(Protocol):
+    """What a walk is drawn on, such as ``nas_bench.Table``; N architectures."""
+
+    @property
+    def space(self) -> SearchSpace:
+        """Of its codes, with the units."""
+
+    @property
+    def main(self) -> str:
+        """Name of the metric that counts."""
+
+    @property
+    def metrics(self) -> Mapping[str, NDArray[np.float64]]:
+        """Name -> (N,), in percent."""
+
+    @property
+    def flops(self) -> NDArray[np.float64]:
+        """(N,)."""
 
 
-def walk_figure(table: Table, walk: TableWalk, *, start: int = 0) -> Figure:
+@runtime_checkable
+class Walk(Protocol):
+    """What is drawn, such as ``nas_bench.TableWalk``; S steps, n walks."""
+
+    @property
+    def metric(self) -> NDArray[np.float64]:
+        """(S + 1, n), the starts first."""
+
+    @property
+    def flops(self) -> NDArray[np.float64]:
+        """(S + 1, n)."""
+
+    @property
+    def best(self) -> NDArray[np.float64]:
+        """Best metric of each walk's steps, (n,)."""
+
+
+def walk_figure(table: CompleteTable, walk: Walk, *, start: int = 0) -> Figure:
     """A walk over a complete table, its steps numbered from the start, 0 (paper, Figure 6).
 
     Args:
         table: The one that was walked on.
-        walk: From ``benchmark.walk_table``.
+        walk: From ``nas_bench.walk_table``.
         start: Which of its n walks.
 
     Raises:
-        ValueError: A start outside 0..n-1.
+        ValueError: A start outside 0..n-1, or something that is no table or no walk.
     """
-    n_starts = walk.metric.shape[1]
-    if not 0 <= start < n_starts:
-        raise ValueError(f"start={start} must be between 0 and {n_starts - 1}")
+    checks.instance("table", table, CompleteTable, "be a Table, as NASBenchMR(root).table gives it")
+    checks.instance("walk", walk, Walk, "be a TableWalk, as walk_table returns it")
+    checks.whole("start", start, low=0, high=walk.metric.shape[1] - 1)
     metric, flops = walk.metric[:, start], walk.flops[:, start]
     every = table.metrics[table.main]
     top = int(every.argmax())
@@ -62,8 +101,8 @@ def walk_figure(table: Table, walk: TableWalk, *, start: int = 0) -> Figure:
             weight="bold",
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )
-    axes.set_xlabel(f"FLOPs ({'M' if table.setting == NB201 else 'G'})")
-    axes.set_ylabel(f"{table.main} (%)")
+    axes.set_xlabel(with_unit("flops", table.space.units))
+    axes.set_ylabel(with_unit(table.main, table.space.units))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=MEDIUM, markerscale=0.6)
     return figure

@@ -17,15 +17,18 @@ from numpy.typing import NDArray
 from ncp_sampler import (
     Categorical,
     Float,
+    Integer,
     MRSpace,
     NB201Space,
     SearchSpace,
 )
 from ncp_sampler.multi_resolution import costs
+from ncp_sampler.multi_resolution.blueprint import dimensions
 from ncp_sampler.nas_bench import NASBenchMR, Table, TableWalk
 from ncp_sampler.propagation import GradientDescent
 from ncp_sampler.propagation.propagate import Trace, propagate
 from ncp_sampler.propagation.targets import Target
+from ncp_sampler.space.search_space import Group
 from ncp_sampler.visualization import (
     architecture_figure,
     correlation_figure,
@@ -171,6 +174,34 @@ def test_units_are_the_tables_or_ones_own(trace: Trace) -> None:
     assert "top1 (s)" in lines(trace_figure(elsewhere, MIXED, units={"top1": "s"}))
 
 
+def test_a_space_says_what_belongs_together_and_in_which_units() -> None:
+    space = SearchSpace(
+        [Integer("wide", 16, 256, step=16), Float("rate", 0, 1), Categorical("act", ("a", "b"))],
+        units={"top1": "s"},
+        groups=[Group("Widths", "channels", ("wide",)), Group("Rest", "share", ("act", "rate"))],
+    )
+    figure = trace_figure(edited(space), space)
+    assert "top1 (s)" in lines(figure)
+    assert {str(line.get_label()) for line in panel(figure, "rate").lines} == {
+        "rate",
+        "act=a",
+        "act=b",
+    }
+    widths = panel(figure, "wide")
+    assert widths.get_ylabel() == "channels"
+    assert widths.get_yticks().tolist() == [16, 64, 128, 192, 256]
+
+
+def test_a_narrower_space_has_the_same_groups_within_its_range() -> None:
+    space = MRSpace(width=32, depth=2)
+    figure = trace_figure(edited(space), space)
+    channels, blocks = panel(figure, "c4_1"), panel(figure, "b1")
+    assert {line.get_label() for line in channels.lines} == {"c4_1", "c4_2", "c4_3", "c4_4"}
+    assert channels.get_yticks().tolist() == [8, 16, 24, 32]
+    assert channels.get_ylim()[1] < 40
+    assert blocks.get_ylim()[1] < 3
+
+
 def test_bars_of_an_explanation_are_the_largest_pushes(trace: Trace) -> None:
     (axes,) = explain_figure(trace, SPACE, start=1, iteration=2, largest=5).axes
     push = -trace.gradients[2, 1]
@@ -191,6 +222,27 @@ def test_an_architectures_bars_are_its_code() -> None:
         assert [heights[i] for i in range(27)] == code.tolist()
         assert {SPACE.names[i][0] for i in bars(deep)} == {"b", "n"}
     assert [tick.get_text() for tick in channels[-1].get_xticklabels()] == list(SPACE.names)
+
+
+@pytest.mark.parametrize(
+    ("space", "ticks"),
+    [
+        (MRSpace(width=16, depth=1), ([8, 12, 16], [1])),
+        (SearchSpace(dimensions(width=64)), ([8, 16, 32, 48, 64], [1, 2, 3, 4])),
+    ],
+)
+def test_architectures_of_a_narrower_space_fill_its_own_axes(
+    space: SearchSpace, ticks: tuple[list[int], list[int]]
+) -> None:
+    code = space.sample(1, 0)[0]
+    wide, deep = architecture_figure({"drawn": code}, space).axes
+    assert [{**bars(wide), **bars(deep)}[i] for i in range(27)] == code.tolist()
+    assert (wide.get_yticks().tolist(), deep.get_yticks().tolist()) == ticks
+    assert [text.get_text() for text in wide.texts][-6:] == [
+        "in",
+        *[f"stage {s}" for s in range(1, 5)],
+        "out",
+    ]
 
 
 def test_a_walk_is_numbered_over_the_whole_table(bench_root: Path) -> None:
@@ -217,6 +269,11 @@ def test_correlations_stand_beside_the_published_ones() -> None:
     assert figure.axes[1].get_ylabel() == "Spearman's rank correlation"
 
 
+def test_a_walks_units_are_its_tables() -> None:
+    (axes,) = walk_figure(TABLE, WALK).axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("FLOPs (G)", "mIoU (%)")
+
+
 TABLE = Table("seg", SPACE.sample(3, 0), {"mIoU": np.ones(3)}, np.ones(3), np.ones(3))
 WALK = TableWalk(TABLE.codes[:, None], np.ones((3, 1)), np.ones((3, 1)))
 
@@ -225,14 +282,25 @@ WALK = TableWalk(TABLE.codes[:, None], np.ones((3, 1)), np.ones((3, 1)))
     ("draw", "message"),
     [
         (lambda trace: trace_figure(trace, SPACE, start=2), r"start=2 must be between 0 and 1"),
+        (lambda trace: trace_figure(trace, SPACE, start=1.5), "start=1.5 must be a whole number"),  # type: ignore[arg-type]
         (lambda trace: trace_figure(trace, NB201Space()), "27 columns, space has 30"),
+        (lambda trace: trace_figure(trace.codes, SPACE), "must be a Trace, as"),
+        (lambda trace: trace_figure(trace, "MRSpace"), "space='MRSpace' must be"),  # type: ignore[arg-type]
+        (lambda trace: trace_figure(trace, SPACE, costs={"x": 1}), r"costs\['x'\]=1 must be"),  # type: ignore[dict-item]
+        (lambda trace: trace_figure(trace, SPACE, units="G"), "units='G' must map names"),  # type: ignore[arg-type]
+        (lambda trace: trace_figure(trace, SPACE, title=3), "title=3 must be a string"),  # type: ignore[arg-type]
         (lambda trace: explain_figure(trace, SPACE, start=-1), "start=-1"),
         (lambda trace: explain_figure(trace, SPACE, iteration=9), "iteration=9.*0 and 8"),
         (lambda trace: explain_figure(trace, SPACE, largest=0), "largest=0"),
         (lambda _: architecture_figure({}, SPACE), "codes is empty"),
         (lambda _: architecture_figure({"x": SPACE.start + 1}, SPACE), "not a value of"),
         (lambda _: architecture_figure({"x": SPACE.start[:5]}, SPACE), "shape"),
+        (lambda _: architecture_figure({"x": MIXED.sample(1, 0)[0]}, MIXED), "must be MRSpace"),
+        (lambda _: architecture_figure([SPACE.start], SPACE), "must map labels to codes"),  # type: ignore[arg-type]
         (lambda _: walk_figure(TABLE, WALK, start=1), "start=1"),
+        (lambda _: walk_figure(WALK, WALK), "must be a Table, as"),  # type: ignore[arg-type]
+        (lambda _: walk_figure(TABLE, TABLE), "must be a TableWalk, as"),  # type: ignore[arg-type]
+        (lambda _: correlation_figure(["a"], "b"), r"matrix='b' must be a matrix of numbers"),
         (lambda _: correlation_figure(["a", "b"], np.eye(3)), r"matrix has shape \(3, 3\)"),
         (lambda _: correlation_figure(["a"], [[1.0]], published=[[2.0]]), "published.*outside"),
         (lambda _: correlation_figure([], np.empty((0, 0))), "0 names"),
