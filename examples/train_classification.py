@@ -14,12 +14,12 @@ from ncp_sampler.command_line.training import main
 from ncp_sampler.training import (
     PRESETS,
     Digits,
-    Problem,
+    TrainingProblem,
     make_problem,
 )
 
 
-def problems(smoke: bool) -> list[Problem]:
+def problems(smoke: bool) -> list[TrainingProblem]:
     preset = PRESETS["digits-cls"]
     limit = 128 if smoke else None
     digits = make_problem(

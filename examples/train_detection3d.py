@@ -3,8 +3,9 @@
 The scans are generated: streets with boxes of two classes and clutter, seen by a simulated
 scanner. The metric is the mean average precision in 3D at KITTI's looser overlaps, IoU 0.5 for
 cars and 0.25 for cyclists. Options are those of train_classification.py. To train on KITTI, put a
-data set of (points, boxes, labels) in the place of ``StreetScenes``, with the anchors, the range,
-the pillars and the IoUs of ``ncp_sampler.network``, and ``PRESETS["3ddet"]``, the paper's recipe.
+data set of (points, boxes, labels) in the place of ``StreetScenes``, with the anchors of
+``ncp_sampler.detection3d``, its range and pillars (the defaults), KITTI's IoUs (0.7 for cars, 0.5
+for the others), and ``PRESETS["3ddet"]``, the paper's recipe.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import sys
 from ncp_sampler.command_line.training import main
 from ncp_sampler.training import (
     PRESETS,
-    Problem,
     StreetScenes,
+    TrainingProblem,
     make_detection_problem,
 )
 from ncp_sampler.training.data.streets import (
@@ -26,7 +27,7 @@ from ncp_sampler.training.data.streets import (
 )
 
 
-def problems(smoke: bool) -> list[Problem]:
+def problems(smoke: bool) -> list[TrainingProblem]:
     recipe = PRESETS["streets"].recipe
     train, rest = (32, 16) if smoke else (300, 80)
     streets = make_detection_problem(

@@ -14,12 +14,12 @@ from ncp_sampler.command_line.training import main
 from ncp_sampler.training import (
     PRESETS,
     DigitScenes,
-    Problem,
+    TrainingProblem,
     make_problem,
 )
 
 
-def problems(smoke: bool) -> list[Problem]:
+def problems(smoke: bool) -> list[TrainingProblem]:
     preset = PRESETS["digits-seg"]
     train, rest = (64, 16) if smoke else (500, 125)
     scenes = make_problem(

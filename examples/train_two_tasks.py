@@ -14,12 +14,12 @@ from ncp_sampler.training import (
     PRESETS,
     Digits,
     DigitScenes,
-    Problem,
+    TrainingProblem,
     make_problem,
 )
 
 
-def problems(smoke: bool) -> list[Problem]:
+def problems(smoke: bool) -> list[TrainingProblem]:
     limit, train, rest = (128, 64, 16) if smoke else (None, 500, 125)
     images, scenes = PRESETS["digits-cls"], PRESETS["digits-seg"]
     return [

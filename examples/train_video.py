@@ -14,14 +14,14 @@ from ncp_sampler.command_line.training import main
 from ncp_sampler.training import (
     PRESETS,
     DigitClips,
-    Problem,
+    TrainingProblem,
     make_problem,
 )
 
 FRAMES = 4
 
 
-def problems(smoke: bool) -> list[Problem]:
+def problems(smoke: bool) -> list[TrainingProblem]:
     train, rest = (64, 16) if smoke else (800, 300)
     clips = make_problem(
         "clips",

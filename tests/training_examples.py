@@ -18,9 +18,9 @@ from ncp_sampler.training import (
     PRESETS,
     Digits,
     DigitScenes,
-    Problem,
     Recipe,
     Task,
+    TrainingProblem,
     make_problem,
 )
 
@@ -30,7 +30,7 @@ def uniform_code(depth: int, width: int) -> NDArray[np.int64]:
     return np.array([depth if name[0] in "bn" else width for name in MRSpace().names])
 
 
-def digits_problem(*, limit: int = 64, epochs: int = 2, name: str = "digits") -> Problem:
+def digits_problem(*, limit: int = 64, epochs: int = 2, name: str = "digits") -> TrainingProblem:
     preset = PRESETS["digits-cls"]
     problem = make_problem(
         name,
@@ -43,7 +43,7 @@ def digits_problem(*, limit: int = 64, epochs: int = 2, name: str = "digits") ->
     return replace(problem, recipe=replace(problem.recipe, epochs=epochs))
 
 
-def scenes_problem(*, length: int = 32, epochs: int = 1) -> Problem:
+def scenes_problem(*, length: int = 32, epochs: int = 1) -> TrainingProblem:
     preset = PRESETS["digits-seg"]
     problem = make_problem(
         "scenes",
@@ -65,7 +65,7 @@ class Width(nn.Module):
         self.epochs = 0
 
 
-def width_problem(*, ruin: int | None = None) -> Problem:
+def width_problem(*, ruin: int | None = None) -> TrainingProblem:
     """Trains in no time: the metric is the width, 1 more each epoch; the cost the code's sum.
 
     Args:
@@ -91,7 +91,7 @@ def width_problem(*, ruin: int | None = None) -> Problem:
         batch_size=2,
         size=(32, 32),
     )
-    return Problem(
+    return TrainingProblem(
         name="width",
         task=Task(metric="half", loss=loss, score=score),
         recipe=recipe,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ncp_sampler import checks
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench import (
     Judge,
@@ -19,7 +20,7 @@ from ncp_sampler.nas_bench import (
 )
 from ncp_sampler.nas_bench.tables import ROOT_VARIABLE
 from ncp_sampler.offline.learning import learn
-from ncp_sampler.offline.records import Records, read_csv
+from ncp_sampler.offline.records import Records, csv_names, read_csv
 
 FloatArray = NDArray[np.float64]
 Score = Callable[[NDArray[Any]], Mapping[str, FloatArray]]  # codes (n, d) -> metric -> (n,)
@@ -29,8 +30,8 @@ LEAST_JUDGED_ROWS = 40  # half of fewer teaches neither a search nor a judge
 
 
 @dataclass(frozen=True)
-class Task:
-    """One source of an offline search.
+class JudgedRecords:
+    """One source of an offline search: records to learn from, and who judges codes.
 
     Attributes:
         name: Setting or file.
@@ -55,13 +56,13 @@ class Task:
         return next(iter(self.records.metrics))
 
 
-def setting_tasks(
+def setting_records(
     settings: Sequence[str],
     *,
     root: str | os.PathLike[str] | None = None,
     rows: int | None = None,
     seed: int = 0,
-) -> list[Task]:
+) -> list[JudgedRecords]:
     """Settings of NAS-Bench-MR, their main metrics.
 
     With the tables, one half of the rows is learnt from and the other fits the judge. Without,
@@ -70,15 +71,18 @@ def setting_tasks(
     Args:
         settings: Folder names or short names.
         root: The tables' folder; ``NCP_BENCH_ROOT`` if None. Without both, no tables.
-        rows: Learn from so many at most.
-        seed: Of the halves, and of random codes.
+        rows: Learn from so many at most; at least 1.
+        seed: At least 0, of the halves, and of random codes.
 
     Raises:
-        ValueError: A setting twice, an unknown one, or tables that cannot be read.
+        ValueError: A setting twice, an unknown one, none, tables that cannot be read, or rows or
+            a seed out of range.
         ImportError: LightGBM is not installed.
     """
-    if len({name.lower() for name in settings}) < len(settings):
-        raise ValueError(f"setting={list(settings)} names one more than once; give each once")
+    settings = checks.texts("settings", settings)
+    if len({name.lower() for name in settings}) < max(len(settings), 1):
+        raise ValueError(f"settings={list(settings)} must name one or more, none more than once")
+    _check_numbers(rows, seed)
     given = root or os.environ.get(ROOT_VARIABLE)
     if not given:
         return [_predicted(name, rows or PREDICTED_ROWS, seed) for name in settings]
@@ -86,15 +90,15 @@ def setting_tasks(
     return [_tabled(bench, name, rows, seed) for name in settings]
 
 
-def table_task(
+def table_records(
     path: str | os.PathLike[str],
     *,
     metrics: Sequence[str],
     minimized: Sequence[str] = (),
     rows: int | None = None,
     seed: int = 0,
-) -> Task:
-    """A user's own table, read by `records.read_csv`.
+) -> JudgedRecords:
+    """A user's own table, read by ``read_csv``; one with MRSpace's 27 columns has its codes.
 
     Of 40 rows or more one half is learnt from; a second predictor of the other half judges.
 
@@ -102,16 +106,21 @@ def table_task(
         path: CSV file.
         metrics: Its columns that are metrics, the main one first.
         minimized: Those of them that shall fall.
-        rows: Learn from so many at most.
-        seed: Of the halves, and of the judge.
+        rows: Learn from so many at most; at least 1.
+        seed: At least 0, of the halves, and of the judge.
 
     Raises:
-        ValueError: As ``read_csv``; or ``minimized`` names another column.
+        ValueError: As ``read_csv``; or ``minimized`` names another column, or rows or a seed are
+            out of range.
     """
-    unknown = [name for name in minimized if name not in metrics]
+    metrics = checks.texts("metrics", metrics)
+    unknown = [name for name in checks.texts("minimized", minimized) if name not in metrics]
     if unknown:
-        raise ValueError(f"minimize={unknown} must be among metrics={list(metrics)}")
-    table, name = read_csv(path, metrics=metrics), os.path.basename(path)
+        raise ValueError(f"minimized={unknown} must be among metrics={list(metrics)}")
+    _check_numbers(rows, seed)
+    code_names = set(csv_names(path)) - set(metrics)
+    space = MRSpace() if set(MRSpace().names) <= code_names else None
+    table, name = read_csv(path, metrics=metrics, space=space), os.path.basename(path)
     if len(table) < LEAST_JUDGED_ROWS:
         records, judge, errors = _some(table, rows, seed), None, dict.fromkeys(metrics, np.nan)
         note = (
@@ -128,10 +137,16 @@ def table_task(
             f"{name}: learnt from {len(records)} of {len(table)} rows; the judge is a second "
             f"predictor of the same kind, of {len(others)} other rows"
         )
-    return Task(name, records, judge, errors, note, tuple(minimized))
+    return JudgedRecords(name, records, judge, errors, note, tuple(minimized))
 
 
-def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> Task:
+def _check_numbers(rows: int | None, seed: int) -> None:
+    if rows is not None:
+        checks.whole("rows", rows, low=1)
+    checks.whole("seed", seed, low=0)
+
+
+def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> JudgedRecords:
     table = bench.table(setting)
     mine, others = halves(len(table.codes), seed)
     judge, metric = Judge(table, others), table.main
@@ -141,7 +156,7 @@ def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> Tas
         f"{table.setting}: learnt from {len(records)} of {len(table.codes)} trained architectures; "
         f"the judge, boosted trees and a kernel model, from {len(others)} others"
     )
-    return Task(
+    return JudgedRecords(
         table.setting,
         records,
         lambda legal: {metric: judge.score(legal)},
@@ -150,7 +165,7 @@ def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> Tas
     )
 
 
-def _predicted(setting: str, rows: int, seed: int) -> Task:
+def _predicted(setting: str, rows: int, seed: int) -> JudgedRecords:
     model, space = surrogate(setting), MRSpace()
     metric = model.metrics[0]
 
@@ -165,7 +180,7 @@ def _predicted(setting: str, rows: int, seed: int) -> Task:
         f"give --root or set {ROOT_VARIABLE}"
     )
     records = Records(space, codes.astype(np.float64), score(codes))
-    return Task(model.setting, records, score, {metric: np.nan}, note)
+    return JudgedRecords(model.setting, records, score, {metric: np.nan}, note)
 
 
 def _second_predictor(records: Records, seed: int) -> Score:

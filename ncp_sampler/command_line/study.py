@@ -14,39 +14,32 @@ among ``trials``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
+import torch
 from numpy.typing import NDArray
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial
 from torch import nn
 
+from ncp_sampler import checks
+from ncp_sampler.command_line.study_trials import (
+    best_trials,
+    checkpoint_path,
+    has_checkpoints,
+    is_trained,
+)
 from ncp_sampler.integrations.optuna import NCPSampler
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.space.dimensions import Integer
 from ncp_sampler.space.search_space import SearchSpace
-from ncp_sampler.training import (
-    Checkpoint,
-    Epoch,
-    Problem,
-    train,
-)
-
-__all__ = [
-    "best_trials",
-    "checkpoint_path",
-    "code_of",
-    "create_study",
-    "has_checkpoints",
-    "is_trained",
-    "narrow_space",
-    "proposed_trials",
-    "run_study",
-]
+from ncp_sampler.training.checkpoint import Checkpoint
+from ncp_sampler.training.loop import Epoch, train
+from ncp_sampler.training.problem import TrainingProblem
 
 _STARTUP = 6  # trials before the predictor is used; a training is dear
 _PRUNER_STARTUP, _PRUNER_WARMUP = 4, 2  # whole trainings to compare with; first epoch to prune at
@@ -54,33 +47,9 @@ _MOST_PROPOSALS = 50  # for each trained code
 _THIN = (1, 16)  # depth and width of a code
 _STARTS = ((2, 64), (2, 32), (1, 32), _THIN, (1, 8))  # the paper's, and thinner
 
-_SPACE = MRSpace()
-
-
-def narrow_space(*, width: int = 128, depth: int = 4) -> SearchSpace:
-    """The codes of ``MRSpace`` whose channels and depths are at most so many.
-
-    Args:
-        width: Most channels, a multiple of 8 from 8 to 128.
-        depth: Most blocks and residual units, 1 to 4.
-
-    Raises:
-        ValueError: An argument is not as described.
-    """
-    if width not in range(8, 129, 8):
-        raise ValueError(f"width={width} must be a multiple of 8 from 8 to 128")
-    if depth not in range(1, 5):
-        raise ValueError(f"depth={depth} must be 1 to 4")
-    return SearchSpace(
-        [
-            Integer(name, 1, depth) if name[0] in "bn" else Integer(name, 8, width, step=8)
-            for name in _SPACE.names
-        ]
-    )
-
 
 def create_study(
-    problems: Sequence[Problem],
+    problems: Sequence[TrainingProblem],
     *,
     space: SearchSpace,
     max_gflops: float | None = None,
@@ -93,18 +62,14 @@ def create_study(
 
     Args:
         problems: What each code is trained on, one network for each.
-        space: From ``narrow_space``.
+        space: Of the codes, such as ``MRSpace(width=64, depth=2)``.
         max_gflops: Most multiply-adds of a code, in G; for one problem only. None for no limit.
         seed: Of the sampler.
 
     Raises:
         ValueError: An argument is not as described, or the limit is below the cheapest code.
     """
-    if len({problem.name for problem in problems}) < max(len(problems), 1):
-        raise ValueError("problems must be at least one, of different names")
-    if max_gflops is not None and len(problems) > 1:
-        raise ValueError("max_gflops makes a study of one metric; give one problem, or no limit")
-    starts = _starts(problems, space, max_gflops)
+    starts = _starts(_checked_problems(problems, max_gflops), _checked_space(space), max_gflops)
     sampler = NCPSampler(space=space, seed=seed, n_startup_trials=_STARTUP)
     if max_gflops is None:
         directions = [*[StudyDirection.MAXIMIZE] * len(problems), StudyDirection.MINIMIZE]
@@ -119,7 +84,7 @@ def create_study(
 
 def run_study(
     study: Study,
-    problems: Sequence[Problem],
+    problems: Sequence[TrainingProblem],
     *,
     space: SearchSpace,
     out: str | Path,
@@ -150,129 +115,157 @@ def run_study(
     Raises:
         ValueError: An argument is not as described.
     """
-    if trials < 1:
-        raise ValueError(f"trials={trials} must be at least 1")
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    checks.instance("study", study, Study, "be an optuna Study from create_study")
+    trainings = _Trainings(
+        problems=_checked_problems(problems, max_gflops),
+        space=_checked_space(space),
+        out=Path(checks.instance("out", out, str | Path, "be a folder's path")),
+        trials=checks.whole("trials", trials, low=1),
+        max_gflops=max_gflops,
+        seed=checks.whole("seed", seed, low=0),
+        device=checks.usable_device(device),
+        bf16=checks.flag("bf16", bf16),
+        tick=checks.instance("tick", tick, Callable, "be a function of a number of epochs"),
+    )
+    wanted = len(trainings.problems) + (max_gflops is None)
+    if len(study.directions) != wanted:
+        made = "make it by create_study with the same problems and limit"
+        raise ValueError(f"study has {len(study.directions)} objectives, not {wanted}; {made}")
+    trainings.out.mkdir(parents=True, exist_ok=True)
     begun = any(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-    if not begun and has_checkpoints(out):  # they would be deleted
+    if not begun and has_checkpoints(trainings.out):  # they would be deleted
         raise ValueError(f"out={str(out)!r} holds checkpoints of another study; give a new folder")
-
-    def objective(trial: Trial) -> list[float]:
-        code = space.to_code(space.suggest(trial))
-        gflops = _gflops(problems, code)
-        trial.set_user_attr("gflops", gflops)
-        if max_gflops is not None and gflops > max_gflops:
-            trial.report(-10 * math.log2(gflops / max_gflops), step=0)
-            raise optuna.TrialPruned
-        total = sum(problem.recipe.epochs for problem in problems)
-        done = 0
-
-        def on_epoch(epoch: Epoch) -> None:
-            nonlocal done
-            done += 1
-            tick(1)
-            if max_gflops is not None:
-                trial.report(epoch.metric, step=epoch.number)
-                if trial.should_prune():
-                    raise optuna.TrialPruned
-
-        networks: dict[str, nn.Module] = {}
-        metrics: dict[str, float] = {}
-        try:
-            for problem in problems:
-                networks[problem.name] = network = problem.build(code)
-                trained = train(
-                    network,
-                    problem.train,
-                    problem.val,
-                    task=problem.task,
-                    recipe=problem.recipe,
-                    device=device,
-                    seed=seed,
-                    bf16=bf16,
-                    on_epoch=on_epoch,
-                )
-                metrics[problem.name] = trained.metric
-        finally:
-            tick(total - done)
-            trial.set_user_attr("epochs", done)
-        params = sum(p.numel() for net in networks.values() for p in net.parameters())
-        trial.set_user_attr("params", params / 1e6)
-        kept = Checkpoint.of(code, gflops=gflops, metrics=metrics, networks=networks)
-        kept.save(checkpoint_path(out, trial.number))
-        return [*metrics.values(), *([gflops] if max_gflops is None else [])]
-
-    def after(study: Study, trial: FrozenTrial) -> None:
-        best = {trial.number for trial in best_trials(study)}
-        for number in range(trial.number + 1):
-            if number not in best:
-                checkpoint_path(out, number).unlink(missing_ok=True)
-        if sum(map(is_trained, study.get_trials(deepcopy=False))) >= trials:
-            study.stop()
-
     study.optimize(
-        objective,
+        trainings.objective,
         n_trials=trials * (1 if max_gflops is None else _MOST_PROPOSALS),
-        callbacks=[after],
+        callbacks=[trainings.after],
         catch=FloatingPointError,
     )
 
 
-def best_trials(study: Study) -> list[FrozenTrial]:
-    """The complete trials that no other one dominates; for one objective, the best one."""
-    complete = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
-    if not complete:
-        return []
-    return study.best_trials if len(study.directions) > 1 else [study.best_trial]
+@dataclass(frozen=True, kw_only=True)
+class _Trainings:
+    """What all trials of a study share; Optuna calls ``objective``, then ``after``."""
+
+    problems: Sequence[TrainingProblem]
+    space: SearchSpace
+    out: Path
+    trials: int
+    max_gflops: float | None
+    seed: int
+    device: torch.device
+    bf16: bool
+    tick: Callable[[int], object]
+
+    def objective(self, trial: Trial) -> list[float]:
+        """The values of a code: a metric for each problem, and its cost where it has no limit."""
+        code = self.space.to_code(self.space.suggest(trial))
+        gflops = _gflops(self.problems, code)
+        trial.set_user_attr("gflops", gflops)
+        if self.max_gflops is not None and gflops > self.max_gflops:
+            trial.report(-10 * math.log2(gflops / self.max_gflops), step=0)
+            raise optuna.TrialPruned
+        networks = {problem.name: problem.build(code) for problem in self.problems}
+        metrics = self._train(networks, trial)
+        params = sum(p.numel() for net in networks.values() for p in net.parameters())
+        trial.set_user_attr("params", params / 1e6)
+        kept = Checkpoint.of(code, gflops=gflops, metrics=metrics, networks=networks)
+        kept.save(checkpoint_path(self.out, trial.number))
+        return [*metrics.values(), *([gflops] if self.max_gflops is None else [])]
+
+    def after(self, study: Study, trial: FrozenTrial) -> None:
+        """Deletes the checkpoints of trials that are not best; ends a study that has its trials."""
+        best = {trial.number for trial in best_trials(study)}
+        for number in range(trial.number + 1):
+            if number not in best:
+                checkpoint_path(self.out, number).unlink(missing_ok=True)
+        if sum(map(is_trained, study.get_trials(deepcopy=False))) >= self.trials:
+            study.stop()
+
+    def _train(self, networks: Mapping[str, nn.Module], trial: Trial) -> dict[str, float]:
+        """Trains a code's networks in place; problem's name -> validation metric."""
+        epochs = _Epochs(trial, self.tick, pruned=self.max_gflops is not None)
+        metrics = {}
+        try:
+            for problem in self.problems:
+                trained = train(
+                    networks[problem.name],
+                    problem.train,
+                    problem.val,
+                    task=problem.task,
+                    recipe=problem.recipe,
+                    device=self.device,
+                    seed=self.seed,
+                    bf16=self.bf16,
+                    on_epoch=epochs.add,
+                )
+                metrics[problem.name] = trained.metric
+        finally:
+            self.tick(sum(problem.recipe.epochs for problem in self.problems) - epochs.done)
+            trial.set_user_attr("epochs", epochs.done)
+        return metrics
 
 
-def proposed_trials(study: Study) -> list[FrozenTrial]:
-    """The trials that have a code, unlike those still enqueued or interrupted while proposed."""
-    return [t for t in study.get_trials(deepcopy=False) if "gflops" in t.user_attrs]
+class _Epochs:
+    """The epochs of a trial, told as they are done; a pruner may end them."""
+
+    def __init__(self, trial: Trial, tick: Callable[[int], object], *, pruned: bool) -> None:
+        self.done = 0
+        self._trial = trial
+        self._tick = tick
+        self._pruned = pruned
+
+    def add(self, epoch: Epoch) -> None:
+        """Counts one, and raises ``TrialPruned`` if the trial is not to go on."""
+        self.done += 1
+        self._tick(1)
+        if self._pruned:
+            self._trial.report(epoch.metric, step=epoch.number)
+            if self._trial.should_prune():
+                raise optuna.TrialPruned
 
 
-def checkpoint_path(out: Path, number: int) -> Path:
-    """Where a trial's checkpoint is, if it is among the best."""
-    return out / f"trial-{number:03}.pt"
+def _checked_problems(
+    problems: Sequence[TrainingProblem], max_gflops: float | None
+) -> list[TrainingProblem]:
+    must = "be a sequence of TrainingProblem, such as [make_problem(...)]"
+    checked = checks.sequence("problems", problems, TrainingProblem, must)
+    if len({problem.name for problem in checked}) < max(len(checked), 1):
+        raise ValueError("problems must be at least one, of different names")
+    if max_gflops is not None:
+        checks.real("max_gflops", max_gflops, above=0)
+        if len(checked) > 1:
+            raise ValueError(
+                "max_gflops makes a study of one metric; give one problem, or no limit"
+            )
+    return checked
 
 
-def has_checkpoints(out: Path) -> bool:
-    """Whether a folder holds checkpoints of trials."""
-    return any(out.glob("trial-*.pt"))
+def _checked_space(space: SearchSpace) -> SearchSpace:
+    if not isinstance(space, SearchSpace) or space.names != MRSpace().names:
+        raise checks.refusal("space", space, "be an MRSpace, such as MRSpace(width=64, depth=2)")
+    return space
 
 
-def is_trained(trial: FrozenTrial) -> bool:
-    """Whether a finished trial trained its networks, be it in part or in vain."""
-    penalized = trial.state == TrialState.PRUNED and list(trial.intermediate_values) == [0]
-    return trial.state.is_finished() and not penalized
-
-
-def code_of(trial: FrozenTrial) -> NDArray[np.int64]:
-    """The code (27,) of a trial."""
-    return _SPACE.to_code(trial.params)
-
-
-def _gflops(problems: Sequence[Problem], code: NDArray[Any]) -> float:
+def _gflops(problems: Sequence[TrainingProblem], code: NDArray[Any]) -> float:
     return sum(problem.gflops(code) for problem in problems)
 
 
 def _starts(
-    problems: Sequence[Problem], space: SearchSpace, max_gflops: float | None
+    problems: Sequence[TrainingProblem], space: SearchSpace, max_gflops: float | None
 ) -> list[dict[str, int]]:
     """The first trials' params; see ``create_study``."""
     low, high = (space.denormalize(np.full(len(space.columns), end)) for end in (0.0, 1.0))
     cheapest = _gflops(problems, low)
-    if max_gflops is not None and not cheapest <= max_gflops:
-        raise ValueError(
-            f"max_gflops={max_gflops} must be at least {cheapest:.4g}, what the cheapest code has"
-        )
+    if max_gflops is not None and max_gflops < cheapest:
+        must = f"be at least {cheapest:.4g}, what the cheapest code has"
+        raise checks.refusal("max_gflops", max_gflops, must)
     fitting: dict[tuple[int, int], NDArray[np.int64]] = {}
     for depth, width in _STARTS:
         code = np.array([depth if name[0] in "bn" else width for name in space.names])
         affordable = max_gflops is None or _gflops(problems, code) <= max_gflops
         if affordable and (low <= code).all() and (code <= high).all():
             fitting[depth, width] = code
-    largest = next(iter(fitting))
+    largest = next(iter(fitting), _THIN)
     chosen = {largest, _THIN} if max_gflops is None else {largest}
     return [space.to_params(code) for start, code in fitting.items() if start in chosen]

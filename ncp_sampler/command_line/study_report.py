@@ -12,16 +12,17 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from ncp_sampler.command_line.study import (
+from ncp_sampler.command_line.study_trials import (
     best_trials,
     checkpoint_path,
     code_of,
+    complete_trials,
     proposed_trials,
 )
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.training import Checkpoint, Problem, evaluate
-
-_BLUE, _RED = "#0072B2", "#D55E00"  # of Okabe and Ito, told apart by colour-blind readers too
+from ncp_sampler.training.checkpoint import Checkpoint
+from ncp_sampler.training.loop import evaluate
+from ncp_sampler.training.problem import TrainingProblem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Result:
 
 
 def score_best(
-    study: Study, problems: Sequence[Problem], out: Path, device: str, *, bf16: bool = False
+    study: Study, problems: Sequence[TrainingProblem], out: Path, device: str, *, bf16: bool = False
 ) -> list[Result]:
     """Scores the checkpoints of the best trials on the test samples; the cheapest first."""
     results = []
@@ -52,7 +53,7 @@ def score_best(
     return results
 
 
-def make_table(results: Sequence[Result], problems: Sequence[Problem]) -> Table:
+def make_table(results: Sequence[Result], problems: Sequence[TrainingProblem]) -> Table:
     """Costs and metrics of the best trials."""
     several = len(results) > 1
     title = "Trials that no other one dominates, the cheapest first" if several else "Best trial"
@@ -71,7 +72,7 @@ def make_table(results: Sequence[Result], problems: Sequence[Problem]) -> Table:
     return table
 
 
-def write_csv(study: Study, problems: Sequence[Problem], path: Path) -> None:
+def write_csv(study: Study, problems: Sequence[TrainingProblem], path: Path) -> None:
     """Writes every proposed trial; metrics of validation, empty where there is none."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -89,14 +90,16 @@ def write_csv(study: Study, problems: Sequence[Problem], path: Path) -> None:
 
 
 def write_figure(
-    study: Study, results: Sequence[Result], problems: Sequence[Problem], path: Path
+    study: Study, results: Sequence[Result], problems: Sequence[TrainingProblem], path: Path
 ) -> None:
     """Draws each problem's metric over the cost: all complete trials, and the best ones."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
+    from ncp_sampler.visualization.style import BLACK, BLUE, RED
+
     figure = Figure(figsize=(6.4 * len(problems), 4.6), layout="constrained")
-    complete = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
+    complete = complete_trials(study)
     best = {result.trial.number for result in results}
     cost = np.array([trial.user_attrs["gflops"] for trial in complete])
     on_front = np.array([trial.number in best for trial in complete], dtype=bool)
@@ -104,14 +107,14 @@ def write_figure(
     for i, problem in enumerate(problems):
         axes = figure.add_subplot(1, len(problems), i + 1)
         value = np.array([trial.values[i] for trial in complete])
-        axes.scatter(cost[~on_front], value[~on_front], s=28, color=_BLUE, label="other trials")
+        axes.scatter(cost[~on_front], value[~on_front], s=28, color=BLUE, label="other trials")
         order = np.argsort(cost[on_front])
         x, y = cost[on_front][order], value[on_front][order]
         if len(problems) == 1:
-            axes.step(x, y, where="post", color=_RED, lw=1)
-        axes.scatter(x, y, s=48, color=_RED, marker="D", label=f"{front}, validation")
+            axes.step(x, y, where="post", color=RED, lw=1)
+        axes.scatter(x, y, s=48, color=RED, marker="D", label=f"{front}, validation")
         test = [result.test[i] for result in results]
-        axes.scatter(x, test, s=60, color="black", marker="x", lw=1.2, label=f"{front}, test")
+        axes.scatter(x, test, s=60, color=BLACK, marker="x", lw=1.2, label=f"{front}, test")
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter("{x:g}")

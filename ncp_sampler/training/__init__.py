@@ -3,33 +3,33 @@
 Nothing here knows a host tool; ``ncp_sampler.command_line.study`` runs studies with it.
 """
 
-from __future__ import annotations
-
-from ncp_sampler.training.augmentation import IGNORED, CloudAugmentation, ImageAugmentation
-from ncp_sampler.training.data.digits import (
-    CLIP_CLASSES,
-    DigitClips,
-    Digits,
-    DigitScenes,
-)
-from ncp_sampler.training.data.streets import StreetScenes
-from ncp_sampler.training.detection import detection_task, make_detection_problem
-from ncp_sampler.training.loop import (
-    Epoch,
-    Trained,
-    evaluate,
-    train,
-)
-from ncp_sampler.training.presets import PRESETS, Preset
-from ncp_sampler.training.problem import Checkpoint, Problem, make_problem
-from ncp_sampler.training.recipes import Recipe
-from ncp_sampler.training.tasks import (
-    CLASSIFICATION,
-    SEGMENTATION,
-    TASKS,
-    VIDEO,
-    Task,
-)
+from ncp_sampler.training.augmentation import IGNORED as IGNORED
+from ncp_sampler.training.augmentation import CloudAugmentation as CloudAugmentation
+from ncp_sampler.training.augmentation import ImageAugmentation as ImageAugmentation
+from ncp_sampler.training.checkpoint import Checkpoint as Checkpoint
+from ncp_sampler.training.data.digits import CLIP_CLASSES as CLIP_CLASSES
+from ncp_sampler.training.data.digits import DigitClips as DigitClips
+from ncp_sampler.training.data.digits import Digits as Digits
+from ncp_sampler.training.data.digits import DigitScenes as DigitScenes
+from ncp_sampler.training.data.streets import StreetScenes as StreetScenes
+from ncp_sampler.training.detection import class_precisions as class_precisions
+from ncp_sampler.training.detection import collate_scenes as collate_scenes
+from ncp_sampler.training.detection import detection_task as detection_task
+from ncp_sampler.training.detection import make_detection_problem as make_detection_problem
+from ncp_sampler.training.loop import Epoch as Epoch
+from ncp_sampler.training.loop import Trained as Trained
+from ncp_sampler.training.loop import evaluate as evaluate
+from ncp_sampler.training.loop import train as train
+from ncp_sampler.training.presets import PRESETS as PRESETS
+from ncp_sampler.training.presets import Preset as Preset
+from ncp_sampler.training.problem import TrainingProblem as TrainingProblem
+from ncp_sampler.training.problem import make_problem as make_problem
+from ncp_sampler.training.recipes import Recipe as Recipe
+from ncp_sampler.training.tasks import CLASSIFICATION as CLASSIFICATION
+from ncp_sampler.training.tasks import SEGMENTATION as SEGMENTATION
+from ncp_sampler.training.tasks import TASK_OF as TASK_OF
+from ncp_sampler.training.tasks import VIDEO as VIDEO
+from ncp_sampler.training.tasks import Task as Task
 
 __all__ = [
     "CLASSIFICATION",
@@ -37,7 +37,7 @@ __all__ = [
     "IGNORED",
     "PRESETS",
     "SEGMENTATION",
-    "TASKS",
+    "TASK_OF",
     "VIDEO",
     "Checkpoint",
     "CloudAugmentation",
@@ -47,11 +47,13 @@ __all__ = [
     "Epoch",
     "ImageAugmentation",
     "Preset",
-    "Problem",
     "Recipe",
     "StreetScenes",
     "Task",
     "Trained",
+    "TrainingProblem",
+    "class_precisions",
+    "collate_scenes",
     "detection_task",
     "evaluate",
     "make_detection_problem",

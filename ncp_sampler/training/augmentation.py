@@ -20,6 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ncp_sampler import checks
+from ncp_sampler.training.pairs import ends, height_and_width
+
 # image and mask, image alone, or points and boxes -> the same two, the second None if not given
 Transform = Callable[..., tuple[Tensor, Tensor | None]]
 
@@ -33,7 +36,7 @@ class ImageAugmentation:
     """A random crop resized to one size, a flip and photometric changes; a number each.
 
     Attributes:
-        size: Height and width of the result.
+        size: Height and width of the result, each at least 1.
         area: Range of the crop's area as a share of the image's; with it the crop's aspect is
             drawn from 3/4 to 4/3, and all of it lies in the image (classification).
         zoom: Range of the image's magnification, in place of ``area``: the crop is then of
@@ -48,7 +51,7 @@ class ImageAugmentation:
         grayscale: Probability of losing all colour.
 
     Raises:
-        ValueError: Both or neither of area and zoom, or one that is no range above 0.
+        ValueError: Both or neither of area and zoom, or a value out of its range.
     """
 
     size: tuple[int, int]
@@ -64,12 +67,23 @@ class ImageAugmentation:
     def __post_init__(self) -> None:
         if (self.area is None) == (self.zoom is None):
             raise ValueError(f"give one of area={self.area} and zoom={self.zoom}")
-        for name, ends in (("area", self.area), ("zoom", self.zoom)):
-            if ends is not None and not 0 < ends[0] <= ends[1] < math.inf:
-                raise ValueError(f"{name}={ends} must be a low end above 0 and a high one")
+        height_and_width("size", self.size, low=1)
+        ends(*("zoom", self.zoom) if self.area is None else ("area", self.area))
+        for name in ("flip", "grayscale"):
+            checks.real(name, getattr(self, name), low=0, high=1)
+        for name in ("brightness", "contrast", "saturation"):
+            checks.real(name, getattr(self, name), low=0)
+        checks.real("hue", self.hue, low=0, high=0.5)
 
     def __call__(self, image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """The image (..., C, *size) and the mask (*size) after one draw of all changes."""
+        """The image (..., C, *size) and the mask (*size) after one draw of all changes.
+
+        Raises:
+            ValueError: An image that is no tensor of three axes or more.
+        """
+        checks.instance("image", image, Tensor, "be a tensor of shape (..., C, H, W)")
+        if image.ndim < 3:
+            raise ValueError(f"image has shape {tuple(image.shape)}; it must be (..., C, H, W)")
         top, left, height, width = self._box(image.shape[-2], image.shape[-1])
         flip = bool(torch.rand(()) < self.flip)
         image = self._fit(_crop(image, top, left, height, width, 0.0), flip, smooth=True)
@@ -94,7 +108,7 @@ class ImageAugmentation:
     def _fit(self, images: Tensor, flip: bool, *, smooth: bool) -> Tensor:
         """Images (..., C, h, w) resized to ``size``, and flipped if told."""
         flat = images.reshape(-1, 1, *images.shape[-2:])
-        if flat.shape[-2:] != self.size:
+        if flat.shape[-2:] != tuple(self.size):
             flat = (
                 functional.interpolate(flat, self.size, mode="bilinear", antialias=True)
                 if smooth
@@ -127,9 +141,12 @@ class CloudAugmentation:
 
     Attributes:
         flip: Probability of a mirroring at the x axis.
-        rotation: Largest turn about z, in radians.
+        rotation: Largest turn about z, in radians, at least 0.
         scale: Range of the scaling.
-        translation: Standard deviation of the shift along each axis, in metres.
+        translation: Standard deviation of the shift along each axis, in metres, at least 0.
+
+    Raises:
+        ValueError: A value out of its range.
     """
 
     flip: float = 0.5
@@ -137,8 +154,22 @@ class CloudAugmentation:
     scale: tuple[float, float] = (0.95, 1.05)
     translation: float = 0.2
 
+    def __post_init__(self) -> None:
+        checks.real("flip", self.flip, low=0, high=1)
+        checks.real("rotation", self.rotation, low=0)
+        ends("scale", self.scale)
+        checks.real("translation", self.translation, low=0)
+
     def __call__(self, points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Points (p, 4) and boxes (g, 7) after one draw of all changes; new tensors."""
+        """Points (p, 4) and boxes (g, 7) after one draw of all changes; new tensors.
+
+        Raises:
+            ValueError: Points or boxes that are no such tensors.
+        """
+        for name, rows, width in (("points", points, 4), ("boxes", boxes, 7)):
+            checks.instance(name, rows, Tensor, f"be a tensor of shape (n, {width})")
+            if rows.ndim != 2 or rows.shape[1] != width:
+                raise ValueError(f"{name} has shape {tuple(rows.shape)}; it must be (n, {width})")
         points, boxes = points.clone(), boxes.clone()
         if torch.rand(()) < self.flip:
             points[:, 1].neg_()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -15,13 +16,14 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ncp_sampler import checks
 from ncp_sampler.detection3d.anchors import Anchor
 from ncp_sampler.detection3d.average_precision import VIEWS, average_precision
 from ncp_sampler.detection3d.loss import Detections
 from ncp_sampler.detection3d.pillars import BEV_CHANNELS, KITTI_PILLAR, KITTI_RANGE, PillarEncoder
 from ncp_sampler.detection3d.point_pillars import PointPillarsNet
 from ncp_sampler.multi_resolution import costs
-from ncp_sampler.training.problem import Problem, make_loader
+from ncp_sampler.training.problem import TrainingProblem, join_problem
 from ncp_sampler.training.recipes import Recipe
 from ncp_sampler.training.tasks import Batch, Task
 
@@ -43,7 +45,7 @@ def make_detection_problem(
     pillar: float = KITTI_PILLAR,
     workers: int = 0,
     seed: int = 0,
-) -> Problem:
+) -> TrainingProblem:
     """A problem of 3D detection, from three data sets of scenes.
 
     The multiply-adds are those of the network behind the code; the pillar encoder, the same for
@@ -65,36 +67,22 @@ def make_detection_problem(
     Raises:
         ValueError: An argument is out of its range, or anchors and ious differ in number.
     """
+    must = "be a sequence of Anchor, one a class"
+    if not checks.sequence("anchors", anchors, Anchor, must):
+        raise ValueError("anchors is empty; give one a class")
+    task = detection_task(ious)
     if len(anchors) != len(ious):
-        raise ValueError(f"ious={tuple(ious)} must be {len(anchors)}, one for each of the anchors")
-    resolution = PillarEncoder(point_range=point_range, pillar=pillar).shape
-
-    def build(code: ArrayLike) -> nn.Module:
-        return PointPillarsNet(
-            code, anchors=anchors, point_range=point_range, pillar=pillar, seed=seed
-        )
-
-    def gflops(code: ArrayLike) -> float:
-        cost = costs.flops(
-            code,
-            resolution=resolution,
-            num_classes=len(anchors),
-            task="detection3d",
-            in_channels=BEV_CHANNELS,
-            convention="multiply_adds",
-        )
-        return float(cost[0])
-
-    loader = partial(make_loader, recipe=recipe, workers=workers, collate=collate_scenes)
-    return Problem(
-        name=name,
-        task=detection_task(ious),
-        recipe=recipe,
-        build=build,
-        gflops=gflops,
-        train=loader(train, training=True),
-        val=loader(val, training=False),
-        test=loader(test, training=False),
+        must = f"be {len(anchors)}, one for each of the anchors"
+        raise checks.refusal("ious", tuple(ious), must)
+    networks = _PillarNetworks(
+        anchors=tuple(anchors),
+        point_range=tuple(point_range),
+        pillar=pillar,
+        resolution=PillarEncoder(point_range=point_range, pillar=pillar).shape,
+        seed=checks.whole("seed", seed, low=0),
+    )
+    return join_problem(
+        name, networks, task, recipe, (train, val, test), workers=workers, collate=collate_scenes
     )
 
 
@@ -120,10 +108,8 @@ def detection_task(ious: Sequence[float], *, view: str = "3d") -> Task:
     Raises:
         ValueError: An argument is not as described.
     """
-    if view not in VIEWS:
-        raise ValueError(f"view={view!r} is unknown; use one of {VIEWS}")
-    if not all(0 < iou <= 1 for iou in ious):
-        raise ValueError(f"ious={tuple(ious)} must each be above 0 and at most 1")
+    checks.one_of("view", view, VIEWS)
+    _check_ious(ious)
     metric = "AP" + view.upper()
     return Task(metric=metric, loss=_loss, score=partial(_mean_precision, ious=ious, view=view))
 
@@ -138,7 +124,12 @@ def class_precisions(
         batches: On its device.
         ious: As for ``detection_task``.
         view: As there.
+
+    Raises:
+        ValueError: Another model, or an argument is not as described.
     """
+    checks.one_of("view", view, VIEWS)
+    _check_ious(ious)
     found: list[Detections] = []
     boxes: list[Tensor] = []
     labels: list[Tensor] = []
@@ -153,6 +144,46 @@ def class_precisions(
         else float("nan")
         for k, iou in enumerate(ious)
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PillarNetworks:
+    """Networks behind codes as detectors; the pillar encoder does not count among their costs."""
+
+    anchors: tuple[Anchor, ...]
+    point_range: tuple[float, ...]
+    pillar: float
+    resolution: tuple[int, int]  # pillars along y and along x
+    seed: int
+
+    def build(self, code: ArrayLike) -> nn.Module:
+        return PointPillarsNet(
+            code,
+            anchors=self.anchors,
+            point_range=self.point_range,
+            pillar=self.pillar,
+            seed=self.seed,
+        )
+
+    def gflops(self, code: ArrayLike) -> float:
+        cost = costs.flops(
+            code,
+            resolution=self.resolution,
+            num_classes=len(self.anchors),
+            task="detection3d",
+            in_channels=BEV_CHANNELS,
+            convention="multiply_adds",
+        )
+        return float(cost[0])
+
+
+def _check_ious(ious: Sequence[float]) -> None:
+    try:
+        for iou in ious:
+            checks.real("ious", iou, above=0, high=1)
+    except (TypeError, ValueError):
+        must = "each be above 0 and at most 1"
+        raise checks.refusal("ious", ious, must) from None
 
 
 def _loss(model: nn.Module, batch: Batch) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
+from ncp_sampler import checks
 from ncp_sampler.checks import usable_device
 from ncp_sampler.training.recipes import Recipe
 from ncp_sampler.training.tasks import Batch, Task
+
+_LARGEST_SEED = 2**63 - 1  # half of what PyTorch takes: the first epoch is added
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,76 +79,33 @@ def train(
         task: Loss and metric.
         recipe: Its ``size``, ``batch_size`` and ``augmentation`` are the loaders' business.
         device: Where to train.
-        seed: Of shuffling, augmentation and dropout.
+        seed: Of shuffling, augmentation and dropout; at least 0.
         bf16: Run the forward pass under bfloat16 autocast; the weights stay in float32.
-        optimizer: Of the model's parameters; None for a new one, ``recipe.make_optimizer(model)``.
+        optimizer: Of the model's parameters; None for ``recipe.make_optimizer(model)``.
         first_epoch: Above 1 to go on with a training that was stopped before this epoch: model and
             optimizer as they were then. The result is of the epochs from it on.
-        on_epoch: Called after each epoch; an exception that it raises, as a pruner's, ends the
-            training and is passed on.
+        on_epoch: Called after each epoch; its exception ends the training and is passed on.
 
     Raises:
-        ValueError: A loader without batches or without a length, a device that is not there, or
-            a first epoch that the recipe does not have.
+        ValueError: An argument is not as described, or a loader has no batches or no length.
         FloatingPointError: The loss became infinite or NaN, or the metric NaN.
     """
-    device = usable_device(device)
-    for name, loader in (("train_loader", train_loader), ("val_loader", val_loader)):
-        try:
-            batches = len(loader)
-        except TypeError:  # of an IterableDataset
-            raise ValueError(
-                f"{name} has no length, by which the learning rate goes: give its data set a "
-                "__len__, the number of samples"
-            ) from None
-        if batches == 0:
-            raise ValueError(
-                f"{name} has no batches: {len(loader.dataset)} samples"  # type: ignore[arg-type]
-                f" in batches of {loader.batch_size}, drop_last={loader.drop_last}"
-            )
-    if first_epoch not in range(1, recipe.epochs + 1):
-        raise ValueError(f"first_epoch={first_epoch} must be from 1 to epochs={recipe.epochs}")
-    model.to(device)
-    optimizer = recipe.make_optimizer(model) if optimizer is None else optimizer
-    steps, done = recipe.epochs * len(train_loader), (first_epoch - 1) * len(train_loader)
-    epochs: list[Epoch] = []
-    best: dict[str, Tensor] = {}
-    with _seeded(seed + first_epoch - 1, device):  # not the shuffles of the first epochs again
-        for number in range(first_epoch, recipe.epochs + 1):
-            model.train()
-            total = torch.zeros((), device=device)
-            for batch in _on(device, train_loader):
-                for group in optimizer.param_groups:
-                    group["lr"] = recipe.rate(done / max(steps - 1, 1))
-                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                    loss = task.loss(model, batch)
-                optimizer.zero_grad()
-                loss.backward()
-                if recipe.clip_norm is not None:
-                    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-                optimizer.step()
-                total += loss.detach()
-                done += 1
-            mean = float(total) / len(train_loader)
-            if not math.isfinite(mean):
-                raise FloatingPointError(
-                    f"the loss of epoch {number} is {mean}; lower learning_rate="
-                    f"{recipe.learning_rate}, or set clip_norm"
-                )
-            metric = evaluate(model, val_loader, task=task, device=device, bf16=bf16)
-            if math.isnan(metric):
-                raise FloatingPointError(
-                    f"{task.metric} of epoch {number} is NaN; give val_loader samples that it can "
-                    "be computed from"
-                )
-            epochs.append(Epoch(number=number, loss=mean, metric=metric))
-            if number == first_epoch or metric > max(epoch.metric for epoch in epochs[:-1]):
-                best = {name: value.clone() for name, value in model.state_dict().items()}
-            if on_epoch is not None:
-                on_epoch(epochs[-1])
-    model.load_state_dict(best)
-    top = max(epochs, key=lambda epoch: epoch.metric)
-    return Trained(metric=top.metric, epoch=top.number, epochs=tuple(epochs))
+    run = _Run(
+        model,
+        train_loader,
+        val_loader,
+        task,
+        recipe,
+        usable_device(device),
+        checks.flag("bf16", bf16),
+    )
+    checks.whole("seed", seed, low=0, high=_LARGEST_SEED)
+    checks.call("on_epoch", on_epoch, "be a function of an Epoch, or None")
+    if checks.whole("first_epoch", first_epoch) not in range(1, recipe.epochs + 1):
+        must = f"be from 1 to epochs={recipe.epochs}"
+        raise checks.refusal("first_epoch", first_epoch, must)
+    with _seeded(seed + first_epoch - 1, run.device):  # not the shuffles of the first epochs again
+        return run.train(first_epoch, optimizer, on_epoch)
 
 
 @torch.no_grad()
@@ -157,11 +117,114 @@ def evaluate(
     device: str | torch.device = "cpu",
     bf16: bool = False,
 ) -> float:
-    """The task's metric of a loader's samples, in percent; the model is left in evaluation mode."""
+    """The task's metric of a loader's samples, in percent; the model is left in evaluation mode.
+
+    Raises:
+        ValueError: An argument is not as for ``train``.
+    """
     device = usable_device(device)
+    _check_what(model, task)
+    checks.instance("loader", loader, Iterable, "be a DataLoader of batches for the task")
     model.to(device).eval()
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+    with torch.autocast(device.type, torch.bfloat16, enabled=checks.flag("bf16", bf16)):
         return task.score(model, _on(device, loader))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One training: what does not change from step to step."""
+
+    model: nn.Module
+    train_loader: DataLoader[Any]
+    val_loader: DataLoader[Any]
+    task: Task
+    recipe: Recipe
+    device: torch.device
+    bf16: bool
+
+    def __post_init__(self) -> None:
+        _check_what(self.model, self.task)
+        checks.instance("recipe", self.recipe, Recipe, "be a Recipe")
+        _check_loader("train_loader", self.train_loader)
+        _check_loader("val_loader", self.val_loader)
+
+    def train(
+        self, first: int, optimizer: Optimizer | None, on_epoch: Callable[[Epoch], object] | None
+    ) -> Trained:
+        """Trains from an epoch on; the model then has the weights of the best one."""
+        self.model.to(self.device)
+        optimizer = self.recipe.make_optimizer(self.model) if optimizer is None else optimizer
+        epochs: list[Epoch] = []
+        best: dict[str, Tensor] = {}
+        for number in range(first, self.recipe.epochs + 1):
+            epochs.append(self._epoch(number, optimizer))
+            top = max(epochs, key=lambda epoch: epoch.metric)  # the first of several
+            if top.number == number:
+                best = {name: value.clone() for name, value in self.model.state_dict().items()}
+            if on_epoch is not None:
+                on_epoch(epochs[-1])
+        self.model.load_state_dict(best)
+        return Trained(metric=top.metric, epoch=top.number, epochs=tuple(epochs))
+
+    def _epoch(self, number: int, optimizer: Optimizer) -> Epoch:
+        """Trains for one epoch and scores the result."""
+        self.model.train()
+        length = len(self.train_loader)
+        steps, done = self.recipe.epochs * length, (number - 1) * length
+        total = torch.zeros((), device=self.device)
+        for i, batch in enumerate(_on(self.device, self.train_loader)):
+            # a stream of samples may give more batches than it promised
+            total += self._step(batch, optimizer, min((done + i) / max(steps - 1, 1), 1.0))
+        mean = float(total) / length
+        if not math.isfinite(mean):
+            raise FloatingPointError(
+                f"the loss of epoch {number} is {mean}; lower learning_rate="
+                f"{self.recipe.learning_rate}, or set clip_norm"
+            )
+        metric = evaluate(
+            self.model, self.val_loader, task=self.task, device=self.device, bf16=self.bf16
+        )
+        if math.isnan(metric):
+            raise FloatingPointError(
+                f"{self.task.metric} of epoch {number} is NaN; give val_loader samples that it "
+                "can be computed from"
+            )
+        return Epoch(number=number, loss=mean, metric=metric)
+
+    def _step(self, batch: Batch, optimizer: Optimizer, progress: float) -> Tensor:
+        """One step of the optimizer; the loss before it, without gradients."""
+        for group in optimizer.param_groups:
+            group["lr"] = self.recipe.rate(progress)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            loss = self.task.loss(self.model, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        optimizer.step()
+        return loss.detach()
+
+
+def _check_what(model: nn.Module, task: Task) -> None:
+    checks.instance("model", model, nn.Module, "be a torch.nn.Module")
+    checks.instance("task", task, Task, "be a Task, such as CLASSIFICATION")
+
+
+def _check_loader(name: str, loader: DataLoader[Any]) -> None:
+    """Raises ValueError unless it has batches, and knows how many."""
+    checks.instance(name, loader, Iterable, "be a DataLoader of batches for the task")
+    try:
+        batches = len(loader)
+    except TypeError:  # of an IterableDataset
+        raise ValueError(
+            f"{name} has no length, by which the learning rate goes: give its data set a "
+            "__len__, the number of samples"
+        ) from None
+    if batches == 0:
+        raise ValueError(
+            f"{name} has no batches: {len(loader.dataset)} samples"  # type: ignore[arg-type]
+            f" in batches of {loader.batch_size}, drop_last={loader.drop_last}"
+        )
 
 
 def _on(device: torch.device, loader: DataLoader[Any]) -> Iterator[Batch]:

@@ -1,28 +1,26 @@
-"""What a study trains for one task: data, networks of codes, their cost; and what it keeps."""
+"""What a study trains for one task: data in batches, networks of codes, and their cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from ncp_sampler import checks
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.network import MultiResolutionNet
 from ncp_sampler.training.presets import Preset
 from ncp_sampler.training.recipes import Recipe
-from ncp_sampler.training.tasks import TASKS, Task
+from ncp_sampler.training.tasks import TASK_OF, Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class TrainingProblem:
     """One task of a study.
 
     Attributes:
@@ -34,6 +32,9 @@ class Problem:
         train: Batches to learn from.
         val: Batches that select epochs and codes.
         test: Batches that only the final figures use.
+
+    Raises:
+        ValueError: An attribute of another type.
     """
 
     name: str
@@ -44,6 +45,15 @@ class Problem:
     train: DataLoader[Any]
     val: DataLoader[Any]
     test: DataLoader[Any]
+
+    def __post_init__(self) -> None:
+        checks.text("name", self.name)
+        checks.instance("task", self.task, Task, "be a Task, such as CLASSIFICATION")
+        checks.instance("recipe", self.recipe, Recipe, "be a Recipe")
+        checks.instance("build", self.build, Callable, "be a function from a code to its network")
+        checks.instance("gflops", self.gflops, Callable, "be a function from a code to its cost")
+        for part in ("train", "val", "test"):
+            checks.instance(part, getattr(self, part), Iterable, "be a DataLoader of batches")
 
 
 def make_problem(
@@ -57,7 +67,7 @@ def make_problem(
     frames: int | None = None,
     workers: int = 0,
     seed: int = 0,
-) -> Problem:
+) -> TrainingProblem:
     """A problem of classification, segmentation or video by a preset, from three data sets.
 
     Args:
@@ -67,133 +77,121 @@ def make_problem(
         val: Samples to select by.
         test: Samples for the final figures.
         in_channels: Of the samples.
-        frames: Of the clips, for video.
+        frames: Of the clips, for video alone.
         workers: Processes of each loader.
         seed: Of the networks' initial weights.
 
     Raises:
-        ValueError: The preset is of another task.
+        ValueError: The preset is of another task, or an argument is not as described.
     """
-    if preset.task not in TASKS:
+    checks.instance("preset", preset, Preset, "be a Preset, such as PRESETS['digits-cls']")
+    if preset.task not in TASK_OF:
         raise ValueError(
-            f"preset has task={preset.task!r}, which must be one of {tuple(TASKS)}; "
-            "construct a Problem for any other"
+            f"preset has task={preset.task!r}, which must be one of {tuple(TASK_OF)}; "
+            "construct a TrainingProblem for any other"
         )
-    recipe = preset.recipe
-
-    def build(code: ArrayLike) -> nn.Module:
-        return MultiResolutionNet(
-            code,
-            task=preset.task,
-            num_classes=preset.num_classes,
-            in_channels=in_channels,
-            seed=seed,
-        )
-
-    def gflops(code: ArrayLike) -> float:
-        cost = costs.flops(
-            code,
-            resolution=preset.test_size or recipe.size,
-            num_classes=preset.num_classes,
-            task=preset.task,
-            in_channels=in_channels,
-            frames=frames,
-            convention="multiply_adds",
-        )
-        return float(cost[0])
-
-    loader = partial(make_loader, recipe=recipe, workers=workers)
-    return Problem(
-        name=name,
-        task=TASKS[preset.task],
-        recipe=recipe,
-        build=build,
-        gflops=gflops,
-        train=loader(train, training=True),
-        val=loader(val, training=False),
-        test=loader(test, training=False),
+    networks = _PresetNetworks(preset=preset, in_channels=in_channels, frames=frames, seed=seed)
+    return join_problem(
+        name,
+        networks,
+        TASK_OF[preset.task],
+        preset.recipe,
+        (train, val, test),
+        workers=workers,
     )
 
 
-def make_loader(
-    data: Dataset[Any],
-    *,
+class Networks(Protocol):
+    """What codes stand for in one problem."""
+
+    def build(self, code: ArrayLike) -> nn.Module:
+        """The network of a code, seeded."""
+
+    def gflops(self, code: ArrayLike) -> float:
+        """Its multiply-adds for one sample, in G."""
+
+
+def join_problem(
+    name: str,
+    networks: Networks,
+    task: Task,
     recipe: Recipe,
-    training: bool,
-    workers: int = 0,
+    data: tuple[Dataset[Any], Dataset[Any], Dataset[Any]],
+    *,
+    workers: int,
     collate: Callable[[list[Any]], Any] | None = None,
-) -> DataLoader[Any]:
-    """Batches of the recipe's size; for training shuffled, and without a smaller last one."""
-    return DataLoader(
-        data,
-        recipe.batch_size,
-        shuffle=training,
-        drop_last=training,
-        num_workers=workers,
-        collate_fn=collate,
+) -> TrainingProblem:
+    """A problem of its networks, and of samples to learn from, to select by and to test on.
+
+    Batches are of the recipe's size; those to learn from are shuffled, without a smaller last one.
+
+    Args:
+        name: Of the problem.
+        networks: Of codes.
+        task: Loss and metric.
+        recipe: Of every training.
+        data: Samples of the three parts.
+        workers: Processes of each loader, at least 0.
+        collate: Samples -> batch; PyTorch's own if None.
+
+    Raises:
+        ValueError: An argument is not as described.
+    """
+    checks.instance("recipe", recipe, Recipe, "be a Recipe")
+    checks.whole("workers", workers, low=0)
+    for part, samples in zip(("train", "val", "test"), data, strict=True):
+        if not hasattr(samples, "__getitem__") and not hasattr(samples, "__iter__"):
+            raise checks.refusal(part, samples, "be a data set, such as Digits('train')")
+    load = partial(
+        DataLoader[Any], batch_size=recipe.batch_size, num_workers=workers, collate_fn=collate
+    )
+    train, val, test = data
+    return TrainingProblem(
+        name=name,
+        task=task,
+        recipe=recipe,
+        build=networks.build,
+        gflops=networks.gflops,
+        train=load(train, shuffle=True, drop_last=True),
+        val=load(val),
+        test=load(test),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """The trained networks of one code, one for each problem of the study.
+class _PresetNetworks:
+    """Networks behind codes, as a preset wants them."""
 
-    Attributes:
-        code: 27 integers.
-        gflops: Multiply-adds of all its networks together, in G.
-        metrics: Problem's name -> validation metric, in percent.
-        states: Problem's name -> ``state_dict`` of its network, on the CPU.
-    """
+    preset: Preset
+    in_channels: int
+    frames: int | None
+    seed: int
 
-    code: tuple[int, ...]
-    gflops: float
-    metrics: dict[str, float]
-    states: dict[str, dict[str, Tensor]]
+    def __post_init__(self) -> None:
+        checks.whole("in_channels", self.in_channels, low=1)
+        checks.whole("seed", self.seed, low=0)
+        if self.preset.task == "video":
+            checks.whole("frames", self.frames, low=1)
+        elif self.frames is not None:
+            raise checks.refusal("frames", self.frames, "be None unless the preset is of video")
 
-    @classmethod
-    def of(
-        cls,
-        code: ArrayLike,
-        *,
-        gflops: float,
-        metrics: Mapping[str, float],
-        networks: Mapping[str, nn.Module],
-    ) -> Checkpoint:
-        """The checkpoint of trained networks, by problem's name; its tensors are copies."""
-        return cls(
-            code=tuple(int(number) for number in np.asarray(code)),
-            # NumPy's numbers would be written, but not read again with ``weights_only``
-            gflops=float(gflops),
-            metrics={name: float(value) for name, value in metrics.items()},
-            states={
-                name: {key: value.detach().cpu().clone() for key, value in net.state_dict().items()}
-                for name, net in networks.items()
-            },
+    def build(self, code: ArrayLike) -> nn.Module:
+        return MultiResolutionNet(
+            code,
+            task=self.preset.task,
+            num_classes=self.preset.num_classes,
+            in_channels=self.in_channels,
+            seed=self.seed,
         )
 
-    def save(self, path: Path) -> None:
-        """Writes a file of tensors and plain values."""
-        torch.save(vars(self), path)
-
-    @classmethod
-    def load(cls, path: Path) -> Checkpoint:
-        """Reads what ``save`` wrote; ``weights_only``, so that a foreign file runs no code."""
-        kept = torch.load(path, map_location="cpu", weights_only=True)
-        return cls(
-            code=tuple(kept["code"]),
-            gflops=kept["gflops"],
-            metrics=kept["metrics"],
-            states=kept["states"],
+    def gflops(self, code: ArrayLike) -> float:
+        cost = costs.flops(
+            code,
+            resolution=self.preset.test_size or self.preset.recipe.size,
+            num_classes=self.preset.num_classes,
+            task=self.preset.task,
+            in_channels=self.in_channels,
+            frames=self.frames,
+            convention="multiply_adds",
         )
-
-    def network(self, problem: Problem) -> nn.Module:
-        """The trained network of a problem, in evaluation mode.
-
-        Raises:
-            ValueError: The checkpoint has none of that name.
-        """
-        if problem.name not in self.states:
-            raise ValueError(f"problem {problem.name!r} is not among {tuple(self.states)}")
-        network = problem.build(np.array(self.code))
-        network.load_state_dict(self.states[problem.name])
-        return network.eval()
+        return float(cost[0])

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from ncp_sampler import checks
+from ncp_sampler.multi_resolution.blueprint import LEAST_SIDE
 from ncp_sampler.training.augmentation import CloudAugmentation, ImageAugmentation
+from ncp_sampler.training.pairs import height_and_width
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("cosine", "poly", "one_cycle")
@@ -60,30 +62,28 @@ class Recipe:
     clip_norm: float | None = None
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer={self.optimizer!r} must be one of {OPTIMIZERS}")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule={self.schedule!r} must be one of {SCHEDULES}")
-        if not 0 <= self.min_learning_rate <= self.learning_rate or not self.learning_rate > 0:
-            raise ValueError(
-                f"learning_rate={self.learning_rate} must be > 0, and "
-                f"min_learning_rate={self.min_learning_rate} between 0 and it"
-            )
-        for name, least in (("epochs", 1), ("batch_size", 2), ("weight_decay", 0)):
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
-        for name in ("epochs", "batch_size"):
-            if not isinstance(getattr(self, name), Integral):
-                raise ValueError(f"{name}={getattr(self, name)} must be a whole number")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum={self.momentum} must be in [0, 1)")
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ValueError(f"clip_norm={self.clip_norm} must be > 0, or None")
-        if len(self.size) != 2 or min(self.size) < 32:
-            raise ValueError(f"size={self.size} must be a height and a width of at least 32")
+        checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
+        checks.one_of("schedule", self.schedule, SCHEDULES)
+        highest = checks.real("learning_rate", self.learning_rate, above=0)
+        checks.real("min_learning_rate", self.min_learning_rate, low=0, high=highest)
+        checks.whole("epochs", self.epochs, low=1)
+        checks.whole("batch_size", self.batch_size, low=2)
+        checks.real("weight_decay", self.weight_decay, low=0)
+        checks.real("momentum", self.momentum, low=0, below=1)
+        if self.clip_norm is not None:
+            checks.real("clip_norm", self.clip_norm, above=0)
+        height_and_width("size", self.size, low=LEAST_SIDE)
+        kinds = (ImageAugmentation, CloudAugmentation, type(None))
+        must = "be an ImageAugmentation, a CloudAugmentation or None"
+        checks.instance("augmentation", self.augmentation, kinds, must)
 
     def rate(self, p: float) -> float:
-        """Learning rate at progress p, in [0, 1]."""
+        """Learning rate at progress p, in [0, 1].
+
+        Raises:
+            ValueError: p is outside.
+        """
+        checks.real("p", p, low=0, high=1)
         low, high = self.min_learning_rate, self.learning_rate
         if self.schedule == "poly":
             share = math.pow(1 - p, _POWER)
@@ -96,7 +96,12 @@ class Recipe:
         return low + (high - low) * share
 
     def make_optimizer(self, model: nn.Module) -> Optimizer:
-        """The optimizer of a model's parameters, at the rate of progress 0."""
+        """The optimizer of a model's parameters, at the rate of progress 0.
+
+        Raises:
+            ValueError: The model is none, or has no parameters.
+        """
+        checks.instance("model", model, nn.Module, "be a torch.nn.Module")
         rate, decay = self.rate(0.0), self.weight_decay
         if self.optimizer == "sgd":
             return torch.optim.SGD(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ncp_sampler import checks
 from ncp_sampler.multi_resolution.heads import resize_logits
 from ncp_sampler.training.augmentation import IGNORED
 
@@ -30,11 +31,19 @@ class Task:
         loss: Model and batch -> the loss, a number with gradients.
         score: Model and batches -> the metric, in percent, the higher the better. The model is
             in evaluation mode, and no gradients are kept.
+
+    Raises:
+        ValueError: A metric without a name, or a loss or score that is no function.
     """
 
     metric: str
     loss: Callable[[nn.Module, Batch], Tensor]
     score: Callable[[nn.Module, Iterable[Batch]], float]
+
+    def __post_init__(self) -> None:
+        checks.text("metric", self.metric)
+        checks.instance("loss", self.loss, Callable, "be a function of a model and a batch")
+        checks.instance("score", self.score, Callable, "be a function of a model and batches")
 
 
 def _classification_loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -84,4 +93,5 @@ def _mean_iou(model: nn.Module, batches: Iterable[Batch]) -> float:
 CLASSIFICATION = Task(metric="top1", loss=_classification_loss, score=_top1)
 VIDEO = CLASSIFICATION  # clips (n, C, T, H, W) in place of images
 SEGMENTATION = Task(metric="mIoU", loss=_segmentation_loss, score=_mean_iou)
-TASKS = {"classification": CLASSIFICATION, "segmentation": SEGMENTATION, "video": VIDEO}
+# name of a network's task -> its loss and metric
+TASK_OF = {"classification": CLASSIFICATION, "segmentation": SEGMENTATION, "video": VIDEO}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import numpy as np
 import pytest
 
 from ncp_sampler.command_line.search import main
-from ncp_sampler.command_line.sources import LEAST_JUDGED_ROWS, table_task
+from ncp_sampler.command_line.sources import (
+    LEAST_JUDGED_ROWS,
+    setting_records,
+    table_records,
+)
 from ncp_sampler.multi_resolution import costs
-from tests.search_examples import SPACE
+from tests.search_examples import SPACE, truth
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +35,20 @@ def own_table(folder: Path, n: int) -> str:
     path = folder / "runs.csv"
     lines = [["depth", "width", "accuracy", "ms"], *rows]
     path.write_text("\n".join(",".join(map(str, line)) for line in lines))
+    return str(path)
+
+
+def mr_table(folder: Path, n: int) -> str:
+    """Codes of MRSpace, their columns in any order, and one column that is none of them."""
+    names = ["note", *reversed(SPACE.names), "accuracy"]
+    lines = [",".join(names)]
+    codes = SPACE.sample(n, 0)
+    for code, accuracy in zip(codes, truth(codes.astype(np.float64), 0.7), strict=True):
+        params = SPACE.to_params(code)
+        numbers = [str(params[name]) for name in reversed(SPACE.names)]
+        lines.append(",".join(["mine", *numbers, f"{accuracy:.4f}"]))
+    path = folder / "codes.csv"
+    path.write_text("\n".join(lines))
     return str(path)
 
 
@@ -55,6 +74,27 @@ def test_own_table_is_judged_by_its_other_half(
     assert "learnt from 20 of 40 rows" in found["notes"][0]
     assert found["picture"] == str(picture)
     assert "<svg" in picture.read_text()
+
+
+@pytest.mark.parametrize("strategy", ["continuous", "winner_takes_all"])
+def test_table_with_the_27_columns_has_codes_of_mr_space(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], strategy: str
+) -> None:
+    options = ["--metrics", "accuracy", "--max-gflops", "0.8", "--strategy", strategy]
+    found = answer(capsys, "--table", mr_table(tmp_path, 60), *options, "--no-picture")
+    assert list(found["params"]) == list(SPACE.names)
+    code = SPACE.from_string(found["code"])
+    assert SPACE.to_params(code) == found["params"]
+    assert found["costs"]["gflops"] == pytest.approx(costs.flops(code).item())
+    assert found["bounds_hold"] == (found["costs"]["gflops"] <= 0.8)
+    assert "learnt from 30 of 60 rows" in found["notes"][0]
+
+
+def test_table_in_which_one_of_the_27_columns_is_a_metric(tmp_path: Path) -> None:
+    """What is left is no code of MRSpace: the space is the one that the values span."""
+    source = table_records(mr_table(tmp_path, 10), metrics=["accuracy", "i1"])
+    names = ["note", *(name for name in reversed(SPACE.names) if name != "i1")]
+    assert list(source.records.space.names) == names
 
 
 def test_a_small_table_has_no_judge_and_says_so(
@@ -153,5 +193,25 @@ def test_help_names_every_option_and_shows_examples(capsys: pytest.CaptureFixtur
 
 
 def test_rows_limits_what_is_learnt(tmp_path: Path) -> None:
-    task = table_task(own_table(tmp_path, 10), metrics=["accuracy"], rows=4, seed=1)
-    assert (len(task.records), task.main, task.judge) == (4, "accuracy", None)
+    source = table_records(own_table(tmp_path, 10), metrics=["accuracy"], rows=4, seed=1)
+    assert (len(source.records), source.main, source.judge) == (4, "accuracy", None)
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (lambda path: table_records(path, metrics="ms"), "metrics='ms' must be a sequence of"),
+        (lambda path: table_records(path, metrics=["ms"], rows=0), "rows=0 must be at least 1"),
+        (lambda path: table_records(path, metrics=["ms"], seed=-1), "seed=-1 must be at least 0"),
+        (
+            lambda path: table_records(path, metrics=["ms"], minimized=["depth"]),
+            r"minimized=\['depth'\] must be among metrics=\['ms'\]",
+        ),
+        (lambda path: setting_records("seg"), "settings='seg' must be a sequence of names"),
+        (lambda path: setting_records([]), r"settings=\[\] must name one or more"),
+        (lambda path: setting_records(["seg"], seed=-1), "seed=-1 must be at least 0"),
+    ],
+)
+def test_bad_argument(read: Callable[[str], object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        read(own_table(tmp_path, 10))

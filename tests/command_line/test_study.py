@@ -12,14 +12,10 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import MRSpace, NCPSampler
-from ncp_sampler.command_line.study import (
-    best_trials,
-    checkpoint_path,
-    code_of,
-    create_study,
-    is_trained,
-    run_study,
-)
+from ncp_sampler.command_line.study import create_study, run_study
+from ncp_sampler.command_line.study_trials import best_trials, checkpoint_path, code_of, is_trained
+from ncp_sampler.space.dimensions import Integer
+from ncp_sampler.space.search_space import SearchSpace
 from ncp_sampler.training import PRESETS, Checkpoint, evaluate
 from tests.training_examples import digits_problem, scenes_problem, uniform_code, width_problem
 
@@ -185,7 +181,7 @@ def test_narrow_codes_are_legal(width: int, depth: int) -> None:
     ("call", "message"),
     [
         (lambda: MRSpace(width=20), "width=20 must be a multiple of 8"),
-        (lambda: MRSpace(depth=5), "depth=5 must be 1 to 4"),
+        (lambda: MRSpace(depth=5), "depth=5 must be between 1 and 4"),
         (lambda: create_study([], space=TINY), "at least one, of different names"),
         (lambda: create_study([width_problem()] * 2, space=TINY), "of different names"),
         (
@@ -196,11 +192,45 @@ def test_narrow_codes_are_legal(width: int, depth: int) -> None:
             lambda: create_study([width_problem()], space=TINY, max_gflops=0.01),
             "max_gflops=0.01 must be at least 0.1",
         ),
+        (
+            lambda: create_study([width_problem()], space=SearchSpace([Integer("depth", 1, 4)])),
+            "must be an MRSpace, such as MRSpace",
+        ),
+        (
+            lambda: create_study([width_problem()], space=TINY, max_gflops=-1),
+            "max_gflops=-1 must be above 0",
+        ),
     ],
 )
 def test_bad_argument(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"problems": 5}, "problems=5 must be a sequence of TrainingProblem"),
+        ({"space": "x"}, "space='x' must be an MRSpace"),
+        ({"study": None}, "study=None must be an optuna Study from create_study"),
+        ({"trials": 0}, "trials=0 must be at least 1"),
+        ({"seed": -1}, "seed=-1 must be at least 0"),
+        ({"device": "nonsense"}, "device='nonsense' cannot be used here"),
+        ({"tick": 5}, "tick=5 must be a function of a number of epochs"),
+        ({"out": None}, "out=None must be a folder's path"),
+        ({"max_gflops": 1.0}, "study has 2 objectives, not 1; make it by create_study"),
+    ],
+)
+def test_wrong_study_is_refused_before_a_network_is_trained(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    problem = width_problem()
+    study = create_study([problem], space=TINY)
+    arguments = {"study": study, "problems": [problem], "space": TINY, "out": tmp_path / "out"}
+    with pytest.raises(ValueError, match=message):
+        run_study(**{**arguments, "trials": 1, **change})
+    assert not (tmp_path / "out").exists()
+    assert not [trial for trial in trials_of(study) if trial.state.is_finished()]
 
 
 def test_three_of_the_papers_presets_make_problems() -> None:

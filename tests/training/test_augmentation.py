@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -89,6 +90,43 @@ def test_a_range_is_refused_before_the_draw_that_it_would_ruin(ends: tuple[float
     for name in ("area", "zoom"):
         with pytest.raises(ValueError, match=f"{name}=.* must be a low end above 0 and a high one"):
             ImageAugmentation(size=SIZE, **{name: ends})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": (0, 8)}, r"size=\(0, 8\) must be a height and a width of at least 1"),
+        ({"size": 8}, "size=8 must be a height and a width"),
+        ({"zoom": 2}, "zoom=2 must be a low end above 0"),
+        ({"flip": 2}, "flip=2 must be between 0 and 1"),
+        ({"contrast": "much"}, "contrast='much' must be a finite number of at least 0"),
+        ({"hue": 0.7}, "hue=0.7 must be between 0 and 0.5"),
+    ],
+)
+def test_bad_change_of_images(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ImageAugmentation(**{"size": SIZE, "zoom": (1, 1), **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"flip": -1}, "flip=-1 must be between 0 and 1"),
+        ({"rotation": math.nan}, "rotation=nan must be a finite number of at least 0"),
+        ({"scale": (0.0, 1.0)}, r"scale=\(0.0, 1.0\) must be a low end above 0"),
+        ({"translation": -1}, "translation=-1 must be at least 0"),
+    ],
+)
+def test_bad_change_of_clouds(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CloudAugmentation(**change)
+
+
+def test_samples_of_another_shape() -> None:
+    with pytest.raises(ValueError, match=r"image has shape \(8, 8\); it must be \(..., C, H, W\)"):
+        ImageAugmentation(size=SIZE, zoom=(1, 1))(torch.ones(8, 8))
+    with pytest.raises(ValueError, match=r"points has shape \(5, 3\); it must be \(n, 4\)"):
+        CloudAugmentation()(torch.ones(5, 3), torch.ones(1, 7))
 
 
 def test_cloud_and_boxes_move_together() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,8 @@ from ncp_sampler.training import (
     DigitScenes,
     ImageAugmentation,
 )
-from ncp_sampler.training.data.digits import DIRECTIONS, PARTS, source_rows
+from ncp_sampler.training.data.digits import DIRECTIONS, source_rows
+from ncp_sampler.training.data.parts import PARTS
 
 
 def test_parts_share_no_source_digit_and_have_all_of_them() -> None:
@@ -123,13 +126,26 @@ def test_a_smaller_zoom_pads_the_mask_with_the_ignored_class() -> None:
         (lambda: Digits("all"), "part='all' must be one of"),
         (lambda: DigitClips("all", length=1), "part='all'"),
         (lambda: Digits("val", size=16), "size=16 must be at least 32"),
-        (lambda: Digits("val", limit=-5), "limit=-5 must be at least 1, or None"),
+        (lambda: Digits("val", limit=-5), "limit=-5 must be at least 1"),
         (lambda: DigitClips("val", length=1, seed=-1), "seed=-1 must be at least 0"),
         (lambda: DigitScenes("val", length=0), "length=0 must be at least 1"),
         (lambda: DigitClips("val", length=1, frames=1), "frames=1 must be at least 2"),
-        (lambda: DigitClips("val", length=1, step=16), "step=16"),
+        (lambda: DigitClips("val", length=1, step=16), "step=16 must be between 1 and 15"),
     ],
 )
 def test_bad_argument(make, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "change", "message"),
+    [
+        (Digits, {"transform": 5}, "transform=5 must be a function of a sample"),
+        (DigitScenes, {"length": 1, "seed": 0.5}, "seed=0.5 must be a whole number"),
+        (DigitClips, {"length": 1, "wrap": "no"}, "wrap='no' must be True or False"),
+    ],
+)
+def test_argument_of_another_type(make: Any, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make("val", **change)

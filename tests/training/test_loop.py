@@ -24,10 +24,10 @@ from ncp_sampler.training import (
     Checkpoint,
     Digits,
     Epoch,
-    Problem,
     Recipe,
     Task,
     Trained,
+    TrainingProblem,
     evaluate,
     train,
 )
@@ -36,7 +36,7 @@ from tests.training_examples import digits_problem, scenes_problem, uniform_code
 CODE = uniform_code(1, 16)
 
 
-def run(problem: Problem, model: nn.Module, **changes: Any) -> Trained:
+def run(problem: TrainingProblem, model: nn.Module, **changes: Any) -> Trained:
     arguments: dict[str, Any] = {"task": problem.task, "recipe": problem.recipe, **changes}
     return train(model, problem.train, problem.val, **arguments)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -83,17 +84,40 @@ def test_optimizers_take_the_recipe() -> None:
     [
         ({"optimizer": "lion"}, "optimizer='lion' must be one of"),
         ({"schedule": "step"}, "schedule='step'"),
-        ({"learning_rate": 0.0}, "learning_rate=0.0 must be > 0"),
-        ({"min_learning_rate": 1.0}, "min_learning_rate=1.0 between 0 and it"),
+        ({"learning_rate": 0.0}, "learning_rate=0.0 must be above 0"),
+        ({"min_learning_rate": 1.0}, "min_learning_rate=1.0 must be between 0 and 0.004"),
         ({"epochs": 0}, "epochs=0 must be at least 1"),
         ({"epochs": 2.5}, "epochs=2.5 must be a whole number"),
         ({"batch_size": 1}, "batch_size=1 must be at least 2"),
         ({"weight_decay": -1.0}, "weight_decay=-1.0 must be at least 0"),
         ({"momentum": 1.0}, r"momentum=1.0 must be in \[0, 1\)"),
-        ({"clip_norm": 0.0}, "clip_norm=0.0 must be > 0"),
-        ({"size": (16, 32)}, r"size=\(16, 32\)"),
+        ({"clip_norm": 0.0}, "clip_norm=0.0 must be above 0"),
+        ({"size": (16, 32)}, r"size=\(16, 32\) must be a height and a width of at least 32"),
+        ({"size": 32}, "size=32 must be a height and a width"),
+        ({"augmentation": "flip"}, "augmentation='flip' must be an ImageAugmentation"),
     ],
 )
 def test_bad_recipe(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(PRESETS["digits-cls"].recipe, **change)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, math.nan])
+def test_progress_is_a_share(p: float) -> None:
+    with pytest.raises(ValueError, match=f"p={p} must be "):
+        PRESETS["digits-cls"].recipe.rate(p)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "captions"}, "task='captions' must be one of"),
+        ({"num_classes": 0}, "num_classes=0 must be at least 1"),
+        ({"recipe": "sgd"}, "recipe='sgd' must be a Recipe"),
+        ({"test_size": (16, 16)}, r"test_size=\(16, 16\) must be a height and a width of at least"),
+        ({"pretrained": ""}, "pretrained='' must be a string that is not empty"),
+    ],
+)
+def test_bad_preset(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(PRESETS["digits-cls"], **change)

@@ -18,7 +18,7 @@ from ncp_sampler.detection3d.rotated_boxes import bev_iou
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.training import (
     PRESETS,
-    Problem,
+    TrainingProblem,
     make_detection_problem,
     train,
 )
@@ -201,7 +201,7 @@ def test_task_loss_is_the_networks(scenes: StreetScenes) -> None:
         detection_task((0.7, 0.5)).loss(nn.Linear(2, 2), batch)
 
 
-def streets(**changes: object) -> Problem:
+def streets(**changes: object) -> TrainingProblem:
     recipe = replace(PRESETS["streets"].recipe, epochs=2)
     arguments: dict[str, object] = {
         "train": StreetScenes("train", length=16, transform=recipe.augmentation),
@@ -235,5 +235,5 @@ def test_problem_needs_an_iou_for_each_anchor() -> None:
 def test_task_is_refused_before_an_epoch_is_trained_for_it() -> None:
     with pytest.raises(ValueError, match=r"ious=\(0.5, 25\) must each be above 0 and at most 1"):
         streets(ious=(0.5, 25))
-    with pytest.raises(ValueError, match="view='top' is unknown; use one of"):
+    with pytest.raises(ValueError, match="view='top' must be one of"):
         detection_task(IOUS, view="top")

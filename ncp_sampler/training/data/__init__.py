@@ -1,1 +1,17 @@
-"""Real digits that a package ships, and street scenes from a seeded generator."""
+"""Data at hand: real digits that a package ships, street scenes from a seeded generator."""
+
+from ncp_sampler.training.data.digits import CLIP_CLASSES as CLIP_CLASSES
+from ncp_sampler.training.data.digits import DigitClips as DigitClips
+from ncp_sampler.training.data.digits import Digits as Digits
+from ncp_sampler.training.data.digits import DigitScenes as DigitScenes
+from ncp_sampler.training.data.parts import PARTS as PARTS
+from ncp_sampler.training.data.streets import StreetScenes as StreetScenes
+
+__all__ = [
+    "CLIP_CLASSES",
+    "PARTS",
+    "DigitClips",
+    "DigitScenes",
+    "Digits",
+    "StreetScenes",
+]

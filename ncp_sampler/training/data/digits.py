@@ -20,15 +20,16 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from ncp_sampler import checks
+from ncp_sampler.multi_resolution.blueprint import LEAST_SIDE
 from ncp_sampler.training.augmentation import Transform
+from ncp_sampler.training.data.parts import PARTS, check_part, check_transform, part_generator
 
-PARTS = {"train": 0.6, "val": 0.2, "test": 0.2}  # shares of the source digits
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # right, left, down, up: steps of (row, column)
 CLIP_CLASSES = 2 * len(DIRECTIONS)
 
 _SPLIT_SEED = 0  # the parts are the same for every data set and every seed
 _INK = 0.4  # a pixel of at least this value belongs to its digit
-_LEAST_SIDE = 32  # of a network's input
 
 
 class Digits(Dataset[tuple[Tensor, Tensor]]):
@@ -41,24 +42,23 @@ class Digits(Dataset[tuple[Tensor, Tensor]]):
         transform: Applied to an image each time it is read.
 
     Raises:
-        ValueError: An argument is not as described.
+        ValueError: An unknown part, or a size or limit below its least.
     """
 
     def __init__(
         self,
         part: str,
         *,
-        size: int = _LEAST_SIDE,
+        size: int = LEAST_SIDE,
         limit: int | None = None,
         transform: Transform | None = None,
     ) -> None:
-        _check_size(size)
-        if limit is not None and limit < 1:  # a slice would leave out the last ones
-            raise ValueError(f"limit={limit} must be at least 1, or None")
         images, labels = _source(part)
-        self.images = _enlarge(images[:limit], size)
+        if limit is not None:
+            checks.whole("limit", limit, low=1)  # a slice to -1 would leave out the last one
+        self.images = _enlarge(images[:limit], _side(size))
         self.labels = labels[:limit]
-        self._transform = transform
+        self._transform = check_transform(transform)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -84,7 +84,7 @@ class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
         transform: Applied to a scene each time it is read.
 
     Raises:
-        ValueError: An argument is not as described.
+        ValueError: An unknown part, or a length, size or seed below its least.
     """
 
     def __init__(
@@ -96,9 +96,8 @@ class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
         seed: int = 0,
         transform: Transform | None = None,
     ) -> None:
-        _check_size(size)
-        _check_length(length)
-        rng = _generator(seed, part)
+        rng = part_generator(part, seed)
+        length, size = checks.whole("length", length, low=1), _side(size)
         digits, labels = _source(part)
         self.images = torch.zeros(length, 1, size, size)
         self.masks = torch.zeros(length, size, size, dtype=torch.long)
@@ -110,7 +109,7 @@ class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
                 place = (slice(top, top + side), slice(left, left + side))
                 image[place] = torch.maximum(image[place], digit)
                 mask[place][digit >= _INK] = 1 + labels[which]
-        self._transform = transform
+        self._transform = check_transform(transform)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -132,8 +131,8 @@ class DigitClips(Dataset[tuple[Tensor, Tensor]]):
 
     Args:
         part: "train", "val" or "test": whose digits the clips hold.
+        frames: Of a clip, at least 2.
         length: Number of clips, at least 1.
-        frames: At least 2.
         size: Side of a frame, at least 32.
         step: Pixels that the digit moves from frame to frame; at least 1, and less than half of
             ``size``, beyond which left and right look the same.
@@ -142,27 +141,27 @@ class DigitClips(Dataset[tuple[Tensor, Tensor]]):
             a clip that starts elsewhere.
 
     Raises:
-        ValueError: An argument is not as described.
+        ValueError: An unknown part, or a number out of its range.
     """
 
     def __init__(
         self,
         part: str,
         *,
-        length: int,
         frames: int = 4,
-        size: int = _LEAST_SIDE,
+        length: int,
+        size: int = LEAST_SIDE,
         step: int = 4,
         seed: int = 0,
         wrap: bool = False,
     ) -> None:
-        _check_size(size)
-        _check_length(length)
-        if frames < 2 or not 1 <= step < size / 2:
-            raise ValueError(
-                f"frames={frames} must be at least 2, and step={step} from 1 to below {size / 2}"
-            )
-        rng = _generator(seed, part)
+        rng = part_generator(part, seed)
+        length, frames = (
+            checks.whole("length", length, low=1),
+            checks.whole("frames", frames, low=2),
+        )
+        size = _side(size)
+        step = checks.whole("step", step, low=1, high=(size - 1) // 2)
         digits, labels = _source(part)
         enlarged = _enlarge(digits, 20)
         enlarged = functional.pad(enlarged, (0, size - 20, 0, size - 20))[:, 0]
@@ -178,7 +177,7 @@ class DigitClips(Dataset[tuple[Tensor, Tensor]]):
                 at = (int(row) + t * step * down, int(column) + t * step * right)
                 clip[0, t] = enlarged[digit].roll(at, (0, 1))
         self.labels = 2 * torch.from_numpy(way) + (labels[which] >= 5)
-        self._wrap = wrap
+        self._wrap = checks.flag("wrap", wrap)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -197,9 +196,7 @@ def source_rows(part: str) -> NDArray[np.intp]:
     Raises:
         ValueError: An unknown part.
     """
-    if part not in PARTS:
-        raise ValueError(f"part={part!r} must be one of {tuple(PARTS)}")
-    return _split()[part]
+    return _split()[check_part(part)]
 
 
 @cache
@@ -243,20 +240,5 @@ def _enlarge(images: Tensor, side: int) -> Tensor:
     return resized
 
 
-def _generator(seed: int, part: str) -> np.random.Generator:
-    """Another one for each part, so that its scenes are not laid out alike."""
-    if part not in PARTS:
-        raise ValueError(f"part={part!r} must be one of {tuple(PARTS)}")
-    if seed < 0:
-        raise ValueError(f"seed={seed} must be at least 0")
-    return np.random.default_rng([seed, tuple(PARTS).index(part)])
-
-
-def _check_size(size: int) -> None:
-    if size < _LEAST_SIDE:
-        raise ValueError(f"size={size} must be at least {_LEAST_SIDE}, what a network needs")
-
-
-def _check_length(length: int) -> None:
-    if length < 1:
-        raise ValueError(f"length={length} must be at least 1")
+def _side(size: int) -> int:
+    return checks.whole("size", size, low=LEAST_SIDE)

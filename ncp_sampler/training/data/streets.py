@@ -23,9 +23,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from ncp_sampler import checks
 from ncp_sampler.detection3d.anchors import CAR, CYCLIST
 from ncp_sampler.training.augmentation import Transform
-from ncp_sampler.training.data.digits import PARTS
+from ncp_sampler.training.data.parts import check_transform, part_generator
 from ncp_sampler.training.detection import Scene
 
 CLASSES = ("car", "cyclist")
@@ -69,26 +70,15 @@ class StreetScenes(Dataset[Scene]):
             range with their centre are then left out.
 
     Raises:
-        ValueError: An argument is not as described.
+        ValueError: An unknown part, or a length or seed below its least.
     """
 
     def __init__(
-        self,
-        part: str,
-        *,
-        length: int,
-        seed: int = 0,
-        transform: Transform | None = None,
+        self, part: str, *, length: int, seed: int = 0, transform: Transform | None = None
     ) -> None:
-        if part not in PARTS:
-            raise ValueError(f"part={part!r} must be one of {tuple(PARTS)}")
-        if length < 1:
-            raise ValueError(f"length={length} must be at least 1")
-        if seed < 0:
-            raise ValueError(f"seed={seed} must be at least 0")
-        own = tuple(PARTS).index(part)
-        self.scenes = [_scene(np.random.default_rng((seed, own, i))) for i in range(length)]
-        self._transform = transform
+        numbers = range(checks.whole("length", length, low=1))
+        self.scenes = [_scene(part_generator(part, seed, i)) for i in numbers]
+        self._transform = check_transform(transform)
 
     def __len__(self) -> int:
         return len(self.scenes)

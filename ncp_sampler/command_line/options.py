@@ -1,0 +1,44 @@
+"""Options that several programs have, added and checked in one way.
+
+A wrong one is a ``ValueError`` that names the option as the user wrote it, for ``parser.error``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+
+def make_parser(text: str | None, *, prog: str | None = None) -> argparse.ArgumentParser:
+    """A parser that shows defaults, described by the first paragraph of a program's docstring."""
+    return argparse.ArgumentParser(
+        prog=prog,
+        description=(text or "").split("\n\n", maxsplit=1)[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+
+
+def check_at_least_one(options: argparse.Namespace, *names: str) -> None:
+    """Refuses counts below 1.
+
+    Raises:
+        ValueError: There is one.
+    """
+    for name in names:
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} {getattr(options, name)} must be at least 1")
+
+
+def check_folder(out: Path) -> None:
+    """Makes the folder of ``--out`` where it is missing.
+
+    Raises:
+        ValueError: It cannot be written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise ValueError(f"--out {out} must be a folder that can be written to: {error}") from error

@@ -1,0 +1,204 @@
+"""Options of ``ncp-sampler search``: what the user wrote comes in, checked typed values go out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from ncp_sampler.command_line.option_types import at_least, names, whole
+from ncp_sampler.nas_bench import SETTINGS
+from ncp_sampler.offline.search import CAUTION
+from ncp_sampler.propagation.strategies import STRATEGIES
+
+_PICTURE = "ncp-search.png"
+_FORMATS = (".png", ".svg", ".pdf")
+_LAMBDA = 0.5  # the paper's, for its search of one task
+
+_ABOUT = "The command ``ncp-sampler``: offline searches from the published tables or one's own."
+_DESCRIPTION = """\
+Proposes an architecture from a table of trained ones, with nothing trained: predictors learn the
+table, codes are edited along their gradients, and a judge that the search never saw scores the
+answer. Of a published table one half of the rows is learnt from and the other half fits the judge.
+Without the tables (--root, or NCP_BENCH_ROOT) the shipped surrogates stand for them.
+"""
+_EXAMPLES = """\
+examples:
+  ncp-sampler search --setting seg --lambda 0.5 --max-gflops 1
+  ncp-sampler search --setting seg --lambda 0 --max-gflops 1     the best within 1 G
+  ncp-sampler search --setting cls-a --min-metric 84             at least 84 %, fewest FLOPs
+  ncp-sampler search --setting cls-a --setting seg               one architecture for both
+  ncp-sampler search --table runs.csv --metrics accuracy,ms --minimize ms
+
+A CSV file has a head of names, then one architecture a row; columns that are not among --metrics
+are its code. 40 rows or more are split in halves, to learn from and to judge by.
+
+GFLOPs are counted as in the published tables: the 50-class classification network at 128x128.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """What to search, for what, and how to answer.
+
+    Attributes:
+        settings: Of NAS-Bench-MR; empty with a table.
+        table: CSV file; None with settings.
+        metrics: Columns of the table to learn, the main one first.
+        minimized: Those of them that shall fall.
+        root: Folder of the published tables, or None.
+        weight: Of few FLOPs, or of the other metrics, against 1 of each main metric.
+        max_gflops: Most FLOPs of MRSpace codes, in G; None for no limit.
+        bounds: Of the main metric of each source; empty for none.
+        strategy: How codes are edited, one of ``STRATEGIES``.
+        caution: Standard deviations by which a prediction counts as worse.
+        rows: Learn from so many at most; None for all.
+        seed: Of halves and learning.
+        picture: File of the search's trace; None for none.
+        json: Whether to print JSON.
+
+    Raises:
+        ValueError: Options that do not go together, or a picture that cannot be written.
+    """
+
+    settings: tuple[str, ...]
+    table: str | None
+    metrics: tuple[str, ...]
+    minimized: tuple[str, ...]
+    root: str | None
+    weight: float
+    max_gflops: float | None
+    bounds: tuple[float, ...]
+    strategy: str
+    caution: float
+    rows: int | None
+    seed: int
+    picture: str | None
+    json: bool
+
+    def __post_init__(self) -> None:
+        if self.table is None and (self.metrics or self.minimized):
+            raise ValueError(
+                "--metrics and --minimize go with --table; a setting has its own metric"
+            )
+        if self.table is not None and not self.metrics:
+            raise ValueError("--metrics is missing; name the columns of --table that are metrics")
+        if self.picture is None:
+            return
+        path = Path(self.picture)
+        if path.suffix.lower() not in _FORMATS:
+            raise ValueError(f"--picture {self.picture!r} must end in one of {', '.join(_FORMATS)}")
+        if not path.parent.is_dir():
+            raise ValueError(
+                f"--picture {self.picture!r} is in no folder that exists; make it first"
+            )
+
+
+def parse_search(arguments: Sequence[str] | None) -> SearchOptions:
+    """The options of a command line; a wrong one ends the program with status 2.
+
+    Args:
+        arguments: In place of the command line's.
+
+    Raises:
+        ValueError: As for ``SearchOptions``.
+    """
+    given = vars(_parser().parse_args(arguments))
+    tuples = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+    return SearchOptions(**{**given, **tuples})
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line in place of the whole usage."""
+        self.exit(2, f"{self.prog}: error: {message}; --help lists the options\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="ncp-sampler", description=_ABOUT)
+    search = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "search",
+        help="propose an architecture from a table, with nothing trained",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_source(search)
+    _add_goals(search)
+    _add_search(search)
+    _add_answer(search)
+    return parser
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    """What is learnt from."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    known = ", ".join(setting.alias for setting in SETTINGS)
+    source.add_argument(
+        "--setting",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"setting of NAS-Bench-MR: {known}; given several times, one architecture for all",
+    )
+    source.add_argument("--table", metavar="FILE", help="CSV file of your own architectures")
+    text = "columns of --table to learn, main one first"
+    parser.add_argument("--metrics", type=names, default=(), metavar="A,B", help=text)
+    text = "--metrics that shall fall"
+    parser.add_argument(
+        "--minimize", dest="minimized", type=names, default=(), metavar="B", help=text
+    )
+    parser.add_argument("--root", metavar="DIR", help="folder of the published tables")
+
+
+def _add_goals(parser: argparse.ArgumentParser) -> None:
+    """Where metrics and costs shall go."""
+    parser.add_argument(
+        "--lambda",
+        dest="weight",
+        type=at_least(0),
+        default=_LAMBDA,
+        metavar="L",
+        help="weight of few FLOPs, or of the other --metrics, against 1 of each main metric "
+        f"(default {_LAMBDA})",
+    )
+    text = "at most so many (MRSpace codes)"
+    parser.add_argument("--max-gflops", type=at_least(0), metavar="G", help=text)
+    parser.add_argument(
+        "--min-metric",
+        dest="bounds",
+        action="append",
+        type=float,
+        default=[],
+        metavar="M",
+        help="main metric at least this (at most, of a minimized one), and no pull beyond; for "
+        "several settings give it once for each, in their order",
+    )
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    """How it is searched."""
+    text = "gradient descent on the whole code (default), or one number a step"
+    parser.add_argument("--strategy", choices=STRATEGIES, default=STRATEGIES[0], help=text)
+    text = (
+        "standard deviations of doubt by which a prediction counts as worse; 0 is the paper's "
+        f"search (default {CAUTION:g})"
+    )
+    parser.add_argument("--caution", type=at_least(0), default=CAUTION, metavar="C", help=text)
+    text = "learn from so many rows at most (default all; 2000 codes without tables)"
+    parser.add_argument("--rows", type=whole(2), metavar="N", help=text)
+    text = "of halves and learning (default 0)"
+    parser.add_argument("--seed", type=whole(0), default=0, metavar="S", help=text)
+
+
+def _add_answer(parser: argparse.ArgumentParser) -> None:
+    """What is drawn and printed."""
+    text = f"where the search's trace is drawn, {', '.join(_FORMATS)} (default {_PICTURE})"
+    parser.add_argument("--picture", default=_PICTURE, metavar="FILE", help=text)
+    parser.add_argument(
+        "--no-picture", dest="picture", action="store_const", const=None, help="draw none"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")

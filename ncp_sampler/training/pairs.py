@@ -1,0 +1,36 @@
+"""Checks of pairs of numbers: height and width, the low and the high end of a range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ncp_sampler import checks
+
+
+def height_and_width(name: str, value: Any, *, low: int) -> tuple[int, int]:
+    """Two whole numbers of at least ``low``.
+
+    Raises:
+        ValueError: Anything else.
+    """
+    try:
+        height, width = (checks.whole(name, side, low=low) for side in value)
+    except (TypeError, ValueError):
+        must = f"be a height and a width of at least {low}"
+        raise checks.refusal(name, value, must) from None
+    return height, width
+
+
+def ends(name: str, value: Any) -> tuple[float, float]:
+    """Two numbers above 0, the second no smaller.
+
+    Raises:
+        ValueError: Anything else.
+    """
+    try:
+        low, high = (checks.real(name, end, above=0) for end in value)
+        checks.real(name, high, low=low)
+    except (TypeError, ValueError):
+        must = "be a low end above 0 and a high one"
+        raise checks.refusal(name, value, must) from None
+    return low, high

@@ -1,0 +1,106 @@
+"""What a study trains and what it keeps: wrong arguments are refused before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from ncp_sampler.training import (
+    CLASSIFICATION,
+    PRESETS,
+    Checkpoint,
+    DigitClips,
+    Digits,
+    TrainingProblem,
+    evaluate,
+    make_problem,
+    train,
+)
+from tests.training_examples import digits_problem, width_problem
+
+
+def digits(**changes: Any) -> TrainingProblem:
+    data = Digits("val", limit=4)
+    arguments = {"preset": PRESETS["digits-cls"], "train": data, "val": data, "test": data}
+    return make_problem("digits", **{**arguments, "in_channels": 1, **changes})
+
+
+def clips(**changes: Any) -> TrainingProblem:
+    data = DigitClips("val", length=4)
+    return make_problem(
+        "clips", PRESETS["digits-video"], train=data, val=data, test=data, **changes
+    )
+
+
+def changed(value: Any, **changes: Any) -> object:
+    return replace(value, **changes)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: digits(preset="digits-cls"), "preset='digits-cls' must be a Preset"),
+        (lambda: digits(test=5), "test=5 must be a data set"),
+        (lambda: digits(in_channels=0), "in_channels=0 must be at least 1"),
+        (lambda: digits(frames=4), "frames=4 must be None unless the preset is of video"),
+        (lambda: digits(workers=-1), "workers=-1 must be at least 0"),
+        (lambda: digits(seed=0.5), "seed=0.5 must be a whole number of at least 0"),
+        (clips, "frames=None must be a whole number of at least 1"),
+        (lambda: changed(width_problem(), name=""), "name='' must be a string that is not empty"),
+        (lambda: changed(width_problem(), build=None), "build=None must be a function"),
+        (lambda: changed(width_problem(), train=5), "train=5 must be a DataLoader of batches"),
+        (lambda: changed(width_problem(), task="top1"), "task='top1' must be a Task"),
+        (lambda: changed(CLASSIFICATION, loss=None), "loss=None must be a function"),
+        (lambda: changed(CLASSIFICATION, metric=""), "metric='' must be a string"),
+    ],
+)
+def test_bad_problem(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "net"}, "model='net' must be a torch.nn.Module"),
+        ({"task": "top1"}, "task='top1' must be a Task"),
+        ({"recipe": "sgd"}, "recipe='sgd' must be a Recipe"),
+        ({"train_loader": 5}, "train_loader=5 must be a DataLoader of batches"),
+        ({"device": "nonsense"}, "device='nonsense' cannot be used here"),
+        ({"seed": -1}, "seed=-1 must be between 0 and"),
+        ({"bf16": "no"}, "bf16='no' must be True or False"),
+        ({"on_epoch": 5}, "on_epoch=5 must be a function of an Epoch, or None"),
+    ],
+)
+def test_bad_training(change: dict[str, Any], message: str) -> None:
+    problem = width_problem()
+    arguments = {"model": problem.build([1]), "train_loader": problem.train}
+    arguments |= {"val_loader": problem.val, "task": problem.task, "recipe": problem.recipe}
+    with pytest.raises(ValueError, match=message):
+        train(**{**arguments, **change})
+
+
+def test_evaluation_needs_a_loader() -> None:
+    with pytest.raises(ValueError, match="loader=5 must be a DataLoader of batches"):
+        evaluate(nn.Linear(1, 2), 5, task=CLASSIFICATION)  # type: ignore[arg-type]
+
+
+def test_file_that_is_no_checkpoint(tmp_path: Path) -> None:
+    torch.save({"model": {}}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match=r"other.pt' must be a file that Checkpoint.save wrote"):
+        Checkpoint.load(tmp_path / "other.pt")
+
+
+def test_networks_of_a_checkpoint_are_by_problem() -> None:
+    problem = digits_problem(limit=32)
+    kept = Checkpoint(code=(1,), gflops=0.0, metrics={}, states={})
+    with pytest.raises(ValueError, match="problem 'digits' is not among"):
+        kept.network(problem)
+    with pytest.raises(ValueError, match="problem='digits' must be a TrainingProblem"):
+        kept.network("digits")  # type: ignore[arg-type]
