@@ -192,7 +192,7 @@ def test_ascend_raises_an_objective_and_leaves_given_columns(strategy: Strategy)
         ({"strategy": "greedy"}, "strategy='greedy' must be one of"),
         ({"strategy": GradientDescent}, "must be one of"),
         ({"iterations": 0}, "iterations=0"),
-        ({"strategy": GradientDescent(scale=np.zeros(27))}, "scale must be 27 numbers above 0"),
+        ({"strategy": GradientDescent(scale=np.ones(3))}, "scale has shape .* 27 numbers above 0"),
         ({"start": [1, 2]}, "27 columns"),
         ({"start": [float("nan")] * 27}, "NaN"),
     ],
@@ -224,6 +224,12 @@ def test_bad_targets_are_refused(arguments: dict[str, object], message: str) -> 
 def test_a_bad_learning_rate_is_refused(make: Any, rate: Any) -> None:
     with pytest.raises(ValueError, match=f"rate={rate!r} must be"):
         make(rate)
+
+
+@pytest.mark.parametrize("scale", [np.zeros(27), [1.0, float("nan")], -1.0, "wide"])
+def test_a_bad_scale_is_refused(scale: Any) -> None:
+    with pytest.raises(ValueError, match="scale=.* must be d numbers above 0"):
+        GradientDescent(scale=scale)
 
 
 def test_choices_are_edited_as_shares_that_sum_to_one() -> None:
