@@ -21,6 +21,7 @@ from tests import ray_examples
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text()
+CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text()
 
 
 def run(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -59,8 +60,10 @@ def test_integrations_refuse_another_name() -> None:
     assert "import ncp_sampler.integrations instead" in result.stderr
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_readme_code_runs(code: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "code", re.findall(r"```python\n(.*?)```", README + CONTRIBUTING, re.DOTALL)
+)
+def test_code_of_the_documents_runs(code: str, tmp_path: Path) -> None:
     if "from ray import" in code:
         ray_examples.start()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -79,7 +82,7 @@ def test_readme_code_runs(code: str, tmp_path: Path) -> None:
         "gflops": gflops,
         "folder": str(tmp_path),
     }
-    exec(code, namespace)  # README is ours
+    exec(code, namespace)  # the documents are ours
     study = namespace.get("study")
     if isinstance(study, optuna.Study):
         assert len(study.trials) == 20

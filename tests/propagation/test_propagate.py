@@ -228,7 +228,7 @@ def test_a_bad_learning_rate_is_refused(make: Any, rate: Any) -> None:
 
 @pytest.mark.parametrize("scale", [np.zeros(27), [1.0, float("nan")], -1.0, "wide"])
 def test_a_bad_scale_is_refused(scale: Any) -> None:
-    with pytest.raises(ValueError, match="scale=.* must be d numbers above 0"):
+    with pytest.raises(ValueError, match=r"scale=.* must be d numbers above 0"):
         GradientDescent(scale=scale)
 
 
