@@ -25,8 +25,8 @@ _SHOWN = 200  # characters of a value in a message
 
 
 def shown(value: object) -> str:
-    """The value as a message has it: long ones are cut."""
-    text = repr(value)
+    """The value as a message has it: on one line, long ones cut."""
+    text = " ".join(repr(value)[: 2 * _SHOWN].split())
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
@@ -199,13 +199,13 @@ def array(name: str, value: Any) -> NDArray[np.float64]:
         raise refusal(name, value, "be numbers") from None
 
 
-def path(name: str, value: Any) -> Path:
-    """A file or a folder.
+def path(name: str, value: Any, what: str = "a file or a folder") -> Path:
+    """The path of something.
 
     Raises:
         ValueError: Neither a string nor a path.
     """
-    return Path(instance(name, value, (str, os.PathLike), "be a path"))
+    return Path(instance(name, value, (str, os.PathLike), f"be the path of {what}"))
 
 
 def directions(value: Any) -> dict[str, str]:

@@ -49,7 +49,7 @@ def run(
         ValueError: No tables there, processes < 1, or an argument of another type.
     """
     quick, processes = _checked(quick, processes, progress)
-    bench = NASBenchMR(checks.path("root", root))
+    bench = NASBenchMR(checks.path("root", root, "the folder of the tables"))
     since = time.perf_counter()
     splits = _FULL_SPLITS[:1] if quick else _FULL_SPLITS
     settings, learnt = (BASIC, BASIC) if quick else (_SETTINGS, SHIPPED)
@@ -112,8 +112,8 @@ def write_report(
         ValueError: As `run`; or ``out`` is a file.
     """
     quick, processes = _checked(quick, processes, progress)
-    root = checks.path("root", root)
-    folder = checks.path("out", out)
+    root = checks.path("root", root, "the folder of the tables")
+    folder = checks.path("out", out, "a folder, which is made if need be")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # before a quarter of an hour's work

@@ -199,7 +199,7 @@ def test_wrong_logits(logits: Tensor, size: tuple[int, ...], message: str) -> No
         ({"code": [7, *SMALLEST[1:]]}, "i1=7 is not a value of .* nearest legal value is 8"),
         ({"code": [SMALLEST, SMALLEST]}, "code holds 2 codes; a network is built from one"),
         ({"code": {"i1": 8}}, r"params do not fit the space: missing \['i2', "),
-        ({"code": "8_8"}, r"code has shape \(\)"),
+        ({"code": "8_8"}, "code='8_8' must be numbers"),
     ],
 )
 def test_wrong_construction(options: dict[str, Any], message: str) -> None:
