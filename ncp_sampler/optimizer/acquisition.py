@@ -50,7 +50,11 @@ class Acquisition:
         if values.shape[1] == 1:
             self._best = float(np.nanmax(known))
         else:
-            self._best = float(np.nanmax(scalarize(known, weights)))
+            scalars = scalarize(known, weights)
+            if np.isnan(scalars).all():  # no trial has every metric: their means stand in
+                means = predictor.predict(unit)[0]
+                scalars = scalarize(np.where(np.isnan(known), means, known), weights)
+            self._best = float(np.nanmax(scalars))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Log expected improvement (n,) at unit codes (n, d), differentiable."""

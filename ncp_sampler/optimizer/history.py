@@ -18,7 +18,6 @@ class History:
     """The told trials of one search space, in the order they were told.
 
     Args:
-        space: The search space of the codes.
         directions: Metric name -> "maximize" or "minimize".
 
     Attributes:
@@ -26,9 +25,8 @@ class History:
         n_learnable: Number of trials with at least one metric that is not NaN.
     """
 
-    def __init__(self, space: SearchSpace, directions: Mapping[str, str]) -> None:
+    def __init__(self, directions: Mapping[str, str]) -> None:
         self.names = tuple(directions)
-        self._space = space
         self._sign = np.array([1.0 if directions[n] == "maximize" else -1.0 for n in self.names])
         self._codes: list[NDArray[Any]] = []
         self._values: list[NDArray[np.float64]] = []
@@ -44,7 +42,7 @@ class History:
 
     def add(
         self,
-        codes: NDArray[Any],
+        codes: Sequence[NDArray[Any]] | NDArray[Any],
         metrics: Sequence[Mapping[str, float]],
         complete: Sequence[bool],
         *,
@@ -92,7 +90,7 @@ class History:
         for column in values.T:
             finite = column[np.isfinite(column)]
             low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
-            column[:] = np.clip(column, max(low, -_LARGEST), min(high, _LARGEST))
+            column[:] = np.clip(np.clip(column, low, high), -_LARGEST, _LARGEST)
             ended = column[complete & ~np.isnan(column)]
             if len(ended):
                 column[~complete] = np.minimum(column[~complete], np.median(ended))
@@ -106,12 +104,23 @@ class History:
             "complete": list(self._complete),
         }
 
-    def load_state_dict(self, state: State) -> None:
-        """Replaces what was told by a saved state."""
-        self._codes = list(self._space.round(np.array(state["codes"]))) if state["codes"] else []
-        self._values = [np.array(value, dtype=np.float64) for value in state["values"]]
-        self._complete = [bool(ended) for ended in state["complete"]]
-        self._index()
+    @classmethod
+    def from_state(cls, state: State, space: SearchSpace, directions: Mapping[str, str]) -> History:
+        """The history that ``state_dict`` saved.
+
+        Raises:
+            ValueError: Codes of another space, or not as many values of each metric as codes.
+        """
+        made = cls(directions)
+        codes, values, complete = state["codes"], state["values"], state["complete"]
+        if not len(codes) == len(values) == len(complete):
+            raise ValueError(
+                f"history has {len(codes)} codes, {len(values)} values and {len(complete)} flags"
+            )
+        rows = [dict(zip(made.names, value, strict=True)) for value in values]
+        if codes:
+            made.add(list(space.round(np.array(codes))), rows, complete)
+        return made
 
     def _index(self) -> None:
         self._keys = {code_key(code) for code in self._codes}

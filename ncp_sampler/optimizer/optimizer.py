@@ -77,7 +77,7 @@ class NCPOptimizer:
             "deterministic_objective", deterministic_objective
         )
         self.device = checks.usable_device(device)
-        self._history = History(space, self.directions)
+        self._history = History(self.directions)
         self._predictor: Predictor = (
             GaussianProcess(device=self.device)
             if predictor is None
@@ -202,19 +202,25 @@ class NCPOptimizer:
         Raises:
             ValueError: It is no state of ``state_dict``, or of another space; nothing is changed.
         """
-        missing = {"history", "predictor", "n_fitted", "rng", "design"} - set(state)
-        widths = {len(code) for code in state["history"]["codes"]} if not missing else set()
-        if missing or widths - {len(self.space.columns)}:
+        checks.instance("state", state, Mapping, "be what state_dict() returned")
+        missing = {"history", "predictor", "n_fitted", "rng", "design"} - {*state}
+        learnt = self._predictor.state_dict()
+        try:  # all of it is made before the first of it is taken
+            history = History.from_state(state["history"], self.space, self.directions)
+            rng = np.random.default_rng()
+            rng.bit_generator.state = state["rng"]
+            seed, designed = (checks.whole("design", number, low=0) for number in state["design"])
+            fitted = checks.whole("n_fitted", state["n_fitted"], low=0)
+            self._predictor.load_state_dict(state["predictor"])
+        except Exception as error:  # a foreign state can raise nearly anything
+            self._predictor.load_state_dict(learnt)
             raise ValueError(
-                f"state lacks {sorted(missing)} or has codes of another space ({sorted(widths)} "
-                f"columns, not {len(self.space.columns)}); give what state_dict() of an optimizer "
-                "of the same space returned"
-            )
-        self._history.load_state_dict(state["history"])
-        self._predictor.load_state_dict(state["predictor"])
-        self._n_fitted = state["n_fitted"]
-        self._rng.bit_generator.state = state["rng"]
-        self._design_seed, self._n_designed = state["design"]
+                f"state lacks {sorted(missing)} or has codes of another space, or is broken "
+                f"({type(error).__name__}: {error}); give what state_dict() of an optimizer of the "
+                "same space and directions returned"
+            ) from error
+        self._history, self._rng = history, rng
+        self._design_seed, self._n_designed, self._n_fitted = seed, designed, fitted
 
     def _pin(self, fixed: Mapping[str, Any]) -> NDArray[np.float64]:
         """The pinned columns' numbers, NaN elsewhere, (d,)."""
@@ -244,14 +250,20 @@ class NCPOptimizer:
         """The code of highest expected improvement."""
         codes, raw = self._history.learnable()
         values = warp(raw)
-        names = self._history.names
-        weights = self._rng.dirichlet(np.ones(len(names)))
-        order = np.argsort(-np.nan_to_num(scalarize(values, weights), nan=-np.inf), kind="stable")
+        weights = self._rng.dirichlet(np.ones(values.shape[1]))
+        some = np.asarray(~np.isnan(values).all(axis=0))
+        worth = scalarize(values[:, some], weights[some])
+        order = np.argsort(-np.nan_to_num(worth, nan=-np.inf), kind="stable")
         rows = _rows(order, self._predictor.capacity)
+        some = np.asarray(
+            ~np.isnan(values[rows]).all(axis=0)
+        )  # a metric without any value is done without
+        names = [name for name, has in zip(self._history.names, some, strict=True) if has]
+        known = values[rows][:, some]
         unit = self.space.normalize(codes)
         predictor = self._predictor.fit(
             unit[rows],
-            dict(zip(names, values[rows].T, strict=True)),
+            dict(zip(names, known.T, strict=True)),
             steps=0 if self._n_fitted == self.n_told else None,
         )
         self._n_fitted = self.n_told
@@ -260,10 +272,10 @@ class NCPOptimizer:
         acquisition = Acquisition(
             predictor,
             unit[rows],
-            values[rows],
-            weights,
+            known,
+            weights if some.all() else weights[some] / weights[some].sum(),
             noisy=not self.deterministic_objective,
-            normal=self._rng.standard_normal((_NORMAL_DRAWS, len(names))),
+            normal=self._rng.standard_normal((_NORMAL_DRAWS, len(some)))[:, some],
         )
         proposer = Proposer(acquisition, self.space, self._strategy, pinned, self._known(waiting))
         code = proposer.propose(unit[order], self._rng)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import Metrics
 
+_LEAST_SPREAD = 1e-12  # of the way from the median to the best
 _TAIL = 3.0  # spreads below the median, where ``warp`` begins to level off
 
 
@@ -78,7 +79,10 @@ def warp(values: NDArray[np.float64]) -> NDArray[np.float64]:
         spread = upper - middle
         if not spread > 0:
             spread = np.nanstd(source)
-        z = (source - middle) / (spread if spread > 0 else 1.0)
+        # a best value far beyond steps of 1e-300 must leave numbers whose square is one still
+        spread = max(spread, _LEAST_SPREAD * (np.nanmax(source) - middle))
+        with np.errstate(over="ignore"):  # of the bad tail, which is bounded below
+            z = (source - middle) / (spread if spread > 0 else 1.0)
         below = z < -_TAIL
         z[below] = -_TAIL * (2 + _TAIL / z[below])
         sd = np.nanstd(z)

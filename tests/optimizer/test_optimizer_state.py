@@ -108,3 +108,30 @@ def test_another_state_is_refused_and_nothing_changes() -> None:
         with pytest.raises(ValueError, match=r"state lacks .* or has codes of another space"):
             optimizer.load_state_dict(state)
     assert optimizer.n_told == 3
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong"),
+    [
+        ("rng", 5),
+        ("rng", {"bit_generator": "MT19937"}),
+        ("n_fitted", "3"),
+        ("design", [1]),
+        ("design", [-1, 0]),
+        ("predictor", {}),
+        ("predictor", {"names": ["top1"], "theta": "x"}),
+        ("history", 5),
+        ("history", {"codes": [[8] * 27], "values": [], "complete": [True]}),
+        ("history", {"codes": [[8] * 27], "values": [[1.0]], "complete": [True]}),
+        ("history", {"codes": [[8] * 27], "values": [["high"]], "complete": [True]}),
+    ],
+)
+def test_a_broken_state_is_refused_whole(part: str, wrong: object) -> None:
+    """What comes after the refusal is what would have come without it."""
+    optimizer, untouched = _new(), _new()
+    for one in (optimizer, untouched):
+        _advance(one, 14)
+    with pytest.raises(ValueError, match="state"):
+        optimizer.load_state_dict({**_new().state_dict(), part: wrong})
+    assert optimizer.n_told == 14
+    assert _advance(optimizer, 2) == _advance(untouched, 2)

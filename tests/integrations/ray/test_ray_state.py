@@ -184,3 +184,17 @@ def test_file_that_was_cut_off(length: int, tmp_path: Path) -> None:
 def test_folder_without_a_state(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="unable to find checkpoint"):  # Ray's own
         NCPSearch().restore_from_dir(str(tmp_path))
+
+
+def test_a_metric_that_never_has_a_value_does_not_end_the_run(tmp_path: Path) -> None:
+    """The other one is searched on, also by the searcher that was restored."""
+    search = NCPSearch(
+        space=domains(), metric=["a", "b"], mode=["min", "min"], seed=0, n_startup_trials=4
+    )
+    for i in range(6):
+        assert search.suggest(f"{i}") is not None
+        search.on_trial_complete(f"{i}", {"a": float(i), "b": float("nan")})
+    search.save(str(tmp_path / "state"))
+    restored = NCPSearch()
+    restored.restore(str(tmp_path / "state"))
+    assert restored.suggest("6") == search.suggest("6")
