@@ -12,8 +12,17 @@ import pytest
 import torch
 
 import ncp_sampler
-from ncp_sampler import MRSpace, NCPOptimizer, checks, offline, predictors, propagation
-from ncp_sampler.nas_bench import NASBenchMR
+from ncp_sampler import (
+    MRSpace,
+    NCPOptimizer,
+    checks,
+    detection3d,
+    nas_bench,
+    offline,
+    predictors,
+    propagation,
+)
+from ncp_sampler.space import Group
 
 SPACE = MRSpace()
 CODES = SPACE.sample(12, 0).astype(np.float64)
@@ -25,10 +34,10 @@ def names() -> dict[str, Any]:
     records = offline.Records(SPACE, CODES, {"a": np.arange(12.0)})
     model = predictors.GaussianProcess().fit(SPACE.normalize(CODES), {"a": np.arange(12.0)})
     public: dict[str, Any] = {}
-    for module in (ncp_sampler, offline, predictors, propagation):
+    for module in (ncp_sampler, detection3d, nas_bench, offline, predictors, propagation):
         public |= {name: getattr(module, name) for name in module.__all__}
     return public | {
-        "NASBenchMR": NASBenchMR,
+        "Group": Group,
         "SPACE": SPACE,
         "codes": CODES,
         "first": lambda codes: codes[:, 0],
@@ -153,8 +162,8 @@ def names() -> dict[str, Any]:
         ("regularized_evolution(5, SPACE, budget=5)", "objective=5 must"),
         ("regularized_evolution(first, 5, budget=5)", "space=5 must"),
         ("regularized_evolution(first, SPACE, budget=5, seed=-1)", "seed=-1 must"),
-        ('read_csv(5, metrics=["a"])', "table=5 must"),
-        ('read_csv("/nope", metrics="a")', "table='/nope' cannot"),
+        ('read_csv(5, metrics=["a"])', "path=5 must"),
+        ('read_csv("/nope", metrics="a")', "path='/nope' cannot"),
         ('GaussianProcess(steps="x")', "steps='x' must"),
         ("GaussianProcess(capacity=0)", "capacity=0 must"),
         ('model.fit("x", {"a":[1]})', "x='x' must"),
@@ -207,6 +216,30 @@ def names() -> dict[str, Any]:
         ("costs.measure(torch.nn.Linear(1, 1), 5)", "input_shape=5 must"),
         ("NB201Space().from_string(5)", "text=5 is no"),
         ('NB201Space().to_string("x")', "code=array(['x'], dtype='<U1') must"),
+        ("Anchor(size=None, z=0)", "size=None must"),
+        ("Anchor((1, 1, 1), z='x')", "z='x' must"),
+        ("Anchor((1, 1, 1), z=0, positive=None)", "positive=None must"),
+        ("PillarEncoder(point_range=5)", "point_range=5 must"),
+        ("PillarEncoder(pillar='x')", "pillar='x' must"),
+        ("PillarEncoder(max_points=float('nan'))", "max_points=nan must"),
+        ("average_precision([], [], [], label=0, iou='x', view='3d')", "iou='x' must"),
+        ("halves('x', 0)", "n='x' must"),
+        ("halves(10, None)", "split=None must"),
+        ("Judge(5, [0, 1])", "table=5 must"),
+        ("hard_starts(5, 2)", "table=5 must"),
+        ("table_predictor(5)", "table=5 must"),
+        ("table_objective(5)", "table=5 must"),
+        ("objective('seg', metrics=5)", "metrics=5 must"),
+        (
+            "SearchSpace([Integer('a', 0, 1)], groups=[Group('t', 'q', ('b',))])",
+            "groups has unknown",
+        ),
+        ("SearchSpace([Integer('a', 0, 1)], units={5: 5})", "units=5 must"),
+        ("default_starts(problem, seed='x')", "seed='x' must"),
+        ("Featured(model, lambda x: x[:1]).fit(codes, {'a': codes[:, 0]})", "features gives"),
+        ("Featured(model, lambda x: x.detach()).fit(codes, {'a': codes[:, 0]})", "features gives"),
+        ("Featured(model, lambda x: None).fit(codes, {'a': codes[:, 0]})", "features gives None"),
+        ("propagate_search(records, [Target('a')], space=MRSpace(width=64))", "different search"),
     ],
 )
 def test_a_wrong_argument_is_named_with_a_remedy(

@@ -17,9 +17,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ncp_sampler import checks
 from ncp_sampler.detection3d.boxes import nearest_rectangles, rectangle_iou
 from ncp_sampler.multi_resolution.blueprint import YAWS
 
@@ -49,11 +51,12 @@ class Anchor:
     negative: float = 0.35
 
     def __post_init__(self) -> None:
-        if len(self.size) != 3 or not all(math.isfinite(v) and v > 0 for v in self.size):
-            raise ValueError(f"size={self.size} must be length, width and height, each > 0")
-        if not math.isfinite(self.z):
-            raise ValueError(f"z={self.z} must be finite")
-        if not 0 < self.negative <= self.positive <= 1:
+        size = checks.array("size", self.size)
+        if size.shape != (3,) or not (np.isfinite(size) & (size > 0)).all():
+            raise checks.refusal("size", self.size, "be length, width and height, each > 0")
+        checks.real("z", self.z)
+        checks.real("positive", self.positive)
+        if not 0 < checks.real("negative", self.negative) <= self.positive <= 1:
             raise ValueError(
                 f"negative={self.negative} and positive={self.positive} must hold "
                 "0 < negative <= positive <= 1"

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
+from ncp_sampler import checks
 from ncp_sampler.detection3d.boxes import check_boxes
 from ncp_sampler.detection3d.loss import Detections
 from ncp_sampler.detection3d.rotated_boxes import bev_iou, box_iou
@@ -57,10 +58,8 @@ def average_precision(
         ValueError: The lists differ in length, an argument is out of its range, or no sample
             has a box of the class.
     """
-    if view not in VIEWS:
-        raise ValueError(f"view={view!r} is unknown; use one of {VIEWS}")
-    if not 0 < iou <= 1:
-        raise ValueError(f"iou={iou} must be above 0 and at most 1")
+    checks.one_of("view", view, VIEWS)
+    checks.real("iou", iou, above=0, high=1)
     if not len(detections) == len(boxes) == len(labels):
         raise ValueError(
             f"detections, boxes and labels of {len(detections)}, {len(boxes)} and {len(labels)} "

@@ -16,9 +16,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
+
+from ncp_sampler import checks
 
 POINT_VALUES = 4
 BEV_CHANNELS = 64
@@ -65,13 +68,10 @@ class PillarEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = _grid(point_range, pillar)
-        for name, value in (("max_pillars", max_pillars), ("max_points", max_points)):
-            if value < 1:
-                raise ValueError(f"{name}={value} must be at least 1")
         self.point_range = tuple(float(v) for v in point_range)
         self.pillar = pillar
-        self.max_pillars = max_pillars
-        self.max_points = max_points
+        self.max_pillars = checks.whole("max_pillars", max_pillars, low=1)
+        self.max_points = checks.whole("max_points", max_points, low=1)
         self.linear = skip_init(nn.Linear, _DECORATED, BEV_CHANNELS, bias=False)
         self.norm = nn.BatchNorm1d(BEV_CHANNELS)
         # the draw of torch.nn.Linear
@@ -169,15 +169,14 @@ def check_points(points: Sequence[Tensor]) -> None:
 
 def _grid(point_range: Sequence[float], pillar: float) -> tuple[int, int]:
     """Pillars along y and along x."""
-    if len(point_range) != 6 or not all(math.isfinite(v) for v in point_range):
-        raise ValueError(
-            f"point_range={tuple(point_range)} must be six numbers: low x, y, z, high x, y, z"
-        )
+    ends = checks.array("point_range", point_range)
+    if ends.shape != (6,) or not np.isfinite(ends).all():
+        must = "be six numbers: low x, y, z, high x, y, z"
+        raise checks.refusal("point_range", point_range, must)
     low, high = point_range[:3], point_range[3:]
     if not all(a < b for a, b in zip(low, high, strict=True)):
         raise ValueError(f"point_range={tuple(point_range)} must have each low below its high")
-    if not pillar > 0:
-        raise ValueError(f"pillar={pillar} must be > 0")
+    checks.real("pillar", pillar, above=0)
     sides = [(high[axis] - low[axis]) / pillar for axis in (1, 0)]
     counts = [round(side) for side in sides]
     for axis, side, count in zip("yx", sides, counts, strict=True):

@@ -23,7 +23,8 @@ from ncp_sampler.multi_resolution.blueprint import (
 )
 from ncp_sampler.multi_resolution.features import smooth_features
 from ncp_sampler.multi_resolution.network import MultiResolutionNet
-from ncp_sampler.space.search_space import Group, SearchSpace
+from ncp_sampler.space.hooks import Group
+from ncp_sampler.space.search_space import SearchSpace
 
 _START = uniform_params(depth=2, width=64)  # the paper's start code, section 4.1
 # as the tables of NAS-Bench-MR

@@ -1,6 +1,6 @@
 """What a surrogate sees of an architecture: its code, and sums that trees cannot form themselves.
 
-Notation, as in `mr_space`
+Notation, as in `multi_resolution/blueprint`
     codes     (n, 27) in natural units
     features  (n, f); fit and prediction call the same function
 """

@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
+from ncp_sampler import checks
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench.features import features
 from ncp_sampler.nas_bench.tables import Table
@@ -38,9 +39,8 @@ def halves(n: int, split: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     Raises:
         ValueError: Fewer than two rows, or a negative split.
     """
-    if n < 2 or split < 0 or split != int(split):
-        raise ValueError(f"n={n} must be at least 2 and split={split} a whole number of at least 0")
-    order = np.random.default_rng(int(split) // 2).permutation(n)
+    n, split = checks.whole("n", n, low=2), checks.whole("split", split, low=0)
+    order = np.random.default_rng(split // 2).permutation(n)
     parts = np.sort(order[: n // 2]), np.sort(order[n // 2 :])
     return parts if split % 2 == 0 else (parts[1], parts[0])
 
@@ -65,14 +65,16 @@ class Judge:
     """
 
     def __init__(self, table: Table, rows: ArrayLike, *, metric: str | None = None) -> None:
-        self.metric = table.main if metric is None else metric
+        checks.instance("table", table, Table, "be a Table of NASBenchMR")
+        self.metric = table.main if metric is None else checks.text("metric", metric)
         if not isinstance(table.space, MRSpace):
             raise ValueError(f"table={table.setting!r} has no MRSpace codes; it is its own judge")
         if self.metric not in table.metrics:
             raise ValueError(f"metric={metric!r} must be one of {list(table.metrics)}")
         values = table.metrics[self.metric]
-        mine = np.unique(np.asarray(rows, dtype=np.int64))
-        if len(mine) < 2 or mine[0] < 0 or mine[-1] >= len(values):
+        given = np.unique(checks.array("rows", rows))
+        mine = np.nan_to_num(given).astype(np.int64)
+        if (mine != given).any() or len(mine) < 2 or mine[0] < 0 or mine[-1] >= len(values):
             raise ValueError(f"rows must be at least two of 0 to {len(values) - 1}")
         others = np.setdiff1d(np.arange(len(values)), mine)
         codes, y = table.codes[mine], values[mine]

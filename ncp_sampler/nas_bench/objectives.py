@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ncp_sampler import checks
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench.surrogates import Surrogate, surrogate
 from ncp_sampler.nas_bench.tables import Table
@@ -107,6 +108,7 @@ def table_objective(table: Table, *, metrics: Sequence[str] | None = None) -> Ta
         ValueError: An unknown or repeated metric, no metric, or a table that lacks codes of its
             space.
     """
+    checks.instance("table", table, Table, "be a Table of NASBenchMR")
     if len(table.codes) < table.space.size:
         raise ValueError(
             f"table={table.setting!r} holds {len(table.codes)} of {table.space.size:.3g} codes; "
@@ -117,9 +119,9 @@ def table_objective(table: Table, *, metrics: Sequence[str] | None = None) -> Ta
 
 def _chosen(metrics: Sequence[str] | None, measured: Sequence[str], setting: str) -> Sequence[str]:
     """The metrics asked for, by default the main one."""
-    chosen = measured[:1] if metrics is None else metrics
+    chosen = measured[:1] if metrics is None else checks.texts("metrics", metrics)
     known = (*measured, *_COSTS)
-    if isinstance(chosen, str) or not chosen or len(set(chosen)) < len(chosen):
+    if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"metrics={chosen!r} must be some of {known}, each once")
     unknown = [name for name in chosen if name not in known]
     if unknown:

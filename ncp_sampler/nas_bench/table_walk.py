@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ncp_sampler import checks
 from ncp_sampler.nas_bench.tables import Table
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.predictor import Predictor
@@ -53,9 +54,9 @@ def hard_starts(table: Table, n: int) -> NDArray[np.int64]:
     Raises:
         ValueError: n < 1, or more than there are.
     """
+    checks.instance("table", table, Table, "be a Table of NASBenchMR")
     high = np.flatnonzero(table.flops > np.quantile(table.flops, _HIGH_FLOPS))
-    if not 1 <= n <= len(high):
-        raise ValueError(f"n={n} must be between 1 and {len(high)}")
+    checks.whole("n", n, low=1, high=len(high))
     worst = np.argsort(table.metrics[table.main][high], kind="stable")[:n]
     return table.codes[high[worst]]
 
@@ -74,9 +75,11 @@ def table_predictor(table: Table, *, n_rows: int = 500, seed: int = 0) -> Gaussi
     Raises:
         ValueError: n_rows outside the table.
     """
-    if not 2 <= n_rows <= len(table.codes):
-        raise ValueError(f"n_rows={n_rows} must be between 2 and {len(table.codes)}")
-    rows = np.random.default_rng(seed).choice(len(table.codes), n_rows, replace=False)
+    checks.instance("table", table, Table, "be a Table of NASBenchMR")
+    checks.whole("n_rows", n_rows, low=2, high=len(table.codes))
+    rows = np.random.default_rng(checks.whole("seed", seed, low=0)).choice(
+        len(table.codes), n_rows, replace=False
+    )
     flops = table.flops[rows]
     return GaussianProcess().fit(
         table.space.normalize(table.codes[rows]),

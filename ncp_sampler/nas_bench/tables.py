@@ -97,7 +97,7 @@ class Table:
         return {row.tobytes(): i for i, row in reversed(list(enumerate(self.codes)))}
 
     def records(self) -> Records:
-        """What `search` learns from: the metrics, then "flops" and "params"."""
+        """What an offline search learns from: the metrics, then "flops" and "params"."""
         columns = {**self.metrics, "flops": self.flops, "params": self.params}
         return Records(self.space, self.codes.astype(np.float64), columns)
 

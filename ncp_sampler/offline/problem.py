@@ -224,7 +224,7 @@ def _common_space(spaces: Sequence[SearchSpace], given: SearchSpace | None) -> S
         spaces = [*spaces, given]
     if not spaces:
         raise ValueError("space is missing; predictors do not know theirs, so give it")
-    if any(other.columns != spaces[0].columns for other in spaces):
+    if any(other != spaces[0] for other in spaces):
         raise ValueError("sources of different search spaces cannot be searched together")
     return spaces[0]
 

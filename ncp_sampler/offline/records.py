@@ -165,12 +165,12 @@ def csv_names(path: str | os.PathLike[str]) -> list[str]:
 
 def _rows(path: str | os.PathLike[str]) -> list[list[str]]:
     """The head and the rows, without empty ones."""
-    file_path = checks.path("table", path)
+    file_path = checks.path("path", path)
     try:
         with file_path.open(newline="", encoding="utf-8-sig") as file:
             head, *rows = [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise ValueError(f"table={os.fspath(path)!r} cannot be read: {error}") from error
+        raise ValueError(f"path={os.fspath(path)!r} cannot be read: {error}") from error
     return [head, *rows]
 
 

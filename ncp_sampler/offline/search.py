@@ -100,7 +100,8 @@ def default_starts(problem: SearchProblem, *, n: int = _STARTS, seed: int = 0) -
     Raises:
         ValueError: n < 1.
     """
-    return _starts(SearchRun(problem), checks.whole("n", n, low=1), seed)
+    run = SearchRun(problem)
+    return _starts(run, checks.whole("n", n, low=1), checks.whole("seed", seed, low=0))
 
 
 def code_scale(problem: SearchProblem) -> NDArray[np.float64]:

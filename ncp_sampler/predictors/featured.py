@@ -84,8 +84,17 @@ class Featured(Around):
             self._range = low, spread
 
     def _raw(self, codes: NDArray[np.float64]) -> Tensor:
-        with torch.no_grad():
-            return self.features(torch.as_tensor(codes, dtype=torch.float64, device=self.device))
+        """Features (n, f) of unit codes, the map checked by the way."""
+        x = torch.as_tensor(codes, dtype=torch.float64, device=self.device)
+        with torch.enable_grad():
+            raw = self.features(x.requires_grad_(True))
+        fits = isinstance(raw, Tensor) and raw.shape == (len(x), *raw.shape[1:2])
+        if not fits or not raw.requires_grad or not bool(raw.isfinite().all()):
+            raise ValueError(
+                f"features gives {checks.shown(getattr(raw, 'shape', raw))} for {len(x)} codes; it "
+                f"must give a finite tensor ({len(x)}, f), differentiable by the codes"
+            )
+        return raw.detach()
 
     def _scale(self, x: Tensor) -> Tensor:
         if self._range is None:

@@ -152,7 +152,7 @@ class MLPEnsemble:
             steps: Training steps in place of the usual number; 0 keeps what is learnt.
 
         Raises:
-            ValueError: As ``predictor.training_arrays``.
+            ValueError: As ``scaling.training_arrays``.
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)
         if steps is not None:

@@ -58,7 +58,7 @@ class Transferred(Around):
         """Learns metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
 
         Raises:
-            ValueError: As ``predictor.training_arrays``.
+            ValueError: As ``scaling.training_arrays``.
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)
         predicted, _ = self.source.predict(codes)

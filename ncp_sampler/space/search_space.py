@@ -17,7 +17,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from ncp_sampler.space.dimensions import (
     suggest,
     values,
 )
+from ncp_sampler.space.hooks import Group, check_groups, check_units
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -45,20 +46,6 @@ Params: TypeAlias = dict[str, Any]
 
 _CONTINUOUS_NEIGHBOUR = 0.05  # of the unit range
 MAX_ENUMERATED = 100_000
-
-
-class Group(NamedTuple):
-    """Parameters that belong together, for pictures.
-
-    Attributes:
-        title: Of the group.
-        quantity: What they count, such as "channels".
-        names: The parameters.
-    """
-
-    title: str
-    quantity: str
-    names: tuple[str, ...]
 
 
 class SearchSpace:
@@ -107,8 +94,8 @@ class SearchSpace:
         self._columns = Columns(self.dimensions)
         self.columns: tuple[str, ...] = self._columns.names
         self.features = checks.call("features", features, "be a function of unit codes, or None")
-        self.units = dict(checks.instance("units", units or {}, Mapping, "map names to units"))
-        self.groups = tuple(checks.sequence("groups", groups, Group, "be a sequence of Group"))
+        self.units = check_units(units or {})
+        self.groups = check_groups(groups, self.names)
         self._start = None if start is None else self._check_start(start)
 
     def __eq__(self, other: object) -> bool:

@@ -69,7 +69,13 @@ class Checkpoint:
         Raises:
             ValueError: The file holds something else.
         """
-        kept = torch.load(path, map_location="cpu", weights_only=True)
+        checks.path("path", path, "a file that Checkpoint.save wrote")
+        try:
+            kept = torch.load(path, map_location="cpu", weights_only=True)
+        except OSError:
+            raise  # a missing file says so itself
+        except Exception:  # a foreign file can raise nearly anything
+            kept = None
         if not isinstance(kept, dict) or set(kept) != {field.name for field in fields(cls)}:
             raise checks.refusal("path", str(path), "be a file that Checkpoint.save wrote")
         return cls(

@@ -21,7 +21,8 @@ from ncp_sampler import checks
 from ncp_sampler.propagation.propagate import Trace
 from ncp_sampler.propagation.targets import Cost
 from ncp_sampler.space.dimensions import Categorical, Integer
-from ncp_sampler.space.search_space import Group, SearchSpace
+from ncp_sampler.space.hooks import Group
+from ncp_sampler.space.search_space import SearchSpace
 from ncp_sampler.visualization.style import (
     BLUE,
     COLORS,

@@ -277,7 +277,7 @@ def test_average_precision_of_many_is_that_of_the_definition() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"view": "side"}, "view='side' is unknown"),
+        ({"view": "side"}, "view='side' must be one of"),
         ({"iou": 0.0}, "iou=0.0 must be above 0"),
         ({"label": 1}, "label=1 has no true box"),
         ({"labels": []}, "1, 1 and 0 samples"),

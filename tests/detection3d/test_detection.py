@@ -293,7 +293,7 @@ def test_head_refuses(arguments: dict[str, int]) -> None:
     [
         ({"size": (1.0, 0.0, 1.0)}, "must be length, width and height"),
         ({"size": (1.0, 1.0)}, "must be length, width and height"),
-        ({"z": math.nan}, "z=nan must be finite"),
+        ({"z": math.nan}, "z=nan must be a finite number"),
         ({"negative": 0.7}, "0 < negative <= positive <= 1"),
         ({"negative": 0.0}, "0 < negative <= positive <= 1"),
         ({"positive": 1.1}, "0 < negative <= positive <= 1"),

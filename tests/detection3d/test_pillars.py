@@ -132,7 +132,7 @@ def test_malformed_clouds_are_refused(clouds: list[Tensor], message: str) -> Non
         ({"point_range": (0, 2, -1, 6, -2, 1)}, "each low below its high"),
         ({"point_range": (0, -2, -1, 6.1, 2, 1)}, "12.2 pillars of 0.5 m along x"),
         ({"point_range": (0, -2.2, -1, 6, 2, 1)}, "8.4 pillars of 0.5 m along y"),
-        ({"pillar": 0.0}, "pillar=0.0 must be > 0"),
+        ({"pillar": 0.0}, "pillar=0.0 must be above 0"),
         ({"pillar": 100.0}, "make that side a multiple"),
         ({"max_pillars": 0}, "max_pillars=0 must be at least 1"),
         ({"max_points": 0}, "max_points=0 must be at least 1"),

@@ -277,7 +277,7 @@ def test_objective_of_one_metric_is_a_number() -> None:
     [
         ("seg", ["top1"], r"has no metric \['top1'\]; it has \('mIoU'"),
         ("seg", [], "must be some of"),
-        ("seg", "mIoU", "must be some of"),
+        ("seg", "mIoU", "metrics='mIoU' must be a sequence of names"),
         ("seg", ["mIoU", "mIoU"], "each once"),
         ("mars", None, "unknown setting 'mars'; the settings are"),
     ],

@@ -28,7 +28,7 @@ from ncp_sampler.nas_bench import NASBenchMR, Table, TableWalk
 from ncp_sampler.propagation import GradientDescent
 from ncp_sampler.propagation.propagate import Trace, propagate
 from ncp_sampler.propagation.targets import Target
-from ncp_sampler.space.search_space import Group
+from ncp_sampler.space.hooks import Group
 from ncp_sampler.visualization import (
     architecture_figure,
     correlation_figure,

@@ -99,7 +99,7 @@ def test_metric_of_an_earlier_run_that_is_no_name(metric: Any) -> None:
 @pytest.mark.parametrize("path", [5, None])
 def test_path_that_is_none(path: Any) -> None:
     for call in (new_search().save, new_search().restore):
-        with pytest.raises(ValueError, match=f"checkpoint_path={path} must be a path"):
+        with pytest.raises(ValueError, match=f"checkpoint_path={path} must be the path of"):
             call(path)
 
 

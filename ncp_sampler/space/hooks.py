@@ -1,0 +1,48 @@
+"""What pictures want to know of a space: units of metrics, and parameters that belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ncp_sampler import checks
+
+
+class Group(NamedTuple):
+    """Parameters that belong together, for pictures.
+
+    Attributes:
+        title: Of the group.
+        quantity: What they count, such as "channels".
+        names: The parameters.
+    """
+
+    title: str
+    quantity: str
+    names: tuple[str, ...]
+
+
+def check_units(units: Mapping[str, str]) -> dict[str, str]:
+    """Metric or cost -> its unit.
+
+    Raises:
+        ValueError: Anything but names and units.
+    """
+    checks.instance("units", units, Mapping, "map names to units")
+    for name, unit in units.items():
+        checks.text("units", name)
+        checks.text(f"units[{name!r}]", unit)
+    return dict(units)
+
+
+def check_groups(groups: Sequence[Group], names: Sequence[str]) -> tuple[Group, ...]:
+    """Groups of a space's parameters.
+
+    Raises:
+        ValueError: Anything else, or a parameter that is not among ``names``.
+    """
+    checked = checks.sequence("groups", groups, Group, "be a sequence of Group")
+    unknown = [name for group in checked for name in group.names if name not in names]
+    if unknown:
+        raise ValueError(f"groups has unknown parameters {unknown}; known are {list(names)}")
+    return tuple(checked)
