@@ -17,10 +17,10 @@ METHODS = {
     Method.SHORT_NET_ADAPT: "NetAdapt, as many predictions as NCP from one start",
     Method.EVOLUTION: "regularized evolution",
 }
-TASKS = {"cls-50-1000": "Cls", "seg": "Seg", "video": "Video"}
+TASK_LABELS = {"cls-50-1000": "Cls", "seg": "Seg", "video": "Video"}
 
 _JOINED = {
-    Study.JOINT: TASKS,
+    Study.JOINT: TASK_LABELS,
     Study.SUBSETS: {"cls-50-1000": "A", "cls-50-100": "B", "cls-10-1000": "C"},
     Study.RESOLUTIONS: {"seg": "512x1024", "seg-4x": "128x256"},
     Study.PRETRAINING: {"video": "scratch", "video-p": "pretrained"},
@@ -35,7 +35,7 @@ def trade_off_label(search: Search) -> str:
 
 def transfer_label(source: str, target: str) -> str:
     """A row of Table 4."""
-    return f"{TASKS[source]} to {TASKS[target]}"
+    return f"{TASK_LABELS[source]} to {TASK_LABELS[target]}"
 
 
 def joint_label(search: Search) -> str:

@@ -13,7 +13,7 @@ from ncp_sampler.offline.search import CAUTION
 from ncp_sampler.reproduction import published
 from ncp_sampler.reproduction.labels import (
     METHODS,
-    TASKS,
+    TASK_LABELS,
     joint_label,
     settings_label,
     trade_off_label,
@@ -130,8 +130,8 @@ def joint_section(results: Results) -> str:
         line += [_judged(rows, setting) for setting in BASIC]
         printed = None if search.within else published.JOINT.get(search.settings)
         lines.append(line + _printed(printed, 5))
-    heads = ["searched for", "params", "FLOPs", *(f"judged {TASKS[s]}" for s in BASIC)]
-    heads += [f"{head}, paper" for head in ("params", "FLOPs", *(TASKS[s] for s in BASIC))]
+    heads = ["searched for", "params", "FLOPs", *(f"judged {TASK_LABELS[s]}" for s in BASIC)]
+    heads += [f"{head}, paper" for head in ("params", "FLOPs", *(TASK_LABELS[s] for s in BASIC))]
     return (
         "## Table 3: one task or several\n\nλ = 0.5 for each task; FLOPs of the segmentation "
         "network at 128x128. A pair is searched a second time, with FLOPs bounded by those of the "

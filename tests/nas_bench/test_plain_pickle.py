@@ -50,7 +50,7 @@ def _forged_pointer() -> bytes:
         pickle.dumps(np.array(["a"])),
         pickle.dumps(np.zeros(1, dtype=[("a", "f8")])),
         b"cnumpy\nndarray\n((K\x03ttR.",
-        b"cncp_sampler.benchmark.plain_pickle\n_Array\n.",
+        b"cncp_sampler.nas_bench.plain_pickle\n_Array\n.",
         b"cnumpy.core.multiarray\n_reconstruct.__func__\n.",
     ],
     ids=["pointer", "objects", "strings", "fields", "ndarray", "own", "dotted"],
