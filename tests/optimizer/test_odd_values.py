@@ -1,0 +1,55 @@
+"""Metrics that are missing throughout, or of sizes at the edge of a float."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace
+
+SPACE = SearchSpace(
+    [
+        Integer("width", 8, 128, step=8),
+        Float("rate", 1e-4, 1.0, log=True),
+        Categorical("act", ("relu", "silu", None)),
+    ]
+)
+
+
+@pytest.mark.parametrize("always_missing", [True, False])
+def test_a_metric_without_a_value_is_done_without(always_missing: bool) -> None:
+    """Of two metrics one has no value, or never one in the same trial as the other."""
+    optimizer = NCPOptimizer(SPACE, directions={"a": "minimize", "b": "minimize"}, seed=0)
+    for i in range(5):
+        (params,) = optimizer.ask()
+        results = {"a": float(i), "b": math.nan}
+        if not always_missing and i % 2:
+            results = {"b": float(i)}
+        optimizer.tell(params, results)
+    assert len(optimizer.ask(2)) == 2
+    optimizer.n_startup_trials = 2
+    (params,) = optimizer.ask()
+    optimizer.tell(params, {"a": 1.0, "b": 2.0})  # and from here on both are learnt
+    assert len(optimizer.ask(2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [
+        ([i * 1e-310 for i in range(13)], 1.0),
+        ([i * 1e-300 for i in range(13)], 1e10),
+        ([i * 1e-250 for i in range(13)], 1e100),
+        ([1e300 - i * 1e284 for i in range(13)], 1.7e308),
+    ],
+)
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_values_of_any_size_leave_proposals(
+    values: list[float], best: float, direction: str
+) -> None:
+    """A value far beyond the others' steps sets no scale that the rest cannot live with."""
+    optimizer = NCPOptimizer(SPACE, directions={"v": direction}, seed=0)
+    for value in [best, *values]:
+        (params,) = optimizer.ask()
+        optimizer.tell(params, {"v": value})
+    assert len(optimizer.ask(2)) == 2
