@@ -100,7 +100,7 @@ def flag(name: str, value: Any) -> bool:
     Raises:
         ValueError: Anything else: a word, such as "no", would count as True.
     """
-    if not isinstance(value, bool) and type(value).__name__ not in ("bool_", "bool"):
+    if not isinstance(value, bool | np.bool_):
         raise refusal(name, value, "be True or False")
     return bool(value)
 

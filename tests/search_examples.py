@@ -28,7 +28,7 @@ def records(n: int = 120, *, best: float = 0.7, seed: int = 0) -> Records:
 
 
 def fitted(rows: Records) -> GaussianProcess:
-    """A Gaussian process of the records: in milliseconds, where `problem.learn` takes seconds."""
+    """A Gaussian process of the records: in milliseconds, where `offline.learn` takes seconds."""
     return GaussianProcess().fit(SPACE.normalize(rows.codes), rows.metrics)
 
 
