@@ -38,7 +38,9 @@ from ncp_sampler.integrations.optuna.trials import (
     legal_pins,
     pins_of,
     publish_claim,
+    reason_against,
     to_space,
+    unheeded_claim,
 )
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.propagation.strategies import Strategy
@@ -179,7 +181,10 @@ class NCPSampler(BaseSampler):
         declared = self._declared.get(param_name, param_distribution)
         if declared != param_distribution:
             raise ValueError(describe_misfit(param_name, param_distribution, declared))
-        self._warn_of_independent(study, trial, param_name)
+        proposed = unheeded_claim(trial, param_name, param_distribution)
+        if proposed is not None:
+            return proposed
+        self._warn_of_independent(study, trial, param_name, param_distribution)
         sampler = self._independent_sampler
         if sampler is None:
             key = [self._independent_seed, trial.number, zlib.crc32(param_name.encode())]
@@ -247,7 +252,9 @@ class NCPSampler(BaseSampler):
             study_history.spaces.append(history)
         return history, legal_pins(passed, fixed)
 
-    def _warn_of_independent(self, study: Study, trial: FrozenTrial, name: str) -> None:
+    def _warn_of_independent(
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
+    ) -> None:
         """Warns once of a parameter that is not new, after the startup trials."""
         if not self._warn_independent_sampling or name in self._warned:
             return
@@ -258,12 +265,13 @@ class NCPSampler(BaseSampler):
             self._warned.add(name)
             _logger.warning(
                 "parameter %r of trial %d is sampled by %s, since it is not in the search space "
-                "of %s: it is not declared, or not every trial has it with the same distribution; "
-                "warn_independent_sampling=False silences this",
+                "of %s: %s; warn_independent_sampling=False silences this",
                 name,
                 trial.number,
                 type(self._independent_sampler or RandomSampler()).__name__,
                 self,
+                reason_against(name, distribution)
+                or "it is not declared, or not every trial has it with the same distribution",
             )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from numpy.typing import NDArray
@@ -54,11 +55,22 @@ def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
 
 
 def to_distribution(dim: Dimension) -> BaseDistribution:
-    """The Optuna distribution of one dimension."""
+    """The Optuna distribution of one dimension.
+
+    Raises:
+        ValueError: A grid of which Optuna would leave out the last value.
+    """
     if isinstance(dim, Categorical):
         return CategoricalDistribution(dim.choices)
     if isinstance(dim, Integer):
         return IntDistribution(dim.low, dim.high, log=dim.log, step=dim.step)
+    if dim.step is not None:
+        low, high, step = (Decimal(str(number)) for number in (dim.low, dim.high, dim.step))
+        if (high - low) % step:
+            raise ValueError(
+                f"{dim.name}: low={dim.low} and step={dim.step} give no grid up to "
+                f"high={dim.high} in decimals, as Optuna counts; round low and step"
+            )
     return FloatDistribution(dim.low, dim.high, log=dim.log, step=dim.step)
 
 
@@ -66,7 +78,7 @@ def to_distributions(space: SearchSpace) -> Distributions:
     """The space as Optuna distributions, name -> distribution; ``to_space`` gives it back.
 
     Raises:
-        ValueError: No space.
+        ValueError: No space, or a grid of which Optuna would leave out the last value.
     """
     checks.instance("space", space, SearchSpace, "be a SearchSpace, such as MRSpace()")
     return {dim.name: to_distribution(dim) for dim in space.dimensions}
@@ -85,11 +97,16 @@ def to_space(distributions: Mapping[str, BaseDistribution]) -> SearchSpace:
 
 def is_searchable(name: str, distribution: BaseDistribution) -> bool:
     """Whether the optimizer can propose the parameter, and has something to choose."""
+    return not distribution.single() and not reason_against(name, distribution)
+
+
+def reason_against(name: str, distribution: BaseDistribution) -> str:
+    """Why the optimizer cannot propose the parameter; empty if it can."""
     try:
         to_dimension(name, distribution)
-    except ValueError:
-        return False
-    return not distribution.single()
+    except ValueError as error:
+        return f"its values cannot be searched ({error})"
+    return ""
 
 
 def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool] | None:
@@ -184,6 +201,19 @@ def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:
     except (ValueError, TypeError, IndexError, AttributeError, OverflowError):
         params = {}
     return {**params, **trial.system_attrs.get("fixed_params", {}), **trial.params}
+
+
+def unheeded_claim(trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
+    """The trial's proposal for a parameter for which Optuna wants one; None if there is none.
+
+    Of a stepped float, Optuna refuses a value more than a 1e-8th of a step off the grid, even if
+    no float is nearer: most values of ``FloatDistribution(1e6, 1e6 + 1, step=1e-3)``. Those that
+    it draws itself are refused as well, but for this way of giving them, which is not checked.
+    """
+    if not (isinstance(distribution, FloatDistribution) and distribution.step is not None):
+        return None
+    claimed = claimed_params(trial, {name: distribution})
+    return legal_pins({name: distribution}, claimed).get(name)
 
 
 def describe_misfit(

@@ -1,14 +1,24 @@
-"""The first trials: points of scrambled Sobol sequences, each known by its seed and number."""
+"""Codes that no prediction guides: the first trials, and what is left of a space.
+
+The first are points of scrambled Sobol sequences, each known by its seed and number.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.space.search_space import MAX_ENUMERATED, SearchSpace
 
 _MAX_SOBOL_DIMENSIONS = 21_201  # scipy.stats.qmc.Sobol.MAXDIM
 _BLOCK = 64  # points of one sequence; a power of two
+_DRAWS = 4096
+_MOST_NUMBERS = 20_000_000  # in the codes made at once
 
 
 def design_point(dimensions: int, seed: int, number: int) -> FloatArray:
@@ -21,3 +31,20 @@ def design_point(dimensions: int, seed: int, number: int) -> FloatArray:
         points = qmc.Sobol(dimensions, rng=rng).random(_BLOCK)
     point: FloatArray = points[row]
     return point
+
+
+def candidates(space: SearchSpace, rng: np.random.Generator) -> Iterator[NDArray[Any]]:
+    """Codes (n, d) to look for an untried one in: all of a small space, some of a large one.
+
+    Those of a small space with very many columns come in parts, after some at random.
+    """
+    width = len(space.columns)
+    small = space.size <= MAX_ENUMERATED
+    if small and space.size * width <= _MOST_NUMBERS:
+        yield space.enumerate()
+        return
+    part = max(1, _MOST_NUMBERS // width)
+    yield space.sample(min(_DRAWS, part), rng)
+    if small:
+        for start in range(0, int(space.size), part):
+            yield space.enumerate(start, start + part)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.optimizer.acquisition import Acquisition, scalarize
-from ncp_sampler.optimizer.design import design_point
+from ncp_sampler.optimizer.design import candidates, design_point
+from ncp_sampler.optimizer.focus import Focus
 from ncp_sampler.optimizer.history import History
 from ncp_sampler.optimizer.proposal import Known, Proposer
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
@@ -23,10 +24,9 @@ from ncp_sampler.predictors.predictor import Predictor, State, check_predictor
 from ncp_sampler.predictors.scaling import warp
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
-from ncp_sampler.space.search_space import MAX_ENUMERATED, Params, SearchSpace, code_key
+from ncp_sampler.space.search_space import Params, SearchSpace, code_key
 
 _DESIGN_TRIES = 256
-_UNKNOWN_DRAWS = 4096
 _NORMAL_DRAWS = 32  # posterior draws behind a scalarized expected improvement
 
 
@@ -260,7 +260,8 @@ class NCPOptimizer:
         )  # a metric without any value is done without
         names = [name for name, has in zip(self._history.names, some, strict=True) if has]
         known = values[rows][:, some]
-        unit = self.space.normalize(codes)
+        focus = Focus.on(self.space, codes, order, pinned, self._rng)
+        unit = focus.part.normalize(focus.reduce(codes))
         predictor = self._predictor.fit(
             unit[rows],
             dict(zip(names, known.T, strict=True)),
@@ -268,7 +269,7 @@ class NCPOptimizer:
         )
         self._n_fitted = self.n_told
         if waiting:
-            predictor = predictor.condition(self.space.normalize(np.array(waiting)))
+            predictor = predictor.condition(focus.part.normalize(focus.reduce(np.array(waiting))))
         acquisition = Acquisition(
             predictor,
             unit[rows],
@@ -277,9 +278,16 @@ class NCPOptimizer:
             noisy=not self.deterministic_objective,
             normal=self._rng.standard_normal((_NORMAL_DRAWS, len(some)))[:, some],
         )
-        proposer = Proposer(acquisition, self.space, self._strategy, pinned, self._known(waiting))
+        known_codes = self._known(waiting)
+        proposer = Proposer(
+            acquisition,
+            focus.part,
+            focus.strategy(self._strategy),
+            focus.reduce(pinned),
+            lambda codes: known_codes(focus.expand(codes)),
+        )
         code = proposer.propose(unit[order], self._rng)
-        return self._unknown(waiting, pinned) if code is None else code
+        return self._unknown(waiting, pinned) if code is None else focus.expand(code)
 
     def _known(self, waiting: Sequence[NDArray[Any]]) -> Known:
         """Which codes are not to be proposed."""
@@ -299,10 +307,11 @@ class NCPOptimizer:
     ) -> NDArray[Any]:
         """Any code that is not known yet; any code at all if none is left."""
         known = self._known(waiting)
-        few = self.space.size <= MAX_ENUMERATED
-        codes = self.space.enumerate() if few else self.space.sample(_UNKNOWN_DRAWS, self._rng)
-        codes = self.space.round(np.where(np.isnan(pinned), codes, pinned))
-        left = codes[~known(codes)]
+        for some in candidates(self.space, self._rng):
+            codes = self.space.round(np.where(np.isnan(pinned), some, pinned))
+            left = codes[~known(codes)]
+            if len(left):
+                break
         pool = left if len(left) else codes
         code: NDArray[Any] = pool[self._rng.integers(len(pool))]
         return code

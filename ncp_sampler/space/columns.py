@@ -62,7 +62,8 @@ class Columns:
         self._log, self._whole = np.array([row[3:] for row in rows]).T
         self.grid = self.step > 0
         self._divisor = np.where(self.grid, self.step, 1.0)
-        rounding = 4 * np.spacing(np.maximum(-self._low, self._high))
+        # four last digits; of half the bound, as those of the largest float have no size
+        rounding = 8 * np.spacing(np.maximum(-self._low, self._high) / 2)
         self._tolerance = np.where(self.grid, self.step * STEP_TOLERANCE + rounding, 0.0)
         ends = np.stack([self._low, self._high])
         ends[:, self._log] = np.log(ends[:, self._log])
@@ -115,7 +116,8 @@ class Columns:
         """Nearest legal code, as floats."""
         clipped = np.clip(numbers, self._low, self._high)
         steps = np.rint((clipped - self._low) / self._divisor)
-        grid = np.minimum(self._low + steps * self.step, self._high)
+        with np.errstate(over="ignore"):  # of a last step that ends beyond the largest float
+            grid = np.minimum(self._low + steps * self.step, self._high)
         legal: FloatArray = np.where(self.grid, grid, clipped) + 0.0  # no -0.0
         for where in self.choices:
             best = numbers[..., where].argmax(axis=-1, keepdims=True)
@@ -146,6 +148,7 @@ class Columns:
                 return scaled
             mask = torch.as_tensor(self._log, device=unit.device)
             return torch.where(mask, torch.where(mask, scaled, 0.0).exp(), scaled)
-        code: FloatArray = self.check_shape(unit) * self._scale + self._offset
-        code[..., self._log] = np.exp(code[..., self._log])
+        with np.errstate(over="ignore"):  # beyond a range that ends at the largest float
+            code: FloatArray = self.check_shape(unit) * self._scale + self._offset
+            code[..., self._log] = np.exp(code[..., self._log])
         return code

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -129,9 +130,9 @@ class Categorical:
         object.__setattr__(self, "choices", tuple(self.choices))
         if not self.choices:
             raise ValueError(f"{self.name}: choices is empty; give at least one value")
-        for i, choice in enumerate(self.choices):
-            if any(_same(choice, other) for other in self.choices[:i]):
-                raise ValueError(f"{self.name}: choices has {choice!r} twice; remove one")
+        if len(self._positions) < len(self.choices):
+            twice = next(c for i, c in enumerate(self.choices) if self._positions[_Choice(c)] < i)
+            raise ValueError(f"{self.name}: choices has {twice!r} twice; remove one")
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -153,13 +154,21 @@ class Categorical:
         """
         if isinstance(value, np.generic):
             value = value.item()
-        for i, choice in enumerate(self.choices):
-            if _same(choice, value):
-                return i
+        position = self._positions.get(_Choice(value))
+        if position is not None:
+            return position
         for i, choice in enumerate(self.choices):
             if isinstance(choice, bool) == isinstance(value, bool) and choice == value:
                 return i
-        raise ValueError(f"{self.name}={value!r} is not one of {self.choices!r}")
+        raise ValueError(f"{self.name}={value!r} is not one of {checks.shown(self.choices)}")
+
+    @cached_property
+    def _positions(self) -> dict[_Choice, int]:
+        """First position of each choice."""
+        found: dict[_Choice, int] = {}
+        for i, choice in enumerate(self.choices):
+            found.setdefault(_Choice(choice), i)
+        return found
 
 
 Dimension: TypeAlias = Integer | Float | Categorical
@@ -260,6 +269,22 @@ def _grid_end(name: str, low: float, high: float, step: float) -> float:
             f"use high={end}"
         )
     return end
+
+
+class _Choice:
+    """A choice as a key: told apart by type and equality, NaN equal to NaN."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __hash__(self) -> int:
+        try:
+            return hash((type(self._value), None if _is_nan(self._value) else self._value))
+        except TypeError:  # a list, say
+            return hash(type(self._value))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Choice) and _same(self._value, other._value)
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -124,7 +124,11 @@ class SearchSpace:
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """The same space as Optuna distributions, name -> distribution."""
+        """The same space as Optuna distributions, name -> distribution.
+
+        Raises:
+            ValueError: A grid of which Optuna would leave out the last value.
+        """
         # looked up late: the adapters stand above the spaces, and may be missing
         trials = import_module("ncp_sampler.integrations.optuna.trials")
         found: dict[str, BaseDistribution] = trials.to_distributions(self)
@@ -264,7 +268,9 @@ class SearchSpace:
         found: list[FloatArray] = []
         for sign in (-1.0, 1.0):
             shifted = self.denormalize(unit + sign * _CONTINUOUS_NEIGHBOUR)
-            shifted = np.where(self._columns.grid, base + sign * self._columns.step, shifted)
+            with np.errstate(over="ignore"):  # as the largest float and a step
+                stepped = base + sign * self._columns.step
+            shifted = np.where(self._columns.grid, stepped, shifted)
             moved = np.tile(base, (len(numeric), 1))
             moved[np.arange(len(numeric)), numeric] = shifted[numeric]
             found.append(moved)
@@ -277,17 +283,26 @@ class SearchSpace:
         moves: NDArray[Any] = legal[(legal != base).any(axis=1)]
         return moves
 
-    def enumerate(self) -> NDArray[Any]:
-        """Every legal code, shape (size, d).
+    def enumerate(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Every legal code, shape (size, d), the last dimension changing first; or some of them.
+
+        Args:
+            start: Position of the first code among all, from 0.
+            stop: Position after the last code; None for the end.
 
         Raises:
-            ValueError: More than 100,000 codes, or a continuous dimension.
+            ValueError: A continuous dimension, more than 100,000 codes, or a position below 0.
         """
         if self.size > MAX_ENUMERATED:
             raise ValueError(f"the space has {self.size:.3g} codes, over {MAX_ENUMERATED}")
-        counts = [range(int(n_values(dim))) for dim in self.dimensions]
-        picked = np.array(list(itertools.product(*counts)))
-        return self.round(np.hstack(list(map(values, self.dimensions, picked.T))))
+        first = checks.whole("start", start, low=0)
+        last = int(self.size) if stop is None else checks.whole("stop", stop, low=0)
+        at = np.arange(first, min(last, int(self.size)))
+        found: list[FloatArray] = []
+        for dim in reversed(self.dimensions):
+            at, index = np.divmod(at, int(n_values(dim)))
+            found.append(values(dim, index))
+        return self.round(np.hstack(found[::-1]))
 
     def _encode(self, rows: Sequence[Mapping[str, Any]]) -> FloatArray:
         for row in rows:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 
+import numpy as np
 import pytest
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace
@@ -53,3 +55,35 @@ def test_values_of_any_size_leave_proposals(
         (params,) = optimizer.ask()
         optimizer.tell(params, {"v": value})
     assert len(optimizer.ask(2)) == 2
+
+
+_LARGEST = sys.float_info.max
+_SMALLEST = 5e-324
+
+
+@pytest.mark.parametrize(
+    "dimension",
+    [
+        Float("x", 1e-12, 1.797e308),
+        Float("x", 1e-12, 1.797e308, log=True),
+        Float("x", 0, _LARGEST),
+        Float("x", _SMALLEST, _LARGEST, log=True),
+        Float("x", -_LARGEST / 2, _LARGEST / 2, step=_LARGEST / 4),
+        Float("x", _LARGEST / 2, _LARGEST, step=_LARGEST / 16),
+        Float("x", _SMALLEST, 3 * _SMALLEST),
+        Float("x", 1e-308, 2e-308, step=1e-309),
+        Float("x", 1.0, 1.0 + 2 * sys.float_info.epsilon),
+        Integer("x", 1, 2**53, log=True),
+        Integer("x", -(2**52), 2**52),
+    ],
+    ids=str,
+)
+def test_ranges_of_any_size_are_searched(dimension: Float | Integer) -> None:
+    """Without a warning: NumPy's are errors in these tests."""
+    space = SearchSpace([dimension])
+    optimizer = NCPOptimizer(space, directions={"v": "minimize"}, seed=0, n_startup_trials=3)
+    for i in range(8):
+        (params,) = optimizer.ask()
+        code = space.to_code(params)
+        optimizer.tell(params, {"v": float(i % 3)})
+    assert np.isfinite(space.neighbours(code).astype(float)).all()

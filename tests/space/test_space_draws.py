@@ -129,6 +129,10 @@ def test_enumerate() -> None:
     for space, size in ((MIXED, "inf"), (MRSpace(), "1.21e")):
         with pytest.raises(ValueError, match=f"the space has {size}.* codes, over 100000"):
             space.enumerate()
+    np.testing.assert_array_equal(SMALL.enumerate(5, 9), codes[5:9])
+    np.testing.assert_array_equal(SMALL.enumerate(16, 30), codes[16:])
+    with pytest.raises(ValueError, match="start=-1 must"):
+        SMALL.enumerate(-1)
 
 
 # Random spaces

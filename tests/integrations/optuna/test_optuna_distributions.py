@@ -14,7 +14,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from ncp_sampler import Categorical, Float, Integer, MRSpace, SearchSpace
+from ncp_sampler import Categorical, Float, Integer, MRSpace, NCPSampler, SearchSpace
 from ncp_sampler.integrations.optuna import to_distributions, to_space
 from ncp_sampler.space.dimensions import Dimension
 
@@ -60,6 +60,11 @@ def test_names_keep_their_order() -> None:
     [
         (to_distributions, 5, r"space=5 must be a SearchSpace, such as MRSpace\(\)"),
         (to_distributions, {"x": 1}, r"space=\{'x': 1\} must be a SearchSpace"),
+        (
+            to_distributions,
+            SearchSpace([Float("x", 0.1 + 0.2, 0.4, step=0.1)]),
+            r"x: low=0.30000000000000004 and step=0.1 give no grid up to high=0.4 in decimals",
+        ),
         (to_space, 5, "distributions=5 must map names to distributions, such as"),
         (to_space, MRSpace(), "distributions=MRSpace.* must map names to distributions"),
         (to_space, {}, "at least one"),
@@ -72,3 +77,57 @@ def test_what_cannot_be_converted(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         convert(argument)
+
+
+class _NoSampler(optuna.samplers.RandomSampler):
+    """Notes what is drawn at random."""
+
+    def __init__(self) -> None:
+        super().__init__(seed=0)
+        self.drawn: list[str] = []
+
+    def sample_independent(self, study: Any, trial: Any, param_name: str, distribution: Any) -> Any:
+        self.drawn.append(f"{trial.number} {param_name}")
+        return super().sample_independent(study, trial, param_name, distribution)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step"),
+    [(1e6, 1e6 + 1, 1e-3), (1e9, 1e9 + 10, 1e-3), (-1e5, 1e5, 1e-4), (0.05, 0.45, 0.1)],
+)
+@pytest.mark.parametrize("declared", [True, False])
+def test_steps_that_no_float_hits_are_searched(
+    low: float, high: float, step: float, declared: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Optuna refuses most relative values of the first three, those of its own samplers too."""
+    space = SearchSpace([Float("x", low, high, step=step), Float("y", 0, 1)])
+    rest = _NoSampler()
+    sampler = NCPSampler(
+        space=space if declared else None, seed=0, n_startup_trials=4, independent_sampler=rest
+    )
+    study = optuna.create_study(sampler=sampler)
+    target = low + 0.3 * (high - low)
+
+    def objective(trial: optuna.Trial) -> float:
+        return ((space.suggest(trial)["x"] - target) / (high - low)) ** 2 + trial.params["y"]
+
+    study.optimize(objective, n_trials=12)
+    assert rest.drawn == ([] if declared else ["0 x", "0 y"])
+    assert not caplog.records
+    space.to_code([trial.params for trial in study.trials])
+    assert len({trial.params["x"] for trial in study.trials}) > 4 or (high - low) / step < 9
+
+
+def test_why_a_parameter_is_drawn_at_random_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Whole numbers beyond 2**53 have no exact code."""
+    study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=2))
+    study.optimize(
+        lambda trial: trial.suggest_int("seed", 0, 2**63 - 1) % 7 + trial.suggest_float("y", 0, 1),
+        n_trials=4,
+    )
+    assert [record.getMessage() for record in caplog.records] == [
+        "parameter 'seed' of trial 2 is sampled by RandomSampler, since it is not in the search "
+        f"space of {study.sampler}: its values cannot be searched (seed: low=0 and "
+        f"high={2**63 - 1} must stay within 2**53, and their difference too; use Float, or divide "
+        "by a unit); warn_independent_sampling=False silences this"
+    ]
