@@ -1,0 +1,151 @@
+"""Workers that are killed in the middle of an ask or of a trial: nothing told is lost or repeated.
+
+The victims kill themselves, with SIGKILL, so that each dies at a known point.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import BaseStorage, RDBStorage, RetryFailedTrialCallback
+from optuna.trial import FrozenTrial, TrialState
+
+from ncp_sampler import NCPSampler
+from ncp_sampler.integrations.optuna import sampler as adapter
+from ncp_sampler.integrations.optuna import trials as claims
+from ncp_sampler.space.search_space import Params
+from tests.integrations.optuna.test_optuna_storage import (
+    REPOSITORY,
+    SPACE,
+    kind,  # noqa: F401  a fixture
+    objective,
+    open_study,
+)
+
+POINTS = ("before the claim", "half a claim", "after the claim", "half suggested", "untold")
+_LAST = 4  # trials of a victim, the last of which it does not survive
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_victim(kind: str, folder: str, point: str) -> None:  # noqa: F811
+    """Runs some trials of the study, and dies at a point of the last."""
+    study = open_study(kind, Path(folder), 0)
+    own: set[int] = set()  # trials; a choice that another worker takes first is made anew
+
+    def suggest_and_score(trial: optuna.Trial) -> float:
+        trial.suggest_int("a", 0, 7)  # which makes the proposal
+        if len(own) == _LAST and point == "half suggested":
+            die()
+        value = objective(trial)
+        if len(own) == _LAST and point == "untold":
+            die()
+        return value
+
+    def publish(study: Any, trial: FrozenTrial, params: Params, distributions: Any) -> None:
+        own.add(trial.number)
+        if len(own) == _LAST and point == "before the claim":
+            die()
+        if len(own) == _LAST and point == "half a claim":
+            claims._CHUNK_LENGTH = 5
+            _die_at_second_chunk(study._storage)
+        claims.publish_claim(study, trial, params, distributions)
+        if len(own) == _LAST and point == "after the claim":
+            die()
+
+    adapter.publish_claim = publish
+    study.optimize(suggest_and_score, n_trials=_LAST)
+
+
+def _die_at_second_chunk(storage: BaseStorage) -> None:
+    write = storage.set_trial_system_attr
+
+    def set_attr(trial_id: int, key: str, value: Any) -> None:
+        if key == "ncp:claim:1":
+            die()
+        write(trial_id, key, value)
+
+    storage.set_trial_system_attr = set_attr  # type: ignore[method-assign]
+
+
+def _start(call: str) -> subprocess.Popen[bytes]:
+    module = "tests.integrations.optuna.test_optuna_kills"
+    code = f"import torch; torch.set_num_threads(1); import {module} as kills; kills.{call}"
+    return subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY)
+
+
+def test_killed_at_any_point(kind: str, tmp_path: Path) -> None:  # noqa: F811
+    """Five equal workers die on one study, and a sixth goes on: no code twice, nothing lost."""
+    open_study(kind, tmp_path, 0)  # tables are made once
+    victims = [_start(f"run_victim({kind!r}, {str(tmp_path)!r}, {point!r})") for point in POINTS]
+    assert [victim.wait(timeout=120) for victim in victims] == [-signal.SIGKILL] * len(POINTS)
+
+    study = open_study(kind, tmp_path, 0)
+    told = study.get_trials(states=[TrialState.COMPLETE])
+    assert len(told) == (_LAST - 1) * len(POINTS)
+    study.optimize(objective, n_trials=60 - len(told))
+    done = study.get_trials(states=[TrialState.COMPLETE])
+    assert done[: len(told)] == told
+    dead = study.get_trials(states=[TrialState.RUNNING])
+    assert len(dead) == len(POINTS)
+    held = [claims.claimed_params(trial, SPACE.distributions) for trial in dead]
+    held = [params for params in held if params]  # all but the first two points
+    assert len(held) == len(POINTS) - 2
+    codes = [(params["a"], params["b"]) for params in [*(t.params for t in done), *held]]
+    assert len(set(codes)) == len(codes) == 63
+
+
+def open_with_heartbeat(folder: Path) -> RDBStorage:
+    return RDBStorage(
+        f"sqlite:///{folder / 'study.db'}",
+        heartbeat_interval=1,
+        grace_period=2,
+        failed_trial_callback=RetryFailedTrialCallback(max_retry=1),
+    )
+
+
+def run_until_killed(folder: str) -> None:
+    """Dies in the sixth trial, once its params are stored."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = NCPSampler(space=SPACE, seed=0, n_startup_trials=3)
+    storage = open_with_heartbeat(Path(folder))
+    study = optuna.load_study(study_name="study", storage=storage, sampler=sampler)
+
+    def score(trial: optuna.Trial) -> float:
+        value = objective(trial)
+        if trial.number == 5:
+            die()
+        return value
+
+    study.optimize(score, n_trials=6)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # the callback has another name since 4.9
+def test_a_killed_trial_is_retried_through_the_heartbeat(tmp_path: Path) -> None:
+    """Optuna marks it failed and enqueues its params; the sampler goes on around them."""
+    storage = open_with_heartbeat(tmp_path)
+    optuna.create_study(study_name="study", storage=storage)
+    assert _start(f"run_until_killed({str(tmp_path)!r})").wait(timeout=120) == -signal.SIGKILL
+    sampler = NCPSampler(space=SPACE, seed=0, n_startup_trials=3)
+    study = optuna.load_study(study_name="study", storage=storage, sampler=sampler)
+    while not study.get_trials(deepcopy=False, states=[TrialState.FAIL]):
+        time.sleep(0.5)
+        study.optimize(objective, n_trials=1)  # marks what has no heartbeat any more
+    study.optimize(objective, n_trials=3)
+    killed, *later = study.trials[5:]
+    again = [trial for trial in later if trial.params == killed.params]
+    assert killed.state == TrialState.FAIL
+    assert [trial.state for trial in again] == [TrialState.COMPLETE]
+    codes = {(trial.params["a"], trial.params["b"]) for trial in study.trials}
+    assert len(codes) == len(study.trials) - 1
