@@ -14,7 +14,10 @@ def mean_and_error(values: ArrayLike) -> tuple[float, float]:
     Raises:
         ValueError: No value, or another shape.
     """
-    numbers = np.asarray(values, dtype=np.float64)
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.zeros(())
     if numbers.ndim != 1 or not len(numbers):
         raise ValueError(f"values={values!r} must be one or more numbers, shape (n,)")
     if len(numbers) < 2:

@@ -5,9 +5,14 @@ Trial processes import this module, so it imports Ray alone, and what needs torc
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
+import subprocess
+import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +29,8 @@ from ray import tune
 if TYPE_CHECKING:
     from ncp_sampler import NCPSearch
 
+_ROOT = Path(__file__).resolve().parents[1]
+_TRIES, _SECONDS = 3, 90  # of what Ray may let hang
 STORE = 80 * 2**20  # bytes of shared memory, close to Ray's minimum
 POINT = {"net/width": 16, "net/op": "conv", "rate": 0.01, "drop": 0.2}  # one of ``domains``
 
@@ -74,6 +81,11 @@ def train_long(config: dict[str, Any]) -> None:
             tune.report({"m": config["x"] * epoch}, checkpoint=checkpoint)
 
 
+def train_slowly(config: dict[str, Any]) -> None:
+    time.sleep(0.3)
+    train_long(config)
+
+
 def start() -> None:
     """Starts a local runtime, unless there is one."""
     if not ray.is_initialized():
@@ -94,6 +106,7 @@ def fit(
     *,
     space: dict[str, Any] | None = None,
     samples: int = 6,
+    max_failures: int = 0,
     **tune_config: Any,
 ) -> list[tune.Result]:
     """The results of a quiet run in ``folder``."""
@@ -103,9 +116,52 @@ def fit(
         tune_config=tune.TuneConfig(
             search_alg=search, num_samples=samples, reuse_actors=True, **tune_config
         ),
-        run_config=tune.RunConfig(name="run", storage_path=str(folder), verbose=0),
-    )
+        run_config=tune.RunConfig(
+            name="run", storage_path=str(folder), verbose=0,
+            failure_config=tune.FailureConfig(max_failures=max_failures),
+        ),
+    )  # fmt: skip
     return listed(tuner.fit())
+
+
+def start_process(
+    function: Callable[..., None], *arguments: object, output: Path, **environment: str
+) -> subprocess.Popen[bytes]:
+    """Calls a function of a test's module, with strings, in a process of its own.
+
+    Its output goes to a file: Ray's processes may hold a pipe open beyond its end.
+    """
+    code = f"import sys, {function.__module__} as it; it.{function.__name__}(*sys.argv[1:])"
+    folder = Path(inspect.getfile(function)).parent
+    path = os.pathsep.join([str(_ROOT), str(folder), os.environ.get("PYTHONPATH", "")])
+    with output.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            cwd=_ROOT,
+            env={**os.environ, "PYTHONPATH": path, **environment},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def succeed(function: Callable[..., None], *arguments: object, folder: Path) -> None:
+    """Calls a function, with strings and then a new folder, in a process; again if Ray hangs.
+
+    ``TuneController.step`` of Ray 2.60 can spin for good over the trials that HyperBand has paused,
+    whoever searches. A process that fails is no such case.
+    """
+    for i in range(_TRIES):
+        output = folder / f"{i}.log"
+        process = start_process(function, *arguments, folder / f"{i}", output=output)
+        try:
+            assert process.wait(_SECONDS) == 0, output.read_text()
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        finally:
+            process.kill()  # Ray's own processes end with it
+            process.wait()
+    raise AssertionError(f"hung {_TRIES} times for {_SECONDS} s: {output.read_text()}")
 
 
 def listed(results: tune.ResultGrid) -> list[tune.Result]:

@@ -55,6 +55,7 @@ def test_a_table_may_have_no_rows() -> None:
     ("write", "message"),
     [
         (lambda: mean_and_error([]), r"values=\[\] must be one or more numbers"),
+        (lambda: mean_and_error({}), r"values=\{\} must be one or more numbers"),  # type: ignore[arg-type]
         (lambda: mean_and_error([[1.0, 2.0]]), r"values=.* shape \(n,\)"),
         (lambda: markdown_table(["a", "b"], [["x", "y"], ["x"]]), r"rows\[1\]=\['x'\] must have 2"),
         (

@@ -62,6 +62,25 @@ def evaluated_trials(source: Any, metric: Names) -> list[Evaluated]:
     return found
 
 
+def trials_in(folder: str) -> list[tuple[str, dict[str, Any], bool]]:
+    """Id, last result with config, and failure of the trials in a run's newest state.
+
+    Those that have not ended count as failed as yet. None where it cannot be read.
+    """
+    try:
+        trials = list(ExperimentAnalysis(folder).trials or ())
+    except Exception:  # of files, storages, JSON
+        return []
+    return [
+        (
+            trial.trial_id,
+            {**trial.last_result, "config": trial.config},
+            trial.status != Trial.TERMINATED,
+        )
+        for trial in trials
+    ]
+
+
 def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, Any]:
     """Metric and mode: both None, both strings, both lists, or a string of a mode alone.
 
@@ -123,9 +142,8 @@ def given_points(
     listed = checks.sequence("points_to_evaluate", points, Mapping, must)
     if rewards is None:
         return listed, []
-    values = rewards.tolist() if hasattr(rewards, "tolist") else rewards  # of NumPy and others
     must = "be a list, with a number per point, or with several metrics a list of numbers"
-    checks.sequence("evaluated_rewards", values, object, must)
+    values = _listed("evaluated_rewards", rewards, must)
     if any(_floats(value) is None for value in values):
         raise checks.refusal("evaluated_rewards", rewards, must)
     if len(values) != len(listed):
@@ -134,6 +152,24 @@ def given_points(
             "for each of points_to_evaluate"
         )
     return [], [(point, value, True) for point, value in zip(listed, values, strict=True)]
+
+
+def last_of(intermediate_values: Any) -> Any:
+    """The last value of a list; None of none.
+
+    Raises:
+        ValueError: No list.
+    """
+    if intermediate_values is None:
+        return None
+    values = _listed("intermediate_values", intermediate_values, "be a list of values, or None")
+    return values[-1] if values else None
+
+
+def _listed(name: str, values: Any, must: str) -> list[Any]:
+    """A list, also of an array of NumPy's and others'."""
+    plain = values.tolist() if hasattr(values, "tolist") else values
+    return checks.sequence(name, plain, object, must)
 
 
 def _names(metric: Any) -> list[str]:
@@ -160,10 +196,11 @@ def _floats(value: Any) -> list[float] | None:
     values = list(value.values()) if isinstance(value, Mapping) else _as_list(value)
     try:
         return [float(one) for one in values]
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # of any type: a tensor of several numbers raises RuntimeError
         return None
 
 
 def _number(value: Any) -> float:
-    numbers = _floats([value])
+    one = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+    numbers = _floats([one])
     return math.nan if numbers is None else numbers[0]

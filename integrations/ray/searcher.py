@@ -17,13 +17,11 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 try:
-    from ray import cloudpickle
     from ray.tune.result import DEFAULT_METRIC
     from ray.tune.search import Searcher
 except ImportError as error:
@@ -38,7 +36,10 @@ from ncp_sampler.integrations.ray.metrics import (
     directions,
     evaluated_trials,
     given_points,
+    last_of,
+    trials_in,
 )
+from ncp_sampler.integrations.ray.saved import read_searcher, write_searcher
 from ncp_sampler.integrations.ray.space import TuneSpace, declared_space, from_domains
 from ncp_sampler.integrations.ray.started import Started
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
@@ -46,9 +47,8 @@ from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.space.dimensions import Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
-__all__ = ["NCPSearch"]
-
 _logger = logging.getLogger(__name__)
+_NOTHING_LEARNT = "trial %s reported none of %s, so nothing is learnt from it (warned once)"
 
 
 class NCPSearch(Searcher):
@@ -60,8 +60,8 @@ class NCPSearch(Searcher):
 
     The searcher learns from a trial's last report, also when a scheduler stopped it, and takes
     note of failed trials. No params are suggested that another trial runs. ``ConcurrencyLimiter``,
-    ``Repeater``, ASHA and HyperBand work, and so do ``Tuner.restore`` with resumed or restarted
-    trials and ``add_evaluated_trials``.
+    ``Repeater``, ASHA, HyperBand and ``HyperBandForBOHB`` work, and so do ``Tuner.restore`` with
+    resumed or restarted trials and ``add_evaluated_trials``.
 
     Args:
         space: The search space: a ``SearchSpace``, whose parameter ``a/b`` is
@@ -148,17 +148,20 @@ class NCPSearch(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         started = self._start()
-        if trial_id not in self._running:
+        if checks.text("trial_id", trial_id) not in self._running:
             if self._queued:
                 params = started.legal(self._queued.pop(0))
             else:
                 (params,) = started.optimizer.ask(pending=list(self._running.values()))
             self._running[trial_id] = params
+            self._done.discard(trial_id)  # an id that is used again is another trial's
+            self._again.pop(trial_id, None)
         return started.space.config(self._running[trial_id])
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         started = self._started
-        if trial_id in self._done or started is None:
+        checks.instance("result", result, Mapping, "be a dictionary, as reported")
+        if checks.text("trial_id", trial_id) in self._done or started is None:
             return
         metrics = started.metrics_in(result)
         if trial_id in self._running:
@@ -170,24 +173,22 @@ class NCPSearch(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         started = self._started
-        if trial_id in self._done or started is None:
+        reported = {} if result is None else result
+        checks.instance("result", reported, Mapping, "be a dictionary, as reported, or None")
+        failed = checks.flag("error", error)
+        if checks.text("trial_id", trial_id) in self._done or started is None:
             return
-        params = self._params_of(started, trial_id, result or {})
-        if params is None:
-            _logger.debug("trial %s is unknown and has no params; nothing is learnt", trial_id)
+        params = self._params_of(started, trial_id, reported)
+        if params is None:  # unknown, and the result has none
             return
         reports = self._reports.pop(trial_id, {})
         # without a result, HyperBand stopped the trial while it was paused
-        metrics = {} if error else {**reports, **started.metrics_in(result or {})}
-        if result and not metrics and not error and not self._warned:
+        metrics = {} if failed else {**reports, **started.metrics_in(reported)}
+        if reported and not metrics and not failed and not self._warned:
             self._warned = True
-            _logger.warning(
-                "trial %s reported none of %s, so nothing is learnt from it (warned once)",
-                trial_id,
-                started.metrics,
-            )
+            _logger.warning(_NOTHING_LEARNT, trial_id, started.metrics)
         self._running.pop(trial_id, None)
-        if metrics or error or trial_id not in self._again:
+        if metrics or failed or trial_id not in self._again:
             self._tell(started, trial_id, params, metrics)
         if not all(map(math.isnan, metrics.values())):
             del self._again[trial_id]
@@ -214,8 +215,9 @@ class NCPSearch(Searcher):
         Raises:
             ValueError: A config that does not fit the space, or as many values as there are not.
         """
-        if value is None and intermediate_values:
-            value = intermediate_values[-1]
+        checks.instance("parameters", parameters, Mapping, "be a dictionary, flat or nested")
+        if value is None:
+            value = last_of(intermediate_values)
         failed, stopped = checks.flag("error", error), checks.flag("pruned", pruned)
         point = (parameters, None if failed else value, not stopped)
         if self._started is None:
@@ -238,30 +240,51 @@ class NCPSearch(Searcher):
         for trial in evaluated_trials(trials_or_analysis, metric):
             self.add_evaluated_point(trial.config, trial.values, trial.error, trial.pruned)
 
+    def on_pause(self, trial_id: str) -> None:
+        """``HyperBandForBOHB`` has paused a trial: its params are kept off, as a running one's."""
+
+    on_unpause = on_pause  # nothing changes for a trial that goes on, either
+
     def save(self, checkpoint_path: str) -> None:
-        """Writes all that the next suggestions depend on to a file."""
-        path = checks.path("checkpoint_path", checkpoint_path)
-        path.write_bytes(cloudpickle.dumps(self.__getstate__()))
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Continues as the searcher that ``save`` was called on would have.
-
-        Nothing given to the constructor remains. The file is unpickled: read only your own.
+        """Writes all that the next suggestions depend on to a file, or leaves it as it was.
 
         Raises:
-            ValueError: It is no such file, or not all of one.
+            OSError: The disk is full, or nothing may be written there.
+            ValueError: No path of a file.
         """
-        path = checks.path("checkpoint_path", checkpoint_path)
+        write_searcher(checks.path("checkpoint_path", checkpoint_path), self)
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Continues as the searcher that ``save`` was called on would have, whatever this one was.
+
+        The file is unpickled: read only your own.
+
+        Raises:
+            ValueError: No such file, not all of one, or a changed one; then nothing is changed.
+        """
+        saved = read_searcher(checks.path("checkpoint_path", checkpoint_path))
+        self.__dict__.update(saved.__dict__)
+
+    def restore_from_dir(self, checkpoint_dir: str) -> None:
+        """Restores the newest searcher of a run's folder, as ``Tuner.restore`` does.
+
+        Where it is refused, one that knows its space learns what the run's trials reported last.
+
+        Raises:
+            RuntimeError: There is none.
+            ValueError: It is refused, and the run's trials cannot be learnt either.
+        """
         try:
-            state = cloudpickle.loads(path.read_bytes())
-        except (EOFError, UnpicklingError):  # as a process that is killed leaves it
-            state = None
-        if not isinstance(state, dict) or not self.__dict__.keys() <= state.keys():
-            raise ValueError(
-                f"checkpoint_path={str(checkpoint_path)!r} holds no NCPSearch; give a file that "
-                "NCPSearch.save wrote"
-            )
-        self.__setstate__(state)
+            super().restore_from_dir(str(checks.path("checkpoint_dir", checkpoint_dir, "a folder")))
+        except ValueError as error:  # on which Ray would begin the run anew, or hang
+            started, trials = self._started, trials_in(checkpoint_dir)
+            if started is None or not trials:
+                raise ValueError(f"{error}, as Tuner.restore does if given param_space") from error
+            known = [started.space.params(result["config"]) for _, result, _ in trials]
+            _logger.error("%s. The results of the run's %d trials are learnt", error, len(trials))
+            for trial in trials:
+                self.on_trial_complete(*trial)
+            self._queued = [one for one in self._queued if started.space.params(one) not in known]
 
     def _start_if_known(self) -> None:
         """Starts where space, metric and mode were given; a mode alone may yet get its metric."""

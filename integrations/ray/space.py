@@ -58,7 +58,8 @@ class TuneSpace:
                 node = node.setdefault(key, {})
                 if not isinstance(node, dict):
                     raise ValueError(f"{name!r} leads through the constant {key!r}; rename one")
-            node[last] = value
+            # a choice may be a list, and is the space's
+            node[last] = copy.deepcopy(value) if isinstance(value, list | dict | set) else value
         return config
 
     def params(self, config: Mapping[str, Any], prefix: str = "") -> Params:
@@ -73,7 +74,9 @@ class TuneSpace:
         """
         if not isinstance(config, Mapping):
             raise checks.refusal("config", config, "be a dictionary, flat or nested")
-        found = {name: find(config, prefix + name) for name in self.space.names}
+        found = {
+            dim.name: _within(dim, find(config, prefix + dim.name)) for dim in self.space.dimensions
+        }
         missing = [name for name, value in found.items() if value is _MISSING]
         if missing:
             raise ValueError(
@@ -90,6 +93,18 @@ def find(config: Mapping[str, Any], path: str, default: Any = _MISSING) -> Any:
     head, _, rest = path.partition("/")
     inner = config.get(head)
     return find(inner, rest, default) if rest and isinstance(inner, Mapping) else default
+
+
+def _within(dim: Dimension, value: Any) -> Any:
+    """A value as it is, or the end of a log range beside which Tune's rounding has put it.
+
+    It draws exp(log(low)), say: of loguniform(1e-3, 1e-3) always 0.0010000000000000002.
+    """
+    if not isinstance(dim, Float) or not dim.log or not isinstance(value, float):
+        return value
+    end = min(max(value, dim.low), dim.high)
+    rounding = sys.float_info.epsilon * (1 + abs(math.log(end))) * end
+    return end if abs(value - end) <= rounding else value
 
 
 def declared_space(space: SearchSpace | Mapping[str, Any] | None) -> TuneSpace | None:
@@ -226,10 +241,10 @@ def _no_sample_from(name: str) -> str:
 
 
 def _check_path(path: tuple[Any, ...]) -> None:
-    if not all(isinstance(key, str) for key in path):
+    if not all(isinstance(key, str) and key for key in path):
         raise ValueError(
-            f"{_joined(path)!r} is a domain in a list or under a key that is no string; use a "
-            "dictionary with strings for keys"
+            f"{_joined(path)!r} is a domain in a list or under a key that is no string, or an "
+            "empty one; use a dictionary with strings for keys"
         )
     if any("/" in key for key in path):
         raise ValueError(

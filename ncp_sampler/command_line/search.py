@@ -191,11 +191,12 @@ def _draw(found: Found, space: SearchSpace, picture: str, title: str) -> bool:
     """Draws the search's trace into a file; False where Matplotlib is missing."""
     try:
         from ncp_sampler.visualization import trace_figure
+        from ncp_sampler.visualization.saving import save_figure
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "matplotlib":
             raise
         return False
     assert found.trace is not None  # propagation always has one
     figure = trace_figure(found.trace, space, start=found.start, units={_LIMIT: "G"}, title=title)
-    figure.savefig(picture)
+    save_figure(figure, picture, name="picture")
     return True

@@ -94,6 +94,8 @@ class SearchOptions:
             raise ValueError(
                 f"--picture {self.picture!r} is in no folder that exists; make it first"
             )
+        if path.is_dir():
+            raise ValueError(f"--picture {self.picture!r} must be a file; this is a folder")
 
 
 def parse_search(arguments: Sequence[str] | None) -> SearchOptions:

@@ -19,8 +19,9 @@ from ncp_sampler.nas_bench import (
     surrogate,
 )
 from ncp_sampler.nas_bench.tables import ROOT_VARIABLE
+from ncp_sampler.offline.csv_records import csv_names, read_csv
 from ncp_sampler.offline.learning import learn
-from ncp_sampler.offline.records import Records, csv_names, read_csv
+from ncp_sampler.offline.records import Records
 
 FloatArray = NDArray[np.float64]
 Score = Callable[[NDArray[Any]], Mapping[str, FloatArray]]  # codes (n, d) -> metric -> (n,)
@@ -121,6 +122,7 @@ def table_records(
     code_names = set(csv_names(path)) - set(metrics)
     space = MRSpace() if set(MRSpace().names) <= code_names else None
     table, name = read_csv(path, metrics=metrics, space=space), os.path.basename(path)
+    _check_measured(name, "rows", table)
     if len(table) < LEAST_JUDGED_ROWS:
         records, judge, errors = _some(table, rows, seed), None, dict.fromkeys(metrics, np.nan)
         note = (
@@ -130,6 +132,8 @@ def table_records(
         )
     else:
         mine, others = (table.take(half) for half in halves(len(table), seed))
+        _check_measured(name, "rows to learn from", mine)
+        _check_measured(name, "rows to judge by", others)
         records, judge = _some(mine, rows, seed), _second_predictor(others, seed)
         seen = judge(mine.codes)
         errors = {m: float(np.nanmean(np.abs(seen[m] - mine.values(m)))) for m in metrics}
@@ -144,6 +148,15 @@ def _check_numbers(rows: int | None, seed: int) -> None:
     if rows is not None:
         checks.whole("rows", rows, low=1)
     checks.whole("seed", seed, low=0)
+
+
+def _check_measured(name: str, what: str, records: Records) -> None:
+    """Raises ValueError if a metric has no value in some rows."""
+    for metric, values in records.metrics.items():
+        if np.isnan(values).all():
+            raise ValueError(
+                f"{name} has no value of {metric!r} in its {len(records)} {what}; add rows that do"
+            )
 
 
 def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> JudgedRecords:

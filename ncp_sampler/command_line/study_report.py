@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from ncp_sampler.command_line.study_trials import (
     complete_trials,
     proposed_trials,
 )
+from ncp_sampler.files import write_whole
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.training.checkpoint import Checkpoint
 from ncp_sampler.training.loop import evaluate
@@ -74,19 +76,20 @@ def make_table(results: Sequence[Result], problems: Sequence[TrainingProblem]) -
 
 def write_csv(study: Study, problems: Sequence[TrainingProblem], path: Path) -> None:
     """Writes every proposed trial; metrics of validation, empty where there is none."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        names = [f"{problem.name} {problem.task.metric}" for problem in problems]
-        rows.writerow(["trial", "state", "epochs", "gflops", *names, "seconds", "code"])
-        for trial in proposed_trials(study):
-            values = trial.values if trial.state == TrialState.COMPLETE else None
-            metrics = [f"{v:.4f}" for v in values[: len(problems)]] if values else [""] * len(names)
-            cost = f"{trial.user_attrs['gflops']:.6f}"
-            seconds = trial.duration.total_seconds() if trial.duration else float("nan")
-            epochs = trial.user_attrs.get("epochs", 0)
-            code = MRSpace().to_string(code_of(trial))
-            state = trial.state.name.lower()
-            rows.writerow([trial.number, state, epochs, cost, *metrics, f"{seconds:.2f}", code])
+    names = [f"{problem.name} {problem.task.metric}" for problem in problems]
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["trial", "state", "epochs", "gflops", *names, "seconds", "code"])
+    for trial in proposed_trials(study):
+        values = trial.values if trial.state == TrialState.COMPLETE else None
+        metrics = [f"{v:.4f}" for v in values[: len(problems)]] if values else [""] * len(names)
+        cost = f"{trial.user_attrs['gflops']:.6f}"
+        seconds = trial.duration.total_seconds() if trial.duration else float("nan")
+        epochs = trial.user_attrs.get("epochs", 0)
+        code = MRSpace().to_string(code_of(trial))
+        state = trial.state.name.lower()
+        rows.writerow([trial.number, state, epochs, cost, *metrics, f"{seconds:.2f}", code])
+    write_whole(path, text.getvalue().encode())
 
 
 def write_figure(
@@ -96,6 +99,7 @@ def write_figure(
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
+    from ncp_sampler.visualization.saving import save_figure
     from ncp_sampler.visualization.style import BLACK, BLUE, RED
 
     figure = Figure(figsize=(6.4 * len(problems), 4.6), layout="constrained")
@@ -124,4 +128,4 @@ def write_figure(
         axes.set_title(f"{problem.name}: {len(complete)} trained codes")
         axes.grid(alpha=0.3)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path, dpi=150)

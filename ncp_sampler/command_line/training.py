@@ -36,6 +36,8 @@ from ncp_sampler.command_line.study_trials import (
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.training.problem import TrainingProblem
 
+REPORTS = ("trials.png", "trials.csv")  # of all trials, in the folder of --out
+
 _SMOKE = {"trials": 3, "epochs": 1, "width": 16, "depth": 1}
 
 
@@ -61,7 +63,7 @@ def main(
         arguments: In place of the command line's.
 
     Returns:
-        The exit status: 0, 1 if no trial ran to its end, 130 after Ctrl-C.
+        The exit status: 0, 1 if no trial ran to its end, 2 on a full disk, 130 after Ctrl-C.
     """
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -79,10 +81,17 @@ def main(
             raise ValueError(
                 f"--out {options.out} holds networks of an earlier study; name another"
             )
+        for name in REPORTS:
+            if (options.out / name).is_dir():
+                raise ValueError(f"--out {options.out} has a folder {name}; name another")
     except ValueError as error:
         parser.error(str(error))
-    completed = _run(study, chosen, space, options)
-    reported = _report(study, chosen, options.out, options.device, bf16=options.bf16)
+    try:
+        completed = _run(study, chosen, space, options)
+        reported = _report(study, chosen, options.out, options.device, bf16=options.bf16)
+    except OSError as error:  # a full disk
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 2
     return 130 if not completed else 0 if reported else 1
 
 
@@ -177,7 +186,7 @@ def _report(
     trials = proposed_trials(study)
     trained = sum(map(is_trained, trials))
     pruned = sum(t.state == TrialState.PRUNED and is_trained(t) for t in trials)
-    figure, rows = out / "trials.png", out / "trials.csv"
+    figure, rows = (out / name for name in REPORTS)
     write_csv(study, problems, rows)
     write_figure(study, results, problems, figure)
     console.print(make_table(results, problems))

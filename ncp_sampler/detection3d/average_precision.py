@@ -15,9 +15,10 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from ncp_sampler import checks
-from ncp_sampler.detection3d.boxes import check_boxes
+from ncp_sampler.detection3d.boxes import check_truths
 from ncp_sampler.detection3d.loss import Detections
 from ncp_sampler.detection3d.rotated_boxes import bev_iou, box_iou
+from ncp_sampler.multi_resolution.blueprint import BOX_VALUES
 
 VIEWS = ("bev", "3d")
 
@@ -60,13 +61,14 @@ def average_precision(
     """
     checks.one_of("view", view, VIEWS)
     checks.real("iou", iou, above=0, high=1)
-    if not len(detections) == len(boxes) == len(labels):
+    checks.whole("label", label)
+    _check(detections)
+    check_truths(boxes, labels)
+    if len(detections) != len(boxes):
         raise ValueError(
-            f"detections, boxes and labels of {len(detections)}, {len(boxes)} and {len(labels)} "
-            "samples must be of equally many"
+            f"detections of {len(detections)} samples and boxes of {len(boxes)} must be of equally "
+            "many"
         )
-    for truth in boxes:
-        check_boxes(truth)
     truths = [b[k == label].cpu() for b, k in zip(boxes, labels, strict=True)]
     total = sum(len(truth) for truth in truths)
     if total == 0:
@@ -78,6 +80,21 @@ def average_precision(
     scores = torch.cat([f.scores for f in found])
     hit = torch.cat([h[: len(f.scores)] for h, f in zip(hits, found, strict=True)])
     return _area(hit[scores.argsort(descending=True, stable=True)], total)
+
+
+def _check(detections: Sequence[Detections]) -> None:
+    """Raises ValueError unless each is boxes (m, 7), scores (m,) and labels (m,)."""
+    must = "be a sequence of Detections, one for each sample"
+    for i, found in enumerate(checks.sequence("detections", detections, Detections, must)):
+        for name, part in found._asdict().items():
+            checks.instance(f"detections[{i}].{name}", part, Tensor, "be a tensor")
+        shapes = tuple(found.boxes.shape), tuple(found.scores.shape), tuple(found.labels.shape)
+        count = shapes[0][:1]
+        if shapes != ((*count, BOX_VALUES), count, count):
+            raise ValueError(
+                f"detections[{i}] has boxes, scores and labels of shapes {shapes}; they must be "
+                f"(m, {BOX_VALUES}), (m,) and (m,)"
+            )
 
 
 def _of_class(detections: Detections, label: int) -> Detections:

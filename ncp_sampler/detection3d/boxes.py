@@ -12,14 +12,18 @@ PointPillars does; scores are given by the exact overlap (``rotated_boxes``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from ncp_sampler import checks
 from ncp_sampler.multi_resolution.blueprint import BOX_VALUES
 
 
 def check_boxes(boxes: Tensor, name: str = "boxes") -> None:
     """Raises ValueError unless boxes are of shape (m, 7), finite and of positive sizes."""
+    checks.instance(name, boxes, Tensor, f"be a tensor of shape (m, {BOX_VALUES})")
     if boxes.ndim != 2 or boxes.shape[1] != BOX_VALUES:
         raise ValueError(
             f"{name} of shape {tuple(boxes.shape)} must be of shape (m, 7): "
@@ -32,6 +36,24 @@ def check_boxes(boxes: Tensor, name: str = "boxes") -> None:
     if not (boxes[:, 3:6] > 0).all():
         smallest = boxes[:, 3:6].min().item()
         raise ValueError(f"{name} holds a length, width or height of {smallest:g}; all must be > 0")
+
+
+def check_truths(boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
+    """Raises ValueError unless there are boxes of each sample, and as many integers as labels."""
+    must = "be a sequence of tensors, one for each sample"
+    checks.sequence("boxes", boxes, Tensor, must)
+    checks.sequence("labels", labels, Tensor, must)
+    if len(boxes) != len(labels):
+        raise ValueError(
+            f"boxes and labels of {len(boxes)} and {len(labels)} samples must be of equally many"
+        )
+    for i, (box, label) in enumerate(zip(boxes, labels, strict=True)):
+        check_boxes(box, f"boxes[{i}]")
+        if label.shape != box.shape[:1] or label.is_floating_point():
+            raise ValueError(
+                f"labels[{i}] of shape {tuple(label.shape)} and type {label.dtype} must hold one "
+                f"integer for each of the {len(box)} boxes"
+            )
 
 
 def nearest_rectangles(boxes: Tensor) -> Tensor:

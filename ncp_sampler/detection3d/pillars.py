@@ -153,7 +153,8 @@ class PillarEncoder(nn.Module):
 
 def check_points(points: Sequence[Tensor]) -> None:
     """Raises ValueError unless points are clouds of shape (p, 4), p >= 1, finite."""
-    if len(points) == 0:
+    must = "be a sequence of tensors of shape (p, 4), one for each sample"
+    if not checks.sequence("points", points, Tensor, must):
         raise ValueError("points holds no cloud; give at least one")
     for i, cloud in enumerate(points):
         if cloud.ndim != 2 or cloud.shape[1] != POINT_VALUES:

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from ncp_sampler import checks
 from ncp_sampler.detection3d.anchors import CAR, Anchor, anchor_grid
-from ncp_sampler.detection3d.boxes import check_boxes
+from ncp_sampler.detection3d.boxes import check_truths
 from ncp_sampler.detection3d.loss import (
     DetectionLoss,
     Detections,
@@ -23,6 +24,7 @@ from ncp_sampler.detection3d.pillars import (
     KITTI_PILLAR,
     KITTI_RANGE,
     PillarEncoder,
+    check_points,
 )
 from ncp_sampler.multi_resolution.anchor_head import AnchorOutput
 from ncp_sampler.multi_resolution.layers import seeded
@@ -65,9 +67,8 @@ class PointPillarsNet(nn.Module):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(anchors, Anchor) or not all(isinstance(a, Anchor) for a in anchors):
-            raise ValueError(f"anchors={anchors!r} must be a sequence of Anchor, one a class")
-        if len(anchors) == 0:
+        must = "be a sequence of Anchor, one a class"
+        if not checks.sequence("anchors", anchors, Anchor, must):
             raise ValueError("anchors is empty; give one a class")
         self.anchors = tuple(anchors)
         self.encoder = PillarEncoder(
@@ -152,18 +153,13 @@ class PointPillarsNet(nn.Module):
     def _check_truths(
         self, points: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
     ) -> None:
-        if not len(points) == len(boxes) == len(labels):
+        check_points(points)
+        check_truths(boxes, labels)
+        if len(points) != len(boxes):
             raise ValueError(
-                f"points, boxes and labels of {len(points)}, {len(boxes)} and {len(labels)} "
-                "samples must be of equally many"
+                f"points of {len(points)} samples and boxes of {len(boxes)} must be of equally many"
             )
-        for i, (box, label) in enumerate(zip(boxes, labels, strict=True)):
-            check_boxes(box, f"boxes[{i}]")
-            if label.shape != box.shape[:1] or label.is_floating_point():
-                raise ValueError(
-                    f"labels[{i}] of shape {tuple(label.shape)} and type {label.dtype} must hold "
-                    f"one integer for each of the {len(box)} boxes"
-                )
+        for i, label in enumerate(labels):
             if not ((label >= 0) & (label < len(self.anchors))).all():
                 raise ValueError(
                     f"labels[{i}]={label.tolist()} must be in 0 to {len(self.anchors) - 1}: "

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ncp_sampler import checks
 from ncp_sampler.multi_resolution.blueprint import CODEC, KERNEL, STAGES, fusion_paths
 from ncp_sampler.space.search_space import SearchSpace
 
@@ -152,7 +153,8 @@ def smooth_features(unit: Tensor, *, codec: SearchSpace = CODEC) -> Tensor:
     Raises:
         ValueError: Another number of columns.
     """
-    if unit.shape[-1] != len(CODEC.columns):
-        raise ValueError(f"x has {unit.shape[-1]} columns; an MRSpace code has 27")
+    checks.instance("unit", unit, torch.Tensor, "be a tensor of unit codes (n, 27)")
+    if unit.ndim != 2 or unit.shape[-1] != len(CODEC.columns):
+        raise ValueError(f"unit has shape {tuple(unit.shape)}; it must be codes (n, 27)")
     codes = codec.denormalize(unit)
     return torch.cat([codes.log2(), derived(codes)], dim=1)

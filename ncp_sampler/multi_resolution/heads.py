@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ncp_sampler import checks
 from ncp_sampler.multi_resolution.anchor_head import AnchorHead, AnchorOutput
 from ncp_sampler.multi_resolution.blueprint import HEADS
 from ncp_sampler.multi_resolution.layers import ConvNorm, convolution
@@ -93,10 +94,12 @@ def resize_logits(logits: Tensor, size: Sequence[int]) -> Tensor:
     Raises:
         ValueError: The logits have other axes, or the size is not two numbers of at least 1.
     """
-    if logits.ndim != 4:
+    if checks.instance("logits", logits, Tensor, "be a tensor (n, K, h, w)").ndim != 4:
         raise ValueError(f"logits has shape {tuple(logits.shape)}; it must be (n, K, h, w)")
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"size={tuple(size)} must be a height and a width of at least 1")
+    must = "be a height and a width of at least 1"
+    sides = checks.sequence("size", size, object, must)
+    if len(sides) != 2 or min(sides) < 1:
+        raise checks.refusal("size", tuple(sides), must)
     return _resize(logits, size)
 
 

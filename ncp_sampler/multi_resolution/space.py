@@ -126,8 +126,12 @@ class MRSpace(SearchSpace):
         """The network behind params, ready to train; see ``MultiResolutionNet``.
 
         Raises:
-            ValueError: As for ``MultiResolutionNet``.
+            ValueError: As for ``MultiResolutionNet``, or params of another space than this.
         """
+        if isinstance(params, Mapping):
+            self.to_code(params)
+        else:
+            self.to_params(params)
         return MultiResolutionNet(
             params, task=task, num_classes=num_classes, in_channels=in_channels, seed=seed
         )

@@ -62,6 +62,9 @@ class Run:
         seed: The sampler's seed, and that of the shared first codes.
         values: Value of each trial, to be maximized.
         ask_seconds: CPU seconds that the sampler took to propose each trial; may be empty.
+
+    Raises:
+        ValueError: An attribute of another type.
     """
 
     setting: str
@@ -69,6 +72,20 @@ class Run:
     seed: int
     values: tuple[float, ...]
     ask_seconds: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        checks.text("setting", self.setting)
+        checks.one_of("sampler", self.sampler, tuple(SAMPLERS))
+        checks.whole("seed", self.seed, low=0)
+        for name in ("values", "ask_seconds"):
+            must = "be numbers, one for each trial"
+            for number in checks.sequence(name, getattr(self, name), object, must):
+                checks.real(name, number)
+        if len(self.ask_seconds) not in {0, len(self.values)}:
+            raise ValueError(
+                f"ask_seconds has {len(self.ask_seconds)} numbers, values {len(self.values)}; "
+                "give one for each trial, or none"
+            )
 
     @property
     def best(self) -> NDArray[np.float64]:
@@ -81,6 +98,11 @@ class Run:
         Raises:
             ValueError: No more trials than all samplers share, or more than were timed.
         """
+        if len(self.ask_seconds) <= STARTUP:
+            raise ValueError(
+                f"ask_seconds of {self.sampler!r} has {len(self.ask_seconds)} numbers; time the "
+                f"asks of more than {STARTUP} trials, which all samplers share"
+            )
         checks.whole("n_trials", n_trials, low=STARTUP + 1, high=len(self.ask_seconds))
         own = self.ask_seconds[max(STARTUP, n_trials - ASKS_TIMED) : n_trials]
         return 1000 * float(np.median(own))

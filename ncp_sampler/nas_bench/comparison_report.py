@@ -6,6 +6,7 @@ Of several seeds everything is mean ± standard error of the best value so far.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from ncp_sampler import checks
+from ncp_sampler.files import write_whole
 from ncp_sampler.formatting import mean_and_error, with_error
 from ncp_sampler.nas_bench.comparison import LABELS, STARTUP, Run
+from ncp_sampler.visualization.saving import save_figure
 from ncp_sampler.visualization.style import BLACK, BLUE, GREEN, PINK, RED
 
 CHECKPOINTS = (25, 50, 100, 200, 500, 1000)
@@ -38,6 +41,7 @@ def checkpoints(n_trials: int, candidates: Sequence[int] = CHECKPOINTS) -> list[
         ValueError: Less than one trial.
     """
     checks.whole("n_trials", n_trials, low=1)
+    checks.sequence("candidates", candidates, int, "be whole numbers, such as (25, 50, 100)")
     return [n for n in candidates if n < n_trials] + [n_trials]
 
 
@@ -66,7 +70,16 @@ def summarize(runs: Sequence[Run]) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def cells(grouped: Mapping[str, Sequence[Run]], at: Sequence[int]) -> dict[str, list[str]]:
-    """Texts "mean ± standard error" at the given trials; the highest of each trial has a ``*``."""
+    """Texts "mean ± standard error" at the given trials; the highest of each trial has a ``*``.
+
+    Raises:
+        ValueError: Runs of another form than ``group`` gives, or a trial that they do not have.
+    """
+    must = "map samplers to their runs, as group(runs) does"
+    for runs in checks.instance("grouped", grouped, Mapping, must).values():
+        least = min(len(run.values) for run in _listed(runs))
+        for n in checks.sequence("at", at, int, "be numbers of trials, such as [25, 50]"):
+            checks.whole("at", n, low=1, high=least)
     texts: dict[str, list[str]] = {name: [] for name in grouped}
     for n in at:
         best = {name: [run.best[n - 1] for run in runs] for name, runs in grouped.items()}
@@ -110,7 +123,11 @@ def best_table(
     Raises:
         ValueError: No run.
     """
+    checks.instance("times", times, Mapping, "map heads of columns to texts by sampler")
+    for head, column in times.items():
+        checks.instance(f"times[{head!r}]", column, Mapping, "map samplers to texts")
     grouped = group(runs)
+    checks.text("metric", metric)
     at, n_seeds = checkpoints(len(runs[0].values)), len({run.seed for run in runs})
     spread = f", mean ± standard error of {n_seeds} seeds" if n_seeds > 1 else ", one seed"
     title = f"{runs[0].setting}: best {metric} (%) after n trials{how}{spread}"
@@ -125,20 +142,22 @@ def best_table(
 
 
 def write_csv(runs: Sequence[Run], path: Path) -> None:
-    """Writes every trial.
+    """Writes every trial; no seconds where asks were not timed.
 
     Raises:
         ValueError: No run.
     """
     listed = _listed(runs)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["setting", "sampler", "seed", "trial", "value", "best", "ask_seconds"])
-        for run in listed:
-            who = (run.setting, run.sampler, run.seed)
-            columns = zip(run.values, run.best.tolist(), run.ask_seconds, strict=True)
-            for trial, (value, best, ask) in enumerate(columns, start=1):
-                rows.writerow([*who, trial, value, best, f"{ask:.6f}"])
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["setting", "sampler", "seed", "trial", "value", "best", "ask_seconds"])
+    for run in listed:
+        who = (run.setting, run.sampler, run.seed)
+        asks = [f"{ask:.6f}" for ask in run.ask_seconds] or [""] * len(run.values)
+        columns = zip(run.values, run.best.tolist(), asks, strict=True)
+        for trial, (value, best, ask) in enumerate(columns, start=1):
+            rows.writerow([*who, trial, value, best, ask])
+    write_whole(path, text.getvalue().encode())
 
 
 def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
@@ -148,6 +167,7 @@ def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
         ValueError: No run.
     """
     grouped = group(runs)
+    checks.text("metric", metric)
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     n_trials, n_seeds = len(runs[0].values), len({run.seed for run in runs})
@@ -159,25 +179,30 @@ def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
         color, dashes = _LINES[name]
         axes.plot(trials, mean, color=color, ls=dashes, lw=2, label=LABELS[name], ds="steps-post")
         axes.fill_between(trials, mean - error, mean + error, color=color, **band)
-        lowest = min(lowest, mean[STARTUP - 1])
+        lowest = min(lowest, mean[min(STARTUP, n_trials) - 1])
         highest = max(highest, np.nanmax([mean, mean + error]))
     margin = 0.06 * (highest - lowest) or 1.0
     axes.set_ylim(lowest - 2 * margin, highest + margin)
-    axes.set_xlim(1, n_trials)
-    axes.axvspan(1, STARTUP, color="0.93", zorder=0)
-    axes.text(STARTUP, highest, f" the first {STARTUP} are shared", color="0.35", va="center")
+    axes.set_xlim(1, max(n_trials, 2))
+    if n_trials > STARTUP:  # text beyond the axes would leave them no width
+        axes.axvspan(1, STARTUP, color="0.93", zorder=0)
+        axes.text(STARTUP, highest, f" the first {STARTUP} are shared", color="0.35", va="center")
     axes.set_xlabel("Trials")
     axes.set_ylabel(f"Best {metric} so far (%, predicted by the surrogate)")
     numbers = "seed 0" if n_seeds == 1 else f"mean ± standard error over seeds 0 to {n_seeds - 1}"
     axes.set_title(f"NAS-Bench-MR, {runs[0].setting} surrogate: {numbers}")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path, dpi=150)
 
 
 def _listed(runs: Sequence[Run]) -> list[Run]:
+    """The runs, at least one, of one setting and equally many trials."""
     must = "be the runs of one setting, at least one"
     found: list[Run] = checks.sequence("runs", runs, Run, must)
-    if not found:
+    if not found or len({run.setting for run in found}) > 1:
         raise checks.refusal("runs", runs, must)
+    lengths = sorted({len(run.values) for run in found})
+    if len(lengths) > 1 or not lengths[0]:
+        raise ValueError(f"runs have {lengths} trials; they must have equally many, at least one")
     return found

@@ -16,7 +16,7 @@ from sklearn.svm import SVR
 
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.nas_bench.features import features
+from ncp_sampler.nas_bench.features import features, legal_codes
 from ncp_sampler.nas_bench.tables import Table
 from ncp_sampler.nas_bench.trees import (
     DEFAULT_ROUNDS,
@@ -89,8 +89,12 @@ class Judge:
         }
 
     def score(self, codes: ArrayLike) -> FloatArray:
-        """Judged metric of legal codes (n, 27) or (27,), shape (n,)."""
-        return dict(self._columns(np.atleast_2d(np.asarray(codes))))["mean"]
+        """Judged metric of legal codes (n, 27) or (27,), shape (n,).
+
+        Raises:
+            ValueError: A code of another length, with a NaN or an illegal number.
+        """
+        return dict(self._columns(legal_codes(codes)))["mean"]
 
     def _columns(self, codes: NDArray[np.int64]) -> Iterator[tuple[str, FloatArray]]:
         if not len(codes):

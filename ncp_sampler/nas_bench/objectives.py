@@ -34,12 +34,13 @@ class Objective:
     """
 
     def __init__(self, model: Surrogate, metrics: Sequence[str]) -> None:
-        self._describe(model, metrics)
+        must = "be a Surrogate, as nas_bench.surrogate(setting) gives it"
+        self._describe(checks.instance("model", model, Surrogate, must), metrics)
         self._model = model
 
     def _describe(self, source: Surrogate | Table, metrics: Sequence[str]) -> None:
         self.setting = source.setting
-        self.metrics = tuple(metrics)
+        self.metrics = checks.texts("metrics", metrics)
         self.space: SearchSpace = source.space
         self.directions: list[Literal["minimize", "maximize"]] = [
             "minimize" if name in _COSTS else "maximize" for name in self.metrics
@@ -69,7 +70,8 @@ class TableObjective(Objective):
     """What was measured, looked up in a table; use ``table_objective`` to get it."""
 
     def __init__(self, table: Table, metrics: Sequence[str]) -> None:
-        self._describe(table, metrics)
+        must = "be a Table of NASBenchMR"
+        self._describe(checks.instance("table", table, Table, must), metrics)
         self._table = table
 
     def evaluate(self, codes: ArrayLike) -> NDArray[np.float64]:

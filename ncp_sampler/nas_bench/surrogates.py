@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ncp_sampler import checks
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.nas_bench.features import features
+from ncp_sampler.nas_bench.features import features, legal_codes
 from ncp_sampler.nas_bench.settings import SETTINGS, Setting, find_setting
 from ncp_sampler.nas_bench.trees import import_lightgbm, predict_trees
 
@@ -33,7 +34,6 @@ FloatArray = NDArray[np.float64]
 SHIPPED: tuple[str, ...] = tuple(s.name for s in SETTINGS if s.name != "3ddet")
 
 _DATA = resources.files("ncp_sampler.nas_bench") / "data"
-_SPACE = MRSpace()
 
 
 class Surrogate:
@@ -46,6 +46,7 @@ class Surrogate:
     """
 
     def __init__(self, setting: Setting) -> None:
+        checks.instance("setting", setting, Setting, "be a Setting; surrogate(name) takes names")
         self.setting = setting.name
         self.metrics = setting.metrics
         self.space = MRSpace()
@@ -66,15 +67,15 @@ class Surrogate:
             Metric name -> array of shape (n,).
 
         Raises:
-            ValueError: A code of another length, with a NaN or an illegal number; or an unknown
-                metric.
+            ValueError: A code of another length, with a NaN or an illegal number; an unknown
+                metric; or a shipped file that is missing or damaged.
             ImportError: LightGBM is not installed.
         """
-        wanted = self.metrics if metrics is None else tuple(metrics)
+        wanted = self.metrics if metrics is None else checks.texts("metrics", metrics)
         unknown = [name for name in wanted if name not in self.metrics]
         if unknown:
             raise ValueError(f"{self.setting} has no metric {unknown}; it has {self.metrics}")
-        numbers = _legal(codes)
+        numbers = legal_codes(codes)
         if not len(numbers):
             return {name: np.zeros(0) for name in wanted}
         x = features(numbers)
@@ -97,24 +98,21 @@ def surrogate(setting: str) -> Surrogate:
     return Surrogate(found)
 
 
-def _legal(codes: ArrayLike) -> NDArray[np.int64]:
-    """The codes, shape (n, 27)."""
-    legal: NDArray[np.int64] = _SPACE.round(codes)
-    numbers = np.asarray(codes, dtype=np.float64)
-    if numbers.ndim > 2:
-        raise ValueError(f"codes has shape {numbers.shape}; it must be (n, {numbers.shape[-1]})")
-    wrong = np.argwhere(np.abs(numbers - legal) > 1e-6)
-    if len(wrong):
-        at = tuple(wrong[0])
-        raise ValueError(
-            f"{_SPACE.columns[at[-1]]}={numbers[at]:g} is illegal in MRSpace; the nearest legal "
-            f"value is {legal[at]}: pass codes through MRSpace().round"
-        )
-    return np.atleast_2d(legal)
-
-
 @functools.cache
 def _booster(setting: str, metric: str) -> Booster:
-    packed = (_DATA / f"{setting}.{metric}.txt.xz").read_bytes()
-    booster: Booster = import_lightgbm().Booster(model_str=lzma.decompress(packed).decode())
+    path = _DATA / f"{setting}.{metric}.txt.xz"
+    lightgbm = import_lightgbm()
+    try:
+        text = lzma.decompress(path.read_bytes(), lzma.FORMAT_XZ).decode()  # checks its CRC
+        booster: Booster = lightgbm.Booster(model_str=text)
+    except (
+        OSError,
+        EOFError,
+        UnicodeDecodeError,
+        lzma.LZMAError,
+        lightgbm.basic.LightGBMError,
+    ) as e:
+        raise ValueError(
+            f"the shipped surrogate {path} is missing or damaged ({e}); install ncp-sampler anew"
+        ) from e
     return booster

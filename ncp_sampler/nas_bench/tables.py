@@ -20,6 +20,7 @@ from ncp_sampler import checks
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench import plain_pickle
 from ncp_sampler.nas_bench.settings import NB201, SETTINGS, find_setting
+from ncp_sampler.nas_bench.table_checks import find_damage
 from ncp_sampler.offline.records import Records
 from ncp_sampler.space.nas_bench_201 import NB201Space
 
@@ -65,7 +66,7 @@ class Table:
             ValueError: No such column.
         """
         columns = {**self.metrics, "flops": self.flops, "params": self.params}
-        if name not in columns:
+        if not isinstance(name, str) or name not in columns:
             raise ValueError(f"{self.setting!r} has no column {name!r}; it has {list(columns)}")
         return columns[name]
 
@@ -142,7 +143,7 @@ class NASBenchMR:
         """The table of a setting, by folder name or short name (``"seg"``, ``"cls-a"``, ...).
 
         Raises:
-            ValueError: An unknown setting, or a file that is missing, truncated or no table.
+            ValueError: An unknown setting, or a file that is missing, damaged or no table.
         """
         name = NB201 if setting == NB201 else find_setting(setting).name
         if name not in self._tables:
@@ -198,7 +199,7 @@ def _read(path: Path) -> Any:
         raise ValueError(f"cannot read the table {path}: {error.strerror}") from error
     except Exception as error:  # a broken pickle can raise nearly anything
         raise ValueError(
-            f"{path} is truncated or no table ({type(error).__name__}: {error}); get the file "
+            f"{path} is damaged or no table ({type(error).__name__}: {error}); get the file "
             "anew from the upstream repository"
         ) from error
 
@@ -237,6 +238,9 @@ def _to_table(name: str, rows: Any, path: Path) -> Table:
     legal = np.isfinite(codes).all() and (codes == space.round(np.nan_to_num(codes))).all()
     if not legal:
         raise ValueError(f"{problem}: it has a code outside the search space; {remedy}")
+    damage = find_damage(name, codes.astype(np.int64), columns)
+    if damage is not None:
+        raise ValueError(f"{problem} as published: {damage}; {remedy}")
     return Table(
         setting=name,
         codes=codes.astype(np.int64),

@@ -4,13 +4,13 @@ from ncp_sampler.offline.baselines import evolution_search as evolution_search
 from ncp_sampler.offline.baselines import net_adapt as net_adapt
 from ncp_sampler.offline.baselines import neural_predictor as neural_predictor
 from ncp_sampler.offline.baselines import random_search as random_search
+from ncp_sampler.offline.csv_records import read_csv as read_csv
 from ncp_sampler.offline.learning import adapt as adapt
 from ncp_sampler.offline.learning import fit_paper as fit_paper
 from ncp_sampler.offline.learning import learn as learn
 from ncp_sampler.offline.problem import Found as Found
 from ncp_sampler.offline.problem import SearchProblem as SearchProblem
 from ncp_sampler.offline.records import Records as Records
-from ncp_sampler.offline.records import read_csv as read_csv
 from ncp_sampler.offline.regularized_evolution import Evolution as Evolution
 from ncp_sampler.offline.regularized_evolution import (
     regularized_evolution as regularized_evolution,

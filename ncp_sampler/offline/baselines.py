@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ncp_sampler import checks
+from ncp_sampler.offline.codes import given_codes
 from ncp_sampler.offline.problem import Found, SearchProblem, SearchRun
 from ncp_sampler.offline.regularized_evolution import regularized_evolution
 
@@ -55,12 +56,15 @@ def net_adapt(
         iterations: Moves at most.
 
     Raises:
-        ValueError: calls or iterations < 1.
+        ValueError: calls or iterations < 1, or a start that is no code.
     """
     run = SearchRun(problem)
     checks.whole("iterations", iterations, low=1)
     most = None if calls is None else checks.whole("calls", calls, low=1)
-    code = problem.space.round(np.asarray(start).reshape(-1))
+    codes = given_codes("start", start, problem.space)
+    if len(codes) != 1:
+        raise checks.refusal("start", start, "be one code")
+    code = problem.space.round(codes[0])
     value = float(run.utility(code[None])[0])
     for _ in range(iterations):
         around = problem.space.neighbours(code)
@@ -79,9 +83,11 @@ def evolution_search(
     """Regularized evolution of so many codes; the best of them.
 
     Raises:
-        ValueError: As `regularized_evolution`.
+        ValueError: calls or population < 1.
     """
     run = SearchRun(problem)
+    checks.whole("calls", calls, low=1)
+    checks.whole("population", population, low=1)
     history = regularized_evolution(
         run.utility,
         problem.space,

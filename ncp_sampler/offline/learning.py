@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ncp_sampler import checks
-from ncp_sampler.offline.records import FloatArray, Records
+from ncp_sampler.offline.records import FloatArray, Records, spread_of
 from ncp_sampler.predictors.committee import Committee
 from ncp_sampler.predictors.featured import Featured
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
@@ -86,9 +86,15 @@ def adapt(
     if len(records) < _FOLDS:
         raise ValueError(f"records has {len(records)} rows; give at least {_FOLDS}")
     x = records.space.normalize(records.codes)
-    spread = np.array([max(float(np.nanstd(column)), 1e-12) for column in values.values()])
     makers: list[Callable[[], Predictor]] = [lambda: Transferred(source), GaussianProcess]
     fold = np.random.default_rng(0).permutation(len(x)) % _FOLDS
+    for name, column in values.items():
+        if len(set(fold[~np.isnan(column)])) < 2:  # a fold without the others would know nothing
+            raise ValueError(
+                f"records has {int((~np.isnan(column)).sum())} values of {name!r}, too few to "
+                f"compare predictors by; give at least {_FOLDS}"
+            )
+    spread = np.array([spread_of(column) for column in values.values()])
     errors = []
     for make in makers:
         total = 0.0

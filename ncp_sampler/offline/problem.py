@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.offline.learning import learn
-from ncp_sampler.offline.records import FloatArray, Records
+from ncp_sampler.offline.records import FloatArray, Records, spread_of
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.propagate import Trace
 from ncp_sampler.propagation.targets import Target, check_metric, label, predict_targets
@@ -169,7 +169,7 @@ class SearchProblem:
             return max(float(values.std()), _LEAST_SCALE)
         source = sources[target.predictor]
         if isinstance(source, Records):
-            return max(float(np.nanstd(source.values(target.metric))), _LEAST_SCALE)
+            return spread_of(source.values(target.metric))
         check_metric(self.predictors, target)
         mean, _ = source.predict(self.space.normalize(self._random))
         return max(float(mean[:, source.names.index(target.metric)].std()), _LEAST_SCALE)

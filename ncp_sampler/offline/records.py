@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.space.dimensions import (
-    Categorical,
-    Dimension,
-    Float,
-    Integer,
-)
-from ncp_sampler.space.search_space import Params, SearchSpace
+from ncp_sampler.space.search_space import SearchSpace
 
 FloatArray = NDArray[np.float64]
 
 _TOLERANCE = 1e-6  # of a column's range
+_LEAST_SPREAD = 1e-12
+_LARGEST_HALF = float(np.finfo(np.float64).max) / 2
 
 
 @dataclass(frozen=True)
@@ -110,102 +104,11 @@ class Records:
         return self.metrics[metric]
 
 
-def read_csv(
-    path: str | os.PathLike[str], *, metrics: Sequence[str], space: SearchSpace | None = None
-) -> Records:
-    """Records of a CSV file: a head of names, then one architecture a row.
-
-    Without a space every column that is not among ``metrics`` becomes a dimension over the values
-    that occur: whole numbers an ``Integer``, other numbers a ``Float``, words a ``Categorical``.
-    An empty metric is missing (NaN).
-
-    Args:
-        path: The file.
-        metrics: Its columns that are metrics or costs.
-        space: The codes' search space, whose parameters are columns too; others are left out.
-
-    Raises:
-        ValueError: A file that cannot be read, a missing column, a row of another length, a
-            metric that is no number, or fewer than two rows.
-    """
-    head, *rows = _rows(path)
-    metrics = checks.texts("metrics", metrics)
-    missing = [name for name in metrics if name not in head]
-    if missing or not metrics:
-        raise ValueError(f"metrics={list(metrics)} must be columns of {os.fspath(path)!r}: {head}")
-    if len(rows) < 2 or len(set(head)) < len(head):
-        raise ValueError(f"{os.fspath(path)!r} needs distinct column names and at least two rows")
-    for i, row in enumerate(rows):
-        if len(row) != len(head):
-            raise ValueError(
-                f"{os.fspath(path)!r}: row {i + 1} has {len(row)} values, the head {len(head)}"
-            )
-    columns = {name: [row[j].strip() for row in rows] for j, name in enumerate(head)}
-    measured = {name: _numbers(name, columns.pop(name), empty=True) for name in metrics}
-    if space is None:
-        space = SearchSpace([_dimension(name, values) for name, values in columns.items()])
-    checks.instance("space", space, SearchSpace, "be a SearchSpace, or None to have it inferred")
-    absent = [name for name in space.names if name not in columns]
-    if absent:
-        raise ValueError(f"{os.fspath(path)!r} lacks columns {absent} of {space}")
-    columns = {name: columns[name] for name in space.names}
-    cells = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    codes = np.array([space.to_code(_params(space, cell)) for cell in cells], dtype=np.float64)
-    return Records(space, codes, measured)
-
-
-def csv_names(path: str | os.PathLike[str]) -> list[str]:
-    """The head of a CSV file.
-
-    Raises:
-        ValueError: It cannot be read.
-    """
-    return _rows(path)[0]
-
-
-def _rows(path: str | os.PathLike[str]) -> list[list[str]]:
-    """The head and the rows, without empty ones."""
-    file_path = checks.path("path", path)
-    try:
-        with file_path.open(newline="", encoding="utf-8-sig") as file:
-            head, *rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise ValueError(f"path={os.fspath(path)!r} cannot be read: {error}") from error
-    return [head, *rows]
-
-
-def _numbers(name: str, cells: Sequence[str], *, empty: bool = False) -> FloatArray:
-    values = []
-    for i, cell in enumerate(cells):
-        try:
-            values.append(np.nan if empty and not cell else float(cell))
-        except ValueError:
-            raise ValueError(f"column {name!r}: row {i + 1} has {cell!r}, no number") from None
-    return np.array(values)
-
-
-def _dimension(name: str, cells: Sequence[str]) -> Dimension:
-    try:
-        values = _numbers(name, cells)
-    except ValueError:
-        return Categorical(name, tuple(sorted(set(cells))))
-    if not np.isfinite(values).all():
-        raise ValueError(f"column {name!r} has a number that is not finite")
-    low, high = float(values.min()), float(values.max())
-    if (values == np.round(values)).all():
-        step = int(np.gcd.reduce((values - low).astype(np.int64))) or 1
-        return Integer(name, int(low), int(high), step=step)
-    return Float(name, low, high)
-
-
-def _params(space: SearchSpace, cells: Mapping[str, str]) -> Params:
-    out: Params = {}
-    for dim in space.dimensions:
-        cell = cells[dim.name]
-        if isinstance(dim, Categorical):
-            out[dim.name] = cell
-            continue
-        number = _numbers(dim.name, [cell])[0]
-        whole = isinstance(dim, Integer) and number == round(number)
-        out[dim.name] = int(number) if whole else float(number)
-    return out
+def spread_of(values: FloatArray) -> float:
+    """Standard deviation of the known values, above 0 and finite whatever their size."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = float(np.nanstd(values))
+        if not np.isfinite(spread):  # squares overflow; halves, as so may twice the deviation
+            largest = float(np.nanmax(np.abs(values)))
+            spread = 2 * min(float(np.nanstd(values / largest)) * (largest / 2), _LARGEST_HALF)
+    return max(spread, _LEAST_SPREAD)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
+from ncp_sampler.offline.codes import given_codes
 from ncp_sampler.space.dimensions import n_values
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
@@ -70,8 +71,8 @@ def regularized_evolution(
     population = checks.whole("population", population, low=1)
     sample = checks.whole("sample", sample, low=1, high=population)
     rng = np.random.default_rng(checks.seed(seed))
-    given = space.sample(0) if start is None else np.atleast_2d(space.round(start))
-    if given.ndim != 2 or len(given) > population:
+    given = space.sample(0) if start is None else space.round(given_codes("start", start, space))
+    if len(given) > population:
         raise ValueError(
             f"start has shape {given.shape}; it must be (n, d) with n at most "
             f"population={population}"

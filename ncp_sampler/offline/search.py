@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
+from ncp_sampler.offline.codes import given_codes
 from ncp_sampler.offline.problem import Found, SearchProblem, SearchRun, Source
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import Trace, propagate
@@ -79,7 +80,11 @@ def propagate_search(
         raise ValueError("targets and space are the problem's own; give them to it alone")
     chosen = _completed(as_strategy(strategy, continuous=GradientDescent()), problem)
     run = SearchRun(problem)
-    begin = _starts(run, _STARTS, seed) if starts is None else np.atleast_2d(starts)
+    begin = (
+        _starts(run, _STARTS, seed)
+        if starts is None
+        else given_codes("starts", starts, run.problem.space)
+    )
     if not len(begin):
         raise ValueError("starts is empty; give at least one code, or None for the default")
     trace = propagate(

@@ -67,7 +67,7 @@ class Focus:
             if isinstance(dim, Categorical) and _has_too_many(dim):
                 tried = codes[:, where].argmax(axis=1)
                 picked = _choices(len(dim.choices), tried, order, pinned[where], rng)
-                dim = Categorical(dim.name, [dim.choices[i] for i in picked])  # noqa: PLW2901
+                dim = Categorical(dim.name, tuple(dim.choices[i] for i in picked))  # noqa: PLW2901
             columns.append(where.start + picked)
             dimensions.append(dim)
         return cls(space, SearchSpace(dimensions), np.concatenate(columns))

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler.predictors.predictor import State
+from ncp_sampler.predictors.scaling import LARGEST
 from ncp_sampler.space.search_space import SearchSpace, code_key
-
-_LARGEST = 1e100  # of a metric; its square is a number still
 
 
 class History:
@@ -90,7 +89,7 @@ class History:
         for column in values.T:
             finite = column[np.isfinite(column)]
             low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
-            column[:] = np.clip(np.clip(column, low, high), -_LARGEST, _LARGEST)
+            column[:] = np.clip(np.clip(column, low, high), -LARGEST, LARGEST)
             ended = column[complete & ~np.isnan(column)]
             if len(ended):
                 column[~complete] = np.minimum(column[~complete], np.median(ended))

@@ -3,6 +3,7 @@
 from ncp_sampler.predictors.committee import Committee as Committee
 from ncp_sampler.predictors.featured import Featured as Featured
 from ncp_sampler.predictors.gaussian_process import GaussianProcess as GaussianProcess
+from ncp_sampler.predictors.infinite_mlp import InfiniteMLP as InfiniteMLP
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble as MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor as Predictor
 from ncp_sampler.predictors.transferred import Transferred as Transferred
@@ -11,6 +12,7 @@ __all__ = [
     "Committee",
     "Featured",
     "GaussianProcess",
+    "InfiniteMLP",
     "MLPEnsemble",
     "Predictor",
     "Transferred",

@@ -1,47 +1,15 @@
-"""The exact posterior of a Gaussian process: the predictor for a few hundred trials.
-
-Notation, for each of m metrics on its own
-    X (n, d), y (n,)   unit codes and standardized values
-    l (d,), s2, v      length scales, signal variance, noise variance
-    r2_ij = sum_k (X_ik - X_jk)^2 / l_k^2,   a = sqrt(5 r2)
-    K = s2 (1 + a + a^2/3) exp(-a)           Matern 5/2
-    C = K + diag(v / w), w the rows' weights
-Hyper-parameters maximize the log marginal likelihood plus log-normal priors by Adam on their
-logs, warm-started from the previous fit. Gradients are the closed forms (Rasmussen & Williams
-2006, section 5.4): with W = C^-1 - C^-1 y y' C^-1, d(-log p)/dt = tr(W dC/dt) / 2, so that one
-step is a handful of matrix products. All metrics go as one batch of matrices.
-"""
+"""A Matérn process: the exact predictor for a few hundred trials, on unit codes."""
 
 from __future__ import annotations
 
-import copy
-import math
-from dataclasses import dataclass
-
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
-from ncp_sampler import checks
-from ncp_sampler.adam import Adam
-from ncp_sampler.predictors.predictor import FloatArray, Metrics, State, Weights, posterior_arrays
-from ncp_sampler.predictors.scaling import standardizer, training_arrays
-
-_NOISE_FLOOR = 1e-5  # of the metric's variance, keeps the factorization stable
-_LOG_SIGNAL_SD = 1.0
-_LOG_NOISE_MEAN, _LOG_NOISE_SD = math.log(1e-2), 2.0
-_LENGTH_SCALE = 0.3  # prior median over sqrt(d), unit codes
-_LOG_LENGTH_SD = 0.6
-_RATE, _SHARE1, _SHARE2 = 0.1, 1 - 0.9, 1 - 0.99  # of Adam
-_FIRST_STEPS = 40
-_FULL_STEPS_ROWS = 150  # beyond, fewer Adam steps per fit: each costs n^3, and little changes
-_CAPACITY = 400
-_TUNED_ROWS = 600  # at most so many rows decide on the hyper-parameters
-_UNKNOWN = 1e6  # noise variance of a row without the metric, in the metric's variances
+from ncp_sampler.predictors.kernels import Matern
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.predictors.process import CAPACITY, ExactProcess
 
 
-class GaussianProcess:
+class GaussianProcess(ExactProcess):
     """Matern-5/2 Gaussian process with one length scale per column, one process per metric.
 
     Args:
@@ -55,90 +23,9 @@ class GaussianProcess:
     """
 
     def __init__(
-        self, *, steps: int = 15, capacity: int = _CAPACITY, device: str | torch.device = "cpu"
+        self, *, steps: int = 15, capacity: int = CAPACITY, device: str | torch.device = "cpu"
     ) -> None:
-        self.steps = checks.whole("steps", steps, low=0)
-        self.capacity: int | None = checks.whole("capacity", capacity, low=1)
-        self.device = checks.usable_device(device)
-        self.names: tuple[str, ...] = ()
-        self._theta: Tensor | None = None  # (m, d + 2): log l, log s2, log v
-        self._posterior: _Posterior | None = None
-
-    def fit(
-        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
-    ) -> GaussianProcess:
-        """Learns metrics of unit codes; continues from the last fit's hyper-parameters.
-
-        Args:
-            x: As for every predictor.
-            metrics: As for every predictor.
-            weights: (n,), at least 0; a row's noise variance is divided by its weight.
-            steps: Adam steps of this fit in place of the usual number.
-
-        Raises:
-            ValueError: As ``scaling.training_arrays``.
-        """
-        names, codes, y, importance = training_arrays(x, metrics, weights)
-        if steps is not None:
-            checks.whole("steps", steps, low=0)
-        n, d = codes.shape
-        mean, std = standardizer(y, importance)
-        known = ~np.isnan(y) & (importance[:, None] > 0)
-        # each row's noise over v; infinite in effect, and not v's business, where unknown
-        noise = np.where(known, 1 / np.maximum(importance, 1e-12)[:, None], 0)
-        rows = _Rows(
-            x=self._tensor(codes),
-            y=self._tensor(np.nan_to_num((y - mean) / std).T),
-            noise=self._tensor(noise.T),
-            mean=self._tensor(mean),
-            std=self._tensor(std),
-        )
-        theta = self._theta
-        if theta is None or names != self.names or theta.shape[1] != d + 2:
-            prior = [_log_length_mean(d)] * d + [0.0, _LOG_NOISE_MEAN]
-            theta = self._tensor(np.tile(prior, (len(names), 1)))
-            steps = _FIRST_STEPS if steps is None else steps
-        if steps is None:
-            share = min(1.0, _FULL_STEPS_ROWS / n) ** 2.5
-            steps = max(1, round(self.steps * share))
-        deciding = rows
-        if n > _TUNED_ROWS:
-            deciding = rows.take(np.random.default_rng(0).permutation(n)[:_TUNED_ROWS])
-        theta = _maximize(deciding, theta, steps)
-        self.names, self._theta, self._posterior = names, theta, _posterior(rows, theta)
-        return self
-
-    def mean(self, x: Tensor) -> Tensor:
-        """Mean (n, m) at unit codes x (n, d), differentiable.
-
-        Raises:
-            RuntimeError: Not fitted yet.
-        """
-        return self._fitted.mean(x)
-
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (n, m) of the metrics without noise, differentiable.
-
-        Raises:
-            RuntimeError: Not fitted yet.
-        """
-        return self._fitted.moments(x)
-
-    def predict(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Mean and standard deviation (n, m) at unit codes x (n, d), as arrays."""
-        return posterior_arrays(self, x)
-
-    def condition(self, x: ArrayLike) -> GaussianProcess:
-        """The process after its own mean was observed at x (q, d): same mean, less variance.
-
-        Ginsbourger et al. (2010) call this the Kriging believer; it spreads a batch of proposals.
-        """
-        fitted, extra = self._fitted, self._tensor(np.asarray(x, dtype=np.float64))
-        other = copy.copy(self)
-        other._posterior = _posterior(
-            fitted.rows.with_more(extra, fitted.mean(extra)), fitted.theta
-        )
-        return other
+        super().__init__(Matern(), steps=steps, capacity=capacity, device=device)
 
     @property
     def length_scales(self) -> FloatArray:
@@ -151,151 +38,3 @@ class GaussianProcess:
             raise RuntimeError("the Gaussian process is not fitted; call fit first")
         scales: FloatArray = self._theta[:, :-2].exp().cpu().numpy()
         return scales
-
-    def state_dict(self) -> State:
-        """Names and hyper-parameters; the data are given again by the next ``fit``."""
-        theta = None if self._theta is None else self._theta.cpu().numpy().tolist()
-        return {"names": list(self.names), "theta": theta}
-
-    def load_state_dict(self, state: State) -> None:
-        """Continues from the saved hyper-parameters; ``fit`` with ``steps=0`` keeps them."""
-        theta = None if state["theta"] is None else self._tensor(np.array(state["theta"]))
-        self.names, self._theta = tuple(state["names"]), theta
-
-    @property
-    def _fitted(self) -> _Posterior:
-        if self._posterior is None:
-            raise RuntimeError(
-                "the Gaussian process is not fitted; call fit first (after load_state_dict with "
-                "steps=0, which keeps what was learnt)"
-            )
-        return self._posterior
-
-    def _tensor(self, values: FloatArray) -> Tensor:
-        return torch.as_tensor(values, dtype=torch.float64, device=self.device)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """What a process learns from; metrics standardized by ``mean`` and ``std`` (m,)."""
-
-    x: Tensor  # (n, d)
-    y: Tensor  # (m, n)
-    noise: Tensor  # (m, n), over v; 0 where the metric is unknown
-    mean: Tensor
-    std: Tensor
-
-    def take(self, at: NDArray[np.intp]) -> _Rows:
-        return _Rows(self.x[at], self.y[:, at], self.noise[:, at], self.mean, self.std)
-
-    def with_more(self, x: Tensor, metrics: Tensor) -> _Rows:
-        """The rows, and unit codes x (q, d) with metrics (q, m)."""
-        y = ((metrics - self.mean) / self.std).T
-        unit = torch.ones((len(self.y), len(x)), dtype=x.dtype, device=x.device)
-        joined = (
-            torch.cat([self.x, x]),
-            torch.cat([self.y, y], 1),
-            torch.cat([self.noise, unit], 1),
-        )
-        return _Rows(*joined, self.mean, self.std)
-
-
-@dataclass(frozen=True)
-class _Posterior:
-    """What predictions need of the rows, once for all."""
-
-    rows: _Rows
-    theta: Tensor
-    scaled: Tensor  # X / l, (m, n, d)
-    squares: Tensor  # of its rows, (m, n)
-    precision: Tensor  # C^-1
-    alpha: Tensor  # C^-1 y, (m, n)
-
-    def mean(self, x: Tensor) -> Tensor:
-        return self._mean_of(self._cross(x))
-
-    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        k = self._cross(x)
-        signal = self.theta[:, -2].exp()[:, None]
-        variance = (signal - ((k @ self.precision) * k).sum(-1)).clamp_min(1e-10)
-        return self._mean_of(k), variance.sqrt().T * self.rows.std
-
-    def _cross(self, x: Tensor) -> Tensor:
-        """Covariance (m, n, rows) of codes with the training codes."""
-        a = _scale(x, self.theta)
-        squared = (a * a).sum(-1)[..., None] + self.squares[:, None] - 2 * a @ self.scaled.mT
-        root, decay = _matern(squared, self.theta)
-        return (1 + root + root * root / 3) * decay
-
-    def _mean_of(self, k: Tensor) -> Tensor:
-        return (k @ self.alpha[..., None])[..., 0].T * self.rows.std + self.rows.mean
-
-
-def _posterior(rows: _Rows, theta: Tensor) -> _Posterior:
-    precision, _, _ = _factorize(rows, theta)
-    scaled = _scale(rows.x, theta)
-    return _Posterior(
-        rows=rows,
-        theta=theta,
-        scaled=scaled,
-        squares=(scaled * scaled).sum(-1),
-        precision=precision,
-        alpha=(precision @ rows.y[..., None])[..., 0],
-    )
-
-
-def _log_length_mean(d: int) -> float:
-    return math.log(_LENGTH_SCALE * math.sqrt(d))
-
-
-def _scale(x: Tensor, theta: Tensor) -> Tensor:
-    """X / l for every metric, (m, n, d)."""
-    return x * (-theta[:, None, :-2]).exp()
-
-
-def _matern(squared: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-    """The kernel's a and s2 exp(-a) of squared distances r2 (m, na, nb)."""
-    root = (5 * squared.clamp_min(1e-12)).sqrt()
-    return root, theta[:, -2].exp()[:, None, None] * (-root).exp()
-
-
-def _factorize(rows: _Rows, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """C^-1, K and M = -2 dK/d(r2) of the training codes, so that dK/d(log l_k) = M r2_k."""
-    scaled = _scale(rows.x, theta)
-    squares = (scaled * scaled).sum(-1)
-    squared = squares[..., None] + squares[:, None] - 2 * scaled @ scaled.mT
-    root, decay = _matern(squared, theta)
-    k = (1 + root + root * root / 3) * decay
-    noise = (theta[:, -1:].exp() + _NOISE_FLOOR) * rows.noise
-    noise = torch.where(rows.noise > 0, noise, _UNKNOWN)
-    covariance = k + torch.diag_embed(noise)
-    lower, failed = torch.linalg.cholesky_ex(covariance)
-    jitter = 1e-6
-    while bool(failed.any()):
-        covariance = covariance + jitter * torch.diag_embed(torch.ones_like(noise))
-        lower, failed = torch.linalg.cholesky_ex(covariance)
-        jitter *= 10
-    return torch.cholesky_inverse(lower), k, (5 / 3) * (1 + root) * decay
-
-
-def _maximize(rows: _Rows, theta: Tensor, steps: int) -> Tensor:
-    """Hyper-parameters after some steps of Adam from ``theta``."""
-    d = rows.x.shape[1]
-    squared = rows.x * rows.x
-    adam = Adam(rate=_RATE, share1=_SHARE1, share2=_SHARE2)
-    for _ in range(steps):
-        precision, k, factor = _factorize(rows, theta)
-        alpha = (precision @ rows.y[..., None])[..., 0]
-        w = precision - alpha[..., None] * alpha[:, None]
-        weighted = w * factor
-        per_column = weighted.sum(-1) @ squared - (rows.x * (weighted @ rows.x)).sum(1)
-        gradient = torch.empty_like(theta)
-        gradient[:, :d] = per_column * (-2 * theta[:, :d]).exp()
-        gradient[:, d] = 0.5 * (w * k).sum((-1, -2))
-        diagonal = (w.diagonal(dim1=-2, dim2=-1) * rows.noise).sum(-1)
-        gradient[:, d + 1] = 0.5 * diagonal * theta[:, d + 1].exp()
-        gradient[:, :d] += (theta[:, :d] - _log_length_mean(d)) / _LOG_LENGTH_SD**2
-        gradient[:, d] += theta[:, d] / _LOG_SIGNAL_SD**2
-        gradient[:, d + 1] += (theta[:, d + 1] - _LOG_NOISE_MEAN) / _LOG_NOISE_SD**2
-        theta = adam.step(theta, gradient)
-    return theta

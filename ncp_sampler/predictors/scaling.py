@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import Metrics
 
+LARGEST = 1e100  # of a metric; its square is a number still
 _LEAST_SPREAD = 1e-12  # of the way from the median to the best
 _TAIL = 3.0  # spreads below the median, where ``warp`` begins to level off
 
@@ -25,8 +26,8 @@ def training_arrays(
     """Checks what ``fit`` was given; returns names, x (n, d), y (n, m) and weights (n,).
 
     Raises:
-        ValueError: Shapes that do not fit, NaN or infinite codes, infinite metrics, negative
-            weights, a metric without a single value.
+        ValueError: Shapes that do not fit, NaN or infinite codes, infinite or huge metrics, a
+            negative weight, a metric without a single value.
     """
     codes = checks.array("x", x)
     checks.instance("metrics", metrics, Mapping, "map names to values of shape (n,)")
@@ -43,6 +44,8 @@ def training_arrays(
             )
         if np.isinf(column).any():
             raise ValueError(f"metrics[{name!r}] is infinite; clip it, or NaN where unknown")
+        if (np.abs(column[~np.isnan(column)]) > LARGEST).any():
+            raise ValueError(f"metrics[{name!r}] has a value beyond {LARGEST:g}; scale it")
         if np.isnan(column).all():
             raise ValueError(f"metrics[{name!r}] has no value; give at least one that is not NaN")
     rows = np.ones(len(codes)) if weights is None else checks.array("weights", weights)

@@ -18,6 +18,7 @@ from ncp_sampler.reproduction.rows import Study
 from ncp_sampler.reproduction.studies import BASIC
 from ncp_sampler.visualization.architectures import architecture_figure
 from ncp_sampler.visualization.correlations import correlation_figure
+from ncp_sampler.visualization.saving import save_figure
 from ncp_sampler.visualization.traces import trace_figure
 from ncp_sampler.visualization.walks import walk_figure
 
@@ -32,9 +33,8 @@ def correlations_section(results: Results, folder: Path) -> str:
         if set(pair) <= set(names):
             i, j = (names.index(name) for name in pair)
             known[i, j] = known[j, i] = value
-    correlation_figure(names, results.correlations, published=known).savefig(
-        folder / "figure4.png", dpi=_DPI
-    )
+    figure = correlation_figure(names, results.correlations, published=known)
+    save_figure(figure, folder / "figure4.png", dpi=_DPI)
     return (
         "## Figure 4: rank correlation between settings\n\n![Spearman](figure4.png)\n\n"
         "Over the public rows; the small figures are those that the paper's text prints. 3dDet is "
@@ -49,13 +49,13 @@ def codes_section(results: Results, folder: Path) -> str:
     space = MRSpace()
     for strategy, trace in results.traces.items():
         figure = trace_figure(trace, space, title=f"Segmentation, {strategy.replace('_', ' ')}")
-        figure.savefig(folder / f"figure3-{strategy}.png", dpi=_DPI)
+        save_figure(figure, folder / f"figure3-{strategy}.png", dpi=_DPI)
     codes = {
         joint_label(search): rows[0].code
         for search, rows in results.searches(Study.JOINT).items()
         if len(search.settings) in {1, len(BASIC)}
     }
-    architecture_figure(codes, space).savefig(folder / "figure8.png", dpi=_DPI)
+    save_figure(architecture_figure(codes, space), folder / "figure8.png", dpi=_DPI)
     return (
         "## Figures 3 and 8: how codes are edited, and what comes out\n\n"
         "![continuous](figure3-continuous.png)\n\n"
@@ -69,7 +69,8 @@ def walks_section(results: Results, folder: Path, root: str | os.PathLike[str]) 
     """Figure 6: NAS-Bench-201, whose table is read again for the picture."""
     table = NASBenchMR(root).table(NB201)
     best = np.stack([walk.best for walk in results.walks])  # (seeds, starts)
-    walk_figure(table, results.walks[0], start=0).savefig(folder / "figure6.png", dpi=_DPI)
+    figure = walk_figure(table, results.walks[0], start=0)
+    save_figure(figure, folder / "figure6.png", dpi=_DPI)
     printed, printed_flops, highest = published.NAS_BENCH_201
     return (
         "## Figure 6: NAS-Bench-201\n\n![walk](figure6.png)\n\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ncp_sampler.files import write_whole
 from ncp_sampler.formatting import markdown_table
 from ncp_sampler.reproduction import published
 from ncp_sampler.reproduction.figures import codes_section, correlations_section, walks_section
@@ -55,7 +56,7 @@ def write_pages(results: Results, folder: Path, *, root: str | os.PathLike[str])
     if results.walks:
         sections.append(walks_section(results, folder, root))
     path = folder / "report.md"
-    path.write_text(_introduction(results) + "\n".join(sections), encoding="utf-8")
+    write_whole(path, (_introduction(results) + "\n".join(sections)).encode())
     return path
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -17,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ncp_sampler import checks
+from ncp_sampler.files import write_whole
 from ncp_sampler.nas_bench.settings import NB201
 from ncp_sampler.nas_bench.surrogates import SHIPPED
 from ncp_sampler.nas_bench.tables import NASBenchMR
@@ -109,20 +111,22 @@ def write_report(
         The report.
 
     Raises:
-        ValueError: As `run`; or ``out`` is a file.
+        ValueError: As `run`; or ``out`` is no folder that can be written to.
+        OSError: The disk is full.
     """
     quick, processes = _checked(quick, processes, progress)
     root = checks.path("root", root, "the folder of the tables")
     folder = checks.path("out", out, "a folder, which is made if need be")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:  # before a quarter of an hour's work
         raise ValueError(
-            f"out={str(folder)!r} cannot be made ({error.strerror}); give a folder to write into"
+            f"out={str(folder)!r} cannot be written to ({error.strerror}); give another folder"
         ) from error
     results = run(root, quick=quick, processes=processes, progress=progress)
-    with (folder / "results.pkl").open("wb") as file:
-        pickle.dump(results, file)
+    write_whole(folder / "results.pkl", pickle.dumps(results))
     return write_pages(results, folder, root=root)
 
 

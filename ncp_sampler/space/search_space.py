@@ -147,7 +147,7 @@ class SearchSpace:
         Raises:
             ValueError: No such parameter.
         """
-        if name not in self._columns.slices:
+        if not isinstance(name, str) or name not in self._columns.slices:
             raise ValueError(f"unknown parameter {name!r}; the space has {list(self.names)}")
         return self._columns.slices[name]
 

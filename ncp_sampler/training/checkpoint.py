@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from ncp_sampler import checks
+from ncp_sampler.files import sealed, unsealed, write_whole
 from ncp_sampler.training.problem import TrainingProblem
 
 
@@ -45,56 +47,87 @@ class Checkpoint:
         Raises:
             ValueError: An argument of another type, or a cost below 0.
         """
+        numbers = np.atleast_1d(checks.array("code", code))
+        if numbers.ndim != 1 or not np.isfinite(numbers).all() or (numbers % 1).any():
+            raise checks.refusal("code", code, "be whole numbers of shape (d,)")
         checks.instance("metrics", metrics, Mapping, "map problems' names to metrics")
         checks.instance("networks", networks, Mapping, "map problems' names to networks")
+        for name, network in networks.items():
+            must = "be a torch.nn.Module"
+            checks.instance(f"networks[{name!r}]", network, nn.Module, must)
         return cls(
-            code=tuple(int(number) for number in np.asarray(code)),
+            code=tuple(int(number) for number in numbers),
             # NumPy's numbers would be written, but not read again with ``weights_only``
             gflops=checks.real("gflops", gflops, low=0),
-            metrics={name: float(value) for name, value in metrics.items()},
+            metrics={
+                name: float(checks.array(f"metrics[{name!r}]", value))
+                for name, value in metrics.items()
+            },
             states={
                 name: {key: value.detach().cpu().clone() for key, value in net.state_dict().items()}
                 for name, net in networks.items()
             },
         )
 
-    def save(self, path: Path) -> None:
-        """Writes a file of tensors and plain values."""
-        torch.save(vars(self), path)
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a file of tensors and plain values, at once, with a checksum at its end.
+
+        ``torch.load`` reads it too, but would not notice a damaged one.
+
+        Raises:
+            ValueError: No path of a file in a folder that exists.
+            OSError: The disk is full, or nothing may be written there.
+        """
+        buffer = io.BytesIO()
+        torch.save(vars(self), buffer)
+        write_whole(path, sealed(buffer.getvalue()))
 
     @classmethod
-    def load(cls, path: Path) -> Checkpoint:
+    def load(cls, path: str | os.PathLike[str]) -> Checkpoint:
         """Reads what ``save`` wrote; ``weights_only``, so that a foreign file runs no code.
 
         Raises:
-            ValueError: The file holds something else.
+            ValueError: The file cannot be read, is damaged, or holds something else.
         """
-        checks.path("path", path, "a file that Checkpoint.save wrote")
+        given = checks.path("path", path, "a file that Checkpoint.save wrote")
         try:
-            kept = torch.load(path, map_location="cpu", weights_only=True)
-        except OSError:
-            raise  # a missing file says so itself
-        except Exception:  # a foreign file can raise nearly anything
-            kept = None
+            content = unsealed(given.read_bytes())
+        except (OSError, ValueError) as error:
+            raise _refusal(path, f"cannot be read: {error}") from error
+        if content is None:
+            raise _refusal(path, "is damaged, or something else")
+        try:
+            kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except Exception as error:  # a foreign file can raise nearly anything
+            raise _refusal(path, "is something else") from error
         if not isinstance(kept, dict) or set(kept) != {field.name for field in fields(cls)}:
-            raise checks.refusal("path", str(path), "be a file that Checkpoint.save wrote")
-        return cls(
-            code=tuple(kept["code"]),
-            gflops=kept["gflops"],
-            metrics=kept["metrics"],
-            states=kept["states"],
-        )
+            raise _refusal(path, "is something else")
+        return cls(**{**kept, "code": tuple(kept["code"])})
 
     def network(self, problem: TrainingProblem) -> nn.Module:
         """The trained network of a problem, in evaluation mode.
 
         Raises:
-            ValueError: The checkpoint has none of that name.
+            ValueError: The checkpoint has none of that name, or it is the network of another
+                problem.
         """
         must = "be a TrainingProblem of the study"
         checks.instance("problem", problem, TrainingProblem, must)
         if problem.name not in self.states:
             raise ValueError(f"problem {problem.name!r} is not among {tuple(self.states)}")
         network = problem.build(np.array(self.code))
-        network.load_state_dict(self.states[problem.name])
+        try:
+            network.load_state_dict(self.states[problem.name])
+        except RuntimeError as error:
+            raise ValueError(
+                f"problem={problem.name!r} builds another network than the one that was kept; give "
+                f"the problem that it was trained on ({checks.shown(str(error))})"
+            ) from error
         return network.eval()
+
+
+def _refusal(path: str | os.PathLike[str], why: str) -> ValueError:
+    return ValueError(
+        f"path={os.fspath(path)!r} {why}; it must be a file that Checkpoint.save wrote, so copy it "
+        "anew, or train the code again"
+    )

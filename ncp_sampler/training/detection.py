@@ -76,9 +76,10 @@ def make_detection_problem(
         raise checks.refusal("ious", tuple(ious), must)
     networks = _PillarNetworks(
         anchors=tuple(anchors),
+        # the encoder refuses a range that is none
+        resolution=PillarEncoder(point_range=point_range, pillar=pillar).shape,
         point_range=tuple(point_range),
         pillar=pillar,
-        resolution=PillarEncoder(point_range=point_range, pillar=pillar).shape,
         seed=checks.whole("seed", seed, low=0),
     )
     return join_problem(
@@ -87,7 +88,15 @@ def make_detection_problem(
 
 
 def collate_scenes(scenes: Sequence[Scene]) -> list[list[Tensor]]:
-    """A batch as ``PointPillarsNet.loss`` takes it: lists of points, of boxes and of labels."""
+    """A batch as ``PointPillarsNet.loss`` takes it: lists of points, of boxes and of labels.
+
+    Raises:
+        ValueError: Something that is no scene.
+    """
+    must = "be a sequence of scenes: points, boxes and labels each"
+    for scene in checks.sequence("scenes", scenes, tuple | list, must):
+        if len(scene) != 3:
+            raise checks.refusal("scenes", scenes, must)
     return [list(parts) for parts in zip(*scenes, strict=True)]
 
 

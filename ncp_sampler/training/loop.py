@@ -100,6 +100,9 @@ def train(
         checks.flag("bf16", bf16),
     )
     checks.whole("seed", seed, low=0, high=_LARGEST_SEED)
+    if optimizer is not None:
+        must = "be a torch.optim.Optimizer of the model's parameters, or None"
+        checks.instance("optimizer", optimizer, Optimizer, must)
     checks.call("on_epoch", on_epoch, "be a function of an Epoch, or None")
     if checks.whole("first_epoch", first_epoch) not in range(1, recipe.epochs + 1):
         must = f"be from 1 to epochs={recipe.epochs}"
@@ -220,6 +223,8 @@ def _check_loader(name: str, loader: DataLoader[Any]) -> None:
             f"{name} has no length, by which the learning rate goes: give its data set a "
             "__len__, the number of samples"
         ) from None
+    if batches == 0 and not isinstance(loader, DataLoader):
+        raise checks.refusal(name, loader, "have batches, at least one")
     if batches == 0:
         raise ValueError(
             f"{name} has no batches: {len(loader.dataset)} samples"  # type: ignore[arg-type]

@@ -140,8 +140,11 @@ def join_problem(
     checks.instance("recipe", recipe, Recipe, "be a Recipe")
     checks.whole("workers", workers, low=0)
     for part, samples in zip(("train", "val", "test"), data, strict=True):
-        if not hasattr(samples, "__getitem__") and not hasattr(samples, "__iter__"):
+        readable = hasattr(samples, "__getitem__") or hasattr(samples, "__iter__")
+        if not readable or isinstance(samples, str | bytes):
             raise checks.refusal(part, samples, "be a data set, such as Digits('train')")
+        if hasattr(samples, "__len__") and len(samples) == 0:
+            raise ValueError(f"{part} holds no sample; give a data set of at least one")
     load = partial(
         DataLoader[Any], batch_size=recipe.batch_size, num_workers=workers, collate_fn=collate
     )

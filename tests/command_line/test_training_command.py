@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +111,34 @@ def test_out_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         run_main(tmp_path / "file")
     assert "must be a folder that can be written to" in capsys.readouterr().err
+
+
+def test_a_folder_in_the_place_of_a_report_is_refused_before_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "trials.csv").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        run_main(tmp_path)
+    assert ended.value.code == 2
+    assert "has a folder trials.csv; name another" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["trials.csv"]
+
+
+def test_a_full_disk_ends_a_study_with_one_line_that_says_so(tmp_path: Path) -> None:
+    """In a process of its own, whose files may not grow beyond what a first checkpoint has."""
+    program = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from tests.command_line.test_training_command import run_main\n"
+        f"signal.signal({int(signal.SIGXFSZ)}, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
+        "sys.exit(run_main(Path(sys.argv[1])))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    line = r".*error: \[Errno 27\] File too large: nothing was written, .*trial-000.pt'"
+    *_, last = done.stderr.splitlines()  # before it Optuna logs the trial that failed
+    assert re.fullmatch(line, last)
+    assert not list(tmp_path.iterdir())

@@ -280,7 +280,23 @@ def test_average_precision_of_many_is_that_of_the_definition() -> None:
         ({"view": "side"}, "view='side' must be one of"),
         ({"iou": 0.0}, "iou=0.0 must be above 0"),
         ({"label": 1}, "label=1 has no true box"),
-        ({"labels": []}, "1, 1 and 0 samples"),
+        ({"labels": []}, "boxes and labels of 1 and 0 samples"),
+        ({"boxes": "x"}, "boxes='x' must be a sequence of tensors"),
+        ({"boxes": [[1.0] * 7]}, r"boxes=\[\[1.0, .* must be a sequence of tensors"),
+        ({"labels": 5}, "labels=5 must be a sequence of tensors"),
+        ({"labels": [torch.zeros(1)]}, r"labels\[0\] of shape .* must hold one integer"),
+        ({"labels": [torch.zeros(3).long()]}, r"labels\[0\] of shape \(3,\) .* one integer"),
+        ({"detections": 5}, "detections=5 must be a sequence of Detections"),
+        ({"detections": []}, "detections of 0 samples and boxes of 1"),
+        (
+            {"detections": [Detections(*[torch.zeros(2)] * 3)]},
+            r"detections\[0\] has boxes, scores and labels of shapes .* must be \(m, 7\)",
+        ),
+        (
+            {"detections": [Detections(5, 5, 5)]},  # type: ignore[arg-type]
+            r"detections\[0\].boxes=5 must be a tensor",
+        ),
+        ({"label": "car"}, "label='car' must be a whole number"),
         ({"boxes": [torch.zeros(1, 6)]}, r"\(1, 6\) must be of shape"),
     ],
 )

@@ -125,3 +125,12 @@ def test_strings_of_illegal_codes(old: str, new: str, message: str) -> None:
 def test_illegal_codes_have_no_string(code: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SPACE.to_string(code)
+
+
+def test_a_narrow_space_builds_no_wider_network() -> None:
+    narrow, wide = MRSpace(width=64, depth=2), MRSpace()
+    params = wide.to_params(wide.start)
+    assert narrow.build(params, num_classes=2).num_classes == 2
+    with pytest.raises(ValueError, match="i1=128"):
+        narrow.build({**params, "i1": 128}, num_classes=2)
+    assert wide.build({**params, "i1": 128}, num_classes=2).code[0] == 128

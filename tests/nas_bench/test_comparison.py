@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from ncp_sampler.nas_bench.comparison import (
     run_study,
 )
 from ncp_sampler.nas_bench.comparison_report import (
+    best_table,
     cells,
     checkpoints,
     group,
@@ -32,6 +34,8 @@ RUNS = [
     for sampler, start in (("random", 0.0), ("tpe", 5.0))
     for seed in (0, 1)
 ]
+
+SHORT = Run("seg", "tpe", 0, (1.0, 2.0))  # stopped early, its asks not timed
 
 
 def test_every_sampler_has_a_label() -> None:
@@ -93,6 +97,26 @@ def test_a_summary_has_every_trial() -> None:
         (lambda _: summarize(RUNS[0]), "runs=Run.* must be the runs"),  # type: ignore[arg-type]
         (lambda _: make_table([], "mIoU"), "runs="),
         (lambda folder: write_csv([], folder / "runs.csv"), "runs="),
+        (lambda _: checkpoints(20, 5), "candidates=5 must be whole"),  # type: ignore[arg-type]
+        (lambda _: checkpoints("x"), "n_trials='x' must be a whole"),  # type: ignore[arg-type]
+        (lambda _: group("x"), "runs='x' must be the runs"),  # type: ignore[arg-type]
+        (lambda _: group([*RUNS, replace(RUNS[0], setting="video")]), "the runs of one setting"),
+        (lambda _: group([*RUNS, SHORT]), r"runs have \[2, 12\] trials; .* equally many"),
+        (lambda _: group([replace(SHORT, values=())]), r"runs have \[0\] trials"),
+        (lambda _: cells(5, [1]), "grouped=5 must map samplers"),  # type: ignore[arg-type]
+        (lambda _: cells(group(RUNS), "x"), "at='x' must be numbers"),  # type: ignore[arg-type]
+        (lambda _: cells(group(RUNS), [13]), "at=13 must be between 1 and 12"),
+        (lambda _: make_table([SHORT], "mIoU"), "ask_seconds of 'tpe' has 0 numbers; time the"),
+        (lambda _: make_table(RUNS, 5), "metric=5 must be a string"),  # type: ignore[arg-type]
+        (lambda _: best_table(RUNS, "a", times=5), "times=5 must map"),  # type: ignore[arg-type]
+        (lambda _: write_csv(RUNS, 5), "path=5 must be the path"),  # type: ignore[arg-type]
+        (lambda folder: write_csv(RUNS, folder), "must be a file; this is a folder"),
+        (lambda folder: write_csv(RUNS, folder / "no" / "a.csv"), "in a folder that exists"),
+        (lambda folder: write_figure(RUNS, "a", folder / "a.txt"), "must end in a format of pic"),
+        (lambda _: replace(SHORT, values="x"), "values='x' must be num"),  # type: ignore[arg-type]
+        (lambda _: replace(SHORT, values=(1.0, float("nan"))), "values=nan must be a finite"),
+        (lambda _: replace(SHORT, ask_seconds=(1.0,)), "ask_seconds has 1 numbers, values 2"),
+        (lambda _: replace(SHORT, sampler="x"), "sampler='x' must be one of"),
         (lambda folder: write_figure([], "mIoU", folder / "runs.png"), "runs="),
     ],
 )
@@ -102,3 +126,12 @@ def test_what_cannot_be_compared_is_named(
     with pytest.raises(ValueError, match=message):
         use(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_runs_that_were_not_timed_are_written_and_drawn(tmp_path: Path) -> None:
+    write_csv([SHORT], tmp_path / "runs.csv")
+    lines = (tmp_path / "runs.csv").read_text().splitlines()
+    assert lines[1:] == ["seg,tpe,0,1,1.0,1.0,", "seg,tpe,0,2,2.0,2.0,"]
+    for run in (SHORT, replace(SHORT, values=(1.0,))):
+        write_figure([run], "mIoU", tmp_path / "runs.png")
+        assert (tmp_path / "runs.png").stat().st_size > 10_000

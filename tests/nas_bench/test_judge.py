@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from ncp_sampler import MRSpace
 from ncp_sampler.nas_bench import Judge, NASBenchMR, halves
 
 
@@ -67,3 +69,18 @@ def test_refuses_rows_metrics_and_tables_that_it_cannot_judge(bench_root: Path) 
         Judge(table, [0, 1, 2], metric="top1")
     with pytest.raises(ValueError, match="no MRSpace codes"):
         Judge(bench.table("nas-bench-201"), [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        ("x", "must"),
+        ([1.0], "must"),
+        (np.full(27, np.nan), "NaN"),
+        (MRSpace().start + 1, "i1=65 is illegal"),
+    ],
+)
+def test_scores_legal_codes_alone(bench_root: Path, codes: Any, message: str) -> None:
+    table = NASBenchMR(bench_root).table("cls-10-1000")
+    with pytest.raises(ValueError, match=message):
+        Judge(table, np.arange(40)).score(codes)

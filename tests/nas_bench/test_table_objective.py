@@ -42,6 +42,8 @@ def test_columns_have_names(table: Table) -> None:
     assert table.column("flops") is table.flops
     with pytest.raises(ValueError, match=r"has no column 'acc'; it has \['Acc', 'flops', 'params"):
         table.column("acc")
+    with pytest.raises(ValueError, match=r"has no column \[\]"):
+        table.column([])  # type: ignore[arg-type]
 
 
 def test_an_objective_returns_what_the_table_holds(table: Table) -> None:

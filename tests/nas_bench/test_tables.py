@@ -21,11 +21,12 @@ from ncp_sampler.nas_bench import NASBenchMR, trees
 from ncp_sampler.nas_bench.features import features
 
 SPACE = MRSpace()
+COSTS = {"flops": costs.flops(SPACE.start).item(), "params": costs.params(SPACE.start).item()}
 SHIPPED = [setting.name for setting in nas_bench.SETTINGS if setting.name != "3ddet"]
 
 
 def _row(**changes: Any) -> dict[str, Any]:
-    row = {"mIoU": 70.0, "mAcc": 80.0, "aAcc": 90.0, "flops": 1.0, "params": 2.0}
+    row = {"mIoU": 70.0, "mAcc": 80.0, "aAcc": 90.0, **COSTS}
     return {**row, "embedding": SPACE.start.tolist(), **changes}
 
 
@@ -108,8 +109,7 @@ def test_3d_detection_is_read_where_a_user_has_it(tmp_path: Path) -> None:
     (tmp_path / "3ddet" / "trainval.pkl").write_bytes(content)
     assert NASBenchMR(tmp_path).query(SPACE.start, setting="3ddet") == {
         "moderate": 76.0,
-        "flops": 1.0,
-        "params": 2.0,
+        **COSTS,
     }
 
 
@@ -142,8 +142,8 @@ def test_a_malicious_pickle_runs_nothing(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pickle.dumps([_row()] * 50)[:200], "truncated or no table"),
-        (b"not a pickle", "truncated or no table"),
+        (pickle.dumps([_row()] * 50)[:200], "damaged or no table"),
+        (b"not a pickle", "damaged or no table"),
         (pickle.dumps({"a": 1}), "list of dictionaries"),
         (pickle.dumps([{"mIoU": 1.0}]), "row 0 lacks"),
         (pickle.dumps([_row(embedding=[1, 2])]), "27 numbers each"),

@@ -108,3 +108,27 @@ def test_refuses_budgets_out_of_range(
 ) -> None:
     with pytest.raises(ValueError, match=r"must be (at least 1|between 1 and 5)"):
         call(problem)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda p: baselines.evolution_search(p, calls="x"),  # type: ignore[arg-type]
+            "calls='x' must be a whole number",
+        ),
+        (lambda p: baselines.evolution_search(p, population=0), "population=0 must be at least 1"),
+        (lambda p: baselines.net_adapt(p, start="x"), "start='x' must be numbers"),
+        (lambda p: baselines.net_adapt(p, start=[1]), r"start=\[1\] must be finite codes of shape"),
+        (lambda p: baselines.net_adapt(p, start=[SPACE.start] * 2), "start=.* must be one code"),
+        (
+            lambda p: baselines.net_adapt(p, start=np.full(27, np.nan)),
+            r"start=array\(\[nan, .* must be finite codes",
+        ),
+    ],
+)
+def test_a_wrong_argument_is_called_by_its_own_name(
+    problem: SearchProblem, call: Callable[[SearchProblem], Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(problem)

@@ -188,3 +188,10 @@ def test_a_problem_brings_its_own_targets() -> None:
         propagate_search(problem, [FEW])
     with pytest.raises(ValueError, match="starts is empty"):
         propagate_search(problem, starts=np.zeros((0, 27)))
+
+
+@pytest.mark.parametrize("starts", ["x", [[5.0]], [[np.nan] * 27], np.zeros((1, 1, 27))])
+def test_starts_that_are_no_codes_are_refused(starts: Any) -> None:
+    problem = SearchProblem(fitted(records(20)), trade_off(), space=SPACE)
+    with pytest.raises(ValueError, match=r"starts=.* must be (numbers|finite codes of shape)"):
+        propagate_search(problem, starts=starts)

@@ -27,7 +27,7 @@ class _Widths(GaussianProcess):
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
-    ) -> GaussianProcess:
+    ) -> _Widths:
         self.seen.add(np.shape(x)[1])
         return super().fit(x, metrics, weights=weights, steps=steps)
 
@@ -40,7 +40,8 @@ def _space(choices: int) -> SearchSpace:
 
 def _loss(params: dict[str, Any]) -> float:
     loss: float = (params["layer"] * 37 % 101) / 101 + abs(params["rate"] - 0.3)
-    return loss + abs(params["depth"] - 4) / 9
+    loss += abs(params["depth"] - 4) / 9
+    return loss
 
 
 def _run(optimizer: NCPOptimizer, trials: int) -> list[dict[str, Any]]:

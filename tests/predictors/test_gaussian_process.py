@@ -10,11 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ncp_sampler.predictors.gaussian_process import (
-    _LOG_LENGTH_SD,
-    GaussianProcess,
-    _log_length_mean,
-)
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
+from ncp_sampler.predictors.kernels import _LOG_LENGTH_SD, log_length_mean
 
 Array = NDArray[np.float64]
 
@@ -86,7 +83,7 @@ def test_training_climbs_the_exact_log_posterior() -> None:
         z = torch.as_tensor((y - y.mean()) / y.std())
         lower = torch.linalg.cholesky(k)
         fit = 0.5 * z @ torch.cholesky_solve(z[:, None], lower)[:, 0]
-        prior = ((theta[:-2] - _log_length_mean(x.shape[1])) ** 2).sum() / (2 * _LOG_LENGTH_SD**2)
+        prior = ((theta[:-2] - log_length_mean(x.shape[1])) ** 2).sum() / (2 * _LOG_LENGTH_SD**2)
         prior = prior + theta[-2] ** 2 / 2 + (theta[-1] - math.log(1e-2)) ** 2 / 8
         loss = fit + lower.diagonal().log().sum() + prior
         return loss.item(), torch.autograd.grad(loss, theta)[0]

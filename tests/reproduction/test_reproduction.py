@@ -125,5 +125,5 @@ def test_the_folder_is_refused_before_the_work(tmp_path: Path) -> None:
         write_report(tmp_path, cast(str, None))
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(ValueError, match="file' cannot be made"):
+    with pytest.raises(ValueError, match="file' cannot be written to"):
         write_report(tmp_path, file)

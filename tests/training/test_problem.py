@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from torch import nn
 
+from ncp_sampler.detection3d import CAR
 from ncp_sampler.training import (
     CLASSIFICATION,
     PRESETS,
-    Checkpoint,
     DigitClips,
     Digits,
     TrainingProblem,
     evaluate,
+    make_detection_problem,
     make_problem,
     train,
 )
-from tests.training_examples import digits_problem, width_problem
+from tests.training_examples import width_problem
 
 
 def digits(**changes: Any) -> TrainingProblem:
@@ -38,6 +37,17 @@ def clips(**changes: Any) -> TrainingProblem:
     )
 
 
+def scenes(**changes: Any) -> TrainingProblem:
+    arguments: dict[str, Any] = {
+        "train": [1],
+        "val": [1],
+        "test": [1],
+        "anchors": [CAR],
+        "ious": [0.5],
+    }
+    return make_detection_problem("scenes", PRESETS["digits-cls"].recipe, **arguments | changes)
+
+
 def changed(value: Any, **changes: Any) -> object:
     return replace(value, **changes)
 
@@ -47,6 +57,10 @@ def changed(value: Any, **changes: Any) -> object:
     [
         (lambda: digits(preset="digits-cls"), "preset='digits-cls' must be a Preset"),
         (lambda: digits(test=5), "test=5 must be a data set"),
+        (lambda: digits(train="x"), "train='x' must be a data set"),
+        (lambda: digits(val=[]), "val holds no sample; give a data set of at least one"),
+        (lambda: scenes(point_range=5), "point_range=5 must be six numbers"),
+        (lambda: scenes(ious=5), "ious=5 must each be above 0"),
         (lambda: digits(in_channels=0), "in_channels=0 must be at least 1"),
         (lambda: digits(frames=4), "frames=4 must be None unless the preset is of video"),
         (lambda: digits(workers=-1), "workers=-1 must be at least 0"),
@@ -72,6 +86,8 @@ def test_bad_problem(make: Callable[[], object], message: str) -> None:
         ({"task": "top1"}, "task='top1' must be a Task"),
         ({"recipe": "sgd"}, "recipe='sgd' must be a Recipe"),
         ({"train_loader": 5}, "train_loader=5 must be a DataLoader of batches"),
+        ({"train_loader": []}, r"train_loader=\[\] must have batches, at least one"),
+        ({"optimizer": 5}, "optimizer=5 must be a torch.optim.Optimizer"),
         ({"device": "nonsense"}, "device='nonsense' cannot be used here"),
         ({"seed": -1}, "seed=-1 must be between 0 and"),
         ({"bf16": "no"}, "bf16='no' must be True or False"),
@@ -89,18 +105,3 @@ def test_bad_training(change: dict[str, Any], message: str) -> None:
 def test_evaluation_needs_a_loader() -> None:
     with pytest.raises(ValueError, match="loader=5 must be a DataLoader of batches"):
         evaluate(nn.Linear(1, 2), 5, task=CLASSIFICATION)  # type: ignore[arg-type]
-
-
-def test_file_that_is_no_checkpoint(tmp_path: Path) -> None:
-    torch.save({"model": {}}, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match=r"other.pt' must be a file that Checkpoint.save wrote"):
-        Checkpoint.load(tmp_path / "other.pt")
-
-
-def test_networks_of_a_checkpoint_are_by_problem() -> None:
-    problem = digits_problem(limit=32)
-    kept = Checkpoint(code=(1,), gflops=0.0, metrics={}, states={})
-    with pytest.raises(ValueError, match="problem 'digits' is not among"):
-        kept.network(problem)
-    with pytest.raises(ValueError, match="problem='digits' must be a TrainingProblem"):
-        kept.network("digits")  # type: ignore[arg-type]

@@ -109,7 +109,8 @@ def test_steps_that_no_float_hits_are_searched(
     target = low + 0.3 * (high - low)
 
     def objective(trial: optuna.Trial) -> float:
-        return ((space.suggest(trial)["x"] - target) / (high - low)) ** 2 + trial.params["y"]
+        params = space.suggest(trial)
+        return float(((params["x"] - target) / (high - low)) ** 2 + params["y"])
 
     study.optimize(objective, n_trials=12)
     assert rest.drawn == ([] if declared else ["0 x", "0 y"])

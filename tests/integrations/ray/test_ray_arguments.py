@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,9 @@ def test_bad_argument(argument: str, value: Any, message: str) -> None:
         ({"value": [0.5, 0.6]}, r"value=\[0\.5, 0\.6\] must have a number for each of \['m'\]"),
         ({"value": {"m": None}}, r"value=\{'m': None\} must have a number for each"),
         ({"value": {"n": 0.5}}, r"unknown names \['n'\]"),
+        ({"parameters": 3}, "parameters=3 must be a dictionary, flat or nested"),
+        ({"value": None, "intermediate_values": 5}, "intermediate_values=5 must be a list of"),
+        ({"value": None, "intermediate_values": "12"}, "intermediate_values='12' must be a list"),
     ],
 )
 def test_bad_evaluated_point(arguments: dict[str, Any], message: str) -> None:
@@ -87,6 +91,31 @@ def test_bad_evaluated_point(arguments: dict[str, Any], message: str) -> None:
     search = new_search()
     with pytest.raises(ValueError, match=message):
         search.add_evaluated_point(**{"parameters": POINT, "value": 0.5, **arguments})
+    assert told(search) == []
+
+
+@pytest.mark.parametrize("trial_id", [[], {}, None, 5, b"a", ""])
+@pytest.mark.parametrize("started", [True, False])
+def test_trial_id_that_is_none(trial_id: Any, started: bool) -> None:
+    search = new_search() if started else NCPSearch()
+    calls: list[Callable[[], Any]] = [
+        lambda: search.on_trial_result(trial_id, {"m": 0.5}),
+        lambda: search.on_trial_complete(trial_id, {"m": 0.5}),
+    ]
+    for call in [lambda: search.suggest(trial_id), *calls] if started else calls:
+        with pytest.raises(ValueError, match=r"trial_id=.* must be a string that is not empty"):
+            call()
+
+
+@pytest.mark.parametrize("result", [5, "m", [0.5], b"", 0])
+def test_result_that_is_none(result: Any) -> None:
+    error: Any = "no"
+    search = new_search()
+    for call in (search.on_trial_result, search.on_trial_complete):
+        with pytest.raises(ValueError, match=r"result=.* must be a dictionary, as reported"):
+            call("a", result)
+    with pytest.raises(ValueError, match="error='no' must be True or False"):
+        search.on_trial_complete("a", {"m": 0.5}, error=error)
     assert told(search) == []
 
 
@@ -101,6 +130,12 @@ def test_path_that_is_none(path: Any) -> None:
     for call in (new_search().save, new_search().restore):
         with pytest.raises(ValueError, match=f"checkpoint_path={path} must be the path of"):
             call(path)
+
+
+def test_folder_that_is_none() -> None:
+    folder: Any = 5
+    with pytest.raises(ValueError, match="checkpoint_dir=5 must be the path of a folder"):
+        new_search().restore_from_dir(folder)
 
 
 def test_paths_may_be_objects(tmp_path: Path) -> None:

@@ -73,6 +73,36 @@ def test_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     assert told(_left_by(tmp_path)) == told(sequential)
 
 
+def test_damaged_searcher_learns_the_runs_trials_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so; the trial that was interrupted is told once, and no given point runs twice."""
+    points = [{"x": 0.5, "y": 7}]
+    search = NCPSearch(seed=4, n_startup_trials=3, points_to_evaluate=points)
+    _tuner(search, tmp_path, train_long, callbacks=[_Interrupt(6)]).fit()
+    before = told(_left_by(tmp_path))
+    assert len(before) == 5
+    (path,) = (tmp_path / "run").glob("searcher-state-*.pkl")
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is damaged, .* as Tuner\.restore does if given param_"):
+        _left_by(tmp_path)  # it does not know the space
+
+    results = tune.Tuner.restore(
+        str(tmp_path / "run"), trainable=train_long, param_space=SPACE
+    ).fit()
+    assert (len(results), results.errors) == (_N, [])
+    (message,) = [r.getMessage() for r in caplog.records if r.name.startswith("ncp_sampler")]
+    assert "is damaged, or was cut off" in message
+    assert message.endswith("The results of the run's 6 trials are learnt")
+    after = told(_left_by(tmp_path))
+    assert all(trial in after for trial in before)
+    learnt = {tuple(params.values()): values[0] for params, values, _ in after}
+    assert learnt == {tuple(config_of(r).values()): metric_of(r, "m") for r in listed(results)}
+    assert len(learnt) == len(after) == _N
+
+
 @pytest.mark.parametrize("how", ["restart_errored", "resume_errored"])
 def test_errored_trials_are_learnt_once_they_are_repaired(how: str, tmp_path: Path) -> None:
     """Ray restarts them under new ids, or resumes them under the old ones."""

@@ -138,6 +138,14 @@ def test_evaluated_points_are_learnt_and_not_suggested(point: dict[str, Any], la
     )
 
 
+def test_intermediate_values_may_be_an_array() -> None:
+    search = new_search()
+    values: Any = np.array([0.1, 0.2])
+    search.add_evaluated_point(POINT, None, intermediate_values=values)
+    search.add_evaluated_point({**POINT, "drop": 0.1}, None, intermediate_values=[])
+    np.testing.assert_array_equal([v for _, v, _ in told(search)], [[0.2], [math.nan]])
+
+
 def test_evaluated_points_of_several_metrics() -> None:
     search = new_search(
         metric=["m", "cost"],
@@ -168,7 +176,7 @@ def test_points_that_do_not_fit(change: dict[str, Any], message: str) -> None:
 
 def test_point_that_is_no_dictionary() -> None:
     point: Any = 3
-    with pytest.raises(ValueError, match="config=3 must be a dictionary"):
+    with pytest.raises(ValueError, match="parameters=3 must be a dictionary"):
         new_search().add_evaluated_point(point, 1.0)
 
 

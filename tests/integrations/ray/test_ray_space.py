@@ -63,6 +63,10 @@ def test_domain(domain: Any, dimension: Dimension) -> None:
         (tune.choice([{"lr": tune.uniform(0, 1)}]), "'x' has a domain among its choices"),
         (tune.choice([[tune.grid_search([1, 2])]]), "'x' has a domain among its choices"),
         ([tune.uniform(0, 1)], "'x/0' is a domain in a list.*use a dictionary"),
+        (
+            {"": tune.uniform(0, 1)},
+            "'x/' is a domain .* under a key that is no string, or an empty",
+        ),
         ({"a/b": tune.uniform(0, 1)}, r"key with '/'.*rename it, or nest"),
         (tune.randint(3, 3), "low=3 is above high=2"),
         (tune.choice([1, 1]), "1 twice"),
@@ -104,6 +108,13 @@ def test_config_shares_no_constant() -> None:
     space.config({"a": 0})["layers"].append(3)
     space.config({"a": 0})["deep"]["k"] = 2
     assert space.config({"a": 0}) == {"layers": [1, 2], "deep": {"k": 1}, "a": 0}
+
+
+def test_config_shares_no_choice() -> None:
+    dimension = Categorical("a", ([1], [2]))
+    space = TuneSpace(SearchSpace([dimension]))
+    space.config({"a": dimension.choices[0]})["a"].append(3)
+    assert dimension.choices == ([1], [2])
 
 
 @pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a"), ("c/x",)])
@@ -151,6 +162,31 @@ def test_dimension_as_a_domain_and_back(dimension: Dimension) -> None:
     codes = space.to_code([{"x": value} for value in drawn])
     if space.size < 100:
         assert len(np.unique(space.round(codes), axis=0)) == space.size
+
+
+@pytest.mark.parametrize("end", [1e-300, 1e-3, 0.7, 3.0, 123.4, 1e10, 1.7e308])
+def test_range_of_one_value(end: float) -> None:
+    """Tune draws exp(log(end)), which rounding may put beside it; it is ``end`` all the same."""
+    space = {"log": tune.loguniform(end, end), "plain": tune.uniform(end, end)}
+    drawn = {name: domain.sample(random_state=0) for name, domain in space.items()}
+    search = NCPSearch(space=space, metric="m", mode="max", points_to_evaluate=[drawn])
+    assert [search.suggest(f"{i}") for i in range(3)] == [{"log": end, "plain": end}] * 3
+    with pytest.raises(ValueError, match=r"log=.* is not a value of Float"):
+        NCPSearch(
+            space=space, metric="m", mode="max", points_to_evaluate=[{**drawn, "log": end / 2}]
+        )
+
+
+@pytest.mark.parametrize("side", ["low", "high"])
+def test_draws_at_the_ends_of_a_log_range(side: str) -> None:
+    """Of random search, which goes on with NCPSearch."""
+    ends = np.random.default_rng(0).uniform(1e-5, 10, 200).tolist()
+    for end in ends:
+        low, high = (end, 2 * end) if side == "low" else (end / 2, end)
+        point = {"x": float(np.exp(np.log(end)))}
+        space = {"x": tune.loguniform(low, high)}
+        search = NCPSearch(space=space, metric="m", mode="max", points_to_evaluate=[point])
+        assert low <= (search.suggest("0") or {})["x"] <= high
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray import cloudpickle, tune
+from ray import tune
 from ray.tune.search import ConcurrencyLimiter, SearchGenerator
 
 from ncp_sampler import MRSpace, NCPSearch
@@ -162,23 +162,6 @@ def test_within_rays_wrappers(tmp_path: Path) -> None:
     for one in (outer, restored):
         one.on_trial_complete("0", result={"m": 1.0})
     assert restored.searcher.suggest("3") == outer.searcher.suggest("3")
-
-
-@pytest.mark.parametrize("content", [{"_started": None}, [1, 2]])
-def test_file_of_another_searcher(content: Any, tmp_path: Path) -> None:
-    path = tmp_path / "state"
-    path.write_bytes(cloudpickle.dumps(content))
-    with pytest.raises(ValueError, match="holds no NCPSearch; give a file"):
-        NCPSearch().restore(str(path))
-
-
-@pytest.mark.parametrize("length", [0, 100])
-def test_file_that_was_cut_off(length: int, tmp_path: Path) -> None:
-    path = tmp_path / "state"
-    NCPSearch(space=MRSpace(), metric="m", mode="max").save(str(path))
-    path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(ValueError, match="holds no NCPSearch; give a file"):
-        NCPSearch().restore(str(path))
 
 
 def test_folder_without_a_state(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter, Repeater
 
@@ -31,7 +32,9 @@ def test_several_metrics_are_learnt_on_completion() -> None:
     np.testing.assert_array_equal(values, [[3.0, 4.0], [5.0, math.nan]])
 
 
-@pytest.mark.parametrize("value", [math.nan, None, "high", {"x": 1}])
+@pytest.mark.parametrize(
+    "value", [math.nan, None, "high", {"x": 1}, [1.0, 2.0], np.ones(2), torch.ones(2), 1j, 10**400]
+)
 def test_what_is_no_number_is_known_and_not_learnt(value: Any) -> None:
     search = new_search()
     config = search.suggest("a")
@@ -39,6 +42,23 @@ def test_what_is_no_number_is_known_and_not_learnt(value: Any) -> None:
     ((params, (number,), _),) = told(search)
     assert math.isnan(number)
     assert params["net/width"] == (config or {})["net"]["width"]
+
+
+@pytest.mark.parametrize("value", [1, True, np.float32(1), np.ones(1), torch.ones(1), 1.0])
+def test_what_is_a_number_is_learnt(value: Any) -> None:
+    search = new_search()
+    search.suggest("a")
+    search.on_trial_complete("a", result={"m": value})
+    assert [values for _, values, _ in told(search)] == [[1.0]]
+
+
+def test_id_that_is_used_again_is_another_trials() -> None:
+    search = new_search()
+    for value in (1.0, math.nan, 3.0):
+        search.suggest("a")
+        search.on_trial_complete("a", result={"m": value})
+    np.testing.assert_array_equal([v for _, v, _ in told(search)], [[1.0], [math.nan], [3.0]])
+    assert search._running == {}
 
 
 @pytest.mark.parametrize("result", [None, {}, {"config/epochs": 3}, {"m": 0.9}])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ray import tune
 from ray.tune import ExperimentAnalysis
-from ray.tune.schedulers import ASHAScheduler, HyperBandScheduler
+from ray.tune.schedulers import ASHAScheduler, HyperBandForBOHB, HyperBandScheduler
 from ray.tune.search import ConcurrencyLimiter, Repeater
 
 from ncp_sampler import MRSpace, NCPSearch
@@ -20,6 +20,8 @@ from tests.ray_examples import (
     fit,
     metric_of,
     score,
+    start,
+    succeed,
     told,
     train,
     train_long,
@@ -93,27 +95,39 @@ def test_failures_and_odd_values(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "scheduler",
-    [
-        ASHAScheduler(max_t=4, grace_period=1, reduction_factor=4),
-        HyperBandScheduler(max_t=4, reduction_factor=4),
-    ],
-    ids=["ASHA", "HyperBand"],
-)
-def test_schedulers(scheduler: Any, tmp_path: Path) -> None:
+def _run_stopped_by(scheduler: Any, folder: Path) -> None:
     """Whatever was stopped is learnt by its last report."""
     search = NCPSearch(seed=0, n_startup_trials=3)
     results = fit(
-        train_long, search, tmp_path, space={"x": tune.uniform(0, 1)}, samples=8,
+        train_long, search, folder, space={"x": tune.uniform(0, 1)}, samples=8,
         scheduler=scheduler, metric="m", mode="max", max_concurrent_trials=8,
     )  # fmt: skip
     assert not any(result.error for result in results)
     epochs = [metric_of(result, "training_iteration") for result in results]
     assert min(epochs) < 4
     expected = {config_of(result)["x"]: metric_of(result, "m") for result in results}
+    assert len(expected) == 8
     assert {params["x"]: values[0] for params, values, _ in told(search)} == expected
     assert search._running == {}
+
+
+def test_asha(tmp_path: Path) -> None:
+    _run_stopped_by(ASHAScheduler(max_t=4, grace_period=1, reduction_factor=4), tmp_path)
+
+
+def run_hyperband(kind: str, folder: str) -> None:
+    start()
+    schedulers = {
+        "HyperBand": HyperBandScheduler(max_t=4, reduction_factor=4),
+        "HyperBandForBOHB": HyperBandForBOHB(max_t=4, reduction_factor=2),  # tells of pauses
+    }
+    _run_stopped_by(schedulers[kind], Path(folder))
+
+
+@pytest.mark.parametrize("kind", ["HyperBand", "HyperBandForBOHB"])
+def test_hyperband(kind: str, tmp_path: Path) -> None:
+    """Which pauses trials; now and then Ray hangs, and the run is tried again."""
+    succeed(run_hyperband, kind, folder=tmp_path)
 
 
 def test_points_first_and_batches_of_a_concurrency_limiter(tmp_path: Path) -> None:

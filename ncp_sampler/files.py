@@ -1,0 +1,90 @@
+"""Files that are either whole or not there, and files that know when they are damaged.
+
+A file is written beside its place and then moved there in one step, so that neither a full disk
+nor a killed process leaves half of one, or takes an older one away. A sealed file ends with a
+line that holds the SHA-256 of all that stands before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from ncp_sampler import checks
+
+_SEAL = b"\nsha256:"
+_SEAL_LENGTH = len(_SEAL) + 64 + 1  # hexadecimal digits, and the end of the line
+
+
+def write_whole(path: str | os.PathLike[str], content: bytes, *, name: str = "path") -> None:
+    """Writes a file at once: after a failure an older one is as it was, and nothing lies beside it.
+
+    A link stays one, and what it leads to is written. A device, such as /dev/null, is written to.
+
+    Args:
+        path: The file; its folder exists.
+        content: All of it.
+        name: The argument's in messages.
+
+    Raises:
+        ValueError: The path is none, is a folder, or stands in no folder that exists; or the
+            content is no bytes.
+        OSError: The disk is full, or nothing may be written there.
+    """
+    given = checks.path(name, path, "a file")
+    checks.instance("content", content, bytes, "be bytes; encode a text")
+    try:
+        _write(given, content, name)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise OSError(
+            error.errno,
+            f"{why}: nothing was written, and an older file is as it was; free some space, or give "
+            f"another {name}",
+            str(given),
+        ) from error
+
+
+def sealed(content: bytes) -> bytes:
+    """The content with its checksum at the end."""
+    return content + _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+def unsealed(content: bytes) -> bytes | None:
+    """What ``sealed`` was given; None where a byte is another, is missing or was added."""
+    inner = content[:-_SEAL_LENGTH]
+    return inner if sealed(inner) == content else None
+
+
+def _write(given: Path, content: bytes, name: str) -> None:
+    try:
+        target = Path(os.path.realpath(given))
+        is_folder, has_folder = target.is_dir(), target.parent.is_dir()
+    except ValueError as error:  # a null character
+        raise checks.refusal(name, str(given), f"be the path of a file ({error})") from None
+    if is_folder:
+        raise checks.refusal(name, str(given), "be a file; this is a folder")
+    if not has_folder:
+        raise checks.refusal(name, str(given), "be in a folder that exists; make it first")
+    if target.exists() and not target.is_file():
+        target.write_bytes(content)  # what stands in a device's place would be no device
+    else:
+        _replace(target, content)
+
+
+def _replace(target: Path, content: bytes) -> None:
+    beside = target.parent / f".ncp-{secrets.token_hex(8)}.tmp"  # any name that fits, and is free
+    try:
+        with beside.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave the new name without its content
+        if target.exists():
+            beside.chmod(stat.S_IMODE(target.stat().st_mode))
+        beside.replace(target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

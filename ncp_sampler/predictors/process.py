@@ -1,0 +1,267 @@
+"""The exact posterior of a Gaussian prior over functions, whatever its kernel.
+
+Notation, for each of m metrics on its own
+    X (n, d), y (n,)   unit codes and standardized values
+    K, v               prior covariance, noise variance
+    C = K + diag(v / w), w the rows' weights
+Hyper-parameters maximize the log marginal likelihood plus log-normal priors by Adam on their
+logs, warm-started from the previous fit. Gradients are the closed forms (Rasmussen & Williams
+2006, section 5.4): with W = C^-1 - C^-1 y y' C^-1, d(-log p)/dt = tr(W dC/dt) / 2, so that one
+step is a handful of matrix products. All metrics go as one batch of matrices.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ncp_sampler import checks
+from ncp_sampler.adam import Adam
+from ncp_sampler.predictors.kernels import Cross, Kernel
+from ncp_sampler.predictors.predictor import FloatArray, Metrics, State, Weights, posterior_arrays
+from ncp_sampler.predictors.scaling import standardizer, training_arrays
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_NOISE_FLOOR = 1e-5  # of the metric's variance, keeps the factorization stable
+_LOG_NOISE_MEAN, _LOG_NOISE_SD = math.log(1e-2), 2.0
+_RATE, _SHARE1, _SHARE2 = 0.1, 1 - 0.9, 1 - 0.99  # of Adam
+_FIRST_STEPS = 40
+_FULL_STEPS_ROWS = 150  # beyond, fewer Adam steps per fit: each costs n^3, and little changes
+CAPACITY = 400
+_TUNED_ROWS = 600  # at most so many rows decide on the hyper-parameters
+_UNKNOWN = 1e6  # noise variance of a row without the metric, in the metric's variances
+
+
+class ExactProcess:
+    """A Gaussian process with one kernel's parameters per metric.
+
+    Args:
+        kernel: The prior.
+        steps: Adam steps on the hyper-parameters per fit, warm-started; the first fit takes 40,
+            fits on more than 150 rows fewer. Of more than 600 rows, a random 600 decide on them.
+        capacity: How many rows it should be given at most; time grows with the cube.
+        device: Where to compute, in float64.
+
+    Raises:
+        ValueError: An argument out of its range.
+    """
+
+    def __init__(
+        self, kernel: Kernel, *, steps: int, capacity: int, device: str | torch.device
+    ) -> None:
+        self.steps = checks.whole("steps", steps, low=0)
+        self.capacity: int | None = checks.whole("capacity", capacity, low=1)
+        self.device = checks.usable_device(device)
+        self.names: tuple[str, ...] = ()
+        self._kernel = kernel
+        self._theta: Tensor | None = None  # (m, p + 1): the kernel's, and log v
+        self._posterior: _Posterior | None = None
+
+    def fit(
+        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
+    ) -> Self:
+        """Learns metrics of unit codes; continues from the last fit's hyper-parameters.
+
+        Args:
+            x: As for every predictor.
+            metrics: As for every predictor.
+            weights: (n,), at least 0; a row's noise variance is divided by its weight.
+            steps: Adam steps of this fit in place of the usual number.
+
+        Raises:
+            ValueError: As ``scaling.training_arrays``.
+        """
+        names, codes, y, importance = training_arrays(x, metrics, weights)
+        if steps is not None:
+            checks.whole("steps", steps, low=0)
+        n, d = codes.shape
+        mean, std = standardizer(y, importance)
+        known = ~np.isnan(y) & (importance[:, None] > 0)
+        # each row's noise over v; infinite in effect, and not v's business, where unknown
+        noise = np.where(known, 1 / np.maximum(importance, 1e-12)[:, None], 0)
+        rows = _Rows(
+            x=self._tensor(codes),
+            y=self._tensor(np.nan_to_num((y - mean) / std).T),
+            noise=self._tensor(noise.T),
+            mean=self._tensor(mean),
+            std=self._tensor(std),
+        )
+        prior = self._prior(d)
+        theta = self._theta
+        if theta is None or names != self.names or theta.shape[1] != len(prior.mean):
+            theta = prior.mean.tile(len(names), 1)
+            steps = _FIRST_STEPS if steps is None else steps
+        if steps is None:
+            share = min(1.0, _FULL_STEPS_ROWS / n) ** 2.5
+            steps = max(1, round(self.steps * share))
+        deciding = rows
+        if n > _TUNED_ROWS:
+            deciding = rows.take(np.random.default_rng(0).permutation(n)[:_TUNED_ROWS])
+        theta = _maximize(self._kernel, prior, deciding, theta, steps)
+        posterior = _posterior(self._kernel, rows, theta)
+        self.names, self._theta, self._posterior = names, theta, posterior
+        return self
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Mean (n, m) at unit codes x (n, d), differentiable.
+
+        Raises:
+            RuntimeError: Not fitted yet.
+        """
+        return self._fitted.mean(x)
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (n, m) of the metrics without noise, differentiable.
+
+        Raises:
+            RuntimeError: Not fitted yet.
+        """
+        return self._fitted.moments(x)
+
+    def predict(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard deviation (n, m) at unit codes x (n, d), as arrays."""
+        return posterior_arrays(self, x)
+
+    def condition(self, x: ArrayLike) -> Self:
+        """The process after its own mean was observed at x (q, d): same mean, less variance.
+
+        Ginsbourger et al. (2010) call this the Kriging believer; it spreads a batch of proposals.
+        """
+        fitted, extra = self._fitted, self._tensor(np.asarray(x, dtype=np.float64))
+        other = copy.copy(self)
+        more = fitted.rows.with_more(extra, fitted.mean(extra))
+        other._posterior = _posterior(self._kernel, more, fitted.theta)
+        return other
+
+    def state_dict(self) -> State:
+        """Names and hyper-parameters; the data are given again by the next ``fit``."""
+        theta = None if self._theta is None else self._theta.cpu().numpy().tolist()
+        return {"names": list(self.names), "theta": theta}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues from the saved hyper-parameters; ``fit`` with ``steps=0`` keeps them."""
+        theta = None if state["theta"] is None else self._tensor(np.array(state["theta"]))
+        self.names, self._theta = tuple(state["names"]), theta
+
+    @property
+    def _fitted(self) -> _Posterior:
+        if self._posterior is None:
+            raise RuntimeError(
+                "the process is not fitted; call fit first (after load_state_dict with "
+                "steps=0, which keeps what was learnt)"
+            )
+        return self._posterior
+
+    def _prior(self, d: int) -> _Prior:
+        mean, sd = self._kernel.prior(d)
+        means, sds = [*mean, _LOG_NOISE_MEAN], [*sd, _LOG_NOISE_SD]
+        return _Prior(self._tensor(np.array(means)), self._tensor(np.array(sds)) ** 2)
+
+    def _tensor(self, values: FloatArray) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.float64, device=self.device)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What a process learns from; metrics standardized by ``mean`` and ``std`` (m,)."""
+
+    x: Tensor  # (n, d)
+    y: Tensor  # (m, n)
+    noise: Tensor  # (m, n), over v; 0 where the metric is unknown
+    mean: Tensor
+    std: Tensor
+
+    def take(self, at: NDArray[np.intp]) -> _Rows:
+        return _Rows(self.x[at], self.y[:, at], self.noise[:, at], self.mean, self.std)
+
+    def with_more(self, x: Tensor, metrics: Tensor) -> _Rows:
+        """The rows, and unit codes x (q, d) with metrics (q, m)."""
+        y = ((metrics - self.mean) / self.std).T
+        unit = torch.ones((len(self.y), len(x)), dtype=x.dtype, device=x.device)
+        joined = (
+            torch.cat([self.x, x]),
+            torch.cat([self.y, y], 1),
+            torch.cat([self.noise, unit], 1),
+        )
+        return _Rows(*joined, self.mean, self.std)
+
+
+@dataclass(frozen=True)
+class _Prior:
+    """Of theta, normal."""
+
+    mean: Tensor  # (p + 1,)
+    variance: Tensor
+
+
+@dataclass(frozen=True)
+class _Posterior:
+    """What predictions need of the rows, once for all."""
+
+    rows: _Rows
+    theta: Tensor
+    cross: Cross
+    precision: Tensor  # C^-1
+    alpha: Tensor  # C^-1 y, (m, n)
+
+    def mean(self, x: Tensor) -> Tensor:
+        return self._mean_of(self.cross(x))
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        k = self.cross(x)
+        signal = self.cross.variance(x)
+        variance = (signal - ((k @ self.precision) * k).sum(-1)).clamp_min(1e-10)
+        return self._mean_of(k), variance.sqrt().T * self.rows.std
+
+    def _mean_of(self, k: Tensor) -> Tensor:
+        return (k @ self.alpha[..., None])[..., 0].T * self.rows.std + self.rows.mean
+
+
+def _posterior(kernel: Kernel, rows: _Rows, theta: Tensor) -> _Posterior:
+    k, _ = kernel.covariance(rows.x, theta[:, :-1])
+    precision = _precision(k, rows, theta)
+    return _Posterior(
+        rows=rows,
+        theta=theta,
+        cross=kernel.cross(rows.x, theta[:, :-1]),
+        precision=precision,
+        alpha=(precision @ rows.y[..., None])[..., 0],
+    )
+
+
+def _precision(k: Tensor, rows: _Rows, theta: Tensor) -> Tensor:
+    """C^-1 of the training codes' K."""
+    noise = (theta[:, -1:].exp() + _NOISE_FLOOR) * rows.noise
+    noise = torch.where(rows.noise > 0, noise, _UNKNOWN)
+    covariance = k + torch.diag_embed(noise)
+    lower, failed = torch.linalg.cholesky_ex(covariance)
+    jitter = 1e-6
+    while bool(failed.any()):
+        covariance = covariance + jitter * torch.diag_embed(torch.ones_like(noise))
+        lower, failed = torch.linalg.cholesky_ex(covariance)
+        jitter *= 10
+    return torch.cholesky_inverse(lower)
+
+
+def _maximize(kernel: Kernel, prior: _Prior, rows: _Rows, theta: Tensor, steps: int) -> Tensor:
+    """Hyper-parameters after some steps of Adam from ``theta``."""
+    adam = Adam(rate=_RATE, share1=_SHARE1, share2=_SHARE2)
+    for _ in range(steps):
+        k, pull = kernel.covariance(rows.x, theta[:, :-1])
+        precision = _precision(k, rows, theta)
+        alpha = (precision @ rows.y[..., None])[..., 0]
+        w = precision - alpha[..., None] * alpha[:, None]
+        diagonal = (w.diagonal(dim1=-2, dim2=-1) * rows.noise).sum(-1)
+        of_noise = 0.5 * diagonal * theta[:, -1].exp()
+        gradient = torch.cat([pull(w), of_noise[:, None]], 1)
+        theta = adam.step(theta, gradient + (theta - prior.mean) / prior.variance)
+    return theta

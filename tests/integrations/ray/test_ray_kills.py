@@ -1,0 +1,110 @@
+"""SIGKILL of a driver, and of trials' processes: nothing told is lost, nor told twice.
+
+What a lost node does stands in ``test_ray_cluster.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import tune
+
+from ncp_sampler import NCPSearch
+from tests.ray_examples import (
+    config_of,
+    fit,
+    listed,
+    metric_of,
+    start,
+    start_process,
+    told,
+    train_slowly,
+)
+
+pytestmark = pytest.mark.usefixtures("ray_runtime")
+
+_N = 7  # trials
+_SPACE = {"x": tune.uniform(0, 1)}
+
+Told = list[tuple[dict[str, Any], list[float], bool]]
+
+
+def run_driver(folder: str) -> None:
+    """A run of two trials at a time, which the test kills in the middle."""
+    start()
+    search = NCPSearch(seed=0, n_startup_trials=3)
+    fit(
+        train_slowly, search, Path(folder), space=_SPACE, samples=_N, max_concurrent_trials=2,
+        metric="m", mode="max",
+    )  # fmt: skip
+
+
+def _told_in(folder: Path) -> Told:
+    """What the searcher in the run's folder has learnt; nothing while Ray writes it."""
+    search = NCPSearch()
+    try:
+        search.restore_from_dir(str(folder / "run"))
+    except (RuntimeError, ValueError):  # none yet, or a part of it
+        return []
+    return told(search) if search._started is not None else []
+
+
+def test_driver_killed_in_the_middle(tmp_path: Path) -> None:
+    """Past the startup trials, while two more run; another process goes on with the folder.
+
+    What was saved comes first in what is learnt, as it was.
+    """
+    output = tmp_path / "first.log"
+    first = start_process(run_driver, tmp_path, output=output, TUNE_GLOBAL_CHECKPOINT_S="0")
+    deadline = time.monotonic() + 100
+    try:
+        while len(_told_in(tmp_path)) < 4:
+            assert first.poll() is None, output.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    before = _told_in(tmp_path)
+    assert 4 <= len(before) < _N
+
+    results = tune.Tuner.restore(str(tmp_path / "run"), trainable=train_slowly).fit()
+    assert (len(results), results.errors) == (_N, [])
+    found = {config_of(result)["x"]: [metric_of(result, "m")] for result in listed(results)}
+    learnt = _told_in(tmp_path)
+    assert learnt[: len(before)] == before
+    assert len(found) == len(learnt) == _N  # no params twice
+    assert {params["x"]: values for params, values, _ in learnt} == found
+    assert all(values == [4 * params["x"]] for params, values, _ in learnt)
+
+
+@pytest.mark.parametrize("max_failures", [0, 1])
+def test_trial_that_is_killed(max_failures: int, tmp_path: Path) -> None:
+    """Without failures to spare it is known and not learnt from; with one it runs again."""
+    killed = tmp_path / "killed"
+
+    def train(config: dict[str, Any]) -> None:
+        tune.report({"m": -1.0})
+        if config["x"] < 0.5 and not killed.exists():
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        tune.report({"m": config["x"]})
+
+    search = NCPSearch(seed=0, n_startup_trials=3)
+    results = fit(
+        train, search, tmp_path, space=_SPACE, samples=5, max_failures=max_failures, metric="m",
+        mode="max", max_concurrent_trials=2,
+    )  # fmt: skip
+    assert killed.exists()
+    learnt = {params["x"]: values[0] for params, values, _ in told(search)}
+    assert len(told(search)) == len(learnt) == 5
+    lost = [x for x, value in learnt.items() if math.isnan(value)]
+    assert len(lost) == sum(result.error is not None for result in results) == 1 - max_failures
+    assert all(value == x for x, value in learnt.items() if x not in lost)
+    assert search._running == {}

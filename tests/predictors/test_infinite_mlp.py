@@ -1,0 +1,108 @@
+"""The infinitely wide MLP: that it is what wide networks become, and that it learns."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ncp_sampler import MRSpace, NCPOptimizer
+from ncp_sampler.predictors import InfiniteMLP
+from ncp_sampler.predictors.infinite_mlp import ArcCosine
+
+Array = NDArray[np.float64]
+
+
+def _codes_and_parameters(n: int = 12) -> tuple[Tensor, Tensor]:
+    """Codes (n, 4), and the kernel's parameters for two metrics, (2, 6)."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(n, 4, dtype=torch.float64, generator=generator)
+    return x, 0.5 * torch.randn(2, 6, dtype=torch.float64, generator=generator)
+
+
+def _data(n: int = 60, seed: int = 0) -> tuple[Array, Array]:
+    x = np.random.default_rng(seed).random((n, 5))
+    return x, 70 + 10 * np.sin(3 * x[:, 0]) - 5 * x[:, 1] * x[:, 2]
+
+
+def test_covariance_is_that_of_wide_random_networks() -> None:
+    """Of 20 networks of two hidden layers of 2,000 ReLU, with a bias unit in each layer."""
+    x, theta = _codes_and_parameters()
+    generator = torch.Generator().manual_seed(1)
+    (weights, bias), width = (theta[0, :-2].exp(), theta[0, -2].exp()), 2_000
+    ones = bias.sqrt().expand(len(x), 1)
+    found = torch.zeros(len(x), len(x), dtype=torch.float64)
+    for _ in range(20):
+        hidden = torch.cat([(x - 0.5) * weights, ones], 1)
+        for _ in range(2):
+            drawn = torch.randn(hidden.shape[1], width, dtype=x.dtype, generator=generator)
+            hidden = torch.cat([torch.relu(hidden @ drawn) * math.sqrt(2 / width), ones], 1)
+        found += hidden @ hidden.T / 20
+    found *= theta[0, -1].exp() / found.diagonal().mean()
+    exact = ArcCosine().covariance(x, theta)[0][0]
+    assert (found - exact).abs().max() < 0.02 * exact.max()
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    """By the parameters in closed form, by the codes through the layers."""
+    kernel = ArcCosine()
+    x, theta = _codes_and_parameters()
+    weights = torch.randn(2, 12, 12, dtype=x.dtype, generator=torch.Generator().manual_seed(2))
+    weights = weights + weights.mT
+    gradient = kernel.covariance(x, theta)[1](weights)
+    for j in range(theta.shape[1]):
+        step = torch.zeros_like(theta)
+        step[:, j] = 1e-6
+        ends = [
+            (weights * kernel.covariance(x, theta + sign * step)[0]).sum((-1, -2)) / 2
+            for sign in (1, -1)
+        ]
+        numeric = (ends[0] - ends[1]) / 2e-6
+        torch.testing.assert_close(gradient[:, j], numeric, rtol=1e-5, atol=1e-6)
+    cross = kernel.cross(x, theta)
+    torch.testing.assert_close(cross(x), kernel.covariance(x, theta)[0])
+    z = torch.cat([x[:1], torch.full((1, 4), 0.5, dtype=x.dtype)])  # a known code, and the middle
+    z.requires_grad_(True)
+    (by_code,) = torch.autograd.grad(cross(z).sum() + cross.variance(z).sum(), z)
+    assert by_code.isfinite().all()
+    assert torch.autograd.gradcheck(cross, (0.1 + 0.8 * z.detach()[1:].requires_grad_(True),))
+
+
+def test_learns_and_knows_what_it_does_not_know() -> None:
+    x, y = _data()
+    held_out, truth = _data(seed=1)
+    mean, std = InfiniteMLP().fit(x, {"top1": y}).predict(held_out)
+    error = np.abs(mean[:, 0] - truth)
+    assert error.mean() < 0.05 * truth.std()
+    near = InfiniteMLP().fit(0.2 * x, {"top1": y})
+    assert near.predict(np.ones((1, 5)))[1] > 5 * near.predict(0.2 * x)[1].max()
+    assert 0.4 < (error < std[:, 0]).mean() <= 1
+
+
+def test_saved_state_goes_on_as_if_never_stopped() -> None:
+    x, y = _data()
+    model, other = InfiniteMLP().fit(x, {"a": y, "b": -y}), InfiniteMLP()
+    other.load_state_dict(model.state_dict())
+    other.fit(x, {"a": y, "b": -y}, steps=0)
+    np.testing.assert_array_equal(model.predict(x), other.predict(x))
+
+
+@pytest.mark.parametrize("n_metrics", [1, 2])
+def test_proposes_codes(n_metrics: int) -> None:
+    """In place of the default, for one metric and for two; better than the quasi-random start."""
+    space = MRSpace()
+    names = ["a", "b"][:n_metrics]
+    optimizer = NCPOptimizer(
+        space, directions=dict.fromkeys(names, "maximize"), seed=0, predictor=InfiniteMLP()
+    )
+    values = []
+    for _ in range(18):
+        (params,) = optimizer.ask()
+        unit = space.normalize(space.to_code(params))
+        values.append(float(unit.mean() - unit[:5].mean()))
+        optimizer.tell(params, dict(zip(names, [values[-1], -(values[-1] ** 2)], strict=False)))
+    assert n_metrics == 2 or max(values[10:]) > max(values[:10])

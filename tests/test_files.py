@@ -1,0 +1,152 @@
+"""Files are written whole or not at all, and sealed ones know when they are damaged."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ncp_sampler.files import sealed, unsealed, write_whole
+
+# what a full disk does to a process, for real: beyond so many bytes each write fails
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+from ncp_sampler.files import write_whole
+try:
+    write_whole(sys.argv[1], b"new" * 1000)
+except OSError as error:
+    print(error)
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_writes_a_new_file_and_replaces_an_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    write_whole(path, b"one")
+    write_whole(str(path), b"two")
+    assert path.read_bytes() == b"two"
+    assert names(tmp_path) == ["a.csv"]
+
+
+def test_new_files_have_the_users_permissions_and_old_ones_keep_theirs(tmp_path: Path) -> None:
+    new, old = tmp_path / "new", tmp_path / "old"
+    old.touch()
+    old.chmod(0o640)
+    mask = os.umask(0o022)
+    try:
+        write_whole(new, b"")
+        write_whole(old, b"")
+    finally:
+        os.umask(mask)
+    assert (new.stat().st_mode & 0o777, old.stat().st_mode & 0o777) == (0o644, 0o640)
+
+
+def test_a_link_stays_one_and_its_file_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_whole(tmp_path / "link", b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"x"
+
+
+def test_names_may_be_as_long_as_the_disk_has_them(tmp_path: Path) -> None:
+    write_whole(tmp_path / ("a" * 255), b"x")
+    with pytest.raises(OSError, match="File name too long: nothing was written"):
+        write_whole(tmp_path / ("a" * 256), b"x")
+    assert names(tmp_path) == ["a" * 255]
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, check=True
+    )
+    assert "File too large: nothing was written, and an older file is as it was" in done.stdout
+    assert str(path) in done.stdout
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.csv"]
+
+
+def test_an_interrupt_while_writing_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C at the worst moment: all is written, and not yet in its place."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"old")
+
+    def interrupt(_: int) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.csv"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_devices_are_written_to_and_stay_devices() -> None:
+    write_whole("/dev/null", b"x")
+    with pytest.raises(OSError, match=r"No space left on device.*'/dev/full'"):
+        write_whole("/dev/full", b"x")
+    assert Path("/dev/null").is_char_device()
+    assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nowhere/a.csv", "must be in a folder that exists; make it first"),
+        ("file/a.csv", "must be in a folder that exists; make it first"),
+        (".", "must be a file; this is a folder"),
+        ("a\0b", "must be the path of a file"),
+    ],
+)
+def test_a_wrong_path_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message) as refused:
+        write_whole(path, b"x", name="out")
+    assert str(refused.value).startswith("out='")
+    assert names(tmp_path) == ["file"]
+
+
+def test_something_that_is_no_path_is_refused() -> None:
+    with pytest.raises(ValueError, match="path=5 must be the path of a file"):
+        write_whole(5, b"x")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="content='x' must be bytes; encode a text"):
+        write_whole("a", "x")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
+def test_a_folder_that_takes_no_files_is_named() -> None:
+    """Also root may write nothing there."""
+    with pytest.raises(OSError, match=r"nothing was written.*'/proc/a.csv'"):
+        write_whole("/proc/a.csv", b"x")
+
+
+def test_any_change_breaks_a_seal() -> None:
+    content = bytes(range(256))
+    whole = sealed(content)
+    assert unsealed(whole) == content
+    assert unsealed(sealed(b"")) == b""
+    for i in range(len(whole)):
+        for bit in (1, 32, 128):
+            flipped = whole[:i] + bytes([whole[i] ^ bit]) + whole[i + 1 :]
+            assert unsealed(flipped) is None
+        assert unsealed(whole[:i]) is None
+        assert unsealed(whole[i:]) is None or i == 0
+    assert unsealed(whole + b"\n") is None
+    assert unsealed(content) is None
+    assert unsealed(b"") is None
