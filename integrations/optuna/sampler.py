@@ -43,6 +43,7 @@ from ncp_sampler.integrations.optuna.trials import (
     unheeded_claim,
 )
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
+from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.space.dimensions import Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
@@ -83,6 +84,8 @@ class NCPSampler(BaseSampler):
             is a waste: if True, no params are proposed twice while others are left, not even
             those that other workers are running. Set it to False for a noisy objective.
         device: Device of the predictor's tensors.
+        predictor: What learns from the trials: "gp", "infinite-mlp", "mlp", "ensemble", "paper" or
+            a predictor, as ``NCPOptimizer`` takes it.
 
     Raises:
         ValueError: An argument has a value that it cannot have.
@@ -99,6 +102,7 @@ class NCPSampler(BaseSampler):
         warn_independent_sampling: bool = True,
         deterministic_objective: bool = True,
         device: str | torch.device = "cpu",
+        predictor: Predictor | str = "gp",
     ) -> None:
         must = "be a SearchSpace, such as MRSpace(), or None"
         checks.instance("space", space, SearchSpace | None, must)
@@ -114,6 +118,7 @@ class NCPSampler(BaseSampler):
             n_startup_trials=n_startup_trials,
             strategy=strategy,
             device=device,
+            predictor=predictor,
         )
         # the optimizer checks its arguments, and should do so here rather than at the first trial
         checked = self._new_optimizer(

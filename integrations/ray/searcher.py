@@ -43,6 +43,7 @@ from ncp_sampler.integrations.ray.saved import read_searcher, write_searcher
 from ncp_sampler.integrations.ray.space import TuneSpace, declared_space, from_domains
 from ncp_sampler.integrations.ray.started import Started
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
+from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.space.dimensions import Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
@@ -74,11 +75,10 @@ class NCPSearch(Searcher):
             several metrics each is a sequence.
         seed: Seed of all suggestions, or None for a fresh one.
         n_startup_trials: Trials that are spread over the space before the predictor is used.
-        strategy: How ``NCPOptimizer`` edits codes: "continuous", "winner_takes_all" or a strategy
-            object that can be pickled, such as ``WinnerTakesAll(costs.flops)``.
-        deterministic_objective: Whether equal params give equal values, so that none are
-            suggested twice while others are left. Set it to False for a noisy objective.
+        strategy: As ``NCPOptimizer`` takes it; an object can be pickled.
+        deterministic_objective: As ``NCPOptimizer`` takes it; False for a noisy objective.
         device: Where the predictor computes, in the process of the Tuner: "cpu" or "cuda".
+        predictor: As ``NCPOptimizer`` takes it; an object can be pickled.
 
     Raises:
         ValueError: An argument out of its range, or points that do not fit the space.
@@ -97,13 +97,14 @@ class NCPSearch(Searcher):
         strategy: Strategy | str = "continuous",
         deterministic_objective: bool = True,
         device: str | torch.device = "cpu",
+        predictor: Predictor | str = "gp",
     ) -> None:
         names, modes = checked_objective(metric, mode)
         super().__init__(metric=names, mode=modes)
         self._space = declared_space(space)
         self._new_optimizer = partial(
             NCPOptimizer, seed=seed, n_startup_trials=n_startup_trials, strategy=strategy,
-            deterministic_objective=deterministic_objective, device=device,
+            deterministic_objective=deterministic_objective, device=device, predictor=predictor,
         )  # fmt: skip
         # the optimizer checks its arguments, and should do so here rather than at the first trial
         self._new_optimizer(SearchSpace([Integer("x", 0, 1)]), directions={"value": "minimize"})

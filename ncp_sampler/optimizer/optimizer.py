@@ -19,8 +19,8 @@ from ncp_sampler.optimizer.design import candidates, design_point
 from ncp_sampler.optimizer.focus import Focus
 from ncp_sampler.optimizer.history import History
 from ncp_sampler.optimizer.proposal import Known, Proposer
-from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.predictor import Predictor, State, check_predictor
+from ncp_sampler.predictors.named import as_predictor
+from ncp_sampler.predictors.predictor import Predictor, State
 from ncp_sampler.predictors.scaling import warp
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
@@ -49,7 +49,8 @@ class NCPOptimizer:
         deterministic_objective: Whether a code always gives the same metrics; if so, no code is
             proposed twice while others are left.
         device: Where the predictor computes.
-        predictor: In place of the default Gaussian process.
+        predictor: "gp" (a Gaussian process), "infinite-mlp", "mlp", "ensemble" or "paper"; or a
+            predictor with settings of its own, which is copied.
 
     Raises:
         ValueError: An argument out of its range.
@@ -65,7 +66,7 @@ class NCPOptimizer:
         strategy: Strategy | str = "continuous",
         deterministic_objective: bool = True,
         device: str | torch.device = "cpu",
-        predictor: Predictor | None = None,
+        predictor: Predictor | str = "gp",
     ) -> None:
         must = "be a SearchSpace, such as MRSpace()"
         self.space: SearchSpace = checks.instance("space", space, SearchSpace, must)
@@ -78,11 +79,7 @@ class NCPOptimizer:
         )
         self.device = checks.usable_device(device)
         self._history = History(self.directions)
-        self._predictor: Predictor = (
-            GaussianProcess(device=self.device)
-            if predictor is None
-            else check_predictor("predictor", predictor)
-        )
+        self._predictor = as_predictor(predictor, device=self.device)
         self._n_fitted = 0
         self.reseed(seed)
 
@@ -90,6 +87,11 @@ class NCPOptimizer:
     def n_told(self) -> int:
         """Number of trials told so far, failed ones included."""
         return len(self._history)
+
+    @property
+    def predictor(self) -> Predictor:
+        """What the last ``ask`` after startup has fitted."""
+        return self._predictor
 
     def reseed(self, seed: int | None = None) -> None:
         """Starts the random choices anew; what was told and learnt stays.

@@ -1,5 +1,6 @@
 """What is learnt: unit codes -> mean and standard deviation of every metric; arrays alone."""
 
+from ncp_sampler.predictors.bayesian_mlp import BayesianMLP as BayesianMLP
 from ncp_sampler.predictors.committee import Committee as Committee
 from ncp_sampler.predictors.featured import Featured as Featured
 from ncp_sampler.predictors.gaussian_process import GaussianProcess as GaussianProcess
@@ -9,6 +10,7 @@ from ncp_sampler.predictors.predictor import Predictor as Predictor
 from ncp_sampler.predictors.transferred import Transferred as Transferred
 
 __all__ = [
+    "BayesianMLP",
     "Committee",
     "Featured",
     "GaussianProcess",

@@ -35,8 +35,8 @@ class InfiniteMLP(ExactProcess):
     Args:
         steps: Steps of back-propagation on the log marginal likelihood per fit, warm-started; the
             first fit takes 40, fits on more than 150 rows fewer.
-        capacity: How many rows it should be given at most; time grows with the cube.
-        device: Where to compute, in float64.
+        capacity: As ``GaussianProcess``'s.
+        device: Of its tensors, float64.
 
     Raises:
         ValueError: An argument out of its range.
@@ -53,12 +53,12 @@ class ArcCosine:
 
     def prior(self, d: int) -> tuple[list[float], list[float]]:
         """Input weights, bias and output variance around 1."""
-        return [0.0] * (d + 2), [_LOG_INPUT_SD] * d + [1.0, 1.0]
+        return mlp_prior(d)
 
     def covariance(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Pull]:
         """K, and the gradient by back-propagation, layer by layer."""
         bias, output = theta[:, -2].exp(), theta[:, -1].exp()[:, None, None]
-        inputs = _inputs(x, theta)
+        inputs = weighted_inputs(x, theta)
         k = inputs @ inputs.mT + bias[:, None, None]
         layers: list[tuple[Tensor, Tensor, Tensor]] = []  # J'(c), sin a / pi and q of each
         q = k.diagonal(dim1=-2, dim2=-1)
@@ -92,7 +92,7 @@ class ArcCosine:
 
     def cross(self, x: Tensor, theta: Tensor) -> Cross:
         """Covariance with codes x."""
-        inputs = _inputs(x, theta)
+        inputs = weighted_inputs(x, theta)
         bias = theta[:, -2].exp()[:, None]
         q = (inputs * inputs).sum(-1) + bias
         scale = theta[:, -1].exp()[:, None] / (q + _LAYERS * bias).mean(-1, keepdim=True)
@@ -108,7 +108,7 @@ class _ArcCosineCross:
     scale: Tensor  # (m, 1)
 
     def __call__(self, z: Tensor) -> Tensor:
-        a = _inputs(z, self.theta)
+        a = weighted_inputs(z, self.theta)
         bias = self.bias[..., None]
         k = a @ self.inputs.mT + bias
         q, p = (a * a).sum(-1) + self.bias, self.q
@@ -119,7 +119,7 @@ class _ArcCosineCross:
         return k * self.scale[..., None]
 
     def variance(self, z: Tensor) -> Tensor:
-        a = _inputs(z, self.theta)
+        a = weighted_inputs(z, self.theta)
         return ((a * a).sum(-1) + (1 + _LAYERS) * self.bias) * self.scale
 
 
@@ -146,6 +146,11 @@ def _layer(cosine: Tensor) -> Tensor:
     return found
 
 
-def _inputs(x: Tensor, theta: Tensor) -> Tensor:
+def mlp_prior(d: int) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of w (d), log b and log t, all around 0."""
+    return [0.0] * (d + 2), [_LOG_INPUT_SD] * d + [1.0, 1.0]
+
+
+def weighted_inputs(x: Tensor, theta: Tensor) -> Tensor:
     """The weighted columns x~, (m, n, d)."""
     return (x - 0.5) * theta[:, None, :-2].exp()

@@ -107,7 +107,12 @@ class MLPEnsemble:
 
     @classmethod
     def paper(
-        cls, *, n_rows: int = 2000, epochs: int = 200, seed: int = 0, device: str = "cpu"
+        cls,
+        *,
+        n_rows: int = 2000,
+        epochs: int = 200,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
     ) -> MLPEnsemble:
         """The paper's predictor: one network, 256 shared, 128 per metric, dropout 0.5.
 

@@ -46,10 +46,9 @@ class ExactProcess:
 
     Args:
         kernel: The prior.
-        steps: Adam steps on the hyper-parameters per fit, warm-started; the first fit takes 40,
-            fits on more than 150 rows fewer. Of more than 600 rows, a random 600 decide on them.
-        capacity: How many rows it should be given at most; time grows with the cube.
-        device: Where to compute, in float64.
+        steps: Adam steps of a fit but the first.
+        capacity: How many rows it should be given at most.
+        device: Of its tensors, float64.
 
     Raises:
         ValueError: An argument out of its range.

@@ -56,13 +56,13 @@ def _run(optimizer: NCPOptimizer, trials: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(("choices", "columns"), [(128, 130), (129, 130), (5_000, 130)])
 def test_the_predictor_sees_a_bounded_number_of_choices(choices: int, columns: int) -> None:
     """So that an ask takes as long with 5,000 choices as with 128."""
-    predictor = _Widths()
     optimizer = NCPOptimizer(
-        _space(choices), directions={"loss": "minimize"}, seed=0, predictor=predictor
+        _space(choices), directions={"loss": "minimize"}, seed=0, predictor=_Widths()
     )
     tried = _run(optimizer, 13)
     assert len({tuple(params.values()) for params in tried}) == 13
-    assert predictor.seen == {columns}
+    assert isinstance(optimizer.predictor, _Widths)
+    assert optimizer.predictor.seen == {columns}
 
 
 def test_good_choices_among_thousands_are_come_back_to() -> None:

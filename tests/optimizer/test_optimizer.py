@@ -18,6 +18,7 @@ from ncp_sampler import (
     SearchSpace,
 )
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
+from ncp_sampler.predictors.named import PREDICTORS
 
 MIXED = SearchSpace(
     [
@@ -237,6 +238,29 @@ def test_several_metrics_are_traded_off() -> None:
     assert max(p[0] for p in front) > 20  # of 22.6
     assert min(p[1] for p in front) < 120  # of 48
     assert len(front) >= 6
+
+
+@pytest.mark.parametrize("predictor", PREDICTORS)
+@pytest.mark.parametrize("n_metrics", [1, 2])
+def test_predictors_by_name(predictor: str, n_metrics: int) -> None:
+    """Each proposes after startup, and one that is restored goes on as if never stopped."""
+    names = ["loss", "other"][:n_metrics]
+    made = [
+        NCPOptimizer(
+            MIXED,
+            directions=dict.fromkeys(names, "minimize"),
+            seed=seed,
+            n_startup_trials=4,
+            predictor=predictor,
+        )
+        for seed in (0, 1)
+    ]
+    for i in range(6):
+        (params,) = made[0].ask()
+        made[0].tell(params, dict(zip(names, [_loss(params), float(i)], strict=False)))
+    made[1].load_state_dict(made[0].state_dict())
+    assert made[0].ask(2) == made[1].ask(2)
+    assert made[0].predictor.names == tuple(names)
 
 
 def test_another_predictor_can_be_put_in() -> None:

@@ -13,6 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ncp_sampler import NCPOptimizer, NCPSampler, SearchSpace
+from ncp_sampler.predictors import InfiniteMLP
 from ncp_sampler.propagation import Adam, Strategy, WinnerTakesAll
 from tests.optuna_examples import SPACE, new_study, objective, params_of, score
 
@@ -233,3 +234,20 @@ def test_independent_draws_depend_on_seed_trial_and_name_alone() -> None:
     assert [draw(again) for _ in range(3)] == runs
     other = new_study(NCPSampler(seed=1))
     assert draw(other) != runs[0]
+
+
+@pytest.mark.parametrize("predictor", ["infinite-mlp", InfiniteMLP(steps=5)])
+def test_predictor_is_chosen_by_name_or_given(predictor: Any) -> None:
+    """A given one is copied: it is each study's own."""
+    values = []
+    for _ in range(2):
+        study = new_study(NCPSampler(space=SPACE, seed=0, n_startup_trials=4, predictor=predictor))
+        study.optimize(objective, n_trials=8)
+        values.append(params_of(study))
+    assert values[0] == values[1]
+    other = new_study(NCPSampler(space=SPACE, seed=0, n_startup_trials=4))
+    other.optimize(objective, n_trials=8)
+    assert values[0][:4] == params_of(other)[:4]
+    assert values[0][4:] != params_of(other)[4:]
+    with pytest.raises(ValueError, match="predictor='tree' must be one of"):
+        NCPSampler(predictor="tree")

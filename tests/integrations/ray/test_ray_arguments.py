@@ -53,6 +53,7 @@ def test_metric_and_mode_of_the_tuner_that_do_not_fit(metric: str, mode: Any) ->
         ("n_startup_trials", "10", "n_startup_trials='10' must be a whole number"),
         ("strategy", "greedy", "strategy='greedy' must be one of .* or a strategy such as"),
         ("strategy", 5, "strategy=5 must be one of"),
+        ("predictor", "tree", "predictor='tree' must be one of .* or a predictor such as"),
         ("deterministic_objective", "no", "deterministic_objective='no' must be True or False"),
         ("device", "nope", "device='nope' cannot be used here"),
         ("points_to_evaluate", [3], r"points_to_evaluate=\[3\] must be a list of dictionaries"),

@@ -13,7 +13,8 @@ from ray import tune
 from ray.tune.search import ConcurrencyLimiter, SearchGenerator
 
 from ncp_sampler import MRSpace, NCPSearch
-from ncp_sampler.propagation import Strategy, WinnerTakesAll
+from ncp_sampler.predictors import InfiniteMLP
+from ncp_sampler.propagation import WinnerTakesAll
 from tests.ray_examples import domains, score, told
 
 
@@ -83,13 +84,21 @@ def test_5_and_5_restored_are_10_uninterrupted(
     assert told(restored) == told(search)
 
 
-def test_a_strategy_object_is_saved_with_the_searcher(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"strategy": ["winner_takes_all", WinnerTakesAll(), "continuous"]},
+        {"predictor": ["infinite-mlp", InfiniteMLP(), "gp"]},
+    ],
+    ids=["strategy", "predictor"],
+)
+def test_an_object_is_saved_with_the_searcher(given: dict[str, list[Any]], tmp_path: Path) -> None:
     """It stands for its shorthand where its settings are the default ones."""
     runs = []
-    strategies: list[Strategy | str] = ["winner_takes_all", WinnerTakesAll(), "continuous"]
-    for i, strategy in enumerate(strategies):
+    ((argument, values),) = given.items()
+    for i, value in enumerate(values):
         search = NCPSearch(
-            space=domains(), metric="m", mode="max", seed=1, n_startup_trials=3, strategy=strategy
+            space=domains(), metric="m", mode="max", seed=1, n_startup_trials=3, **{argument: value}
         )
         begun = _advance(search, 0, 6)
         (tmp_path / str(i)).mkdir()

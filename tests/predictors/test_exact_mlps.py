@@ -1,8 +1,9 @@
-"""The infinitely wide MLP: that it is what wide networks become, and that it learns."""
+"""MLPs with an exact last layer, of finite and of infinite width: that they learn, and how."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,8 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ncp_sampler import MRSpace, NCPOptimizer
-from ncp_sampler.predictors import InfiniteMLP
+from ncp_sampler.predictors import BayesianMLP, InfiniteMLP
+from ncp_sampler.predictors.bayesian_mlp import Network
 from ncp_sampler.predictors.infinite_mlp import ArcCosine
+from ncp_sampler.predictors.kernels import Kernel
+from ncp_sampler.predictors.process import ExactProcess
+
+BOTH = [InfiniteMLP, lambda: BayesianMLP(width=256)]
 
 Array = NDArray[np.float64]
 
@@ -47,9 +53,20 @@ def test_covariance_is_that_of_wide_random_networks() -> None:
     assert (found - exact).abs().max() < 0.02 * exact.max()
 
 
-def test_gradients_are_those_of_finite_differences() -> None:
+def test_wide_networks_approach_the_infinite_one() -> None:
+    x, theta = _codes_and_parameters()
+    exact = ArcCosine().covariance(x, theta)[0]
+    misses = [
+        float((Network(width, 0).covariance(x, theta)[0] - exact).abs().max() / exact.max())
+        for width in (16, 256, 4_096)
+    ]
+    assert misses == sorted(misses, reverse=True)
+    assert misses[-1] < 0.05
+
+
+@pytest.mark.parametrize("kernel", [ArcCosine(), Network(32, 0)], ids=["infinite", "finite"])
+def test_gradients_are_those_of_finite_differences(kernel: Kernel) -> None:
     """By the parameters in closed form, by the codes through the layers."""
-    kernel = ArcCosine()
     x, theta = _codes_and_parameters()
     weights = torch.randn(2, 12, 12, dtype=x.dtype, generator=torch.Generator().manual_seed(2))
     weights = weights + weights.mT
@@ -72,20 +89,22 @@ def test_gradients_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(cross, (0.1 + 0.8 * z.detach()[1:].requires_grad_(True),))
 
 
-def test_learns_and_knows_what_it_does_not_know() -> None:
+@pytest.mark.parametrize("new", BOTH)
+def test_learns_and_knows_what_it_does_not_know(new: Callable[[], ExactProcess]) -> None:
     x, y = _data()
     held_out, truth = _data(seed=1)
-    mean, std = InfiniteMLP().fit(x, {"top1": y}).predict(held_out)
+    mean, std = new().fit(x, {"top1": y}).predict(held_out)
     error = np.abs(mean[:, 0] - truth)
-    assert error.mean() < 0.05 * truth.std()
-    near = InfiniteMLP().fit(0.2 * x, {"top1": y})
+    assert error.mean() < 0.1 * truth.std()
+    near = new().fit(0.2 * x, {"top1": y})
     assert near.predict(np.ones((1, 5)))[1] > 5 * near.predict(0.2 * x)[1].max()
     assert 0.4 < (error < std[:, 0]).mean() <= 1
 
 
-def test_saved_state_goes_on_as_if_never_stopped() -> None:
+@pytest.mark.parametrize("new", BOTH)
+def test_saved_state_goes_on_as_if_never_stopped(new: Callable[[], ExactProcess]) -> None:
     x, y = _data()
-    model, other = InfiniteMLP().fit(x, {"a": y, "b": -y}), InfiniteMLP()
+    model, other = new().fit(x, {"a": y, "b": -y}), new()
     other.load_state_dict(model.state_dict())
     other.fit(x, {"a": y, "b": -y}, steps=0)
     np.testing.assert_array_equal(model.predict(x), other.predict(x))
