@@ -135,7 +135,7 @@ class MultiResolutionNet(nn.Module):
         """The four branches of images (n, C, H, W), the highest resolution first."""
         branches = [self.stem(images)]  # (n, i2, h_2, w_2)
         for stage in STAGES:
-            branches = self.get_submodule(f"stage{stage.number}")(branches)
+            branches = getattr(self, f"stage{stage.number}")(branches)
         return branches  # (n, c_r, h_(r+1), w_(r+1)) for r = 1 to 4
 
     def extra_repr(self) -> str:

@@ -1,0 +1,272 @@
+"""Fuzzing: the properties of ``tests/properties`` on thousands of drawn cases.
+
+Run from the repository root, in an environment with the package's ``dev`` extra:
+
+    python -m benchmarks.fuzz --cases 10000 --jobs 2
+
+draws spaces, values and histories, odd ones among them, and checks that nothing raises or warns,
+that every proposal is legal and new, and that what is restored goes on as if it had not been. It
+writes OUT/fuzz.csv, a row for each part of a kind's cases as soon as it has ended, and OUT/fuzz.md
+with the figures and every finding, as a script. An interrupted run goes on with ``--resume``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import math
+import multiprocessing
+import os
+import platform
+import shlex
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from ncp_sampler.command_line.options import check_at_least_one, check_folder, make_parser
+from ncp_sampler.formatting import markdown_table
+
+PACKAGES = ("ncp_sampler", "hypothesis", "optuna", "ray", "torch", "numpy", "scipy")
+PART = 100  # cases of one hypothesis run, which begins with small ones
+# kind -> the module of its cases and its check, and its share of all cases
+KINDS = {
+    "spaces": ("tests.properties.test_space_codes", 0.1),
+    "ask and tell": ("tests.properties.test_ask_tell", 0.3),
+    "Optuna, declared": ("tests.properties.test_optuna_declared", 0.2),
+    "Optuna, inferred": ("tests.properties.test_optuna_inferred", 0.2),
+    "Ray": ("tests.properties.test_ray_search", 0.2),
+}
+IMPORTS = """from math import inf, nan
+
+from ncp_sampler import Categorical, Float, Integer
+from optuna.distributions import *
+from tests.properties.optuna_trials import Ending
+from tests.properties.strategies import Setup
+from {module} import *
+"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Cases of one kind that are drawn together, from a seed of their own.
+
+    Attributes:
+        kind: A key of ``KINDS``.
+        number: Among the parts of its kind, from 0.
+        seed: Of the whole run.
+        planned: Cases to draw.
+    """
+
+    kind: str
+    number: int
+    seed: int
+    planned: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a part came to, as the CSV file has it.
+
+    Attributes:
+        cases: Cases tried, up to the first finding.
+        asks: Proposals checked in them.
+        seconds: Of processor time, all told.
+        slowest: Seconds of the slowest case.
+        findings: A script and a traceback's end for each, joined by form feeds.
+    """
+
+    kind: str
+    number: int
+    seed: int
+    planned: int
+    cases: int
+    asks: int
+    seconds: float
+    slowest: float
+    findings: str
+
+    @property
+    def part(self) -> Part:
+        return Part(self.kind, self.number, self.seed, self.planned)
+
+
+class Tally:
+    """Tries the cases of a part: counts them, and keeps the smallest of each kind of failure."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self.cases = self.asks = 0
+        self.slowest = 0.0
+        self.failures: dict[tuple[str, str], str] = {}  # type and place -> what to show
+
+    def try_case(self, case: Any) -> None:
+        start = time.process_time()
+        try:
+            asks = self._module.check(case)
+        except Exception as error:  # any is a finding
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(last.filename).name}:{last.lineno}"
+            # hypothesis shrinks, and tries the smallest last
+            self.failures[type(error).__name__, place] = self._show(case, error)
+            raise
+        if not self.failures:
+            self.cases += 1
+            self.asks += asks
+            self.slowest = max(self.slowest, time.process_time() - start)
+
+    def _show(self, case: Any, error: Exception) -> str:
+        script = IMPORTS.format(module=self._module.__name__) + f"\ncheck({case!r})"
+        told = "".join(traceback.format_exception(error, limit=-3))
+        return f"```python\n{script}\n```\n\n```text\n{told.rstrip()}\n```"
+
+
+def run_part(part: Part) -> Row:
+    """Draws and tries a part's cases."""
+    torch.set_num_threads(1)
+    logging.getLogger("ncp_sampler").setLevel(logging.CRITICAL)
+    module = import_module(KINDS[part.kind][0])
+    tally = Tally(module)
+    seed = f"{part.seed}, {part.kind}, {part.number}"  # a string has the same hash in any process
+    cases: st.SearchStrategy[Any] = module.cases()
+    tried: Callable[[], None] = given(cases)(tally.try_case)
+    limits = settings(
+        max_examples=part.planned,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        verbosity=hypothesis.Verbosity.quiet,
+    )
+    tried = hypothesis.seed(int.from_bytes(seed.encode(), "big"))(limits(tried))
+    start = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            tried()
+        except Exception:
+            if not tally.failures:
+                raise
+    seconds = time.process_time() - start
+    findings = "\f".join(tally.failures.values())
+    return Row(
+        **asdict(part), cases=tally.cases, asks=tally.asks, seconds=round(seconds, 2),
+        slowest=round(tally.slowest, 2), findings=findings,
+    )  # fmt: skip
+
+
+def plan(n_cases: int, seed: int) -> list[Part]:
+    """The parts of a run; the kinds take turns."""
+    parts = []
+    for kind, (_, share) in KINDS.items():
+        left, number = math.ceil(n_cases * share), 0
+        while left > 0:
+            parts.append(Part(kind, number, seed, min(left, PART)))
+            left, number = left - PART, number + 1
+    return sorted(parts, key=lambda part: part.number)
+
+
+def run(parts: Sequence[Part], jobs: int) -> Iterator[Row]:
+    """The parts' rows as they end."""
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap_unordered(run_part, parts)
+
+
+def read(path: Path) -> list[Row]:
+    """Rows of an earlier run; none without a file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [_row(cells) for cells in csv.DictReader(file)]
+
+
+def _row(cells: Mapping[str, str]) -> Row:
+    whole = ("number", "seed", "planned", "cases", "asks")
+    typed: dict[str, Any] = {**cells, **{name: int(cells[name]) for name in whole}}
+    return Row(**typed | {name: float(cells[name]) for name in ("seconds", "slowest")})
+
+
+def markdown(rows: Sequence[Row], command: str) -> str:
+    """The result file."""
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    heads = ("cases", "number", "proposals", "findings", "seconds", "slowest case (s)")
+    table = []
+    for kind in [*KINDS, "all"]:
+        of_kind = [row for row in rows if kind in (row.kind, "all")]
+        counts = (
+            sum(row.cases for row in of_kind),
+            sum(row.asks for row in of_kind),
+            sum(len(row.findings.split("\f")) for row in of_kind if row.findings),
+        )
+        slowest = max((row.slowest for row in of_kind), default=0.0)
+        seconds = sum(row.seconds for row in of_kind)
+        table.append([kind, *map(str, counts), f"{seconds:.0f}", f"{slowest:.1f}"])
+    found = [text for row in rows if row.findings for text in row.findings.split("\f")]
+    findings = "".join(f"\n\n## Finding {i}\n\n{text}" for i, text in enumerate(found, 1))
+    return f"""# Fuzzing
+
+Made by `{command}`.
+
+Seconds are of processor time, of one thread, {os.cpu_count()} {platform.machine()} cores. \
+Python {platform.python_version()}, {versions}.
+
+{markdown_table(heads, table, numbers=True)}{findings}"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given_arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = _options(given_arguments)
+    path = options.out / "fuzz.csv"
+    parts = plan(options.cases, options.seed)
+    rows = [row for row in read(path) if row.part in parts] if options.resume else []
+    left = [part for part in parts if part not in [row.part for row in rows]]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+        writer.writeheader()
+        writer.writerows(map(asdict, rows))
+        for row in run(left, options.jobs):
+            writer.writerow(asdict(row))
+            file.flush()
+            rows.append(row)
+            said = "FINDING" if row.findings else "ok"
+            print(f"{len(rows)}/{len(parts)} {row.kind} {row.number}: {said}", flush=True)
+    rows.sort(key=lambda row: parts.index(row.part))
+    command = shlex.join(["python", "-m", "benchmarks.fuzz", *given_arguments])
+    text = markdown(rows, command)
+    (options.out / "fuzz.md").write_text(text, encoding="utf-8")
+    print(text)
+    return int(any(row.findings for row in rows))
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = make_parser(__doc__, prog="python -m benchmarks.fuzz")
+    parser.add_argument("--cases", type=int, default=10_000, help="of all kinds together")
+    parser.add_argument("--seed", type=int, default=1, help="of all draws")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--resume", action="store_true", help="keep the parts that OUT has")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks/results"), help="folder of the result"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        check_at_least_one(options, "cases", "jobs")
+        check_folder(options.out)
+    except ValueError as error:
+        parser.error(str(error))
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""What must hold of proposals: legal by a check of its own, and new while codes are left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
+from ncp_sampler.space.search_space import MAX_ENUMERATED, SearchSpace, code_key
+from tests.properties.strategies import Dimensions
+
+_MANY = 2**30  # floats between two ends, of which no draw repeats one
+_UNREACHABLE = 2**40  # from which on exp(log(n)) need not round to n
+
+
+def misfit(dim: Dimension, value: Any) -> str | None:
+    """Why a value is not one of a dimension, by plain arithmetic; None if it is."""
+    if isinstance(dim, Categorical):
+        return None if any(same(value, one) for one in dim.choices) else "not a choice"
+    kind = int if isinstance(dim, Integer) else float
+    if type(value) is not kind:
+        return f"a {type(value).__name__}"
+    if not dim.low <= value <= dim.high:
+        return "out of range"
+    if isinstance(dim, Integer):
+        return "off the grid" if (value - dim.low) % dim.step else None
+    if dim.step is not None:
+        steps = (Decimal(value) - Decimal(dim.low)) / Decimal(dim.step)
+        rounding = Decimal(4 * np.spacing(max(-dim.low, dim.high)) / dim.step)
+        if abs(steps - round(steps)) > Decimal("1e-8") + rounding:
+            return "off the grid"
+    return None
+
+
+def check_legal(dims: Dimensions, params: Mapping[str, Any]) -> None:
+    """Raises if params are not the dimensions' own, in order, each legal."""
+    names = [dim.name for dim in dims]
+    if list(params) != names:
+        raise AssertionError(f"params are of {list(params)}, not of {names}")
+    for dim in dims:
+        if why := misfit(dim, params[dim.name]):
+            raise AssertionError(f"{dim.name}={params[dim.name]!r} is {why}: {dim}")
+    SearchSpace(dims).to_code(params)  # and by the space's own check
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal to the bit, of one type."""
+    return type(a) is type(b) and repr(a) == repr(b)
+
+
+def play(run: Any, steps: Sequence[Any]) -> None:
+    """Takes steps in turn: a run has a method for each kind, ``ask`` for an ``Ask``."""
+    for step in steps:
+        getattr(run, type(step).__name__.lower())(step)
+
+
+class Seen:
+    """Codes that are told, or pending, and how many are left."""
+
+    def __init__(self, dims: Dimensions) -> None:
+        self._dims = dims
+        self._space = SearchSpace(dims)
+        self._codes: dict[bytes, np.ndarray[Any, Any]] = {}
+
+    def add(self, params: Mapping[str, Any]) -> None:
+        code = self._space.to_code(params, clip=True)
+        self._codes[code_key(code)] = code
+
+    def check_new(self, params: Mapping[str, Any], fixed: Mapping[str, Any] | None = None) -> None:
+        """Raises if params were seen, and others with the fixed values were not."""
+        code = self._space.to_code(params, clip=True)
+        if code_key(code) not in self._codes:
+            return
+        free = [dim for dim in self._dims if dim.name not in (fixed or {})]
+        counts = [self._at_least(dim) for dim in free]
+        columns = [c for name in fixed or {} for c in range(*self._range(name))]
+        used = sum(np.array_equal(c[columns], code[columns]) for c in self._codes.values())
+        if math.prod(counts) > used:
+            raise AssertionError(
+                f"{dict(params)} is proposed again; {used} of {math.prod(counts):g} are used"
+            )
+
+    def _range(self, name: str) -> tuple[int, int]:
+        where = self._space.column_slice(name)
+        return where.start, where.stop
+
+    def _at_least(self, dim: Dimension) -> float:
+        """Number of values that a draw can be relied upon to find."""
+        if isinstance(dim, Categorical):
+            return len(dim.choices)
+        if isinstance(dim, Float) and dim.step is None:
+            apart = (dim.high - dim.low) / max(math.ulp(dim.low), math.ulp(dim.high))
+            return math.inf if apart > _MANY else 1
+        whole = self._space.size <= MAX_ENUMERATED  # then they are enumerated
+        if dim.log and dim.low > _UNREACHABLE and not whole:
+            return 1
+        return round((dim.high - dim.low) / (dim.step or 1.0)) + 1

@@ -1,0 +1,116 @@
+"""``NCPSampler(space=...)``: every trial's params are its own proposals, legal for Optuna and new.
+
+Trials complete, are pruned, fail, are never told, are enqueued with some params, also off the
+ranges; the sampler is pickled between them, and must go on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, PartialFixedSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from ncp_sampler import NCPSampler, SearchSpace
+from ncp_sampler.integrations.optuna import to_distributions
+from ncp_sampler.space.dimensions import n_values
+from tests.properties import optuna_trials
+from tests.properties.invariants import Seen, misfit
+from tests.properties.optuna_trials import Ending
+from tests.properties.strategies import (
+    Dimensions,
+    Draw,
+    Setup,
+    setups,
+    some_params_of,
+    spaces,
+)
+
+
+@dataclass(frozen=True)
+class DeclaredCase:
+    dimensions: Dimensions
+    endings: tuple[Ending, ...]
+    setup: Setup = field(default_factory=Setup)
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # of a PartialFixedSampler
+
+    def study(self) -> Study:
+        sampler = NCPSampler(
+            space=SearchSpace(self.dimensions),
+            **self.setup.arguments,
+            independent_sampler=optuna_trials.Noting(self.setup.seed),
+        )
+        host: BaseSampler = sampler
+        if self.fixed:
+            with warnings.catch_warnings():  # Optuna's, of an experimental class
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                host = PartialFixedSampler(dict(self.fixed), sampler)
+        return optuna_trials.new_study(self.setup.directions, host)
+
+
+@st.composite
+def cases(draw: Draw) -> DeclaredCase:
+    # Optuna takes True, 1 and 1.0 for the same choice
+    dims, setup = draw(spaces(alike=False)), draw(setups)
+    try:
+        to_distributions(SearchSpace(dims))
+    except ValueError:  # a grid that Optuna counts otherwise
+        reject()
+    enqueued = st.booleans().flatmap(lambda legal: some_params_of(dims, legal=legal))
+    n_trials = setup.n_startup_trials + draw(st.integers(1, 3))
+    ends = draw(optuna_trials.endings(n_trials, len(setup.directions), enqueued))
+    fixed = draw(some_params_of(dims)) if draw(st.integers(0, 9)) == 9 else {}
+    return DeclaredCase(dims, ends, setup, fixed)
+
+
+def check(case: DeclaredCase) -> int:
+    """Raises at the first thing that does not hold; returns the number of proposals."""
+    space = SearchSpace(case.dimensions)
+
+    def suggest(trial: Trial, everything: bool) -> None:
+        SearchSpace(case.dimensions if everything else case.dimensions[:1]).suggest(trial)
+
+    study = case.study()
+    trials = optuna_trials.run(study, case.endings, suggest)
+    seen = Seen(case.dimensions)
+    for trial, end in zip(trials, case.endings, strict=True):
+        given = {**case.fixed, **end.enqueued}
+        optuna_trials.check_stored(study, trial, given)
+        whole = list(trial.params) == list(space.names)
+        if case.setup.deterministic_objective and whole and not end.enqueued:
+            seen.check_new(trial.params, case.fixed)
+        if whole and _is_known(case, study.trials[trial.number]):
+            seen.add(trial.params)
+    _check_independent(case, study)
+    optuna_trials.check_pickled(trials, case.endings, case.study, suggest)
+    return len(trials)
+
+
+def _is_known(case: DeclaredCase, trial: FrozenTrial) -> bool:
+    """Whether the sampler is to keep off a trial's params; not if a failed one's were illegal."""
+    legal = all(misfit(dim, trial.params[dim.name]) is None for dim in case.dimensions)
+    return trial.state.is_finished() and (legal or trial.state != TrialState.FAIL)
+
+
+def _check_independent(case: DeclaredCase, study: Study) -> None:
+    """Raises if a proposal was refused, or none was made, where one is due."""
+    searched = {dim.name: dim for dim in case.dimensions if n_values(dim) > 1}
+    for number, name in optuna_trials.drawn_independently(study):
+        given = {**case.fixed, **case.endings[number].enqueued}
+        legal = all(misfit(searched[n], v) is None for n, v in given.items() if n in searched)
+        assert name in given or not legal or name not in searched, (
+            f"trial {number} drew {name!r} independently"
+        )
+
+
+@settings(max_examples=30)
+@given(cases())
+def test_every_trial_has_the_samplers_own_legal_and_new_params(case: DeclaredCase) -> None:
+    check(case)
