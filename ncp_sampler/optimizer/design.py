@@ -6,6 +6,7 @@ The first are points of scrambled Sobol sequences, each known by its seed and nu
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,19 @@ _MOST_NUMBERS = 20_000_000  # in the codes made at once
 def design_point(dimensions: int, seed: int, number: int) -> FloatArray:
     """The point of a number, from 0 on, in [0, 1)^D; a new sequence begins every 64 points."""
     block, row = divmod(number, _BLOCK)
-    rng = np.random.default_rng([seed, block])
     if dimensions > _MAX_SOBOL_DIMENSIONS:
-        points = rng.random((row + 1, dimensions))
-    else:
-        points = qmc.Sobol(dimensions, rng=rng).random(_BLOCK)
-    point: FloatArray = points[row]
-    return point
+        points: FloatArray = np.random.default_rng([seed, block]).random((row + 1, dimensions))
+        return points[row]
+    return _sobol(dimensions, seed, block)[row].copy()
+
+
+@lru_cache(maxsize=4)  # one ask may look at all points of four, each a search for an untried code
+def _sobol(dimensions: int, seed: int, block: int) -> FloatArray:
+    """The points of a sequence, (64, D)."""
+    points: FloatArray = qmc.Sobol(dimensions, rng=np.random.default_rng([seed, block])).random(
+        _BLOCK
+    )
+    return points
 
 
 def candidates(space: SearchSpace, rng: np.random.Generator) -> Iterator[NDArray[Any]]:
