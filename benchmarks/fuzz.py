@@ -201,7 +201,7 @@ def _row(cells: Mapping[str, str]) -> Row:
 def markdown(rows: Sequence[Row], command: str) -> str:
     """The result file."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    heads = ("cases", "number", "proposals", "findings", "seconds", "slowest case (s)")
+    heads = ("kind", "cases", "proposals", "findings", "seconds", "slowest case (s)")
     table = []
     for kind in [*KINDS, "all"]:
         of_kind = [row for row in rows if kind in (row.kind, "all")]
@@ -214,7 +214,7 @@ def markdown(rows: Sequence[Row], command: str) -> str:
         seconds = sum(row.seconds for row in of_kind)
         table.append([kind, *map(str, counts), f"{seconds:.0f}", f"{slowest:.1f}"])
     found = [text for row in rows if row.findings for text in row.findings.split("\f")]
-    findings = "".join(f"\n\n## Finding {i}\n\n{text}" for i, text in enumerate(found, 1))
+    findings = "".join(f"\n## Finding {i}\n\n{text}\n" for i, text in enumerate(found, 1))
     return f"""# Fuzzing
 
 Made by `{command}`.

@@ -33,7 +33,8 @@ def test_export_with_free_batch_height_and_width(task: str) -> None:
 
 def test_export_refuses_what_the_network_refuses() -> None:
     with pytest.raises(ValueError, match="x has height 31"):
-        torch.export.export(build(), (torch.zeros(2, 3, 31, 64),))
+        # strict=False, the default of later versions of PyTorch, runs the network's own code
+        torch.export.export(build(), (torch.zeros(2, 3, 31, 64),), strict=False)
 
 
 # The default backend compiles C++ for minutes; it was tried by hand on the whole network. "eager"

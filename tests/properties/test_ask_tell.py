@@ -175,7 +175,7 @@ def check(case: AskTellCase) -> int:
     return run.n_asked
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(cases())
 def test_every_proposal_is_legal_and_new_and_restored_as_uninterrupted(case: AskTellCase) -> None:
     check(case)
