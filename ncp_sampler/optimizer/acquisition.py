@@ -75,7 +75,7 @@ def log_expected_improvement(mean: Tensor, std: Tensor, best: float) -> Tensor:
     z = (mean - best) / std
     high = z.clamp_min(-1.0)
     above = (torch.exp(-0.5 * high * high - _LOG_SQRT_2PI) + high * torch.special.ndtr(high)).log()
-    low = z.clamp_max(-1.0)
+    low = z.clamp_max(-0.5)  # not at -1, where the slope of clamp is 0 in some versions of PyTorch
     ratio = math.sqrt(math.pi / 2) * torch.special.erfcx(-low / math.sqrt(2)) * low.abs()
     # below z = -1e4 rounding takes 1 - ratio to 0: its limit is 1 / z^2
     tail = torch.where(low > -1e4, (1 - ratio).clamp_min(1e-9).log(), -2 * low.abs().log())
