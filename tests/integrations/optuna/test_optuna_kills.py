@@ -88,7 +88,13 @@ def test_killed_at_any_point(kind: str, tmp_path: Path) -> None:  # noqa: F811
     """Five equal workers die on one study, and a sixth goes on: no code twice, nothing lost."""
     open_study(kind, tmp_path, 0)  # tables are made once
     victims = [_start(f"run_victim({kind!r}, {str(tmp_path)!r}, {point!r})") for point in POINTS]
-    assert [victim.wait(timeout=120) for victim in victims] == [-signal.SIGKILL] * len(POINTS)
+    try:
+        ends = [victim.wait(timeout=300) for victim in victims]
+    finally:
+        for victim in victims:
+            victim.kill()
+            victim.wait()
+    assert ends == [-signal.SIGKILL] * len(POINTS)
 
     study = open_study(kind, tmp_path, 0)
     told = study.get_trials(states=[TrialState.COMPLETE])
@@ -98,11 +104,13 @@ def test_killed_at_any_point(kind: str, tmp_path: Path) -> None:  # noqa: F811
     assert done[: len(told)] == told
     dead = study.get_trials(states=[TrialState.RUNNING])
     assert len(dead) == len(POINTS)
-    held = [claims.claimed_params(trial, SPACE.distributions) for trial in dead]
-    held = [params for params in held if params]  # all but the first two points
-    assert len(held) == len(POINTS) - 2
+    # a worker looks at the others once it has published, and then begins to suggest; one that
+    # died before may have claimed what another one took
+    begun = [trial for trial in dead if trial.params]
+    assert len(begun) == 2
+    held = [claims.claimed_params(trial, SPACE.distributions) for trial in begun]
     codes = [(params["a"], params["b"]) for params in [*(t.params for t in done), *held]]
-    assert len(set(codes)) == len(codes) == 63
+    assert len(set(codes)) == len(codes) == 62
 
 
 def open_with_heartbeat(folder: Path) -> RDBStorage:
