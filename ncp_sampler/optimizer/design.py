@@ -26,17 +26,18 @@ def design_point(dimensions: int, seed: int, number: int) -> FloatArray:
     """The point of a number, from 0 on, in [0, 1)^D; a new sequence begins every 64 points."""
     block, row = divmod(number, _BLOCK)
     if dimensions > _MAX_SOBOL_DIMENSIONS:
-        points: FloatArray = np.random.default_rng([seed, block]).random((row + 1, dimensions))
-        return points[row]
-    return _sobol(dimensions, seed, block)[row].copy()
+        points = np.random.default_rng([seed, block]).random((row + 1, dimensions))
+    else:
+        points = _sobol(dimensions, seed, block)
+    point: FloatArray = points[row].copy()
+    return point
 
 
 @lru_cache(maxsize=4)  # one ask may look at all points of four, each a search for an untried code
 def _sobol(dimensions: int, seed: int, block: int) -> FloatArray:
     """The points of a sequence, (64, D)."""
-    points: FloatArray = qmc.Sobol(dimensions, rng=np.random.default_rng([seed, block])).random(
-        _BLOCK
-    )
+    sequence = qmc.Sobol(dimensions, rng=np.random.default_rng([seed, block]))
+    points: FloatArray = sequence.random(_BLOCK)
     return points
 
 
