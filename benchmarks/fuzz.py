@@ -36,7 +36,7 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ncp_sampler.command_line.options import check_at_least_one, check_folder, make_parser
+from ncp_sampler.command_line.options import make_parser, parse_benchmark
 from ncp_sampler.formatting import markdown_table
 
 PACKAGES = ("ncp_sampler", "hypothesis", "optuna", "ray", "torch", "numpy", "scipy")
@@ -255,17 +255,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=10_000, help="of all kinds together")
     parser.add_argument("--seed", type=int, default=1, help="of all draws")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
-    parser.add_argument("--resume", action="store_true", help="keep the parts that OUT has")
     parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks/results"), help="folder of the result"
+        "--resume", action="store_true", help="keep OUT's parts; of the same code only"
     )
-    options = parser.parse_args(arguments)
-    try:
-        check_at_least_one(options, "cases", "jobs")
-        check_folder(options.out)
-    except ValueError as error:
-        parser.error(str(error))
-    return options
+    return parse_benchmark(parser, arguments, "cases", "jobs")
 
 
 if __name__ == "__main__":

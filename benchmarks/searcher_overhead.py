@@ -19,14 +19,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from ncp_sampler import NCPOptimizer, NCPSearch, nas_bench
-from ncp_sampler.command_line.options import check_at_least_one, check_folder, make_parser
+from ncp_sampler.command_line.options import make_parser, parse_benchmark
 from ncp_sampler.formatting import markdown_table
 from ncp_sampler.space.search_space import Params
 
@@ -114,15 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = make_parser(__doc__, prog="python -m benchmarks.searcher_overhead")
     parser.add_argument("--trials", type=int, default=500, help="finished before")
     parser.add_argument("--repeats", type=int, default=25, help="pairs")
-    parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks/results"), help="folder of the result"
-    )
-    options = parser.parse_args(given)
-    try:
-        check_at_least_one(options, "trials", "repeats")
-        check_folder(options.out)
-    except ValueError as error:
-        parser.error(str(error))
+    options = parse_benchmark(parser, given, "trials", "repeats")
     torch.set_num_threads(1)
     measured = [measure(options.trials, running, options.repeats) for running in (0, 8)]
     text = markdown(measured, shlex.join(["python", "-m", "benchmarks.searcher_overhead", *given]))

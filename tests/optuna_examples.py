@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import RandomSampler
 from optuna.study import Study
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 
 from ncp_sampler import (
     Categorical,
@@ -43,3 +45,21 @@ def new_study(sampler: NCPSampler | None = None, **kwargs: Any) -> Study:
 
 def params_of(study: Study) -> list[dict[str, Any]]:
     return [trial.params for trial in study.trials]
+
+
+class NotingSampler(RandomSampler):
+    """A sampler of independent parameters that notes which it had to draw."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self.drawn: list[tuple[int, str]] = []  # trial and parameter
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        self.drawn.append((trial.number, param_name))
+        return super().sample_independent(study, trial, param_name, param_distribution)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -42,3 +43,25 @@ def check_folder(out: Path) -> None:
             pass
     except OSError as error:
         raise ValueError(f"--out {out} must be a folder that can be written to: {error}") from error
+
+
+def parse_benchmark(
+    parser: argparse.ArgumentParser, arguments: Sequence[str], *counts: str
+) -> argparse.Namespace:
+    """Options of a benchmark: the parser's, with ``--out``; it exits where one is wrong.
+
+    Args:
+        parser: It has the options but ``--out``.
+        arguments: To be parsed.
+        counts: The options that are at least 1.
+    """
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks/results"), help="folder of the results"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        check_at_least_one(options, *counts)
+        check_folder(options.out)
+    except ValueError as error:
+        parser.error(str(error))
+    return options

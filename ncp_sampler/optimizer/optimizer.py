@@ -90,7 +90,10 @@ class NCPOptimizer:
 
     @property
     def predictor(self) -> Predictor:
-        """What the last ``ask`` after startup has fitted."""
+        """What the last ``ask`` after startup has fitted.
+
+        Where a categorical has more than 128 choices, it sees the columns of some of them.
+        """
         return self._predictor
 
     def reseed(self, seed: int | None = None) -> None:
@@ -257,9 +260,8 @@ class NCPOptimizer:
         worth = scalarize(values[:, some], weights[some])
         order = np.argsort(-np.nan_to_num(worth, nan=-np.inf), kind="stable")
         rows = _rows(order, self._predictor.capacity)
-        some = np.asarray(
-            ~np.isnan(values[rows]).all(axis=0)
-        )  # a metric without any value is done without
+        # a metric without any value is done without
+        some = np.asarray(~np.isnan(values[rows]).all(axis=0))
         names = [name for name, has in zip(self._history.names, some, strict=True) if has]
         known = values[rows][:, some]
         focus = Focus.on(self.space, codes, order, pinned, self._rng)

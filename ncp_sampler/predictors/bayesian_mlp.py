@@ -34,9 +34,9 @@ class BayesianMLP(ExactProcess):
     Args:
         width: Units of each hidden layer; at least 1.
         seed: Of the hidden layers' weights, from 0 to 2**63 - 1.
-        steps: As ``InfiniteMLP``'s.
-        capacity: As ``GaussianProcess``'s.
-        device: Of its tensors, float64.
+        steps: As of ``ExactProcess``, and so are the others.
+        capacity: How many rows it should be given at most.
+        device: Where to compute, in float64.
 
     Raises:
         ValueError: An argument out of its range.
@@ -51,10 +51,9 @@ class BayesianMLP(ExactProcess):
         capacity: int = CAPACITY,
         device: str | torch.device = "cpu",
     ) -> None:
-        kernel = Network(
-            checks.whole("width", width, low=1), checks.whole("seed", seed, low=0, high=2**63 - 1)
-        )
-        super().__init__(kernel, steps=steps, capacity=capacity, device=device)
+        super().__init__(steps=steps, capacity=capacity, device=device)
+        checks.whole("width", width, low=1)
+        self._kernel = Network(width, checks.whole("seed", seed, low=0, high=2**63 - 1))
 
 
 @dataclass(frozen=True)

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import torch
-
 from ncp_sampler.predictors.kernels import Matern
 from ncp_sampler.predictors.predictor import FloatArray
-from ncp_sampler.predictors.process import CAPACITY, ExactProcess
+from ncp_sampler.predictors.process import ExactProcess
 
 
 class GaussianProcess(ExactProcess):
     """Matern-5/2 Gaussian process with one length scale per column, one process per metric.
 
-    Args:
-        steps: Adam steps on the hyper-parameters per fit, warm-started; the first fit takes 40,
-            fits on more than 150 rows fewer. Of more than 600 rows, a random 600 decide on them.
-        capacity: How many rows it should be given at most; time grows with the cube.
-        device: Where to compute, in float64.
-
-    Raises:
-        ValueError: An argument out of its range.
+    The arguments are those of ``ExactProcess``.
     """
 
-    def __init__(
-        self, *, steps: int = 15, capacity: int = CAPACITY, device: str | torch.device = "cpu"
-    ) -> None:
-        super().__init__(Matern(), steps=steps, capacity=capacity, device=device)
+    _kernel = Matern()
 
     @property
     def length_scales(self) -> FloatArray:

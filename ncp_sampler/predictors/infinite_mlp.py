@@ -23,29 +23,10 @@ import torch
 from torch import Tensor
 
 from ncp_sampler.predictors.kernels import Cross, Pull
-from ncp_sampler.predictors.process import CAPACITY, ExactProcess
+from ncp_sampler.predictors.process import ExactProcess
 
 _LOG_INPUT_SD = 0.6
 _LAYERS = 2
-
-
-class InfiniteMLP(ExactProcess):
-    """The predictor that an MLP of two wide hidden layers becomes, mean and doubt exact.
-
-    Args:
-        steps: Steps of back-propagation on the log marginal likelihood per fit, warm-started; the
-            first fit takes 40, fits on more than 150 rows fewer.
-        capacity: As ``GaussianProcess``'s.
-        device: Of its tensors, float64.
-
-    Raises:
-        ValueError: An argument out of its range.
-    """
-
-    def __init__(
-        self, *, steps: int = 15, capacity: int = CAPACITY, device: str | torch.device = "cpu"
-    ) -> None:
-        super().__init__(ArcCosine(), steps=steps, capacity=capacity, device=device)
 
 
 class ArcCosine:
@@ -97,6 +78,16 @@ class ArcCosine:
         q = (inputs * inputs).sum(-1) + bias
         scale = theta[:, -1].exp()[:, None] / (q + _LAYERS * bias).mean(-1, keepdim=True)
         return _ArcCosineCross(theta, inputs, q, bias, scale)
+
+
+class InfiniteMLP(ExactProcess):
+    """The predictor that an MLP of two wide hidden layers becomes, mean and doubt exact.
+
+    Its fit back-propagates the log marginal likelihood. The arguments are those of
+    ``ExactProcess``.
+    """
+
+    _kernel = ArcCosine()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ncp_sampler.predictors.predictor import Metrics, Weights
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
+from tests.optimizer_examples import run
 
 
 class _Widths(GaussianProcess):
@@ -44,22 +45,13 @@ def _loss(params: dict[str, Any]) -> float:
     return loss
 
 
-def _run(optimizer: NCPOptimizer, trials: int) -> list[dict[str, Any]]:
-    tried = []
-    for _ in range(trials):
-        (params,) = optimizer.ask()
-        optimizer.tell(params, {"loss": _loss(params)})
-        tried.append(params)
-    return tried
-
-
 @pytest.mark.parametrize(("choices", "columns"), [(128, 130), (129, 130), (5_000, 130)])
 def test_the_predictor_sees_a_bounded_number_of_choices(choices: int, columns: int) -> None:
     """So that an ask takes as long with 5,000 choices as with 128."""
     optimizer = NCPOptimizer(
         _space(choices), directions={"loss": "minimize"}, seed=0, predictor=_Widths()
     )
-    tried = _run(optimizer, 13)
+    tried = run(optimizer, 13, _loss)
     assert len({tuple(params.values()) for params in tried}) == 13
     assert isinstance(optimizer.predictor, _Widths)
     assert optimizer.predictor.seen == {columns}
@@ -67,7 +59,7 @@ def test_the_predictor_sees_a_bounded_number_of_choices(choices: int, columns: i
 
 def test_good_choices_among_thousands_are_come_back_to() -> None:
     optimizer = NCPOptimizer(_space(3_000), directions={"loss": "minimize"}, seed=1)
-    layers = [params["layer"] for params in _run(optimizer, 30)]
+    layers = [params["layer"] for params in run(optimizer, 30, _loss)]
     assert sum(layer in layers[:i] for i, layer in enumerate(layers)) >= 6  # by chance: 0
 
 
@@ -96,7 +88,7 @@ def test_a_strategys_settings_are_of_the_whole_code(strategy: Strategy) -> None:
     optimizer = NCPOptimizer(
         _space(300), directions={"loss": "minimize"}, seed=0, n_startup_trials=3, strategy=strategy
     )
-    _run(optimizer, 6)
+    run(optimizer, 6, _loss)
 
 
 def test_fixed_choices_pending_ones_and_restored_states() -> None:
@@ -104,7 +96,7 @@ def test_fixed_choices_pending_ones_and_restored_states() -> None:
         NCPOptimizer(_space(400), directions={"loss": "minimize"}, seed=seed, n_startup_trials=4)
         for seed in (0, 1)
     ]
-    _run(made[0], 6)
+    run(made[0], 6, _loss)
     made[1].load_state_dict(made[0].state_dict())
     pending = [{"layer": 399, "rate": 0.5, "depth": 3}]
     first, second = (each.ask(3, pending=pending, fixed={"layer": 399}) for each in made)

@@ -17,38 +17,13 @@ from ncp_sampler import (
     NCPOptimizer,
     SearchSpace,
 )
-from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
-from ncp_sampler.predictors.named import PREDICTORS
+from tests.optimizer_examples import MIXED, mixed_loss, run
 
-MIXED = SearchSpace(
-    [
-        Integer("units", 1, 64, log=True),
-        Integer("width", 8, 128, step=8),
-        Float("rate", 1e-4, 1.0, log=True),
-        Float("share", 0.0, 1.0, step=0.25),
-        Categorical("act", ("relu", "silu", None)),
-    ]
-)
 SMALL = SearchSpace([Integer("a", 0, 4), Categorical("b", ("x", "y", "z"))])
-
-
-def _loss(params: dict[str, Any]) -> float:
-    miss: float = abs(math.log10(params["rate"]) + 2) + abs(params["width"] - 64) / 64
-    miss += (params["act"] != "silu") + abs(params["share"] - 0.5)
-    return miss
 
 
 def _key(params: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(params.values())
-
-
-def _run(optimizer: NCPOptimizer, n: int) -> list[dict[str, Any]]:
-    proposed = []
-    for _ in range(n):
-        (params,) = optimizer.ask()
-        optimizer.tell(params, {"loss": _loss(params)})
-        proposed.append(params)
-    return proposed
 
 
 @pytest.mark.parametrize("strategy", ["continuous", "winner_takes_all"])
@@ -59,7 +34,7 @@ def test_finds_a_mixed_spaces_optimum(strategy: str) -> None:
         optimizer = NCPOptimizer(
             MIXED, directions={"loss": "minimize"}, seed=seed, strategy=strategy
         )
-        best.append(min(_loss(params) for params in _run(optimizer, 40)))
+        best.append(min(mixed_loss(params) for params in run(optimizer, 40)))
     assert np.median(best) < 0.25
 
 
@@ -70,10 +45,10 @@ def test_replaced_record_leaves_no_trace(before: dict[str, float]) -> None:
         NCPOptimizer(MIXED, directions={"loss": "minimize"}, seed=0, n_startup_trials=5)
         for _ in range(2)
     )
-    for params in _run(once, 8):
-        again.tell(params, before if again.n_told == 3 else {"loss": _loss(params)})
+    for params in run(once, 8):
+        again.tell(params, before if again.n_told == 3 else {"loss": mixed_loss(params)})
     (third,) = MIXED.to_params(once.state_dict()["history"]["codes"][3:4])
-    again.tell(third, {"loss": _loss(third)}, replace=3)
+    again.tell(third, {"loss": mixed_loss(third)}, replace=3)
     assert again.state_dict()["history"] == once.state_dict()["history"]
     assert again.n_told == 8
 
@@ -106,13 +81,13 @@ def test_maximizing_is_minimizing_the_negative() -> None:
     for _ in range(14):
         (a,), (b,) = down.ask(), up.ask()
         assert a == b
-        down.tell(a, {"loss": _loss(a)})
-        up.tell(b, {"loss": -_loss(b)})
+        down.tell(a, {"loss": mixed_loss(a)})
+        up.tell(b, {"loss": -mixed_loss(b)})
 
 
 def test_a_seed_decides_the_proposals() -> None:
     runs = [
-        _run(NCPOptimizer(MIXED, directions={"loss": "minimize"}, seed=seed), 14)
+        run(NCPOptimizer(MIXED, directions={"loss": "minimize"}, seed=seed), 14)
         for seed in (5, 5, 6)
     ]
     assert runs[0] == runs[1] != runs[2]
@@ -218,8 +193,8 @@ def test_one_metric_beyond_all_measure_does_not_blind_it() -> None:
     best = math.inf
     for i in range(40):
         (params,) = optimizer.ask()
-        optimizer.tell(params, {"loss": 1e12 if i % 5 == 0 else _loss(params)})
-        best = min(best, _loss(params)) if i % 5 else best
+        optimizer.tell(params, {"loss": 1e12 if i % 5 == 0 else mixed_loss(params)})
+        best = min(best, mixed_loss(params)) if i % 5 else best
     assert best < 0.4
 
 
@@ -238,36 +213,6 @@ def test_several_metrics_are_traded_off() -> None:
     assert max(p[0] for p in front) > 20  # of 22.6
     assert min(p[1] for p in front) < 120  # of 48
     assert len(front) >= 6
-
-
-@pytest.mark.parametrize("predictor", PREDICTORS)
-@pytest.mark.parametrize("n_metrics", [1, 2])
-def test_predictors_by_name(predictor: str, n_metrics: int) -> None:
-    """Each proposes after startup, and one that is restored goes on as if never stopped."""
-    names = ["loss", "other"][:n_metrics]
-    made = [
-        NCPOptimizer(
-            MIXED,
-            directions=dict.fromkeys(names, "minimize"),
-            seed=seed,
-            n_startup_trials=4,
-            predictor=predictor,
-        )
-        for seed in (0, 1)
-    ]
-    for i in range(6):
-        (params,) = made[0].ask()
-        made[0].tell(params, dict(zip(names, [_loss(params), float(i)], strict=False)))
-    made[1].load_state_dict(made[0].state_dict())
-    assert made[0].ask(2) == made[1].ask(2)
-    assert made[0].predictor.names == tuple(names)
-
-
-def test_another_predictor_can_be_put_in() -> None:
-    optimizer = NCPOptimizer(
-        MIXED, directions={"loss": "minimize"}, seed=0, predictor=MLPEnsemble(steps=50)
-    )
-    assert min(_loss(params) for params in _run(optimizer, 30)) < 0.6
 
 
 def test_illegal_numbers_in_a_result_are_moved_to_the_nearest_legal() -> None:
@@ -290,12 +235,12 @@ def test_a_stepped_floats_last_digits_make_no_other_code(f: float) -> None:
 
 
 def test_the_users_torch_settings_do_not_reach_in() -> None:
-    expected = _run(NCPOptimizer(MIXED, directions={"loss": "minimize"}, seed=0), 13)
+    expected = run(NCPOptimizer(MIXED, directions={"loss": "minimize"}, seed=0), 13)
     torch.set_default_device("meta")
     torch.set_default_dtype(torch.float64)
     try:
         with torch.inference_mode():
-            got = _run(NCPOptimizer(MIXED, directions={"loss": "minimize"}, seed=0), 13)
+            got = run(NCPOptimizer(MIXED, directions={"loss": "minimize"}, seed=0), 13)
     finally:
         torch.set_default_device("cpu")
         torch.set_default_dtype(torch.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -52,10 +52,15 @@ def same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and repr(a) == repr(b)
 
 
-def play(run: Any, steps: Sequence[Any]) -> None:
-    """Takes steps in turn: a run has a method for each kind, ``ask`` for an ``Ask``."""
-    for step in steps:
+def play(run: Any) -> int:
+    """Takes the steps of a run's case in turn; returns how many proposals it looked at.
+
+    A run has a method for each kind of step, ``ask`` for an ``Ask``.
+    """
+    for step in run.case.steps:
         getattr(run, type(step).__name__.lower())(step)
+    n_proposed: int = run.n_proposed
+    return n_proposed
 
 
 class Seen:

@@ -13,34 +13,17 @@ import numpy as np
 import optuna
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler
+from optuna.samplers import BaseSampler, PartialFixedSampler
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 
 from ncp_sampler import NCPSampler
 from ncp_sampler.integrations.optuna.trials import to_dimension
+from tests.optuna_examples import NotingSampler
 from tests.properties.invariants import misfit, same
 from tests.properties.strategies import Draw, metric_lists
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # trials fail here on purpose
-
-
-class Noting(RandomSampler):
-    """An independent sampler that notes the trials and parameters that it had to draw."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
-        self.drawn: list[tuple[int, str]] = []
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        self.drawn.append((trial.number, param_name))
-        return super().sample_independent(study, trial, param_name, param_distribution)
 
 
 @dataclass(frozen=True)
@@ -133,7 +116,7 @@ def drawn_independently(study: Study) -> list[tuple[int, str]]:
         sampler = sampler._base_sampler
     assert isinstance(sampler, NCPSampler)
     noting = sampler._independent_sampler
-    return noting.drawn if isinstance(noting, Noting) else []
+    return noting.drawn if isinstance(noting, NotingSampler) else []
 
 
 def check_stored(study: Study, trial: Trial, given: Mapping[str, Any]) -> None:

@@ -116,7 +116,7 @@ class _Run:
         self.optimizers = [case.optimizer(case.setup.seed)]
         self.pending: list[dict[str, Any]] = []
         self.seen = Seen(case.dimensions)
-        self.n_asked = 0
+        self.n_proposed = 0
 
     def ask(self, step: Ask) -> None:
         first, *others = [
@@ -134,7 +134,7 @@ class _Run:
                 self.seen.check_new(params, step.fixed)
             self.seen.add(params)
             self.pending.append(params)
-        self.n_asked += len(first)
+        self.n_proposed += len(first)
 
     def tell(self, step: Tell) -> None:
         params = step.params
@@ -170,9 +170,7 @@ class _Run:
 
 def check(case: AskTellCase) -> int:
     """Raises at the first thing that does not hold; returns the number of proposals."""
-    run = _Run(case)
-    play(run, case.steps)
-    return run.n_asked
+    return play(_Run(case))
 
 
 @settings(max_examples=30)

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ncp_sampler import NCPSampler, SearchSpace
 from ncp_sampler.integrations.optuna import to_distributions
 from ncp_sampler.space.dimensions import n_values
+from tests.optuna_examples import NotingSampler
 from tests.properties import optuna_trials
 from tests.properties.invariants import Seen, misfit
 from tests.properties.optuna_trials import Ending
@@ -45,7 +46,7 @@ class DeclaredCase:
         sampler = NCPSampler(
             space=SearchSpace(self.dimensions),
             **self.setup.arguments,
-            independent_sampler=optuna_trials.Noting(self.setup.seed),
+            independent_sampler=NotingSampler(self.setup.seed),
         )
         host: BaseSampler = sampler
         if self.fixed:

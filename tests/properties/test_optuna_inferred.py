@@ -25,6 +25,7 @@ from optuna.trial import Trial
 
 from ncp_sampler import NCPSampler
 from ncp_sampler.integrations.optuna.trials import is_searchable, to_distribution
+from tests.optuna_examples import NotingSampler
 from tests.properties import optuna_trials
 from tests.properties.optuna_trials import Ending
 from tests.properties.strategies import (
@@ -70,7 +71,7 @@ class InferredCase:
     def study(self) -> Study:
         sampler = NCPSampler(
             **self.setup.arguments,
-            independent_sampler=optuna_trials.Noting(self.setup.seed) if self.noting else None,
+            independent_sampler=NotingSampler(self.setup.seed) if self.noting else None,
         )
         return optuna_trials.new_study(self.setup.directions, sampler)
 

@@ -171,10 +171,10 @@ class _Run:
         self.domains = _domains(case.dimensions)
         self.running: dict[str, dict[str, Any]] = {}
         self.seen = Seen(case.dimensions)
-        self.n_suggested = self.n_others = 0
+        self.n_proposed = self.n_others = 0
 
     def suggest(self, step: Suggest) -> None:
-        trial_id = f"trial{self.n_suggested}"
+        trial_id = f"trial{self.n_proposed}"
         if step.again is not None and self.running:
             trial_id = list(self.running)[step.again % len(self.running)]
         config, *others = [one.suggest(trial_id) for one in self.searches]
@@ -192,9 +192,9 @@ class _Run:
             assert valid, f"{name}={params[name]!r} is not a value of {domain.domain_str}"
         if self.case.as_domains and self.domains:
             assert {**config, **self.case.constants} == config, "a constant is missing"
-        if self.n_suggested >= len(self.case.points) and self.case.setup.deterministic_objective:
+        if self.n_proposed >= len(self.case.points) and self.case.setup.deterministic_objective:
             self.seen.check_new(params)
-        self.n_suggested += 1
+        self.n_proposed += 1
         self.seen.add(params)
         self.running[trial_id] = params
 
@@ -238,9 +238,7 @@ class _Run:
 
 def check(case: RayCase) -> int:
     """Raises at the first thing that does not hold; returns the number of proposals."""
-    run = _Run(case)
-    play(run, case.steps)
-    return run.n_suggested
+    return play(_Run(case))
 
 
 @settings(max_examples=30)

@@ -17,6 +17,7 @@ from optuna.distributions import (
 from ncp_sampler import Categorical, Float, Integer, MRSpace, NCPSampler, SearchSpace
 from ncp_sampler.integrations.optuna import to_distributions, to_space
 from ncp_sampler.space.dimensions import Dimension
+from tests.optuna_examples import NotingSampler
 
 
 @pytest.mark.parametrize(
@@ -79,18 +80,6 @@ def test_what_cannot_be_converted(
         convert(argument)
 
 
-class _NoSampler(optuna.samplers.RandomSampler):
-    """Notes what is drawn at random."""
-
-    def __init__(self) -> None:
-        super().__init__(seed=0)
-        self.drawn: list[str] = []
-
-    def sample_independent(self, study: Any, trial: Any, param_name: str, distribution: Any) -> Any:
-        self.drawn.append(f"{trial.number} {param_name}")
-        return super().sample_independent(study, trial, param_name, distribution)
-
-
 @pytest.mark.parametrize(
     ("low", "high", "step"),
     [(1e6, 1e6 + 1, 1e-3), (1e9, 1e9 + 10, 1e-3), (-1e5, 1e5, 1e-4), (0.05, 0.45, 0.1)],
@@ -101,7 +90,7 @@ def test_steps_that_no_float_hits_are_searched(
 ) -> None:
     """Optuna refuses most relative values of the first three, those of its own samplers too."""
     space = SearchSpace([Float("x", low, high, step=step), Float("y", 0, 1)])
-    rest = _NoSampler()
+    rest = NotingSampler()
     sampler = NCPSampler(
         space=space if declared else None, seed=0, n_startup_trials=4, independent_sampler=rest
     )
@@ -113,7 +102,7 @@ def test_steps_that_no_float_hits_are_searched(
         return float(((params["x"] - target) / (high - low)) ** 2 + params["y"])
 
     study.optimize(objective, n_trials=12)
-    assert rest.drawn == ([] if declared else ["0 x", "0 y"])
+    assert rest.drawn == ([] if declared else [(0, "x"), (0, "y")])
     assert not caplog.records
     space.to_code([trial.params for trial in study.trials])
     assert len({trial.params["x"] for trial in study.trials}) > 4 or (high - low) / step < 9

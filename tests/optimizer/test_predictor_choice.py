@@ -1,0 +1,40 @@
+"""What learns from the trials: by name, or given."""
+
+from __future__ import annotations
+
+import pytest
+
+from ncp_sampler import NCPOptimizer
+from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
+from ncp_sampler.predictors.named import PREDICTORS
+from tests.optimizer_examples import MIXED, mixed_loss, run
+
+
+@pytest.mark.parametrize("predictor", PREDICTORS)
+@pytest.mark.parametrize("n_metrics", [1, 2])
+def test_predictors_by_name(predictor: str, n_metrics: int) -> None:
+    """Each proposes after startup, and one that is restored goes on as if never stopped."""
+    names = ["loss", "other"][:n_metrics]
+    made = [
+        NCPOptimizer(
+            MIXED,
+            directions=dict.fromkeys(names, "minimize"),
+            seed=seed,
+            n_startup_trials=4,
+            predictor=predictor,
+        )
+        for seed in (0, 1)
+    ]
+    for i in range(6):
+        (params,) = made[0].ask()
+        made[0].tell(params, dict(zip(names, [mixed_loss(params), float(i)], strict=False)))
+    made[1].load_state_dict(made[0].state_dict())
+    assert made[0].ask(2) == made[1].ask(2)
+    assert made[0].predictor.names == tuple(names)
+
+
+def test_another_predictor_can_be_put_in() -> None:
+    optimizer = NCPOptimizer(
+        MIXED, directions={"loss": "minimize"}, seed=0, predictor=MLPEnsemble(steps=50)
+    )
+    assert min(mixed_loss(params) for params in run(optimizer, 30)) < 0.6
