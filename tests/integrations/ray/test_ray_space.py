@@ -36,7 +36,6 @@ from tests.ray_examples import domains
         (tune.lograndint(1, 65), Integer("x", 1, 64, log=True)),
         (tune.choice(["a", None, (3, 3), 1]), Categorical("x", ("a", None, (3, 3), 1))),
     ],
-    ids=str,
 )
 def test_domain(domain: Any, dimension: Dimension) -> None:
     assert to_dimension("x", domain) == dimension
@@ -71,7 +70,6 @@ def test_domain(domain: Any, dimension: Dimension) -> None:
         (tune.randint(3, 3), "low=3 is above high=2"),
         (tune.choice([1, 1]), "1 twice"),
     ],
-    ids=str,
 )
 def test_domain_that_cannot_be_searched(domain: Any, message: str) -> None:
     """Both where the searcher is made and where the Tuner hands it the space."""
@@ -151,7 +149,6 @@ def test_config_that_lacks_a_parameter() -> None:
         Float("x", 0.7, 0.7, step=0.1),
         Categorical("x", ("a", None, (3, 3), 1, True)),
     ],
-    ids=str,
 )
 def test_dimension_as_a_domain_and_back(dimension: Dimension) -> None:
     """All that Ray draws are legal values, and where they are few, it draws each."""
@@ -199,7 +196,6 @@ def test_draws_at_the_ends_of_a_log_range(side: str) -> None:
         Float("x", 1e-12, 0.5 + 1e-12, step=0.1),  # what Tune takes for no multiple
         Float("x", 1000.0000005, 1002.0000005, step=1.0),  # what it does, and codes do not
     ],
-    ids=str,
 )
 def test_grid_without_0_is_no_domain(dimension: Dimension) -> None:
     """Of the searcher it can be a space all the same."""
