@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ncp_sampler.predictors.featured import Features
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Step, Strategy
 from ncp_sampler.space.dimensions import Categorical
@@ -84,6 +85,18 @@ class Focus:
         whole[..., self.columns] = codes
         return whole
 
+    def features(self, features: Features) -> Features:
+        """Features of the part's unit codes, of a map from the whole's, or another part's."""
+        of_whole = features.features if isinstance(features, _OfPart) else features
+        return of_whole if self.columns is None else _OfPart(self, of_whole)
+
+    def whole_unit(self, part: Tensor) -> Tensor:
+        """Unit codes of the whole (n, d), those of the choices that are left out 0."""
+        if self.columns is None:
+            return part
+        columns = torch.as_tensor(self.columns, device=part.device)
+        return part.new_zeros((len(part), len(self.whole.columns))).index_copy(1, columns, part)
+
     def strategy(self, strategy: Strategy) -> Strategy:
         """The strategy on the part's unit codes; its settings are of the whole's.
 
@@ -95,6 +108,15 @@ class Focus:
 
 
 @dataclass(frozen=True)
+class _OfPart:
+    focus: Focus
+    features: Features
+
+    def __call__(self, part: Tensor) -> Tensor:
+        return self.features(self.focus.whole_unit(part))
+
+
+@dataclass(frozen=True)
 class _Focused:
     focus: Focus
     strategy: Strategy
@@ -102,11 +124,7 @@ class _Focused:
     def begin(self, space: SearchSpace, x: Tensor) -> Step:
         """One step of the strategy on the whole space."""
         columns = torch.as_tensor(self.focus.columns, device=x.device)
-        whole = len(self.focus.whole.columns)
-
-        def expand(part: Tensor) -> Tensor:
-            return part.new_zeros((len(part), whole)).index_copy(1, columns, part)
-
+        expand = self.focus.whole_unit
         step = self.strategy.begin(self.focus.whole, expand(x))
         return lambda x, gradient: step(expand(x), expand(gradient))[:, columns]
 

@@ -72,7 +72,7 @@ class Featured(Around):
 
     def state_dict(self) -> State:
         """The inner predictor's state and the features' range."""
-        ends = None if self._range is None else [end.cpu().numpy().copy() for end in self._range]
+        ends = None if self._range is None else [end.tolist() for end in self._range]
         return {"inner": self.inner.state_dict(), "range": ends}
 
     def load_state_dict(self, state: State) -> None:
@@ -80,7 +80,10 @@ class Featured(Around):
         self.inner.load_state_dict(state["inner"])
         self._range = None
         if state["range"] is not None:
-            low, spread = (torch.as_tensor(end, device=self.device) for end in state["range"])
+            low, spread = (
+                torch.as_tensor(end, dtype=torch.float64, device=self.device)
+                for end in state["range"]
+            )
             self._range = low, spread
 
     def _raw(self, codes: NDArray[np.float64]) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.bayesian_mlp import BayesianMLP
+from ncp_sampler.predictors.featured import Featured, Features
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
@@ -27,7 +28,9 @@ _NAMED: dict[str, Callable[[torch.device], Predictor]] = {
 PREDICTORS = tuple(_NAMED)
 
 
-def as_predictor(given: Predictor | str, *, device: torch.device) -> Predictor:
+def as_predictor(
+    given: Predictor | str, *, device: torch.device, features: Features | None = None
+) -> Predictor:
     """A new predictor: a copy of one, or what a name stands for.
 
     Args:
@@ -36,13 +39,16 @@ def as_predictor(given: Predictor | str, *, device: torch.device) -> Predictor:
             and "paper" (``MLPEnsemble.paper``, trained for as many steps as its 200 epochs of 128
             rows are).
         device: Of one that is named.
+        features: What it sees in place of unit codes, unless it is a ``Featured`` with its own.
 
     Raises:
         ValueError: Another word or object.
     """
     if isinstance(given, Predictor) and not isinstance(given, type):
-        return copy.deepcopy(given)
-    if not isinstance(given, str) or given not in _NAMED:
+        made = copy.deepcopy(given)
+    elif isinstance(given, str) and given in _NAMED:
+        made = _NAMED[given](device)
+    else:
         must = f"be one of {PREDICTORS}, or a predictor such as GaussianProcess()"
         raise checks.refusal("predictor", given, must)
-    return _NAMED[given](device)
+    return made if features is None or isinstance(made, Featured) else Featured(made, features)

@@ -27,6 +27,8 @@ from ncp_sampler.space.dimensions import (
 FloatArray: TypeAlias = NDArray[np.float64]
 _Numbers = TypeVar("_Numbers", FloatArray, torch.Tensor)
 
+_CONTINUOUS_NEIGHBOUR = 0.05  # of the unit range
+
 
 class Columns:
     """What rounds and scales the codes of some dimensions.
@@ -152,3 +154,25 @@ class Columns:
             code: FloatArray = self.check_shape(unit) * self._scale + self._offset
             code[..., self._log] = np.exp(code[..., self._log])
         return code
+
+    def neighbours(self, base: FloatArray) -> FloatArray:
+        """Legal codes (m, d) one step or one choice from a legal code (d,)."""
+        unit = self.normalize(base)
+        numeric = list(self.numeric.values())
+        found: list[FloatArray] = []
+        for sign in (-1.0, 1.0):
+            shifted = self.denormalize(unit + sign * _CONTINUOUS_NEIGHBOUR)
+            with np.errstate(over="ignore"):  # as the largest float and a step
+                stepped = base + sign * self.step
+            shifted = np.where(self.grid, stepped, shifted)
+            moved = np.tile(base, (len(numeric), 1))
+            moved[np.arange(len(numeric)), numeric] = shifted[numeric]
+            found.append(moved)
+        for where in self.choices:
+            one_hot = np.eye(where.stop - where.start)
+            moved = np.tile(base, (len(one_hot), 1))
+            moved[:, where] = one_hot
+            found.append(moved)
+        legal = self.round(np.concatenate(found))
+        moves: FloatArray = legal[(legal != base).any(axis=1)]
+        return moves

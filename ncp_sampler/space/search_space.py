@@ -37,6 +37,7 @@ from ncp_sampler.space.dimensions import (
     values,
 )
 from ncp_sampler.space.hooks import Group, check_groups, check_units
+from ncp_sampler.space.interpolation import InterpolatedFeatures, ParamFeatures
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 Params: TypeAlias = dict[str, Any]
 
-_CONTINUOUS_NEIGHBOUR = 0.05  # of the unit range
 MAX_ENUMERATED = 100_000
 
 
@@ -56,6 +56,9 @@ class SearchSpace:
         start: Code (d,) that a search begins from, or its params; None for no such code.
         features: What predictors see of unit codes in their place: a differentiable map of tensors
             (n, d) to (n, f). None for the unit codes themselves.
+        param_features: What predictors see beside unit codes: a plain function of params, such as
+            parameters, depth or FLOPs, that gives a number or a sequence of them. It is called
+            with legal params alone, once for each, and interpolated between them.
         units: Metric or cost -> its unit, such as "%", as pictures show it.
         groups: Parameters that pictures show together; by default those of one range.
 
@@ -63,7 +66,7 @@ class SearchSpace:
         dimensions: The dimensions, in order.
         columns: Name of each of the d columns of a code: the parameter's name, or
             ``name=choice`` for a categorical.
-        features: As given.
+        features: As given, or what ``param_features`` become; None without either.
         units: As given; empty if None.
         groups: As given.
 
@@ -77,6 +80,7 @@ class SearchSpace:
         *,
         start: ArrayLike | Mapping[str, Any] | None = None,
         features: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        param_features: ParamFeatures | None = None,
         units: Mapping[str, str] | None = None,
         groups: Sequence[Group] = (),
     ) -> None:
@@ -94,6 +98,10 @@ class SearchSpace:
         self._columns = Columns(self.dimensions)
         self.columns: tuple[str, ...] = self._columns.names
         self.features = checks.call("features", features, "be a function of unit codes, or None")
+        if param_features is not None:
+            if features is not None:
+                raise ValueError("features and param_features are both given; give one of them")
+            self.features = InterpolatedFeatures(SearchSpace(self.dimensions), param_features)
         self.units = check_units(units or {})
         self.groups = check_groups(groups, self.names)
         self._start = None if start is None else self._check_start(start)
@@ -263,25 +271,7 @@ class SearchSpace:
         base = self._columns.round(self._columns.check_shape(code))
         if base.ndim != 1:
             raise ValueError(f"code has shape {base.shape}; it must be one code, (d,)")
-        unit = self.normalize(base)
-        numeric = list(self._columns.numeric.values())
-        found: list[FloatArray] = []
-        for sign in (-1.0, 1.0):
-            shifted = self.denormalize(unit + sign * _CONTINUOUS_NEIGHBOUR)
-            with np.errstate(over="ignore"):  # as the largest float and a step
-                stepped = base + sign * self._columns.step
-            shifted = np.where(self._columns.grid, stepped, shifted)
-            moved = np.tile(base, (len(numeric), 1))
-            moved[np.arange(len(numeric)), numeric] = shifted[numeric]
-            found.append(moved)
-        for where in self._columns.choices:
-            one_hot = np.eye(where.stop - where.start)
-            moved = np.tile(base, (len(one_hot), 1))
-            moved[:, where] = one_hot
-            found.append(moved)
-        legal = self.round(np.concatenate(found))
-        moves: NDArray[Any] = legal[(legal != base).any(axis=1)]
-        return moves
+        return self._columns.neighbours(base).astype(self._columns.dtype)
 
     def enumerate(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Every legal code, shape (size, d), the last dimension changing first; or some of them.

@@ -1,0 +1,184 @@
+"""Plain functions of params as features of unit codes: interpolated between legal codes.
+
+What somebody knows of an architecture is often a function of its params: how many weights, how
+deep, how many FLOPs. It has values at legal codes only, and no gradient. Between them it is
+interpolated linearly over simplices (the Lovász extension of each cell): continuous, exact at every
+legal code, and of d + 1 values a point, where multilinear interpolation would take 2^d.
+
+Notation
+    n, d, f   unit codes, columns, features
+    moves     what leads from a cell's corner to the others: one for each number, to its next legal
+              value, and k - 1 for each categorical of k choices, to its next one
+    t         (n, moves), how far each goes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ncp_sampler import checks
+from ncp_sampler.space.columns import Columns
+from ncp_sampler.space.dimensions import Categorical
+
+if TYPE_CHECKING:
+    from ncp_sampler.space.search_space import SearchSpace
+
+FloatArray: TypeAlias = NDArray[np.float64]
+ParamFeatures: TypeAlias = Callable[[Mapping[str, Any]], Sequence[float] | float]
+
+_CELLS = 20  # of a continuous column
+_KEPT = 100_000  # values that are remembered
+
+
+class InterpolatedFeatures:
+    """Unit codes, and a plain function of the params behind them, differentiable.
+
+    Args:
+        space: Makes params of codes.
+        function: Params -> a number, or a sequence of as many numbers for all params.
+
+    Raises:
+        ValueError: No function, or one that gives no finite number for the first legal params.
+    """
+
+    def __init__(self, space: SearchSpace, function: ParamFeatures) -> None:
+        self._space = space
+        must = "be a function of params, such as lambda params: [params['width'] ** 2]"
+        self._function = checks.call("param_features", function, must, required=True)
+        self._columns = Columns(space.dimensions)
+        numbers = [dim for dim in space.dimensions if not isinstance(dim, Categorical)]
+        self._numeric = np.array(list(self._columns.numeric.values()), dtype=np.intp)
+        self._low = np.array([float(dim.low) for dim in numbers])
+        self._high = np.array([float(dim.high) for dim in numbers])
+        self._step = self._columns.step[self._numeric]
+        self._known: dict[bytes, FloatArray] = {}
+        self._values(self._columns.round(np.zeros((1, len(space.columns)))))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": {}}
+
+    def __call__(self, unit: Tensor) -> Tensor:
+        """Features (n, d + f) of unit codes (n, d): the code itself, then the function's.
+
+        Raises:
+            ValueError: The function gives no finite numbers, or another number of them.
+        """
+        x = np.clip(unit.detach().cpu().double().numpy(), 0.0, 1.0)
+        low, high = self._cell(x)
+        moves = self._numeric_moves(unit, low, high)
+        corner = low
+        for where in self._columns.choices:
+            corner[:, where.start] = 1.0
+            moves = moves.joined(_choice_moves(unit[:, where], where, x.shape[1]))
+        order = torch.argsort(moves.t.detach(), dim=1, descending=True, stable=True)
+        corners = [corner]
+        for k in order.cpu().numpy().T:
+            corners.append(moves.go(corners[-1], k))
+        values = self._values(np.concatenate(corners)).reshape(len(corners), len(x), -1)
+        rises = torch.as_tensor(np.diff(values, axis=0)).to(moves.t)
+        start = torch.as_tensor(values[0]).to(moves.t)
+        made = start + torch.einsum("nk,knf->nf", moves.t.gather(1, order), rises)
+        return torch.cat([unit, made], dim=1)
+
+    def _cell(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The legal codes at both ends of each number's step, (n, d); categoricals 0."""
+        grid = self._step > 0
+        numbers = self._columns.denormalize(x)[:, self._numeric]
+        steps = np.floor((numbers - self._low) / np.where(grid, self._step, 1.0) + 1e-9)
+        ends = np.zeros((2, *x.shape))
+        cell = np.minimum(np.floor(x * _CELLS), _CELLS - 1)
+        for end, more in zip(ends, (0, 1), strict=True):
+            continuous = self._columns.denormalize((cell + more) / _CELLS)[:, self._numeric]
+            stepped = np.minimum(self._low + (steps + more) * self._step, self._high)
+            end[:, self._numeric] = np.where(grid, stepped, continuous)
+        return ends[0], ends[1]
+
+    def _numeric_moves(self, unit: Tensor, low: FloatArray, high: FloatArray) -> _Moves:
+        start = torch.as_tensor(self._columns.normalize(low)).to(unit)[:, self._numeric]
+        end = torch.as_tensor(self._columns.normalize(high)).to(unit)[:, self._numeric]
+        size = torch.where(end > start, end - start, 1.0)
+        t = torch.where(end > start, (unit[:, self._numeric] - start) / size, 0.0).clamp(0, 1)
+        clears = self._numeric[:, None] == np.arange(unit.shape[1])
+        columns = np.broadcast_to(self._numeric, t.shape)
+        return _Moves(t, columns, high[:, self._numeric], clears)
+
+    def _values(self, codes: FloatArray) -> FloatArray:
+        """The function's values (n, f) at legal codes (n, d)."""
+        if len(self._known) > _KEPT:
+            self._known.clear()
+        legal = self._columns.round(codes)
+        keys = [row.tobytes() for row in legal]
+        new = {key: i for i, key in enumerate(keys) if key not in self._known}
+        if new:
+            for key, params in zip(new, self._space.to_params(legal[[*new.values()]]), strict=True):
+                self._known[key] = self._value(params)  # type: ignore[arg-type]
+        return np.array([self._known[key] for key in keys])
+
+    def _value(self, params: Mapping[str, Any]) -> FloatArray:
+        try:
+            value = np.atleast_1d(np.asarray(self._function(params), dtype=np.float64))
+        except (TypeError, ValueError) as error:
+            raise self._refusal(params, error) from error
+        known = next(iter(self._known.values()), value)
+        if value.ndim != 1 or value.shape != known.shape or not np.isfinite(value).all():
+            raise self._refusal(params, value)
+        return value
+
+    def _refusal(self, params: Mapping[str, Any], found: object) -> ValueError:
+        return ValueError(
+            f"param_features gives {checks.shown(found)} for {checks.shown(params)}; it must give "
+            "a finite number, or as many of them for all params"
+        )
+
+
+@dataclass(frozen=True)
+class _Moves:
+    """What leads from a corner on.
+
+    Attributes:
+        t: (n, moves), differentiable.
+        columns: (n, moves), the column that a move sets.
+        values: (n, moves), to what.
+        clears: (moves, d), whether a move sets a column to 0 first.
+    """
+
+    t: Tensor
+    columns: NDArray[np.intp]
+    values: FloatArray
+    clears: NDArray[np.bool_]
+
+    def joined(self, more: _Moves) -> _Moves:
+        return _Moves(
+            torch.cat([self.t, more.t], dim=1),
+            np.hstack([self.columns, more.columns]),
+            np.hstack([self.values, more.values]),
+            np.vstack([self.clears, more.clears]),
+        )
+
+    def go(self, codes: FloatArray, ids: NDArray[np.intp]) -> FloatArray:
+        """Codes (n, d) after one move each."""
+        rows = np.arange(len(codes))
+        moved = np.where(self.clears[ids], 0.0, codes)
+        moved[rows, self.columns[rows, ids]] = self.values[rows, ids]
+        return moved
+
+
+def _choice_moves(unit: Tensor, where: slice, d: int) -> _Moves:
+    """From the first choice to each later one; t is what it and the later ones have.
+
+    Then each choice's weight in the sum over corners is its own share, and as their order never
+    changes, the sum has no step where another choice comes to have most.
+    """
+    share = unit.clamp_min(0)
+    share = share / share.sum(1, keepdim=True).clamp_min(1e-12)
+    t = share.flip(1).cumsum(1).flip(1)[:, 1:]
+    columns = np.broadcast_to(np.arange(where.start + 1, where.stop), t.shape)
+    block = (np.arange(d) >= where.start) & (np.arange(d) < where.stop)
+    return _Moves(t, columns, np.ones(t.shape), np.broadcast_to(block, (t.shape[1], d)))
