@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import logging
 import reprlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from optuna.distributions import CategoricalDistribution
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from ncp_sampler.integrations.optuna.conditions import Conditions
 from ncp_sampler.integrations.optuna.trials import (
     Distributions,
     claimed_params,
@@ -24,10 +27,13 @@ from ncp_sampler.integrations.optuna.trials import (
     nearest_code,
 )
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
+from ncp_sampler.space.conditional import Condition, ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical, n_values
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _logger = logging.getLogger(__name__)
+
+_MOST_NAMES = 256  # parameters, above which one that came once is left out
 
 Code = tuple[float, ...]
 OptimizerFactory = Callable[..., NCPOptimizer]
@@ -65,7 +71,8 @@ class _Cursor:
 class SpaceHistory:
     """The optimizer of one search space, and the trials that it has been told.
 
-    Trials that lack a parameter of the space are not told. Once trials differ in more than the
+    Trials that lack a parameter of a declared space are not told; of an inferred one the middle
+    stands for it. Once trials differ in more than the
     space's parameters (conditional or undeclared ones), equal codes are not equal trials, and the
     optimizer becomes one for an objective that is not deterministic.
 
@@ -76,8 +83,10 @@ class SpaceHistory:
         new_optimizer: ``NCPOptimizer`` with all arguments but the space, ``directions`` and
             ``deterministic_objective``.
         deterministic: Whether equal params give equal values.
+        inferred: Whether the space is that of the trials so far, of which each may lack some.
 
     Attributes:
+        conditions: Of the space.
         optimizer: The optimizer.
         told: Codes of the finished trials that it was told.
     """
@@ -89,9 +98,16 @@ class SpaceHistory:
         distributions: Distributions,
         new_optimizer: OptimizerFactory,
         deterministic: bool,
+        *,
+        inferred: bool = False,
     ) -> None:
         self.space = space
         self.distributions = distributions
+        self.conditions = space.conditions if isinstance(space, ConditionalSpace) else ()
+        self._absent: Params = {}  # what stands for a parameter that a trial does not have
+        if inferred:
+            middle = np.full(len(space.columns), 0.5)
+            self._absent = space.to_params(space.round(space.denormalize(middle)).tolist())
         self._single: Params = {
             dim.name: dim.choices[0] if isinstance(dim, Categorical) else dim.low
             for dim in space.dimensions
@@ -151,12 +167,21 @@ class SpaceHistory:
         """Code of legal params, to compare."""
         return tuple(self.space.to_code(params, clip=True).tolist())
 
-    def _complete(self, params: Params) -> Params | None:
-        """The space's own params among params; None if one is missing."""
-        known = {**self._single, **params}
+    def _complete(self, params: Params, *, may_lack: bool = False) -> Params | None:
+        """The space's own params among params; None if one is missing that exists."""
+        known = {**self._absent, **self._single, **params}
         if any(name not in known for name in self.space.names):
             return None
-        return {name: known[name] for name in self.space.names}
+        whole = {name: known[name] for name in self.space.names}
+        missing = whole.keys() - params.keys() - self._single.keys()
+        if missing and not may_lack:
+            nearest = nearest_code(self.space, whole)
+            if nearest is None or not isinstance(self.space, ConditionalSpace):
+                return None
+            exists = dict(zip(self.space.names, self.space.exists(nearest[0])[0], strict=True))
+            if any(exists[name] for name in missing):
+                return None
+        return whole
 
     def _has_other_params(self, trial: FrozenTrial) -> bool:
         return trial.state != TrialState.FAIL and any(
@@ -166,7 +191,7 @@ class SpaceHistory:
 
     def _params(self, trial: FrozenTrial) -> Params | None:
         """What to tell of a finished trial: its params in the space, if it has all of them."""
-        params = self._complete(trial.params)
+        params = self._complete(trial.params, may_lack=trial.state != TrialState.FAIL)
         if params is None and trial.state == TrialState.COMPLETE:
             missing = [name for name in self.space.names if name not in trial.params]
             self._warn_once(
@@ -209,11 +234,13 @@ class SpaceHistory:
 
 
 class StudyHistory:
-    """What has been read of one study: its intersection search space, and a history per space."""
+    """What has been read of one study: its parameters, and a history per space."""
 
     def __init__(self) -> None:
         self.spaces: list[SpaceHistory] = []
-        self._intersection: Distributions | None = None
+        self._known: dict[str, BaseDistribution | None] = {}  # None: it has several
+        self._times: Counter[str] = Counter()
+        self._conditions = Conditions()
         self._cursor = _Cursor()
 
     def is_of(self, trials: Sequence[FrozenTrial]) -> bool:
@@ -221,35 +248,50 @@ class StudyHistory:
         return self._cursor.is_in(trials)
 
     def read(self, trials: Sequence[FrozenTrial]) -> None:
-        """Updates the intersection search space by the trials finished since the last look."""
+        """Learns the parameters of the trials finished since the last look, and their tree."""
         for trial in self._cursor.finished(trials):
             if trial.state == TrialState.FAIL:
                 continue
-            known = trial.distributions if self._intersection is None else self._intersection
-            self._intersection = {
-                name: distribution
-                for name, distribution in known.items()
-                if trial.distributions.get(name) == distribution
-            }
+            self._times.update(trial.distributions.keys())
+            for name, distribution in trial.distributions.items():
+                same = self._known.setdefault(name, distribution) == distribution
+                self._known[name] = distribution if same else None
+            if trial.state == TrialState.COMPLETE:
+                self._conditions.read(trial)
 
-    def intersection(self) -> Distributions:
-        """Parameters that every complete or pruned trial has with the same distribution, by name.
+    def searched(self) -> Distributions:
+        """Parameters of complete or pruned trials that have one distribution, by name.
 
-        As ``optuna.search_space.IntersectionSearchSpace``, which raises on a second study.
+        A parameter may be missing in some trials: see ``conditions``. Of very many, those that
+        were there once alone are left out: such names may never come again.
         """
+        often = len(self._known) <= _MOST_NAMES
         return {
             name: distribution
-            for name, distribution in sorted((self._intersection or {}).items())
-            if is_searchable(name, distribution)
+            for name, distribution in sorted(self._known.items())
+            if distribution is not None
+            and (often or self._times[name] > 1)
+            and is_searchable(name, distribution)
         }
 
-    def find(self, distributions: Distributions) -> SpaceHistory | None:
-        """The history of a space in the same order, if there is one."""
+    def conditions(self, names: Collection[str]) -> tuple[Condition, ...]:
+        """What is known of when some parameters exist."""
+        return self._conditions.among(names)
+
+    def find(
+        self, distributions: Distributions, conditions: tuple[Condition, ...]
+    ) -> SpaceHistory | None:
+        """The history of a space in the same order, with the same conditions, if there is one."""
         wanted = list(distributions.items())
         for history in self.spaces:
-            if list(history.distributions.items()) == wanted:
+            if list(history.distributions.items()) == wanted and history.conditions == conditions:
                 return history
         return None
+
+    def add(self, history: SpaceHistory) -> None:
+        """Keeps a new history, in place of one of the same space with older conditions."""
+        others = [one for one in self.spaces if one.distributions != history.distributions]
+        self.spaces = [*others, history]
 
 
 def _identity(trial: FrozenTrial) -> object:

@@ -61,8 +61,9 @@ class NCPSampler(BaseSampler):
 
     With ``space`` the sampler proposes from the first trial on, in the space's own order, so that
     the same seed gives the same codes as ``NCPOptimizer(space)``. Without, it searches the
-    parameters that all finished trials have in common; others, as conditional ones and all those
-    of the first trial, come from ``independent_sampler``.
+    parameters that the finished trials have had, those of all branches in one model: which exist
+    only under others is read off the trials. What is new, as all parameters of the first trial, and
+    what changes its range from trial to trial comes from ``independent_sampler``.
 
     The sampler learns from complete trials, from pruned ones by their last report, takes note of
     failed ones, and keeps off what other workers on the same storage are running. Several
@@ -163,7 +164,7 @@ class NCPSampler(BaseSampler):
         if self._space is not None:
             return self._searched.copy()
         with self._lock:
-            return self._history(study, _all_trials(study)).intersection()
+            return self._history(study, _all_trials(study)).searched()
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -242,19 +243,27 @@ class NCPSampler(BaseSampler):
         is conditional on the fixed values, and learns from all trials.
         """
         study_history = self._history(study, trials)
-        whole = self._searched or study_history.intersection()
+        whole = self._searched or study_history.searched()
         fixed = pins_of(study, trial)
         rest = {name: dist for name, dist in whole.items() if name not in passed}
         if all(whole.get(name) == dist for name, dist in passed.items()) and (
             legal_pins(rest, fixed).keys() == rest.keys()
         ):
             passed = whole
-        history = study_history.find(passed)
+        declared = self._space if passed is self._searched else None
+        conditions = () if self._space is not None else study_history.conditions(passed)
+        history = study_history.find(passed, conditions)
         if history is None:
-            declared = self._space if passed is self._searched else None
-            space = declared or to_space(passed)
-            history = SpaceHistory(study, space, passed, self._new_optimizer, self._deterministic)
-            study_history.spaces.append(history)
+            space = declared or to_space(passed, conditions)
+            history = SpaceHistory(
+                study,
+                space,
+                passed,
+                self._new_optimizer,
+                self._deterministic,
+                inferred=self._space is None,
+            )
+            study_history.add(history)
         return history, legal_pins(passed, fixed)
 
     def _warn_of_independent(
@@ -276,7 +285,7 @@ class NCPSampler(BaseSampler):
                 type(self._independent_sampler or RandomSampler()).__name__,
                 self,
                 reason_against(name, distribution)
-                or "it is not declared, or not every trial has it with the same distribution",
+                or "it is not declared, or trials have it with different distributions",
             )
 
 

@@ -27,6 +27,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
+from ncp_sampler.space.conditional import Condition, ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
@@ -84,15 +85,18 @@ def to_distributions(space: SearchSpace) -> Distributions:
     return {dim.name: to_distribution(dim) for dim in space.dimensions}
 
 
-def to_space(distributions: Mapping[str, BaseDistribution]) -> SearchSpace:
-    """The search space of distributions, in their order.
+def to_space(
+    distributions: Mapping[str, BaseDistribution], conditions: Sequence[Condition] = ()
+) -> SearchSpace:
+    """The search space of distributions, in their order, and of conditions where there are some.
 
     Raises:
         ValueError: No distributions by name, or one that codes cannot hold exactly.
     """
     must = 'map names to distributions, such as {"x": FloatDistribution(0, 1)}'
     checks.instance("distributions", distributions, Mapping, must)
-    return SearchSpace([to_dimension(name, dist) for name, dist in distributions.items()])
+    dims = [to_dimension(name, dist) for name, dist in distributions.items()]
+    return ConditionalSpace(dims, conditions) if conditions else SearchSpace(dims)
 
 
 def is_searchable(name: str, distribution: BaseDistribution) -> bool:

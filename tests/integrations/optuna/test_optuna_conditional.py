@@ -1,0 +1,144 @@
+"""Define-by-run spaces with branches: one model for all trials, and nothing drawn at random."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import Trial, TrialState
+
+from ncp_sampler import NCPSampler
+from ncp_sampler.integrations.optuna.conditions import Conditions
+from ncp_sampler.space.conditional import Condition
+from tests.optuna_examples import NotingSampler
+
+
+def branches(trial: Trial) -> float:
+    """Two branches below the first, and as many layers as the depth says."""
+    kind = trial.suggest_categorical("kind", ["net", "tree"])
+    rate = trial.suggest_float("rate", 0, 1)
+    if kind == "tree":
+        return 1 + (trial.suggest_float("leaf", 0, 1) - 0.3) ** 2 + (rate - 0.5) ** 2
+    depth = trial.suggest_int("depth", 1, 3)
+    widths = [trial.suggest_float(f"width_{i}", 0, 1) for i in range(depth)]
+    return 0.2 * (3 - depth) + sum((w - 0.8) ** 2 for w in widths) + (rate - 0.5) ** 2
+
+
+def told(objective: Any, n_trials: int = 40, seed: int = 0) -> list[optuna.trial.FrozenTrial]:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    study.optimize(objective, n_trials=n_trials)
+    return study.trials
+
+
+def test_the_tree_is_read_off_the_trials() -> None:
+    conditions = Conditions()
+    for trial in told(branches):
+        conditions.read(trial)
+    names = ["depth", "kind", "leaf", "rate", "width_0", "width_1", "width_2"]
+    assert conditions.among(names) == (
+        Condition("depth", "kind", ("net",), ("tree",)),
+        Condition("leaf", "kind", ("tree",), ("net",)),
+        Condition("width_0", "kind", ("net",), ("tree",)),
+        Condition("width_1", "depth", (2,), (1,)),
+        Condition("width_2", "depth", (3,), (2,)),
+    )
+    assert conditions.among(["leaf", "rate"]) == ()  # of a parent that is not searched
+
+
+def test_what_no_parameter_explains_has_no_condition() -> None:
+    """A parameter that some trials have by chance, or that came late, is taken for there."""
+
+    def by_chance(trial: Trial) -> float:
+        trial.suggest_categorical("kind", ["a", "b"])
+        if trial.number % 3 == 0:
+            trial.suggest_float("x", 0, 1)
+        if trial.number > 10:
+            trial.suggest_int("late", 0, 5)
+        return 0.0
+
+    conditions = Conditions()
+    for trial in told(by_chance):
+        conditions.read(trial)
+    assert conditions.among(["kind", "x", "late"]) == ()
+
+
+def test_nothing_is_drawn_at_random_once_every_branch_was_seen() -> None:
+    noting = NotingSampler(0)
+    study = optuna.create_study(sampler=NCPSampler(seed=1, independent_sampler=noting))
+    study.optimize(branches, n_trials=50)
+    first = {
+        name: next(trial.number for trial in study.trials if name in trial.params)
+        for _, name in noting.drawn
+    }
+    assert all(first[name] == number for number, name in noting.drawn)
+    counted = [tuple(sorted(trial.params.items())) for trial in study.trials]
+    assert len(set(counted)) == len(counted)
+    assert study.best_value < 0.02
+
+
+def test_a_branch_learns_what_the_others_know() -> None:
+    """The shared rate is found although the branch with the best values is seldom seen."""
+    gaps = []
+    for seed in range(3):
+        study = optuna.create_study(sampler=NCPSampler(seed=seed))
+        study.optimize(branches, n_trials=40)
+        other = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+        other.optimize(branches, n_trials=40)
+        gaps.append(other.best_value - study.best_value)
+    assert np.median(gaps) > 0
+
+
+def test_trials_of_failed_and_pruned_branches() -> None:
+    """Ends of every kind, a parameter that never comes again, and one of two ranges."""
+    sampler = NCPSampler(seed=0, n_startup_trials=4, warn_independent_sampling=False)
+    study = optuna.create_study(sampler=sampler)
+
+    def objective(trial: Trial) -> float:
+        value = branches(trial)
+        trial.suggest_float(f"only_{trial.number}", 0, 1)
+        trial.suggest_int("moving", 0, 2 + trial.number % 2)
+        if trial.number % 5 == 1:
+            raise RuntimeError
+        if trial.number % 5 == 2:
+            trial.report(value, 1)
+            raise optuna.TrialPruned
+        return value
+
+    study.optimize(objective, n_trials=25, catch=RuntimeError)
+    states = [trial.state for trial in study.trials]
+    assert {TrialState.FAIL, TrialState.PRUNED, TrialState.COMPLETE} == {*states}
+
+
+def test_very_many_names_do_not_make_it_slow() -> None:
+    """Names that come once each, as a trial's number in a name makes them, are left out."""
+    study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=4))
+    dist = optuna.distributions.FloatDistribution(0, 1)
+    for number in range(150):
+        params = {"x": number / 150, f"a_{number}": 0.5, f"b_{number}": 0.5}
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=params, distributions=dict.fromkeys(params, dist), value=number % 7
+            )
+        )
+    trial = study.ask()
+    assert [*trial.relative_params] == ["x"]
+
+
+def test_old_trials_of_a_study_that_has_grown(caplog: pytest.LogCaptureFixture) -> None:
+    """A parameter that is new in the code is searched, and the older trials still count."""
+    study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=5))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=12)
+
+    def grown(trial: Trial) -> float:
+        return trial.suggest_float("x", 0, 1) + (trial.suggest_float("y", 0, 1) - 0.7) ** 2
+
+    with caplog.at_level(logging.WARNING, "optuna"):
+        study.optimize(grown, n_trials=15)
+    assert "independently" not in caplog.text
+    assert study.best_trial.number < 12  # of the smaller code
+    best = min(study.trials[12:], key=lambda trial: float(trial.value or 0))
+    assert best.params["x"] < 0.1
+    assert abs(best.params["y"] - 0.7) < 0.2
