@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,19 @@ def branches(trial: Trial) -> float:
     return 0.2 * (3 - depth) + sum((w - 0.8) ** 2 for w in widths) + (rate - 0.5) ** 2
 
 
-def told(objective: Any, n_trials: int = 40, seed: int = 0) -> list[optuna.trial.FrozenTrial]:
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    study.optimize(objective, n_trials=n_trials)
-    return study.trials
+def told(objective: Any, storage: str | None = None) -> list[optuna.trial.FrozenTrial]:
+    random = optuna.samplers.RandomSampler(seed=0)
+    study = optuna.create_study(storage=storage, study_name="s", sampler=random)
+    study.optimize(objective, n_trials=40)
+    return optuna.load_study(storage=storage, study_name="s").trials if storage else study.trials
 
 
-def test_the_tree_is_read_off_the_trials() -> None:
+@pytest.mark.parametrize("url", [None, "sqlite:///{}/a.db"])
+def test_the_tree_is_read_off_the_trials(url: str | None, tmp_path: Path) -> None:
+    """Whatever keeps the trials, their params stand in the order they were asked for."""
+    storage = url and url.format(tmp_path)
     conditions = Conditions()
-    for trial in told(branches):
+    for trial in told(branches, storage):
         conditions.read(trial)
     names = ["depth", "kind", "leaf", "rate", "width_0", "width_1", "width_2"]
     assert conditions.among(names) == (
