@@ -85,8 +85,8 @@ class NCPSampler(BaseSampler):
             is a waste: if True, no params are proposed twice while others are left, not even
             those that other workers are running. Set it to False for a noisy objective.
         device: Device of the predictor's tensors.
-        predictor: What learns from the trials: "gp", "infinite-mlp", "mlp", "ensemble", "paper" or
-            a predictor, as ``NCPOptimizer`` takes it.
+        predictor: What learns from the trials: "auto", "infinite-mlp", "gp", "mlp", "ensemble",
+            "paper" or a predictor, as ``NCPOptimizer`` takes it.
 
     Raises:
         ValueError: An argument has a value that it cannot have.
@@ -103,7 +103,7 @@ class NCPSampler(BaseSampler):
         warn_independent_sampling: bool = True,
         deterministic_objective: bool = True,
         device: str | torch.device = "cpu",
-        predictor: Predictor | str = "gp",
+        predictor: Predictor | str = "auto",
     ) -> None:
         must = "be a SearchSpace, such as MRSpace(), or None"
         checks.instance("space", space, SearchSpace | None, must)

@@ -97,7 +97,7 @@ class NCPSearch(Searcher):
         strategy: Strategy | str = "continuous",
         deterministic_objective: bool = True,
         device: str | torch.device = "cpu",
-        predictor: Predictor | str = "gp",
+        predictor: Predictor | str = "auto",
     ) -> None:
         names, modes = checked_objective(metric, mode)
         super().__init__(metric=names, mode=modes)

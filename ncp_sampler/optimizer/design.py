@@ -1,6 +1,7 @@
 """Codes that no prediction guides: the first trials, and what is left of a space.
 
-The first are points of scrambled Sobol sequences, each known by its seed and number.
+The first are the middle of the space and points of scrambled Sobol sequences, each known by its
+seed and number.
 """
 
 from __future__ import annotations
@@ -23,8 +24,14 @@ _MOST_NUMBERS = 20_000_000  # in the codes made at once
 
 
 def design_point(dimensions: int, seed: int, number: int) -> FloatArray:
-    """The point of a number, from 0 on, in [0, 1)^D; a new sequence begins every 64 points."""
-    block, row = divmod(number, _BLOCK)
+    """The point of a number, from 0 on, in [0, 1)^D: the middle first, then Sobol's.
+
+    Ranges are chosen around what is thought good, so that the middle is better than most points. A
+    new sequence begins every 64 points.
+    """
+    if number == 0:
+        return np.full(dimensions, 0.5)
+    block, row = divmod(number - 1, _BLOCK)
     if dimensions > _MAX_SOBOL_DIMENSIONS:
         points = np.random.default_rng([seed, block]).random((row + 1, dimensions))
     else:

@@ -19,6 +19,7 @@ from ncp_sampler.optimizer.design import candidates, design_point
 from ncp_sampler.optimizer.focus import Focus
 from ncp_sampler.optimizer.history import History
 from ncp_sampler.optimizer.proposal import Known, Proposer
+from ncp_sampler.optimizer.trust_region import Box, trust_region
 from ncp_sampler.predictors.featured import Featured
 from ncp_sampler.predictors.named import as_predictor
 from ncp_sampler.predictors.predictor import Predictor, State
@@ -34,10 +35,11 @@ _NORMAL_DRAWS = 32  # posterior draws behind a scalarized expected improvement
 class NCPOptimizer:
     """Searches a space for the best metrics by Network Coding Propagation; knows no host tool.
 
-    The first ``n_startup_trials`` are quasi-random (scrambled Sobol). Then each ``ask`` fits the
-    predictor on what was told, raises the expected improvement of many codes at once along its
-    gradient, and proposes the best legal code not known yet. Several metrics are scalarized with
-    weights drawn anew for each proposal (ParEGO, Knowles 2006).
+    The first ``n_startup_trials`` are the middle of the space and quasi-random codes (scrambled
+    Sobol). Then each ``ask`` fits the predictor on what was told, raises the expected improvement
+    of many codes at once along its gradient, and proposes the best legal code not known yet, from a
+    box around the best trial that grows and shrinks with success. Several metrics are scalarized
+    with weights drawn anew for each proposal (ParEGO, Knowles 2006), and have no box.
 
     Args:
         space: The search space.
@@ -50,9 +52,10 @@ class NCPOptimizer:
         deterministic_objective: Whether a code always gives the same metrics; if so, no code is
             proposed twice while others are left.
         device: Where the predictor computes.
-        predictor: "gp" (a Gaussian process), "infinite-mlp", "mlp", "ensemble" or "paper"; or a
-            predictor with settings of its own, which is copied. It sees the space's ``features``
-            where there are some, unless it is a ``Featured`` with its own.
+        predictor: "auto" (an MLP of infinite width or a Gaussian process, whichever the trials
+            speak for), "infinite-mlp", "gp", "mlp", "ensemble" or "paper"; or a predictor with
+            settings of its own, which is copied. It sees the space's ``features`` where there are
+            some, unless it is a ``Featured`` with its own.
 
     Raises:
         ValueError: An argument out of its range.
@@ -68,7 +71,7 @@ class NCPOptimizer:
         strategy: Strategy | str = "continuous",
         deterministic_objective: bool = True,
         device: str | torch.device = "cpu",
-        predictor: Predictor | str = "gp",
+        predictor: Predictor | str = "auto",
     ) -> None:
         must = "be a SearchSpace, such as MRSpace()"
         self.space: SearchSpace = checks.instance("space", space, SearchSpace, must)
@@ -276,13 +279,18 @@ class NCPOptimizer:
             steps=0 if self._n_fitted == self.n_told else None,
         )
         self._n_fitted = self.n_told
+        given = weights if some.all() else weights[some] / weights[some].sum()
+        if not self.deterministic_objective:  # what looks best had luck: the posterior decides
+            worth = np.full(len(unit), np.nan)
+            worth[rows] = scalarize(predictor.predict(unit[rows])[0], given)
+            order = np.argsort(-np.nan_to_num(worth, nan=-np.inf), kind="stable")
         if waiting:
             predictor = predictor.condition(focus.part.normalize(focus.reduce(np.array(waiting))))
         acquisition = Acquisition(
             predictor,
             unit[rows],
             known,
-            weights if some.all() else weights[some] / weights[some].sum(),
+            given,
             noisy=not self.deterministic_objective,
             normal=self._rng.standard_normal((_NORMAL_DRAWS, len(some)))[:, some],
         )
@@ -293,9 +301,18 @@ class NCPOptimizer:
             focus.strategy(self._strategy),
             focus.reduce(pinned),
             lambda codes: known_codes(focus.expand(codes)),
+            Box.whole(unit.shape[1])
+            if len(self._history.names) > 1 or not np.isnan(pinned).all()
+            else self._box(focus.part, unit[order[0]], worth),
         )
         code = proposer.propose(unit[order], self._rng)
         return self._unknown(waiting, pinned) if code is None else focus.expand(code)
+
+    def _box(self, space: SearchSpace, centre: NDArray[np.float64], worth: NDArray[Any]) -> Box:
+        """Where to look, with one metric and nothing given: around the best trial."""
+        startup, rest = np.split(worth, [self.n_startup_trials])
+        first = -np.inf if np.isnan(startup).all() else np.nanmax(startup)
+        return trust_region(space, centre, np.array([first, *rest]))
 
     def _known(self, waiting: Sequence[NDArray[Any]]) -> Known:
         """Which codes are not to be proposed."""

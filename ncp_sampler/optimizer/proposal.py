@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ncp_sampler.optimizer.acquisition import Acquisition
+from ncp_sampler.optimizer.trust_region import Box
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.propagation.ascent import ascend
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.space.search_space import SearchSpace
 
-_N_BEST, _N_RANDOM, _N_SCREENED = 12, 24, 512  # starts: best, perturbed best, best of random
-_PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # of the columns, in unit codes
+_N_BEST, _N_RANDOM, _N_SCREENED = 8, 16, 512  # starts: best, perturbed best, best of random
+_ITERATIONS = 12  # twice as many, from 48 starts, find nothing better in twice the time
+_PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # of the columns, of the box
+_MOVED = 20  # columns of a random code in the box that differ from its centre, on average
 _LOCAL_ROUNDS, _LOCAL_WIDTH = 2, 3  # rounds of one-step moves of the best codes
 _EXHAUSTIVE = 2048  # codes of a space that is simply scored whole
 
@@ -40,6 +43,7 @@ class Proposer:
         strategy: How codes are edited.
         pinned: Numbers of the given columns, NaN elsewhere, (d,).
         known: Codes (n, d) -> whether each is ruled out.
+        box: Where to look.
     """
 
     acquisition: Acquisition
@@ -47,6 +51,7 @@ class Proposer:
     strategy: Strategy
     pinned: FloatArray
     known: Known
+    box: Box
 
     def propose(self, best: FloatArray, rng: np.random.Generator) -> NDArray[Any] | None:
         """The best code found (d,), or None if every code looked at is ruled out.
@@ -64,7 +69,10 @@ class Proposer:
             start,
             space=self.space,
             strategy=self.strategy,
+            iterations=_ITERATIONS,
             free=self._tensor(np.isnan(self.pinned)),
+            low=self._tensor(self.box.low),
+            high=self._tensor(self.box.high),
         )
         codes = self._legal(self.space.denormalize(edited.cpu().numpy()))
         worth = self._score(codes)
@@ -79,9 +87,12 @@ class Proposer:
         return codes[worth.argmax()] if len(codes) else None
 
     def _legal(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """Legal codes with the pinned columns, each once, without those ruled out."""
+        """Legal codes with the pinned columns, each once, without those ruled out or outside."""
         rounded = self.space.round(np.where(np.isnan(self.pinned), codes, self.pinned))
         unique = np.unique(rounded, axis=0)
+        if not self.box.is_whole:
+            free = np.isnan(self.pinned)
+            unique = unique[self.box.holds(self.space.normalize(unique), free)]
         return unique[~self.known(unique)]
 
     def _score(self, codes: NDArray[Any]) -> FloatArray:
@@ -94,16 +105,31 @@ class Proposer:
 
     def _starts(self, best: FloatArray, rng: np.random.Generator) -> Tensor:
         """Best known codes, the same perturbed, and the best of many random ones, (s, d)."""
-        top = best[:_N_BEST]
+        top = self.box.clip(best[:_N_BEST])
         moved = rng.random(top.shape) < _PERTURBED_SHARE
-        perturbed = np.clip(top + moved * rng.normal(0.0, _PERTURBATION, top.shape), 0.0, 1.0)
+        size = _PERTURBATION * (self.box.high - self.box.low)
+        perturbed = self.box.clip(top + moved * rng.normal(0.0, 1.0, top.shape) * size)
         given = ~np.isnan(self.pinned)
-        random = np.where(given, self.pinned, self.space.sample(_N_SCREENED, rng))
+        random = np.where(given, self.pinned, self._random(top[0], rng))
         random = random[np.argsort(-self._score(random), kind="stable")[:_N_RANDOM]]
         unit = np.concatenate([top, perturbed, self.space.normalize(random)])
         if given.any():
             unit[:, given] = self.space.normalize(np.where(given, self.pinned, random[0]))[given]
         return self._tensor(unit)
+
+    def _random(self, centre: FloatArray, rng: np.random.Generator) -> NDArray[Any]:
+        """Random legal codes: of the space, or in the box and unlike its centre in some columns.
+
+        In many dimensions a code that differs in all of them is far away, however small the box
+        (Regis & Shoemaker 2013; so does TuRBO, section 3).
+        """
+        drawn = self.space.sample(_N_SCREENED, rng)
+        if self.box.is_whole:
+            return drawn
+        unit = self.space.normalize(drawn)
+        unit = self.box.low + (self.box.high - self.box.low) * unit
+        moved = rng.random(unit.shape) < _MOVED / len(centre)
+        return self.space.round(self.space.denormalize(np.where(moved, unit, centre)))
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float64, device=self.acquisition.device)

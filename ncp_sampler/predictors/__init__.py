@@ -7,6 +7,7 @@ from ncp_sampler.predictors.gaussian_process import GaussianProcess as GaussianP
 from ncp_sampler.predictors.infinite_mlp import InfiniteMLP as InfiniteMLP
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble as MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor as Predictor
+from ncp_sampler.predictors.selected import Selected as Selected
 from ncp_sampler.predictors.transferred import Transferred as Transferred
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "InfiniteMLP",
     "MLPEnsemble",
     "Predictor",
+    "Selected",
     "Transferred",
 ]

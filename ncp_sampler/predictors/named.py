@@ -14,10 +14,12 @@ from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
+from ncp_sampler.predictors.selected import Selected
 
 _PAPER_ROWS = 128  # of one of the paper's batches
 
 _NAMED: dict[str, Callable[[torch.device], Predictor]] = {
+    "auto": lambda device: Selected([InfiniteMLP(device=device), GaussianProcess(device=device)]),
     "gp": lambda device: GaussianProcess(device=device),
     "infinite-mlp": lambda device: InfiniteMLP(device=device),
     "mlp": lambda device: BayesianMLP(device=device),
@@ -34,10 +36,10 @@ def as_predictor(
     """A new predictor: a copy of one, or what a name stands for.
 
     Args:
-        given: A predictor, which computes on its own device, or one of "gp" (``GaussianProcess``),
-            "infinite-mlp" (``InfiniteMLP``), "mlp" (``BayesianMLP``), "ensemble" (``MLPEnsemble``)
-            and "paper" (``MLPEnsemble.paper``, trained for as many steps as its 200 epochs of 128
-            rows are).
+        given: A predictor, which computes on its own device, or one of "auto" (``Selected`` of the
+            next two), "infinite-mlp" (``InfiniteMLP``), "gp" (``GaussianProcess``), "mlp"
+            (``BayesianMLP``), "ensemble" (``MLPEnsemble``) and "paper" (``MLPEnsemble.paper``,
+            trained for as many steps as its 200 epochs of 128 rows are).
         device: Of one that is named.
         features: What it sees in place of unit codes, unless it is a ``Featured`` with its own.
 

@@ -3,7 +3,7 @@
 Notation, for each of m metrics on its own
     X (n, d), y (n,)   unit codes and standardized values
     K, v               prior covariance, noise variance
-    C = K + diag(v / w), w the rows' weights
+    C = K + c + diag(v / w), w the rows' weights, c the variance of the unknown mean
 Hyper-parameters maximize the log marginal likelihood plus log-normal priors by Adam on their
 logs, warm-started from the previous fit. Gradients are the closed forms (Rasmussen & Williams
 2006, section 5.4): with W = C^-1 - C^-1 y y' C^-1, d(-log p)/dt = tr(W dC/dt) / 2, so that one
@@ -38,6 +38,9 @@ _FIRST_STEPS = 40
 _FULL_STEPS_ROWS = 150  # beyond, fewer Adam steps per fit: each costs n^3, and little changes
 CAPACITY = 400
 _TUNED_ROWS = 600  # at most so many rows decide on the hyper-parameters
+# of a metric's mean, in its variances. Without it the mean is that of the rows, most of which are
+# good ones late in a search: what is far away would be taken for as good as those
+_MEAN_VARIANCE = 1.0
 _UNKNOWN = 1e6  # noise variance of a row without the metric, in the metric's variances
 
 
@@ -131,6 +134,20 @@ class ExactProcess:
         """Mean and standard deviation (n, m) at unit codes x (n, d), as arrays."""
         return posterior_arrays(self, x)
 
+    def left_out_density(self) -> FloatArray:
+        """Log density of each metric's rows, each predicted from all others, summed, (m,).
+
+        Rasmussen & Williams (2006), equations 5.10 to 5.12, of the standardized metrics.
+
+        Raises:
+            RuntimeError: Not fitted yet.
+        """
+        fitted = self._fitted
+        precision = fitted.precision.diagonal(dim1=-2, dim2=-1)
+        density = 0.5 * (precision.log() - fitted.alpha**2 / precision - math.log(2 * math.pi))
+        total: FloatArray = (density * (fitted.rows.noise > 0)).sum(-1).cpu().numpy()
+        return total
+
     def condition(self, x: ArrayLike) -> Self:
         """The process after its own mean was observed at x (q, d): same mean, less variance.
 
@@ -214,11 +231,11 @@ class _Posterior:
     alpha: Tensor  # C^-1 y, (m, n)
 
     def mean(self, x: Tensor) -> Tensor:
-        return self._mean_of(self.cross(x))
+        return self._mean_of(self.cross(x) + _MEAN_VARIANCE)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        k = self.cross(x)
-        signal = self.cross.variance(x)
+        k = self.cross(x) + _MEAN_VARIANCE
+        signal = self.cross.variance(x) + _MEAN_VARIANCE
         variance = (signal - ((k @ self.precision) * k).sum(-1)).clamp_min(1e-10)
         return self._mean_of(k), variance.sqrt().T * self.rows.std
 
@@ -242,7 +259,7 @@ def _precision(k: Tensor, rows: _Rows, theta: Tensor) -> Tensor:
     """C^-1 of the training codes' K."""
     noise = (theta[:, -1:].exp() + _NOISE_FLOOR) * rows.noise
     noise = torch.where(rows.noise > 0, noise, _UNKNOWN)
-    covariance = k + torch.diag_embed(noise)
+    covariance = k + _MEAN_VARIANCE + torch.diag_embed(noise)
     lower, failed = torch.linalg.cholesky_ex(covariance)
     jitter = 1e-6
     while bool(failed.any()):

@@ -100,19 +100,39 @@ def ascend(
     strategy: Strategy,
     iterations: int = 30,
     free: Tensor | None = None,
+    low: Tensor | None = None,
+    high: Tensor | None = None,
 ) -> Tensor:
     """Edits unit codes (n, d) to raise an objective (n, d) -> (n,), such as an acquisition.
 
-    ``free`` (d,) is 0 for columns to leave alone.
+    Steps of ``GradientDescent`` and ``Adam`` are as wide as the box between ``low`` and ``high``,
+    and become smaller to the end; else the best codes would be missed by up to a step.
+
+    Args:
+        objective: What to raise.
+        start: Unit codes to edit, in the box.
+        space: The codes' search space.
+        strategy: How codes are edited.
+        iterations: Number of steps.
+        free: (d,), 0 for columns to leave alone.
+        low: (d,), the box's lower corner; 0 if None.
+        high: (d,), its upper corner; 1 if None.
     """
     x = start.detach().clone()
+    floor = torch.zeros_like(x[:1]) if low is None else low
+    ceiling = torch.ones_like(x[:1]) if high is None else high
+    scaled = isinstance(strategy, GradientDescent | Adam)
     step = strategy.begin(space, x)
-    for _ in range(iterations):
+    for i in range(iterations):
         x.requires_grad_(True)
         with torch.enable_grad():
             (gradient,) = torch.autograd.grad(-objective(x).sum(), x)
         gradient = torch.nan_to_num(gradient)
-        x = step(x.detach(), gradient if free is None else gradient * free)
+        x = x.detach()
+        moved = step(x, gradient if free is None else gradient * free)
+        if scaled:
+            moved = x + (moved - x) * (ceiling - floor) * (1 - i / iterations)
+        x = torch.minimum(torch.maximum(moved, floor), ceiling)
     return x
 
 

@@ -34,7 +34,7 @@ def _advance(optimizer: NCPOptimizer, n: int) -> list[str]:
     return proposed
 
 
-def _new(predictor: Predictor | str = "gp") -> NCPOptimizer:
+def _new(predictor: Predictor | str = "auto") -> NCPOptimizer:
     return NCPOptimizer(
         SPACE, directions=DIRECTIONS, seed=3, n_startup_trials=8, predictor=predictor
     )

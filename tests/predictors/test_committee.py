@@ -14,8 +14,10 @@ from ncp_sampler.multi_resolution.features import NAMES, derived, smooth_feature
 from ncp_sampler.predictors.committee import Committee
 from ncp_sampler.predictors.featured import Featured
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
+from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
+from ncp_sampler.predictors.selected import Selected
 from tests.search_examples import SPACE, records
 
 ROWS = records(50)
@@ -30,6 +32,7 @@ def networks() -> MLPEnsemble:
 MAKERS: dict[str, Callable[[], Predictor]] = {
     "committee": lambda: Committee([GaussianProcess(), networks()]),
     "featured": lambda: Featured(GaussianProcess(), smooth_features),
+    "selected": lambda: Selected([InfiniteMLP(), GaussianProcess()]),
     "both": lambda: Committee([Featured(networks(), smooth_features), GaussianProcess()]),
 }
 

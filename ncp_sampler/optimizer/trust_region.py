@@ -1,0 +1,107 @@
+"""Where a proposal is looked for: a box around the best code, as wide as proposals succeed in it.
+
+The trust region of TuRBO (Eriksson et al. 2019, section 3), with two differences: it begins as the
+whole space, and once it has shrunk to nothing it is the whole space again, with all trials kept, so
+that a study leaves the first basin it found. Everything is read off the trials in the order in
+which they were told: a restored study goes on with the same box.
+
+Notation
+    d       dimensions of the space
+    side    of the box in unit codes; 2 is the whole space, whatever the centre
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.space.dimensions import Categorical
+from ncp_sampler.space.search_space import SearchSpace
+
+_ROUNDING = 1e-9
+_WHOLE = 2.0
+_LEAST = 2.0**-7
+_SUCCESSES = 3  # in a row, after which the side doubles
+_FEWEST_FAILURES = 4  # in a row, after which it halves; d in larger spaces
+
+
+@dataclass(frozen=True)
+class Box:
+    """Unit codes between two corners.
+
+    Attributes:
+        low: (d,), at least 0.
+        high: (d,), at most 1.
+    """
+
+    low: FloatArray
+    high: FloatArray
+
+    @classmethod
+    def whole(cls, columns: int) -> Box:
+        """All unit codes of a number of columns."""
+        return cls(np.zeros(columns), np.ones(columns))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it leaves nothing out."""
+        return not (self.low > 0).any() and not (self.high < 1).any()
+
+    def holds(self, unit: FloatArray, columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which of some unit codes (n, d) are inside, by some of their columns (d,)."""
+        inside = (unit >= self.low - _ROUNDING) & (unit <= self.high + _ROUNDING)
+        every: NDArray[np.bool_] = (inside | ~columns).all(1)
+        return every
+
+    def clip(self, unit: FloatArray) -> FloatArray:
+        """The nearest unit codes (n, d) inside."""
+        return np.clip(unit, self.low, self.high)
+
+
+def trust_region(space: SearchSpace, centre: FloatArray, worth: FloatArray) -> Box:
+    """The box to propose in.
+
+    A categorical is free in it, and so is a number's next step on its grid: a box that holds no
+    other code would end the search.
+
+    Args:
+        space: The search space.
+        centre: Unit code of the best trial, (d columns,).
+        worth: Of the best trial of startup, then of the others in the order they were told; to be
+            maximized, NaN where unknown, (n,).
+    """
+    half = np.full(len(centre), side(worth, len(space.dimensions)) / 2)
+    stepped = np.zeros(len(centre), dtype=bool)
+    for dim in space.dimensions:
+        where = space.column_slice(dim.name)
+        if isinstance(dim, Categorical):
+            half[where] = _WHOLE
+        else:
+            stepped[where] = dim.step is not None
+    low, high = np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
+    near = space.normalize(space.neighbours(space.round(space.denormalize(centre))))
+    if len(near):
+        low = np.where(stepped, np.minimum(low, near.min(0)), low)
+        high = np.where(stepped, np.maximum(high, near.max(0)), high)
+    return Box(low, high)
+
+
+def side(worth: FloatArray, d: int) -> float:
+    """Side of the box after trials of some worth, the first of which is startup's best."""
+    length, successes, failures = _WHOLE, 0, 0
+    best = -np.inf if np.isnan(worth[0]) else worth[0]
+    for value in worth[1:].tolist():
+        if value > best:
+            best, successes, failures = value, successes + 1, 0
+        else:
+            successes, failures = 0, failures + 1
+        if successes == _SUCCESSES:
+            length, successes = min(2 * length, _WHOLE), 0
+        elif failures == max(_FEWEST_FAILURES, d):
+            length, failures = length / 2, 0
+        if length < _LEAST:
+            length = _WHOLE
+    return length

@@ -1,0 +1,95 @@
+"""Several exact predictors, of which each metric has the one that its rows speak for.
+
+No prior suits every function: networks of infinite width expect trends that go on, as metrics of
+architectures have, and Matérn processes bumps of one size. Which of the two a study's trials speak
+for shows in how well each predicts every row from the others, which costs nothing beside the fit
+(Rasmussen & Williams 2006, section 5.4.2).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from ncp_sampler import checks
+from ncp_sampler.predictors.around import Around
+from ncp_sampler.predictors.predictor import Metrics, State, Weights
+from ncp_sampler.predictors.process import ExactProcess
+
+
+class Selected(Around):
+    """For each metric the member of highest leave-one-out predictive density.
+
+    Args:
+        members: At least one exact predictor, such as ``GaussianProcess()`` or ``InfiniteMLP()``;
+            all are fitted on the same rows.
+
+    Attributes:
+        chosen: Position of each metric's member, of the last fit; a metric has no member before.
+
+    Raises:
+        ValueError: No member, or one that is not exact.
+    """
+
+    def __init__(self, members: Sequence[ExactProcess]) -> None:
+        must = "be exact predictors, at least one, such as [GaussianProcess(), InfiniteMLP()]"
+        self.members = tuple(checks.sequence("members", members, ExactProcess, must))
+        if not self.members:
+            raise ValueError("members is empty; give at least one exact predictor")
+        self.chosen: tuple[int, ...] = ()
+        super().__init__(self.members[0])
+
+    @property
+    def capacity(self) -> int | None:
+        """The least of the members'."""
+        return min((m.capacity for m in self.members if m.capacity is not None), default=None)
+
+    def fit(
+        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
+    ) -> Selected:
+        """Fits every member on metrics (name -> (n,)) of unit codes x (n, d), and chooses."""
+        for member in self.members:
+            member.fit(x, metrics, weights=weights, steps=steps)
+        densities = np.array([member.left_out_density() for member in self.members])
+        self.chosen = tuple(densities.argmax(0).tolist())
+        return self
+
+    def mean(self, x: Tensor) -> Tensor:
+        means = {i: self.members[i].mean(x) for i in {*self.chosen}}
+        return self._joined(means)
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        found = {i: self.members[i].posterior(x) for i in {*self.chosen}}
+        means, stds = ({i: both[k] for i, both in found.items()} for k in (0, 1))
+        return self._joined(means), self._joined(stds)
+
+    def condition(self, x: ArrayLike) -> Selected:
+        """Copy whose members take their own means at x (q, d) for observed."""
+        other = copy.copy(self)
+        other.members = tuple(
+            member.condition(x) if i in self.chosen else member
+            for i, member in enumerate(self.members)
+        )
+        return other
+
+    def state_dict(self) -> State:
+        """The members' states; ``fit`` chooses anew."""
+        return {"members": [member.state_dict() for member in self.members]}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues from ``state_dict``; the members want their rows again (fit, steps=0)."""
+        for member, saved in zip(self.members, state["members"], strict=True):
+            member.load_state_dict(saved)
+
+    def _joined(self, columns: dict[int, Tensor]) -> Tensor:
+        """Each metric's column from its own member, (n, m)."""
+        if not self.chosen:
+            raise RuntimeError("the predictor is not fitted; call fit first")
+        if len(columns) == 1:
+            return next(iter(columns.values()))
+        return torch.stack([columns[i][:, k] for k, i in enumerate(self.chosen)], 1)
