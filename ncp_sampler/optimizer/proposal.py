@@ -40,6 +40,7 @@ class Proposer:
         strategy: How codes are edited.
         pinned: Numbers of the given columns, NaN elsewhere, (d,).
         known: Codes (n, d) -> whether each is ruled out.
+        within: Codes (n, d) -> the same moved into the limits; None without limits.
     """
 
     acquisition: Acquisition
@@ -47,6 +48,7 @@ class Proposer:
     strategy: Strategy
     pinned: FloatArray
     known: Known
+    within: Callable[[NDArray[Any]], NDArray[Any]] | None = None
 
     def propose(self, best: FloatArray, rng: np.random.Generator) -> NDArray[Any] | None:
         """The best code found (d,), or None if every code looked at is ruled out.
@@ -66,7 +68,8 @@ class Proposer:
             strategy=self.strategy,
             free=self._tensor(np.isnan(self.pinned)),
         )
-        codes = self._legal(self.space.denormalize(edited.cpu().numpy()))
+        passed = self.space.denormalize(edited.cpu().numpy())
+        codes = self._legal(passed if self.within is None else self.within(passed))
         worth = self._score(codes)
         for _ in range(_LOCAL_ROUNDS):
             centres = codes[np.argsort(-worth)[:_LOCAL_WIDTH]]
