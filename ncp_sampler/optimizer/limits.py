@@ -81,6 +81,8 @@ class KnownCost:
         Raises:
             ValueError: One is no finite number.
         """
+        if not len(codes):
+            return np.empty(0)
         if self._of_params is not None:
             return self._of_params.at(codes)[:, 0]
         with torch.no_grad():
@@ -169,13 +171,14 @@ class Limits:
             over = self.exceeded(legal)
             if not over.any():
                 break
-            x = unit[over].requires_grad_(True)
+            at = torch.as_tensor(np.flatnonzero(over))
+            x = unit[at].requires_grad_(True)
             excess = self._excess(x, _MARGIN * (turn + 1))
             (slope,) = torch.autograd.grad(excess.sum(), x)
             slope = slope * free
             size = (slope**2).sum(1, keepdim=True).clamp_min(1e-12)
-            unit[over] = (x.detach() - excess.detach()[:, None] * slope / size).clamp(0.0, 1.0)
-            back = self._space.denormalize(unit[over].numpy())
+            unit[at] = (x.detach() - excess.detach()[:, None] * slope / size).clamp(0.0, 1.0)
+            back = self._space.denormalize(unit[at].numpy())
             legal[over] = self._space.round(np.where(np.isnan(pinned), back, pinned))
         return legal
 

@@ -82,21 +82,24 @@ def test_boxes_are_what_the_front_does_not_dominate(m: int, size: int) -> None:
     front = points[pareto_front(points)] if size else points
     low, high = boxes_beyond(front, np.zeros(m))
     at = rng.uniform(-0.1, 1.1, (2000, m))
-    inside = ((at[:, None] > low) & (at[:, None] < high)).all(2).sum(1)
-    dominated = (at[:, None] <= front).all(2).any(1)
-    assert (inside == ((at > 0).all(1) & ~dominated)).all()
+    within = (at[:, None] > low) & (at[:, None] < high)
+    inside = np.all(within, axis=2).sum(axis=1)
+    dominated = np.any(np.all(at[:, None] <= front, axis=2), axis=1)
+    assert np.array_equal(inside, np.all(at > 0, axis=1) & ~dominated)
 
 
 def test_pareto_front_is_that_of_the_definition() -> None:
     values = np.random.default_rng(0).random((200, 3)).round(1)
-    better = (values[:, None] >= values).all(axis=2) & (values[:, None] > values).any(axis=2)
-    best = [
-        tuple(row)
-        for row, worse in zip(values.tolist(), better.any(axis=0), strict=True)
-        if not worse
-    ]
+    rows = [tuple(row) for row in values.tolist()]
+    best = {
+        row
+        for row in rows
+        if not any(
+            other != row and all(a >= b for a, b in zip(other, row, strict=True)) for other in rows
+        )
+    }
     front = [tuple(row) for row in values[pareto_front(values)].tolist()]
-    assert set(front) == set(best)
+    assert set(front) == best
     assert len(front) == len(set(front))
 
 
