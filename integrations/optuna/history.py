@@ -93,6 +93,7 @@ class SpaceHistory:
         conditions: Of the space.
         optimizer: The optimizer.
         told: Codes of the finished trials that it was told.
+        numbers: Of those trials, in the order they were told.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class SpaceHistory:
             **self._goals,
         )
         self._constraints: set[str] = set()
+        self.numbers: list[int] = []
         self.told: set[Code] = set()
         self._cursor = _Cursor()
 
@@ -157,6 +159,7 @@ class SpaceHistory:
         rows = [(trial, params) for trial in new if (params := self._params(trial)) is not None]
         told = [(*row, code) for row in rows if (code := self._code(*row)) is not None]
         if told:
+            self.numbers += [trial.number for trial, _, _ in told]
             self.told.update(code for _, _, code in told)
             constraints = [constraints_of(trial) for trial, _, _ in told]
             found = dict.fromkeys(name for one in constraints for name in one)

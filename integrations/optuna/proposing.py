@@ -8,7 +8,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from ncp_sampler.integrations.optuna.history import SpaceHistory
-from ncp_sampler.integrations.optuna.trials import publish_claim
+from ncp_sampler.integrations.optuna.trials import publish_claim, publish_reasons
+from ncp_sampler.optimizer.explanation import numbered
 from ncp_sampler.space.search_space import Params
 
 _MAX_TRIES = 10  # the first, and nine after a collision with another worker
@@ -51,6 +52,7 @@ def propose(
         if not rivals and codes[chosen] not in history.told:
             break
         rank = tries + sum(number < trial.number for number in rivals)
+    publish_reasons(study, trial, numbered(history.optimizer.reasons[chosen], history.numbers))
     return asked[chosen]
 
 

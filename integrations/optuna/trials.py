@@ -31,6 +31,7 @@ from ncp_sampler.space.conditional import Condition, ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
+REASONS_KEY = "ncp:reasons"
 _CLAIM_KEY = "ncp:claim"
 _CHUNK_LENGTH = 2_045  # characters, as Optuna's samplers: RDBStorage documents 2,046 as too many
 CONSTRAINTS_KEY = "constraints"  # of Optuna's
@@ -228,6 +229,11 @@ def publish_claim(
         study._storage.set_trial_system_attr(
             trial._trial_id, f"{_CLAIM_KEY}:{i // _CHUNK_LENGTH}", text[i : i + _CHUNK_LENGTH]
         )
+
+
+def publish_reasons(study: Study, trial: FrozenTrial, reasons: Mapping[str, Any]) -> None:
+    """Leaves in the trial why it was proposed: one attribute, under 4 kB (``explanation.py``)."""
+    study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(reasons))
 
 
 def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:

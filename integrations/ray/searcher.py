@@ -41,6 +41,7 @@ from ncp_sampler.integrations.ray.metrics import (
 from ncp_sampler.integrations.ray.saved import read_searcher, write_searcher
 from ncp_sampler.integrations.ray.space import TuneSpace, declared_space, from_domains
 from ncp_sampler.integrations.ray.started import Started, new_start
+from ncp_sampler.optimizer.explanation import Reasons
 from ncp_sampler.optimizer.goals import checked_goals
 from ncp_sampler.optimizer.limits import Costs
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
@@ -86,6 +87,9 @@ class NCPSearch(Searcher):
         device: Where the predictor computes, in the process of the Tuner: "cpu" or "cuda".
         predictor: As ``NCPOptimizer`` takes it; an object can be pickled.
 
+    Attributes:
+        reasons: Trial's id -> why its params were suggested; ``ncp_sampler.explain`` shows it.
+
     Raises:
         ValueError: An argument out of its range, or points that do not fit the space.
     """
@@ -122,6 +126,7 @@ class NCPSearch(Searcher):
         self._started: Started | None = None
         # configs to suggest, and those evaluated elsewhere until there is a space
         self._queued, self._evaluated = given_points(points_to_evaluate, evaluated_rewards)
+        self.reasons: dict[str, Reasons] = {}
         self._running: dict[str, Params] = {}
         self._reports: dict[str, dict[str, float]] = {}  # last values of the running
         self._again: dict[str, tuple[int, Params]] = {}  # told, with position, and not done
@@ -165,6 +170,7 @@ class NCPSearch(Searcher):
                 params = started.legal(self._queued.pop(0))
             else:
                 (params,) = started.optimizer.ask(pending=list(self._running.values()))
+                (self.reasons[trial_id],) = started.optimizer.reasons
             self._running[trial_id] = params
             self._done.discard(trial_id)  # an id that is used again is another trial's
             self._again.pop(trial_id, None)
@@ -245,8 +251,7 @@ class NCPSearch(Searcher):
         Args:
             trials_or_analysis: ``ExperimentAnalysis``, ``ResultGrid``, a ``Trial`` or a list of
                 them. Their configs must fit the space; other keys are left out.
-            metric: The metric's name in their results, ``a/b`` for a nested one; with several
-                metrics their names, in order.
+            metric: The metric's name in their results, or several names, in order.
 
         Raises:
             ValueError: Something else, configs that do not fit, or no trial that reported it.
@@ -328,10 +333,7 @@ class NCPSearch(Searcher):
     def _tell(
         self, started: Started, trial_id: str, params: Params, metrics: dict[str, float]
     ) -> None:
-        """Tells the optimizer a trial, in place of what it was told of it before.
-
-        As complete: Ray does not tell a stopped trial from one that ran to its end.
-        """
+        """Tells a trial anew, as complete: Ray does not tell a stopped one from one that ended."""
         position = self._again[trial_id][0] if trial_id in self._again else None
         known = started.optimizer.n_told if position is None else position
         self._again[trial_id] = known, params
@@ -343,9 +345,5 @@ class NCPSearch(Searcher):
         """The trial's params: as suggested, else as in the config that results carry."""
         if trial_id in self._running:
             return self._running[trial_id]
-        if trial_id in self._again:
-            return self._again[trial_id][1]
-        try:
-            return started.legal(result, prefix="config/", clip=True)
-        except ValueError:
-            return None
+        known = self._again.get(trial_id)
+        return started.params_in(result) if known is None else known[1]

@@ -58,6 +58,13 @@ class Started:
         params: Params = space.to_params(code)
         return params
 
+    def params_in(self, result: Mapping[str, Any]) -> Params | None:
+        """The params in the config that a result carries; None if it has none that fit."""
+        try:
+            return self.legal(result, prefix="config/", clip=True)
+        except ValueError:
+            return None
+
     def metrics_in(self, result: Mapping[str, Any]) -> dict[str, float]:
         """Those of the metrics and constraints that a result has, NaN for what is no number."""
         return metrics_in(result, self.optimizer.told_names)

@@ -67,10 +67,15 @@ class Outlook:
                 stds.append(std[:, names.index(name)])
         return torch.stack(means, 1), torch.stack(stds, 1)
 
+    def margins(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (n, c) of the margins, of the predictor's."""
+        at = [self.predictor.names.index(margin_name(name)) for name in self.told.constraints]
+        return mean[:, at], std[:, at]
+
     def log_feasible(self, mean: Tensor, std: Tensor) -> Tensor:
         """Log probability (n,) that every constraint holds."""
-        at = [self.predictor.names.index(margin_name(name)) for name in self.told.constraints]
-        logs: Tensor = torch.special.log_ndtr(mean[:, at] / std[:, at])
+        margin, doubt = self.margins(mean, std)
+        logs: Tensor = torch.special.log_ndtr(margin / doubt)
         return logs.sum(1)
 
     def believed(self, unit: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -79,8 +84,7 @@ class Outlook:
         with torch.no_grad():
             mean, std = self.predictor.posterior(x)
             values = self.objectives(mean, std, x)[0]
-            at = [self.predictor.names.index(margin_name(name)) for name in self.told.constraints]
-            margins = mean[:, at]
+            margins = self.margins(mean, std)[0]
         return values.double().cpu().numpy(), margins.double().cpu().numpy()
 
 
@@ -112,7 +116,7 @@ class Acquisition:
         waiting: FloatArray | None = None,
         penalty: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self._outlook = outlook
+        self.outlook = outlook
         self._penalty = penalty
         self.device = outlook.predictor.device
         told = outlook.told
@@ -144,15 +148,18 @@ class Acquisition:
             )
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The log (n,) at unit codes (n, d), differentiable."""
-        mean, std = self._outlook.predictor.posterior(x)
+        """The log (n,) at unit codes (n, d), less the penalty; differentiable."""
+        worth = self.within_limits(x)
+        return worth if self._penalty is None else worth - self._penalty(x)
+
+    def within_limits(self, x: Tensor) -> Tensor:
+        """The same, wherever the limits are."""
+        mean, std = self.outlook.predictor.posterior(x)
         parts = []
         if self._improvement is not None:
-            parts.append(self._improvement(*self._outlook.objectives(mean, std, x)))
-        if self._outlook.told.constraints:
-            parts.append(self._outlook.log_feasible(mean, std))
-        if self._penalty is not None:
-            parts.append(-self._penalty(x))
+            parts.append(self._improvement(*self.outlook.objectives(mean, std, x)))
+        if self.outlook.told.constraints:
+            parts.append(self.outlook.log_feasible(mean, std))
         total = parts[0]
         for part in parts[1:]:
             total = total + part
@@ -160,17 +167,17 @@ class Acquisition:
 
     def _of_sum(self, values: FloatArray, unit: FloatArray) -> Callable[[Tensor, Tensor], Tensor]:
         """Expected improvement of one objective, or of a weighted sum, which is normal too."""
-        share = self._outlook.told.weights
+        share = self.outlook.told.weights
         if share is None:
             best = float(np.nanmax(values)) if not np.isnan(values).all() else math.nan
             if math.isnan(best):  # feasible, but with constraints alone
-                best = float(self._outlook.believed(unit)[0].max())
-            known = self._outlook.told.known[0]
+                best = float(self.outlook.believed(unit)[0].max())
+            known = self.outlook.told.known[0]
             if known:
                 return lambda mean, _: log_smooth_improvement(mean[:, 0], best)
             return lambda mean, std: log_expected_improvement(mean[:, 0], std[:, 0], best)
         if np.isnan(values).any():
-            values = np.where(np.isnan(values), self._outlook.believed(unit)[0], values)
+            values = np.where(np.isnan(values), self.outlook.believed(unit)[0], values)
         best = float((values @ share).max())
         scale = self._tensor(share)
         floor = KNOWN_STD * float(share.sum())
@@ -189,7 +196,7 @@ class Acquisition:
         if not len(whole):
             whole = np.nanmean(values, axis=0)[None]
         front = thinned(whole[pareto_front(whole)], _FRONT[values.shape[1]])
-        told = self._outlook.told
+        told = self.outlook.told
         beyond = Beyond.of(front, told.reference, self.device)
         known = told.known
         return lambda mean, std: log_hypervolume_improvement(mean, std, beyond, known)
@@ -199,7 +206,7 @@ class Acquisition:
     ) -> Callable[[Tensor, Tensor], Tensor]:
         scalars = scalarize(values, weights)
         if np.isnan(scalars).all():  # no trial has every metric: their means stand in
-            means = self._outlook.believed(unit)[0]
+            means = self.outlook.believed(unit)[0]
             values = np.where(np.isnan(values), means, values)
             scalars = scalarize(values, weights)
         best = float(np.nanmax(scalars))

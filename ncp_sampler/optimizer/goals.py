@@ -104,7 +104,11 @@ class Goals:
         objectives = [name for name in self.directions if not np.isnan(raw[name]).all()]
         scaled = [self._scaled(name, raw[name]) for name in objectives]
         bounds = [name for name in self.constraints if not np.isnan(metrics[name]).all()]
-        margins = [_margins(self.constraints[name] - metrics[name]) for name in bounds]
+        left = [self.constraints[name] - metrics[name] for name in bounds]
+        sizes = [_typical(column) for column in left]
+        # asinh: no violation of millions sets the scale, and the place of the bound, which
+        # standardizing or ``warp`` would move, stays
+        margins = [np.arcsinh(one / size) for one, size in zip(left, sizes, strict=True)]
         empty = np.empty((len(codes), 0))
         values = np.stack([column for column, _ in scaled], 1) if scaled else empty
         return Told(
@@ -116,6 +120,7 @@ class Goals:
             reference=reference_of(values),
             constraints=tuple(bounds),
             margins=np.stack(margins, 1) if bounds else empty,
+            bounds=tuple(zip([self.constraints[name] for name in bounds], sizes, strict=True)),
             weights=None
             if self.weights is None
             else np.array([self.weights[name] for name in objectives]),
@@ -155,6 +160,7 @@ class Told:
         reference: Beyond which hypervolume counts, (m,).
         constraints: Those with a value, in order.
         margins: (n, c).
+        bounds: Of each constraint, (b, s): its margin is asinh((b - what was told) / s).
         weights: Of the objectives, (m,), or None for the whole front.
     """
 
@@ -166,6 +172,7 @@ class Told:
     reference: FloatArray
     constraints: tuple[str, ...]
     margins: FloatArray
+    bounds: tuple[tuple[float, float], ...]
     weights: FloatArray | None
 
     @property
@@ -201,6 +208,7 @@ class Told:
             reference=self.reference[has],
             constraints=tuple(compress(self.constraints, bound)),
             margins=self.margins[rows][:, bound],
+            bounds=tuple(compress(self.bounds, bound)),
             weights=None if self.weights is None else self.weights[has],
         )
 
@@ -299,14 +307,8 @@ def check_numbers(
     }
 
 
-def _margins(left: FloatArray) -> FloatArray:
-    """What is left below a bound (n,), with both tails bounded and 0 where it was.
-
-    asinh(left / s), s the median distance from the bound: no violation of millions sets the
-    scale, and the place of the bound, which standardizing or ``warp`` would move, stays.
-    """
+def _typical(left: FloatArray) -> float:
+    """The median distance from a bound, of what is left below it, (n,)."""
     size = np.abs(left[~np.isnan(left)])
     positive = size[size > 0]
-    scale = float(np.median(positive)) if len(positive) else 1.0
-    scaled: FloatArray = np.arcsinh(left / scale)
-    return scaled
+    return float(np.median(positive)) if len(positive) else 1.0

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import State
 from ncp_sampler.predictors.scaling import LARGEST
 from ncp_sampler.space.search_space import SearchSpace, code_key
@@ -115,6 +116,13 @@ class History:
                 column[~complete] = np.minimum(column[~complete], np.median(ended))
         return codes, values
 
+    def learnable_at(self) -> NDArray[np.intp]:
+        """Positions of the learnable trials among all that were told."""
+        return np.array(
+            [i for i, value in enumerate(self._values) if not np.isnan(value[self._learnt]).all()],
+            dtype=np.intp,
+        )
+
     def told(self) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
         """Codes (n, d) of the learnable trials, and name -> values (n,), as they were told.
 
@@ -158,3 +166,30 @@ def rows_to_fit(order: NDArray[np.intp], capacity: int | None) -> NDArray[np.int
     top, rest = order[: capacity // 2], order[capacity // 2 :]
     spread = np.linspace(0, len(rest) - 1, capacity - len(top)).round().astype(int)
     return np.sort(np.concatenate([top, rest[spread]]))
+
+
+def checked_results(
+    params: Any, metrics: Any, complete: Any
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, float]], list[bool]]:
+    """Params, metrics and whether they are complete, of one trial or of several, as lists.
+
+    Raises:
+        ValueError: No mappings, or not as many of each.
+    """
+    if isinstance(params, Mapping) != isinstance(metrics, Mapping):
+        raise ValueError("params and metrics must be one mapping each, or a sequence each")
+    one = isinstance(params, Mapping)
+    rows = _mappings("params", [params] if one else params)
+    results = _mappings("metrics", [metrics] if one else metrics)
+    ended = list(complete) if isinstance(complete, Sequence) else [complete] * len(rows)
+    if not len(rows) == len(results) == len(ended):
+        raise ValueError(
+            f"params, metrics and complete have lengths {len(rows)}, {len(results)} and "
+            f"{len(ended)}; they must be equal"
+        )
+    return rows, results, [checks.flag("complete", each) for each in ended]
+
+
+def _mappings(name: str, given: Any) -> list[Mapping[str, Any]]:
+    must = "be a mapping from names to values, or a sequence of such mappings"
+    return checks.sequence(name, given, Mapping, must)

@@ -133,6 +133,14 @@ class Limits:
             over |= cost.at(codes) > bound
         return over
 
+    def cost(self, name: str) -> KnownCost:
+        """The known cost of a limit."""
+        return self._costs[list(self.bounds).index(name)]
+
+    def over(self, name: str, codes: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether legal codes (n, d) are over one limit, (n,)."""
+        return np.asarray(self.cost(name).at(codes) > self.bounds[name])
+
     def penalty(self, unit: Tensor) -> Tensor:
         """What unit codes (n, d) lose by being over the limits, (n,); 0 within, differentiable."""
         return _SLOPE * self._excess(unit, 0.0)

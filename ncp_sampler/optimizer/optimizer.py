@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from ncp_sampler import checks
 from ncp_sampler.optimizer.acquisition import Acquisition, Outlook
 from ncp_sampler.optimizer.design import design_point, pinned_columns, untried
+from ncp_sampler.optimizer.explanation import STARTUP, UNTRIED, Case, Reasons, reasons_for
 from ncp_sampler.optimizer.focus import Focus
 from ncp_sampler.optimizer.goals import Goals
-from ncp_sampler.optimizer.history import rows_to_fit
+from ncp_sampler.optimizer.history import checked_results, rows_to_fit
 from ncp_sampler.optimizer.limits import Costs
 from ncp_sampler.optimizer.proposal import Known, Proposer
 from ncp_sampler.optimizer.shield import own_torch
@@ -101,6 +102,7 @@ class NCPOptimizer:
         self._history = self._goals.new_history()
         self._predictor = as_predictor(predictor, device=self.device, features=space.features)
         self._n_fitted = 0
+        self._reasons: list[Reasons] = []
         self.reseed(seed)
 
     @property
@@ -112,6 +114,11 @@ class NCPOptimizer:
     def told_names(self) -> tuple[str, ...]:
         """The metrics that ``tell`` takes: those of ``directions``, then of ``constraints``."""
         return self._history.names
+
+    @property
+    def reasons(self) -> list[Reasons]:
+        """Why the last ``ask`` proposed what it did, one for each proposal: ``explanation.py``."""
+        return list(self._reasons)
 
     @property
     def predictor(self) -> Predictor:
@@ -165,10 +172,12 @@ class NCPOptimizer:
         waiting = list(self.space.round(self.space.to_code(list(pending)))) if pending else []
         pinned = pinned_columns(self.space, fixed or {})
         proposed: list[NDArray[Any]] = []
+        self._reasons = []
         with own_torch(self.device):
             for _ in range(n):
                 if self._history.n_learnable < self.n_startup_trials:
                     code = self._design(waiting, pinned)
+                    self._reasons.append(STARTUP)
                 else:
                     code = self._propose(waiting, pinned)
                 waiting.append(code)
@@ -199,18 +208,7 @@ class NCPOptimizer:
             ValueError: Params or metrics that do not fit, or nothing to replace; nothing is
                 recorded then.
         """
-        if isinstance(params, Mapping) != isinstance(metrics, Mapping):
-            raise ValueError("params and metrics must be one mapping each, or a sequence each")
-        one = isinstance(params, Mapping)
-        rows = _mappings("params", [params] if one else params)
-        results = _mappings("metrics", [metrics] if one else metrics)
-        ended = list(complete) if isinstance(complete, Sequence) else [complete] * len(rows)
-        if not len(rows) == len(results) == len(ended):
-            raise ValueError(
-                f"params, metrics and complete have lengths {len(rows)}, {len(results)} and "
-                f"{len(ended)}; they must be equal"
-            )
-        ended = [checks.flag("complete", each) for each in ended]
+        rows, results, ended = checked_results(params, metrics, complete)
         if replace is not None and not (
             len(rows) == 1 and 0 <= checks.whole("replace", replace) < self.n_told
         ):
@@ -321,7 +319,19 @@ class NCPOptimizer:
         )
         code = proposer.propose(unit[order], self._rng)
         if code is None:
+            self._reasons.append(UNTRIED)
             return untried(self.space, pinned, self._rng, known_codes, limits)
+        case = Case(
+            [*self.directions],
+            acquisition,
+            focus.part,
+            unit[rows],
+            self._history.learnable_at()[rows],
+            proposer.known,
+            limits,
+            focus.expand,
+        )
+        self._reasons.append(reasons_for(case, code, proposer.trail))
         return focus.expand(code)
 
     def _known(self, waiting: Sequence[NDArray[Any]]) -> Known:
@@ -336,8 +346,3 @@ class NCPOptimizer:
             return np.asarray(over | np.array(seen, dtype=bool))
 
         return known
-
-
-def _mappings(name: str, given: Any) -> list[Mapping[str, Any]]:
-    must = "be a mapping from names to values, or a sequence of such mappings"
-    return checks.sequence(name, given, Mapping, must)
