@@ -64,9 +64,9 @@ def test_constraints_func_that_gives_no_numbers() -> None:
 def test_constraints_of_another_samplers_study_are_learnt() -> None:
     """Old form and new, some trials without."""
     study = optuna.create_study(direction="maximize", sampler=NCPSampler(space=PLANE, seed=0))
-    codes = PLANE.sample(24, 0).tolist()
+    codes: list[list[float]] = PLANE.sample(24, 0).tolist()
     for i in range(24):
-        params: dict[str, Any] = PLANE.to_params(codes[i])
+        params = PLANE.to_params(codes[i])
         left = float(params["x"] + params["y"] - 60)
         attrs: dict[str, Any] = [{"constraints": [left]}, {"constraints:0": left}, {}][i % 3]
         study.add_trial(
