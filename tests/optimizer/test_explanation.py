@@ -24,6 +24,7 @@ from ncp_sampler import (
 )
 from ncp_sampler.visualization import plot_calibration, plot_proposal
 from tests.optimizer_examples import MIXED, mixed_loss
+from tests.optuna_examples import constrain
 
 PLANE = SearchSpace([Integer("x", 0, 100), Integer("y", 0, 100), Integer("idle", 0, 9)])
 
@@ -147,7 +148,7 @@ def study() -> optuna.Study:
 
     def objective(trial: optuna.Trial) -> float:
         code = space.to_code(space.suggest(trial))
-        trial.set_constraint("params", float(costs.params(code)) - 5)
+        constrain(trial, "params", float(costs.params(code)) - 5)
         return float(-np.abs(code - 2).sum())
 
     study.optimize(objective, n_trials=14)
