@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ncp_sampler.integrations.optuna import NCPSampler
     from ncp_sampler.integrations.ray import NCPSearch
     from ncp_sampler.optimizer import NCPOptimizer
+    from ncp_sampler.optimizer.explanation_table import explain
 
 __all__ = [
     "Categorical",
@@ -29,12 +30,14 @@ __all__ = [
     "SearchSpace",
     "__version__",
     "costs",
+    "explain",
 ]
 
 _LAZY = {
     "NCPOptimizer": "ncp_sampler.optimizer",
     "NCPSampler": "ncp_sampler.integrations.optuna",
     "NCPSearch": "ncp_sampler.integrations.ray",
+    "explain": "ncp_sampler.optimizer.explanation_table",
 }
 
 

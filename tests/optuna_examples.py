@@ -47,6 +47,14 @@ def params_of(study: Study) -> list[dict[str, Any]]:
     return [trial.params for trial in study.trials]
 
 
+def constrain(trial: Trial, key: str, value: float) -> None:
+    """``Trial.set_constraint``, which Optuna has from version 5 on."""
+    if hasattr(trial, "set_constraint"):
+        trial.set_constraint(key, value)
+    else:
+        trial.storage.set_trial_system_attr(trial._trial_id, f"constraints:{key}", value)
+
+
 class NotingSampler(RandomSampler):
     """A sampler of independent parameters that notes which it had to draw."""
 

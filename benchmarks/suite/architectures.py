@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cache, partial
 
 import numpy as np
+from torch import Tensor
 
 from benchmarks.suite.problem import Listed, Outcome, Params, Problem
+from ncp_sampler import costs
 from ncp_sampler.nas_bench.objectives import Objective, objective
 from ncp_sampler.nas_bench.settings import SETTINGS
 from ncp_sampler.nas_bench.surrogates import SHIPPED
@@ -69,7 +71,12 @@ def _several(setting: str) -> Problem:
         evaluate,
         directions=tuple(judge.directions),
         space=judge.space,
+        costs={1: _log_flops},
     )
+
+
+def _log_flops(codes: Tensor) -> Tensor:
+    return costs.flops(codes).log10()
 
 
 def _limited(setting: str, cost: str, limit: float) -> Problem:
@@ -87,4 +94,6 @@ def _limited(setting: str, cost: str, limit: float) -> Problem:
         evaluate,
         directions=(judge.directions[0],),
         space=judge.space,
+        costs={cost: {"flops": costs.flops, "params": costs.params}[cost]},
+        limits={cost: limit},
     )

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import optuna
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ncp_sampler import SearchSpace
 
@@ -53,6 +54,9 @@ class Problem:
         space: What a user of NCPSampler would declare; None to leave it to the trials.
         noisy: Whether the values have noise.
         conditional: Whether some params exist only under others.
+        costs: What a user of NCPSampler would say is computed: a name or the value's index -> a
+            function of codes.
+        limits: Of costs; then the violations are of these limits.
     """
 
     name: str
@@ -64,6 +68,8 @@ class Problem:
     space: SearchSpace | None = None
     noisy: bool = False
     conditional: bool = False
+    costs: Mapping[str | int, Callable[[Tensor], Tensor]] = field(default_factory=dict, repr=False)
+    limits: Mapping[str | int, float] = field(default_factory=dict)
 
     @property
     def signs(self) -> NDArray[np.float64]:

@@ -13,11 +13,15 @@ from ncp_sampler.predictors.named import PREDICTORS
 Make = Callable[[Problem, int], optuna.samplers.BaseSampler]
 
 _VARIANT = "ncp:"  # followed by the name of a predictor
+_LEARNT = "ncp:learnt"  # costs and limits are learnt as any metric
 
 
-def _ncp(predictor: str) -> Make:
+def _ncp(predictor: str = "gp", *, told: bool = True) -> Make:
+    """NCPSampler, told of costs and limits what there is to tell, or not."""
     return lambda problem, seed: NCPSampler(
         space=problem.space,
+        costs=problem.costs if told else None,
+        limits=problem.limits if told else None,
         seed=seed,
         deterministic_objective=not problem.noisy,
         predictor=predictor,
@@ -32,9 +36,8 @@ SAMPLERS: dict[str, Make] = {
     "gp": lambda problem, seed: optuna.samplers.GPSampler(
         seed=seed, deterministic_objective=not problem.noisy
     ),
-    "ncp": lambda problem, seed: NCPSampler(
-        space=problem.space, seed=seed, deterministic_objective=not problem.noisy
-    ),
+    "ncp": _ncp(),
+    _LEARNT: _ncp(told=False),
     **{_VARIANT + name: _ncp(name) for name in PREDICTORS},
 }
 LABELS = {
@@ -44,6 +47,7 @@ LABELS = {
     "nsga2": "NSGA-II",
     "gp": "GPSampler",
     "ncp": "NCP",
+    _LEARNT: "NCP, costs learnt",
     **{_VARIANT + name: f"NCP, {name}" for name in PREDICTORS},
 }
 
@@ -52,3 +56,8 @@ def takes(sampler: str, problem: Problem) -> bool:
     """Whether a sampler is made for a problem: CMA-ES is for one objective, NSGA-II for several."""
     several = len(problem.directions) > 1
     return not several if sampler == "cma" else several if sampler == "nsga2" else True
+
+
+def holds_limits(sampler: str, problem: Problem) -> bool:
+    """Whether a sampler was told the problem's limits, and so needs no constraints."""
+    return bool(problem.limits) and sampler.startswith("ncp") and sampler != _LEARNT

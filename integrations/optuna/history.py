@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import reprlib
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -20,7 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 from ncp_sampler.integrations.optuna.conditions import Conditions
 from ncp_sampler.integrations.optuna.trials import (
     Distributions,
+    by_name,
     claimed_params,
+    constraints_of,
     is_searchable,
     metric_names,
     metrics_of,
@@ -84,11 +87,13 @@ class SpaceHistory:
             ``deterministic_objective``.
         deterministic: Whether equal params give equal values.
         inferred: Whether the space is that of the trials so far, of which each may lack some.
+        goals: ``costs``, ``limits`` and ``weights`` of the optimizer, by metric or its index.
 
     Attributes:
         conditions: Of the space.
         optimizer: The optimizer.
         told: Codes of the finished trials that it was told.
+        numbers: Of those trials, in the order they were told.
     """
 
     def __init__(
@@ -100,6 +105,7 @@ class SpaceHistory:
         deterministic: bool,
         *,
         inferred: bool = False,
+        goals: Mapping[str, Any] | None = None,
     ) -> None:
         self.space = space
         self.distributions = distributions
@@ -119,14 +125,23 @@ class SpaceHistory:
             for name, direction in zip(self._metric_names, study.directions, strict=True)
         }
         self._new_optimizer = new_optimizer
+        self._goals = {
+            argument: by_name(argument, given, self._metric_names) or None
+            for argument, given in (goals or {}).items()
+        }
         self._warned: set[str] = set()
         self._start(deterministic)
 
     def _start(self, deterministic: bool) -> None:
         self.deterministic = deterministic
         self.optimizer = self._new_optimizer(
-            self.space, directions=self._directions, deterministic_objective=deterministic
+            self.space,
+            directions=self._directions,
+            deterministic_objective=deterministic,
+            **self._goals,
         )
+        self._constraints: set[str] = set()
+        self.numbers: list[int] = []
         self.told: set[Code] = set()
         self._cursor = _Cursor()
 
@@ -144,10 +159,20 @@ class SpaceHistory:
         rows = [(trial, params) for trial in new if (params := self._params(trial)) is not None]
         told = [(*row, code) for row in rows if (code := self._code(*row)) is not None]
         if told:
+            self.numbers += [trial.number for trial, _, _ in told]
             self.told.update(code for _, _, code in told)
+            constraints = [constraints_of(trial) for trial, _, _ in told]
+            found = dict.fromkeys(name for one in constraints for name in one)
+            new_bounds = {name: 0.0 for name in found if name not in self._constraints}
+            if new_bounds:  # Optuna says of none before a trial has it
+                self.optimizer.constrain(new_bounds)
+                self._constraints.update(new_bounds)
             self.optimizer.tell(
                 [params for _, params, _ in told],
-                [metrics_of(trial, self._metric_names) for trial, _, _ in told],
+                [
+                    {**metrics_of(trial, self._metric_names), **broken}
+                    for (trial, _, _), broken in zip(told, constraints, strict=True)
+                ],
                 complete=[trial.state == TrialState.COMPLETE for trial, _, _ in told],
             )
 

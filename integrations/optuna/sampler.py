@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,17 +31,20 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
+from ncp_sampler.integrations.optuna.goals import check_goals, publish_constraints
 from ncp_sampler.integrations.optuna.history import SpaceHistory, StudyHistory
+from ncp_sampler.integrations.optuna.proposing import all_trials, propose
 from ncp_sampler.integrations.optuna.trials import (
     Distributions,
     describe_misfit,
     legal_pins,
+    nearest_pins,
     pins_of,
-    publish_claim,
     reason_against,
     to_space,
     unheeded_claim,
 )
+from ncp_sampler.optimizer.limits import CostFunction
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
@@ -53,7 +56,6 @@ __all__ = ["NCPSampler"]
 _logger = logging.getLogger(__name__)
 
 _MAX_STUDIES = 4  # remembered; one that is forgotten is read anew
-_MAX_TRIES = 10  # the first, and nine after a collision with another worker
 
 
 class NCPSampler(BaseSampler):
@@ -66,12 +68,19 @@ class NCPSampler(BaseSampler):
     what changes its range from trial to trial comes from ``independent_sampler``.
 
     The sampler learns from complete trials, from pruned ones by their last report, takes note of
-    failed ones, and keeps off what other workers on the same storage are running. Several
+    failed ones, and keeps off what other workers on the same storage are running. Constraints of
+    ``Trial.set_constraint`` are learnt, and the best is sought among what they allow. Several
     objectives, ``enqueue_trial``, ``PartialFixedSampler`` (proposals are conditional on the fixed
     values), pruners, threads and processes work as with Optuna's own samplers.
 
     Args:
         space: The search space that every trial suggests, or None to infer it.
+        costs: What is computed, not learnt, as ``NCPOptimizer`` takes it; needs ``space``. The name
+            is an objective's (``Study.set_metric_names``) or its index, or one of its own.
+        limits: Known cost -> what it must not exceed; no proposal does, from the first trial on.
+        constraints_func: Finished trial -> numbers that are to be at most 0, as Optuna's samplers
+            take it; ``Trial.set_constraint`` in the objective has taken its place.
+        weights: As ``NCPOptimizer`` takes it, by objective or its index.
         seed: Seed of all proposals, from 0 to 2**32 - 1, or None for a fresh one.
         n_startup_trials: Trials that are spread over the space before the predictor is used.
         strategy: "continuous" edits all columns of a code at once, "winner_takes_all" the best one
@@ -96,6 +105,10 @@ class NCPSampler(BaseSampler):
         self,
         *,
         space: SearchSpace | None = None,
+        costs: Mapping[str | int, CostFunction] | None = None,
+        limits: Mapping[str | int, float] | None = None,
+        constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,
+        weights: Mapping[str | int, float] | None = None,
         seed: int | None = None,
         n_startup_trials: int = 10,
         strategy: Strategy | str = "continuous",
@@ -110,6 +123,9 @@ class NCPSampler(BaseSampler):
         must = "be a sampler of Optuna, such as RandomSampler(), or None"
         checks.instance("independent_sampler", independent_sampler, BaseSampler | None, must)
         seed = checks.seed(seed, high=checks.LARGEST_SEED)
+        self._goals = check_goals(space, costs, limits, weights)
+        must = "be a function of a finished trial, or None"
+        self._constraints_func = checks.call("constraints_func", constraints_func, must)
         self._space = space
         self._declared: Distributions = {} if space is None else space.distributions
         self._searched = {n: d for n, d in self._declared.items() if not d.single()}
@@ -126,6 +142,8 @@ class NCPSampler(BaseSampler):
             space or SearchSpace([Integer("x", 0, 1)]),
             directions={"value": "minimize"},
             deterministic_objective=deterministic_objective,
+            costs={str(key): cost for key, cost in (costs or {}).items()},
+            limits={str(key): limit for key, limit in (limits or {}).items()},
         )
         self._n_startup_trials = checked.n_startup_trials
         self._deterministic = checked.deterministic_objective
@@ -164,7 +182,7 @@ class NCPSampler(BaseSampler):
         if self._space is not None:
             return self._searched.copy()
         with self._lock:
-            return self._history(study, _all_trials(study)).searched()
+            return self._history(study, all_trials(study)).searched()
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -172,9 +190,9 @@ class NCPSampler(BaseSampler):
         if not search_space:
             return {}
         with self._lock:
-            trials = _all_trials(study)
+            trials = all_trials(study)
             history, pins = self._space_history(study, trial, trials, search_space)
-            params = _propose(study, trial, trials, history, pins)
+            params = propose(study, trial, trials, history, pins)
         return {name: params[name] for name in search_space}
 
     def sample_independent(
@@ -210,6 +228,11 @@ class NCPSampler(BaseSampler):
     ) -> None:
         if self._independent_sampler is not None:
             self._independent_sampler.after_trial(study, trial, state, values)
+        if self._constraints_func is not None and state in (
+            TrialState.COMPLETE,
+            TrialState.PRUNED,
+        ):
+            publish_constraints(study, trial, self._constraints_func)
         if state == TrialState.FAIL:  # an error of the objective must not be covered by another
             return
         for name, declared in self._declared.items():
@@ -246,10 +269,17 @@ class NCPSampler(BaseSampler):
         whole = self._searched or study_history.searched()
         fixed = pins_of(study, trial)
         rest = {name: dist for name, dist in whole.items() if name not in passed}
+        legal = nearest_pins if self._goals["costs"] else legal_pins
         if all(whole.get(name) == dist for name, dist in passed.items()) and (
-            legal_pins(rest, fixed).keys() == rest.keys()
+            legal(rest, fixed).keys() == rest.keys()
         ):
             passed = whole
+        elif self._goals["costs"]:
+            missing = sorted(rest.keys() - fixed.keys())
+            raise ValueError(
+                f"costs cannot be computed without {missing}; let every trial have "
+                "all parameters of the space"
+            )
         declared = self._space if passed is self._searched else None
         conditions = () if self._space is not None else study_history.conditions(passed)
         history = study_history.find(passed, conditions)
@@ -262,9 +292,10 @@ class NCPSampler(BaseSampler):
                 self._new_optimizer,
                 self._deterministic,
                 inferred=self._space is None,
+                goals=self._goals,
             )
             study_history.add(history)
-        return history, legal_pins(passed, fixed)
+        return history, legal(passed, fixed)
 
     def _warn_of_independent(
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
@@ -287,51 +318,6 @@ class NCPSampler(BaseSampler):
                 reason_against(name, distribution)
                 or "it is not declared, or trials have it with different distributions",
             )
-
-
-def _propose(
-    study: Study,
-    trial: FrozenTrial,
-    trials: Sequence[FrozenTrial],
-    history: SpaceHistory,
-    fixed: Params,
-) -> Params:
-    """Chooses params and publishes them; no other trial's, if the objective is deterministic.
-
-    Workers that share no memory can choose the same code at once. Each publishes before it looks,
-    so at least one of two sees the other; every worker that sees its code taken chooses anew, by
-    rank among the rivals, so that even equal workers part (renaming, Attiya et al. 1990). The rank
-    also grows with every try: a slow worker leaves the best codes to the fast ones that would
-    take them from it again and again.
-    """
-    rank = 0
-    for tries in range(1, _MAX_TRIES + 1):
-        history.read(trials)
-        pending = history.pending(trials, trial.number)
-        asked = history.optimizer.ask(rank + 1, pending=list(pending.values()), fixed=fixed or None)
-        taken = set(map(history.code, pending.values()))
-        codes = [history.code(params) for params in asked]
-        free = [i for i, code in enumerate(codes) if code not in taken and code not in history.told]
-        chosen = free[rank % len(free)] if free else 0
-        publish_claim(study, trial, asked[chosen], history.distributions)
-        if not free or not history.deterministic:
-            break
-        trials = _all_trials(study)
-        history.read(trials)
-        rivals = [
-            number
-            for number, claim in history.pending(trials, trial.number).items()
-            if history.code(claim) == codes[chosen]
-        ]
-        if not rivals and codes[chosen] not in history.told:
-            break
-        rank = tries + sum(number < trial.number for number in rivals)
-    return asked[chosen]
-
-
-def _all_trials(study: Study) -> list[FrozenTrial]:
-    """The trials as they are in the storage now."""
-    return study._get_trials(deepcopy=False, use_cache=False)
 
 
 def _entropy(seed: int | None = None) -> int:

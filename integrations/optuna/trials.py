@@ -31,8 +31,10 @@ from ncp_sampler.space.conditional import Condition, ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
+REASONS_KEY = "ncp:reasons"
 _CLAIM_KEY = "ncp:claim"
 _CHUNK_LENGTH = 2_045  # characters, as Optuna's samplers: RDBStorage documents 2,046 as too many
+CONSTRAINTS_KEY = "constraints"  # of Optuna's
 _METRIC_NAMES_KEY = "study:metric_names"  # Study.metric_names, which Hyperband's study lacks
 
 Distributions = dict[str, BaseDistribution]
@@ -141,6 +143,16 @@ def legal_pins(distributions: Distributions, pins: Mapping[str, Any]) -> Params:
     return legal
 
 
+def nearest_pins(distributions: Distributions, pins: Mapping[str, Any]) -> Params:
+    """The legal values nearest to the pins of the distributions, where there are some."""
+    nearest: Params = {}
+    for name in distributions.keys() & pins.keys():
+        space = to_space({name: distributions[name]})
+        found = nearest_code(space, {name: pins[name]})
+        nearest |= {} if found is None else space.to_params(found[0])
+    return nearest
+
+
 def pins_of(study: Study, trial: FrozenTrial) -> Params:
     """Values that the trial will have whatever is proposed, legal or not.
 
@@ -175,6 +187,39 @@ def metrics_of(trial: FrozenTrial, names: Sequence[str]) -> dict[str, float]:
     return {}
 
 
+def constraints_of(trial: FrozenTrial) -> dict[str, float]:
+    """Constraints of a trial by a name of ours, kept where at most 0; none where it has none.
+
+    ``Trial.set_constraint`` stores each by its key; ``constraints_func`` a list.
+    """
+    listed = trial.system_attrs.get(CONSTRAINTS_KEY) or ()
+    found = {str(i): value for i, value in enumerate(listed)}
+    prefix = f"{CONSTRAINTS_KEY}:"
+    for key, value in trial.system_attrs.items():
+        if key.startswith(prefix):
+            found[key.removeprefix(prefix)] = value
+    return {f"constraint {key}": float(value) for key, value in found.items()}
+
+
+def by_name(
+    argument: str, given: Mapping[str | int, Any] | None, names: Sequence[str]
+) -> dict[str, Any]:
+    """Values by metric, where a user may have given an objective's index for its name.
+
+    Raises:
+        ValueError: An index that the study does not have.
+    """
+    wrong = [key for key in given or {} if isinstance(key, int) and not 0 <= key < len(names)]
+    if wrong:
+        raise ValueError(
+            f"{argument} has the objectives {wrong}, the study has {len(names)}, from 0 on; give "
+            "an index, or a name of study.set_metric_names"
+        )
+    return {
+        names[key] if isinstance(key, int) else key: value for key, value in (given or {}).items()
+    }
+
+
 def publish_claim(
     study: Study, trial: FrozenTrial, params: Params, distributions: Distributions
 ) -> None:
@@ -184,6 +229,11 @@ def publish_claim(
         study._storage.set_trial_system_attr(
             trial._trial_id, f"{_CLAIM_KEY}:{i // _CHUNK_LENGTH}", text[i : i + _CHUNK_LENGTH]
         )
+
+
+def publish_reasons(study: Study, trial: FrozenTrial, reasons: Mapping[str, Any]) -> None:
+    """Leaves in the trial why it was proposed: one attribute, under 4 kB (``explanation.py``)."""
+    study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(reasons))
 
 
 def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:

@@ -33,7 +33,6 @@ from ncp_sampler import checks
 from ncp_sampler.integrations.ray.metrics import (
     Names,
     checked_objective,
-    directions,
     evaluated_trials,
     given_points,
     last_of,
@@ -41,7 +40,10 @@ from ncp_sampler.integrations.ray.metrics import (
 )
 from ncp_sampler.integrations.ray.saved import read_searcher, write_searcher
 from ncp_sampler.integrations.ray.space import TuneSpace, declared_space, from_domains
-from ncp_sampler.integrations.ray.started import Started
+from ncp_sampler.integrations.ray.started import Started, new_start
+from ncp_sampler.optimizer.explanation import Reasons
+from ncp_sampler.optimizer.goals import checked_goals
+from ncp_sampler.optimizer.limits import Costs
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
@@ -70,6 +72,11 @@ class NCPSearch(Searcher):
         metric: Name of the metric, ``a/b`` for a nested one, or several.
         mode: "min" or "max", for each metric. With a mode alone, the metric is the value that the
             trainable returns.
+        costs: What is computed, not learnt, as ``NCPOptimizer`` takes it.
+        limits: Known cost -> what no suggestion exceeds, from the first on.
+        constraints: Key of a result, ``a/b`` for a nested one -> the upper bound of what is
+            feasible, which is learnt.
+        weights: As ``NCPOptimizer`` takes it.
         points_to_evaluate: Configs to suggest first, flat or nested; constants may be in them.
         evaluated_rewards: Their values, if known: then they are learnt and not suggested. With
             several metrics each is a sequence.
@@ -79,6 +86,9 @@ class NCPSearch(Searcher):
         deterministic_objective: As ``NCPOptimizer`` takes it; False for a noisy objective.
         device: Where the predictor computes, in the process of the Tuner: "cpu" or "cuda".
         predictor: As ``NCPOptimizer`` takes it; an object can be pickled.
+
+    Attributes:
+        reasons: Trial's id -> why its params were suggested; ``ncp_sampler.explain`` shows it.
 
     Raises:
         ValueError: An argument out of its range, or points that do not fit the space.
@@ -90,6 +100,10 @@ class NCPSearch(Searcher):
         space: SearchSpace | Mapping[str, Any] | None = None,
         metric: Names | None = None,
         mode: Names | None = None,
+        costs: Costs | None = None,
+        limits: Mapping[str, float] | None = None,
+        constraints: Mapping[str, float] | None = None,
+        weights: Mapping[str, float] | None = None,
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
         evaluated_rewards: Sequence[Any] | None = None,
         seed: int | None = None,
@@ -108,9 +122,11 @@ class NCPSearch(Searcher):
         )  # fmt: skip
         # the optimizer checks its arguments, and should do so here rather than at the first trial
         self._new_optimizer(SearchSpace([Integer("x", 0, 1)]), directions={"value": "minimize"})
+        self._goals = checked_goals(costs, limits, constraints, weights)
         self._started: Started | None = None
         # configs to suggest, and those evaluated elsewhere until there is a space
         self._queued, self._evaluated = given_points(points_to_evaluate, evaluated_rewards)
+        self.reasons: dict[str, Reasons] = {}
         self._running: dict[str, Params] = {}
         self._reports: dict[str, dict[str, float]] = {}  # last values of the running
         self._again: dict[str, tuple[int, Params]] = {}  # told, with position, and not done
@@ -154,6 +170,7 @@ class NCPSearch(Searcher):
                 params = started.legal(self._queued.pop(0))
             else:
                 (params,) = started.optimizer.ask(pending=list(self._running.values()))
+                (self.reasons[trial_id],) = started.optimizer.reasons
             self._running[trial_id] = params
             self._done.discard(trial_id)  # an id that is used again is another trial's
             self._again.pop(trial_id, None)
@@ -184,14 +201,16 @@ class NCPSearch(Searcher):
             return
         reports = self._reports.pop(trial_id, {})
         # without a result, HyperBand stopped the trial while it was paused
-        metrics = {} if failed else {**reports, **started.metrics_in(reported)}
+        metrics = {**reports, **started.metrics_in(reported)}
+        if failed:  # of its values none counts, but it may have told what a constraint is on
+            metrics = {name: metrics[name] for name in metrics if name not in started.metrics}
         if reported and not metrics and not failed and not self._warned:
             self._warned = True
             _logger.warning(_NOTHING_LEARNT, trial_id, started.metrics)
         self._running.pop(trial_id, None)
         if metrics or failed or trial_id not in self._again:
             self._tell(started, trial_id, params, metrics)
-        if not all(map(math.isnan, metrics.values())):
+        if not all(math.isnan(metrics.get(name, math.nan)) for name in started.metrics):
             del self._again[trial_id]
             self._done.add(trial_id)
 
@@ -232,8 +251,7 @@ class NCPSearch(Searcher):
         Args:
             trials_or_analysis: ``ExperimentAnalysis``, ``ResultGrid``, a ``Trial`` or a list of
                 them. Their configs must fit the space; other keys are left out.
-            metric: The metric's name in their results, ``a/b`` for a nested one; with several
-                metrics their names, in order.
+            metric: The metric's name in their results, or several names, in order.
 
         Raises:
             ValueError: Something else, configs that do not fit, or no trial that reported it.
@@ -309,28 +327,13 @@ class NCPSearch(Searcher):
         return self._started
 
     def _new_start(self) -> Started:
-        """A search with all that was given, which has learnt nothing yet."""
-        if self._space is None:
-            raise ValueError(
-                "NCPSearch has no search space; give it NCPSearch(space=...), or give the Tuner a "
-                "param_space with domains such as tune.uniform(0, 1)"
-            )
-        if self._mode is None:
-            raise ValueError(
-                "NCPSearch has no metric and mode; give NCPSearch(metric=..., mode=...): those of "
-                "TuneConfig do not reach it without a param_space"
-            )
-        self._metric = self._metric or DEFAULT_METRIC
-        goals = directions(self._metric, self._mode)
-        return Started(self._space, self._new_optimizer(self._space.space, directions=goals))
+        self._metric = self._metric or (self._mode and DEFAULT_METRIC)
+        return new_start(self._space, self._metric, self._mode, self._new_optimizer, self._goals)
 
     def _tell(
         self, started: Started, trial_id: str, params: Params, metrics: dict[str, float]
     ) -> None:
-        """Tells the optimizer a trial, in place of what it was told of it before.
-
-        As complete: Ray does not tell a stopped trial from one that ran to its end.
-        """
+        """Tells a trial anew, as complete: Ray does not tell a stopped one from one that ended."""
         position = self._again[trial_id][0] if trial_id in self._again else None
         known = started.optimizer.n_told if position is None else position
         self._again[trial_id] = known, params
@@ -342,9 +345,5 @@ class NCPSearch(Searcher):
         """The trial's params: as suggested, else as in the config that results carry."""
         if trial_id in self._running:
             return self._running[trial_id]
-        if trial_id in self._again:
-            return self._again[trial_id][1]
-        try:
-            return started.legal(result, prefix="config/", clip=True)
-        except ValueError:
-            return None
+        known = self._again.get(trial_id)
+        return started.params_in(result) if known is None else known[1]

@@ -6,11 +6,11 @@ and metrics by name, and what was evaluated elsewhere goes on to the optimizer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ncp_sampler.integrations.ray.metrics import metrics_in, named_values
+from ncp_sampler.integrations.ray.metrics import Names, directions, metrics_in, named_values
 from ncp_sampler.integrations.ray.space import TuneSpace
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.space.search_space import Params
@@ -58,6 +58,39 @@ class Started:
         params: Params = space.to_params(code)
         return params
 
+    def params_in(self, result: Mapping[str, Any]) -> Params | None:
+        """The params in the config that a result carries; None if it has none that fit."""
+        try:
+            return self.legal(result, prefix="config/", clip=True)
+        except ValueError:
+            return None
+
     def metrics_in(self, result: Mapping[str, Any]) -> dict[str, float]:
-        """Those of the metrics that a result has, NaN for what is no number."""
-        return metrics_in(result, self.metrics)
+        """Those of the metrics and constraints that a result has, NaN for what is no number."""
+        return metrics_in(result, self.optimizer.told_names)
+
+
+def new_start(
+    space: TuneSpace | None,
+    metric: Names | None,
+    mode: Names | None,
+    new_optimizer: Callable[..., NCPOptimizer],
+    goals: Mapping[str, Any],
+) -> Started:
+    """A search that has learnt nothing yet.
+
+    Raises:
+        ValueError: Space, metric or mode is missing, or the goals do not fit them.
+    """
+    if space is None:
+        raise ValueError(
+            "NCPSearch has no search space; give it NCPSearch(space=...), or give the Tuner a "
+            "param_space with domains such as tune.uniform(0, 1)"
+        )
+    if mode is None or metric is None:
+        raise ValueError(
+            "NCPSearch has no metric and mode; give NCPSearch(metric=..., mode=...): those of "
+            "TuneConfig do not reach it without a param_space"
+        )
+    optimizer = new_optimizer(space.space, directions=directions(metric, mode), **goals)
+    return Started(space, optimizer)

@@ -1,4 +1,7 @@
-"""What the next trial is worth: log expected improvement, for one metric or several.
+"""What the next trial is worth: log expected improvement of one metric or of a whole front.
+
+Known costs enter by their own values, limits by a penalty, constraints by the log probability that
+they hold.
 
 Notation
     mean, std  posterior (n, m), all metrics to be maximized
@@ -9,116 +12,211 @@ Notation
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ncp_sampler.optimizer.goals import Told, margin_name
+from ncp_sampler.optimizer.hypervolume import pareto_front, thinned
+from ncp_sampler.optimizer.improvement import (
+    KNOWN_STD,
+    Beyond,
+    log_expected_improvement,
+    log_hypervolume_improvement,
+    log_scalarized_improvement,
+    log_smooth_improvement,
+    scalarize,
+)
 from ncp_sampler.predictors.predictor import FloatArray, Predictor
 
-_LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
+_FRONT = {2: 200, 3: 80, 4: 50}  # points of a front, beyond which it is thinned
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is known and believed of codes, in the terms of some trials.
+
+    Attributes:
+        told: The trials.
+        predictor: Fitted on ``told.learnt``; None if nothing is learnt.
+        costs: Known objective -> its cost, unit codes (n, d) -> (n,), in its own units.
+    """
+
+    told: Told
+    predictor: Predictor
+    costs: Mapping[str, Callable[[Tensor], Tensor]]
+
+    def objectives(self, mean: Tensor, std: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (n, m) of the objectives, of the predictor's at x (n, d)."""
+        if not any(self.told.known):  # they come first
+            m = len(self.told.objectives)
+            return mean[:, :m], std[:, :m]
+        names, means, stds = self.predictor.names, [], []
+        for name, known, (a, b) in zip(
+            self.told.objectives, self.told.known, self.told.lines, strict=True
+        ):
+            if known:
+                means.append(a + b * self.costs[name](x).to(torch.float64))
+                stds.append(torch.zeros_like(means[-1]))
+            else:
+                means.append(mean[:, names.index(name)])
+                stds.append(std[:, names.index(name)])
+        return torch.stack(means, 1), torch.stack(stds, 1)
+
+    def margins(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (n, c) of the margins, of the predictor's."""
+        at = [self.predictor.names.index(margin_name(name)) for name in self.told.constraints]
+        return mean[:, at], std[:, at]
+
+    def log_feasible(self, mean: Tensor, std: Tensor) -> Tensor:
+        """Log probability (n,) that every constraint holds."""
+        margin, doubt = self.margins(mean, std)
+        logs: Tensor = torch.special.log_ndtr(margin / doubt)
+        return logs.sum(1)
+
+    def believed(self, unit: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Means of objectives (n, m) and of margins (n, c) at unit codes (n, d)."""
+        x = torch.as_tensor(unit, dtype=torch.float64, device=self.predictor.device)
+        with torch.no_grad():
+            mean, std = self.predictor.posterior(x)
+            values = self.objectives(mean, std, x)[0]
+            margins = self.margins(mean, std)[0]
+        return values.double().cpu().numpy(), margins.double().cpu().numpy()
 
 
 class Acquisition:
-    """Log expected improvement over the best known value, for one metric or a scalarization.
+    """Log expected improvement over what is known, and log probability of feasibility.
+
+    With one objective, or ``weights`` of several, it is the expected improvement over the best
+    feasible value; with two to four the expected hypervolume improvement; with more that of a
+    random scalarization. As long as nothing is feasible, feasibility alone counts.
 
     Args:
-        predictor: Fitted on the metrics in the order of ``values``.
-        unit: Known unit codes, (n, d).
-        values: Their metrics, to be maximized, NaN where missing, (n, m).
-        weights: Of the scalarization, (m,), of sum 1.
-        noisy: Take the predictor's mean at the known codes for the incumbent, not the values.
-        normal: Standard normal draws for the scalarization's expectation, (s, m).
+        outlook: Of the trials that the predictor was fitted on.
+        unit: Their unit codes, (n, d).
+        noisy: Take the predictor's mean at the trials for what is known, not the values.
+        weights: Objective -> its weight in the random scalarization.
+        normal: Standard normal draws for its expectation, (s, objectives in ``weights``).
+        waiting: Unit codes of pending trials, (q, d): they count as the predictor sees them.
+        penalty: What unit codes (n, d) lose by being over limits, (n,); None without limits.
     """
 
     def __init__(
         self,
-        predictor: Predictor,
+        outlook: Outlook,
         unit: FloatArray,
-        values: FloatArray,
-        weights: FloatArray,
         *,
         noisy: bool,
+        weights: Mapping[str, float],
         normal: FloatArray,
+        waiting: FloatArray | None = None,
+        penalty: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self._predictor = predictor
-        self.device = predictor.device
-        self._weights = torch.as_tensor(weights, dtype=torch.float64, device=self.device)
-        self._normal = torch.as_tensor(normal, dtype=torch.float64, device=self.device)
-        known = predictor.predict(unit)[0] if noisy else values
-        self._ideal = torch.as_tensor(np.nanmax(known, 0), dtype=torch.float64, device=self.device)
-        if values.shape[1] == 1:
-            self._best = float(np.nanmax(known))
+        self.outlook = outlook
+        self._penalty = penalty
+        self.device = outlook.predictor.device
+        told = outlook.told
+        values, feasible = told.values, told.feasible
+        if noisy or np.isnan(told.margins).any():
+            means, margins = outlook.believed(unit)
+            values = means if noisy else values
+            unsure = np.isnan(told.margins) | noisy
+            feasible = _hold(np.where(unsure, margins, told.margins))
+        self._improvement: Callable[[Tensor, Tensor], Tensor] | None = None
+        if not feasible.any() or not told.objectives:
+            return
+        if told.weights is not None or len(told.objectives) == 1:
+            self._improvement = self._of_sum(values[feasible], unit[feasible])
+        elif told.is_front:
+            if np.isnan(values[feasible]).any(axis=1).all():  # their means stand in
+                means = outlook.believed(unit)[0]
+                values = np.where(np.isnan(values), means, values)
+            if waiting is not None and len(waiting):
+                means, margins = outlook.believed(waiting)
+                values = np.concatenate([values, means])
+                feasible = np.concatenate([feasible, _hold(margins)])
+            self._improvement = self._of_front(values, feasible)
         else:
-            scalars = scalarize(known, weights)
-            if np.isnan(scalars).all():  # no trial has every metric: their means stand in
-                means = predictor.predict(unit)[0]
-                scalars = scalarize(np.where(np.isnan(known), means, known), weights)
-            self._best = float(np.nanmax(scalars))
+            shares = np.array([weights[name] for name in told.objectives])
+            at = [list(weights).index(name) for name in told.objectives]
+            self._improvement = self._scalarized(
+                values[feasible], unit[feasible], shares / shares.sum(), normal[:, at]
+            )
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Log expected improvement (n,) at unit codes (n, d), differentiable."""
-        mean, std = self._predictor.posterior(x)
-        if mean.shape[1] == 1:
-            return log_expected_improvement(mean[:, 0], std[:, 0], self._best)
-        return log_scalarized_improvement(
-            mean - self._ideal, std, self._weights, self._best, self._normal
-        )
+        """The log (n,) at unit codes (n, d), less the penalty; differentiable."""
+        worth = self.within_limits(x)
+        return worth if self._penalty is None else worth - self._penalty(x)
+
+    def within_limits(self, x: Tensor) -> Tensor:
+        """The same, wherever the limits are."""
+        mean, std = self.outlook.predictor.posterior(x)
+        parts = []
+        if self._improvement is not None:
+            parts.append(self._improvement(*self.outlook.objectives(mean, std, x)))
+        if self.outlook.told.constraints:
+            parts.append(self.outlook.log_feasible(mean, std))
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    def _of_sum(self, values: FloatArray, unit: FloatArray) -> Callable[[Tensor, Tensor], Tensor]:
+        """Expected improvement of one objective, or of a weighted sum, which is normal too."""
+        share = self.outlook.told.weights
+        if share is None:
+            best = float(np.nanmax(values)) if not np.isnan(values).all() else math.nan
+            if math.isnan(best):  # feasible, but with constraints alone
+                best = float(self.outlook.believed(unit)[0].max())
+            known = self.outlook.told.known[0]
+            if known:
+                return lambda mean, _: log_smooth_improvement(mean[:, 0], best)
+            return lambda mean, std: log_expected_improvement(mean[:, 0], std[:, 0], best)
+        if np.isnan(values).any():
+            values = np.where(np.isnan(values), self.outlook.believed(unit)[0], values)
+        best = float((values @ share).max())
+        scale = self._tensor(share)
+        floor = KNOWN_STD * float(share.sum())
+
+        def improvement(mean: Tensor, std: Tensor) -> Tensor:
+            spread = ((std * scale) ** 2).sum(1).clamp_min(floor**2).sqrt()
+            return log_expected_improvement(mean @ scale, spread, best)
+
+        return improvement
+
+    def _of_front(
+        self, values: FloatArray, feasible: NDArray[np.bool_]
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """Expected hypervolume improvement over the front of the feasible trials."""
+        whole = values[feasible & ~np.isnan(values).any(axis=1)]
+        if not len(whole):
+            whole = np.nanmean(values, axis=0)[None]
+        front = thinned(whole[pareto_front(whole)], _FRONT[values.shape[1]])
+        told = self.outlook.told
+        beyond = Beyond.of(front, told.reference, self.device)
+        known = told.known
+        return lambda mean, std: log_hypervolume_improvement(mean, std, beyond, known)
+
+    def _scalarized(
+        self, values: FloatArray, unit: FloatArray, weights: FloatArray, normal: FloatArray
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        scalars = scalarize(values, weights)
+        if np.isnan(scalars).all():  # no trial has every metric: their means stand in
+            means = self.outlook.believed(unit)[0]
+            values = np.where(np.isnan(values), means, values)
+            scalars = scalarize(values, weights)
+        best = float(np.nanmax(scalars))
+        ideal, share, draws = map(self._tensor, (np.nanmax(values, 0), weights, normal))
+        return lambda mean, std: log_scalarized_improvement(mean - ideal, std, share, best, draws)
+
+    def _tensor(self, array: FloatArray) -> Tensor:
+        return torch.as_tensor(array, dtype=torch.float64, device=self.device)
 
 
-def log_expected_improvement(mean: Tensor, std: Tensor, best: float) -> Tensor:
-    """Log of E[max(f - best, 0)] for f normal, shape kept, stable and differentiable far below.
-
-    Ament et al. (2023), "Unexpected improvements to expected improvement", equation 9:
-    log h(z) + log std with h(z) = phi(z) + z Phi(z), through erfcx for z < -1.
-    """
-    z = (mean - best) / std
-    high = z.clamp_min(-1.0)
-    above = (torch.exp(-0.5 * high * high - _LOG_SQRT_2PI) + high * torch.special.ndtr(high)).log()
-    low = z.clamp_max(-0.5)  # not at -1, where the slope of clamp is 0 in some versions of PyTorch
-    ratio = math.sqrt(math.pi / 2) * torch.special.erfcx(-low / math.sqrt(2)) * low.abs()
-    # below z = -1e4 rounding takes 1 - ratio to 0: its limit is 1 / z^2
-    tail = torch.where(low > -1e4, (1 - ratio).clamp_min(1e-9).log(), -2 * low.abs().log())
-    below = -0.5 * low * low - _LOG_SQRT_2PI + tail
-    return torch.where(z > -1.0, above, below) + std.log()
-
-
-def log_scalarized_improvement(
-    mean: Tensor, std: Tensor, weights: Tensor, best: float, normal: Tensor
-) -> Tensor:
-    """Log expected improvement (n,) of the augmented Chebyshev scalarization of m metrics.
-
-    The scalarization min_k w_k f_k + 0.05 sum_k w_k f_k is the one of ParEGO (Knowles 2006,
-    equation 2, here for maximization of metrics whose ideal is 0); its expectation is taken over
-    fixed draws of the posterior, with a softplus in place of max(., 0) so that the gradient
-    never vanishes.
-
-    Args:
-        mean: (n, m), scaled so that the ideal point is 0.
-        std: (n, m).
-        weights: (m,), of sum 1.
-        best: Largest scalarized value so far.
-        normal: Standard normal draws (s, m), the same for all codes.
-    """
-    draws = mean + normal[:, None] * std  # (s, n, m)
-    gain = chebyshev(draws, weights) - best
-    temperature = 1e-2
-    smooth = torch.nn.functional.softplus(gain / temperature, threshold=30.0)
-    # log softplus(t) -> t for t -> -inf, where softplus itself underflows
-    log_gain = torch.where(
-        gain / temperature > -30, smooth.clamp_min(1e-30).log(), gain / temperature
-    )
-    return torch.logsumexp(log_gain, dim=0) + math.log(temperature / len(normal))
-
-
-def chebyshev(values: Tensor, weights: Tensor) -> Tensor:
-    """Augmented Chebyshev scalarization over the last axis, to be maximized."""
-    weighted = values * weights
-    return weighted.amin(-1) + 0.05 * weighted.sum(-1)
-
-
-def scalarize(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Augmented Chebyshev value (n,) of metrics (n, m) relative to their best; NaN if one is."""
-    relative = torch.from_numpy(values - np.nanmax(values, 0))
-    scalar: FloatArray = chebyshev(relative, torch.from_numpy(weights)).numpy()
-    return scalar
+def _hold(margins: FloatArray) -> NDArray[np.bool_]:
+    """Whether all margins (n, c) hold, (n,)."""
+    return np.asarray((margins >= 0).all(axis=1), dtype=bool)

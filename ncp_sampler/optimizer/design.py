@@ -6,7 +6,7 @@ seed and number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
+from ncp_sampler.optimizer.limits import Limits
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.search_space import MAX_ENUMERATED, SearchSpace
 
@@ -63,3 +64,46 @@ def candidates(space: SearchSpace, rng: np.random.Generator) -> Iterator[NDArray
     if small:
         for start in range(0, int(space.size), part):
             yield space.enumerate(start, start + part)
+
+
+def pinned_columns(space: SearchSpace, fixed: Mapping[str, Any]) -> FloatArray:
+    """The numbers of columns whose parameter is given, NaN elsewhere, (d,)."""
+    pinned = np.full(len(space.columns), np.nan)
+    for name, value in fixed.items():
+        where = space.column_slice(name)
+        dim = next(dim for dim in space.dimensions if dim.name == name)
+        alone = SearchSpace([dim])
+        pinned[where] = alone.round(alone.to_code({name: value}))
+    return pinned
+
+
+def untried(
+    space: SearchSpace,
+    pinned: FloatArray,
+    rng: np.random.Generator,
+    known: Callable[[NDArray[Any]], NDArray[np.bool_]],
+    limits: Limits,
+) -> NDArray[Any]:
+    """Any code (d,) within the limits that is not known yet; a known one if none is left.
+
+    Args:
+        space: To look in.
+        pinned: Numbers of columns that are given, NaN elsewhere, (d,).
+        rng: Draws it.
+        known: Codes (n, d) -> whether each is ruled out.
+        limits: Of known costs.
+
+    Raises:
+        ValueError: No code within the limits was found.
+    """
+    for some in candidates(space, rng):
+        looked_at = space.round(np.where(np.isnan(pinned), some, pinned))
+        codes = limits.kept(looked_at, pinned)
+        left = codes[~known(codes)]
+        if len(left):
+            break
+    if not len(codes):
+        raise limits.nearest(looked_at, pinned)
+    pool = left if len(left) else codes
+    code: NDArray[Any] = pool[rng.integers(len(pool))]
+    return code

@@ -8,6 +8,7 @@ ones, drawn anew each time. A trial of another choice has none at all, to the pr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ncp_sampler.predictors.featured import Features
+from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Step, Strategy
 from ncp_sampler.space.dimensions import Categorical
@@ -96,6 +98,20 @@ class Focus:
             return part
         columns = torch.as_tensor(self.columns, device=part.device)
         return part.new_zeros((len(part), len(self.whole.columns))).index_copy(1, columns, part)
+
+    def of_part(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """A function of the whole's unit codes as one of the part's."""
+        return function if self.columns is None else lambda part: function(self.whole_unit(part))
+
+    def moved(
+        self,
+        codes: NDArray[Any],
+        move: Callable[[NDArray[Any], FloatArray], NDArray[Any]],
+        pinned: FloatArray,
+    ) -> NDArray[Any]:
+        """Legal codes of the part (n, d), moved by a function of the whole's and what is pinned."""
+        legal = self.part.round(np.where(np.isnan(self.reduce(pinned)), codes, self.reduce(pinned)))
+        return self.reduce(move(self.expand(legal), pinned))
 
     def strategy(self, strategy: Strategy) -> Strategy:
         """The strategy on the part's unit codes; its settings are of the whole's.

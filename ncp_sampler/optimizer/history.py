@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import State
 from ncp_sampler.predictors.scaling import LARGEST
 from ncp_sampler.space.search_space import SearchSpace, code_key
@@ -18,26 +19,45 @@ class History:
 
     Args:
         directions: Metric name -> "maximize" or "minimize".
+        watched: Further metrics, which are to be kept below a bound.
+        known: Those of the metrics that are computed and not learnt.
 
     Attributes:
         names: The metrics, in the order of the last axis of all values.
-        n_learnable: Number of trials with at least one metric that is not NaN.
+        n_learnable: Number of trials with at least one metric to learn that is not NaN.
     """
 
-    def __init__(self, directions: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        directions: Mapping[str, str],
+        *,
+        watched: Sequence[str] = (),
+        known: Collection[str] = (),
+    ) -> None:
         self.names = tuple(directions)
+        self._directed = len(self.names)
         self._sign = np.array([1.0 if directions[n] == "maximize" else -1.0 for n in self.names])
+        self._learnt = np.array([name not in known for name in self.names])
         self._codes: list[NDArray[Any]] = []
         self._values: list[NDArray[np.float64]] = []
         self._complete: list[bool] = []
         self._keys: set[bytes] = set()
         self.n_learnable = 0
+        self.watch(watched)
 
     def __len__(self) -> int:
         return len(self._codes)
 
     def __contains__(self, code: NDArray[Any]) -> bool:
         return code_key(code) in self._keys
+
+    def watch(self, names: Sequence[str]) -> None:
+        """Takes up further metrics; the trials so far lack them."""
+        new = [name for name in names if name not in self.names]
+        self.names = (*self.names, *new)
+        self._sign = np.append(self._sign, -np.ones(len(new)))
+        self._learnt = np.append(self._learnt, np.ones(len(new), dtype=bool))
+        self._values = [np.append(value, np.full(len(new), np.nan)) for value in self._values]
 
     def add(
         self,
@@ -73,27 +93,43 @@ class History:
             self._values.append(value)
             self._complete.append(bool(ended))
             self._keys.add(code_key(code))
-            self.n_learnable += not np.isnan(value).all()
+            self.n_learnable += not np.isnan(value[self._learnt]).all()
 
     def learnable(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Codes (n, d) and metrics (n, m), all to be maximized, of the learnable trials.
 
         Infinite values become the largest or smallest finite one of their metric. A trial that
-        did not run to its end counts as at best the median of those that did.
+        did not run to its end counts as at best the median of those that did, but for the metrics
+        that are only watched.
         """
         values = np.array(self._values).reshape(-1, len(self.names)) * self._sign
-        known = ~np.isnan(values).all(1)
+        known = ~np.isnan(values[:, self._learnt]).all(1)
         values = values[known]
         complete = np.array(self._complete, dtype=bool)[known]
         codes = np.array(self._codes)[known]
-        for column in values.T:
+        for k, column in enumerate(values.T):
             finite = column[np.isfinite(column)]
             low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
             column[:] = np.clip(np.clip(column, low, high), -LARGEST, LARGEST)
             ended = column[complete & ~np.isnan(column)]
-            if len(ended):
+            if len(ended) and k < self._directed:
                 column[~complete] = np.minimum(column[~complete], np.median(ended))
         return codes, values
+
+    def learnable_at(self) -> NDArray[np.intp]:
+        """Positions of the learnable trials among all that were told."""
+        return np.array(
+            [i for i, value in enumerate(self._values) if not np.isnan(value[self._learnt]).all()],
+            dtype=np.intp,
+        )
+
+    def told(self) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
+        """Codes (n, d) of the learnable trials, and name -> values (n,), as they were told.
+
+        Infinite and early values count as ``learnable`` says.
+        """
+        codes, values = self.learnable()
+        return codes, dict(zip(self.names, (values * self._sign).T, strict=True))
 
     def state_dict(self) -> State:
         """Everything told, as plain lists."""
@@ -103,24 +139,57 @@ class History:
             "complete": list(self._complete),
         }
 
-    @classmethod
-    def from_state(cls, state: State, space: SearchSpace, directions: Mapping[str, str]) -> History:
-        """The history that ``state_dict`` saved.
+    def load(self, state: State, space: SearchSpace) -> None:
+        """Adds what ``state_dict`` saved to a new history.
 
         Raises:
             ValueError: Codes of another space, or not as many values of each metric as codes.
         """
-        made = cls(directions)
         codes, values, complete = state["codes"], state["values"], state["complete"]
         if not len(codes) == len(values) == len(complete):
             raise ValueError(
                 f"history has {len(codes)} codes, {len(values)} values and {len(complete)} flags"
             )
-        rows = [dict(zip(made.names, value, strict=True)) for value in values]
+        rows = [dict(zip(self.names, value, strict=True)) for value in values]
         if codes:
-            made.add(list(space.round(np.array(codes))), rows, complete)
-        return made
+            self.add(list(space.round(np.array(codes))), rows, complete)
 
     def _index(self) -> None:
         self._keys = {code_key(code) for code in self._codes}
-        self.n_learnable = sum(not np.isnan(value).all() for value in self._values)
+        self.n_learnable = sum(not np.isnan(value[self._learnt]).all() for value in self._values)
+
+
+def rows_to_fit(order: NDArray[np.intp], capacity: int | None) -> NDArray[np.intp]:
+    """The rows to fit on, in their own order: all, or the better ones and some of the rest."""
+    if capacity is None or len(order) <= capacity:
+        return np.arange(len(order))
+    top, rest = order[: capacity // 2], order[capacity // 2 :]
+    spread = np.linspace(0, len(rest) - 1, capacity - len(top)).round().astype(int)
+    return np.sort(np.concatenate([top, rest[spread]]))
+
+
+def checked_results(
+    params: Any, metrics: Any, complete: Any
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, float]], list[bool]]:
+    """Params, metrics and whether they are complete, of one trial or of several, as lists.
+
+    Raises:
+        ValueError: No mappings, or not as many of each.
+    """
+    if isinstance(params, Mapping) != isinstance(metrics, Mapping):
+        raise ValueError("params and metrics must be one mapping each, or a sequence each")
+    one = isinstance(params, Mapping)
+    rows = _mappings("params", [params] if one else params)
+    results = _mappings("metrics", [metrics] if one else metrics)
+    ended = list(complete) if isinstance(complete, Sequence) else [complete] * len(rows)
+    if not len(rows) == len(results) == len(ended):
+        raise ValueError(
+            f"params, metrics and complete have lengths {len(rows)}, {len(results)} and "
+            f"{len(ended)}; they must be equal"
+        )
+    return rows, results, [checks.flag("complete", each) for each in ended]
+
+
+def _mappings(name: str, given: Any) -> list[Mapping[str, Any]]:
+    must = "be a mapping from names to values, or a sequence of such mappings"
+    return checks.sequence(name, given, Mapping, must)

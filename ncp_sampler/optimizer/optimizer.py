@@ -5,8 +5,8 @@ In come params and metrics (``tell``), out go params (``ask``); no host tool is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,19 @@ import torch
 from numpy.typing import NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.optimizer.acquisition import Acquisition, scalarize
-from ncp_sampler.optimizer.design import candidates, design_point
+from ncp_sampler.optimizer.acquisition import Acquisition, Outlook
+from ncp_sampler.optimizer.design import design_point, pinned_columns, untried
+from ncp_sampler.optimizer.explanation import STARTUP, UNTRIED, Case, Reasons, reasons_for
 from ncp_sampler.optimizer.focus import Focus
-from ncp_sampler.optimizer.history import History
+from ncp_sampler.optimizer.goals import Goals
+from ncp_sampler.optimizer.history import checked_results, rows_to_fit
+from ncp_sampler.optimizer.limits import Costs
 from ncp_sampler.optimizer.proposal import Known, Proposer
-from ncp_sampler.optimizer.trust_region import Box, trust_region
+from ncp_sampler.optimizer.shield import own_torch
+from ncp_sampler.optimizer.trust_region import Box, box_around
 from ncp_sampler.predictors.featured import Featured
 from ncp_sampler.predictors.named import as_predictor
 from ncp_sampler.predictors.predictor import Predictor, State
-from ncp_sampler.predictors.scaling import warp
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.space.search_space import Params, SearchSpace, code_key
@@ -38,12 +41,21 @@ class NCPOptimizer:
     The first ``n_startup_trials`` are the middle of the space and quasi-random codes (scrambled
     Sobol). Then each ``ask`` fits the predictor on what was told, raises the expected improvement
     of many codes at once along its gradient, and proposes the best legal code not known yet, from a
-    box around the best trial that grows and shrinks with success. Several metrics are scalarized
-    with weights drawn anew for each proposal (ParEGO, Knowles 2006), and have no box.
+    box around the best trial that grows and shrinks with success. Of two to four metrics it raises
+    the expected hypervolume improvement, anywhere; more are scalarized with weights drawn anew for
+    each proposal (ParEGO, Knowles 2006).
 
     Args:
         space: The search space.
         directions: Metric name -> "maximize" or "minimize"; at least one.
+        costs: What is computed and not learnt: name -> a differentiable function of codes, tensor
+            (n, d) in natural units to (n,), such as ``costs.flops``; or a plain function of
+            params. A metric of that name is then known to the last digit.
+        limits: Known cost -> what it must not exceed; no proposal does, startup included.
+        constraints: Told metric -> the upper bound of what is feasible; it may be one of
+            ``directions`` or another. It is learnt, and the best is sought among the feasible.
+        weights: Metric -> the paper's lambda, 1 where none is given: then the weighted sum of the
+            scaled metrics is raised, in place of the hypervolume of the whole front.
         seed: Of all random choices; None for a fresh one.
         n_startup_trials: Quasi-random trials with a result before the predictor is used; >= 1.
         strategy: "continuous" edits all columns along the gradient (``Adam()``),
@@ -66,6 +78,10 @@ class NCPOptimizer:
         space: SearchSpace,
         *,
         directions: Mapping[str, str],
+        costs: Costs | None = None,
+        limits: Mapping[str, float] | None = None,
+        constraints: Mapping[str, float] | None = None,
+        weights: Mapping[str, float] | None = None,
         seed: int | None = None,
         n_startup_trials: int = 10,
         strategy: Strategy | str = "continuous",
@@ -83,15 +99,30 @@ class NCPOptimizer:
             "deterministic_objective", deterministic_objective
         )
         self.device = checks.usable_device(device)
-        self._history = History(self.directions)
+        self._goals = Goals(
+            space, self.directions, costs=costs, limits=limits, constraints=constraints,
+            weights=weights,
+        )  # fmt: skip
+        self._history = self._goals.new_history()
         self._predictor = as_predictor(predictor, device=self.device, features=space.features)
         self._n_fitted = 0
+        self._reasons: list[Reasons] = []
         self.reseed(seed)
 
     @property
     def n_told(self) -> int:
         """Number of trials told so far, failed ones included."""
         return len(self._history)
+
+    @property
+    def told_names(self) -> tuple[str, ...]:
+        """The metrics that ``tell`` takes: those of ``directions``, then of ``constraints``."""
+        return self._history.names
+
+    @property
+    def reasons(self) -> list[Reasons]:
+        """Why the last ``ask`` proposed what it did, one for each proposal: ``explanation.py``."""
+        return list(self._reasons)
 
     @property
     def predictor(self) -> Predictor:
@@ -111,6 +142,15 @@ class NCPOptimizer:
         self._design_seed = int(self._rng.integers(2**31))
         self._n_designed = 0
 
+    def constrain(self, bounds: Mapping[str, float]) -> None:
+        """Adds constraints, as the constructor's, that come to be known later.
+
+        Raises:
+            ValueError: A bound that is no number, or of a known cost.
+        """
+        self._goals.constrain(bounds)
+        self._history.watch([*bounds])
+
     def ask(
         self,
         n: int = 1,
@@ -126,19 +166,22 @@ class NCPOptimizer:
             fixed: Values that every proposal has; the rest is chosen given them.
 
         Raises:
-            ValueError: n < 1, or pending or fixed values that do not fit the space.
+            ValueError: n < 1, pending or fixed values that do not fit the space, or limits within
+                which no code was found.
         """
         checks.whole("n", n, low=1)
         checks.sequence("pending", pending, Mapping, "be a sequence of params, such as [params]")
         checks.instance("fixed", fixed or {}, Mapping, "map parameters to values, or be None")
         # rounded, as what is told: a stepped float's last digits must not make another code of it
         waiting = list(self.space.round(self.space.to_code(list(pending)))) if pending else []
-        pinned = self._pin(fixed or {})
+        pinned = pinned_columns(self.space, fixed or {})
         proposed: list[NDArray[Any]] = []
-        with _own_torch(self.device):
+        self._reasons = []
+        with own_torch(self.device):
             for _ in range(n):
                 if self._history.n_learnable < self.n_startup_trials:
                     code = self._design(waiting, pinned)
+                    self._reasons.append(STARTUP)
                 else:
                     code = self._propose(waiting, pinned)
                 waiting.append(code)
@@ -169,18 +212,7 @@ class NCPOptimizer:
             ValueError: Params or metrics that do not fit, or nothing to replace; nothing is
                 recorded then.
         """
-        if isinstance(params, Mapping) != isinstance(metrics, Mapping):
-            raise ValueError("params and metrics must be one mapping each, or a sequence each")
-        one = isinstance(params, Mapping)
-        rows = _mappings("params", [params] if one else params)
-        results = _mappings("metrics", [metrics] if one else metrics)
-        ended = list(complete) if isinstance(complete, Sequence) else [complete] * len(rows)
-        if not len(rows) == len(results) == len(ended):
-            raise ValueError(
-                f"params, metrics and complete have lengths {len(rows)}, {len(results)} and "
-                f"{len(ended)}; they must be equal"
-            )
-        ended = [checks.flag("complete", each) for each in ended]
+        rows, results, ended = checked_results(params, metrics, complete)
         if replace is not None and not (
             len(rows) == 1 and 0 <= checks.whole("replace", replace) < self.n_told
         ):
@@ -216,7 +248,8 @@ class NCPOptimizer:
         missing = {"history", "predictor", "n_fitted", "rng", "design"} - {*state}
         learnt = self._predictor.state_dict()
         try:  # all of it is made before the first of it is taken
-            history = History.from_state(state["history"], self.space, self.directions)
+            history = self._goals.new_history()
+            history.load(state["history"], self.space)
             rng = np.random.default_rng()
             rng.bit_generator.state = state["rng"]
             seed, designed = (checks.whole("design", number, low=0) for number in state["design"])
@@ -232,16 +265,6 @@ class NCPOptimizer:
         self._history, self._rng = history, rng
         self._design_seed, self._n_designed, self._n_fitted = seed, designed, fitted
 
-    def _pin(self, fixed: Mapping[str, Any]) -> NDArray[np.float64]:
-        """The pinned columns' numbers, NaN elsewhere, (d,)."""
-        pinned = np.full(len(self.space.columns), np.nan)
-        for name, value in fixed.items():
-            where = self.space.column_slice(name)
-            dim = next(dim for dim in self.space.dimensions if dim.name == name)
-            alone = SearchSpace([dim])
-            pinned[where] = alone.round(alone.to_code({name: value}))
-        return pinned
-
     def _design(self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]) -> NDArray[Any]:
         """The next quasi-random code that is not known yet."""
         known = self._known(waiting)
@@ -252,47 +275,47 @@ class NCPOptimizer:
             code = np.where(np.isnan(pinned), code, pinned).astype(code.dtype)
             if not known(code[None])[0]:
                 return code
-        return self._unknown(waiting, pinned)
+        return untried(self.space, pinned, self._rng, known, self._goals.limits)
 
     def _propose(
         self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]
     ) -> NDArray[Any]:
         """The code of highest expected improvement."""
-        codes, raw = self._history.learnable()
-        values = warp(raw)
-        weights = self._rng.dirichlet(np.ones(values.shape[1]))
-        some = np.asarray(~np.isnan(values).all(axis=0))
-        worth = scalarize(values[:, some], weights[some])
-        order = np.argsort(-np.nan_to_num(worth, nan=-np.inf), kind="stable")
-        rows = _rows(order, self._predictor.capacity)
-        # a metric without any value is done without
-        some = np.asarray(~np.isnan(values[rows]).all(axis=0))
-        names = [name for name, has in zip(self._history.names, some, strict=True) if has]
-        known = values[rows][:, some]
+        codes, metrics = self._history.told()
+        told = self._goals.told(codes, metrics)
+        # of a scalarization, which more than four metrics need; drawn whatever is known of them
+        weights = dict(
+            zip(self.directions, self._rng.dirichlet(np.ones(len(self.directions))), strict=True)
+        )
+        order = told.order(told.worth(weights), self._rng)
+        rows = rows_to_fit(order, self._predictor.capacity)
         focus = Focus.on(self.space, codes, order, pinned, self._rng)
         unit = focus.part.normalize(focus.reduce(codes))
         if isinstance(self._predictor, Featured):
             self._predictor.features = focus.features(self._predictor.features)
+        fitted = told.take(rows)
         predictor = self._predictor.fit(
-            unit[rows],
-            dict(zip(names, known.T, strict=True)),
-            steps=0 if self._n_fitted == self.n_told else None,
+            unit[rows], fitted.learnt, steps=0 if self._n_fitted == self.n_told else None
         )
         self._n_fitted = self.n_told
-        given = weights if some.all() else weights[some] / weights[some].sum()
+        elsewhere = focus.part.normalize(focus.reduce(np.array(waiting))) if waiting else None
+        if elsewhere is not None:
+            predictor = predictor.condition(elsewhere)
+        costs = {name: focus.of_part(cost) for name, cost in self._goals.known.items()}
+        limits = self._goals.limits
+        outlook = Outlook(fitted, predictor, costs)
         if not self.deterministic_objective:  # what looks best had luck: the posterior decides
-            worth = np.full(len(unit), np.nan)
-            worth[rows] = scalarize(predictor.predict(unit[rows])[0], given)
-            order = np.argsort(-np.nan_to_num(worth, nan=-np.inf), kind="stable")
-        if waiting:
-            predictor = predictor.condition(focus.part.normalize(focus.reduce(np.array(waiting))))
+            values, margins = outlook.believed(unit[rows])
+            seen = replace(fitted, values=values, margins=margins)
+            order = rows[seen.order(seen.worth(weights), self._rng)]
         acquisition = Acquisition(
-            predictor,
+            outlook,
             unit[rows],
-            known,
-            given,
             noisy=not self.deterministic_objective,
-            normal=self._rng.standard_normal((_NORMAL_DRAWS, len(some)))[:, some],
+            weights=weights,
+            normal=self._rng.standard_normal((_NORMAL_DRAWS, len(self.directions))),
+            waiting=elsewhere,
+            penalty=focus.of_part(limits.penalty) if limits.bounds else None,
         )
         known_codes = self._known(waiting)
         proposer = Proposer(
@@ -302,65 +325,36 @@ class NCPOptimizer:
             focus.reduce(pinned),
             lambda codes: known_codes(focus.expand(codes)),
             Box.whole(unit.shape[1])
-            if len(self._history.names) > 1 or not np.isnan(pinned).all()
-            else self._box(focus.part, unit[order[0]], worth),
+            if told.is_front or not np.isnan(pinned).all()
+            else box_around(focus.part, unit, order, self.n_startup_trials),
+            (lambda codes: focus.moved(codes, limits.moved, pinned)) if limits.bounds else None,
         )
         code = proposer.propose(unit[order], self._rng)
-        return self._unknown(waiting, pinned) if code is None else focus.expand(code)
-
-    def _box(self, space: SearchSpace, centre: NDArray[np.float64], worth: NDArray[Any]) -> Box:
-        """Where to look, with one metric and nothing given: around the best trial."""
-        startup, rest = np.split(worth, [self.n_startup_trials])
-        first = -np.inf if np.isnan(startup).all() else np.nanmax(startup)
-        return trust_region(space, centre, np.array([first, *rest]))
+        if code is None:
+            self._reasons.append(UNTRIED)
+            return untried(self.space, pinned, self._rng, known_codes, limits)
+        case = Case(
+            [*self.directions],
+            acquisition,
+            focus.part,
+            unit[rows],
+            self._history.learnable_at()[rows],
+            proposer.known,
+            limits,
+            focus.expand,
+        )
+        self._reasons.append(reasons_for(case, code, proposer.trail))
+        return focus.expand(code)
 
     def _known(self, waiting: Sequence[NDArray[Any]]) -> Known:
         """Which codes are not to be proposed."""
         pending = {code_key(code) for code in waiting}
 
         def known(codes: NDArray[Any]) -> NDArray[np.bool_]:
+            over = self._goals.limits.exceeded(codes)
             if not self.deterministic_objective:
-                return np.zeros(len(codes), dtype=bool)
-            return np.array(
-                [code in self._history or code_key(code) in pending for code in codes], dtype=bool
-            )
+                return over
+            seen = [code in self._history or code_key(code) in pending for code in codes]
+            return np.asarray(over | np.array(seen, dtype=bool))
 
         return known
-
-    def _unknown(
-        self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]
-    ) -> NDArray[Any]:
-        """Any code that is not known yet; any code at all if none is left."""
-        known = self._known(waiting)
-        for some in candidates(self.space, self._rng):
-            codes = self.space.round(np.where(np.isnan(pinned), some, pinned))
-            left = codes[~known(codes)]
-            if len(left):
-                break
-        pool = left if len(left) else codes
-        code: NDArray[Any] = pool[self._rng.integers(len(pool))]
-        return code
-
-
-def _rows(order: NDArray[np.intp], capacity: int | None) -> NDArray[np.intp]:
-    """The rows to fit on, in their own order: all, or the better ones and some of the rest."""
-    if capacity is None or len(order) <= capacity:
-        return np.arange(len(order))
-    top, rest = order[: capacity // 2], order[capacity // 2 :]
-    spread = np.linspace(0, len(rest) - 1, capacity - len(top)).round().astype(int)
-    return np.sort(np.concatenate([top, rest[spread]]))
-
-
-def _mappings(name: str, given: Any) -> list[Mapping[str, Any]]:
-    must = "be a mapping from names to values, or a sequence of such mappings"
-    return checks.sequence(name, given, Mapping, must)
-
-
-@contextmanager
-def _own_torch(device: torch.device) -> Iterator[None]:
-    """Shields the computation from the caller's default device, grad and inference modes."""
-    # where there is nothing to shield from, a mode would only slow every call of PyTorch (9 %);
-    # get_default_device fails in PyTorch 2.6 after set_default_device(None)
-    mode = nullcontext() if torch.empty(0).device == device else torch.device(device)
-    with mode, torch.inference_mode(False), torch.enable_grad():
-        yield

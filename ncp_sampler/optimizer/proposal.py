@@ -8,7 +8,7 @@ Notation
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -44,6 +44,8 @@ class Proposer:
         pinned: Numbers of the given columns, NaN elsewhere, (d,).
         known: Codes (n, d) -> whether each is ruled out.
         box: Where to look.
+        trail: Codes and what became of them, (k, d) each, in order: for whoever asks for reasons.
+        within: Codes (n, d) -> the same moved into the limits; None without limits.
     """
 
     acquisition: Acquisition
@@ -52,6 +54,8 @@ class Proposer:
     pinned: FloatArray
     known: Known
     box: Box
+    within: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+    trail: list[tuple[NDArray[Any], NDArray[Any]]] = field(default_factory=list)
 
     def propose(self, best: FloatArray, rng: np.random.Generator) -> NDArray[Any] | None:
         """The best code found (d,), or None if every code looked at is ruled out.
@@ -74,17 +78,29 @@ class Proposer:
             low=self._tensor(self.box.low),
             high=self._tensor(self.box.high),
         )
-        codes = self._legal(self.space.denormalize(edited.cpu().numpy()))
+        passed = self.space.denormalize(edited.cpu().numpy())
+        if self.within is not None:
+            passed = self.within(passed)
+        codes = self._legal(passed)
+        self._note(self.space.denormalize(start.cpu().numpy()), passed)
         worth = self._score(codes)
         for _ in range(_LOCAL_ROUNDS):
             centres = codes[np.argsort(-worth)[:_LOCAL_WIDTH]]
             if not len(codes):  # all are ruled out: look around the best start
                 centres = self.space.round(self.space.denormalize(start[:1].cpu().numpy()))
-            near = self._legal(np.concatenate([self.space.neighbours(code) for code in centres]))
+            moved = [self.space.neighbours(code) for code in centres]
+            for centre, some in zip(centres, moved, strict=True):
+                self._note(np.tile(centre, (len(some), 1)), some)
+            near = self._legal(np.concatenate(moved))
             # scored once: in a batch of another size, sums would be rounded otherwise
             codes = np.concatenate([codes, near])
             worth = np.concatenate([worth, self._score(near)])
         return codes[worth.argmax()] if len(codes) else None
+
+    def _note(self, before: NDArray[Any], after: NDArray[Any]) -> None:
+        given = np.isnan(self.pinned)
+        ends = [self.space.round(np.where(given, codes, self.pinned)) for codes in (before, after)]
+        self.trail.append((ends[0], ends[1]))
 
     def _legal(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Legal codes with the pinned columns, each once, without those ruled out or outside."""

@@ -61,6 +61,23 @@ class Box:
         return np.clip(unit, self.low, self.high)
 
 
+def box_around(
+    space: SearchSpace, unit: FloatArray, order: NDArray[np.intp], n_startup: int
+) -> Box:
+    """The box around the best trial.
+
+    Args:
+        space: The search space.
+        unit: Unit codes of the trials in the order they were told, (n, d).
+        order: Positions of the trials that can be compared, best first.
+        n_startup: How many of the trials were startup's.
+    """
+    merit = np.full(len(unit), -np.inf)
+    merit[order] = -np.arange(len(order))
+    startup, rest = np.split(merit, [n_startup])
+    return trust_region(space, unit[order[0]], np.array([startup.max(), *rest]))
+
+
 def trust_region(space: SearchSpace, centre: FloatArray, worth: FloatArray) -> Box:
     """The box to propose in.
 

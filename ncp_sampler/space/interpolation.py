@@ -87,6 +87,10 @@ class InterpolatedFeatures:
         made = start + torch.einsum("nk,knf->nf", moves.t.gather(1, order), rises)
         return torch.cat([unit, made], dim=1)
 
+    def at(self, codes: NDArray[Any]) -> FloatArray:
+        """The function's own values (n, f) at legal codes (n, d)."""
+        return self._values(np.asarray(codes, dtype=np.float64))
+
     def _cell(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The legal codes at both ends of each number's step, (n, d); categoricals 0."""
         grid = self._step > 0

@@ -6,6 +6,8 @@ it. pyplot and its global state are not used. ``pip install "ncp_sampler[viz]"``
 
 from ncp_sampler.visualization.architectures import architecture_figure as architecture_figure
 from ncp_sampler.visualization.correlations import correlation_figure as correlation_figure
+from ncp_sampler.visualization.proposals import plot_calibration as plot_calibration
+from ncp_sampler.visualization.proposals import plot_proposal as plot_proposal
 from ncp_sampler.visualization.traces import explain_figure as explain_figure
 from ncp_sampler.visualization.traces import trace_figure as trace_figure
 from ncp_sampler.visualization.walks import walk_figure as walk_figure
@@ -14,6 +16,8 @@ __all__ = [
     "architecture_figure",
     "correlation_figure",
     "explain_figure",
+    "plot_calibration",
+    "plot_proposal",
     "trace_figure",
     "walk_figure",
 ]

@@ -19,7 +19,7 @@ from optuna.storages import BaseStorage, RDBStorage, RetryFailedTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import NCPSampler
-from ncp_sampler.integrations.optuna import sampler as adapter
+from ncp_sampler.integrations.optuna import proposing as adapter
 from ncp_sampler.integrations.optuna import trials as claims
 from ncp_sampler.space.search_space import Params
 from tests.integrations.optuna.test_optuna_storage import (

@@ -19,7 +19,7 @@ from ncp_sampler import (
     NCPSampler,
     SearchSpace,
 )
-from ncp_sampler.integrations.optuna import sampler as adapter
+from ncp_sampler.integrations.optuna import proposing as adapter
 from ncp_sampler.integrations.optuna.trials import publish_claim
 from ncp_sampler.space.search_space import Params
 

@@ -1,0 +1,326 @@
+"""Why a code was proposed: where it comes from, what its moves bring, what is expected of it.
+
+The reasons are plain values, made to be stored with a trial (README, "Why this proposal"):
+
+    how        "startup", "search" or "untried" (every code that the search looked at was known)
+    start      of a search: {"from": "trial" | "variation" | "random", "told": its number}
+    moves      the largest first: [parameter, before, after, {metric: gain}], the gain in the
+               metric's unit, positive where the metric rises
+    left_out   moves that are not listed
+    objectives names of the metrics that are optimized, in order
+    metrics    {metric: {"mean", "std", "start"}}: predicted, and predicted of the start; of a known
+               cost {"value", "start"} and its "limit"; of a constraint {"mean", "std", "bound",
+               "chance"}
+    feasible   chance that every constraint holds
+    stopped    what kept better codes, one step away, from being proposed: {"limit": [costs],
+               "range": [parameters at an end that would go on], "tried": how many}
+
+Notation
+    part       the space, or of very many choices those that were looked at
+    f (m,)     predicted means of objectives, scaled; gains are their integrated gradients
+               (Sundararajan et al. 2017, equation 1) along the line from the start to the proposal
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ncp_sampler import checks
+from ncp_sampler.optimizer.acquisition import Acquisition, Outlook
+from ncp_sampler.optimizer.goals import Told
+from ncp_sampler.optimizer.limits import Limits
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.space.dimensions import Categorical
+from ncp_sampler.space.search_space import SearchSpace
+
+Reasons: TypeAlias = dict[str, Any]
+
+STARTUP: Reasons = {"how": "startup"}
+UNTRIED: Reasons = {"how": "untried"}
+
+_MOST_BYTES = 3900  # of the JSON, so that it stays under 4 kB
+_STEPS = 16  # of the line from the start to the proposal
+_EDGE = 1e-9
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a proposal was chosen by.
+
+    Attributes:
+        directions: The objectives, in the order that they are told in.
+        acquisition: What was raised.
+        space: The part that was looked at.
+        unit: Unit codes of the trials that the predictor was fitted on, (n, d).
+        numbers: Their positions among all that were told, (n,).
+        known: Codes of the part -> whether they are ruled out.
+        limits: Of known costs.
+        expand: Codes of the part -> codes of the whole space.
+    """
+
+    directions: Sequence[str]
+    acquisition: Acquisition
+    space: SearchSpace
+    unit: FloatArray
+    numbers: NDArray[np.intp]
+    known: Callable[[NDArray[Any]], NDArray[np.bool_]]
+    limits: Limits
+    expand: Callable[[NDArray[Any]], NDArray[Any]]
+
+
+def reasons_for(case: Case, code: NDArray[Any], trail: Sequence[tuple[Any, Any]]) -> Reasons:
+    """The reasons for a proposal.
+
+    Args:
+        case: What it was chosen by.
+        code: The proposal, of the part, (d,).
+        trail: Codes and what became of them, (k, d) each, in the order of the search.
+    """
+    space = case.space
+    start = _start_of(code, trail)
+    origin, start = _origin(case, code, start)
+    x, x0 = (torch.as_tensor(space.normalize(one)[None]) for one in (code, start))
+    x, x0 = x.to(case.acquisition.device), x0.to(case.acquisition.device)
+    told = case.acquisition.outlook.told
+    metrics, scales = _metrics(case, x, x0)
+    gains = _gains(case.acquisition.outlook, x0, x, told)
+    reasons: Reasons = {
+        "how": "search",
+        "start": origin,
+        "moves": _moves(space, start, code, gains, told.objectives, scales),
+        "left_out": 0,
+        "objectives": list(case.directions),
+        "metrics": metrics,
+    }
+    chances = [one["chance"] for one in metrics.values() if "chance" in one]
+    if chances:
+        reasons["feasible"] = _short(math.prod(chances))
+    reasons["stopped"] = _stopped(case, code, x)
+    return _fitting(reasons)
+
+
+def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
+    """The same with a host's number of the trial that a proposal comes from.
+
+    Args:
+        reasons: Of a proposal.
+        numbers: The host's, of all told trials.
+    """
+    start = reasons.get("start", {})
+    if "told" not in start:
+        return reasons
+    told = start["told"]
+    return {**reasons, "start": {"from": start["from"], "trial": numbers[told]}}
+
+
+def _start_of(code: NDArray[Any], trail: Sequence[tuple[Any, Any]]) -> NDArray[Any] | None:
+    """The code that a proposal began as, found back step by step; None if it was only looked up."""
+    found = None
+    for before, after in reversed(trail):
+        at = code if found is None else found
+        rows = np.flatnonzero((after == at).all(axis=1))
+        if len(rows):
+            found = before[rows[0]]
+    return found
+
+
+def _origin(
+    case: Case, code: NDArray[Any], start: NDArray[Any] | None
+) -> tuple[dict[str, Any], NDArray[Any]]:
+    """What the start was: a trial, a variation of one, or a random code; and the start."""
+    codes = case.space.round(case.space.denormalize(case.unit))
+    at = code if start is None else start
+    differing = np.stack(
+        [
+            (codes[:, where] != at[where]).any(axis=1)
+            for where in map(case.space.column_slice, case.space.names)
+        ]
+    ).sum(axis=0)
+    nearest = int(differing.argmin())
+    told = int(case.numbers[nearest])
+    if start is None:  # of a space that was looked at whole
+        return {"from": "variation", "told": told}, codes[nearest]
+    if differing[nearest] == 0:
+        return {"from": "trial", "told": told}, start
+    if differing[nearest] <= len(case.space.names) / 2:
+        return {"from": "variation", "told": told}, start
+    return {"from": "random"}, start
+
+
+def _metrics(case: Case, x: Tensor, x0: Tensor) -> tuple[dict[str, Any], FloatArray]:
+    """What is predicted of the proposal, and of the start; metric units per unit of f, (m,)."""
+    outlook = case.acquisition.outlook
+    told = outlook.told
+    both = torch.cat([x, x0])
+    with torch.no_grad():
+        mean, std = outlook.predictor.posterior(both)
+        values, spread = outlook.objectives(mean, std, both)
+        margins, doubt = outlook.margins(mean, std)
+    found: dict[str, Any] = {}
+    scales = np.ones(len(told.objectives))
+    for k, name in enumerate(told.objectives):
+        if told.known[k]:
+            value, start = (float(v) for v in outlook.costs[name](both).detach())
+            scales[k] = 1 / told.lines[k][1]
+            found[name] = {"value": _short(value), "start": _short(start)}
+            continue
+        f, s = values[:, k].tolist(), float(spread[0, k])
+        at, start, low, high = _unscaled(told, k, np.array([*f, f[0] - s, f[0] + s]))
+        moved = f[0] - f[1]
+        rate = (high - low) / (2 * s) if s > 0 else 0.0
+        scales[k] = (at - start) / moved if abs(moved) > 1e-9 else rate
+        found[name] = {
+            "mean": _short(at), "std": _short(abs(high - low) / 2), "start": _short(start)
+        }  # fmt: skip
+    for k, name in enumerate(told.constraints):
+        bound, scale = told.bounds[k]
+        m, s = float(margins[0, k]), float(doubt[0, k])
+        found.setdefault(name, {}).update(
+            mean=_short(bound - scale * math.sinh(m)),
+            std=_short(scale * math.cosh(m) * s),
+            bound=_short(bound),
+            chance=_short(0.5 * math.erfc(-m / s / math.sqrt(2))),
+        )
+    for name, bound in case.limits.bounds.items():
+        cost = case.limits.cost(name)
+        codes = case.expand(case.space.round(case.space.denormalize(both.cpu().numpy())))
+        value, start = cost.at(codes).tolist()
+        found[name] = {"value": _short(value), "start": _short(start), "limit": _short(bound)}
+    return found, scales
+
+
+def _unscaled(told: Told, k: int, f: FloatArray) -> FloatArray:
+    """Scaled values of an objective in its own unit, through what was told of it."""
+    has = ~np.isnan(told.values[:, k])
+    scaled, first = np.unique(told.values[has, k], return_index=True)
+    raw = told.raw[has, k][first]
+    if len(scaled) == 1:
+        return np.full(len(f), raw[0])
+    found = np.interp(f, scaled, raw)
+    middle = min(len(scaled) // 2, len(scaled) - 2)  # from the median up the scale is linear
+    up = (raw[-1] - raw[middle]) / (scaled[-1] - scaled[middle])
+    down = (raw[1] - raw[0]) / (scaled[1] - scaled[0])
+    found = np.where(f > scaled[-1], raw[-1] + up * (f - scaled[-1]), found)
+    found = np.where(f < scaled[0], raw[0] + down * (f - scaled[0]), found)
+    return np.asarray(found)
+
+
+def _gains(outlook: Outlook, x0: Tensor, x: Tensor, told: Told) -> FloatArray:
+    """Integrated gradients (m, d) of the scaled objectives from x0 to x, both (1, d)."""
+    share = (torch.arange(_STEPS, device=x.device) + 0.5) / _STEPS
+    line = (x0 + share[:, None] * (x - x0)).requires_grad_(True)
+    mean, std = outlook.predictor.posterior(line)
+    values = outlook.objectives(mean, std, line)[0]
+    rows = []
+    for k in range(len(told.objectives)):
+        (slope,) = torch.autograd.grad(values[:, k].sum(), line, retain_graph=True)
+        rows.append(((x - x0) * slope.mean(0))[0])
+    if not rows:
+        return np.empty((0, x.shape[1]))
+    gains: FloatArray = torch.nan_to_num(torch.stack(rows)).double().cpu().numpy()
+    return gains
+
+
+def _moves(
+    space: SearchSpace,
+    start: NDArray[Any],
+    code: NDArray[Any],
+    gains: FloatArray,
+    names: Sequence[str],
+    scales: FloatArray,
+) -> list[list[Any]]:
+    """The parameters that moved, those of the largest gain in any objective first."""
+    before, after = space.to_params(start), space.to_params(code)
+    moves, sizes = [], []
+    for name in space.names:
+        if before[name] == after[name]:
+            continue
+        scaled = gains[:, space.column_slice(name)].sum(axis=1)
+        gain = {one: _short(v) for one, v in zip(names, scaled * scales, strict=True)}
+        moves.append([name, _plain(before[name]), _plain(after[name]), gain])
+        sizes.append(-float(np.abs(scaled).max(initial=0.0)))
+    return [moves[i] for i in np.argsort(sizes, kind="stable")]
+
+
+def _stopped(case: Case, code: NDArray[Any], x: Tensor) -> dict[str, Any]:
+    """What kept better codes one step away from being proposed."""
+    space = case.space
+    near = space.neighbours(code)
+    with torch.no_grad():
+        units = torch.as_tensor(space.normalize(np.concatenate([code[None], near])))
+        worth = case.acquisition.within_limits(units.to(x.device)).cpu().numpy()
+    better = near[worth[1:] > worth[0] + _EDGE]
+    whole = case.expand(better)
+    over = {name: case.limits.over(name, whole) for name in case.limits.bounds}
+    within = ~np.any([np.zeros(len(better), dtype=bool), *over.values()], axis=0)
+    x = x.detach().requires_grad_(True)
+    (slope,) = torch.autograd.grad(case.acquisition.within_limits(x).sum(), x)
+    rising, at = slope[0].cpu().numpy(), x.detach()[0].cpu().numpy()
+    outward = ((at >= 1 - _EDGE) & (rising > 0)) | ((at <= _EDGE) & (rising < 0))
+    ends = [
+        dim.name
+        for dim in space.dimensions
+        if not isinstance(dim, Categorical) and dim.low < dim.high
+        and bool(outward[space.column_slice(dim.name)].any())
+    ]  # fmt: skip
+    return {
+        "limit": [name for name, some in over.items() if some.any()],
+        "range": ends,
+        "tried": int(case.known(better[within]).sum()) if within.any() else 0,
+    }
+
+
+def _fitting(reasons: Reasons) -> Reasons:
+    """The same with as many moves, and names of parameters, as there is room for."""
+    moves, ends = list(reasons["moves"]), list(reasons["stopped"]["range"])
+    while True:
+        left = len(reasons["moves"]) - len(moves)
+        found = {**reasons, "moves": moves, "left_out": left}
+        found["stopped"] = {**reasons["stopped"], "range": ends}
+        if len(json.dumps(found)) <= _MOST_BYTES or not (moves or ends):
+            return found
+        if moves:
+            moves = moves[:-1]
+        else:
+            ends = ends[:-1]
+
+
+def _short(number: float) -> float:
+    """Four digits, which is more than a prediction has."""
+    return float(f"{number:.4g}") if math.isfinite(number) else 0.0
+
+
+def _plain(value: Any) -> Any:
+    """A parameter's value as JSON has it, briefly."""
+    if isinstance(value, bool) or value is None or isinstance(value, int):
+        return value
+    return _short(value) if isinstance(value, float) else str(value)[:40]
+
+
+def reasons_of(trial: Any, key: str = "ncp:reasons") -> Mapping[str, Any]:
+    """The reasons that a trial holds; a mapping is taken for reasons themselves.
+
+    Raises:
+        ValueError: It holds none: another sampler proposed it.
+    """
+    if isinstance(trial, Mapping) and "how" in trial:
+        return trial
+    attrs = getattr(trial, "system_attrs", None)
+    if attrs is None and hasattr(trial, "storage"):  # a live trial of Optuna 5
+        attrs = trial.storage.get_trial_system_attrs(trial._trial_id)
+    if not isinstance(attrs, Mapping) or key not in attrs:
+        raise ValueError(
+            f"trial={checks.shown(trial)} holds no reasons; give a trial that NCPSampler proposed, "
+            "or what NCPSearch.reasons has of one"
+        )
+    found: Mapping[str, Any] = attrs[key]
+    return found

@@ -1,0 +1,83 @@
+"""Costs, limits and constraints in a Tune run's results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ncp_sampler import Integer, NCPSearch, SearchSpace
+
+PLANE = SearchSpace([Integer("net/x", 0, 100), Integer("net/y", 0, 100)])
+
+
+def _sum(params: Any) -> float:
+    return float(params["net/x"] + params["net/y"])
+
+
+def _searched(search: NCPSearch, n: int) -> list[dict[str, int]]:
+    """Suggests and completes trials, of which every fifth fails after it has reported."""
+    found = []
+    for i in range(n):
+        config = search.suggest(f"t{i}")
+        assert config is not None
+        net = config["net"]
+        result = {"gain": net["x"] + 2 * net["y"], "cost/heat": net["x"] + net["y"]}
+        if i % 5 == 4:
+            search.on_trial_result(f"t{i}", result)
+            search.on_trial_complete(f"t{i}", error=True)
+        else:
+            search.on_trial_complete(f"t{i}", result=result)
+        found.append(net)
+    return found
+
+
+def test_a_result_is_kept_below_its_bound() -> None:
+    search = NCPSearch(
+        space=PLANE, metric="gain", mode="max", constraints={"cost/heat": 60.0}, seed=0
+    )
+    found = _searched(search, 30)
+    feasible = [net["x"] + 2 * net["y"] for net in found if net["x"] + net["y"] <= 60]
+    assert max(feasible) >= 118
+
+
+def test_what_a_failed_trial_reported_of_a_constraint_is_learnt() -> None:
+    search = NCPSearch(space=PLANE, metric="gain", mode="max", constraints={"cost/heat": 9}, seed=0)
+    _searched(search, 5)
+    assert search._started is not None
+    values = search._started.optimizer.state_dict()["history"]["values"]
+    assert values[4][0] != values[4][0]  # NaN
+    assert values[4][1] > 0
+
+
+def test_limits_hold_in_a_saved_search_too(tmp_path: Path) -> None:
+    def new() -> NCPSearch:
+        return NCPSearch(
+            space=PLANE,
+            metric=["gain", "sum"],
+            mode=["max", "min"],
+            costs={"sum": _sum},
+            limits={"sum": 50},
+            seed=0,
+            n_startup_trials=4,
+        )
+
+    search = new()
+    found = _searched(search, 8)
+    search.save(str(tmp_path / "search.pkl"))
+    restored = NCPSearch()
+    restored.restore(str(tmp_path / "search.pkl"))
+    ids = [f"u{i}" for i in range(4)]
+    later = [restored.suggest(one) for one in ids]
+    assert later == [search.suggest(one) for one in ids]
+    found += [config["net"] for config in later if config]
+    assert max(net["x"] + net["y"] for net in found) <= 50
+
+
+def test_limits_that_leave_nothing_say_so_at_the_first_suggestion() -> None:
+    search = NCPSearch(
+        space=PLANE, metric="gain", mode="max", costs={"sum": _sum}, limits={"sum": -1}, seed=0
+    )
+    with pytest.raises(ValueError, match=r"the nearest found has sum=0 \(limit -1\)"):
+        search.suggest("t0")

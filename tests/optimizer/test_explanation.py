@@ -1,0 +1,215 @@
+"""Why a proposal: the reasons are true, small, and readable as a table and as figures."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from rich.console import Console
+
+from ncp_sampler import (
+    Categorical,
+    Integer,
+    MRSpace,
+    NCPOptimizer,
+    NCPSampler,
+    NCPSearch,
+    SearchSpace,
+    costs,
+    explain,
+)
+from ncp_sampler.visualization import plot_calibration, plot_proposal
+from tests.optimizer_examples import MIXED, mixed_loss
+from tests.optuna_examples import constrain
+
+PLANE = SearchSpace([Integer("x", 0, 100), Integer("y", 0, 100), Integer("idle", 0, 9)])
+
+
+def _plane(**given: Any) -> NCPOptimizer:
+    return NCPOptimizer(
+        PLANE,
+        directions={"gain": "maximize", "sum": "minimize"},
+        costs={"sum": lambda codes: codes[:, 0] + codes[:, 1]},
+        limits={"sum": 120},
+        constraints={"heat": 50.0},
+        seed=0,
+        **given,
+    )
+
+
+def _told(optimizer: NCPOptimizer, n: int) -> list[dict[str, Any]]:
+    """Reasons of n proposals; heat is y, gain is x + 5 y."""
+    found = []
+    for _ in range(n):
+        (params,) = optimizer.ask()
+        found += optimizer.reasons
+        gain = float(params["x"] + 5 * params["y"])
+        optimizer.tell(params, {"gain": gain, "heat": float(params["y"])})
+    return found
+
+
+def _text(trial: Any) -> str:
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(explain(trial))
+    return console.export_text()
+
+
+def test_reasons_add_up_and_name_what_matters() -> None:
+    optimizer = _plane()
+    reasons = _told(optimizer, 24)
+    assert [one["how"] for one in reasons[:10]] == ["startup"] * 10
+    codes = optimizer.state_dict()["history"]["codes"]
+    for number, one in enumerate(reasons[14:], 14):
+        assert one["how"] == "search"
+        moved = sum(gain["sum"] for _, _, _, gain in one["moves"])
+        known = one["metrics"]["sum"]
+        assert moved == pytest.approx(known["value"] - known["start"], rel=1e-2, abs=0.1)
+        assert known["value"] == sum(codes[number][:2])
+        assert known["limit"] == 120
+        gain = one["metrics"]["gain"]
+        moved = sum(move[3]["gain"] for move in one["moves"])
+        assert moved == pytest.approx(gain["mean"] - gain["start"], rel=0.05, abs=5)
+        assert one["moves"] == [] or one["moves"][-1][0] == "idle" or len(one["moves"]) < 3
+        assert one["metrics"]["heat"]["bound"] == 50
+        assert one["feasible"] == one["metrics"]["heat"]["chance"]
+        if one["start"]["from"] == "trial":
+            start = dict(zip(PLANE.names, codes[one["start"]["told"]], strict=True))
+            assert all(start[name] == before for name, before, _, _ in one["moves"])
+    heat = [one["metrics"]["heat"]["mean"] for one in reasons[16:]]
+    errors = np.abs(np.array(heat) - np.array(codes[16:])[:, 1])
+    assert np.median(errors) < 3
+
+
+def test_what_stopped_a_proposal() -> None:
+    """More of x is better, and known to be too much; y has no more to give."""
+    optimizer = NCPOptimizer(
+        PLANE,
+        directions={"gain": "maximize"},
+        costs={"x": lambda codes: codes[:, 0]},
+        limits={"x": 60},
+        seed=0,
+        n_startup_trials=6,
+    )
+    reasons: dict[str, Any] = {}
+    for _ in range(12):
+        (params,) = optimizer.ask()
+        (reasons,) = optimizer.reasons
+        optimizer.tell(params, {"gain": float(3 * params["x"] + params["y"])})
+    assert params["x"] == 60
+    assert reasons["stopped"]["limit"] == ["x"]
+    assert "y" in reasons["stopped"]["range"]
+
+
+def test_reasons_of_many_parameters_stay_under_four_kilobytes() -> None:
+    space = SearchSpace([Integer(f"a_long_name_of_parameter_{i}", 0, 9) for i in range(120)])
+    optimizer = NCPOptimizer(
+        space, directions={"a": "maximize", "b": "minimize"}, seed=0, n_startup_trials=3
+    )
+    for _ in range(5):
+        (params,) = optimizer.ask()
+        (reasons,) = optimizer.reasons
+        total = float(sum(params.values()))
+        optimizer.tell(params, {"a": total, "b": total**2})
+    assert len(json.dumps(reasons)) < 4000
+    assert reasons["left_out"] > 0
+    assert "and " in _text(reasons)
+
+
+@pytest.mark.parametrize("several", [1, 3, 5])
+def test_reasons_in_any_space(several: int) -> None:
+    """Logs, steps, choices, more than 128 of them; noisy, and with a strategy of another kind."""
+    space = SearchSpace([*MIXED.dimensions, Categorical("many", tuple(range(150)))])
+    optimizer = NCPOptimizer(
+        space,
+        directions={f"m{i}": "minimize" for i in range(several)},
+        costs={"many": lambda params: params["many"]},
+        limits={"many": 99},
+        seed=0,
+        n_startup_trials=4,
+        deterministic_objective=False,
+    )
+    for _ in range(7):
+        (params,) = optimizer.ask(pending=[space.to_params(space.sample(1, 0)[0])])
+        (reasons,) = optimizer.reasons
+        optimizer.tell(params, {f"m{i}": mixed_loss(params) + i for i in range(several)})
+    assert json.loads(json.dumps(reasons)) == reasons
+    assert list(reasons["metrics"])[:several] == list(optimizer.directions)
+
+
+@pytest.fixture(scope="module")
+def study() -> optuna.Study:
+    space = MRSpace()
+    sampler = NCPSampler(space=space, costs={"flops": costs.flops}, limits={"flops": 1.0}, seed=0)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+
+    def objective(trial: optuna.Trial) -> float:
+        code = space.to_code(space.suggest(trial))
+        constrain(trial, "params", float(costs.params(code)) - 5)
+        return float(-np.abs(code - 2).sum())
+
+    study.optimize(objective, n_trials=14)
+    return study
+
+
+def test_explain_is_a_table(study: optuna.Study) -> None:
+    text = _text(study.trials[-1])
+    reasons = study.trials[-1].system_attrs["ncp:reasons"]
+    assert len(json.dumps(reasons)) < 4000
+    name, before, after, _ = reasons["moves"][0]
+    for part in (name, str(before), str(after), "value by it", "flops", "limit 1", "chance"):
+        assert part in text
+    if "trial" in reasons["start"]:
+        assert f"trial {reasons['start']['trial']}" in text
+    assert "spread over the space" in _text(study.trials[0])
+    trial = study.ask(MRSpace().distributions)
+    assert "parameter" in _text(trial)  # while it runs
+    study.tell(trial, state=optuna.trial.TrialState.FAIL)
+
+
+def test_figures(study: optuna.Study) -> None:
+    figure = plot_proposal(study.trials[13])
+    moves = study.trials[13].system_attrs["ncp:reasons"]["moves"]
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[0] == f"{moves[0][0]}: {moves[0][1]} → {moves[0][2]}"
+    assert len(figure.axes[0].patches) == min(len(moves), 16)
+    calibration = plot_calibration(study)
+    assert calibration.axes[0].get_title().startswith("value: ")
+    assert "of 4 within" in calibration.axes[0].get_title()
+
+
+def test_ray_has_the_same_through_the_searcher() -> None:
+    search = NCPSearch(space=MIXED, metric="loss", mode="min", seed=0, n_startup_trials=4)
+    results = []
+    for i in range(7):
+        config = search.suggest(f"t{i}")
+        assert config is not None
+        results.append(mixed_loss(config))
+        search.on_trial_complete(f"t{i}", result={"loss": results[-1]})
+    assert "loss" in _text(search.reasons["t6"])
+    figure = plot_calibration(search.reasons.values(), results={"loss": results})
+    assert "of 3 within" in figure.axes[0].get_title()
+    assert plot_proposal(search.reasons["t6"]).axes
+
+
+@pytest.mark.parametrize("function", [explain, plot_proposal])
+@pytest.mark.parametrize("trial", [5, None, {"a": 1}])
+def test_trials_without_reasons(function: Any, trial: Any) -> None:
+    with pytest.raises(ValueError, match=r"trial=.* holds no reasons; give a trial that"):
+        function(trial)
+    random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    random.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    with pytest.raises(ValueError, match="holds no reasons"):
+        function(random.trials[0])
+
+
+def test_startup_has_no_figure(study: optuna.Study) -> None:
+    with pytest.raises(ValueError, match="proposed without a prediction"):
+        plot_proposal(study.trials[0])
+    with pytest.raises(ValueError, match="has no trial with a prediction"):
+        plot_calibration(optuna.create_study())
+    with pytest.raises(ValueError, match="study=5 must be a study of Optuna"):
+        plot_calibration(5)

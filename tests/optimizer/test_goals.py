@@ -1,0 +1,341 @@
+"""Known costs and limits, constraints, several objectives: what is proposed under them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ncp_sampler import Categorical, Float, Integer, MRSpace, NCPOptimizer, SearchSpace, costs
+from ncp_sampler.optimizer.goals import Goals
+from ncp_sampler.optimizer.limits import KnownCost, Limits
+from tests.optimizer_examples import MIXED, mixed_loss
+
+PLANE = SearchSpace([Integer("x", 0, 100), Integer("y", 0, 100)])
+SMALL = SearchSpace([Integer("a", 0, 4), Categorical("b", ("x", "y", "z"))])
+MANY = SearchSpace([Categorical("c", tuple(range(200))), Float("x", 0.0, 1.0)])
+NOTHING = np.full(2, np.nan)
+
+
+def _sum_of_code(codes: torch.Tensor) -> torch.Tensor:
+    return codes[:, 0] + codes[:, 1]
+
+
+def _sum_of_params(params: Mapping[str, Any]) -> float:
+    return float(params["x"] + params["y"])
+
+
+def _weight(params: Mapping[str, Any]) -> float:
+    return float(params["units"] * params["width"]) * (2.0 if params["act"] == "silu" else 1.0)
+
+
+def _searched(
+    optimizer: NCPOptimizer, n: int, measure: Callable[[dict[str, Any]], dict[str, float]]
+) -> list[dict[str, Any]]:
+    proposed = []
+    for _ in range(n):
+        (params,) = optimizer.ask()
+        optimizer.tell(params, measure(params))
+        proposed.append(params)
+    return proposed
+
+
+@pytest.mark.parametrize("function", [_sum_of_code, _sum_of_params])
+def test_a_cost_of_codes_or_of_params_is_the_same(function: Any) -> None:
+    cost = KnownCost("sum", function, PLANE)
+    codes = np.random.default_rng(0).integers(1, 99, (20, 2))
+    assert cost.at(codes).tolist() == codes.sum(axis=1).tolist()
+    unit = torch.as_tensor(PLANE.normalize(codes)).requires_grad_(True)
+    value = cost(unit)
+    torch.testing.assert_close(value.detach(), torch.as_tensor(codes.sum(axis=1)).double())
+    (slope,) = torch.autograd.grad(value.sum(), unit)
+    assert (slope > 0).all()
+
+
+@pytest.mark.parametrize("bound", [0.3, 0.6])
+def test_codes_over_a_limit_are_moved_below_it(bound: float) -> None:
+    space = MRSpace()
+    limits = Limits(space, {"flops": KnownCost("flops", costs.flops, space)}, {"flops": bound})
+    codes = space.sample(60, 1)
+    moved = limits.moved(codes, np.full(27, np.nan))
+    before = limits.exceeded(codes)
+    assert before.mean() > 0.9
+    assert not limits.exceeded(moved).any()
+    assert (moved[~before] == codes[~before]).all()
+    assert (limits.penalty(torch.as_tensor(space.normalize(moved))) == 0).all()
+    assert (limits.penalty(torch.as_tensor(space.normalize(codes[before]))) > 0).all()
+
+
+@pytest.mark.parametrize("strategy", ["continuous", "winner_takes_all"])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_no_proposal_exceeds_a_limit(strategy: str, noisy: bool) -> None:
+    """Neither in startup nor after; and what it costs to reach the best is spent."""
+    optimizer = NCPOptimizer(
+        MIXED,
+        directions={"loss": "minimize"},
+        costs={"weight": _weight},
+        limits={"weight": 500},
+        seed=0,
+        strategy=strategy,
+        deterministic_objective=not noisy,
+    )
+    found = _searched(optimizer, 25, lambda params: {"loss": mixed_loss(params)})
+    found += optimizer.ask(4, pending=[{**found[0], "units": 60, "width": 128}])
+    found += optimizer.ask(2, fixed={"act": "silu", "width": 64})
+    assert max(map(_weight, found)) <= 500
+    assert found[-1]["act"] == "silu"
+    assert min(map(mixed_loss, found)) < 1.0
+
+
+def test_a_narrow_limit_is_kept_from_the_first_trial_on() -> None:
+    """Of random codes one in 10^4 is within: they are moved there by the cost's gradient."""
+    space = MRSpace()
+    optimizer = NCPOptimizer(
+        space,
+        directions={"top1": "maximize"},
+        costs={"params": costs.params, "flops": costs.flops},
+        limits={"params": 0.3, "flops": 0.2},
+        seed=0,
+        n_startup_trials=5,
+    )
+    found = _searched(optimizer, 8, lambda params: {"top1": float(params["c2_1"])})
+    codes = space.to_code(found)
+    assert costs.params(codes).max() <= 0.3
+    assert costs.flops(codes).max() <= 0.2
+    assert len(np.unique(codes, axis=0)) == 8
+
+
+def test_a_limit_in_a_space_of_many_choices() -> None:
+    optimizer = NCPOptimizer(
+        MANY,
+        directions={"loss": "minimize"},
+        costs={"size": lambda params: params["c"] * (1 + params["x"])},
+        limits={"size": 40.0},
+        seed=0,
+        n_startup_trials=4,
+    )
+    found = _searched(optimizer, 6, lambda params: {"loss": -params["c"] - params["x"]})
+    assert all(params["c"] * (1 + params["x"]) <= 40 for params in found)
+    assert max(params["c"] for params in found) >= 25
+
+
+def test_when_all_within_the_limit_is_tried_it_comes_again() -> None:
+    optimizer = NCPOptimizer(
+        SMALL,
+        directions={"loss": "minimize"},
+        costs={"a": lambda params: params["a"]},
+        limits={"a": 1},
+        seed=0,
+        n_startup_trials=2,
+    )
+    found = _searched(optimizer, 8, lambda params: {"loss": float(params["b"] == "x")})
+    assert len({(params["a"], params["b"]) for params in found[:6]}) == 6
+    assert max(params["a"] for params in found) == 1
+
+
+@pytest.mark.parametrize(
+    ("space", "limit", "fixed", "message"),
+    [
+        (PLANE, -3.5, None, r"limits=\{'sum': -3.5\} leave no code; .* has sum=0 \(limit -3.5\)"),
+        (PLANE, 20.0, {"x": 35}, r"no code with what is fixed; .* has sum=35 \(limit 20\)"),
+    ],
+)
+def test_limits_without_a_code_say_how_near_it_came(
+    space: SearchSpace, limit: float, fixed: dict[str, Any] | None, message: str
+) -> None:
+    optimizer = NCPOptimizer(
+        space,
+        directions={"loss": "minimize"},
+        costs={"sum": _sum_of_code},
+        limits={"sum": limit},
+        seed=0,
+    )
+    with pytest.raises(ValueError, match=message):
+        optimizer.ask(fixed=fixed)
+    for i in range(10):
+        optimizer.tell({"x": i, "y": 2 * i}, {"loss": float(i)})
+    with pytest.raises(ValueError, match=message):
+        optimizer.ask(fixed=fixed)
+
+
+def test_a_known_objective_is_exact_whatever_is_told_of_it() -> None:
+    """A wrong or missing report of a known cost changes no proposal, and it is not learnt."""
+    runs = []
+    for told in ({"sum": 5.0}, {}, {"sum": math.nan}):
+        optimizer = NCPOptimizer(
+            PLANE,
+            directions={"gain": "maximize", "sum": "minimize"},
+            costs={"sum": _sum_of_code},
+            seed=0,
+            n_startup_trials=5,
+        )
+        gain = {"gain": 1.0}
+        runs.append(
+            _searched(optimizer, 9, lambda p, told=told: {**told, "gain": p["x"] + 2.0 * p["y"]})  # type: ignore[misc]
+        )
+        assert optimizer.predictor.names == tuple(gain)
+    assert runs[0] == runs[1] == runs[2]
+
+
+def test_told_values_and_margins() -> None:
+    """A known cost is scaled alone, a margin keeps its sign, what has no value is left out."""
+    goals = Goals(
+        PLANE,
+        {"gain": "maximize", "sum": "minimize", "never": "maximize"},
+        costs={"sum": _sum_of_code},
+        constraints={"heat": 20.0, "cold": 0.0},
+    )
+    codes = np.array([[0, 0], [10, 20], [30, 30]])
+    nan = math.nan
+    told = goals.told(
+        codes,
+        {
+            "gain": np.array([1.0, nan, 3.0]),
+            "never": np.full(3, nan),
+            "heat": np.array([20.0, 1e9, nan]),
+            "cold": np.full(3, nan),
+        },
+    )
+    assert told.objectives == ("gain", "sum")
+    assert told.known == (False, True)
+    assert told.constraints == ("heat",)
+    a, b = told.lines[1]
+    assert b < 0
+    np.testing.assert_allclose(told.values[:, 1], a + b * codes.sum(axis=1))
+    assert told.margins[0, 0] == 0.0
+    assert -2 < told.margins[1, 0] < 0
+    assert told.feasible.tolist() == [True, False, True]
+    assert list(told.learnt) == ["gain", "margin of heat"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_learns_where_a_constraint_holds(seed: int) -> None:
+    """x + 2 y is at most 120 where x + y <= 60: at one corner, on the bound."""
+    optimizer = NCPOptimizer(
+        PLANE, directions={"gain": "maximize"}, constraints={"sum": 60.0}, seed=seed
+    )
+
+    def measure(params: dict[str, Any]) -> dict[str, float]:
+        told = {"gain": params["x"] + 2.0 * params["y"], "sum": _sum_of_params(params)}
+        failed = params["x"] % 7 == 3
+        return {"sum": told["sum"]} if failed else told
+
+    found = _searched(optimizer, 32, measure)
+    feasible = [params for params in found if _sum_of_params(params) <= 60]
+    assert len(feasible) >= 6
+    assert max(params["x"] + 2 * params["y"] for params in feasible) == 120
+
+
+def test_as_long_as_nothing_is_feasible_feasibility_is_sought() -> None:
+    optimizer = NCPOptimizer(
+        PLANE,
+        directions={"gain": "maximize"},
+        constraints={"sum": 6.0},
+        seed=0,
+        n_startup_trials=6,
+    )
+    found = _searched(optimizer, 10, lambda p: {"gain": float(p["x"]), "sum": _sum_of_params(p)})
+    assert min(map(_sum_of_params, found[:6])) > 6
+    assert min(map(_sum_of_params, found[6:])) <= 6
+
+
+def test_a_constraint_on_an_objective_and_one_that_comes_later() -> None:
+    optimizer = NCPOptimizer(
+        PLANE, directions={"sum": "maximize"}, constraints={"sum": 60.0}, seed=0
+    )
+    found = _searched(optimizer, 16, lambda p: {"sum": _sum_of_params(p)})
+    assert max(value for value in map(_sum_of_params, found) if value <= 60) >= 58
+    optimizer.constrain({"y": 5.0})
+    assert optimizer.told_names == ("sum", "y")
+    later = _searched(optimizer, 12, lambda p: {"sum": _sum_of_params(p), "y": float(p["y"])})
+    both = [p for p in later if p["y"] <= 5 and _sum_of_params(p) <= 60]
+    assert len(both) >= 4
+    assert max(map(_sum_of_params, both)) >= 58
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_several_objectives_spread_over_the_front(known: bool) -> None:
+    """Both losses are squares of a distance; the front is the line between their minima."""
+
+    def measure(params: dict[str, Any]) -> dict[str, float]:
+        return {
+            "near": (params["x"] - 20) ** 2 + (params["y"] - 20) ** 2,
+            "far": (params["x"] - 80) ** 2 + (params["y"] - 80) ** 2,
+        }
+
+    def far(codes: torch.Tensor) -> torch.Tensor:
+        return ((codes - 80) ** 2).sum(1)
+
+    optimizer = NCPOptimizer(
+        PLANE,
+        directions={"near": "minimize", "far": "minimize"},
+        costs={"far": far} if known else None,
+        seed=0,
+    )
+    found = _searched(optimizer, 30, measure)
+    on_line = [p for p in found[10:] if abs(p["x"] - p["y"]) <= 6 and 15 <= p["x"] <= 85]
+    assert len(on_line) >= 13
+    places = np.sort([params["x"] for params in on_line])
+    assert places[0] <= 30
+    assert places[-1] >= 70
+    assert np.diff(places).max() <= 20
+
+
+@pytest.mark.parametrize("several", [2, 3, 4, 5])
+def test_metrics_may_be_missing(several: int) -> None:
+    """In some trials, or in all; and a batch with pending trials differs in all of them."""
+    names = [f"m{i}" for i in range(several)]
+    optimizer = NCPOptimizer(
+        MIXED, directions=dict.fromkeys(names, "minimize"), seed=0, n_startup_trials=4
+    )
+    rng = np.random.default_rng(0)
+
+    def measure(params: dict[str, Any]) -> dict[str, float]:
+        told = {name: mixed_loss(params) + i * params["share"] for i, name in enumerate(names)}
+        return {name: value for name, value in told.items() if name != "m1" and rng.random() > 0.3}
+
+    _searched(optimizer, 9, measure)
+    batch = optimizer.ask(4)
+    assert len({tuple(params.values()) for params in batch}) == 4
+
+
+def test_weights_choose_one_point_of_the_front() -> None:
+    """The paper's lambda: with nearly all weight on one metric its own best is found."""
+    ends = []
+    for weights in ({"gain": 1.0, "loss": 0.0}, {"gain": 0.0, "loss": 1.0}):
+        optimizer = NCPOptimizer(
+            PLANE,
+            directions={"gain": "maximize", "loss": "minimize"},
+            costs={"loss": lambda codes: codes[:, 0]},
+            weights=weights,
+            seed=0,
+        )
+        found = _searched(optimizer, 18, lambda p: {"gain": float(p["x"]), "loss": float(p["x"])})
+        ends.append([params["x"] for params in found[12:]])
+    assert np.median(ends[0]) >= 95
+    assert np.median(ends[1]) <= 5
+
+
+def test_state_with_goals_goes_on_as_if_never_stopped() -> None:
+    def new() -> NCPOptimizer:
+        return NCPOptimizer(
+            PLANE,
+            directions={"gain": "maximize", "sum": "minimize"},
+            costs={"sum": _sum_of_code},
+            limits={"sum": 120},
+            constraints={"heat": 1.0},
+            seed=0,
+            n_startup_trials=5,
+        )
+
+    def measure(params: dict[str, Any]) -> dict[str, float]:
+        return {"gain": float(params["y"]), "heat": params["x"] / 50}
+
+    first, second = new(), new()
+    _searched(first, 8, measure)
+    second.load_state_dict(first.state_dict())
+    assert _searched(first, 3, measure) == _searched(second, 3, measure)
