@@ -48,13 +48,12 @@ class Box:
     @property
     def is_whole(self) -> bool:
         """Whether it leaves nothing out."""
-        return not (self.low > 0).any() and not (self.high < 1).any()
+        return not ((self.low > 0).any() or (self.high < 1).any())
 
     def holds(self, unit: FloatArray, columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which of some unit codes (n, d) are inside, by some of their columns (d,)."""
         inside = (unit >= self.low - _ROUNDING) & (unit <= self.high + _ROUNDING)
-        every: NDArray[np.bool_] = (inside | ~columns).all(1)
-        return every
+        return np.asarray((inside | ~columns).all(axis=1), dtype=bool)
 
     def clip(self, unit: FloatArray) -> FloatArray:
         """The nearest unit codes (n, d) inside."""

@@ -53,8 +53,9 @@ def test_a_box_around_the_best_code_leaves_choices_and_steps() -> None:
     assert trust_region(SPACE, CENTRE, worths("")).is_whole
     small = trust_region(SPACE, CENTRE, worths("-" * 16))
     np.testing.assert_allclose((small.high - small.low)[0], 2 / 2**4)
-    np.testing.assert_allclose(small.low[1:3], CENTRE[1:3] - [1 / 4, 1 / 15], atol=1e-12)
-    np.testing.assert_allclose(small.high[1:3], CENTRE[1:3] + [1 / 4, 1 / 15], atol=1e-12)
+    step = np.array([1 / 4, 1 / 15])
+    np.testing.assert_allclose(small.low[1:3], CENTRE[1:3] - step, atol=1e-12)
+    np.testing.assert_allclose(small.high[1:3], CENTRE[1:3] + step, atol=1e-12)
     np.testing.assert_array_equal([small.low[3:], small.high[3:]], [[0] * 3, [1] * 3])
 
 
