@@ -334,15 +334,9 @@ class NCPOptimizer:
             self._reasons.append(UNTRIED)
             return untried(self.space, pinned, self._rng, known_codes, limits)
         case = Case(
-            [*self.directions],
-            acquisition,
-            focus.part,
-            unit[rows],
-            self._history.learnable_at()[rows],
-            proposer.known,
-            limits,
-            focus.expand,
-        )
+            [*self.directions], acquisition, focus.part, unit[rows],
+            self._history.learnable_at()[rows], proposer.known, limits, focus.expand,
+        )  # fmt: skip
         self._reasons.append(reasons_for(case, code, proposer.trail))
         return focus.expand(code)
 
