@@ -13,12 +13,10 @@ SPACE = SearchSpace(
         Float("rate", 1e-5, 1.0, log=True),
         Integer("depth", 1, 5),
         Integer("width", 8, 128, step=8),
-        Categorical("act", ["relu", "gelu", "silu"]),
+        Categorical("act", ("relu", "gelu", "silu")),
     ]
 )
-CENTRE = SPACE.normalize(
-    SPACE.to_code([{"rate": 1e-2, "depth": 2, "width": 64, "act": "gelu"}])
-)[0]
+CENTRE = SPACE.normalize(SPACE.to_code([{"rate": 1e-2, "depth": 2, "width": 64, "act": "gelu"}]))[0]
 
 
 def worths(text: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -36,8 +34,8 @@ def worths(text: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         ("---?", 1.0),
         ("---+---", 2.0),
         ("--------", 0.5),
-        ("----" "+++", 2.0),
-        ("--------" "++++", 1.0),
+        ("----+++", 2.0),
+        ("--------++++", 1.0),
         ("-" * 4 * 8, 2.0 / 2**8 if 2.0 / 2**8 >= 2**-7 else 2.0),
         ("+++" * 4, 2.0),
     ],
