@@ -25,7 +25,8 @@ def learn(records: Records, *, metrics: Sequence[str] | None = None, seed: int =
     Both see the space's ``features`` where it has them, else the unit code itself.
 
     Args:
-        records: At least two rows.
+        records: Any number of rows. Doubt is wide open beside few of them: a search with caution
+            then proposes a known row, or a code next to one; ``choose_caution`` tells.
         metrics: Those to learn; all by default.
         seed: Of the networks.
 

@@ -128,12 +128,16 @@ class SearchProblem:
         return values.cpu().numpy()
 
     def lacks(self, values: FloatArray) -> FloatArray:
-        """By how much bounds are missed, in weighted scales, (n,); 0 where all hold."""
+        """By how much bounds are missed, in weighted scales, (n,); 0 where all hold.
+
+        A bound's weight tells missed ones from one another; of weight 0 it is a bound still, and
+        counts as if of weight 1.
+        """
         total = np.zeros(values.shape[1])
         for row, target in zip(values, self.targets, strict=True):
             if target.bound is not None:
                 missed = np.maximum(target.sign * (target.bound - row), 0.0)
-                total += target.weight * missed / (target.scale or 1.0)
+                total += (target.weight or 1.0) * missed / (target.scale or 1.0)
         return total
 
     def utility(self, codes: ArrayLike) -> FloatArray:

@@ -118,7 +118,9 @@ def code_scale(problem: SearchProblem) -> NDArray[np.float64]:
 
 
 def _pulling(target: Target) -> Target:
-    return target if target.bound is None else replace(target, weight=_BOUND_PULL * target.weight)
+    if target.bound is None:
+        return target
+    return replace(target, weight=_BOUND_PULL * (target.weight or 1.0))
 
 
 def _best_passed(run: SearchRun, trace: Trace) -> Found:

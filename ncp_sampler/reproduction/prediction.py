@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench.settings import find_setting
@@ -92,5 +92,7 @@ def correlations(bench: NASBenchMR, settings: list[str]) -> NDArray[np.float64]:
     """Spearman correlation of the main metrics over the public rows, (k, k)."""
     tables = [bench.table(setting) for setting in settings]
     columns = np.stack([table.metrics[table.main] for table in tables], axis=1)
-    matrix: NDArray[np.float64] = np.atleast_2d(spearmanr(columns)[0])
+    # of two columns, or one, spearmanr itself gives a number in place of the matrix
+    ranks = rankdata(columns, axis=0)
+    matrix: NDArray[np.float64] = np.atleast_2d(np.corrcoef(ranks, rowvar=False))
     return matrix

@@ -14,6 +14,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench.tables import NASBenchMR
@@ -47,6 +48,16 @@ def results(report: Path) -> Results:
     with (report / "results.pkl").open("rb") as file:
         loaded: Results = pickle.load(file)
     return loaded
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_any_number_of_settings_is_correlated(bench_root: Path, n: int) -> None:
+    bench = NASBenchMR(bench_root)
+    matrix = correlations(bench, list(BASIC[:n]))
+    tables = [bench.table(setting) for setting in BASIC[:n]]
+    columns = [table.metrics[table.main] for table in tables]
+    pairs = [[spearmanr(one, other).statistic for other in columns] for one in columns]
+    np.testing.assert_allclose(matrix, pairs)
 
 
 @pytest.mark.slow
