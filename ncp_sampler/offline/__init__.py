@@ -1,5 +1,7 @@
 """User 2, who searches a table of trained architectures; nothing is trained."""
 
+from ncp_sampler.offline.adapting import adapt as adapt
+from ncp_sampler.offline.adapting import choose_adapting as choose_adapting
 from ncp_sampler.offline.answers import propagate_answers as propagate_answers
 from ncp_sampler.offline.answers import propagate_front as propagate_front
 from ncp_sampler.offline.baselines import evolution_search as evolution_search
@@ -9,7 +11,6 @@ from ncp_sampler.offline.baselines import random_search as random_search
 from ncp_sampler.offline.caution import CautionChoice as CautionChoice
 from ncp_sampler.offline.caution import choose_caution as choose_caution
 from ncp_sampler.offline.csv_records import read_csv as read_csv
-from ncp_sampler.offline.learning import adapt as adapt
 from ncp_sampler.offline.learning import fit_paper as fit_paper
 from ncp_sampler.offline.learning import learn as learn
 from ncp_sampler.offline.problem import Found as Found
@@ -31,6 +32,7 @@ __all__ = [
     "Records",
     "SearchProblem",
     "adapt",
+    "choose_adapting",
     "choose_caution",
     "default_starts",
     "evolution_search",

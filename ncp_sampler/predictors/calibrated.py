@@ -37,7 +37,7 @@ from ncp_sampler.predictors.scaling import training_arrays
 
 LEAST_ROWS = 40  # with fewer, a fifth of them tells nothing
 _HELD = 5  # one row in so many is held out
-_LOG_STRETCH_SD = 0.5  # of the prior: where s hardly varies, k and v cannot be told apart
+_LOG_STRETCH_SD = 0.2  # of the prior: where s hardly varies, k and v cannot be told apart
 _LEAST_NOISE = 1e-4  # of the residuals' deviation
 
 
