@@ -33,7 +33,7 @@ def propagate_answers(
     targets: Sequence[Target] = (),
     *,
     n: int = 5,
-    apart: int = _APART,
+    apart: int | None = None,
     space: SearchSpace | None = None,
     strategy: Strategy | str = "continuous",
     starts: ArrayLike | None = None,
@@ -49,7 +49,8 @@ def propagate_answers(
         sources: As of ``propagate_search``.
         targets: As of ``propagate_search``.
         n: Answers; fewer come back where the space has no more.
-        apart: Dimensions in which two of them differ at least, from 1 to the space's.
+        apart: Dimensions in which two of them differ at least, from 1 to the space's; 5 if None,
+            or a third of the space's where that is fewer.
         space: As of ``propagate_search``.
         strategy: As of ``propagate_search``.
         starts: As of ``propagate_search``.
@@ -61,7 +62,10 @@ def propagate_answers(
     """
     n = checks.whole("n", n, low=1)
     problem = given_problem(sources, targets, space=space, seed=seed)
-    checks.whole("apart", apart, low=1, high=len(problem.space.dimensions))
+    dimensions = len(problem.space.dimensions)
+    if apart is None:
+        apart = max(1, min(_APART, dimensions // 3))
+    least_unlike = checks.whole("apart", apart, low=1, high=dimensions)
     first = propagate_search(
         problem, strategy=strategy, starts=starts, iterations=iterations, seed=seed
     )
@@ -76,7 +80,7 @@ def propagate_answers(
 
         def far(codes: NDArray[Any], chosen: NDArray[Any] = chosen) -> NDArray[np.bool_]:
             least: NDArray[np.int64] = _differences(problem.space, codes, chosen).min(1)
-            return least >= apart
+            return least >= least_unlike
 
         free = np.flatnonzero(far(pool))
         if not len(free):
