@@ -5,6 +5,7 @@ from ncp_sampler.offline.adapting import choose_adapting as choose_adapting
 from ncp_sampler.offline.answers import propagate_answers as propagate_answers
 from ncp_sampler.offline.answers import propagate_front as propagate_front
 from ncp_sampler.offline.baselines import evolution_search as evolution_search
+from ncp_sampler.offline.baselines import local_search as local_search
 from ncp_sampler.offline.baselines import net_adapt as net_adapt
 from ncp_sampler.offline.baselines import neural_predictor as neural_predictor
 from ncp_sampler.offline.baselines import random_search as random_search
@@ -38,6 +39,7 @@ __all__ = [
     "evolution_search",
     "fit_paper",
     "learn",
+    "local_search",
     "net_adapt",
     "neural_predictor",
     "propagate_answers",

@@ -32,6 +32,8 @@ class Prediction:
         l1_error: Its standard error over these rows.
         l1_paper: The published recipe's, on the same rows.
         spearman: Ours.
+        covered: Share of the held-out rows in our 95 % interval.
+        noise: Standard deviation of a measurement, as ours states it, percent.
         fit_seconds: To fit ours.
         walk_seconds: 70 iterations from the start code, no caution, median of five.
         careful_seconds: The same with caution.
@@ -45,6 +47,8 @@ class Prediction:
     l1_error: float
     l1_paper: float
     spearman: float
+    covered: float
+    noise: float
     fit_seconds: float
     walk_seconds: float
     careful_seconds: float
@@ -63,6 +67,7 @@ def predict_held_out(bench: NASBenchMR, setting: str, *, epochs: int) -> Predict
     paper = fit_paper(records, metrics=[*table.metrics, "flops"], epochs=epochs)
     predicted = ours.predict(x)[0][:, 0]
     error = np.abs(predicted - truth)
+    low, high = ours.interval(x)
 
     def walk(caution: float) -> float:
         taken = []
@@ -82,6 +87,8 @@ def predict_held_out(bench: NASBenchMR, setting: str, *, epochs: int) -> Predict
         l1_error=float(error.std() / len(error) ** 0.5),
         l1_paper=float(np.abs(paper.predict(x)[0][:, 0] - truth).mean()),
         spearman=float(spearmanr(predicted, truth)[0]),
+        covered=float(((low[:, 0] <= truth) & (truth <= high[:, 0])).mean()),
+        noise=float(ours.noise[0]),
         fit_seconds=fit_seconds,
         walk_seconds=walk(0.0),
         careful_seconds=walk(1.0),
