@@ -37,6 +37,7 @@ _CITYSCAPES = _Network("segmentation", (512, 1024), 19)
 _COUNTED = {
     Study.LAMBDAS: _CITYSCAPES,
     Study.BASELINES: _CITYSCAPES,
+    Study.BOUNDED: _CITYSCAPES,
     Study.JOINT: _Network("segmentation", (128, 128), 19),
     Study.TRANSFER: _Network("segmentation", (128, 128), 19),
     Study.SUBSETS: _Network("classification", (224, 224), 50),

@@ -69,9 +69,16 @@ def _introduction(results: Results) -> str:
             f"{s} {trained:.2f} and {judged:.2f}"
             for s, (trained, judged) in results.extremes.items()
         ),
-        splits="One split of the rows (--quick)" if results.quick else f"{results.splits} splits",
+        splits=_splits(results),
         minutes=results.seconds / 60,
     )
+
+
+def _splits(results: Results) -> str:
+    if not results.quick:
+        return f"{results.splits} splits"
+    number = "One split" if results.splits == 1 else f"{results.splits} splits"
+    return f"{number} of the rows (--quick)"
 
 
 def _prediction_section(results: Results) -> str:

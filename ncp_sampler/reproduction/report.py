@@ -32,6 +32,7 @@ Folder: TypeAlias = str | os.PathLike[str]
 Progress: TypeAlias = Callable[[str], None]
 
 _FIRST_SPLIT = 10  # the search's caution and its members were chosen on splits below
+_SPLITS = 10
 _EPOCHS, _QUICK_EPOCHS = 200, 60  # of the published recipe's predictor
 _SETTINGS = tuple(dict.fromkeys((*BASIC, *SUBSETS, *RESOLUTIONS, *PRETRAINING)))
 
@@ -40,7 +41,7 @@ def run(
     root: Folder,
     *,
     quick: bool = False,
-    splits: int = 10,
+    splits: int | None = None,
     processes: int = 2,
     progress: Progress = print,
 ) -> Results:
@@ -48,18 +49,18 @@ def run(
 
     Args:
         root: The tables' folder.
-        quick: One split and the three basic settings alone.
-        splits: Of the rows, at least 1; without ``quick``.
+        quick: The three basic settings alone, and predictors trained for fewer epochs.
+        splits: Of the rows, at least 1; None for 10, or 1 with ``quick``.
         processes: At once, one thread each.
         progress: Told what has ended.
 
     Raises:
         ValueError: No tables there, processes or splits < 1, or an argument of another type.
     """
-    quick, processes = _checked(quick, splits, processes, progress)
+    quick, splits, processes = _checked(quick, splits, processes, progress)
     bench = NASBenchMR(checks.path("root", root, "the folder of the tables"))
     since = time.perf_counter()
-    drawn = range(_FIRST_SPLIT, _FIRST_SPLIT + (1 if quick else splits))
+    drawn = range(_FIRST_SPLIT, _FIRST_SPLIT + splits)
     settings, learnt = (BASIC, BASIC) if quick else (_SETTINGS, SHIPPED)
     epochs = _QUICK_EPOCHS if quick else _EPOCHS
     # threads are set before NumPy and PyTorch start in a process, hence new interpreters
@@ -101,7 +102,7 @@ def write_report(
     out: Folder,
     *,
     quick: bool = False,
-    splits: int = 10,
+    splits: int | None = None,
     processes: int = 2,
     progress: Progress = print,
 ) -> Path:
@@ -122,7 +123,7 @@ def write_report(
         ValueError: As `run`; or ``out`` is no folder that can be written to.
         OSError: The disk is full.
     """
-    quick, processes = _checked(quick, splits, processes, progress)
+    quick, splits, processes = _checked(quick, splits, processes, progress)
     root = checks.path("root", root, "the folder of the tables")
     folder = checks.path("out", out, "a folder, which is made if need be")
     try:
@@ -138,11 +139,14 @@ def write_report(
     return write_pages(results, folder, root=root)
 
 
-def _checked(quick: bool, splits: int, processes: int, progress: Progress) -> tuple[bool, int]:
-    checks.whole("splits", splits, low=1)
+def _checked(
+    quick: bool, splits: int | None, processes: int, progress: Progress
+) -> tuple[bool, int, int]:
     must = "be a function of a text, such as print"
     checks.call("progress", progress, must, required=True)
-    return checks.flag("quick", quick), checks.whole("processes", processes, low=1)
+    quick = checks.flag("quick", quick)
+    splits = (1 if quick else _SPLITS) if splits is None else checks.whole("splits", splits, low=1)
+    return quick, splits, checks.whole("processes", processes, low=1)
 
 
 def _mean(values: Sequence[float]) -> float:
