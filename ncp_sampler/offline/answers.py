@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -76,17 +77,11 @@ def propagate_answers(
     pool = np.unique(np.concatenate([passed, problem.space.sample(_RANDOM, seed)]), axis=0)
     utility = run.utility(pool)
     while len(found) < n:
-        chosen = np.array([one.code for one in found])
-
-        def far(codes: NDArray[Any], chosen: NDArray[Any] = chosen) -> NDArray[np.bool_]:
-            least: NDArray[np.int64] = _differences(problem.space, codes, chosen).min(1)
-            return least >= least_unlike
-
+        far = partial(_far, problem.space, np.array([one.code for one in found]), least_unlike)
         free = np.flatnonzero(far(pool))
         if not len(free):
             break
-        best = pool[free[utility[free].argmax()]]
-        codes, _ = polish(run, best[None], allowed=far)
+        codes, _ = polish(run, pool[free[utility[free].argmax()]][None], allowed=far)
         found.append(run.found(codes[0]))
         run = SearchRun(problem)
     return sorted(found, key=lambda one: -one.utility)
@@ -142,6 +137,14 @@ def propagate_front(
         reached.append(propagate_search(narrowed, starts=starts, **settings))
     front = _undominated([*reached, worst], problem, at)
     return [_as_given(one, problem) for one in front]
+
+
+def _far(
+    space: SearchSpace, chosen: NDArray[Any], apart: int, codes: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Which codes (n, d) differ from all chosen ones (k, d) in so many dimensions, (n,)."""
+    least: NDArray[np.int64] = _differences(space, codes, chosen).min(1)
+    return least >= apart
 
 
 def _differences(

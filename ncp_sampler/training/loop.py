@@ -100,17 +100,7 @@ def train(
         checks.instance("optimizer", optimizer, Optimizer, must)
     checks.call("on_epoch", on_epoch, "be a function of an Epoch, or None")
     checks.call("on_progress", on_progress, "be a function of a Progress, or None")
-    if progress is not None:
-        checks.instance("progress", progress, Progress, "be a Progress of this training, or None")
-    first_epoch = checks.whole("first_epoch", first_epoch)
-    if first_epoch not in range(1, recipe.epochs + 1):
-        must = f"be from 1 to epochs={recipe.epochs}"
-        raise checks.refusal("first_epoch", first_epoch, must)
-    if progress is not None and first_epoch != 1:
-        raise checks.refusal("first_epoch", first_epoch, "be 1 with progress, which knows its own")
-    if progress is not None and len(progress.epochs) > recipe.epochs:
-        must = f"have at most epochs={recipe.epochs} behind it, those of the recipe"
-        raise checks.refusal("progress", f"{len(progress.epochs)} epochs", must)
+    first_epoch = _check_first(first_epoch, progress, recipe)
     with _seeded(seed + first_epoch - 1, run.device):  # not the shuffles of the first epochs again
         return run.train(first_epoch, optimizer, on_epoch, progress, on_progress)
 
@@ -229,6 +219,23 @@ class _Run:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         optimizer.step()
         return loss.detach()
+
+
+def _check_first(first_epoch: int, progress: Progress | None, recipe: Recipe) -> int:
+    """The first epoch of a recipe, which goes on from a progress or at a number."""
+    first_epoch = checks.whole("first_epoch", first_epoch)
+    if first_epoch not in range(1, recipe.epochs + 1):
+        must = f"be from 1 to epochs={recipe.epochs}"
+        raise checks.refusal("first_epoch", first_epoch, must)
+    if progress is None:
+        return first_epoch
+    checks.instance("progress", progress, Progress, "be a Progress of this training, or None")
+    if first_epoch != 1:
+        raise checks.refusal("first_epoch", first_epoch, "be 1 with progress, which knows its own")
+    if len(progress.epochs) > recipe.epochs:
+        must = f"have at most epochs={recipe.epochs} behind it, those of the recipe"
+        raise checks.refusal("progress", f"{len(progress.epochs)} epochs", must)
+    return first_epoch
 
 
 def _check_what(model: nn.Module, task: Task) -> None:
