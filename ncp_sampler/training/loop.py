@@ -71,29 +71,18 @@ def train(
         bf16: Run the forward pass under bfloat16 autocast; the weights stay in float32.
         optimizer: Of the model's parameters; None for ``recipe.make_optimizer(model)``.
         first_epoch: Above 1 to go on before this epoch with model and optimizer as they are: other
-            shuffles follow, and the result is of the epochs from it on. ``progress`` goes on as if
-            never stopped.
+            shuffles follow, and the result is of the epochs from it on.
         on_epoch: Called after each epoch; its exception ends the training and is passed on.
-        progress: Of a training that was stopped, with the same arguments: all that it did counts,
-            the best epoch too, and the rest is what it would have been. Of a loader's workers
-            nothing is kept that outlives an epoch, nor the states of Python's and NumPy's own
-            generators.
-        on_progress: Called after each epoch, after ``on_epoch``, with what ``progress`` takes: to
-            be saved. What it draws from PyTorch's generators is put back.
+        progress: Of a training that was stopped, to go on as if it had not been: its epochs count.
+            The states of Python's and NumPy's own generators are not kept.
+        on_progress: Called after ``on_epoch`` with what ``progress`` takes, to be saved.
 
     Raises:
         ValueError: An argument is not as described, or a loader has no batches or no length.
         FloatingPointError: The loss became infinite or NaN, or the metric NaN.
     """
-    run = _Run(
-        model,
-        train_loader,
-        val_loader,
-        task,
-        recipe,
-        usable_device(device),
-        checks.flag("bf16", bf16),
-    )
+    place, bf16 = usable_device(device), checks.flag("bf16", bf16)
+    run = _Run(model, train_loader, val_loader, task, recipe, place, bf16)
     seed = checks.whole("seed", seed, low=0, high=_LARGEST_SEED)  # PyTorch takes none of NumPy's
     if optimizer is not None:
         must = "be a torch.optim.Optimizer of the model's parameters, or None"
@@ -176,7 +165,7 @@ class _Run:
                 on_epoch(epochs[-1])
             if on_progress is not None:
                 now = Progress.of(epochs, best=best, **place)
-                with _kept(self.device):
+                with _kept(self.device):  # what it draws is no part of the training
                     on_progress(now)
         self.model.load_state_dict(best)
         top = best_of(epochs)
