@@ -36,12 +36,12 @@ from ncp_sampler.multi_resolution import costs
 from ncp_sampler.training import (
     PRESETS,
     Digits,
-    Epoch,
     TrainingProblem,
     evaluate,
     make_problem,
     train,
 )
+from ncp_sampler.training import Progress as TrainingProgress
 from ncp_sampler.visualization.style import BLUE, RED
 
 NAME = "digits"  # of the run's folder
@@ -49,6 +49,7 @@ METRIC = "top1"
 STARTUP = 6  # trials before the predictor is used
 GRACE = 2  # epochs that ASHA leaves to every trial
 SHOWN = 5  # rows of the table
+_PROGRESS = "progress.pt"  # of a trial, in its checkpoint
 STORE = 200 * 2**20  # bytes of shared memory on this machine; the trials share no data
 
 
@@ -79,37 +80,30 @@ def train_digits(config: dict[str, Any]) -> None:
     """One trial; Ray may stop it at any report, and start it again from its last checkpoint."""
     torch.set_num_threads(config["threads"])
     problem, code = make_digits(config), MRSpace().from_config(config)
-    model = problem.build(code).to(config["device"])
-    optimizer = problem.recipe.make_optimizer(model)
-    first = 1
+    before = None
     if checkpoint := tune.get_checkpoint():
         with checkpoint.as_directory() as folder:
-            state = torch.load(Path(folder) / "state.pt", config["device"], weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        first = state["epoch"] + 1
+            before = TrainingProgress.load(Path(folder) / _PROGRESS)
     size = float(costs.params(code, num_classes=10, in_channels=1)[0])
 
-    def report(epoch: Epoch) -> None:
+    def report(progress: TrainingProgress) -> None:
+        epoch = progress.epochs[-1]
         metrics = {METRIC: epoch.metric, "loss": epoch.loss, "epoch": epoch.number}
         cost = {"gflops": problem.gflops(code), "params": size}
         with tempfile.TemporaryDirectory() as folder:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            torch.save({**state, "epoch": epoch.number}, Path(folder) / "state.pt")
+            progress.save(Path(folder) / _PROGRESS)
             tune.report({**metrics, **cost}, checkpoint=tune.Checkpoint.from_directory(folder))
 
-    if first <= config["epochs"]:
-        train(
-            model,
-            problem.train,
-            problem.val,
-            task=problem.task,
-            recipe=problem.recipe,
-            device=config["device"],
-            optimizer=optimizer,
-            first_epoch=first,
-            on_epoch=report,
-        )
+    train(
+        problem.build(code),
+        problem.train,
+        problem.val,
+        task=problem.task,
+        recipe=problem.recipe,
+        device=config["device"],
+        progress=before,
+        on_progress=report,
+    )
 
 
 class Bar(tune.Callback):
@@ -232,8 +226,7 @@ def test_accuracy(row: Row) -> float:
     problem = make_digits(row.config)
     model = problem.build(MRSpace().from_config(row.config))
     with row.checkpoint.as_directory() as folder:
-        state = torch.load(Path(folder) / "state.pt", "cpu", weights_only=True)
-    model.load_state_dict(state["model"])
+        model.load_state_dict(TrainingProgress.load(Path(folder) / _PROGRESS).model)
     return evaluate(model, problem.test, task=problem.task)
 
 

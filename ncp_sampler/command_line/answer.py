@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -31,13 +31,14 @@ def print_found(result: Mapping[str, Any]) -> None:
         for name, value in params.items():
             table.add_row(str(name), f"{value:g}" if isinstance(value, float) else str(value))
     console.print(table)
-    table = Table("source", "metric", "judged", "judge's own error", "predicted ± std")
+    table = Table("source", "metric", "judged", "judge's own error", "predicted ± std", "noise")
     for row in result["metrics"]:
         cells = ["none" if row[k] is None else f"{row[k]:.4g}" for k in ("judged", "judge_error")]
         if row["judged"] is not None and row["judge_error"] is None:
             cells[1] = "unknown"
         doubt = f"{row['predicted']:.4g} ± {row['predicted_std']:.2g}"
-        table.add_row(row["source"], row["metric"], *cells, doubt)
+        noise = "unknown" if row["noise"] is None else f"{row['noise']:.2g}"
+        table.add_row(row["source"], row["metric"], *cells, doubt, noise)
     console.print(table)
     if "costs" in result:
         size = result["costs"]
@@ -45,6 +46,8 @@ def print_found(result: Mapping[str, Any]) -> None:
             f"{size['gflops']:.4g} GFLOPs (the tables' convention), "
             f"{size['g_multiply_adds']:.4g} G multiply-adds, {size['m_params']:.4g} M params"
         )
+    if len(result["answers"]) > 1:
+        console.print(_answers(result["answers"]))
     seconds = result["seconds"]
     console.print(
         f"learnt in {seconds['learning']:.1f} s, searched in {seconds['search']:.1f} s "
@@ -52,3 +55,18 @@ def print_found(result: Mapping[str, Any]) -> None:
     )
     if result["picture"]:
         console.print(f"picture of the search: {result['picture']}", markup=False)
+
+
+def _answers(answers: Sequence[Mapping[str, Any]]) -> Table:
+    """All of several answers, a row each."""
+    names = list(answers[0]["predicted"])
+    last = "code" if "code" in answers[0] else "params"
+    table = Table("", *names, last, title="answers")
+    for i, one in enumerate(answers, start=1):
+        cells = []
+        for name in names:
+            doubt = one["predicted_std"][name]
+            cells.append(f"{one['predicted'][name]:.4g}" + (f" ± {doubt:.2g}" if doubt else ""))
+        code = one.get("code") or ", ".join(f"{k}={v}" for k, v in one["params"].items())
+        table.add_row(str(i), *cells, code)
+    return table

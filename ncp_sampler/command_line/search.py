@@ -9,18 +9,21 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ncp_sampler.command_line.search_options import SearchOptions, parse_search
 from ncp_sampler.command_line.sources import JudgedRecords, setting_records, table_records
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.offline.answers import propagate_answers, propagate_front
+from ncp_sampler.offline.caution import LEAST_ROWS as CAUTION_ROWS
+from ncp_sampler.offline.caution import choose_caution, with_caution
 from ncp_sampler.offline.problem import Found, SearchProblem
-from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.offline.records import Records
+from ncp_sampler.offline.search import CAUTION, propagate_search
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target, label
 from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
@@ -57,18 +60,37 @@ def _fail(message: str) -> int:
 
 
 def _search(options: SearchOptions) -> dict[str, Any]:
-    """What was found, as JSON holds it."""
+    """What was found, as JSON holds it.
+
+    First a search of the rows that are not the judge's, whose answer is judged; then the same
+    search of all rows, which gives the answer.
+    """
     sources = _sources(options)
     begin = time.perf_counter()
-    targets = _main_targets(sources, options.bounds, options.weight, options.caution)
+    targets = _main_targets(sources, options.bounds, options.weight)
     targets += _cost_targets(sources, options.max_gflops, options.weight)
     if not any(target.weight and target.bound is None for target in targets):
         raise ValueError("nothing is left to improve; give --lambda above 0, or no --min-metric")
-    problem = SearchProblem([source.records for source in sources], targets, seed=options.seed)
-    learnt = time.perf_counter()
-    strategy = _strategy(options.strategy, problem.space)
-    found = propagate_search(problem, strategy=strategy, seed=options.seed)
     notes = [source.note for source in sources]
+    records = [source.records for source in sources]
+    caution = options.caution
+    if caution is None:
+        caution, note = _caution(records, targets, options)
+        notes.append(note)
+    targets = with_caution(targets, caution)
+    problem = SearchProblem(records, targets, seed=options.seed)
+    strategy = _strategy(options.strategy, problem.space)
+    judged = _judged(sources, problem, strategy, options.seed)
+    if options.refit and any(source.everything is not None for source in sources):
+        records = [source.everything or source.records for source in sources]
+        problem = SearchProblem(records, targets, seed=options.seed)
+        rows = ", ".join(str(len(one)) for one in records)
+        notes.append(
+            f"the answer is of the same search, learnt from all {rows} rows; what is judged is the "
+            "answer of the part of them that the judge did not see"
+        )
+    learnt = time.perf_counter()
+    found, answers = _answers(problem, strategy, options)
     if not found.holds:
         notes.append("no code was found that keeps the bounds by its predictions less the caution")
     picture = options.picture
@@ -77,20 +99,51 @@ def _search(options: SearchOptions) -> dict[str, Any]:
         if not _draw(found, problem.space, picture, title):
             notes.append("no picture: matplotlib is not installed (pip install 'ncp_sampler[viz]')")
             picture = None
+    seconds = {"learning": learnt - begin, "search": time.perf_counter() - learnt}
     return {
-        "params": problem.space.to_params(found.code),
-        "metrics": _metrics(sources, targets, found),
-        "bounds_hold": found.holds,
+        **_facts(problem.space, found),
+        "metrics": _metrics(sources, judged, problem.targets, found),
+        "answers": [_facts(problem.space, one) for one in answers],
         "strategy": options.strategy,
         "lambda": options.weight,
-        "caution": options.caution,
+        "caution": caution,
         "seed": options.seed,
         "predictions_made": found.calls,
-        "seconds": {"learning": learnt - begin, "search": found.seconds},
+        "seconds": seconds,
         "picture": picture,
         "notes": notes,
-        **_mr_facts(problem.space, found.code),
     }
+
+
+def _judged(
+    sources: Sequence[JudgedRecords], problem: SearchProblem, strategy: Strategy | str, seed: int
+) -> list[Mapping[str, Any] | None]:
+    """What each source's judge, if any, says of the answer of rows that are not its own."""
+    if all(source.judge is None for source in sources):
+        return [None] * len(sources)
+    code = propagate_search(problem, strategy=strategy, seed=seed).code
+    return [None if one.judge is None else one.judge(code[None]) for one in sources]
+
+
+def _caution(
+    records: Sequence[Records], targets: Sequence[Target], options: SearchOptions
+) -> tuple[float, str]:
+    """By cross-validation where the rows suffice; and what to say of it."""
+    if min(len(one) for one in records) < CAUTION_ROWS:
+        return CAUTION, f"caution {CAUTION:g}, as there are too few rows to choose it by"
+    choice = choose_caution(records, targets, strategy=options.strategy, seed=options.seed)
+    return choice.caution, choice.note
+
+
+def _answers(
+    problem: SearchProblem, strategy: Strategy | str, options: SearchOptions
+) -> tuple[Found, list[Found]]:
+    """The best, and all that were asked for."""
+    if options.front:
+        front = propagate_front(problem, n=options.n, strategy=strategy, seed=options.seed)
+        return max(front, key=lambda one: (one.holds, one.utility)), front
+    answers = propagate_answers(problem, n=options.n, strategy=strategy, seed=options.seed)
+    return answers[0], answers
 
 
 def _sources(options: SearchOptions) -> list[JudgedRecords]:
@@ -109,7 +162,7 @@ def _sources(options: SearchOptions) -> list[JudgedRecords]:
 
 
 def _main_targets(
-    sources: Sequence[JudgedRecords], bounds: Sequence[float], weight: float, caution: float
+    sources: Sequence[JudgedRecords], bounds: Sequence[float], weight: float
 ) -> list[Target]:
     """Of what is learnt: each main metric with its bound, if any; the others with a weight."""
     if bounds and len(bounds) != len(sources):
@@ -121,7 +174,6 @@ def _main_targets(
             weight=1.0 if metric == source.main else weight,
             bound=bounds[i] if bounds and metric == source.main else None,
             predictor=i,
-            caution=caution,
         )
         for i, source in enumerate(sources)
         for metric in source.records.metrics
@@ -151,10 +203,12 @@ def _strategy(name: str, space: SearchSpace) -> Strategy | str:
 
 
 def _metrics(
-    sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Found
+    sources: Sequence[JudgedRecords],
+    judged: Sequence[Mapping[str, Any] | None],
+    targets: Sequence[Target],
+    found: Found,
 ) -> list[dict[str, Any]]:
-    """Of each learnt metric: what the judge says and what the search predicted."""
-    judged = [None if one.judge is None else one.judge(found.code[None]) for one in sources]
+    """Of each learnt metric: what the judge says of the trial, and what the search predicts."""
     rows = []
     for i, target in enumerate(targets):
         if target.cost is None:
@@ -165,26 +219,38 @@ def _metrics(
                     "source": source.name,
                     "metric": target.metric,
                     "judged": None if scores is None else float(scores[target.metric][0]),
-                    "judge_error": None if np.isnan(error) else error,
+                    "judge_error": _number(error),
                     "predicted": found.predictions[name],
                     "predicted_std": found.uncertainty[name],
+                    "noise": _number(found.noise[name]),
                 }
             )
     return rows
 
 
-def _mr_facts(space: SearchSpace, code: NDArray[Any]) -> dict[str, Any]:
-    """Published form and exact costs of an MRSpace code; nothing of another."""
-    if not isinstance(space, MRSpace):
-        return {}
-    return {
-        "code": space.to_string(code),
-        "costs": {
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if np.isnan(value) else value
+
+
+def _facts(space: SearchSpace, found: Found) -> dict[str, Any]:
+    """What one answer is; published form and exact costs of an MRSpace code."""
+    facts: dict[str, Any] = {
+        "params": space.to_params(found.code),
+        "bounds_hold": found.holds,
+        "utility": found.utility,
+        "predicted": found.predictions,
+        "predicted_std": found.uncertainty,
+    }
+    if isinstance(space, MRSpace):
+        code = found.code
+        facts["code"] = space.to_string(code)
+        facts["costs"] = {
             "gflops": costs.flops(code).item(),
             "g_multiply_adds": costs.flops(code, convention="multiply_adds").item(),
             "m_params": costs.params(code).item(),
-        },
-    }
+        }
+    return facts
 
 
 def _draw(found: Found, space: SearchSpace, picture: str, title: str) -> bool:
@@ -196,7 +262,7 @@ def _draw(found: Found, space: SearchSpace, picture: str, title: str) -> bool:
         if error.name is None or error.name.partition(".")[0] != "matplotlib":
             raise
         return False
-    assert found.trace is not None  # propagation always has one
+    assert found.trace is not None  # of a propagation there is one
     figure = trace_figure(found.trace, space, start=found.start, units={_LIMIT: "G"}, title=title)
     save_figure(figure, picture, name="picture")
     return True

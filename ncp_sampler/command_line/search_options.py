@@ -15,13 +15,15 @@ from ncp_sampler.propagation.strategies import STRATEGIES
 
 _PICTURE = "ncp-search.png"
 _FORMATS = (".png", ".svg", ".pdf")
+_FRONT = 8  # points
 _LAMBDA = 0.5  # the paper's, for its search of one task
 
 _ABOUT = "The command ``ncp-sampler``: offline searches from the published tables or one's own."
 _DESCRIPTION = """\
 Proposes an architecture from a table of trained ones, with nothing trained: predictors learn the
 table, codes are edited along their gradients, and a judge that the search never saw scores the
-answer. Of a published table one half of the rows is learnt from and the other half fits the judge.
+answer. Of a published table one half of the rows is learnt from and the other half fits the judge;
+then the answer is learnt from all of them, and is better than what was judged, if anything.
 Without the tables (--root, or NCP_BENCH_ROOT) the shipped surrogates stand for them.
 """
 _EXAMPLES = """\
@@ -30,6 +32,8 @@ examples:
   ncp-sampler search --setting seg --lambda 0 --max-gflops 1     the best within 1 G
   ncp-sampler search --setting cls-a --min-metric 84             at least 84 %, fewest FLOPs
   ncp-sampler search --setting cls-a --setting seg               one architecture for both
+  ncp-sampler search --setting video --front --n 6               six trade-offs with FLOPs
+  ncp-sampler search --setting seg --max-gflops 1 --n 5          five unlike ones to train
   ncp-sampler search --table runs.csv --metrics accuracy,ms --minimize ms
 
 A CSV file has a head of names, then one architecture a row; columns that are not among --metrics
@@ -53,7 +57,11 @@ class SearchOptions:
         max_gflops: Most FLOPs of MRSpace codes, in G; None for no limit.
         bounds: Of the main metric of each source; empty for none.
         strategy: How codes are edited, one of ``STRATEGIES``.
-        caution: Standard deviations by which a prediction counts as worse.
+        caution: Standard deviations by which a prediction counts as worse; None to choose it by
+            cross-validation.
+        n: Answers, or points of a front.
+        front: Whether the answers are those of the trade-off in place of unlike ones.
+        refit: Whether the answer is learnt from all rows, the judge's among them.
         rows: Learn from so many at most; None for all.
         seed: Of halves and learning.
         picture: File of the search's trace; None for none.
@@ -72,7 +80,10 @@ class SearchOptions:
     max_gflops: float | None
     bounds: tuple[float, ...]
     strategy: str
-    caution: float
+    caution: float | None
+    n: int
+    front: bool
+    refit: bool
     rows: int | None
     seed: int
     picture: str | None
@@ -108,8 +119,16 @@ def parse_search(arguments: Sequence[str] | None) -> SearchOptions:
         ValueError: As for ``SearchOptions``.
     """
     given = vars(_parser().parse_args(arguments))
+    if given["n"] is None:
+        given["n"] = _FRONT if given["front"] else 1
+    if given["front"] and given["n"] < 2:
+        raise ValueError("--n must be 2 or more with --front")
     tuples = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
     return SearchOptions(**{**given, **tuples})
+
+
+def _caution(text: str) -> float | None:
+    return None if text == "auto" else at_least(0)(text)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -187,9 +206,9 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", choices=STRATEGIES, default=STRATEGIES[0], help=text)
     text = (
         "standard deviations of doubt by which a prediction counts as worse; 0 is the paper's "
-        f"search (default {CAUTION:g})"
+        f"search, auto chooses by cross-validation, in a minute or more (default {CAUTION:g})"
     )
-    parser.add_argument("--caution", type=at_least(0), default=CAUTION, metavar="C", help=text)
+    parser.add_argument("--caution", type=_caution, default=CAUTION, metavar="C", help=text)
     text = "learn from so many rows at most (default all; 2000 codes without tables)"
     parser.add_argument("--rows", type=whole(2), metavar="N", help=text)
     text = "of halves and learning (default 0)"
@@ -198,6 +217,12 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 def _add_answer(parser: argparse.ArgumentParser) -> None:
     """What is drawn and printed."""
+    text = "so many answers, any two unlike in 5 numbers or more; with --front, points of it"
+    parser.add_argument("--n", type=whole(1), metavar="N", help=text)
+    text = f"the trade-off of metric and FLOPs in place of one answer (N = {_FRONT} by default)"
+    parser.add_argument("--front", action="store_true", help=text)
+    text = "answer with what the judge judged, learnt from its part of the rows alone"
+    parser.add_argument("--no-refit", dest="refit", action="store_false", help=text)
     text = f"where the search's trace is drawn, {', '.join(_FORMATS)} (default {_PICTURE})"
     parser.add_argument("--picture", default=_PICTURE, metavar="FILE", help=text)
     parser.add_argument(

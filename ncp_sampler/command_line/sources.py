@@ -42,6 +42,8 @@ class JudgedRecords:
         errors: Metric -> the judge's own mean absolute error on rows that it never saw, in the
             metric's unit; NaN where unknown.
         note: What was learnt from what, and who judges.
+        everything: All rows, the judge's too, to learn the answer from; None where ``records`` are
+            all.
     """
 
     name: str
@@ -50,6 +52,7 @@ class JudgedRecords:
     errors: Mapping[str, float]
     note: str
     minimized: tuple[str, ...] = ()
+    everything: Records | None = None
 
     @property
     def main(self) -> str:
@@ -125,6 +128,7 @@ def table_records(
     _check_measured(name, "rows", table)
     if len(table) < LEAST_JUDGED_ROWS:
         records, judge, errors = _some(table, rows, seed), None, dict.fromkeys(metrics, np.nan)
+        everything = None
         note = (
             f"{name}: learnt from {len(records)} of {len(table)} rows; with fewer than "
             f"{LEAST_JUDGED_ROWS} none are left for a judge, so that the figures are the search's "
@@ -135,13 +139,14 @@ def table_records(
         _check_measured(name, "rows to learn from", mine)
         _check_measured(name, "rows to judge by", others)
         records, judge = _some(mine, rows, seed), _second_predictor(others, seed)
+        everything = _some(table, rows, seed)
         seen = judge(mine.codes)
         errors = {m: float(np.nanmean(np.abs(seen[m] - mine.values(m)))) for m in metrics}
         note = (
             f"{name}: learnt from {len(records)} of {len(table)} rows; the judge is a second "
             f"predictor of the same kind, of {len(others)} other rows"
         )
-    return JudgedRecords(name, records, judge, errors, note, tuple(minimized))
+    return JudgedRecords(name, records, judge, errors, note, tuple(minimized), everything)
 
 
 def _check_numbers(rows: int | None, seed: int) -> None:
@@ -163,8 +168,9 @@ def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> Jud
     table = bench.table(setting)
     mine, others = halves(len(table.codes), seed)
     judge, metric = Judge(table, others), table.main
-    codes = table.codes[mine].astype(np.float64)
-    records = _some(Records(table.space, codes, {metric: table.metrics[metric][mine]}), rows, seed)
+    codes = table.codes.astype(np.float64)
+    everything = Records(table.space, codes, {metric: table.metrics[metric]})
+    records = _some(everything.take(mine), rows, seed)
     note = (
         f"{table.setting}: learnt from {len(records)} of {len(table.codes)} trained architectures; "
         f"the judge, boosted trees and a kernel model, from {len(others)} others"
@@ -175,6 +181,7 @@ def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> Jud
         lambda legal: {metric: judge.score(legal)},
         {metric: judge.errors["mean"]},
         note,
+        everything=_some(everything, rows, seed),
     )
 
 

@@ -38,8 +38,9 @@ from ncp_sampler.integrations.optuna import NCPSampler
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.space.search_space import SearchSpace
 from ncp_sampler.training.checkpoint import Checkpoint
-from ncp_sampler.training.loop import Epoch, train
+from ncp_sampler.training.loop import train
 from ncp_sampler.training.problem import TrainingProblem
+from ncp_sampler.training.progress import Epoch
 
 _STARTUP = 6  # trials before the predictor is used; a training is dear
 _PRUNER_STARTUP, _PRUNER_WARMUP = 4, 2  # whole trainings to compare with; first epoch to prune at

@@ -2,10 +2,13 @@
 
 All maximize a ``SearchProblem``'s utility and count the predictions they make. Sources: random
 search (Bergstra and Bengio 2012) and the Neural Predictor (Wen et al. 2020) rank random codes;
-NetAdapt (Yang et al. 2018) edits one code greedily; regularized evolution is Real et al. (2019).
+NetAdapt (Yang et al. 2018) edits one code greedily, local search several; regularized
+evolution is Real et al. (2019).
 """
 
 from __future__ import annotations
+
+import time
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -75,6 +78,37 @@ def net_adapt(
             break
         code, value = around[utility.argmax()], float(utility.max())
     return run.found(code)
+
+
+def local_search(
+    problem: SearchProblem, *, climbs: int = 20, seconds: float | None = None, seed: int = 0
+) -> Found:
+    """The best of several climbs by single steps, each from a random code, one after another.
+
+    Args:
+        problem: What to maximize.
+        climbs: At most so many.
+        seconds: No climb begins after so many of wall time, but the first; None for no end.
+        seed: Of the random codes.
+
+    Raises:
+        ValueError: climbs < 1, or seconds not above 0.
+    """
+    climbs = checks.whole("climbs", climbs, low=1)
+    if seconds is not None:
+        checks.real("seconds", seconds, above=0)
+    run = SearchRun(problem)
+    begin = time.perf_counter()
+    best: Found | None = None
+    for start in problem.space.sample(climbs, checks.whole("seed", seed, low=0)):
+        if best is not None and seconds is not None and time.perf_counter() - begin > seconds:
+            break
+        found = net_adapt(problem, start=start)
+        run.calls += found.calls
+        if best is None or found.utility > best.utility:
+            best = found
+    assert best is not None  # climbs is 1 or more
+    return run.found(best.code)
 
 
 def evolution_search(

@@ -20,9 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 from ncp_sampler import checks
 from ncp_sampler.offline.learning import learn
 from ncp_sampler.offline.records import FloatArray, Records, spread_of
+from ncp_sampler.predictors.calibrated import Calibrated
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.propagate import Trace
-from ncp_sampler.propagation.targets import Target, check_metric, label, predict_targets
+from ncp_sampler.propagation.targets import Cost, Target, check_metric, label, predict_targets
 from ncp_sampler.space.search_space import SearchSpace
 
 Source: TypeAlias = Records | Predictor
@@ -40,17 +41,21 @@ class Found:
         code: Legal code, (d,).
         predictions: Metric -> mean prediction; a known cost -> its value.
         uncertainty: Metric -> standard deviation of the prediction; 0 for a known cost.
+        noise: Metric -> standard deviation of a measurement around what is predicted, such as of
+            a training run; NaN where the predictor does not know it, 0 for a known cost.
         utility: What the search maximized.
         holds: Whether the predictions, less the caution asked for, keep every bound.
         calls: Codes of which a prediction was made, with or without a gradient.
         seconds: Wall time of the search; learning not included.
-        trace: How each start was edited; None for a baseline.
+        trace: How each start was edited; None for a baseline. The code may lie some single steps
+            beyond it.
         start: Which start of the trace led to the code.
     """
 
     code: NDArray[Any]
     predictions: dict[str, float]
     uncertainty: dict[str, float]
+    noise: dict[str, float]
     utility: float
     holds: bool
     calls: int
@@ -103,10 +108,10 @@ class SearchProblem:
         self.space = _common_space([r.space for r in self.records], space)
         self._random = self.space.sample(_UNIFORM_CODES, checks.whole("seed", seed, low=0))
         self.predictors = [
-            learn(source, metrics=_wanted(targets, i), seed=seed)
+            learn(source, metrics=wanted_metrics(targets, i), seed=seed)
             if isinstance(source, Records)
             else source
-            for i, source in enumerate(_checked(given, targets))
+            for i, source in enumerate(checked_sources(given, targets))
         ]
         self.targets = [
             target if target.scale else replace(target, scale=self._scale(target, given))
@@ -128,12 +133,16 @@ class SearchProblem:
         return values.cpu().numpy()
 
     def lacks(self, values: FloatArray) -> FloatArray:
-        """By how much bounds are missed, in weighted scales, (n,); 0 where all hold."""
+        """By how much bounds are missed, in weighted scales, (n,); 0 where all hold.
+
+        A bound's weight tells missed ones from one another; of weight 0 it is a bound still, and
+        counts as if of weight 1.
+        """
         total = np.zeros(values.shape[1])
         for row, target in zip(values, self.targets, strict=True):
             if target.bound is not None:
                 missed = np.maximum(target.sign * (target.bound - row), 0.0)
-                total += target.weight * missed / (target.scale or 1.0)
+                total += (target.weight or 1.0) * missed / (target.scale or 1.0)
         return total
 
     def utility(self, codes: ArrayLike) -> FloatArray:
@@ -148,25 +157,29 @@ class SearchProblem:
                 total += target.sign * target.weight * row / (target.scale or 1.0)
         return total
 
-    def posterior(self, code: NDArray[Any]) -> tuple[dict[str, float], dict[str, float]]:
-        """Mean and standard deviation of each target's metric at one code; 0 for a known cost."""
+    def posterior(
+        self, code: NDArray[Any]
+    ) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+        """Mean, its standard deviation, and noise of each target's metric at one code (d,)."""
         with torch.no_grad():
             posteriors = [p.posterior(self.unit(code[None])) for p in self.predictors]
         means = self.values(code, caution=False)[:, 0]
-        predictions, uncertainty = {}, {}
+        predictions, uncertainty, noise = {}, {}, {}
         for i, (target, mean) in enumerate(zip(self.targets, means, strict=True)):
             name = label(self.targets, i)
-            predictions[name], uncertainty[name] = float(mean), 0.0
+            predictions[name], uncertainty[name], noise[name] = float(mean), 0.0, 0.0
             if target.cost is None:
                 column = self.predictors[target.predictor].names.index(target.metric)
                 uncertainty[name] = float(posteriors[target.predictor][1][0, column])
-        return predictions, uncertainty
+                predictor = self.predictors[target.predictor]
+                noise[name] = float("nan")
+                if isinstance(predictor, Calibrated):
+                    noise[name] = float(predictor.noise[column])
+        return predictions, uncertainty, noise
 
     def _scale(self, target: Target, sources: Sequence[Source]) -> float:
         if target.cost is not None:
-            codes = self.records[0].codes if self.records else self._random
-            values = target.cost(torch.as_tensor(np.asarray(codes, dtype=np.float64)))
-            return max(float(values.std()), _LEAST_SCALE)
+            return cost_scale(target.cost, self.records[0].codes if self.records else self._random)
         source = sources[target.predictor]
         if isinstance(source, Records):
             return spread_of(source.values(target.metric))
@@ -198,14 +211,21 @@ class SearchRun:
         self.calls += len(values)
         return values
 
+    def values(self, codes: ArrayLike) -> FloatArray:
+        """Predictions of every target at codes (n, d), less its caution, (targets, n)."""
+        values = self.problem.values(codes)
+        self.calls += values.shape[1]
+        return values
+
     def found(self, code: NDArray[Any], *, trace: Trace | None = None, start: int = 0) -> Found:
         """A code as the search's result; predictions of the answer itself are no search."""
         values = self.problem.values(code)
-        predictions, uncertainty = self.problem.posterior(code)
+        predictions, uncertainty, noise = self.problem.posterior(code)
         return Found(
             code=code,
             predictions=predictions,
             uncertainty=uncertainty,
+            noise=noise,
             utility=float(self.problem.utility_of(values)[0]),
             holds=bool(self.problem.lacks(values)[0] <= 0),
             calls=self.calls,
@@ -229,20 +249,30 @@ def _common_space(spaces: Sequence[SearchSpace], given: SearchSpace | None) -> S
     return spaces[0]
 
 
-def _wanted(targets: Sequence[Target], i: int) -> list[str]:
+def cost_scale(cost: Cost, codes: ArrayLike) -> float:
+    """Standard deviation of a known cost over codes (n, d), above 0."""
+    values = cost(torch.as_tensor(np.asarray(codes, dtype=np.float64)))
+    return max(float(values.std()), _LEAST_SCALE)
+
+
+def wanted_metrics(targets: Sequence[Target], i: int) -> list[str]:
     """Metrics that source i has to predict."""
     return [t.metric for t in targets if t.cost is None and t.predictor == i]
 
 
-def _checked(given: list[Source], targets: Sequence[Target]) -> list[Source]:
-    """The sources, each with a target, and each target with a source."""
+def checked_sources(given: list[Source], targets: Sequence[Target]) -> list[Source]:
+    """The sources, each with a target, and each target with a source.
+
+    Raises:
+        ValueError: A target without a source, or records without a target.
+    """
     for target in targets:
         if target.cost is None and target.predictor >= len(given):
             raise ValueError(
                 f"target {target.metric!r} wants source {target.predictor}, there are {len(given)}"
             )
     for i, source in enumerate(given):
-        if isinstance(source, Records) and not _wanted(targets, i):
+        if isinstance(source, Records) and not wanted_metrics(targets, i):
             raise ValueError(
                 f"no target learns from source {i}; drop it, or give a Target with predictor={i}"
             )

@@ -29,7 +29,8 @@ class Target:
     Attributes:
         metric: A predictor's metric, or a name of its own for ``cost``.
         direction: "maximize" or "minimize".
-        weight: The paper's lambda (1 for the metric itself), at least 0.
+        weight: The paper's lambda (1 for the metric itself), at least 0. Of a bound, how hard
+            propagation pulls at it; an offline search keeps bounds of weight 0 too.
         step: The paper's target, prediction plus (maximize) or minus (minimize) ``step`` times
             ``scale``, set anew each iteration. The paper takes 1.
         bound: In place of a step: at least (maximize) or at most (minimize) this value, in the

@@ -61,7 +61,13 @@ def codes_section(results: Results, folder: Path) -> str:
         "![continuous](figure3-continuous.png)\n\n"
         "![winner takes all](figure3-winner_takes_all.png)\n\n"
         "From the start code, λ = 0.5, the first split; mIoU less the caution. Continuous: "
-        "learning rate 0.3, whose steps can be followed.\n\n![architectures](figure8.png)\n"
+        "learning rate 0.3, whose steps can be followed. Steps as targets have a constant loss, so "
+        "that its gradient's length is drawn. Winner takes all lets a column fall whenever that "
+        "lowers both loss and cost (equation 5), and only then raises one: so the network shrinks, "
+        "mIoU rises while what goes was of no use, and falls where λ weighs the FLOPs saved above "
+        "it. The answer is not its end but the best code passed by, from which single steps climb "
+        "on.\n\n"
+        "![architectures](figure8.png)\n"
     )
 
 

@@ -16,6 +16,8 @@ METHODS = {
     Method.NET_ADAPT: "NetAdapt",
     Method.SHORT_NET_ADAPT: "NetAdapt, as many predictions as NCP from one start",
     Method.EVOLUTION: "regularized evolution",
+    Method.PROPAGATION: "propagation alone",
+    Method.LOCAL_SEARCH: "single steps alone",
 }
 TASK_LABELS = {"cls-50-1000": "Cls", "seg": "Seg", "video": "Video"}
 

@@ -37,6 +37,7 @@ _CITYSCAPES = _Network("segmentation", (512, 1024), 19)
 _COUNTED = {
     Study.LAMBDAS: _CITYSCAPES,
     Study.BASELINES: _CITYSCAPES,
+    Study.BOUNDED: _CITYSCAPES,
     Study.JOINT: _Network("segmentation", (128, 128), 19),
     Study.TRANSFER: _Network("segmentation", (128, 128), 19),
     Study.SUBSETS: _Network("classification", (224, 224), 50),
@@ -55,6 +56,7 @@ class Half:
     predictor: Predictor
     paper: MLPEnsemble
     judge: Judge
+    disjoint: tuple[Judge, Judge]  # of its rows the ones, and the others
 
     def main_target(self, *, caution: float = CAUTION, index: int = 0) -> Target:
         """The main metric up; ``index`` is its predictor's in the problem."""
@@ -97,7 +99,7 @@ class Half:
 
 
 def prepare(bench: NASBenchMR, setting: str, split: int, *, epochs: int) -> Half:
-    """Learns one half of a setting's rows and fits its judge on the other."""
+    """Learns one half of a setting's rows and fits its judges on the other."""
     table = bench.table(find_setting(setting).name)
     mine, others = halves(len(table.codes), split)
     records = table.records().take(mine)
@@ -108,6 +110,7 @@ def prepare(bench: NASBenchMR, setting: str, split: int, *, epochs: int) -> Half
         predictor=learn(records, metrics=[table.main], seed=split),
         paper=fit_paper(records, metrics=[*table.metrics, "flops"], seed=split, epochs=epochs),
         judge=Judge(table, others),
+        disjoint=(Judge(table, others[::2]), Judge(table, others[1::2])),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ncp_sampler.files import write_whole
 from ncp_sampler.formatting import markdown_table
 from ncp_sampler.reproduction import published
+from ncp_sampler.reproduction.bounded_table import bounded_section
 from ncp_sampler.reproduction.figures import codes_section, correlations_section, walks_section
 from ncp_sampler.reproduction.prediction import HELD_OUT
 from ncp_sampler.reproduction.results import Results
@@ -47,6 +48,7 @@ def write_pages(results: Results, folder: Path, *, root: str | os.PathLike[str])
         correlations_section(results, folder),
         segmentation_section(results),
         baselines_section(results),
+        bounded_section(results),
         joint_section(results),
         transfer_section(results),
         small_tables_section(results),
@@ -67,9 +69,16 @@ def _introduction(results: Results) -> str:
             f"{s} {trained:.2f} and {judged:.2f}"
             for s, (trained, judged) in results.extremes.items()
         ),
-        splits="One split of the rows (--quick)" if results.quick else f"{results.splits} splits",
+        splits=_splits(results),
         minutes=results.seconds / 60,
     )
+
+
+def _splits(results: Results) -> str:
+    if not results.quick:
+        return f"{results.splits} splits"
+    number = "One split" if results.splits == 1 else f"{results.splits} splits"
+    return f"{number} of the rows (--quick)"
 
 
 def _prediction_section(results: Results) -> str:
@@ -79,18 +88,20 @@ def _prediction_section(results: Results) -> str:
         printed = published.PREDICTION_L1[p.setting]
         line = [p.setting, f"{p.mean:.2f}", f"{p.std:.2f}", f"{p.l1:.3f} ± {p.l1_error:.3f}"]
         line += [f"{p.l1_paper:.3f}", f"{printed:.2f}", f"{p.spearman:.3f}"]
-        lines.append([*line, f"{p.fit_seconds:.0f}"])
+        lines.append([*line, f"{p.covered:.1%}", f"{p.noise:.2f}", f"{p.fit_seconds:.0f}"])
     shown = {p.setting for p in results.predictions}
     for setting, value in published.PREDICTION_L1.items():
         if setting not in shown:
             why = "no public table" if setting == "3ddet" else NOT_QUICK
-            lines.append([setting, *[NOTHING] * 4, f"{value:.2f}", NOTHING, why])
+            lines.append([setting, *[NOTHING] * 4, f"{value:.2f}", *[NOTHING] * 3, why])
     heads = ["setting", "mean", "std", "L1, ours", "L1, published recipe, same rows"]
-    heads += ["L1, paper", "Spearman, ours", "s to fit"]
+    heads += ["L1, paper", "Spearman, ours", "covered", "noise", "s to fit"]
     rows = results.predictions[0].rows
     return (
         "## Table 6: predictor error\n\n"
         f"L1 in percent of the main metric on {HELD_OUT} held-out rows, drawn with seed 0 "
         f"and not looked at; {rows} rows are learnt from (the paper: 2,000, and the epoch that "
-        f"was best on the validation rows themselves).\n\n{markdown_table(heads, lines)}\n"
+        "was best on the validation rows themselves). Covered: how many of the held-out rows lie "
+        "in our interval of 95 %, of doubt and noise together; noise: the standard deviation of a "
+        f"training that it states.\n\n{markdown_table(heads, lines)}\n"
     )

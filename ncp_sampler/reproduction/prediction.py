@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench.settings import find_setting
@@ -32,6 +32,8 @@ class Prediction:
         l1_error: Its standard error over these rows.
         l1_paper: The published recipe's, on the same rows.
         spearman: Ours.
+        covered: Share of the held-out rows in our 95 % interval.
+        noise: Standard deviation of a measurement, as ours states it, percent.
         fit_seconds: To fit ours.
         walk_seconds: 70 iterations from the start code, no caution, median of five.
         careful_seconds: The same with caution.
@@ -45,6 +47,8 @@ class Prediction:
     l1_error: float
     l1_paper: float
     spearman: float
+    covered: float
+    noise: float
     fit_seconds: float
     walk_seconds: float
     careful_seconds: float
@@ -63,6 +67,7 @@ def predict_held_out(bench: NASBenchMR, setting: str, *, epochs: int) -> Predict
     paper = fit_paper(records, metrics=[*table.metrics, "flops"], epochs=epochs)
     predicted = ours.predict(x)[0][:, 0]
     error = np.abs(predicted - truth)
+    low, high = ours.interval(x)
 
     def walk(caution: float) -> float:
         taken = []
@@ -82,6 +87,8 @@ def predict_held_out(bench: NASBenchMR, setting: str, *, epochs: int) -> Predict
         l1_error=float(error.std() / len(error) ** 0.5),
         l1_paper=float(np.abs(paper.predict(x)[0][:, 0] - truth).mean()),
         spearman=float(spearmanr(predicted, truth)[0]),
+        covered=float(((low[:, 0] <= truth) & (truth <= high[:, 0])).mean()),
+        noise=float(ours.noise[0]),
         fit_seconds=fit_seconds,
         walk_seconds=walk(0.0),
         careful_seconds=walk(1.0),
@@ -92,5 +99,7 @@ def correlations(bench: NASBenchMR, settings: list[str]) -> NDArray[np.float64]:
     """Spearman correlation of the main metrics over the public rows, (k, k)."""
     tables = [bench.table(setting) for setting in settings]
     columns = np.stack([table.metrics[table.main] for table in tables], axis=1)
-    matrix: NDArray[np.float64] = np.atleast_2d(spearmanr(columns)[0])
+    # of two columns, or one, spearmanr itself gives a number in place of the matrix
+    ranks = rankdata(columns, axis=0)
+    matrix: NDArray[np.float64] = np.atleast_2d(np.corrcoef(ranks, rowvar=False))
     return matrix

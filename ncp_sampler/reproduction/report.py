@@ -31,29 +31,36 @@ from ncp_sampler.reproduction.studies import BASIC, PRETRAINING, RESOLUTIONS, SU
 Folder: TypeAlias = str | os.PathLike[str]
 Progress: TypeAlias = Callable[[str], None]
 
-_FULL_SPLITS = range(10, 20)  # the search's caution was chosen on 0 to 4
+_FIRST_SPLIT = 10  # the search's caution and its members were chosen on splits below
+_SPLITS = 10
 _EPOCHS, _QUICK_EPOCHS = 200, 60  # of the published recipe's predictor
 _SETTINGS = tuple(dict.fromkeys((*BASIC, *SUBSETS, *RESOLUTIONS, *PRETRAINING)))
 
 
 def run(
-    root: Folder, *, quick: bool = False, processes: int = 2, progress: Progress = print
+    root: Folder,
+    *,
+    quick: bool = False,
+    splits: int | None = None,
+    processes: int = 2,
+    progress: Progress = print,
 ) -> Results:
     """Runs all studies, each split and each predictor in a process of its own.
 
     Args:
         root: The tables' folder.
-        quick: One split and the three basic settings alone.
+        quick: The three basic settings alone, and predictors trained for fewer epochs.
+        splits: Of the rows, at least 1; None for 10, or 1 with ``quick``.
         processes: At once, one thread each.
         progress: Told what has ended.
 
     Raises:
-        ValueError: No tables there, processes < 1, or an argument of another type.
+        ValueError: No tables there, processes or splits < 1, or an argument of another type.
     """
-    quick, processes = _checked(quick, processes, progress)
+    quick, splits, processes = _checked(quick, splits, processes, progress)
     bench = NASBenchMR(checks.path("root", root, "the folder of the tables"))
     since = time.perf_counter()
-    splits = _FULL_SPLITS[:1] if quick else _FULL_SPLITS
+    drawn = range(_FIRST_SPLIT, _FIRST_SPLIT + splits)
     settings, learnt = (BASIC, BASIC) if quick else (_SETTINGS, SHIPPED)
     epochs = _QUICK_EPOCHS if quick else _EPOCHS
     # threads are set before NumPy and PyTorch start in a process, hence new interpreters
@@ -61,8 +68,8 @@ def run(
         processes, mp_context=multiprocessing.get_context("spawn"), initializer=one_thread
     ) as pool:
         searched = [
-            pool.submit(search_split, bench.root, split, settings, epochs, split == splits[0])
-            for split in splits
+            pool.submit(search_split, bench.root, split, settings, epochs, split == drawn[0])
+            for split in drawn
         ]
         fitted = [pool.submit(predict, bench.root, setting, epochs) for setting in learnt]
         walked = [pool.submit(walks, bench.root)] if NB201 in bench.settings else []
@@ -95,6 +102,7 @@ def write_report(
     out: Folder,
     *,
     quick: bool = False,
+    splits: int | None = None,
     processes: int = 2,
     progress: Progress = print,
 ) -> Path:
@@ -104,6 +112,7 @@ def write_report(
         root: The tables' folder.
         out: The report's folder, made if need be.
         quick: As `run`.
+        splits: As `run`.
         processes: As `run`.
         progress: As `run`.
 
@@ -114,7 +123,7 @@ def write_report(
         ValueError: As `run`; or ``out`` is no folder that can be written to.
         OSError: The disk is full.
     """
-    quick, processes = _checked(quick, processes, progress)
+    quick, splits, processes = _checked(quick, splits, processes, progress)
     root = checks.path("root", root, "the folder of the tables")
     folder = checks.path("out", out, "a folder, which is made if need be")
     try:
@@ -125,15 +134,19 @@ def write_report(
         raise ValueError(
             f"out={str(folder)!r} cannot be written to ({error.strerror}); give another folder"
         ) from error
-    results = run(root, quick=quick, processes=processes, progress=progress)
+    results = run(root, quick=quick, splits=splits, processes=processes, progress=progress)
     write_whole(folder / "results.pkl", pickle.dumps(results))
     return write_pages(results, folder, root=root)
 
 
-def _checked(quick: bool, processes: int, progress: Progress) -> tuple[bool, int]:
+def _checked(
+    quick: bool, splits: int | None, processes: int, progress: Progress
+) -> tuple[bool, int, int]:
     must = "be a function of a text, such as print"
     checks.call("progress", progress, must, required=True)
-    return checks.flag("quick", quick), checks.whole("processes", processes, low=1)
+    quick = checks.flag("quick", quick)
+    splits = (1 if quick else _SPLITS) if splits is None else checks.whole("splits", splits, low=1)
+    return quick, splits, checks.whole("processes", processes, low=1)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -20,6 +20,7 @@ class Study(Enum):
     SUBSETS = "subsets"  # Table 5
     RESOLUTIONS = "resolutions"  # Table 8
     PRETRAINING = "pretraining"  # Table 9
+    BOUNDED = "bounded"  # one for each setting and caution; no table of the paper
 
 
 class Method(Enum):
@@ -35,6 +36,8 @@ class Method(Enum):
     NET_ADAPT = "net_adapt"
     SHORT_NET_ADAPT = "short_net_adapt"  # as many predictions as `ONE_START` made
     EVOLUTION = "evolution"  # regularized
+    PROPAGATION = "propagation"  # NCP without the single steps that follow, in `BOUNDED`
+    LOCAL_SEARCH = "local_search"  # single steps from random codes, in `BOUNDED`
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Search:
         within: The search whose FLOPs it must not exceed: a baseline; or `NCP`, where a pair has to
             stay a little below the larger of its two settings' own.
         source: Setting whose optimum is the start, in `TRANSFER`.
+        caution: Of all methods, in `BOUNDED`.
     """
 
     study: Study
@@ -57,6 +61,7 @@ class Search:
     settings: tuple[str, ...]
     within: Method | None = None
     source: str | None = None
+    caution: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,8 @@ class Row:
         seconds: Of the search.
         before: Judged metric of the start on the target, percent, in `TRANSFER`.
         ahead: Judged metric less that of the search which it stays within, percent; for a baseline.
+        disjoint: Judged metric by two judges without a row in common, percent, in `BOUNDED`.
+        utility: What the search reached of its objective, in `BOUNDED`.
     """
 
     search: Search
@@ -90,3 +97,5 @@ class Row:
     seconds: float
     before: float | None = None
     ahead: float | None = None
+    disjoint: tuple[float, float] | None = None
+    utility: float | None = None

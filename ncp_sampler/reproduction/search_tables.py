@@ -100,8 +100,8 @@ def baselines_section(results: Results) -> str:
     """Each baseline beside NCP that is bounded to its FLOPs."""
     text = "## Against the baselines, at equal or fewer FLOPs\n\n"
     text += (
-        "λ = 0.5. Baselines ask the same predictor. Ahead: judged metric of NCP, bounded to each "
-        "baseline's FLOPs, less the baseline's; won: splits.\n\n"
+        "λ = 0.5. Baselines ask the same predictor, without caution. Ahead: judged metric of NCP "
+        "without caution, bounded to each baseline's FLOPs, less the baseline's; won: splits.\n\n"
     )
     heads = ["search", "judged", "FLOPs (table's, G)", "predicted", "predictions", "s"]
     heads += ["NCP at most these FLOPs", "ahead, won"]

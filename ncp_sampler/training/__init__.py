@@ -16,7 +16,6 @@ from ncp_sampler.training.detection import class_precisions as class_precisions
 from ncp_sampler.training.detection import collate_scenes as collate_scenes
 from ncp_sampler.training.detection import detection_task as detection_task
 from ncp_sampler.training.detection import make_detection_problem as make_detection_problem
-from ncp_sampler.training.loop import Epoch as Epoch
 from ncp_sampler.training.loop import Trained as Trained
 from ncp_sampler.training.loop import evaluate as evaluate
 from ncp_sampler.training.loop import train as train
@@ -24,6 +23,8 @@ from ncp_sampler.training.presets import PRESETS as PRESETS
 from ncp_sampler.training.presets import Preset as Preset
 from ncp_sampler.training.problem import TrainingProblem as TrainingProblem
 from ncp_sampler.training.problem import make_problem as make_problem
+from ncp_sampler.training.progress import Epoch as Epoch
+from ncp_sampler.training.progress import Progress as Progress
 from ncp_sampler.training.recipes import Recipe as Recipe
 from ncp_sampler.training.tasks import CLASSIFICATION as CLASSIFICATION
 from ncp_sampler.training.tasks import SEGMENTATION as SEGMENTATION
@@ -47,6 +48,7 @@ __all__ = [
     "Epoch",
     "ImageAugmentation",
     "Preset",
+    "Progress",
     "Recipe",
     "StreetScenes",
     "Task",

@@ -1,7 +1,8 @@
 """Augmentation of single training samples, for a data set's ``transform``.
 
 Notation
-    image   (..., C, H, W) in [0, 1]; the leading axes of a clip, (T, C, H, W), share one draw
+    image   (..., C, H, W) in [0, 1], or bytes, which become that; the leading axes of a clip,
+            (T, C, H, W), share one draw
     mask    (H, W), classes
     points  (p, 4): x, y, z, reflectance
     boxes   (g, 7): x, y, z, length, width, height, yaw
@@ -86,6 +87,8 @@ class ImageAugmentation:
             raise ValueError(f"image has shape {tuple(image.shape)}; it must be (..., C, H, W)")
         top, left, height, width = self._box(image.shape[-2], image.shape[-1])
         flip = bool(torch.rand(()) < self.flip)
+        if image.dtype == torch.uint8:  # bytes, whose white is 255
+            image = image.float() / 255
         image = self._fit(_crop(image, top, left, height, width, 0.0), flip, smooth=True)
         if mask is not None:
             cropped = _crop(mask[None].float(), top, left, height, width, float(IGNORED))

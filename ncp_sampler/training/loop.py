@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,25 +15,11 @@ from torch.utils.data import DataLoader
 
 from ncp_sampler import checks
 from ncp_sampler.checks import usable_device
+from ncp_sampler.training.progress import Epoch, Progress, best_of
 from ncp_sampler.training.recipes import Recipe
 from ncp_sampler.training.tasks import Batch, Task
 
 _LARGEST_SEED = 2**63 - 1  # half of what PyTorch takes: the first epoch is added
-
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """What one epoch gave.
-
-    Attributes:
-        number: From 1 on.
-        loss: Mean over the training steps.
-        metric: Of the validation samples, in percent.
-    """
-
-    number: int
-    loss: float
-    metric: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +50,8 @@ def train(
     optimizer: Optimizer | None = None,
     first_epoch: int = 1,
     on_epoch: Callable[[Epoch], object] | None = None,
+    progress: Progress | None = None,
+    on_progress: Callable[[Progress], object] | None = None,
 ) -> Trained:
     """Trains a model in place and leaves it with the weights of its best epoch.
 
@@ -82,33 +70,28 @@ def train(
         seed: Of shuffling, augmentation and dropout; at least 0.
         bf16: Run the forward pass under bfloat16 autocast; the weights stay in float32.
         optimizer: Of the model's parameters; None for ``recipe.make_optimizer(model)``.
-        first_epoch: Above 1 to go on with a training that was stopped before this epoch: model and
-            optimizer as they were then. The result is of the epochs from it on.
+        first_epoch: Above 1 to go on before this epoch with model and optimizer as they are: other
+            shuffles follow, and the result is of the epochs from it on.
         on_epoch: Called after each epoch; its exception ends the training and is passed on.
+        progress: Of a training that was stopped, to go on as if it had not been: its epochs count.
+            The states of Python's and NumPy's own generators are not kept.
+        on_progress: Called after ``on_epoch`` with what ``progress`` takes, to be saved.
 
     Raises:
         ValueError: An argument is not as described, or a loader has no batches or no length.
         FloatingPointError: The loss became infinite or NaN, or the metric NaN.
     """
-    run = _Run(
-        model,
-        train_loader,
-        val_loader,
-        task,
-        recipe,
-        usable_device(device),
-        checks.flag("bf16", bf16),
-    )
-    checks.whole("seed", seed, low=0, high=_LARGEST_SEED)
+    place, bf16 = usable_device(device), checks.flag("bf16", bf16)
+    run = _Run(model, train_loader, val_loader, task, recipe, place, bf16)
+    seed = checks.whole("seed", seed, low=0, high=_LARGEST_SEED)  # PyTorch takes none of NumPy's
     if optimizer is not None:
         must = "be a torch.optim.Optimizer of the model's parameters, or None"
         checks.instance("optimizer", optimizer, Optimizer, must)
     checks.call("on_epoch", on_epoch, "be a function of an Epoch, or None")
-    if checks.whole("first_epoch", first_epoch) not in range(1, recipe.epochs + 1):
-        must = f"be from 1 to epochs={recipe.epochs}"
-        raise checks.refusal("first_epoch", first_epoch, must)
+    checks.call("on_progress", on_progress, "be a function of a Progress, or None")
+    first_epoch = _check_first(first_epoch, progress, recipe)
     with _seeded(seed + first_epoch - 1, run.device):  # not the shuffles of the first epochs again
-        return run.train(first_epoch, optimizer, on_epoch)
+        return run.train(first_epoch, optimizer, on_epoch, progress, on_progress)
 
 
 @torch.no_grad()
@@ -152,21 +135,40 @@ class _Run:
         _check_loader("val_loader", self.val_loader)
 
     def train(
-        self, first: int, optimizer: Optimizer | None, on_epoch: Callable[[Epoch], object] | None
+        self,
+        first: int,
+        optimizer: Optimizer | None,
+        on_epoch: Callable[[Epoch], object] | None,
+        progress: Progress | None,
+        on_progress: Callable[[Progress], object] | None,
     ) -> Trained:
         """Trains from an epoch on; the model then has the weights of the best one."""
         self.model.to(self.device)
         optimizer = self.recipe.make_optimizer(self.model) if optimizer is None else optimizer
+        place: dict[str, Any] = {
+            "model": self.model,
+            "optimizer": optimizer,
+            "loader": self.train_loader,
+            "device": self.device,
+        }
         epochs: list[Epoch] = []
         best: dict[str, Tensor] = {}
+        if progress is not None:
+            progress.restore(**place)
+            epochs, best = [*progress.epochs], progress.best
+            first = epochs[-1].number + 1
         for number in range(first, self.recipe.epochs + 1):
             epochs.append(self._epoch(number, optimizer))
-            top = max(epochs, key=lambda epoch: epoch.metric)  # the first of several
-            if top.number == number:
+            if best_of(epochs).number == number:
                 best = {name: value.clone() for name, value in self.model.state_dict().items()}
             if on_epoch is not None:
                 on_epoch(epochs[-1])
+            if on_progress is not None:
+                now = Progress.of(epochs, best=best, **place)
+                with _kept(self.device):  # what it draws is no part of the training
+                    on_progress(now)
         self.model.load_state_dict(best)
+        top = best_of(epochs)
         return Trained(metric=top.metric, epoch=top.number, epochs=tuple(epochs))
 
     def _epoch(self, number: int, optimizer: Optimizer) -> Epoch:
@@ -206,6 +208,23 @@ class _Run:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         optimizer.step()
         return loss.detach()
+
+
+def _check_first(first_epoch: int, progress: Progress | None, recipe: Recipe) -> int:
+    """The first epoch of a recipe, which goes on from a progress or at a number."""
+    first_epoch = checks.whole("first_epoch", first_epoch)
+    if first_epoch not in range(1, recipe.epochs + 1):
+        must = f"be from 1 to epochs={recipe.epochs}"
+        raise checks.refusal("first_epoch", first_epoch, must)
+    if progress is None:
+        return first_epoch
+    checks.instance("progress", progress, Progress, "be a Progress of this training, or None")
+    if first_epoch != 1:
+        raise checks.refusal("first_epoch", first_epoch, "be 1 with progress, which knows its own")
+    if len(progress.epochs) > recipe.epochs:
+        must = f"have at most epochs={recipe.epochs} behind it, those of the recipe"
+        raise checks.refusal("progress", f"{len(progress.epochs)} epochs", must)
+    return first_epoch
 
 
 def _check_what(model: nn.Module, task: Task) -> None:
@@ -248,10 +267,18 @@ def _moved(batch: Batch, device: torch.device) -> Batch:
     return batch
 
 
+def _kept(device: torch.device) -> AbstractContextManager[None]:
+    """Random numbers of PyTorch are afterwards as they were."""
+    kept: AbstractContextManager[None] = torch.random.fork_rng(
+        [device] if device.type == "cuda" else []
+    )
+    return kept
+
+
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(int(seed))  # torch.manual_seed would seed every GPU
+    with _kept(device):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU
         if device.type == "cuda":
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)

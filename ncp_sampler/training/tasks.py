@@ -3,11 +3,12 @@
 Notation
     n, K       samples of a batch, classes
     batch      what a loader gives, on the model's device
+    pair       images or clips, and classes or masks
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,10 @@ from torch.nn import functional
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.heads import resize_logits
 from ncp_sampler.training.augmentation import IGNORED
+
+# names of a pair's two parts in loaders that yield dictionaries
+INPUTS = ("image", "images", "pixel_values", "clip", "video", "input", "inputs", "x")
+TRUTHS = ("label", "labels", "mask", "masks", "target", "targets", "y")
 
 Batch = Any  # tensors in tuples, lists or dictionaries; only the task knows which
 
@@ -46,21 +51,61 @@ class Task:
         checks.instance("score", self.score, Callable, "be a function of a model and batches")
 
 
+def pair(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Images or clips, and classes or masks, of a batch; images of bytes as numbers in [0, 1].
+
+    A batch is a tuple or list of two tensors, or a dictionary in which each has one of the names
+    ``INPUTS`` and ``TRUTHS``.
+
+    Raises:
+        ValueError: Another batch, or images of whole numbers that are no bytes.
+    """
+    parts = batch
+    if isinstance(batch, Mapping):
+        found = [[name for name in names if name in batch] for names in (INPUTS, TRUTHS)]
+        if any(len(names) != 1 for names in found):
+            raise ValueError(
+                f"a batch has the keys {list(batch)}, which must be one of {INPUTS} and one of "
+                f"{TRUTHS}; rename them in the loader's collate_fn, or write a Task of your own"
+            )
+        parts = [batch[names[0]] for names in found]
+    if (
+        not isinstance(parts, list | tuple)
+        or len(parts) != 2
+        or not all(isinstance(part, Tensor) for part in parts)
+    ):
+        raise ValueError(
+            f"a batch ({type(batch).__name__}) is something else than two tensors; "
+            "give images or clips, and classes or masks, or write a Task of your own"
+        )
+    x, y = parts
+    if x.dtype == torch.uint8:
+        return x.float() / 255, y
+    if not x.is_floating_point():
+        raise ValueError(
+            f"images have dtype {x.dtype}; give floating-point numbers, or bytes (torch.uint8), "
+            "which are divided by 255"
+        )
+    return x, y
+
+
 def _classification_loss(model: nn.Module, batch: Batch) -> Tensor:
-    x, y = batch
-    return functional.cross_entropy(model(x).float(), y)
+    x, y = pair(batch)
+    # shares of classes, as mixup makes them, are no class numbers
+    return functional.cross_entropy(model(x).float(), y if y.is_floating_point() else y.long())
 
 
 def _top1(model: nn.Module, batches: Iterable[Batch]) -> float:
     right = seen = 0
-    for x, y in batches:
+    for batch in batches:
+        x, y = pair(batch)
         right += int((model(x).argmax(1) == y).sum())
         seen += len(y)
     return 100.0 * right / max(seen, 1)
 
 
 def _segmentation_loss(model: nn.Module, batch: Batch) -> Tensor:
-    x, y = batch
+    x, y = pair(batch)
     logits = resize_logits(model(x).float(), y.shape[-2:])
     # a mean over known pixels alone is 0 / 0 where a batch has none
     total = functional.cross_entropy(logits, y.long(), ignore_index=IGNORED, reduction="sum")
@@ -70,7 +115,8 @@ def _segmentation_loss(model: nn.Module, batch: Batch) -> Tensor:
 def _mean_iou(model: nn.Module, batches: Iterable[Batch]) -> float:
     """Mean over the classes that occur, of intersection over union in all pixels together."""
     confusion: Tensor | None = None
-    for x, y in batches:
+    for batch in batches:
+        x, y = pair(batch)
         logits = resize_logits(model(x).float(), y.shape[-2:])
         classes = logits.shape[1]
         known = y != IGNORED

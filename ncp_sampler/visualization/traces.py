@@ -35,6 +35,7 @@ from ncp_sampler.visualization.style import (
     with_unit,
 )
 
+_CONSTANT = 1e-6  # of a loss; less is rounding
 _DASHES = ("-", "--", "-.", ":")
 _PANELS = 6  # of a code, in three columns
 _NAMED = 8  # lines of a panel that are told apart
@@ -61,7 +62,8 @@ def trace_figure(
 ) -> Figure:
     """How a propagation edited one start's code (paper, Figures 3 and 9 to 12).
 
-    The left column has each target's prediction, each cost, and the loss, on axes of their own;
+    The left column has each target's prediction, each cost, and the loss (the length of its
+    gradient where the loss is constant, as of steps alone), on axes of their own;
     up to six panels beside it have the code: the space's ``groups``, such as ``MRSpace``'s blocks,
     residual units and channels by stage; for spaces without them numbers of one range together,
     and a categorical's choices as their shares. Where there are more than six such groups, the
@@ -157,7 +159,7 @@ def _curves(
     costs: Mapping[str, Cost],
     units: Mapping[str, str],
 ) -> list[tuple[str, NDArray[np.float64]]]:
-    """Labels and values (T + 1,) of what differs, the loss last."""
+    """Labels and values (T + 1,) of what differs, the loss or its gradient last."""
     checks.instance("costs", costs, Mapping, "map names to functions of codes")
     known = {**space.units, **checks.instance("units", units, Mapping, "map names to units")}
     named = {name: values[:, start] for name, values in trace.predictions.items()}
@@ -170,13 +172,21 @@ def _curves(
     for name, values in named.items():
         first.setdefault(values.tobytes(), name)
     curves = [(with_unit(name, known), named[name]) for name in first.values()]
-    return [*curves, ("loss", trace.loss[:, start])]
+    return [*curves, _what_falls(trace, start)]
+
+
+def _what_falls(trace: Trace, start: int) -> tuple[str, NDArray[np.float64]]:
+    """The loss; where it is constant, as of steps set anew each time, its gradient's length."""
+    loss = trace.loss[:, start]
+    if float(np.ptp(loss)) > _CONSTANT * max(float(np.abs(loss).max()), 1e-12):
+        return "loss", loss
+    return "gradient's length", np.linalg.norm(trace.gradients[:, start], axis=-1)
 
 
 def _draw_curves(
     figure: Figure, where: SubplotSpec, curves: list[tuple[str, NDArray[np.float64]]]
 ) -> None:
-    """Each curve on axes of its own, one above the other; the last is the loss."""
+    """Each curve on axes of its own, one above the other; the last is at least 0."""
     strips = where.subgridspec(len(curves), 1)
     for i, (label, values) in enumerate(curves):
         axes = figure.add_subplot(strips[i])
@@ -184,8 +194,9 @@ def _draw_curves(
         axes.set_ylabel(label, fontsize=MEDIUM)
         axes.ticklabel_format(axis="y", useOffset=False)
         if i == 0:
-            axes.set_title("Predictions and loss", fontsize=MEDIUM, weight="bold", loc="left")
-        if i == len(curves) - 1:  # the loss: at least 0, constant where every target is a step
+            last = "loss" if curves[-1][0] == "loss" else "gradient"
+            axes.set_title(f"Predictions and {last}", fontsize=MEDIUM, weight="bold", loc="left")
+        if i == len(curves) - 1:
             axes.set_ylim(0.0, 1.1 * max(float(values.max()), 1e-6))
         _finish(axes, last=i == len(curves) - 1)
 

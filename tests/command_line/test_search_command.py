@@ -144,6 +144,49 @@ def test_published_table_prints_architecture_judgement_and_costs(
     assert Path(picture).stat().st_size > 10_000
 
 
+def test_the_answer_is_learnt_from_all_rows_after_it_was_judged(
+    bench_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A search of rows that are the judge's too would be flattered by it."""
+    source = ["--setting", "seg", "--root", str(bench_root), "--rows", "80", "--no-picture"]
+    refit = answer(capsys, *source, "--max-gflops", "2")
+    half = answer(capsys, *source, "--max-gflops", "2", "--no-refit")
+    assert refit["metrics"][0]["judged"] == half["metrics"][0]["judged"]
+    assert "learnt from all 80 rows" in refit["notes"][1]
+    assert len(half["notes"]) == 1
+    assert refit["code"] != half["code"]
+    assert refit["costs"]["gflops"] <= 2
+    assert refit["metrics"][0]["noise"] > 0
+    assert len(refit["answers"]) == 1
+    assert refit["answers"][0]["params"] == refit["params"]
+
+
+def test_several_answers_and_fronts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = ["--table", mr_table(tmp_path, 39), "--metrics", "accuracy", "--no-picture"]
+    answers = answer(capsys, *table, "--max-gflops", "2", "--n", "3")["answers"]
+    codes = [SPACE.from_string(one["code"]) for one in answers]
+    assert len(codes) == 3
+    for i, code in enumerate(codes):
+        assert all((code != other).sum() >= 5 for other in codes[:i])
+    front = answer(capsys, *table, "--front", "--n", "4")
+    sizes = [one["costs"]["gflops"] for one in front["answers"]]
+    assert sizes == sorted(sizes)
+    assert front["code"] in [one["code"] for one in front["answers"]]
+    assert main(["search", *table, "--front", "--n", "3"]) == 0
+    assert "answers" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_caution_is_chosen_where_the_rows_suffice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = ["--metrics", "accuracy", "--no-picture", "--caution", "auto"]
+    found = answer(capsys, "--table", mr_table(tmp_path, 84), *table)
+    assert f"caution {found['caution']:g} by cross-validation" in found["notes"][1]
+    few = answer(capsys, "--table", mr_table(tmp_path, 40), *table)
+    assert "too few rows to choose it by" in few["notes"][1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -10,8 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from ncp_sampler import Float, SearchSpace
-from ncp_sampler.offline.learning import adapt
-from ncp_sampler.offline.records import Records
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.transferred import Transferred
 
@@ -52,13 +50,6 @@ def test_a_dozen_rows_of_a_like_task_suffice(source: GaussianProcess) -> None:
     assert error(transferred) < 0.5 * error(GaussianProcess().fit(CODES[FEW], values))
 
 
-def test_the_cross_validation_of_adapt_tells_like_from_unlike(source: GaussianProcess) -> None:
-    like = Records(SPACE, CODES[FEW], {"b": second_task(CODES[FEW])})
-    assert isinstance(adapt(source, like), Transferred)
-    unlike = Records(SPACE, CODES[:60], {"b": np.cos(3 * CODES[:60, 4]) + CODES[:60, 5]})
-    assert isinstance(adapt(source, unlike), GaussianProcess)
-
-
 def test_gradients_reach_the_code_through_both_models(source: GaussianProcess) -> None:
     model = Transferred(source).fit(CODES[FEW], {"b": second_task(CODES[FEW])})
     x = torch.tensor(CODES[REST][:3], requires_grad=True)
@@ -96,7 +87,3 @@ def test_state_and_pickle_keep_predictions(source: GaussianProcess) -> None:
 def test_bad_input(source: GaussianProcess) -> None:
     with pytest.raises(ValueError, match="not fitted"):
         Transferred(GaussianProcess())
-    with pytest.raises(ValueError, match="at least 5"):
-        adapt(source, Records(SPACE, CODES[:3], {"b": second_task(CODES[:3])}))
-    with pytest.raises(ValueError, match="metric='c'"):
-        adapt(source, Records(SPACE, CODES[:9], {"b": second_task(CODES[:9])}), metrics=["c"])

@@ -11,6 +11,7 @@ import pytest
 
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.reproduction import published
+from ncp_sampler.reproduction.bounded import CAUTIONS
 from ncp_sampler.reproduction.pages import write_pages
 from ncp_sampler.reproduction.prediction import Prediction
 from ncp_sampler.reproduction.results import Results
@@ -36,11 +37,16 @@ def basic_searches() -> list[Search]:
     ours = (Method.PAPER, Method.NCP, Method.ONE_START, Method.NO_CAUTION)
     for setting in BASIC:
         for method in Method:
-            if method is not Method.WINNER_TAKES_ALL:
+            if method not in (Method.WINNER_TAKES_ALL, Method.PROPAGATION, Method.LOCAL_SEARCH):
                 search = Search(Study.BASELINES, method, 0.5, (setting,))
                 searches.append(search)
                 if method not in ours:
                     searches.append(replace(search, method=Method.NCP, weight=1.0, within=method))
+        searches += [
+            Search(Study.BOUNDED, method, 1.0, (setting,), caution=caution)
+            for caution in CAUTIONS
+            for method in (Method.NCP, Method.PROPAGATION, Method.EVOLUTION)
+        ]
     *singles, all_three = together(Study.JOINT, BASIC, 0.5)
     searches += singles
     for pair in itertools.combinations(BASIC, 2):
@@ -62,6 +68,7 @@ def other_searches() -> list[Search]:
 
 def row(search: Search, split: int) -> Row:
     """Judged 50, 51, 52, ... for the settings in order, one more in each split, and so on."""
+    other = search.method is not Method.NCP
     return Row(
         search=search,
         split=split,
@@ -75,6 +82,8 @@ def row(search: Search, split: int) -> Row:
         seconds=0.2 * split,
         before=40.0 + split if search.source else None,
         ahead=split - 0.5 if search.within not in (None, Method.NCP) else None,
+        disjoint=(70.0 + split * other, 72.0) if search.study is Study.BOUNDED else None,
+        utility=9.0 - 0.5 * other,
     )
 
 
@@ -84,7 +93,9 @@ def made_up(searches: list[Search], splits: int) -> Results:
         quick=splits == 1,
         splits=splits,
         rows=[row(search, split) for split in range(splits) for search in searches],
-        predictions=[Prediction("seg", 70.0, 5.0, 1507, 0.7, 0.03, 0.8, 0.9, 4.0, 0.2, 0.3)],
+        predictions=[
+            Prediction("seg", 70.0, 5.0, 1507, 0.7, 0.03, 0.8, 0.9, 0.95, 0.4, 4.0, 0.2, 0.3)
+        ],
         judge_errors={"seg": 0.75},
         extremes={"seg": (78.0, 77.5)},
         correlations=np.eye(8),
@@ -104,8 +115,11 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.mark.parametrize(
     ("heading", "expected"),
     [
-        ("## Table 6", "seg | 70.00 | 5.00 | 0.700 ± 0.030 | 0.800 | 0.75 | 0.900 | 4"),
-        ("## Table 6", "3ddet | – | – | – | – | 0.85 | – | no public table"),
+        (
+            "## Table 6",
+            "seg | 70.00 | 5.00 | 0.700 ± 0.030 | 0.800 | 0.75 | 0.900 | 95.0% | 0.40 | 4",
+        ),
+        ("## Table 6", "3ddet | – | – | – | – | 0.85 | – | – | – | no public table"),
         ("## Table 2", "the paper's plain search, λ = 0.7 | 6.00 | 30.70 | 52.00 ± 0.58 | 81.00 |"),
         (
             "## Table 2",
@@ -128,6 +142,15 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
             "### video",
             "NetAdapt, as many predictions as NCP from one start | 53.00 ± 0.58 | 1.10 ± 0.06 | "
             "81.00 | 101 | 0.2 | 53.00 ± 0.58 | 0.50 ± 0.58, 2/3",
+        ),
+        (
+            "### seg, at most 2.5 G, caution 3",
+            "propagation alone | -0.50 ± 0.00 | 52.00 ± 0.58 | 71.00 ± 0.58 | 72.00 ± 0.00 | "
+            "-0.50 ± 0.29 | 0/3 | 0.2",
+        ),
+        (
+            "### video, at most 2.5 G, caution 0",
+            "NCP | – | 53.00 ± 0.58 | 70.00 ± 0.00 | 72.00 ± 0.00 | – | – | 0.2",
         ),
         (
             "## Table 3",

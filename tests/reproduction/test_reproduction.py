@@ -14,14 +14,16 @@ from typing import cast
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench.tables import NASBenchMR
 from ncp_sampler.reproduction import published
+from ncp_sampler.reproduction.bounded import CAUTIONS, GFLOPS
 from ncp_sampler.reproduction.prediction import correlations
 from ncp_sampler.reproduction.report import Progress, run, write_report
 from ncp_sampler.reproduction.results import Results
-from ncp_sampler.reproduction.rows import Study
+from ncp_sampler.reproduction.rows import Method, Study
 from ncp_sampler.reproduction.studies import BASIC
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +49,16 @@ def results(report: Path) -> Results:
     with (report / "results.pkl").open("rb") as file:
         loaded: Results = pickle.load(file)
     return loaded
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_any_number_of_settings_is_correlated(bench_root: Path, n: int) -> None:
+    bench = NASBenchMR(bench_root)
+    matrix = correlations(bench, list(BASIC[:n]))
+    tables = [bench.table(setting) for setting in BASIC[:n]]
+    columns = [table.metrics[table.main] for table in tables]
+    pairs = [[spearmanr(one, other).statistic for other in columns] for one in columns]
+    np.testing.assert_allclose(matrix, pairs)
 
 
 @pytest.mark.slow
@@ -89,6 +101,25 @@ def test_a_pair_within_fewer_flops_than_its_larger_single(results: Results) -> N
         singles = [replace(pair, settings=(s,), within=None) for s in pair.settings]
         larger = max(joint[single].flops for single in singles)
         assert joint[pair].flops <= 0.95 * larger + 1e-9
+
+
+@pytest.mark.slow
+def test_within_the_bound_ncp_reaches_what_propagation_does_and_more(results: Results) -> None:
+    found = {search: row for search, (row,) in results.searches(Study.BOUNDED).items()}
+    assert len(found) == len(BASIC) * len(CAUTIONS) * 5
+    for search, row in found.items():
+        assert row.flops <= GFLOPS
+        assert row.utility is not None
+        ours = found[replace(search, method=Method.NCP)].utility
+        assert ours is not None
+        if search.method is Method.PROPAGATION:
+            assert ours >= row.utility
+
+
+@pytest.mark.slow
+def test_intervals_cover_what_they_say(results: Results) -> None:
+    for prediction in results.predictions:
+        assert 0.9 <= prediction.covered <= 0.98
 
 
 @pytest.mark.slow

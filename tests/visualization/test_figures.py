@@ -86,7 +86,9 @@ def bars(axes: Axes) -> dict[int, float]:
 
 
 @pytest.mark.parametrize("start", range(STARTS))
-def test_a_trace_shows_every_column_prediction_cost_and_the_loss(trace: Trace, start: int) -> None:
+def test_a_trace_shows_every_column_prediction_cost_and_what_falls(
+    trace: Trace, start: int
+) -> None:
     figure = trace_figure(trace, SPACE, start=start, costs={"params": costs.params})
     drawn = lines(figure)
     for i, name in enumerate(SPACE.names):
@@ -94,7 +96,13 @@ def test_a_trace_shows_every_column_prediction_cost_and_the_loss(trace: Trace, s
     np.testing.assert_array_equal(drawn["top1 (%)"], trace.predictions["top1"][:, start])
     np.testing.assert_array_equal(drawn["FLOPs (G)"], trace.predictions["flops"][:, start])
     np.testing.assert_allclose(drawn["params (M)"], costs.params(trace.codes[:, start]))
-    np.testing.assert_array_equal(drawn["loss"], trace.loss[:, start])
+    length = np.linalg.norm(trace.gradients[:, start], axis=-1)
+    np.testing.assert_array_equal(
+        drawn["gradient's length"], length
+    )  # the loss of steps is constant
+    bounded = replace(trace, loss=trace.loss * np.linspace(1, 0, len(trace.loss))[:, None])
+    drawn = lines(trace_figure(bounded, SPACE, start=start))
+    np.testing.assert_array_equal(drawn["loss"], bounded.loss[:, start])
 
 
 @pytest.mark.parametrize(

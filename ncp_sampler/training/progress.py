@@ -1,0 +1,155 @@
+"""Where a training stands after an epoch: all that its rest depends on, in a value or a file.
+
+A training that goes on from it is the one that was never stopped: weights, optimizer, place in the
+schedule, random numbers and the best epoch so far are those of then.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ncp_sampler import checks
+from ncp_sampler.files import sealed, unsealed, write_whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What one epoch gave.
+
+    Attributes:
+        number: From 1 on.
+        loss: Mean over the training steps.
+        metric: Of the validation samples, in percent.
+    """
+
+    number: int
+    loss: float
+    metric: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """A training after one of its epochs; ``train(progress=...)`` goes on from it.
+
+    Attributes:
+        epochs: Those so far, all of them.
+        model: The network's ``state_dict``.
+        best: That of the best epoch so far.
+        optimizer: The optimizer's ``state_dict``.
+        random: States of the generators that the next epoch draws from: "cpu", the "device" if it
+            has its own, and those that a loader brings ("loader", "sampler").
+    """
+
+    epochs: tuple[Epoch, ...]
+    model: dict[str, Tensor]
+    best: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    random: dict[str, Tensor]
+
+    @classmethod
+    def of(
+        cls,
+        epochs: Iterable[Epoch],
+        *,
+        model: nn.Module,
+        best: dict[str, Tensor],
+        optimizer: Optimizer,
+        loader: Iterable[Any],
+        device: torch.device,
+    ) -> Progress:
+        """The progress of a training right now; its tensors are copies."""
+        generators = _generators(loader)
+        random = {name: one.get_state() for name, one in generators.items()}
+        random["cpu"] = torch.get_rng_state()
+        if device.type == "cuda":
+            random["device"] = torch.cuda.get_rng_state(device)
+        return cls(
+            epochs=tuple(epochs),
+            model={name: value.clone() for name, value in model.state_dict().items()},
+            best={name: value.clone() for name, value in best.items()},
+            optimizer=copy.deepcopy(optimizer.state_dict()),
+            random=random,
+        )
+
+    def restore(
+        self,
+        *,
+        model: nn.Module,
+        optimizer: Optimizer,
+        loader: Iterable[Any],
+        device: torch.device,
+    ) -> None:
+        """Puts a training back to where it stood.
+
+        Raises:
+            ValueError: The network or the optimizer is another.
+        """
+        try:
+            model.load_state_dict(self.model)
+            optimizer.load_state_dict(copy.deepcopy(self.optimizer))
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(
+                "progress is of another training; give the model and the recipe that it was made "
+                f"with ({checks.shown(str(error))})"
+            ) from error
+        for name, generator in _generators(loader).items():
+            if name in self.random:
+                generator.set_state(self.random[name].cpu())
+        torch.set_rng_state(self.random["cpu"].cpu())
+        if device.type == "cuda" and "device" in self.random:
+            torch.cuda.set_rng_state(self.random["device"].cpu(), device)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a file of tensors and plain values, at once, with a checksum at its end.
+
+        Raises:
+            ValueError: No path of a file in a folder that exists.
+            OSError: The disk is full, or nothing may be written there.
+        """
+        buffer = io.BytesIO()
+        epochs = [asdict(epoch) for epoch in self.epochs]
+        torch.save({**vars(self), "epochs": epochs}, buffer)
+        write_whole(path, sealed(buffer.getvalue()))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Progress:
+        """Reads what ``save`` wrote, onto the CPU; a foreign file runs no code.
+
+        Raises:
+            ValueError: The file cannot be read, is damaged, or holds something else.
+        """
+        given = checks.path("path", path, "a file that Progress.save wrote")
+        must = "be a file that Progress.save wrote, so copy it anew, or train from the start"
+        try:
+            content = unsealed(given.read_bytes())
+            if content is None:
+                raise ValueError("it is damaged, or something else")
+            kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            if set(kept) != {field.name for field in fields(cls)}:
+                raise ValueError("it is something else")
+            return cls(**{**kept, "epochs": tuple(Epoch(**epoch) for epoch in kept["epochs"])})
+        except Exception as error:  # a foreign file can raise nearly anything
+            raise checks.refusal("path", os.fspath(path), f"{must} ({error})") from error
+
+
+def best_of(epochs: Iterable[Epoch]) -> Epoch:
+    """The highest validation metric; the first of several."""
+    return max(epochs, key=lambda epoch: epoch.metric)
+
+
+def _generators(loader: Iterable[Any]) -> dict[str, torch.Generator]:
+    """Those that a loader draws from, beside PyTorch's own."""
+    found = {
+        "loader": getattr(loader, "generator", None),
+        "sampler": getattr(getattr(loader, "sampler", None), "generator", None),
+    }
+    return {name: one for name, one in found.items() if isinstance(one, torch.Generator)}
