@@ -21,9 +21,14 @@ from ncp_sampler.predictors.around import Around
 from ncp_sampler.predictors.predictor import Metrics, State, Weights
 from ncp_sampler.predictors.process import ExactProcess
 
+_EVERY = 3  # fits, after which the members are compared again: the others' fits cost as much
+
 
 class Selected(Around):
     """For each metric the member of highest leave-one-out predictive density.
+
+    They are compared at the first fit, and at every third one after it; in between, only those
+    that a metric has are fitted.
 
     Args:
         members: At least one exact predictor, such as ``GaussianProcess()`` or ``InfiniteMLP()``;
@@ -42,7 +47,14 @@ class Selected(Around):
         if not self.members:
             raise ValueError("members is empty; give at least one exact predictor")
         self.chosen: tuple[int, ...] = ()
+        self._n_fits = 0  # since they were compared
         super().__init__(self.members[0])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics' names, of the last fit."""
+        names: tuple[str, ...] = self.members[self.chosen[0] if self.chosen else 0].names
+        return names
 
     @property
     def capacity(self) -> int | None:
@@ -52,11 +64,22 @@ class Selected(Around):
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Selected:
-        """Fits every member on metrics (name -> (n,)) of unit codes x (n, d), and chooses."""
-        for member in self.members:
-            member.fit(x, metrics, weights=weights, steps=steps)
-        densities = np.array([member.left_out_density() for member in self.members])
-        self.chosen = tuple(densities.argmax(0).tolist())
+        """Learns metrics (name -> (n,)) of unit codes x (n, d), and chooses.
+
+        With ``steps=0`` what was learnt and chosen stays.
+        """
+        if steps != 0:
+            self._n_fits += 1
+        same = bool(self.chosen) and self.names == tuple(metrics)
+        if not same or (steps != 0 and self._n_fits > _EVERY):
+            self._n_fits = 1
+            for member in self.members:
+                member.fit(x, metrics, weights=weights, steps=steps)
+            densities = np.array([member.left_out_density() for member in self.members])
+            self.chosen = tuple(densities.argmax(0).tolist())
+        else:
+            for i in {*self.chosen}:
+                self.members[i].fit(x, metrics, weights=weights, steps=steps)
         return self
 
     def mean(self, x: Tensor) -> Tensor:
@@ -78,13 +101,18 @@ class Selected(Around):
         return other
 
     def state_dict(self) -> State:
-        """The members' states; ``fit`` chooses anew."""
-        return {"members": [member.state_dict() for member in self.members]}
+        """The members' states, and which are chosen."""
+        return {
+            "members": [member.state_dict() for member in self.members],
+            "chosen": list(self.chosen),
+            "n_fits": self._n_fits,
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Continues from ``state_dict``; the members want their rows again (fit, steps=0)."""
         for member, saved in zip(self.members, state["members"], strict=True):
             member.load_state_dict(saved)
+        self.chosen, self._n_fits = tuple(state["chosen"]), state["n_fits"]
 
     def _joined(self, columns: dict[int, Tensor]) -> Tensor:
         """Each metric's column from its own member, (n, m)."""
