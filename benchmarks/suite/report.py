@@ -46,7 +46,13 @@ rank, problems drawn with all their seeds. Python {platform.python_version()}, {
 """
     ]
     parts += [_ranks(studies, family) for family in FAMILIES if _of(studies, family)]
-    parts += [_overall(studies), _regret(studies), _late(studies), _times(studies)]
+    parts += [
+        _overall(studies),
+        _regret(studies),
+        _late(studies),
+        _within(studies),
+        _times(studies),
+    ]
     text = "\n".join(part for part in parts if part)
     write_whole(path, text.encode())
     return text
@@ -160,6 +166,21 @@ def _late(studies: Sequence[Study]) -> str:
             rows.append([family, *(f"{np.mean(cell):.1%}" if cell else "–" for cell in cells)])
     table = markdown_table(heads, rows, numbers=True)
     return f"## Share of the trials after {LATE} that are worse than random's median\n\n{table}"
+
+
+def _within(studies: Sequence[Study]) -> str:
+    """How often a value is within one stated standard deviation of its prediction."""
+    stated = [study for study in studies if study.within]
+    if not stated:
+        return ""
+    heads, rows = ["class", *(LABELS[name] for name in _samplers(stated))], []
+    for family in FAMILIES:
+        own = _of(stated, family)
+        if own:
+            cells = [[float(s.within) for s in own if s.sampler == n] for n in _samplers(stated)]
+            rows.append([family, *(f"{np.mean(cell):.0%}" if cell else "–" for cell in cells)])
+    table = markdown_table(heads, rows, numbers=True)
+    return f"## Values within one stated standard deviation of their prediction\n\n{table}"
 
 
 def _times(studies: Sequence[Study]) -> str:

@@ -57,6 +57,8 @@ class Study:
         ask_ms: Median CPU milliseconds of the asks up to each checkpoint, the last ``_TIMED`` of
             them, separated by spaces.
         seconds: CPU seconds of all asks and tells.
+        within: Share of the values that were told within one stated standard deviation of the
+            prediction that their trial was proposed with; empty where none was stated.
     """
 
     family: str
@@ -68,6 +70,7 @@ class Study:
     worse: str
     ask_ms: str
     seconds: float
+    within: str = ""
 
     @property
     def losses(self) -> NDArray[np.float64]:
@@ -115,7 +118,19 @@ def run(name: str, sampler: str, seed: int) -> Study:
         worse=f"{late.mean():.4f}" if len(late) and losses.shape[1] == 1 else "",
         ask_ms=" ".join(f"{1000 * np.median(ask[max(0, n - _TIMED) : n]):.1f}" for n in at),
         seconds=round(float(ask.sum() + tell.sum()), 3),
+        within=_within(study),
     )
+
+
+def _within(study: optuna.Study) -> str:
+    found = []
+    for trial in study.get_trials(deepcopy=False):
+        reasons = trial.system_attrs.get("ncp:reasons", {})
+        predicted = reasons.get("metrics", {})
+        for name, value in zip(reasons.get("objectives", ()), trial.values, strict=False):
+            if "std" in (one := predicted.get(name, {})):
+                found.append(abs(value - one["mean"]) <= one["std"])
+    return f"{np.mean(found):.4f}" if found else ""
 
 
 def curve(one: Problem, outcomes: Sequence[Outcome]) -> NDArray[np.float64]:

@@ -8,7 +8,8 @@ The reasons are plain values, made to be stored with a trial (README, "Why this 
                metric's unit, positive where the metric rises
     left_out   moves that are not listed
     objectives names of the metrics that are optimized, in order
-    metrics    {metric: {"mean", "std", "start"}}: predicted, and predicted of the start; of a known
+    metrics    {metric: {"mean", "std", "start"}}: predicted of what is measured, its noise
+               included, and predicted of the start; of a known
                cost {"value", "start"} and its "limit"; of a constraint {"mean", "std", "bound",
                "chance"}
     feasible   chance that every constraint holds
@@ -165,6 +166,7 @@ def _metrics(case: Case, x: Tensor, x0: Tensor) -> tuple[dict[str, Any], FloatAr
         mean, std = outlook.predictor.posterior(both)
         values, spread = outlook.objectives(mean, std, both)
         margins, doubt = outlook.margins(mean, std)
+    noise = getattr(outlook.predictor, "noise", np.zeros(mean.shape[1])).tolist()
     found: dict[str, Any] = {}
     scales = np.ones(len(told.objectives))
     for k, name in enumerate(told.objectives):
@@ -173,7 +175,8 @@ def _metrics(case: Case, x: Tensor, x0: Tensor) -> tuple[dict[str, Any], FloatAr
             scales[k] = 1 / told.lines[k][1]
             found[name] = {"value": _short(value), "start": _short(start)}
             continue
-        f, s = values[:, k].tolist(), float(spread[0, k])
+        f = values[:, k].tolist()
+        s = math.hypot(float(spread[0, k]), noise[outlook.predictor.names.index(name)])
         at, start, low, high = _unscaled(told, k, np.array([*f, f[0] - s, f[0] + s]))
         moved = f[0] - f[1]
         rate = (high - low) / (2 * s) if s > 0 else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
@@ -29,6 +30,12 @@ class Around(Predictor):
     @property
     def capacity(self) -> int | None:
         return self.inner.capacity
+
+    @property
+    def noise(self) -> FloatArray:
+        """Standard deviation of each metric's noise, (m,); 0 where the inner one states none."""
+        stated: FloatArray = getattr(self.inner, "noise", np.zeros(len(self.names)))
+        return stated
 
     def predict(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
         return posterior_arrays(self, x)

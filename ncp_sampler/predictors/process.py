@@ -134,6 +134,18 @@ class ExactProcess:
         """Mean and standard deviation (n, m) at unit codes x (n, d), as arrays."""
         return posterior_arrays(self, x)
 
+    @property
+    def noise(self) -> FloatArray:
+        """Standard deviation of each metric's noise, (m,), in its own unit.
+
+        Raises:
+            RuntimeError: Not fitted yet.
+        """
+        fitted = self._fitted
+        size = (fitted.theta[:, -1].exp() + _NOISE_FLOOR).sqrt() * fitted.rows.std
+        noise: FloatArray = size.cpu().numpy()
+        return noise
+
     def left_out_density(self) -> FloatArray:
         """Log density of each metric's rows, each predicted from all others, summed, (m,).
 

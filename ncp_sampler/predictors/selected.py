@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.around import Around
-from ncp_sampler.predictors.predictor import Metrics, State, Weights
+from ncp_sampler.predictors.predictor import FloatArray, Metrics, State, Weights
 from ncp_sampler.predictors.process import ExactProcess
 
 _EVERY = 3  # fits, after which the members are compared again: the others' fits cost as much
@@ -55,6 +55,11 @@ class Selected(Around):
         """The metrics' names, of the last fit."""
         names: tuple[str, ...] = self.members[self.chosen[0] if self.chosen else 0].names
         return names
+
+    @property
+    def noise(self) -> FloatArray:
+        """Standard deviation of each metric's noise, (m,), by its own member."""
+        return np.array([self.members[i].noise[k] for k, i in enumerate(self.chosen)])
 
     @property
     def capacity(self) -> int | None:
