@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
@@ -80,8 +81,8 @@ def box_around(
 def trust_region(space: SearchSpace, centre: FloatArray, worth: FloatArray) -> Box:
     """The box to propose in.
 
-    A categorical is free in it, and so is a number's next step on its grid: a box that holds no
-    other code would end the search.
+    A categorical is free in it, what the best code does not have, and a number's next step on its
+    grid: a box that holds no other code would end the search.
 
     Args:
         space: The search space.
@@ -97,8 +98,13 @@ def trust_region(space: SearchSpace, centre: FloatArray, worth: FloatArray) -> B
             half[where] = _WHOLE
         else:
             stepped[where] = dim.step is not None
+    code = space.round(space.denormalize(centre))
+    if isinstance(space, ConditionalSpace):
+        for dim, there in zip(space.dimensions, space.exists(code)[0], strict=True):
+            if not there:
+                half[space.column_slice(dim.name)] = _WHOLE
     low, high = np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
-    near = space.normalize(space.neighbours(space.round(space.denormalize(centre))))
+    near = space.normalize(space.neighbours(code))
     if len(near):
         low = np.where(stepped, np.minimum(low, near.min(0)), low)
         high = np.where(stepped, np.maximum(high, near.max(0)), high)
