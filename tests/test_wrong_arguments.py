@@ -214,7 +214,7 @@ def names() -> dict[str, Any]:
         ("InfiniteMLP(steps=-1)", "steps=-1 must"),
         ("BayesianMLP(width=0)", "width=0 must"),
         ("BayesianMLP(seed=-1)", "seed=-1 must"),
-        ("optimizer(predictor='forest')", "predictor='forest' must be one of ('gp', "),
+        ("optimizer(predictor='forest')", "predictor='forest' must be one of ('auto', "),
         ("optimizer(predictor=GaussianProcess)", "predictor=<class 'ncp_sampler.predic"),
         ("optimizer(predictor=None)", "predictor=None must be one of"),
         ("regularized_evolution(5, SPACE, budget=5)", "objective=5 must"),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -78,6 +78,21 @@ class Outlook:
         logs: Tensor = torch.special.log_ndtr(margin / doubt)
         return logs.sum(1)
 
+    def seen(self, unit: FloatArray, *, noisy: bool) -> Told:
+        """The trials, of unit codes (n, d), with what is believed where nothing better is known.
+
+        Args:
+            unit: Their unit codes.
+            noisy: Whether the predictor knows better than what was told.
+        """
+        values, margins = self.believed(unit)
+        unsure = np.isnan(self.told.margins) | noisy
+        return replace(
+            self.told,
+            values=values if noisy else self.told.values,
+            margins=np.where(unsure, margins, self.told.margins),
+        )
+
     def believed(self, unit: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Means of objectives (n, m) and of margins (n, c) at unit codes (n, d)."""
         x = torch.as_tensor(unit, dtype=torch.float64, device=self.predictor.device)
@@ -122,10 +137,8 @@ class Acquisition:
         told = outlook.told
         values, feasible = told.values, told.feasible
         if noisy or np.isnan(told.margins).any():
-            means, margins = outlook.believed(unit)
-            values = means if noisy else values
-            unsure = np.isnan(told.margins) | noisy
-            feasible = _hold(np.where(unsure, margins, told.margins))
+            told = outlook.seen(unit, noisy=noisy)
+            values, feasible = told.values, told.feasible
         self._improvement: Callable[[Tensor, Tensor], Tensor] | None = None
         if not feasible.any() or not told.objectives:
             return

@@ -227,13 +227,13 @@ class Told:
             found = scalarize(self.values, shares / shares.sum())
         return found
 
-    def order(self, worth: FloatArray, rng: np.random.Generator) -> NDArray[np.intp]:
+    def order(self, weights: Mapping[str, float], rng: np.random.Generator) -> NDArray[np.intp]:
         """Positions of the trials as starts of the search, (n,).
 
         By worth, the feasible ones first, and of the others the least violated. Where a front is
         sought, the whole of it in random order, then the best by each objective.
         """
-        worth = np.nan_to_num(worth, nan=-np.inf)
+        worth = np.nan_to_num(self.worth(weights), nan=-np.inf)
         lost = np.where(self.margins < 0, -self.margins, 0.0).sum(axis=1)
         order = np.lexsort((-worth, lost))
         if not self.is_front:

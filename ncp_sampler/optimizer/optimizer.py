@@ -6,7 +6,6 @@ In come params and metrics (``tell``), out go params (``ask``); no host tool is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -287,7 +286,7 @@ class NCPOptimizer:
         weights = dict(
             zip(self.directions, self._rng.dirichlet(np.ones(len(self.directions))), strict=True)
         )
-        order = told.order(told.worth(weights), self._rng)
+        order = told.order(weights, self._rng)
         rows = rows_to_fit(order, self._predictor.capacity)
         focus = Focus.on(self.space, codes, order, pinned, self._rng)
         unit = focus.part.normalize(focus.reduce(codes))
@@ -304,14 +303,13 @@ class NCPOptimizer:
         costs = {name: focus.of_part(cost) for name, cost in self._goals.known.items()}
         limits = self._goals.limits
         outlook = Outlook(fitted, predictor, costs)
-        if not self.deterministic_objective:  # what looks best had luck: the posterior decides
-            values, margins = outlook.believed(unit[rows])
-            seen = replace(fitted, values=values, margins=margins)
-            order = rows[seen.order(seen.worth(weights), self._rng)]
+        noisy = not self.deterministic_objective
+        if noisy or np.isnan(fitted.margins).any():  # what looks best had luck, or no constraint
+            order = rows[outlook.seen(unit[rows], noisy=noisy).order(weights, self._rng)]
         acquisition = Acquisition(
             outlook,
             unit[rows],
-            noisy=not self.deterministic_objective,
+            noisy=noisy,
             weights=weights,
             normal=self._rng.standard_normal((_NORMAL_DRAWS, len(self.directions))),
             waiting=elsewhere,

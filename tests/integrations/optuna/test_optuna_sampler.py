@@ -245,7 +245,7 @@ def test_predictor_is_chosen_by_name_or_given(predictor: Any) -> None:
         study.optimize(objective, n_trials=8)
         values.append(params_of(study))
     assert values[0] == values[1]
-    other = new_study(NCPSampler(space=SPACE, seed=0, n_startup_trials=4))
+    other = new_study(NCPSampler(space=SPACE, seed=0, n_startup_trials=4, predictor="gp"))
     other.optimize(objective, n_trials=8)
     assert values[0][:4] == params_of(other)[:4]
     assert values[0][4:] != params_of(other)[4:]
