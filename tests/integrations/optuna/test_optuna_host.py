@@ -168,7 +168,9 @@ def test_hyperband(space: SearchSpace | None) -> None:
         return value
 
     pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=4, reduction_factor=2)
-    study = new_study(NCPSampler(space=space, seed=0, n_startup_trials=2), pruner=pruner)
+    sampler = NCPSampler(space=space, seed=0, n_startup_trials=6)
+    # a trial's bracket is a hash of the study's name, which would be another in each run
+    study = new_study(sampler, pruner=pruner, study_name="brackets")
     with pytest.warns(ExperimentalWarning):
         study.set_metric_names(["accuracy"])
     study.optimize(pruned, n_trials=20)
