@@ -16,7 +16,7 @@ _VARIANT = "ncp:"  # followed by the name of a predictor
 _LEARNT = "ncp:learnt"  # costs and limits are learnt as any metric
 
 
-def _ncp(predictor: str = "gp", *, told: bool = True) -> Make:
+def _ncp(predictor: str = "auto", *, told: bool = True) -> Make:
     """NCPSampler, told of costs and limits what there is to tell, or not."""
     return lambda problem, seed: NCPSampler(
         space=problem.space,
