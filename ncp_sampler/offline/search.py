@@ -30,9 +30,7 @@ from ncp_sampler.space.search_space import SearchSpace
 # splits 0 and 2, by judges that the search never saw (decision 0021)
 CAUTION = 3.0
 _STARTS = 8  # 16 reach the same utility, in half as long again
-CLIMBS = (
-    2  # of all starts; 4 find .03 deviations more on Seg and nothing elsewhere, twice as slowly
-)
+CLIMBS = 2  # of all starts; 4 find .03 deviations more on Seg, nothing elsewhere, twice as slowly
 _BOUND_PULL = 10.0  # over the targets that go against a bound
 _CODE_SCALE = 0.29  # standard deviation of a uniform unit code
 
@@ -59,7 +57,8 @@ def propagate_search(
         sources: Records, which are learnt from, or fitted predictors; one for each task. Or a
             ``SearchProblem`` that holds them and the targets already, to search it several times.
         targets: Metrics and costs, their directions, weights (lambda), and steps or bounds.
-            ``caution`` above 0 keeps the search to what the predictor knows: 2 is recommended.
+            ``caution`` above 0 keeps the search to what the predictor knows: ``CAUTION`` (3)
+            is recommended.
         space: The codes' search space; the records' own if None.
         strategy: "continuous" for ``GradientDescent(3.0)``, on codes and metrics standardized by
             the records (the paper's rate 3 crosses the space in a few steps; the best of the many

@@ -67,7 +67,7 @@ class KnownCost:
                 raise checks.refusal(f"costs[{name!r}]", function, must)
             return
         try:
-            self._of_params = InterpolatedFeatures(space, self._function)
+            self._of_params = InterpolatedFeatures(space, self._function, name=f"costs[{name!r}]")
         except Exception as error:
             raise ValueError(
                 f"costs[{name!r}]={checks.shown(function)} must be a differentiable function of "

@@ -94,9 +94,8 @@ class NCPOptimizer:
         self.n_startup_trials = checks.whole("n_startup_trials", n_startup_trials, low=1)
         self.strategy = strategy
         self._strategy = as_strategy(strategy, continuous=Adam())
-        self.deterministic_objective = checks.flag(
-            "deterministic_objective", deterministic_objective
-        )
+        flag = checks.flag("deterministic_objective", deterministic_objective)
+        self.deterministic_objective = flag
         self.device = checks.usable_device(device)
         self._goals = Goals(
             space, self.directions, costs=costs, limits=limits, constraints=constraints,

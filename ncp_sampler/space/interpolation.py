@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -25,10 +25,7 @@ from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.space.columns import Columns
-from ncp_sampler.space.dimensions import Categorical
-
-if TYPE_CHECKING:
-    from ncp_sampler.space.search_space import SearchSpace
+from ncp_sampler.space.dimensions import Categorical, Dimension
 
 FloatArray: TypeAlias = NDArray[np.float64]
 ParamFeatures: TypeAlias = Callable[[Mapping[str, Any]], Sequence[float] | float]
@@ -37,21 +34,34 @@ _CELLS = 20  # of a continuous column
 _KEPT = 100_000  # values that are remembered
 
 
+class Codec(Protocol):
+    """What is asked of a search space."""
+
+    dimensions: tuple[Dimension, ...]
+    columns: tuple[str, ...]
+
+    def to_params(self, code: NDArray[Any]) -> Any:
+        """Params of legal codes (n, d), as a list."""
+
+
 class InterpolatedFeatures:
     """Unit codes, and a plain function of the params behind them, differentiable.
 
     Args:
         space: Makes params of codes.
         function: Params -> a number, or a sequence of as many numbers for all params.
+        name: Of the argument that it came by, for refusals.
 
     Raises:
         ValueError: No function, or one that gives no finite number for the first legal params.
     """
 
-    def __init__(self, space: SearchSpace, function: ParamFeatures) -> None:
-        self._space = space
+    def __init__(
+        self, space: Codec, function: ParamFeatures, *, name: str = "param_features"
+    ) -> None:
+        self._space, self._name = space, name
         must = "be a function of params, such as lambda params: [params['width'] ** 2]"
-        self._function = checks.call("param_features", function, must, required=True)
+        self._function = checks.call(name, function, must, required=True)
         self._columns = Columns(space.dimensions)
         numbers = [dim for dim in space.dimensions if not isinstance(dim, Categorical)]
         self._numeric = np.array(list(self._columns.numeric.values()), dtype=np.intp)
@@ -122,7 +132,7 @@ class InterpolatedFeatures:
         new = {key: i for i, key in enumerate(keys) if key not in self._known}
         if new:
             for key, params in zip(new, self._space.to_params(legal[[*new.values()]]), strict=True):
-                self._known[key] = self._value(params)  # type: ignore[arg-type]
+                self._known[key] = self._value(params)
         return np.array([self._known[key] for key in keys])
 
     def _value(self, params: Mapping[str, Any]) -> FloatArray:
@@ -137,7 +147,7 @@ class InterpolatedFeatures:
 
     def _refusal(self, params: Mapping[str, Any], found: object) -> ValueError:
         return ValueError(
-            f"param_features gives {checks.shown(found)} for {checks.shown(params)}; it must give "
+            f"{self._name} gives {checks.shown(found)} for {checks.shown(params)}; it must give "
             "a finite number, or as many of them for all params"
         )
 
