@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from ncp_sampler import checks
-from ncp_sampler.files import sealed, unsealed, write_whole
+from ncp_sampler.training.kept import read_kept, write_kept
 from ncp_sampler.training.problem import TrainingProblem
 
 
@@ -78,9 +76,7 @@ class Checkpoint:
             ValueError: No path of a file in a folder that exists.
             OSError: The disk is full, or nothing may be written there.
         """
-        buffer = io.BytesIO()
-        torch.save(vars(self), buffer)
-        write_whole(path, sealed(buffer.getvalue()))
+        write_kept(path, vars(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Checkpoint:
@@ -91,17 +87,9 @@ class Checkpoint:
         """
         given = checks.path("path", path, "a file that Checkpoint.save wrote")
         try:
-            content = unsealed(given.read_bytes())
-        except (OSError, ValueError) as error:
-            raise _refusal(path, f"cannot be read: {error}") from error
-        if content is None:
-            raise _refusal(path, "is damaged, or something else")
-        try:
-            kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except Exception as error:  # a foreign file can raise nearly anything
-            raise _refusal(path, "is something else") from error
-        if not isinstance(kept, dict) or set(kept) != {field.name for field in fields(cls)}:
-            raise _refusal(path, "is something else")
+            kept = read_kept(given, [field.name for field in fields(cls)])
+        except ValueError as error:
+            raise _refusal(path, str(error)) from error
         return cls(**{**kept, "code": tuple(kept["code"])})
 
     def network(self, problem: TrainingProblem) -> nn.Module:

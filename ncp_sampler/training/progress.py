@@ -7,7 +7,6 @@ schedule, random numbers and the best epoch so far are those of then.
 from __future__ import annotations
 
 import copy
-import io
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ncp_sampler import checks
-from ncp_sampler.files import sealed, unsealed, write_whole
+from ncp_sampler.training.kept import read_kept, write_kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +114,8 @@ class Progress:
             ValueError: No path of a file in a folder that exists.
             OSError: The disk is full, or nothing may be written there.
         """
-        buffer = io.BytesIO()
         epochs = [asdict(epoch) for epoch in self.epochs]
-        torch.save({**vars(self), "epochs": epochs}, buffer)
-        write_whole(path, sealed(buffer.getvalue()))
+        write_kept(path, {**vars(self), "epochs": epochs})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Progress:
@@ -130,12 +127,7 @@ class Progress:
         given = checks.path("path", path, "a file that Progress.save wrote")
         must = "be a file that Progress.save wrote, so copy it anew, or train from the start"
         try:
-            content = unsealed(given.read_bytes())
-            if content is None:
-                raise ValueError("it is damaged, or something else")
-            kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            if set(kept) != {field.name for field in fields(cls)}:
-                raise ValueError("it is something else")
+            kept = read_kept(given, [field.name for field in fields(cls)])
             return cls(**{**kept, "epochs": tuple(Epoch(**epoch) for epoch in kept["epochs"])})
         except Exception as error:  # a foreign file can raise nearly anything
             raise checks.refusal("path", os.fspath(path), f"{must} ({error})") from error
