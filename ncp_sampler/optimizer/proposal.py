@@ -21,13 +21,12 @@ from ncp_sampler.optimizer.trust_region import Box
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.propagation.ascent import ascend
 from ncp_sampler.propagation.strategies import Strategy
-from ncp_sampler.space.dimensions import columns
 from ncp_sampler.space.search_space import SearchSpace
 
 _N_BEST, _N_RANDOM, _N_SCREENED = 8, 16, 512  # starts: best, perturbed best, best of random
 _ITERATIONS = 12  # twice as many, from 48 starts, find nothing better in twice the time
 _PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # of the columns, of the box
-_MOVED = 20  # parameters of a random code in the box that differ from its centre, on average
+_MOVED = 20  # columns of a random code in the box that differ from its centre, on average
 _LOCAL_ROUNDS, _LOCAL_WIDTH = 2, 3  # rounds of one-step moves of the best codes
 _EXHAUSTIVE = 2048  # codes of a space that is simply scored whole
 
@@ -135,7 +134,7 @@ class Proposer:
         return self._tensor(unit)
 
     def _random(self, centre: FloatArray, rng: np.random.Generator) -> NDArray[Any]:
-        """Random legal codes: of the space, or in the box and unlike its centre in some params.
+        """Random legal codes: of the space, or in the box and unlike its centre in some columns.
 
         In many dimensions a code that differs in all of them is far away, however small the box
         (Regis & Shoemaker 2013; so does TuRBO, section 3).
@@ -145,10 +144,7 @@ class Proposer:
             return drawn
         unit = self.space.normalize(drawn)
         unit = self.box.low + (self.box.high - self.box.low) * unit
-        dims = self.space.dimensions
-        # whole parameters: with some of a categorical's columns, its first choices would win
-        moves = rng.random((len(unit), len(dims))) < _MOVED / len(dims)
-        moved = np.repeat(moves, [len(columns(dim)) for dim in dims], axis=1)
+        moved = rng.random(unit.shape) < _MOVED / len(centre)
         return self.space.round(self.space.denormalize(np.where(moved, unit, centre)))
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
