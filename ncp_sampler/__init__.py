@@ -1,21 +1,21 @@
 """Network Coding Propagation (NCP) as a sampler for Optuna and a searcher for Ray Tune.
 
-``import ncp_sampler`` imports neither: the samplers and the optimizer are imported on first use.
+``import ncp_sampler`` imports neither, nor PyTorch: each name below is imported at its first use.
 """
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
-
-from ncp_sampler.multi_resolution import MRSpace, MultiResolutionNet, costs
-from ncp_sampler.space import Categorical, Float, Integer, NB201Space, SearchSpace
 
 if TYPE_CHECKING:
     from ncp_sampler.integrations.optuna import NCPSampler
     from ncp_sampler.integrations.ray import NCPSearch
+    from ncp_sampler.multi_resolution import MRSpace, MultiResolutionNet, costs
     from ncp_sampler.optimizer import NCPOptimizer
     from ncp_sampler.optimizer.explanation_table import explain
+    from ncp_sampler.space import Categorical, Float, Integer, NB201Space, SearchSpace
+
+    __version__: str
 
 __all__ = [
     "Categorical",
@@ -33,24 +33,43 @@ __all__ = [
     "explain",
 ]
 
-_LAZY = {
+_HOMES = {
+    "Categorical": "ncp_sampler.space",
+    "Float": "ncp_sampler.space",
+    "Integer": "ncp_sampler.space",
+    "MRSpace": "ncp_sampler.multi_resolution",
+    "MultiResolutionNet": "ncp_sampler.multi_resolution",
+    "NB201Space": "ncp_sampler.space",
     "NCPOptimizer": "ncp_sampler.optimizer",
     "NCPSampler": "ncp_sampler.integrations.optuna",
     "NCPSearch": "ncp_sampler.integrations.ray",
+    "SearchSpace": "ncp_sampler.space",
+    "costs": "ncp_sampler.multi_resolution",
     "explain": "ncp_sampler.optimizer.explanation_table",
 }
+_FOLDERS = (
+    "detection3d",
+    "integrations",
+    "multi_resolution",
+    "nas_bench",
+    "offline",
+    "optimizer",
+    "predictors",
+    "propagation",
+    "space",
+    "training",
+    "visualization",
+)
 
+if not TYPE_CHECKING:  # a checker that saw it would let every misspelt name pass
+    from ncp_sampler.lazy import lazy_names
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        value = getattr(import_module(_LAZY[name]), name)
-    elif name == "__version__":
-        value = metadata.version("ncp_sampler")
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+    _get, __dir__ = lazy_names(__name__, _HOMES, (*_FOLDERS, "__version__"))
 
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib import metadata  # a tenth of the whole import
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+            globals()[name] = metadata.version("ncp_sampler")
+            return globals()[name]
+        return _get(name)

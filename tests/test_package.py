@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import optuna
@@ -15,7 +16,7 @@ from ray.tune import ResultGrid
 
 import ncp_sampler
 import ncp_sampler.integrations
-from ncp_sampler import MRSpace
+from ncp_sampler import MRSpace, nas_bench
 from ncp_sampler.multi_resolution import costs
 from tests import ray_examples
 
@@ -30,13 +31,43 @@ def run(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_import_brings_neither_hosts_nor_lightgbm() -> None:
-    code = (
-        "import sys, ncp_sampler; ncp_sampler.SearchSpace, dir(ncp_sampler);"
-        "print(sorted({'optuna', 'ray', 'lightgbm'} & sys.modules.keys()))"
-    )
-    result = run(code, REPOSITORY)
-    assert (result.stdout.strip(), result.stderr) == ("[]", "")
+_HEAVY = "{'torch', 'numpy', 'scipy', 'sklearn', 'optuna', 'ray', 'lightgbm', 'matplotlib'}"
+_HELP = "from ncp_sampler.command_line.search import main; sys.argv = ['ncp-sampler', {}]"
+
+
+@pytest.mark.parametrize(
+    ("code", "loaded"),
+    [
+        ("import ncp_sampler; dir(ncp_sampler), ncp_sampler.__version__", ""),
+        ("from ncp_sampler.nas_bench import SETTINGS", ""),
+        (_HELP.format("'--help'"), ""),
+        (_HELP.format("'search', '--help'"), ""),
+        (_HELP.format("'search', '--setting', 'seg', '--n', '0'"), ""),
+        ("from ncp_sampler import SearchSpace", "numpy torch"),
+        ("from ncp_sampler import NCPSampler", "numpy optuna scipy torch"),
+        ("import ncp_sampler; ncp_sampler.costs.flops", "numpy torch"),
+        ("import ncp_sampler; ncp_sampler.predictors.GaussianProcess", "numpy torch"),
+    ],
+)
+def test_an_import_brings_what_it_needs(code: str, loaded: str) -> None:
+    """Neither the package nor help loads PyTorch; a sampler loads no other host."""
+    program = f"""import sys
+try:
+    {code}
+    if 'main' in globals():
+        main()
+except SystemExit:
+    pass
+print(*sorted({_HEAVY} & sys.modules.keys()))"""
+    result = run(program, REPOSITORY)
+    assert result.stdout.splitlines()[-1] == loaded, result.stderr
+
+
+@pytest.mark.parametrize("module", [ncp_sampler, nas_bench])
+def test_public_names_are_listed_before_their_use(module: ModuleType) -> None:
+    code = f"import {module.__name__} as it; print({{*it.__all__}} - {{*dir(it)}})"
+    assert run(code, REPOSITORY).stdout == "set()\n"
+    assert {name for name in module.__all__ if getattr(module, name) is None} == set()
 
 
 @pytest.mark.parametrize("name", ncp_sampler.__all__)
@@ -47,7 +78,7 @@ def test_public_names_resolve(name: str) -> None:
 
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'NCPsampler'"):
-        ncp_sampler.NCPsampler  # noqa: B018
+        ncp_sampler.NCPsampler  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_version_is_a_release() -> None:

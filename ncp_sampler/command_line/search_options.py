@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from ncp_sampler.command_line.option_types import at_least, names, whole
-from ncp_sampler.nas_bench import SETTINGS
-from ncp_sampler.offline.search import CAUTION
-from ncp_sampler.propagation.strategies import STRATEGIES
+from ncp_sampler.defaults import CAUTION, STRATEGIES
+from ncp_sampler.nas_bench.settings import SETTINGS
 
 _PICTURE = "ncp-search.png"
 _FORMATS = (".png", ".svg", ".pdf")

@@ -1,21 +1,26 @@
 """NAS-Bench-MR as a benchmark: its tables, fitted surrogates of them, and objectives."""
 
-from ncp_sampler.nas_bench.judge import Judge as Judge
-from ncp_sampler.nas_bench.judge import halves as halves
-from ncp_sampler.nas_bench.objectives import Objective as Objective
-from ncp_sampler.nas_bench.objectives import TableObjective as TableObjective
-from ncp_sampler.nas_bench.objectives import objective as objective
-from ncp_sampler.nas_bench.objectives import table_objective as table_objective
-from ncp_sampler.nas_bench.settings import SETTINGS as SETTINGS
-from ncp_sampler.nas_bench.settings import Setting as Setting
-from ncp_sampler.nas_bench.surrogates import Surrogate as Surrogate
-from ncp_sampler.nas_bench.surrogates import surrogate as surrogate
-from ncp_sampler.nas_bench.table_walk import TableWalk as TableWalk
-from ncp_sampler.nas_bench.table_walk import hard_starts as hard_starts
-from ncp_sampler.nas_bench.table_walk import table_predictor as table_predictor
-from ncp_sampler.nas_bench.table_walk import walk_table as walk_table
-from ncp_sampler.nas_bench.tables import NASBenchMR as NASBenchMR
-from ncp_sampler.nas_bench.tables import Table as Table
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ncp_sampler.nas_bench.judge import Judge as Judge
+    from ncp_sampler.nas_bench.judge import halves as halves
+    from ncp_sampler.nas_bench.objectives import Objective as Objective
+    from ncp_sampler.nas_bench.objectives import TableObjective as TableObjective
+    from ncp_sampler.nas_bench.objectives import objective as objective
+    from ncp_sampler.nas_bench.objectives import table_objective as table_objective
+    from ncp_sampler.nas_bench.settings import SETTINGS as SETTINGS
+    from ncp_sampler.nas_bench.settings import Setting as Setting
+    from ncp_sampler.nas_bench.surrogates import Surrogate as Surrogate
+    from ncp_sampler.nas_bench.surrogates import surrogate as surrogate
+    from ncp_sampler.nas_bench.table_walk import TableWalk as TableWalk
+    from ncp_sampler.nas_bench.table_walk import hard_starts as hard_starts
+    from ncp_sampler.nas_bench.table_walk import table_predictor as table_predictor
+    from ncp_sampler.nas_bench.table_walk import walk_table as walk_table
+    from ncp_sampler.nas_bench.tables import NASBenchMR as NASBenchMR
+    from ncp_sampler.nas_bench.tables import Table as Table
 
 __all__ = [
     "SETTINGS",
@@ -35,3 +40,27 @@ __all__ = [
     "table_predictor",
     "walk_table",
 ]
+
+_HOMES = {
+    "SETTINGS": "ncp_sampler.nas_bench.settings",
+    "Judge": "ncp_sampler.nas_bench.judge",
+    "NASBenchMR": "ncp_sampler.nas_bench.tables",
+    "Objective": "ncp_sampler.nas_bench.objectives",
+    "Setting": "ncp_sampler.nas_bench.settings",
+    "Surrogate": "ncp_sampler.nas_bench.surrogates",
+    "Table": "ncp_sampler.nas_bench.tables",
+    "TableObjective": "ncp_sampler.nas_bench.objectives",
+    "TableWalk": "ncp_sampler.nas_bench.table_walk",
+    "halves": "ncp_sampler.nas_bench.judge",
+    "hard_starts": "ncp_sampler.nas_bench.table_walk",
+    "objective": "ncp_sampler.nas_bench.objectives",
+    "surrogate": "ncp_sampler.nas_bench.surrogates",
+    "table_objective": "ncp_sampler.nas_bench.objectives",
+    "table_predictor": "ncp_sampler.nas_bench.table_walk",
+    "walk_table": "ncp_sampler.nas_bench.table_walk",
+}
+
+if not TYPE_CHECKING:  # the settings' names stand in the command line's help
+    from ncp_sampler.lazy import lazy_names
+
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,5 +1,6 @@
 """User 2, who searches a table of trained architectures; nothing is trained."""
 
+from ncp_sampler.defaults import CAUTION as CAUTION
 from ncp_sampler.offline.adapting import adapt as adapt
 from ncp_sampler.offline.adapting import choose_adapting as choose_adapting
 from ncp_sampler.offline.answers import propagate_answers as propagate_answers
@@ -21,7 +22,6 @@ from ncp_sampler.offline.regularized_evolution import Evolution as Evolution
 from ncp_sampler.offline.regularized_evolution import (
     regularized_evolution as regularized_evolution,
 )
-from ncp_sampler.offline.search import CAUTION as CAUTION
 from ncp_sampler.offline.search import default_starts as default_starts
 from ncp_sampler.offline.search import propagate_search as propagate_search
 

@@ -8,11 +8,11 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from torch import Tensor
 
 from ncp_sampler import checks
+from ncp_sampler.defaults import STRATEGIES
 from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
 from ncp_sampler.space.search_space import SearchSpace
 
 Step: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # unit codes, gradient -> edited unit codes
-STRATEGIES = ("continuous", "winner_takes_all")  # the shorthands
 
 
 @runtime_checkable

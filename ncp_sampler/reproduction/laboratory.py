@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ncp_sampler.defaults import CAUTION
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench.judge import Judge, halves
 from ncp_sampler.nas_bench.settings import find_setting
@@ -14,7 +15,6 @@ from ncp_sampler.nas_bench.tables import NASBenchMR
 from ncp_sampler.offline.learning import fit_paper, learn
 from ncp_sampler.offline.problem import Found, SearchProblem
 from ncp_sampler.offline.records import Records
-from ncp_sampler.offline.search import CAUTION
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.targets import Target

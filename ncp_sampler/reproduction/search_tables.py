@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ncp_sampler.defaults import CAUTION
 from ncp_sampler.formatting import markdown_table, with_error
 from ncp_sampler.nas_bench.settings import find_setting
-from ncp_sampler.offline.search import CAUTION
 from ncp_sampler.reproduction import published
 from ncp_sampler.reproduction.labels import (
     METHODS,
