@@ -4,7 +4,8 @@ What Lightning's users know stays: the module, ``Trainer``, and the callback
 ``PyTorchLightningPruningCallback`` of optuna-integration, by which the study's pruner ends
 trainings that fall behind. New is the sampler, which is told the number of parameters (``costs=``)
 and proposes no network beyond ``--max-params`` (``limits=``). The data are scikit-learn's
-handwritten digits; nothing is downloaded. ``pip install ncp_sampler lightning optuna-integration rich`` brings all.
+handwritten digits; nothing is downloaded. ``pip install lightning optuna-integration rich`` brings
+what it needs beside this package.
 """
 
 from __future__ import annotations
