@@ -51,9 +51,12 @@ def test_example_finds_the_optimum() -> None:
 
 
 @pytest.mark.usefixtures("registry")
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", _README + _HOW_TO, re.DOTALL))
-def test_code_of_the_documents_runs(code: str) -> None:
-    namespace: dict[str, Any] = {"folder": str(_ROOT)}
+@pytest.mark.parametrize(
+    "code", re.findall(r"```python.*?\n(.*?)```", _README + _HOW_TO, re.DOTALL)
+)
+def test_code_of_the_documents_runs(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(_ROOT)
+    namespace: dict[str, Any] = {}
     exec(code, namespace)  # the documents are ours
     study = namespace["study"]
     assert len(study.trials) == 30
