@@ -28,7 +28,7 @@ COMMANDS = {
     "Python alone": "pass",
     "`import ncp_sampler`": "import ncp_sampler",
     "`ncp-sampler search --help`": (
-        "from ncp_sampler.command_line.search import main; main(['search', '--help'])"
+        "from ncp_sampler.command_line.program import main; main(['search', '--help'])"
     ),
     "`import torch`": "import torch",
     "`from ncp_sampler import NCPSampler`": "from ncp_sampler import NCPSampler",

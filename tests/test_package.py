@@ -32,7 +32,7 @@ def run(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 _HEAVY = "{'torch', 'numpy', 'scipy', 'sklearn', 'optuna', 'ray', 'lightgbm', 'matplotlib'}"
-_HELP = "from ncp_sampler.command_line.search import main; sys.argv = ['ncp-sampler', {}]"
+_HELP = "from ncp_sampler.command_line.program import main; sys.argv = ['ncp-sampler', {}]"
 
 
 @pytest.mark.parametrize(
