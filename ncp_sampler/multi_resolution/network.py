@@ -80,6 +80,17 @@ class MultiResolutionNet(nn.Module):
 
     Raises:
         ValueError: An argument is not as described.
+
+    Examples:
+        >>> import torch
+        >>> from ncp_sampler import MRSpace, costs
+        >>> code = MRSpace(width=16, depth=1).sample(1, 0)[0]
+        >>> net = MultiResolutionNet(code, task="segmentation", num_classes=19, seed=0)
+        >>> net(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 19, 16, 16])
+        >>> size = sum(param.numel() for param in net.parameters())
+        >>> size == round(costs.params(code, task="segmentation", num_classes=19).item() * 1e6)
+        True
     """
 
     def __init__(
