@@ -1,8 +1,8 @@
 """The documentation does what it says: its code runs as it stands, and so do docstrings' examples.
 
 A page is one program: its blocks of Python and of shell run in their order, in one folder, and
-build on each other. What no test can run (it installs something, or needs a cluster) says so, to the
-reader too, by the title of its block: ``title="Not run by the tests: why"``.
+build on each other. What no test can run (it installs something, or needs a cluster) says so, to
+the reader too, by the title of its block: ``title="Not run by the tests: why"``.
 """
 
 from __future__ import annotations
@@ -120,7 +120,12 @@ def shell(block: Block, page: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)])
-def test_code_of_a_page_runs(page: str, folder: Path, request: pytest.FixtureRequest) -> None:
+def test_code_of_a_page_runs(
+    page: str,
+    folder: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import optuna
 
     found = runnable(page)
@@ -130,6 +135,8 @@ def test_code_of_a_page_runs(page: str, folder: Path, request: pytest.FixtureReq
         (folder / DATA / "data").symlink_to(root)
     if any("from ray" in block.code or "import ray" in block.code for block in found):
         request.getfixturevalue("ray_runtime")
+        for where in ("ray.train.constants", "ray.tune.experiment.experiment"):  # not at home
+            monkeypatch.setattr(f"{where}.DEFAULT_STORAGE_PATH", str(folder / "ray_results"))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     namespace: dict[str, Any] = {"__name__": "page"}
     for block in found:
