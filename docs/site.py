@@ -71,7 +71,7 @@ def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Fi
 
 def _drawn(formula: re.Match[str]) -> str:
     display = "block" if formula[1] == "div" else "inline"
-    return convert(html.unescape(formula[2]).strip(), display=display)
+    return str(convert(html.unescape(formula[2]).strip(), display=display))
 
 
 def _results() -> dict[Path, str]:

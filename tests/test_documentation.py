@@ -138,7 +138,7 @@ def test_code_of_a_page_runs(
         for where in ("ray.train.constants", "ray.tune.experiment.experiment"):  # not at home
             monkeypatch.setattr(f"{where}.DEFAULT_STORAGE_PATH", str(folder / "ray_results"))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    namespace: dict[str, Any] = {"__name__": "page"}
+    namespace: dict[str, Any] = {"__name__": "__main__"}  # as a script
     for block in found:
         if block.language == "sh":
             shell(block, page, folder)
