@@ -28,6 +28,13 @@ PAGES = sorted(
         *(REPOSITORY / "docs").rglob("*.md"),
     )
 )
+SLOW = {  # they learn tables, or start Ray
+    "README.md",
+    "docs/how-to/command-line.md",
+    "docs/how-to/offline.md",
+    "docs/tutorials/from-a-table.md",
+    "docs/tutorials/ray.md",
+}
 PACKAGES = [
     "ncp_sampler",
     *(
@@ -96,9 +103,9 @@ def runnable(page: str) -> list[Block]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, with the examples beside it as in a clone."""
-    (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
-    (tmp_path / "benchmarks").symlink_to(REPOSITORY / "benchmarks")
+    """A folder to work in, with the programs of a clone."""
+    for name in ("benchmarks", "examples", "integrations"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -119,7 +126,14 @@ def shell(block: Block, page: str, folder: Path) -> None:
     assert done.returncode == 0, f"{page}:{block.line}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else [])
+        for page in PAGES
+        if runnable(page)
+    ],
+)
 def test_code_of_a_page_runs(
     page: str,
     folder: Path,

@@ -81,7 +81,7 @@ class TableObjective(Objective):
         >>> import numpy as np
         >>> from ncp_sampler import NB201Space
         >>> from ncp_sampler.nas_bench import Table
-        >>> codes = NB201Space().sample(2, 0).astype(np.int64)  # ``table_objective`` wants them all
+        >>> codes = NB201Space().sample(2, 0).astype(np.int64)  # table_objective wants all
         >>> table = Table("nas-bench-201", codes, {"Acc": np.array([40.0, 44.0])}, *np.ones((2, 2)))
         >>> TableObjective(table, ["Acc"]).evaluate(codes[1]).tolist()
         [[44.0]]
