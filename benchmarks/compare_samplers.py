@@ -94,7 +94,7 @@ Made by `{command}`.
 Best value found (%): mean ± standard error of {options.seeds} seeds; the highest is bold. The
 values are the surrogates' predictions, not results of training. For each seed, all samplers start
 from the same {STARTUP} codes; CMA-ES learns nothing from them and starts in the middle of the
-space. CMA-ES's rows hold for one kind of CPU: see the README. NCP's lead: paired by seed, with the
+space. CMA-ES's rows hold for one kind of CPU (docs/results). NCP's lead: paired by seed, with the
 number of seeds in which NCP is ahead. Times are CPU time of the sampler alone: all asks of a study,
 mean; and one ask, the median of the {ASKS_TIMED} up to that trial.
 

@@ -16,6 +16,21 @@ def pytest_configure() -> None:
     torch.set_num_threads(1)  # the tests' tensors are small; more threads only wait
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, a file stays in one, and all of Ray's do.
+
+    They mostly wait for a runtime that takes seconds to start; begun first, as the largest group,
+    they end before the others.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        of_ray = "integrations/ray" in item.nodeid or "ray_runtime" in fixtures
+        item.add_marker(pytest.mark.xdist_group("ray" if of_ray else item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def bench_root() -> Path:
     """Folder of the NAS-Bench-MR tables, ``SETTING/trainval.pkl`` in it.

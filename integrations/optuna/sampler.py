@@ -99,6 +99,18 @@ class NCPSampler(BaseSampler):
 
     Raises:
         ValueError: An argument has a value that it cannot have.
+
+    Examples:
+        >>> import optuna
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> def objective(trial):
+        ...     x = trial.suggest_float("x", -10, 10)
+        ...     y = trial.suggest_int("y", 0, 10)
+        ...     return (x - 2) ** 2 + y
+        >>> study = optuna.create_study(sampler=NCPSampler(seed=0))
+        >>> study.optimize(objective, n_trials=20)
+        >>> study.best_value < 0.1
+        True
     """
 
     def __init__(

@@ -82,6 +82,11 @@ def to_distributions(space: SearchSpace) -> Distributions:
 
     Raises:
         ValueError: No space, or a grid of which Optuna would leave out the last value.
+
+    Examples:
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> to_distributions(SearchSpace([Integer("width", 8, 64, step=8)]))
+        {'width': IntDistribution(high=64, log=False, low=8, step=8)}
     """
     checks.instance("space", space, SearchSpace, "be a SearchSpace, such as MRSpace()")
     return {dim.name: to_distribution(dim) for dim in space.dimensions}
@@ -94,6 +99,11 @@ def to_space(
 
     Raises:
         ValueError: No distributions by name, or one that codes cannot hold exactly.
+
+    Examples:
+        >>> from optuna.distributions import IntDistribution
+        >>> to_space({"width": IntDistribution(8, 64, step=8)}).dimensions
+        (Integer(name='width', low=8, high=64, step=8, log=False),)
     """
     must = 'map names to distributions, such as {"x": FloatDistribution(0, 1)}'
     checks.instance("distributions", distributions, Mapping, must)

@@ -133,6 +133,12 @@ def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
     Raises:
         ValueError: No dictionary, a grid search, ``sample_from``, a domain that the optimizer
             cannot search, or one that stands in a list or under a key with ``/``.
+
+    Examples:
+        >>> from ray import tune
+        >>> found = from_domains({"net": {"width": tune.qrandint(8, 64, 8)}, "epochs": 3})
+        >>> found.space.names
+        ('net/width',)
     """
     checks.instance("config", config, Mapping, "be a dictionary with Tune domains in it")
     fixed, domains, grids = parse_spec_vars(dict(config))
@@ -208,6 +214,11 @@ def to_domains(space: SearchSpace) -> dict[str, Any]:
 
     Raises:
         ValueError: No space, or a grid that does not hold 0, as all of Tune's quantized domains do.
+
+    Examples:
+        >>> from ncp_sampler import Float, SearchSpace
+        >>> to_domains(SearchSpace([Float("rate", 1e-4, 1e-1, log=True)]))["rate"].upper
+        0.1
     """
     checks.instance("space", space, SearchSpace, "be a SearchSpace, such as MRSpace()")
     for dim in space.dimensions:

@@ -43,6 +43,11 @@ class Anchor:
             does each box's best anchor.
         negative: An anchor below this IoU with all boxes of its class is background; between
             the two it is left out of the loss. 0 < negative <= positive <= 1.
+
+    Examples:
+        >>> truck = Anchor(size=(10.0, 2.6, 3.2), z=-0.2, positive=0.55, negative=0.4)
+        >>> truck.size[0]
+        10.0
     """
 
     size: tuple[float, float, float]

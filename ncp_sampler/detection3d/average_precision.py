@@ -58,6 +58,14 @@ def average_precision(
     Raises:
         ValueError: The lists differ in length, an argument is out of its range, or no sample
             has a box of the class.
+
+    Examples:
+        >>> import torch
+        >>> from ncp_sampler.detection3d import Detections
+        >>> box = torch.tensor([[5.0, 0.0, -1.0, 3.9, 1.6, 1.5, 0.0]])
+        >>> found = Detections(box, torch.tensor([0.9]), torch.tensor([0]))
+        >>> average_precision([found], [box], [torch.tensor([0])], label=0, iou=0.7)
+        100.0
     """
     checks.one_of("view", view, VIEWS)
     checks.real("iou", iou, above=0, high=1)

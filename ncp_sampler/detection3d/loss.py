@@ -44,6 +44,19 @@ class DetectionLoss(NamedTuple):
         classes: Focal loss.
         boxes: Smooth L1 of the residuals, the yaw's through the sine of its error.
         directions: Cross-entropy of the half circle.
+
+    Examples:
+        >>> from ncp_sampler import MRSpace
+        >>> from ncp_sampler.detection3d import CAR, CYCLIST, PointPillarsNet
+        >>> from ncp_sampler.training import StreetScenes
+        >>> points, boxes, labels = StreetScenes("train", length=1)[0]
+        >>> code = MRSpace(width=16, depth=1).sample(1, 0)[0]
+        >>> net = PointPillarsNet(
+        ...     code, anchors=[CAR, CYCLIST], point_range=(0, -8, -3, 16, 8, 1), pillar=0.25, seed=0
+        ... )
+        >>> loss = net.loss([points], [boxes], [labels])
+        >>> bool(loss.total > 0), loss._fields
+        (True, ('total', 'classes', 'boxes', 'directions'))
     """
 
     total: Tensor
@@ -59,6 +72,12 @@ class Detections(NamedTuple):
         boxes: (m, 7), see ``boxes``.
         scores: (m,), probabilities.
         labels: (m,), classes 0 to K - 1.
+
+    Examples:
+        >>> import torch
+        >>> found = Detections(torch.zeros(2, 7), torch.tensor([0.9, 0.4]), torch.tensor([0, 0]))
+        >>> found.boxes[found.scores > 0.5].shape
+        torch.Size([1, 7])
     """
 
     boxes: Tensor

@@ -55,6 +55,12 @@ class PillarEncoder(nn.Module):
 
     Raises:
         ValueError: An argument is out of its range.
+
+    Examples:
+        >>> import torch
+        >>> encoder = PillarEncoder(point_range=(0, -8, -3, 16, 8, 1), pillar=0.5)
+        >>> encoder([torch.rand(100, 4)]).shape
+        torch.Size([1, 64, 32, 32])
     """
 
     def __init__(

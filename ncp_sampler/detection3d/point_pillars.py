@@ -53,6 +53,20 @@ class PointPillarsNet(nn.Module):
 
     Raises:
         ValueError: An argument is out of its range.
+
+    Examples:
+        >>> from ncp_sampler import MRSpace
+        >>> from ncp_sampler.detection3d import CAR, CYCLIST, PointPillarsNet
+        >>> from ncp_sampler.training import StreetScenes
+        >>> points, boxes, labels = StreetScenes("train", length=1)[0]
+        >>> code = MRSpace(width=16, depth=1).sample(1, 0)[0]
+        >>> net = PointPillarsNet(
+        ...     code, anchors=[CAR, CYCLIST], point_range=(0, -8, -3, 16, 8, 1), pillar=0.25, seed=0
+        ... )
+        >>> net.loss([points], [boxes], [labels]).total.backward()
+        >>> found = net.eval().detect([points])[0]
+        >>> len(found.boxes) == len(found.scores)
+        True
     """
 
     def __init__(

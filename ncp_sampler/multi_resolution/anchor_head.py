@@ -29,6 +29,15 @@ class AnchorOutput(NamedTuple):
         classes: Logits, shape (n, H, W, A, K).
         boxes: Residuals to the anchors, shape (n, H, W, A, 7); see ``anchors.encode``.
         directions: Logits of the two halves of the circle, shape (n, H, W, A, 2).
+
+    Examples:
+        >>> import torch
+        >>> from ncp_sampler import MRSpace
+        >>> space = MRSpace(width=16, depth=1)
+        >>> net = space.build(space.sample(1, 0)[0], task="detection3d", num_classes=1, seed=0)
+        >>> output = net(torch.zeros(1, 3, 64, 64))
+        >>> output.boxes.shape
+        torch.Size([1, 16, 16, 2, 7])
     """
 
     classes: Tensor

@@ -86,6 +86,12 @@ def flops(
 
     Raises:
         ValueError: An argument has another form or is out of its range.
+
+    Examples:
+        >>> from ncp_sampler import MRSpace
+        >>> gflops = flops(MRSpace().start, resolution=(128, 128), num_classes=50)
+        >>> round(gflops.item(), 3)
+        1.96
     """
     checks.one_of("convention", convention, CONVENTIONS)
     pixels = _pixels(resolution, _check_frames(frames, task))
@@ -114,6 +120,11 @@ def params(
 
     Raises:
         ValueError: An argument has another form or is out of its range.
+
+    Examples:
+        >>> from ncp_sampler import MRSpace
+        >>> round(params(MRSpace().start, num_classes=50).item(), 3)
+        4.129
     """
     return _count(codes, [1] * (POOLED + 1), _EXTRA, num_classes, task, in_channels) / 1e6
 

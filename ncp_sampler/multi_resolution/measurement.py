@@ -26,6 +26,10 @@ class Measurement:
         multiply_adds: A number, not in G; 1e9 times what ``costs.flops`` gives with the convention
             "multiply_adds".
         params: Trainable parameters, a number, not in M.
+
+    Examples:
+        >>> Measurement(multiply_adds=447_105_792, params=9_472).params
+        9472
     """
 
     multiply_adds: int
@@ -47,6 +51,11 @@ def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
     Raises:
         ValueError: ``module`` is no module, cannot run on such an input, or ``input_shape`` is
             not made of whole numbers of at least 1.
+
+    Examples:
+        >>> import torch
+        >>> measure(torch.nn.Conv2d(3, 64, 7), (3, 224, 224))
+        Measurement(multiply_adds=447105792, params=9472)
     """
     from ptflops import get_model_complexity_info
 

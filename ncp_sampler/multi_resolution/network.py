@@ -48,16 +48,12 @@ from ncp_sampler.multi_resolution.layers import (
 class MultiResolutionNet(nn.Module):
     """The network of one code, with the head of a task.
 
-    =================  ====================  ==================================================
-    task               input                 output
-    =================  ====================  ==================================================
-    "classification"   (n, C, H, W)          logits (n, K)
-    "segmentation"     (n, C, H, W)          logits (n, K, h_2, w_2); ``resize_logits`` brings
-                                             them to (n, K, H, W)
-    "video"            (n, C, T, H, W)       logits (n, K)
-    "detection3d"      (n, C, H, W), a map   ``AnchorOutput`` at (h_2, w_2)
-                       from above (BEV)
-    =================  ====================  ==================================================
+    | task | input | output |
+    | --- | --- | --- |
+    | "classification" | (n, C, H, W) | logits (n, K) |
+    | "segmentation" | (n, C, H, W) | logits (n, K, h_2, w_2), for ``resize_logits`` |
+    | "video" | (n, C, T, H, W) | logits (n, K) |
+    | "detection3d" | (n, C, H, W), a map from above | ``AnchorOutput`` at (h_2, w_2) |
 
     H and W may be any numbers from 32 on, T any from 1 on. While training, batch norm needs more
     than one value per channel, so a single 32 × 32 image is too little then. All tasks share the
@@ -80,6 +76,17 @@ class MultiResolutionNet(nn.Module):
 
     Raises:
         ValueError: An argument is not as described.
+
+    Examples:
+        >>> import torch
+        >>> from ncp_sampler import MRSpace, costs
+        >>> code = MRSpace(width=16, depth=1).sample(1, 0)[0]
+        >>> net = MultiResolutionNet(code, task="segmentation", num_classes=19, seed=0)
+        >>> net(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 19, 16, 16])
+        >>> size = sum(param.numel() for param in net.parameters())
+        >>> size == round(costs.params(code, task="segmentation", num_classes=19).item() * 1e6)
+        True
     """
 
     def __init__(

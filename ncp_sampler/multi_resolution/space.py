@@ -60,6 +60,16 @@ class MRSpace(SearchSpace):
 
     Raises:
         ValueError: An argument is not as described.
+
+    Examples:
+        >>> space = MRSpace()
+        >>> params = space.to_params(space.start)
+        >>> params["b1"], params["c3_2"]
+        (2, 64)
+        >>> space.to_string(space.start)[:21]
+        '64_64-2_1_2_64-2_2_2_'
+        >>> MRSpace(width=64, depth=2).size < space.size
+        True
     """
 
     def __init__(self, *, width: int = MAX_WIDTH, depth: int = MAX_DEPTH) -> None:

@@ -62,6 +62,19 @@ class Judge:
         ValueError: A table of other codes, an unknown metric, or rows that are not at least two of
             the table's.
         ImportError: LightGBM is not installed.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import MRSpace, costs
+        >>> from ncp_sampler.nas_bench import Table, halves
+        >>> codes = MRSpace().sample(200, 0).astype(np.int64)
+        >>> gflops = costs.flops(codes).numpy()  # in place of a published table
+        >>> params = costs.params(codes).numpy()
+        >>> table = Table("seg", codes, {"mIoU": 70 + np.log(gflops)}, gflops, params)
+        >>> learnt, judging = halves(len(codes), 0)
+        >>> judge = Judge(table, judging)
+        >>> judge.score(codes[:2]).shape, judge.errors["mean"] < 1
+        ((2,), True)
     """
 
     def __init__(self, table: Table, rows: ArrayLike, *, metric: str | None = None) -> None:

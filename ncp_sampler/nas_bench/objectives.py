@@ -31,6 +31,14 @@ class Objective:
         metrics: What it returns, in order.
         directions: "maximize" or "minimize" for each, as ``optuna.create_study`` takes them.
         space: The search space.
+
+    Examples:
+        >>> from ncp_sampler import nas_bench
+        >>> objective = nas_bench.objective("seg", metrics=("mIoU", "flops"))
+        >>> objective.directions
+        ['maximize', 'minimize']
+        >>> objective.evaluate(objective.space.start).round(1).tolist()  # predicted; exact
+        [[75.5, 2.0]]
     """
 
     def __init__(self, model: Surrogate, metrics: Sequence[str]) -> None:
@@ -67,7 +75,17 @@ class Objective:
 
 
 class TableObjective(Objective):
-    """What was measured, looked up in a table; use ``table_objective`` to get it."""
+    """What was measured, looked up in a table; use ``table_objective`` to get it.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import NB201Space
+        >>> from ncp_sampler.nas_bench import Table
+        >>> codes = NB201Space().sample(2, 0).astype(np.int64)  # table_objective wants all
+        >>> table = Table("nas-bench-201", codes, {"Acc": np.array([40.0, 44.0])}, *np.ones((2, 2)))
+        >>> TableObjective(table, ["Acc"]).evaluate(codes[1]).tolist()
+        [[44.0]]
+    """
 
     def __init__(self, table: Table, metrics: Sequence[str]) -> None:
         must = "be a Table of NASBenchMR"

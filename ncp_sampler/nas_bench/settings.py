@@ -14,6 +14,11 @@ class Setting:
         alias: Short name, after the paper's.
         metrics: Names of the trained metrics in percent, all to be maximized; the main one first.
         description: Task, data set and variant.
+
+    Examples:
+        >>> from ncp_sampler.nas_bench import SETTINGS
+        >>> SETTINGS[0].name, SETTINGS[0].metrics
+        ('cls-50-1000', ('top1', 'top5'))
     """
 
     name: str

@@ -43,6 +43,12 @@ class Surrogate:
         setting: Name of the setting, as the tables' folder.
         metrics: Names of the metrics that it predicts, the main one first.
         space: The space of its codes.
+
+    Examples:
+        >>> from ncp_sampler import MRSpace, nas_bench
+        >>> model = nas_bench.surrogate("seg")
+        >>> model.predict(MRSpace().start, metrics=["mIoU"])["mIoU"].shape
+        (1,)
     """
 
     def __init__(self, setting: Setting) -> None:

@@ -33,6 +33,13 @@ class TableWalk:
         codes: The starts first, (S + 1, n, d).
         metric: The table's main metric, (S + 1, n).
         flops: In the table's unit, (S + 1, n).
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import NB201Space
+        >>> accuracy = np.array([[1.0], [46.0], [44.8]])
+        >>> TableWalk(np.zeros((3, 1, 30), dtype=np.int64), accuracy, np.ones((3, 1))).best.tolist()
+        [46.0]
     """
 
     codes: NDArray[np.int64]

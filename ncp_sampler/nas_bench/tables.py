@@ -41,6 +41,16 @@ class Table:
         metrics: Metric name -> (n,) in percent, the main metric first.
         flops: (n,) in G; in M for NAS-Bench-201.
         params: (n,) in M.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import NB201Space
+        >>> codes = NB201Space().sample(3, 0).astype(np.int64)  # of published ones
+        >>> cost = np.array([10.0, 20.0, 30.0])
+        >>> accuracy = np.array([40.0, 44.0, 42.0])
+        >>> table = Table("nas-bench-201", codes, {"Acc": accuracy}, cost, cost / 100)
+        >>> table.main, table.rows(codes[1:2]).tolist()
+        ('Acc', [1])
     """
 
     setting: str
@@ -116,6 +126,11 @@ class NASBenchMR:
 
     Raises:
         ValueError: No root given, or a folder without any table.
+
+    Examples:
+        >>> bench = NASBenchMR("nas-bench-mr/data")  # your copy of the published tables
+        >>> bench.table("seg").main
+        'mIoU'
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:

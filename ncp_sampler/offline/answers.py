@@ -60,6 +60,21 @@ def propagate_answers(
 
     Raises:
         ValueError: As ``propagate_search``; or n or ``apart`` out of its range.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> from ncp_sampler.propagation import Target
+        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
+        >>> codes = space.sample(60, 0)
+        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
+        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
+        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
+        >>> area = Target("area", "minimize", bound=100, cost=product)
+        >>> answers = propagate_answers(predictor, [Target("accuracy"), area], n=2, space=space)
+        >>> len(answers), all(answer.holds for answer in answers)
+        (2, True)
     """
     n = checks.whole("n", n, low=1)
     problem = given_problem(sources, targets, space=space, seed=seed)
@@ -121,6 +136,22 @@ def propagate_front(
     Raises:
         ValueError: As ``propagate_search``; fewer than two targets without a bound, or another
             name in ``along``.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> from ncp_sampler.propagation import Target
+        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
+        >>> codes = space.sample(60, 0)
+        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
+        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
+        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
+        >>> area = Target("area", "minimize", bound=100, cost=product)
+        >>> area = Target("area", "minimize", cost=product)
+        >>> front = propagate_front(predictor, [Target("accuracy"), area], n=3, space=space)
+        >>> 1 <= len(front) <= 3
+        True
     """
     n = checks.whole("n", n, low=2)
     problem = given_problem(sources, targets, space=space, seed=seed)

@@ -24,6 +24,23 @@ def random_search(problem: SearchProblem, *, calls: int = 100, seed: int = 0) ->
 
     Raises:
         ValueError: calls < 1.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> from ncp_sampler.propagation import Target
+        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
+        >>> codes = space.sample(60, 0)
+        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
+        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
+        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
+        >>> area = Target("area", "minimize", bound=100, cost=product)
+        >>> from ncp_sampler.offline import SearchProblem
+        >>> problem = SearchProblem(predictor, [Target("accuracy"), area], space=space)
+        >>> found = random_search(problem, calls=100)
+        >>> found.holds, found.predictions["area"] <= 100
+        (True, True)
     """
     return neural_predictor(problem, calls=calls, top=1, seed=seed)[0]
 
@@ -38,6 +55,23 @@ def neural_predictor(
 
     Raises:
         ValueError: calls < 1, or ``top`` not in 1..calls.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> from ncp_sampler.propagation import Target
+        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
+        >>> codes = space.sample(60, 0)
+        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
+        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
+        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
+        >>> area = Target("area", "minimize", bound=100, cost=product)
+        >>> from ncp_sampler.offline import SearchProblem
+        >>> problem = SearchProblem(predictor, [Target("accuracy"), area], space=space)
+        >>> found = neural_predictor(problem, calls=500)[0]
+        >>> found.holds, found.predictions["area"] <= 100
+        (True, True)
     """
     calls = checks.whole("calls", calls, low=1)
     top = checks.whole("top", top, low=1, high=calls)
@@ -60,6 +94,23 @@ def net_adapt(
 
     Raises:
         ValueError: calls or iterations < 1, or a start that is no code.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> from ncp_sampler.propagation import Target
+        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
+        >>> codes = space.sample(60, 0)
+        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
+        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
+        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
+        >>> area = Target("area", "minimize", bound=100, cost=product)
+        >>> from ncp_sampler.offline import SearchProblem
+        >>> problem = SearchProblem(predictor, [Target("accuracy"), area], space=space)
+        >>> found = net_adapt(problem, start=[8, 4])
+        >>> found.holds, found.predictions["area"] <= 100
+        (True, True)
     """
     run = SearchRun(problem)
     checks.whole("iterations", iterations, low=1)
@@ -93,6 +144,23 @@ def local_search(
 
     Raises:
         ValueError: climbs < 1, or seconds not above 0.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> from ncp_sampler.propagation import Target
+        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
+        >>> codes = space.sample(60, 0)
+        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
+        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
+        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
+        >>> area = Target("area", "minimize", bound=100, cost=product)
+        >>> from ncp_sampler.offline import SearchProblem
+        >>> problem = SearchProblem(predictor, [Target("accuracy"), area], space=space)
+        >>> found = local_search(problem, climbs=2)
+        >>> found.holds, found.predictions["area"] <= 100
+        (True, True)
     """
     climbs = checks.whole("climbs", climbs, low=1)
     if seconds is not None:
@@ -118,6 +186,23 @@ def evolution_search(
 
     Raises:
         ValueError: calls or population < 1.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> from ncp_sampler.propagation import Target
+        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
+        >>> codes = space.sample(60, 0)
+        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
+        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
+        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
+        >>> area = Target("area", "minimize", bound=100, cost=product)
+        >>> from ncp_sampler.offline import SearchProblem
+        >>> problem = SearchProblem(predictor, [Target("accuracy"), area], space=space)
+        >>> found = evolution_search(problem, calls=300)
+        >>> found.holds, found.predictions["area"] <= 100
+        (True, True)
     """
     run = SearchRun(problem)
     checks.whole("calls", calls, low=1)

@@ -40,6 +40,11 @@ class CautionChoice:
         cautions: All that were tried, (k,).
         judged: Utility of their answers by the other half's predictor, without caution: one row for
             each half searched, (2 * repeats, k).
+
+    Examples:
+        >>> import numpy as np
+        >>> CautionChoice(2.0, (0.0, 2.0), np.array([[70.1], [70.4]])).caution
+        2.0
     """
 
     caution: float

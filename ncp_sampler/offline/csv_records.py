@@ -40,6 +40,17 @@ def read_csv(
     Raises:
         ValueError: A file that cannot be read, a missing column or one that is there twice, a row
             of another length, a metric that is no number, or fewer than two rows.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> rows = ["width,norm,accuracy", "8,batch,70.5", "16,layer,74.0"]
+        >>> with TemporaryDirectory() as folder:
+        ...     table = Path(folder) / "runs.csv"
+        ...     _ = table.write_text(chr(10).join(rows))
+        ...     records = read_csv(table, metrics=["accuracy"])
+        >>> records.space.names, records.metrics["accuracy"].tolist()
+        (('width', 'norm'), [70.5, 74.0])
     """
     table = _read(path)
     metrics = checks.texts("metrics", metrics)

@@ -50,6 +50,22 @@ class Found:
         trace: How each start was edited; None for a baseline. The code may lie some single steps
             beyond it.
         start: Which start of the trace led to the code.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> from ncp_sampler.propagation import Target
+        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
+        >>> codes = space.sample(60, 0)
+        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
+        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
+        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
+        >>> area = Target("area", "minimize", bound=100, cost=product)
+        >>> from ncp_sampler.offline import propagate_search
+        >>> found = propagate_search(predictor, [Target("accuracy"), area], space=space)
+        >>> found.holds, bool(found.code.prod() <= 100), sorted(found.predictions)
+        (True, True, ['accuracy', 'area'])
     """
 
     code: NDArray[Any]
@@ -79,6 +95,21 @@ class SearchProblem:
     Raises:
         ValueError: No source or target, sources of unlike spaces, records that no
             target learns from, or an unknown metric.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> from ncp_sampler.propagation import Target
+        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
+        >>> codes = space.sample(60, 0)
+        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
+        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
+        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
+        >>> area = Target("area", "minimize", bound=100, cost=product)
+        >>> problem = SearchProblem(predictor, [Target("accuracy"), area], space=space)
+        >>> len(problem.targets)
+        2
     """
 
     def __init__(

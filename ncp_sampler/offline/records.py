@@ -29,6 +29,16 @@ class Records:
 
     Raises:
         ValueError: No row, a metric of another length, or codes that do not fit the space.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
+        >>> codes = space.sample(60, 0)
+        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])
+        >>> records = Records(space, codes, {"accuracy": accuracy})
+        >>> len(records), records.best("accuracy")[:1].shape
+        (60, (1,))
     """
 
     space: SearchSpace

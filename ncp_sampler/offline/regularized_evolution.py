@@ -30,6 +30,12 @@ class Evolution:
     Attributes:
         codes: (budget, d), natural units.
         values: (budget,), to be maximized.
+
+    Examples:
+        >>> import numpy as np
+        >>> run = Evolution(np.array([[8, 1], [16, 2]]), np.array([70.0, 74.0]))
+        >>> run.codes[run.values.argmax()].tolist()
+        [16, 2]
     """
 
     codes: NDArray[Any]
@@ -64,6 +70,14 @@ def regularized_evolution(
 
     Raises:
         ValueError: An argument out of its range, or values that are not n finite numbers.
+
+    Examples:
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
+        >>> near_5 = lambda codes: -abs(codes - 5).sum(1)
+        >>> found = regularized_evolution(near_5, space, budget=300, seed=0)
+        >>> found.codes[found.values.argmax()].tolist()
+        [5, 5]
     """
     checks.call("objective", objective, "be a function of codes", required=True)
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")

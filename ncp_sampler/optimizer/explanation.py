@@ -1,6 +1,6 @@
 """Why a code was proposed: where it comes from, what its moves bring, what is expected of it.
 
-The reasons are plain values, made to be stored with a trial (README, "Why this proposal"):
+The reasons are plain values, made to be stored with a trial (docs/how-to/reasons.md):
 
     how        "startup", "search" or "untried" (every code that the search looked at was known)
     start      of a search: {"from": "trial" | "variation" | "random", "told": its number}

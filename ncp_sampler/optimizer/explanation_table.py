@@ -31,6 +31,17 @@ def explain(trial: Any) -> Table:
     Raises:
         ValueError: The trial holds no reasons.
         ImportError: rich is missing.
+
+    Examples:
+        >>> from ncp_sampler import Float, NCPOptimizer, SearchSpace
+        >>> space = SearchSpace([Float("x", 0, 1)])
+        >>> optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, n_startup_trials=3)
+        >>> for _ in range(4):
+        ...     (params,) = optimizer.ask()
+        ...     optimizer.tell(params, {"loss": (params["x"] - 0.3) ** 2})
+        >>> table = explain(optimizer.reasons[0])  # rich.print(table) shows it
+        >>> table.row_count > 0
+        True
     """
     reasons = reasons_of(trial)
     try:

@@ -70,6 +70,18 @@ class NCPOptimizer:
 
     Raises:
         ValueError: An argument out of its range.
+
+    Examples:
+        >>> from ncp_sampler import Float, SearchSpace
+        >>> space = SearchSpace([Float("x", -5, 5), Float("y", -5, 5)])
+        >>> optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, seed=0)
+        >>> losses = []
+        >>> for _ in range(20):
+        ...     (params,) = optimizer.ask()
+        ...     losses.append((params["x"] - 1) ** 2 + params["y"] ** 2)
+        ...     optimizer.tell(params, {"loss": losses[-1]})
+        >>> min(losses) < 0.01
+        True
     """
 
     def __init__(

@@ -28,6 +28,14 @@ class Committee(Around):
 
     Raises:
         ValueError: No member.
+
+    Examples:
+        >>> import numpy as np
+        >>> x = np.linspace(0, 1, 20)[:, None]
+        >>> from ncp_sampler.predictors import GaussianProcess, InfiniteMLP
+        >>> predictor = Committee([GaussianProcess(), InfiniteMLP()])
+        >>> predictor.fit(x, {"loss": (x[:, 0] - 0.3) ** 2}).names
+        ('loss',)
     """
 
     def __init__(self, members: Sequence[Predictor]) -> None:

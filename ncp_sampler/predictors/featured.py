@@ -27,6 +27,15 @@ class Featured(Around):
     Args:
         inner: The predictor of the features.
         features: Unit codes (n, d) -> (n, f), such as ``SearchSpace.features``.
+
+    Examples:
+        >>> import numpy as np
+        >>> x = np.linspace(0, 1, 20)[:, None]
+        >>> import torch
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> predictor = Featured(GaussianProcess(), lambda unit: torch.cat([unit, unit**2], 1))
+        >>> predictor.fit(x, {"loss": (x[:, 0] - 0.3) ** 2}).names
+        ('loss',)
     """
 
     def __init__(self, inner: Predictor, features: Features) -> None:

@@ -11,6 +11,14 @@ class GaussianProcess(ExactProcess):
     """Matern-5/2 Gaussian process with one length scale per column, one process per metric.
 
     The arguments are those of ``ExactProcess``.
+
+    Examples:
+        >>> import numpy as np
+        >>> x = np.linspace(0, 1, 20)[:, None]
+        >>> predictor = GaussianProcess().fit(x, {"loss": (x[:, 0] - 0.3) ** 2})
+        >>> mean, std = predictor.predict([[0.3], [0.9]])
+        >>> mean.shape, bool(mean[0, 0] < mean[1, 0])
+        ((2, 1), True)
     """
 
     _kernel = Matern()

@@ -85,6 +85,14 @@ class InfiniteMLP(ExactProcess):
 
     Its fit back-propagates the log marginal likelihood. The arguments are those of
     ``ExactProcess``.
+
+    Examples:
+        >>> import numpy as np
+        >>> x = np.linspace(0, 1, 20)[:, None]
+        >>> predictor = InfiniteMLP().fit(x, {"loss": (x[:, 0] - 0.3) ** 2})
+        >>> mean, std = predictor.predict([[0.3], [0.9]])
+        >>> mean.shape, bool(mean[0, 0] < mean[1, 0])
+        ((2, 1), True)
     """
 
     _kernel = ArcCosine()

@@ -57,6 +57,14 @@ class MLPEnsemble:
 
     Raises:
         ValueError: An argument out of its range.
+
+    Examples:
+        >>> import numpy as np
+        >>> x = np.linspace(0, 1, 20)[:, None]
+        >>> predictor = MLPEnsemble(members=2, steps=100).fit(x, {"loss": (x[:, 0] - 0.3) ** 2})
+        >>> mean, std = predictor.predict([[0.3], [0.9]])
+        >>> mean.shape, bool(mean[0, 0] < mean[1, 0])
+        ((2, 1), True)
     """
 
     def __init__(

@@ -30,6 +30,11 @@ class Predictor(Protocol):
 
     ``GaussianProcess`` is exact, for small histories; ``MLPEnsemble`` is the paper's kind, for
     tables. Both are deterministic for a seed.
+
+    Examples:
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> isinstance(GaussianProcess(), Predictor)
+        True
     """
 
     @property

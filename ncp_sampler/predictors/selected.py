@@ -39,6 +39,14 @@ class Selected(Around):
 
     Raises:
         ValueError: No member, or one that is not exact.
+
+    Examples:
+        >>> import numpy as np
+        >>> x = np.linspace(0, 1, 20)[:, None]
+        >>> from ncp_sampler.predictors import GaussianProcess, InfiniteMLP
+        >>> predictor = Selected([InfiniteMLP(), GaussianProcess()])
+        >>> predictor.fit(x, {"loss": np.sin(8 * x[:, 0])}).names
+        ('loss',)
     """
 
     def __init__(self, members: Sequence[ExactProcess]) -> None:

@@ -35,6 +35,15 @@ class Transferred(Around):
 
     Raises:
         ValueError: The source is not fitted.
+
+    Examples:
+        >>> import numpy as np
+        >>> x = np.linspace(0, 1, 20)[:, None]
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> source = GaussianProcess().fit(x, {"loss": np.sin(8 * x[:, 0])})
+        >>> predictor = Transferred(source).fit(x[::5], {"loss": 2 * np.sin(8 * x[::5, 0])})
+        >>> predictor.predict([[0.5]])[0].shape
+        (1, 1)
     """
 
     def __init__(self, source: Predictor, *, residual: Predictor | None = None) -> None:

@@ -33,6 +33,10 @@ class GradientDescent:
 
     Raises:
         ValueError: An argument out of its range.
+
+    Examples:
+        >>> GradientDescent(rate=3.0).rate
+        3.0
     """
 
     rate: float = 3.0
@@ -75,6 +79,10 @@ class Adam:
 
     Raises:
         ValueError: An argument out of its range.
+
+    Examples:
+        >>> Adam(rate=0.1)
+        Adam(rate=0.1)
     """
 
     rate: float = 0.05

@@ -36,6 +36,13 @@ class Walk:
     Attributes:
         codes: Legal codes, the starts first, (S + 1, n, d).
         predictions: Metric -> (S + 1, n), in its own unit.
+
+    Examples:
+        >>> import numpy as np
+        >>> accuracy = np.array([[1, 5], [2, 4], [3, 3], [4, 2]])  # after each step, of two walks
+        >>> walk = Walk(np.zeros((4, 2, 30)), {"accuracy": accuracy})
+        >>> walk.predictions["accuracy"].argmax(0).tolist()  # the best step of each walk
+        [3, 0]
     """
 
     codes: NDArray[Any]
@@ -70,6 +77,19 @@ def discrete_walk(
 
     Raises:
         ValueError: As ``propagate``; steps < 1.
+
+    Examples:
+        >>> from ncp_sampler import NB201Space
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> from ncp_sampler.propagation import Target
+        >>> space = NB201Space()
+        >>> rows = space.sample(50, 0)
+        >>> convolutions = rows[:, [name.endswith("3x3") for name in space.columns]].sum(1)
+        >>> predictor = GaussianProcess().fit(space.normalize(rows), {"convolutions": convolutions})
+        >>> target = Target("convolutions")
+        >>> walk = discrete_walk(predictor, rows[:2], [target], space=space, steps=3)
+        >>> walk.codes.shape  # the start and three steps, two walks, 30 numbers
+        (4, 2, 30)
     """
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")
     checks.whole("steps", steps, low=1)

@@ -43,6 +43,14 @@ class Trace:
         gradients: d loss / d unit code, (T + 1, n, d).
         predictions: Metric -> (T + 1, n), in its own unit, less the target's caution.
         final: Nearest legal codes of the end, (n, d).
+
+    Examples:
+        >>> from ncp_sampler import MRSpace, costs
+        >>> from ncp_sampler.propagation import Target
+        >>> at_most = Target("flops", "minimize", bound=1.0, cost=costs.flops)
+        >>> trace = propagate([], MRSpace().start, [at_most], space=MRSpace(), iterations=5)
+        >>> trace.codes.shape[1:], trace.predictions["flops"].shape == trace.loss.shape
+        ((1, 27), True)
     """
 
     codes: NDArray[np.float64]
@@ -79,6 +87,20 @@ def propagate(
     Raises:
         ValueError: No target, an unknown metric, a start that does not fit the space, or a
             setting out of range.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ncp_sampler import Float, SearchSpace
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> from ncp_sampler.propagation import GradientDescent, Target
+        >>> space = SearchSpace([Float("x", 0, 10)])
+        >>> codes = np.linspace(0, 10, 20)[:, None]
+        >>> score = -(codes[:, 0] - 4) ** 2
+        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"score": score})
+        >>> slow = GradientDescent(rate=5e-4)
+        >>> trace = propagate(predictor, [[9.0]], [Target("score")], space=space, strategy=slow)
+        >>> abs(float(trace.final[0, 0]) - 4) < 0.1
+        True
     """
     models = check_targets(predictors, targets)
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")

@@ -17,7 +17,13 @@ Step: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # unit codes, gradient -> 
 
 @runtime_checkable
 class Strategy(Protocol):
-    """A way to edit unit codes along a gradient, such as ``GradientDescent(rate=3.0)``."""
+    """A way to edit unit codes along a gradient, such as ``GradientDescent(rate=3.0)``.
+
+    Examples:
+        >>> from ncp_sampler.propagation import GradientDescent
+        >>> isinstance(GradientDescent(), Strategy)
+        True
+    """
 
     def begin(self, space: SearchSpace, x: Tensor) -> Step:
         """The step of a new run over unit codes x (n, d); it may keep moments between calls."""

@@ -48,6 +48,14 @@ class Target:
     Raises:
         ValueError: Another direction, a negative weight or caution, a step or scale that is not
             above 0, or an infinite bound.
+
+    Examples:
+        >>> from ncp_sampler import costs
+        >>> better = Target("top1")  # further up, by steps
+        >>> leaner = Target("flops", "minimize", weight=0.5, cost=costs.flops)  # exact
+        >>> at_most = Target("limit", "minimize", bound=1.0, cost=costs.flops)  # 1 G
+        >>> better.direction, leaner.weight, at_most.bound
+        ('maximize', 0.5, 1.0)
     """
 
     metric: str

@@ -35,6 +35,15 @@ class WinnerTakesAll:
 
     Raises:
         ValueError: A cost that is no function.
+
+    Examples:
+        >>> from ncp_sampler import MRSpace, costs
+        >>> from ncp_sampler.propagation import Target, propagate
+        >>> target = Target("flops", "minimize", cost=costs.flops)
+        >>> winner = WinnerTakesAll(costs.flops)
+        >>> trace = propagate([], MRSpace().start, [target], space=MRSpace(), strategy=winner)
+        >>> int((trace.codes[0] != trace.codes[1]).sum())  # one number a step
+        1
     """
 
     cost: Cost | None = None

@@ -38,6 +38,12 @@ class Integer:
     Raises:
         ValueError: An empty range, or one beyond 2**53; a step that does not divide it; ``log``
             with a step or with ``low < 1``.
+
+    Examples:
+        >>> Integer("width", 8, 128, step=8)
+        Integer(name='width', low=8, high=128, step=8, log=False)
+        >>> Integer("batch", 1, 256, log=True).high
+        256
     """
 
     name: str
@@ -85,6 +91,12 @@ class Float:
 
     Raises:
         ValueError: An empty or infinite range, or a step or log that does not fit it.
+
+    Examples:
+        >>> Float("rate", 1e-4, 1e-1, log=True).low
+        0.0001
+        >>> Float("dropout", 0, 0.5, step=0.1).high
+        0.5
     """
 
     name: str
@@ -117,6 +129,11 @@ class Categorical:
 
     Raises:
         ValueError: No choice at all, or one of them twice.
+
+    Examples:
+        >>> norm = Categorical("norm", ["batch", "layer", None])
+        >>> norm.index("layer")
+        1
     """
 
     name: str

@@ -15,6 +15,10 @@ class Group(NamedTuple):
         title: Of the group.
         quantity: What they count, such as "channels".
         names: The parameters.
+
+    Examples:
+        >>> Group("Size", "number", ("width", "depth")).names
+        ('width', 'depth')
     """
 
     title: str

@@ -33,7 +33,17 @@ N_NODES = 4
 
 
 class NB201Space(SearchSpace):
-    """Six categorical edges of five operators; 15,625 codes, those that the table holds."""
+    """Six categorical edges of five operators; 15,625 codes, those that the table holds.
+
+    Examples:
+        >>> space = NB201Space()
+        >>> cell = "|none~0|+|none~0|none~1|+|none~0|none~1|skip_connect~2|"
+        >>> code = space.from_string(cell)
+        >>> code.shape, int(code.sum())
+        ((30,), 6)
+        >>> space.to_string(code) == cell
+        True
+    """
 
     def __init__(self) -> None:
         super().__init__(

@@ -72,6 +72,18 @@ class SearchSpace:
 
     Raises:
         ValueError: No dimension, two of the same name, or a start outside the space.
+
+    Examples:
+        >>> from ncp_sampler import Categorical, Integer, SearchSpace
+        >>> norm = Categorical("norm", ["batch", "layer"])
+        >>> space = SearchSpace([Integer("width", 8, 64, step=8), norm])
+        >>> code = space.to_code({"width": 16, "norm": "layer"})
+        >>> code.tolist()
+        [16, 0, 1]
+        >>> space.to_params(code)
+        {'width': 16, 'norm': 'layer'}
+        >>> space.columns
+        ('width', 'norm=batch', 'norm=layer')
     """
 
     def __init__(

@@ -53,6 +53,13 @@ class ImageAugmentation:
 
     Raises:
         ValueError: Both or neither of area and zoom, or a value out of its range.
+
+    Examples:
+        >>> import torch
+        >>> augmentation = ImageAugmentation(size=(32, 32), area=(0.5, 1.0), flip=0.5)
+        >>> image, mask = augmentation(torch.rand(3, 48, 48))
+        >>> image.shape
+        torch.Size([3, 32, 32])
     """
 
     size: tuple[int, int]
@@ -150,6 +157,10 @@ class CloudAugmentation:
 
     Raises:
         ValueError: A value out of its range.
+
+    Examples:
+        >>> CloudAugmentation(flip=0.5, scale=(0.95, 1.05)).translation
+        0.2
     """
 
     flip: float = 0.5

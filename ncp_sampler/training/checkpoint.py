@@ -24,6 +24,12 @@ class Checkpoint:
         gflops: Multiply-adds of all its networks together, in G.
         metrics: Problem's name -> validation metric, in percent.
         states: Problem's name -> ``state_dict`` of its network, on the CPU.
+
+    Examples:
+        >>> from ncp_sampler import MRSpace
+        >>> code = tuple(int(number) for number in MRSpace().start)
+        >>> Checkpoint(code=code, gflops=0.5, metrics={"digits": 98.0}, states={}).metrics
+        {'digits': 98.0}
     """
 
     code: tuple[int, ...]

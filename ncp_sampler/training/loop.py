@@ -30,6 +30,13 @@ class Trained:
         metric: Validation metric of the best epoch, in percent.
         epoch: That epoch's number.
         epochs: All of them.
+
+    Examples:
+        >>> from ncp_sampler.training import Epoch
+        >>> first = Epoch(number=1, loss=2.1, metric=40.0)
+        >>> second = Epoch(number=2, loss=1.2, metric=71.0)
+        >>> Trained(metric=71.0, epoch=2, epochs=(first, second)).epochs[-1].loss
+        1.2
     """
 
     metric: float
@@ -80,6 +87,19 @@ def train(
     Raises:
         ValueError: An argument is not as described, or a loader has no batches or no length.
         FloatingPointError: The loss became infinite or NaN, or the metric NaN.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> from torch.utils.data import DataLoader
+        >>> from ncp_sampler import MRSpace
+        >>> from ncp_sampler.training import CLASSIFICATION, PRESETS, Digits
+        >>> space = MRSpace(width=8, depth=1)
+        >>> net = space.build(space.sample(1, 0)[0], num_classes=10, in_channels=1, seed=0)
+        >>> loader = DataLoader(Digits("train", limit=16), 8)
+        >>> recipe = replace(PRESETS["digits-cls"].recipe, epochs=1)
+        >>> trained = train(net, loader, loader, task=CLASSIFICATION, recipe=recipe)
+        >>> len(trained.epochs)
+        1
     """
     place, bf16 = usable_device(device), checks.flag("bf16", bf16)
     run = _Run(model, train_loader, val_loader, task, recipe, place, bf16)

@@ -32,6 +32,13 @@ class Preset:
 
     Raises:
         ValueError: A value out of its range, or of another type.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> from ncp_sampler.training import PRESETS
+        >>> preset = PRESETS["seg"]
+        >>> preset.data, replace(preset.recipe, epochs=1).epochs
+        ('Cityscapes', 1)
     """
 
     task: str

@@ -35,6 +35,14 @@ class TrainingProblem:
 
     Raises:
         ValueError: An attribute of another type.
+
+    Examples:
+        >>> from ncp_sampler import MRSpace
+        >>> from ncp_sampler.training import PRESETS, Digits, make_problem
+        >>> parts = {part: Digits(part, limit=64) for part in ("train", "val", "test")}
+        >>> problem = make_problem("digits", PRESETS["digits-cls"], in_channels=1, **parts)
+        >>> problem.name, problem.gflops(MRSpace().start) > 0
+        ('digits', True)
     """
 
     name: str

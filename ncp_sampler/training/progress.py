@@ -28,6 +28,10 @@ class Epoch:
         number: From 1 on.
         loss: Mean over the training steps.
         metric: Of the validation samples, in percent.
+
+    Examples:
+        >>> Epoch(number=1, loss=2.1, metric=40.0).metric
+        40.0
     """
 
     number: int
@@ -46,6 +50,23 @@ class Progress:
         optimizer: The optimizer's ``state_dict``.
         random: States of the generators that the next epoch draws from: "cpu", the "device" if it
             has its own, and those that a loader brings ("loader", "sampler").
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> from torch.utils.data import DataLoader
+        >>> from ncp_sampler import MRSpace
+        >>> from ncp_sampler.training import CLASSIFICATION, PRESETS, Digits, train
+        >>> space = MRSpace(width=8, depth=1)
+        >>> net = space.build(space.sample(1, 0)[0], num_classes=10, in_channels=1, seed=0)
+        >>> loader = DataLoader(Digits("train", limit=16), 8)
+        >>> recipe = replace(PRESETS["digits-cls"].recipe, epochs=1)
+        >>> of = {"model": net, "train_loader": loader, "val_loader": loader}
+        >>> of["task"] = CLASSIFICATION
+        >>> kept = []
+        >>> _ = train(**of, recipe=recipe, on_progress=kept.append)
+        >>> trained = train(**of, recipe=replace(recipe, epochs=2), progress=kept[-1])
+        >>> len(trained.epochs)
+        2
     """
 
     epochs: tuple[Epoch, ...]

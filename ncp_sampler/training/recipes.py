@@ -47,6 +47,14 @@ class Recipe:
 
     Raises:
         ValueError: A value out of its range.
+
+    Examples:
+        >>> recipe = Recipe(
+        ...     optimizer="sgd", learning_rate=0.1, schedule="cosine", epochs=10,
+        ...     batch_size=32, size=(32, 32),
+        ... )
+        >>> recipe.epochs
+        10
     """
 
     optimizer: str

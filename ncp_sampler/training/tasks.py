@@ -39,6 +39,16 @@ class Task:
 
     Raises:
         ValueError: A metric without a name, or a loss or score that is no function.
+
+    Examples:
+        >>> import torch
+        >>> def loss(model, batch):
+        ...     return (model(batch[0]) - batch[1]).abs().mean()
+        >>> def score(model, batches):
+        ...     losses = torch.stack([loss(model, batch) for batch in batches])
+        ...     return 100 - 100 * float(losses.mean())
+        >>> Task(metric="closeness", loss=loss, score=score).metric
+        'closeness'
     """
 
     metric: str

@@ -45,6 +45,11 @@ def architecture_figure(codes: Mapping[str, ArrayLike], space: SearchSpace) -> F
 
     Raises:
         ValueError: No code, an illegal one, or a space of other numbers.
+
+    Examples:
+        >>> from ncp_sampler import MRSpace
+        >>> len(architecture_figure({"start": MRSpace().start}, MRSpace()).axes) > 0
+        True
     """
     integers = _integers(space)
     if not checks.instance("codes", codes, Mapping, "map labels to codes"):

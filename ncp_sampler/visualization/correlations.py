@@ -32,6 +32,10 @@ def correlation_figure(
 
     Raises:
         ValueError: No names, a matrix of another shape, or a correlation outside [-1, 1].
+
+    Examples:
+        >>> len(correlation_figure(["seg", "video"], [[1.0, -0.02], [-0.02, 1.0]]).axes) > 0
+        True
     """
     k = len(checks.texts("names", names))
     ours = _correlations("matrix", matrix, k)

@@ -83,6 +83,15 @@ def trace_figure(
     Raises:
         ValueError: A start outside 0..n-1, a trace of another space, or an argument that is not
             as described.
+
+    Examples:
+        >>> from ncp_sampler import MRSpace, costs
+        >>> from ncp_sampler.propagation import Target, propagate
+        >>> target = Target("flops", "minimize", cost=costs.flops)
+        >>> trace = propagate([], MRSpace().start, [target], space=MRSpace(), iterations=3)
+        >>> figure = trace_figure(trace, MRSpace())  # figure.savefig("trace.png")
+        >>> len(figure.axes) > 0
+        True
     """
     codes = _codes(trace, space, start)  # (T + 1, d)
     checks.instance("title", title, str | None, "be a string, or None")
@@ -117,6 +126,14 @@ def explain_figure(
 
     Raises:
         ValueError: A start, iteration or number of bars out of range, or a trace of another space.
+
+    Examples:
+        >>> from ncp_sampler import MRSpace, costs
+        >>> from ncp_sampler.propagation import Target, propagate
+        >>> target = Target("flops", "minimize", cost=costs.flops)
+        >>> trace = propagate([], MRSpace().start, [target], space=MRSpace(), iterations=3)
+        >>> len(explain_figure(trace, MRSpace()).axes) > 0
+        True
     """
     codes = _codes(trace, space, start)
     checks.whole("iteration", iteration, low=0, high=len(codes) - 1)

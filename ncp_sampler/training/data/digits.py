@@ -43,6 +43,11 @@ class Digits(Dataset[tuple[Tensor, Tensor]]):
 
     Raises:
         ValueError: An unknown part, or a size or limit below its least.
+
+    Examples:
+        >>> image, label = Digits("train", limit=10)[0]
+        >>> image.shape
+        torch.Size([1, 32, 32])
     """
 
     def __init__(
@@ -85,6 +90,11 @@ class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
 
     Raises:
         ValueError: An unknown part, or a length, size or seed below its least.
+
+    Examples:
+        >>> image, mask = DigitScenes("train", length=2)[0]
+        >>> image.shape, mask.shape
+        (torch.Size([1, 48, 48]), torch.Size([48, 48]))
     """
 
     def __init__(
@@ -142,6 +152,11 @@ class DigitClips(Dataset[tuple[Tensor, Tensor]]):
 
     Raises:
         ValueError: An unknown part, or a number out of its range.
+
+    Examples:
+        >>> clip, label = DigitClips("train", length=2)[0]
+        >>> clip.shape
+        torch.Size([1, 4, 32, 32])
     """
 
     def __init__(

@@ -71,6 +71,11 @@ class StreetScenes(Dataset[Scene]):
 
     Raises:
         ValueError: An unknown part, or a length or seed below its least.
+
+    Examples:
+        >>> points, boxes, labels = StreetScenes("train", length=1)[0]
+        >>> points.shape[1], boxes.shape[1]
+        (4, 7)
     """
 
     def __init__(

@@ -1,0 +1,217 @@
+"""The documentation does what it says: its code runs as it stands, and so do docstrings' examples.
+
+A page is one program: its blocks of Python and of shell run in their order, in one folder, and
+build on each other. What no test can run (it installs something, or needs a cluster) says so, to
+the reader too, by the title of its block: ``title="Not run by the tests: why"``.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from inspect import isclass, isfunction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    str(path.relative_to(REPOSITORY))
+    for path in (
+        REPOSITORY / "README.md",
+        REPOSITORY / "CONTRIBUTING.md",
+        *(REPOSITORY / "docs").rglob("*.md"),
+    )
+)
+SLOW = {  # they learn tables, or start Ray
+    "README.md",
+    "docs/how-to/command-line.md",
+    "docs/how-to/offline.md",
+    "docs/tutorials/from-a-table.md",
+    "docs/tutorials/ray.md",
+}
+PACKAGES = [
+    "ncp_sampler",
+    *(
+        f"ncp_sampler.{name}"
+        for name in (
+            "detection3d",
+            "integrations.optuna",
+            "integrations.ray",
+            "multi_resolution",
+            "nas_bench",
+            "offline",
+            "optimizer",
+            "predictors",
+            "propagation",
+            "space",
+            "training",
+            "visualization",
+        )
+    ),
+]
+PUBLIC = {
+    f"{package}.{name}": getattr(import_module(package), name)
+    for package in PACKAGES
+    for name in import_module(package).__all__
+}
+COSTS = import_module("ncp_sampler.multi_resolution.costs")
+EXAMPLES = {  # each once, by the longest of its names
+    id(value): (name, value)
+    for name, value in {**PUBLIC, "costs.flops": COSTS.flops, "costs.params": COSTS.params}.items()
+    if (isclass(value) or isfunction(value)) and ">>> " in (value.__doc__ or "")
+}
+DATA = "nas-bench-mr"  # the folder that pages and examples read tables from
+NOT_RUN = "Not run by the tests: "
+_BLOCK = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_RUN = ("python", "sh")
+_SHOWN = ("", "text", "csv", "yaml", "toml", "json", "mermaid", "latex")
+
+
+class Block(NamedTuple):
+    """A block of code, the line it begins in, and its title."""
+
+    language: str
+    title: str
+    code: str
+    line: int
+
+
+def blocks(page: str) -> list[Block]:
+    """What a page has to run, in order."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    found = []
+    for match in _BLOCK.finditer(text):
+        indent, language, head, code = match.groups()
+        line = text.count("\n", 0, match.start()) + 1
+        title = re.search(r'title="([^"]*)"', head)
+        code = "".join(part.removeprefix(indent) for part in code.splitlines(keepends=True))
+        marked = text[: match.start()].rstrip().endswith(("<!-- main -->", "<!-- tests -->"))
+        if language in _RUN and not marked:  # .ci/run runs the one, test_examples.py the other
+            found.append(Block(language, title[1] if title else "", code, line))
+    return found
+
+
+def runnable(page: str) -> list[Block]:
+    return [block for block in blocks(page) if not block.title.startswith(NOT_RUN)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with the programs of a clone."""
+    for name in ("benchmarks", "examples", "integrations"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def shell(block: Block, page: str, folder: Path) -> None:
+    """Runs a block as a user's shell does; a line that fails ends it."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    sources = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block.code],
+        cwd=folder,
+        env={**os.environ, "PATH": path, "PYTHONPATH": sources, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"{page}:{block.line}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else [])
+        for page in PAGES
+        if runnable(page)
+    ],
+)
+def test_code_of_a_page_runs(
+    page: str,
+    folder: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import optuna
+
+    found = runnable(page)
+    if any(DATA in block.code for block in found):
+        root: Path = request.getfixturevalue("bench_root")
+        (folder / DATA).mkdir()
+        (folder / DATA / "data").symlink_to(root)
+    if any("from ray" in block.code or "import ray" in block.code for block in found):
+        request.getfixturevalue("ray_runtime")
+        for where in ("ray.train.constants", "ray.tune.experiment.experiment"):  # not at home
+            monkeypatch.setattr(f"{where}.DEFAULT_STORAGE_PATH", str(folder / "ray_results"))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    namespace: dict[str, Any] = {"__name__": "__main__"}  # as a script
+    for block in found:
+        if block.language == "sh":
+            shell(block, page, folder)
+        else:  # its lines are those of the page, for tracebacks
+            code = "\n" * block.line + block.code
+            exec(compile(code, str(REPOSITORY / page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_block_is_left_out(page: str) -> None:
+    """A block is closed, is of a language that is run or shown, and says why it is not run."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    matches = list(_BLOCK.finditer(text))
+    assert text.count("```") == 2 * len(matches)
+    assert {match[2] for match in matches} <= {*_RUN, *_SHOWN}
+    for block in blocks(page):
+        reason = block.title.removeprefix(NOT_RUN)
+        assert reason == block.title or len(reason) > 8, f"{page}:{block.line}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), EXAMPLES.values(), ids=[name for name, _ in EXAMPLES.values()]
+)
+def test_examples_of_docstrings_run(
+    name: str,
+    value: Any,
+    folder: Path,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if DATA in value.__doc__:
+        root: Path = request.getfixturevalue("bench_root")
+        (folder / DATA).mkdir()
+        (folder / DATA / "data").symlink_to(root)
+    module = vars(sys.modules[value.__module__])
+    test = doctest.DocTestParser().get_doctest(value.__doc__, dict(module), name, None, 0)
+    failed, tried = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test)
+    assert tried > 0
+    assert failed == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, value in PUBLIC.items() if isclass(value) or "search" in name]
+)
+def test_public_classes_have_an_example(name: str) -> None:
+    assert ">>> " in (PUBLIC[name].__doc__ or "")
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    text = "\n".join(
+        path.read_text(encoding="utf-8") for path in (REPOSITORY / "docs/reference").glob("*.md")
+    )
+    listed = {name.split(".")[-1] for name in re.findall(r"^::: ([\w.]+)", text, re.MULTILINE)}
+    wanted = {name.split(".")[-1] for name in PUBLIC} - {"__version__"}
+    assert wanted - listed == set(), "docs/reference lacks them"
+
+
+def test_readme_is_short_and_names_the_commands_that_ci_runs() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert len(text.encode()) <= 7000
+    for marker in ("main", "tests"):
+        assert f"<!-- {marker} -->\n```sh\npython3 -m venv .venv && " in text
