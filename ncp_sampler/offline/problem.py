@@ -76,7 +76,7 @@ class Found:
     holds: bool
     calls: int
     seconds: float
-    trace: Trace | None = None
+    trace: Trace | None = field(default=None, repr=False)
     start: int = 0
 
 
