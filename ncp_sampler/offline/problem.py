@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -76,7 +76,7 @@ class Found:
     holds: bool
     calls: int
     seconds: float
-    trace: Trace | None = None
+    trace: Trace | None = field(default=None, repr=False)
     start: int = 0
 
 
