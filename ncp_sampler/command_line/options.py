@@ -9,6 +9,14 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose errors are one line in place of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; --help lists the options\n")
 
 
 def make_parser(text: str | None, *, prog: str | None = None) -> argparse.ArgumentParser:

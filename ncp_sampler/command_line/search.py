@@ -1,4 +1,4 @@
-"""The command ``ncp-sampler``: offline searches from the published tables or one's own.
+"""``ncp-sampler search``: offline searches from the published tables or one's own.
 
 In come options; out go an architecture, what the judge and the search think of it, and a picture
 of the search. ``sources`` reads what is learnt from, ``ncp_sampler.offline`` searches.
@@ -6,15 +6,13 @@ of the search. ``sources`` reads what is learnt from, ``ncp_sampler.offline`` se
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ncp_sampler.command_line.search_options import SearchOptions, parse_search
+from ncp_sampler.command_line.search_options import SearchOptions
 from ncp_sampler.command_line.sources import JudgedRecords, setting_records, table_records
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
@@ -32,34 +30,7 @@ from ncp_sampler.space.search_space import SearchSpace
 _FLOPS, _LIMIT = "flops", "flops limit"  # names of the exact cost as a target
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code, 2 for a wrong argument.
-
-    Args:
-        arguments: In place of the command line's.
-    """
-    try:
-        options = parse_search(arguments)
-        result = _search(options)
-        if options.json:
-            print(json.dumps(result, indent=2, allow_nan=False))
-        else:
-            from ncp_sampler.command_line.answer import print_found
-
-            print_found(result)
-    except ModuleNotFoundError as error:
-        return _fail(f"{error.name} is not installed: pip install 'ncp_sampler[bench]'")
-    except (ImportError, OSError, ValueError) as error:
-        return _fail(str(error))
-    return 0
-
-
-def _fail(message: str) -> int:
-    print(f"ncp-sampler: error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
-
-
-def _search(options: SearchOptions) -> dict[str, Any]:
+def run_search(options: SearchOptions) -> dict[str, Any]:
     """What was found, as JSON holds it.
 
     First a search of the rows that are not the judge's, whose answer is judged; then the same

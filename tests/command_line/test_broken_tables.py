@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from ncp_sampler.command_line.search import main
+from ncp_sampler.command_line.program import main
 
 HEAD, ROWS = "depth,width,accuracy\n", "2,8,70\n4,24,71\n8,16,72\n"
 COMMAND = [
     sys.executable,
     "-c",
-    "import sys; from ncp_sampler.command_line.search import main; sys.exit(main())",
+    "import sys; from ncp_sampler.command_line.program import main; sys.exit(main())",
     "search",
 ]
 OPTIONS = ["--metrics", "accuracy", "--no-picture"]
@@ -166,7 +166,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_picture(tmp_path: Path) -> N
         "import resource, signal, sys\n"
         f"signal.signal({int(signal.SIGXFSZ)}, signal.SIG_IGN)\n"
         "import matplotlib.figure, ncp_sampler.visualization\n"  # may write a cache of fonts
-        "from ncp_sampler.command_line.search import main\n"
+        "from ncp_sampler.command_line.program import main\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
         "sys.exit(main())\n"
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ncp_sampler.command_line.search import main
+from ncp_sampler.command_line.program import main
 from ncp_sampler.command_line.sources import (
     LEAST_JUDGED_ROWS,
     setting_records,
