@@ -39,8 +39,8 @@ def check_at_least_one(options: argparse.Namespace, *names: str) -> None:
             raise ValueError(f"--{name} {getattr(options, name)} must be at least 1")
 
 
-def check_folder(out: Path) -> None:
-    """Makes the folder of ``--out`` where it is missing.
+def check_folder(out: Path, option: str = "--out") -> None:
+    """Makes the folder of an option where it is missing.
 
     Raises:
         ValueError: It cannot be written to.
@@ -50,7 +50,9 @@ def check_folder(out: Path) -> None:
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise ValueError(f"--out {out} must be a folder that can be written to: {error}") from error
+        raise ValueError(
+            f"{option} {out} must be a folder that can be written to: {error}"
+        ) from error
 
 
 def parse_benchmark(

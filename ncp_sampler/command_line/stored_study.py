@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -120,15 +121,23 @@ def _importances(study: Study, names: Sequence[str]) -> dict[str, Any]:
         warnings.simplefilter("ignore")
         for i, name in enumerate(names):
             try:
-                of[name] = get_param_importances(
-                    study, evaluator=evaluator, target=lambda one, i=i: one.values[i]
-                )
+                of[name] = get_param_importances(study, evaluator=evaluator, target=_Value(i))
             except (RuntimeError, ValueError) as error:  # too few trials, or all alike
                 note = f"no importances of {name}: {error}"
                 continue
             if not of[name]:
                 note = f"no importances of {name}: fewer than two complete trials share parameters"
     return {"evaluator": EVALUATOR, "of": of, "note": note}
+
+
+@dataclass(frozen=True)
+class _Value:
+    """One of a trial's values."""
+
+    index: int
+
+    def __call__(self, trial: FrozenTrial) -> float:
+        return trial.values[self.index]
 
 
 def _number(value: float) -> float | str:

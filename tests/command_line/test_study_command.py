@@ -34,9 +34,8 @@ def fill(storage: BaseStorage) -> None:
     sampler = NCPSampler(seed=0, n_startup_trials=STARTUP)
     optuna.create_study(storage=storage, study_name="one", sampler=sampler).optimize(one, 9)
     sampler = NCPSampler(space=SPACE, seed=0, n_startup_trials=STARTUP)
-    directions = ["maximize", "minimize"]
     study = optuna.create_study(
-        storage=storage, study_name="two", sampler=sampler, directions=directions
+        storage=storage, study_name="two", sampler=sampler, directions=["maximize", "minimize"]
     )
     study.optimize(two, 7)
 

@@ -72,7 +72,7 @@ def _best(study: Any, known: Mapping[int, Any]) -> int:
     best = study.best_trials if any(one.values for one in known.values()) else []
     if not best:
         raise ValueError(f"study={checks.shown(study)} has no complete trial; run some")
-    return max(one.number for one in best)
+    return max(int(one.number) for one in best)
 
 
 def _source(trial: Any) -> int | None:
@@ -91,9 +91,8 @@ def _reasons(trial: Any) -> Mapping[str, Any]:
 
 def _curves(chain: list[Any], space: SearchSpace) -> list[Curve]:
     """Each objective: what was observed, and what was predicted of it."""
-    names = next(
-        (r["objectives"] for t in reversed(chain) if "objectives" in (r := _reasons(t))), []
-    )
+    told = [_reasons(trial).get("objectives", ()) for trial in chain]
+    names: list[str] = next((list(one) for one in reversed(told) if one), [])
     if not names:
         n = len(chain[-1].values or ())
         names = ["value"] if n == 1 else [f"value_{i}" for i in range(n)]
