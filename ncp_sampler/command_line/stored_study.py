@@ -137,7 +137,7 @@ class _Value:
     index: int
 
     def __call__(self, trial: FrozenTrial) -> float:
-        return trial.values[self.index]
+        return float(trial.values[self.index])
 
 
 def _number(value: float) -> float | str:

@@ -52,10 +52,11 @@ def test_every_epoch_is_written(name: str, prefix: str, tmp_path: Path) -> None:
         )
     found = scalars(tmp_path / "new" / "run")
     assert set(found) == {f"{prefix}loss", f"{prefix}metric"}
-    for epoch in trained.epochs:
-        assert found[f"{prefix}loss"][epoch.number - 1] == (epoch.number, pytest.approx(epoch.loss))
-        step, metric = found[f"{prefix}metric"][epoch.number - 1]
-        assert (step, metric) == (epoch.number, pytest.approx(epoch.metric))
+    numbers = [epoch.number for epoch in trained.epochs]
+    for what in ("loss", "metric"):
+        steps, values = zip(*found[f"{prefix}{what}"], strict=True)
+        assert list(steps) == numbers
+        assert values == pytest.approx([getattr(epoch, what) for epoch in trained.epochs])
 
 
 def test_a_study_has_a_folder_for_each_trial(tmp_path: Path) -> None:

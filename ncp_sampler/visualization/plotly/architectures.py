@@ -49,7 +49,7 @@ def architecture_figure(
         vertical_spacing=0.28 / n,
     )
     for row, values in enumerate(all_of.rows.values(), start=1):
-        _draw(figure, row, values, all_of)
+        _draw(figure, row, values, all_of, _top(n))
     titles_left(figure)
     finish(figure, plain(title), legend=True)
     figure.update_yaxes(mirror=False, showgrid=False)
@@ -57,7 +57,7 @@ def architecture_figure(
     figure.update_xaxes(range=[-0.7, len(NAMES) - 0.3], showgrid=False)
     figure.update_xaxes(ticktext=list(NAMES), tickangle=-90, row=n, col=1)
     for row in range(1, n + 1):
-        _name_parts(figure, row, all_of)
+        _name_parts(figure, row, _top(n) * all_of.widest)
     return figure
 
 
@@ -111,7 +111,14 @@ def params_figure(
     return figure
 
 
-def _draw(figure: go.Figure, row: int, values: NDArray[np.int64], all_of: Architectures) -> None:
+def _top(n: int) -> float:
+    """Height of an axis in its highest numbers; of many rows the titles need more of it."""
+    return TOP if n < 3 else 1.25 * TOP
+
+
+def _draw(
+    figure: go.Figure, row: int, values: NDArray[np.int64], all_of: Architectures, top: float
+) -> None:
     """Channels on the left axis, blocks and units on the right one."""
     colors = np.array(all_of.colors)
     for kind, color in KINDS.items():
@@ -135,12 +142,13 @@ def _draw(figure: go.Figure, row: int, values: NDArray[np.int64], all_of: Archit
         )
         figure.add_trace(bars, row, 1, secondary_y=deep)
     left = {"tickvals": [*all_of.ticks], "title_text": "channels", "color": BLUE}
-    figure.update_yaxes(**left, range=[0, TOP * all_of.widest], row=row, secondary_y=False)
-    right = {"dtick": 1, "title_text": "blocks, units", "color": RED}
-    figure.update_yaxes(**right, range=[0, TOP * all_of.deepest], row=row, secondary_y=True)
+    figure.update_yaxes(**left, range=[0, top * all_of.widest], row=row, secondary_y=False)
+    depths = [*range(1, int(all_of.deepest) + 1)]
+    right = {"tickvals": depths, "title_text": "blocks, units", "color": RED}
+    figure.update_yaxes(**right, range=[0, top * all_of.deepest], row=row, secondary_y=True)
 
 
-def _name_parts(figure: go.Figure, row: int, all_of: Architectures) -> None:
+def _name_parts(figure: go.Figure, row: int, height: float) -> None:
     """The parts' titles, and lines between them."""
     for name, names in PARTS:
         first, last = NAMES.index(names[0]), NAMES.index(names[-1])
@@ -149,7 +157,7 @@ def _name_parts(figure: go.Figure, row: int, all_of: Architectures) -> None:
         figure.add_annotation(
             text=name,
             x=(first + last) / 2,
-            y=TOP * all_of.widest,
+            y=height,
             showarrow=False,
             yanchor="top",
             font={"size": px(SMALL), "color": "#595959"},

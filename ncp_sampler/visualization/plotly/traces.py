@@ -194,6 +194,6 @@ def _steps(edits: Edits, values: FloatArray) -> list[Any]:
 
 def _name_steps(figure: go.Figure, where: tuple[int, int], edits: Edits, *, last: bool) -> None:
     row, column = where
-    kind = {"type": "category"} if edits.names is not None else {}
+    kind = {"type": "category", "nticks": 6, "tickangle": 0} if edits.names is not None else {}
     title = edits.step if last else ""
     figure.update_xaxes(**kind, title_text=title, showticklabels=last, row=row, col=column)
