@@ -15,7 +15,7 @@ from ncp_sampler import Categorical, Float, Integer, MRSpace, NB201Space, NCPSam
 from ncp_sampler.propagation import GradientDescent
 from ncp_sampler.propagation.propagate import Trace, propagate
 from ncp_sampler.propagation.targets import Target
-from ncp_sampler.space.hooks import Group
+from ncp_sampler.space import Dimension, Group
 from tests.optimizer_examples import MIXED as OPTIMIZED
 from tests.optimizer_examples import mixed_loss
 from tests.space_examples import MIXED
@@ -24,7 +24,11 @@ plotly = pytest.importorskip("ncp_sampler.visualization.plotly")
 import ncp_sampler.visualization as matplotlib  # noqa: E402
 
 SPACE = MRSpace()
-ODD = [Float("a<b> & c", 1e-4, 1, log=True), Integer("$n$", 1, 9), Categorical("k", ("x", "y"))]
+ODD: list[Dimension] = [
+    Float("a<b> & c", 1e-4, 1, log=True),
+    Integer("$n$", 1, 9),
+    Categorical("k", ("x", "y")),
+]
 ODD_SPACE = SearchSpace(ODD, groups=[Group("Odd & <b>", "value", ("a<b> & c", "$n$"))])
 
 
@@ -87,7 +91,7 @@ def test_calibrations_are_the_same(study: optuna.Study) -> None:
     (theirs,) = matplotlib.plot_calibration(study).axes
     assert texts(drawn) == [theirs.get_title()]
     _, points = plain(drawn)["data"]
-    assert points["x"] == [float(x) for x in theirs.lines[1].get_xdata()]
+    assert points["x"] == np.asarray(theirs.lines[1].get_xdata()).tolist()
     assert points["customdata"] == list(range(5, 12))
     assert plain(drawn)["layout"]["xaxis"]["range"] == list(theirs.get_xlim())
 
