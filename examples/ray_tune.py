@@ -25,6 +25,7 @@ os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_
 import ray
 import torch
 from ray import tune
+from ray.tune.logger import TBXLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -32,6 +33,7 @@ from rich.table import Table
 
 from ncp_sampler import MRSpace, NCPSearch
 from ncp_sampler.command_line.options import check_at_least_one, check_folder, make_parser
+from ncp_sampler.integrations.ray import ReasonsCallback
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.training import (
     PRESETS,
@@ -159,6 +161,14 @@ def make_tuner(options: argparse.Namespace) -> tune.Tuner:
     trainable = tune.with_resources(train_digits, {"cpu": options.cpus, "gpu": options.gpus})
     if options.resume:
         return tune.Tuner.restore(f"{options.storage}/{NAME}", trainable, restart_errored=True)
+    search = NCPSearch(
+        space=MRSpace(width=options.width, depth=options.depth),
+        seed=options.seed,
+        n_startup_trials=min(STARTUP, options.trials),
+    )
+    callbacks: list[tune.Callback] = [Bar()]
+    if options.tensorboard:  # what was predicted of a trial, beside what it reports
+        callbacks += [ReasonsCallback(search), TBXLoggerCallback()]
     return tune.Tuner(
         trainable,
         # constants of every trial; the space is the searcher's
@@ -170,11 +180,7 @@ def make_tuner(options: argparse.Namespace) -> tune.Tuner:
             "trials": options.trials,
         },
         tune_config=tune.TuneConfig(
-            search_alg=NCPSearch(
-                space=MRSpace(width=options.width, depth=options.depth),
-                seed=options.seed,
-                n_startup_trials=min(STARTUP, options.trials),
-            ),
+            search_alg=search,
             scheduler=ASHAScheduler(
                 max_t=options.epochs, grace_period=min(GRACE, options.epochs), reduction_factor=3
             ),
@@ -189,7 +195,7 @@ def make_tuner(options: argparse.Namespace) -> tune.Tuner:
             name=NAME,
             storage_path=options.storage,
             verbose=0,
-            callbacks=[Bar()],
+            callbacks=callbacks,
             failure_config=tune.FailureConfig(max_failures=5),  # a lost node
             checkpoint_config=tune.CheckpointConfig(
                 num_to_keep=1, checkpoint_score_attribute=METRIC
@@ -280,6 +286,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--out", type=Path, default=Path("ray_tune"), help="folder of the figure")
     add("--storage", help="folder or URI that every node can write to; by default --out")
     add("--resume", action="store_true", help="go on with the run in --storage")
+    add("--tensorboard", action="store_true", help="curves in the run's folder, with predictions")
     add("--smoke", action="store_true", help="a few small trials, to see that all works")
     options = parser.parse_args(arguments)
     options.limit = None

@@ -1,1 +1,1 @@
-"""Programs: ``ncp-sampler`` searches tables, and the training examples run studies."""
+"""Programs: ``ncp-sampler`` searches tables and sums up studies; training examples run studies."""

@@ -9,6 +9,14 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose errors are one line in place of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; --help lists the options\n")
 
 
 def make_parser(text: str | None, *, prog: str | None = None) -> argparse.ArgumentParser:
@@ -31,8 +39,8 @@ def check_at_least_one(options: argparse.Namespace, *names: str) -> None:
             raise ValueError(f"--{name} {getattr(options, name)} must be at least 1")
 
 
-def check_folder(out: Path) -> None:
-    """Makes the folder of ``--out`` where it is missing.
+def check_folder(out: Path, option: str = "--out") -> None:
+    """Makes the folder of an option where it is missing.
 
     Raises:
         ValueError: It cannot be written to.
@@ -42,7 +50,9 @@ def check_folder(out: Path) -> None:
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise ValueError(f"--out {out} must be a folder that can be written to: {error}") from error
+        raise ValueError(
+            f"{option} {out} must be a folder that can be written to: {error}"
+        ) from error
 
 
 def parse_benchmark(

@@ -1,5 +1,6 @@
-"""The command ``ncp-sampler``: options are read here, and ``search`` is imported for a search.
+"""The command ``ncp-sampler``: which of its programs is asked for, and how the answer is printed.
 
+Each gives an answer as JSON holds it; ``--json`` prints that, and tables are made of it otherwise.
 ``--help`` and what is wrong with options are said without PyTorch, in a fraction of a second.
 """
 
@@ -7,9 +8,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from ncp_sampler.command_line.search_options import parse_search
+from ncp_sampler.command_line.options import OneLineParser
+from ncp_sampler.command_line.search_options import add_search, search_options
+from ncp_sampler.command_line.stored_study_options import add_study
+
+_Answer = tuple[dict[str, Any], Callable[[Mapping[str, Any]], None]]  # and how it is printed
+
+_ABOUT = """\
+Offline searches from the published tables or one's own, and what a storage of Optuna holds.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,21 +29,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: In place of the command line's.
     """
     try:
-        options = parse_search(arguments)
-        from ncp_sampler.command_line.search import run_search
-
-        result = run_search(options)
-        if options.json:
-            print(json.dumps(result, indent=2, allow_nan=False))
+        given = _parse(arguments)
+        answer, show = (_search if given.pop("command") == "search" else _study)(given)
+        if given["json"]:
+            print(json.dumps(answer, indent=2, allow_nan=False))
         else:
-            from ncp_sampler.command_line.answer import print_found
-
-            print_found(result)
+            show(answer)
     except ModuleNotFoundError as error:
         return _fail(f"{error.name} is not installed: pip install 'ncp_sampler[bench]'")
     except (ImportError, OSError, ValueError) as error:
         return _fail(str(error))
     return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> dict[str, Any]:
+    parser = OneLineParser(prog="ncp-sampler", description=_ABOUT)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    for command in (add_search(commands), add_study(commands)):
+        command.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    return vars(parser.parse_args(arguments))
+
+
+def _search(given: Mapping[str, Any]) -> _Answer:
+    from ncp_sampler.command_line.answer import print_found
+    from ncp_sampler.command_line.search import run_search
+
+    return run_search(search_options(given)), print_found
+
+
+def _study(given: Mapping[str, Any]) -> _Answer:
+    from ncp_sampler.command_line.stored_study import summary
+    from ncp_sampler.command_line.stored_study_tables import print_summary
+
+    found = summary(given["storage"], name=given["name"], trial=given["trial"])
+    return found, print_summary
 
 
 def _fail(message: str) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 from ncp_sampler.command_line.option_types import at_least, names, whole
 from ncp_sampler.defaults import CAUTION, STRATEGIES
@@ -17,7 +17,6 @@ _FORMATS = (".png", ".svg", ".pdf")
 _FRONT = 8  # points
 _LAMBDA = 0.5  # the paper's, for its search of one task
 
-_ABOUT = "The command ``ncp-sampler``: offline searches from the published tables or one's own."
 _DESCRIPTION = """\
 Proposes an architecture from a table of trained ones, with nothing trained: predictors learn the
 table, codes are edited along their gradients, and a judge that the search never saw scores the
@@ -108,37 +107,22 @@ class SearchOptions:
             raise ValueError(f"--picture {self.picture!r} must be a file; this is a folder")
 
 
-def parse_search(arguments: Sequence[str] | None) -> SearchOptions:
-    """The options of a command line; a wrong one ends the program with status 2.
-
-    Args:
-        arguments: In place of the command line's.
+def search_options(given: Mapping[str, Any]) -> SearchOptions:
+    """The options, from what argparse read by ``add_search``.
 
     Raises:
         ValueError: As for ``SearchOptions``.
     """
-    given = vars(_parser().parse_args(arguments))
-    if given["n"] is None:
-        given["n"] = _FRONT if given["front"] else 1
-    if given["front"] and given["n"] < 2:
+    n = given["n"] if given["n"] is not None else _FRONT if given["front"] else 1
+    if given["front"] and n < 2:
         raise ValueError("--n must be 2 or more with --front")
     tuples = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-    return SearchOptions(**{**given, **tuples})
+    return SearchOptions(**{**given, "n": n, **tuples})
 
 
-def _caution(text: str) -> float | None:
-    return None if text == "auto" else at_least(0)(text)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line in place of the whole usage."""
-        self.exit(2, f"{self.prog}: error: {message}; --help lists the options\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="ncp-sampler", description=_ABOUT)
-    search = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
+def add_search(commands: Any) -> argparse.ArgumentParser:
+    """Adds the command to those of a parser."""
+    search: argparse.ArgumentParser = commands.add_parser(
         "search",
         help="propose an architecture from a table, with nothing trained",
         description=_DESCRIPTION,
@@ -149,7 +133,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_goals(search)
     _add_search(search)
     _add_answer(search)
-    return parser
+    return search
+
+
+def _caution(text: str) -> float | None:
+    return None if text == "auto" else at_least(0)(text)
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
@@ -227,4 +215,3 @@ def _add_answer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-picture", dest="picture", action="store_const", const=None, help="draw none"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from optuna.trial import FrozenTrial, Trial
 from torch import nn
 
 from ncp_sampler import checks
+from ncp_sampler.command_line.study_logs import trial_log
 from ncp_sampler.command_line.study_trials import (
     best_trials,
     checkpoint_path,
@@ -41,10 +43,12 @@ from ncp_sampler.training.checkpoint import Checkpoint
 from ncp_sampler.training.loop import train
 from ncp_sampler.training.problem import TrainingProblem
 from ncp_sampler.training.progress import Epoch
+from ncp_sampler.training.tensorboard import find_writer
 
 _STARTUP = 6  # trials before the predictor is used; a training is dear
 _PRUNER_STARTUP, _PRUNER_WARMUP = 4, 2  # whole trainings to compare with; first epoch to prune at
 _MOST_PROPOSALS = 50  # for each trained code
+_FOLDER = "be a folder's path"
 _THIN = (1, 16)  # depth and width of a code
 _STARTS = ((2, 64), (2, 32), (1, 32), _THIN, (1, 8))  # the paper's, and thinner
 
@@ -94,6 +98,7 @@ def run_study(
     seed: int = 0,
     device: str = "cpu",
     bf16: bool = False,
+    tensorboard: str | Path | None = None,
     tick: Callable[[int], object] = lambda epochs: None,
 ) -> None:
     """Trains codes; ``out`` then holds a ``Checkpoint`` of each best trial, ``trial-NNN.pt``.
@@ -111,21 +116,27 @@ def run_study(
         seed: Of the trainings.
         device: Where to train.
         bf16: As for ``train``.
+        tensorboard: Folder of TensorBoard's curves, one in it for each trial; None for none.
         tick: Called with a number of epochs as they are done, or will not be.
 
     Raises:
         ValueError: An argument is not as described.
+        ImportError: The package tensorboard is missing, and asked for.
     """
+    if tensorboard is not None:
+        find_writer()
+        tensorboard = Path(checks.instance("tensorboard", tensorboard, str | Path, _FOLDER))
     checks.instance("study", study, Study, "be an optuna Study from create_study")
     trainings = _Trainings(
         problems=_checked_problems(problems, max_gflops),
         space=_checked_space(space),
-        out=Path(checks.instance("out", out, str | Path, "be a folder's path")),
+        out=Path(checks.instance("out", out, str | Path, _FOLDER)),
         trials=checks.whole("trials", trials, low=1),
         max_gflops=max_gflops,
         seed=checks.whole("seed", seed, low=0),
         device=checks.usable_device(device),
         bf16=checks.flag("bf16", bf16),
+        tensorboard=tensorboard,
         tick=checks.instance("tick", tick, Callable, "be a function of a number of epochs"),
     )
     wanted = len(trainings.problems) + (max_gflops is None)
@@ -156,6 +167,7 @@ class _Trainings:
     seed: int
     device: torch.device
     bf16: bool
+    tensorboard: Path | None
     tick: Callable[[int], object]
 
     def objective(self, trial: Trial) -> list[float]:
@@ -189,17 +201,18 @@ class _Trainings:
         metrics = {}
         try:
             for problem in self.problems:
-                trained = train(
-                    networks[problem.name],
-                    problem.train,
-                    problem.val,
-                    task=problem.task,
-                    recipe=problem.recipe,
-                    device=self.device,
-                    seed=self.seed,
-                    bf16=self.bf16,
-                    on_epoch=epochs.add,
-                )
+                with trial_log(self.tensorboard, trial, problem) as log:
+                    trained = train(
+                        networks[problem.name],
+                        problem.train,
+                        problem.val,
+                        task=problem.task,
+                        recipe=problem.recipe,
+                        device=self.device,
+                        seed=self.seed,
+                        bf16=self.bf16,
+                        on_epoch=partial(epochs.add, log=log),
+                    )
                 metrics[problem.name] = trained.metric
         finally:
             self.tick(sum(problem.recipe.epochs for problem in self.problems) - epochs.done)
@@ -216,9 +229,10 @@ class _Epochs:
         self._tick = tick
         self._pruned = pruned
 
-    def add(self, epoch: Epoch) -> None:
-        """Counts one, and raises ``TrialPruned`` if the trial is not to go on."""
+    def add(self, epoch: Epoch, log: Callable[[Epoch], object]) -> None:
+        """Counts and logs one, and raises ``TrialPruned`` if the trial is not to go on."""
         self.done += 1
+        log(epoch)
         self._tick(1)
         if self._pruned:
             self._trial.report(epoch.metric, step=epoch.number)

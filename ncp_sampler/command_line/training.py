@@ -35,6 +35,7 @@ from ncp_sampler.command_line.study_trials import (
 )
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.training.problem import TrainingProblem
+from ncp_sampler.training.tensorboard import find_writer
 
 REPORTS = ("trials.png", "trials.csv")  # of all trials, in the folder of --out
 
@@ -77,6 +78,9 @@ def main(
         space = MRSpace(width=options.width, depth=options.depth)
         study = create_study(chosen, space=space, max_gflops=options.max_gflops, seed=options.seed)
         check_folder(options.out)
+        if options.tensorboard is not None:
+            find_writer()
+            check_folder(options.tensorboard, "--tensorboard")
         if has_checkpoints(options.out):
             raise ValueError(
                 f"--out {options.out} holds networks of an earlier study; name another"
@@ -84,7 +88,7 @@ def main(
         for name in REPORTS:
             if (options.out / name).is_dir():
                 raise ValueError(f"--out {options.out} has a folder {name}; name another")
-    except ValueError as error:
+    except (ImportError, ValueError) as error:
         parser.error(str(error))
     try:
         completed = _run(study, chosen, space, options)
@@ -109,6 +113,7 @@ class _Options:
     threads: int | None
     seed: int
     out: Path
+    tensorboard: Path | None
     smoke: bool
 
 
@@ -127,6 +132,8 @@ def _parser(
     add("--threads", type=whole(1), help="of PyTorch on the CPU; all cores if not given")
     add("--seed", type=int, default=0, help="of the sampler and the trainings")
     add("--out", type=Path, default=Path(out), help="folder of checkpoints, figure and CSV")
+    text = "folder of TensorBoard's curves, new for each study"
+    add("--tensorboard", type=Path, metavar="DIR", help=text)
     add("--smoke", action="store_true", help="a few samples, codes and epochs, to see it work")
     return parser
 
@@ -168,6 +175,7 @@ def _run(
                 seed=options.seed,
                 device=options.device,
                 bf16=options.bf16,
+                tensorboard=options.tensorboard,
             )
         except KeyboardInterrupt:
             return False  # what was trained so far is reported

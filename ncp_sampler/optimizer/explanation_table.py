@@ -1,10 +1,12 @@
-"""The reasons for a proposal as a table, for a terminal."""
+"""The reasons for a proposal as a table, for a terminal or as Markdown."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ncp_sampler.formatting import markdown_table
 from ncp_sampler.optimizer.explanation import reasons_of
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ _HOW = {
     "untried": "drawn at random: every code that the search looked at is known already",
 }
 _FROM = {"trial": "trial", "variation": "a variation of trial", "random": "a random code"}
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|$~])")
 
 
 def explain(trial: Any) -> Table:
@@ -54,24 +57,58 @@ def explain(trial: Any) -> Table:
         table = Table(title=_HOW[reasons["how"]], min_width=_WIDTH)
         table.add_column("nothing was predicted")
         return table
-    objectives = list(dict.fromkeys(name for move in reasons["moves"] for name in move[3]))
     table = Table(
         title=_title(reasons),
         caption="\n".join(_summary(reasons)),
         caption_justify="left",
         min_width=_WIDTH,  # which the caption is wrapped to
     )
-    table.add_column("parameter")
-    table.add_column("from", justify="right")
-    table.add_column("to", justify="right")
-    for name in objectives:
-        table.add_column(f"{name} by it", justify="right")
-    for name, before, after, gain in reasons["moves"]:
-        changes = [f"{gain[one]:+.3g}" for one in objectives]
-        table.add_row(name, str(before), str(after), *changes)
-    if reasons["left_out"]:
-        table.add_row(f"and {reasons['left_out']} more", *[""] * (2 + len(objectives)))
+    first, *others = _heads(reasons)
+    table.add_column(first)
+    for head in others:
+        table.add_column(head, justify="right")
+    for row in _rows(reasons):
+        table.add_row(*row)
     return table
+
+
+def explain_markdown(trial: Any) -> str:
+    """The same as Markdown, as notes and TensorBoard show it.
+
+    Args:
+        trial: A trial of Optuna, or the reasons themselves: ``NCPSearch.reasons[trial_id]``.
+
+    Raises:
+        ValueError: The trial holds no reasons.
+    """
+    reasons = reasons_of(trial)
+    if reasons["how"] in _HOW:
+        return f"{_capital(_HOW[reasons['how']])}.\n"
+    heads = _heads(reasons)
+    rows = [[_escaped(cell) for cell in row] for row in _rows(reasons)]
+    table = markdown_table([_escaped(head) for head in heads], rows, numbers=True)
+    points = "".join(f"- {_escaped(line)}\n" for line in _summary(reasons))
+    return f"{_capital(_title(reasons))}.\n\n{table if rows else ''}\n{points}"
+
+
+def _heads(reasons: Mapping[str, Any]) -> list[str]:
+    return ["parameter", "from", "to", *(f"{name} by it" for name in _objectives(reasons))]
+
+
+def _rows(reasons: Mapping[str, Any]) -> list[list[str]]:
+    """A row for each move, and one for those that are left out."""
+    names = _objectives(reasons)
+    rows = [
+        [name, str(before), str(after), *(f"{gain[one]:+.3g}" for one in names)]
+        for name, before, after, gain in reasons["moves"]
+    ]
+    if reasons["left_out"]:
+        rows.append([f"and {reasons['left_out']} more", *[""] * (2 + len(names))])
+    return rows
+
+
+def _objectives(reasons: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(name for move in reasons["moves"] for name in move[3]))
 
 
 def _title(reasons: Mapping[str, Any]) -> str:
@@ -103,3 +140,12 @@ def _summary(reasons: Mapping[str, Any]) -> list[str]:
     if stopped["range"]:
         lines.append(f"at an end of the range, and would go on: {', '.join(stopped['range'])}")
     return lines
+
+
+def _escaped(text: str) -> str:
+    """A text whose signs are no markup, within a cell or a point."""
+    return _MARKUP.sub(r"\\\1", text.replace("\n", " "))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -31,6 +31,7 @@ from ncp_sampler.training.tasks import SEGMENTATION as SEGMENTATION
 from ncp_sampler.training.tasks import TASK_OF as TASK_OF
 from ncp_sampler.training.tasks import VIDEO as VIDEO
 from ncp_sampler.training.tasks import Task as Task
+from ncp_sampler.training.tensorboard import TensorBoardLog as TensorBoardLog
 
 __all__ = [
     "CLASSIFICATION",
@@ -52,6 +53,7 @@ __all__ = [
     "Recipe",
     "StreetScenes",
     "Task",
+    "TensorBoardLog",
     "Trained",
     "TrainingProblem",
     "class_precisions",

@@ -1,4 +1,4 @@
-"""Architectures of the multi-resolution space as bars, stage by stage."""
+"""Architectures of the multi-resolution space as bars, stage by stage; params of any other."""
 
 from __future__ import annotations
 
@@ -8,32 +8,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from ncp_sampler import checks
-from ncp_sampler.multi_resolution.blueprint import DEPTHS, NAMES, OUTPUT, STAGES, STEM
-from ncp_sampler.space.dimensions import Integer
-from ncp_sampler.space.search_space import Params, SearchSpace
-from ncp_sampler.visualization.style import (
-    BLUE,
-    DPI,
-    MEDIUM,
-    ORANGE,
-    RED,
-    SMALL,
-    channel_ticks,
+from ncp_sampler.multi_resolution.blueprint import NAMES
+from ncp_sampler.space.search_space import SearchSpace
+from ncp_sampler.visualization.contents.architectures import (
+    DEEP,
+    KINDS,
+    PARTS,
+    TITLES,
+    TOP,
+    Architectures,
+    architectures_of,
+    params_of,
 )
-
-_PARTS = (  # title, numbers
-    ("in", tuple(name for _, name in STEM)),
-    *((f"stage {s.number}", (s.blocks, *s.units, *s.widths)) for s in STAGES),
-    ("out", (OUTPUT,)),
-)
-_BLOCKS = {stage.blocks for stage in STAGES}
-_TOP, _TITLES = 1.375, 158 / 128  # heights of an axis and of the titles, in its highest numbers
+from ncp_sampler.visualization.style import BLUE, COLORS, DPI, GREY, MEDIUM, RED, SMALL
 
 _AT = np.arange(len(NAMES))
-_DEEP = np.array([name in DEPTHS for name in NAMES])
 
 
 def architecture_figure(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
@@ -51,57 +42,75 @@ def architecture_figure(codes: Mapping[str, ArrayLike], space: SearchSpace) -> F
         >>> len(architecture_figure({"start": MRSpace().start}, MRSpace()).axes) > 0
         True
     """
-    integers = _integers(space)
-    if not checks.instance("codes", codes, Mapping, "map labels to codes"):
-        raise ValueError("codes is empty; give at least one label and code")
-    figure = Figure(figsize=(12.0, 1.0 + 1.7 * len(codes)), dpi=DPI, layout="constrained")
-    for row, (label, code) in enumerate(codes.items()):
-        params = space.to_params(np.asarray(code).reshape(-1))  # checks the code
-        axes = figure.add_subplot(len(codes), 1, row + 1)
-        _draw(axes, params, integers)
+    all_of = architectures_of(codes, space)
+    n = len(all_of.rows)
+    figure = Figure(figsize=(12.0, 1.0 + 1.7 * n), dpi=DPI, layout="constrained")
+    for row, (label, values) in enumerate(all_of.rows.items()):
+        axes = figure.add_subplot(n, 1, row + 1)
+        _draw(axes, values, all_of)
         axes.set_title(label, fontsize=10, weight="bold", loc="left")
-        names = NAMES if row == len(codes) - 1 else [""] * len(NAMES)
-        axes.set_xticks(_AT, names, rotation=90)
-    handles = [
-        Patch(color=color, label=label)
-        for color, label in ((BLUE, "channels"), (RED, "blocks (b)"), (ORANGE, "units (n)"))
-    ]
+        axes.set_xticks(_AT, NAMES if row == n - 1 else [""] * len(NAMES), rotation=90)
+    handles = [Patch(color=color, label=label) for label, color in KINDS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=MEDIUM)
     return figure
 
 
-def _integers(space: SearchSpace) -> dict[str, Integer]:
-    """The 27 dimensions by name."""
-    dimensions = space.dimensions if isinstance(space, SearchSpace) else ()
-    found = {dim.name: dim for dim in dimensions if isinstance(dim, Integer)}
-    if tuple(found) != NAMES or len(dimensions) != len(NAMES):
-        raise checks.refusal("space", space, "be MRSpace, whose codes have stages to draw")
-    return found
+def params_figure(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
+    """Params of any space: where in its range each parameter is, group by group.
+
+    Args:
+        codes: Label -> code (d,).
+        space: Theirs; its ``groups`` are panels.
+
+    Raises:
+        ValueError: No code, an illegal one, or no space.
+    """
+    content = params_of(codes, space)
+    lengths = [len(rows) for rows in content.groups.values()]
+    figure = Figure(figsize=(6.4, 1.2 + 0.3 * sum(lengths)), dpi=DPI, layout="constrained")
+    grid = figure.add_gridspec(len(lengths), 1, height_ratios=lengths)
+    for i, (title, rows) in enumerate(content.groups.items()):
+        axes = figure.add_subplot(grid[i])
+        axes.hlines(range(len(rows)), 0, 1, color=GREY, lw=0.8, zorder=0)
+        for k, label in enumerate(content.labels):
+            positions = [row.positions[k] for row in rows]
+            color = COLORS[k % len(COLORS)]
+            axes.plot(positions, range(len(rows)), "o", color=color, label=label)
+            for j, row in enumerate(rows):
+                where = (positions[j], j)
+                shift = (0, 4 if k % 2 == 0 else -10)
+                axes.annotate(
+                    row.values[k], where, xytext=shift, textcoords="offset points",
+                    fontsize=SMALL, color=color, ha="center",
+                )  # fmt: skip
+        axes.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=SMALL)
+        axes.set(ylim=(len(rows) - 0.4, -0.6), xlim=(-0.05, 1.05))
+        axes.set_xticks([0, 1], ["low", "high"] if i == len(lengths) - 1 else ["", ""])
+        axes.set_title(title, fontsize=MEDIUM, weight="bold", loc="left")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=MEDIUM)
+    return figure
 
 
-def _draw(axes: Axes, params: Params, integers: Mapping[str, Integer]) -> None:
+def _draw(axes: Axes, values: NDArray[np.int64], all_of: Architectures) -> None:
     """One architecture: channels on the left axis, blocks and units on the right one."""
-    values = np.array([params[name] for name in NAMES])
     right = axes.twinx()
-    wide = axes.bar(_AT[~_DEEP], values[~_DEEP], color=BLUE)
-    colors = [RED if name in _BLOCKS else ORANGE for name in DEPTHS]
-    narrow = right.bar(_AT[_DEEP], values[_DEEP], width=0.5, color=colors)
+    wide = axes.bar(_AT[~DEEP], values[~DEEP], color=BLUE)
+    colors = [color for color, deep in zip(all_of.colors, DEEP, strict=True) if deep]
+    narrow = right.bar(_AT[DEEP], values[DEEP], width=0.5, color=colors)
     axes.bar_label(wide, fontsize=SMALL)
     right.bar_label(narrow, fontsize=SMALL)
-    # the most blocks or units are as high as the most channels
-    widths = [dim for name, dim in integers.items() if name not in DEPTHS]
-    fewest, most = min(dim.low for dim in widths), max(dim.high for dim in widths)
-    deepest = max(integers[name].high for name in DEPTHS)
-    axes.set(ylim=(0, _TOP * most), yticks=channel_ticks(fewest, most))
+    axes.set(ylim=(0, TOP * all_of.widest), yticks=all_of.ticks)
     axes.set(xlim=(-0.7, len(_AT) - 0.3))
-    right.set(ylim=(0, _TOP * deepest), yticks=range(1, deepest + 1))
+    right.set(ylim=(0, TOP * all_of.deepest), yticks=range(1, int(all_of.deepest) + 1))
     axes.set_ylabel("channels", fontsize=MEDIUM, color=BLUE)
     right.set_ylabel("blocks, units", fontsize=MEDIUM, color=RED)
     for each in (axes, right):
         each.tick_params(labelsize=SMALL)
-    for title, names in _PARTS:
+    for title, names in PARTS:
         first, last = NAMES.index(names[0]), NAMES.index(names[-1])
         if first:
             axes.axvline(first - 0.5, color="0.6", lw=0.8)
         middle = (first + last) / 2
-        axes.text(middle, _TITLES * most, title, ha="center", fontsize=MEDIUM, color="0.35")
+        height = TITLES * all_of.widest
+        axes.text(middle, height, title, ha="center", fontsize=MEDIUM, color="0.35")

@@ -1,54 +1,36 @@
-"""A propagation's trace: how one start's code was edited, and why.
-
-Notation
-    T, n, d    iterations, starts, columns of a code
-"""
+"""A propagation's trace: how one start's code was edited, and why; and a proposal's descent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from ncp_sampler import checks
 from ncp_sampler.propagation.propagate import Trace
 from ncp_sampler.propagation.targets import Cost
-from ncp_sampler.space.dimensions import Categorical, Integer
-from ncp_sampler.space.hooks import Group
 from ncp_sampler.space.search_space import SearchSpace
+from ncp_sampler.visualization.contents.descents import descent_of
+from ncp_sampler.visualization.contents.traces import Curve, Edits, Panel, edits_of, pushes_of
 from ncp_sampler.visualization.style import (
-    BLUE,
     COLORS,
     DPI,
+    GREY,
     LARGE,
+    LINE,
     MEDIUM,
-    RED,
     SMALL,
-    channel_ticks,
-    with_unit,
+    sign_colors,
 )
 
-_CONSTANT = 1e-6  # of a loss; less is rounding
 _DASHES = ("-", "--", "-.", ":")
-_PANELS = 6  # of a code, in three columns
-_NAMED = 8  # lines of a panel that are told apart
 _LEGEND = 42  # letters that fit over a panel
 _HANDLE = 7  # of them, a line's sample
-
-
-class _Panel(NamedTuple):
-    """Columns of a code that share axes."""
-
-    title: str
-    quantity: str
-    columns: list[int]
 
 
 def trace_figure(
@@ -93,21 +75,26 @@ def trace_figure(
         >>> len(figure.axes) > 0
         True
     """
-    codes = _codes(trace, space, start)  # (T + 1, d)
-    checks.instance("title", title, str | None, "be a string, or None")
-    curves = _curves(trace, space, codes, start, costs or {}, units or {})
-    panels = _panels(space)
-    n_columns = 1 + (len(panels) + 1) // 2
-    figure = Figure(figsize=(3.0 * n_columns, 6.2), dpi=DPI, layout="constrained")
-    grid = figure.add_gridspec(2, n_columns)
-    _draw_curves(figure, grid[:, 0], curves)
-    for i, panel in enumerate(panels):
-        axes = figure.add_subplot(grid[i % 2, 1 + i // 2])
-        _draw_code(axes, panel, codes, space)
-        _finish(axes, last=i % 2 == 1 or i == len(panels) - 1)
-    if title:
-        figure.suptitle(title, fontsize=LARGE)
-    return figure
+    edits = edits_of(trace, space, start=start, costs=costs, units=units, title=title)
+    return _draw(edits)
+
+
+def descent_figure(study: Any, space: SearchSpace, *, trial: int | None = None) -> Figure:
+    """How a trial's params came about, proposal by proposal, each from an earlier trial.
+
+    The left column has what each of those trials brought, and what was predicted of it (± 2 σ);
+    the panels beside it have the code, as in ``trace_figure``.
+
+    Args:
+        study: A study of Optuna whose trials NCPSampler proposed.
+        space: The search space, or a part that all those trials have.
+        trial: Number of the last one; None for the best, of several objectives the latest of the
+            front.
+
+    Raises:
+        ValueError: No such trial, or one that lacks a parameter of the space.
+    """
+    return _draw(descent_of(study, space, trial=trial))
 
 
 def explain_figure(
@@ -135,17 +122,12 @@ def explain_figure(
         >>> len(explain_figure(trace, MRSpace()).axes) > 0
         True
     """
-    codes = _codes(trace, space, start)
-    checks.whole("iteration", iteration, low=0, high=len(codes) - 1)
-    checks.whole("largest", largest, low=1)
-    push = -trace.gradients[iteration, start]
-    picked = np.argsort(-np.abs(push), kind="stable")[:largest]
-    figure = Figure(figsize=(6.0, 1.2 + 0.24 * len(picked)), dpi=DPI, layout="constrained")
+    names, push = pushes_of(trace, space, start=start, iteration=iteration, largest=largest)
+    figure = Figure(figsize=(6.0, 1.2 + 0.24 * len(names)), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
-    names = [space.columns[i] for i in picked]
-    axes.barh(names, push[picked], color=np.where(push[picked] > 0, BLUE, RED))
+    axes.barh(names, push, color=sign_colors(push))
     axes.invert_yaxis()
-    axes.axvline(0, color="black", lw=0.8)
+    axes.axvline(0, color=LINE, lw=0.8)
     axes.set_xlabel(
         f"push at iteration {iteration}: −d loss / d unit code\n(blue raises, red lowers)",
         fontsize=MEDIUM,
@@ -155,111 +137,57 @@ def explain_figure(
     return figure
 
 
-def _codes(trace: Trace, space: SearchSpace, start: int) -> NDArray[np.float64]:
-    """One start's codes, (T + 1, d)."""
-    checks.instance("trace", trace, Trace, "be a Trace, as propagate returns it")
-    checks.instance("space", space, SearchSpace, "be the SearchSpace of the trace's codes")
-    if trace.codes.shape[2] != len(space.columns):
-        raise ValueError(
-            f"trace has codes of {trace.codes.shape[2]} columns, space has {len(space.columns)}; "
-            "give the space that was searched"
-        )
-    checks.whole("start", start, low=0, high=trace.codes.shape[1] - 1)
-    return trace.codes[:, start]
+def _draw(edits: Edits) -> Figure:
+    """Curves in the left column, the code's panels in two rows beside it."""
+    panels = edits.panels
+    n_columns = 1 + (len(panels) + 1) // 2
+    figure = Figure(figsize=(3.0 * n_columns, 6.2), dpi=DPI, layout="constrained")
+    grid = figure.add_gridspec(2, n_columns)
+    _draw_curves(figure, grid[:, 0], edits)
+    for i, panel in enumerate(panels):
+        axes = figure.add_subplot(grid[i % 2, 1 + i // 2])
+        _draw_code(axes, panel)
+        _finish(axes, edits, last=i % 2 == 1 or i == len(panels) - 1)
+    if edits.title:
+        figure.suptitle(edits.title, fontsize=LARGE)
+    return figure
 
 
-def _curves(
-    trace: Trace,
-    space: SearchSpace,
-    codes: NDArray[np.float64],
-    start: int,
-    costs: Mapping[str, Cost],
-    units: Mapping[str, str],
-) -> list[tuple[str, NDArray[np.float64]]]:
-    """Labels and values (T + 1,) of what differs, the loss or its gradient last."""
-    checks.instance("costs", costs, Mapping, "map names to functions of codes")
-    known = {**space.units, **checks.instance("units", units, Mapping, "map names to units")}
-    named = {name: values[:, start] for name, values in trace.predictions.items()}
-    for name, cost in costs.items():
-        if not callable(cost):
-            must = "be a function of codes, such as costs.flops"
-            raise checks.refusal(f"costs[{name!r}]", cost, must)
-        named[name] = np.asarray(cost(torch.as_tensor(codes)).detach().cpu())
-    first: dict[bytes, str] = {}
-    for name, values in named.items():
-        first.setdefault(values.tobytes(), name)
-    curves = [(with_unit(name, known), named[name]) for name in first.values()]
-    return [*curves, _what_falls(trace, start)]
-
-
-def _what_falls(trace: Trace, start: int) -> tuple[str, NDArray[np.float64]]:
-    """The loss; where it is constant, as of steps set anew each time, its gradient's length."""
-    loss = trace.loss[:, start]
-    if float(np.ptp(loss)) > _CONSTANT * max(float(np.abs(loss).max()), 1e-12):
-        return "loss", loss
-    return "gradient's length", np.linalg.norm(trace.gradients[:, start], axis=-1)
-
-
-def _draw_curves(
-    figure: Figure, where: SubplotSpec, curves: list[tuple[str, NDArray[np.float64]]]
-) -> None:
-    """Each curve on axes of its own, one above the other; the last is at least 0."""
-    strips = where.subgridspec(len(curves), 1)
-    for i, (label, values) in enumerate(curves):
+def _draw_curves(figure: Figure, where: SubplotSpec, edits: Edits) -> None:
+    """Each curve on axes of its own, one above the other."""
+    strips = where.subgridspec(len(edits.curves), 1)
+    for i, curve in enumerate(edits.curves):
         axes = figure.add_subplot(strips[i])
-        _draw_line(axes, values, 0, label)
-        axes.set_ylabel(label, fontsize=MEDIUM)
+        _draw_line(axes, curve.values, 0, curve.label)
+        _draw_expected(axes, curve)
+        axes.set_ylabel(curve.label, fontsize=MEDIUM)
         axes.ticklabel_format(axis="y", useOffset=False)
         if i == 0:
-            last = "loss" if curves[-1][0] == "loss" else "gradient"
-            axes.set_title(f"Predictions and {last}", fontsize=MEDIUM, weight="bold", loc="left")
-        if i == len(curves) - 1:
-            axes.set_ylim(0.0, 1.1 * max(float(values.max()), 1e-6))
-        _finish(axes, last=i == len(curves) - 1)
+            axes.set_title(edits.heading, fontsize=MEDIUM, weight="bold", loc="left")
+        if curve.from_zero:
+            axes.set_ylim(0.0, 1.1 * max(float(curve.values.max()), 1e-6))
+        _finish(axes, edits, last=i == len(edits.curves) - 1)
 
 
-def _panels(space: SearchSpace) -> list[_Panel]:
-    """At most six groups of columns."""
-    panels = [
-        _Panel(title, quantity, [i for name in names for i in _columns(space, name)])
-        for title, quantity, names in space.groups or _ranges(space)
-    ]
-    if len(panels) <= _PANELS:
-        return panels
-    names = space.columns
-    parts = np.array_split(np.arange(len(names)), _PANELS)
-    return [_Panel(f"{names[p[0]]} to {names[p[-1]]}", "unit code", p.tolist()) for p in parts]
+def _draw_expected(axes: Axes, curve: Curve) -> None:
+    """What was predicted of each step, ± 2 σ, as grey bars."""
+    if curve.expected is not None:
+        mean, std = curve.expected
+        at = np.arange(len(mean))
+        axes.errorbar(at, mean, yerr=2 * std, fmt="o", color=GREY, markersize=3, zorder=1)
 
 
-def _columns(space: SearchSpace, name: str) -> range:
-    at = space.column_slice(name)
-    return range(at.start, at.stop)
-
-
-def _ranges(space: SearchSpace) -> list[Group]:
-    """Numbers of one range together, a categorical alone."""
-    groups: dict[str, Group] = {}
-    for dim in space.dimensions:
-        if isinstance(dim, Categorical):
-            title, quantity = dim.name, "share of a choice"
-        else:
-            title = f"From {dim.low:g} to {dim.high:g}{', log' if dim.log else ''}"
-            quantity = "value"
-        names = groups[title].names if title in groups else ()
-        groups[title] = Group(title, quantity, (*names, dim.name))
-    return list(groups.values())
-
-
-def _draw_code(axes: Axes, panel: _Panel, codes: NDArray[np.float64], space: SearchSpace) -> None:
+def _draw_code(axes: Axes, panel: Panel) -> None:
     """Lines of a panel's columns; those that moved farthest by name, the others grey."""
-    unit = space.normalize(codes)[:, panel.columns]
-    values = unit if panel.quantity == "unit code" else codes[:, panel.columns]
-    moved = np.argsort(np.ptp(unit, axis=0), kind="stable")
-    named = set(moved[-_NAMED:].tolist())
-    for i, column in enumerate(panel.columns):
-        name = _shorten(space.columns[column].removeprefix(f"{panel.title}="))
-        _draw_line(axes, values[:, i], i if i in named else None, name)
-    _limit(axes, panel, space)
+    for line in panel.lines:
+        _draw_line(axes, line.values, line.color, _shorten(line.name))
+    axes.set_ylim(*panel.limits)
+    if panel.log:
+        axes.set_yscale("log")
+    elif panel.quantity != "unit code":
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=panel.whole))
+    if panel.ticks is not None:
+        axes.set_yticks(panel.ticks)
     axes.set_ylabel(panel.quantity, fontsize=MEDIUM)
     longest = max(len(str(line.get_label())) for line in axes.lines)
     axes.legend(
@@ -277,29 +205,6 @@ def _draw_code(axes: Axes, panel: _Panel, codes: NDArray[np.float64], space: Sea
     )
 
 
-def _limit(axes: Axes, panel: _Panel, space: SearchSpace) -> None:
-    """The range of a panel's numbers along y."""
-    numbers = [
-        dim
-        for dim in space.dimensions
-        if space.column_slice(dim.name).start in panel.columns and not isinstance(dim, Categorical)
-    ]
-    if panel.quantity == "unit code" or not numbers:
-        axes.set_ylim(-0.04, 1.04)
-        return
-    low, high = min(dim.low for dim in numbers), max(dim.high for dim in numbers)
-    if all(dim.log for dim in numbers):
-        axes.set_yscale("log")
-        ratio = (high / low) ** 0.04
-        axes.set_ylim(low / max(ratio, 1.1), high * max(ratio, 1.1))
-    else:
-        margin = 0.04 * (high - low) or 1.0
-        axes.set_ylim(low - margin, high + margin)
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=isinstance(numbers[0], Integer)))
-    if panel.quantity == "channels":
-        axes.set_yticks(channel_ticks(low, high))
-
-
 def _shorten(name: str) -> str:
     """The name as far as a legend has room: a wider one would leave the panel no width."""
     room = _LEGEND - _HANDLE
@@ -307,11 +212,11 @@ def _shorten(name: str) -> str:
 
 
 def _draw_line(axes: Axes, values: NDArray[np.float64], i: int | None, name: str) -> None:
-    """Values (T + 1,) over iterations, in the i-th colour, or grey and without a name."""
+    """Values (T + 1,) over the steps, in the i-th colour, or grey and without a name."""
     axes.plot(
         values,
         _DASHES[(i or 0) % len(_DASHES)],
-        color="0.75" if i is None else COLORS[i % len(COLORS)],
+        color=GREY if i is None else COLORS[i % len(COLORS)],
         label=name if i is not None else f"_{name}",  # legends leave out names that start with _
         lw=1.0 if i is None else 2.6 - 0.2 * (i % len(COLORS)),  # the lower ones show beside
         marker="o" if len(values) == 1 else "",
@@ -319,10 +224,13 @@ def _draw_line(axes: Axes, values: NDArray[np.float64], i: int | None, name: str
     )
 
 
-def _finish(axes: Axes, *, last: bool) -> None:
-    """Iterations along x, named at the lowest axes of a column alone."""
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+def _finish(axes: Axes, edits: Edits, *, last: bool) -> None:
+    """Steps along x, named at the lowest axes of a column alone."""
+    if edits.names is None:
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    else:
+        axes.set_xticks(range(len(edits.names)), edits.names)
     if last:
-        axes.set_xlabel("iteration", fontsize=MEDIUM)
+        axes.set_xlabel(edits.step, fontsize=MEDIUM)
     axes.tick_params(labelsize=SMALL, labelbottom=last)
     axes.grid(alpha=0.3)

@@ -22,11 +22,14 @@ from ncp_sampler import (
     costs,
     explain,
 )
+from ncp_sampler.optimizer.explanation_table import explain_markdown
 from ncp_sampler.visualization import plot_calibration, plot_proposal
 from tests.optimizer_examples import MIXED, mixed_loss
 from tests.optuna_examples import constrain
 
 PLANE = SearchSpace([Integer("x", 0, 100), Integer("y", 0, 100), Integer("idle", 0, 9)])
+
+STOPPED = {"limit": [], "range": [], "tried": 0}
 
 
 def _plane(**given: Any) -> NCPOptimizer:
@@ -195,7 +198,22 @@ def test_ray_has_the_same_through_the_searcher() -> None:
     assert plot_proposal(search.reasons["t6"]).axes
 
 
-@pytest.mark.parametrize("function", [explain, plot_proposal])
+def test_markdown_says_the_same_and_escapes_names() -> None:
+    reasons = _told(_plane(n_startup_trials=4), 7)
+    assert explain_markdown(reasons[0]).startswith("One of the first trials, which are spread")
+    text, table = explain_markdown(reasons[-1]), _text(reasons[-1])
+    for name, before, after, gain in reasons[-1]["moves"]:
+        assert f"| {name} | {before} | {after} | {gain['gain']:+.3g} |" in text
+    for line in text.splitlines():
+        if line.startswith("- "):
+            assert line.removeprefix("- ").split(":")[0] in table
+    odd = {"how": "search", "start": {"from": "random"}, "left_out": 2, "stopped": STOPPED}
+    odd |= {"moves": [["a|b", "<i>", "$x$", {"m_1": 1.0}]], "metrics": {}}
+    assert r"| a\|b | \<i\> | \$x\$ | +1 |" in explain_markdown(odd)
+    assert r"| and 2 more |  |  |  |" in explain_markdown(odd)
+
+
+@pytest.mark.parametrize("function", [explain, explain_markdown, plot_proposal])
 @pytest.mark.parametrize("trial", [5, None, {"a": 1}])
 def test_trials_without_reasons(function: Any, trial: Any) -> None:
     with pytest.raises(ValueError, match=r"trial=.* holds no reasons; give a trial that"):

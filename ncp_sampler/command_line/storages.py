@@ -1,0 +1,95 @@
+"""Storages of Optuna, opened to be read: nothing is made where none is, and nothing is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import Study
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+_SQLITE = b"SQLite format 3\0"  # how such a file begins
+_LONGEST = 1_000_000  # bytes of a journal's first line, which makes a study
+_READ_ONLY = {"mode": "ro", "uri": "true"}
+
+
+def read_study(storage: str, name: str | None = None) -> Study:
+    """A study of a storage.
+
+    Args:
+        storage: URL of a database, or the path of a SQLite or journal file.
+        name: Of the study; None where there is one alone.
+
+    Raises:
+        ValueError: No such storage or study, or several and no name.
+    """
+    opened = _opened(storage)
+    names = sorted(study.study_name for study in opened.get_all_studies())
+    if not names:
+        raise ValueError(f"{storage} holds no study")
+    if name is None and len(names) > 1:
+        raise ValueError(f"{storage} holds {len(names)} studies; --name one of {_listed(names)}")
+    if name is not None and name not in names:
+        raise ValueError(f"{storage} holds no study {name!r}; --name one of {_listed(names)}")
+    return optuna.load_study(study_name=name or names[0], storage=opened)
+
+
+def _opened(text: str) -> BaseStorage:
+    if "://" not in text:
+        return _of_file(text, Path(text))
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise ValueError(f"{text} is no URL of a database: {error}") from error
+    if url.get_backend_name() != "sqlite":
+        return _database(text, url)
+    if url.database in (None, "", ":memory:"):
+        raise ValueError(f"{text} is a database in memory, which ended with its process")
+    return _of_file(text, Path(str(url.database)))
+
+
+def _of_file(text: str, path: Path) -> BaseStorage:
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "no file"
+        raise ValueError(
+            f"{text} is {what}; give a SQLite or journal file of Optuna, or a URL such as "
+            "sqlite:///runs.db"
+        )
+    with path.open("rb") as file:
+        line = file.readline(_LONGEST)
+    if line.startswith(_SQLITE):
+        name = f"file:{quote(str(path.resolve()))}"
+        return _database(text, URL.create("sqlite", database=name, query=_READ_ONLY))
+    if "://" in text:
+        raise ValueError(f"{text} is no SQLite database")
+    try:
+        if line and "op_code" not in json.loads(line):
+            raise ValueError("no entry")
+        return JournalStorage(JournalFileBackend(str(path)))
+    except Exception as error:  # of a foreign file each line may raise its own
+        raise ValueError(f"{text} is neither a SQLite database nor a journal of Optuna") from error
+
+
+def _database(text: str, url: URL) -> BaseStorage:
+    """A database that has Optuna's tables already: else they would be made."""
+    try:
+        engine = create_engine(url)
+        known = inspect(engine).has_table("studies")
+        engine.dispose()
+        if not known:
+            raise ValueError(f"{text} is a database without Optuna's tables")
+        return RDBStorage(url.render_as_string(hide_password=False))
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{text} needs {error.name}, which is not installed") from error
+    except (SQLAlchemyError, RuntimeError) as error:  # the latter: of another version of Optuna
+        raise ValueError(f"{text} cannot be read: {error}") from error
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,145 @@
+"""What ``ncp-sampler study`` says of a study: in comes a storage, out goes what JSON holds."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from ncp_sampler.command_line.storages import read_study
+from ncp_sampler.integrations.optuna.trials import REASONS_KEY, metric_names
+from ncp_sampler.multi_resolution.space import MRSpace
+
+EVALUATOR = "Optuna's fANOVA"
+
+
+def summary(
+    storage: str, *, name: str | None = None, trial: int | str | None = None
+) -> dict[str, Any]:
+    """The study in short.
+
+    Args:
+        storage: URL of a database, or the path of a SQLite or journal file.
+        name: Of the study; None where the storage holds one alone.
+        trial: Whose reasons are wanted: its number, "best" or "last"; None for the best of one
+            objective, for the last of several.
+
+    Raises:
+        ValueError: No such storage, study or trial, or a study without trials.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = read_study(storage, name)
+    trials = study.get_trials(deepcopy=False)
+    if not trials:
+        raise ValueError(f"study {study.study_name!r} in {storage} has no trials yet")
+    names = metric_names(study)
+    best = _best(study, trials)
+    counts = Counter(one.state.name.lower() for one in trials)
+    shown = _shown(study, trials, best, trial)
+    several = len(names) > 1
+    return {
+        "storage": storage,
+        "study": study.study_name,
+        "directions": {
+            n: direction.name.lower() for n, direction in zip(names, study.directions, strict=True)
+        },
+        "trials": {state.name.lower(): counts[state.name.lower()] for state in TrialState},
+        "best": None if several or not best else _facts(best[0], names),
+        "front": [_facts(one, names) for one in best] if several else None,
+        "importances": _importances(study, names),
+        "trial": None
+        if shown is None
+        else {**_facts(shown, names), "reasons": shown.system_attrs.get(REASONS_KEY)},
+    }
+
+
+def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The best feasible trial, or the front by its first objective; none before one is complete."""
+    if not any(one.state == TrialState.COMPLETE for one in trials):
+        return []
+    if len(study.directions) == 1:
+        try:
+            return [study.best_trial]
+        except ValueError:  # none is feasible
+            return []
+    return sorted(study.best_trials, key=lambda one: (one.values[0], one.number))
+
+
+def _shown(
+    study: Study,
+    trials: Sequence[FrozenTrial],
+    best: Sequence[FrozenTrial],
+    wanted: int | str | None,
+) -> FrozenTrial | None:
+    """The trial whose reasons are shown; None if that is the best and there is none."""
+    several = len(study.directions) > 1
+    if isinstance(wanted, int):
+        if wanted >= len(trials):
+            raise ValueError(f"--trial {wanted}: the study's last trial is {len(trials) - 1}")
+        return trials[wanted]
+    if wanted == "best" and several:
+        front = ", ".join(str(one.number) for one in best)
+        raise ValueError(f"--trial best: of several objectives there is a front; name one: {front}")
+    if wanted == "last" or several:
+        proposed = [one for one in trials if one.state != TrialState.WAITING]
+        return proposed[-1] if proposed else None
+    return best[0] if best else None
+
+
+def _facts(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
+    """A trial as JSON holds it; published form of an MRSpace code."""
+    values = [_number(value) for value in trial.values or ()]
+    facts: dict[str, Any] = {
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "values": dict(zip(names, values, strict=False)),
+        "params": trial.params,
+        "seconds": None if trial.duration is None else trial.duration.total_seconds(),
+    }
+    space = MRSpace()
+    if trial.params.keys() == {*space.names}:
+        with suppress(ValueError):  # other numbers of the same names
+            facts["code"] = space.to_string(space.to_code(trial.params))
+    return facts
+
+
+def _importances(study: Study, names: Sequence[str]) -> dict[str, Any]:
+    """Metric -> parameter -> share of the variance, by Optuna's evaluator; or why there is none."""
+    of: dict[str, dict[str, float]] = {}
+    note = None
+    evaluator = FanovaImportanceEvaluator(seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for i, name in enumerate(names):
+            try:
+                of[name] = get_param_importances(study, evaluator=evaluator, target=_Value(i))
+            except (RuntimeError, ValueError) as error:  # too few trials, or all alike
+                note = f"no importances of {name}: {error}"
+                continue
+            if not of[name]:
+                note = f"no importances of {name}: fewer than two complete trials share parameters"
+    return {"evaluator": EVALUATOR, "of": of, "note": note}
+
+
+@dataclass(frozen=True)
+class _Value:
+    """One of a trial's values."""
+
+    index: int
+
+    def __call__(self, trial: FrozenTrial) -> float:
+        return float(trial.values[self.index])
+
+
+def _number(value: float) -> float | str:
+    """JSON has no infinity."""
+    return value if math.isfinite(value) else str(value)

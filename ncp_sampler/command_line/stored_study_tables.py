@@ -1,0 +1,88 @@
+"""The summary of a stored study as tables for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ncp_sampler.optimizer.explanation_table import explain
+
+_IMPORTANT = 10  # parameters
+
+
+def print_summary(result: Mapping[str, Any]) -> None:
+    """Prints what ``ncp-sampler study --json`` gives as tables."""
+    console = Console(highlight=False, soft_wrap=True)
+    goals = ", ".join(f"{way} {name}" for name, way in result["directions"].items())
+    counts = ", ".join(f"{n} {state}" for state, n in result["trials"].items() if n)
+    console.print(f"study {result['study']}: {goals}; trials: {counts}", markup=False)
+    if result["front"]:
+        console.print(_front(result["front"]))
+    elif result["best"] is not None:
+        _print_trial(console, "best trial", result["best"])
+    else:
+        console.print("no trial is complete, or none is feasible")
+    console.print(_importances(result["importances"]))
+    shown = result["trial"]
+    if shown is None:
+        return
+    if shown["number"] != (result["best"] or {}).get("number"):
+        _print_trial(console, "trial", shown)
+    if shown["reasons"] is None:
+        text = f"trial {shown['number']} holds no reasons: NCPSampler did not propose it"
+        console.print(text)
+    else:
+        console.print(explain(shown["reasons"]))
+
+
+def _print_trial(console: Console, what: str, trial: Mapping[str, Any]) -> None:
+    values = ", ".join(f"{name} {_short(value)}" for name, value in trial["values"].items())
+    head = f"\n{what} {trial['number']} ({trial['state']}){': ' if values else ''}{values}"
+    console.print(head, markup=False)
+    if "code" in trial:
+        console.print(f"code  {trial['code']}", markup=False)
+    else:
+        params = ", ".join(f"{name}={_short(value)}" for name, value in trial["params"].items())
+        console.print(params, markup=False)
+
+
+def _front(front: Sequence[Mapping[str, Any]]) -> Table:
+    names = list(front[0]["values"])
+    last = "code" if all("code" in one for one in front) else "params"
+    table = Table("trial", *names, title="front", title_justify="left")
+    table.add_column(last, overflow="fold")
+    for one in front:
+        cells = [_short(one["values"][name]) for name in names]
+        code = one.get("code") if last == "code" else None
+        code = code or ", ".join(f"{k}={_short(v)}" for k, v in one["params"].items())
+        table.add_row(str(one["number"]), *cells, code)
+    return table
+
+
+def _importances(found: Mapping[str, Any]) -> Table | str:
+    """A row for each parameter that matters most in any metric."""
+    of = found["of"]
+    if found["note"] is not None:
+        return str(found["note"])
+    largest = {
+        name: max(one.get(name, 0.0) for one in of.values()) for one in of.values() for name in one
+    }
+    order = sorted(largest, key=lambda name: -largest[name])
+    table = Table(title=f"importance, by {found['evaluator']}", title_justify="left")
+    table.add_column("parameter")
+    for metric in of:
+        table.add_column(metric, justify="right")
+    for name in order[:_IMPORTANT]:
+        table.add_row(name, *(f"{one.get(name, 0.0):.1%}" for one in of.values()))
+    if len(order) > _IMPORTANT:
+        table.caption = (
+            f"and {len(order) - _IMPORTANT} more, each at most {largest[order[_IMPORTANT]]:.1%}"
+        )
+    return table
+
+
+def _short(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""What figures show, as values: computed here once, drawn by Matplotlib and by Plotly."""

@@ -1,0 +1,108 @@
+"""What figures of a proposal's descent show: the trials that it comes from, one from another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ncp_sampler import checks
+from ncp_sampler.optimizer.explanation import reasons_of
+from ncp_sampler.space.search_space import SearchSpace
+from ncp_sampler.visualization.contents.traces import Curve, Edits, panels_of
+from ncp_sampler.visualization.style import with_unit
+
+
+def descent_of(study: Any, space: SearchSpace, *, trial: int | None = None) -> Edits:
+    """What ``descent_figure`` shows.
+
+    Raises:
+        ValueError: No such trial, or one that lacks a parameter of the space.
+    """
+    checks.instance("space", space, SearchSpace, "be the SearchSpace of the study's trials")
+    chain = _chain(study, trial)
+    missing = [n for n in space.names if any(n not in one.params for one in chain)]
+    if missing:
+        raise ValueError(
+            f"space has {missing}, which trials {[one.number for one in chain]} lack; give the "
+            "part that all of them have"
+        )
+    codes = np.array([space.to_code(one.params, clip=True) for one in chain], dtype=np.float64)
+    return Edits(
+        heading="Observed, and predicted",
+        curves=tuple(_curves(chain, space)),
+        panels=panels_of(space, codes),
+        step="trial",
+        names=tuple(str(one.number) for one in chain),
+        title=f"How trial {chain[-1].number} came about, from trial {chain[0].number}"
+        if len(chain) > 1
+        else f"Trial {chain[-1].number}, proposed from no other one",
+    )
+
+
+def origin_of(study: Any, trial: int | None = None) -> list[int]:
+    """Numbers of the trials that one comes from, its own the last.
+
+    Raises:
+        ValueError: No such trial.
+    """
+    return [one.number for one in _chain(study, trial)]
+
+
+def _chain(study: Any, number: int | None) -> list[Any]:
+    """The trials from the first to this one, each proposed from the one before."""
+    trials = getattr(study, "trials", None)
+    if not isinstance(trials, Iterable):
+        raise checks.refusal("study", study, "be a study of Optuna")
+    known = {one.number: one for one in trials}
+    if number is None:
+        number = _best(study, known)
+    if checks.whole("trial", number) not in known:
+        raise ValueError(f"trial={number} is none of the study's; it has {len(known)} trials")
+    chain = [known[number]]
+    while (before := _source(chain[0])) in known and known[before] not in chain:
+        chain.insert(0, known[before])
+    return chain
+
+
+def _best(study: Any, known: Mapping[int, Any]) -> int:
+    """The best trial; of a front the latest."""
+    best = study.best_trials if any(one.values for one in known.values()) else []
+    if not best:
+        raise ValueError(f"study={checks.shown(study)} has no complete trial; run some")
+    return max(int(one.number) for one in best)
+
+
+def _source(trial: Any) -> int | None:
+    """The trial that one was proposed from, if any."""
+    start = _reasons(trial).get("start", {})
+    found: int | None = start.get("trial")
+    return found
+
+
+def _reasons(trial: Any) -> Mapping[str, Any]:
+    try:
+        return reasons_of(trial)
+    except ValueError:  # another sampler's, or enqueued
+        return {}
+
+
+def _curves(chain: list[Any], space: SearchSpace) -> list[Curve]:
+    """Each objective: what was observed, and what was predicted of it."""
+    told = [_reasons(trial).get("objectives", ()) for trial in chain]
+    names: list[str] = next((list(one) for one in reversed(told) if one), [])
+    if not names:
+        n = len(chain[-1].values or ())
+        names = ["value"] if n == 1 else [f"value_{i}" for i in range(n)]
+    curves = []
+    for i, name in enumerate(names):
+        values = [t.values[i] if t.values else math.nan for t in chain]
+        known = [_reasons(t).get("metrics", {}).get(name, {}) for t in chain]
+        mean = [one.get("mean", one.get("value", math.nan)) for one in known]
+        std = [one.get("std", 0.0 if "value" in one else math.nan) for one in known]
+        curves.append(
+            Curve(with_unit(name, space.units), np.array(values), (np.array(mean), np.array(std)))
+        )
+    return curves

@@ -1,0 +1,188 @@
+"""What figures of proposals show: what each move brings, and whether predictions come true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler import checks
+from ncp_sampler.optimizer.explanation import reasons_of
+
+_MOST_MOVES = 16
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the moves change of one metric.
+
+    Attributes:
+        name: The metric.
+        title: What is expected of it in all.
+        quantity: What the numbers are.
+        numbers: A change for each move.
+    """
+
+    name: str
+    title: str
+    quantity: str
+    numbers: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Moves:
+    """A proposal's moves, the largest first.
+
+    Attributes:
+        labels: Of each move, such as "b1: 1 → 2".
+        metrics: Those that the moves change.
+        left_out: How many smaller moves there are beside.
+        title: The chance of feasibility, or empty.
+    """
+
+    labels: tuple[str, ...]
+    metrics: tuple[Changes, ...]
+    left_out: int
+    title: str
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Predicted and observed values of one metric.
+
+    Attributes:
+        name: The metric.
+        mean: Predicted, (n,).
+        std: Of the prediction, (n,).
+        value: Observed, (n,).
+        trials: Numbers of the trials, or positions, (n,).
+    """
+
+    name: str
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    value: NDArray[np.float64]
+    trials: tuple[int, ...]
+
+    @property
+    def title(self) -> str:
+        """How many are within two standard deviations."""
+        inside = float(np.mean(np.abs(self.value - self.mean) <= 2 * self.std))
+        return f"{self.name}: {inside:.0%} of {len(self.mean)} within 2 σ"
+
+    @property
+    def diagonal(self) -> tuple[float, float]:
+        """From the lowest number to the highest one."""
+        low = min(float(self.mean.min()), float(self.value.min()))
+        return low, max(float(self.mean.max()), float(self.value.max()))
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Of the predictions' axis; a bar may reach far beyond what was observed."""
+        low, high = self.diagonal
+        margin = 0.1 * (high - low) or 1.0
+        return low - margin, high + margin
+
+
+def moves_of(trial: Any) -> Moves:
+    """The moves from a proposal's start to it.
+
+    Args:
+        trial: A trial of Optuna that NCPSampler proposed, or the reasons themselves.
+
+    Raises:
+        ValueError: The trial holds no reasons, or was proposed without a prediction.
+    """
+    reasons = reasons_of(trial)
+    if reasons["how"] != "search":
+        raise ValueError(
+            f"trial was proposed without a prediction (how={reasons['how']!r}); give one after the "
+            "startup trials"
+        )
+    moves = reasons["moves"][:_MOST_MOVES]
+    names = list(moves[0][3]) if moves else []
+    return Moves(
+        labels=tuple(f"{name}: {before} → {after}" for name, before, after, _ in moves),
+        metrics=tuple(
+            Changes(
+                name,
+                _expected(name, reasons["metrics"][name]),
+                f"change of {name} by the move",
+                tuple(move[3][name] for move in moves),
+            )
+            for name in names
+        ),
+        left_out=reasons["left_out"] + len(reasons["moves"]) - len(moves),
+        title=f"chance of feasibility {reasons['feasible']:.0%}" if "feasible" in reasons else "",
+    )
+
+
+def calibrations_of(
+    study: Any, results: Mapping[str, Sequence[float]] | None = None
+) -> list[Calibration]:
+    """Predicted and observed values of each metric.
+
+    Args:
+        study: A study of Optuna whose trials NCPSampler proposed; or reasons in order.
+        results: With reasons, metric -> what was observed of each, NaN where nothing was.
+
+    Raises:
+        ValueError: No trial has both a prediction and a value.
+    """
+    pairs = _of_reasons(study, results) if results is not None else _of_study(study)
+    if not pairs:
+        raise ValueError(
+            f"study={checks.shown(study)} has no trial with a prediction and a value; run more "
+            "than the startup trials"
+        )
+    found = []
+    for name, rows in pairs.items():
+        number, mean, std, value = np.array(rows).T
+        found.append(Calibration(name, mean, std, value, tuple(number.astype(int).tolist())))
+    return found
+
+
+_Rows = dict[str, list[tuple[int, float, float, float]]]  # metric -> trial, mean, std, value
+
+
+def _of_study(study: Any) -> _Rows:
+    trials = getattr(study, "trials", None)
+    if not isinstance(trials, Iterable):
+        raise checks.refusal("study", study, "be a study of Optuna, or reasons with results=")
+    pairs: _Rows = {}
+    for trial in trials:
+        try:
+            reasons = reasons_of(trial)
+        except ValueError:  # another sampler's
+            continue
+        predicted = reasons.get("metrics", {})
+        names = reasons.get("objectives", ())
+        for name, value in zip(names, trial.values or (), strict=False):
+            _add(pairs, trial.number, name, predicted.get(name, {}), value)
+    return pairs
+
+
+def _of_reasons(
+    reasons: Iterable[Mapping[str, Any]], results: Mapping[str, Sequence[float]]
+) -> _Rows:
+    pairs: _Rows = {}
+    for i, one in enumerate(reasons):
+        for name, values in results.items():
+            _add(pairs, i, name, one.get("metrics", {}).get(name, {}), values[i])
+    return pairs
+
+
+def _add(
+    pairs: _Rows, number: int, name: str, predicted: Mapping[str, float], value: float
+) -> None:
+    if "mean" in predicted and np.isfinite(value):
+        pairs.setdefault(name, []).append((number, predicted["mean"], predicted["std"], value))
+
+
+def _expected(name: str, one: Mapping[str, float]) -> str:
+    if "value" in one:
+        return f"{name}: {one['start']:g} → {one['value']:g}"
+    return f"{name}: {one['start']:g} → {one['mean']:g} ± {one['std']:.2g}"

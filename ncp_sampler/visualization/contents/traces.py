@@ -1,0 +1,276 @@
+"""What figures of edited codes show: curves beside the code, column by column.
+
+Notation
+    T, n, d    iterations, starts, columns of a code
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ncp_sampler import checks
+from ncp_sampler.propagation.propagate import Trace
+from ncp_sampler.propagation.targets import Cost
+from ncp_sampler.space.dimensions import Categorical, Integer
+from ncp_sampler.space.hooks import Group
+from ncp_sampler.space.search_space import SearchSpace
+from ncp_sampler.visualization.style import channel_ticks, with_unit
+
+FloatArray = NDArray[np.float64]
+
+_CONSTANT = 1e-6  # of a loss; less is rounding
+_PANELS = 6  # of a code
+_NAMED = 8  # lines of a panel that are told apart
+
+
+class Curve(NamedTuple):
+    """A number over the steps.
+
+    Attributes:
+        label: What it is, with its unit.
+        values: (T + 1,); NaN where there is none.
+        expected: Mean and standard deviation of what was predicted, (T + 1,) each, NaN where
+            nothing was; None where predictions are no other thing than the values.
+        from_zero: Whether its axis begins at 0.
+    """
+
+    label: str
+    values: FloatArray
+    expected: tuple[FloatArray, FloatArray] | None = None
+    from_zero: bool = False
+
+
+class Line(NamedTuple):
+    """A column of a code over the steps.
+
+    Attributes:
+        name: The column, without its panel's title.
+        values: (T + 1,).
+        color: Its place among the panel's columns; None for one that is not told apart.
+    """
+
+    name: str
+    values: FloatArray
+    color: int | None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Columns of a code that share axes.
+
+    Attributes:
+        title: Of the group.
+        quantity: What the numbers are.
+        lines: A column each.
+        limits: Of the axis; beyond the range by a margin.
+        log: Whether the axis is logarithmic.
+        ticks: Where they are, or None.
+        whole: Whether the numbers are whole ones.
+    """
+
+    title: str
+    quantity: str
+    lines: tuple[Line, ...]
+    limits: tuple[float, float]
+    log: bool
+    ticks: tuple[float, ...] | None
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Edits:
+    """How a code became another one, step by step.
+
+    Attributes:
+        heading: Over the curves.
+        curves: Predictions, costs, and what falls.
+        panels: At most six.
+        step: What a step is, "iteration".
+        names: Of the steps, T + 1; None where they are numbered from 0.
+        title: Of the whole, or empty.
+    """
+
+    heading: str
+    curves: tuple[Curve, ...]
+    panels: tuple[Panel, ...]
+    step: str = "iteration"
+    names: tuple[str, ...] | None = None
+    title: str = ""
+
+
+def edits_of(
+    trace: Trace,
+    space: SearchSpace,
+    *,
+    start: int = 0,
+    costs: Mapping[str, Cost] | None = None,
+    units: Mapping[str, str] | None = None,
+    title: str | None = None,
+) -> Edits:
+    """What ``trace_figure`` shows of one start.
+
+    Raises:
+        ValueError: A start outside 0..n-1, a trace of another space, or an argument that is not
+            as described there.
+    """
+    codes = codes_of(trace, space, start)  # (T + 1, d)
+    checks.instance("title", title, str | None, "be a string, or None")
+    curves = _curves(trace, space, codes, start, costs or {}, units or {})
+    falls = "loss" if curves[-1].label == "loss" else "gradient"
+    return Edits(
+        heading=f"Predictions and {falls}",
+        curves=tuple(curves),
+        panels=panels_of(space, codes),
+        title=title or "",
+    )
+
+
+def pushes_of(
+    trace: Trace, space: SearchSpace, *, start: int, iteration: int, largest: int
+) -> tuple[list[str], list[float]]:
+    """Columns and minus the loss's derivatives by them, the largest first.
+
+    Raises:
+        ValueError: A start, iteration or number of bars out of range, or a trace of another space.
+    """
+    codes = codes_of(trace, space, start)
+    checks.whole("iteration", iteration, low=0, high=len(codes) - 1)
+    checks.whole("largest", largest, low=1)
+    push = -trace.gradients[iteration, start]
+    picked = np.argsort(-np.abs(push), kind="stable")[:largest]
+    return [space.columns[i] for i in picked], push[picked].tolist()
+
+
+def codes_of(trace: Trace, space: SearchSpace, start: int) -> FloatArray:
+    """One start's codes, (T + 1, d).
+
+    Raises:
+        ValueError: No such start, or a trace of another space.
+    """
+    checks.instance("trace", trace, Trace, "be a Trace, as propagate returns it")
+    checks.instance("space", space, SearchSpace, "be the SearchSpace of the trace's codes")
+    if trace.codes.shape[2] != len(space.columns):
+        raise ValueError(
+            f"trace has codes of {trace.codes.shape[2]} columns, space has {len(space.columns)}; "
+            "give the space that was searched"
+        )
+    checks.whole("start", start, low=0, high=trace.codes.shape[1] - 1)
+    return trace.codes[:, start]
+
+
+def panels_of(space: SearchSpace, codes: FloatArray) -> tuple[Panel, ...]:
+    """At most six groups of columns of codes (T + 1, d)."""
+    unit = space.normalize(codes)
+    return tuple(
+        _panel(title, quantity, columns, space, codes, unit)
+        for title, quantity, columns in _grouped(space)
+    )
+
+
+def _curves(
+    trace: Trace,
+    space: SearchSpace,
+    codes: FloatArray,
+    start: int,
+    costs: Mapping[str, Cost],
+    units: Mapping[str, str],
+) -> list[Curve]:
+    """What differs, the loss or its gradient last."""
+    checks.instance("costs", costs, Mapping, "map names to functions of codes")
+    known = {**space.units, **checks.instance("units", units, Mapping, "map names to units")}
+    named = {name: values[:, start] for name, values in trace.predictions.items()}
+    for name, cost in costs.items():
+        if not callable(cost):
+            must = "be a function of codes, such as costs.flops"
+            raise checks.refusal(f"costs[{name!r}]", cost, must)
+        named[name] = np.asarray(cost(torch.as_tensor(codes)).detach().cpu())
+    first: dict[bytes, str] = {}
+    for name, values in named.items():
+        first.setdefault(values.tobytes(), name)
+    curves = [Curve(with_unit(name, known), named[name]) for name in first.values()]
+    return [*curves, _what_falls(trace, start)]
+
+
+def _what_falls(trace: Trace, start: int) -> Curve:
+    """The loss; where it is constant, as of steps set anew each time, its gradient's length."""
+    loss = trace.loss[:, start]
+    if float(np.ptp(loss)) > _CONSTANT * max(float(np.abs(loss).max()), 1e-12):
+        return Curve("loss", loss, from_zero=True)
+    length = np.linalg.norm(trace.gradients[:, start], axis=-1)
+    return Curve("gradient's length", length, from_zero=True)
+
+
+def _grouped(space: SearchSpace) -> Iterator[tuple[str, str, list[int]]]:
+    """Title, quantity and columns of at most six panels."""
+    groups = space.groups or _ranges(space)
+    if len(groups) <= _PANELS:
+        for title, quantity, names in groups:
+            yield title, quantity, [i for name in names for i in _columns(space, name)]
+        return
+    names = space.columns
+    for part in np.array_split(np.arange(len(names)), _PANELS):
+        yield f"{names[part[0]]} to {names[part[-1]]}", "unit code", part.tolist()
+
+
+def _columns(space: SearchSpace, name: str) -> range:
+    at = space.column_slice(name)
+    return range(at.start, at.stop)
+
+
+def _ranges(space: SearchSpace) -> list[Group]:
+    """Numbers of one range together, a categorical alone."""
+    groups: dict[str, Group] = {}
+    for dim in space.dimensions:
+        if isinstance(dim, Categorical):
+            title, quantity = dim.name, "share of a choice"
+        else:
+            title = f"From {dim.low:g} to {dim.high:g}{', log' if dim.log else ''}"
+            quantity = "value"
+        names = groups[title].names if title in groups else ()
+        groups[title] = Group(title, quantity, (*names, dim.name))
+    return list(groups.values())
+
+
+def _panel(
+    title: str,
+    quantity: str,
+    columns: list[int],
+    space: SearchSpace,
+    codes: FloatArray,
+    unit: FloatArray,
+) -> Panel:
+    """Lines of some columns; those that moved farthest are told apart."""
+    values = unit if quantity == "unit code" else codes
+    moved = np.argsort(np.ptp(unit[:, columns], axis=0), kind="stable")
+    told_apart = set(moved[-_NAMED:].tolist())
+    lines = tuple(
+        Line(
+            space.columns[column].removeprefix(f"{title}="),
+            values[:, column],
+            i if i in told_apart else None,
+        )
+        for i, column in enumerate(columns)
+    )
+    numbers = [
+        dim
+        for dim in space.dimensions
+        if space.column_slice(dim.name).start in columns and not isinstance(dim, Categorical)
+    ]
+    if quantity == "unit code" or not numbers:
+        return Panel(title, quantity, lines, (-0.04, 1.04), False, None, False)
+    low, high = min(dim.low for dim in numbers), max(dim.high for dim in numbers)
+    log = all(dim.log for dim in numbers)
+    if log:
+        ratio = max((high / low) ** 0.04, 1.1)
+        limits = low / ratio, high * ratio
+    else:
+        margin = 0.04 * (high - low) or 1.0
+        limits = low - margin, high + margin
+    ticks = tuple(channel_ticks(low, high)) if quantity == "channels" else None
+    return Panel(title, quantity, lines, limits, log, ticks, isinstance(numbers[0], Integer))

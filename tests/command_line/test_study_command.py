@@ -1,0 +1,239 @@
+"""``ncp-sampler study``: real storages in, tables and JSON out, nothing written, clear errors."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from ncp_sampler import MRSpace, NCPSampler, costs
+from ncp_sampler.command_line.program import main
+
+SPACE = MRSpace(width=16, depth=2)
+STARTUP = 5
+
+
+def one(trial: optuna.Trial) -> float:
+    x, y = trial.suggest_float("x", -3, 3), trial.suggest_int("layers", 1, 8)
+    return float(x * x + abs(y - 5))
+
+
+def two(trial: optuna.Trial) -> tuple[float, float]:
+    code = SPACE.to_code(SPACE.suggest(trial))
+    return float(code.sum()), float(costs.flops(code))
+
+
+def fill(storage: BaseStorage) -> None:
+    """A study of one objective, and one of two."""
+    sampler = NCPSampler(seed=0, n_startup_trials=STARTUP)
+    optuna.create_study(storage=storage, study_name="one", sampler=sampler).optimize(one, 9)
+    sampler = NCPSampler(space=SPACE, seed=0, n_startup_trials=STARTUP)
+    study = optuna.create_study(
+        storage=storage, study_name="two", sampler=sampler, directions=["maximize", "minimize"]
+    )
+    study.optimize(two, 7)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a database and a journal."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    made = tmp_path_factory.mktemp("of a # name?")
+    fill(RDBStorage(f"sqlite:///{made.parent / 'x.db'}"))
+    (made.parent / "x.db").rename(made / "x.db")
+    fill(JournalStorage(JournalFileBackend(str(made / "x.log"))))
+    return made
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main(["study", *arguments, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+@pytest.mark.parametrize("name", ["x.db", "x.log"])
+def test_a_study_of_one_objective(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = listing(folder)
+    found = answer(capsys, str(folder / name), "--name", "one")
+    assert listing(folder) == before  # nothing is written, no file beside
+    assert (found["study"], found["directions"]) == ("one", {"value": "minimize"})
+    assert found["trials"] == {"running": 0, "complete": 9, "pruned": 0, "fail": 0, "waiting": 0}
+    assert found["front"] is None
+    best, shown = found["best"], found["trial"]
+    assert best["params"]["x"] ** 2 + abs(best["params"]["layers"] - 5) == best["values"]["value"]
+    assert shown["number"] == best["number"]
+    important = found["importances"]
+    assert important["evaluator"] == "Optuna's fANOVA"
+    assert set(important["of"]["value"]) == {"x", "layers"}
+    assert sum(important["of"]["value"].values()) == pytest.approx(1)
+
+
+def test_a_study_of_two_objectives_has_a_front_and_codes(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = answer(capsys, str(folder / "x.db"), "--name", "two")
+    assert found["best"] is None
+    values = [list(one["values"].values()) for one in found["front"]]
+    assert values == sorted(values)
+    for trial in found["front"]:
+        code = MRSpace().from_string(trial["code"])
+        assert MRSpace().to_params(code) == trial["params"]
+    assert found["trial"]["number"] == 6  # the last
+    assert found["trial"]["reasons"]["how"] == "search"
+    assert set(found["importances"]["of"]) == {"value_0", "value_1"}
+
+
+@pytest.mark.parametrize(
+    ("trial", "number", "how"), [("0", 0, None), ("last", 8, "search"), ("3", 3, "startup")]
+)
+def test_the_reasons_of_any_trial(
+    trial: str,
+    number: int,
+    how: str | None,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    found = answer(capsys, "sqlite:///x.db", "--name", "one", "--trial", trial)
+    reasons = found["trial"]["reasons"] or {}  # before any trial no space is known, nor reasons
+    assert (found["trial"]["number"], reasons.get("how")) == (number, how)
+
+
+def test_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", str(folder / "x.db"), "--name", "one", "--trial", "last"]) == 0
+    text = capsys.readouterr().out
+    first = "study one: minimize value; trials: 9 complete"
+    for part in (first, "by Optuna's fANOVA", "trial 8 (complete)", "predicted (start:"):
+        assert part in text
+    assert main(["study", str(folder / "x.log"), "--name", "two"]) == 0
+    text = capsys.readouterr().out
+    for part in ("maximize value_0, minimize value_1", "front", "value_1 by it"):
+        assert part in text
+
+
+def test_other_samplers_failures_and_odd_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "x.log")
+    storage = JournalStorage(JournalFileBackend(path))
+    study = optuna.create_study(storage=storage, sampler=optuna.samplers.RandomSampler(seed=0))
+    study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+    found = answer(capsys, path)
+    assert (found["best"], found["trial"], found["trials"]["running"]) == (None, None, 1)
+    assert "no importances of value" in found["importances"]["note"]
+    assert main(["study", path]) == 0
+    assert "no trial is complete" in capsys.readouterr().out
+    study.tell(study.ask({"x": optuna.distributions.FloatDistribution(0, 1)}), float("inf"))
+    assert answer(capsys, path)["best"]["values"] == {"value": "inf"}  # JSON has no infinity
+    assert main(["study", path]) == 0
+    assert "trial 1 holds no reasons: NCPSampler did not propose it" in capsys.readouterr().out
+
+
+def test_infeasible_trials_are_not_the_best(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "x.log")
+    storage = JournalStorage(JournalFileBackend(path))
+    sampler = NCPSampler(seed=0, constraints_func=lambda trial: [1.0])
+    optuna.create_study(storage=storage, sampler=sampler).optimize(one, 2)
+    found = answer(capsys, path)
+    assert (found["best"], found["trials"]["complete"]) == (None, 2)
+
+
+def _foreign(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("root:x:0:0\n")
+    (tmp_path / "empty").touch()
+    (tmp_path / "json").write_text('{"a": 1}\n')
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("create table a (b)")
+    (tmp_path / "damaged.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "x.log")))
+    optuna.create_study(storage=storage, study_name="none")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope.db"], "nope.db is no file; give a SQLite or journal file of Optuna, or a URL"),
+        (["."], ". is a folder; give"),
+        (["text"], "text is neither a SQLite database nor a journal of Optuna"),
+        (["json"], "json is neither a SQLite database nor a journal of Optuna"),
+        (["empty"], "empty holds no study"),
+        (["other.db"], "other.db is a database without Optuna's tables"),
+        (["damaged.db"], "damaged.db cannot be read: "),
+        (["sqlite:///nope.db"], "sqlite:///nope.db is no file"),
+        (["sqlite:///text"], "sqlite:///text is no SQLite database"),
+        (["sqlite://"], "sqlite:// is a database in memory"),
+        (["a://b"], "a://b cannot be read: "),
+        (["://b"], "://b is no URL of a database"),
+        (["x.log"], "study 'none' in x.log has no trials yet"),
+        (["x.log", "--name", "y"], "x.log holds no study 'y'; --name one of 'none'"),
+    ],
+)
+def test_what_is_no_study_is_named_and_left_alone(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _foreign(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = listing(tmp_path)
+    assert main(["study", *arguments]) == 2
+    answered = capsys.readouterr()
+    assert answered.err.startswith(f"ncp-sampler: error: {message}")
+    assert (answered.err.count("\n"), answered.out) == (1, "")
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["x.db"], "holds 2 studies; --name one of 'one', 'two'"),
+        (["x.db", "--name", "one", "--trial", "9"], "--trial 9: the study's last trial is 8"),
+        (["x.db", "--name", "two", "--trial", "best"], "there is a front; name one: "),
+    ],
+)
+def test_what_is_ambiguous_is_asked_for(
+    arguments: list[str],
+    message: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    assert main(["study", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["x.db", "--trial", "z"], "'z' must be a number from 0 on, best or last"),
+        (["x.db", "--trial", "-1"], "--trial"),
+        ([], "STORAGE"),
+    ],
+)
+def test_options_are_checked(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["study", *arguments])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ncp-sampler study: error: ")
+    assert message in error

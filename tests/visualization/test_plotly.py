@@ -1,0 +1,173 @@
+"""Plotly's figures have what Matplotlib's have, and plain JSON that any viewer reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from ncp_sampler import Categorical, Float, Integer, MRSpace, NB201Space, NCPSampler, SearchSpace
+from ncp_sampler.propagation import GradientDescent
+from ncp_sampler.propagation.propagate import Trace, propagate
+from ncp_sampler.propagation.targets import Target
+from ncp_sampler.space import Dimension, Group
+from tests.optimizer_examples import MIXED as OPTIMIZED
+from tests.optimizer_examples import mixed_loss
+from tests.space_examples import MIXED
+
+plotly = pytest.importorskip("ncp_sampler.visualization.plotly")
+import ncp_sampler.visualization as matplotlib  # noqa: E402
+
+SPACE = MRSpace()
+ODD: list[Dimension] = [
+    Float("a<b> & c", 1e-4, 1, log=True),
+    Integer("$n$", 1, 9),
+    Categorical("k", ("x", "y")),
+]
+ODD_SPACE = SearchSpace(ODD, groups=[Group("Odd & <b>", "value", ("a<b> & c", "$n$"))])
+
+
+def edited(space: SearchSpace) -> Trace:
+    targets = [Target("top1", cost=lambda codes: codes[:, ::2].sum(1))]
+    strategy = GradientDescent(0.01)
+    return propagate([], space.sample(2, 0), targets, space=space, strategy=strategy, iterations=5)
+
+
+def plain(figure: Any) -> Any:
+    """As its JSON has it: lists, no packed arrays and no NaN."""
+    text = figure.to_json()
+    assert "bdata" not in text
+    return json.loads(text, parse_constant=pytest.fail)
+
+
+def texts(figure: Any) -> list[str]:
+    return [one["text"] for one in plain(figure)["layout"].get("annotations", ())]
+
+
+@pytest.fixture(scope="module")
+def study() -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    made = optuna.create_study(sampler=NCPSampler(space=OPTIMIZED, seed=0, n_startup_trials=5))
+    made.optimize(lambda trial: mixed_loss(OPTIMIZED.suggest(trial)), n_trials=12)
+    return made
+
+
+@pytest.mark.parametrize("space", [SPACE, NB201Space(), MIXED, ODD_SPACE])
+def test_a_trace_has_the_same_lines(space: SearchSpace) -> None:
+    trace = edited(space)
+    drawn = plain(plotly.trace_figure(trace, space, start=1, title="a <title>"))
+    theirs = matplotlib.trace_figure(trace, space, start=1, title="a <title>")
+    lines = [np.asarray(line.get_ydata()) for axes in theirs.axes for line in axes.lines]
+    assert len(drawn["data"]) == len(lines)
+    for mine, line in zip(drawn["data"], lines, strict=True):
+        np.testing.assert_allclose(mine["y"], line)
+    colors = [line.get_color() for axes in theirs.axes for line in axes.lines]
+    assert [mine["line"]["color"] for mine in drawn["data"]] == colors
+    assert drawn["layout"]["title"]["text"] == "a &lt;title&gt;"
+    panels = len(theirs.axes)
+    assert len([key for key in drawn["layout"] if key.startswith("xaxis")]) == panels
+
+
+def test_pushes_and_moves_have_the_same_bars(study: optuna.Study) -> None:
+    trace = edited(SPACE)
+    (bars,) = plain(plotly.explain_figure(trace, SPACE, iteration=2, largest=5))["data"]
+    (axes,) = matplotlib.explain_figure(trace, SPACE, iteration=2, largest=5).axes
+    assert bars["x"] == [bar.get_width() for bar in axes.patches]  # type: ignore[attr-defined]
+    moves = plotly.plot_proposal(study.trials[-1], title="t")
+    theirs = matplotlib.plot_proposal(study.trials[-1]).axes[0]
+    (bars,) = plain(moves)["data"]
+    assert bars["x"] == [bar.get_width() for bar in theirs.patches]  # type: ignore[attr-defined]
+    assert bars["y"] == [tick.get_text() for tick in theirs.get_yticklabels()]
+    assert texts(moves) == [theirs.get_title()]
+
+
+def test_calibrations_are_the_same(study: optuna.Study) -> None:
+    drawn = plotly.plot_calibration(study)
+    (theirs,) = matplotlib.plot_calibration(study).axes
+    assert texts(drawn) == [theirs.get_title()]
+    _, points = plain(drawn)["data"]
+    assert points["x"] == np.asarray(theirs.lines[1].get_xdata()).tolist()
+    assert points["customdata"] == list(range(5, 12))
+    assert plain(drawn)["layout"]["xaxis"]["range"] == list(theirs.get_xlim())
+
+
+def test_a_descent_ends_at_the_trial_and_follows_the_reasons(study: optuna.Study) -> None:
+    for figures in (matplotlib, plotly):
+        assert figures.descent_figure(study, OPTIMIZED) is not None
+    last = study.trials[-1]
+    drawn = plain(plotly.descent_figure(study, OPTIMIZED, trial=last.number))
+    doubts, values = drawn["data"][:2]
+    numbers = [int(name) for name in values["x"]]
+    assert numbers[-1] == last.number
+    assert values["y"] == [study.trials[n].value for n in numbers]
+    for before, after in pairwise(numbers):
+        assert study.trials[after].system_attrs["ncp:reasons"]["start"]["trial"] == before
+    predicted = last.system_attrs["ncp:reasons"]["metrics"]["value"]
+    assert doubts["y"][-1] == predicted["mean"]
+    assert doubts["error_y"]["array"][-1] == 2 * predicted["std"]
+    lines = {one["name"]: one["y"] for one in drawn["data"] if "name" in one}
+    name = next(d.name for d in OPTIMIZED.dimensions if not isinstance(d, Categorical))
+    assert lines[name] == [pytest.approx(study.trials[n].params[name]) for n in numbers]
+    (axes, *_) = matplotlib.descent_figure(study, OPTIMIZED, trial=last.number).axes
+    np.testing.assert_array_equal(np.asarray(axes.lines[0].get_ydata()), values["y"])
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_architectures_have_the_same_bars(n: int) -> None:
+    codes = {f"code {i}": code for i, code in enumerate(SPACE.sample(n, 0))}
+    drawn = plain(plotly.architecture_figure(codes, SPACE, title="t"))
+    for i, code in enumerate(codes.values()):
+        bars = drawn["data"][3 * i : 3 * i + 3]
+        heights = {x: y for bar in bars for x, y in zip(bar["x"], bar["y"], strict=True)}
+        assert [heights[k] for k in range(27)] == code.tolist()
+    shown = texts(plotly.architecture_figure(codes, SPACE))
+    assert shown[:n] == [f"<b>{label}</b>" for label in codes]
+    assert shown.count("stage 4") == n
+
+
+@pytest.mark.parametrize("space", [MIXED, ODD_SPACE, NB201Space(), MRSpace(width=16, depth=1)])
+def test_params_of_any_space(space: SearchSpace) -> None:
+    codes = dict(zip("ab", space.sample(2, 0), strict=True))
+    drawn = plain(plotly.params_figure(codes, space))
+    axes = matplotlib.params_figure(codes, space).axes
+    assert sum(len(one.get_yticks()) for one in axes) == len(space.names)
+    assert {one["name"] for one in drawn["data"]} == {"a", "b"}
+    for label, code in codes.items():
+        mine = [one for one in drawn["data"] if one["name"] == label]
+        values = [value for one in mine for value in one["text"]]
+        params = space.to_params(code)
+        assert len(values) == len(params)
+        positions = [x for one in mine for x in one["x"]]
+        assert min(positions) >= 0
+        assert max(positions) <= 1
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda f, study: f.descent_figure(5, SPACE), "study=5 must be a study of Optuna"),
+        (lambda f, study: f.descent_figure(study, 5), "space=5 must be the SearchSpace"),
+        (lambda f, study: f.descent_figure(study, SPACE), r"space has \['i1'.*lack; give the part"),
+        (lambda f, study: f.descent_figure(study, OPTIMIZED, trial=99), "trial=99 is none of"),
+        (lambda f, study: f.descent_figure(study, OPTIMIZED, trial="x"), "trial='x' must"),
+        (lambda f, study: f.descent_figure(optuna.create_study(), MIXED), "has no complete trial"),
+        (lambda f, study: f.params_figure({}, SPACE), "codes is empty"),
+        (lambda f, study: f.params_figure(5, SPACE), "codes=5 must map labels to codes"),
+        (lambda f, study: f.params_figure({"a": SPACE.start}, 5), "space=5 must be the SearchSp"),
+        (lambda f, study: f.architecture_figure({"a": SPACE.start}, MIXED), "must be MRSpace"),
+        (lambda f, study: f.plot_proposal(study.trials[0]), "proposed without a prediction"),
+        (lambda f, study: f.plot_calibration(5), "study=5 must be a study"),
+        (lambda f, study: f.trace_figure(5, SPACE), "trace=5 must be a Trace"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named_by_both(
+    draw: Callable[[Any, optuna.Study], Any], message: str, study: optuna.Study
+) -> None:
+    for figures in (matplotlib, plotly):
+        with pytest.raises(ValueError, match=message):
+            draw(figures, study)
