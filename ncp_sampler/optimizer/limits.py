@@ -10,6 +10,7 @@ Notation
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
 
@@ -57,7 +58,9 @@ class KnownCost:
         self._of_params: InterpolatedFeatures | None = None
         codes = torch.as_tensor(space.sample(2, 0).astype(np.float64)).requires_grad_(True)
         try:
-            found: Any = self._function(codes)
+            with warnings.catch_warnings():  # a function of params warns of anything, too
+                warnings.simplefilter("ignore")
+                found: Any = self._function(codes)
             why = f"gives {checks.shown(found)}"
         except Exception as error:  # a function of params raises anything when given a tensor
             found, why = None, f"raises {type(error).__name__}: {error}"
