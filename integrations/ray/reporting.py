@@ -21,8 +21,7 @@ _KEY = "ncp"  # of a result; TensorBoard shows ray/tune/ncp/predicted/METRIC
 class ReasonsCallback(tune.Callback):
     """Adds to each result of a trial what was predicted of it, and why it was suggested.
 
-    Give it before any logger of your own: ``RunConfig(callbacks=[ReasonsCallback(search)])``; those
-    that Ray adds come after it. A result then has
+    Give it before any logger of your own; those that Ray adds come after it. A result then has
 
         ncp/how                "search", or "startup" and "untried", of which nothing is predicted
         ncp/predicted/METRIC   the mean, of a known cost its value
@@ -35,6 +34,10 @@ class ReasonsCallback(tune.Callback):
 
     Raises:
         ValueError: Anything else than an ``NCPSearch``.
+
+    Examples:
+        >>> search = NCPSearch(metric="loss", mode="min")
+        >>> run_config = tune.RunConfig(callbacks=[ReasonsCallback(search)])
     """
 
     def __init__(self, search: NCPSearch) -> None:

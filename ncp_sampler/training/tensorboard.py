@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 class TensorBoardLog:
     """Writes each epoch's loss and metric into a folder that ``tensorboard --logdir`` shows.
 
-    .. code-block:: python
-
-        with TensorBoardLog("runs/first") as log:
-            train(model, loader, val_loader, task=task, recipe=recipe, on_epoch=log)
-
     Args:
         folder: Of this training's curves; made where it is missing.
         name: Before the curves' names, for several trainings in one folder; "" for none.
@@ -31,6 +26,12 @@ class TensorBoardLog:
     Raises:
         ValueError: No path, or no name.
         ImportError: The package tensorboard is missing.
+
+    Examples:
+        Give it to ``train(on_epoch=)``.
+
+        >>> with TensorBoardLog("runs/first") as log:
+        ...     log(Epoch(number=1, loss=0.9, metric=61.0))
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, name: str = "") -> None:
