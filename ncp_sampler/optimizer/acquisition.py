@@ -168,9 +168,13 @@ class Acquisition:
     def within_limits(self, x: Tensor) -> Tensor:
         """The same, wherever the limits are."""
         mean, std = self.outlook.predictor.posterior(x)
+        return self.worth(mean, std, self.outlook.objectives(mean, std, x))
+
+    def worth(self, mean: Tensor, std: Tensor, objectives: tuple[Tensor, Tensor]) -> Tensor:
+        """The same (n,) by the predictor's mean and standard deviation, and the objectives'."""
         parts = []
         if self._improvement is not None:
-            parts.append(self._improvement(*self.outlook.objectives(mean, std, x)))
+            parts.append(self._improvement(*objectives))
         if self.outlook.told.constraints:
             parts.append(self.outlook.log_feasible(mean, std))
         total = parts[0]

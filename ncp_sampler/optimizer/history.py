@@ -58,6 +58,7 @@ class History:
         self._sign = np.append(self._sign, -np.ones(len(new)))
         self._learnt = np.append(self._learnt, np.ones(len(new), dtype=bool))
         self._values = [np.append(value, np.full(len(new), np.nan)) for value in self._values]
+        self._forget()
 
     def add(
         self,
@@ -102,11 +103,12 @@ class History:
         did not run to its end counts as at best the median of those that did, but for the metrics
         that are only watched.
         """
-        values = np.array(self._values).reshape(-1, len(self.names)) * self._sign
+        every, told = self._arrays()
+        values = told * self._sign
         known = ~np.isnan(values[:, self._learnt]).all(1)
         values = values[known]
         complete = np.array(self._complete, dtype=bool)[known]
-        codes = np.array(self._codes)[known]
+        codes = every[known]
         for k, column in enumerate(values.T):
             finite = column[np.isfinite(column)]
             low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
@@ -118,10 +120,7 @@ class History:
 
     def learnable_at(self) -> NDArray[np.intp]:
         """Positions of the learnable trials among all that were told."""
-        return np.array(
-            [i for i, value in enumerate(self._values) if not np.isnan(value[self._learnt]).all()],
-            dtype=np.intp,
-        )
+        return np.flatnonzero(~np.isnan(self._arrays()[1][:, self._learnt]).all(axis=1))
 
     def told(self) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
         """Codes (n, d) of the learnable trials, and name -> values (n,), as they were told.
@@ -154,7 +153,28 @@ class History:
         if codes:
             self.add(list(space.round(np.array(codes))), rows, complete)
 
+    def _arrays(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Codes (n, d) and values (n, m) of all trials; of those made before, new ones are added.
+
+        Of 10,000 lists an array takes longer than a proposal's fit.
+        """
+        codes, values = self._made
+        new = self._codes[len(codes) :]
+        if new:
+            added = np.array(self._values[len(codes) :])
+            codes = np.concatenate([codes, np.array(new)]) if len(codes) else np.array(new)
+            values = np.concatenate([values, added]) if len(values) else added
+            self._made = codes, values
+        return codes, values
+
+    def _forget(self) -> None:
+        self._made: tuple[NDArray[Any], NDArray[np.float64]] = (
+            np.empty((0, 0)),
+            np.empty((0, len(self.names))),
+        )
+
     def _index(self) -> None:
+        self._forget()
         self._keys = {code_key(code) for code in self._codes}
         self.n_learnable = sum(not np.isnan(value[self._learnt]).all() for value in self._values)
 
