@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +174,25 @@ class ExactProcess:
         other._posterior = _posterior(self._kernel, more, fitted.theta)
         return other
 
+    def only(self, at: Sequence[int]) -> Self:
+        """The process of some metrics, by position, with what was learnt of them."""
+        other = copy.copy(self)
+        other.names = tuple(self.names[k] for k in at)
+        other._theta = None if self._theta is None else self._theta[list(at)]
+        fitted = self._posterior
+        if fitted is not None and other._theta is not None and len(at) < len(self.names):
+            rows = fitted.rows.only(at)
+            cross = self._kernel.cross(rows.x, other._theta[:, :-1])
+            parts = fitted.precision[list(at)], fitted.alpha[list(at)]
+            other._posterior = _Posterior(rows, other._theta, cross, *parts)
+        return other
+
+    def adopt(self, part: ExactProcess, at: Sequence[int]) -> None:
+        """Takes over what a process of some metrics, by position, has learnt of them."""
+        if self._theta is not None and part._theta is not None:
+            self._theta = self._theta.clone()
+            self._theta[list(at)] = part._theta
+
     def state_dict(self) -> State:
         """Names and hyper-parameters; the data are given again by the next ``fit``."""
         theta = None if self._theta is None else self._theta.cpu().numpy().tolist()
@@ -213,6 +233,11 @@ class _Rows:
 
     def take(self, at: NDArray[np.intp]) -> _Rows:
         return _Rows(self.x[at], self.y[:, at], self.noise[:, at], self.mean, self.std)
+
+    def only(self, at: Sequence[int]) -> _Rows:
+        """Some metrics of the rows, by position."""
+        columns = (self.y, self.noise, self.mean, self.std)
+        return _Rows(self.x, *(one[list(at)] for one in columns))
 
     def with_more(self, x: Tensor, metrics: Tensor) -> _Rows:
         """The rows, and unit codes x (q, d) with metrics (q, m)."""
