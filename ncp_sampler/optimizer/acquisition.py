@@ -33,6 +33,9 @@ from ncp_sampler.optimizer.improvement import (
 )
 from ncp_sampler.predictors.predictor import FloatArray, Predictor
 
+# log improvement, of an objective's spread, that is worth no violation: a predictor's own noise is
+# larger. A floor of -6 hurt where the best lies in the last thousandth
+_LEAST_GAIN = -9.0
 _FRONT = {2: 200, 3: 80, 4: 50}  # points of a front, beyond which it is thinned
 
 
@@ -160,27 +163,53 @@ class Acquisition:
                 values[feasible], unit[feasible], shares / shares.sum(), normal[:, at]
             )
 
+    @property
+    def has_floor(self) -> bool:
+        """Whether improvements too small to pay are taken for alike, so that feasibility decides.
+
+        So it is with one objective under constraints. As its improvement at what is known well
+        falls without end, codes that are surely infeasible would seem the best of all.
+        """
+        told = self.outlook.told
+        return self._improvement is not None and bool(told.constraints) and not told.is_front
+
+    @property
+    def least(self) -> float:
+        """What a code is worth at least that is feasible, or pays."""
+        return _LEAST_GAIN - 2 if self.has_floor else -math.inf
+
     def __call__(self, x: Tensor) -> Tensor:
         """The log (n,) at unit codes (n, d), less the penalty; differentiable."""
-        worth = self.within_limits(x)
-        return worth if self._penalty is None else worth - self._penalty(x)
+        return self._less_penalty(self.within_limits(x), x)
+
+    def rising(self, x: Tensor) -> Tensor:
+        """The same without a floor: its slope leads to where improvement and feasibility meet."""
+        mean, std = self.outlook.predictor.posterior(x)
+        found = self.worth(mean, std, self.outlook.objectives(mean, std, x), floor=False)
+        return self._less_penalty(found, x)
 
     def within_limits(self, x: Tensor) -> Tensor:
-        """The same, wherever the limits are."""
+        """The log (n,), wherever the limits are."""
         mean, std = self.outlook.predictor.posterior(x)
         return self.worth(mean, std, self.outlook.objectives(mean, std, x))
 
-    def worth(self, mean: Tensor, std: Tensor, objectives: tuple[Tensor, Tensor]) -> Tensor:
+    def worth(
+        self, mean: Tensor, std: Tensor, objectives: tuple[Tensor, Tensor], *, floor: bool = True
+    ) -> Tensor:
         """The same (n,) by the predictor's mean and standard deviation, and the objectives'."""
         parts = []
         if self._improvement is not None:
-            parts.append(self._improvement(*objectives))
+            gain = self._improvement(*objectives)
+            parts.append(_floored(gain) if floor and self.has_floor else gain)
         if self.outlook.told.constraints:
             parts.append(self.outlook.log_feasible(mean, std))
         total = parts[0]
         for part in parts[1:]:
             total = total + part
         return total
+
+    def _less_penalty(self, worth: Tensor, x: Tensor) -> Tensor:
+        return worth if self._penalty is None else worth - self._penalty(x)
 
     def _of_sum(self, values: FloatArray, unit: FloatArray) -> Callable[[Tensor, Tensor], Tensor]:
         """Expected improvement of one objective, or of a weighted sum, which is normal too."""
@@ -237,3 +266,9 @@ class Acquisition:
 def _hold(margins: FloatArray) -> NDArray[np.bool_]:
     """Whether all margins (n, c) hold, (n,)."""
     return np.asarray((margins >= 0).all(axis=1), dtype=bool)
+
+
+def _floored(gain: Tensor) -> Tensor:
+    """Log improvements, those below the least gain in their order within 1 below it; smooth."""
+    short = (_LEAST_GAIN - gain).clamp_min(0.0)
+    return torch.where(gain > _LEAST_GAIN, gain, _LEAST_GAIN - 1 + 1 / (1 + short))
