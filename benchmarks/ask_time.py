@@ -217,7 +217,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     first, *_ = REGIMES
     plan = [("NCP", name, n) for name in options.regimes.split(",") for n in trials]
-    plan += [(peer, first, n) for peer in filter(None, options.peers.split(",")) for n in peer_trials]
+    plan += [
+        (peer, first, n) for peer in filter(None, options.peers.split(",")) for n in peer_trials
+    ]
     measured = []
     for sampler, name, n in plan:
         for setting in options.settings.split(","):

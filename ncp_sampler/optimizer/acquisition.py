@@ -33,9 +33,9 @@ from ncp_sampler.optimizer.improvement import (
 )
 from ncp_sampler.predictors.predictor import FloatArray, Predictor
 
-# log improvement, of an objective's spread, that is worth no violation: a predictor's own noise is
-# larger. A floor of -6 hurt where the best lies in the last thousandth
-_LEAST_GAIN = -9.0
+# with one objective under constraints: log improvement, of an objective's spread, that is worth no
+# violation, as a predictor's own noise is larger; log chance of a bound to hold, below which it falls steeply
+_LEAST_GAIN, _LEAST_CHANCE, _STEEP = -9.0, -1.0, 10.0
 _FRONT = {2: 200, 3: 80, 4: 50}  # points of a front, beyond which it is thinned
 
 
@@ -75,11 +75,13 @@ class Outlook:
         at = [self.predictor.names.index(margin_name(name)) for name in self.told.constraints]
         return mean[:, at], std[:, at]
 
-    def log_feasible(self, mean: Tensor, std: Tensor) -> Tensor:
-        """Log probability (n,) that every constraint holds."""
+    def log_feasible(self, mean: Tensor, std: Tensor, *, wary: bool = False) -> Tensor:
+        """Log probability (n,) that every constraint holds; of little chances much less."""
         margin, doubt = self.margins(mean, std)
         logs: Tensor = torch.special.log_ndtr(margin / doubt)
-        return logs.sum(1)
+        # each on its own: where several bounds meet, all of them hold by little chance
+        fall = (_STEEP - 1) * (logs - _LEAST_CHANCE).clamp_max(0.0) if wary else 0.0
+        return (logs + fall).sum(1)
 
     def seen(self, unit: FloatArray, *, noisy: bool) -> Told:
         """The trials, of unit codes (n, d), with what is believed where nothing better is known.
@@ -164,28 +166,28 @@ class Acquisition:
             )
 
     @property
-    def has_floor(self) -> bool:
-        """Whether improvements too small to pay are taken for alike, so that feasibility decides.
+    def is_wary(self) -> bool:
+        """Whether a gain too small to pay does not count, nor much of one with little chance.
 
-        So it is with one objective under constraints. As its improvement at what is known well
-        falls without end, codes that are surely infeasible would seem the best of all.
+        So it is with one objective under constraints. Of what is known well, the log improvement
+        falls without end: codes that are surely infeasible would seem the best that are left.
         """
         told = self.outlook.told
         return self._improvement is not None and bool(told.constraints) and not told.is_front
 
     @property
     def least(self) -> float:
-        """What a code is worth at least that is feasible, or pays."""
-        return _LEAST_GAIN - 2 if self.has_floor else -math.inf
+        """What a code that is feasible, or pays, is worth at least."""
+        return _LEAST_GAIN - 2 if self.is_wary else -math.inf
 
     def __call__(self, x: Tensor) -> Tensor:
         """The log (n,) at unit codes (n, d), less the penalty; differentiable."""
         return self._less_penalty(self.within_limits(x), x)
 
     def rising(self, x: Tensor) -> Tensor:
-        """The same without a floor: its slope leads to where improvement and feasibility meet."""
+        """The same, not wary: its slope leads to where improvement and feasibility meet."""
         mean, std = self.outlook.predictor.posterior(x)
-        found = self.worth(mean, std, self.outlook.objectives(mean, std, x), floor=False)
+        found = self.worth(mean, std, self.outlook.objectives(mean, std, x), wary=False)
         return self._less_penalty(found, x)
 
     def within_limits(self, x: Tensor) -> Tensor:
@@ -194,15 +196,15 @@ class Acquisition:
         return self.worth(mean, std, self.outlook.objectives(mean, std, x))
 
     def worth(
-        self, mean: Tensor, std: Tensor, objectives: tuple[Tensor, Tensor], *, floor: bool = True
+        self, mean: Tensor, std: Tensor, objectives: tuple[Tensor, Tensor], *, wary: bool = True
     ) -> Tensor:
         """The same (n,) by the predictor's mean and standard deviation, and the objectives'."""
-        parts = []
+        parts, wary = [], wary and self.is_wary
         if self._improvement is not None:
             gain = self._improvement(*objectives)
-            parts.append(_floored(gain) if floor and self.has_floor else gain)
+            parts.append(_floored(gain) if wary else gain)
         if self.outlook.told.constraints:
-            parts.append(self.outlook.log_feasible(mean, std))
+            parts.append(self.outlook.log_feasible(mean, std, wary=wary))
         total = parts[0]
         for part in parts[1:]:
             total = total + part

@@ -97,7 +97,7 @@ class Proposer:
         if self.within is not None:
             passed = self.within(passed)
         began = self.space.denormalize(start.cpu().numpy())
-        if self.acquisition.has_floor:  # where nothing pays, the slope leads out of what is feasible
+        if self.acquisition.is_wary:  # where nothing pays, the slope leads out of what is feasible
             passed, began = np.concatenate([passed, began]), np.concatenate([began, began])
         codes = self._legal(passed)
         self._note(began, passed)

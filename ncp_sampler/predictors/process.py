@@ -285,7 +285,9 @@ class _Moments(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, fitted: _Posterior, doubtful: bool) -> Any:
         k, signal, pull = fitted.cross(x)
         k = k + _MEAN_VARIANCE
-        mean = torch.addcmul(fitted.rows.mean, (k @ fitted.alpha[..., None])[..., 0].T, fitted.rows.std)
+        mean = torch.addcmul(
+            fitted.rows.mean, (k @ fitted.alpha[..., None])[..., 0].T, fitted.rows.std
+        )
         ctx.fitted, ctx.pull, ctx.doubtful = fitted, pull, doubtful
         if not doubtful:
             ctx.zero = k.new_zeros(k.shape[:2])
