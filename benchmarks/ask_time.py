@@ -137,7 +137,8 @@ def measure(sampler: str, regime: Regime, n: int, setting: str, asks: int, seed:
     )
     codes = history(answers, n, seed)
     distributions = space.distributions
-    for params, values, broken in zip(space.to_params(codes), *answers(codes), strict=True):
+    rows: list[dict[str, Any]] = space.to_params(codes)  # type: ignore[assignment]
+    for params, values, broken in zip(rows, *answers(codes), strict=True):
         attrs = {f"constraints:{i}": float(one) for i, one in enumerate(broken)}
         study.add_trial(
             optuna.trial.create_trial(

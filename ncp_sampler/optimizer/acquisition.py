@@ -34,7 +34,7 @@ from ncp_sampler.optimizer.improvement import (
 from ncp_sampler.predictors.predictor import FloatArray, Predictor
 
 # with one objective under constraints: log improvement, of an objective's spread, that is worth no
-# violation, as a predictor's own noise is larger; log chance of a bound to hold, below which it falls steeply
+# violation, as a predictor's own noise is larger; log chance of a bound below which it falls more
 _LEAST_GAIN, _LEAST_CHANCE, _STEEP = -9.0, -1.0, 10.0
 _FRONT = {2: 200, 3: 80, 4: 50}  # points of a front, beyond which it is thinned
 

@@ -43,6 +43,7 @@ class History:
         self._complete: list[bool] = []
         self._keys: set[bytes] = set()
         self.n_learnable = 0
+        self._made: tuple[NDArray[Any], NDArray[np.float64]] | None = None
         self.watch(watched)
 
     def __len__(self) -> int:
@@ -58,7 +59,7 @@ class History:
         self._sign = np.append(self._sign, -np.ones(len(new)))
         self._learnt = np.append(self._learnt, np.ones(len(new), dtype=bool))
         self._values = [np.append(value, np.full(len(new), np.nan)) for value in self._values]
-        self._forget()
+        self._made = None
 
     def add(
         self,
@@ -158,23 +159,19 @@ class History:
 
         Of 10,000 lists an array takes longer than a proposal's fit.
         """
-        codes, values = self._made
-        new = self._codes[len(codes) :]
-        if new:
-            added = np.array(self._values[len(codes) :])
-            codes = np.concatenate([codes, np.array(new)]) if len(codes) else np.array(new)
-            values = np.concatenate([values, added]) if len(values) else added
+        made = 0 if self._made is None else len(self._made[0])
+        new = self._codes[made:]
+        if self._made is None or new:
+            codes = np.array(new)
+            values = np.array(self._values[made:]).reshape(-1, len(self.names))
+            if self._made is not None:
+                codes = np.concatenate([self._made[0], codes])
+                values = np.concatenate([self._made[1], values])
             self._made = codes, values
-        return codes, values
-
-    def _forget(self) -> None:
-        self._made: tuple[NDArray[Any], NDArray[np.float64]] = (
-            np.empty((0, 0)),
-            np.empty((0, len(self.names))),
-        )
+        return self._made
 
     def _index(self) -> None:
-        self._forget()
+        self._made = None
         self._keys = {code_key(code) for code in self._codes}
         self.n_learnable = sum(not np.isnan(value[self._learnt]).all() for value in self._values)
 
