@@ -259,9 +259,14 @@ class SpaceHistory:
 
 
 class StudyHistory:
-    """What has been read of one study: its parameters, and a history per space."""
+    """What has been read of one study: its parameters, and a history per space.
 
-    def __init__(self) -> None:
+    Args:
+        declared: Whether its space is, so that nothing is to be read off the trials.
+    """
+
+    def __init__(self, *, declared: bool = False) -> None:
+        self._declared = declared
         self.spaces: list[SpaceHistory] = []
         self._known: dict[str, BaseDistribution | None] = {}  # None: it has several
         self._times: Counter[str] = Counter()
@@ -275,7 +280,7 @@ class StudyHistory:
     def read(self, trials: Sequence[FrozenTrial]) -> None:
         """Learns the parameters of the trials finished since the last look, and their tree."""
         for trial in self._cursor.finished(trials):
-            if trial.state == TrialState.FAIL:
+            if self._declared or trial.state == TrialState.FAIL:
                 continue
             self._times.update(trial.distributions.keys())
             for name, distribution in trial.distributions.items():

@@ -258,7 +258,7 @@ class NCPSampler(BaseSampler):
         key = (study.study_name, study._study_id)  # in memory, every study has the same number
         history = self._studies.pop(key, None)
         if history is None or not history.is_of(trials):
-            history = StudyHistory()
+            history = StudyHistory(declared=self._space is not None)
         self._studies[key] = history  # last, as the most recently used
         while len(self._studies) > _MAX_STUDIES:
             del self._studies[next(iter(self._studies))]

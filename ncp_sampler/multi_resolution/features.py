@@ -9,13 +9,15 @@ Work is depth times width squared, and sums over branches: a tree spends many sp
 network many units and both many rows to find that. They are given here, in log2, where the
 metrics bend least. The costs are leading terms alone; the exact ones are in `costs`.
 
-A search differentiates this at every step, on few codes: columns are picked, summed and sorted
+A search differentiates this at every step, on few codes, where the number of operations counts:
+all are sums of products of up to four columns. Columns are picked, products summed, and sums sorted
 by products with constant matrices, which takes a third of the time of indexing.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -27,7 +29,6 @@ from ncp_sampler.space.search_space import SearchSpace
 _VOLUME = KERNEL**2  # weights of a kernel per pair of channels
 _S = [stage.number for stage in STAGES]
 _BRANCHES = [(s, r) for s in _S for r in range(1, s + 1)]
-_FUSED = [(stage, path) for stage in STAGES for path in fusion_paths(stage.number, stage.number)]
 
 NAMES = (
     *(
@@ -44,80 +45,82 @@ NAMES = (
 )
 
 
-class _Sums(NamedTuple):
-    """Weighted sums over the ten branches, each by its name."""
+_Sum: TypeAlias = dict[tuple[str, ...], float]  # products of columns, and their factors
 
-    names: list[str]
-    matrix: Tensor  # (10, sums)
-
-
-def _sums(sums: dict[str, list[float]]) -> _Sums:
-    return _Sums(list(sums), torch.tensor(list(sums.values()), dtype=torch.float64).T.contiguous())
+_UNITS = {(s.number, r): name for s in STAGES for r, name in enumerate(s.units, start=1)}
+_WIDTHS = {(s.number, r): name for s in STAGES for r, name in enumerate(s.widths, start=1)}
 
 
-def _picking(names: list[str], of: list[str]) -> Tensor:
-    """Matrix (len(of), len(names)) whose product picks columns by name."""
-    return torch.eye(len(of), dtype=torch.float64)[:, [of.index(name) for name in names]]
+def _depth(branches: Sequence[tuple[int, int]]) -> _Sum:
+    """Residual units of some branches."""
+    return {(STAGES[s - 1].blocks, _UNITS[s, r]): 1.0 for s, r in branches}
 
 
-def _of_branch(kind: str) -> dict[str, list[float]]:
-    return {f"{kind}{s}_{r}": [float((s, r) == b) for b in _BRANCHES] for s, r in _BRANCHES}
-
-
-def _of_stage(kind: str) -> dict[str, list[float]]:
-    return {f"{kind}{s}": [float(s == t) for t, _ in _BRANCHES] for s in _S}
-
-
-def _of_resolution(kind: str) -> dict[str, list[float]]:
-    return {f"{kind}_r{r}": [float(r == q) for _, q in _BRANCHES] for r in _S}
-
-
-_ALL = [1.0] * len(_BRANCHES)
-_PIXELS = [4.0**-r for _, r in _BRANCHES]
-_UNITS = _sums({**_of_branch("units"), **_of_resolution("depth"), "depth": _ALL})
-_WIDTHS = _sums(_of_stage("width"))
-_WEIGHTS = _sums(
-    {
-        **_of_branch("weights"),
-        **_of_stage("stage"),
-        **_of_resolution("weights"),
-        "params": _ALL,
-        "flops": _PIXELS,
+def _weights(branches: Sequence[tuple[int, int]], *, shrink: float = 1.0) -> _Sum:
+    """Weights of the residual units of some branches, less from resolution to resolution."""
+    return {
+        (STAGES[s - 1].blocks, _UNITS[s, r], _WIDTHS[s, r], _WIDTHS[s, r]): 2 * _VOLUME * shrink**r
+        for s, r in branches
     }
-)
-_NARROWEST = _sums(_of_resolution("narrowest"))
-_APART = torch.where(_NARROWEST.matrix > 0, 0.0, torch.inf)  # hides widths of other resolutions
-_KERNELS = torch.tensor([[path.kernel**2] for _, path in _FUSED], dtype=torch.float64)
 
-_GROUPS = [  # columns of the code, as `derived` takes them apart
-    [STAGES[s - 1].blocks for s, _ in _BRANCHES],
-    [name for stage in STAGES for name in stage.units],
-    [name for stage in STAGES for name in stage.widths],
-    [stage.blocks for stage, _ in _FUSED],
-    [stage.widths[path.target - 1] for stage, path in _FUSED],
-    [stage.widths[path.source - 1] for stage, path in _FUSED],
-    [stage.blocks for stage in STAGES],
-    ["i1"],
-    ["i2"],
-]
-_SIZES = [len(group) for group in _GROUPS]
-_PICK = _picking([name for group in _GROUPS for name in group], list(CODEC.columns))
-_MADE = [  # as `derived` joins them
-    *(name for sums in (_UNITS, _WIDTHS, _NARROWEST) for name in sums.names),
-    "blocks",
-    *_WEIGHTS.names,
-    *("fusion", "stem"),
-]
-_SORT = _picking(list(NAMES), _MADE)
-_CONSTANTS = (
-    _PICK,
-    _WIDTHS.matrix,
-    _APART,
-    _KERNELS,
-    _WEIGHTS.matrix,
-    _UNITS.matrix,
-    _SORT,
+
+_STAGE = {s: [(s, r) for r in range(1, s + 1)] for s in _S}
+_AT = {r: [(s, r) for s in range(r, len(_S) + 1)] for r in _S}
+_FUSION: _Sum = {
+    (stage.blocks, stage.widths[path.target - 1], stage.widths[path.source - 1]): path.kernel**2
+    for stage in STAGES
+    for path in fusion_paths(stage.number, stage.number)
+}
+_PLAIN: dict[str, _Sum] = {
+    **{f"units{s}_{r}": _depth([(s, r)]) for s, r in _BRANCHES},
+    **{f"depth_r{r}": _depth(_AT[r]) for r in _S},
+    "depth": _depth(_BRANCHES),
+    **{f"width{s}": {(_WIDTHS[branch],): 1.0 for branch in _STAGE[s]} for s in _S},
+    "blocks": {(stage.blocks,): 1.0 for stage in STAGES},
+}
+_LOGS: dict[str, _Sum] = {
+    **{f"weights{s}_{r}": _weights([(s, r)]) for s, r in _BRANCHES},
+    **{f"stage{s}": _weights(_STAGE[s]) for s in _S},
+    **{f"weights_r{r}": _weights(_AT[r]) for r in _S},
+    "params": _weights(_BRANCHES) | _FUSION,
+    "flops": {**_weights(_BRANCHES, shrink=0.25), ("i1",): 3.0 * _VOLUME, ("i1", "i2"): _VOLUME},
+    "fusion": _FUSION,
+    "stem": {("i1", "i2"): 1.0},
+}
+_NARROWEST = {f"narrowest_r{r}": [_WIDTHS[branch] for branch in _AT[r]] for r in _S}
+
+
+def _picking(products: Sequence[Sequence[str]], factors: int, missing: float) -> Tensor:
+    """(28, factors * products): each product's first factors, then the second ones, and so on.
+
+    The last row is added, whatever the code: what stands for a factor that a product lacks.
+    """
+    pick = torch.zeros(len(CODEC.columns) + 1, factors, len(products), dtype=torch.float64)
+    for j, product in enumerate(products):
+        for i in range(factors):
+            if i < len(product):
+                pick[CODEC.columns.index(product[i]), i, j] = 1.0
+            else:
+                pick[-1, i, j] = missing
+    return pick.flatten(1)
+
+
+_FACTORS = 4
+_PRODUCTS = list(dict.fromkeys(key for one in (*_PLAIN.values(), *_LOGS.values()) for key in one))
+_PICK = torch.cat(
+    [
+        _picking(_PRODUCTS, _FACTORS, 1.0),
+        _picking(list(_NARROWEST.values()), len(_S), torch.inf),
+    ],
+    dim=1,
 )
+_SUMS = torch.tensor(
+    [[one.get(key, 0.0) for one in (*_PLAIN.values(), *_LOGS.values())] for key in _PRODUCTS],
+    dtype=torch.float64,
+)
+_MADE = [*_PLAIN, *_NARROWEST, *_LOGS]
+_SORT = torch.eye(len(_MADE), dtype=torch.float64)[:, [_MADE.index(name) for name in NAMES]]
+_SIZES = [*[len(_PRODUCTS)] * _FACTORS, len(_S) * len(_NARROWEST)]
 
 
 def derived(codes: Tensor) -> Tensor:
@@ -127,17 +130,11 @@ def derived(codes: Tensor) -> Tensor:
     log2 weights and width of the stage; for each resolution depth, log2 weights and narrowest
     width; then blocks and depth, and log2 of fusion, params, FLOPs and stem.
     """
-    pick, widths, apart, kernels, sums, depths, sort = (matrix.to(codes) for matrix in _CONSTANTS)
-    b, n, c, b_to, c_to, c_from, blocks, i1, i2 = (codes @ pick).split(_SIZES, dim=1)
-    units = b * n
-    weights = (2 * _VOLUME * units * c**2) @ sums
-    per_branch, total, work = weights.split([weights.shape[1] - 2, 1, 1], dim=1)
-    fusion = (b_to * c_to * c_from) @ kernels
-    stem = i1 * i2
-    logs = [per_branch, total + fusion, work + _VOLUME * (3 * i1 + stem), fusion, stem]
-    plain = [units @ depths, c @ widths, (c[:, :, None] + apart).amin(1)]
-    made = [*plain, blocks.sum(1, keepdim=True), torch.cat(logs, dim=1).log2()]
-    return torch.cat(made, dim=1) @ sort
+    pick, sums, sort = (matrix.to(codes) for matrix in (_PICK, _SUMS, _SORT))
+    one, two, three, four, widths = torch.addmm(pick[-1], codes, pick[:-1]).split(_SIZES, dim=1)
+    plain, powers = (one * two * three * four @ sums).split([len(_PLAIN), len(_LOGS)], dim=1)
+    narrowest = widths.reshape(len(codes), len(_S), len(_NARROWEST)).amin(1)
+    return torch.cat([plain, narrowest, powers.log2()], dim=1) @ sort
 
 
 def smooth_features(unit: Tensor, *, codec: SearchSpace = CODEC) -> Tensor:

@@ -33,6 +33,9 @@ from ncp_sampler.optimizer.improvement import (
 )
 from ncp_sampler.predictors.predictor import FloatArray, Predictor
 
+# with one objective under constraints: log improvement, of an objective's spread, that is worth no
+# violation, as a predictor's own noise is larger; log chance of a bound below which it falls more
+_LEAST_GAIN, _LEAST_CHANCE, _STEEP = -9.0, -1.0, 10.0
 _FRONT = {2: 200, 3: 80, 4: 50}  # points of a front, beyond which it is thinned
 
 
@@ -72,11 +75,13 @@ class Outlook:
         at = [self.predictor.names.index(margin_name(name)) for name in self.told.constraints]
         return mean[:, at], std[:, at]
 
-    def log_feasible(self, mean: Tensor, std: Tensor) -> Tensor:
-        """Log probability (n,) that every constraint holds."""
+    def log_feasible(self, mean: Tensor, std: Tensor, *, wary: bool = False) -> Tensor:
+        """Log probability (n,) that every constraint holds; of little chances much less."""
         margin, doubt = self.margins(mean, std)
         logs: Tensor = torch.special.log_ndtr(margin / doubt)
-        return logs.sum(1)
+        # each on its own: where several bounds meet, all of them hold by little chance
+        fall = (_STEEP - 1) * (logs - _LEAST_CHANCE).clamp_max(0.0) if wary else 0.0
+        return (logs + fall).sum(1)
 
     def seen(self, unit: FloatArray, *, noisy: bool) -> Told:
         """The trials, of unit codes (n, d), with what is believed where nothing better is known.
@@ -160,23 +165,53 @@ class Acquisition:
                 values[feasible], unit[feasible], shares / shares.sum(), normal[:, at]
             )
 
+    @property
+    def is_wary(self) -> bool:
+        """Whether a gain too small to pay does not count, nor much of one with little chance.
+
+        So it is with one objective under constraints. Of what is known well, the log improvement
+        falls without end: codes that are surely infeasible would seem the best that are left.
+        """
+        told = self.outlook.told
+        return self._improvement is not None and bool(told.constraints) and not told.is_front
+
+    @property
+    def least(self) -> float:
+        """What a code that is feasible, or pays, is worth at least."""
+        return _LEAST_GAIN - 2 if self.is_wary else -math.inf
+
     def __call__(self, x: Tensor) -> Tensor:
         """The log (n,) at unit codes (n, d), less the penalty; differentiable."""
-        worth = self.within_limits(x)
-        return worth if self._penalty is None else worth - self._penalty(x)
+        return self._less_penalty(self.within_limits(x), x)
+
+    def rising(self, x: Tensor) -> Tensor:
+        """The same, not wary: its slope leads to where improvement and feasibility meet."""
+        mean, std = self.outlook.predictor.posterior(x)
+        found = self.worth(mean, std, self.outlook.objectives(mean, std, x), wary=False)
+        return self._less_penalty(found, x)
 
     def within_limits(self, x: Tensor) -> Tensor:
-        """The same, wherever the limits are."""
+        """The log (n,), wherever the limits are."""
         mean, std = self.outlook.predictor.posterior(x)
-        parts = []
+        return self.worth(mean, std, self.outlook.objectives(mean, std, x))
+
+    def worth(
+        self, mean: Tensor, std: Tensor, objectives: tuple[Tensor, Tensor], *, wary: bool = True
+    ) -> Tensor:
+        """The same (n,) by the predictor's mean and standard deviation, and the objectives'."""
+        parts, wary = [], wary and self.is_wary
         if self._improvement is not None:
-            parts.append(self._improvement(*self.outlook.objectives(mean, std, x)))
+            gain = self._improvement(*objectives)
+            parts.append(_floored(gain) if wary else gain)
         if self.outlook.told.constraints:
-            parts.append(self.outlook.log_feasible(mean, std))
+            parts.append(self.outlook.log_feasible(mean, std, wary=wary))
         total = parts[0]
         for part in parts[1:]:
             total = total + part
         return total
+
+    def _less_penalty(self, worth: Tensor, x: Tensor) -> Tensor:
+        return worth if self._penalty is None else worth - self._penalty(x)
 
     def _of_sum(self, values: FloatArray, unit: FloatArray) -> Callable[[Tensor, Tensor], Tensor]:
         """Expected improvement of one objective, or of a weighted sum, which is normal too."""
@@ -233,3 +268,9 @@ class Acquisition:
 def _hold(margins: FloatArray) -> NDArray[np.bool_]:
     """Whether all margins (n, c) hold, (n,)."""
     return np.asarray((margins >= 0).all(axis=1), dtype=bool)
+
+
+def _floored(gain: Tensor) -> Tensor:
+    """Log improvements, those below the least gain in their order within 1 below it; smooth."""
+    short = (_LEAST_GAIN - gain).clamp_min(0.0)
+    return torch.where(gain > _LEAST_GAIN, gain, _LEAST_GAIN - 1 + 1 / (1 + short))

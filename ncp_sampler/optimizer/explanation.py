@@ -18,8 +18,7 @@ The reasons are plain values, made to be stored with a trial (docs/how-to/reason
 
 Notation
     part       the space, or of very many choices those that were looked at
-    f (m,)     predicted means of objectives, scaled; gains are their integrated gradients
-               (Sundararajan et al. 2017, equation 1) along the line from the start to the proposal
+    f (m,)     predicted means of objectives, scaled
 """
 
 from __future__ import annotations
@@ -31,14 +30,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ncp_sampler import checks
-from ncp_sampler.optimizer.acquisition import Acquisition, Outlook
+from ncp_sampler.optimizer.acquisition import Acquisition
 from ncp_sampler.optimizer.goals import Told
 from ncp_sampler.optimizer.limits import Limits
+from ncp_sampler.optimizer.view import View
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
@@ -49,7 +47,6 @@ STARTUP: Reasons = {"how": "startup"}
 UNTRIED: Reasons = {"how": "untried"}
 
 _MOST_BYTES = 3900  # of the JSON, so that it stays under 4 kB
-_STEPS = 16  # of the line from the start to the proposal
 _EDGE = 1e-9
 
 
@@ -89,15 +86,14 @@ def reasons_for(case: Case, code: NDArray[Any], trail: Sequence[tuple[Any, Any]]
     space = case.space
     start = _start_of(code, trail)
     origin, start = _origin(case, code, start)
-    x, x0 = (torch.as_tensor(space.normalize(one)[None]) for one in (code, start))
-    x, x0 = x.to(case.acquisition.device), x0.to(case.acquisition.device)
     told = case.acquisition.outlook.told
-    metrics, scales = _metrics(case, x, x0)
-    gains = _gains(case.acquisition.outlook, x0, x, told)
+    near = space.neighbours(code)
+    view = View.of(case.acquisition, space.normalize(np.concatenate([[code, start], near])))
+    metrics, scales = _metrics(case, view, np.stack([code, start]))
     reasons: Reasons = {
         "how": "search",
         "start": origin,
-        "moves": _moves(space, start, code, gains, told.objectives, scales),
+        "moves": _moves(space, start, code, view.gains, told.objectives, scales),
         "left_out": 0,
         "objectives": list(case.directions),
         "metrics": metrics,
@@ -105,7 +101,7 @@ def reasons_for(case: Case, code: NDArray[Any], trail: Sequence[tuple[Any, Any]]
     chances = [one["chance"] for one in metrics.values() if "chance" in one]
     if chances:
         reasons["feasible"] = _short(math.prod(chances))
-    reasons["stopped"] = _stopped(case, code, x)
+    reasons["stopped"] = _stopped(case, near, view)
     return _fitting(reasons)
 
 
@@ -157,22 +153,19 @@ def _origin(
     return {"from": "random"}, start
 
 
-def _metrics(case: Case, x: Tensor, x0: Tensor) -> tuple[dict[str, Any], FloatArray]:
-    """What is predicted of the proposal, and of the start; metric units per unit of f, (m,)."""
+def _metrics(case: Case, view: View, ends: NDArray[Any]) -> tuple[dict[str, Any], FloatArray]:
+    """What is predicted of proposal and start (2, d); metric units per unit of f, (m,)."""
     outlook = case.acquisition.outlook
     told = outlook.told
-    both = torch.cat([x, x0])
-    with torch.no_grad():
-        mean, std = outlook.predictor.posterior(both)
-        values, spread = outlook.objectives(mean, std, both)
-        margins, doubt = outlook.margins(mean, std)
-    noise = getattr(outlook.predictor, "noise", np.zeros(mean.shape[1])).tolist()
+    values, spread, margins, doubt = view.values, view.spread, view.margins, view.doubt
+    noise = getattr(outlook.predictor, "noise", np.zeros(len(outlook.predictor.names))).tolist()
     found: dict[str, Any] = {}
     scales = np.ones(len(told.objectives))
     for k, name in enumerate(told.objectives):
         if told.known[k]:
-            value, start = (float(v) for v in outlook.costs[name](both).detach())
-            scales[k] = 1 / told.lines[k][1]
+            a, b = told.lines[k]
+            value, start = ((values[:, k] - a) / b).tolist()
+            scales[k] = 1 / b
             found[name] = {"value": _short(value), "start": _short(start)}
             continue
         f = values[:, k].tolist()
@@ -195,8 +188,7 @@ def _metrics(case: Case, x: Tensor, x0: Tensor) -> tuple[dict[str, Any], FloatAr
         )
     for name, bound in case.limits.bounds.items():
         cost = case.limits.cost(name)
-        codes = case.expand(case.space.round(case.space.denormalize(both.cpu().numpy())))
-        value, start = cost.at(codes).tolist()
+        value, start = cost.at(case.expand(ends)).tolist()
         found[name] = {"value": _short(value), "start": _short(start), "limit": _short(bound)}
     return found, scales
 
@@ -215,22 +207,6 @@ def _unscaled(told: Told, k: int, f: FloatArray) -> FloatArray:
     found = np.where(f > scaled[-1], raw[-1] + up * (f - scaled[-1]), found)
     found = np.where(f < scaled[0], raw[0] + down * (f - scaled[0]), found)
     return np.asarray(found)
-
-
-def _gains(outlook: Outlook, x0: Tensor, x: Tensor, told: Told) -> FloatArray:
-    """Integrated gradients (m, d) of the scaled objectives from x0 to x, both (1, d)."""
-    share = (torch.arange(_STEPS, device=x.device) + 0.5) / _STEPS
-    line = (x0 + share[:, None] * (x - x0)).requires_grad_(True)
-    mean, std = outlook.predictor.posterior(line)
-    values = outlook.objectives(mean, std, line)[0]
-    rows = []
-    for k in range(len(told.objectives)):
-        (slope,) = torch.autograd.grad(values[:, k].sum(), line, retain_graph=True)
-        rows.append(((x - x0) * slope.mean(0))[0])
-    if not rows:
-        return np.empty((0, x.shape[1]))
-    gains: FloatArray = torch.nan_to_num(torch.stack(rows)).double().cpu().numpy()
-    return gains
 
 
 def _moves(
@@ -254,20 +230,14 @@ def _moves(
     return [moves[i] for i in np.argsort(sizes, kind="stable")]
 
 
-def _stopped(case: Case, code: NDArray[Any], x: Tensor) -> dict[str, Any]:
-    """What kept better codes one step away from being proposed."""
+def _stopped(case: Case, near: NDArray[Any], view: View) -> dict[str, Any]:
+    """What kept better codes (k, d), one step away, from being proposed."""
     space = case.space
-    near = space.neighbours(code)
-    with torch.no_grad():
-        units = torch.as_tensor(space.normalize(np.concatenate([code[None], near])))
-        worth = case.acquisition.within_limits(units.to(x.device)).cpu().numpy()
-    better = near[worth[1:] > worth[0] + _EDGE]
+    better = near[view.worth[1:] > view.worth[0] + _EDGE]
     whole = case.expand(better)
     over = {name: case.limits.over(name, whole) for name in case.limits.bounds}
     within = ~np.any([np.zeros(len(better), dtype=bool), *over.values()], axis=0)
-    x = x.detach().requires_grad_(True)
-    (slope,) = torch.autograd.grad(case.acquisition.within_limits(x).sum(), x)
-    rising, at = slope[0].cpu().numpy(), x.detach()[0].cpu().numpy()
+    rising, at = view.rising, view.unit
     outward = ((at >= 1 - _EDGE) & (rising > 0)) | ((at <= _EDGE) & (rising < 0))
     ends = [
         dim.name

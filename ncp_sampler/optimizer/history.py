@@ -43,6 +43,7 @@ class History:
         self._complete: list[bool] = []
         self._keys: set[bytes] = set()
         self.n_learnable = 0
+        self._made: tuple[NDArray[Any], NDArray[np.float64]] | None = None
         self.watch(watched)
 
     def __len__(self) -> int:
@@ -58,6 +59,7 @@ class History:
         self._sign = np.append(self._sign, -np.ones(len(new)))
         self._learnt = np.append(self._learnt, np.ones(len(new), dtype=bool))
         self._values = [np.append(value, np.full(len(new), np.nan)) for value in self._values]
+        self._made = None
 
     def add(
         self,
@@ -102,11 +104,12 @@ class History:
         did not run to its end counts as at best the median of those that did, but for the metrics
         that are only watched.
         """
-        values = np.array(self._values).reshape(-1, len(self.names)) * self._sign
+        every, told = self._arrays()
+        values = told * self._sign
         known = ~np.isnan(values[:, self._learnt]).all(1)
         values = values[known]
         complete = np.array(self._complete, dtype=bool)[known]
-        codes = np.array(self._codes)[known]
+        codes = every[known]
         for k, column in enumerate(values.T):
             finite = column[np.isfinite(column)]
             low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
@@ -118,10 +121,7 @@ class History:
 
     def learnable_at(self) -> NDArray[np.intp]:
         """Positions of the learnable trials among all that were told."""
-        return np.array(
-            [i for i, value in enumerate(self._values) if not np.isnan(value[self._learnt]).all()],
-            dtype=np.intp,
-        )
+        return np.flatnonzero(~np.isnan(self._arrays()[1][:, self._learnt]).all(axis=1))
 
     def told(self) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
         """Codes (n, d) of the learnable trials, and name -> values (n,), as they were told.
@@ -154,7 +154,24 @@ class History:
         if codes:
             self.add(list(space.round(np.array(codes))), rows, complete)
 
+    def _arrays(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Codes (n, d) and values (n, m) of all trials; of those made before, new ones are added.
+
+        Of 10,000 lists an array takes longer than a proposal's fit.
+        """
+        made = 0 if self._made is None else len(self._made[0])
+        new = self._codes[made:]
+        if self._made is None or new:
+            codes = np.array(new)
+            values = np.array(self._values[made:]).reshape(-1, len(self.names))
+            if self._made is not None:
+                codes = np.concatenate([self._made[0], codes])
+                values = np.concatenate([self._made[1], values])
+            self._made = codes, values
+        return self._made
+
     def _index(self) -> None:
+        self._made = None
         self._keys = {code_key(code) for code in self._codes}
         self.n_learnable = sum(not np.isnan(value[self._learnt]).all() for value in self._values)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,15 +105,35 @@ def log_expected_improvement(mean: Tensor, std: Tensor, best: float | Tensor) ->
     Ament et al. (2023), "Unexpected improvements to expected improvement", equation 9:
     log h(z) + log std with h(z) = phi(z) + z Phi(z), through erfcx for z < -1.
     """
-    z = (mean - best) / std
-    high = z.clamp_min(-1.0)
-    above = (torch.exp(-0.5 * high * high - _LOG_SQRT_2PI) + high * torch.special.ndtr(high)).log()
-    low = z.clamp_max(-0.5)  # not at -1, where the slope of clamp is 0 in some versions of PyTorch
-    ratio = math.sqrt(math.pi / 2) * torch.special.erfcx(-low / math.sqrt(2)) * low.abs()
-    # below z = -1e4 rounding takes 1 - ratio to 0: its limit is 1 / z^2
-    tail = torch.where(low > -1e4, (1 - ratio).clamp_min(1e-9).log(), -2 * low.abs().log())
-    below = -0.5 * low * low - _LOG_SQRT_2PI + tail
-    return torch.where(z > -1.0, above, below) + std.log()
+    found: Tensor = _LogH.apply((mean - best) / std)  # type: ignore[no-untyped-call]
+    return found + std.log()
+
+
+class _LogH(torch.autograd.Function):
+    """Log h(z), and its derivative Phi(z) / h(z) in closed form."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        high, low = z.clamp_min(-1.0), z.clamp_max(-1.0)
+        share = torch.special.ndtr(high)
+        density = (high * high).mul_(-0.5).sub_(_LOG_SQRT_2PI).exp_()
+        h = density.addcmul_(high, share)
+        # through Phi / phi = sqrt(pi / 2) erfcx(-z / sqrt 2); h / phi is 1 less a ratio that
+        # rounding takes to 1 below z = -1e4, and there is 1 / z^2
+        mills = torch.special.erfcx(low * -math.sqrt(0.5)).mul_(math.sqrt(math.pi / 2))
+        rest, near = (mills * low).add_(1).clamp_min_(1e-9), low > -1e4
+        tail = torch.where(near, rest.log(), low.neg().log_().mul_(-2))
+        above = z > -1.0
+        slope = torch.where(near, mills / rest, -low)
+        ctx.save_for_backward(torch.where(above, share / h, slope))
+        below = (low * low).mul_(-0.5).sub_(_LOG_SQRT_2PI).add_(tail)
+        return torch.where(above, h.log_(), below)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (slope,) = ctx.saved_tensors
+        found: Tensor = gradients[0] * slope
+        return found
 
 
 def log_scalarized_improvement(

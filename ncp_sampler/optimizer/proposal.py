@@ -8,7 +8,7 @@ Notation
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -64,12 +64,27 @@ class Proposer:
             best: Unit codes to start from, best first, (n, d).
             rng: Draws the random starts.
         """
+        code, worth = self._search(best, rng)
+        if self.box.is_whole or not (code is None or worth < self.acquisition.least):
+            return code
+        # in the box all is known, or infeasible
+        elsewhere = replace(self, box=Box.whole(best.shape[1]), trail=[])
+        other, more = elsewhere._search(best, rng)
+        if other is None or more <= worth:
+            return code
+        self.trail[:] = elsewhere.trail
+        return other
+
+    def _search(
+        self, best: FloatArray, rng: np.random.Generator
+    ) -> tuple[NDArray[Any] | None, float]:
+        """The best code found in the box, and what it is worth."""
         if self.space.size <= _EXHAUSTIVE:
             every = self._legal(self.space.enumerate())
-            return every[self._score(every).argmax()] if len(every) else None
+            return _best(every, self._score(every))
         start = self._starts(best, rng)
         edited = ascend(
-            self.acquisition,
+            self.acquisition.rising,
             start,
             space=self.space,
             strategy=self.strategy,
@@ -81,8 +96,11 @@ class Proposer:
         passed = self.space.denormalize(edited.cpu().numpy())
         if self.within is not None:
             passed = self.within(passed)
+        began = self.space.denormalize(start.cpu().numpy())
+        if self.acquisition.is_wary:  # where nothing pays, the slope leads out of what is feasible
+            passed, began = np.concatenate([passed, began]), np.concatenate([began, began])
         codes = self._legal(passed)
-        self._note(self.space.denormalize(start.cpu().numpy()), passed)
+        self._note(began, passed)
         worth = self._score(codes)
         for _ in range(_LOCAL_ROUNDS):
             centres = codes[np.argsort(-worth)[:_LOCAL_WIDTH]]
@@ -95,7 +113,7 @@ class Proposer:
             # scored once: in a batch of another size, sums would be rounded otherwise
             codes = np.concatenate([codes, near])
             worth = np.concatenate([worth, self._score(near)])
-        return codes[worth.argmax()] if len(codes) else None
+        return _best(codes, worth)
 
     def _note(self, before: NDArray[Any], after: NDArray[Any]) -> None:
         given = np.isnan(self.pinned)
@@ -149,3 +167,10 @@ class Proposer:
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float64, device=self.acquisition.device)
+
+
+def _best(codes: NDArray[Any], worth: FloatArray) -> tuple[NDArray[Any] | None, float]:
+    if not len(codes):
+        return None, -np.inf
+    at = worth.argmax()
+    return codes[at], float(worth[at])

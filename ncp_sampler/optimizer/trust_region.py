@@ -113,17 +113,16 @@ def trust_region(space: SearchSpace, centre: FloatArray, worth: FloatArray) -> B
 
 def side(worth: FloatArray, d: int) -> float:
     """Side of the box after trials of some worth, the first of which is startup's best."""
-    length, successes, failures = _WHOLE, 0, 0
-    best = -np.inf if np.isnan(worth[0]) else worth[0]
-    for value in worth[1:].tolist():
-        if value > best:
-            best, successes, failures = value, successes + 1, 0
-        else:
-            successes, failures = 0, failures + 1
-        if successes == _SUCCESSES:
-            length, successes = min(2 * length, _WHOLE), 0
-        elif failures == max(_FEWEST_FAILURES, d):
-            length, failures = length / 2, 0
-        if length < _LEAST:
-            length = _WHOLE
+    first = worth[:1] if not np.isnan(worth[0]) else np.array([-np.inf])
+    best = np.fmax.accumulate(np.concatenate([first, worth[1:]]))
+    successes = np.flatnonzero(worth[1:] > best[:-1]).tolist()
+    length, in_a_row, last = _WHOLE, 0, -1
+    for at in [*successes, len(worth) - 1]:  # a success ends a run of failures, and so does the end
+        failures = at - last - 1
+        for _ in range(failures // max(_FEWEST_FAILURES, d)):
+            length = length / 2 if length / 2 >= _LEAST else _WHOLE
+        in_a_row = 1 if failures else in_a_row + 1
+        if in_a_row == _SUCCESSES and at < len(worth) - 1:
+            length, in_a_row = min(2 * length, _WHOLE), 0
+        last = at
     return length

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.infinite_mlp import mlp_prior, weighted_inputs
-from ncp_sampler.predictors.kernels import Cross, Pull
+from ncp_sampler.predictors.kernels import CodePull, Cross, Pull
 from ncp_sampler.predictors.process import CAPACITY, ExactProcess
 
 _WIDTH = 512
@@ -114,12 +114,19 @@ class _NetworkCross:
     last: Tensor
     scale: Tensor  # (m, 1)
 
-    def __call__(self, z: Tensor) -> Tensor:
-        own = self.network._last_layer(z, self.theta)
-        return own @ self.last.mT * self.scale[..., None]
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor, CodePull]:
+        """By PyTorch's differentiation of the layers."""
+        with torch.enable_grad():
+            leaf = z.detach().requires_grad_(True)
+            own = self.network._last_layer(leaf, self.theta)
+            k = own @ self.last.mT * self.scale[..., None]
+            variance = own.square().sum(-1) * self.scale
 
-    def variance(self, z: Tensor) -> Tensor:
-        return self.network._last_layer(z, self.theta).square().sum(-1) * self.scale
+        def pull(g: Tensor, of_variance: Tensor) -> Tensor:
+            ends, given = (k, variance), (g, of_variance.expand_as(variance))
+            return torch.autograd.grad(ends, leaf, given, retain_graph=True)[0]
+
+        return k.detach(), variance.detach(), pull
 
 
 def _scale(last: Tensor, theta: Tensor) -> Tensor:

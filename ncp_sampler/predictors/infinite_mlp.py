@@ -16,13 +16,13 @@ Notation
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ncp_sampler.predictors.kernels import Cross, Pull
+from ncp_sampler.predictors.kernels import CodePull, Cross, Pull
 from ncp_sampler.predictors.process import ExactProcess
 
 _LOG_INPUT_SD = 0.6
@@ -38,34 +38,24 @@ class ArcCosine:
 
     def covariance(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Pull]:
         """K, and the gradient by back-propagation, layer by layer."""
-        bias, output = theta[:, -2].exp(), theta[:, -1].exp()[:, None, None]
+        bias, output = theta[:, -2].exp(), theta[:, -1].exp()
         inputs = weighted_inputs(x, theta)
-        k = inputs @ inputs.mT + bias[:, None, None]
-        layers: list[tuple[Tensor, Tensor, Tensor]] = []  # J'(c), sin a / pi and q of each
-        q = k.diagonal(dim1=-2, dim2=-1)
-        for _ in range(_LAYERS):
-            size = (q[..., None] * q[:, None]).sqrt()
-            angle = (k / size).clamp(-1, 1).arccos()
-            sine, slope = angle.sin() / math.pi, 1 - angle / math.pi
-            layers.append((slope, sine, q))
-            k = size * sine + slope * k + bias[:, None, None]
-            q = q + bias[:, None]
-        mean = q.mean(-1)[:, None, None]
-        scaled = output * k / mean
+        sides = _sides(inputs, bias)
+        scale = (output / (sides[-1] + bias[:, None]).mean(-1))[:, None]  # over the mean variance
+        scaled, layers = _propagated(inputs, inputs, sides, sides, bias, scale)
 
         def pull(w: Tensor) -> Tensor:
-            of_output = (w * scaled).sum((-1, -2))
-            g = w * output / mean  # d / dk of tr(W K)
-            of_q = -(of_output / mean[:, 0, 0] / q.shape[-1])[:, None].expand_as(q)
-            of_bias = theta.new_zeros(len(theta))
-            for slope, sine, before in reversed(layers):
-                of_bias = of_bias + g.sum((-1, -2)) + of_q.sum(-1)
-                root = before.sqrt()
+            of_output = (w.flatten(1)[:, None] @ scaled.flatten(1)[..., None])[:, 0, 0]
+            g = w * scale[..., None]  # d / dk of tr(W K)
+            of_q = -(of_output / output / x.shape[0])[:, None] * scale.expand(-1, x.shape[0])
+            of_bias = g.sum((-1, -2)) + of_q.sum(-1)
+            for (slope, sine), q in zip(reversed(layers), reversed(sides), strict=True):
+                root = q.sqrt()
                 # d k_ij / d q_i = sqrt(q_j / q_i) sin a / 2 pi, and as much by symmetry
                 of_q = of_q + ((g * sine) @ root[..., None])[..., 0] / root
-                g = g * slope
-            of_bias = of_bias + g.sum((-1, -2)) + of_q.sum(-1)
-            of_inputs = ((g @ inputs) * inputs).sum(1) + (of_q[:, None] @ inputs**2)[:, 0]
+                g *= slope
+                of_bias = of_bias + g.sum((-1, -2)) + of_q.sum(-1)
+            of_inputs = ((g @ inputs + of_q[..., None] * inputs) * inputs).sum(1)
             last = torch.stack([0.5 * of_bias * bias, 0.5 * of_output], 1)
             return torch.cat([of_inputs, last], 1)
 
@@ -73,11 +63,11 @@ class ArcCosine:
 
     def cross(self, x: Tensor, theta: Tensor) -> Cross:
         """Covariance with codes x."""
+        bias, output = theta[:, -2].exp(), theta[:, -1].exp()
         inputs = weighted_inputs(x, theta)
-        bias = theta[:, -2].exp()[:, None]
-        q = (inputs * inputs).sum(-1) + bias
-        scale = theta[:, -1].exp()[:, None] / (q + _LAYERS * bias).mean(-1, keepdim=True)
-        return _ArcCosineCross(theta, inputs, q, bias, scale)
+        sides = _sides(inputs, bias)
+        scale = (output / (sides[-1] + bias[:, None]).mean(-1))[:, None]
+        return _ArcCosineCross(theta, inputs, sides, bias, scale)
 
 
 class InfiniteMLP(ExactProcess):
@@ -102,47 +92,73 @@ class InfiniteMLP(ExactProcess):
 class _ArcCosineCross:
     theta: Tensor
     inputs: Tensor  # (m, n, d)
-    q: Tensor  # of the first layer, (m, n)
-    bias: Tensor  # (m, 1)
+    sides: list[Tensor]
+    bias: Tensor  # (m,)
     scale: Tensor  # (m, 1)
 
-    def __call__(self, z: Tensor) -> Tensor:
-        a = weighted_inputs(z, self.theta)
-        bias = self.bias[..., None]
-        k = a @ self.inputs.mT + bias
-        q, p = (a * a).sum(-1) + self.bias, self.q
-        for _ in range(_LAYERS):
-            size = (q[..., None] * p[:, None]).sqrt()
-            k = size * _layer(k / size) + bias
-            q, p = q + self.bias, p + self.bias
-        return k * self.scale[..., None]
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor, CodePull]:
+        """By back-propagation too; at a known code, autograd would take the slope for infinite."""
+        weights = self.theta[:, None, :-2].exp()
+        a = (z - 0.5) * weights
+        sides = _sides(a, self.bias)
+        k, layers = _propagated(a, self.inputs, sides, self.sides, self.bias, self.scale)
+        variance = (sides[-1] + self.bias[:, None]) * self.scale
 
-    def variance(self, z: Tensor) -> Tensor:
-        a = weighted_inputs(z, self.theta)
-        return ((a * a).sum(-1) + (1 + _LAYERS) * self.bias) * self.scale
+        def pull(g: Tensor, of_variance: Tensor) -> Tensor:
+            g = g * self.scale[..., None]
+            of_q = of_variance * self.scale
+            for (slope, sine), q, p in zip(
+                reversed(layers), reversed(sides), reversed(self.sides), strict=True
+            ):
+                of_q = of_q + 0.5 * ((g * sine) @ p.sqrt()[..., None])[..., 0] / q.sqrt()
+                g *= slope
+            return ((g @ self.inputs + 2 * of_q[..., None] * a) * weights).sum(0)
 
-
-class _Layer(torch.autograd.Function):
-    """J of cosines, with its own derivative, which autograd would take to be infinite at 1."""
-
-    @staticmethod
-    def forward(ctx: Any, cosine: Tensor) -> Tensor:
-        cosine = cosine.clamp(-1, 1)
-        angle = cosine.arccos()
-        slope = 1 - angle / math.pi
-        ctx.save_for_backward(slope)
-        return angle.sin() / math.pi + slope * cosine
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (slope,) = ctx.saved_tensors
-        grown: Tensor = gradients[0] * slope
-        return grown
+        return k, variance, pull
 
 
-def _layer(cosine: Tensor) -> Tensor:
-    found: Tensor = _Layer.apply(cosine)  # type: ignore[no-untyped-call]
-    return found
+def _sides(inputs: Tensor, bias: Tensor) -> list[Tensor]:
+    """Variances q (m, n) of each layer's inputs."""
+    first = (inputs * inputs).sum(-1) + bias[:, None]
+    return [first + layer * bias[:, None] for layer in range(_LAYERS)]
+
+
+def _propagated(
+    a: Tensor,
+    b: Tensor,
+    q: Sequence[Tensor],
+    p: Sequence[Tensor],
+    bias: Tensor,
+    scale: Tensor,
+) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """Covariance (m, q, n) of the outputs at two sets of weighted columns; J' and sin a / pi.
+
+    From layer to layer goes the cosine: numbers of rows and of columns carry it on.
+
+    Args:
+        a: Of the one, (m, q, d).
+        b: Of the other, (m, n, d).
+        q: Its variances in each layer, (m, q).
+        p: Those of the other, (m, n).
+        bias: Of every layer, (m,).
+        scale: Of the output, (m, 1).
+    """
+    rows, columns = [one.rsqrt() for one in q], [one.rsqrt() for one in p]
+    weight = bias[:, None, None]
+    cosine = torch.baddbmm(weight, a, b.mT).mul_(rows[0][..., None]).mul_(columns[0][:, None])
+    layers = []
+    for layer in range(_LAYERS):
+        cosine = cosine.clamp_(-1, 1)
+        slope = cosine.arccos().mul_(-1 / math.pi).add_(1)
+        sine = (cosine * cosine).neg_().add_(1).sqrt_().mul_(1 / math.pi)
+        layers.append((slope, sine))
+        found = torch.addcmul(sine, slope, cosine)
+        if layer + 1 < _LAYERS:
+            row, column = rows[layer + 1], columns[layer + 1]
+            found.mul_((row / rows[layer])[..., None]).mul_((column / columns[layer])[:, None])
+            cosine = found.addcmul_((bias[:, None] * row)[..., None], column[:, None])
+    found.mul_((scale / rows[-1])[..., None]).mul_((1 / columns[-1])[:, None])
+    return found.add_((bias[:, None] * scale)[..., None]), layers
 
 
 def mlp_prior(d: int) -> tuple[list[float], list[float]]:

@@ -13,9 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+import torch
 from torch import Tensor
 
 Pull: TypeAlias = Callable[[Tensor], Tensor]  # W (m, n, n) -> d tr(W K) / 2 d theta, (m, p)
+# gradients by covariance (m, q, n) and variance (m, q) -> the gradient by the codes, (q, d)
+CodePull: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 _LENGTH_SCALE = 0.3  # prior median over sqrt(d), unit codes
 _LOG_LENGTH_SD = 0.6
@@ -23,13 +26,13 @@ _LOG_SIGNAL_SD = 1.0
 
 
 class Cross(Protocol):
-    """Prior covariance with fixed codes, differentiable by the other ones."""
+    """Prior covariance with fixed codes, and its gradient in closed form."""
 
-    def __call__(self, z: Tensor) -> Tensor:
-        """Covariance (m, q, n) of codes z (q, d) with the fixed codes."""
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor, CodePull]:
+        """Of codes z (q, d): covariance (m, q, n) with the fixed ones, variance, and the pull.
 
-    def variance(self, z: Tensor) -> Tensor:
-        """Prior variance of codes z, (m, q) or what broadcasts to it."""
+        The variance is (m, q), or what broadcasts to it.
+        """
 
 
 class Kernel(Protocol):
@@ -60,16 +63,14 @@ class Matern:
         """K and its gradient, with M = -2 dK/d(r2), so that dK/d(log l_k) = M r2_k."""
         scaled = _scale(x, theta)
         squares = (scaled * scaled).sum(-1)
-        root, decay = _decay(squares[..., None] + squares[:, None] - 2 * scaled @ scaled.mT, theta)
-        k = (1 + root + root * root / 3) * decay
-        factor = (5 / 3) * (1 + root) * decay
+        k, factor = _matern(scaled, scaled, squares, squares, theta)
 
         def pull(w: Tensor) -> Tensor:
             weighted = w * factor
             per_column = weighted.sum(-1) @ (x * x) - (x * (weighted @ x)).sum(1)
             gradient = theta.new_empty(theta.shape)
             gradient[:, :-1] = per_column * (-2 * theta[:, :-1]).exp()
-            gradient[:, -1] = 0.5 * (w * k).sum((-1, -2))
+            gradient[:, -1] = 0.5 * (w.flatten(1)[:, None] @ k.flatten(1)[..., None])[:, 0, 0]
             return gradient
 
         return k, pull
@@ -86,14 +87,28 @@ class _MaternCross:
     scaled: Tensor  # X / l, (m, n, d)
     squares: Tensor  # of its rows, (m, n)
 
-    def __call__(self, z: Tensor) -> Tensor:
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor, CodePull]:
         a = _scale(z, self.theta)
-        squared = (a * a).sum(-1)[..., None] + self.squares[:, None] - 2 * a @ self.scaled.mT
-        root, decay = _decay(squared, self.theta)
-        return (1 + root + root * root / 3) * decay
+        k, factor = _matern(a, self.scaled, (a * a).sum(-1), self.squares, self.theta)
 
-    def variance(self, z: Tensor) -> Tensor:
-        return self.theta[:, -1].exp()[:, None]
+        def pull(g: Tensor, _: Tensor) -> Tensor:
+            weighted = g * factor  # -2 dk/d(r2) for each
+            by_scaled = weighted @ self.scaled - weighted.sum(-1, keepdim=True) * a
+            return (by_scaled * (-self.theta[:, None, :-1]).exp()).sum(0)
+
+        return k, self.theta[:, -1].exp()[:, None], pull
+
+
+def _matern(
+    a: Tensor, b: Tensor, a_squares: Tensor, b_squares: Tensor, theta: Tensor
+) -> tuple[Tensor, Tensor]:
+    """K (m, q, n) of two sets of scaled codes and their squares, and -2 dK/d(r2)."""
+    r2 = torch.baddbmm(b_squares[:, None], a, b.mT, alpha=-2).add_(a_squares[..., None])
+    root = r2.clamp_min_(1e-12).mul_(5).sqrt_()
+    decay = root.neg().exp_().mul_(theta[:, -1].exp()[:, None, None])
+    slope = (root + 1).mul_(decay)  # s2 (1 + a) exp(-a)
+    k = torch.addcmul(slope, root.mul_(root), decay.mul_(1 / 3))
+    return k, slope.mul_(5 / 3)
 
 
 def log_length_mean(d: int) -> float:
@@ -104,9 +119,3 @@ def log_length_mean(d: int) -> float:
 def _scale(x: Tensor, theta: Tensor) -> Tensor:
     """X / l for every metric, (m, n, d)."""
     return x * (-theta[:, None, :-1]).exp()
-
-
-def _decay(squared: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-    """The kernel's a and s2 exp(-a) of squared distances r2 (m, na, nb)."""
-    root = (5 * squared.clamp_min(1e-12)).sqrt()
-    return root, theta[:, -1].exp()[:, None, None] * (-root).exp()

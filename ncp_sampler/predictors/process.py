@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -41,6 +42,8 @@ _TUNED_ROWS = 600  # at most so many rows decide on the hyper-parameters
 # of a metric's mean, in its variances. Without it the mean is that of the rows, most of which are
 # good ones late in a search: what is far away would be taken for as good as those
 _MEAN_VARIANCE = 1.0
+_LEAST_VARIANCE = 1e-10  # of the metric's, of a prediction
+_LEAST_ROOT = 1.000001e-5
 _UNKNOWN = 1e6  # noise variance of a row without the metric, in the metric's variances
 
 
@@ -171,6 +174,25 @@ class ExactProcess:
         other._posterior = _posterior(self._kernel, more, fitted.theta)
         return other
 
+    def only(self, at: Sequence[int]) -> Self:
+        """The process of some metrics, by position, with what was learnt of them."""
+        other = copy.copy(self)
+        other.names = tuple(self.names[k] for k in at)
+        other._theta = None if self._theta is None else self._theta[list(at)]
+        fitted = self._posterior
+        if fitted is not None and other._theta is not None and len(at) < len(self.names):
+            rows = fitted.rows.only(at)
+            cross = self._kernel.cross(rows.x, other._theta[:, :-1])
+            parts = fitted.precision[list(at)], fitted.alpha[list(at)]
+            other._posterior = _Posterior(rows, other._theta, cross, *parts)
+        return other
+
+    def adopt(self, part: ExactProcess, at: Sequence[int]) -> None:
+        """Takes over what a process of some metrics, by position, has learnt of them."""
+        if self._theta is not None and part._theta is not None:
+            self._theta = self._theta.clone()
+            self._theta[list(at)] = part._theta
+
     def state_dict(self) -> State:
         """Names and hyper-parameters; the data are given again by the next ``fit``."""
         theta = None if self._theta is None else self._theta.cpu().numpy().tolist()
@@ -212,6 +234,11 @@ class _Rows:
     def take(self, at: NDArray[np.intp]) -> _Rows:
         return _Rows(self.x[at], self.y[:, at], self.noise[:, at], self.mean, self.std)
 
+    def only(self, at: Sequence[int]) -> _Rows:
+        """Some metrics of the rows, by position."""
+        columns = (self.y, self.noise, self.mean, self.std)
+        return _Rows(self.x, *(one[list(at)] for one in columns))
+
     def with_more(self, x: Tensor, metrics: Tensor) -> _Rows:
         """The rows, and unit codes x (q, d) with metrics (q, m)."""
         y = ((metrics - self.mean) / self.std).T
@@ -243,16 +270,44 @@ class _Posterior:
     alpha: Tensor  # C^-1 y, (m, n)
 
     def mean(self, x: Tensor) -> Tensor:
-        return self._mean_of(self.cross(x) + _MEAN_VARIANCE)
+        mean: Tensor = _Moments.apply(x, self, False)  # type: ignore[no-untyped-call]
+        return mean
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        k = self.cross(x) + _MEAN_VARIANCE
-        signal = self.cross.variance(x) + _MEAN_VARIANCE
-        variance = (signal - ((k @ self.precision) * k).sum(-1)).clamp_min(1e-10)
-        return self._mean_of(k), variance.sqrt().T * self.rows.std
+        mean, std = _Moments.apply(x, self, True)  # type: ignore[no-untyped-call]
+        return mean, std
 
-    def _mean_of(self, k: Tensor) -> Tensor:
-        return (k @ self.alpha[..., None])[..., 0].T * self.rows.std + self.rows.mean
+
+class _Moments(torch.autograd.Function):
+    """Mean and standard deviation (n, m) of codes (n, d), differentiated in closed form."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, fitted: _Posterior, doubtful: bool) -> Any:
+        k, signal, pull = fitted.cross(x)
+        k = k + _MEAN_VARIANCE
+        mean = torch.addcmul(
+            fitted.rows.mean, (k @ fitted.alpha[..., None])[..., 0].T, fitted.rows.std
+        )
+        ctx.fitted, ctx.pull, ctx.doubtful = fitted, pull, doubtful
+        if not doubtful:
+            ctx.zero = k.new_zeros(k.shape[:2])
+            return mean
+        drawn = k @ fitted.precision
+        variance = signal + _MEAN_VARIANCE - (k[..., None, :] @ drawn[..., None])[..., 0, 0]
+        root = variance.clamp_min_(_LEAST_VARIANCE).sqrt_()
+        ctx.drawn, ctx.root = drawn, root
+        return mean, root.T * fitted.rows.std
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        fitted: _Posterior = ctx.fitted
+        by_mean, *by_std = ((one * fitted.rows.std).T for one in gradients)
+        by_k = by_mean[..., None] * fitted.alpha[:, None]
+        by_variance = ctx.zero if not by_std else by_std[0] / (2 * ctx.root)
+        if by_std:
+            by_variance = torch.where(ctx.root > _LEAST_ROOT, by_variance, 0.0)
+            by_k.addcmul_(by_variance[..., None], ctx.drawn, value=-2)
+        return ctx.pull(by_k, by_variance), None, None
 
 
 def _posterior(kernel: Kernel, rows: _Rows, theta: Tensor) -> _Posterior:
@@ -271,11 +326,12 @@ def _precision(k: Tensor, rows: _Rows, theta: Tensor) -> Tensor:
     """C^-1 of the training codes' K."""
     noise = (theta[:, -1:].exp() + _NOISE_FLOOR) * rows.noise
     noise = torch.where(rows.noise > 0, noise, _UNKNOWN)
-    covariance = k + _MEAN_VARIANCE + torch.diag_embed(noise)
+    covariance = k + _MEAN_VARIANCE
+    covariance.diagonal(dim1=-2, dim2=-1).add_(noise)
     lower, failed = torch.linalg.cholesky_ex(covariance)
     jitter = 1e-6
     while bool(failed.any()):
-        covariance = covariance + jitter * torch.diag_embed(torch.ones_like(noise))
+        covariance.diagonal(dim1=-2, dim2=-1).add_(jitter)
         lower, failed = torch.linalg.cholesky_ex(covariance)
         jitter *= 10
     return torch.cholesky_inverse(lower)
@@ -288,7 +344,7 @@ def _maximize(kernel: Kernel, prior: _Prior, rows: _Rows, theta: Tensor, steps: 
         k, pull = kernel.covariance(rows.x, theta[:, :-1])
         precision = _precision(k, rows, theta)
         alpha = (precision @ rows.y[..., None])[..., 0]
-        w = precision - alpha[..., None] * alpha[:, None]
+        w = torch.baddbmm(precision, alpha[..., None], alpha[:, None], alpha=-1)
         diagonal = (w.diagonal(dim1=-2, dim2=-1) * rows.noise).sum(-1)
         of_noise = 0.5 * diagonal * theta[:, -1].exp()
         gradient = torch.cat([pull(w), of_noise[:, None]], 1)

@@ -56,6 +56,7 @@ class Selected(Around):
             raise ValueError("members is empty; give at least one exact predictor")
         self.chosen: tuple[int, ...] = ()
         self._n_fits = 0  # since they were compared
+        self._parts: dict[int, ExactProcess] = {}  # member -> itself, of the metrics that have it
         super().__init__(self.members[0])
 
     @property
@@ -67,7 +68,10 @@ class Selected(Around):
     @property
     def noise(self) -> FloatArray:
         """Standard deviation of each metric's noise, (m,), by its own member."""
-        return np.array([self.members[i].noise[k] for k, i in enumerate(self.chosen)])
+        found = np.empty(len(self.chosen))
+        for i, part in self._fitted.items():
+            found[self._metrics_of(i)] = part.noise
+        return found
 
     @property
     def capacity(self) -> int | None:
@@ -90,27 +94,30 @@ class Selected(Around):
                 member.fit(x, metrics, weights=weights, steps=steps)
             densities = np.array([member.left_out_density() for member in self.members])
             self.chosen = tuple(densities.argmax(0).tolist())
-        else:
-            for i in {*self.chosen}:
-                self.members[i].fit(x, metrics, weights=weights, steps=steps)
+            self._parts = {i: self.members[i].only(self._metrics_of(i)) for i in {*self.chosen}}
+            return self
+        parts = {}
+        for i in {*self.chosen}:
+            at = self._metrics_of(i)
+            parts[i] = self.members[i].only(at)
+            some = {name: metrics[name] for name in parts[i].names}
+            parts[i].fit(x, some, weights=weights, steps=steps)
+            self.members[i].adopt(parts[i], at)
+        self._parts = parts
         return self
 
     def mean(self, x: Tensor) -> Tensor:
-        means = {i: self.members[i].mean(x) for i in {*self.chosen}}
-        return self._joined(means)
+        return self._joined({i: part.mean(x) for i, part in self._fitted.items()})
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        found = {i: self.members[i].posterior(x) for i in {*self.chosen}}
+        found = {i: part.posterior(x) for i, part in self._fitted.items()}
         means, stds = ({i: both[k] for i, both in found.items()} for k in (0, 1))
         return self._joined(means), self._joined(stds)
 
     def condition(self, x: ArrayLike) -> Selected:
         """Copy whose members take their own means at x (q, d) for observed."""
         other = copy.copy(self)
-        other.members = tuple(
-            member.condition(x) if i in self.chosen else member
-            for i, member in enumerate(self.members)
-        )
+        other._parts = {i: part.condition(x) for i, part in self._fitted.items()}
         return other
 
     def state_dict(self) -> State:
@@ -127,10 +134,19 @@ class Selected(Around):
             member.load_state_dict(saved)
         self.chosen, self._n_fits = tuple(state["chosen"]), state["n_fits"]
 
+    @property
+    def _fitted(self) -> dict[int, ExactProcess]:
+        if not self._parts:
+            raise RuntimeError("the predictor is not fitted; call fit first")
+        return self._parts
+
+    def _metrics_of(self, member: int) -> list[int]:
+        """Positions of the metrics that have a member."""
+        return [k for k, i in enumerate(self.chosen) if i == member]
+
     def _joined(self, columns: dict[int, Tensor]) -> Tensor:
         """Each metric's column from its own member, (n, m)."""
-        if not self.chosen:
-            raise RuntimeError("the predictor is not fitted; call fit first")
         if len(columns) == 1:
             return next(iter(columns.values()))
-        return torch.stack([columns[i][:, k] for k, i in enumerate(self.chosen)], 1)
+        order = np.argsort([k for i in columns for k in self._metrics_of(i)])
+        return torch.cat([*columns.values()], 1)[:, torch.from_numpy(order)]

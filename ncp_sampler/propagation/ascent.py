@@ -134,7 +134,8 @@ def ascend(
     for i in range(iterations):
         x.requires_grad_(True)
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(-objective(x).sum(), x)
+            value = objective(x)
+        (gradient,) = torch.autograd.grad(value, x, torch.full_like(value, -1.0))
         gradient = torch.nan_to_num(gradient)
         x = x.detach()
         moved = step(x, gradient if free is None else gradient * free)

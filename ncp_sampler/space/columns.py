@@ -62,6 +62,7 @@ class Columns:
                 rows.append((dim.low, dim.high, dim.step or 0.0, dim.log, whole))
         self._low, self._high, self.step = np.array([row[:3] for row in rows], dtype=float).T
         self._log, self._whole = np.array([row[3:] for row in rows]).T
+        self._any_log = bool(self._log.any())
         self.grid = self.step > 0
         self._divisor = np.where(self.grid, self.step, 1.0)
         # four last digits; of half the bound, as those of the largest float have no size
@@ -70,6 +71,7 @@ class Columns:
         ends = np.stack([self._low, self._high])
         ends[:, self._log] = np.log(ends[:, self._log])
         self._offset, self._scale = ends[0], ends[1] - ends[0]
+        self._spread = np.where(self._scale > 0, self._scale, 1.0)
         self.dtype = np.dtype(np.int64 if self._whole.all() else np.float64)
 
     def check_shape(self, code: ArrayLike | torch.Tensor) -> FloatArray:
@@ -132,27 +134,28 @@ class Columns:
         Raises:
             ValueError: A number that has no log.
         """
-        if self._log.any():
+        if self._any_log:
             if (scaled[..., self._log] <= 0).any():
                 raise ValueError("code has a number <= 0 in a log dimension; round it first")
             scaled = scaled.copy()
             scaled[..., self._log] = np.log(scaled[..., self._log])
-        unit: FloatArray = (scaled - self._offset) / np.where(self._scale > 0, self._scale, 1.0)
+        unit: FloatArray = (scaled - self._offset) / self._spread
         return unit
 
     def denormalize(self, unit: _Numbers) -> _Numbers:
         """Code of a unit code, not rounded; differentiable for a tensor."""
         if isinstance(unit, torch.Tensor):
             unit = unit if unit.is_floating_point() else unit.double()
-            scale, offset = (unit.new_tensor(x) for x in (self._scale, self._offset))
+            scale, offset = (torch.from_numpy(x).to(unit) for x in (self._scale, self._offset))
             scaled = unit * scale + offset
-            if not self._log.any():
+            if not self._any_log:
                 return scaled
             mask = torch.as_tensor(self._log, device=unit.device)
             return torch.where(mask, torch.where(mask, scaled, 0.0).exp(), scaled)
         with np.errstate(over="ignore"):  # beyond a range that ends at the largest float
             code: FloatArray = self.check_shape(unit) * self._scale + self._offset
-            code[..., self._log] = np.exp(code[..., self._log])
+            if self._any_log:
+                code[..., self._log] = np.exp(code[..., self._log])
         return code
 
     def neighbours(self, base: FloatArray) -> FloatArray:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.integrate import trapezoid
 
+from ncp_sampler.optimizer.acquisition import _LEAST_GAIN, _floored
 from ncp_sampler.optimizer.hypervolume import boxes_beyond, pareto_front, thinned
 from ncp_sampler.optimizer.improvement import (
     Beyond,
@@ -41,6 +42,19 @@ def test_log_expected_improvement_rises_without_end_or_gap() -> None:
     assert (value.diff() > 0).all()
     assert torch.isfinite(slope).all()
     assert (slope > 0).all()
+
+
+def test_gains_that_do_not_pay_keep_their_order_within_one() -> None:
+    gain = torch.linspace(-60, 3, 500, dtype=torch.float64).requires_grad_(True)
+    floored = _floored(gain)
+    (slope,) = torch.autograd.grad(floored.sum(), gain)
+    pays = gain.detach() > _LEAST_GAIN
+    assert torch.equal(floored.detach()[pays], gain.detach()[pays])
+    assert (floored.diff() > 0).all()
+    assert floored.min() > _LEAST_GAIN - 1
+    assert (slope > 0).all()
+    assert slope.max() == 1
+    assert _floored(torch.tensor([-math.inf]).double()).item() == _LEAST_GAIN - 1
 
 
 def test_chebyshev_takes_the_worst_metric_and_a_little_of_all() -> None:

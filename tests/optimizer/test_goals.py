@@ -230,6 +230,21 @@ def test_learns_where_a_constraint_holds(seed: int) -> None:
     assert max(params["x"] + 2 * params["y"] for params in feasible) == 120
 
 
+@pytest.mark.parametrize("seed", [50, 51])
+def test_where_nothing_pays_what_is_feasible_is_proposed(seed: int) -> None:
+    """The corner is found soon after startup; what follows needs no violation."""
+    space = SearchSpace([Integer("x", 0, 100), Integer("y", 0, 100)])
+    optimizer = NCPOptimizer(
+        space, directions={"gain": "maximize"}, constraints={"sum": 60.0}, seed=seed
+    )
+    found = _searched(
+        optimizer, 40, lambda p: {"gain": p["x"] + 2.0 * p["y"], "sum": _sum_of_params(p)}
+    )
+    feasible = [_sum_of_params(params) <= 60 for params in found]
+    assert max(p["x"] + 2 * p["y"] for p, ok in zip(found, feasible, strict=True) if ok) == 120
+    assert sum(feasible[10:]) >= 26
+
+
 def test_as_long_as_nothing_is_feasible_feasibility_is_sought() -> None:
     optimizer = NCPOptimizer(
         PLANE,

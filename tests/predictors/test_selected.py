@@ -28,8 +28,9 @@ def test_each_metric_has_the_member_that_its_rows_speak_for() -> None:
     assert model.chosen == (0, 1)
     mean, std = model.predict(NEW)
     for k, member in enumerate((network, process)):
-        np.testing.assert_array_equal(mean[:, k], member.predict(NEW)[0][:, k])
-        np.testing.assert_array_equal(std[:, k], member.predict(NEW)[1][:, k])
+        np.testing.assert_allclose(mean[:, k], member.predict(NEW)[0][:, k], rtol=1e-9)
+        np.testing.assert_allclose(std[:, k], member.predict(NEW)[1][:, k], rtol=1e-9)
+        assert model.noise[k] == pytest.approx(member.noise[k])
     spread = model.condition(NEW)
     np.testing.assert_allclose(spread.predict(NEW)[0], mean, atol=1e-3)
     assert (spread.predict(NEW)[1] < std).all()

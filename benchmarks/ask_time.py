@@ -1,0 +1,238 @@
+"""What a proposal of ``NCPSampler`` takes, by the number of trials and by what is searched for.
+
+Run from the repository root, in an environment with the package's ``bench`` extra:
+
+    python -m benchmarks.ask_time
+
+writes OUT/ask_time.md and OUT/ask_time.csv: CPU milliseconds of ``study.ask`` on one thread, over
+the 27 dimensions of ``MRSpace`` and the shipped surrogates. A study begins with trials of which
+half are random and half are variations of the best; every timed ask is answered by the surrogate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import platform
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from numpy.typing import NDArray
+
+from ncp_sampler import NCPSampler, costs
+from ncp_sampler.command_line.options import make_parser, parse_benchmark
+from ncp_sampler.formatting import markdown_table
+from ncp_sampler.nas_bench.objectives import Objective, objective
+
+PACKAGES = ("ncp_sampler", "optuna", "torch", "numpy", "scipy")
+UNTIMED = 3  # asks of a study; the first of them reads the trials and fits from nothing
+_CHANGED = 0.1  # of a code's columns in a variation
+_BEST = 10  # variations are of so many
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What is searched for.
+
+    Attributes:
+        name: As the tables have it.
+        metrics: Beside the setting's main one.
+        costs: As ``NCPSampler`` takes it.
+        constrained: Whether the setting's second metric has to be above its first quarter.
+    """
+
+    name: str
+    metrics: tuple[str, ...] = ()
+    costs: Mapping[str | int, Any] = field(default_factory=dict)
+    constrained: bool = False
+
+
+REGIMES = {
+    one.name: one
+    for one in (
+        Regime("one metric"),
+        Regime("metric and learnt FLOPs", ("flops",)),
+        Regime("metric and known FLOPs", ("flops",), {1: costs.flops}),
+        Regime("three metrics and a constraint", ("flops", "params"), constrained=True),
+    )
+}
+Sampler = Callable[[Objective, Regime, int], optuna.samplers.BaseSampler]
+SAMPLERS: dict[str, Sampler] = {
+    "NCP": lambda judge, regime, seed: NCPSampler(
+        space=judge.space, costs=regime.costs or None, seed=seed
+    ),
+    "TPE": lambda _judge, _regime, seed: optuna.samplers.TPESampler(seed=seed),
+    "GPSampler": lambda _judge, _regime, seed: optuna.samplers.GPSampler(
+        seed=seed, deterministic_objective=True
+    ),
+}
+
+
+class Answers:
+    """Values and constraints of codes, in a regime of a setting."""
+
+    def __init__(self, setting: str, regime: Regime) -> None:
+        main, second, *_ = objective(setting)._model.metrics
+        self.told = objective(setting, metrics=(main, *regime.metrics))
+        self.bounded = objective(setting, metrics=(second,)) if regime.constrained else None
+        self.bound = 0.0
+        if self.bounded is not None:
+            random = self.bounded.evaluate(self.told.space.sample(256, 0))
+            self.bound = float(np.quantile(random, 0.25))
+
+    def __call__(self, codes: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        values = self.told.evaluate(codes)
+        if self.bounded is None:
+            return values, np.empty((len(codes), 0))
+        return values, self.bound - self.bounded.evaluate(codes)
+
+
+@dataclass(frozen=True)
+class Times:
+    """CPU milliseconds of asks.
+
+    Attributes:
+        trials: Finished before the first of them.
+    """
+
+    sampler: str
+    regime: str
+    trials: int
+    setting: str
+    ms: tuple[float, ...]
+
+
+def history(answers: Answers, n: int, seed: int) -> NDArray[Any]:
+    """Codes (n, 27), each once: half of them random, half variations of the best random ones."""
+    rng = np.random.default_rng(seed)
+    space = answers.told.space
+    random = space.sample(n - n // 2, rng)
+    signs = np.array([1.0 if way == "maximize" else -1.0 for way in answers.told.directions])
+    worth = answers(random)[0] * signs
+    best = random[np.argsort(-worth, axis=0)[:_BEST].ravel()]
+    made = best[rng.integers(len(best), size=2 * n)]  # some of them are equal
+    made = np.where(rng.random(made.shape) < _CHANGED, space.sample(2 * n, rng), made)
+    _, first = np.unique(np.concatenate([random, made]), axis=0, return_index=True)
+    codes: NDArray[Any] = np.concatenate([random, made])[np.sort(first)[:n]]
+    return codes[rng.permutation(n)]
+
+
+def measure(sampler: str, regime: Regime, n: int, setting: str, asks: int, seed: int = 0) -> Times:
+    """Times of asks after ``n`` trials, each after one more trial has finished."""
+    answers = Answers(setting, regime)
+    space = answers.told.space
+    study = optuna.create_study(
+        directions=answers.told.directions, sampler=SAMPLERS[sampler](answers.told, regime, seed)
+    )
+    codes = history(answers, n, seed)
+    distributions = space.distributions
+    rows: list[dict[str, Any]] = space.to_params(codes)  # type: ignore[assignment]
+    for params, values, broken in zip(rows, *answers(codes), strict=True):
+        attrs = {f"constraints:{i}": float(one) for i, one in enumerate(broken)}
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=params, distributions=distributions, values=values.tolist(),
+                system_attrs=attrs,
+            )
+        )  # fmt: skip
+    found = []
+    for _ in range(UNTIMED + asks):
+        start = time.process_time()
+        trial = study.ask(distributions)
+        found.append(1000 * (time.process_time() - start))
+        values, broken = answers(space.to_code(trial.params)[None])
+        for i, one in enumerate(broken[0]):
+            trial.set_constraint(str(i), float(one))
+        study.tell(trial, values[0].tolist())
+    return Times(sampler, regime.name, n, setting, tuple(found[UNTIMED:]))
+
+
+def write_csv(measured: Sequence[Times], path: Path) -> None:
+    """A row for each ask."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["sampler", "regime", "trials", "setting", "ms"])
+        for one in measured:
+            rows.writerows(
+                [one.sampler, one.regime, one.trials, one.setting, f"{ms:.2f}"] for ms in one.ms
+            )
+
+
+def markdown(measured: Sequence[Times], command: str) -> str:
+    """The result file."""
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    by_row: dict[tuple[str, str, int], list[float]] = {}
+    for one in measured:
+        by_row.setdefault((one.regime, one.sampler, one.trials), []).extend(one.ms)
+    rows = []
+    for (regime, sampler, n), ms in by_row.items():
+        own = by_row.get((regime, "NCP", n))
+        ratio = "" if own is None else f"{np.median(ms) / np.median(own):.2f}"
+        low, middle, high = np.quantile(ms, [0.1, 0.5, 0.9])
+        numbers = [f"{middle:.1f}", f"{low:.1f} to {high:.1f}", ratio]
+        rows.append([regime, sampler, str(n), str(len(ms)), *numbers])
+    heads = ("searched for", "sampler", "trials", "asks", "median (ms)", "10 to 90 %", "over NCP")
+    settings = ", ".join(dict.fromkeys(one.setting for one in measured))
+    return f"""# CPU time of an ask
+
+Made by `{command}`.
+
+CPU milliseconds (`time.process_time`) of `study.ask`, one thread, MRSpace, 27 dimensions; \
+surrogates {settings}. The constraint is on one more learnt metric. {os.cpu_count()} \
+{platform.machine()} cores. Python {platform.python_version()}, {versions}.
+
+{markdown_table(heads, rows, numbers=[False, False, *[True] * 5])}"""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = make_parser(__doc__, prog="python -m benchmarks.ask_time")
+    add = parser.add_argument
+    add("--trials", default="100,500,2000,10000", help="finished before, separated by commas")
+    add("--regimes", default=",".join(REGIMES), help="what is searched for")
+    add("--settings", default="cls-a,seg,video", help="surrogates")
+    add("--asks", type=int, default=15, help="timed, of each surrogate")
+    add("--peers", default="TPE,GPSampler", help="samplers beside NCP, for one metric")
+    add("--peer-trials", default="100", help="finished before theirs")
+    return parse_benchmark(parser, arguments, "asks")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parse(given)
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    trials, peer_trials = (
+        [int(n) for n in text.split(",")] for text in (options.trials, options.peer_trials)
+    )
+    first, *_ = REGIMES
+    plan = [("NCP", name, n) for name in options.regimes.split(",") for n in trials]
+    plan += [
+        (peer, first, n) for peer in filter(None, options.peers.split(",")) for n in peer_trials
+    ]
+    measured = []
+    for sampler, name, n in plan:
+        for setting in options.settings.split(","):
+            measured.append(measure(sampler, REGIMES[name], n, setting, options.asks))
+            middle = np.median(measured[-1].ms)
+            print(f"{sampler}, {name}, {n} trials, {setting}: {middle:.1f} ms", flush=True)
+    text = markdown(measured, shlex.join(["python", "-m", "benchmarks.ask_time", *given]))
+    (options.out / "ask_time.md").write_text(text, encoding="utf-8")
+    write_csv(measured, options.out / "ask_time.csv")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
