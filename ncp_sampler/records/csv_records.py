@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ncp_sampler import checks
-from ncp_sampler.offline.records import FloatArray, Records
+from ncp_sampler.records.records import FloatArray, Records
 from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
