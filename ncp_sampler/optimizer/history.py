@@ -95,6 +95,12 @@ class History:
             self._keys.add(code_key(code))
             self.n_learnable += not np.isnan(value[self._learnt]).all()
 
+    def drop(self, start: int, stop: int) -> None:
+        """Forgets the trials that were recorded at some positions."""
+        for column in (self._codes, self._values, self._complete):
+            del column[start:stop]
+        self._index()
+
     def learnable(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Codes (n, d) and metrics (n, m), all to be maximized, of the learnable trials.
 

@@ -40,7 +40,7 @@ CAPACITY = 400
 _TUNED_ROWS = 600  # at most so many rows decide on the hyper-parameters
 # of a metric's mean, in its variances. Without it the mean is that of the rows, most of which are
 # good ones late in a search: what is far away would be taken for as good as those
-_MEAN_VARIANCE = 1.0
+MEAN_VARIANCE = 1.0
 _UNKNOWN = 1e6  # noise variance of a row without the metric, in the metric's variances
 
 
@@ -243,11 +243,11 @@ class _Posterior:
     alpha: Tensor  # C^-1 y, (m, n)
 
     def mean(self, x: Tensor) -> Tensor:
-        return self._mean_of(self.cross(x) + _MEAN_VARIANCE)
+        return self._mean_of(self.cross(x) + MEAN_VARIANCE)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        k = self.cross(x) + _MEAN_VARIANCE
-        signal = self.cross.variance(x) + _MEAN_VARIANCE
+        k = self.cross(x) + MEAN_VARIANCE
+        signal = self.cross.variance(x) + MEAN_VARIANCE
         variance = (signal - ((k @ self.precision) * k).sum(-1)).clamp_min(1e-10)
         return self._mean_of(k), variance.sqrt().T * self.rows.std
 
@@ -271,7 +271,7 @@ def _precision(k: Tensor, rows: _Rows, theta: Tensor) -> Tensor:
     """C^-1 of the training codes' K."""
     noise = (theta[:, -1:].exp() + _NOISE_FLOOR) * rows.noise
     noise = torch.where(rows.noise > 0, noise, _UNKNOWN)
-    covariance = k + _MEAN_VARIANCE + torch.diag_embed(noise)
+    covariance = k + MEAN_VARIANCE + torch.diag_embed(noise)
     lower, failed = torch.linalg.cholesky_ex(covariance)
     jitter = 1e-6
     while bool(failed.any()):
