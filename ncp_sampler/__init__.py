@@ -14,7 +14,7 @@ from ncp_sampler.space import Categorical, Float, Integer, NB201Space, SearchSpa
 if TYPE_CHECKING:
     from ncp_sampler.integrations.optuna import NCPSampler
     from ncp_sampler.integrations.ray import NCPSearch
-    from ncp_sampler.optimizer import NCPOptimizer
+    from ncp_sampler.optimizer import NCPOptimizer, Source
     from ncp_sampler.optimizer.explanation_table import explain
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "NCPSampler",
     "NCPSearch",
     "SearchSpace",
+    "Source",
     "__version__",
     "costs",
     "explain",
@@ -37,6 +38,7 @@ _LAZY = {
     "NCPOptimizer": "ncp_sampler.optimizer",
     "NCPSampler": "ncp_sampler.integrations.optuna",
     "NCPSearch": "ncp_sampler.integrations.ray",
+    "Source": "ncp_sampler.optimizer",
     "explain": "ncp_sampler.optimizer.explanation_table",
 }
 

@@ -1,10 +1,10 @@
 """Earlier work in a search: as trials of its own, or as guides of its predictor and first trials.
 
 An earlier search of the same task is this search, interrupted: its trials *join* the history, and
-all goes on as if never stopped. Whether it was the same task is either said, or it is taken for it
-if all that can be compared is alike, until the search's own trials speak against it. From then on,
-or from the beginning, it is a *guide*: what its model predicts is one linear term of the predictor,
-which learns how much to believe, and some of its best codes are among the first trials.
+all goes on as if never stopped. Any other is a *guide*: what its model predicts is one linear term
+of the predictor, which learns how much to believe, and some of its best codes are among the first
+trials. Whether it was the same task is either said, or the first of those trials tells: a code that
+has the very value that it had before is of the same task.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ncp_sampler.optimizer.focus import has_too_many
 from ncp_sampler.optimizer.goals import Goals
 from ncp_sampler.optimizer.guides import Guide
 from ncp_sampler.optimizer.history import History
-from ncp_sampler.optimizer.sources import EarlierTrials, Source, earlier_trials
+from ncp_sampler.optimizer.sources import Source, earlier_trials
 from ncp_sampler.predictors.featured import Featured, Features
 from ncp_sampler.predictors.guided import Guided
 from ncp_sampler.predictors.predictor import FloatArray, Predictor
@@ -48,7 +48,7 @@ class EarlierWork:
 
     Attributes:
         joined: Of each source, how many trials count as the search's own; 0 of a guide. They are
-            the first of its history, in the order of the sources.
+            the first of its history.
 
     Raises:
         ValueError: As ``earlier_trials``.
@@ -60,17 +60,22 @@ class EarlierWork:
         self._space = space
         learnt = [name for name in goals.directions if name not in goals.costs]
         told = goals.new_history().names
-        self._trials = [
+        read = [
             earlier_trials(f"sources[{i}]", source, space, learnt, told)
             for i, source in enumerate(sources)
         ]
-        self._presumed = [source.same_task is None for source in sources]
-        self._guides = [self._guide(trials, goals, device) for trials in self._trials]
+        self._asked = [
+            source.same_task is None and trials.alike
+            for source, trials in zip(sources, read, strict=True)
+        ]
+        self._histories = [goals.new_history() for _ in read]
+        for trials, history in zip(read, self._histories, strict=True):
+            history.add(space.to_code(list(trials.params)), trials.metrics, trials.complete)
+        self._guides = [Guide(space, goals, *history.told(), device) for history in self._histories]
         self.joined = [
-            len(trials.params) if source.same_task or (source.same_task is None and trials.alike)
-            else 0
-            for source, trials in zip(sources, self._trials, strict=True)
-        ]  # fmt: skip
+            len(history) if source.same_task else 0
+            for source, history in zip(sources, self._histories, strict=True)
+        ]
 
     @property
     def n_joined(self) -> int:
@@ -83,13 +88,17 @@ class EarlierWork:
         pairs = zip(self._guides, self.joined, strict=True)
         return [guide for guide, rows in pairs if not rows]
 
-    def join(self, history: History) -> History:
-        """The history, with the trials of sources of the same task told first."""
-        for trials, rows in zip(self._trials, self.joined, strict=True):
+    def begin(self, history: History) -> History:
+        """A history that begins with the trials of the sources that have joined."""
+        for earlier, rows in reversed([*zip(self._histories, self.joined, strict=True)]):
             if rows:
-                codes = self._space.to_code(list(trials.params))
-                history.add(codes, trials.metrics, trials.complete)
+                history = history.after(earlier)
         return history
+
+    def watch(self, names: Sequence[str]) -> None:
+        """Takes up further metrics, as ``History.watch``."""
+        for history in self._histories:
+            history.watch(names)
 
     def with_joined(self, joined: Sequence[int]) -> EarlierWork:
         """The same sources, with others of them joined.
@@ -98,7 +107,7 @@ class EarlierWork:
             ValueError: It is nothing that ``joined`` has been for these sources.
         """
         numbers = [checks.whole("joined", rows, low=0) for rows in joined]
-        every = [len(trials.params) for trials in self._trials]
+        every = [*map(len, self._histories)]
         if len(numbers) != len(every) or any(
             rows not in {0, own} for rows, own in zip(numbers, every, strict=True)
         ):
@@ -107,35 +116,28 @@ class EarlierWork:
         other.joined = numbers
         return other
 
-    def part(self, history: History) -> bool:
-        """Takes out of a history what its own trials speak against; whether there was something."""
-        at = history.learnable_at()
-        own = at >= self.n_joined
-        asked = [
-            bool(rows) and flag for rows, flag in zip(self.joined, self._presumed, strict=True)
-        ]
-        if not own.any() or not any(asked):
-            return False
+    def judge(self, history: History) -> History:
+        """The history; from its beginning on with the sources whose task its own trials show.
+
+        Args:
+            history: Of the search, with what has joined.
+        """
+        if not any(flag and not rows for flag, rows in zip(self._asked, self.joined, strict=True)):
+            return history
         codes, metrics = history.told()
+        own = history.learnable_at() >= self.n_joined
         told = {name: column[own] for name, column in metrics.items()}
-        before, start = self.n_joined, 0
-        for i, rows in enumerate(self.joined):
-            if asked[i] and self._guides[i].speaks_against(codes[own], told):
-                history.drop(start, start + rows)
-                self.joined[i] = 0
-            start += self.joined[i]
-        return self.n_joined < before
+        for i, guide in enumerate(self._guides):
+            if self._asked[i] and not self.joined[i] and guide.agrees(codes[own], told):
+                self.joined[i] = len(self._histories[i])
+                history = history.after(self._histories[i])
+        return history
 
     def startup(self, trials: int) -> int:
         """How many trials come before the predictor is used, of as many without a source."""
         return min(trials, _STARTUP) if self.guides else trials
 
-    def start(
-        self,
-        turn: int,
-        pinned: FloatArray,
-        known: Known,
-    ) -> NDArray[Any] | None:
+    def start(self, turn: int, pinned: FloatArray, known: Known) -> NDArray[Any] | None:
         """A guide's code (d,) to try first; None if it is not its turn, or none is left.
 
         Args:
@@ -169,11 +171,6 @@ class EarlierWork:
             return predictor
         own = predictor.features if isinstance(predictor, Featured) else None
         return Featured(around, _WithGuides(own, self.guides))
-
-    def _guide(self, trials: EarlierTrials, goals: Goals, device: torch.device) -> Guide:
-        history = goals.new_history()
-        history.add(self._space.to_code(list(trials.params)), trials.metrics, trials.complete)
-        return Guide(self._space, goals, *history.told(), device)
 
     def _best(self) -> Iterator[NDArray[Any]]:
         """The guides' best codes in turn, each once."""

@@ -7,7 +7,7 @@ Notation
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,16 +21,14 @@ from ncp_sampler.optimizer.history import rows_to_fit
 from ncp_sampler.predictors.condensed import Mean, condensed_mean
 from ncp_sampler.predictors.named import as_predictor
 from ncp_sampler.predictors.predictor import FloatArray, Predictor
-from ncp_sampler.space.search_space import SearchSpace
+from ncp_sampler.records.records import spread_of
+from ncp_sampler.space.search_space import SearchSpace, code_key
 
 _ROWS = 256  # that a model is fitted on: the better ones, and some of the rest
 _BASIS = 64  # of them, that its mean is written on
 _BEST_SHARE, _FEWEST_BEST = 0.1, 20  # of the trials, that starts are taken from
 _NEARNESS = 1.2  # the higher, the less rank counts beside distance
-_DOUBT = 2.0  # by which a model's own is widened, in comparisons
-_SPREAD = 2.0  # of another task's values, on this one's scale
-_FREEDOM = 4.0  # of Student's t: neither a failure nor a lucky trial decides alone
-_EVIDENCE = 3.0  # of the log odds that speak for another task
+_SAME = 1e-3  # of a metric's spread, within which two values are one, of which one was rounded
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,10 @@ class Guide:
         return self.told.order(weights, np.random.default_rng(0))
 
     @cached_property
+    def _rows(self) -> dict[bytes, int]:
+        return {code_key(code): i for i, code in enumerate(self.codes)}
+
+    @cached_property
     def _unit(self) -> FloatArray:
         return self.space.normalize(self.codes)
 
@@ -98,51 +100,26 @@ class Guide:
             distance = np.minimum(distance, np.sqrt(step))
             at = int((distance * (_NEARNESS - rank)).argmax())
 
-    def speaks_against(self, codes: NDArray[Any], metrics: dict[str, FloatArray]) -> bool:
-        """Whether trials of the present search show that the earlier one was of another task.
+    def agrees(self, codes: NDArray[Any], metrics: Mapping[str, FloatArray]) -> bool:
+        """Whether trials of the present search show that the earlier one was of the same task.
 
-        The log odds of their values under the earlier search's model, its doubt widened, and under
-        a wide distribution of values that have nothing to do with the codes.
+        They do if every code that both have tried has the same values in both, and at least one of
+        them has a value that no other code has.
 
         Args:
-            codes: Theirs, legal, (k, d).
-            metrics: Name -> what was told of it, (k,).
+            codes: Legal, (k, d).
+            metrics: Name -> what was told of it, (k,), NaN where missing.
         """
-        mean, std = self._model.predict(self.space.normalize(codes))
-        noise = np.asarray(getattr(self._model, "noise", np.zeros(mean.shape[1])))
-        odds = 0.0
-        for k, name in enumerate(self.told.objectives):
-            if self.told.known[k]:
-                continue
-            j = self._model.names.index(name)
-            value = _scaled(self.told, k, metrics[name])
-            here = ~np.isnan(value)
-            size = _DOUBT * np.hypot(std[here, j], noise[j])
-            off = (value[here] - mean[here, j]) / size
-            odds += float((_log_t(off) - np.log(size)).sum())
-            odds -= float((_log_t(value[here] / _SPREAD) - np.log(_SPREAD)).sum())
-        return odds < -_EVIDENCE
-
-
-def _log_t(z: FloatArray) -> FloatArray:
-    """Log density of Student's t, but for a constant."""
-    found: FloatArray = -0.5 * (_FREEDOM + 1) * np.log1p(z**2 / _FREEDOM)
-    return found
-
-
-def _scaled(told: Told, k: int, values: FloatArray) -> FloatArray:
-    """An objective's values, as they were told, on the scale of some trials."""
-    raw, scaled = told.raw[:, k], told.values[:, k]
-    has = ~np.isnan(scaled)
-    order = np.argsort(raw[has], kind="stable")
-    known, at = np.unique(raw[has][order], return_index=True)
-    ends = scaled[has][order][at]
-    if len(known) == 1:
-        return np.where(np.isnan(values), np.nan, np.sign(values - known[0]) * 2 * _SPREAD)
-    found = np.interp(values, known, ends)
-    best = int(ends.argmax())  # where the scale is linear
-    inner = 1 if best == 0 else best - 1
-    slope = (ends[best] - ends[inner]) / (known[best] - known[inner])
-    beyond = values > known[-1] if best else values < known[0]
-    found = np.where(beyond, ends[best] + slope * (values - known[best]), found)
-    return np.where(np.isnan(values), np.nan, found)
+        rows, keys = self._rows, map(code_key, codes)
+        pairs = [(i, rows[key]) for i, key in enumerate(keys) if key in rows]
+        told = False
+        for name, earlier in self.metrics.items():
+            near = _SAME * spread_of(earlier) if not np.isnan(earlier).all() else 0.0
+            for i, j in pairs:
+                value = metrics[name][i]
+                if np.isnan(value) or np.isnan(earlier[j]):
+                    continue
+                if abs(value - earlier[j]) > near:
+                    return False
+                told |= int((np.abs(earlier - earlier[j]) <= near).sum()) == 1
+        return told

@@ -19,7 +19,7 @@ from ncp_sampler.optimizer.earlier_work import EarlierWork
 from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
 from ncp_sampler.optimizer.focus import Focus
 from ncp_sampler.optimizer.goals import Goals
-from ncp_sampler.optimizer.history import checked_results, rows_to_fit
+from ncp_sampler.optimizer.history import check_replaced, checked_results, rows_to_fit
 from ncp_sampler.optimizer.limits import Costs
 from ncp_sampler.optimizer.proposal import Proposer
 from ncp_sampler.optimizer.shield import own_torch
@@ -70,9 +70,9 @@ class NCPOptimizer:
             settings of its own, which is copied. It sees the space's ``features`` where there are
             some, unless it is a ``Featured`` with its own.
         sources: Earlier work: ``Records``, paths of CSV files, or a ``Source``, which says more.
-            Trials of the same task count as told; of another, the best are among the first five,
-            and a model of them guides an exact predictor as far as the trials bear it out. What
-            has the search's parameters and metrics counts as the same task until trials differ.
+            Trials of the same task count as told. Of another task the best are among the first
+            five, and a model of them guides an exact predictor as far as the trials bear it out.
+            It is the same task if you say so, or if its best code has its old value again.
 
     Raises:
         ValueError: An argument out of its range.
@@ -109,7 +109,7 @@ class NCPOptimizer:
             weights=weights,
         )  # fmt: skip
         self._earlier = EarlierWork(checked_sources(sources), space, self._goals, self.device)
-        self._history = self._earlier.join(self._goals.new_history())
+        self._history = self._earlier.begin(self._goals.new_history())
         self._plain = as_predictor(predictor, device=self.device, features=space.features)
         self._predictor = self._earlier.guided(self._plain)
         self._n_fitted = 0
@@ -157,6 +157,7 @@ class NCPOptimizer:
         """
         self._goals.constrain(bounds)
         self._history.watch([*bounds])
+        self._earlier.watch([*bounds])
 
     def ask(
         self,
@@ -185,9 +186,7 @@ class NCPOptimizer:
         proposed: list[NDArray[Any]] = []
         self._reasons = []
         with own_torch(self.device):
-            if self._earlier.part(self._history):
-                self._predictor = self._earlier.guided(self._plain)
-                self._n_fitted = 0
+            self._judge()
             for _ in range(n):
                 if self._history.n_learnable < self._earlier.startup(self.n_startup_trials):
                     code = self._design(waiting, pinned)
@@ -222,12 +221,7 @@ class NCPOptimizer:
                 recorded then.
         """
         rows, results, ended = checked_results(params, metrics, complete)
-        if replace is not None and not (
-            len(rows) == 1 and 0 <= checks.whole("replace", replace) < self.n_told
-        ):
-            raise ValueError(
-                f"replace={replace} must be below n_told={self.n_told}, and params one trial's"
-            )
+        check_replaced(replace, self.n_told, len(rows))
         at = None if replace is None else replace + self._earlier.n_joined
         self._history.add(self.space.to_code(rows, clip=True), results, ended, replace=at)
         if replace is not None:
@@ -264,6 +258,13 @@ class NCPOptimizer:
         self._rng, self._n_fitted = found.rng, found.n_fitted
         self._design_seed, self._n_designed = found.design
 
+    def _judge(self) -> None:
+        """Takes sources for the same task once the trials show that they are."""
+        n = len(self._history)
+        self._history = self._earlier.judge(self._history)
+        if len(self._history) > n:
+            self._predictor, self._n_fitted = self._earlier.guided(self._plain), 0
+
     def _design(self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]) -> NDArray[Any]:
         """The next code of earlier work, or quasi-random one, that is not known yet."""
         known = self._known(waiting)
@@ -274,9 +275,8 @@ class NCPOptimizer:
         code, self._n_designed = design_code(
             self.space, self._design_seed, self._n_designed, pinned, known
         )
-        if code is None:
-            code = untried(self.space, pinned, self._rng, known, self._goals.limits)
-        return code
+        left = (self.space, pinned, self._rng, known, self._goals.limits)
+        return untried(*left) if code is None else code
 
     def _propose(
         self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]

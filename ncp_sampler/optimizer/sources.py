@@ -32,7 +32,8 @@ class Source:
         trials: ``Records`` or the path of a CSV file; a study of Optuna in ``NCPSampler``, a
             ``ResultGrid`` or ``ExperimentAnalysis`` in ``NCPSearch``.
         same_task: True if the same objective gave its values: then they count as the search's
-            own. False if another one did. None if the trials are to tell.
+            own. False if another one did. None if the search is to find out: it tries the best
+            code again, and compares.
         fixed: Parameters of the search that the trials lack -> the value that they all had.
 
     Raises:
@@ -57,7 +58,7 @@ class EarlierTrials:
         params: Of each trial; what the search does not have is left out.
         metrics: Of each trial, name -> value, of those that it has.
         complete: Whether each ran to its end.
-        alike: Whether everything that can be compared without an evaluation is as in this search.
+        alike: Whether they may be of the same task: nothing is known that differs.
     """
 
     params: Sequence[Mapping[str, Any]]
@@ -130,8 +131,7 @@ def earlier_trials(
     params: list[Params] = records.space.to_params(codes)  # type: ignore[assignment]
     values = {new: records.metrics[old] for old, new in metrics.items()}
     rows = [{n: float(c[i]) for n, c in values.items()} for i in range(len(records))]
-    alike = all(old == new for old, new in metrics.items())
-    alike &= {*records.space.names} <= {*space.names}
+    alike = {*records.space.names} <= {*space.names}
     found = EarlierTrials(params, rows, [True] * len(rows), alike)
     return _with_all_params(name, found, space, source.fixed)
 
