@@ -88,8 +88,7 @@ class NCPSearch(Searcher):
         deterministic_objective: As ``NCPOptimizer`` takes it; False for a noisy objective.
         device: Where the predictor computes, in the process of the Tuner: "cpu" or "cuda".
         predictor: As ``NCPOptimizer`` takes it; an object can be pickled.
-        sources: Earlier work: a ``ResultGrid`` or ``ExperimentAnalysis``, read now, and what
-            ``NCPOptimizer`` takes.
+        sources: Earlier runs, a ``ResultGrid`` or ``ExperimentAnalysis``; and as ``NCPOptimizer``.
 
     Attributes:
         reasons: Trial's id -> why its params were suggested; ``ncp_sampler.explain`` shows it.
@@ -205,9 +204,8 @@ class NCPSearch(Searcher):
         params = self._params_of(started, trial_id, reported)
         if params is None:  # unknown, and the result has none
             return
-        reports = self._reports.pop(trial_id, {})
         # without a result, HyperBand stopped the trial while it was paused
-        metrics = {**reports, **started.metrics_in(reported)}
+        metrics = {**self._reports.pop(trial_id, {}), **started.metrics_in(reported)}
         if failed:  # of its values none counts, but it may have told what a constraint is on
             metrics = {name: metrics[name] for name in metrics if name not in started.metrics}
         if reported and not metrics and not failed and not self._warned:

@@ -33,7 +33,7 @@ from ncp_sampler.predictors.process import ExactProcess
 from ncp_sampler.predictors.selected import Selected
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
-_STARTUP = 5  # trials of a search with guides, before its predictor is used
+_STARTUP = 3  # trials of a search with guides, before its predictor is used
 _TURNS = 2  # every so many of them, one is an earlier search's
 
 
@@ -170,7 +170,7 @@ class EarlierWork:
         else:
             return predictor
         own = predictor.features if isinstance(predictor, Featured) else None
-        return Featured(around, _WithGuides(own, self.guides))
+        return Featured(around, _WithGuides(own, self._space.features, self.guides))
 
     def _best(self) -> Iterator[NDArray[Any]]:
         """The guides' best codes in turn, each once."""
@@ -183,12 +183,23 @@ class EarlierWork:
 
 
 class _WithGuides:
-    """Features of unit codes, and what guides predict of them."""
+    """Features of unit codes, and what guides predict of them.
 
-    def __init__(self, own: Features | None, guides: Sequence[Guide]) -> None:
-        self._own = own
+    Args:
+        own: The features; None for the unit codes.
+        of_space: What the guides see, None for the unit codes.
+        guides: At least one.
+    """
+
+    def __init__(
+        self, own: Features | None, of_space: Features | None, guides: Sequence[Guide]
+    ) -> None:
+        self._own, self._of_space = own, of_space
         self._guides = list(guides)
 
     def __call__(self, x: Tensor) -> Tensor:
         own = x if self._own is None else self._own(x)
-        return torch.cat([own.to(torch.float64), *(guide.mean(x) for guide in self._guides)], 1)
+        seen = own
+        if self._of_space is not self._own:
+            seen = x if self._of_space is None else self._of_space(x)
+        return torch.cat([own.to(torch.float64), *(guide.mean(seen) for guide in self._guides)], 1)

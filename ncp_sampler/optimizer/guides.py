@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ncp_sampler.optimizer.goals import Goals, Told
 from ncp_sampler.optimizer.history import rows_to_fit
 from ncp_sampler.predictors.condensed import Mean, condensed_mean
 from ncp_sampler.predictors.named import as_predictor
-from ncp_sampler.predictors.predictor import FloatArray, Predictor
+from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.records.records import spread_of
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
@@ -73,20 +74,22 @@ class Guide:
         return self.space.normalize(self.codes)
 
     @cached_property
-    def _model(self) -> Predictor:
-        """Fitted on some of the trials."""
-        rows = rows_to_fit(self._order, _ROWS)
-        learnt = self.told.take(rows).learnt
-        made = as_predictor("auto", device=self.device, features=self.space.features)
-        return made.fit(self._unit[rows], learnt)
-
-    @cached_property
     def mean(self) -> Mean:
-        """Predicted values at unit codes (n, d), a column for each metric, differentiable."""
-        names = self._model.names
-        learnt = {name: self.told.learnt[name] for name in names}
-        basis = rows_to_fit(self._order, _BASIS)
-        return condensed_mean(self._model, self._unit, learnt, basis)
+        """Predicted values, a column for each metric, differentiable.
+
+        They are of the space's features (n, f), which whoever asks has computed anyway, or of unit
+        codes (n, d) where it has none.
+        """
+        rows, seen = rows_to_fit(self._order, _ROWS), self._unit
+        features = self.space.features
+        if features is not None:
+            with torch.no_grad():
+                seen = features(torch.as_tensor(seen, device=self.device)).double().cpu().numpy()
+        scaled = None if features is None else _as_it_is
+        model = as_predictor("auto", device=self.device, features=scaled)
+        model.fit(seen[rows], self.told.take(rows).learnt)
+        learnt = {name: self.told.learnt[name] for name in model.names}
+        return condensed_mean(model, seen, learnt, rows_to_fit(self._order, _BASIS))
 
     def best(self) -> Iterator[NDArray[Any]]:
         """Good codes (d,), the best first, then each unlike those before."""
@@ -123,3 +126,7 @@ class Guide:
                     return False
                 told |= int((np.abs(earlier - earlier[j]) <= near).sum()) == 1
         return told
+
+
+def _as_it_is(features: Tensor) -> Tensor:
+    return features

@@ -6,6 +6,7 @@ In come params and metrics (``tell``), out go params (``ask``); no host tool is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,8 +111,8 @@ class NCPOptimizer:
         )  # fmt: skip
         self._earlier = EarlierWork(checked_sources(sources), space, self._goals, self.device)
         self._history = self._earlier.begin(self._goals.new_history())
-        self._plain = as_predictor(predictor, device=self.device, features=space.features)
-        self._predictor = self._earlier.guided(self._plain)
+        self._plain = partial(as_predictor, predictor, device=self.device, features=space.features)
+        self._predictor = self._earlier.guided(self._plain())
         self._n_fitted = 0
         self._reasons: list[Reasons] = []
         self.reseed(seed)
@@ -249,7 +250,7 @@ class NCPOptimizer:
         Raises:
             ValueError: It is no state of ``state_dict``, or of another space; nothing is changed.
         """
-        found = restored(state, self.space, self._goals, self._earlier, self._plain)
+        found = restored(state, self.space, self._goals, self._earlier, self._plain())
         self._history, self._earlier, self._predictor = (
             found.history,
             found.earlier,
@@ -263,7 +264,7 @@ class NCPOptimizer:
         n = len(self._history)
         self._history = self._earlier.judge(self._history)
         if len(self._history) > n:
-            self._predictor, self._n_fitted = self._earlier.guided(self._plain), 0
+            self._predictor, self._n_fitted = self._earlier.guided(self._plain()), 0
 
     def _design(self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]) -> NDArray[Any]:
         """The next code of earlier work, or quasi-random one, that is not known yet."""

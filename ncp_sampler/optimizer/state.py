@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -39,7 +38,7 @@ def restored(
         space: Of the optimizer that it is read for, as all that follows.
         goals: Its own.
         earlier: Its own; it is not changed.
-        plain: Its predictor without guides; it is not changed.
+        plain: A new predictor as its own was, without guides.
 
     Raises:
         ValueError: It is no such state, or of another space or other sources.
@@ -49,7 +48,7 @@ def restored(
         history = goals.new_history()
         history.load(state["history"], space)
         work = earlier.with_joined(state["joined"])
-        predictor = work.guided(copy.deepcopy(plain))
+        predictor = work.guided(plain)
         predictor.load_state_dict(state["predictor"])
         rng = np.random.default_rng()
         rng.bit_generator.state = state["rng"]
