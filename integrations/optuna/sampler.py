@@ -34,7 +34,7 @@ from ncp_sampler import checks
 from ncp_sampler.integrations.optuna.goals import check_goals, publish_constraints
 from ncp_sampler.integrations.optuna.history import SpaceHistory, StudyHistory
 from ncp_sampler.integrations.optuna.proposing import all_trials, propose
-from ncp_sampler.integrations.optuna.sources import snapshot, studies_of_task
+from ncp_sampler.integrations.optuna.sources import read_sources, studies_of_task
 from ncp_sampler.integrations.optuna.trials import (
     Distributions,
     describe_misfit,
@@ -47,7 +47,6 @@ from ncp_sampler.integrations.optuna.trials import (
 )
 from ncp_sampler.optimizer.limits import CostFunction
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
-from ncp_sampler.optimizer.sources import checked_sources
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.space.dimensions import Integer
@@ -132,7 +131,7 @@ class NCPSampler(BaseSampler):
         self._goals = check_goals(space, costs, limits, weights)
         must = "be a function of a finished trial, or None"
         self._constraints_func = checks.call("constraints_func", constraints_func, must)
-        self._sources = checked_sources(sources, snapshot)
+        self._sources = read_sources(sources)
         self._space = space
         self._declared: Distributions = {} if space is None else space.distributions
         self._searched = {n: d for n, d in self._declared.items() if not d.single()}

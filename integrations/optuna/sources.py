@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
 from ncp_sampler.integrations.optuna.trials import constraints_of, metric_names, metrics_of
-from ncp_sampler.optimizer.sources import EarlierTrials, Source
+from ncp_sampler.optimizer.sources import EarlierTrials, Source, checked_sources
 from ncp_sampler.optimizer.sources import metric_names as names_in_search
 from ncp_sampler.space.search_space import Params
 
@@ -34,20 +34,13 @@ class StudyTrials:
         return f"<study of {len(self.trials)} finished trials>"
 
 
-def snapshot(name: str, given: Any) -> Any:
-    """A study's finished trials; anything else as it is.
+def read_sources(given: Any) -> tuple[Source, ...]:
+    """The argument ``sources`` as plain values.
 
     Raises:
-        ValueError: No trial of the study has finished.
+        ValueError: As ``checked_sources``; or no trial of a study has finished.
     """
-    if not isinstance(given, Study):
-        return given
-    trials = tuple(t for t in given.get_trials(deepcopy=False) if t.state.is_finished())
-    if not any(t.state != TrialState.FAIL for t in trials):
-        must = "have a finished trial; leave it out until it has"
-        raise checks.refusal(name, given.study_name, must)
-    pairs = zip(metric_names(given), given.directions, strict=True)
-    return StudyTrials({metric: one.name.lower() for metric, one in pairs}, trials)
+    return checked_sources(given, _snapshot, StudyTrials, _MUST)
 
 
 def studies_of_task(sources: Sequence[Source]) -> list[FrozenTrial]:
@@ -101,6 +94,22 @@ def in_search(
 def identity(trial: FrozenTrial) -> object:
     """What tells a trial from every other one, also of a study of the same name."""
     return trial._trial_id, trial.datetime_start, trial.datetime_complete
+
+
+def _snapshot(name: str, given: Any) -> Any:
+    """A study's finished trials; anything else as it is.
+
+    Raises:
+        ValueError: No trial of the study has finished.
+    """
+    if not isinstance(given, Study):
+        return given
+    trials = tuple(t for t in given.get_trials(deepcopy=False) if t.state.is_finished())
+    if not any(t.state != TrialState.FAIL for t in trials):
+        must = "have a finished trial; leave it out until it has"
+        raise checks.refusal(name, given.study_name, must)
+    pairs = zip(metric_names(given), given.directions, strict=True)
+    return StudyTrials({metric: one.name.lower() for metric, one in pairs}, trials)
 
 
 def _in_search(

@@ -39,14 +39,13 @@ from ncp_sampler.integrations.ray.metrics import (
     trials_in,
 )
 from ncp_sampler.integrations.ray.saved import read_searcher, write_searcher
-from ncp_sampler.integrations.ray.sources import snapshot
+from ncp_sampler.integrations.ray.sources import read_sources
 from ncp_sampler.integrations.ray.space import TuneSpace, declared_space, from_domains
 from ncp_sampler.integrations.ray.started import Started, new_start
 from ncp_sampler.optimizer.explanation import Reasons
 from ncp_sampler.optimizer.goals import checked_goals
 from ncp_sampler.optimizer.limits import Costs
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
-from ncp_sampler.optimizer.sources import checked_sources
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.space.dimensions import Integer
@@ -127,7 +126,7 @@ class NCPSearch(Searcher):
         # the optimizer checks its arguments, and should do so here rather than at the first trial
         self._new_optimizer(SearchSpace([Integer("x", 0, 1)]), directions={"value": "minimize"})
         self._goals = checked_goals(costs, limits, constraints, weights)
-        self._goals["sources"] = checked_sources(sources, snapshot)
+        self._goals["sources"] = read_sources(sources)
         self._started: Started | None = None
         # configs to suggest, and those evaluated elsewhere until there is a space
         self._queued, self._evaluated = given_points(points_to_evaluate, evaluated_rewards)

@@ -10,15 +10,22 @@ from ray.tune.result import DONE
 
 from ncp_sampler.integrations.ray.metrics import RunTrials, metrics_in, run_trials
 from ncp_sampler.integrations.ray.space import find
-from ncp_sampler.optimizer.sources import EarlierTrials, Source
+from ncp_sampler.optimizer.sources import EarlierTrials, Source, checked_sources
 
 _MISSING = object()
+_MUST = (
+    "be a ResultGrid, an ExperimentAnalysis, Records, the path of a CSV file, or a Source with "
+    "one of them"
+)
 
 
-def snapshot(_: str, given: Any) -> Any:
-    """A run's trials; anything else as it is."""
-    run = run_trials(given)
-    return given if run is None else run
+def read_sources(given: Any) -> tuple[Source, ...]:
+    """The argument ``sources`` as plain values.
+
+    Raises:
+        ValueError: As ``checked_sources``.
+    """
+    return checked_sources(given, _snapshot, RunTrials, _MUST)
 
 
 def in_search(sources: Sequence[Source], names: Sequence[str], told: Sequence[str]) -> list[Source]:
@@ -35,6 +42,12 @@ def in_search(sources: Sequence[Source], names: Sequence[str], told: Sequence[st
         else source
         for source in sources
     ]
+
+
+def _snapshot(_: str, given: Any) -> Any:
+    """A run's trials; anything else as it is."""
+    run = run_trials(given)
+    return given if run is None else run
 
 
 def _trials(run: RunTrials, names: set[str], told: Sequence[str]) -> EarlierTrials:

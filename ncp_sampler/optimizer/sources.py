@@ -67,13 +67,17 @@ class EarlierTrials:
     alike: bool = True
 
 
-def checked_sources(given: Any, convert: Convert | None = None) -> tuple[Source, ...]:
+def checked_sources(
+    given: Any, convert: Convert | None = None, kind: Any = None, must: str = _MUST
+) -> tuple[Source, ...]:
     """The argument ``sources`` as plain values: files are read, and a host's studies converted.
 
     Args:
         given: A sequence of what ``Source.trials`` can be, or of ``Source``.
         convert: Makes something that can be pickled of what only a host knows, and leaves the rest
             as it is.
+        kind: The class of what it makes.
+        must: What a source must be.
 
     Raises:
         ValueError: Something else, or a file that cannot be read.
@@ -90,6 +94,9 @@ def checked_sources(given: Any, convert: Convert | None = None) -> tuple[Source,
         if isinstance(trials, str | os.PathLike):
             trials = open_csv(trials, name=name)
             trials.check_rows()
+        known = isinstance(trials, Records | CsvTable | EarlierTrials)
+        if not known and (kind is None or not isinstance(trials, kind)):
+            raise checks.refusal(name, source.trials, must)
         found.append(replace(source, trials=trials))
     return tuple(found)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace, Source
 from ncp_sampler.optimizer.earlier_work import EarlierWork
@@ -25,8 +26,12 @@ MINIMIZE = {"loss": "minimize"}
 def records(n: int, *, seed: int = 0, sign: float = 1.0, name: str = "loss") -> Records:
     """Random codes of ``MIXED`` and their losses, or something else about them."""
     codes = MIXED.sample(n, seed).astype(np.float64)
-    losses = [sign * mixed_loss(params) for params in MIXED.to_params(codes)]
+    losses = [sign * mixed_loss(params) for params in params_of(codes)]
     return Records(MIXED, codes, {name: np.array(losses)})
+
+
+def params_of(codes: NDArray[Any]) -> list[dict[str, Any]]:
+    return [MIXED.to_params(code.tolist()) for code in codes]
 
 
 def optimizer(**given: Any) -> NCPOptimizer:
@@ -46,7 +51,7 @@ def hows(search: NCPOptimizer, n: int, loss: Any = mixed_loss) -> list[str]:
 def test_an_interrupted_search_goes_on_as_if_never_stopped() -> None:
     earlier = records(14)
     resumed, told = optimizer(sources=[Source(earlier, same_task=True)]), optimizer()
-    told.tell(MIXED.to_params(earlier.codes), [{"loss": v} for v in earlier.metrics["loss"]])
+    told.tell(params_of(earlier.codes), [{"loss": v} for v in earlier.metrics["loss"]])
     assert run(resumed, 4) == run(told, 4)
     assert (resumed.n_told, told.n_told) == (4, 18)
 
@@ -104,13 +109,14 @@ def test_one_value_that_many_codes_have_proves_nothing() -> None:
 def test_a_related_task_helps() -> None:
     def miss(params: dict[str, Any]) -> float:  # its best code is far from the middle
         found: float = abs(math.log10(params["rate"]) + 3.5) + abs(params["width"] - 120) / 32
-        return found + (params["act"] != "relu") + params["share"]
+        found += (params["act"] != "relu") + params["share"]
+        return found
 
     def best(seed: int, sources: list[Any]) -> float:
         return min(map(miss, run(optimizer(seed=seed, sources=sources), 6, miss)))
 
     codes = MIXED.sample(60, 0).astype(np.float64)
-    related = np.array([5 + 2 * miss(params) ** 1.5 for params in MIXED.to_params(codes)])
+    related = np.array([5 + 2 * miss(params) ** 1.5 for params in params_of(codes)])
     sources = [Records(MIXED, codes, {"loss": related})]
     leads = [best(seed, []) - best(seed, sources) for seed in range(3)]
     assert np.mean(leads) > 0.3, leads
@@ -118,8 +124,7 @@ def test_a_related_task_helps() -> None:
 
 def test_a_misleading_source_is_no_worse_than_a_few_trials() -> None:
     def best(seed: int, sources: list[Any]) -> float:
-        search = optimizer(seed=seed, sources=sources)
-        return min(map(mixed_loss, run(search, 30)))
+        return min(map(mixed_loss, run(optimizer(seed=seed, sources=sources), 30)))
 
     losses = [(best(s, []), best(s, [records(60, sign=-1.0)])) for s in range(2)]
     assert np.mean([b - a for a, b in losses]) < 0.15, losses
@@ -169,9 +174,7 @@ def test_a_file_of_the_parameters_and_the_metric(tmp_path: Path) -> None:
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["note", *MIXED.names, "loss"])
-        for params, loss in zip(
-            MIXED.to_params(earlier.codes), earlier.metrics["loss"], strict=True
-        ):
+        for params, loss in zip(params_of(earlier.codes), earlier.metrics["loss"], strict=True):
             rows.writerow(["", *params.values(), loss])  # act=None is written as nothing
     search = optimizer(sources=[str(path)])
     path.unlink()  # it was read at once
