@@ -202,4 +202,6 @@ class _WithGuides:
         seen = own
         if self._of_space is not self._own:
             seen = x if self._of_space is None else self._of_space(x)
-        return torch.cat([own.to(torch.float64), *(guide.mean(seen) for guide in self._guides)], 1)
+        return torch.cat(
+            [own.to(torch.float64), *(guide.cautious(seen) for guide in self._guides)], 1
+        )

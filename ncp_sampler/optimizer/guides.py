@@ -19,14 +19,15 @@ from torch import Tensor
 
 from ncp_sampler.optimizer.goals import Goals, Told
 from ncp_sampler.optimizer.history import rows_to_fit
-from ncp_sampler.predictors.condensed import Mean, condensed_mean
+from ncp_sampler.predictors.condensed import Mean, condensed
 from ncp_sampler.predictors.named import as_predictor
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.records.records import spread_of
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
 _ROWS = 256  # that a model is fitted on: the better ones, and some of the rest
-_BASIS = 64  # of them, that its mean is written on
+_BASIS = 64  # of them, that what it says is written on
+_CAUTION = 2.0  # of its standard deviations, that a prediction counts as worse by
 _BEST_SHARE, _FEWEST_BEST = 0.1, 20  # of the trials, that starts are taken from
 _NEARNESS = 1.2  # the higher, the less rank counts beside distance
 _SAME = 1e-3  # of a metric's spread, within which two values are one, of which one was rounded
@@ -57,7 +58,7 @@ class Guide:
 
     @cached_property
     def columns(self) -> int:
-        """How many columns ``mean`` gives."""
+        """How many columns ``cautious`` gives."""
         return len(self.told.learnt)
 
     @cached_property
@@ -74,11 +75,12 @@ class Guide:
         return self.space.normalize(self.codes)
 
     @cached_property
-    def mean(self) -> Mean:
-        """Predicted values, a column for each metric, differentiable.
+    def cautious(self) -> Mean:
+        """Predicted values less some of the doubt, a column for each metric, differentiable.
 
         They are of the space's features (n, f), which whoever asks has computed anyway, or of unit
-        codes (n, d) where it has none.
+        codes (n, d) where it has none. Without caution a search would follow the model to where it
+        knows nothing: to codes that are far from all that the earlier search tried.
         """
         rows, seen = rows_to_fit(self._order, _ROWS), self._unit
         features = self.space.features
@@ -89,7 +91,8 @@ class Guide:
         model = as_predictor("auto", device=self.device, features=scaled)
         model.fit(seen[rows], self.told.take(rows).learnt)
         learnt = {name: self.told.learnt[name] for name in model.names}
-        return condensed_mean(model, seen, learnt, rows_to_fit(self._order, _BASIS))
+        basis = rows_to_fit(self._order, _BASIS)
+        return condensed(model, seen, learnt, basis, caution=_CAUTION)
 
     def best(self) -> Iterator[NDArray[Any]]:
         """Good codes (d,), the best first, then each unlike those before."""

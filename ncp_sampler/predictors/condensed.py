@@ -1,14 +1,16 @@
-"""The mean of a fitted exact predictor on few codes in place of all rows, for a thousand uses.
+"""What a fitted exact predictor says, on few codes in place of all rows, for a thousand uses.
 
 The mean at a code costs one covariance for each row. A combination of few covariances, fitted to
 all rows by the same prior, is nearly the same function (the subset of regressors, Rasmussen &
-Williams 2006, section 8.3.1).
+Williams 2006, section 8.3.1). Doubt is that of a process which knows the few codes alone: it grows
+with the distance from them.
 
 Notation, for each of m metrics on its own
     X (n, d), y (n,)   rows and their standardized values
     Z (b, d)           the basis, some of the rows
     K, v               prior covariance, noise variance
-    f(x) = K(x, Z) c,  (K(Z, X) K(X, Z) + v K(Z, Z)) c = K(Z, X) y
+    mean(x) = K(x, Z) c,  (K(Z, X) K(X, Z) + v K(Z, Z)) c = K(Z, X) y
+    std(x)^2 = K(x, x) - K(x, Z) (K(Z, Z) + v)^-1 K(Z, x)
 """
 
 from __future__ import annotations
@@ -30,12 +32,18 @@ from ncp_sampler.predictors.selected import Selected
 Mean: TypeAlias = Callable[[Tensor], Tensor]  # x (n, d) -> (n, m), differentiable
 
 _JITTER = 1e-8
+_LEAST_VARIANCE = 1e-10
 
 
-def condensed_mean(
-    predictor: Predictor, x: ArrayLike, metrics: Metrics, basis: NDArray[np.intp]
+def condensed(
+    predictor: Predictor,
+    x: ArrayLike,
+    metrics: Metrics,
+    basis: NDArray[np.intp],
+    *,
+    caution: float = 0.0,
 ) -> Mean:
-    """The mean of an exact predictor that was fitted on some rows, of all of them.
+    """The mean of an exact predictor that was fitted on some rows, of all, less some of its doubt.
 
     Args:
         predictor: Fitted: a ``GaussianProcess`` or its like, several ``Selected``, or one of both
@@ -43,6 +51,7 @@ def condensed_mean(
         x: Unit codes of the rows, (n, d).
         metrics: As for its ``fit``: name -> (n,), NaN where missing.
         basis: Positions of the rows that stay.
+        caution: How many standard deviations the mean is lowered by.
 
     Raises:
         ValueError: As ``scaling.training_arrays``.
@@ -50,26 +59,26 @@ def condensed_mean(
     _, codes, y, _ = training_arrays(x, metrics, None)
     rows, values = (torch.as_tensor(one, device=predictor.device) for one in (codes, y))
     with torch.no_grad():
-        return _condensed(predictor, rows, values, torch.as_tensor(basis))
+        return _condensed(predictor, rows, values, torch.as_tensor(basis), caution)
 
 
-def _condensed(predictor: Predictor, x: Tensor, y: Tensor, basis: Tensor) -> Mean:
+def _condensed(predictor: Predictor, x: Tensor, y: Tensor, basis: Tensor, caution: float) -> Mean:
     if isinstance(predictor, Featured):
         scale = predictor._scale
-        of_features = _condensed(predictor.inner, scale(x), y, basis)
+        of_features = _condensed(predictor.inner, scale(x), y, basis, caution)
         return lambda z: of_features(scale(z))
     if isinstance(predictor, Selected):
         chosen = predictor.chosen
-        means = {i: _condensed(predictor.members[i], x, y, basis) for i in {*chosen}}
+        means = {i: _condensed(predictor.members[i], x, y, basis, caution) for i in {*chosen}}
         if len(means) == 1:
             return means[chosen[0]]
         return lambda z: torch.stack([means[i](z)[:, k] for k, i in enumerate(chosen)], 1)
     if isinstance(predictor, ExactProcess):
-        return _regressed(predictor, x, y, basis)
+        return _regressed(predictor, x, y, basis, caution)
     raise TypeError(f"{type(predictor).__name__} is no exact predictor")
 
 
-def _regressed(process: ExactProcess, x: Tensor, y: Tensor, basis: Tensor) -> Mean:
+def _regressed(process: ExactProcess, x: Tensor, y: Tensor, basis: Tensor, caution: float) -> Mean:
     fitted = process._fitted
     mean, std = fitted.rows.mean, fitted.rows.std
     cross = process._kernel.cross(x[basis], fitted.theta[:, :-1])
@@ -80,6 +89,19 @@ def _regressed(process: ExactProcess, x: Tensor, y: Tensor, basis: Tensor) -> Me
     left = (k * known.T[..., None]).mT
     both = left @ k + noise**2 * of_basis
     size = both.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
-    both = both + _JITTER * size * torch.eye(len(basis), dtype=x.dtype, device=x.device)
+    one = torch.eye(len(basis), dtype=x.dtype, device=x.device)
+    both = both + _JITTER * size * one
     c = torch.linalg.solve(both, left @ ((y - mean) / std).nan_to_num().T[..., None])
-    return lambda z: ((cross(z) + MEAN_VARIANCE) @ c)[..., 0].T * std + mean
+    precision = torch.linalg.inv(of_basis + noise**2 * one)
+
+    def lowered(z: Tensor) -> Tensor:
+        k = cross(z) + MEAN_VARIANCE
+        found = (k @ c)[..., 0]
+        if caution:
+            signal = cross.variance(z) + MEAN_VARIANCE
+            left = (signal - ((k @ precision) * k).sum(-1)).clamp_min(_LEAST_VARIANCE)
+            found = found - caution * left.sqrt()
+        scaled: Tensor = found.T * std + mean
+        return scaled
+
+    return lowered

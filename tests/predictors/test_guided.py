@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from ncp_sampler.predictors import GaussianProcess, InfiniteMLP, MLPEnsemble
-from ncp_sampler.predictors.condensed import condensed_mean
+from ncp_sampler.predictors.condensed import condensed
 from ncp_sampler.predictors.featured import Featured
 from ncp_sampler.predictors.guided import Guided
 from ncp_sampler.predictors.selected import Selected
@@ -79,7 +79,7 @@ def test_what_can_be_guided() -> None:
         Guided(InfiniteMLP(), 0)
 
 
-def test_a_condensed_mean_is_nearly_the_mean() -> None:
+def test_a_condensed_is_nearly_the_mean() -> None:
     """Of 48 codes in place of 300 rows, of two metrics, one of them with gaps."""
     x, y = _data(300)
     gaps = np.where(np.arange(300) % 4 == 0, np.nan, 3 + 2 * x[:, 4])
@@ -88,7 +88,7 @@ def test_a_condensed_mean_is_nearly_the_mean() -> None:
     )
     metrics = {"y": y, "size": gaps}
     predictor.fit(x, metrics)
-    mean = condensed_mean(predictor, x, metrics, np.arange(0, 300, 6))
+    mean = condensed(predictor, x, metrics, np.arange(0, 300, 6))
     new = torch.as_tensor(_data(200, seed=1)[0]).requires_grad_(True)
     found = mean(new)
     exact = predictor.mean(new).detach()
@@ -98,8 +98,21 @@ def test_a_condensed_mean_is_nearly_the_mean() -> None:
     assert bool(slope.isfinite().all())
 
 
+def test_caution_lowers_most_where_no_row_is() -> None:
+    x, y = _data(60)
+    process = GaussianProcess().fit(x, {"y": y})
+    basis = np.arange(60)
+    mean, lowered = (condensed(process, x, {"y": y}, basis, caution=c) for c in (0.0, 2.0))
+    far = np.vstack([x, np.full((1, 6), 3.0)])
+    with torch.no_grad():
+        less = (mean(torch.as_tensor(far)) - lowered(torch.as_tensor(far)))[:, 0].numpy()
+    std = process.predict(far)[1][:, 0]
+    np.testing.assert_allclose(less, 2 * std, rtol=1e-3)
+    assert less[-1] > 2 * less[:-1].max()
+
+
 def test_only_exact_predictors_are_condensed() -> None:
     x, y = _data(20)
     network = MLPEnsemble(members=2).fit(x, {"y": y}, steps=2)
     with pytest.raises(TypeError, match="MLPEnsemble is no exact predictor"):
-        condensed_mean(network, x, {"y": y}, np.arange(5))
+        condensed(network, x, {"y": y}, np.arange(5))
