@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ncp_sampler.integrations.optuna import NCPSampler
     from ncp_sampler.integrations.ray import NCPSearch
     from ncp_sampler.multi_resolution import MRSpace, MultiResolutionNet, costs
-    from ncp_sampler.optimizer import NCPOptimizer
+    from ncp_sampler.optimizer import NCPOptimizer, Source
     from ncp_sampler.optimizer.explanation_table import explain
     from ncp_sampler.space import Categorical, Float, Integer, NB201Space, SearchSpace
 
@@ -28,6 +28,7 @@ __all__ = [
     "NCPSampler",
     "NCPSearch",
     "SearchSpace",
+    "Source",
     "__version__",
     "costs",
     "explain",
@@ -44,6 +45,7 @@ _HOMES = {
     "NCPSampler": "ncp_sampler.integrations.optuna",
     "NCPSearch": "ncp_sampler.integrations.ray",
     "SearchSpace": "ncp_sampler.space",
+    "Source": "ncp_sampler.optimizer",
     "costs": "ncp_sampler.multi_resolution",
     "explain": "ncp_sampler.optimizer.explanation_table",
 }

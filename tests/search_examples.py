@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from ncp_sampler import MRSpace
 from ncp_sampler.multi_resolution import costs
-from ncp_sampler.offline.records import Records
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.propagation.targets import Target
+from ncp_sampler.records.records import Records
 
 SPACE = MRSpace()
 

@@ -19,6 +19,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler.integrations.optuna.conditions import Conditions
+from ncp_sampler.integrations.optuna.sources import identity, in_search, source_constraints
 from ncp_sampler.integrations.optuna.trials import (
     Distributions,
     by_name,
@@ -30,6 +31,7 @@ from ncp_sampler.integrations.optuna.trials import (
     nearest_code,
 )
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
+from ncp_sampler.optimizer.sources import Source
 from ncp_sampler.space.conditional import Condition, ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical, n_values
 from ncp_sampler.space.search_space import Params, SearchSpace
@@ -54,7 +56,7 @@ class _Cursor:
         """Whether these are the trials read so far, rather than those of another study."""
         if self._n_read > len(trials):
             return False
-        return self._mark is None or _identity(trials[self._mark[0]]) == self._mark[1]
+        return self._mark is None or identity(trials[self._mark[0]]) == self._mark[1]
 
     def finished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """Trials that finished since the last look, by number."""
@@ -63,7 +65,7 @@ class _Cursor:
         self._unfinished = [t.number for t in looked_at if not t.state.is_finished()]
         self._n_read = len(trials)
         if new:
-            self._mark = (new[-1].number, _identity(new[-1]))
+            self._mark = (new[-1].number, identity(new[-1]))
         return new
 
     def unfinished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -88,6 +90,7 @@ class SpaceHistory:
         deterministic: Whether equal params give equal values.
         inferred: Whether the space is that of the trials so far, of which each may lack some.
         goals: ``costs``, ``limits`` and ``weights`` of the optimizer, by metric or its index.
+        sources: Earlier work, from ``checked_sources``.
 
     Attributes:
         conditions: Of the space.
@@ -106,6 +109,7 @@ class SpaceHistory:
         *,
         inferred: bool = False,
         goals: Mapping[str, Any] | None = None,
+        sources: Sequence[Source] = (),
     ) -> None:
         self.space = space
         self.distributions = distributions
@@ -129,6 +133,10 @@ class SpaceHistory:
             argument: by_name(argument, given, self._metric_names) or None
             for argument, given in (goals or {}).items()
         }
+        known = {**self._absent, **self._single}
+        own = {identity(trial) for trial in study._get_trials(deepcopy=False, use_cache=True)}
+        self._sources = in_search(sources, self._directions, space.names, known, own)
+        self._bounds = dict.fromkeys(sorted(source_constraints(sources)), 0.0)
         self._warned: set[str] = set()
         self._start(deterministic)
 
@@ -139,8 +147,10 @@ class SpaceHistory:
             directions=self._directions,
             deterministic_objective=deterministic,
             **self._goals,
+            sources=self._sources,
+            constraints=self._bounds,
         )
-        self._constraints: set[str] = set()
+        self._constraints = {*self._bounds}
         self.numbers: list[int] = []
         self.told: set[Code] = set()
         self._cursor = _Cursor()
@@ -279,7 +289,11 @@ class StudyHistory:
 
     def read(self, trials: Sequence[FrozenTrial]) -> None:
         """Learns the parameters of the trials finished since the last look, and their tree."""
-        for trial in self._cursor.finished(trials):
+        self.learn(self._cursor.finished(trials))
+
+    def learn(self, trials: Sequence[FrozenTrial]) -> None:
+        """Learns the parameters of finished trials, the study's own or another's, and the tree."""
+        for trial in trials:
             if self._declared or trial.state == TrialState.FAIL:
                 continue
             self._times.update(trial.distributions.keys())
@@ -322,7 +336,3 @@ class StudyHistory:
         """Keeps a new history, in place of one of the same space with older conditions."""
         others = [one for one in self.spaces if one.distributions != history.distributions]
         self.spaces = [*others, history]
-
-
-def _identity(trial: FrozenTrial) -> object:
-    return trial._trial_id, trial.datetime_start, trial.datetime_complete

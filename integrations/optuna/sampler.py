@@ -34,6 +34,7 @@ from ncp_sampler import checks
 from ncp_sampler.integrations.optuna.goals import check_goals, publish_constraints
 from ncp_sampler.integrations.optuna.history import SpaceHistory, StudyHistory
 from ncp_sampler.integrations.optuna.proposing import all_trials, propose
+from ncp_sampler.integrations.optuna.sources import read_sources, studies_of_task
 from ncp_sampler.integrations.optuna.trials import (
     Distributions,
     describe_misfit,
@@ -96,6 +97,9 @@ class NCPSampler(BaseSampler):
         device: Device of the predictor's tensors.
         predictor: What learns from the trials: "auto", "infinite-mlp", "gp", "mlp", "ensemble",
             "paper" or a predictor, as ``NCPOptimizer`` takes it.
+        sources: Earlier work: studies, whose finished trials are read now, and what
+            ``NCPOptimizer`` takes. Without ``space``, ``Source(study, same_task=True)`` gives its
+            parameters, too, so that the first trial needs no drawing.
 
     Raises:
         ValueError: An argument has a value that it cannot have.
@@ -129,6 +133,7 @@ class NCPSampler(BaseSampler):
         deterministic_objective: bool = True,
         device: str | torch.device = "cpu",
         predictor: Predictor | str = "auto",
+        sources: Sequence[Any] | None = None,
     ) -> None:
         must = "be a SearchSpace, such as MRSpace(), or None"
         checks.instance("space", space, SearchSpace | None, must)
@@ -138,6 +143,7 @@ class NCPSampler(BaseSampler):
         self._goals = check_goals(space, costs, limits, weights)
         must = "be a function of a finished trial, or None"
         self._constraints_func = checks.call("constraints_func", constraints_func, must)
+        self._sources = read_sources(sources)
         self._space = space
         self._declared: Distributions = {} if space is None else space.distributions
         self._searched = {n: d for n, d in self._declared.items() if not d.single()}
@@ -259,6 +265,7 @@ class NCPSampler(BaseSampler):
         history = self._studies.pop(key, None)
         if history is None or not history.is_of(trials):
             history = StudyHistory(declared=self._space is not None)
+            history.learn(studies_of_task(self._sources))
         self._studies[key] = history  # last, as the most recently used
         while len(self._studies) > _MAX_STUDIES:
             del self._studies[next(iter(self._studies))]
@@ -305,6 +312,7 @@ class NCPSampler(BaseSampler):
                 self._deterministic,
                 inferred=self._space is None,
                 goals=self._goals,
+                sources=self._sources,
             )
             study_history.add(history)
         return history, legal(passed, fixed)

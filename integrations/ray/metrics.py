@@ -30,36 +30,70 @@ class Evaluated:
     pruned: bool
 
 
+@dataclass(frozen=True)
+class RunTrials:
+    """The trials of an earlier run, apart from it.
+
+    Attributes:
+        rows: Of each: config, last result, whether it failed.
+    """
+
+    rows: tuple[tuple[dict[str, Any], dict[str, Any], bool], ...]
+
+    def __repr__(self) -> str:
+        return f"<run of {len(self.rows)} trials>"
+
+    def evaluated(self, metric: Names) -> list[Evaluated]:
+        """Those trials that reported a metric, NaN for others of several.
+
+        Raises:
+            ValueError: Metrics that are no names, or no such trial.
+        """
+        names = _names(metric)
+        found = []
+        for config, result, error in self.rows:
+            if values := metrics_in(result, names):
+                in_order = [values.get(name, math.nan) for name in names]
+                pruned = not error and not result.get(DONE)
+                found.append(Evaluated(config, in_order, error, pruned))
+        if not found:
+            raise ValueError(f"metric={metric!r} is in no trial's result; give a name that is")
+        return found
+
+
+def run_trials(source: Any) -> RunTrials | None:
+    """The trials of a ``ResultGrid``, an ``ExperimentAnalysis``, a ``Trial`` or a list of them.
+
+    None of anything else.
+    """
+    if isinstance(source, ResultGrid):
+        results = [source[i] for i in range(len(source))]
+        return RunTrials(
+            tuple((r.config or {}, r.metrics or {}, r.error is not None) for r in results)
+        )
+    trials = source.trials if isinstance(source, ExperimentAnalysis) else source
+    trials = [trials] if isinstance(trials, Trial) else trials
+    if not isinstance(trials, list | tuple) or any(not isinstance(t, Trial) for t in trials):
+        return None
+    return RunTrials(tuple((t.config, t.last_result, t.status == Trial.ERROR) for t in trials))
+
+
 def evaluated_trials(source: Any, metric: Names) -> list[Evaluated]:
     """Those trials of an earlier run that reported a metric, NaN for others of several.
 
     Args:
-        source: ``ExperimentAnalysis``, ``ResultGrid``, a ``Trial`` or a list of them.
+        source: As for ``run_trials``.
         metric: The metric, or several.
 
     Raises:
         ValueError: Another source, metrics that are no names, or no such trial.
     """
     names = _names(metric)
-    if isinstance(source, ResultGrid):
-        results = [source[i] for i in range(len(source))]
-        rows = [(r.config or {}, r.metrics or {}, r.error is not None) for r in results]
-    else:
-        trials = source.trials if isinstance(source, ExperimentAnalysis) else source
-        trials = [trials] if isinstance(trials, Trial) else trials
-        if not isinstance(trials, list | tuple) or any(not isinstance(t, Trial) for t in trials):
-            must = "be an ExperimentAnalysis, a ResultGrid, a Trial or a list of Trials"
-            raise checks.refusal("trials_or_analysis", source, must)
-        rows = [(t.config, t.last_result, t.status == Trial.ERROR) for t in trials]
-    found = []
-    for config, result, error in rows:
-        if values := metrics_in(result, names):
-            in_order = [values.get(name, math.nan) for name in names]
-            pruned = not error and not result.get(DONE)
-            found.append(Evaluated(config, in_order, error, pruned))
-    if not found:
-        raise ValueError(f"metric={metric!r} is in no trial's result; give a name that is")
-    return found
+    run = run_trials(source)
+    if run is None:
+        must = "be an ExperimentAnalysis, a ResultGrid, a Trial or a list of Trials"
+        raise checks.refusal("trials_or_analysis", source, must)
+    return run.evaluated(names)
 
 
 def trials_in(folder: str) -> list[tuple[str, dict[str, Any], bool]]:
@@ -154,16 +188,20 @@ def given_points(
     return [], [(point, value, True) for point, value in zip(listed, values, strict=True)]
 
 
-def last_of(intermediate_values: Any) -> Any:
-    """The last value of a list; None of none.
+def evaluated_point(
+    config: Any, value: Any, error: Any, pruned: Any, intermediate_values: Any
+) -> tuple[Mapping[str, Any], Any, bool]:
+    """A config evaluated elsewhere, its value, None if it failed, and whether it is complete.
 
     Raises:
-        ValueError: No list.
+        ValueError: No dictionary, flags that are none, or intermediate values that are no list.
     """
-    if intermediate_values is None:
-        return None
-    values = _listed("intermediate_values", intermediate_values, "be a list of values, or None")
-    return values[-1] if values else None
+    checks.instance("parameters", config, Mapping, "be a dictionary, flat or nested")
+    if value is None and intermediate_values is not None:
+        values = _listed("intermediate_values", intermediate_values, "be a list of values, or None")
+        value = values[-1] if values else None
+    failed, stopped = checks.flag("error", error), checks.flag("pruned", pruned)
+    return config, None if failed else value, not stopped
 
 
 def _listed(name: str, values: Any, must: str) -> list[Any]:

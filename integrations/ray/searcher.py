@@ -33,12 +33,13 @@ from ncp_sampler import checks
 from ncp_sampler.integrations.ray.metrics import (
     Names,
     checked_objective,
+    evaluated_point,
     evaluated_trials,
     given_points,
-    last_of,
     trials_in,
 )
 from ncp_sampler.integrations.ray.saved import read_searcher, write_searcher
+from ncp_sampler.integrations.ray.sources import read_sources
 from ncp_sampler.integrations.ray.space import TuneSpace, declared_space, from_domains
 from ncp_sampler.integrations.ray.started import Started, new_start
 from ncp_sampler.optimizer.explanation import Reasons
@@ -86,6 +87,7 @@ class NCPSearch(Searcher):
         deterministic_objective: As ``NCPOptimizer`` takes it; False for a noisy objective.
         device: Where the predictor computes, in the process of the Tuner: "cpu" or "cuda".
         predictor: As ``NCPOptimizer`` takes it; an object can be pickled.
+        sources: Earlier runs, a ``ResultGrid`` or ``ExperimentAnalysis``; and as ``NCPOptimizer``.
 
     Attributes:
         reasons: Trial's id -> why its params were suggested; ``ncp_sampler.explain`` shows it.
@@ -121,6 +123,7 @@ class NCPSearch(Searcher):
         deterministic_objective: bool = True,
         device: str | torch.device = "cpu",
         predictor: Predictor | str = "auto",
+        sources: Sequence[Any] | None = None,
     ) -> None:
         names, modes = checked_objective(metric, mode)
         super().__init__(metric=names, mode=modes)
@@ -132,6 +135,7 @@ class NCPSearch(Searcher):
         # the optimizer checks its arguments, and should do so here rather than at the first trial
         self._new_optimizer(SearchSpace([Integer("x", 0, 1)]), directions={"value": "minimize"})
         self._goals = checked_goals(costs, limits, constraints, weights)
+        self._goals["sources"] = read_sources(sources)
         self._started: Started | None = None
         # configs to suggest, and those evaluated elsewhere until there is a space
         self._queued, self._evaluated = given_points(points_to_evaluate, evaluated_rewards)
@@ -208,9 +212,8 @@ class NCPSearch(Searcher):
         params = self._params_of(started, trial_id, reported)
         if params is None:  # unknown, and the result has none
             return
-        reports = self._reports.pop(trial_id, {})
         # without a result, HyperBand stopped the trial while it was paused
-        metrics = {**reports, **started.metrics_in(reported)}
+        metrics = {**self._reports.pop(trial_id, {}), **started.metrics_in(reported)}
         if failed:  # of its values none counts, but it may have told what a constraint is on
             metrics = {name: metrics[name] for name in metrics if name not in started.metrics}
         if reported and not metrics and not failed and not self._warned:
@@ -244,11 +247,7 @@ class NCPSearch(Searcher):
         Raises:
             ValueError: A config that does not fit the space, or as many values as there are not.
         """
-        checks.instance("parameters", parameters, Mapping, "be a dictionary, flat or nested")
-        if value is None:
-            value = last_of(intermediate_values)
-        failed, stopped = checks.flag("error", error), checks.flag("pruned", pruned)
-        point = (parameters, None if failed else value, not stopped)
+        point = evaluated_point(parameters, value, error, pruned, intermediate_values)
         if self._started is None:
             self._evaluated.append(point)
         else:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncp_sampler.integrations.ray.metrics import Names, directions, metrics_in, named_values
+from ncp_sampler.integrations.ray.sources import in_search
 from ncp_sampler.integrations.ray.space import TuneSpace
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.space.search_space import Params
@@ -77,10 +78,10 @@ def new_start(
     new_optimizer: Callable[..., NCPOptimizer],
     goals: Mapping[str, Any],
 ) -> Started:
-    """A search that has learnt nothing yet.
+    """A search that has learnt nothing yet; ``goals`` are costs and so on, and the sources.
 
     Raises:
-        ValueError: Space, metric or mode is missing, or the goals do not fit them.
+        ValueError: Space, metric or mode is missing, or the goals or sources do not fit them.
     """
     if space is None:
         raise ValueError(
@@ -92,5 +93,8 @@ def new_start(
             "NCPSearch has no metric and mode; give NCPSearch(metric=..., mode=...): those of "
             "TuneConfig do not reach it without a param_space"
         )
-    optimizer = new_optimizer(space.space, directions=directions(metric, mode), **goals)
+    wanted = directions(metric, mode)
+    told = [*wanted, *(goals["constraints"] or ())]
+    sources = in_search(goals["sources"], space.space.names, told)
+    optimizer = new_optimizer(space.space, directions=wanted, **{**goals, "sources": sources})
     return Started(space, optimizer)

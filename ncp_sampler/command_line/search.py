@@ -21,11 +21,11 @@ from ncp_sampler.offline.answers import propagate_answers, propagate_front
 from ncp_sampler.offline.caution import LEAST_ROWS as CAUTION_ROWS
 from ncp_sampler.offline.caution import choose_caution, with_caution
 from ncp_sampler.offline.problem import Found, SearchProblem
-from ncp_sampler.offline.records import Records
 from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target, label
 from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
+from ncp_sampler.records.records import Records
 from ncp_sampler.space.search_space import SearchSpace
 
 _FLOPS, _LIMIT = "flops", "flops limit"  # names of the exact cost as a target

@@ -19,9 +19,9 @@ from ncp_sampler.nas_bench import (
     surrogate,
 )
 from ncp_sampler.nas_bench.tables import ROOT_VARIABLE
-from ncp_sampler.offline.csv_records import csv_names, read_csv
 from ncp_sampler.offline.learning import learn
-from ncp_sampler.offline.records import Records
+from ncp_sampler.records.csv_records import csv_names, read_csv
+from ncp_sampler.records.records import Records
 
 FloatArray = NDArray[np.float64]
 Score = Callable[[NDArray[Any]], Mapping[str, FloatArray]]  # codes (n, d) -> metric -> (n,)

@@ -21,7 +21,7 @@ from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench import plain_pickle
 from ncp_sampler.nas_bench.settings import NB201, SETTINGS, find_setting
 from ncp_sampler.nas_bench.table_checks import find_damage
-from ncp_sampler.offline.records import Records
+from ncp_sampler.records.records import Records
 from ncp_sampler.space.nas_bench_201 import NB201Space
 
 ROOT_VARIABLE = "NCP_BENCH_ROOT"

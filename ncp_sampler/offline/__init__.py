@@ -12,18 +12,18 @@ from ncp_sampler.offline.baselines import neural_predictor as neural_predictor
 from ncp_sampler.offline.baselines import random_search as random_search
 from ncp_sampler.offline.caution import CautionChoice as CautionChoice
 from ncp_sampler.offline.caution import choose_caution as choose_caution
-from ncp_sampler.offline.csv_records import read_csv as read_csv
 from ncp_sampler.offline.learning import fit_paper as fit_paper
 from ncp_sampler.offline.learning import learn as learn
 from ncp_sampler.offline.problem import Found as Found
 from ncp_sampler.offline.problem import SearchProblem as SearchProblem
-from ncp_sampler.offline.records import Records as Records
 from ncp_sampler.offline.regularized_evolution import Evolution as Evolution
 from ncp_sampler.offline.regularized_evolution import (
     regularized_evolution as regularized_evolution,
 )
 from ncp_sampler.offline.search import default_starts as default_starts
 from ncp_sampler.offline.search import propagate_search as propagate_search
+from ncp_sampler.records.csv_records import read_csv as read_csv
+from ncp_sampler.records.records import Records as Records
 
 __all__ = [
     "CAUTION",

@@ -17,7 +17,6 @@ import numpy as np
 
 from ncp_sampler import checks
 from ncp_sampler.offline.learning import metric_columns, plain_predictor
-from ncp_sampler.offline.records import FloatArray, Records, spread_of
 from ncp_sampler.predictors.calibrated import Calibrated
 from ncp_sampler.predictors.committee import Committee
 from ncp_sampler.predictors.featured import Featured
@@ -25,6 +24,7 @@ from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
 from ncp_sampler.predictors.predictor import Predictor, check_predictor
 from ncp_sampler.predictors.transferred import Transferred
+from ncp_sampler.records.records import FloatArray, Records, spread_of
 from ncp_sampler.space.search_space import SearchSpace
 
 _FOLDS = 5

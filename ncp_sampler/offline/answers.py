@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from ncp_sampler import checks
 from ncp_sampler.offline.polish import polish
 from ncp_sampler.offline.problem import Found, SearchProblem, SearchRun, Source
-from ncp_sampler.offline.records import FloatArray
 from ncp_sampler.offline.search import default_starts, given_problem, propagate_search
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target, label
+from ncp_sampler.records.records import FloatArray
 from ncp_sampler.space.search_space import SearchSpace
 
 _APART = 5  # dimensions, where answers shall be unlike

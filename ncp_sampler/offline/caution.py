@@ -21,11 +21,11 @@ from ncp_sampler.offline.problem import (
     cost_scale,
     wanted_metrics,
 )
-from ncp_sampler.offline.records import FloatArray, Records, spread_of
 from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target
+from ncp_sampler.records.records import FloatArray, Records, spread_of
 
 CAUTIONS = (0.0, 1.0, 2.0, 4.0, 8.0)
 LEAST_ROWS = 40  # a half of fewer teaches neither a search nor a judge

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ncp_sampler import checks
-from ncp_sampler.offline.records import FloatArray
+from ncp_sampler.records.records import FloatArray
 from ncp_sampler.space.search_space import SearchSpace
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ncp_sampler import checks
-from ncp_sampler.offline.records import FloatArray, Records
 from ncp_sampler.predictors.calibrated import Calibrated
 from ncp_sampler.predictors.committee import Committee
 from ncp_sampler.predictors.featured import Featured
@@ -13,6 +12,7 @@ from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
+from ncp_sampler.records.records import FloatArray, Records
 from ncp_sampler.space.search_space import SearchSpace
 
 _PROCESS_ROWS = 2600  # exact inference on so many takes seconds

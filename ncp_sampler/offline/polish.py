@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler.offline.problem import SearchRun
-from ncp_sampler.offline.records import FloatArray
+from ncp_sampler.records.records import FloatArray
 from ncp_sampler.space.search_space import code_key
 
 _PAIRS = 48  # that are predicted for one code; those ahead by the sum of their moves

@@ -6,22 +6,26 @@ seed and number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
+from ncp_sampler.optimizer.history import History
 from ncp_sampler.optimizer.limits import Limits
 from ncp_sampler.predictors.predictor import FloatArray
-from ncp_sampler.space.search_space import MAX_ENUMERATED, SearchSpace
+from ncp_sampler.space.search_space import MAX_ENUMERATED, SearchSpace, code_key
 
 _MAX_SOBOL_DIMENSIONS = 21_201  # scipy.stats.qmc.Sobol.MAXDIM
 _BLOCK = 64  # points of one sequence; a power of two
 _DRAWS = 4096
 _MOST_NUMBERS = 20_000_000  # in the codes made at once
+_TRIES = 256  # points in a row, all of them known
+
+Known: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> ruled out
 
 
 def design_point(dimensions: int, seed: int, number: int) -> FloatArray:
@@ -39,6 +43,36 @@ def design_point(dimensions: int, seed: int, number: int) -> FloatArray:
         points = _sobol(dimensions, seed, block)
     point: FloatArray = points[row].copy()
     return point
+
+
+def design_code(
+    space: SearchSpace, seed: int, number: int, pinned: FloatArray, known: Known
+) -> tuple[NDArray[Any] | None, int]:
+    """The code (d,) of the first point from a number on that is not known, and the next number.
+
+    None after so many known ones that there may be no other.
+    """
+    for at in range(number, number + _TRIES):
+        point = design_point(len(space.dimensions), seed, at)
+        code = space.from_uniform(point[None])[0]
+        code = np.where(np.isnan(pinned), code, pinned).astype(code.dtype)
+        if not known(code[None])[0]:
+            return code, at + 1
+    return None, number + _TRIES
+
+
+def known_codes(told: History | None, waiting: Sequence[NDArray[Any]], limits: Limits) -> Known:
+    """What says which codes are over a limit, told, or waiting; over a limit alone without told."""
+    pending = {code_key(code) for code in waiting}
+
+    def known(codes: NDArray[Any]) -> NDArray[np.bool_]:
+        over = limits.exceeded(codes)
+        if told is None:
+            return over
+        seen = [code in told or code_key(code) in pending for code in codes]
+        return np.asarray(over | np.array(seen, dtype=bool))
+
+    return known
 
 
 @lru_cache(maxsize=4)  # one ask may look at all points of four, each a search for an untried code
@@ -81,7 +115,7 @@ def untried(
     space: SearchSpace,
     pinned: FloatArray,
     rng: np.random.Generator,
-    known: Callable[[NDArray[Any]], NDArray[np.bool_]],
+    known: Known,
     limits: Limits,
 ) -> NDArray[Any]:
     """Any code (d,) within the limits that is not known yet; a known one if none is left.

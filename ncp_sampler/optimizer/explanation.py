@@ -2,8 +2,10 @@
 
 The reasons are plain values, made to be stored with a trial (docs/how-to/reasons.md):
 
-    how        "startup", "search" or "untried" (every code that the search looked at was known)
-    start      of a search: {"from": "trial" | "variation" | "random", "told": its number}
+    how        "startup", "source" (one of the first trials, which did well in earlier work),
+               "search" or "untried" (every code that the search looked at was known)
+    start      of a search: {"from": "trial" | "variation" | "random", "told": its number};
+               {"from": "source"} if it was a trial of earlier work, or a variation of one
     moves      the largest first: [parameter, before, after, {metric: gain}], the gain in the
                metric's unit, positive where the metric rises
     left_out   moves that are not listed
@@ -44,6 +46,7 @@ from ncp_sampler.space.search_space import SearchSpace
 Reasons: TypeAlias = dict[str, Any]
 
 STARTUP: Reasons = {"how": "startup"}
+SOURCE: Reasons = {"how": "source"}
 UNTRIED: Reasons = {"how": "untried"}
 
 _MOST_BYTES = 3900  # of the JSON, so that it stays under 4 kB
@@ -59,7 +62,7 @@ class Case:
         acquisition: What was raised.
         space: The part that was looked at.
         unit: Unit codes of the trials that the predictor was fitted on, (n, d).
-        numbers: Their positions among all that were told, (n,).
+        numbers: Their positions among all that were told, (n,); below 0 for earlier work.
         known: Codes of the part -> whether they are ruled out.
         limits: Of known costs.
         expand: Codes of the part -> codes of the whole space.
@@ -144,12 +147,14 @@ def _origin(
     ).sum(axis=0)
     nearest = int(differing.argmin())
     told = int(case.numbers[nearest])
+    own = told >= 0
+    variation = {"from": "variation", "told": told} if own else {"from": "source"}
     if start is None:  # of a space that was looked at whole
-        return {"from": "variation", "told": told}, codes[nearest]
+        return variation, codes[nearest]
     if differing[nearest] == 0:
-        return {"from": "trial", "told": told}, start
+        return ({"from": "trial", "told": told} if own else variation), start
     if differing[nearest] <= len(case.space.names) / 2:
-        return {"from": "variation", "told": told}, start
+        return variation, start
     return {"from": "random"}, start
 
 

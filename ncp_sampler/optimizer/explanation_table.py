@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 _WIDTH = 78
 _HOW = {
     "startup": "one of the first trials, which are spread over the space without a prediction",
+    "source": "one of the first trials: it did well in earlier work",
     "untried": "drawn at random: every code that the search looked at is known already",
 }
-_FROM = {"trial": "trial", "variation": "a variation of trial", "random": "a random code"}
+_FROM = {
+    "trial": "trial",
+    "variation": "a variation of trial",
+    "source": "a trial of earlier work, or a variation of one",
+    "random": "a random code",
+}
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|$~])")
 
 

@@ -60,14 +60,14 @@ class Focus:
             pinned: Numbers of columns that are given, NaN elsewhere, (d,).
             rng: Draws the untried choices; not used if no categorical has too many.
         """
-        if not any(map(_has_too_many, space.dimensions)):
+        if not any(map(has_too_many, space.dimensions)):
             return cls(space, space, None)
         columns: list[NDArray[np.intp]] = []
         dimensions = []
         for dim in space.dimensions:
             where = space.column_slice(dim.name)
             picked = np.arange(where.stop - where.start)
-            if isinstance(dim, Categorical) and _has_too_many(dim):
+            if isinstance(dim, Categorical) and has_too_many(dim):
                 tried = codes[:, where].argmax(axis=1)
                 picked = _choices(len(dim.choices), tried, order, pinned[where], rng)
                 dim = Categorical(dim.name, tuple(dim.choices[i] for i in picked))  # noqa: PLW2901
@@ -145,7 +145,8 @@ class _Focused:
         return lambda x, gradient: step(expand(x), expand(gradient))[:, columns]
 
 
-def _has_too_many(dim: object) -> bool:
+def has_too_many(dim: object) -> bool:
+    """Whether a dimension has more choices than a proposal looks at."""
     return isinstance(dim, Categorical) and len(dim.choices) > _MOST
 
 

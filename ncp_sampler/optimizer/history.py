@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -97,6 +98,15 @@ class History:
             self._keys.add(code_key(code))
             self.n_learnable += not np.isnan(value[self._learnt]).all()
 
+    def after(self, earlier: History) -> History:
+        """A history of the trials of an earlier one of the same metrics, and then of this one's."""
+        whole = copy.copy(earlier)
+        whole._codes = [*earlier._codes, *self._codes]
+        whole._values = [*earlier._values, *self._values]
+        whole._complete = [*earlier._complete, *self._complete]
+        whole._index()
+        return whole
+
     def learnable(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Codes (n, d) and metrics (n, m), all to be maximized, of the learnable trials.
 
@@ -164,7 +174,7 @@ class History:
         if self._made is None or new:
             codes = np.array(new)
             values = np.array(self._values[made:]).reshape(-1, len(self.names))
-            if self._made is not None:
+            if self._made is not None and made:  # an array of no codes has no columns either
                 codes = np.concatenate([self._made[0], codes])
                 values = np.concatenate([self._made[1], values])
             self._made = codes, values
@@ -205,6 +215,18 @@ def checked_results(
             f"{len(ended)}; they must be equal"
         )
     return rows, results, [checks.flag("complete", each) for each in ended]
+
+
+def check_replaced(replace: Any, n_told: int, n_given: int) -> None:
+    """Refuses a position that no trial has, or results of several trials for one.
+
+    Raises:
+        ValueError: That.
+    """
+    if replace is not None and not (
+        n_given == 1 and 0 <= checks.whole("replace", replace) < n_told
+    ):
+        raise ValueError(f"replace={replace} must be below n_told={n_told}, and params one trial's")
 
 
 def _mappings(name: str, given: Any) -> list[Mapping[str, Any]]:

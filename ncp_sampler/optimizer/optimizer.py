@@ -6,6 +6,7 @@ In come params and metrics (``tell``), out go params (``ask``); no host tool is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,23 +15,25 @@ from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.optimizer.acquisition import Acquisition, Outlook
-from ncp_sampler.optimizer.design import design_point, pinned_columns, untried
-from ncp_sampler.optimizer.explanation import STARTUP, UNTRIED, Case, Reasons, reasons_for
+from ncp_sampler.optimizer.design import Known, design_code, known_codes, pinned_columns, untried
+from ncp_sampler.optimizer.earlier_work import EarlierWork
+from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
 from ncp_sampler.optimizer.focus import Focus
 from ncp_sampler.optimizer.goals import Goals
-from ncp_sampler.optimizer.history import checked_results, rows_to_fit
+from ncp_sampler.optimizer.history import check_replaced, checked_results, rows_to_fit
 from ncp_sampler.optimizer.limits import Costs
-from ncp_sampler.optimizer.proposal import Known, Proposer
+from ncp_sampler.optimizer.proposal import Proposer
 from ncp_sampler.optimizer.shield import own_torch
+from ncp_sampler.optimizer.sources import checked_sources
+from ncp_sampler.optimizer.state import restored
 from ncp_sampler.optimizer.trust_region import Box, box_around
 from ncp_sampler.predictors.featured import Featured
 from ncp_sampler.predictors.named import as_predictor
 from ncp_sampler.predictors.predictor import Predictor, State
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
-from ncp_sampler.space.search_space import Params, SearchSpace, code_key
+from ncp_sampler.space.search_space import Params, SearchSpace
 
-_DESIGN_TRIES = 256
 _NORMAL_DRAWS = 32  # posterior draws behind a scalarized expected improvement
 
 
@@ -67,6 +70,10 @@ class NCPOptimizer:
             speak for), "infinite-mlp", "gp", "mlp", "ensemble" or "paper"; or a predictor with
             settings of its own, which is copied. It sees the space's ``features`` where there are
             some, unless it is a ``Featured`` with its own.
+        sources: Earlier work: ``Records``, paths of CSV files, or a ``Source``, which says more.
+            Trials of the same task count as told. Of another task the best are among the first
+            five, and a model of them guides an exact predictor as far as the trials bear it out.
+            It is the same task if you say so, or if its best code has its old value again.
 
     Raises:
         ValueError: An argument out of its range.
@@ -99,6 +106,7 @@ class NCPOptimizer:
         deterministic_objective: bool = True,
         device: str | torch.device = "cpu",
         predictor: Predictor | str = "auto",
+        sources: Sequence[Any] | None = None,
     ) -> None:
         must = "be a SearchSpace, such as MRSpace()"
         self.space: SearchSpace = checks.instance("space", space, SearchSpace, must)
@@ -113,16 +121,18 @@ class NCPOptimizer:
             space, self.directions, costs=costs, limits=limits, constraints=constraints,
             weights=weights,
         )  # fmt: skip
-        self._history = self._goals.new_history()
-        self._predictor = as_predictor(predictor, device=self.device, features=space.features)
+        self._earlier = EarlierWork(checked_sources(sources), space, self._goals, self.device)
+        self._history = self._earlier.begin(self._goals.new_history())
+        self._plain = partial(as_predictor, predictor, device=self.device, features=space.features)
+        self._predictor = self._earlier.guided(self._plain())
         self._n_fitted = 0
         self._reasons: list[Reasons] = []
         self.reseed(seed)
 
     @property
     def n_told(self) -> int:
-        """Number of trials told so far, failed ones included."""
-        return len(self._history)
+        """Number of trials told so far, failed ones included, those of ``sources`` not."""
+        return len(self._history) - self._earlier.n_joined
 
     @property
     def told_names(self) -> tuple[str, ...]:
@@ -160,6 +170,7 @@ class NCPOptimizer:
         """
         self._goals.constrain(bounds)
         self._history.watch([*bounds])
+        self._earlier.watch([*bounds])
 
     def ask(
         self,
@@ -188,10 +199,10 @@ class NCPOptimizer:
         proposed: list[NDArray[Any]] = []
         self._reasons = []
         with own_torch(self.device):
+            self._judge()
             for _ in range(n):
-                if self._history.n_learnable < self.n_startup_trials:
+                if self._history.n_learnable < self._earlier.startup(self.n_startup_trials):
                     code = self._design(waiting, pinned)
-                    self._reasons.append(STARTUP)
                 else:
                     code = self._propose(waiting, pinned)
                 waiting.append(code)
@@ -223,13 +234,9 @@ class NCPOptimizer:
                 recorded then.
         """
         rows, results, ended = checked_results(params, metrics, complete)
-        if replace is not None and not (
-            len(rows) == 1 and 0 <= checks.whole("replace", replace) < self.n_told
-        ):
-            raise ValueError(
-                f"replace={replace} must be below n_told={self.n_told}, and params one trial's"
-            )
-        self._history.add(self.space.to_code(rows, clip=True), results, ended, replace=replace)
+        check_replaced(replace, self.n_told, len(rows))
+        at = None if replace is None else replace + self._earlier.n_joined
+        self._history.add(self.space.to_code(rows, clip=True), results, ended, replace=at)
         if replace is not None:
             self._n_fitted = 0  # of what it was fitted on, something has changed
 
@@ -240,6 +247,7 @@ class NCPOptimizer:
         """
         return {
             "history": self._history.state_dict(),
+            "joined": list(self._earlier.joined),
             "predictor": self._predictor.state_dict(),
             "n_fitted": self._n_fitted,
             "rng": self._rng.bit_generator.state,
@@ -254,44 +262,41 @@ class NCPOptimizer:
         Raises:
             ValueError: It is no state of ``state_dict``, or of another space; nothing is changed.
         """
-        checks.instance("state", state, Mapping, "be what state_dict() returned")
-        missing = {"history", "predictor", "n_fitted", "rng", "design"} - {*state}
-        learnt = self._predictor.state_dict()
-        try:  # all of it is made before the first of it is taken
-            history = self._goals.new_history()
-            history.load(state["history"], self.space)
-            rng = np.random.default_rng()
-            rng.bit_generator.state = state["rng"]
-            seed, designed = (checks.whole("design", number, low=0) for number in state["design"])
-            fitted = checks.whole("n_fitted", state["n_fitted"], low=0)
-            self._predictor.load_state_dict(state["predictor"])
-        except Exception as error:  # a foreign state can raise nearly anything
-            self._predictor.load_state_dict(learnt)
-            raise ValueError(
-                f"state lacks {sorted(missing)} or has codes of another space, or is broken "
-                f"({type(error).__name__}: {error}); give what state_dict() of an optimizer of the "
-                "same space and directions returned"
-            ) from error
-        self._history, self._rng = history, rng
-        self._design_seed, self._n_designed, self._n_fitted = seed, designed, fitted
+        found = restored(state, self.space, self._goals, self._earlier, self._plain())
+        self._history, self._earlier, self._predictor = (
+            found.history,
+            found.earlier,
+            found.predictor,
+        )
+        self._rng, self._n_fitted = found.rng, found.n_fitted
+        self._design_seed, self._n_designed = found.design
+
+    def _judge(self) -> None:
+        """Takes sources for the same task once the trials show that they are."""
+        n = len(self._history)
+        self._history = self._earlier.judge(self._history)
+        if len(self._history) > n:
+            self._predictor, self._n_fitted = self._earlier.guided(self._plain()), 0
 
     def _design(self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]) -> NDArray[Any]:
-        """The next quasi-random code that is not known yet."""
+        """The next code of earlier work, or quasi-random one, that is not known yet."""
         known = self._known(waiting)
-        for _ in range(_DESIGN_TRIES):
-            point = design_point(len(self.space.dimensions), self._design_seed, self._n_designed)
-            self._n_designed += 1
-            code = self.space.from_uniform(point[None])[0]
-            code = np.where(np.isnan(pinned), code, pinned).astype(code.dtype)
-            if not known(code[None])[0]:
-                return code
-        return untried(self.space, pinned, self._rng, known, self._goals.limits)
+        tried = self._earlier.start(self.n_told + len(waiting), pinned, known)
+        self._reasons.append(STARTUP if tried is None else SOURCE)
+        if tried is not None:
+            return tried
+        code, self._n_designed = design_code(
+            self.space, self._design_seed, self._n_designed, pinned, known
+        )
+        left = (self.space, pinned, self._rng, known, self._goals.limits)
+        return untried(*left) if code is None else code
 
     def _propose(
         self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]
     ) -> NDArray[Any]:
         """The code of highest expected improvement."""
         codes, metrics = self._history.told()
+        numbers = self._history.learnable_at() - self._earlier.n_joined
         told = self._goals.told(codes, metrics)
         # of a scalarization, which more than four metrics need; drawn whatever is known of them
         weights = dict(
@@ -305,9 +310,9 @@ class NCPOptimizer:
             self._predictor.features = focus.features(self._predictor.features)
         fitted = told.take(rows)
         predictor = self._predictor.fit(
-            unit[rows], fitted.learnt, steps=0 if self._n_fitted == self.n_told else None
+            unit[rows], fitted.learnt, steps=0 if self._n_fitted == len(self._history) else None
         )
-        self._n_fitted = self.n_told
+        self._n_fitted = len(self._history)
         elsewhere = focus.part.normalize(focus.reduce(np.array(waiting))) if waiting else None
         if elsewhere is not None:
             predictor = predictor.condition(elsewhere)
@@ -335,7 +340,7 @@ class NCPOptimizer:
             lambda codes: known_codes(focus.expand(codes)),
             Box.whole(unit.shape[1])
             if told.is_front or not np.isnan(pinned).all()
-            else box_around(focus.part, unit, order, self.n_startup_trials),
+            else box_around(focus.part, unit, order, self._earlier.startup(self.n_startup_trials)),
             (lambda codes: focus.moved(codes, limits.moved, pinned)) if limits.bounds else None,
         )
         code = proposer.propose(unit[order], self._rng)
@@ -343,21 +348,13 @@ class NCPOptimizer:
             self._reasons.append(UNTRIED)
             return untried(self.space, pinned, self._rng, known_codes, limits)
         case = Case(
-            [*self.directions], acquisition, focus.part, unit[rows],
-            self._history.learnable_at()[rows], proposer.known, limits, focus.expand,
+            [*self.directions], acquisition, focus.part, unit[rows], numbers[rows],
+            proposer.known, limits, focus.expand,
         )  # fmt: skip
         self._reasons.append(reasons_for(case, code, proposer.trail))
         return focus.expand(code)
 
     def _known(self, waiting: Sequence[NDArray[Any]]) -> Known:
         """Which codes are not to be proposed."""
-        pending = {code_key(code) for code in waiting}
-
-        def known(codes: NDArray[Any]) -> NDArray[np.bool_]:
-            over = self._goals.limits.exceeded(codes)
-            if not self.deterministic_objective:
-                return over
-            seen = [code in self._history or code_key(code) in pending for code in codes]
-            return np.asarray(over | np.array(seen, dtype=bool))
-
-        return known
+        told = self._history if self.deterministic_objective else None
+        return known_codes(told, waiting, self._goals.limits)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ncp_sampler.optimizer.acquisition import Acquisition
+from ncp_sampler.optimizer.design import Known
 from ncp_sampler.optimizer.trust_region import Box
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.propagation.ascent import ascend
@@ -29,8 +30,6 @@ _PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # of the columns, of the box
 _MOVED = 20  # columns of a random code in the box that differ from its centre, on average
 _LOCAL_ROUNDS, _LOCAL_WIDTH = 2, 3  # rounds of one-step moves of the best codes
 _EXHAUSTIVE = 2048  # codes of a space that is simply scored whole
-
-Known: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> ruled out
 
 
 @dataclass(frozen=True)

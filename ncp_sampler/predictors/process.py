@@ -41,7 +41,7 @@ CAPACITY = 400
 _TUNED_ROWS = 600  # at most so many rows decide on the hyper-parameters
 # of a metric's mean, in its variances. Without it the mean is that of the rows, most of which are
 # good ones late in a search: what is far away would be taken for as good as those
-_MEAN_VARIANCE = 1.0
+MEAN_VARIANCE = 1.0
 _LEAST_VARIANCE = 1e-10  # of the metric's, of a prediction
 _LEAST_ROOT = 1.000001e-5
 _UNKNOWN = 1e6  # noise variance of a row without the metric, in the metric's variances
@@ -70,7 +70,7 @@ class ExactProcess:
         self.device = checks.usable_device(device)
         self.names: tuple[str, ...] = ()
         self._theta: Tensor | None = None  # (m, p + 1): the kernel's, and log v
-        self._posterior: _Posterior | None = None
+        self._posterior: Posterior | None = None
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
@@ -184,7 +184,7 @@ class ExactProcess:
             rows = fitted.rows.only(at)
             cross = self._kernel.cross(rows.x, other._theta[:, :-1])
             parts = fitted.precision[list(at)], fitted.alpha[list(at)]
-            other._posterior = _Posterior(rows, other._theta, cross, *parts)
+            other._posterior = Posterior(rows, other._theta, cross, *parts)
         return other
 
     def adopt(self, part: ExactProcess, at: Sequence[int]) -> None:
@@ -204,7 +204,7 @@ class ExactProcess:
         self.names, self._theta = tuple(state["names"]), theta
 
     @property
-    def _fitted(self) -> _Posterior:
+    def _fitted(self) -> Posterior:
         if self._posterior is None:
             raise RuntimeError(
                 "the process is not fitted; call fit first (after load_state_dict with "
@@ -260,7 +260,7 @@ class _Prior:
 
 
 @dataclass(frozen=True)
-class _Posterior:
+class Posterior:
     """What predictions need of the rows, once for all."""
 
     rows: _Rows
@@ -282,9 +282,9 @@ class _Moments(torch.autograd.Function):
     """Mean and standard deviation (n, m) of codes (n, d), differentiated in closed form."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, fitted: _Posterior, doubtful: bool) -> Any:
+    def forward(ctx: Any, x: Tensor, fitted: Posterior, doubtful: bool) -> Any:
         k, signal, pull = fitted.cross(x)
-        k = k + _MEAN_VARIANCE
+        k = k + MEAN_VARIANCE
         mean = torch.addcmul(
             fitted.rows.mean, (k @ fitted.alpha[..., None])[..., 0].T, fitted.rows.std
         )
@@ -293,14 +293,14 @@ class _Moments(torch.autograd.Function):
             ctx.zero = k.new_zeros(k.shape[:2])
             return mean
         drawn = k @ fitted.precision
-        variance = signal + _MEAN_VARIANCE - (k[..., None, :] @ drawn[..., None])[..., 0, 0]
+        variance = signal + MEAN_VARIANCE - (k[..., None, :] @ drawn[..., None])[..., 0, 0]
         root = variance.clamp_min_(_LEAST_VARIANCE).sqrt_()
         ctx.drawn, ctx.root = drawn, root
         return mean, root.T * fitted.rows.std
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        fitted: _Posterior = ctx.fitted
+        fitted: Posterior = ctx.fitted
         by_mean, *by_std = ((one * fitted.rows.std).T for one in gradients)
         by_k = by_mean[..., None] * fitted.alpha[:, None]
         by_variance = ctx.zero if not by_std else by_std[0] / (2 * ctx.root)
@@ -310,10 +310,10 @@ class _Moments(torch.autograd.Function):
         return ctx.pull(by_k, by_variance), None, None
 
 
-def _posterior(kernel: Kernel, rows: _Rows, theta: Tensor) -> _Posterior:
+def _posterior(kernel: Kernel, rows: _Rows, theta: Tensor) -> Posterior:
     k, _ = kernel.covariance(rows.x, theta[:, :-1])
     precision = _precision(k, rows, theta)
-    return _Posterior(
+    return Posterior(
         rows=rows,
         theta=theta,
         cross=kernel.cross(rows.x, theta[:, :-1]),
@@ -326,7 +326,7 @@ def _precision(k: Tensor, rows: _Rows, theta: Tensor) -> Tensor:
     """C^-1 of the training codes' K."""
     noise = (theta[:, -1:].exp() + _NOISE_FLOOR) * rows.noise
     noise = torch.where(rows.noise > 0, noise, _UNKNOWN)
-    covariance = k + _MEAN_VARIANCE
+    covariance = k + MEAN_VARIANCE
     covariance.diagonal(dim1=-2, dim2=-1).add_(noise)
     lower, failed = torch.linalg.cholesky_ex(covariance)
     jitter = 1e-6

@@ -14,10 +14,10 @@ from ncp_sampler.nas_bench.settings import find_setting
 from ncp_sampler.nas_bench.tables import NASBenchMR
 from ncp_sampler.offline.learning import fit_paper, learn
 from ncp_sampler.offline.problem import Found, SearchProblem
-from ncp_sampler.offline.records import Records
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.targets import Target
+from ncp_sampler.records.records import Records
 from ncp_sampler.reproduction.rows import Row, Search, Study
 
 _EXTREMES = 10

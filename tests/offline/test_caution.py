@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ncp_sampler.offline.caution import choose_caution
-from ncp_sampler.offline.records import Records
+from ncp_sampler.records.records import Records
 from tests.search_examples import SPACE, records, trade_off
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from ncp_sampler import MRSpace, NCPOptimizer
 from ncp_sampler.predictors import BayesianMLP, InfiniteMLP
 from ncp_sampler.predictors.bayesian_mlp import Network
+from ncp_sampler.predictors.guided import Guided
 from ncp_sampler.predictors.infinite_mlp import ArcCosine
 from ncp_sampler.predictors.kernels import Kernel, Matern
 from ncp_sampler.predictors.process import ExactProcess
@@ -65,7 +66,9 @@ def test_wide_networks_approach_the_infinite_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "kernel", [ArcCosine(), Network(32, 0), Matern()], ids=["infinite", "finite", "Matern"]
+    "kernel",
+    [ArcCosine(), Network(32, 0), Matern(), Guided(InfiniteMLP(), 2)._kernel],
+    ids=["infinite", "finite", "Matern", "guided"],
 )
 def test_gradients_are_those_of_finite_differences(kernel: Kernel) -> None:
     """By the parameters and by the codes."""

@@ -76,8 +76,8 @@ def test_every_length_matters(state: Path) -> None:
             search.restore(str(state))
 
 
-def _of_version_2(whole: bytes) -> bytes:
-    return sealed((unsealed(whole) or b"").replace(b"Search 1", b"Search 2", 1))
+def _of_another_version(whole: bytes) -> bytes:
+    return sealed((unsealed(whole) or b"").replace(b"Search 2", b"Search 1", 1))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def _of_version_2(whole: bytes) -> bytes:
         (lambda whole: whole + b"\n", "is damaged, or was cut off"),
         (lambda whole: whole[:-9] + bytes(9), "is damaged, or was cut off"),
         (lambda whole: b"trial,m\n1,0.5\n", "holds no NCPSearch"),
-        (_of_version_2, "is of version 2, and not of 1"),
+        (_of_another_version, "is of version 1, and not of 2"),
         (lambda whole: whole.partition(b"\n")[2], "is a pickle without a checksum, as ncp_sampler"),
         (lambda whole: pickle.dumps({"m": 1}), "is a pickle without a checksum, as ncp_sampler"),
     ],

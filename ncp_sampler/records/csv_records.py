@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ncp_sampler import checks
-from ncp_sampler.offline.records import FloatArray, Records
+from ncp_sampler.records.records import FloatArray, Records
 from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
@@ -52,34 +52,7 @@ def read_csv(
         >>> records.space.names, records.metrics["accuracy"].tolist()
         (('width', 'norm'), [70.5, 74.0])
     """
-    table = _read(path)
-    metrics = checks.texts("metrics", metrics)
-    missing = [name for name in metrics if name not in table.head]
-    if missing or not metrics:
-        hint = ""
-        if len(table.head) == 1 and any(mark in table.head[0] for mark in _OTHER_SEPARATORS):
-            hint = "; its columns must be separated by commas"
-        raise ValueError(
-            f"metrics={list(metrics)} must be columns of {table.path!r}: {table.head}{hint}"
-        )
-    if len(set(metrics)) < len(metrics):
-        raise ValueError(f"metrics={list(metrics)} must be distinct names")
-    table.check_rows()
-    measured = {name: table.numbers(name, empty=True) for name in metrics}
-    if space is None:
-        others = [name for name in table.head if name not in measured]
-        if not others:
-            raise ValueError(
-                f"{table.path!r} has no column but {list(metrics)}; add one for each number of a "
-                "code"
-            )
-        space = SearchSpace([table.dimension(name) for name in others])
-    checks.instance("space", space, SearchSpace, "be a SearchSpace, or None to have it inferred")
-    absent = [name for name in space.names if name not in table.head or name in measured]
-    if absent:
-        raise ValueError(f"{table.path!r} lacks columns {absent} of {checks.shown(space)}")
-    codes = np.array([space.to_code(params) for params in table.params(space)], dtype=np.float64)
-    return Records(space, codes, measured)
+    return open_csv(path).records(metrics=metrics, space=space)
 
 
 def csv_names(path: str | os.PathLike[str]) -> list[str]:
@@ -88,11 +61,51 @@ def csv_names(path: str | os.PathLike[str]) -> list[str]:
     Raises:
         ValueError: It cannot be read, or has no head.
     """
-    return _read(path).head
+    return open_csv(path).head
+
+
+def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
+    """The table in a file, its rows not yet looked at.
+
+    Args:
+        path: The file.
+        name: Of the argument that it was given as.
+
+    Raises:
+        ValueError: It cannot be read, or is empty.
+    """
+    file_path, shown = checks.path(name, path, "a CSV file"), os.fspath(path)
+    try:
+        text = file_path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{name}={shown!r} cannot be read: it is no text in UTF-8 ({error}); save the table as "
+            "CSV in UTF-8"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{name}={shown!r} cannot be read: {error}; give the path of a CSV file"
+        ) from error
+    if "\0" in text:
+        raise ValueError(
+            f"{name}={shown!r} cannot be read: it holds null characters, as no CSV does"
+        )
+    try:
+        # strict, or a quotation mark that nothing closes would swallow the rows below it
+        lines = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+    except csv.Error as error:
+        raise ValueError(
+            f"{name}={shown!r} cannot be read: {error}; give a CSV file, its values separated by "
+            "commas and its quotation marks closed"
+        ) from error
+    if not lines:
+        raise ValueError(f"{name}={shown!r} is empty; give a head of names, then one row a code")
+    head, *rows = [[cell.strip() for cell in line] for line in lines]
+    return CsvTable(shown, head, rows)
 
 
 @dataclass(frozen=True)
-class _Table:
+class CsvTable:
     """The cells of a file, without the space around them.
 
     Attributes:
@@ -104,6 +117,54 @@ class _Table:
     path: str
     head: list[str]
     rows: list[list[str]]
+
+    def records(
+        self,
+        *,
+        metrics: Sequence[str],
+        space: SearchSpace | None = None,
+        columns: Sequence[str] = (),
+    ) -> Records:
+        """The rows as ``read_csv`` gives them.
+
+        Args:
+            metrics: As for it.
+            space: As for it.
+            columns: Without a space, the columns that become dimensions, all others being left
+                out; every column that is no metric if empty.
+
+        Raises:
+            ValueError: As it does.
+        """
+        metrics = checks.texts("metrics", metrics)
+        missing = [name for name in metrics if name not in self.head]
+        if missing or not metrics:
+            hint = ""
+            if len(self.head) == 1 and any(mark in self.head[0] for mark in _OTHER_SEPARATORS):
+                hint = "; its columns must be separated by commas"
+            raise ValueError(
+                f"metrics={list(metrics)} must be columns of {self.path!r}: {self.head}{hint}"
+            )
+        if len(set(metrics)) < len(metrics):
+            raise ValueError(f"metrics={list(metrics)} must be distinct names")
+        self.check_rows()
+        measured = {name: self.numbers(name, empty=True) for name in metrics}
+        if space is None:
+            others = [name for name in columns or self.head if name not in measured]
+            if not others:
+                raise ValueError(
+                    f"{self.path!r} has no column but {list(metrics)}; add one for each number of "
+                    "a code"
+                )
+            space = SearchSpace([self.dimension(name) for name in others])
+        checks.instance(
+            "space", space, SearchSpace, "be a SearchSpace, or None to have it inferred"
+        )
+        absent = [name for name in space.names if name not in self.head or name in measured]
+        if absent:
+            raise ValueError(f"{self.path!r} lacks columns {absent} of {checks.shown(space)}")
+        codes = np.array([space.to_code(params) for params in self.params(space)], dtype=np.float64)
+        return Records(space, codes, measured)
 
     def check_rows(self) -> None:
         """Raises ValueError unless rows are enough, each as long as a head of unlike names."""
@@ -176,36 +237,6 @@ class _Table:
 
     def _refusal(self, name: str, row: int, what: str) -> ValueError:
         return ValueError(f"{self.path!r}: column {name!r}: row {row} has {what}")
-
-
-def _read(path: str | os.PathLike[str]) -> _Table:
-    """The table in a file, its rows not yet looked at."""
-    file_path, shown = checks.path("path", path), os.fspath(path)
-    try:
-        text = file_path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"path={shown!r} cannot be read: it is no text in UTF-8 ({error}); save the table as "
-            "CSV in UTF-8"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"path={shown!r} cannot be read: {error}; give the path of a CSV file"
-        ) from error
-    if "\0" in text:
-        raise ValueError(f"path={shown!r} cannot be read: it holds null characters, as no CSV does")
-    try:
-        # strict, or a quotation mark that nothing closes would swallow the rows below it
-        lines = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
-    except csv.Error as error:
-        raise ValueError(
-            f"path={shown!r} cannot be read: {error}; give a CSV file, its values separated by "
-            "commas and its quotation marks closed"
-        ) from error
-    if not lines:
-        raise ValueError(f"path={shown!r} is empty; give a head of names, then one row a code")
-    head, *rows = [[cell.strip() for cell in line] for line in lines]
-    return _Table(shown, head, rows)
 
 
 def _is_number(cell: str) -> bool:

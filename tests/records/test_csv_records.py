@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ncp_sampler import Categorical, Float, Integer, SearchSpace
-from ncp_sampler.offline.csv_records import csv_names, read_csv
+from ncp_sampler.records.csv_records import csv_names, read_csv
 from tests.search_examples import SPACE
 
 CSV = "depth,width,rate,act,accuracy,ms\n2,8,0.5,relu,70,1.5\n4,24,0.25,silu,,2\n8,16,1,relu,72,3\n"

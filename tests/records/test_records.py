@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ncp_sampler.offline.records import Records, spread_of
+from ncp_sampler.records.records import Records, spread_of
 from tests.search_examples import SPACE, records
 
 

@@ -1,4 +1,4 @@
-"""Architectures and what was measured of them: what an offline search learns from."""
+"""Architectures and what was measured of them: what searches learn from that was not their own."""
 
 from __future__ import annotations
 

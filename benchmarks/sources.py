@@ -1,0 +1,225 @@
+"""What earlier work of another task is worth, and what a misleading one costs.
+
+Needs the tables of NAS-Bench-MR (``--root``, or ``NCP_BENCH_ROOT``) and the ``bench`` extra. Run
+from the repository root:
+
+    python -m benchmarks.sources --seeds 3
+
+Each study searches the surrogate of one setting: without a source, and with some rows of a table:
+of a near setting, of a far one, and of the setting itself with its metric negated. It writes
+OUT/sources.csv, a row for each study as it ends, and goes on where it was stopped; and
+OUT/sources.md from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ncp_sampler import NCPOptimizer
+from ncp_sampler.command_line.options import make_parser, parse_benchmark
+from ncp_sampler.formatting import markdown_table, mean_and_error, with_error
+from ncp_sampler.nas_bench import NASBenchMR, objective
+from ncp_sampler.nas_bench.tables import ROOT_VARIABLE
+from ncp_sampler.records import Records
+
+CHECKPOINTS = (10, 20, 50, 100)
+_NONE, _MISLEADING = "none", "misleading"
+_KINDS = (_NONE, "near", "far", _MISLEADING)
+_ORDER = ((_NONE, "near"), (_MISLEADING,), ("far",))  # of the studies: pairs first
+_NEAR_AND_FAR = {
+    "cls-a": ("cls-b", "seg"),
+    "cls-b": ("cls-a", "video"),
+    "cls-c": ("cls-a", "seg"),
+    "cls-10c": ("cls-a", "video"),
+    "seg": ("seg-4x", "cls-a"),
+    "seg-4x": ("seg", "video"),
+    "video": ("video-p", "cls-a"),
+    "video-p": ("video", "seg"),
+}
+_HEAD = ["setting", "kind", "source", "seed", *[f"best at {n}" for n in CHECKPOINTS], "ask ms"]
+
+
+class Study(NamedTuple):
+    """One study's results.
+
+    Attributes:
+        setting: What it searched.
+        kind: Of its source.
+        source: The table that the source's rows are of; empty without.
+        seed: Of its proposals and of the choice of rows.
+        best: Best value by ``CHECKPOINTS``.
+        ask_ms: CPU time of an ask, the median of the last 20.
+    """
+
+    setting: str
+    kind: str
+    source: str
+    seed: int
+    best: tuple[float, ...]
+    ask_ms: float
+
+
+def rows_of(bench: NASBenchMR, setting: str, rows: int, seed: int, sign: float) -> Records:
+    """Random rows of a table, its main metric times a sign."""
+    table = bench.table(setting)
+    at = np.random.default_rng(seed).permutation(len(table.codes))[:rows]
+    metric = sign * table.metrics[table.main][at]
+    return Records(table.space, table.codes[at].astype(np.float64), {table.main: metric})
+
+
+def run(bench: NASBenchMR, setting: str, kind: str, seed: int, rows: int) -> Study:
+    """A study of the most trials that are looked at."""
+    near_and_far = _NEAR_AND_FAR[setting]
+    source = {_NONE: "", _MISLEADING: setting, "near": near_and_far[0], "far": near_and_far[1]}[
+        kind
+    ]
+    sign = -1.0 if kind == _MISLEADING else 1.0
+    judge = objective(setting)
+    (metric,) = judge.metrics
+    optimizer = NCPOptimizer(
+        judge.space,
+        directions={metric: "maximize"},
+        seed=seed,
+        sources=[rows_of(bench, source, rows, seed, sign)] if source else [],
+    )
+    values, asks = [], []
+    for _ in range(CHECKPOINTS[-1]):
+        begin = time.process_time()
+        (params,) = optimizer.ask()
+        asks.append(1e3 * (time.process_time() - begin))
+        values.append(float(judge.evaluate(judge.space.to_code(params))[0, 0]))
+        optimizer.tell(params, {metric: values[-1]})
+    best = tuple(max(values[:n]) for n in CHECKPOINTS)
+    return Study(setting, kind, source, seed, best, float(np.median(asks[-20:])))
+
+
+def read(path: Path) -> list[Study]:
+    """The studies that a file has; none if there is none."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        _, *rows = csv.reader(file)
+    return [
+        Study(row[0], row[1], row[2], int(row[3]), tuple(map(float, row[4:-1])), float(row[-1]))
+        for row in rows
+    ]
+
+
+def write(studies: Sequence[Study], path: Path) -> None:
+    """All studies, in the order that they ended."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(_HEAD)
+        for one in studies:
+            best = [f"{value:.4f}" for value in one.best]
+            rows.writerow([*one[:4], *best, f"{one.ask_ms:.1f}"])
+
+
+def leads(studies: Sequence[Study], setting: str, kind: str) -> np.ndarray:
+    """Lead over the same seed without a source, (seeds, checkpoints)."""
+    without = {s.seed: s.best for s in studies if s.setting == setting and s.kind == _NONE}
+    pairs = [
+        (one.best, without[one.seed])
+        for one in studies
+        if one.setting == setting and one.kind == kind and one.seed in without
+    ]
+    return np.array([np.subtract(a, b) for a, b in pairs]).reshape(-1, len(CHECKPOINTS))
+
+
+def markdown(studies: Sequence[Study], command: str, rows: int) -> str:
+    """The report."""
+    heads = ["setting", "source", "seeds", *[f"{n} trials" for n in CHECKPOINTS]]
+    texts = [
+        f"""# Searches with earlier work
+
+Made by `{command}`. Best values (%) of the surrogates of NAS-Bench-MR, not of training; a source is
+{rows} random rows of a table, drawn anew for each seed. The rows of all tables are of the same
+architectures, those that the surrogates were fitted on. *Misleading* is the setting's own table
+with its metric negated. Mean ± standard error over seeds, and the lead over the same seed without a
+source; *ms* is the CPU time of an ask, the median of trials 81 to 100, on 2 cores that did other
+work too.
+"""
+    ]
+    table, median = [], {}
+    for kind in _KINDS:
+        of_kind = [one for one in studies if one.kind == kind]
+        if of_kind:
+            median[kind] = float(np.median([one.ask_ms for one in of_kind]))
+    for setting in _NEAR_AND_FAR:
+        for kind in _KINDS:
+            some = [one for one in studies if (one.setting, one.kind) == (setting, kind)]
+            if not some:
+                continue
+            if kind == _NONE:
+                cells = [with_error([one.best[k] for one in some]) for k in range(len(CHECKPOINTS))]
+            else:
+                lead = leads(studies, setting, kind)
+                cells = [with_error(column, "+.2f") for column in lead.T] if len(lead) else []
+            if cells:
+                name = kind if kind in {_NONE, _MISLEADING} else f"{kind}: {some[0].source}"
+                table.append([setting, name, str(len(some)), *cells])
+    texts.append(markdown_table(heads, table, numbers=[False, False, *[True] * (len(heads) - 2)]))
+    summary = []
+    for kind in _KINDS[1:]:
+        cells = []
+        for k in range(len(CHECKPOINTS)):
+            found = [leads(studies, setting, kind)[:, k] for setting in _NEAR_AND_FAR]
+            moments = [mean_and_error(one) for one in found if len(one)]
+            ahead = sum(mean > 0 for mean, _ in moments)
+            behind = sum(mean < -2 * error for mean, error in moments)
+            cells.append(f"{ahead} of {len(moments)}; {behind}")
+        summary.append([kind, *cells, f"{median.get(kind, np.nan):.0f}"])
+    texts.append(
+        "Settings where the mean is ahead; and where it is behind by more than two standard "
+        "errors. "
+        f"Without a source an ask takes {median.get(_NONE, np.nan):.0f} ms.\n"
+    )
+    texts.append(markdown_table(["source", *heads[3:], "ms"], summary, numbers=True))
+    return "\n".join(texts)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = make_parser(__doc__, prog="python -m benchmarks.sources")
+    add = parser.add_argument
+    add("--root", default=os.environ.get(ROOT_VARIABLE), help="folder of the tables")
+    add("--seeds", type=int, default=3, help="seeds 0, 1, ... of each study")
+    add("--rows", type=int, default=200, help="rows of a source")
+    options = parse_benchmark(parser, arguments, "seeds", "rows")
+    if options.root is None:
+        parser.error(f"--root is missing; give the tables' folder, or set {ROOT_VARIABLE}")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parse(given)
+    torch.set_num_threads(1)
+    bench, path = NASBenchMR(options.root), options.out / "sources.csv"
+    studies = read(path)
+    command = shlex.join(["python", "-m", "benchmarks.sources", *given])
+    done = {(one.setting, one.kind, one.seed) for one in studies}
+    for kinds, seed, setting in product(_ORDER, range(options.seeds), _NEAR_AND_FAR):
+        for kind in kinds:
+            if (setting, kind, seed) not in done:
+                studies.append(run(bench, setting, kind, seed, options.rows))
+                write(studies, path)
+    text = markdown(studies, command, options.rows)
+    (options.out / "sources.md").write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

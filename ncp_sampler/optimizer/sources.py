@@ -1,0 +1,217 @@
+"""Earlier work, as a user gives it: tables, files, trials; checked, and brought to one form.
+
+In come ``sources=[...]``; out go ``EarlierTrials``, params and metrics in the search's names. An
+adapter brings its host's own studies to that form first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ncp_sampler import checks
+from ncp_sampler.records.csv_records import CsvTable, open_csv
+from ncp_sampler.records.records import Records
+from ncp_sampler.space.dimensions import Categorical
+from ncp_sampler.space.search_space import Params, SearchSpace
+
+Convert = Callable[[str, Any], Any]  # name of the argument, what was given -> one of KINDS
+
+_MUST = "be Records, the path of a CSV file, or a Source with one of them"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Earlier work, and what is known of it.
+
+    Args:
+        trials: ``Records`` or the path of a CSV file; a study of Optuna in ``NCPSampler``, a
+            ``ResultGrid`` or ``ExperimentAnalysis`` in ``NCPSearch``.
+        same_task: True if the same objective gave its values: then they count as the search's
+            own. False if another one did. None if the search is to find out: it tries the best
+            code again, and compares.
+        fixed: Parameters of the search that the trials lack -> the value that they all had.
+
+    Raises:
+        ValueError: ``same_task`` or ``fixed`` of another kind.
+    """
+
+    trials: Any
+    same_task: bool | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.same_task is not None and not isinstance(self.same_task, bool):
+            raise checks.refusal("same_task", self.same_task, "be True, False or None")
+        checks.instance("fixed", self.fixed, Mapping, "map parameters to the value that they had")
+
+
+@dataclass(frozen=True)
+class EarlierTrials:
+    """Finished trials of an earlier search, in the names of this one.
+
+    Attributes:
+        params: Of each trial; what the search does not have is left out.
+        metrics: Of each trial, name -> value, of those that it has.
+        complete: Whether each ran to its end.
+        alike: Whether they may be of the same task: nothing is known that differs.
+    """
+
+    params: Sequence[Mapping[str, Any]]
+    metrics: Sequence[Mapping[str, float]]
+    complete: Sequence[bool]
+    alike: bool = True
+
+
+def checked_sources(
+    given: Any, convert: Convert | None = None, kind: Any = None, must: str = _MUST
+) -> tuple[Source, ...]:
+    """The argument ``sources`` as plain values: files are read, and a host's studies converted.
+
+    Args:
+        given: A sequence of what ``Source.trials`` can be, or of ``Source``.
+        convert: Makes something that can be pickled of what only a host knows, and leaves the rest
+            as it is.
+        kind: The class of what it makes.
+        must: What a source must be.
+
+    Raises:
+        ValueError: Something else, or a file that cannot be read.
+    """
+    if given is None:
+        return ()
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
+        raise checks.refusal("sources", given, 'be a sequence, such as ["old.csv", records]')
+    found = []
+    for i, one in enumerate(given):
+        name = f"sources[{i}]"
+        source = one if isinstance(one, Source) else Source(one)
+        trials = source.trials if convert is None else convert(name, source.trials)
+        if isinstance(trials, str | os.PathLike):
+            trials = open_csv(trials, name=name)
+            trials.check_rows()
+        known = isinstance(trials, Records | CsvTable | EarlierTrials)
+        if not known and (kind is None or not isinstance(trials, kind)):
+            raise checks.refusal(name, source.trials, must)
+        found.append(replace(source, trials=trials))
+    return tuple(found)
+
+
+def earlier_trials(
+    name: str, source: Source, space: SearchSpace, objectives: Sequence[str], told: Sequence[str]
+) -> EarlierTrials:
+    """A source's trials in the names of a search.
+
+    Args:
+        name: Of the source, for messages.
+        source: From ``checked_sources``.
+        space: Of the search.
+        objectives: Its metrics that are learnt.
+        told: All names of its metrics.
+
+    Raises:
+        ValueError: It is no source, or lacks a parameter or every metric of the search.
+    """
+    trials = source.trials
+    unknown = [one for one in source.fixed if one not in space.names]
+    if unknown:
+        raise ValueError(f"{name}: fixed has {unknown}; the search has {list(space.names)}")
+    if isinstance(trials, EarlierTrials):
+        return _with_all_params(name, trials, space, source.fixed)
+    if isinstance(trials, CsvTable):
+        names = [one for one in trials.head if one not in space.names]
+        metrics = metric_names(name, names, objectives, told)
+        _check_has(name, trials.head, space, source.fixed)
+        columns = [one for one in space.names if one in trials.head and one not in source.fixed]
+        records = trials.records(metrics=[*metrics], columns=columns)
+    elif isinstance(trials, Records):
+        records = trials
+        metrics = metric_names(name, [*records.metrics], objectives, told)
+        _check_has(name, records.space.names, space, source.fixed)
+    else:
+        raise checks.refusal(name, trials, _MUST)
+    codes = records.space.round(records.codes)
+    params: list[Params] = records.space.to_params(codes)  # type: ignore[assignment]
+    values = {new: records.metrics[old] for old, new in metrics.items()}
+    rows = [{n: float(c[i]) for n, c in values.items()} for i in range(len(records))]
+    alike = {*records.space.names} <= {*space.names}
+    found = EarlierTrials(params, rows, [True] * len(rows), alike)
+    return _with_all_params(name, found, space, source.fixed)
+
+
+def metric_names(
+    name: str, have: Sequence[str], objectives: Sequence[str], told: Collection[str]
+) -> dict[str, str]:
+    """A source's name of each metric -> the search's: by name, else in order.
+
+    Raises:
+        ValueError: No objective is among them, and there are not as many of both.
+    """
+    found = {one: one for one in have if one in told}
+    if not objectives or any(one in objectives for one in found):
+        return found
+    if len(have) != len(objectives):
+        raise ValueError(
+            f"{name} has the metrics {list(have)}, none of {list(objectives)}; rename one, or "
+            "leave the others out"
+        )
+    return dict(zip(have, objectives, strict=True))
+
+
+def _with_all_params(
+    name: str, trials: EarlierTrials, space: SearchSpace, fixed: Mapping[str, Any]
+) -> EarlierTrials:
+    """The trials with legal params of the space; those of an unknown choice are left out."""
+    kept, params = [], []
+    for i, row in enumerate(trials.params):
+        _check_has(name, [*row], space, fixed)
+        whole = {one: row[one] if one in row else fixed[one] for one in space.names}
+        legal = _legal(space, whole)
+        if legal is not None:
+            kept.append(i)
+            params.append(legal)
+    measured = [m for i in kept for m in trials.metrics[i].values() if not np.isnan(m)]
+    if not measured:
+        raise ValueError(
+            f"{name} has no trial with a value and with params of {checks.shown(space)}; leave it "
+            "out, or give one of the same parameters and choices"
+        )
+    return EarlierTrials(
+        params,
+        [trials.metrics[i] for i in kept],
+        [trials.complete[i] for i in kept],
+        trials.alike and len(kept) == len(trials.params),
+    )
+
+
+def _check_has(
+    name: str, have: Collection[str], space: SearchSpace, fixed: Mapping[str, Any]
+) -> None:
+    """Raises ValueError if a parameter is neither there nor fixed."""
+    lacks = [one for one in space.names if one not in have and one not in fixed]
+    if lacks:
+        raise ValueError(
+            f"{name} lacks the parameters {lacks}; if all its trials had one value of each, give "
+            f"Source(..., fixed={{{lacks[0]!r}: value}})"
+        )
+
+
+def _legal(space: SearchSpace, params: Params) -> Params | None:
+    """The nearest legal params, choices by their text where it must be; None without such one."""
+    whole = dict(params)
+    for dim in space.dimensions:
+        if isinstance(dim, Categorical):
+            texts = {str(choice): choice for choice in dim.choices}
+            try:
+                dim.index(whole[dim.name])
+            except ValueError:
+                whole[dim.name] = texts.get(str(whole[dim.name]), whole[dim.name])
+    try:
+        found: Params = space.to_params(space.to_code(whole, clip=True))
+    except ValueError:
+        return None
+    return found

@@ -1,0 +1,6 @@
+"""What was measured elsewhere: codes and metrics, from memory or from a file."""
+
+from ncp_sampler.records.csv_records import read_csv as read_csv
+from ncp_sampler.records.records import Records as Records
+
+__all__ = ["Records", "read_csv"]
