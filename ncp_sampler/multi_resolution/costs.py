@@ -23,7 +23,7 @@ or the bias.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -202,21 +202,36 @@ def _count(
     checks.one_of("task", task, TASKS)
     num_classes = _positive("num_classes", num_classes)
     in_channels = _positive("in_channels", in_channels)
-    network = _network(task)
-    named = [(conv.c_in, conv.c_out, conv.blocks, conv.units) for conv in network]
-    per_input = code.new_tensor(
-        [[pixels[conv.level] * conv.depth * conv.kernel**2] for conv in network]
-    )
-    per_output = code.new_tensor([[pixels[conv.level] * extra[conv.norm]] for conv in network])
-
+    plan = _plan(task, num_classes, in_channels, tuple(pixels), tuple(extra))
+    picks, per_input, per_output = (part.to(code) for part in plan)
     counts = []
     for chunk in torch.split(code, _CHUNK):
-        column = _columns(chunk, task, num_classes, in_channels)
-        c_in, c_out, blocks, units = (  # (convolutions, chunk)
-            torch.stack([column[name] for name in names]) for names in zip(*named, strict=True)
-        )
-        counts.append((c_out * blocks * units * (c_in * per_input + per_output)).sum(0))
+        picked = torch.addmm(picks[-1], chunk, picks[:-1])
+        c_in, c_out, blocks, units = picked.chunk(4, dim=1)  # (chunk, convolutions) each
+        counts.append((c_out * blocks * units * (c_in * per_input + per_output)).sum(1))
     return torch.cat(counts)
+
+
+@lru_cache(maxsize=64)
+def _plan(
+    task: str, num_classes: int, in_channels: int, pixels: tuple[int, ...], extra: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What picks c_in, c_out, blocks and units of each convolution, and its two factors.
+
+    Each of them is a column, a number, or a sum of them: a product with a matrix, whose last row
+    is added. To pick them one by one took most of a proposal under a limit.
+    """
+    network = _network(task)
+    named = zip(*((one.c_in, one.c_out, one.blocks, one.units) for one in network), strict=True)
+    width = len(CODEC.columns)
+    with torch.inference_mode(False), torch.no_grad():
+        ends = torch.eye(width + 1, width, dtype=torch.float64, device="cpu")
+        column = _columns(ends, task, num_classes, in_channels)
+        picks = torch.stack([column[name] for names in named for name in names], dim=1)
+        picks[:-1] -= picks[-1:].clone()
+        per_input = [float(pixels[one.level] * one.depth * one.kernel**2) for one in network]
+        per_output = [float(pixels[one.level] * extra[one.norm]) for one in network]
+        return picks, picks.new_tensor(per_input), picks.new_tensor(per_output)
 
 
 def _positive(name: str, number: Any) -> int:

@@ -87,8 +87,7 @@ class ExactProcess:
             ValueError: As ``scaling.training_arrays``.
         """
         names, codes, y, importance = training_arrays(x, metrics, weights)
-        if steps is not None:
-            checks.whole("steps", steps, low=0)
+        steps = None if steps is None else checks.whole("steps", steps, low=0)
         n, d = codes.shape
         mean, std = standardizer(y, importance)
         known = ~np.isnan(y) & (importance[:, None] > 0)
@@ -169,8 +168,8 @@ class ExactProcess:
         Ginsbourger et al. (2010) call this the Kriging believer; it spreads a batch of proposals.
         """
         fitted, extra = self._fitted, self._tensor(np.asarray(x, dtype=np.float64))
-        other = copy.copy(self)
         more = fitted.rows.with_more(extra, fitted.mean(extra))
+        other = copy.copy(self)
         other._posterior = _posterior(self._kernel, more, fitted.theta)
         return other
 
@@ -183,8 +182,8 @@ class ExactProcess:
         if fitted is not None and other._theta is not None and len(at) < len(self.names):
             rows = fitted.rows.only(at)
             cross = self._kernel.cross(rows.x, other._theta[:, :-1])
-            parts = fitted.precision[list(at)], fitted.alpha[list(at)]
-            other._posterior = Posterior(rows, other._theta, cross, *parts)
+            precision, alpha = fitted.precision[list(at)], fitted.alpha[list(at)]
+            other._posterior = Posterior(rows, other._theta, cross, precision, alpha)
         return other
 
     def adopt(self, part: ExactProcess, at: Sequence[int]) -> None:
@@ -236,8 +235,7 @@ class _Rows:
 
     def only(self, at: Sequence[int]) -> _Rows:
         """Some metrics of the rows, by position."""
-        columns = (self.y, self.noise, self.mean, self.std)
-        return _Rows(self.x, *(one[list(at)] for one in columns))
+        return _Rows(self.x, *(a[list(at)] for a in (self.y, self.noise, self.mean, self.std)))
 
     def with_more(self, x: Tensor, metrics: Tensor) -> _Rows:
         """The rows, and unit codes x (q, d) with metrics (q, m)."""
@@ -303,9 +301,9 @@ class _Moments(torch.autograd.Function):
         fitted: Posterior = ctx.fitted
         by_mean, *by_std = ((one * fitted.rows.std).T for one in gradients)
         by_k = by_mean[..., None] * fitted.alpha[:, None]
-        by_variance = ctx.zero if not by_std else by_std[0] / (2 * ctx.root)
+        by_variance = ctx.zero
         if by_std:
-            by_variance = torch.where(ctx.root > _LEAST_ROOT, by_variance, 0.0)
+            by_variance = torch.where(ctx.root > _LEAST_ROOT, by_std[0] / (2 * ctx.root), 0.0)
             by_k.addcmul_(by_variance[..., None], ctx.drawn, value=-2)
         return ctx.pull(by_k, by_variance), None, None
 
