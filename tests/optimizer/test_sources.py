@@ -258,6 +258,19 @@ def test_many_rows_stay_few() -> None:
     assert all(isinstance(member, Guided) for member in guided.inner.members)
 
 
+def test_a_guide_leaves_once_the_searchs_own_trials_know_better() -> None:
+    search = optimizer(sources=[Source(records(20), same_task=False)])
+    codes = MIXED.sample(50, 1)
+    rows = [{"loss": mixed_loss(params)} for params in params_of(codes)]
+    search.tell(params_of(codes)[:49], rows[:49])
+    run(search, 1)
+    state = json.loads(json.dumps(search.state_dict()))
+    restored = optimizer(sources=[Source(records(20), same_task=False)], seed=5)
+    restored.load_state_dict(state)
+    assert run(search, 1) == run(restored, 1)
+    assert isinstance(search.predictor, Selected)  # as without a source
+
+
 @pytest.mark.parametrize("predictor", ["infinite-mlp", "gp", "mlp", "ensemble"])
 def test_every_predictor_takes_sources(predictor: str) -> None:
     search = optimizer(sources=[Source(records(20), same_task=False)], predictor=predictor)
