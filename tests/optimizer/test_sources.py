@@ -230,6 +230,13 @@ def test_fixed_parameters_hold_in_what_a_source_gives() -> None:
     assert params["act"] == "relu"
 
 
+def test_a_noisy_search_tries_each_code_of_a_source_once() -> None:
+    search = optimizer(sources=[records(40)], deterministic_objective=False)
+    first, _, third = run(search, 3, lambda params: 1 + mixed_loss(params))
+    assert [*map(params_of(records(40).codes).count, (first, third))] == [1, 1]
+    assert first != third
+
+
 def test_several_metrics_constraints_and_gaps() -> None:
     r = records(40)
     gaps = np.where(np.arange(40) % 3 == 0, np.nan, r.codes[:, 1])
