@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 from ncp_sampler import NCPOptimizer
+from ncp_sampler.command_line.option_types import whole
 from ncp_sampler.command_line.options import make_parser, parse_benchmark
 from ncp_sampler.formatting import markdown_table, mean_and_error, with_error
 from ncp_sampler.nas_bench import NASBenchMR, objective
@@ -194,7 +195,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser(__doc__, prog="python -m benchmarks.sources")
     add = parser.add_argument
     add("--root", default=os.environ.get(ROOT_VARIABLE), help="folder of the tables")
-    add("--seeds", type=int, default=3, help="seeds 0, 1, ... of each study")
+    add("--seeds", type=int, default=3, help="how many studies of each kind")
+    add("--first", type=whole(0), default=3, help="seed of the first one; 0 to 2 chose the design")
     add("--rows", type=int, default=200, help="rows of a source")
     options = parse_benchmark(parser, arguments, "seeds", "rows")
     if options.root is None:
@@ -210,7 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     studies = read(path)
     command = shlex.join(["python", "-m", "benchmarks.sources", *given])
     done = {(one.setting, one.kind, one.seed) for one in studies}
-    for kinds, seed, setting in product(_ORDER, range(options.seeds), _NEAR_AND_FAR):
+    seeds = range(options.first, options.first + options.seeds)
+    for kinds, seed, setting in product(_ORDER, seeds, _NEAR_AND_FAR):
         for kind in kinds:
             if (setting, kind, seed) not in done:
                 studies.append(run(bench, setting, kind, seed, options.rows))

@@ -34,6 +34,7 @@ from ncp_sampler.predictors.selected import Selected
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
 _STARTUP = 3  # trials of a search with guides, before its predictor is used
+_GUIDED = 50  # trials told; by then they know the task better than any other's do
 _TURNS = 2  # every so many of them, one is an earlier search's
 
 
@@ -116,6 +117,10 @@ class EarlierWork:
         other.joined = numbers
         return other
 
+    def key(self, n_told: int) -> tuple[bool, ...]:
+        """What ``guided`` depends on, beside the predictor."""
+        return (bool(self.guides) and n_told < _GUIDED, *map(bool, self.joined))
+
     def judge(self, history: History) -> History:
         """The history; from its beginning on with the sources whose task its own trials show.
 
@@ -153,14 +158,15 @@ class EarlierWork:
                 return given
         return None
 
-    def guided(self, predictor: Predictor) -> Predictor:
+    def guided(self, predictor: Predictor, n_told: int) -> Predictor:
         """The predictor around the guides; itself if there are none, or it has no such place.
 
-        That is so of predictors that are not exact, and where a categorical has more choices than
-        a proposal looks at.
+        That is so of predictors that are not exact, where a categorical has more choices than a
+        proposal looks at, and from some number of the search's own trials on.
         """
         columns = sum(guide.columns for guide in self.guides)
-        if not columns or any(map(has_too_many, self._space.dimensions)):
+        wide = any(map(has_too_many, self._space.dimensions))
+        if not columns or wide or n_told >= _GUIDED:
             return predictor
         inner = predictor.inner if isinstance(predictor, Featured) else predictor
         if isinstance(inner, Selected):

@@ -8,7 +8,7 @@ Notation
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -50,6 +50,10 @@ class Guide:
     codes: NDArray[Any]
     metrics: dict[str, FloatArray]
     device: torch.device
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what was learnt of them holds functions, and is learnt again alike."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def told(self) -> Told:

@@ -124,7 +124,7 @@ class NCPOptimizer:
         self._earlier = EarlierWork(checked_sources(sources), space, self._goals, self.device)
         self._history = self._earlier.begin(self._goals.new_history())
         self._plain = partial(as_predictor, predictor, device=self.device, features=space.features)
-        self._predictor = self._earlier.guided(self._plain())
+        self._predictor = self._earlier.guided(self._plain(), 0)
         self._n_fitted = 0
         self._reasons: list[Reasons] = []
         self.reseed(seed)
@@ -199,7 +199,6 @@ class NCPOptimizer:
         proposed: list[NDArray[Any]] = []
         self._reasons = []
         with own_torch(self.device):
-            self._judge()
             for _ in range(n):
                 if self._history.n_learnable < self._earlier.startup(self.n_startup_trials):
                     code = self._design(waiting, pinned)
@@ -235,10 +234,15 @@ class NCPOptimizer:
         """
         rows, results, ended = checked_results(params, metrics, complete)
         check_replaced(replace, self.n_told, len(rows))
+        guided_by = self._earlier.key(self.n_told)
         at = None if replace is None else replace + self._earlier.n_joined
         self._history.add(self.space.to_code(rows, clip=True), results, ended, replace=at)
         if replace is not None:
             self._n_fitted = 0  # of what it was fitted on, something has changed
+        self._history = self._earlier.judge(self._history)
+        if self._earlier.key(self.n_told) != guided_by:
+            self._predictor = self._earlier.guided(self._plain(), self.n_told)
+            self._n_fitted = 0
 
     def state_dict(self) -> State:
         """All that the next ``ask`` depends on, as plain values.
@@ -271,17 +275,13 @@ class NCPOptimizer:
         self._rng, self._n_fitted = found.rng, found.n_fitted
         self._design_seed, self._n_designed = found.design
 
-    def _judge(self) -> None:
-        """Takes sources for the same task once the trials show that they are."""
-        n = len(self._history)
-        self._history = self._earlier.judge(self._history)
-        if len(self._history) > n:
-            self._predictor, self._n_fitted = self._earlier.guided(self._plain()), 0
-
     def _design(self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]) -> NDArray[Any]:
         """The next code of earlier work, or quasi-random one, that is not known yet."""
         known = self._known(waiting)
-        tried = self._earlier.start(self.n_told + len(waiting), pinned, known)
+        new = known_codes(
+            self._history, waiting, self._goals.limits
+        )  # if the objective is noisy, too
+        tried = self._earlier.start(self.n_told + len(waiting), pinned, new)
         self._reasons.append(STARTUP if tried is None else SOURCE)
         if tried is not None:
             return tried

@@ -48,7 +48,7 @@ def restored(
         history = goals.new_history()
         history.load(state["history"], space)
         work = earlier.with_joined(state["joined"])
-        predictor = work.guided(plain)
+        predictor = work.guided(plain, len(history) - work.n_joined)
         predictor.load_state_dict(state["predictor"])
         rng = np.random.default_rng()
         rng.bit_generator.state = state["rng"]

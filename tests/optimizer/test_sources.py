@@ -230,6 +230,13 @@ def test_fixed_parameters_hold_in_what_a_source_gives() -> None:
     assert params["act"] == "relu"
 
 
+def test_a_noisy_search_tries_each_code_of_a_source_once() -> None:
+    search = optimizer(sources=[records(40)], deterministic_objective=False)
+    first, _, third = run(search, 3, lambda params: 1 + mixed_loss(params))
+    assert [*map(params_of(records(40).codes).count, (first, third))] == [1, 1]
+    assert first != third
+
+
 def test_several_metrics_constraints_and_gaps() -> None:
     r = records(40)
     gaps = np.where(np.arange(40) % 3 == 0, np.nan, r.codes[:, 1])
@@ -256,6 +263,19 @@ def test_many_rows_stay_few() -> None:
     assert isinstance(guided, Featured)
     assert isinstance(guided.inner, Selected)
     assert all(isinstance(member, Guided) for member in guided.inner.members)
+
+
+def test_a_guide_leaves_once_the_searchs_own_trials_know_better() -> None:
+    search = optimizer(sources=[Source(records(20), same_task=False)])
+    codes = MIXED.sample(50, 1)
+    rows = [{"loss": mixed_loss(params)} for params in params_of(codes)]
+    search.tell(params_of(codes)[:49], rows[:49])
+    run(search, 1)
+    state = json.loads(json.dumps(search.state_dict()))
+    restored = optimizer(sources=[Source(records(20), same_task=False)], seed=5)
+    restored.load_state_dict(state)
+    assert run(search, 1) == run(restored, 1)
+    assert isinstance(search.predictor, Selected)  # as without a source
 
 
 @pytest.mark.parametrize("predictor", ["infinite-mlp", "gp", "mlp", "ensemble"])

@@ -134,13 +134,20 @@ def test_several_objectives_and_records() -> None:
     assert len(new.trials) == 5
 
 
-def test_a_sampler_with_sources_pickles(tmp_path: Path) -> None:
-    old = earlier(12, storage=f"sqlite:///{tmp_path / 'studies.db'}")
-    sampler = NCPSampler(space=SPACE, seed=2, sources=[old])
-    first, second = new_study(sampler), new_study(pickle.loads(pickle.dumps(sampler)))
-    for study in (first, second):
-        study.optimize(fine, n_trials=3)
-    assert params_of(first) == params_of(second)
+@pytest.mark.parametrize("shift", [0.0, 5.0])  # of the same task, and of another
+def test_a_sampler_with_sources_pickles(tmp_path: Path, shift: float) -> None:
+    """Before its first trial, and amid a study."""
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    sampler = NCPSampler(space=SPACE, seed=2, sources=[earlier(12, storage=storage)])
+    studies = [
+        new_study(one, storage=storage) for one in (sampler, pickle.loads(pickle.dumps(sampler)))
+    ]
+    for study in studies:
+        study.optimize(lambda trial: shift + fine(trial), n_trials=5)
+    studies[1].sampler = pickle.loads(pickle.dumps(studies[1].sampler))
+    for study in studies:
+        study.optimize(lambda trial: shift + fine(trial), n_trials=2)
+    assert params_of(studies[0]) == params_of(studies[1])
 
 
 def test_an_inferred_space_that_differs_makes_a_guide() -> None:
