@@ -58,6 +58,7 @@ _FOLDERS = (
     "optimizer",
     "predictors",
     "propagation",
+    "records",
     "space",
     "training",
     "visualization",

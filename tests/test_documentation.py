@@ -49,6 +49,7 @@ PACKAGES = [
             "optimizer",
             "predictors",
             "propagation",
+            "records",
             "space",
             "training",
             "visualization",

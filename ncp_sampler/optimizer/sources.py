@@ -38,6 +38,13 @@ class Source:
 
     Raises:
         ValueError: ``same_task`` or ``fixed`` of another kind.
+
+    Examples:
+        A CSV file of runs of the same objective, before there was a parameter for the width.
+
+        >>> source = Source("runs.csv", same_task=True, fixed={"width": 32})
+        >>> source.fixed["width"]
+        32
     """
 
     trials: Any
