@@ -288,7 +288,6 @@ class _Moments(torch.autograd.Function):
         )
         ctx.fitted, ctx.pull, ctx.doubtful = fitted, pull, doubtful
         if not doubtful:
-            ctx.zero = k.new_zeros(k.shape[:2])
             return mean
         drawn = k @ fitted.precision
         variance = signal + _MEAN_VARIANCE - (k[..., None, :] @ drawn[..., None])[..., 0, 0]
@@ -301,7 +300,7 @@ class _Moments(torch.autograd.Function):
         fitted: _Posterior = ctx.fitted
         by_mean, *by_std = ((one * fitted.rows.std).T for one in gradients)
         by_k = by_mean[..., None] * fitted.alpha[:, None]
-        by_variance = ctx.zero
+        by_variance = torch.zeros_like(by_mean)
         if by_std:
             by_variance = torch.where(ctx.root > _LEAST_ROOT, by_std[0] / (2 * ctx.root), 0.0)
             by_k.addcmul_(by_variance[..., None], ctx.drawn, value=-2)
