@@ -6,7 +6,8 @@ from the repository root:
     python -m benchmarks.sources --seeds 3
 
 Each study searches the surrogate of one setting: without a source, and with some rows of a table:
-of a near setting, of a far one, and of the setting itself with its metric negated. It writes
+of a near setting, of a far one, of the setting itself with its metric negated, and of the near one
+with its metric in random order. It writes
 OUT/sources.csv, a row for each study as it ends, and goes on where it was stopped; and
 OUT/sources.md from it.
 """
@@ -36,9 +37,9 @@ from ncp_sampler.nas_bench.tables import ROOT_VARIABLE
 from ncp_sampler.records import Records
 
 CHECKPOINTS = (10, 20, 50, 100)
-_NONE, _MISLEADING = "none", "misleading"
-_KINDS = (_NONE, "near", "far", _MISLEADING)
-_ORDER = ((_NONE, "near"), (_MISLEADING,), ("far",))  # of the studies: pairs first
+_NONE, _NEGATED, _SHUFFLED = "none", "negated", "shuffled"
+_KINDS = (_NONE, "near", "far", _NEGATED, _SHUFFLED)
+_ORDER = ((_NONE, "near"), (_NEGATED, _SHUFFLED), ("far",))  # of the studies: pairs first
 _NEAR_AND_FAR = {
     "cls-a": ("cls-b", "seg"),
     "cls-b": ("cls-a", "video"),
@@ -72,28 +73,30 @@ class Study(NamedTuple):
     ask_ms: float
 
 
-def rows_of(bench: NASBenchMR, setting: str, rows: int, seed: int, sign: float) -> Records:
-    """Random rows of a table, its main metric times a sign."""
+def rows_of(bench: NASBenchMR, setting: str, rows: int, seed: int, kind: str) -> Records:
+    """Random rows of a table, its main metric as it is, negated, or in random order."""
     table = bench.table(setting)
-    at = np.random.default_rng(seed).permutation(len(table.codes))[:rows]
-    metric = sign * table.metrics[table.main][at]
+    rng = np.random.default_rng(seed)
+    at = rng.permutation(len(table.codes))[:rows]
+    metric = table.metrics[table.main][at]
+    if kind == _NEGATED:
+        metric = -metric
+    elif kind == _SHUFFLED:
+        metric = rng.permutation(metric)
     return Records(table.space, table.codes[at].astype(np.float64), {table.main: metric})
 
 
 def run(bench: NASBenchMR, setting: str, kind: str, seed: int, rows: int) -> Study:
     """A study of the most trials that are looked at."""
-    near_and_far = _NEAR_AND_FAR[setting]
-    source = {_NONE: "", _MISLEADING: setting, "near": near_and_far[0], "far": near_and_far[1]}[
-        kind
-    ]
-    sign = -1.0 if kind == _MISLEADING else 1.0
+    near, far = _NEAR_AND_FAR[setting]
+    source = {_NONE: "", "far": far, _NEGATED: setting}.get(kind, near)
     judge = objective(setting)
     (metric,) = judge.metrics
     optimizer = NCPOptimizer(
         judge.space,
         directions={metric: "maximize"},
         seed=seed,
-        sources=[rows_of(bench, source, rows, seed, sign)] if source else [],
+        sources=[rows_of(bench, source, rows, seed, kind)] if source else [],
     )
     values, asks = [], []
     for _ in range(CHECKPOINTS[-1]):
@@ -145,12 +148,15 @@ def markdown(studies: Sequence[Study], command: str, rows: int) -> str:
     texts = [
         f"""# Searches with earlier work
 
-Made by `{command}`. Best values (%) of the surrogates of NAS-Bench-MR, not of training; a source is
-{rows} random rows of a table, drawn anew for each seed. The rows of all tables are of the same
-architectures, those that the surrogates were fitted on. *Misleading* is the setting's own table
-with its metric negated. Mean ± standard error over seeds, and the lead over the same seed without a
-source; *ms* is the CPU time of an ask, the median of trials 81 to 100, on 2 cores that did other
-work too.
+Made by `{command}`.
+
+Best values (%) of the surrogates of NAS-Bench-MR, not of training; a source is {rows} random rows
+of a table, drawn anew for each seed. The rows of all tables are of the same architectures, those
+that the surrogates were fitted on. *Negated* is the setting's own table with its metric negated,
+which the predictor may learn to turn round; *shuffled* the near one's with its metric in random
+order, which says nothing. Mean ± standard error over seeds, and the lead over the same seed without
+a source; *ms* is the CPU time of an ask, the median of trials 81 to 100, when guides have left, on
+2 cores that did other work too.
 """
     ]
     table, median = [], {}
@@ -169,7 +175,7 @@ work too.
                 lead = leads(studies, setting, kind)
                 cells = [with_error(column, "+.2f") for column in lead.T] if len(lead) else []
             if cells:
-                name = kind if kind in {_NONE, _MISLEADING} else f"{kind}: {some[0].source}"
+                name = f"{kind}: {some[0].source}" if kind in {"near", "far"} else kind
                 table.append([setting, name, str(len(some)), *cells])
     texts.append(markdown_table(heads, table, numbers=[False, False, *[True] * (len(heads) - 2)]))
     summary = []

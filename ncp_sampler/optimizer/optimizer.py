@@ -71,9 +71,10 @@ class NCPOptimizer:
             settings of its own, which is copied. It sees the space's ``features`` where there are
             some, unless it is a ``Featured`` with its own.
         sources: Earlier work: ``Records``, paths of CSV files, or a ``Source``, which says more.
-            Trials of the same task count as told. Of another task the best are among the first
-            five, and a model of them guides an exact predictor as far as the trials bear it out.
-            It is the same task if you say so, or if its best code has its old value again.
+            Trials of the same task count as told. Of another task two of the best are among the
+            first three, and a model of them guides an exact predictor for 50 trials, as far as
+            these bear it out. It is the same task if you say so, or if its best code has its old
+            value again.
 
     Raises:
         ValueError: An argument out of its range.
