@@ -102,34 +102,44 @@ def _all_ranks(studies: Sequence[Study]) -> dict[int, Ranks]:
 
 
 def _ranks(studies: Sequence[Study], family: str) -> str:
-    ranks = _all_ranks(_of(studies, family))
-    if not ranks:
+    return _titled(family, _all_ranks(_of(studies, family)))
+
+
+def _titled(title: str, ranks: Mapping[int, Ranks]) -> str:
+    if not ranks or len(list(ranks.values())[-1].samplers) < 2:
         return ""
     pairs = list(ranks.values())[-1].pairs
     problems, seeds = len({p for p, _ in pairs}), len({s for _, s in pairs})
-    title = f"## {family}: average rank ({problems} problems, {seeds} seeds)"
-    return f"{title}\n\n{_table(ranks)}"
+    counted = f"{problems} problems, {seeds} seed{'s' if seeds > 1 else ''}"
+    return f"## {title}: average rank ({counted})\n\n{_table(ranks)}"
 
 
 def _overall(studies: Sequence[Study]) -> str:
-    """The samplers that take every problem, over all classes."""
-    everywhere = [name for name in _samplers(studies) if name not in {"cma", "nsga2"}]
-    chosen = [study for study in studies if study.sampler in everywhere]
-    ranks = _all_ranks(chosen)
-    return f"## All classes\n\n{_table(ranks)}" if ranks else ""
+    """The samplers that take every problem, and have run on all classes, over all of them."""
+    takers = [study for study in studies if study.sampler not in {"cma", "nsga2"}]
+    families = {study.family for study in takers}
+    everywhere = [
+        name
+        for name in _samplers(takers)
+        if {study.family for study in takers if study.sampler == name} == families
+    ]
+    chosen = [study for study in takers if study.sampler in everywhere]
+    return _titled("All classes", _all_ranks(chosen))
 
 
 def _regret(studies: Sequence[Study]) -> str:
-    """Mean normalized regret on the surrogates."""
-    own = _of(studies, METRIC)
-    if not own:
+    """Mean normalized regret on the surrogates, of the problems and seeds that all ran on."""
+    every = _of(studies, METRIC)
+    paired = rank(every, _samplers(every), 1)
+    if paired is None:
         return ""
+    own = [study for study in every if (study.problem, study.seed) in paired.pairs]
     least = {
-        name: min(s.losses[-1] for s in own if s.problem == name)
+        name: min(s.losses[-1] for s in every if s.problem == name)
         for name in {study.problem for study in own}
     }
     first = {
-        name: float(np.median([s.losses[0] for s in own if s.problem == name])) for name in least
+        name: float(np.median([s.losses[0] for s in every if s.problem == name])) for name in least
     }
     rows = []
     for sampler in _samplers(own):
