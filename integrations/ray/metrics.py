@@ -57,7 +57,8 @@ class RunTrials:
                 pruned = not error and not result.get(DONE)
                 found.append(Evaluated(config, in_order, error, pruned))
         if not found:
-            raise ValueError(f"metric={metric!r} is in no trial's result; give a name that is")
+            shown = names[0] if len(names) == 1 else list(names)
+            raise ValueError(f"metric={shown!r} is in no trial's result; give a name that is")
         return found
 
 
