@@ -210,7 +210,7 @@ def _times(studies: Sequence[Study]) -> str:
 
 def draw(studies: Sequence[Study], path: Path) -> None:
     """Average rank over the trials, a panel for each class."""
-    families = [family for family in FAMILIES if _all_ranks(_of(studies, family))]
+    families = [family for family in FAMILIES if _ranks(studies, family)]
     across = min(4, max(1, len(families)))
     down = -(-max(1, len(families)) // across)
     figure = Figure(figsize=(3.6 * across, 2.8 * down + 0.5), layout="constrained")
