@@ -1,5 +1,12 @@
 """Ray Tune: ``NCPSearch``, its reasons in Ray's logs, and search spaces as domains."""
 
+try:  # before the first module that needs it
+    from ray import tune as _tune  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"NCPSearch needs Ray Tune ({error}); install it with: pip install 'ncp_sampler[ray]'"
+    ) from error
+
 from ncp_sampler.integrations.ray.reporting import ReasonsCallback as ReasonsCallback
 from ncp_sampler.integrations.ray.searcher import NCPSearch as NCPSearch
 from ncp_sampler.integrations.ray.space import from_domains as from_domains

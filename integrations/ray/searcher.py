@@ -20,14 +20,8 @@ from functools import partial
 from typing import Any
 
 import torch
-
-try:
-    from ray.tune.result import DEFAULT_METRIC
-    from ray.tune.search import Searcher
-except ImportError as error:
-    raise ImportError(
-        f"NCPSearch needs Ray Tune ({error}); install it with: pip install 'ncp_sampler[ray]'"
-    ) from error
+from ray.tune.result import DEFAULT_METRIC
+from ray.tune.search import Searcher
 
 from ncp_sampler import checks
 from ncp_sampler.integrations.ray.metrics import (
