@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import ncp_sampler
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     str(path.relative_to(REPOSITORY))
@@ -37,24 +39,9 @@ SLOW = {  # they learn tables, or start Ray
 }
 PACKAGES = [
     "ncp_sampler",
-    *(
-        f"ncp_sampler.{name}"
-        for name in (
-            "detection3d",
-            "integrations.optuna",
-            "integrations.ray",
-            "multi_resolution",
-            "nas_bench",
-            "offline",
-            "optimizer",
-            "predictors",
-            "propagation",
-            "records",
-            "space",
-            "training",
-            "visualization",
-        )
-    ),
+    *(f"ncp_sampler.{name}" for name in ncp_sampler._FOLDERS if name != "integrations"),
+    "ncp_sampler.integrations.optuna",
+    "ncp_sampler.integrations.ray",
 ]
 PUBLIC = {
     f"{package}.{name}": getattr(import_module(package), name)

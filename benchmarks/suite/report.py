@@ -96,7 +96,10 @@ def _table(ranks: Mapping[int, Ranks]) -> str:
 
 
 def _all_ranks(studies: Sequence[Study]) -> dict[int, Ranks]:
+    """Ranks at each checkpoint; none of a sampler alone, or without a problem that all ran on."""
     samplers = _samplers(studies)
+    if len(samplers) < 2:
+        return {}
     found = {n: rank(studies, samplers, n) for n in _checkpoints(studies)}
     return {n: of for n, of in found.items() if of is not None}
 
@@ -106,7 +109,7 @@ def _ranks(studies: Sequence[Study], family: str) -> str:
 
 
 def _titled(title: str, ranks: Mapping[int, Ranks]) -> str:
-    if not ranks or len(list(ranks.values())[-1].samplers) < 2:
+    if not ranks:
         return ""
     pairs = list(ranks.values())[-1].pairs
     problems, seeds = len({p for p, _ in pairs}), len({s for _, s in pairs})
@@ -210,7 +213,7 @@ def _times(studies: Sequence[Study]) -> str:
 
 def draw(studies: Sequence[Study], path: Path) -> None:
     """Average rank over the trials, a panel for each class."""
-    families = [family for family in FAMILIES if _ranks(studies, family)]
+    families = [family for family in FAMILIES if _all_ranks(_of(studies, family))]
     across = min(4, max(1, len(families)))
     down = -(-max(1, len(families)) // across)
     figure = Figure(figsize=(3.6 * across, 2.8 * down + 0.5), layout="constrained")

@@ -41,10 +41,12 @@ from ncp_sampler.integrations.optuna.trials import (
     legal_pins,
     nearest_pins,
     pins_of,
+    publish_reasons,
     reason_against,
     to_space,
     unheeded_claim,
 )
+from ncp_sampler.optimizer.explanation import DRAWN
 from ncp_sampler.optimizer.limits import CostFunction
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.predictors.predictor import Predictor
@@ -206,6 +208,8 @@ class NCPSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         if not search_space:
+            if not pins_of(study, trial):  # as of a first trial without a declared space
+                publish_reasons(study, trial, DRAWN)
             return {}
         with self._lock:
             trials = all_trials(study)

@@ -23,7 +23,7 @@ class ReasonsCallback(tune.Callback):
 
     Give it before any logger of your own; those that Ray adds come after it. A result then has
 
-        ncp/how                "search", or "startup" and "untried", of which nothing is predicted
+        ncp/how                "search"; or "startup", "source", "untried": nothing is predicted
         ncp/predicted/METRIC   the mean, of a known cost its value
         ncp/std/METRIC         its standard deviation
         ncp/feasible           the chance that every constraint holds, where there are some

@@ -93,10 +93,8 @@ class NCPSearch(Searcher):
         >>> from ray import tune
         >>> space = {"x": tune.uniform(-10, 10), "net": {"depth": tune.randint(1, 5)}}
         >>> search = NCPSearch(space=space, metric="loss", mode="min", seed=0)
-        >>> config = search.suggest("trial_1")  # the Tuner asks
-        >>> sorted(config), sorted(config["net"])
-        (['net', 'x'], ['depth'])
-        >>> search.on_trial_complete("trial_1", {"loss": config["x"] ** 2})  # and tells
+        >>> config = search.suggest("trial_1")  # so the Tuner asks, and tells
+        >>> search.on_trial_complete("trial_1", {"loss": config["x"] ** 2})
     """
 
     def __init__(

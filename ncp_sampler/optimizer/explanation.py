@@ -3,7 +3,8 @@
 The reasons are plain values, made to be stored with a trial (docs/how-to/reasons.md):
 
     how        "startup", "source" (one of the first trials, which did well in earlier work),
-               "search" or "untried" (every code that the search looked at was known)
+               "drawn" (no parameter was known before the trial), "search" or "untried" (every
+               code that the search looked at was known)
     start      of a search: {"from": "trial" | "variation" | "random", "told": its number};
                {"from": "source"} if it was a trial of earlier work, or a variation of one
     moves      the largest first: [parameter, before, after, {metric: gain}], the gain in the
@@ -47,6 +48,7 @@ Reasons: TypeAlias = dict[str, Any]
 
 STARTUP: Reasons = {"how": "startup"}
 SOURCE: Reasons = {"how": "source"}
+DRAWN: Reasons = {"how": "drawn"}
 UNTRIED: Reasons = {"how": "untried"}
 
 _MOST_BYTES = 3900  # of the JSON, so that it stays under 4 kB

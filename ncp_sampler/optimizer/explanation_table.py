@@ -16,6 +16,7 @@ _WIDTH = 78
 _HOW = {
     "startup": "one of the first trials, which are spread over the space without a prediction",
     "source": "one of the first trials: it did well in earlier work",
+    "drawn": "drawn at random: no parameter was known before the trial asked for it",
     "untried": "drawn at random: every code that the search looked at is known already",
 }
 _FROM = {

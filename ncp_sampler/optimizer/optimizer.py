@@ -279,9 +279,8 @@ class NCPOptimizer:
     def _design(self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]) -> NDArray[Any]:
         """The next code of earlier work, or quasi-random one, that is not known yet."""
         known = self._known(waiting)
-        new = known_codes(
-            self._history, waiting, self._goals.limits
-        )  # if the objective is noisy, too
+        # each of them once, if the objective is noisy, too
+        new = known_codes(self._history, waiting, self._goals.limits)
         tried = self._earlier.start(self.n_told + len(waiting), pinned, new)
         self._reasons.append(STARTUP if tried is None else SOURCE)
         if tried is not None:

@@ -75,8 +75,10 @@ class Seen:
         code = self._space.to_code(params, clip=True)
         self._codes[code_key(code)] = code
 
-    def check_new(self, params: Mapping[str, Any], fixed: Mapping[str, Any] | None = None) -> None:
-        """Raises if params were seen, and others with the fixed values were not."""
+    def check_new(
+        self, params: Mapping[str, Any], fixed: Mapping[str, Any] | None = None, kept: int = 0
+    ) -> None:
+        """Raises if params were seen, and others with the fixed values were not, nor are kept."""
         code = self._space.to_code(params, clip=True)
         if code_key(code) not in self._codes:
             return
@@ -84,7 +86,7 @@ class Seen:
         counts = [self._at_least(dim) for dim in free]
         columns = [c for name in fixed or {} for c in range(*self._range(name))]
         used = sum(np.array_equal(c[columns], code[columns]) for c in self._codes.values())
-        if math.prod(counts) > used:
+        if math.prod(counts) > used + kept:
             raise AssertionError(
                 f"{dict(params)} is proposed again; {used} of {math.prod(counts):g} are used"
             )

@@ -83,6 +83,7 @@ def check(case: DeclaredCase) -> int:
     seen = Seen(case.dimensions)
     first = space.to_params(space.sample(1, 0)[0].tolist())
     only = {dim.name: first[dim.name] for dim in case.dimensions if n_values(dim) == 1}
+    kept = 0  # codes of running trials, known or not: they may be all that are left
     for trial, end in zip(trials, case.endings, strict=True):
         given = {**case.fixed, **end.enqueued}
         optuna_trials.check_stored(study, trial, given)
@@ -90,9 +91,11 @@ def check(case: DeclaredCase) -> int:
         params = {**only, **trial.params}
         whole = params.keys() == {*space.names}
         if case.setup.deterministic_objective and whole and not end.enqueued:
-            seen.check_new(params, case.fixed)
+            seen.check_new(params, case.fixed, kept)
         if whole and _is_known(case, study.trials[trial.number]):
             seen.add(params)
+        elif not study.trials[trial.number].state.is_finished():
+            kept += 1
     _check_independent(case, study)
     optuna_trials.check_pickled(trials, case.endings, case.study, suggest)
     return len(trials)
@@ -119,6 +122,16 @@ def _check_independent(case: DeclaredCase, study: Study) -> None:
         )
 
 
+# of two codes one is told, and one is a running trial's: one of them is proposed again
+RUNNING = DeclaredCase(
+    dimensions=(Integer("x0", 0, 1),),
+    endings=(
+        Ending("complete", (0.0,)),
+        Ending("running", (0.0,)),
+        Ending("complete", (0.0,)),
+    ),
+    setup=Setup(n_startup_trials=1),
+)
 # fails with x0 alone, and as x1 has one value, both codes are known then
 HALF = DeclaredCase(
     dimensions=(Integer("x0", 0, 1), Integer("x1", 0, 0)),
@@ -133,6 +146,7 @@ HALF = DeclaredCase(
 
 @settings(max_examples=30)
 @example(HALF)
+@example(RUNNING)
 @given(cases())
 def test_every_trial_has_the_samplers_own_legal_and_new_params(case: DeclaredCase) -> None:
     check(case)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.optimizer_examples import MIXED as OPTIMIZED
 from tests.optimizer_examples import mixed_loss
 from tests.space_examples import MIXED
 
-plotly = pytest.importorskip("ncp_sampler.visualization.plotly")
+plotly = import_module("ncp_sampler.visualization.plotly")
 import ncp_sampler.visualization as matplotlib  # noqa: E402
 
 SPACE = MRSpace()

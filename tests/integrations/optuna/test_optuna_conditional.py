@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 
-from ncp_sampler import NCPSampler
+from ncp_sampler import NCPSampler, explain
 from ncp_sampler.integrations.optuna.conditions import Conditions
 from ncp_sampler.space.conditional import Condition
 from tests.optuna_examples import NotingSampler
@@ -147,3 +147,22 @@ def test_old_trials_of_a_study_that_has_grown(caplog: pytest.LogCaptureFixture) 
     best = min(study.trials[12:], key=lambda trial: float(trial.value or 0))
     assert best.params["x"] < 0.1
     assert abs(best.params["y"] - 0.7) < 0.2
+
+
+def test_every_trial_has_a_reason_though_its_parameters_were_not_known() -> None:
+    """The first of an undeclared space is drawn; what is enqueued was not the sampler's choice."""
+
+    def objective(trial: optuna.Trial) -> float:
+        return trial.suggest_float("x", 0, 1)
+
+    study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=2))
+    study.optimize(objective, n_trials=4)
+    hows = [trial.system_attrs["ncp:reasons"]["how"] for trial in study.trials]
+    assert hows == ["drawn", "startup", "search", "search"]
+    assert "no parameter was known" in str(explain(study.trials[0]).title)
+
+    enqueued = optuna.create_study(sampler=NCPSampler(seed=0))
+    enqueued.enqueue_trial({"x": 0.5})
+    enqueued.optimize(objective, n_trials=1)
+    with pytest.raises(ValueError, match="holds no reasons"):
+        explain(enqueued.trials[0])

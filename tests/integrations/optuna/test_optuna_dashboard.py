@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from optuna.storages.journal import JournalFileBackend
 from ncp_sampler import MRSpace, NCPSampler, SearchSpace, costs
 from tests.optimizer_examples import MIXED, mixed_loss
 
-optuna_dashboard = pytest.importorskip("optuna_dashboard")
-plots = pytest.importorskip("optuna_dashboard._custom_plot_data")  # what its server reads by
+optuna_dashboard = import_module("optuna_dashboard")
+plots = import_module("optuna_dashboard._custom_plot_data")  # what its server reads by
 
 from ncp_sampler.integrations.optuna.dashboard import (  # noqa: E402
     HEADING,

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_what_was_predicted_is_logged_beside_what_is_reported(tmp_path: Path) ->
 
 
 def test_tensorboard_shows_it(tmp_path: Path) -> None:
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    accumulator = import_module("tensorboard.backend.event_processing.event_accumulator")
     tuner, search = tuner_of(tmp_path)
     result = listed(tuner.fit())[-1]
     events = accumulator.EventAccumulator(result.path).Reload()
