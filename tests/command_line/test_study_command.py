@@ -96,20 +96,20 @@ def test_a_study_of_two_objectives_has_a_front_and_codes(
 
 
 @pytest.mark.parametrize(
-    ("trial", "number", "how"), [("0", 0, None), ("last", 8, "search"), ("3", 3, "startup")]
+    ("trial", "number", "how"), [("0", 0, "drawn"), ("last", 8, "search"), ("3", 3, "startup")]
 )
 def test_the_reasons_of_any_trial(
     trial: str,
     number: int,
-    how: str | None,
+    how: str,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(folder)
     found = answer(capsys, "sqlite:///x.db", "--name", "one", "--trial", trial)
-    reasons = found["trial"]["reasons"] or {}  # before any trial no space is known, nor reasons
-    assert (found["trial"]["number"], reasons.get("how")) == (number, how)
+    # Before any trial no space is known: trial 0 is drawn by Optuna.
+    assert (found["trial"]["number"], found["trial"]["reasons"]["how"]) == (number, how)
 
 
 def test_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
