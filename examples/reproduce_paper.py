@@ -4,7 +4,7 @@
 
 The tables are not part of the package: give the `data` folder of a copy of the upstream
 repository, or set NCP_BENCH_ROOT. With --quick it runs one split of the rows and the three basic
-settings, in a few minutes; without, ten splits and all settings, in half an hour of two cores.
+settings, with less of all, in two minutes; without, ten splits and all settings, in half an hour of two cores.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--root", default=os.environ.get("NCP_BENCH_ROOT"))
     parser.add_argument("--out", default="reproduction", help="folder of the report")
-    parser.add_argument("--quick", action="store_true", help="three settings, one split")
+    parser.add_argument(
+        "--quick", action="store_true", help="three settings, one split, less of all"
+    )
     parser.add_argument("--splits", type=int, help="of the rows; 10, or 1 with --quick")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     args = parser.parse_args()

@@ -19,7 +19,13 @@ _SEAL = b"\nsha256:"
 _SEAL_LENGTH = len(_SEAL) + 64 + 1  # hexadecimal digits, and the end of the line
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes, *, name: str = "path") -> None:
+def write_whole(
+    path: str | os.PathLike[str],
+    content: bytes,
+    *,
+    name: str = "path",
+    by_way_of: Path | None = None,
+) -> None:
     """Writes a file at once: after a failure an older one is as it was, and nothing lies beside it.
 
     A link stays one, and what it leads to is written. A device, such as /dev/null, is written to.
@@ -28,6 +34,8 @@ def write_whole(path: str | os.PathLike[str], content: bytes, *, name: str = "pa
         path: The file; its folder exists.
         content: All of it.
         name: The argument's in messages.
+        by_way_of: A folder in which the file is written before it is moved, where that can be done;
+            its own folder if None.
 
     Raises:
         ValueError: The path is none, is a folder, or stands in no folder that exists; or the
@@ -37,7 +45,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes, *, name: str = "pa
     given = checks.path(name, path, "a file")
     checks.instance("content", content, bytes, "be bytes; encode a text")
     try:
-        _write(given, content, name)
+        _write(given, content, name, by_way_of)
     except OSError as error:
         why = error.strerror or str(error)
         raise OSError(
@@ -59,7 +67,7 @@ def unsealed(content: bytes) -> bytes | None:
     return inner if sealed(inner) == content else None
 
 
-def _write(given: Path, content: bytes, name: str) -> None:
+def _write(given: Path, content: bytes, name: str, by_way_of: Path | None) -> None:
     try:
         target = Path(os.path.realpath(given))
         is_folder, has_folder = target.is_dir(), target.parent.is_dir()
@@ -72,11 +80,14 @@ def _write(given: Path, content: bytes, name: str) -> None:
     if target.exists() and not target.is_file():
         target.write_bytes(content)  # what stands in a device's place would be no device
     else:
-        _replace(target, content)
+        _replace(target, content, by_way_of)
 
 
-def _replace(target: Path, content: bytes) -> None:
-    beside = target.parent / f".ncp-{secrets.token_hex(8)}.tmp"  # any name that fits, and is free
+def _replace(target: Path, content: bytes, by_way_of: Path | None) -> None:
+    folder = target.parent
+    if by_way_of is not None and _moves_at_once(by_way_of, folder):
+        folder = by_way_of
+    beside = folder / f".ncp-{secrets.token_hex(8)}.tmp"  # any name that fits, and is free
     try:
         with beside.open("xb") as file:
             file.write(content)
@@ -88,3 +99,8 @@ def _replace(target: Path, content: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _moves_at_once(source: Path, target: Path) -> bool:
+    """Whether a file can be written in one folder, and moved into the other in one step."""
+    return os.access(source, os.W_OK) and source.stat().st_dev == target.stat().st_dev

@@ -13,29 +13,31 @@ import torch
 if TYPE_CHECKING:
     from xdist.scheduler import LoadFileScheduling
 
+_LONGEST = ("integrations/ray/", "test_ray_examples", "test_reproduction")
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure() -> None:
     torch.set_num_threads(1)  # the tests' tensors are small; more threads only wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that they start
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
-    """With ``--dist loadfile``, a file stays in one process, and all of Ray's in the same.
+    """With ``--dist loadfile``, a file stays in one process, and some in the same.
 
-    They mostly wait for a runtime that takes seconds to start; begun among the first, as the
-    largest group, they end before the others. (``--dist loadgroup`` of pytest-xdist 3.8 sees no
-    groups with pytest 9.2.)
+    Ray's mostly wait for a runtime that takes seconds to start, and the report takes minutes by
+    itself; begun first, as the largest group, they end before the others. (``--dist loadgroup`` of
+    pytest-xdist 3.8 sees no groups with pytest 9.2.)
     """
     from xdist.scheduler import LoadFileScheduling
 
-    class RayTogether(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    class LongestFirst(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
             file = str(super()._split_scope(nodeid))
-            return "ray" if "integrations/ray/" in file else file
+            return "longest" if any(part in file for part in _LONGEST) else file
 
-    return RayTogether(config, log) if config.getoption("dist") == "loadfile" else None
+    return LongestFirst(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,27 @@ def test_a_link_stays_one_and_its_file_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == b"x"
 
 
+def test_a_file_may_come_by_way_of_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that who copies its own folder sees nothing come and go there."""
+    inner = tmp_path / "copied"
+    inner.mkdir()
+    moved = []
+    replace = Path.replace
+
+    def noted(self: Path, target: Path) -> Path:
+        moved.append((self.parent, target))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    write_whole(inner / "a", b"x", by_way_of=tmp_path)
+    write_whole(inner / "b", b"x", by_way_of=tmp_path / "missing")
+    write_whole(inner / "c", b"x", by_way_of=Path("/proc"))  # another disk: no file moves at once
+    assert moved == [(tmp_path, inner / "a"), (inner, inner / "b"), (inner, inner / "c")]
+    assert (names(tmp_path), names(inner)) == (["copied"], ["a", "b", "c"])
+
+
 def test_names_may_be_as_long_as_the_disk_has_them(tmp_path: Path) -> None:
     write_whole(tmp_path / ("a" * 255), b"x")
     with pytest.raises(OSError, match="File name too long: nothing was written"):

@@ -273,6 +273,16 @@ class NCPSearch(Searcher):
         """
         write_searcher(checks.path("checkpoint_path", checkpoint_path), self)
 
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """As ``save``, into a run's folder: what Tune calls.
+
+        Tune may be copying that folder, and fails where a file is gone that it has just seen: what
+        comes and goes is beside the folder.
+        """
+        folder = checks.path("checkpoint_dir", checkpoint_dir, "a folder")
+        path = folder / self.CKPT_FILE_TMPL.format(session_str)
+        write_searcher(path, self, by_way_of=folder.absolute().parent)
+
     def restore(self, checkpoint_path: str) -> None:
         """Continues as the searcher that ``save`` was called on would have, whatever this one was.
 

@@ -43,5 +43,7 @@ def _answers(half: Half, caution: float, split: int) -> dict[Method, Found]:
             problem, climbs=_LOCAL_SEARCHES, seconds=ours.seconds, seed=split
         ),
         Method.NET_ADAPT: net_adapt(problem, start=MRSpace().start),
-        Method.EVOLUTION: evolution_search(problem, calls=_EVOLUTION_CALLS, seed=split),
+        Method.EVOLUTION: evolution_search(
+            problem, calls=round(half.effort.evolution * _EVOLUTION_CALLS), seed=split
+        ),
     }

@@ -18,6 +18,7 @@ from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import Records
+from ncp_sampler.reproduction.effort import Effort
 from ncp_sampler.reproduction.rows import Row, Search, Study
 
 _EXTREMES = 10
@@ -57,6 +58,7 @@ class Half:
     paper: MLPEnsemble
     judge: Judge
     disjoint: tuple[Judge, Judge]  # of its rows the ones, and the others
+    effort: Effort
 
     def main_target(self, *, caution: float = CAUTION, index: int = 0) -> Target:
         """The main metric up; ``index`` is its predictor's in the problem."""
@@ -98,7 +100,7 @@ class Half:
         return float(best.values(self.main).mean()), float(judged.mean())
 
 
-def prepare(bench: NASBenchMR, setting: str, split: int, *, epochs: int) -> Half:
+def prepare(bench: NASBenchMR, setting: str, split: int, effort: Effort) -> Half:
     """Learns one half of a setting's rows and fits its judges on the other."""
     table = bench.table(find_setting(setting).name)
     mine, others = halves(len(table.codes), split)
@@ -108,9 +110,12 @@ def prepare(bench: NASBenchMR, setting: str, split: int, *, epochs: int) -> Half
         main=table.main,
         records=records,
         predictor=learn(records, metrics=[table.main], seed=split),
-        paper=fit_paper(records, metrics=[*table.metrics, "flops"], seed=split, epochs=epochs),
+        paper=fit_paper(
+            records, metrics=[*table.metrics, "flops"], seed=split, epochs=effort.epochs
+        ),
         judge=Judge(table, others),
         disjoint=(Judge(table, others[::2]), Judge(table, others[1::2])),
+        effort=effort,
     )
 
 

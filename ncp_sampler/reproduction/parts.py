@@ -17,13 +17,14 @@ from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import Trace
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
+from ncp_sampler.reproduction.effort import Effort
 from ncp_sampler.reproduction.laboratory import Half, prepare
 from ncp_sampler.reproduction.prediction import Prediction, predict_held_out
 from ncp_sampler.reproduction.rows import Row
 from ncp_sampler.reproduction.studies import all_rows
 
 # draws of rows; the walk's settings were chosen on others
-_WALK_SEEDS, _WALK_STARTS = range(400, 420), 10
+_FIRST_WALK_SEED, _WALK_STARTS = 400, 10
 _TRACED: dict[str, Strategy] = {
     "continuous": GradientDescent(rate=0.3),
     "winner_takes_all": WinnerTakesAll(),
@@ -53,11 +54,11 @@ def one_thread() -> None:
 
 
 def search_split(
-    root: Path, split: int, settings: Sequence[str], epochs: int, traced: bool
+    root: Path, split: int, settings: Sequence[str], effort: Effort, traced: bool
 ) -> SplitPart:
-    """All searches of one split; ``epochs`` are those of the published recipe's predictors."""
+    """All searches of one split."""
     bench = NASBenchMR(root)
-    halves = {setting: prepare(bench, setting, split, epochs=epochs) for setting in settings}
+    halves = {setting: prepare(bench, setting, split, effort) for setting in settings}
     return SplitPart(
         rows=list(all_rows(halves, split)),
         errors={setting: half.judge.errors["mean"] for setting, half in halves.items()},
@@ -66,17 +67,17 @@ def search_split(
     )
 
 
-def predict(root: Path, setting: str, epochs: int) -> Prediction:
-    """Table 6 for one setting; ``epochs`` as above."""
-    return predict_held_out(NASBenchMR(root), setting, epochs=epochs)
+def predict(root: Path, setting: str, effort: Effort) -> Prediction:
+    """Table 6 for one setting."""
+    return predict_held_out(NASBenchMR(root), setting, epochs=effort.epochs)
 
 
-def walks(root: Path) -> list[TableWalk]:
+def walks(root: Path, effort: Effort) -> list[TableWalk]:
     """Figure 6: walks over NAS-Bench-201, for each draw of the rows learnt from."""
     table = NASBenchMR(root).table(NB201)
     return [
         walk_table(table, table_predictor(table, seed=seed), n_starts=_WALK_STARTS)
-        for seed in _WALK_SEEDS
+        for seed in range(_FIRST_WALK_SEED, _FIRST_WALK_SEED + effort.walk_seeds)
     ]
 
 

@@ -22,6 +22,7 @@ from ncp_sampler.files import write_whole
 from ncp_sampler.nas_bench.settings import NB201
 from ncp_sampler.nas_bench.surrogates import SHIPPED
 from ncp_sampler.nas_bench.tables import NASBenchMR
+from ncp_sampler.reproduction.effort import FULL, QUICK
 from ncp_sampler.reproduction.pages import write_pages
 from ncp_sampler.reproduction.parts import one_thread, predict, search_split, walks
 from ncp_sampler.reproduction.prediction import correlations
@@ -33,7 +34,6 @@ Progress: TypeAlias = Callable[[str], None]
 
 _FIRST_SPLIT = 10  # the search's caution and its members were chosen on splits below
 _SPLITS = 10
-_EPOCHS, _QUICK_EPOCHS = 200, 60  # of the published recipe's predictor
 _SETTINGS = tuple(dict.fromkeys((*BASIC, *SUBSETS, *RESOLUTIONS, *PRETRAINING)))
 
 
@@ -49,7 +49,7 @@ def run(
 
     Args:
         root: The tables' folder.
-        quick: The three basic settings alone, and predictors trained for fewer epochs.
+        quick: The three basic settings alone, with less ``Effort``.
         splits: Of the rows, at least 1; None for 10, or 1 with ``quick``.
         processes: At once, one thread each.
         progress: Told what has ended.
@@ -62,17 +62,17 @@ def run(
     since = time.perf_counter()
     drawn = range(_FIRST_SPLIT, _FIRST_SPLIT + splits)
     settings, learnt = (BASIC, BASIC) if quick else (_SETTINGS, SHIPPED)
-    epochs = _QUICK_EPOCHS if quick else _EPOCHS
+    effort = QUICK if quick else FULL
     # threads are set before NumPy and PyTorch start in a process, hence new interpreters
     with ProcessPoolExecutor(
         processes, mp_context=multiprocessing.get_context("spawn"), initializer=one_thread
     ) as pool:
         searched = [
-            pool.submit(search_split, bench.root, split, settings, epochs, split == drawn[0])
+            pool.submit(search_split, bench.root, split, settings, effort, split == drawn[0])
             for split in drawn
         ]
-        fitted = [pool.submit(predict, bench.root, setting, epochs) for setting in learnt]
-        walked = [pool.submit(walks, bench.root)] if NB201 in bench.settings else []
+        fitted = [pool.submit(predict, bench.root, setting, effort) for setting in learnt]
+        walked = [pool.submit(walks, bench.root, effort)] if NB201 in bench.settings else []
         everything: list[Future[Any]] = [*searched, *fitted, *walked]
         for i, _ in enumerate(as_completed(everything), start=1):
             progress(f"{i} of {len(everything)} parts, {time.perf_counter() - since:.0f} s")

@@ -111,7 +111,9 @@ def baselines(halves: Halves, setting: str, split: int) -> Iterator[Row]:
         Method.NEURAL_PREDICTOR: neural_predictor(plain, seed=split)[0],
         Method.SHORT_NET_ADAPT: net_adapt(plain, start=_START, calls=calls),
         Method.NET_ADAPT: net_adapt(plain, start=_START),
-        Method.EVOLUTION: evolution_search(plain, calls=_EVOLUTION_CALLS, seed=split),
+        Method.EVOLUTION: evolution_search(
+            plain, calls=round(half.effort.evolution * _EVOLUTION_CALLS), seed=split
+        ),
     }
     for method, found in {**answers, **others}.items():
         search = Search(Study.BASELINES, method, _LAMBDA, (setting,))

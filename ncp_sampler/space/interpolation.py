@@ -7,6 +7,7 @@ legal code, and of d + 1 values a point, where multilinear interpolation would t
 
 Notation
     n, d, f   unit codes, columns, features
+    place     params as (numbers, then categoricals): values, and which choice
     moves     what leads from a cell's corner to the others: one for each number, to its next legal
               value, and k - 1 for each categorical of k choices, to its next one
     t         (n, moves), how far each goes
@@ -69,7 +70,7 @@ class InterpolatedFeatures:
         self._high = np.array([float(dim.high) for dim in numbers])
         self._step = self._columns.step[self._numeric]
         self._known: dict[bytes, FloatArray] = {}
-        self._values(self._columns.round(np.zeros((1, len(space.columns)))))
+        self.at(self._columns.round(np.zeros((1, len(space.columns)))))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_known": {}}
@@ -83,57 +84,81 @@ class InterpolatedFeatures:
         x = np.clip(unit.detach().cpu().double().numpy(), 0.0, 1.0)
         low, high = self._cell(x)
         moves = self._numeric_moves(unit, low, high)
-        corner = low
-        for where in self._columns.choices:
-            corner[:, where.start] = 1.0
-            moves = moves.joined(_choice_moves(unit[:, where], where, x.shape[1]))
-        order = torch.argsort(moves.t.detach(), dim=1, descending=True, stable=True)
+        corner = np.zeros((len(x), len(self._space.dimensions)))
+        corner[:, : len(self._low)] = low
+        for i, where in enumerate(self._columns.choices, start=len(self._low)):
+            moves = moves.joined(_choice_moves(unit[:, where], i))
+        t, order = moves.t.sort(dim=1, descending=True, stable=True)
         corners = [corner]
         for k in order.cpu().numpy().T:
             corners.append(moves.go(corners[-1], k))
-        values = self._values(np.concatenate(corners)).reshape(len(corners), len(x), -1)
-        rises = torch.as_tensor(np.diff(values, axis=0)).to(moves.t)
-        start = torch.as_tensor(values[0]).to(moves.t)
-        made = start + torch.einsum("nk,knf->nf", moves.t.gather(1, order), rises)
+        far = t.detach().cpu().numpy()
+        weight = -np.diff(far, axis=1, prepend=1.0, append=0.0).T  # of each corner, sum 1
+        wanted = weight > 0
+        if t.requires_grad:  # then every rise counts
+            wanted[:] = True
+        places = np.stack(corners)
+        found = self._values(places[wanted])
+        values = np.zeros((*wanted.shape, found.shape[1]))
+        values[wanted] = found
+        if t.requires_grad:
+            rises = torch.as_tensor(np.diff(values, axis=0)).to(t)
+            made = torch.as_tensor(values[0]).to(t) + torch.einsum("nk,knf->nf", t, rises)
+        else:
+            made = torch.as_tensor(np.einsum("kn,knf->nf", weight, values)).to(t)
         return torch.cat([unit, made], dim=1)
 
     def at(self, codes: NDArray[Any]) -> FloatArray:
         """The function's own values (n, f) at legal codes (n, d)."""
-        return self._values(np.asarray(codes, dtype=np.float64))
+        given = np.asarray(codes, dtype=np.float64)
+        picked = [given[:, where].argmax(1) for where in self._columns.choices]
+        return self._values(np.column_stack([given[:, self._numeric], *picked]))
 
     def _cell(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The legal codes at both ends of each number's step, (n, d); categoricals 0."""
+        """The legal values at both ends of each number's step, (n, numbers)."""
         grid = self._step > 0
         numbers = self._columns.denormalize(x)[:, self._numeric]
         steps = np.floor((numbers - self._low) / np.where(grid, self._step, 1.0) + 1e-9)
-        ends = np.zeros((2, *x.shape))
         cell = np.minimum(np.floor(x * _CELLS), _CELLS - 1)
-        for end, more in zip(ends, (0, 1), strict=True):
+        ends = []
+        for more in (0, 1):
             continuous = self._columns.denormalize((cell + more) / _CELLS)[:, self._numeric]
             stepped = np.minimum(self._low + (steps + more) * self._step, self._high)
-            end[:, self._numeric] = np.where(grid, stepped, continuous)
+            ends.append(np.where(grid, stepped, continuous))
         return ends[0], ends[1]
 
     def _numeric_moves(self, unit: Tensor, low: FloatArray, high: FloatArray) -> _Moves:
-        start = torch.as_tensor(self._columns.normalize(low)).to(unit)[:, self._numeric]
-        end = torch.as_tensor(self._columns.normalize(high)).to(unit)[:, self._numeric]
+        start, end = (self._unit(ends).to(unit) for ends in (low, high))
         size = torch.where(end > start, end - start, 1.0)
         t = torch.where(end > start, (unit[:, self._numeric] - start) / size, 0.0).clamp(0, 1)
-        clears = self._numeric[:, None] == np.arange(unit.shape[1])
-        columns = np.broadcast_to(self._numeric, t.shape)
-        return _Moves(t, columns, high[:, self._numeric], clears)
+        return _Moves(t, np.arange(len(self._low)), high)
 
-    def _values(self, codes: FloatArray) -> FloatArray:
-        """The function's values (n, f) at legal codes (n, d)."""
+    def _unit(self, numbers: FloatArray) -> Tensor:
+        """Unit columns of numbers (n, numbers)."""
+        codes = self._columns.round(np.zeros((len(numbers), len(self._space.columns))))
+        codes[:, self._numeric] = numbers
+        return torch.as_tensor(self._columns.normalize(codes)[:, self._numeric])
+
+    def _values(self, places: FloatArray) -> FloatArray:
+        """The function's values (n, f) at places (n, dimensions)."""
         if len(self._known) > _KEPT:
             self._known.clear()
-        legal = self._columns.round(codes)
-        keys = [row.tobytes() for row in legal]
+        keys = [row.tobytes() for row in places]
         new = {key: i for i, key in enumerate(keys) if key not in self._known}
         if new:
-            for key, params in zip(new, self._space.to_params(legal[[*new.values()]]), strict=True):
+            codes = self._codes(places[[*new.values()]])
+            for key, params in zip(new, self._space.to_params(codes), strict=True):
                 self._known[key] = self._value(params)
         return np.array([self._known[key] for key in keys])
+
+    def _codes(self, places: FloatArray) -> FloatArray:
+        """Legal codes (n, d)."""
+        codes = np.zeros((len(places), len(self._space.columns)))
+        codes[:, self._numeric] = places[:, : len(self._low)]
+        rows = np.arange(len(places))
+        for where, picked in zip(self._columns.choices, places.T[len(self._low) :], strict=True):
+            codes[rows, where.start + picked.astype(np.intp)] = 1.0
+        return self._columns.round(codes)
 
     def _value(self, params: Mapping[str, Any]) -> FloatArray:
         try:
@@ -154,37 +179,34 @@ class InterpolatedFeatures:
 
 @dataclass(frozen=True)
 class _Moves:
-    """What leads from a corner on.
+    """What leads from a place on.
 
     Attributes:
         t: (n, moves), differentiable.
-        columns: (n, moves), the column that a move sets.
+        dimensions: (moves,), which one a move sets.
         values: (n, moves), to what.
-        clears: (moves, d), whether a move sets a column to 0 first.
     """
 
     t: Tensor
-    columns: NDArray[np.intp]
+    dimensions: NDArray[np.intp]
     values: FloatArray
-    clears: NDArray[np.bool_]
 
     def joined(self, more: _Moves) -> _Moves:
         return _Moves(
             torch.cat([self.t, more.t], dim=1),
-            np.hstack([self.columns, more.columns]),
+            np.concatenate([self.dimensions, more.dimensions]),
             np.hstack([self.values, more.values]),
-            np.vstack([self.clears, more.clears]),
         )
 
-    def go(self, codes: FloatArray, ids: NDArray[np.intp]) -> FloatArray:
-        """Codes (n, d) after one move each."""
-        rows = np.arange(len(codes))
-        moved = np.where(self.clears[ids], 0.0, codes)
-        moved[rows, self.columns[rows, ids]] = self.values[rows, ids]
+    def go(self, places: FloatArray, ids: NDArray[np.intp]) -> FloatArray:
+        """Places after one move each."""
+        rows = np.arange(len(places))
+        moved = places.copy()
+        moved[rows, self.dimensions[ids]] = self.values[rows, ids]
         return moved
 
 
-def _choice_moves(unit: Tensor, where: slice, d: int) -> _Moves:
+def _choice_moves(unit: Tensor, dimension: int) -> _Moves:
     """From the first choice to each later one; t is what it and the later ones have.
 
     Then each choice's weight in the sum over corners is its own share, and as their order never
@@ -193,6 +215,5 @@ def _choice_moves(unit: Tensor, where: slice, d: int) -> _Moves:
     share = unit.clamp_min(0)
     share = share / share.sum(1, keepdim=True).clamp_min(1e-12)
     t = share.flip(1).cumsum(1).flip(1)[:, 1:]
-    columns = np.broadcast_to(np.arange(where.start + 1, where.stop), t.shape)
-    block = (np.arange(d) >= where.start) & (np.arange(d) < where.stop)
-    return _Moves(t, columns, np.ones(t.shape), np.broadcast_to(block, (t.shape[1], d)))
+    values = np.broadcast_to(np.arange(1.0, unit.shape[1]), t.shape)
+    return _Moves(t, np.full(t.shape[1], dimension), values)

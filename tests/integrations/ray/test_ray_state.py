@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,6 +173,28 @@ def test_within_rays_wrappers(tmp_path: Path) -> None:
     for one in (outer, restored):
         one.on_trial_complete("0", result={"m": 1.0})
     assert restored.searcher.suggest("3") == outer.searcher.suggest("3")
+
+
+def test_a_runs_folder_can_be_copied_while_the_searcher_is_saved_into_it(tmp_path: Path) -> None:
+    """As Tune does: what is listed is still there when it is opened."""
+    folder = tmp_path / "driver"
+    folder.mkdir()
+    search = NCPSearch(space=MRSpace(), metric="m", mode="max")
+    ended = threading.Event()
+
+    def save() -> None:
+        for _ in range(100):
+            search.save_to_dir(str(folder), "now")
+        ended.set()
+
+    saving = threading.Thread(target=save)
+    saving.start()
+    seen = set()
+    while not ended.is_set():
+        seen |= {entry.name for entry in os.scandir(folder)}
+    saving.join()
+    assert seen == {"searcher-state-now.pkl"}
+    assert [path.name for path in tmp_path.iterdir()] == ["driver"]
 
 
 def test_folder_without_a_state(tmp_path: Path) -> None:
