@@ -4,7 +4,8 @@
 
 The tables are not part of the package: give the `data` folder of a copy of the upstream
 repository, or set NCP_BENCH_ROOT. With --quick it runs one split of the rows and the three basic
-settings, with less of all, in two minutes; without, ten splits and all settings, in half an hour of two cores.
+settings, with less of all, in two minutes; without, ten splits and all settings, in half an hour
+of two cores.
 """
 
 from __future__ import annotations
