@@ -23,13 +23,13 @@ from ncp_sampler.optimizer.goals import Goals
 from ncp_sampler.optimizer.history import check_replaced, checked_results, rows_to_fit
 from ncp_sampler.optimizer.limits import Costs
 from ncp_sampler.optimizer.proposal import Proposer
-from ncp_sampler.optimizer.shield import own_torch
 from ncp_sampler.optimizer.sources import checked_sources
 from ncp_sampler.optimizer.state import restored
 from ncp_sampler.optimizer.trust_region import Box, box_around
 from ncp_sampler.predictors.featured import Featured
 from ncp_sampler.predictors.named import as_predictor
 from ncp_sampler.predictors.predictor import Predictor, State
+from ncp_sampler.predictors.shield import own_torch
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.space.search_space import Params, SearchSpace

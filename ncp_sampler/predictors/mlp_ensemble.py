@@ -21,6 +21,7 @@ from torch import Tensor
 from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import FloatArray, Metrics, State, Weights, posterior_arrays
 from ncp_sampler.predictors.scaling import standardizer, training_arrays
+from ncp_sampler.predictors.shield import own_torch
 
 _BATCH_NORM_EPS, _BATCH_NORM_MOMENTUM = 1e-5, 0.1  # torch.nn.BatchNorm1d's defaults
 _LEAST_STD = 1e-6  # of a metric's own spread, where all members agree
@@ -173,7 +174,7 @@ class MLPEnsemble:
         same = names == self.names and self._weights["w1"].shape[1] == codes.shape[1]
         if steps == 0 and same:
             return self
-        with torch.device(self.device), torch.inference_mode(False), torch.enable_grad():
+        with own_torch(self.device):
             if not same or self.warm_steps is None:
                 self.names = names
                 self._initialize(codes.shape[1], len(names))
