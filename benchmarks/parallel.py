@@ -1,0 +1,168 @@
+"""What several workers lose: the same number of trials, of which several run at any time.
+
+Run from the repository root, in an environment with the package's ``bench`` extra:
+
+    python -m benchmarks.parallel --seeds 3
+
+Each study of 100 trials searches one of the shipped surrogates: one trial after another, and with
+workers, where a trial is asked for as soon as the oldest that runs has ended. It writes
+OUT/parallel.csv, a row for each study as it ends, and goes on where it was stopped; and
+OUT/parallel.md from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shlex
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import optuna
+import torch
+
+from ncp_sampler import NCPSampler
+from ncp_sampler.command_line.option_types import whole
+from ncp_sampler.command_line.options import make_parser, parse_benchmark
+from ncp_sampler.formatting import markdown_table
+from ncp_sampler.nas_bench.objectives import Objective, objective
+from ncp_sampler.nas_bench.settings import SETTINGS
+from ncp_sampler.nas_bench.surrogates import SHIPPED
+
+TRIALS = 100
+RANDOM = "random"
+Sampler = Callable[[Objective, int], optuna.samplers.BaseSampler]
+SAMPLERS: dict[str, Sampler] = {
+    "NCP": lambda judge, seed: NCPSampler(space=judge.space, seed=seed),
+    "TPE": lambda _, seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
+    RANDOM: lambda _, seed: optuna.samplers.RandomSampler(seed=seed),
+}
+_ALIASES = tuple(one.alias for one in SETTINGS if one.name in SHIPPED)
+_HEAD = ("setting", "sampler", "workers", "seed", "best")
+
+
+class Study(NamedTuple):
+    """One study's best value."""
+
+    setting: str
+    sampler: str
+    workers: int
+    seed: int
+    best: float
+
+
+@cache
+def _judge(setting: str) -> Objective:
+    return objective(setting)
+
+
+def run(setting: str, sampler: str, workers: int, seed: int) -> Study:
+    """A study of ``TRIALS`` trials, ``workers`` of which run at any time."""
+    judge = _judge(setting)
+    with warnings.catch_warnings():  # constant_liar is experimental
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        made = SAMPLERS[sampler](judge, seed)
+    study = optuna.create_study(directions=judge.directions, sampler=made)
+    running: deque[tuple[optuna.Trial, float]] = deque()
+    for _ in range(TRIALS):
+        if len(running) == workers:
+            study.tell(*running.popleft())
+        trial = study.ask()
+        value, *_ = judge.evaluate(judge.space.to_code(judge.space.suggest(trial)))[0].tolist()
+        running.append((trial, value))
+    for trial, value in running:
+        study.tell(trial, value)
+    return Study(setting, sampler, workers, seed, study.best_value)
+
+
+def read(path: Path) -> list[Study]:
+    """The studies that a file has; none if there is none."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        _, *rows = csv.reader(file)
+    return [Study(row[0], row[1], int(row[2]), int(row[3]), float(row[4])) for row in rows]
+
+
+def write(studies: Sequence[Study], path: Path) -> None:
+    """All studies, in the order that they ended."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(_HEAD)
+        rows.writerows([*one[:4], f"{one.best:.4f}"] for one in studies)
+
+
+def _mean(studies: Sequence[Study], setting: str, sampler: str, workers: int) -> float:
+    return float(np.mean([s.best for s in studies if s[:3] == (setting, sampler, workers)]))
+
+
+def markdown(studies: Sequence[Study], command: str, workers: int) -> str:
+    """The report."""
+    modelled = [name for name in SAMPLERS if name != RANDOM]
+    columns = [(name, k) for name in modelled for k in (1, workers)]
+    heads = ["setting", RANDOM, *(f"{name}, {k}" for name, k in columns)]
+    heads += [f"{name} keeps" for name in modelled]
+    table, kept = [], []
+    for setting in dict.fromkeys(one.setting for one in studies):
+        random = _mean(studies, setting, RANDOM, 1)
+        best = {column: _mean(studies, setting, *column) for column in columns}
+        kept.append(
+            [(best[name, workers] - random) / (best[name, 1] - random) for name in modelled]
+        )
+        values = [f"{value:.2f}" for value in (random, *best.values())]
+        table.append([setting, *values, *(f"{share:.0%}" for share in kept[-1])])
+    blank = [""] * (1 + len(columns))
+    table.append(["mean", *blank, *(f"{share:.0%}" for share in np.mean(kept, axis=0))])
+    seeds = len({one.seed for one in studies})
+    return f"""# Several workers
+
+Made by `{command}`.
+
+Best value (%) of the surrogates of NAS-Bench-MR, not of training, after {TRIALS} trials, one at a
+time and {workers} at a time; means of {seeds} seeds. *Keeps*: of the gain over random search that
+the sampler has with one trial at a time. TPE has `constant_liar=True`.
+
+{markdown_table(heads, table, numbers=True)}"""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = make_parser(__doc__, prog="python -m benchmarks.parallel")
+    add = parser.add_argument
+    add("--seeds", type=int, default=3, help="how many studies of each kind")
+    add("--first", type=whole(0), default=0, help="seed of the first one")
+    add("--workers", type=int, default=8, help="trials that run at any time")
+    return parse_benchmark(parser, arguments, "seeds", "workers")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parse(given)
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = options.out / "parallel.csv"
+    studies = read(path)
+    done = {one[:4] for one in studies}
+    kinds = [(name, k) for name in SAMPLERS for k in (1, options.workers)]
+    kinds.remove((RANDOM, options.workers))  # it does not see what runs
+    seeds = range(options.first, options.first + options.seeds)
+    for seed, setting, (name, workers) in product(seeds, _ALIASES, kinds):
+        if (setting, name, workers, seed) not in done:
+            studies.append(run(setting, name, workers, seed))
+            write(studies, path)
+    text = markdown(
+        studies, shlex.join(["python", "-m", "benchmarks.parallel", *given]), options.workers
+    )
+    (options.out / "parallel.md").write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
