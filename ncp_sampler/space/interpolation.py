@@ -130,7 +130,9 @@ class InterpolatedFeatures:
     def _numeric_moves(self, unit: Tensor, low: FloatArray, high: FloatArray) -> _Moves:
         start, end = (self._unit(ends).to(unit) for ends in (low, high))
         size = torch.where(end > start, end - start, 1.0)
-        t = torch.where(end > start, (unit[:, self._numeric] - start) / size, 0.0).clamp(0, 1)
+        t = torch.where(end > start, (unit[:, self._numeric] - start) / size, 0.0)
+        # at a legal code too it has a slope, which clamp has not with PyTorch 2.15
+        t = torch.where((t >= 0) & (t <= 1), t, t.detach().clamp(0, 1))
         return _Moves(t, np.arange(len(self._low)), high)
 
     def _unit(self, numbers: FloatArray) -> Tensor:
@@ -212,7 +214,7 @@ def _choice_moves(unit: Tensor, dimension: int) -> _Moves:
     Then each choice's weight in the sum over corners is its own share, and as their order never
     changes, the sum has no step where another choice comes to have most.
     """
-    share = unit.clamp_min(0)
+    share = torch.where(unit >= 0, unit, 0.0)  # clamp's slope at 0 depends on PyTorch's version
     share = share / share.sum(1, keepdim=True).clamp_min(1e-12)
     t = share.flip(1).cumsum(1).flip(1)[:, 1:]
     values = np.broadcast_to(np.arange(1.0, unit.shape[1]), t.shape)
