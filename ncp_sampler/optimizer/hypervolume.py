@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from ncp_sampler.predictors.predictor import FloatArray
 
+_ADVANCE = 0.05  # of the spread of the first trials
+_WINDOW = 500  # trials; of one or two of them it is seen which moved the front
 _EARLY = 10  # trials, from whose worst values on hypervolume counts
 
 
@@ -82,3 +84,36 @@ def reference_of(values: FloatArray) -> FloatArray:
         spread = np.ptp(early) if np.ptp(early) > 0 else np.nanstd(column)
         found.append(early.min() - 0.1 * spread)
     return np.array(found)
+
+
+def advances(
+    values: FloatArray, able: NDArray[np.bool_], reference: FloatArray, n_startup: int
+) -> FloatArray:
+    """How often later trials have moved the front, for each that did, (1 + later trials,).
+
+    A trial moves it that is ahead of each of its points in an objective, by a share of the spread
+    that the first trials have: a little beyond, or between two of them, there is always something.
+
+    Args:
+        values: Of the trials in the order told, (n, m).
+        able: Which of them may be on the front, (n,).
+        reference: Beyond which hypervolume counts, (m,).
+        n_startup: How many of them were startup's.
+
+    Returns:
+        0 for the startup, then the moves so far for each trial that makes one; -inf for others.
+    """
+    spread = np.array([np.ptp(column[~np.isnan(column)][:_EARLY]) for column in values.T])
+    begin = max(n_startup, (len(values) // _WINDOW - 1) * _WINDOW)
+    able = able & (values > reference).all(axis=1)
+    front = values[:begin][able[:begin]]
+    front = front[pareto_front(front)]
+    found = np.full(1 + len(values) - begin, -np.inf)
+    found[0] = moves = 0
+    for i in np.flatnonzero(able[begin:]):
+        point = values[begin + i]
+        if (point > front + _ADVANCE * spread).any(axis=1).all():
+            moves += 1
+            found[1 + i] = moves
+        front = np.concatenate([front[(front > point).any(axis=1)], point[None]])
+    return found

@@ -25,7 +25,7 @@ from ncp_sampler.optimizer.limits import Costs
 from ncp_sampler.optimizer.proposal import Proposer
 from ncp_sampler.optimizer.sources import checked_sources
 from ncp_sampler.optimizer.state import restored
-from ncp_sampler.optimizer.trust_region import Box, box_around
+from ncp_sampler.optimizer.trust_region import Box, box_of
 from ncp_sampler.predictors.featured import Featured
 from ncp_sampler.predictors.named import as_predictor
 from ncp_sampler.predictors.predictor import Predictor, State
@@ -339,8 +339,10 @@ class NCPOptimizer:
             focus.reduce(pinned),
             lambda codes: known_codes(focus.expand(codes)),
             Box.whole(unit.shape[1])
-            if told.is_front or not np.isnan(pinned).all()
-            else box_around(focus.part, unit, order, self._earlier.startup(self.n_startup_trials)),
+            if not np.isnan(pinned).all()
+            else box_of(
+                focus.part, unit, told, order, self._earlier.startup(self.n_startup_trials)
+            ),
             (lambda codes: focus.moved(codes, limits.moved, pinned)) if limits.bounds else None,
         )
         code = proposer.propose(unit[order], self._rng)

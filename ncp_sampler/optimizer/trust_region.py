@@ -5,6 +5,10 @@ whole space, and once it has shrunk to nothing it is the whole space again, with
 that a study leaves the first basin it found. Everything is read off the trials in the order in
 which they were told: a restored study goes on with the same box.
 
+Of a front, each proposal has its box around another point of it, drawn at random, and all boxes are
+as wide (Daulton et al. 2022, MORBO, keep a width for each): an improvement of
+the hypervolume is expected wherever little is known, such as in the space's corners.
+
 Notation
     d       dimensions of the space
     side    of the box in unit codes; 2 is the whole space, whatever the centre
@@ -17,6 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ncp_sampler.optimizer.goals import Told
+from ncp_sampler.optimizer.hypervolume import advances
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical
@@ -26,7 +32,7 @@ _ROUNDING = 1e-9
 _WHOLE = 2.0
 _LEAST = 2.0**-7
 _SUCCESSES = 3  # in a row, after which the side doubles
-_FEWEST_FAILURES = 4  # in a row, after which it halves; d in larger spaces
+_FEWEST_FAILURES = 4  # in a row, after which it halves; d in larger spaces, d / 3 for a front
 
 
 @dataclass(frozen=True)
@@ -61,24 +67,33 @@ class Box:
         return np.clip(unit, self.low, self.high)
 
 
-def box_around(
-    space: SearchSpace, unit: FloatArray, order: NDArray[np.intp], n_startup: int
+def box_of(
+    space: SearchSpace, unit: FloatArray, told: Told, order: NDArray[np.intp], n_startup: int
 ) -> Box:
-    """The box around the best trial.
+    """The box around the best trial, or around a point of the front.
 
     Args:
         space: The search space.
         unit: Unit codes of the trials in the order they were told, (n, d).
-        order: Positions of the trials that can be compared, best first.
+        told: The trials.
+        order: Positions of those that can be compared, best first; of a front in random order.
         n_startup: How many of the trials were startup's.
     """
+    centre = unit[order[0]]
+    if told.is_front:
+        if not told.feasible[order[0]]:
+            return Box.whole(unit.shape[1])
+        moves = advances(told.values, told.feasible, told.reference, n_startup)
+        return trust_region(space, centre, moves, front=True)
     merit = np.full(len(unit), -np.inf)
     merit[order] = -np.arange(len(order))
     startup, rest = np.split(merit, [n_startup])
-    return trust_region(space, unit[order[0]], np.array([startup.max(), *rest]))
+    return trust_region(space, centre, np.array([startup.max(), *rest]))
 
 
-def trust_region(space: SearchSpace, centre: FloatArray, worth: FloatArray) -> Box:
+def trust_region(
+    space: SearchSpace, centre: FloatArray, worth: FloatArray, *, front: bool = False
+) -> Box:
     """The box to propose in.
 
     A categorical is free in it, what the best code does not have, and a number's next step on its
@@ -88,9 +103,11 @@ def trust_region(space: SearchSpace, centre: FloatArray, worth: FloatArray) -> B
         space: The search space.
         centre: Unit code of the best trial, (d columns,).
         worth: Of the best trial of startup, then of the others in the order they were told; to be
-            maximized, NaN where unknown, (n,).
+            maximized, NaN where unknown, (n,). For a front, ``hypervolume.advances``.
+        front: Whether the centre is one of several best trials, each of which is the centre of some
+            proposals.
     """
-    half = np.full(len(centre), side(worth, len(space.dimensions)) / 2)
+    half = np.full(len(centre), side(worth, len(space.dimensions), front=front) / 2)
     stepped = np.zeros(len(centre), dtype=bool)
     for dim in space.dimensions:
         where = space.column_slice(dim.name)
@@ -111,15 +128,16 @@ def trust_region(space: SearchSpace, centre: FloatArray, worth: FloatArray) -> B
     return Box(low, high)
 
 
-def side(worth: FloatArray, d: int) -> float:
+def side(worth: FloatArray, d: int, *, front: bool = False) -> float:
     """Side of the box after trials of some worth, the first of which is startup's best."""
     first = worth[:1] if not np.isnan(worth[0]) else np.array([-np.inf])
     best = np.fmax.accumulate(np.concatenate([first, worth[1:]]))
     successes = np.flatnonzero(worth[1:] > best[:-1]).tolist()
     length, in_a_row, last = _WHOLE, 0, -1
+    patience = max(_FEWEST_FAILURES, d // 3 if front else d)
     for at in [*successes, len(worth) - 1]:  # a success ends a run of failures, and so does the end
         failures = at - last - 1
-        for _ in range(failures // max(_FEWEST_FAILURES, d)):
+        for _ in range(failures // patience):
             length = length / 2 if length / 2 >= _LEAST else _WHOLE
         in_a_row = 1 if failures else in_a_row + 1
         if in_a_row == _SUCCESSES and at < len(worth) - 1:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace
-from ncp_sampler.optimizer.trust_region import Box, side, trust_region
+from ncp_sampler.optimizer.goals import Goals
+from ncp_sampler.optimizer.hypervolume import advances
+from ncp_sampler.optimizer.trust_region import Box, box_of, side, trust_region
 
 SPACE = SearchSpace(
     [
@@ -45,6 +47,50 @@ def test_the_side_halves_after_failures_and_doubles_after_successes(
 ) -> None:
     """Four dimensions: four failures in a row halve it, three successes double it."""
     assert side(worths(text), 4) == expected
+
+
+def test_a_box_on_a_front_halves_sooner() -> None:
+    assert side(worths("----"), 12) == 2.0
+    assert side(worths("----"), 12, front=True) == 1.0  # 12 / 3 failures
+
+
+def test_what_moves_a_front_is_ahead_of_all_of_it_by_more_than_a_little() -> None:
+    startup = [[0.0, 10.0], [10.0, 0.0], [4.0, 4.0]]
+    later = {
+        "between two": ([4.2, 4.2], False),  # by less than a twentieth of the spread
+        "ahead": ([5.0, 5.0], True),
+        "behind what moved it": ([4.9, 4.9], False),
+        "not feasible": ([9.0, 9.0], False),
+        "beyond the reference": ([10.5, -2.0], False),
+        "an end of it": ([11.0, 0.0], True),
+        "without a value": ([np.nan, 11.0], False),
+    }
+    values = np.array([*startup, *(value for value, _ in later.values())])
+    able = np.array([True] * 3 + [name != "not feasible" for name in later])
+    moves = advances(values, able, np.array([-1.0, -1.0]), n_startup=3)
+    assert moves[0] == 0
+    assert np.isfinite(moves[1:]).tolist() == [moved for _, moved in later.values()]
+    assert moves[np.isfinite(moves)].tolist() == [0, 1, 2]
+
+
+def test_a_box_on_a_front_is_around_one_of_its_points() -> None:
+    """After four failures half as wide; as long as none is feasible, anywhere."""
+    metrics = {"a": np.array([1.0, 3.0, *[0.0] * 6]), "b": np.array([3.0, 1.0, *[0.0] * 6])}
+    unit = np.array([[0.1], [0.9], *[[0.5]] * 6])
+    space = SearchSpace([Float("x", 0, 1)])
+    goals = Goals(
+        space,
+        {"a": "maximize", "b": "maximize"},
+        costs=None,
+        limits=None,
+        constraints={"c": 1.0},
+        weights=None,
+    )
+    for c, whole in ((0.0, False), (2.0, True)):
+        told = goals.told(unit, {**metrics, "c": np.full(8, c)})
+        box = box_of(space, unit, told, np.array([1, 0, *range(2, 8)]), n_startup=4)
+        assert box.is_whole == whole
+        assert whole or (box.low[0], box.high[0]) == pytest.approx((0.4, 1.0))
 
 
 def test_a_box_around_the_best_code_leaves_choices_and_steps() -> None:
@@ -106,3 +152,18 @@ def test_a_noisy_objective_is_searched_around_the_best_mean_and_repeated() -> No
     late = tried[-20:]
     assert len(set(late)) < len(late)
     assert np.mean([abs(x - 6) + abs(y - 2) for x, y in late]) < 2.5
+
+
+def test_late_proposals_for_a_front_are_near_it() -> None:
+    """DTLZ2 with three objectives: on its front the other six parameters are in the middle."""
+    space = SearchSpace([Float(f"x{i}", 0, 1) for i in range(8)])
+    optimizer = NCPOptimizer(space, directions=dict.fromkeys("abc", "minimize"), seed=2)
+    off = []
+    for _ in range(60):
+        (params,) = optimizer.ask()
+        x = np.array([*params.values()])
+        u, v = x[:2] * np.pi / 2
+        off.append(float(((x[2:] - 0.5) ** 2).sum()))
+        sphere = (np.cos(u) * np.cos(v), np.cos(u) * np.sin(v), np.sin(u))
+        optimizer.tell(params, {k: (1 + off[-1]) * y for k, y in zip("abc", sphere, strict=True)})
+    assert np.median(off[30:]) < 0.5  # that of random codes; in the whole space .9
