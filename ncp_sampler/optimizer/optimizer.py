@@ -44,8 +44,8 @@ class NCPOptimizer:
     Sobol). Then each ``ask`` fits the predictor on what was told, raises the expected improvement
     of many codes at once along its gradient, and proposes the best legal code not known yet, from a
     box around the best trial that grows and shrinks with success. Of two to four metrics it raises
-    the expected hypervolume improvement, anywhere; more are scalarized with weights drawn anew for
-    each proposal (ParEGO, Knowles 2006).
+    the expected hypervolume improvement, around a point of the front; more are scalarized with
+    weights drawn anew for each proposal (ParEGO, Knowles 2006).
 
     Args:
         space: The search space.
@@ -332,17 +332,16 @@ class NCPOptimizer:
             penalty=focus.of_part(limits.penalty) if limits.bounds else None,
         )
         known_codes = self._known(waiting)
+        n_startup = self._earlier.startup(self.n_startup_trials)
         proposer = Proposer(
             acquisition,
             focus.part,
             focus.strategy(self._strategy),
             focus.reduce(pinned),
             lambda codes: known_codes(focus.expand(codes)),
-            Box.whole(unit.shape[1])
-            if not np.isnan(pinned).all()
-            else box_of(
-                focus.part, unit, told, order, self._earlier.startup(self.n_startup_trials)
-            ),
+            box_of(focus.part, unit, told, order, n_startup)
+            if np.isnan(pinned).all()
+            else Box.whole(unit.shape[1]),
             (lambda codes: focus.moved(codes, limits.moved, pinned)) if limits.bounds else None,
         )
         code = proposer.propose(unit[order], self._rng)
