@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ncp_sampler.predictors.predictor import FloatArray
 
 _ADVANCE = 0.05  # of the spread of the first trials
-_WINDOW = 500  # trials; of one or two of them it is seen which moved the front
+_WINDOW = 200  # trials; of one or two of them it is seen which moved the front
 _EARLY = 10  # trials, from whose worst values on hypervolume counts
 
 
@@ -104,7 +104,7 @@ def advances(
         0 for the startup, then the moves so far for each trial that makes one; -inf for others.
     """
     spread = np.array([np.ptp(column[~np.isnan(column)][:_EARLY]) for column in values.T])
-    begin = max(n_startup, (len(values) // _WINDOW - 1) * _WINDOW)
+    begin = min(max(n_startup, (len(values) // _WINDOW - 1) * _WINDOW), len(values))
     able = able & (values > reference).all(axis=1)
     front = values[:begin][able[:begin]]
     front = front[pareto_front(front)]

@@ -6,8 +6,8 @@ that a study leaves the first basin it found. Everything is read off the trials 
 which they were told: a restored study goes on with the same box.
 
 Of a front, each proposal has its box around another point of it, drawn at random, and all boxes are
-as wide (Daulton et al. 2022, MORBO, keep a width for each): an improvement of
-the hypervolume is expected wherever little is known, such as in the space's corners.
+as wide (Daulton et al. 2022, MORBO, keep a width for each). In the whole space, an improvement of
+the hypervolume would be expected wherever little is known, such as in the corners.
 
 Notation
     d       dimensions of the space

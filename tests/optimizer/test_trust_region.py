@@ -69,6 +69,7 @@ def test_what_moves_a_front_is_ahead_of_all_of_it_by_more_than_a_little() -> Non
     able = np.array([True] * 3 + [name != "not feasible" for name in later])
     moves = advances(values, able, np.array([-1.0, -1.0]), n_startup=3)
     assert moves[0] == 0
+    assert advances(values[:2], able[:2], np.array([-1.0, -1.0]), n_startup=3).tolist() == [0]
     assert np.isfinite(moves[1:]).tolist() == [moved for _, moved in later.values()]
     assert moves[np.isfinite(moves)].tolist() == [0, 1, 2]
 
