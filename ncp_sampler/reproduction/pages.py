@@ -9,6 +9,7 @@ from ncp_sampler.files import write_whole
 from ncp_sampler.formatting import markdown_table
 from ncp_sampler.reproduction import published
 from ncp_sampler.reproduction.bounded_table import bounded_section
+from ncp_sampler.reproduction.effort import QUICK
 from ncp_sampler.reproduction.figures import codes_section, correlations_section, walks_section
 from ncp_sampler.reproduction.prediction import HELD_OUT
 from ncp_sampler.reproduction.results import Results
@@ -78,7 +79,8 @@ def _splits(results: Results) -> str:
     if not results.quick:
         return f"{results.splits} splits"
     number = "One split" if results.splits == 1 else f"{results.splits} splits"
-    return f"{number} of the rows (--quick)"
+    shorter = f"evolution has {QUICK.evolution:.0%} of its children, and the walks fewer draws"
+    return f"{number} of the rows (--quick), where {shorter}"
 
 
 def _prediction_section(results: Results) -> str:
