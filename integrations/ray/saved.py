@@ -23,12 +23,15 @@ _REMEDY = (
 )
 
 
-def write_searcher(path: Path, searcher: Any, *, by_way_of: Path | None = None) -> None:
+def write_searcher(
+    path: Path, searcher: Any, *, name: str = _NAME, by_way_of: Path | None = None
+) -> None:
     """Writes a file at once; after a failure an older one is as it was.
 
     Args:
         path: The file.
         searcher: What is pickled.
+        name: The argument's in messages.
         by_way_of: As of ``write_whole``.
 
     Raises:
@@ -42,7 +45,7 @@ def write_searcher(path: Path, searcher: Any, *, by_way_of: Path | None = None) 
             f"strategy or choices cannot be pickled ({type(error).__name__}: {error}), so the "
             "searcher cannot be saved; give functions and plain values"
         ) from error
-    write_whole(path, sealed(_MAGIC + _VERSION + b"\n" + content), name=_NAME, by_way_of=by_way_of)
+    write_whole(path, sealed(_MAGIC + _VERSION + b"\n" + content), name=name, by_way_of=by_way_of)
 
 
 def read_searcher(path: Path) -> Any:

@@ -281,7 +281,8 @@ class NCPSearch(Searcher):
         """
         folder = checks.path("checkpoint_dir", checkpoint_dir, "a folder")
         path = folder / self.CKPT_FILE_TMPL.format(session_str)
-        write_searcher(path, self, by_way_of=folder.absolute().parent)
+        beside = folder.absolute().parent
+        write_searcher(path, self, name="checkpoint_dir", by_way_of=beside)
 
     def restore(self, checkpoint_path: str) -> None:
         """Continues as the searcher that ``save`` was called on would have, whatever this one was.

@@ -197,6 +197,12 @@ def test_a_runs_folder_can_be_copied_while_the_searcher_is_saved_into_it(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["driver"]
 
 
+@pytest.mark.parametrize("folder", [5, "/nowhere/run"])
+def test_a_folder_that_cannot_be_saved_into_is_refused(folder: Any) -> None:
+    with pytest.raises(ValueError, match="checkpoint_dir="):
+        NCPSearch(space=MRSpace(), metric="m", mode="max").save_to_dir(folder)
+
+
 def test_folder_without_a_state(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="unable to find checkpoint"):  # Ray's own
         NCPSearch().restore_from_dir(str(tmp_path))
