@@ -1,4 +1,4 @@
-"""The report's sections with pictures: Figures 3, 4, 6 and 8."""
+"""The report's sections with pictures: Figures 3 to 8."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from pathlib import Path
 import numpy as np
 
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.nas_bench.settings import NB201
+from ncp_sampler.nas_bench.settings import NB201, find_setting
 from ncp_sampler.nas_bench.surrogates import SHIPPED
 from ncp_sampler.nas_bench.tables import NASBenchMR
 from ncp_sampler.reproduction import published
-from ncp_sampler.reproduction.labels import joint_label
+from ncp_sampler.reproduction.labels import METHODS, TASK_LABELS, joint_label
 from ncp_sampler.reproduction.results import Results
-from ncp_sampler.reproduction.rows import Study
+from ncp_sampler.reproduction.rows import Method, Row, Study
 from ncp_sampler.reproduction.studies import BASIC
 from ncp_sampler.visualization.architectures import architecture_figure
-from ncp_sampler.visualization.correlations import correlation_figure
+from ncp_sampler.visualization.correlations import correlation_figure, ranking_figure
 from ncp_sampler.visualization.saving import save_figure
 from ncp_sampler.visualization.traces import trace_figure
+from ncp_sampler.visualization.trade_offs import TradeOff, trade_off_figure
 from ncp_sampler.visualization.walks import walk_figure
 
 _DPI = 110
+_PICTURED = (Method.RANDOM_SEARCH, Method.NEURAL_PREDICTOR, Method.NET_ADAPT, Method.EVOLUTION)
 
 
 def correlations_section(results: Results, folder: Path) -> str:
@@ -42,6 +44,46 @@ def correlations_section(results: Results, folder: Path) -> str:
         "epochs, which the tables do not hold; its proxy of 10 epochs is cls-10c against "
         f"cls-50-1000: {results.correlations[names.index('cls-10c'), 0]:.3f}.\n"
     )
+
+
+def rankings_section(results: Results, folder: Path) -> str:
+    """Figure 5b: how metrics of segmentation rank alike."""
+    save_figure(ranking_figure(results.segmentation), folder / "figure5b.png", dpi=_DPI)
+    return (
+        "## Figure 5b: metrics of segmentation\n\n![ranks](figure5b.png)\n\n"
+        "Ranks of the public rows. As in the paper the three go up together, so that a search for "
+        "one of them serves all. Figure 5c is of 3dDet, whose table is not public.\n"
+    )
+
+
+def efficiency_section(results: Results, folder: Path) -> str:
+    """Figure 7: fronts of NCP among the rows, the start code and the baselines' answers."""
+    panels = {}
+    for search, rows in results.searches(Study.FRONTS).items():
+        (setting,) = search.settings
+        others = {
+            METHODS[one.method]: _point(found[0], setting)
+            for one, found in results.searches(Study.BASELINES).items()
+            if one.method in _PICTURED and one.settings == search.settings
+        }
+        panels[TASK_LABELS[setting]] = TradeOff(
+            front=[_point(row, setting) for row in rows],
+            cloud=results.clouds[setting],
+            others=others,
+            metric=f"judged {find_setting(setting).main} (%)",
+        )
+    save_figure(trade_off_figure(panels), folder / "figure7.png", dpi=_DPI)
+    return (
+        "## Figure 7: metric and FLOPs\n\n![trade-offs](figure7.png)\n\n"
+        "The first split; λ = 0.5, by the table's FLOPs; the area of a circle is its params. "
+        "`propagate_front` proposes the blue ones at ten levels of FLOPs, all judged by models "
+        "that it never saw; dots are the rows that it learnt, judged by the same. The paper's "
+        "figure has trained networks, of which HRNet and ResNet have no code here.\n"
+    )
+
+
+def _point(row: Row, setting: str) -> list[float]:
+    return [row.flops, row.judged[setting], row.params]
 
 
 def codes_section(results: Results, folder: Path) -> str:

@@ -17,7 +17,7 @@ from ncp_sampler.offline.problem import Found, SearchProblem
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.targets import Target
-from ncp_sampler.records.records import Records
+from ncp_sampler.records.records import FloatArray, Records
 from ncp_sampler.reproduction.effort import Effort
 from ncp_sampler.reproduction.rows import Row, Search, Study
 
@@ -39,6 +39,7 @@ _COUNTED = {
     Study.LAMBDAS: _CITYSCAPES,
     Study.BASELINES: _CITYSCAPES,
     Study.BOUNDED: _CITYSCAPES,
+    Study.FRONTS: _CITYSCAPES,
     Study.JOINT: _Network("segmentation", (128, 128), 19),
     Study.TRANSFER: _Network("segmentation", (128, 128), 19),
     Study.SUBSETS: _Network("classification", (224, 224), 50),
@@ -98,6 +99,12 @@ class Half:
         best = self.records.take(self.records.best(self.main)[:_EXTREMES])
         judged = self.judge.score(best.codes.astype(np.int64))
         return float(best.values(self.main).mean()), float(judged.mean())
+
+    def cloud(self) -> FloatArray:
+        """Of the learnt rows: FLOPs (G), judged main metric (percent) and params (M), (n, 3)."""
+        codes = self.records.codes.astype(np.int64)
+        sizes = costs.params(codes, num_classes=19).numpy()
+        return np.stack([costs.flops(codes).numpy(), self.judge.score(codes), sizes], axis=1)
 
 
 def prepare(bench: NASBenchMR, setting: str, split: int, effort: Effort) -> Half:

@@ -7,10 +7,25 @@ from pathlib import Path
 
 from ncp_sampler.files import write_whole
 from ncp_sampler.formatting import markdown_table
+from ncp_sampler.multi_resolution.blueprint import (
+    MAX_DEPTH,
+    MAX_WIDTH,
+    NAMES,
+    OUTPUT,
+    STAGES,
+    STEM,
+    WIDTH_STEP,
+)
 from ncp_sampler.reproduction import published
 from ncp_sampler.reproduction.bounded_table import bounded_section
 from ncp_sampler.reproduction.effort import QUICK
-from ncp_sampler.reproduction.figures import codes_section, correlations_section, walks_section
+from ncp_sampler.reproduction.figures import (
+    codes_section,
+    correlations_section,
+    efficiency_section,
+    rankings_section,
+    walks_section,
+)
 from ncp_sampler.reproduction.prediction import HELD_OUT
 from ncp_sampler.reproduction.results import Results
 from ncp_sampler.reproduction.search_tables import (
@@ -46,7 +61,9 @@ def write_pages(results: Results, folder: Path, *, root: str | os.PathLike[str])
     """Writes report.md and its pictures into a folder; returns the report's path."""
     sections = [
         _prediction_section(results),
+        _representation_section(),
         correlations_section(results, folder),
+        rankings_section(results, folder),
         segmentation_section(results),
         baselines_section(results),
         bounded_section(results),
@@ -55,6 +72,7 @@ def write_pages(results: Results, folder: Path, *, root: str | os.PathLike[str])
         small_tables_section(results),
         seconds_section(results),
         codes_section(results, folder),
+        efficiency_section(results, folder),
     ]
     if results.walks:
         sections.append(walks_section(results, folder, root))
@@ -106,4 +124,23 @@ def _prediction_section(results: Results) -> str:
         "was best on the validation rows themselves). Covered: how many of the held-out rows lie "
         "in our interval of 95 %, of doubt and noise together; noise: the standard deviation of a "
         f"training that it states.\n\n{markdown_table(heads, lines)}\n"
+    )
+
+
+def _representation_section() -> str:
+    """Table 7: what the 27 integers are."""
+    lines = [
+        ["input layers", NOTHING, NOTHING, " ".join(name for _, name in STEM)],
+        *(
+            [f"stage {one.number}", one.blocks, " ".join(one.units), " ".join(one.widths)]
+            for one in STAGES
+        ),
+        ["output layer", NOTHING, NOTHING, OUTPUT],
+    ]
+    heads = ["component", "blocks", "residual units", "channels"]
+    return (
+        "## Table 7: the code\n\n"
+        f"{len(NAMES)} integers, by their names here: blocks and units 1 to {MAX_DEPTH}, channels "
+        f"{WIDTH_STEP} to {MAX_WIDTH} by {WIDTH_STEP}. One of several branches of a stage has the "
+        f"number after the underscore.\n\n{markdown_table(heads, lines)}\n"
     )

@@ -17,11 +17,12 @@ from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import Trace
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
+from ncp_sampler.records.records import FloatArray
 from ncp_sampler.reproduction.effort import Effort
 from ncp_sampler.reproduction.laboratory import Half, prepare
 from ncp_sampler.reproduction.prediction import Prediction, predict_held_out
 from ncp_sampler.reproduction.rows import Row
-from ncp_sampler.reproduction.studies import all_rows
+from ncp_sampler.reproduction.studies import BASIC, all_rows, fronts
 
 # draws of rows; the walk's settings were chosen on others
 _FIRST_WALK_SEED, _WALK_STARTS = 400, 10
@@ -40,12 +41,14 @@ class SplitPart:
         errors: Setting -> L1 of its judge, percent.
         extremes: Setting -> as ``Half.extremes``.
         traces: Strategy -> a propagation; empty unless asked for.
+        clouds: Setting -> as ``Half.cloud``; empty unless asked for.
     """
 
     rows: list[Row]
     errors: dict[str, float]
     extremes: dict[str, tuple[float, float]]
     traces: dict[str, Trace]
+    clouds: dict[str, FloatArray]
 
 
 def one_thread() -> None:
@@ -54,16 +57,18 @@ def one_thread() -> None:
 
 
 def search_split(
-    root: Path, split: int, settings: Sequence[str], effort: Effort, traced: bool
+    root: Path, split: int, settings: Sequence[str], effort: Effort, drawn: bool
 ) -> SplitPart:
-    """All searches of one split."""
+    """All searches of one split; also what is only drawn, if asked for."""
     bench = NASBenchMR(root)
     halves = {setting: prepare(bench, setting, split, effort) for setting in settings}
+    pictured = fronts(halves, split) if drawn else ()
     return SplitPart(
-        rows=list(all_rows(halves, split)),
+        rows=[*all_rows(halves, split), *pictured],
         errors={setting: half.judge.errors["mean"] for setting, half in halves.items()},
         extremes={setting: half.extremes() for setting, half in halves.items()},
-        traces=_traces(halves["seg"]) if traced else {},
+        traces=_traces(halves["seg"]) if drawn else {},
+        clouds={setting: halves[setting].cloud() for setting in BASIC} if drawn else {},
     )
 
 

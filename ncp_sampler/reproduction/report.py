@@ -91,8 +91,10 @@ def run(
             for s in settings
         },
         correlations=correlations(bench, list(SHIPPED)),
+        segmentation=dict(bench.table("seg").metrics),
         walks=[walk for part in walked for walk in part.result()],
         traces=parts[0].traces,
+        clouds=parts[0].clouds,
         seconds=time.perf_counter() - since,
     )
 

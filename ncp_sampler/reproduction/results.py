@@ -26,8 +26,12 @@ class Results:
         extremes: Setting -> the ten best rows that a judge did not see: means of what they were
             trained to and of what they are judged, percent.
         correlations: Spearman between `SHIPPED`, (8, 8).
+        segmentation: Metric -> of the rows of the segmentation table, percent, (n,); the main one
+            first.
         walks: NAS-Bench-201, one for each seed of the 500 rows.
         traces: Strategy -> a propagation on segmentation from the start code.
+        clouds: Setting -> FLOPs (G), judged main metric (percent) and params (M) of the rows that
+            the first split learnt, (n, 3).
         seconds: Of the whole run.
     """
 
@@ -38,8 +42,10 @@ class Results:
     judge_errors: dict[str, float]
     extremes: dict[str, tuple[float, float]]
     correlations: NDArray[np.float64]
+    segmentation: dict[str, NDArray[np.float64]]
     walks: list[TableWalk]
     traces: dict[str, Trace]
+    clouds: dict[str, NDArray[np.float64]]
     seconds: float
 
     def searches(self, study: Study) -> dict[Search, list[Row]]:

@@ -21,6 +21,7 @@ class Study(Enum):
     RESOLUTIONS = "resolutions"  # Table 8
     PRETRAINING = "pretraining"  # Table 9
     BOUNDED = "bounded"  # one for each setting and caution; no table of the paper
+    FRONTS = "fronts"  # Figure 7; of the first split, several rows a setting
 
 
 class Method(Enum):

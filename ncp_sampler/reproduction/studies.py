@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.offline.answers import propagate_front
 from ncp_sampler.offline.baselines import (
     evolution_search,
     net_adapt,
@@ -58,6 +59,14 @@ def all_rows(halves: Halves, split: int) -> Iterator[Row]:
     ):
         if all(setting in halves for setting in settings):
             yield from joint(halves, study, settings, weight, split)
+
+
+def fronts(halves: Halves, split: int) -> Iterator[Row]:
+    """Figure 7: of each basic setting the best codes at several levels of FLOPs."""
+    for setting in BASIC:
+        search = Search(Study.FRONTS, Method.NCP, _LAMBDA, (setting,))
+        for found in propagate_front(halves[setting].problem(_LAMBDA)):
+            yield judged_row(search, split, found, halves)
 
 
 def paper_search(half: Half, weight: float) -> Found:

@@ -8,14 +8,18 @@ it. pyplot and its global state are not used. ``pip install "ncp_sampler[viz]"``
 from ncp_sampler.visualization.architectures import architecture_figure as architecture_figure
 from ncp_sampler.visualization.architectures import params_figure as params_figure
 from ncp_sampler.visualization.correlations import correlation_figure as correlation_figure
+from ncp_sampler.visualization.correlations import ranking_figure as ranking_figure
 from ncp_sampler.visualization.proposals import plot_calibration as plot_calibration
 from ncp_sampler.visualization.proposals import plot_proposal as plot_proposal
 from ncp_sampler.visualization.traces import descent_figure as descent_figure
 from ncp_sampler.visualization.traces import explain_figure as explain_figure
 from ncp_sampler.visualization.traces import trace_figure as trace_figure
+from ncp_sampler.visualization.trade_offs import TradeOff as TradeOff
+from ncp_sampler.visualization.trade_offs import trade_off_figure as trade_off_figure
 from ncp_sampler.visualization.walks import walk_figure as walk_figure
 
 __all__ = [
+    "TradeOff",
     "architecture_figure",
     "correlation_figure",
     "descent_figure",
@@ -23,6 +27,8 @@ __all__ = [
     "params_figure",
     "plot_calibration",
     "plot_proposal",
+    "ranking_figure",
     "trace_figure",
+    "trade_off_figure",
     "walk_figure",
 ]

@@ -1,18 +1,20 @@
-"""Rank correlations between settings as a heat map."""
+"""How settings and metrics rank architectures alike: a heat map, and ranks against ranks."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata, spearmanr
 
 from ncp_sampler import checks
 from ncp_sampler.visualization.style import (
     BLUE,
+    COLORS,
     DPI,
     MEDIUM,
     RED,
@@ -61,6 +63,42 @@ def correlation_figure(
         axes.set_title("computed here (published)", fontsize=MEDIUM)
     bar = figure.colorbar(image, shrink=0.8)
     bar.set_label("Spearman's rank correlation")
+    return figure
+
+
+def ranking_figure(metrics: Mapping[str, ArrayLike]) -> Figure:
+    """Ranks by other metrics against those by the first; 1 is the best (paper, Figure 5b).
+
+    Args:
+        metrics: Name -> of the same n architectures, (n,), each the better the higher; at least
+            two names.
+
+    Raises:
+        ValueError: One metric, no architectures, or unlike numbers of them.
+
+    Examples:
+        >>> figure = ranking_figure({"mIoU": [70, 72, 75], "mAcc": [80, 79, 85]})
+        >>> figure.axes[0].get_xlabel()
+        'rank by mIoU'
+    """
+    checks.instance("metrics", metrics, Mapping, "map names to numbers")
+    columns = {name: checks.array(f"metrics[{name!r}]", values) for name, values in metrics.items()}
+    shapes = {column.shape for column in columns.values()}
+    if len(columns) < 2 or len(shapes) > 1 or len(min(shapes)) != 1 or not min(shapes)[0]:
+        raise ValueError(
+            f"metrics has {len(columns)} of shapes {sorted(shapes)}; give two or more of one (n,)"
+        )
+    first, *others = columns
+    figure = Figure(figsize=(5.5, 5.0), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    for color, name in zip(itertools.cycle(COLORS), others):  # without an end
+        label = f"{name}, Spearman {spearmanr(columns[first], columns[name]).statistic:.3f}"
+        x, y = (rankdata(-columns[one]) for one in (first, name))
+        axes.scatter(x, y, s=5, lw=0, color=color, alpha=0.6, label=label)
+    axes.set_xlabel(f"rank by {first}")
+    axes.set_ylabel("rank by the others")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left", fontsize=MEDIUM, markerscale=3)
     return figure
 
 

@@ -47,6 +47,7 @@ def basic_searches() -> list[Search]:
             for caution in CAUTIONS
             for method in (Method.NCP, Method.PROPAGATION, Method.EVOLUTION)
         ]
+        searches += 2 * [Search(Study.FRONTS, Method.NCP, 0.5, (setting,))]
     *singles, all_three = together(Study.JOINT, BASIC, 0.5)
     searches += singles
     for pair in itertools.combinations(BASIC, 2):
@@ -99,8 +100,10 @@ def made_up(searches: list[Search], splits: int) -> Results:
         judge_errors={"seg": 0.75},
         extremes={"seg": (78.0, 77.5)},
         correlations=np.eye(8),
+        segmentation={"mIoU": np.arange(9.0), "mAcc": np.arange(9.0), "aAcc": np.arange(9.0)[::-1]},
         walks=[],
         traces={},
+        clouds={setting: np.ones((4, 3)) for setting in BASIC},
         seconds=600.0,
     )
 
@@ -119,6 +122,8 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
             "## Table 6",
             "seg | 70.00 | 5.00 | 0.700 ± 0.030 | 0.800 | 0.75 | 0.900 | 95.0% | 0.40 | 4",
         ),
+        ("## Table 7", "input layers | – | – | i1 i2 |"),
+        ("## Table 7", "stage 2 | b2 | n2_1 n2_2 | c2_1 c2_2 |"),
         ("## Table 6", "3ddet | – | – | – | – | 0.85 | – | – | – | no public table"),
         ("## Table 2", "the paper's plain search, λ = 0.7 | 6.00 | 30.70 | 52.00 ± 0.58 | 81.00 |"),
         (

@@ -67,7 +67,7 @@ def test_every_table_and_picture_is_there(report: Path) -> None:
     for section in ("Table 6", "Figure 4", "Table 2", "Table 3", "Table 4", "Table 10"):
         assert f"## {section}" in text
     pictures = re.findall(r"\]\((.*\.png)\)", text)
-    assert len(pictures) == 5
+    assert len(pictures) == 7
     for name in pictures:
         assert (report / name).read_bytes().startswith(b"\x89PNG")
     assert "not run with --quick" in text  # Tables 5, 8 and 9 say so in their cells
