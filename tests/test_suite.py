@@ -84,6 +84,7 @@ def test_ranks_are_of_pairs_that_all_samplers_have() -> None:
     [
         "seg",
         "seg, flops",
+        "video, flops, params",
         "video, params <= 5 M",
         "nb201-cifar10",
         "car",
@@ -96,6 +97,7 @@ def test_ranks_are_of_pairs_that_all_samplers_have() -> None:
         "bbob-8-5d, noise",
         "classifier, breast cancer",
         "jenatton",
+        "DTLZ2, 7 params",
         "pressure vessel",
         "welded beam",
     ],
@@ -111,6 +113,13 @@ def test_problems_of_every_class(name: str) -> None:
     assert len(first.values) == len(one.directions)
     assert np.isfinite([*first.values, *first.violations]).all()
     assert bool(first.true) == one.noisy
+
+
+def test_the_front_of_dtlz2_is_a_part_of_a_sphere() -> None:
+    """Its best codes have all but the first two parameters in the middle."""
+    best = {"x0": 0.3, "x1": 0.8, **{f"x{i}": 0.5 for i in range(2, 12)}}
+    values = problem("DTLZ2, 12 params").evaluate(best, np.random.default_rng(0)).values
+    assert sum(value**2 for value in values) == pytest.approx(1)
 
 
 def test_best_designs_that_are_published() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 
 import numpy as np
@@ -15,16 +16,20 @@ from ncp_sampler.nas_bench.surrogates import SHIPPED
 
 METRIC = "architectures"
 COST = "architectures, FLOPs"
+COSTS = "architectures, FLOPs and params"
 LIMIT = "architectures, limit"
 
 _FLOPS, _PARAMS = 1.0, 5.0  # limits, in G and M
+_KNOWN: dict[str, Callable[[Tensor], Tensor]] = {"flops": costs.flops, "params": costs.params}
 
 
 def problems() -> Listed:
     """Name, family and maker of each problem."""
     for setting in (s.alias for s in SETTINGS if s.name in SHIPPED):
         yield setting, METRIC, partial(_single, setting)
-        yield f"{setting}, flops", COST, partial(_several, setting)
+        yield f"{setting}, flops", COST, partial(_several, setting, ("flops",))
+        both = ("flops", "params")
+        yield f"{setting}, flops, params", COSTS, partial(_several, setting, both)
         yield f"{setting}, flops <= 1 G", LIMIT, partial(_limited, setting, "flops", _FLOPS)
         if setting in {"cls-a", "seg", "video"}:
             yield (
@@ -57,26 +62,27 @@ def _single(setting: str) -> Problem:
     )
 
 
-def _several(setting: str) -> Problem:
-    judge = _objective(setting, ("flops",))
+def _several(setting: str, names: tuple[str, ...]) -> Problem:
+    """The metric against the logarithms of some costs."""
+    judge = _objective(setting, names)
 
     def evaluate(params: Params, _: np.random.Generator) -> Outcome:
-        metric, flops = _values(judge, params)
-        return Outcome((metric, float(np.log10(flops))))
+        metric, *used = _values(judge, params)
+        return Outcome((metric, *(float(np.log10(cost)) for cost in used)))
 
     return Problem(
-        f"{setting}, flops",
-        COST,
+        f"{setting}, {', '.join(names)}",
+        COST if len(names) == 1 else COSTS,
         judge.space.suggest,
         evaluate,
         directions=tuple(judge.directions),
         space=judge.space,
-        costs={1: _log_flops},
+        costs={i: partial(_log10, _KNOWN[name]) for i, name in enumerate(names, start=1)},
     )
 
 
-def _log_flops(codes: Tensor) -> Tensor:
-    return costs.flops(codes).log10()
+def _log10(cost: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+    return cost(codes).log10()
 
 
 def _limited(setting: str, cost: str, limit: float) -> Problem:
@@ -94,6 +100,6 @@ def _limited(setting: str, cost: str, limit: float) -> Problem:
         evaluate,
         directions=(judge.directions[0],),
         space=judge.space,
-        costs={cost: {"flops": costs.flops, "params": costs.params}[cost]},
+        costs={cost: _KNOWN[cost]},
         limits={cost: limit},
     )

@@ -1,14 +1,17 @@
-"""Standard mixed-integer designs under constraints, and a toy of two integers."""
+"""Standard designs: mixed-integer ones under constraints, and fronts of any dimension."""
 
 from __future__ import annotations
 
-from math import pi, sqrt
+from functools import partial
+from math import cos, pi, sin, sqrt
 
 import numpy as np
 import optuna
 
-from benchmarks.suite.functions import CONSTRAINED
+from benchmarks.suite.functions import CONSTRAINED, SEVERAL
 from benchmarks.suite.problem import Listed, Outcome, Params, Problem
+
+_FRONT_PARAMS = (7, 12)  # of DTLZ2 with three objectives
 
 
 def problems() -> Listed:
@@ -19,6 +22,8 @@ def problems() -> Listed:
         ("two integers", _toy),
     ):
         yield name, CONSTRAINED, make
+    for d in _FRONT_PARAMS:
+        yield _front_name(d), SEVERAL, partial(_front, d)
 
 
 def _vessel() -> Problem:
@@ -107,3 +112,28 @@ def _toy() -> Problem:
     return Problem(
         "two integers", CONSTRAINED, suggest, evaluate, directions=("maximize",), trials=40
     )
+
+
+def _front_name(d: int) -> str:
+    return f"DTLZ2, {d} params"
+
+
+def _front(d: int) -> Problem:
+    """Deb et al. (2002), three objectives: the front is an eighth of a sphere."""
+
+    def suggest(trial: optuna.Trial) -> Params:
+        return {f"x{i}": trial.suggest_float(f"x{i}", 0, 1) for i in range(d)}
+
+    def evaluate(params: Params, _: np.random.Generator) -> Outcome:
+        first, second, *rest = params.values()
+        radius = 1 + sum((x - 0.5) ** 2 for x in rest)
+        one, other = first * pi / 2, second * pi / 2
+        return Outcome(
+            (
+                radius * cos(one) * cos(other),
+                radius * cos(one) * sin(other),
+                radius * sin(one),
+            )
+        )
+
+    return Problem(_front_name(d), SEVERAL, suggest, evaluate, directions=("minimize",) * 3)

@@ -28,6 +28,14 @@ def _ncp(predictor: str = "auto", *, told: bool = True) -> Make:
     )
 
 
+def _botorch(_: Problem, seed: int) -> optuna.samplers.BaseSampler:
+    """Ax's engine; ``pip install botorch optuna-integration``, which the suite does not need."""
+    from optuna_integration import BoTorchSampler
+
+    sampler: optuna.samplers.BaseSampler = BoTorchSampler(seed=seed)
+    return sampler
+
+
 SAMPLERS: dict[str, Make] = {
     "random": lambda _, seed: optuna.samplers.RandomSampler(seed=seed),
     "tpe": lambda _, seed: optuna.samplers.TPESampler(seed=seed),
@@ -36,6 +44,7 @@ SAMPLERS: dict[str, Make] = {
     "gp": lambda problem, seed: optuna.samplers.GPSampler(
         seed=seed, deterministic_objective=not problem.noisy
     ),
+    "botorch": _botorch,
     "ncp": _ncp(),
     _LEARNT: _ncp(told=False),
     **{_VARIANT + name: _ncp(name) for name in PREDICTORS},
@@ -46,6 +55,7 @@ LABELS = {
     "cma": "CMA-ES",
     "nsga2": "NSGA-II",
     "gp": "GPSampler",
+    "botorch": "BoTorch",
     "ncp": "NCP",
     _LEARNT: "NCP, costs learnt",
     **{_VARIANT + name: f"NCP, {name}" for name in PREDICTORS},
