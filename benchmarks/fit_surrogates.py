@@ -28,11 +28,9 @@ from ncp_sampler import Integer, MRSpace
 from ncp_sampler.formatting import markdown_table
 from ncp_sampler.nas_bench import NASBenchMR, Table
 from ncp_sampler.nas_bench.features import features
-from ncp_sampler.nas_bench.surrogates import SHIPPED
-from ncp_sampler.nas_bench.trees import (
+from ncp_sampler.nas_bench.surrogates import SHIPPED, rounds_of
+from ncp_sampler.predictors.trees import (
     BAGS,
-    DEFAULT_ROUNDS,
-    ROUNDS,
     fit_trees,
     predict_trees,
 )
@@ -138,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _ship(table: Table, folder: Path) -> list[str]:
     """Writes the models of one setting; its row of the results."""
-    x, rounds = features(table.codes), ROUNDS.get(table.setting, DEFAULT_ROUNDS)
+    x, rounds = features(table.codes), rounds_of(table.setting)
     texts, size = {}, 0
     for metric, y in table.metrics.items():
         texts[metric] = merge(fit_trees(x, y, rounds))

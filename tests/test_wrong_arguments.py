@@ -198,6 +198,7 @@ def names() -> dict[str, Any]:
         ("learn(5)", "records=5 must"),
         ('learn(records, metrics=["z"])', "metric='z' is not"),
         ('learn(records, seed="x")', "seed='x' must"),
+        ('learn(records, trees="x")', "trees='x' must"),
         ("fit_paper(records, epochs=0)", "epochs=0 must"),
         ("default_starts(5)", "problem=5 must"),
         ("random_search(5)", "problem=5 must"),

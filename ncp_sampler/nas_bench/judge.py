@@ -17,13 +17,9 @@ from sklearn.svm import SVR
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench.features import features, legal_codes
+from ncp_sampler.nas_bench.surrogates import rounds_of
 from ncp_sampler.nas_bench.tables import Table
-from ncp_sampler.nas_bench.trees import (
-    DEFAULT_ROUNDS,
-    ROUNDS,
-    fit_trees,
-    predict_trees,
-)
+from ncp_sampler.predictors.trees import fit_trees, predict_trees
 
 FloatArray = NDArray[np.float64]
 
@@ -92,8 +88,7 @@ class Judge:
         others = np.setdiff1d(np.arange(len(values)), mine)
         codes, y = table.codes[mine], values[mine]
         self._mean, self._std = float(y.mean()), float(y.std())
-        rounds = ROUNDS.get(table.setting, DEFAULT_ROUNDS)
-        self._trees = fit_trees(features(codes), y, rounds)
+        self._trees = fit_trees(features(codes), y, rounds_of(table.setting))
         self._kernel: Pipeline = make_pipeline(StandardScaler(), SVR(**_SUPPORT_VECTORS))
         self._kernel.fit(np.log2(codes), (y - self._mean) / self._std)
         self.errors = {

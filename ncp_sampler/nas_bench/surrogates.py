@@ -24,7 +24,7 @@ from ncp_sampler import checks
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench.features import features, legal_codes
 from ncp_sampler.nas_bench.settings import SETTINGS, Setting, find_setting
-from ncp_sampler.nas_bench.trees import import_lightgbm, predict_trees
+from ncp_sampler.predictors.trees import import_lightgbm, predict_trees
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 SHIPPED: tuple[str, ...] = tuple(s.name for s in SETTINGS if s.name != "3ddet")
+
+# trees of each booster; settings whose training is noisy overfit earlier
+_ROUNDS = {"cls-10-1000": 200, "video": 400, "video-p": 400}
+_DEFAULT_ROUNDS = 600
 
 _DATA = resources.files("ncp_sampler.nas_bench") / "data"
 
@@ -102,6 +106,11 @@ def surrogate(setting: str) -> Surrogate:
         )
     import_lightgbm()
     return Surrogate(found)
+
+
+def rounds_of(setting: str) -> int:
+    """Trees of each booster of a setting's surrogates, and of its judges."""
+    return _ROUNDS.get(setting, _DEFAULT_ROUNDS)
 
 
 @functools.cache

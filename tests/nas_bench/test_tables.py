@@ -17,8 +17,10 @@ import pytest
 from benchmarks import fit_surrogates
 from ncp_sampler import MRSpace, nas_bench
 from ncp_sampler.multi_resolution import costs
-from ncp_sampler.nas_bench import NASBenchMR, trees
+from ncp_sampler.nas_bench import NASBenchMR
 from ncp_sampler.nas_bench.features import features
+from ncp_sampler.nas_bench.surrogates import rounds_of
+from ncp_sampler.predictors import trees
 
 SPACE = MRSpace()
 COSTS = {"flops": costs.flops(SPACE.start).item(), "params": costs.params(SPACE.start).item()}
@@ -258,7 +260,7 @@ def test_the_shipped_file_is_the_mean_of_its_boosters() -> None:
 def test_the_script_makes_the_shipped_models(bench_root: Path) -> None:
     setting = "cls-10-1000"
     table = NASBenchMR(bench_root).table(setting)
-    boosters = trees.fit_trees(features(table.codes), table.metrics["top1"], trees.ROUNDS[setting])
+    boosters = trees.fit_trees(features(table.codes), table.metrics["top1"], rounds_of(setting))
     codes = SPACE.sample(1000, 0)
     shipped = nas_bench.surrogate(setting).predict(codes)["top1"]
     expected = trees.predict_trees(boosters, features(codes))

@@ -12,6 +12,7 @@ import torch
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.features import NAMES, derived, smooth_features
 from ncp_sampler.predictors.committee import Committee
+from ncp_sampler.predictors.distilled import Distilled
 from ncp_sampler.predictors.featured import Featured
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
@@ -32,6 +33,7 @@ def networks() -> MLPEnsemble:
 MAKERS: dict[str, Callable[[], Predictor]] = {
     "committee": lambda: Committee([GaussianProcess(), networks()]),
     "featured": lambda: Featured(GaussianProcess(), smooth_features),
+    "distilled": lambda: Distilled(networks(), NEW, features=smooth_features),
     "selected": lambda: Selected([InfiniteMLP(), GaussianProcess()]),
     "both": lambda: Committee([Featured(networks(), smooth_features), GaussianProcess()]),
 }

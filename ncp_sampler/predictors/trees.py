@@ -1,4 +1,4 @@
-"""Boosted trees of a table's metrics: the shipped surrogates' recipe, and one of the judges."""
+"""Boosted trees of metrics: the shipped surrogates' recipe, one of the judges, and a teacher."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 BAGS = 4  # boosters averaged, of other seeds
-DEFAULT_ROUNDS = 600
-# trees per booster; settings whose training is noisy overfit earlier
-ROUNDS = {"cls-10-1000": 200, "video": 400, "video-p": 400}
-
 _PARAMETERS: dict[str, Any] = {
     "objective": "l2",
     "learning_rate": 0.05,
@@ -34,15 +30,19 @@ _PARAMETERS: dict[str, Any] = {
 }
 
 
-def fit_trees(x: FloatArray, y: FloatArray, rounds: int = DEFAULT_ROUNDS) -> list[Booster]:
-    """Boosters of features x (n, f) and values y (n,), to be averaged.
+def fit_trees(
+    x: FloatArray, y: FloatArray, rounds: int, *, weights: FloatArray | None = None
+) -> list[Booster]:
+    """Boosters of features x (n, f), values y (n,) and weights (n,), to be averaged.
 
     Raises:
         ImportError: LightGBM is not installed.
     """
     lightgbm = import_lightgbm()
     return [
-        lightgbm.train({**_PARAMETERS, "seed": seed}, lightgbm.Dataset(x, y), rounds)
+        lightgbm.train(
+            {**_PARAMETERS, "seed": seed}, lightgbm.Dataset(x, y, weight=weights), rounds
+        )
         for seed in range(BAGS)
     ]
 
@@ -55,13 +55,22 @@ def predict_trees(boosters: Sequence[Booster], x: FloatArray) -> FloatArray:
     return mean
 
 
+def has_lightgbm() -> bool:
+    """Whether LightGBM is installed, with the libraries that it needs."""
+    try:
+        import_lightgbm()
+    except (ImportError, OSError):
+        return False
+    return True
+
+
 def import_lightgbm() -> Any:
     """LightGBM, or an ImportError that says how to get it."""
     try:
         import lightgbm
     except ImportError as error:
         raise ImportError(
-            "surrogates and judges need LightGBM, which is not installed: "
+            "surrogates, judges and Distilled need LightGBM, which is not installed: "
             "pip install 'ncp-sampler[bench]'"
         ) from error
     return lightgbm
