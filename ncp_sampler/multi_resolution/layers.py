@@ -96,7 +96,10 @@ def seeded(seed: int | None) -> torch.Generator | None:
 
 
 def initialize(module: nn.Module, generator: torch.Generator | None) -> None:
-    """Kaiming-normal weights (fan-out) and zero biases for all convolutions of a module.
+    """Kaiming-normal weights (fan-out) and zero biases for convolutions; units begin as identities.
+
+    The last batch norm of a residual unit scales by 0 at first (Goyal et al. 2017, section 5.1):
+    a network of few channels and many units then learns from the first steps on.
 
     Args:
         module: Changed in place.
@@ -109,6 +112,19 @@ def initialize(module: nn.Module, generator: torch.Generator | None) -> None:
             draw_normal(layer.weight, math.sqrt(2 / fan_out), generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+        elif isinstance(layer, ResidualUnit):
+            nn.init.zeros_(layer.second.norm.weight)
+
+
+@torch.no_grad()
+def pass_on(layer: nn.Conv2d | nn.Conv3d) -> None:
+    """Halves a convolution's weights and adds the identity, as far as it has channels for it.
+
+    What comes in then goes on at first (Zagoruyko & Komodakis 2017, equation 3, have the sum for
+    good).
+    """
+    identity = nn.init.dirac_(torch.empty_like(layer.weight))
+    layer.weight.mul_(0.5).add_(identity)
 
 
 @torch.no_grad()

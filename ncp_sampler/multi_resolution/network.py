@@ -41,6 +41,7 @@ from ncp_sampler.multi_resolution.layers import (
     ConvNorm,
     ResidualUnit,
     initialize,
+    pass_on,
     seeded,
 )
 
@@ -121,6 +122,9 @@ class MultiResolutionNet(nn.Module):
         self.head = head(task, sum(before), params[OUTPUT], self.num_classes)
         generator = seeded(seed)
         initialize(self, generator)
+        for layer in self.modules():
+            if isinstance(layer, Gather):
+                pass_on(layer.own.conv)
         if isinstance(self.head, DetectionHead):
             self.head.anchors.reset_parameters(generator)
 
@@ -235,6 +239,13 @@ class Gather(nn.ModuleDict):
         for path in paths:
             c_in, kernel, stride = before[path.source - 1], path.kernel, path.stride
             self[f"from{path.source}"] = ConvNorm(c_in, width, kernel=kernel, stride=stride)
+
+    @property
+    def own(self) -> ConvNorm:
+        """From the branch itself; without a residual unit's identity, a block's only way on."""
+        own = self[f"from{self.r}"]
+        assert isinstance(own, ConvNorm)  # as all of them
+        return own
 
     def forward(self, branches: list[Tensor]) -> Tensor:
         size = branches[self.r - 1].shape[-2:]

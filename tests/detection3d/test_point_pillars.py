@@ -12,6 +12,7 @@ from ncp_sampler import MRSpace
 from ncp_sampler.detection3d.anchors import Anchor
 from ncp_sampler.detection3d.average_precision import average_precision
 from ncp_sampler.detection3d.point_pillars import PointPillarsNet
+from ncp_sampler.multi_resolution.layers import ResidualUnit
 
 ANCHORS = (Anchor(size=(3.0, 1.5, 1.5), z=0.0), Anchor(size=(1.0, 1.0, 2.0), z=0.0))
 RANGE = (0.0, -8.0, -2.0, 16.0, 8.0, 2.0)
@@ -52,6 +53,9 @@ def test_shapes_and_gradients() -> None:
     assert [tuple(part.shape) for part in output] == [(3, 8, 8, 4, v) for v in (2, 7, 2)]
     assert model.grid(output).shape == (8, 8, 4, 7)
     assert model.grid(output)[0, 0, 0, :2].tolist() == [1, -7]  # the middle of a cell of 2 m
+    for layer in model.modules():
+        if isinstance(layer, ResidualUnit):  # as after some steps; at first they are identities
+            torch.nn.init.constant_(layer.second.norm.weight, 0.1)
     loss = model.loss(points, boxes, labels)
     loss.total.backward()
     for name, parameter in model.named_parameters():

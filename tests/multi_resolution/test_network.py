@@ -16,6 +16,8 @@ from torch.nn import functional
 
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.heads import resize_logits
+from ncp_sampler.multi_resolution.layers import ResidualUnit
+from ncp_sampler.multi_resolution.network import Gather
 from tests.network_examples import LARGEST, SMALLEST, SPACE, batch, build, parts
 
 CODES = {
@@ -52,10 +54,26 @@ def test_features_are_four_branches_at_a_quarter_to_a_thirty_second() -> None:
     assert shapes == [(8, 17, 25), (16, 9, 13), (8, 5, 7), (24, 3, 4)]
 
 
+def units(net: nn.Module) -> list[ResidualUnit]:
+    return [layer for layer in net.modules() if isinstance(layer, ResidualUnit)]
+
+
+def test_residual_units_begin_as_identities_and_do_not_stay_so() -> None:
+    net = build()
+    x = batch("classification", (40, 32)).repeat(1, 3, 1, 1)[:, :8]
+    for unit in units(net):
+        assert torch.equal(unit(x.relu()), x.relu())
+    net(batch("classification", (40, 32))).square().sum().backward()
+    torch.optim.SGD(net.parameters(), lr=0.1).step()
+    assert all(unit.second.norm.weight.all() for unit in units(net))
+
+
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 @pytest.mark.parametrize("task", costs.TASKS)
 def test_forward_and_backward_are_finite(task: str, code: Any) -> None:
     net = build(code, task=task)
+    for unit in units(net):  # as after some steps; at first they are identities
+        nn.init.constant_(unit.second.norm.weight, 0.1)
     output = net(batch(task, (33, 40)))
     assert all(part.isfinite().all() for part in parts(output))
     torch.stack([part.square().mean() for part in parts(output)]).sum().backward()
@@ -112,9 +130,16 @@ def test_without_a_seed_the_weights_follow_torch() -> None:
 
 @pytest.mark.parametrize("task", costs.TASKS)
 def test_weights_are_kaiming_normal_by_fan_out(task: str) -> None:
-    for name, layer in build(SPACE.start, task=task).named_modules():
+    net = build(SPACE.start, task=task)
+    own = {layer.own.conv for layer in net.modules() if isinstance(layer, Gather)}
+    for name, layer in net.named_modules():
         if isinstance(layer, (nn.Conv2d, nn.Conv3d)) and "anchors" not in name:
             expected = (2 / layer.weight[:, 0].numel()) ** 0.5
+            if layer in own:  # half of that, and the identity
+                expected /= 2
+                nn.init.dirac_(identity := torch.empty_like(layer.weight))
+                with torch.no_grad():
+                    layer.weight.sub_(identity)
             few = 5 / layer.weight.numel() ** 0.5  # standard errors
             assert layer.weight.std().item() == pytest.approx(expected, rel=few), name
             assert layer.weight.mean().abs().item() < few * expected, name

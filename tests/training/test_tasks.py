@@ -43,7 +43,8 @@ def test_dictionaries_and_bytes_are_learnt_from_as_pairs_are(
         train(model, one, one, task=CLASSIFICATION, recipe=problem.recipe)
         for model, one in zip(models, (loader, plain), strict=True)
     ]
-    assert found[0].epochs[0].loss == pytest.approx(found[1].epochs[0].loss, rel=1e-2)
+    close = 3e-2 if bytes_ else 1e-2  # bytes are rounded, and each step adds to that
+    assert found[0].epochs[0].loss == pytest.approx(found[1].epochs[0].loss, rel=close)
 
 
 def test_masks_of_dictionaries_are_scored() -> None:
