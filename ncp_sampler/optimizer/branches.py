@@ -26,12 +26,13 @@ def other_branch(
 
     Args:
         space: The search space; one without conditions has no branches.
-        codes: Of the trials in the order they were told, (n, d).
-        merit: Theirs, to be maximized, NaN where unknown, (n,).
+        codes: Of the trials in the order they were told, and then of those that run, (n, d).
+        merit: Of those told, to be maximized, NaN where unknown, (at most n,).
         rng: Draws among branches that were tried as rarely.
     """
     if not isinstance(space, ConditionalSpace) or not space.conditions:
         return None
+    merit = np.concatenate([merit, np.full(len(codes) - len(merit), np.nan)])
     known = ~np.isnan(merit)
     if not known.any():
         return None

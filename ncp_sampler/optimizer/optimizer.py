@@ -305,7 +305,8 @@ class NCPOptimizer:
         )
         if np.isnan(pinned).all() and len(self.directions) == 1:
             merit = np.where(told.feasible, told.values[:, 0], np.nan)
-            other = other_branch(self.space, codes, merit, self._rng)
+            begun = np.concatenate([codes, np.reshape(waiting, (-1, codes.shape[1]))])
+            other = other_branch(self.space, begun, merit, self._rng)
             pinned = pinned if other is None else other
         order = told.order(weights, self._rng)
         rows = rows_to_fit(order, self._predictor.capacity)

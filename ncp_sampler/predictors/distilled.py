@@ -30,6 +30,7 @@ from ncp_sampler.predictors.scaling import training_arrays
 from ncp_sampler.predictors.trees import fit_trees, predict_trees
 
 _ROUNDS = 400  # trees of each booster
+_LEAST_ROWS = 20  # with fewer a tree has no branches
 
 
 class Distilled(Around):
@@ -84,6 +85,9 @@ class Distilled(Around):
         told = {}
         for name, column in zip(names, y.T, strict=True):
             known = ~np.isnan(column)
+            if known.sum() < _LEAST_ROWS:
+                told[name] = np.full(len(seen), column[known].mean())
+                continue
             trees = fit_trees(own[known], column[known], _ROUNDS, weights=rows[known])
             told[name] = predict_trees(trees, seen)
         self.inner.fit(asked, told, steps=steps)

@@ -56,6 +56,14 @@ def test_a_branch_that_stalls_too_is_left_alone() -> None:
     assert kind_of(other_branch(SPACE, codes, merit, RNG)) == "c"
 
 
+def test_trials_that_run_count_as_turns() -> None:
+    """Several workers do not leave the best branch all at once, nor for the same other one."""
+    stalling = np.array([0.0, 1, 2, 9, *[5] * 9])
+    running = trials("bbcaaaaaaaaaac")  # the last one
+    assert other_branch(SPACE, running, stalling, RNG) is None
+    assert kind_of(other_branch(SPACE, trials("bbcaaaaaaaaaacca"), stalling, RNG)) == "b"
+
+
 def test_failed_trials_count_for_nothing() -> None:
     codes = trials("bcaaaaaaaaaaa")
     merit = np.array([1.0, np.nan, 9, *[np.nan] * 9, 5])

@@ -43,6 +43,13 @@ def test_a_row_may_lack_a_metric_and_a_row_without_weight_teaches_nothing() -> N
         assert std.shape == (1, 2)
 
 
+@pytest.mark.parametrize("known", [1, 2, 19, 25])
+def test_a_metric_that_few_rows_have_is_its_mean(known: int) -> None:
+    y = np.where(np.arange(100) < known, 3.0, np.nan)
+    model = Distilled(networks(), EVERYWHERE).fit(LINE, {"y": y, "z": LINE[:, 0]})
+    np.testing.assert_allclose(model.predict([[0.1], [0.9]])[0][:, 0], 3.0, atol=0.05)
+
+
 def test_gradients_reach_the_code() -> None:
     rows = records(60)
     model = Distilled(networks(), SPACE.normalize(SPACE.sample(50, 1)), features=smooth_features)
