@@ -8,15 +8,47 @@ that was good. Once its steps gain next to nothing, every other proposal is of a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ncp_sampler.optimizer.goals import Told
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.search_space import SearchSpace
 
 _RECENT = 8  # trials that gained next to nothing
 _NEXT_TO_NOTHING = 0.01  # of the way from the median trial to the best
+
+
+def in_a_branch(
+    space: SearchSpace,
+    pinned: FloatArray,
+    told: Told,
+    codes: NDArray[Any],
+    waiting: Sequence[NDArray[Any]],
+    rng: np.random.Generator,
+) -> FloatArray:
+    """What is given of the next proposal, (d,): a branch, where it is another one's turn.
+
+    Args:
+        space: The search space.
+        pinned: Numbers of columns that are given anyway, NaN elsewhere, (d,).
+        told: The trials; of several objectives there is no best branch.
+        codes: Theirs, in the order they were told, (n, d).
+        waiting: Codes of the trials that run.
+        rng: As of ``other_branch``.
+    """
+    if not isinstance(space, ConditionalSpace) or told.values.shape[1] != 1:
+        return pinned
+    if not np.isnan(pinned).all():
+        return pinned
+    merit = np.where(told.feasible, told.values[:, 0], np.nan)
+    begun = np.concatenate([codes, np.reshape(waiting, (-1, codes.shape[1]))])
+    other = other_branch(space, begun, merit, rng)
+    return pinned if other is None else other
 
 
 def other_branch(

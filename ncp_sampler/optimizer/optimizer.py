@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.optimizer.acquisition import Acquisition, Outlook
-from ncp_sampler.optimizer.branches import other_branch
+from ncp_sampler.optimizer.branches import in_a_branch
 from ncp_sampler.optimizer.design import Known, design_code, known_codes, pinned_columns, untried
 from ncp_sampler.optimizer.earlier_work import EarlierWork
 from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
@@ -303,11 +303,7 @@ class NCPOptimizer:
         weights = dict(
             zip(self.directions, self._rng.dirichlet(np.ones(len(self.directions))), strict=True)
         )
-        if np.isnan(pinned).all() and len(self.directions) == 1:
-            merit = np.where(told.feasible, told.values[:, 0], np.nan)
-            begun = np.concatenate([codes, np.reshape(waiting, (-1, codes.shape[1]))])
-            other = other_branch(self.space, begun, merit, self._rng)
-            pinned = pinned if other is None else other
+        pinned = in_a_branch(self.space, pinned, told, codes, waiting, self._rng)
         order = told.order(weights, self._rng)
         rows = rows_to_fit(order, self._predictor.capacity)
         focus = Focus.on(self.space, codes, order, pinned, self._rng)

@@ -57,7 +57,7 @@ def rankings_section(results: Results, folder: Path) -> str:
 
 
 def efficiency_section(results: Results, folder: Path) -> str:
-    """Figure 7: fronts of NCP among the rows, the start code and the baselines' answers."""
+    """Figure 7: fronts of NCP among the rows and the baselines' answers."""
     panels = {}
     for search, rows in results.searches(Study.FRONTS).items():
         (setting,) = search.settings

@@ -88,6 +88,8 @@ def ranking_figure(metrics: Mapping[str, ArrayLike]) -> Figure:
         raise ValueError(
             f"metrics has {len(columns)} of shapes {sorted(shapes)}; give two or more of one (n,)"
         )
+    if not all(np.isfinite(column).all() for column in columns.values()):
+        raise ValueError("metrics has a NaN or an infinity; leave such architectures out")
     first, *others = columns
     figure = Figure(figsize=(5.5, 5.0), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()

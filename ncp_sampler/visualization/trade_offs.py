@@ -95,4 +95,7 @@ def _points(name: str, points: ArrayLike) -> NDArray[np.float64]:
         return np.empty((0, 3))
     if numbers.ndim not in (1, 2) or numbers.shape[-1] != 3:
         raise ValueError(f"{name} has shape {numbers.shape}; it must be (n, 3): cost, metric, size")
-    return np.atleast_2d(numbers)
+    rows = np.atleast_2d(numbers)
+    if not (np.isfinite(rows).all() and (rows[:, 0] > 0).all() and (rows[:, 2] >= 0).all()):
+        raise ValueError(f"{name} must be finite, costs above 0 and sizes of at least 0")
+    return rows

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -31,13 +30,10 @@ from ncp_sampler.propagation.propagate import Trace, propagate
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.space.hooks import Group
 from ncp_sampler.visualization import (
-    TradeOff,
     architecture_figure,
     correlation_figure,
     explain_figure,
-    ranking_figure,
     trace_figure,
-    trade_off_figure,
     walk_figure,
 )
 from tests.space_examples import MIXED
@@ -281,33 +277,6 @@ def test_correlations_stand_beside_the_published_ones() -> None:
     assert figure.axes[1].get_ylabel() == "Spearman's rank correlation"
 
 
-def test_ranks_by_other_metrics_stand_over_those_by_the_first() -> None:
-    (axes,) = ranking_figure({"mIoU": [70, 75, 72], "mAcc": [80, 85, 79]}).axes
-    (dots,) = axes.collections
-    np.testing.assert_array_equal(dots.get_offsets(), [[3, 2], [1, 1], [2, 3]])  # 1 is the best
-    assert dots.get_label() == "mAcc, Spearman 0.500"
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("rank by mIoU", "rank by the others")
-
-
-def test_a_trade_off_shows_the_front_among_what_is_known() -> None:
-    front = [[1.0, 84.0, 4.0], [2.0, 85.0, 8.0]]
-    seg = TradeOff(front=front, cloud=np.ones((5, 3)), others={"NetAdapt": [2.0, 84.5, 6.0]})
-    both = trade_off_figure({"Seg": seg, "Cls": TradeOff(front=front, metric="top1 (%)")})
-    first, second = both.axes
-    known, ours, other = first.collections
-    assert len(np.asarray(known.get_offsets())) == 5
-    assert isinstance(ours, PathCollection)
-    np.testing.assert_array_equal(ours.get_offsets(), [[1, 84], [2, 85]])
-    small, large = ours.get_sizes()
-    assert large == 2 * small  # areas are as the params
-    np.testing.assert_array_equal(other.get_offsets(), [[2, 84.5]])
-    legend = first.get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["5 known", "NCP", "NetAdapt"]
-    assert [axes.get_title() for axes in both.axes] == ["Seg", "Cls"]
-    assert second.get_ylabel() == "top1 (%)"
-
-
 def test_a_walks_units_are_its_tables() -> None:
     (axes,) = walk_figure(TABLE, WALK).axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("FLOPs (G)", "mIoU (%)")
@@ -343,12 +312,6 @@ WALK = TableWalk(TABLE.codes[:, None], np.ones((3, 1)), np.ones((3, 1)))
         (lambda _: correlation_figure(["a", "b"], np.eye(3)), r"matrix has shape \(3, 3\)"),
         (lambda _: correlation_figure(["a"], [[1.0]], published=[[2.0]]), "published.*outside"),
         (lambda _: correlation_figure([], np.empty((0, 0))), "0 names"),
-        (lambda _: ranking_figure({"a": [1, 2]}), "metrics has 1 of shapes"),
-        (lambda _: ranking_figure({"a": [1, 2], "b": [1]}), r"shapes \[\(1,\), \(2,\)\]"),
-        (lambda _: ranking_figure([1]), "must map names to numbers"),  # type: ignore[arg-type]
-        (lambda _: trade_off_figure({}), "panels is empty"),
-        (lambda _: trade_off_figure({"a": 1}), r"panels\['a'\]=1 must be a TradeOff"),  # type: ignore[dict-item]
-        (lambda _: trade_off_figure({"a": TradeOff(front=[1, 2])}), r"front has shape \(2,\)"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(draw: Callable[[Trace], Figure], message: str) -> None:
