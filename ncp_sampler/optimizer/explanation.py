@@ -10,6 +10,8 @@ The reasons are plain values, made to be stored with a trial (docs/how-to/reason
     moves      the largest first: [parameter, before, after, {metric: gain}], the gain in the
                metric's unit, positive where the metric rises
     left_out   moves that are not listed
+    branch     {parameter: choice} of another branch than the best trial's, where that one has
+               stalled and it was the other's turn; else it is not there
     objectives names of the metrics that are optimized, in order
     metrics    {metric: {"mean", "std", "start"}}: predicted of what is measured, its noise
                included, and predicted of the start; of a known
@@ -68,6 +70,7 @@ class Case:
         known: Codes of the part -> whether they are ruled out.
         limits: Of known costs.
         expand: Codes of the part -> codes of the whole space.
+        branch: Numbers of the part's columns that another branch's turn gives, NaN elsewhere, (d,).
     """
 
     directions: Sequence[str]
@@ -78,6 +81,7 @@ class Case:
     known: Callable[[NDArray[Any]], NDArray[np.bool_]]
     limits: Limits
     expand: Callable[[NDArray[Any]], NDArray[Any]]
+    branch: FloatArray | None = None
 
 
 def reasons_for(case: Case, code: NDArray[Any], trail: Sequence[tuple[Any, Any]]) -> Reasons:
@@ -103,6 +107,8 @@ def reasons_for(case: Case, code: NDArray[Any], trail: Sequence[tuple[Any, Any]]
         "objectives": list(case.directions),
         "metrics": metrics,
     }
+    if case.branch is not None:
+        reasons["branch"] = _branch(space, code, case.branch)
     chances = [one["chance"] for one in metrics.values() if "chance" in one]
     if chances:
         reasons["feasible"] = _short(math.prod(chances))
@@ -158,6 +164,12 @@ def _origin(
     if differing[nearest] <= len(case.space.names) / 2:
         return variation, start
     return {"from": "random"}, start
+
+
+def _branch(space: SearchSpace, code: NDArray[Any], given: FloatArray) -> dict[str, Any]:
+    params = space.to_params(code)
+    decided = [name for name in space.names if not np.isnan(given[space.column_slice(name)]).any()]
+    return {name: _plain(params[name]) for name in decided}
 
 
 def _metrics(case: Case, view: View, ends: NDArray[Any]) -> tuple[dict[str, Any], FloatArray]:

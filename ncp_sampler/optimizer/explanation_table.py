@@ -127,6 +127,9 @@ def _title(reasons: Mapping[str, Any]) -> str:
 def _summary(reasons: Mapping[str, Any]) -> list[str]:
     """What is predicted, and what stopped the search, a line each."""
     lines = []
+    if "branch" in reasons:
+        branch = ", ".join(f"{name} = {choice}" for name, choice in reasons["branch"].items())
+        lines.append(f"asked of another branch, as the best trial's has stalled: {branch}")
     for name, one in reasons["metrics"].items():
         if "value" in one:
             line = f"{name}: {one['value']:g}, computed"

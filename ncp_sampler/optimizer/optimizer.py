@@ -303,7 +303,7 @@ class NCPOptimizer:
         weights = dict(
             zip(self.directions, self._rng.dirichlet(np.ones(len(self.directions))), strict=True)
         )
-        pinned = in_a_branch(self.space, pinned, told, codes, waiting, self._rng)
+        fixed, pinned = pinned, in_a_branch(self.space, pinned, told, codes, waiting, self._rng)
         order = told.order(weights, self._rng)
         rows = rows_to_fit(order, self._predictor.capacity)
         focus = Focus.on(self.space, codes, order, pinned, self._rng)
@@ -353,6 +353,7 @@ class NCPOptimizer:
         case = Case(
             [*self.directions], acquisition, focus.part, unit[rows], numbers[rows],
             proposer.known, limits, focus.expand,
+            None if pinned is fixed else proposer.pinned,
         )  # fmt: skip
         self._reasons.append(reasons_for(case, code, proposer.trail))
         return focus.expand(code)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ncp_sampler import Categorical, Float, SearchSpace
+from ncp_sampler import Categorical, Float, NCPOptimizer, SearchSpace
 from ncp_sampler.optimizer.branches import other_branch
+from ncp_sampler.optimizer.explanation_table import explain_markdown
 from ncp_sampler.space.conditional import Condition, ConditionalSpace
 
 SPACE = ConditionalSpace(
@@ -76,3 +77,23 @@ def test_without_conditions_there_are_no_branches(dims: list[Float]) -> None:
     space = SearchSpace(dims)
     codes = space.sample(20, 0)
     assert other_branch(space, codes, np.zeros(20), RNG) is None
+
+
+def test_a_proposal_says_when_it_is_another_branch_s_turn() -> None:
+    """The best branch ends in a plain; others are asked, and the reasons name them."""
+    optimizer = NCPOptimizer(SPACE, directions={"loss": "minimize"}, n_startup_trials=6, seed=0)
+    level = {"a": 0.0, "b": 1.0, "c": 2.0}
+    turns = []
+    for _ in range(30):
+        (params,) = optimizer.ask()
+        reasons = optimizer.reasons[0]
+        optimizer.tell(params, {"loss": level[params["kind"]]})
+        if "branch" in reasons:
+            turns.append(params["kind"])
+            assert reasons["branch"] == {"kind": params["kind"]}
+            asked = "asked of another branch, as the best trial's has stalled: kind ="
+            assert f"{asked} {params['kind']}" in explain_markdown(reasons)
+        else:
+            assert "another branch" not in explain_markdown(reasons)
+    assert turns
+    assert set(turns) <= {"b", "c"}
