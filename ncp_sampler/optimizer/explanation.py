@@ -14,9 +14,9 @@ The reasons are plain values, made to be stored with a trial (docs/how-to/reason
                stalled and it was the other's turn; else it is not there
     objectives names of the metrics that are optimized, in order
     metrics    {metric: {"mean", "std", "start"}}: predicted of what is measured, its noise
-               included, and predicted of the start; of a known
-               cost {"value", "start"} and its "limit"; of a constraint {"mean", "std", "bound",
-               "chance"}
+               included (the deviation as the last trials bear it out: `stated`), and predicted of
+               the start; of a known cost {"value", "start"} and its "limit"; of a constraint
+               {"mean", "std", "bound", "chance"}
     feasible   chance that every constraint holds
     stopped    what kept better codes, one step away, from being proposed: {"limit": [costs],
                "range": [parameters at an end that would go on], "tried": how many}
@@ -41,6 +41,7 @@ from ncp_sampler import checks
 from ncp_sampler.optimizer.acquisition import Acquisition
 from ncp_sampler.optimizer.goals import Told
 from ncp_sampler.optimizer.limits import Limits
+from ncp_sampler.optimizer.stated import stretch
 from ncp_sampler.optimizer.view import View
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.dimensions import Categorical
@@ -178,6 +179,7 @@ def _metrics(case: Case, view: View, ends: NDArray[Any]) -> tuple[dict[str, Any]
     told = outlook.told
     values, spread, margins, doubt = view.values, view.spread, view.margins, view.doubt
     noise = getattr(outlook.predictor, "noise", np.zeros(len(outlook.predictor.names))).tolist()
+    wider = stretch(outlook.predictor, case.numbers).tolist()
     found: dict[str, Any] = {}
     scales = np.ones(len(told.objectives))
     for k, name in enumerate(told.objectives):
@@ -188,13 +190,14 @@ def _metrics(case: Case, view: View, ends: NDArray[Any]) -> tuple[dict[str, Any]
             found[name] = {"value": _short(value), "start": _short(start)}
             continue
         f = values[:, k].tolist()
-        s = math.hypot(float(spread[0, k]), noise[outlook.predictor.names.index(name)])
-        at, start, low, high = _unscaled(told, k, np.array([*f, f[0] - s, f[0] + s]))
+        at = outlook.predictor.names.index(name)
+        s = math.hypot(float(spread[0, k]), noise[at]) * wider[at]
+        end, start, low, high = _unscaled(told, k, np.array([*f, f[0] - s, f[0] + s]))
         moved = f[0] - f[1]
         rate = (high - low) / (2 * s) if s > 0 else 0.0
-        scales[k] = (at - start) / moved if abs(moved) > 1e-9 else rate
+        scales[k] = (end - start) / moved if abs(moved) > 1e-9 else rate
         found[name] = {
-            "mean": _short(at), "std": _short(abs(high - low) / 2), "start": _short(start)
+            "mean": _short(end), "std": _short(abs(high - low) / 2), "start": _short(start)
         }  # fmt: skip
     for k, name in enumerate(told.constraints):
         bound, scale = told.bounds[k]
