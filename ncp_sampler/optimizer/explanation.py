@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ncp_sampler import checks
@@ -43,7 +44,8 @@ from ncp_sampler.optimizer.goals import Told
 from ncp_sampler.optimizer.limits import Limits
 from ncp_sampler.optimizer.stated import stretch
 from ncp_sampler.optimizer.view import View
-from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.predictors.predictor import FloatArray, Predictor
+from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
@@ -71,6 +73,7 @@ class Case:
         known: Codes of the part -> whether they are ruled out.
         limits: Of known costs.
         expand: Codes of the part -> codes of the whole space.
+        fitted: The predictor, fitted on the trials, that does not take those that run for known.
         branch: Numbers of the part's columns that another branch's turn gives, NaN elsewhere, (d,).
     """
 
@@ -82,6 +85,7 @@ class Case:
     known: Callable[[NDArray[Any]], NDArray[np.bool_]]
     limits: Limits
     expand: Callable[[NDArray[Any]], NDArray[Any]]
+    fitted: Predictor
     branch: FloatArray | None = None
 
 
@@ -177,9 +181,8 @@ def _metrics(case: Case, view: View, ends: NDArray[Any]) -> tuple[dict[str, Any]
     """What is predicted of proposal and start (2, d); metric units per unit of f, (m,)."""
     outlook = case.acquisition.outlook
     told = outlook.told
-    values, spread, margins, doubt = view.values, view.spread, view.margins, view.doubt
-    noise = getattr(outlook.predictor, "noise", np.zeros(len(outlook.predictor.names))).tolist()
-    wider = stretch(outlook.predictor, case.numbers).tolist()
+    values, margins = view.values, view.margins
+    spread, doubt = _deviations(case, view.unit, ends[0])
     found: dict[str, Any] = {}
     scales = np.ones(len(told.objectives))
     for k, name in enumerate(told.objectives):
@@ -190,8 +193,7 @@ def _metrics(case: Case, view: View, ends: NDArray[Any]) -> tuple[dict[str, Any]
             found[name] = {"value": _short(value), "start": _short(start)}
             continue
         f = values[:, k].tolist()
-        at = outlook.predictor.names.index(name)
-        s = math.hypot(float(spread[0, k]), noise[at]) * wider[at]
+        s = float(spread[k])
         end, start, low, high = _unscaled(told, k, np.array([*f, f[0] - s, f[0] + s]))
         moved = f[0] - f[1]
         rate = (high - low) / (2 * s) if s > 0 else 0.0
@@ -201,18 +203,41 @@ def _metrics(case: Case, view: View, ends: NDArray[Any]) -> tuple[dict[str, Any]
         }  # fmt: skip
     for k, name in enumerate(told.constraints):
         bound, scale = told.bounds[k]
-        m, s = float(margins[0, k]), float(doubt[0, k])
-        found.setdefault(name, {}).update(
-            mean=_short(bound - scale * math.sinh(m)),
-            std=_short(scale * math.cosh(m) * s),
-            bound=_short(bound),
-            chance=_short(0.5 * math.erfc(-m / s / math.sqrt(2))),
-        )
+        m, s = float(margins[0, k]), float(doubt[k])
+        one = found.setdefault(name, {})
+        if "std" not in one:  # an objective is foretold already
+            one["mean"] = _short(bound - scale * math.sinh(m))
+            one["std"] = _short(scale * math.cosh(m) * s)
+        one["bound"] = _short(bound)
+        one["chance"] = _short(0.5 * math.erfc(-m / s / math.sqrt(2)))
     for name, bound in case.limits.bounds.items():
         cost = case.limits.cost(name)
         value, start = cost.at(case.expand(ends)).tolist()
         found[name] = {"value": _short(value), "start": _short(start), "limit": _short(bound)}
     return found, scales
+
+
+def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+    """Of scaled objectives as measured (m,), and of margins beneath their noise (c,)."""
+    outlook, fitted = case.acquisition.outlook, case.fitted
+    x = torch.as_tensor(unit, device=fitted.device)[None]
+    with torch.no_grad():
+        mean, std = fitted.posterior(x)
+        _, doubt = outlook.margins(mean, std)
+        noise = std.new_tensor(getattr(fitted, "noise", np.zeros(std.shape[1])))
+        as_measured = torch.hypot(std, noise) * std.new_tensor(stretch(fitted, _like(case, code)))
+        _, spread = outlook.objectives(mean, as_measured, x)
+    return spread[0].double().cpu().numpy(), doubt[0].double().cpu().numpy()
+
+
+def _like(case: Case, code: NDArray[Any]) -> list[int]:
+    """Positions of the trials in the order they were told; of a branch, its own ones."""
+    order, space = np.argsort(case.numbers), case.space
+    if isinstance(space, ConditionalSpace):
+        there = space.exists(space.round(space.denormalize(case.unit)))
+        order = order[(there[order] == space.exists(code)).all(axis=1)]
+    found: list[int] = order.tolist()
+    return found
 
 
 def _unscaled(told: Told, k: int, f: FloatArray) -> FloatArray:
@@ -275,18 +300,19 @@ def _stopped(case: Case, near: NDArray[Any], view: View) -> dict[str, Any]:
 
 
 def _fitting(reasons: Reasons) -> Reasons:
-    """The same with as many moves, and names of parameters, as there is room for."""
+    """The same with as many moves and parameters, the longest list cut, as there is room for."""
     moves, ends = list(reasons["moves"]), list(reasons["stopped"]["range"])
+    branch = list(reasons.get("branch", {}).items())
     while True:
         left = len(reasons["moves"]) - len(moves)
         found = {**reasons, "moves": moves, "left_out": left}
         found["stopped"] = {**reasons["stopped"], "range": ends}
-        if len(json.dumps(found)) <= _MOST_BYTES or not (moves or ends):
+        if "branch" in reasons:
+            found["branch"] = dict(branch)
+        longest: list[Any] = max(moves, ends, branch, key=len)
+        if len(json.dumps(found)) <= _MOST_BYTES or not longest:
             return found
-        if moves:
-            moves = moves[:-1]
-        else:
-            ends = ends[:-1]
+        longest.pop()
 
 
 def _short(number: float) -> float:

@@ -352,7 +352,7 @@ class NCPOptimizer:
             return untried(self.space, pinned, self._rng, known_codes, limits)
         case = Case(
             [*self.directions], acquisition, focus.part, unit[rows], numbers[rows],
-            proposer.known, limits, focus.expand,
+            proposer.known, limits, focus.expand, self._predictor,
             None if pinned is fixed else proposer.pinned,
         )  # fmt: skip
         self._reasons.append(reasons_for(case, code, proposer.trail))

@@ -27,9 +27,7 @@ class View:
     Attributes:
         unit: Of the proposal, (d,).
         values: Scaled objectives of the proposal and of the start, (2, m).
-        spread: Their standard deviations.
         margins: Likewise of the constraints, (2, c).
-        doubt: Their standard deviations.
         worth: The acquisition at the proposal and one step away, (1 + k,).
         rising: Its gradient at the proposal, (d,).
         gains: Integrated gradients of the scaled objectives from start to proposal, (m, d).
@@ -37,9 +35,7 @@ class View:
 
     unit: FloatArray
     values: FloatArray
-    spread: FloatArray
     margins: FloatArray
-    doubt: FloatArray
     worth: FloatArray
     rising: FloatArray
     gains: FloatArray
@@ -55,14 +51,14 @@ class View:
         mean, std = outlook.predictor.posterior(points)
         values, spread = outlook.objectives(mean, std, points)
         worth = acquisition.worth(mean, std, (values, spread))
-        margins, doubt = outlook.margins(mean, std)
+        margins, _ = outlook.margins(mean, std)
         sums = [worth[0], *values[len(x) :].sum(0)]
         if len(sums) > 1:
             sums[:2] = [sums[0] + sums[1]]
         slopes = [torch.autograd.grad(one, points, retain_graph=True)[0] for one in sums]
         gains = [(way * slope[len(x) :].mean(0)).nan_to_num() for slope in slopes]
         seen = (
-            x[0], values[:2], spread[:2], margins[:2], doubt[:2],
+            x[0], values[:2], margins[:2],
             torch.cat([worth[:1], worth[2 : len(x)]]), slopes[0][0],
             torch.stack(gains)[: values.shape[1]],
         )  # fmt: skip

@@ -148,19 +148,19 @@ class ExactProcess:
         noise: FloatArray = size.cpu().numpy()
         return noise
 
-    def left_out(self) -> tuple[FloatArray, FloatArray]:
-        """Each row predicted from all others: error over deviation, and deviation, (m, n) each.
+    def left_out_density(self) -> FloatArray:
+        """Log density of each metric's rows, each predicted from all others, summed, (m,).
 
-        Rasmussen & Williams (2006), equations 5.10 to 5.12; the deviations are those of
-        measurements, noise included, of the standardized metrics. NaN where a metric is unknown.
+        Rasmussen & Williams (2006), equations 5.10 to 5.12, of the standardized metrics.
 
         Raises:
             RuntimeError: Not fitted yet.
         """
         fitted = self._fitted
-        spread = fitted.precision.diagonal(dim1=-2, dim2=-1).rsqrt()
-        spread = torch.where(fitted.rows.noise > 0, spread, torch.nan)
-        return (fitted.alpha * spread).cpu().numpy(), spread.cpu().numpy()
+        precision = fitted.precision.diagonal(dim1=-2, dim2=-1)
+        density = 0.5 * (precision.log() - fitted.alpha**2 / precision - math.log(2 * math.pi))
+        total: FloatArray = (density * (fitted.rows.noise > 0)).sum(-1).cpu().numpy()
+        return total
 
     def condition(self, x: ArrayLike) -> Self:
         """The process after its own mean was observed at x (q, d): same mean, less variance.

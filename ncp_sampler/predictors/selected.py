@@ -9,11 +9,11 @@ for shows in how well each predicts every row from the others, which costs nothi
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ncp_sampler import checks
@@ -73,12 +73,6 @@ class Selected(Around):
             found[self._metrics_of(i)] = part.noise
         return found
 
-    def left_out(self) -> tuple[FloatArray, FloatArray]:
-        """As of an ``ExactProcess``, each metric's by its own member."""
-        found = np.concatenate([part.left_out() for part in self._fitted.values()], axis=1)
-        errors, deviations = found[:, self._order(self._fitted)]
-        return errors, deviations
-
     @property
     def capacity(self) -> int | None:
         """The least of the members'."""
@@ -98,7 +92,7 @@ class Selected(Around):
             self._n_fits = 1
             for member in self.members:
                 member.fit(x, metrics, weights=weights, steps=steps)
-            densities = np.array([_density(*member.left_out()) for member in self.members])
+            densities = np.array([member.left_out_density() for member in self.members])
             self.chosen = tuple(densities.argmax(0).tolist())
             self._parts = {i: self.members[i].only(self._metrics_of(i)) for i in {*self.chosen}}
             return self
@@ -154,14 +148,5 @@ class Selected(Around):
         """Each metric's column from its own member, (n, m)."""
         if len(columns) == 1:
             return next(iter(columns.values()))
-        return torch.cat([*columns.values()], 1)[:, torch.from_numpy(self._order(columns))]
-
-    def _order(self, members: Iterable[int]) -> NDArray[np.intp]:
-        """Of all metrics, where each is among those of some members, one member after another."""
-        return np.argsort([k for i in members for k in self._metrics_of(i)])
-
-
-def _density(errors: FloatArray, deviations: FloatArray) -> FloatArray:
-    """Log density of each metric's rows (m, n), less a constant, (m,)."""
-    total: FloatArray = -np.nansum(0.5 * errors**2 + np.log(deviations), axis=1)
-    return total
+        order = np.argsort([k for i in columns for k in self._metrics_of(i)])
+        return torch.cat([*columns.values()], 1)[:, torch.from_numpy(order)]
