@@ -28,6 +28,8 @@ from ncp_sampler.reproduction.studies import BASIC
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.timeout(1200)  # the first one waits for the report, minutes when idle
+
 
 @pytest.fixture(scope="module")
 def report(bench_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -38,7 +40,7 @@ def report(bench_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=True,
-        timeout=1200,
+        timeout=1100,
         capture_output=True,
     )
     return out
