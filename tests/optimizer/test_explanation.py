@@ -22,6 +22,7 @@ from ncp_sampler import (
     costs,
     explain,
 )
+from ncp_sampler.optimizer.explanation import _fitting
 from ncp_sampler.optimizer.explanation_table import explain_markdown
 from ncp_sampler.visualization import plot_calibration, plot_proposal
 from tests.optimizer_examples import MIXED, mixed_loss
@@ -211,6 +212,16 @@ def test_markdown_says_the_same_and_escapes_names() -> None:
     odd |= {"moves": [["a|b", "<i>", "$x$", {"m_1": 1.0}]], "metrics": {}}
     assert r"| a\|b | \<i\> | \$x\$ | +1 |" in explain_markdown(odd)
     assert r"| and 2 more |  |  |  |" in explain_markdown(odd)
+
+
+def test_many_names_are_cut_where_they_are_most() -> None:
+    branch = {f"toggle_{i}_of_a_name_that_is_rather_long": "on" for i in range(120)}
+    moves = [["width", 8, 16, {"gain": 1.0}]]
+    reasons = {"how": "search", "moves": moves, "left_out": 0, "branch": branch, "stopped": STOPPED}
+    found = _fitting(reasons)
+    assert len(json.dumps(found)) < 4000
+    assert found["moves"] == moves
+    assert 50 < len(found["branch"]) < 120
 
 
 @pytest.mark.parametrize("function", [explain, explain_markdown, plot_proposal])

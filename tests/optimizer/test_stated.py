@@ -81,6 +81,20 @@ def test_trials_that_run_are_not_taken_for_known_in_what_is_stated() -> None:
     assert 0.5 <= _within(0, running=3) <= 0.9
 
 
+def test_a_trial_beside_it_takes_nothing_from_what_is_stated() -> None:
+    """The search takes its predicted mean for known; what is said of this trial does not."""
+    space = SearchSpace([Float(name, 0, 1) for name in "ab"])
+    optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, seed=0)
+    for params in optimizer.ask(12):
+        optimizer.tell(params, {"loss": np.sin(9 * params["a"]) + params["b"]})
+    here, beside = {"a": 0.9, "b": 0.1}, {"a": 0.9, "b": 0.1001}
+    optimizer.ask(fixed=here)
+    alone = optimizer.reasons[0]["metrics"]["loss"]
+    optimizer.ask(fixed=here, pending=[beside])
+    assert optimizer.reasons[0]["metrics"]["loss"] == alone
+    assert alone["std"] > 0.01
+
+
 def _within(seed: int, *, running: int) -> float:
     """Share of values within one stated deviation, with so many other trials running."""
     space = SearchSpace([Float(name, -1, 1) for name in "abcd"])
