@@ -183,7 +183,7 @@ class SpaceHistory:
                     {**metrics_of(trial, self._metric_names), **broken}
                     for (trial, _, _), broken in zip(told, constraints, strict=True)
                 ],
-                complete=[trial.state == TrialState.COMPLETE for trial, _, _ in told],
+                complete=[trial.state != TrialState.PRUNED for trial, _, _ in told],
             )
 
     def pending(self, trials: Sequence[FrozenTrial], number: int) -> dict[int, Params]:

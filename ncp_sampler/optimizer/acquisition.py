@@ -1,7 +1,7 @@
 """What the next trial is worth: log expected improvement of one metric or of a whole front.
 
 Known costs enter by their own values, limits by a penalty, constraints by the log probability that
-they hold.
+they hold, and failures by twice the log probability of success.
 
 Notation
     mean, std  posterior (n, m), all metrics to be maximized
@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ncp_sampler.optimizer.failures import SuccessModel
 from ncp_sampler.optimizer.goals import Told, margin_name
 from ncp_sampler.optimizer.hypervolume import pareto_front, thinned
 from ncp_sampler.optimizer.improvement import (
@@ -36,6 +37,7 @@ from ncp_sampler.predictors.predictor import FloatArray, Predictor
 # with one objective under constraints: log improvement, of an objective's spread, that is worth no
 # violation, as a predictor's own noise is larger; log chance of a bound below which it falls more
 _LEAST_GAIN, _LEAST_CHANCE, _STEEP = -9.0, -1.0, 10.0
+_SUCCESS_POWER = 2.0  # of the probability of success: a failed trial teaches next to nothing
 _FRONT = {2: 200, 3: 80, 4: 50}  # points of a front, beyond which it is thinned
 
 
@@ -78,10 +80,9 @@ class Outlook:
     def log_feasible(self, mean: Tensor, std: Tensor, *, wary: bool = False) -> Tensor:
         """Log probability (n,) that every constraint holds; of little chances much less."""
         margin, doubt = self.margins(mean, std)
-        logs: Tensor = torch.special.log_ndtr(margin / doubt)
         # each on its own: where several bounds meet, all of them hold by little chance
-        fall = (_STEEP - 1) * (logs - _LEAST_CHANCE).clamp_max(0.0) if wary else 0.0
-        return (logs + fall).sum(1)
+        logs: Tensor = torch.special.log_ndtr(margin / doubt)
+        return (_steeper(logs) if wary else logs).sum(1)
 
     def seen(self, unit: FloatArray, *, noisy: bool) -> Told:
         """The trials, of unit codes (n, d), with what is believed where nothing better is known.
@@ -123,6 +124,7 @@ class Acquisition:
         normal: Standard normal draws for its expectation, (s, objectives in ``weights``).
         waiting: Unit codes of pending trials, (q, d): they count as the predictor sees them.
         penalty: What unit codes (n, d) lose by being over limits, (n,); None without limits.
+        success: Of trials; None where none has failed, or all have.
     """
 
     def __init__(
@@ -135,8 +137,10 @@ class Acquisition:
         normal: FloatArray,
         waiting: FloatArray | None = None,
         penalty: Callable[[Tensor], Tensor] | None = None,
+        success: SuccessModel | None = None,
     ) -> None:
         self.outlook = outlook
+        self.success = success
         self._penalty = penalty
         self.device = outlook.predictor.device
         told = outlook.told
@@ -169,11 +173,13 @@ class Acquisition:
     def is_wary(self) -> bool:
         """Whether a gain too small to pay does not count, nor much of one with little chance.
 
-        So it is with one objective under constraints. Of what is known well, the log improvement
-        falls without end: codes that are surely infeasible would seem the best that are left.
+        So it is with one objective under constraints, or where trials have failed. Of what is known
+        well, the log improvement falls without end: codes that are surely infeasible would seem the
+        best that are left.
         """
         told = self.outlook.told
-        return self._improvement is not None and bool(told.constraints) and not told.is_front
+        at_risk = bool(told.constraints) or self.success is not None
+        return self._improvement is not None and at_risk and not told.is_front
 
     @property
     def least(self) -> float:
@@ -187,16 +193,22 @@ class Acquisition:
     def rising(self, x: Tensor) -> Tensor:
         """The same, not wary: its slope leads to where improvement and feasibility meet."""
         mean, std = self.outlook.predictor.posterior(x)
-        found = self.worth(mean, std, self.outlook.objectives(mean, std, x), wary=False)
+        found = self.worth(mean, std, self.outlook.objectives(mean, std, x), x, wary=False)
         return self._less_penalty(found, x)
 
     def within_limits(self, x: Tensor) -> Tensor:
         """The log (n,), wherever the limits are."""
         mean, std = self.outlook.predictor.posterior(x)
-        return self.worth(mean, std, self.outlook.objectives(mean, std, x))
+        return self.worth(mean, std, self.outlook.objectives(mean, std, x), x)
 
     def worth(
-        self, mean: Tensor, std: Tensor, objectives: tuple[Tensor, Tensor], *, wary: bool = True
+        self,
+        mean: Tensor,
+        std: Tensor,
+        objectives: tuple[Tensor, Tensor],
+        x: Tensor,
+        *,
+        wary: bool = True,
     ) -> Tensor:
         """The same (n,) by the predictor's mean and standard deviation, and the objectives'."""
         parts, wary = [], wary and self.is_wary
@@ -205,6 +217,9 @@ class Acquisition:
             parts.append(_floored(gain) if wary else gain)
         if self.outlook.told.constraints:
             parts.append(self.outlook.log_feasible(mean, std, wary=wary))
+        if self.success is not None:
+            logs = _SUCCESS_POWER * self.success.log_probability(x)
+            parts.append(_steeper(logs) if wary else logs)
         total = parts[0]
         for part in parts[1:]:
             total = total + part
@@ -268,6 +283,11 @@ class Acquisition:
 def _hold(margins: FloatArray) -> NDArray[np.bool_]:
     """Whether all margins (n, c) hold, (n,)."""
     return np.asarray((margins >= 0).all(axis=1), dtype=bool)
+
+
+def _steeper(logs: Tensor) -> Tensor:
+    """Log probabilities that fall faster where they are small."""
+    return logs + (_STEEP - 1) * (logs - _LEAST_CHANCE).clamp_max(0.0)
 
 
 def _floored(gain: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ seed and number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -61,15 +61,31 @@ def design_code(
     return None, number + _TRIES
 
 
-def known_codes(told: History | None, waiting: Sequence[NDArray[Any]], limits: Limits) -> Known:
-    """What says which codes are over a limit, told, or waiting; over a limit alone without told."""
+def known_codes(
+    told: History | None,
+    waiting: Sequence[NDArray[Any]],
+    limits: Limits,
+    retried: Collection[bytes] = (),
+) -> Known:
+    """Return a predicate that excludes codes over a limit, already observed, or pending.
+
+    Args:
+        told: The observations; None to exclude codes over a limit alone.
+        waiting: Pending codes.
+        limits: Of known costs.
+        retried: Keys of observed codes that may be tried again.
+    """
     pending = {code_key(code) for code in waiting}
 
     def known(codes: NDArray[Any]) -> NDArray[np.bool_]:
         over = limits.exceeded(codes)
         if told is None:
             return over
-        seen = [code in told or code_key(code) in pending for code in codes]
+        keys = map(code_key, codes)
+        seen = [
+            key in pending or (code in told and key not in retried)
+            for key, code in zip(keys, codes, strict=True)
+        ]
         return np.asarray(over | np.array(seen, dtype=bool))
 
     return known
@@ -117,8 +133,11 @@ def untried(
     rng: np.random.Generator,
     known: Known,
     limits: Limits,
+    failures: Mapping[bytes, int],
 ) -> NDArray[Any]:
-    """Any code (d,) within the limits that is not known yet; a known one if none is left.
+    """Return a code (d,) within the limits that is not known yet.
+
+    If none is left, it is one that has only failed so far, the least often; then any.
 
     Args:
         space: To look in.
@@ -126,6 +145,7 @@ def untried(
         rng: Draws it.
         known: Codes (n, d) -> whether each is ruled out.
         limits: Of known costs.
+        failures: Key of a code that has only failed -> how often.
 
     Raises:
         ValueError: No code within the limits was found.
@@ -138,6 +158,10 @@ def untried(
             break
     if not len(codes):
         raise limits.nearest(looked_at, pinned)
-    pool = left if len(left) else codes
+    pool = left
+    if not len(pool):
+        times = np.array([failures.get(code_key(code), 0) for code in codes])
+        fewest = times[times > 0].min(initial=np.iinfo(times.dtype).max)
+        pool = codes[times == fewest] if times.any() else codes
     code: NDArray[Any] = pool[rng.integers(len(pool))]
     return code

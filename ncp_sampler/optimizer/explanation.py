@@ -18,6 +18,7 @@ The reasons are plain values, made to be stored with a trial (docs/how-to/reason
                the start; of a known cost {"value", "start"} and its "limit"; of a constraint
                {"mean", "std", "bound", "chance"}
     feasible   chance that every constraint holds
+    succeeds   chance that the trial does not fail; not there where no trial has failed
     stopped    what kept better codes, one step away, from being proposed: {"limit": [costs],
                "range": [parameters at an end that would go on], "tried": how many}
 
@@ -117,6 +118,11 @@ def reasons_for(case: Case, code: NDArray[Any], trail: Sequence[tuple[Any, Any]]
     chances = [one["chance"] for one in metrics.values() if "chance" in one]
     if chances:
         reasons["feasible"] = _short(math.prod(chances))
+    success = case.acquisition.success
+    if success is not None:
+        with torch.no_grad():
+            x = torch.as_tensor(view.unit, device=case.acquisition.device)[None]
+            reasons["succeeds"] = _short(float(success.log_probability(x).exp()))
     reasons["stopped"] = _stopped(case, near, view)
     return _fitting(reasons)
 

@@ -142,6 +142,8 @@ def _summary(reasons: Mapping[str, Any]) -> list[str]:
         lines.append(line)
     if "feasible" in reasons:
         lines.append(f"chance that every constraint holds: {reasons['feasible']:.0%}")
+    if "succeeds" in reasons:
+        lines.append(f"chance that the trial succeeds: {reasons['succeeds']:.0%}")
     stopped = reasons["stopped"]
     if stopped["limit"]:
         lines.append(f"stopped by the limit on {', '.join(stopped['limit'])}")

@@ -1,10 +1,20 @@
-"""What was told: codes, metrics, and which trials ran to their end."""
+"""Observations of one search: the code, the reported metrics and the ending of every trial.
+
+A trial that ran to its end without a value of any objective has *failed*. An objective that is
+infinite in its bad direction counts as no value: the objective diverged. A constraint that a
+finished trial did not report counts as satisfied, as in Optuna; where a trial failed or was stopped
+early, or reported NaN, it is unknown.
+
+Notation
+    n, d, m   trials, columns of a code, metrics (objectives first, then constraints)
+"""
 
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +25,34 @@ from ncp_sampler.predictors.scaling import LARGEST
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
 
+class _Trial(NamedTuple):
+    code: NDArray[Any]
+    metrics: Mapping[str, float]
+    complete: bool
+
+
+class _Columns(NamedTuple):
+    """All trials as arrays, for the names that they were made with."""
+
+    names: tuple[str, ...]
+    codes: NDArray[Any]  # (n, d)
+    values: NDArray[np.float64]  # (n, m); constraints that count as satisfied are -inf
+    complete: NDArray[np.bool_]  # (n,)
+
+
 class History:
-    """The told trials of one search space, in the order they were told.
+    """The trials of one search space, in the order in which they were reported.
+
+    An interrupt at any point leaves it consistent: trials are added in one step, and everything
+    else is derived from them.
 
     Args:
         directions: Metric name -> "maximize" or "minimize".
         watched: Further metrics, which are to be kept below a bound.
-        known: Those of the metrics that are computed and not learnt.
+        known: Those of the metrics that are computed and not modeled.
 
     Attributes:
         names: The metrics, in the order of the last axis of all values.
-        n_learnable: Number of trials with at least one metric to learn that is not NaN.
     """
 
     def __init__(
@@ -36,31 +63,31 @@ class History:
         known: Collection[str] = (),
     ) -> None:
         self.names = tuple(directions)
-        self._directed = len(self.names)
-        self._sign = np.array([1.0 if directions[n] == "maximize" else -1.0 for n in self.names])
-        self._learnt = np.array([name not in known for name in self.names])
-        self._codes: list[NDArray[Any]] = []
-        self._values: list[NDArray[np.float64]] = []
-        self._complete: list[bool] = []
-        self._keys: set[bytes] = set()
-        self.n_learnable = 0
-        self._made: tuple[NDArray[Any], NDArray[np.float64]] | None = None
+        self._sign = {name: 1.0 if directions[name] == "maximize" else -1.0 for name in directions}
+        self._known = frozenset(known)
+        self._trials: list[_Trial] = []
+        self._made: _Columns | None = None
+        self._indexed: tuple[int, set[bytes]] = (0, set())  # trials whose codes are in the set
         self.watch(watched)
 
     def __len__(self) -> int:
-        return len(self._codes)
+        return len(self._trials)
 
     def __contains__(self, code: NDArray[Any]) -> bool:
-        return code_key(code) in self._keys
+        done, keys = self._indexed
+        if done < len(self._trials):
+            keys.update(code_key(trial.code) for trial in self._trials[done:])
+            self._indexed = len(self._trials), keys
+        return code_key(code) in keys
+
+    @property
+    def n_learnable(self) -> int:
+        """Number of trials with a value of at least one modeled metric."""
+        return int(self._learnable().sum())
 
     def watch(self, names: Sequence[str]) -> None:
-        """Takes up further metrics; the trials so far lack them."""
-        new = [name for name in names if name not in self.names]
-        self.names = (*self.names, *new)
-        self._sign = np.append(self._sign, -np.ones(len(new)))
-        self._learnt = np.append(self._learnt, np.ones(len(new), dtype=bool))
-        self._values = [np.append(value, np.full(len(new), np.nan)) for value in self._values]
-        self._made = None
+        """Add further metrics, which the trials so far did not report."""
+        self.names = (*self.names, *(name for name in names if name not in self.names))
 
     def add(
         self,
@@ -70,87 +97,106 @@ class History:
         *,
         replace: int | None = None,
     ) -> None:
-        """Records legal codes (n, d); all are checked before the first is recorded.
+        """Record valid codes (n, d); all are checked before the first is recorded.
 
         With ``replace``, one code takes the place of the one that was recorded at that position.
 
         Raises:
-            ValueError: An unknown metric, or a value that is no number.
+            ValueError: An unknown metric, or a value that is not a number.
         """
-        values = []
+        reported = []
         for row in metrics:
             unknown = [name for name in row if name not in self.names]
             if unknown:
                 raise ValueError(f"metrics has unknown names {unknown}; known are {self.names}")
             try:
-                values.append(np.array([float(row.get(name, np.nan)) for name in self.names]))
+                reported.append({name: float(value) for name, value in row.items()})
             except (TypeError, ValueError):
                 raise ValueError(f"metrics={dict(row)!r} must map names to numbers") from None
-        if replace is not None:
-            (self._codes[replace],), (self._values[replace],) = codes, values
-            (self._complete[replace],) = complete
-            self._index()
-            return
-        for code, value, ended in zip(codes, values, complete, strict=True):
-            self._codes.append(code)
-            self._values.append(value)
-            self._complete.append(bool(ended))
-            self._keys.add(code_key(code))
-            self.n_learnable += not np.isnan(value[self._learnt]).all()
+        trials = [
+            _Trial(code, row, bool(ended))
+            for code, row, ended in zip(codes, reported, complete, strict=True)
+        ]
+        if replace is None:
+            self._trials += trials
+        else:
+            (self._trials[replace],) = trials
+            self._made, self._indexed = None, (0, set())
 
     def after(self, earlier: History) -> History:
-        """A history of the trials of an earlier one of the same metrics, and then of this one's."""
-        whole = copy.copy(earlier)
-        whole._codes = [*earlier._codes, *self._codes]
-        whole._values = [*earlier._values, *self._values]
-        whole._complete = [*earlier._complete, *self._complete]
-        whole._index()
-        return whole
+        """Return a history of the trials of an earlier one of the same metrics, then of this one's.
 
-    def learnable(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Codes (n, d) and metrics (n, m), all to be maximized, of the learnable trials.
-
-        Infinite values become the largest or smallest finite one of their metric. A trial that
-        did not run to its end counts as at best the median of those that did, but for the metrics
-        that are only watched.
+        The metrics are those of this one.
         """
-        every, told = self._arrays()
-        values = told * self._sign
-        known = ~np.isnan(values[:, self._learnt]).all(1)
-        values = values[known]
-        complete = np.array(self._complete, dtype=bool)[known]
-        codes = every[known]
-        for k, column in enumerate(values.T):
-            finite = column[np.isfinite(column)]
-            low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
-            column[:] = np.clip(np.clip(column, low, high), -LARGEST, LARGEST)
-            ended = column[complete & ~np.isnan(column)]
-            if len(ended) and k < self._directed:
-                column[~complete] = np.minimum(column[~complete], np.median(ended))
-        return codes, values
-
-    def learnable_at(self) -> NDArray[np.intp]:
-        """Positions of the learnable trials among all that were told."""
-        return np.flatnonzero(~np.isnan(self._arrays()[1][:, self._learnt]).all(axis=1))
+        joined = copy.copy(self)
+        joined._trials = [*earlier._trials, *self._trials]
+        joined._made, joined._indexed = None, (0, set())
+        return joined
 
     def told(self) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
-        """Codes (n, d) of the learnable trials, and name -> values (n,), as they were told.
+        """Return codes (n, d) and name -> values (n,) of the learnable trials.
 
-        Infinite and early values count as ``learnable`` says.
+        Objectives are finite or NaN: one that is infinite in its good direction counts as the best
+        finite value, and a trial that was stopped early as at best the median of the complete ones.
+        Constraints are as reported, NaN where unknown and -inf where they count as satisfied.
         """
-        codes, values = self.learnable()
-        return codes, dict(zip(self.names, (values * self._sign).T, strict=True))
+        columns, learnable = self._columns(), self._learnable()
+        complete = columns.complete[learnable]
+        values = columns.values[learnable]
+        for k, sign in enumerate(self._sign.values()):
+            values[:, k] = sign * _finite(sign * values[:, k], complete)
+        return columns.codes[learnable], dict(zip(self.names, values.T, strict=True))
+
+    def learnable_at(self) -> NDArray[np.intp]:
+        """Positions of the learnable trials among all."""
+        return np.flatnonzero(self._learnable())
+
+    def outcomes(self, bounds: Mapping[str, float]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Return the positions of trials that succeeded or failed, (k,), and which succeeded, (k,).
+
+        Neither are trials that were stopped before they had a value, and those whose failure a
+        reported constraint explains.
+
+        Args:
+            bounds: Constraint -> its upper bound.
+        """
+        columns = self._columns()
+        succeeded = self._has_objective()
+        explained = np.zeros(len(succeeded), dtype=bool)
+        for name, bound in bounds.items():
+            explained |= columns.values[:, self.names.index(name)] > bound
+        diverged = np.isinf(columns.values[:, : len(self._sign)]).any(axis=1)
+        failed = ~succeeded & (columns.complete | diverged) & ~explained
+        at = np.flatnonzero(succeeded | failed)
+        return at, succeeded[at]
+
+    def failures(self, bounds: Mapping[str, float]) -> Counter[bytes]:
+        """Return code -> how often it failed, of the codes that never succeeded.
+
+        Args:
+            bounds: Constraint -> its upper bound.
+        """
+        at, succeeded = self.outcomes(bounds)
+        if succeeded.all():
+            return Counter()
+        keys = [code_key(self._trials[i].code) for i in at]
+        good = {key for key, ok in zip(keys, succeeded, strict=True) if ok}
+        return Counter(key for key in keys if key not in good)
+
+    def codes(self, at: NDArray[np.intp]) -> NDArray[Any]:
+        """Codes (k, d) of the trials at some positions."""
+        return self._columns().codes[at]
 
     def state_dict(self) -> State:
-        """Everything told, as plain lists."""
+        """Return all trials as plain lists; None stands for what was not reported."""
         return {
-            "codes": [code.tolist() for code in self._codes],
-            "values": [value.tolist() for value in self._values],
-            "complete": list(self._complete),
+            "codes": [trial.code.tolist() for trial in self._trials],
+            "values": [[t.metrics.get(name) for name in self.names] for t in self._trials],
+            "complete": [trial.complete for trial in self._trials],
         }
 
     def load(self, state: State, space: SearchSpace) -> None:
-        """Adds what ``state_dict`` saved to a new history.
+        """Add what ``state_dict`` saved to a new history.
 
         Raises:
             ValueError: Codes of another space, or not as many values of each metric as codes.
@@ -160,30 +206,79 @@ class History:
             raise ValueError(
                 f"history has {len(codes)} codes, {len(values)} values and {len(complete)} flags"
             )
-        rows = [dict(zip(self.names, value, strict=True)) for value in values]
+        rows = [
+            {n: v for n, v in zip(self.names, value, strict=True) if v is not None}
+            for value in values
+        ]
         if codes:
             self.add(list(space.round(np.array(codes))), rows, complete)
 
-    def _arrays(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Codes (n, d) and values (n, m) of all trials; of those made before, new ones are added.
+    def _columns(self) -> _Columns:
+        """All trials as arrays; new ones are appended to those made before.
 
         Of 10,000 lists an array takes longer than a proposal's fit.
         """
-        made = 0 if self._made is None else len(self._made[0])
-        new = self._codes[made:]
-        if self._made is None or new:
-            codes = np.array(new)
-            values = np.array(self._values[made:]).reshape(-1, len(self.names))
-            if self._made is not None and made:  # an array of no codes has no columns either
-                codes = np.concatenate([self._made[0], codes])
-                values = np.concatenate([self._made[1], values])
-            self._made = codes, values
-        return self._made
+        made = self._made
+        if made is not None and made.names != self.names:
+            made = None
+        new = self._trials[0 if made is None else len(made.codes) :]
+        if made is None or new:
+            codes = np.array([trial.code for trial in new])
+            values = np.array([self._values(t) for t in new]).reshape(-1, len(self.names))
+            complete = np.array([trial.complete for trial in new], dtype=bool)
+            if made is not None and len(made.codes):  # an array of no codes has no columns either
+                codes = np.concatenate([made.codes, codes])
+                values = np.concatenate([made.values, values])
+                complete = np.concatenate([made.complete, complete])
+            made = self._made = _Columns(self.names, codes, values, complete)
+        return made
 
-    def _index(self) -> None:
-        self._made = None
-        self._keys = {code_key(code) for code in self._codes}
-        self.n_learnable = sum(not np.isnan(value[self._learnt]).all() for value in self._values)
+    def _values(self, trial: _Trial) -> list[float]:
+        """Values of one trial by name: NaN where unknown, -inf of a satisfied constraint."""
+        modeled = [name for name in self._sign if name not in self._known]
+        finished = trial.complete and any(
+            _is_value(self._sign[name] * trial.metrics.get(name, np.nan)) for name in modeled
+        )
+        absent = -np.inf if finished else np.nan
+        return [
+            trial.metrics.get(name, np.nan if name in self._sign else absent) for name in self.names
+        ]
+
+    def _has_value(self) -> NDArray[np.bool_]:
+        """Return whether a trial has a value of a metric, (n, m)."""
+        values = self._columns().values.copy()
+        values[:, : len(self._sign)] *= np.array(list(self._sign.values()))
+        has = _is_value(values)
+        has[:, len(self._sign) :] = ~np.isnan(values[:, len(self._sign) :])
+        return np.asarray(has, dtype=bool)
+
+    def _learnable(self) -> NDArray[np.bool_]:
+        modeled = [name not in self._known for name in self.names]
+        return np.asarray(self._has_value()[:, modeled].any(axis=1), dtype=bool)
+
+    def _has_objective(self) -> NDArray[np.bool_]:
+        """Return whether a trial has a value of a modeled objective, or of anything without one."""
+        modeled = [name in self._sign and name not in self._known for name in self.names]
+        if not any(modeled):
+            return self._learnable()
+        return np.asarray(self._has_value()[:, modeled].any(axis=1), dtype=bool)
+
+
+def _is_value(maximized: Any) -> Any:
+    """Return whether objectives, to be maximized, are values: not NaN, and not diverged."""
+    return maximized > -np.inf
+
+
+def _finite(maximized: NDArray[np.float64], complete: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return an objective (n,) without infinities, early values at best the median of the rest."""
+    finite = maximized[np.isfinite(maximized)]
+    best = finite.max() if len(finite) else 0.0
+    values = np.where(maximized > -np.inf, np.minimum(maximized, best), np.nan)
+    values = np.clip(values, -LARGEST, LARGEST)
+    ended = values[complete & ~np.isnan(values)]
+    if len(ended):
+        values[~complete] = np.minimum(values[~complete], np.median(ended))
+    return values
 
 
 def rows_to_fit(order: NDArray[np.intp], capacity: int | None) -> NDArray[np.intp]:

@@ -19,6 +19,7 @@ from ncp_sampler.optimizer.branches import in_a_branch
 from ncp_sampler.optimizer.design import Known, design_code, known_codes, pinned_columns, untried
 from ncp_sampler.optimizer.earlier_work import EarlierWork
 from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
+from ncp_sampler.optimizer.failures import SuccessModel
 from ncp_sampler.optimizer.focus import Focus
 from ncp_sampler.optimizer.goals import Goals
 from ncp_sampler.optimizer.history import check_replaced, checked_results, rows_to_fit
@@ -30,11 +31,12 @@ from ncp_sampler.optimizer.trust_region import Box, box_of
 from ncp_sampler.predictors.featured import Featured
 from ncp_sampler.predictors.named import as_predictor
 from ncp_sampler.predictors.predictor import Predictor, State
-from ncp_sampler.predictors.shield import own_torch
+from ncp_sampler.predictors.shield import one_thread, own_torch
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.space.search_space import Params, SearchSpace
 
+_FEWEST_SUCCESSES = 3  # before failed trials count as startup's
 _NORMAL_DRAWS = 32  # posterior draws behind a scalarized expected improvement
 
 
@@ -200,9 +202,9 @@ class NCPOptimizer:
         pinned = pinned_columns(self.space, fixed or {})
         proposed: list[NDArray[Any]] = []
         self._reasons = []
-        with own_torch(self.device):
+        with one_thread(), own_torch(self.device):
             for _ in range(n):
-                if self._history.n_learnable < self._earlier.startup(self.n_startup_trials):
+                if self._in_startup():
                     code = self._design(waiting, pinned)
                 else:
                     code = self._propose(waiting, pinned)
@@ -223,10 +225,13 @@ class NCPOptimizer:
 
         Args:
             params: The trial's params; numbers off the range or grid count as the nearest legal.
-            metrics: Name -> value. A missing name or NaN is not learnt; an infinity counts as the
-                best or worst finite value. ``{}`` is a failed trial: known, not learnt from.
+            metrics: Name -> value. A complete trial without a value of any objective, as with
+                ``{}``, has failed: its params are avoided where failures depend on the params. NaN,
+                and infinity in the bad direction, are no value; in the good direction infinity
+                counts as the best finite value. A constraint that a complete trial did not report
+                counts as satisfied; NaN is unknown, and an infinite violation is a violation.
             complete: False for a trial stopped early, whose metrics count as at best the median
-                of the complete ones.
+                of the complete ones, and of which nothing is known without a metric.
             replace: Position among all trials told, from 0, of one whose record this one's
                 replaces: a trial that goes on, or is repaired.
 
@@ -279,6 +284,8 @@ class NCPOptimizer:
 
     def _design(self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]) -> NDArray[Any]:
         """The next code of earlier work, or quasi-random one, that is not known yet."""
+        # trials that exist count: another process may have run them
+        self._n_designed = max(self._n_designed, self.n_told + len(waiting))
         known = self._known(waiting)
         # each of them once, if the objective is noisy, too
         new = known_codes(self._history, waiting, self._goals.limits)
@@ -289,8 +296,7 @@ class NCPOptimizer:
         code, self._n_designed = design_code(
             self.space, self._design_seed, self._n_designed, pinned, known
         )
-        left = (self.space, pinned, self._rng, known, self._goals.limits)
-        return untried(*left) if code is None else code
+        return self._untried(pinned, known) if code is None else code
 
     def _propose(
         self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]
@@ -324,6 +330,7 @@ class NCPOptimizer:
         noisy = not self.deterministic_objective
         if noisy or np.isnan(fitted.margins).any():  # what looks best had luck, or no constraint
             order = rows[outlook.seen(unit[rows], noisy=noisy).order(weights, self._rng)]
+        success = self._success_model(focus)
         acquisition = Acquisition(
             outlook,
             unit[rows],
@@ -332,8 +339,9 @@ class NCPOptimizer:
             normal=self._rng.standard_normal((_NORMAL_DRAWS, len(self.directions))),
             waiting=elsewhere,
             penalty=focus.of_part(limits.penalty) if limits.bounds else None,
+            success=success,
         )
-        known_codes = self._known(waiting)
+        known_codes = self._known(waiting, retry=success is not None and success.depends < 0.5)
         n_startup = self._earlier.startup(self.n_startup_trials)
         proposer = Proposer(
             acquisition,
@@ -349,7 +357,7 @@ class NCPOptimizer:
         code = proposer.propose(unit[order], self._rng)
         if code is None:
             self._reasons.append(UNTRIED)
-            return untried(self.space, pinned, self._rng, known_codes, limits)
+            return self._untried(pinned, known_codes)
         case = Case(
             [*self.directions], acquisition, focus.part, unit[rows], numbers[rows],
             proposer.known, limits, focus.expand, self._predictor,
@@ -358,7 +366,39 @@ class NCPOptimizer:
         self._reasons.append(reasons_for(case, code, proposer.trail))
         return focus.expand(code)
 
-    def _known(self, waiting: Sequence[NDArray[Any]]) -> Known:
-        """Which codes are not to be proposed."""
-        told = self._history if self.deterministic_objective else None
-        return known_codes(told, waiting, self._goals.limits)
+    def _in_startup(self) -> bool:
+        """Return True as long as quasi-random trials are proposed.
+
+        Failures count, once some trials have succeeded: where much of the space fails, as many
+        successes as usual would take most of a study.
+        """
+        startup = self._earlier.startup(self.n_startup_trials)
+        missing = startup - self._history.n_learnable
+        if missing <= 0:
+            return False
+        failed = len(self._history) - self._history.n_learnable
+        return self._history.n_learnable < min(_FEWEST_SUCCESSES, startup) or failed < missing
+
+    def _success_model(self, focus: Focus) -> SuccessModel | None:
+        """Return the model of which trials fail; None where none has failed, or all have."""
+        at, succeeded = self._history.outcomes(self._goals.constraints)
+        if succeeded.all() or not succeeded.any():
+            return None
+        unit = focus.part.normalize(focus.reduce(self._history.codes(at)))
+        features = None if self.space.features is None else focus.features(self.space.features)
+        return SuccessModel(unit, succeeded, device=self.device, features=features)
+
+    def _untried(self, pinned: NDArray[np.float64], known: Known) -> NDArray[Any]:
+        failures = self._history.failures(self._goals.constraints)
+        return untried(self.space, pinned, self._rng, known, self._goals.limits, failures)
+
+    def _known(self, waiting: Sequence[NDArray[Any]], *, retry: bool = False) -> Known:
+        """Which codes are not to be proposed.
+
+        With ``retry``, those that have failed once, and never succeeded, may be.
+        """
+        if not self.deterministic_objective:
+            return known_codes(None, waiting, self._goals.limits)
+        failures = self._history.failures(self._goals.constraints) if retry else {}
+        once = {key for key, times in failures.items() if times == 1}
+        return known_codes(self._history, waiting, self._goals.limits, once)

@@ -144,7 +144,11 @@ def earlier_trials(
     codes = records.space.round(records.codes)
     params: list[Params] = records.space.to_params(codes)  # type: ignore[assignment]
     values = {new: records.metrics[old] for old, new in metrics.items()}
-    rows = [{n: float(c[i]) for n, c in values.items()} for i in range(len(records))]
+    unknown_in_table = {n: np.nan for n in told if n not in objectives and n not in values}
+    rows = [
+        {**unknown_in_table, **{n: float(c[i]) for n, c in values.items()}}
+        for i in range(len(records))
+    ]
     alike = {*records.space.names} <= {*space.names}
     found = EarlierTrials(params, rows, [True] * len(rows), alike)
     return _with_all_params(name, found, space, source.fixed)

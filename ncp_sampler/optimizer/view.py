@@ -50,7 +50,7 @@ class View:
         outlook = acquisition.outlook
         mean, std = outlook.predictor.posterior(points)
         values, spread = outlook.objectives(mean, std, points)
-        worth = acquisition.worth(mean, std, (values, spread))
+        worth = acquisition.worth(mean, std, (values, spread), points)
         margins, _ = outlook.margins(mean, std)
         sums = [worth[0], *values[len(x) :].sum(0)]
         if len(sums) > 1:
