@@ -5,7 +5,9 @@ Run from the repository root, in an environment with the package's ``dev`` extra
     python -m benchmarks.fuzz --cases 10000 --jobs 2
 
 draws spaces, values and histories, odd ones among them, and checks that nothing raises or warns,
-that every proposal is legal and new, and that what is restored goes on as if it had not been. It
+that every proposal is valid and new, and that what is restored continues as if it had not been.
+Studies as people run them are kinds of their own: trials that fail in a region, constraints that
+some trials report, params in another order, ranges that change, and configs from JSON. The run
 writes OUT/fuzz.csv, a row for each part of a kind's cases as soon as it has ended, and OUT/fuzz.md
 with the figures and every finding, as a script. An interrupted run goes on with ``--resume``.
 """
@@ -44,10 +46,15 @@ PART = 100  # cases of one hypothesis run, which begins with small ones
 # kind -> the module of its cases and its check, and its share of all cases
 KINDS = {
     "spaces": ("tests.properties.test_space_codes", 0.1),
-    "ask and tell": ("tests.properties.test_ask_tell", 0.3),
-    "Optuna, declared": ("tests.properties.test_optuna_declared", 0.2),
-    "Optuna, inferred": ("tests.properties.test_optuna_inferred", 0.2),
-    "Ray": ("tests.properties.test_ray_search", 0.2),
+    "ask and tell": ("tests.properties.test_ask_tell", 0.15),
+    "Optuna, declared": ("tests.properties.test_optuna_declared", 0.1),
+    "Optuna, inferred": ("tests.properties.test_optuna_inferred", 0.1),
+    "Ray": ("tests.properties.test_ray_search", 0.1),
+    "failed regions": ("tests.properties.test_failed_regions", 0.1),
+    "partial constraints": ("tests.properties.test_partial_constraints", 0.1),
+    "reordered params": ("tests.properties.test_reordered_params", 0.1),
+    "changed ranges": ("tests.properties.test_changed_ranges", 0.1),
+    "JSON round trips": ("tests.properties.test_json_round_trips", 0.05),
 }
 IMPORTS = """from math import inf, nan
 

@@ -1,4 +1,4 @@
-"""The benchmark suite: what counts as found, how samplers are ranked, and a run that goes on."""
+"""The benchmark suite: losses, ranks, real-life studies, and a run that goes on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,49 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from optuna.trial import TrialState, create_trial
 
 from benchmarks.suite.__main__ import main
 from benchmarks.suite.problem import Outcome, Problem
 from benchmarks.suite.ranks import rank
-from benchmarks.suite.studies import PROBLEMS, Study, curve, load, problem, run
+from benchmarks.suite.real_life import FAILURES, REAL_LIFE, SUFFIX
+from benchmarks.suite.report import write_report
+from benchmarks.suite.samplers import SAMPLERS
+from benchmarks.suite.studies import PROBLEMS, Study, append, curve, load, problem, run
+
+NAN = float("nan")
+REAL = [name for name, (family, _) in PROBLEMS.items() if family == REAL_LIFE]
+BOWL: dict[str, object] = {"x": 1.0, "y": -2.0, "z": 0.5}
+TRAINING = {"lr": 1e-3, "dropout": 0.2, "batch": 8}
+MIXED = {"n": 13, "kind": "b", "lr": 1e-3}
+BEST: dict[str, dict[str, object]] = {
+    "out of memory, 2 params": {"width": 500, "depth": 6},
+    "out of memory, 5 params": {"width": 500, "depth": 15, **TRAINING},
+    "out of memory, 12 params": {
+        **{f"width{i}": 200 for i in range(6)},
+        **TRAINING,
+        **{"decay": 1e-4, "momentum": 0.9, "resolution": 128},
+    },
+    "NaN, 2 params": {"lr": 10**-2.5, "momentum": 0.9},
+    "NaN, 5 params": {"x": 5.0, "y": -3.0, **MIXED},
+    "NaN, 12 params": {**{f"x{i}": 1.5 if i < 4 else -1.0 for i in range(9)}, **MIXED},
+    "exceptions, 2 params": {"dim": 256, "heads": 8},
+    "exceptions, 5 params": {
+        **{"optimizer": "lion", "precision": "bf16", "compile": True},
+        **{"kernel": 7, "size": 14},
+    },
+    "exceptions, 12 params": {
+        **{f"width{i}": 3 for i in range(4)},
+        **{f"skip{i}": True for i in range(3)},
+        **{"activation": "gelu", "norm": "batch", "batch": 4, "lr": 1e-3, "dropout": 0.1},
+    },
+    "constraints by branch": {"kind": "b", "x": 0.6, "y": 1.0},
+    **{name: {"x": 0.6, "y": 0.3, **MIXED} for name in (*REAL[9:12], "8 workers")},
+    **{name: {"x": 0.2, "y": 1.0} for name in ("constraint when violated", "late constraint")},
+    "range changed once": BOWL,
+    **{name: {**BOWL, "lr": 5e-3} for name in REAL[16:20]},
+    "stale trials": BOWL,
+}
 
 
 def some(**changed: object) -> Problem:
@@ -136,6 +174,154 @@ def test_best_designs_that_are_published() -> None:
     )
     assert beam.values[0] == pytest.approx(1.72485, abs=1e-4)
     assert max(beam.violations[2:]) < 1e-3
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_the_optimum_of_each_real_life_problem(name: str) -> None:
+    """Its params have the value, and none of 500 random trials has a better feasible one."""
+    one = problem(name)
+    assert one.optimum is not None
+    noise = np.random.default_rng(0)
+    best = one.evaluate(BEST[name], noise)
+    assert max(best.violations, default=0.0) < 1e-9
+    assert best.values == pytest.approx([one.optimum], abs=1e-9)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    outcomes = [one.evaluate(one.suggest(study.ask()), noise) for _ in range(500)]
+    assert curve(one, outcomes)[-1] >= one.optimum
+    assert one.losses(outcomes)[:, 0].min() < np.inf
+
+
+def test_a_failed_trial_has_no_loss() -> None:
+    """An infinite value is observed, but is never the best."""
+    infinite = Outcome((np.inf,))
+    outcomes = [Outcome(()), infinite, Outcome((NAN,)), Outcome((2.0,)), Outcome(())]
+    assert [outcome.failed for outcome in outcomes] == [True, False, True, False, True]
+    assert curve(some(), outcomes).tolist() == [np.inf, np.inf, np.inf, 2.0, 2.0]
+    two = some(directions=("minimize", "maximize"))
+    assert two.losses([Outcome(()), Outcome((1.0, 3.0))]).tolist() == [[np.inf] * 2, [1.0, -3.0]]
+
+
+def stored_study(name: str, one: Problem, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
+    """Run a problem under a name by random search, and return the Optuna study."""
+    studies: list[optuna.Study] = []
+
+    def create(**options: object) -> optuna.Study:
+        studies.append(make(**options))  # type: ignore[arg-type]
+        return studies[-1]
+
+    make = optuna.create_study
+    assert one.middle.shape  # of a study of its own
+    monkeypatch.setitem(PROBLEMS, name, (one.family, lambda: one))
+    monkeypatch.setattr(optuna, "create_study", create)
+    row = run(name, "random", 3)
+    assert row.failures == str(sum(t.state == TrialState.FAIL for t in studies[0].trials))
+    return studies[0]
+
+
+def test_trials_report_the_constraints_that_the_problem_lets_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = some(
+        name="partial",
+        evaluate=lambda params, _: Outcome(
+            (params["x"],),
+            violations=(params["x"] - 0.5, 1.0),
+            unreported=frozenset({1} if params["x"] > 0.5 else {0, 1}),
+        ),
+        trials=20,
+        reported_from=8,
+    )
+    trials = stored_study("partial", one, monkeypatch).trials
+    for trial in trials:
+        value = trial.values[0]
+        reports = trial.number >= 8 and value > 0.5
+        assert trial.constraints == ({"c0": value - 0.5} if reports else {})
+    assert any(trial.constraints for trial in trials)
+
+
+def test_workers_finish_out_of_order_beside_trials_that_were_there_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 4 workers, at most 4 trials run at once; NaN and failures are counted."""
+    stale = create_trial(
+        state=TrialState.RUNNING,
+        params={"x": 0.25},
+        distributions={"x": optuna.distributions.FloatDistribution(0, 1)},
+    )
+    ends: list[float] = []
+
+    def evaluate(params: dict[str, float], _: np.random.Generator) -> Outcome:
+        ends.append(params["x"])
+        return Outcome((NAN,) if params["x"] > 0.8 else () if params["x"] < 0.2 else (1.0,))
+
+    one = some(name="parallel", evaluate=evaluate, trials=30, workers=4, earlier=(stale,))
+    study = stored_study("parallel", one, monkeypatch)
+    first, *trials = study.trials
+    assert (first.state, first.params) == (TrialState.RUNNING, {"x": 0.25})
+    order = [trial.params["x"] for trial in trials]
+    assert sorted(ends[-30:]) == sorted(order)
+    assert ends[-30:] != order
+    assert all(end in order[: n + 4] for n, end in enumerate(ends[-30:]))
+    assert {t.state for t in trials} == {TrialState.COMPLETE, TrialState.FAIL}
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cma"])
+def test_ranges_change_as_optuna_lets_them(sampler: str) -> None:
+    """The new distributions hold from their trial on; of a switched log, from the first on."""
+    for name in ("range changed once", "range widened", "step dropped", "log switched"):
+        one = problem(name)
+        study = optuna.create_study(sampler=SAMPLERS[sampler](one, 0))
+        study.add_trials(one.earlier)
+        for _ in range(30):
+            trial = study.ask()
+            study.tell(trial, one.evaluate(one.suggest(trial), np.random.default_rng(0)).values)
+        used = [trial.distributions for trial in study.trials]
+        changes = [i for i in range(1, len(used)) if used[i] != used[i - 1]]
+        expected = {"range changed once": [3, 4], "range widened": [25], "step dropped": [15]}
+        assert changes == expected.get(name, [len(one.earlier) - 1])
+
+
+def test_random_failures_are_of_the_same_trials_for_every_sampler() -> None:
+    name = f"seg{SUFFIX}"
+    assert PROBLEMS[name][0] == FAILURES
+    one, plain = problem(name), problem("seg")
+    assert (one.space, one.directions, one.trials) == (plain.space, plain.directions, plain.trials)
+    failed = []
+    for sampler_seed in range(2):
+        sampler = optuna.samplers.RandomSampler(seed=sampler_seed)
+        trials = optuna.create_study(directions=one.directions, sampler=sampler)
+        noise = np.random.default_rng(5)
+        params = [one.suggest(trials.ask()) for _ in range(60)]
+        outcomes = [one.evaluate(each, noise) for each in params]
+        failed.append([n for n, outcome in enumerate(outcomes) if outcome.failed])
+        finished = next(n for n in range(60) if n not in failed[-1])
+        assert outcomes[finished] == plain.evaluate(params[finished], noise)
+    assert failed[0] == failed[1]
+    assert 1 <= len(failed[0]) <= 9
+
+
+def test_the_report_has_failures_and_regret_by_problem(tmp_path: Path) -> None:
+    def row(family: str, name: str, seed: int, steps: str, failures: str) -> Study:
+        return Study(family, name, "tpe", seed, 50, steps, "", "1.0", 0.0, "", failures)
+
+    rows = [row(REAL_LIFE, "NaN, 2 params", s, f"2:{s + 1}", str(3 * s)) for s in range(3)]
+    for seed in range(2):
+        rows.append(row("architectures", "seg", seed, "1:5 9:1", "0"))
+        rows.append(row(FAILURES, f"seg{SUFFIX}", seed, f"2:5 9:{1 + seed}", "4"))
+    text = write_report(rows, tmp_path / "suite.md")
+    assert "| NaN, 2 params | 3 | 2 (1.0) |" in text
+    assert "| NaN, 2 params | 50 | 3 (0 to 6) |" in text
+    assert "| TPE | 2 | 0.0000 | 0.1250 | +0.1250 | 0.1250 |" in text
+
+
+def test_rows_of_an_older_version_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "tpe.csv"
+    append(study("tpe", 0, "1:3"), path)
+    head, row = path.read_text(encoding="utf-8").splitlines()
+    older = head.removesuffix(",failures") + "\n" + row.removesuffix(",") + "\n"
+    path.write_text(older, encoding="utf-8")
+    append(study("tpe", 1, "1:2"), path)
+    assert load(path) == [study("tpe", 0, "1:3"), study("tpe", 1, "1:2")]
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

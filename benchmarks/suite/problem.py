@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import optuna
 from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
 from torch import Tensor
 
 from ncp_sampler import SearchSpace
@@ -23,17 +25,24 @@ Listed: TypeAlias = Iterator[tuple[str, str, Callable[[], "Problem"]]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial comes to.
+    """The result of a trial.
 
     Attributes:
-        values: What the sampler is told, one for each direction.
-        true: Without noise, where there is some.
-        violations: Of constraints, each kept where it is at most 0.
+        values: Values reported to the sampler, one for each direction; none if the trial fails.
+        true: Values without noise, where there is some.
+        violations: Constraint values, each satisfied if at most 0.
+        unreported: Indices of the violations that the trial does not report.
     """
 
     values: tuple[float, ...]
     true: tuple[float, ...] = ()
     violations: tuple[float, ...] = ()
+    unreported: frozenset[int] = frozenset()
+
+    @property
+    def failed(self) -> bool:
+        """True if the trial has no value, as Optuna counts it: NaN is none."""
+        return not self.values or any(map(math.isnan, self.values))
 
     @property
     def feasible(self) -> bool:
@@ -57,6 +66,10 @@ class Problem:
         costs: What a user of NCPSampler would say is computed: a name or the value's index -> a
             function of codes.
         limits: Of costs; then the violations are of these limits.
+        optimum: Best true feasible value, where it is known.
+        earlier: Trials that the study has beforehand; they count neither as trials nor as found.
+        workers: Number of trials that run at once, for durations that vary.
+        reported_from: Number of the first trial that reports constraints.
     """
 
     name: str
@@ -70,6 +83,10 @@ class Problem:
     conditional: bool = False
     costs: Mapping[str | int, Callable[[Tensor], Tensor]] = field(default_factory=dict, repr=False)
     limits: Mapping[str | int, float] = field(default_factory=dict)
+    optimum: float | None = None
+    earlier: tuple[FrozenTrial, ...] = field(default=(), repr=False)
+    workers: int = 1
+    reported_from: int = 0
 
     @property
     def signs(self) -> NDArray[np.float64]:
@@ -78,13 +95,20 @@ class Problem:
 
     @cached_property
     def middle(self) -> NDArray[np.float64]:
-        """Median losses of random trials, one for each direction."""
+        """Median losses of the random trials that do not fail, one for each direction."""
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=2**31))
         noise = np.random.default_rng(0)
         outcomes = [self.evaluate(self.suggest(study.ask()), noise) for _ in range(_DRAWS)]
-        median: NDArray[np.float64] = np.median(self.losses(outcomes), axis=0)
+        finished = [outcome for outcome in outcomes if not outcome.failed]
+        median: NDArray[np.float64] = np.median(self.losses(finished), axis=0)
         return median
 
-    def losses(self, outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
-        """True values (n, m), to be minimized."""
-        return np.array([one.true or one.values for one in outcomes]) * self.signs
+    def losses(self, outcomes: Sequence[Outcome], *, observed: bool = False) -> NDArray[np.float64]:
+        """True or observed values (n, m), to be minimized; infinite where a trial failed."""
+        losses = np.full((len(outcomes), len(self.directions)), np.inf)
+        for row, outcome in zip(losses, outcomes, strict=True):
+            if not outcome.failed:
+                row[:] = self.signs * (
+                    outcome.values if observed else outcome.true or outcome.values
+                )
+        return losses

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from matplotlib.figure import Figure
 
 from benchmarks.suite.architectures import METRIC
 from benchmarks.suite.ranks import Ranks, rank
+from benchmarks.suite.real_life import FAILURES, REAL_LIFE, SUFFIX
 from benchmarks.suite.samplers import LABELS, SAMPLERS
-from benchmarks.suite.studies import CHECKPOINTS, LATE, PROBLEMS, Study
+from benchmarks.suite.studies import CHECKPOINTS, LATE, PROBLEMS, Study, problem
 from ncp_sampler.files import write_whole
 from ncp_sampler.formatting import markdown_table
 from ncp_sampler.visualization.saving import save_figure
@@ -50,6 +52,9 @@ rank, problems drawn with all their seeds. Python {platform.python_version()}, {
     parts += [
         _overall(studies),
         _regret(studies),
+        _regret_with_failures(studies),
+        _by_problem(studies),
+        _failures(studies),
         _late(studies),
         _within(studies),
         _times(studies),
@@ -162,27 +167,15 @@ def _regret(studies: Sequence[Study]) -> str:
     if paired is None:
         return ""
     own = [study for study in every if (study.problem, study.seed) in paired.pairs]
-    least = {
-        name: min(s.losses[-1] for s in every if s.problem == name)
-        for name in {study.problem for study in own}
-    }
-    first = {
-        name: float(np.median([s.losses[0] for s in every if s.problem == name])) for name in least
-    }
+    regret = _normalized(every)
     rows = []
     for sampler in _samplers(own):
         mine = [study for study in own if study.sampler == sampler]
         regrets = [
-            np.mean(
-                [
-                    (s.losses[n - 1] - least[s.problem]) / (first[s.problem] - least[s.problem])
-                    for s in mine
-                    if n <= s.trials
-                ]
-            )
+            np.mean([regret(study, n) for study in mine if n <= study.trials])
             for n in _checkpoints(own)
         ]
-        rows.append([LABELS[sampler], str(len(mine)), *(f"{regret:.4f}" for regret in regrets)])
+        rows.append([LABELS[sampler], str(len(mine)), *(f"{mean:.4f}" for mean in regrets)])
     rows.sort(key=lambda row: float(row[-1]))
     heads = ["sampler", "studies", *(f"{n} trials" for n in _checkpoints(own))]
     return f"""## Regret on the surrogates
@@ -190,6 +183,83 @@ def _regret(studies: Sequence[Study]) -> str:
 Mean of (best found - best of all studies) / (median first trial - best of all studies).
 
 {markdown_table(heads, rows, numbers=True)}"""
+
+
+def _normalized(studies: Sequence[Study]) -> Callable[[Study, int], float]:
+    """Return a function: the regret of a study on a surrogate after n trials, as stated below."""
+    least: dict[str, float] = defaultdict(lambda: np.inf)
+    firsts = defaultdict(list)
+    for study in studies:
+        name = study.problem.removesuffix(SUFFIX)
+        least[name] = min(least[name], study.losses[-1])
+        if study.family == METRIC:
+            firsts[name].append(study.losses[0])
+    first = {name: float(np.median(losses)) for name, losses in firsts.items()}
+
+    def regret(study: Study, n: int) -> float:
+        name = study.problem.removesuffix(SUFFIX)
+        return float((study.losses[n - 1] - least[name]) / (first[name] - least[name]))
+
+    return regret
+
+
+def _regret_with_failures(studies: Sequence[Study]) -> str:
+    """Regret on the surrogates with random failures less that without, seed by seed."""
+    every = [*_of(studies, METRIC), *_of(studies, FAILURES)]
+    plain = {(study.sampler, study.problem, study.seed): study for study in _of(every, METRIC)}
+    regret, rows = _normalized(every), []
+    for sampler in _samplers(every):
+        pairs = [
+            (plain[key], study)
+            for study in _of(every, FAILURES)
+            if (key := (sampler, study.problem.removesuffix(SUFFIX), study.seed)) in plain
+            and study.sampler == sampler
+        ]
+        if len(pairs) > 1:
+            ends = np.array([[regret(one, one.trials) for one in pair] for pair in pairs])
+            change = ends[:, 1] - ends[:, 0]
+            error = change.std(ddof=1) / len(change) ** 0.5
+            shown = [*(f"{mean:.4f}" for mean in ends.mean(0)), f"{change.mean():+.4f}"]
+            rows.append([LABELS[sampler], str(len(pairs)), *shown, f"{error:.4f}"])
+    heads = ["sampler", "pairs", "without", "with", "difference", "standard error"]
+    table = markdown_table(heads, rows, numbers=True)
+    title = "## Regret on the surrogates at the end, with 5 % random failures and without"
+    return f"{title}\n\n{table}" if rows else ""
+
+
+def _by_problem(studies: Sequence[Study]) -> str:
+    """Median regret and average rank on each problem of real life."""
+    own = _of(studies, REAL_LIFE)
+    samplers, rows = _samplers(own), []
+    for name in dict.fromkeys(study.problem for study in own):
+        ranks = rank([study for study in own if study.problem == name], samplers, max(CHECKPOINTS))
+        if ranks is not None:
+            optimum = float(problem(name).optimum or 0)
+            medians = np.median(ranks.losses, axis=0) - optimum
+            cells = (f"{m:.3g} ({r:.1f})" for m, r in zip(medians, ranks.mean, strict=True))
+            rows.append([name, str(len(ranks.pairs)), *cells])
+    heads = ["problem", "seeds", *(LABELS[name] for name in samplers)]
+    table = markdown_table(heads, rows, numbers=True)
+    title = "## Real life: median regret at the end (average rank)"
+    return f"{title}\n\n{table}" if rows else ""
+
+
+def _failures(studies: Sequence[Study]) -> str:
+    """Number of failed trials on each problem that has any."""
+    own = [study for study in studies if study.failures]
+    failing = dict.fromkeys(study.problem for study in own if study.failures != "0")
+    samplers, rows = _samplers(own), []
+    for name in failing:
+        counts = [
+            [int(s.failures) for s in own if (s.problem, s.sampler) == (name, sampler)]
+            for sampler in samplers
+        ]
+        trials = next(study.trials for study in own if study.problem == name)
+        cells = (f"{np.median(c):g} ({min(c)} to {max(c)})" if c else "–" for c in counts)
+        rows.append([name, str(trials), *cells])
+    heads = ["problem", "trials", *(LABELS[name] for name in samplers)]
+    table = markdown_table(heads, rows, numbers=True)
+    return f"## Failed trials: median (range)\n\n{table}" if rows else ""
 
 
 def _late(studies: Sequence[Study]) -> str:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,21 @@ import optuna
 import torch
 from moocore import hypervolume
 from numpy.typing import NDArray
+from optuna.trial import TrialState
 
-from benchmarks.suite import architectures, designs, functions, models, tables
-from benchmarks.suite.problem import Outcome, Problem
+from benchmarks.suite import architectures, designs, functions, models, real_life, tables
+from benchmarks.suite.problem import Outcome, Params, Problem
 from benchmarks.suite.samplers import SAMPLERS, holds_limits
 
 CHECKPOINTS = (20, 50, 100, 200)
 LATE = 60  # trials after which one that is worse than random's median is counted
 _TIMED = 20  # asks whose median is the time of an ask
+_SPREAD = 0.5  # of the logarithm of a trial's duration, where several run at once
 
 _Maker = Callable[[], Problem]
 PROBLEMS: dict[str, tuple[str, _Maker]] = {
     name: (family, make)
-    for module in (architectures, tables, functions, models, designs)
+    for module in (architectures, tables, functions, models, designs, real_life)
     for name, family, make in module.problems()
 }
 
@@ -59,6 +62,7 @@ class Study:
         seconds: CPU seconds of all asks and tells.
         within: Share of the values that were told within one stated standard deviation of the
             prediction that their trial was proposed with; empty where none was stated.
+        failures: Number of trials that failed; empty in rows of older versions.
     """
 
     family: str
@@ -71,6 +75,7 @@ class Study:
     ask_ms: str
     seconds: float
     within: str = ""
+    failures: str = ""
 
     @property
     def losses(self) -> NDArray[np.float64]:
@@ -89,22 +94,26 @@ def run(name: str, sampler: str, seed: int) -> Study:
     warnings.simplefilter("ignore")  # of peers, each trial
     one = problem(name)
     study = optuna.create_study(directions=one.directions, sampler=SAMPLERS[sampler](one, seed))
-    noise = np.random.default_rng(seed)
+    study.add_trials(one.earlier)
+    noise, durations = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     outcomes: list[Outcome] = []
-    seconds = []
-    for _ in range(one.trials):
-        start = time.process_time()
-        trial = study.ask()
-        params = one.suggest(trial)
-        asked = time.process_time()
-        outcomes.append(one.evaluate(params, noise))
-        resumed = time.process_time()
-        told = () if holds_limits(sampler, one) else outcomes[-1].violations
-        for i, violation in enumerate(told):
-            trial.set_constraint(f"c{i}", violation)
-        study.tell(trial, outcomes[-1].values)
-        seconds.append((asked - start, time.process_time() - resumed))
-    ask, tell = np.array(seconds).T
+    ask, tell = np.zeros(one.trials), np.zeros(one.trials)
+    clock = 0.0
+    running: list[tuple[float, int, optuna.Trial, Params]] = []  # a heap, by their end
+    for n in range(one.trials + one.workers - 1):
+        if n < one.trials:
+            start = time.process_time()
+            trial = study.ask()
+            params = one.suggest(trial)
+            ask[n] = time.process_time() - start
+            heappush(running, (clock + durations.lognormal(sigma=_SPREAD), n, trial, params))
+        if n + 1 >= one.workers:
+            clock, _, trial, params = heappop(running)
+            outcomes.append(one.evaluate(params, noise))
+            start = time.process_time()
+            reports = trial.number >= one.reported_from and not holds_limits(sampler, one)
+            _finish(study, trial, outcomes[-1], reports=reports)
+            tell[len(outcomes) - 1] = time.process_time() - start
     at = [n for n in CHECKPOINTS if n <= one.trials]
     losses = one.losses(outcomes)
     late = losses[LATE:, 0] > one.middle[0] if one.trials > LATE else np.zeros(0)
@@ -119,7 +128,19 @@ def run(name: str, sampler: str, seed: int) -> Study:
         ask_ms=" ".join(f"{1000 * np.median(ask[max(0, n - _TIMED) : n]):.1f}" for n in at),
         seconds=round(float(ask.sum() + tell.sum()), 3),
         within=_within(study),
+        failures=str(sum(outcome.failed for outcome in outcomes)),
     )
+
+
+def _finish(study: optuna.Study, trial: optuna.Trial, outcome: Outcome, *, reports: bool) -> None:
+    """Tell a trial's result, with constraints if it reports them."""
+    for i, violation in enumerate(outcome.violations):
+        if reports and i not in outcome.unreported:
+            trial.set_constraint(f"c{i}", violation)
+    if outcome.values:
+        study.tell(trial, outcome.values)
+    else:
+        study.tell(trial, state=TrialState.FAIL)
 
 
 def _within(study: optuna.Study) -> str:
@@ -127,7 +148,7 @@ def _within(study: optuna.Study) -> str:
     for trial in study.get_trials(deepcopy=False):
         reasons = trial.system_attrs.get("ncp:reasons", {})
         predicted = reasons.get("metrics", {})
-        for name, value in zip(reasons.get("objectives", ()), trial.values, strict=False):
+        for name, value in zip(reasons.get("objectives", ()), trial.values or (), strict=False):
             if "std" in (one := predicted.get(name, {})):
                 found.append(abs(value - one["mean"]) <= one["std"])
     return f"{np.mean(found):.4f}" if found else ""
@@ -147,9 +168,8 @@ def curve(one: Problem, outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
                 for n in range(len(losses))
             ]
         )
-    told = np.array([outcome.values[0] for outcome in outcomes]) * one.signs[0]
-    told = np.where(feasible, told, np.inf)
-    looks_best = [int(np.argmin(told[: n + 1])) for n in range(len(told))]
+    observed = np.where(feasible, one.losses(outcomes, observed=True)[:, 0], np.inf)
+    looks_best = [int(np.argmin(observed[: n + 1])) for n in range(len(observed))]
     chosen: NDArray[np.float64] = losses[looks_best, 0]
     return chosen
 
@@ -163,13 +183,16 @@ def _steps(losses: NDArray[np.float64]) -> Iterator[str]:
 
 
 def append(study: Study, path: Path) -> None:
-    """Adds a row, which is whole once it is there."""
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, [one.name for one in fields(Study)], lineterminator="\n")
-        if new:
+    """Add a row; a file of an older version gets the columns that it lacks."""
+    names = [one.name for one in fields(Study)]
+    present = path.read_text(encoding="utf-8").splitlines()[:1] if path.exists() else []
+    current = present == [",".join(names)]
+    studies = [study] if current else [*load(path), study]
+    with path.open("a" if current else "w", newline="", encoding="utf-8") as file:
+        rows = csv.DictWriter(file, names, lineterminator="\n")
+        if not current:
             rows.writeheader()
-        rows.writerow(asdict(study))
+        rows.writerows(map(asdict, studies))
 
 
 def load(path: Path) -> list[Study]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -50,6 +52,27 @@ def check_legal(dims: Dimensions, params: Mapping[str, Any]) -> None:
 def same(a: Any, b: Any) -> bool:
     """Equal to the bit, of one type."""
     return type(a) is type(b) and repr(a) == repr(b)
+
+
+@contextmanager
+def only_logs(*documented: str) -> Iterator[None]:
+    """Raise if the package logs a warning that has none of the documented phrases."""
+    found: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("ncp_sampler")
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+    for message in found:
+        assert any(phrase in message for phrase in documented), f"logged: {message}"
 
 
 def play(run: Any) -> int:

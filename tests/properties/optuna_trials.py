@@ -7,12 +7,17 @@ import pickle
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import optuna
 from hypothesis import strategies as st
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler, PartialFixedSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import Trial, TrialState
@@ -20,7 +25,7 @@ from optuna.trial import Trial, TrialState
 from ncp_sampler import NCPSampler
 from ncp_sampler.integrations.optuna.trials import to_dimension
 from tests.optuna_examples import NotingSampler
-from tests.properties.invariants import misfit, same
+from tests.properties.invariants import misfit, only_logs, same
 from tests.properties.strategies import Draw, metric_lists
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # trials fail here on purpose
@@ -70,6 +75,61 @@ def endings(
         pickled = draw(st.integers(0, 5)) == 5
         found.append(Ending(state, row, reports, suggested, given, pickled))
     return tuple(found)
+
+
+class StudyCase(Protocol):
+    """A study whose trials are asked, suggested and finished in turn.
+
+    Attributes:
+        pickled: For each trial, True if the sampler is pickled and read back before it.
+    """
+
+    @property
+    def pickled(self) -> tuple[bool, ...]: ...
+
+    def study(self) -> Study: ...
+
+    def suggest(self, trial: Trial) -> None: ...
+
+    def finish(self, study: Study, trial: Trial) -> None: ...
+
+
+def pickled(n_trials: int) -> st.SearchStrategy[tuple[bool, ...]]:
+    """True for about one trial in six."""
+    return st.tuples(*[st.sampled_from([False] * 5 + [True])] * n_trials)
+
+
+def play_trials(case: StudyCase, *documented: str) -> Study:
+    """Run a case's trials and return the study.
+
+    Raise if a value is not valid for Optuna, if a pickled sampler does not go on as one that was
+    not, or if a warning is logged that has none of the documented phrases.
+    """
+    studies = []
+    for restored in (False, True) if any(case.pickled) else (False,):
+        study = case.study()
+        with only_logs(*documented):
+            for before in case.pickled:
+                if before and restored:
+                    study.sampler = pickle.loads(pickle.dumps(study.sampler))
+                trial = study.ask()
+                case.suggest(trial)
+                check_stored(study, trial, {})
+                case.finish(study, trial)
+        studies.append(study)
+    first, *others = [[repr(trial.params) for trial in study.trials] for study in studies]
+    for other in others:
+        assert first == other, f"uninterrupted: {first}, pickled: {other}"
+    return studies[0]
+
+
+def is_upper(distribution: BaseDistribution, value: Any) -> bool:
+    """Return True for a value in the upper half of a distribution."""
+    internal = distribution.to_internal_repr(value)
+    if isinstance(distribution, CategoricalDistribution):
+        return internal >= len(distribution.choices) / 2
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return internal > distribution.low / 2 + distribution.high / 2
 
 
 def new_study(names: Sequence[str], sampler: BaseSampler) -> Study:

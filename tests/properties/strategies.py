@@ -6,6 +6,7 @@ short and round ones.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -131,6 +132,25 @@ def choices(*, alike: bool = True) -> st.SearchStrategy[tuple[Any, ...]]:
     few = st.lists(value, min_size=1, max_size=6, unique_by=repr if alike else _equality)
     many = st.integers(7, 400).map(lambda n: tuple(range(n)))
     return rarely().flatmap(lambda rare: many if rare else few.map(tuple))
+
+
+def json_choices() -> st.SearchStrategy[tuple[Any, ...]]:
+    """Choices that JSON can hold but changes: tuples, and dictionaries with integers as keys."""
+    plain = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.text(max_size=2))
+    row = st.lists(st.integers(0, 3), max_size=3)
+    keys = st.one_of(st.integers(0, 3), st.sampled_from(["a", "b"]))
+    value = st.one_of(
+        plain,
+        row,
+        row.map(tuple),
+        st.tuples(row.map(tuple), row.map(tuple)),
+        st.dictionaries(keys, st.one_of(plain, row.map(tuple)), min_size=1, max_size=2),
+    )
+    return st.lists(value, min_size=1, max_size=5, unique_by=_json_form).map(tuple)
+
+
+def _json_form(choice: Any) -> str:
+    return json.dumps(json.loads(json.dumps(choice)), sort_keys=True)
 
 
 def _equality(choice: Any) -> Any:

@@ -16,17 +16,17 @@ from tests.properties import test_ask_tell
 def test_a_run_writes_figures_and_goes_on_where_it_stopped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--cases", "10", "--jobs", "1", "--seed", "3", "--out", str(tmp_path)]
+    arguments = ["--cases", "20", "--jobs", "1", "--seed", "3", "--out", str(tmp_path)]
     assert fuzz.main(arguments) == 0
     figures = (tmp_path / "fuzz.md").read_text(encoding="utf-8")
-    assert "| all | 10 |" in figures
+    assert "| all | 20 |" in figures
     lines = (tmp_path / "fuzz.csv").read_text(encoding="utf-8").splitlines(keepends=True)
-    assert [row["cases"] for row in csv.DictReader(lines)] == ["1", "3", "2", "2", "2"]
+    assert [row["cases"] for row in csv.DictReader(lines)] == ["2", "3", *["2"] * 7, "1"]
     (tmp_path / "fuzz.csv").write_text("".join(lines[:-1]), encoding="utf-8")
     capsys.readouterr()
     assert fuzz.main([*arguments, "--resume"]) == 0
     assert capsys.readouterr().out.count(": ok\n") == 1
-    assert "| all | 10 |" in (tmp_path / "fuzz.md").read_text(encoding="utf-8")
+    assert "| all | 20 |" in (tmp_path / "fuzz.md").read_text(encoding="utf-8")
 
 
 def test_a_finding_is_a_script_that_raises_the_same() -> None:

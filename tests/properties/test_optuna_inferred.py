@@ -114,14 +114,14 @@ def cases(draw: Draw) -> InferredCase:
         if i and draw(st.integers(0, 2)) == 2:
             one = replace(one, when=draw(st.integers(0, i - 1)))
         if draw(st.integers(0, 5)) == 5:
-            changed = draw(_alike(one.distribution))
+            changed = draw(alike(one.distribution))
             one = replace(one, change=draw(st.integers(1, n_trials)), changed=changed)
         parameters.append(one)
     ends = draw(optuna_trials.endings(n_trials, len(setup.directions), st.just({})))
     return InferredCase(tuple(parameters), ends, setup, draw(st.booleans()))
 
 
-def _alike(old: BaseDistribution) -> st.SearchStrategy[BaseDistribution]:
+def alike(old: BaseDistribution) -> st.SearchStrategy[BaseDistribution]:
     """Another that Optuna lets a parameter of the same name have: of its kind, log or not."""
     if isinstance(old, CategoricalDistribution):
         return st.just(old)

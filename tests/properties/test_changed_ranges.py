@@ -1,0 +1,130 @@
+"""Ranges that change between trials: for one trial, from one on, or in trials of another study.
+
+Proposals are valid for the distribution of their own trial; a parameter is drawn independently
+only where its distribution is new: no trial since the last complete one has had it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.study import Study
+from optuna.trial import Trial, TrialState, create_trial
+
+from ncp_sampler import NCPSampler
+from ncp_sampler.integrations.optuna.trials import is_searchable
+from tests.optuna_examples import NotingSampler
+from tests.properties import optuna_trials
+from tests.properties.strategies import Draw, Setup, metric_lists, setups
+from tests.properties.test_optuna_inferred import alike, distributions
+
+_DOCUMENTED = ("is sampled by", "off the ranges or grids")
+
+
+@dataclass(frozen=True)
+class ChangedCase:
+    """A study whose distributions change.
+
+    Attributes:
+        trials: Distributions of each trial, in turn.
+        earlier: Distributions of complete trials that the study has beforehand.
+        values: Objective values of each trial; NaN fails it.
+    """
+
+    trials: tuple[tuple[BaseDistribution, ...], ...]
+    values: tuple[tuple[float, ...], ...]
+    pickled: tuple[bool, ...]
+    setup: Setup = field(default_factory=Setup)
+    earlier: tuple[tuple[BaseDistribution, ...], ...] = ()
+
+    def study(self) -> Study:
+        sampler = NCPSampler(
+            **self.setup.arguments, independent_sampler=NotingSampler(self.setup.seed)
+        )
+        study = optuna_trials.new_study(self.setup.directions, sampler)
+        for row in self.earlier:
+            at = {f"x{i}": distribution for i, distribution in enumerate(row)}
+            study.add_trial(
+                create_trial(
+                    params={name: _lowest(distribution) for name, distribution in at.items()},
+                    distributions=at,
+                    values=[1.0] * len(self.setup.directions),
+                )
+            )
+        return study
+
+    def suggest(self, trial: Trial) -> None:
+        for i, distribution in enumerate(self.trials[trial.number - len(self.earlier)]):
+            trial._suggest(f"x{i}", distribution)
+
+    def finish(self, study: Study, trial: Trial) -> None:
+        values = self.values[trial.number - len(self.earlier)]
+        if any(map(math.isnan, values)):
+            study.tell(trial, state=TrialState.FAIL)
+        else:
+            study.tell(trial, values)
+
+
+def _lowest(distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        return distribution.low
+    return distribution.to_external_repr(0)
+
+
+@st.composite
+def cases(draw: Draw) -> ChangedCase:
+    setup = draw(setups)
+    n_trials = setup.n_startup_trials + draw(st.integers(2, 5))
+    columns = []
+    for _ in range(draw(st.integers(1, 4))):
+        base = draw(distributions())
+        column = [base] * n_trials
+        kind = draw(st.sampled_from(["never", "once", "from", "often"]))
+        if kind != "never":
+            other, at = draw(alike(base)), draw(st.integers(0, n_trials - 1))
+            end = at + 1 if kind == "once" else n_trials
+            column[at:end] = [other] * (end - at)
+            if kind == "often":
+                column[::2] = [base] * len(column[::2])
+        columns.append(column)
+    earlier = [_switched(column[0]) for column in columns]
+    return ChangedCase(
+        tuple(zip(*columns, strict=True)),
+        tuple(draw(metric_lists(n_trials, len(setup.directions)))),
+        draw(optuna_trials.pickled(n_trials)),
+        setup,
+        (tuple(earlier), tuple(column[0] for column in columns)) if draw(st.booleans()) else (),
+    )
+
+
+def _switched(distribution: BaseDistribution) -> BaseDistribution:
+    """Return the distribution with another log setting, where it can have one."""
+    if isinstance(distribution, FloatDistribution) and distribution.low > 0:
+        return FloatDistribution(distribution.low, distribution.high, log=not distribution.log)
+    return distribution
+
+
+def check(case: ChangedCase) -> int:
+    """Raise at the first property that does not hold; return the number of proposals."""
+    study = optuna_trials.play_trials(case, *_DOCUMENTED)
+    trials = study.trials
+    for number, name in optuna_trials.drawn_independently(study):
+        distribution = trials[number].distributions[name]
+        complete = [t.number for t in trials[:number] if t.state == TrialState.COMPLETE]
+        since = trials[complete[-1] : number] if complete else []
+        is_new = any(trial.distributions[name] != distribution for trial in since)
+        assert not since or is_new or not is_searchable(name, distribution), (
+            f"trial {number} drew {name!r} independently"
+        )
+    return len(case.trials)
+
+
+@settings(max_examples=20)
+@given(cases())
+def test_a_changed_range_is_searched_from_the_next_trial_on(case: ChangedCase) -> None:
+    check(case)
