@@ -1,13 +1,14 @@
 """Probability that a trial succeeds: out of memory, NaN and errors as functions of the params.
 
-Two hypotheses are weighed by how well they predict each outcome from all others. Either failures
-depend on the params: then the Gaussian process of an infinitely wide MLP is regressed on labels of
-1 (success) and -1 (failure), and the probability is that of a positive value. Or they are random,
-as a crash of the machine is: then it is the rate of success everywhere, whatever is proposed.
+Three hypotheses are averaged, weighted by how well they predict each outcome from all others. Two
+say that failures depend on the params: a process is regressed on labels of 1 (success) and -1
+(failure), and the probability is that of a positive value. The process of an infinitely wide MLP
+extrapolates, to regions that reach to an end of the space; a Matern process follows smaller ones.
+The third says that failures are random, as a crash of the machine is: then the probability is the
+rate of success everywhere, whatever is proposed.
 
 Notation
     n, d   trials that succeeded or failed, columns of a code
-    w      posterior probability that failures depend on the params
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit, log_ndtr
+from scipy.special import log_ndtr, log_softmax
 from torch import Tensor
 
 from ncp_sampler.optimizer.history import rows_to_fit
 from ncp_sampler.predictors.featured import Featured, Features
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
-from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.predictors.predictor import FloatArray, Predictor
 
-# Log prior odds that failures depend on the params. The process is fitted before its leave-one-out
+# Log prior odds of either process against random failures. It is fitted before its leave-one-out
 # predictions are made, which favors it by one or two nats where failures are random.
 _LOG_ODDS = -2.0
 _MAX_ROWS = 100  # trials of either outcome that the process is fitted on: half of them the newest
@@ -58,24 +60,31 @@ class SuccessModel:
         of_either = [np.flatnonzero(succeeded), np.flatnonzero(~succeeded)]
         rows = np.sort(np.concatenate([_newest(at) for at in of_either]))
         unit, succeeded = unit[rows], succeeded[rows]
-        labels = np.where(succeeded, 1.0, -1.0)
-        process = InfiniteMLP(device=device)
-        self._predictor = process if features is None else Featured(process, features)
-        self._predictor.fit(unit, {"success": labels}, steps=_STEPS)
-        mean, std = (column[:, 0] for column in process.left_out())
-        # of the two others' rate, by Laplace's rule of succession
+        # of the others' rate, by Laplace's rule of succession
         counts = np.where(succeeded, succeeded.sum(), (~succeeded).sum())
-        gain = float((log_ndtr(labels * mean / std) - np.log(counts / (len(labels) + 1))).sum())
-        self.depends = float(expit(gain + _LOG_ODDS))
-        self._log_weight = -math.log1p(math.exp(min(-gain - _LOG_ODDS, 700.0)))
-        self._log_rate = math.log((succeeded.sum() + 1) / (len(labels) + 2))
-        self._log_random = -math.log1p(math.exp(min(gain + _LOG_ODDS, 700.0))) + self._log_rate
+        by_rate = np.log(counts / (len(succeeded) + 1)).sum()
+        labels = np.where(succeeded, 1.0, -1.0)
+        self._predictors: list[Predictor] = []
+        gains = []
+        for process in (InfiniteMLP(device=device), GaussianProcess(device=device)):
+            predictor = process if features is None else Featured(process, features)
+            predictor.fit(unit, {"success": labels}, steps=_STEPS)
+            mean, std = (column[:, 0] for column in process.left_out())
+            gains.append(float(log_ndtr(labels * mean / std).sum() - by_rate) + _LOG_ODDS)
+            self._predictors.append(predictor)
+        self._log_weights = log_softmax([*gains, 0.0])
+        self.depends = float(-np.expm1(self._log_weights[-1]))
+        self._log_rate = math.log((succeeded.sum() + 1) / (len(succeeded) + 2))
 
     def log_probability(self, x: Tensor) -> Tensor:
         """Return the log probability (n,) of success at unit codes (n, d)."""
-        mean, std = self._predictor.posterior(x)
-        by_params = torch.special.log_ndtr(mean[:, 0] / std[:, 0]) + self._log_weight
-        return torch.logaddexp(by_params, by_params.new_tensor(self._log_random))
+        logs = []
+        for predictor in self._predictors:
+            mean, std = predictor.posterior(x)
+            logs.append(torch.special.log_ndtr(mean[:, 0] / std[:, 0]))
+        logs.append(torch.full_like(logs[0], self._log_rate))
+        weighted = torch.stack(logs, 1) + logs[0].new_tensor(self._log_weights)
+        return torch.logsumexp(weighted, 1)
 
 
 def _newest(at: NDArray[np.intp]) -> NDArray[np.intp]:
