@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
 from ncp_sampler.space.conditional import Condition, ConditionalSpace
-from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
+from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer, check_in_optuna
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 REASONS_KEY = "ncp:reasons"
@@ -61,8 +61,9 @@ def to_distribution(dim: Dimension) -> BaseDistribution:
     """The Optuna distribution of one dimension.
 
     Raises:
-        ValueError: A grid of which Optuna would leave out the last value.
+        ValueError: A grid in log, or one of which Optuna would leave out the last value.
     """
+    check_in_optuna(dim)
     if isinstance(dim, Categorical):
         return CategoricalDistribution(dim.choices)
     if isinstance(dim, Integer):
@@ -81,7 +82,7 @@ def to_distributions(space: SearchSpace) -> Distributions:
     """The space as Optuna distributions, name -> distribution; ``to_space`` gives it back.
 
     Raises:
-        ValueError: No space, or a grid of which Optuna would leave out the last value.
+        ValueError: No space, a grid in log, or one of which Optuna would leave out the last value.
 
     Examples:
         >>> from ncp_sampler import Integer, SearchSpace

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from ray.tune import ExperimentAnalysis, ResultGrid
+from ray.tune import ExperimentAnalysis, Result, ResultGrid
 from ray.tune.experiment import Trial
 from ray.tune.result import DONE
 
 from ncp_sampler import checks
-from ncp_sampler.integrations.ray.space import find
+from ncp_sampler.integrations.ray.configs import find
 
+_logger = logging.getLogger(__name__)
 _DIRECTIONS = {"min": "minimize", "max": "maximize"}
 
 Names: TypeAlias = str | Sequence[str]
@@ -22,12 +25,21 @@ Names: TypeAlias = str | Sequence[str]
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A trial of an earlier run: its config, the last value of each metric, how it ended."""
+    """A config evaluated elsewhere.
 
-    config: dict[str, Any]
-    values: list[float]
-    error: bool
-    pruned: bool
+    Attributes:
+        config: The config, flat or nested.
+        value: A number, several in order, or a mapping by name; None if it failed.
+        complete: False if it was stopped early.
+        constraints: Constraint -> its value, where one was reported.
+        trial: Id of the trial of an earlier run; empty for a point that a user gave.
+    """
+
+    config: Mapping[str, Any]
+    value: Any
+    complete: bool = True
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    trial: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,7 @@ class RunTrials:
     """The trials of an earlier run, apart from it.
 
     Attributes:
-        rows: Of each: config, last result, whether it failed.
+        rows: Of each: config, last result with its ``trial_id``, whether it failed.
     """
 
     rows: tuple[tuple[dict[str, Any], dict[str, Any], bool], ...]
@@ -43,22 +55,28 @@ class RunTrials:
     def __repr__(self) -> str:
         return f"<run of {len(self.rows)} trials>"
 
-    def evaluated(self, metric: Names) -> list[Evaluated]:
-        """Those trials that reported a metric, NaN for others of several.
+    def evaluated(self, metric: Names, constraints: Collection[str] = ()) -> list[Evaluated]:
+        """Return the trials that reported a metric, NaN for others of several; warn of the rest.
 
         Raises:
             ValueError: Metrics that are no names, or no such trial.
         """
         names = _names(metric)
-        found = []
+        found, left_out = [], []
         for config, result, error in self.rows:
+            trial = str(result["trial_id"])
             if values := metrics_in(result, names):
-                in_order = [values.get(name, math.nan) for name in names]
-                pruned = not error and not result.get(DONE)
-                found.append(Evaluated(config, in_order, error, pruned))
+                value = None if error else [values.get(name, math.nan) for name in names]
+                complete = bool(error or result.get(DONE))
+                bounded = metrics_in(result, [*constraints])
+                found.append(Evaluated(config, value, complete, bounded, trial))
+            else:
+                left_out.append(trial)
         if not found:
             shown = names[0] if len(names) == 1 else list(names)
             raise ValueError(f"metric={shown!r} is in no trial's result; give a name that is")
+        for trial in left_out:
+            _logger.warning("trial %s is left out: it reported none of %s", trial, names)
         return found
 
 
@@ -69,22 +87,23 @@ def run_trials(source: Any) -> RunTrials | None:
     """
     if isinstance(source, ResultGrid):
         results = [source[i] for i in range(len(source))]
-        return RunTrials(
-            tuple((r.config or {}, r.metrics or {}, r.error is not None) for r in results)
-        )
+        return RunTrials(tuple(map(_row_of_result, results)))
     trials = source.trials if isinstance(source, ExperimentAnalysis) else source
     trials = [trials] if isinstance(trials, Trial) else trials
     if not isinstance(trials, list | tuple) or any(not isinstance(t, Trial) for t in trials):
         return None
-    return RunTrials(tuple((t.config, t.last_result, t.status == Trial.ERROR) for t in trials))
+    return RunTrials(tuple(map(_row_of_trial, trials)))
 
 
-def evaluated_trials(source: Any, metric: Names) -> list[Evaluated]:
-    """Those trials of an earlier run that reported a metric, NaN for others of several.
+def evaluated_trials(
+    source: Any, metric: Names, constraints: Collection[str] = ()
+) -> list[Evaluated]:
+    """Return the trials of an earlier run that reported a metric, NaN for others of several.
 
     Args:
         source: As for ``run_trials``.
         metric: The metric, or several.
+        constraints: Names of the constraints that their results may have.
 
     Raises:
         ValueError: Another source, metrics that are no names, or no such trial.
@@ -94,7 +113,7 @@ def evaluated_trials(source: Any, metric: Names) -> list[Evaluated]:
     if run is None:
         must = "be an ExperimentAnalysis, a ResultGrid, a Trial or a list of Trials"
         raise checks.refusal("trials_or_analysis", source, must)
-    return run.evaluated(names)
+    return run.evaluated(names, constraints)
 
 
 def trials_in(folder: str) -> list[tuple[str, dict[str, Any], bool]]:
@@ -143,9 +162,21 @@ def directions(metric: Names, mode: Names) -> dict[str, str]:
 
 
 def metrics_in(result: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    """Those of the metrics that a result has, NaN for what is no number."""
+    """Return those of the metrics that a result has, NaN for what is no number."""
     found = {name: find(result, name, None) for name in names}
     return {name: _number(value) for name, value in found.items() if value is not None}
+
+
+def warn_of(trial_id: str, result: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Log which of the metrics cannot be learned from a trial's last result, and why."""
+    found = {name: find(result, name, None) for name in names}
+    if all(value is None for value in found.values()):
+        reason = f"it reported none of {[*names]}"
+    elif odd := {n: v for n, v in found.items() if v is not None and _scalar(v) is None}:
+        reason = f"it reported what is no number: {odd}"
+    else:
+        return
+    _logger.warning("no value is learned from trial %s: %s", trial_id, reason)
 
 
 def named_values(value: Any, names: Sequence[str]) -> dict[str, float]:
@@ -165,8 +196,8 @@ def named_values(value: Any, names: Sequence[str]) -> dict[str, float]:
 
 def given_points(
     points: Sequence[Mapping[str, Any]] | None, rewards: Sequence[Any] | None
-) -> tuple[list[Mapping[str, Any]], list[tuple[Mapping[str, Any], Any, bool]]]:
-    """The configs to suggest; and those with a value, which count as complete.
+) -> tuple[list[Mapping[str, Any]], list[Evaluated]]:
+    """Return the configs to suggest, and those with a value, which count as complete.
 
     Raises:
         ValueError: Points that are no list of dictionaries, values that are no numbers, or not as
@@ -186,13 +217,13 @@ def given_points(
             f"evaluated_rewards has {len(values)} values for {len(listed)} points; give one "
             "for each of points_to_evaluate"
         )
-    return [], [(point, value, True) for point, value in zip(listed, values, strict=True)]
+    return [], [Evaluated(point, value) for point, value in zip(listed, values, strict=True)]
 
 
 def evaluated_point(
     config: Any, value: Any, error: Any, pruned: Any, intermediate_values: Any
-) -> tuple[Mapping[str, Any], Any, bool]:
-    """A config evaluated elsewhere, its value, None if it failed, and whether it is complete.
+) -> Evaluated:
+    """Return a config evaluated elsewhere, as ``NCPSearch.add_evaluated_point`` is given it.
 
     Raises:
         ValueError: No dictionary, flags that are none, or intermediate values that are no list.
@@ -202,7 +233,17 @@ def evaluated_point(
         values = _listed("intermediate_values", intermediate_values, "be a list of values, or None")
         value = values[-1] if values else None
     failed, stopped = checks.flag("error", error), checks.flag("pruned", pruned)
-    return config, None if failed else value, not stopped
+    return Evaluated(config, None if failed else value, not stopped)
+
+
+def _row_of_result(result: Result) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    metrics = {"trial_id": Path(result.path).name, **(result.metrics or {})}
+    return result.config or {}, metrics, result.error is not None
+
+
+def _row_of_trial(trial: Trial) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    result = {"trial_id": trial.trial_id, **trial.last_result}
+    return trial.config, result, trial.status == Trial.ERROR
 
 
 def _listed(name: str, values: Any, must: str) -> list[Any]:
@@ -240,6 +281,11 @@ def _floats(value: Any) -> list[float] | None:
 
 
 def _number(value: Any) -> float:
+    number = _scalar(value)
+    return math.nan if number is None else number
+
+
+def _scalar(value: Any) -> float | None:
     one = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
     numbers = _floats([one])
-    return math.nan if numbers is None else numbers[0]
+    return None if numbers is None else numbers[0]

@@ -14,7 +14,7 @@ from ray import cloudpickle
 from ncp_sampler.files import sealed, unsealed, write_whole
 
 _MAGIC = b"ncp_sampler.NCPSearch "
-_VERSION = b"2"  # another one as soon as the searcher's attributes change
+_VERSION = b"3"  # another one as soon as the searcher's attributes change
 _PICKLE = b"\x80"  # how one begins, and so what ncp_sampler 0.1 wrote
 _NAME = "checkpoint_path"
 _REMEDY = (

@@ -8,7 +8,8 @@ A trial is *running* from its suggestion until it completes; its params are kept
 completes with a value is *done*, and nothing more is learnt of it. One that completes without has
 failed: it is known, and told *again* once ``Tuner.restore`` has resumed it under its id. Those that
 it restarts, under new ids, are known by the config in their results, and are told again with every
-report: a ``ConcurrencyLimiter`` keeps back the completion of what it did not just suggest.
+report: a ``ConcurrencyLimiter`` keeps back the completion of what it did not just suggest. A
+warning says why one is *refused*, whose config does not fit.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,17 +26,20 @@ from ray.tune.result import DEFAULT_METRIC
 from ray.tune.search import Searcher
 
 from ncp_sampler import checks
+from ncp_sampler.integrations.ray.configs import TuneSpace
 from ncp_sampler.integrations.ray.metrics import (
+    Evaluated,
     Names,
     checked_objective,
     evaluated_point,
     evaluated_trials,
     given_points,
     trials_in,
+    warn_of,
 )
 from ncp_sampler.integrations.ray.saved import read_searcher, write_searcher
 from ncp_sampler.integrations.ray.sources import read_sources
-from ncp_sampler.integrations.ray.space import TuneSpace, declared_space, from_domains
+from ncp_sampler.integrations.ray.space import declared_space, from_domains
 from ncp_sampler.integrations.ray.started import Started, new_start
 from ncp_sampler.optimizer.explanation import Reasons
 from ncp_sampler.optimizer.goals import checked_goals
@@ -46,7 +51,7 @@ from ncp_sampler.space.dimensions import Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _logger = logging.getLogger(__name__)
-_NOTHING_LEARNT = "trial %s reported none of %s, so nothing is learnt from it (warned once)"
+_DAMAGED = "%s. Learned the results of %d of the run's %d trials in its place"
 
 
 class NCPSearch(Searcher):
@@ -136,7 +141,7 @@ class NCPSearch(Searcher):
         self._reports: dict[str, dict[str, float]] = {}  # last values of the running
         self._again: dict[str, tuple[int, Params]] = {}  # told, with position, and not done
         self._done: set[str] = set()
-        self._warned = False
+        self._refused: set[str] = set()
         self._start_if_known()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -155,17 +160,18 @@ class NCPSearch(Searcher):
         self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
     ) -> bool:
         found = from_domains(config)
-        if found is not None:
-            found = TuneSpace(found.space)  # Ray adds the constants
-            if self._space is not None and self._space.space != found.space:
-                return False
+        known = self._space or (found and TuneSpace(found.space))
+        if known is not None and found is not None and known.space != found.space:
+            return False
         objective = checked_objective(
             metric if self._metric is None else self._metric,
             mode if self._mode is None else self._mode,
         )
-        self._space = self._space or found
+        self._space = known and known.within(config if found is None else found.constants)
         self._metric, self._mode = objective
         self._start_if_known()
+        if self._space is not None and self._started is not None:
+            self._started = replace(self._started, space=self._space)
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
@@ -199,18 +205,20 @@ class NCPSearch(Searcher):
         reported = {} if result is None else result
         checks.instance("result", reported, Mapping, "be a dictionary, as reported, or None")
         failed = checks.flag("error", error)
-        if checks.text("trial_id", trial_id) in self._done or started is None:
+        if checks.text("trial_id", trial_id) in self._done:
+            return
+        if started is None:
+            _logger.warning("nothing is learned from trial %s: there is no space yet", trial_id)
             return
         params = self._params_of(started, trial_id, reported)
-        if params is None:  # unknown, and the result has none
+        if params is None:  # unknown, and the result has none that fit
             return
         # without a result, HyperBand stopped the trial while it was paused
         metrics = {**self._reports.pop(trial_id, {}), **started.metrics_in(reported)}
         if failed:  # of its values none counts, but it may have told what a constraint is on
             metrics = {name: metrics[name] for name in metrics if name not in started.metrics}
-        if reported and not metrics and not failed and not self._warned:
-            self._warned = True
-            _logger.warning(_NOTHING_LEARNT, trial_id, started.metrics)
+        if reported and not failed:
+            warn_of(trial_id, {**metrics, **reported}, started.metrics)
         self._running.pop(trial_id, None)
         if metrics or failed or trial_id not in self._again:
             self._tell(started, trial_id, params, metrics)
@@ -240,24 +248,25 @@ class NCPSearch(Searcher):
             ValueError: A config that does not fit the space, or as many values as there are not.
         """
         point = evaluated_point(parameters, value, error, pruned, intermediate_values)
-        if self._started is None:
-            self._evaluated.append(point)
-        else:
-            self._started.learn(*point)
+        self._learn([point])
 
     def add_evaluated_trials(self, trials_or_analysis: Any, metric: Names) -> None:
-        """Learns from the trials of an earlier run, by their last results.
+        """Learn from the trials of an earlier run of the same task, by their last results.
+
+        Trials that did not report the metric, or whose config does not fit the space or has another
+        constant, are left out with a warning each. ``sources`` takes runs of another task.
 
         Args:
             trials_or_analysis: ``ExperimentAnalysis``, ``ResultGrid``, a ``Trial`` or a list of
-                them. Their configs must fit the space; other keys are left out.
-            metric: The metric's name in their results, or several names, in order.
+                them.
+            metric: The metric's name in their results, or several names, in order. Constraints are
+                read by their own names.
 
         Raises:
-            ValueError: Something else, configs that do not fit, or no trial that reported it.
+            ValueError: Something else, or no trial that fits and reported the metric.
         """
-        for trial in evaluated_trials(trials_or_analysis, metric):
-            self.add_evaluated_point(trial.config, trial.values, trial.error, trial.pruned)
+        constraints = self._goals["constraints"] or ()
+        self._learn(evaluated_trials(trials_or_analysis, metric, constraints))
 
     def on_pause(self, trial_id: str) -> None:
         """``HyperBandForBOHB`` has paused a trial: its params are kept off, as a running one's."""
@@ -310,11 +319,11 @@ class NCPSearch(Searcher):
             started, trials = self._started, trials_in(checkpoint_dir)
             if started is None or not trials:
                 raise ValueError(f"{error}, as Tuner.restore does if given param_space") from error
-            known = [started.space.params(result["config"]) for _, result, _ in trials]
-            _logger.error("%s. The results of the run's %d trials are learnt", error, len(trials))
             for trial in trials:
                 self.on_trial_complete(*trial)
-            self._queued = [one for one in self._queued if started.space.params(one) not in known]
+            self._queued = started.without(self._queued, (result for _, result, _ in trials))
+            n_learned = len(self._done.intersection(trial_id for trial_id, _, _ in trials))
+            _logger.error(_DAMAGED, error, n_learned, len(trials))
 
     def _start_if_known(self) -> None:
         """Starts where space, metric and mode were given; a mode alone may yet get its metric."""
@@ -329,13 +338,18 @@ class NCPSearch(Searcher):
         """
         if self._started is None:
             started = self._new_start()
-            for point in self._evaluated:
-                started.learn(*point)
+            started.learn(self._evaluated)
             for config in self._queued:
                 started.legal(config)
             self._evaluated = []
             self._started = started
         return self._started
+
+    def _learn(self, evaluated: list[Evaluated]) -> None:
+        if self._started is None:
+            self._evaluated += evaluated
+        else:
+            self._started.learn(evaluated)
 
     def _new_start(self) -> Started:
         self._metric = self._metric or (self._mode and DEFAULT_METRIC)
@@ -353,8 +367,16 @@ class NCPSearch(Searcher):
     def _params_of(
         self, started: Started, trial_id: str, result: Mapping[str, Any]
     ) -> Params | None:
-        """The trial's params: as suggested, else as in the config that results carry."""
+        """Return the trial's params: as suggested, else as in the config that results carry."""
         if trial_id in self._running:
             return self._running[trial_id]
-        known = self._again.get(trial_id)
-        return started.params_in(result) if known is None else known[1]
+        if trial_id in self._again:
+            return self._again[trial_id][1]
+        if not result or trial_id in self._refused:  # it failed before its first report
+            return None
+        try:
+            return started.params_in(result)
+        except ValueError as error:
+            self._refused.add(trial_id)
+            _logger.warning("nothing is learned from trial %s: %s", trial_id, error)
+            return None

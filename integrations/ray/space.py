@@ -1,16 +1,11 @@
-"""Ray Tune's search spaces and configs in the optimizer's terms, and spaces as Tune's domains.
-
-A parameter in a nested config is named by its path, ``a/b`` for ``config["a"]["b"]``, as Ray names
-it in results. A config is *nested* ({"a": {"b": 1}}) or *flat* ({"a/b": 1}).
-"""
+"""Search spaces of Tune domains, and search spaces as Tune domains."""
 
 from __future__ import annotations
 
-import copy
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from ray import tune
@@ -18,93 +13,16 @@ from ray.tune.search import sample
 from ray.tune.search.variant_generator import parse_spec_vars
 
 from ncp_sampler import checks
+from ncp_sampler.integrations.ray.configs import TuneSpace
 from ncp_sampler.space.dimensions import STEP_TOLERANCE, Categorical, Dimension, Float, Integer
-from ncp_sampler.space.search_space import Params, SearchSpace
+from ncp_sampler.space.search_space import SearchSpace
 
-_SUPPORTED = "uniform, loguniform, quniform, randint, qrandint, lograndint or choice"
-_SAMPLE_FROM_MARK = "__fn_ph"  # what Tuner puts in place of a sample_from, in a tuple
-_MISSING = object()
-
-
-@dataclass(frozen=True)
-class TuneSpace:
-    """A search space whose parameters stand at paths of a nested config.
-
-    Attributes:
-        space: The space; each parameter is named by its path.
-        constants: Nested config that every config has besides.
-
-    Raises:
-        ValueError: A path that leads through another parameter or a constant.
-    """
-
-    space: SearchSpace
-    constants: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in self.space.names:
-            inner = [n for n in self.space.names if n.startswith(f"{name}/")]
-            if inner:
-                raise ValueError(f"{inner[0]!r} lies inside parameter {name!r}; rename one")
-        self.config(dict.fromkeys(self.space.names))
-
-    def config(self, params: Params) -> dict[str, Any]:
-        """The nested config of params."""
-        config = copy.deepcopy(dict(self.constants))
-        for name, value in params.items():
-            *above, last = name.split("/")
-            node = config
-            for key in above:
-                node = node.setdefault(key, {})
-                if not isinstance(node, dict):
-                    raise ValueError(f"{name!r} leads through the constant {key!r}; rename one")
-            # a choice may be a list, and is the space's
-            node[last] = copy.deepcopy(value) if isinstance(value, list | dict | set) else value
-        return config
-
-    def params(self, config: Mapping[str, Any], prefix: str = "") -> Params:
-        """The space's params in a nested or flat config; whatever else it holds is left out.
-
-        Args:
-            config: The config, or a result with a config at ``prefix``.
-            prefix: Path of the config.
-
-        Raises:
-            ValueError: It is no dictionary, or lacks a parameter.
-        """
-        if not isinstance(config, Mapping):
-            raise checks.refusal("config", config, "be a dictionary, flat or nested")
-        found = {
-            dim.name: _within(dim, find(config, prefix + dim.name)) for dim in self.space.dimensions
-        }
-        missing = [name for name, value in found.items() if value is _MISSING]
-        if missing:
-            raise ValueError(
-                f"config lacks {missing}; give every parameter of {self.space}, flat "
-                f'({{"a/b": 1}}) or nested ({{"a": {{"b": 1}}}})'
-            )
-        return found
-
-
-def find(config: Mapping[str, Any], path: str, default: Any = _MISSING) -> Any:
-    """The value at a path of a flat, nested or partly nested config or result."""
-    if path in config:
-        return config[path]
-    head, _, rest = path.partition("/")
-    inner = config.get(head)
-    return find(inner, rest, default) if rest and isinstance(inner, Mapping) else default
-
-
-def _within(dim: Dimension, value: Any) -> Any:
-    """A value as it is, or the end of a log range beside which Tune's rounding has put it.
-
-    It draws exp(log(low)), say: of loguniform(1e-3, 1e-3) always 0.0010000000000000002.
-    """
-    if not isinstance(dim, Float) or not dim.log or not isinstance(value, float):
-        return value
-    end = min(max(value, dim.low), dim.high)
-    rounding = sys.float_info.epsilon * (1 + abs(math.log(end))) * end
-    return end if abs(value - end) <= rounding else value
+_SUPPORTED = (
+    "uniform, loguniform, quniform, qloguniform, randint, qrandint, lograndint, qlograndint, "
+    "randn, qrandn or choice"
+)
+_NORMAL_RANGE = 4  # Standard deviations of a normal domain that are searched, on either side
+_SAMPLE_FROM_MARK = "__fn_ph"  # First item of the tuple by which a Tuner replaces a sample_from
 
 
 def declared_space(space: SearchSpace | Mapping[str, Any] | None) -> TuneSpace | None:
@@ -159,7 +77,9 @@ def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
 
 
 def to_dimension(name: str, domain: Any) -> Dimension:
-    """The dimension of one Tune domain.
+    """Return the dimension of one Tune domain.
+
+    A normal domain, which has no bounds, is searched to 4 standard deviations from its mean.
 
     Raises:
         ValueError: A domain that the optimizer cannot search, or an empty range.
@@ -171,11 +91,16 @@ def to_dimension(name: str, domain: Any) -> Dimension:
     if isinstance(sampler, sample.Quantized):
         sampler, step = sampler.get_sampler(), sampler.q
     log = isinstance(sampler, sample.LogUniform)
-    if not isinstance(sampler, sample.Uniform | sample.LogUniform) or (log and step is not None):
+    if isinstance(sampler, sample.Normal):
+        reach = _NORMAL_RANGE * sampler.sd
+        low, high = sampler.mean - reach, sampler.mean + reach
+        if step is not None:  # in decimals, as Float counts: -3 * 0.1 is not -0.3
+            low, high = (float(round(end / step) * Decimal(str(step))) for end in (low, high))
+        return Float(name, low, high, step)
+    if not isinstance(sampler, sample.Uniform | sample.LogUniform):
         raise ValueError(
             f"{name!r} has a domain that NCPSearch cannot search ({type(domain).__name__}, "
-            f"{type(sampler).__name__}{' in steps' if step is not None else ''}); use "
-            f"tune.{_SUPPORTED}"
+            f"{type(sampler).__name__}); use tune.{_SUPPORTED}"
         )
     if isinstance(domain, sample.Categorical):
         _, inner, grids = parse_spec_vars({"choices": list(domain.categories)})
@@ -186,25 +111,22 @@ def to_dimension(name: str, domain: Any) -> Dimension:
     if isinstance(domain, sample.Integer):
         if step is None or step == 1:
             return Integer(name, low, high - 1, log=log)  # Tune leaves the upper bound out
-        return Integer(name, math.ceil(low / step) * step, math.floor(high / step) * step, step)
+        low, high = math.ceil(low / step) * step, math.floor(high / step) * step
+        return Integer(name, low, high, step, log)
     return Float(name, low, high, step, log)
 
 
 def to_domain(dim: Dimension) -> Any:
-    """The Tune domain of one dimension."""
+    """Return the Tune domain of one dimension."""
     if isinstance(dim, Categorical):
         return tune.choice(list(dim.choices))
+    if isinstance(dim, Integer) and dim.step == 1:  # Tune leaves the upper bound out
+        return (tune.lograndint if dim.log else tune.randint)(dim.low, dim.high + 1)
     if isinstance(dim, Integer):
-        if dim.log:
-            return tune.lograndint(dim.low, dim.high + 1)
-        if dim.step == 1:
-            return tune.randint(dim.low, dim.high + 1)  # Tune leaves the upper bound out
-        return tune.qrandint(dim.low, dim.high, dim.step)
-    if dim.log:
-        return tune.loguniform(dim.low, dim.high)
+        return (tune.qlograndint if dim.log else tune.qrandint)(dim.low, dim.high, dim.step)
     if dim.step is None:
-        return tune.uniform(dim.low, dim.high)
-    return tune.quniform(dim.low, dim.high, dim.step)
+        return (tune.loguniform if dim.log else tune.uniform)(dim.low, dim.high)
+    return (tune.qloguniform if dim.log else tune.quniform)(dim.low, dim.high, dim.step)
 
 
 def to_domains(space: SearchSpace) -> dict[str, Any]:

@@ -6,15 +6,25 @@ and metrics by name, and what was evaluated elsewhere goes on to the optimizer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ncp_sampler.integrations.ray.metrics import Names, directions, metrics_in, named_values
+from ncp_sampler.integrations.ray.configs import TuneSpace
+from ncp_sampler.integrations.ray.metrics import (
+    Evaluated,
+    Names,
+    directions,
+    metrics_in,
+    named_values,
+)
 from ncp_sampler.integrations.ray.sources import in_search
-from ncp_sampler.integrations.ray.space import TuneSpace
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.space.search_space import Params
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,14 +44,28 @@ class Started:
         """The metrics' names, in order."""
         return list(self.optimizer.directions)
 
-    def learn(self, config: Mapping[str, Any], value: Any, complete: bool) -> None:
-        """Tells the optimizer a config evaluated elsewhere.
+    def learn(self, evaluated: Sequence[Evaluated]) -> None:
+        """Tell the optimizer configs evaluated elsewhere.
+
+        Trials of an earlier run that do not fit are left out with a warning.
 
         Raises:
-            ValueError: A config that does not fit the space, or as many values as there are not.
+            ValueError: A point does not fit the space or the metrics, or none of the trials does.
         """
-        metrics = named_values(value, self.metrics)
-        self.optimizer.tell(self.space.params(config), metrics, complete=complete)
+        refused: list[ValueError] = []
+        for point in evaluated:
+            try:
+                values = {**point.constraints, **named_values(point.value, self.metrics)}
+                params = self.space.params(point.config)
+                self.optimizer.tell(params, values, complete=point.complete)
+            except ValueError as error:
+                if not point.trial:
+                    raise
+                _logger.warning("trial %s is left out: %s", point.trial, error)
+                refused.append(error)
+        n_trials = sum(bool(point.trial) for point in evaluated)
+        if refused and len(refused) == n_trials:
+            raise ValueError(f"none of the run's {n_trials} trials fits the search: {refused[0]}")
 
     def legal(self, config: Mapping[str, Any], *, prefix: str = "", clip: bool = False) -> Params:
         """The params in a config, legal and in the space's own types.
@@ -59,12 +83,23 @@ class Started:
         params: Params = space.to_params(code)
         return params
 
-    def params_in(self, result: Mapping[str, Any]) -> Params | None:
-        """The params in the config that a result carries; None if it has none that fit."""
-        try:
-            return self.legal(result, prefix="config/", clip=True)
-        except ValueError:
-            return None
+    def params_in(self, result: Mapping[str, Any]) -> Params:
+        """Return the nearest legal params of the config that a result carries.
+
+        Raises:
+            ValueError: As ``legal``.
+        """
+        return self.legal(result, prefix="config/", clip=True)
+
+    def without(
+        self, queued: Sequence[Mapping[str, Any]], results: Iterable[Mapping[str, Any]]
+    ) -> list[Mapping[str, Any]]:
+        """Return the queued configs that none of a run's results has."""
+        known = []
+        for result in results:
+            with contextlib.suppress(ValueError):
+                known.append(self.params_in(result))
+        return [config for config in queued if self.legal(config) not in known]
 
     def metrics_in(self, result: Mapping[str, Any]) -> dict[str, float]:
         """Those of the metrics and constraints that a result has, NaN for what is no number."""
@@ -76,9 +111,16 @@ def new_start(
     metric: Names | None,
     mode: Names | None,
     new_optimizer: Callable[..., NCPOptimizer],
-    goals: Mapping[str, Any],
+    goals: dict[str, Any],
 ) -> Started:
-    """A search that has learnt nothing yet; ``goals`` are costs and so on, and the sources.
+    """Return a search without observations.
+
+    Args:
+        space: The space.
+        metric: The metric, or several.
+        mode: The mode of each.
+        new_optimizer: Makes an optimizer of a space, directions and goals.
+        goals: Costs and so on. The sources among them become trials in the search's names here.
 
     Raises:
         ValueError: Space, metric or mode is missing, or the goals or sources do not fit them.
@@ -95,6 +137,5 @@ def new_start(
         )
     wanted = directions(metric, mode)
     told = [*wanted, *(goals["constraints"] or ())]
-    sources = in_search(goals["sources"], space.space.names, told)
-    optimizer = new_optimizer(space.space, directions=wanted, **{**goals, "sources": sources})
-    return Started(space, optimizer)
+    goals["sources"] = in_search(goals["sources"], space, told)
+    return Started(space, new_optimizer(space.space, directions=wanted, **goals))

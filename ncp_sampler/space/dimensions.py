@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -32,12 +33,12 @@ class Integer:
         name: The parameter's name.
         low: Smallest value.
         high: Largest value, a whole number of steps above ``low``.
-        step: Distance between neighbouring values; 1 if ``log``.
-        log: Whether the dimension is searched in log.
+        step: Distance between neighboring values.
+        log: Whether the dimension is searched in log. Optuna has no such grid with a step above 1.
 
     Raises:
         ValueError: An empty range, or one beyond 2**53; a step that does not divide it; ``log``
-            with a step or with ``low < 1``.
+            with ``low < 1`` or ``low <= step / 2``.
 
     Examples:
         >>> Integer("width", 8, 128, step=8)
@@ -73,8 +74,8 @@ class Integer:
                 f"{self.name}: high={self.high} is no whole number of steps of {self.step} "
                 f"above low={self.low}; use high={top}"
             )
-        if self.log and (self.step != 1 or self.low < 1):
-            raise _no_log(self, "step=1 and low >= 1")
+        if self.log and (self.low < 1 or 2 * self.low <= self.step):
+            raise _no_log(self, "low >= 1 and low > step / 2")
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,9 @@ class Float:
         low: Smallest value.
         high: Largest value, a whole number of steps above ``low`` if there is a step (then kept as
             the decimal number ``low + k * step``: 0.1 + 0.2 is 0.3).
-        step: Distance between neighbouring values, or None for a continuous dimension.
-        log: Whether the dimension is searched in log; needs ``low > 0`` and no step.
+        step: Distance between neighboring values, or None for a continuous dimension.
+        log: Whether the dimension is searched in log; needs ``low > 0`` and ``low > step / 2``.
+            Optuna has no such grid.
 
     Raises:
         ValueError: An empty or infinite range, or a step or log that does not fit it.
@@ -115,8 +117,8 @@ class Float:
             step = checks.real(f"{self.name}: step", self.step)
             object.__setattr__(self, "step", step)
             object.__setattr__(self, "high", _grid_end(self.name, self.low, self.high, step))
-        if self.log and (self.step is not None or self.low <= 0):
-            raise _no_log(self, "step=None and low > 0")
+        if self.log and (self.low <= 0 or 2 * self.low <= (self.step or 0.0)):
+            raise _no_log(self, "low > 0 and low > step / 2")
 
 
 @dataclass(frozen=True)
@@ -162,9 +164,10 @@ class Categorical:
         return hash((self.name, len(self.choices)))
 
     def index(self, value: Any) -> int:
-        """Position of ``value`` among the choices; True is not 1, and NaN is NaN.
+        """Return the position of ``value`` among the choices; True is not 1, and NaN is NaN.
 
-        1.0 stands for 1 unless it is a choice itself.
+        1.0 stands for 1 unless it is a choice itself. What JSON makes of a choice stands for it
+        unless JSON makes the same of another one: [3, 3] for (3, 3), {"1": 0} for {1: 0}.
 
         Raises:
             ValueError: ``value`` is not among them.
@@ -177,6 +180,9 @@ class Categorical:
         for i, choice in enumerate(self.choices):
             if isinstance(choice, bool) == isinstance(value, bool) and choice == value:
                 return i
+        alike = [i for i, form in enumerate(self._json_forms) if form == json_form(value)]
+        if len(alike) == 1:
+            return alike[0]
         raise ValueError(f"{self.name}={value!r} is not one of {checks.shown(self.choices)}")
 
     @cached_property
@@ -186,6 +192,11 @@ class Categorical:
         for i, choice in enumerate(self.choices):
             found.setdefault(_Choice(choice), i)
         return found
+
+    @cached_property
+    def _json_forms(self) -> list[Hashable]:
+        """JSON form of each choice."""
+        return [json_form(choice) for choice in self.choices]
 
 
 Dimension: TypeAlias = Integer | Float | Categorical
@@ -220,6 +231,22 @@ def values(dim: Dimension, index: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(dim.low + (dim.step or 0.0) * at)
 
 
+def json_form(value: Any) -> Hashable:
+    """Return a key that a value shares with what JSON makes of it, and with nothing else.
+
+    A tuple becomes a list in JSON, and the keys of a dictionary become strings.
+    """
+    if isinstance(value, list | tuple):
+        return (list, *map(json_form, value))
+    if isinstance(value, dict):
+        keys = [key if isinstance(key, str) else json_form(key) for key in value]
+        return (dict, frozenset(zip(keys, map(json_form, value.values()), strict=True)))
+    try:
+        return json.dumps(value.item() if isinstance(value, np.generic) else value)
+    except (TypeError, ValueError):  # a class, say, which no JSON changes
+        return _Choice(value)
+
+
 def decode(dim: Dimension, block: NDArray[np.float64]) -> list[Any]:
     """Values of a dimension's columns in legal codes, (n, width)."""
     if isinstance(dim, Categorical):
@@ -236,14 +263,29 @@ def from_uniform(dim: Dimension, u: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = dim.low, dim.high
     if not dim.log:
         return (low + u * (high - low))[:, None]
-    half = 0.5 if isinstance(dim, Integer) else 0.0  # as Optuna
+    half = (dim.step or 0.0) / 2  # as Optuna does for integers
     start, end = math.log(low - half), math.log(high + half)
     drawn: NDArray[np.float64] = np.exp(start + u * (end - start))[:, None]
     return drawn
 
 
+def check_in_optuna(dim: Dimension) -> None:
+    """Raise ValueError for a grid in log, which Optuna does not have."""
+    plain = 1 if isinstance(dim, Integer) else None
+    if not isinstance(dim, Categorical) and dim.log and dim.step != plain:
+        raise ValueError(
+            f"{dim.name}: Optuna has no step={dim.step} with log=True; leave one of them out, or "
+            "search with NCPOptimizer or NCPSearch"
+        )
+
+
 def suggest(dim: Dimension, trial: BaseTrial) -> Any:
-    """The value that an Optuna trial suggests."""
+    """Return the value that an Optuna trial suggests.
+
+    Raises:
+        ValueError: As ``check_in_optuna``.
+    """
+    check_in_optuna(dim)
     if isinstance(dim, Categorical):
         return trial.suggest_categorical(dim.name, dim.choices)
     if isinstance(dim, Integer):

@@ -38,8 +38,8 @@ def identical(a: Any, b: Any) -> bool:
         (Integer, (0, 10**400), "a: high=1000.* must be a finite number"),
         (Integer, (0, 2**54), r"a: low=0 and high=\d+ must stay within 2\*\*53"),
         (Integer, (-(2**53), 2**53), r"must stay within 2\*\*53, and their difference too"),
-        (Integer, (0, 8, 1, True), "a: log=True needs step=1 and low >= 1"),
-        (Integer, (2, 8, 2, True), "a: log=True needs step=1"),
+        (Integer, (0, 8, 1, True), "a: log=True needs low >= 1 and low > step / 2, got step=1"),
+        (Integer, (2, 10, 4, True), "a: log=True needs low >= 1 and low > step / 2"),
         (Float, (1, 0), "a: low=1.0 is above high=0.0; swap them"),
         (Float, (NAN, 1), "a: low=nan must be a finite number"),
         (Float, (0, False), "a: high=False must be a finite number"),
@@ -49,8 +49,8 @@ def identical(a: Any, b: Any) -> bool:
         (Float, (0, 1, -0.1), "a: step=-0.1 must be above 0"),
         (Float, (0, 1, NAN), "a: step=nan must be a finite number"),
         (Float, (0, 1, 1e-20), "a: step=1e-20 .*; use step=None"),
-        (Float, (0, 1, None, True), "a: log=True needs step=None and low > 0"),
-        (Float, (0.1, 1, 0.1, True), "a: log=True needs step=None"),
+        (Float, (0, 1, None, True), "a: log=True needs low > 0 and low > step / 2, got step=None"),
+        (Float, (0.25, 1.25, 0.5, True), "a: log=True needs low > 0 and low > step / 2"),
         (Categorical, ((),), "a: choices is empty"),
         (Categorical, ((1, 2, 1),), "a: choices has 1 twice; remove one"),
         (Categorical, ((NAN, float("nan")),), "a: choices has nan twice"),
@@ -105,6 +105,12 @@ def test_steps_with_tiny_errors_end_as_in_optuna(
         (("a", "b"), np.str_("b"), 1),
         (((1, 2), ()), (), 1),
         ((torch.nn.ReLU, torch.nn.SiLU), torch.nn.SiLU, 1),
+        (((3, 3), (5, 5)), [5, 5], 1),  # as JSON has it, and what follows
+        (({1: "a"}, {1: "b"}), {"1": "b"}, 1),
+        (([(1, 2)], ((1, NAN),)), [[1, NAN]], 1),
+        (([3], (3,)), [3], 0),  # itself first
+        (({2: 0, None: 1}, {1: 0, None: 1}), {"1": 0, "null": 1}, 1),
+        ((("1", torch.nn.ReLU), (1, torch.nn.ReLU)), [1, torch.nn.ReLU], 1),
     ],
 )
 def test_index_of_a_choice(choices: tuple[Any, ...], value: Any, index: int) -> None:
@@ -113,8 +119,37 @@ def test_index_of_a_choice(choices: tuple[Any, ...], value: Any, index: int) -> 
 
 @pytest.mark.parametrize(
     ("choices", "value"),
-    [((True,), 1), ((1,), True), ((0, None), False), ((NAN,), None), (("1",), 1)],
+    [
+        ((True,), 1),
+        ((1,), True),
+        ((0, None), False),
+        ((NAN,), None),
+        (("1",), 1),
+        (((1,), ("1",)), [True]),
+        (((1, (2,)), (1, [2])), [1, [2]]),  # JSON has the same for both
+    ],
 )
 def test_what_is_no_choice(choices: tuple[Any, ...], value: Any) -> None:
     with pytest.raises(ValueError, match=r"a=.* is not one of \("):
         Categorical("a", choices).index(value)
+
+
+@pytest.mark.parametrize(
+    "dim", [Integer("a", 2, 100, step=2, log=True), Float("a", 0.1, 1.5, step=0.1, log=True)]
+)
+def test_steps_in_log(dim: Integer | Float) -> None:
+    """Every value on the grid, small ones more often; the way to unit codes and back is exact."""
+    space = SearchSpace([dim])
+    every = space.enumerate()
+    params: Any = space.to_params(every)
+    np.testing.assert_array_equal(space.to_code(params), every)
+    np.testing.assert_array_equal(space.round(space.denormalize(space.normalize(every))), every)
+    np.testing.assert_allclose(every[:, 0] / dim.step, np.arange(1, len(every) + 1))
+    drawn = space.sample(4_000, 0)[:, 0]
+    assert {*drawn.tolist()} == {*every[:, 0].tolist()}
+    middle = math.sqrt(dim.low * dim.high)
+    assert 0.4 < (drawn < middle).mean() < 0.6
+    with pytest.raises(ValueError, match=r"a: Optuna has no step=.* with log=True"):
+        _ = space.distributions
+    with pytest.raises(ValueError, match=r"a: Optuna has no step=.* with log=True"):
+        space.suggest(optuna.create_study().ask())

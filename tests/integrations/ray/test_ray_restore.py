@@ -95,7 +95,7 @@ def test_damaged_searcher_learns_the_runs_trials_anew(
     assert (len(results), results.errors) == (_N, [])
     (message,) = [r.getMessage() for r in caplog.records if r.name.startswith("ncp_sampler")]
     assert "is damaged, or was cut off" in message
-    assert message.endswith("The results of the run's 6 trials are learnt")
+    assert message.endswith("Learned the results of 5 of the run's 6 trials in its place")
     after = told(_left_by(tmp_path))
     assert all(trial in after for trial in before)
     learnt = {tuple(params.values()): values[0] for params, values, _ in after}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from ray import tune
+from ray.tune.search import sample
 
 from ncp_sampler import (
     Categorical,
@@ -18,9 +20,16 @@ from ncp_sampler import (
     SearchSpace,
 )
 from ncp_sampler.integrations.ray import from_domains, to_domains
-from ncp_sampler.integrations.ray.space import TuneSpace, to_dimension
+from ncp_sampler.integrations.ray.configs import TuneSpace
+from ncp_sampler.integrations.ray.space import to_dimension
 from ncp_sampler.space.dimensions import Dimension
-from tests.ray_examples import domains
+from tests.ray_examples import domains, told
+
+
+def _own_domain() -> Any:
+    domain = sample.Float(0, 1)
+    domain.set_sampler(sample.BaseSampler())
+    return domain
 
 
 @pytest.mark.parametrize(
@@ -34,6 +43,14 @@ from tests.ray_examples import domains
         (tune.qrandint(10, 30, 8), Integer("x", 16, 24, step=8)),  # multiples of 8
         (tune.qrandint(1, 5, 1), Integer("x", 1, 4)),  # without it, as documented
         (tune.lograndint(1, 65), Integer("x", 1, 64, log=True)),
+        (tune.qlograndint(1, 100, 2), Integer("x", 2, 100, step=2, log=True)),  # multiples of 2
+        (tune.qlograndint(1, 65, 1), Integer("x", 1, 64, log=True)),
+        (tune.qloguniform(1e-4, 1e-1, 1e-4), Float("x", 1e-4, 1e-1, step=1e-4, log=True)),
+        (tune.qloguniform(0.3, 0.9, 0.3), Float("x", 0.3, 0.9, step=0.3, log=True)),
+        (tune.randn(10, 2), Float("x", 2, 18)),  # 4 standard deviations
+        (tune.qrandn(0, 1, 0.1), Float("x", -4, 4, step=0.1)),
+        (tune.qrandn(1, 0.5, 0.3), Float("x", -0.9, 3, step=0.3)),  # multiples of 0.3
+        (tune.qrandn(5, 0.1, 4), Float("x", 4, 4, step=4)),
         (tune.choice(["a", None, (3, 3), 1]), Categorical("x", ("a", None, (3, 3), 1))),
     ],
 )
@@ -54,10 +71,10 @@ def test_domain(domain: Any, dimension: Dimension) -> None:
         (tune.grid_search([1, 2]), "'x' is a grid_search.*use tune.choice"),
         (tune.sample_from(lambda config: 1), "'x' is a sample_from.*compute the value"),
         (("__fn_ph", "1234abcd"), "'x' is a sample_from"),  # as it arrives from a Tuner
-        (tune.randn(0, 1), "'x' has a domain that NCPSearch cannot search.*use tune.uniform"),
-        (tune.qrandn(0, 1, 0.1), "cannot search"),
-        (tune.qloguniform(1e-4, 1e-1, 1e-4), "cannot search.*in steps"),
-        (tune.qlograndint(1, 100, 2), "cannot search.*in steps"),
+        (
+            _own_domain(),
+            "'x' has a domain that NCPSearch cannot search.*use tune.un",
+        ),
         (tune.choice([1, tune.uniform(0, 1)]), "'x' has a domain among its choices"),
         (tune.choice([{"lr": tune.uniform(0, 1)}]), "'x' has a domain among its choices"),
         (tune.choice([[tune.grid_search([1, 2])]]), "'x' has a domain among its choices"),
@@ -80,10 +97,79 @@ def test_domain_that_cannot_be_searched(domain: Any, message: str) -> None:
         NCPSearch().set_search_properties("m", "max", config)
 
 
+@pytest.mark.parametrize(
+    "domain",
+    [
+        tune.qloguniform(1e-4, 1e-1, 1e-4),
+        tune.qlograndint(3, 1000, 7),
+        tune.randn(5, 0.1),
+        tune.qrandn(0, 2, 0.25),
+    ],
+)
+def test_suggestions_are_values_of_the_domain(domain: Any) -> None:
+    """On the grid of multiples, as Ray's own draws; and what Ray has drawn is learned as it is."""
+    drawn = [domain.sample(random_state=seed) for seed in range(12)]
+    space = {"x": domain}
+    search = NCPSearch(
+        space=space, metric="m", mode="max", seed=0, points_to_evaluate=[{"x": drawn[0]}]
+    )
+    assert search.suggest("0") == {"x": drawn[0]}
+    for value in drawn[1:]:
+        search.add_evaluated_point({"x": value}, -abs(value - drawn[0]))
+    learned = [params["x"] for params, _, _ in told(search)]
+    np.testing.assert_allclose(learned, drawn[1:], rtol=1e-12)
+    sampler = domain.get_sampler()
+    for i in range(1, 20):
+        x = (search.suggest(str(i)) or {})["x"]
+        search.on_trial_complete(str(i), {"m": -abs(x - drawn[0])})
+        assert domain.is_valid(x)
+        assert type(x) is type(drawn[0])
+        if isinstance(sampler, sample.Quantized):
+            assert math.isclose(x / sampler.q, round(x / sampler.q), rel_tol=1e-9, abs_tol=1e-9)
+
+
+@pytest.mark.parametrize("domain", [tune.randn(0, 1), tune.qrandn(0, 1, 0.5)])
+def test_points_beyond_the_range_of_a_normal_domain(domain: Any) -> None:
+    """They cannot be suggested; where they have a value, it counts for the end of the range."""
+
+    def search(**given: Any) -> NCPSearch:
+        return NCPSearch(space={"x": domain}, metric="m", mode="max", **given)
+
+    search(points_to_evaluate=[{"x": 4.0}, {"x": -4.0}])
+    for x, end in ((4.5, 4.0), (-4.5, -4.0)):
+        with pytest.raises(ValueError, match=rf"x={x} is not a value .* legal value is {end:g}"):
+            search(points_to_evaluate=[{"x": x}])
+        evaluated = search()
+        evaluated.add_evaluated_point({"x": x}, 1.0)
+        assert told(evaluated) == [({"x": end}, [1.0], True)]
+
+
 @pytest.mark.parametrize("space", [{}, {"x": 1}, {"x": {"y": "z"}}, "x", [tune.uniform(0, 1)]])
 def test_space_without_a_domain(space: Any) -> None:
     with pytest.raises(ValueError, match=r"must be a SearchSpace such as MRSpace\(\), or a dict"):
         NCPSearch(space=space)
+
+
+def test_constants_of_a_param_space_are_known_and_left_to_ray(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Objects stand there as ("__ref_ph", ...), and are not compared."""
+    space = {
+        "x": tune.uniform(0, 1),
+        "net": {"kind": "a", "sizes": (1, 2), "data": ("__ref_ph", "0")},
+    }
+    search = NCPSearch(metric="m", mode="max", seed=0)
+    assert search.set_search_properties("m", "max", space)
+    assert (search.suggest("a") or {}).keys() == {"x"}
+    search.add_evaluated_point({"x": 0.5, "net": {"sizes": [1, 2], "data": object()}}, 1.0)
+    for changed in ({"net/kind": "b"}, {"net": {"sizes": [1, 3]}}):
+        with pytest.raises(ValueError, match=r"config has the constant net/.*, but the search"):
+            search.add_evaluated_point({"x": 0.5, **changed}, 1.0)
+    space["net"] = {"kind": "b"}  # in the next run
+    assert search.set_search_properties("m", "max", space)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "param_space has net/kind='b', but that of the trials before 'a'; if" in message
+    search.add_evaluated_point({"x": 0.25, "net/kind": "b"}, 1.0)
 
 
 def test_names_are_paths_and_constants_stay_where_they_were() -> None:
@@ -140,6 +226,8 @@ def test_config_that_lacks_a_parameter() -> None:
         Integer("x", 1, 6, log=True),
         Integer("x", 5, 5, log=True),
         Integer("x", 3, 10**6, log=True),
+        Integer("x", 8, 128, step=8, log=True),
+        Integer("x", 6, 6, step=3, log=True),
         Float("x", -1, 2),
         Float("x", 1e-4, 0.1, log=True),
         Float("x", 0.0, 0.3, step=0.1),  # 0.3 is 2.9999999999999996 steps
@@ -147,6 +235,7 @@ def test_config_that_lacks_a_parameter() -> None:
         Float("x", -0.35, 0.35, step=0.07),
         Float("x", 1.0, 4.0, step=1.0),
         Float("x", 0.7, 0.7, step=0.1),
+        Float("x", 0.1, 0.7, step=0.1, log=True),
         Categorical("x", ("a", None, (3, 3), 1, True)),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import Any
 
@@ -70,15 +69,23 @@ def test_errored_trial_teaches_nothing_though_it_had_reported(result: Any) -> No
     assert [math.isnan(values[0]) for _, values, _ in told(search)] == [True]
 
 
-def test_result_without_the_metric_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        ({"other": 1.0}, "reported none of ['m']"),
+        ({"m": "high"}, "reported what is no number: {'m': 'high'}"),
+    ],
+)
+def test_results_without_a_value_are_named(
+    result: dict[str, Any], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
     search = new_search()
-    with caplog.at_level(logging.WARNING):
-        for trial_id in "ab":
-            search.suggest(trial_id)
-            search.on_trial_complete(trial_id, result={"other": 1.0})
-    assert [r.getMessage() for r in caplog.records] == [
-        "trial a reported none of ['m'], so nothing is learnt from it (warned once)"
-    ]
+    for trial_id in "ab":
+        search.suggest(trial_id)
+        search.on_trial_result(trial_id, result)
+        search.on_trial_complete(trial_id, result=result)
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == [f"no value is learned from trial {one}: it {reason}" for one in "ab"]
     assert len(told(search)) == 2
 
 
@@ -137,13 +144,54 @@ def test_unknown_trial_is_learnt_from_the_config_in_its_results() -> None:
     assert told(search) == [(POINT, [0.7], True)]
 
 
-def test_unknown_trials_that_teach_nothing() -> None:
+def test_unknown_trials_that_teach_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """One warning says why of each that had a result."""
     search = new_search()
     search.on_trial_result("new", {"m": 0.5})
     search.on_trial_result("other", _flat({**POINT, "net/op": "dense"}, m=0.5))
     search.on_trial_complete("new", error=True)
     search.on_trial_complete("other", result=_flat({**POINT, "net/op": "dense"}, m=0.5))
+    search.on_trial_complete("third", result=_flat({**POINT, "epochs": 9}, m=0.5))
     assert told(search) == []
+    messages = [record.getMessage().partition("; ")[0] for record in caplog.records]
+    assert [one.removeprefix("nothing is learned from trial ") for one in messages] == [
+        "new: config lacks ['net/width', 'net/op', 'rate', 'drop']",
+        "other: net/op='dense' is not one of ('conv', 'pool', None)",
+        "third: config has the constant epochs=9, but the search 3",
+    ]
+
+
+def test_categories_as_ray_reports_them() -> None:
+    """It flattens dictionaries, also those that are categories; JSON makes lists of tuples."""
+    plans = [{"a": {1: 2}, "b": (3, 3)}, {"a": {}, "b": (5, 5)}, {"a": {1: 2}}]
+    search = new_search(space={"plan": tune.choice(plans), "pair": tune.choice([(1, (2,)), (1,)])})
+    search.on_trial_result(
+        "0", {"m": 0.0, "config/plan/a/1": 2, "config/plan/b": [3, 3], "config/pair": [1]}
+    )
+    search.on_trial_result("1", {"m": 1.0, "config/plan/b": (5, 5), "config/pair": [1, [2]]})
+    search.on_trial_result("2", {"m": 2.0, "config": {"plan": {"a": {"1": 2}}, "pair": (1, [2])}})
+    search.on_trial_result("3", {"m": 3.0, "config/plan/a/1": 3, "config/pair": [1]})
+    assert told(search) == [
+        ({"plan": plans[0], "pair": (1,)}, [0.0], True),
+        ({"plan": plans[1], "pair": (1, (2,))}, [1.0], True),
+        ({"plan": plans[2], "pair": (1, (2,))}, [2.0], True),
+    ]
+
+
+def test_infinite_and_missing_constraints_arrive_as_they_are() -> None:
+    search = new_search(constraints={"memory": 8.0, "nest/time": 1.0})
+    reports: list[dict[str, float]] = [
+        {"m": 1.0, "memory": math.inf}, {"m": 2.0, "nest/time": -math.inf}, {"m": 3.0}
+    ]  # fmt: skip
+    assert search._started is not None
+    optimizer = search._started.optimizer
+    told_metrics: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optimizer, "tell", lambda _, metrics, **__: told_metrics.append(metrics))
+        for i, report in enumerate(reports):
+            search.suggest(str(i))
+            search.on_trial_complete(str(i), result=report)
+    assert told_metrics == reports
 
 
 def test_params_of_an_unknown_trial_are_kept_off() -> None:

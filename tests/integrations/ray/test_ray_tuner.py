@@ -48,6 +48,29 @@ def test_domains_of_the_tuner(tmp_path: Path) -> None:
     assert search._running == {}
 
 
+def test_domains_in_log_and_steps_and_normal_ones(tmp_path: Path) -> None:
+    space = {
+        "width": tune.qlograndint(8, 256, 8),
+        "rate": tune.qloguniform(1e-3, 1, 1e-3),
+        "shift": tune.randn(0, 1),
+        "level": tune.qrandn(0, 1, 0.5),
+    }
+
+    def train_grid(config: dict[str, Any]) -> None:
+        assert config["width"] % 8 == 0
+        assert math.isclose(config["rate"] * 1000, round(config["rate"] * 1000))
+        assert config["level"] % 0.5 == 0
+        tune.report({"m": config["width"] - config["shift"] ** 2})
+
+    search = NCPSearch(seed=0, n_startup_trials=3)
+    results = fit(
+        train_grid, search, tmp_path, space=space, samples=5, metric="m", mode="max",
+        max_concurrent_trials=2,
+    )  # fmt: skip
+    assert not any(result.error for result in results)
+    assert _values(search) == sorted(metric_of(result, "m") for result in results)
+
+
 def test_declared_space_and_metric(tmp_path: Path) -> None:
     """No ``param_space``; 27 parameters make long trial names, which Ray cuts to 150."""
     space = MRSpace()
