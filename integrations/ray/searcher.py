@@ -221,7 +221,8 @@ class NCPSearch(Searcher):
             warn_of(trial_id, {**metrics, **reported}, started.metrics)
         self._running.pop(trial_id, None)
         if metrics or failed or trial_id not in self._again:
-            self._tell(started, trial_id, params, metrics)
+            # without an error and without a value it was stopped before its first report
+            self._tell(started, trial_id, params, metrics, complete=failed or bool(metrics))
         if not all(math.isnan(metrics.get(name, math.nan)) for name in started.metrics):
             del self._again[trial_id]
             self._done.add(trial_id)
@@ -356,13 +357,19 @@ class NCPSearch(Searcher):
         return new_start(self._space, self._metric, self._mode, self._new_optimizer, self._goals)
 
     def _tell(
-        self, started: Started, trial_id: str, params: Params, metrics: dict[str, float]
+        self,
+        started: Started,
+        trial_id: str,
+        params: Params,
+        metrics: dict[str, float],
+        *,
+        complete: bool = True,
     ) -> None:
-        """Tells a trial anew, as complete: Ray does not tell a stopped one from one that ended."""
+        """Tell a trial anew; Ray does not tell a stopped one with a value from one that ended."""
         position = self._again[trial_id][0] if trial_id in self._again else None
         known = started.optimizer.n_told if position is None else position
         self._again[trial_id] = known, params
-        started.optimizer.tell(params, metrics, replace=position)
+        started.optimizer.tell(params, metrics, complete=complete, replace=position)
 
     def _params_of(
         self, started: Started, trial_id: str, result: Mapping[str, Any]
