@@ -30,6 +30,7 @@ from ncp_sampler.predictors.predictor import FloatArray, Predictor
 # Log prior odds of either process against random failures. It is fitted before its leave-one-out
 # predictions are made, which favors it by one or two nats where failures are random.
 _LOG_ODDS = -2.0
+_LABEL_VARIANCE = 1.0  # of the probit link (Rasmussen & Williams 2006, equation 3.82)
 _MAX_ROWS = 100  # trials of either outcome that the process is fitted on: half of them the newest
 _STEPS = 20  # Adam steps of a fit
 
@@ -70,7 +71,8 @@ class SuccessModel:
             predictor = process if features is None else Featured(process, features)
             predictor.fit(unit, {"success": labels}, steps=_STEPS)
             mean, std = (column[:, 0] for column in process.left_out())
-            gains.append(float(log_ndtr(labels * mean / std).sum() - by_rate) + _LOG_ODDS)
+            by_process = log_ndtr(labels * mean / np.sqrt(std**2 + _LABEL_VARIANCE)).sum()
+            gains.append(float(by_process - by_rate) + _LOG_ODDS)
             self._predictors.append(predictor)
         self._log_weights = log_softmax([*gains, 0.0])
         self.depends = float(-np.expm1(self._log_weights[-1]))
@@ -81,7 +83,8 @@ class SuccessModel:
         logs = []
         for predictor in self._predictors:
             mean, std = predictor.posterior(x)
-            logs.append(torch.special.log_ndtr(mean[:, 0] / std[:, 0]))
+            spread = (std[:, 0].square() + _LABEL_VARIANCE).sqrt()
+            logs.append(torch.special.log_ndtr(mean[:, 0] / spread))
         logs.append(torch.full_like(logs[0], self._log_rate))
         weighted = torch.stack(logs, 1) + logs[0].new_tensor(self._log_weights)
         return torch.logsumexp(weighted, 1)
