@@ -1,76 +1,40 @@
-"""What of a study's history the sampler has read, and one optimizer per search space.
-
-Trials are numbered 0, 1, 2, ... and never removed; a finished one never changes. So each trial is
-read once when it has finished, and an unfinished one at every look.
-"""
+"""The optimizer of one search space of a study, and the trials that it has been told."""
 
 from __future__ import annotations
 
 import logging
 import reprlib
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ncp_sampler.integrations.optuna.conditions import Conditions
+from ncp_sampler.integrations.optuna.cursor import Cursor
 from ncp_sampler.integrations.optuna.sources import identity, in_search, source_constraints
+from ncp_sampler.integrations.optuna.stale import stale_numbers
 from ncp_sampler.integrations.optuna.trials import (
     Distributions,
     by_name,
     claimed_params,
     constraints_of,
-    is_searchable,
     metric_names,
     metrics_of,
     nearest_code,
 )
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.optimizer.sources import Source
-from ncp_sampler.space.conditional import Condition, ConditionalSpace
+from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical, n_values
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _logger = logging.getLogger(__name__)
 
-_MOST_NAMES = 256  # parameters, above which one that came once is left out
-
 Code = tuple[float, ...]
 OptimizerFactory = Callable[..., NCPOptimizer]
-
-
-class _Cursor:
-    """A position in a study's trials."""
-
-    def __init__(self) -> None:
-        self._n_read = 0
-        self._unfinished: list[int] = []
-        self._mark: tuple[int, object] | None = None  # number and identity of a finished trial
-
-    def is_in(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Whether these are the trials read so far, rather than those of another study."""
-        if self._n_read > len(trials):
-            return False
-        return self._mark is None or identity(trials[self._mark[0]]) == self._mark[1]
-
-    def finished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Trials that finished since the last look, by number."""
-        looked_at = [trials[i] for i in self._unfinished] + list(trials[self._n_read :])
-        new = [trial for trial in looked_at if trial.state.is_finished()]
-        self._unfinished = [t.number for t in looked_at if not t.state.is_finished()]
-        self._n_read = len(trials)
-        if new:
-            self._mark = (new[-1].number, identity(new[-1]))
-        return new
-
-    def unfinished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Trials that were running or waiting at the last look."""
-        return [trials[i] for i in self._unfinished]
 
 
 class SpaceHistory:
@@ -91,6 +55,7 @@ class SpaceHistory:
         inferred: Whether the space is that of the trials so far, of which each may lack some.
         goals: ``costs``, ``limits`` and ``weights`` of the optimizer, by metric or its index.
         sources: Earlier work, from ``checked_sources``.
+        warned: Kinds of warnings given so far, which the study's histories share.
 
     Attributes:
         conditions: Of the space.
@@ -110,6 +75,7 @@ class SpaceHistory:
         inferred: bool = False,
         goals: Mapping[str, Any] | None = None,
         sources: Sequence[Source] = (),
+        warned: set[str] | None = None,
     ) -> None:
         self.space = space
         self.distributions = distributions
@@ -137,7 +103,7 @@ class SpaceHistory:
         own = {identity(trial) for trial in study._get_trials(deepcopy=False, use_cache=True)}
         self._sources = in_search(sources, self._directions, space.names, known, own)
         self._bounds = dict.fromkeys(sorted(source_constraints(sources)), 0.0)
-        self._warned: set[str] = set()
+        self._warned = set() if warned is None else warned
         self._start(deterministic)
 
     def _start(self, deterministic: bool) -> None:
@@ -153,7 +119,7 @@ class SpaceHistory:
         self._constraints = {*self._bounds}
         self.numbers: list[int] = []
         self.told: set[Code] = set()
-        self._cursor = _Cursor()
+        self._cursor = Cursor()
 
     def reseed(self) -> None:
         """Makes the optimizer's further proposals independent of the seed."""
@@ -172,8 +138,8 @@ class SpaceHistory:
             self.numbers += [trial.number for trial, _, _ in told]
             self.told.update(code for _, _, code in told)
             constraints = [constraints_of(trial) for trial, _, _ in told]
-            found = dict.fromkeys(name for one in constraints for name in one)
-            new_bounds = {name: 0.0 for name in found if name not in self._constraints}
+            names = sorted({name for one in constraints for name in one})  # as storages may not
+            new_bounds = {name: 0.0 for name in names if name not in self._constraints}
             if new_bounds:  # Optuna says of none before a trial has it
                 self.optimizer.constrain(new_bounds)
                 self._constraints.update(new_bounds)
@@ -187,10 +153,15 @@ class SpaceHistory:
             )
 
     def pending(self, trials: Sequence[FrozenTrial], number: int) -> dict[int, Params]:
-        """Legal params of the unfinished trials but ``number``, by number, where all are known."""
+        """Return valid params of the other unfinished trials, by number, where all are known.
+
+        Trials of workers that were killed long ago are left out: see ``stale``.
+        """
         claims: dict[int, Params] = {}
-        for trial in self._cursor.unfinished(trials):
-            if trial.number == number:
+        others = [t for t in self._cursor.unfinished(trials) if t.number != number]
+        stale = stale_numbers(trials, others)
+        for trial in others:
+            if trial.number in stale:
                 continue
             params = self._complete(claimed_params(trial, self.distributions))
             nearest = None if params is None else nearest_code(self.space, params)
@@ -258,7 +229,7 @@ class SpaceHistory:
             self._warn_once(
                 "moved",
                 f"trial {trial.number} has values off the ranges or grids of {self.space}; the "
-                f"nearest legal ones are learnt instead: {reprlib.repr(params)}",
+                f"nearest valid ones are learned instead: {reprlib.repr(params)}",
             )
         return tuple(code.tolist())
 
@@ -266,73 +237,3 @@ class SpaceHistory:
         if kind not in self._warned:
             self._warned.add(kind)
             _logger.warning("%s (such trials are reported once)", message)
-
-
-class StudyHistory:
-    """What has been read of one study: its parameters, and a history per space.
-
-    Args:
-        declared: Whether its space is, so that nothing is to be read off the trials.
-    """
-
-    def __init__(self, *, declared: bool = False) -> None:
-        self._declared = declared
-        self.spaces: list[SpaceHistory] = []
-        self._known: dict[str, BaseDistribution | None] = {}  # None: it has several
-        self._times: Counter[str] = Counter()
-        self._conditions = Conditions()
-        self._cursor = _Cursor()
-
-    def is_of(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Whether these are the study's trials, rather than those of one of the same name."""
-        return self._cursor.is_in(trials)
-
-    def read(self, trials: Sequence[FrozenTrial]) -> None:
-        """Learns the parameters of the trials finished since the last look, and their tree."""
-        self.learn(self._cursor.finished(trials))
-
-    def learn(self, trials: Sequence[FrozenTrial]) -> None:
-        """Learns the parameters of finished trials, the study's own or another's, and the tree."""
-        for trial in trials:
-            if self._declared or trial.state == TrialState.FAIL:
-                continue
-            self._times.update(trial.distributions.keys())
-            for name, distribution in trial.distributions.items():
-                same = self._known.setdefault(name, distribution) == distribution
-                self._known[name] = distribution if same else None
-            if trial.state == TrialState.COMPLETE:
-                self._conditions.read(trial)
-
-    def searched(self) -> Distributions:
-        """Parameters of complete or pruned trials that have one distribution, by name.
-
-        A parameter may be missing in some trials: see ``conditions``. Of very many, those that
-        were there once alone are left out: such names may never come again.
-        """
-        often = len(self._known) <= _MOST_NAMES
-        return {
-            name: distribution
-            for name, distribution in sorted(self._known.items())
-            if distribution is not None
-            and (often or self._times[name] > 1)
-            and is_searchable(name, distribution)
-        }
-
-    def conditions(self, names: Collection[str]) -> tuple[Condition, ...]:
-        """What is known of when some parameters exist."""
-        return self._conditions.among(names)
-
-    def find(
-        self, distributions: Distributions, conditions: tuple[Condition, ...]
-    ) -> SpaceHistory | None:
-        """The history of a space in the same order, with the same conditions, if there is one."""
-        wanted = list(distributions.items())
-        for history in self.spaces:
-            if list(history.distributions.items()) == wanted and history.conditions == conditions:
-                return history
-        return None
-
-    def add(self, history: SpaceHistory) -> None:
-        """Keeps a new history, in place of one of the same space with older conditions."""
-        others = [one for one in self.spaces if one.distributions != history.distributions]
-        self.spaces = [*others, history]

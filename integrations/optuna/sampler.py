@@ -16,25 +16,25 @@ space therefore shows up late, and in three places:
 
 from __future__ import annotations
 
-import logging
+import copy
 import threading
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
 from ncp_sampler.integrations.optuna.goals import check_goals, publish_constraints
-from ncp_sampler.integrations.optuna.history import SpaceHistory, StudyHistory
+from ncp_sampler.integrations.optuna.history import SpaceHistory
+from ncp_sampler.integrations.optuna.independent import IndependentSampling
 from ncp_sampler.integrations.optuna.proposing import all_trials, propose
 from ncp_sampler.integrations.optuna.sources import read_sources, studies_of_task
+from ncp_sampler.integrations.optuna.study_history import StudyHistory
 from ncp_sampler.integrations.optuna.trials import (
     Distributions,
     describe_misfit,
@@ -42,9 +42,8 @@ from ncp_sampler.integrations.optuna.trials import (
     nearest_pins,
     pins_of,
     publish_reasons,
-    reason_against,
     to_space,
-    unheeded_claim,
+    unchecked_proposal,
 )
 from ncp_sampler.optimizer.explanation import DRAWN
 from ncp_sampler.optimizer.limits import CostFunction
@@ -56,8 +55,6 @@ from ncp_sampler.space.search_space import Params, SearchSpace
 
 __all__ = ["NCPSampler"]
 
-_logger = logging.getLogger(__name__)
-
 _MAX_STUDIES = 4  # remembered; one that is forgotten is read anew
 
 
@@ -67,8 +64,8 @@ class NCPSampler(BaseSampler):
     With ``space`` the sampler proposes from the first trial on, in the space's own order, so that
     the same seed gives the same codes as ``NCPOptimizer(space)``. Without, it searches the
     parameters that the finished trials have had, those of all branches in one model: which exist
-    only under others is read off the trials. What is new, as all parameters of the first trial, and
-    what changes its range from trial to trial comes from ``independent_sampler``.
+    only under others is read off the trials. A range that changes is followed. What is new, as all
+    parameters of the first trial, comes from ``independent_sampler``.
 
     The sampler learns from complete trials, from pruned ones by their last report, takes note of
     failed ones, and keeps off what other workers on the same storage are running. Constraints of
@@ -165,20 +162,21 @@ class NCPSampler(BaseSampler):
             costs={str(key): cost for key, cost in (costs or {}).items()},
             limits={str(key): limit for key, limit in (limits or {}).items()},
         )
-        self._n_startup_trials = checked.n_startup_trials
         self._deterministic = checked.deterministic_objective
         self._independent_sampler = independent_sampler
-        self._independent_seed = _entropy(seed)
-        self._warn_independent_sampling = checks.flag(
-            "warn_independent_sampling", warn_independent_sampling
+        self._independent = IndependentSampling(
+            independent_sampler,
+            seed,
+            warn=checks.flag("warn_independent_sampling", warn_independent_sampling),
+            n_startup_trials=checked.n_startup_trials,
+            declared=space is not None,
         )
-        self._warned: set[str] = set()
         self._studies: dict[tuple[str, int], StudyHistory] = {}
         self._lock = threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        with self._lock:
-            state = self.__dict__.copy()
+        with self._lock:  # a pickle is written later, while other threads go on
+            state = {**self.__dict__, "_studies": copy.deepcopy(self._studies)}
         del state["_lock"]
         return state
 
@@ -192,9 +190,7 @@ class NCPSampler(BaseSampler):
             for study in self._studies.values():
                 for history in study.spaces:
                     history.reseed()
-        self._independent_seed = _entropy()
-        if self._independent_sampler is not None:
-            self._independent_sampler.reseed_rng()
+        self._independent.reseed()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -202,7 +198,10 @@ class NCPSampler(BaseSampler):
         if self._space is not None:
             return self._searched.copy()
         with self._lock:
-            return self._history(study, all_trials(study)).searched()
+            history = self._take(study, all_trials(study))
+            searched = history.searched()
+            self._studies[_key(study)] = history
+        return searched
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -213,8 +212,10 @@ class NCPSampler(BaseSampler):
             return {}
         with self._lock:
             trials = all_trials(study)
-            history, pins = self._space_history(study, trial, trials, search_space)
-            params = propose(study, trial, trials, history, pins)
+            history = self._take(study, trials)
+            space_history, pins = self._space_history(study, trial, history, search_space)
+            params = propose(study, trial, trials, space_history, pins)
+            self._studies[_key(study)] = history
         return {name: params[name] for name in search_space}
 
     def sample_independent(
@@ -227,15 +228,10 @@ class NCPSampler(BaseSampler):
         declared = self._declared.get(param_name, param_distribution)
         if declared != param_distribution:
             raise ValueError(describe_misfit(param_name, param_distribution, declared))
-        proposed = unheeded_claim(trial, param_name, param_distribution)
+        proposed = unchecked_proposal(trial, param_name, param_distribution)
         if proposed is not None:
             return proposed
-        self._warn_of_independent(study, trial, param_name, param_distribution)
-        sampler = self._independent_sampler
-        if sampler is None:
-            key = [self._independent_seed, trial.number, zlib.crc32(param_name.encode())]
-            sampler = RandomSampler(seed=int(np.random.SeedSequence(key).generate_state(1)[0]))
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
+        return self._independent.sample(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         if self._independent_sampler is not None:
@@ -263,16 +259,18 @@ class NCPSampler(BaseSampler):
             if suggested != declared and not (suggested is None and unneeded):
                 raise ValueError(describe_misfit(name, suggested, declared))
 
-    def _history(self, study: Study, trials: Sequence[FrozenTrial]) -> StudyHistory:
-        """History of the study, read up to ``trials``."""
-        key = (study.study_name, study._study_id)  # in memory, every study has the same number
-        history = self._studies.pop(key, None)
-        if history is None or not history.is_of(trials):
-            history = StudyHistory(declared=self._space is not None)
-            history.learn(studies_of_task(self._sources))
-        self._studies[key] = history  # last, as the most recently used
-        while len(self._studies) > _MAX_STUDIES:
-            del self._studies[next(iter(self._studies))]
+    def _take(self, study: Study, trials: Sequence[FrozenTrial]) -> StudyHistory:
+        """Take out the history of the study, read up to ``trials``; a new one if there is none.
+
+        Put it back when all is done. Whatever interrupts in between, at any line, leaves none
+        behind that is half read: the next call reads all trials anew.
+        """
+        history = self._studies.pop(_key(study), None)
+        if history is None or not history.is_of(study, trials):
+            earlier = studies_of_task(self._sources)
+            history = StudyHistory(study, declared=self._space is not None, earlier=earlier)
+        while len(self._studies) >= _MAX_STUDIES:
+            del self._studies[next(iter(self._studies))]  # used the longest time ago
         history.read(trials)
         return history
 
@@ -280,7 +278,7 @@ class NCPSampler(BaseSampler):
         self,
         study: Study,
         trial: FrozenTrial,
-        trials: Sequence[FrozenTrial],
+        study_history: StudyHistory,
         passed: Distributions,
     ) -> tuple[SpaceHistory, Params]:
         """History of the space to propose in, and the values in it that are fixed already.
@@ -288,7 +286,6 @@ class NCPSampler(BaseSampler):
         The space is the passed one, or the whole one if the rest of it is fixed: then the proposal
         is conditional on the fixed values, and learns from all trials.
         """
-        study_history = self._history(study, trials)
         whole = self._searched or study_history.searched()
         fixed = pins_of(study, trial)
         rest = {name: dist for name, dist in whole.items() if name not in passed}
@@ -317,33 +314,12 @@ class NCPSampler(BaseSampler):
                 inferred=self._space is None,
                 goals=self._goals,
                 sources=self._sources,
+                warned=study_history.warned,
             )
-            study_history.add(history)
+        study_history.add(history)
         return history, legal(passed, fixed)
 
-    def _warn_of_independent(
-        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
-    ) -> None:
-        """Warns once of a parameter that is not new, after the startup trials."""
-        if not self._warn_independent_sampling or name in self._warned:
-            return
-        learnt = study._get_trials(
-            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED), use_cache=True
-        )
-        if len(learnt) >= self._n_startup_trials and any(name in t.params for t in learnt):
-            self._warned.add(name)
-            _logger.warning(
-                "parameter %r of trial %d is sampled by %s, since it is not in the search space "
-                "of %s: %s; warn_independent_sampling=False silences this",
-                name,
-                trial.number,
-                type(self._independent_sampler or RandomSampler()).__name__,
-                self,
-                reason_against(name, distribution)
-                or "it is not declared, or trials have it with different distributions",
-            )
 
-
-def _entropy(seed: int | None = None) -> int:
-    """A seed as it is, or a fresh one."""
-    return int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+def _key(study: Study) -> tuple[str, int]:
+    """Return the name and number of a study; in memory, every study has the number 0."""
+    return study.study_name, study._study_id

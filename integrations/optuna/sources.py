@@ -92,8 +92,9 @@ def in_search(
 
 
 def identity(trial: FrozenTrial) -> object:
-    """What tells a trial from every other one, also of a study of the same name."""
-    return trial._trial_id, trial.datetime_start, trial.datetime_complete
+    """Return what tells a finished trial from all others, also of a study of the same name."""
+    values = tuple(trial.values or ())
+    return trial._trial_id, trial.datetime_start, trial.datetime_complete, values
 
 
 def _snapshot(name: str, given: Any) -> Any:

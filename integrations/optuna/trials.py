@@ -248,7 +248,7 @@ def publish_reasons(study: Study, trial: FrozenTrial, reasons: Mapping[str, Any]
 
 
 def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:
-    """Params that an unfinished trial has or will have, as far as they are known.
+    """Return the params that an unfinished trial has or will have, as far as they are known.
 
     A claim that is half written or corrupt counts as none: its writer looks at the other trials
     after writing, so that it is the one to step aside.
@@ -268,15 +268,13 @@ def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:
     return {**params, **trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
-def unheeded_claim(trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
-    """The trial's proposal for a parameter for which Optuna wants one; None if there is none.
+def unchecked_proposal(trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
+    """Return the proposal for a parameter for which Optuna asks once more; None if it is invalid.
 
-    Of a stepped float, Optuna refuses a value more than a 1e-8th of a step off the grid, even if
-    no float is nearer: most values of ``FloatDistribution(1e6, 1e6 + 1, step=1e-3)``. Those that
-    it draws itself are refused as well, but for this way of giving them, which is not checked.
+    Optuna refuses the proposal of a stepped float that is more than a 1e-8th of a step off the
+    grid, even if no float is nearer: most values of ``FloatDistribution(1e6, 1e6 + 1, step=1e-3)``,
+    those that its own samplers draw included. It does not check the value that it asks for then.
     """
-    if not (isinstance(distribution, FloatDistribution) and distribution.step is not None):
-        return None
     claimed = claimed_params(trial, {name: distribution})
     return legal_pins({name: distribution}, claimed).get(name)
 

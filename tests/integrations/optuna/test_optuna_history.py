@@ -95,7 +95,7 @@ def told(study: Study) -> list[Told]:
         ({"state": PRUNED, "value": 3.0, "intermediate_values": {0: 9.0, 4: 3.0}}, {"value": 3}, 0),
         ({"state": PRUNED, "value": 2.0}, {"value": 2.0}, False),
         ({"state": PRUNED}, {}, False),
-        ({"state": FAIL}, {}, False),
+        ({"state": FAIL}, {}, True),
     ],
 )
 def test_what_a_finished_trial_teaches(
@@ -114,7 +114,7 @@ def test_nan_is_a_failed_trial_and_a_nan_report_is_nothing_to_learn() -> None:
         study.tell(trial, math.nan)
     add(study, B, PRUNED, intermediate_values={0: math.nan})
     failed, pruned = told(study)
-    assert failed == (trial.params, {}, False)
+    assert failed == (trial.params, {}, True)
     assert math.isnan(pruned[1]["value"])
 
 
@@ -162,7 +162,7 @@ def test_old_trials_off_the_range_are_learnt_where_they_fit_best(
     add(study, {"x": 10, "op": "b"}, value=4.0, distributions=wide)  # fits
     assert [metrics["value"] for _, metrics, _ in told(study)] == [1, 2, 4]
     assert len(caplog.messages) == 2
-    assert "nearest legal ones are learnt" in caplog.text
+    assert "nearest valid ones are learned" in caplog.text
     assert "left out" in caplog.text
 
 
