@@ -30,6 +30,7 @@ PAGES = sorted(
         *(REPOSITORY / "docs").rglob("*.md"),
     )
 )
+OTHER_TOOLS = "docs/how-to/other-tools.md"  # tests/test_other_tools.py runs its blocks
 SLOW = {  # they learn tables, or start Ray
     "README.md",
     "docs/how-to/command-line.md",
@@ -119,7 +120,7 @@ def shell(block: Block, page: str, folder: Path) -> None:
     [
         pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else [])
         for page in PAGES
-        if runnable(page)
+        if runnable(page) and page != OTHER_TOOLS
     ],
 )
 def test_code_of_a_page_runs(
