@@ -27,7 +27,7 @@ from ncp_sampler.optimizer.limits import Costs
 from ncp_sampler.optimizer.proposal import Proposer
 from ncp_sampler.optimizer.sources import checked_sources
 from ncp_sampler.optimizer.state import restored
-from ncp_sampler.optimizer.trust_region import Box, box_of
+from ncp_sampler.optimizer.trust_region import Box, box_of, plateau_length
 from ncp_sampler.predictors.featured import Featured
 from ncp_sampler.predictors.named import as_predictor
 from ncp_sampler.predictors.predictor import Predictor, State
@@ -311,6 +311,8 @@ class NCPOptimizer:
         )
         fixed, pinned = pinned, in_a_branch(self.space, pinned, told, codes, waiting, self._rng)
         order = told.order(weights, self._rng)
+        if plateau_length(told, order) == len(order):  # no trial stands out yet
+            return self._design(waiting, fixed)
         rows = rows_to_fit(order, self._predictor.capacity)
         focus = Focus.on(self.space, codes, order, pinned, self._rng)
         unit = focus.part.normalize(focus.reduce(codes))

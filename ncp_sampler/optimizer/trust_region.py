@@ -87,8 +87,31 @@ def box_of(
         return trust_region(space, centre, moves, front=True)
     merit = np.full(len(unit), -np.inf)
     merit[order] = -np.arange(len(order))
-    startup, rest = np.split(merit, [n_startup])
+    startup, rest = np.split(merit, [max(n_startup, plateau_length(told, order))])
     return trust_region(space, centre, np.array([startup.max(), *rest]))
+
+
+def plateau_length(told: Told, order: NDArray[np.intp]) -> int:
+    """Return the number of first trials among which more than half tie for the best.
+
+    Which of them is the center would be chance, and none of them is a failure beside it: an
+    accuracy at chance level or a reward of 0 does not tell where the space is better.
+
+    Args:
+        told: The trials.
+        order: Positions of all of them, best first, (n,).
+    """
+    n = len(order)
+    rank = np.empty(n, dtype=np.intp)
+    rank[order] = np.arange(n)
+    rows = np.column_stack([told.values, told.feasible])
+    _, level = np.unique(rows, axis=0, return_inverse=True)
+    leading = level[order[np.minimum.accumulate(rank)]]  # level of the best trial so far
+    tied = np.zeros(n, dtype=np.intp)
+    for best in np.unique(leading):
+        tied[leading == best] = np.cumsum(level == best)[leading == best]
+    flat = np.flatnonzero(2 * tied > np.arange(1, n + 1))
+    return int(flat[-1]) + 1 if len(flat) else 0
 
 
 def trust_region(

@@ -30,7 +30,8 @@ def read_csv(
 
     Without a space every column that is not among ``metrics`` becomes a dimension over the values
     that occur: whole numbers an ``Integer``, other numbers a ``Float``, words a ``Categorical``.
-    An empty metric is missing (NaN).
+    An empty metric is missing (NaN). A first column without a name, such as the index that pandas
+    writes, is left out.
 
     Args:
         path: The file.
@@ -101,6 +102,12 @@ def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
     if not lines:
         raise ValueError(f"{name}={shown!r} is empty; give a head of names, then one row a code")
     head, *rows = [[cell.strip() for cell in line] for line in lines]
+    if len(head) == 1 and any(mark in head[0] for mark in _OTHER_SEPARATORS):
+        raise ValueError(
+            f"{name}={shown!r} has one column, {head[0]!r}; its columns must be separated by commas"
+        )
+    if len(head) > 1 and not head[0]:  # row labels, as pandas writes them
+        head, rows = head[1:], [row[1:] for row in rows]
     return CsvTable(shown, head, rows)
 
 
@@ -139,11 +146,8 @@ class CsvTable:
         metrics = checks.texts("metrics", metrics)
         missing = [name for name in metrics if name not in self.head]
         if missing or not metrics:
-            hint = ""
-            if len(self.head) == 1 and any(mark in self.head[0] for mark in _OTHER_SEPARATORS):
-                hint = "; its columns must be separated by commas"
             raise ValueError(
-                f"metrics={list(metrics)} must be columns of {self.path!r}: {self.head}{hint}"
+                f"metrics={list(metrics)} must be columns of {self.path!r}: {self.head}"
             )
         if len(set(metrics)) < len(metrics):
             raise ValueError(f"metrics={list(metrics)} must be distinct names")

@@ -68,7 +68,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "other separators": (
         (HEAD + ROWS).replace(",", ";"),
-        r"metrics=.*; its columns must be separated by commas",
+        r"path=.*table.csv' has one column, .*; its columns must be separated by commas",
     ),
     "an open quotation mark": (
         HEAD + ROWS + '"2,8,70\n4,8,71\n',

@@ -8,7 +8,7 @@ import pytest
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace
 from ncp_sampler.optimizer.goals import Goals
 from ncp_sampler.optimizer.hypervolume import advances
-from ncp_sampler.optimizer.trust_region import Box, box_of, side, trust_region
+from ncp_sampler.optimizer.trust_region import Box, box_of, plateau_length, side, trust_region
 
 SPACE = SearchSpace(
     [
@@ -127,6 +127,41 @@ def test_late_proposals_are_no_worse_than_random_ones() -> None:
         losses.append(loss(np.array([params[name] for name in space.names])))
         optimizer.tell(params, {"y": losses[-1]})
     assert np.mean(losses[-20:] > middle) <= 0.1
+
+
+def test_as_long_as_all_trials_tie_the_whole_space_is_covered() -> None:
+    """A network that learns at a few rates only; elsewhere its accuracy is that of chance."""
+    space = SearchSpace(
+        [Float("rate", 1e-6, 10, log=True), Float("momentum", 0, 1), Integer("width", 1, 64)]
+    )
+
+    def accuracy(params: dict[str, float]) -> float:
+        off = abs(float(np.log10(params["rate"])) + 2.2)
+        learns = off < 0.45 and params["momentum"] >= 0.6
+        return 0.9 - off - abs(params["width"] - 50) / 500 if learns else 0.1
+
+    best = []
+    for seed in range(4):
+        optimizer = NCPOptimizer(space, directions={"accuracy": "maximize"}, seed=seed)
+        values = []
+        for _ in range(40):
+            (params,) = optimizer.ask()
+            values.append(accuracy(params))
+            optimizer.tell(params, {"accuracy": values[-1]})
+        best.append(max(values))
+    assert min(best) > 0.85  # a box around the first trial found it with seeds 0 and 3 alone
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([0, 0, 0, 0], 4), ([0, 0, 0, 1], 3), ([0, 0, 1, 1, 1], 5), ([3, 2, 1, 0], 1), ([0, 1], 1)],
+)
+def test_a_plateau_ends_where_a_trial_stands_out(values: list[float], expected: int) -> None:
+    codes = np.linspace(0, 1, len(values))[:, None]
+    goals = Goals(SearchSpace([Float("x", 0, 1)]), {"a": "maximize"})
+    told = goals.told(codes, {"a": np.array(values, dtype=float)})
+    order = told.order({"a": 1.0}, np.random.default_rng(0))
+    assert plateau_length(told, order) == expected
 
 
 def test_the_first_trial_is_the_middle_of_the_space() -> None:

@@ -50,6 +50,17 @@ def test_reads_the_columns_of_a_given_space_and_leaves_others_out(tmp_path: Path
         read_csv(tmp_path / "table.csv", metrics=["mIoU"], space=wider)
 
 
+def test_row_labels_as_pandas_writes_them_are_left_out(tmp_path: Path) -> None:
+    """``DataFrame.to_csv`` writes the index under an empty name unless told not to."""
+    head, *rows = CSV.split()
+    table = "\n".join(["," + head, *(f"{i},{row}" for i, row in enumerate(rows))])
+    plain = read_csv(write(tmp_path, CSV), metrics=["accuracy", "ms"])
+    labelled = read_csv(write(tmp_path, table), metrics=["accuracy", "ms"])
+    assert labelled.space == plain.space
+    np.testing.assert_array_equal(labelled.codes, plain.codes)
+    assert csv_names(tmp_path / "table.csv") == head.split(",")
+
+
 @pytest.mark.parametrize(
     ("text", "metrics", "message"),
     [
