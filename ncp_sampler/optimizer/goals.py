@@ -96,14 +96,15 @@ class Goals:
 
         Args:
             codes: Legal codes, (n, d).
-            metrics: Name -> what was told of it, (n,), NaN where missing.
+            metrics: Name -> what was told of it, (n,), NaN where missing. Earlier work lacks the
+                constraints that came later.
         """
         raw = {name: column for name, column in metrics.items() if name in self.directions}
         raw |= {name: cost.at(codes) for name, cost in self.known.items()}
         # a metric without any value is done without
         objectives = [name for name in self.directions if not np.isnan(raw[name]).all()]
         scaled = [self._scaled(name, raw[name]) for name in objectives]
-        bounds = [name for name in self.constraints if not np.isnan(metrics[name]).all()]
+        bounds = [c for c in self.constraints if not np.isnan(metrics.get(c, np.nan)).all()]
         left = [self.constraints[name] - metrics[name] for name in bounds]
         sizes = [_typical(column) for column in left]
         # asinh: no violation of millions sets the scale, and the place of the bound, which

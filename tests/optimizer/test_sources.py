@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import math
@@ -138,6 +139,20 @@ def test_state_and_restore_go_on_the_same_before_and_after_joining() -> None:
         other.load_state_dict(json.loads(json.dumps(search.state_dict())))
         assert other.n_told == 5
         assert run(other, 3, loss) == run(search, 3, loss)
+
+
+def test_a_state_keeps_a_constraint_that_came_later() -> None:
+    def constrained(seed: int) -> NCPOptimizer:
+        search = optimizer(sources=[records(30)], seed=seed)
+        search.constrain({"width": 20.0})
+        return search
+
+    search, other = constrained(0), constrained(9)
+    for _ in range(6):
+        (params,) = search.ask()
+        search.tell(params, {"loss": 2 * mixed_loss(params), "width": params["width"]})
+    other.load_state_dict(json.loads(json.dumps(search.state_dict())))
+    assert copy.deepcopy(other).ask() == other.ask() == search.ask()
 
 
 def test_a_state_wants_the_same_sources() -> None:
