@@ -157,7 +157,7 @@ class NCPSearch(Searcher):
         found = from_domains(config)
         if found is not None:
             found = TuneSpace(found.space)  # Ray adds the constants
-            if self._space is not None and self._space.space != found.space:
+            if self._space is not None and self._space.space.dimensions != found.space.dimensions:
                 return False
         objective = checked_objective(
             metric if self._metric is None else self._metric,
