@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from ray.tune.result import DONE
 
 from ncp_sampler.integrations.ray.metrics import RunTrials, metrics_in, run_trials
 from ncp_sampler.integrations.ray.space import find
-from ncp_sampler.optimizer.sources import EarlierTrials, Source, checked_sources
+from ncp_sampler.optimizer.sources import EarlierTrials, Source, check_fixed, checked_sources
 
 _MISSING = object()
 _MUST = (
@@ -35,12 +35,15 @@ def in_search(sources: Sequence[Source], names: Sequence[str], told: Sequence[st
         sources: From ``checked_sources``.
         names: Paths of the search's parameters.
         told: Its metrics and constraints, which a run reports under the same names.
+
+    Raises:
+        ValueError: A fixed value of a parameter that all trials of a run have.
     """
     return [
-        replace(source, trials=_trials(source.trials, {*names} - {*source.fixed}, told))
+        replace(source, trials=_trials(f"sources[{i}]", source.trials, names, told, source.fixed))
         if isinstance(source.trials, RunTrials)
         else source
-        for source in sources
+        for i, source in enumerate(sources)
     ]
 
 
@@ -50,11 +53,14 @@ def _snapshot(_: str, given: Any) -> Any:
     return given if run is None else run
 
 
-def _trials(run: RunTrials, names: set[str], told: Sequence[str]) -> EarlierTrials:
+def _trials(
+    name: str, run: RunTrials, names: Sequence[str], told: Sequence[str], fixed: Mapping[str, Any]
+) -> EarlierTrials:
     params, metrics, complete = [], [], []
     for config, result, error in run.rows:
-        found = {name: find(config, name, _MISSING) for name in sorted(names)}
-        params.append({name: value for name, value in found.items() if value is not _MISSING})
+        found = {path: find(config, path, _MISSING) for path in sorted(names)}
+        params.append({path: value for path, value in found.items() if value is not _MISSING})
         metrics.append({} if error else metrics_in(result, told))
         complete.append(bool(error or result.get(DONE)))
+    check_fixed(name, fixed, params)
     return EarlierTrials(params, metrics, complete)

@@ -52,8 +52,8 @@ class Goals:
         limits: Of the known costs.
 
     Raises:
-        ValueError: Something that names no objective or no cost, a cost that cannot be computed,
-            or a limit, bound or weight that is no such number.
+        ValueError: Something that names no objective or no cost, a cost that cannot be computed
+            or that nothing uses, or a limit, bound or weight that is no such number.
     """
 
     def __init__(
@@ -74,6 +74,12 @@ class Goals:
         self.constraints: dict[str, float] = {}
         self.constrain({} if constraints is None else constraints)
         self.weights = None if weights is None else self._weights(weights)
+        unused = [name for name in self.costs if name not in {*self.directions, *bounds}]
+        if unused:
+            raise ValueError(
+                f"costs has {unused}, which no objective and no limit uses; give "
+                f"limits={{{unused[0]!r}: number}}, or leave it out"
+            )
 
     def constrain(self, bounds: Mapping[str, float]) -> None:
         """Adds constraints: told metric -> upper bound.
