@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from ncp_sampler.optimizer.history import History
 from ncp_sampler.optimizer.limits import Limits
@@ -78,6 +77,8 @@ def known_codes(told: History | None, waiting: Sequence[NDArray[Any]], limits: L
 @lru_cache(maxsize=4)  # one ask may look at all points of four, each a search for an untried code
 def _sobol(dimensions: int, seed: int, block: int) -> FloatArray:
     """The points of a sequence, (64, D)."""
+    from scipy.stats import qmc  # takes a third of the time in which the sampler is imported
+
     sequence = qmc.Sobol(dimensions, rng=np.random.default_rng([seed, block]))
     points: FloatArray = sequence.random(_BLOCK)
     return points
