@@ -55,6 +55,20 @@ print(*sorted({_HEAVY} & sys.modules.keys()))"""
     assert result.stdout.splitlines()[-1] == loaded, result.stderr
 
 
+@pytest.mark.parametrize("predictor", ["auto", "mlp"])
+def test_a_modeled_trial_does_without_slow_imports(predictor: str) -> None:
+    """``scipy.stats`` takes half a second, as does sympy, which PyTorch may import."""
+    code = f"""import optuna, sys
+from ncp_sampler import NCPSampler
+sampler = NCPSampler(seed=0, n_startup_trials=2, predictor="{predictor}")
+study = optuna.create_study(sampler=sampler)
+study.optimize(lambda trial: trial.suggest_float("x", -1, 1) ** 2, n_trials=4)
+assert study.trials[3].system_attrs["ncp:reasons"]["how"] == "search"
+assert not {{"scipy.stats", "sympy"}} & sys.modules.keys()"""
+    ended = run(code, REPOSITORY)
+    assert not ended.returncode, ended.stderr
+
+
 @pytest.mark.parametrize("module", [ncp_sampler, nas_bench])
 def test_public_names_are_listed_before_their_use(module: ModuleType) -> None:
     code = f"import {module.__name__} as it; print({{*it.__all__}} - {{*dir(it)}})"

@@ -24,6 +24,7 @@ from ncp_sampler import (
     visualization,
 )
 from ncp_sampler.integrations import ray
+from ncp_sampler.predictors.named import predictor_device
 from ncp_sampler.space import Group
 
 SPACE = MRSpace()
@@ -50,6 +51,7 @@ def names() -> dict[str, Any]:
         "optimizer": lambda **given: NCPOptimizer(
             SPACE, **{"directions": {"a": "maximize"}, **given}
         ),
+        "predictor_device": predictor_device,
         "problem": offline.SearchProblem(model, [propagation.Target("a")], space=SPACE),
         "records": records,
         "torch": torch,
@@ -131,6 +133,26 @@ def names() -> dict[str, Any]:
             'optimizer(sources=[Records(SearchSpace([Integer("x", 0, 1)]), [[0]], {"a": [1]})])',
             "sources[0] lacks the parameters ['i1', 'i2'",
         ),
+        (
+            'optimizer(sources=[Source(records, fixed={"i1": 8})])',
+            "sources[0]: fixed has ['i1'], which its trials have",
+        ),
+        # options that would be ignored
+        (
+            "optimizer(sources=[records], predictor=Committee([GaussianProcess()]))",
+            "sources cannot guide predictor=",
+        ),
+        ('optimizer(sources=[records], predictor="ensemble")', "sources cannot guide predictor="),
+        ('NCPSampler(sources=[records], predictor="paper")', "sources cannot guide predictor="),
+        ('NCPSearch(sources=[records], predictor="ensemble")', "sources cannot guide predictor="),
+        ('optimizer(costs={"flops": costs.flops})', "costs has ['flops'], which no objective and"),
+        ('Target("a", bound=1.0, step=2.0)', "step=2.0 of 'a' must be left out: a bound"),
+        ("learn(records, trees=True)", "trees=True must be None or False with 12 records"),
+        (
+            'predictor_device(model, torch.device("cuda"))',
+            "device='cuda' must be left out: predictor=",
+        ),
+        ("NCPSearch(evaluated_rewards=[1.0])", "evaluated_rewards has 1 values for 0 points"),
         ('NCPSearch(limits={"flops": 1})', "limits has ['flops'], which costs"),
         ('NCPSearch(constraints=["ms"])', "constraints=['ms'] must"),
         ("ReasonsCallback(5)", "search=5 must be the NCPSearch that the Tuner has"),

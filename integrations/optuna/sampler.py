@@ -45,6 +45,7 @@ from ncp_sampler.integrations.optuna.trials import (
     to_space,
     unchecked_proposal,
 )
+from ncp_sampler.optimizer.earlier_work import check_guided
 from ncp_sampler.optimizer.explanation import DRAWN
 from ncp_sampler.optimizer.limits import CostFunction
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
@@ -157,11 +158,12 @@ class NCPSampler(BaseSampler):
         # the optimizer checks its arguments, and should do so here rather than at the first trial
         checked = self._new_optimizer(
             space or SearchSpace([Integer("x", 0, 1)]),
-            directions={"value": "minimize"},
+            directions=dict.fromkeys(["value", *map(str, costs or {})], "minimize"),
             deterministic_objective=deterministic_objective,
             costs={str(key): cost for key, cost in (costs or {}).items()},
             limits={str(key): limit for key, limit in (limits or {}).items()},
         )
+        check_guided(self._sources, checked.predictor)
         self._deterministic = checked.deterministic_objective
         self._independent_sampler = independent_sampler
         self._independent = IndependentSampling(

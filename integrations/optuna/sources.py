@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
 from ncp_sampler.integrations.optuna.trials import constraints_of, metric_names, metrics_of
-from ncp_sampler.optimizer.sources import EarlierTrials, Source, checked_sources
+from ncp_sampler.optimizer.sources import EarlierTrials, Source, check_fixed, checked_sources
 from ncp_sampler.optimizer.sources import metric_names as names_in_search
 from ncp_sampler.space.search_space import Params
 
@@ -128,6 +128,7 @@ def _in_search(
     turned = {old for old, new in metrics.items() if study.directions[old] != directions[new]}
     whole = [t for t in study.trials if {*names} <= {*t.params, *given}]
     trials = whole or list(study.trials)  # of which the optimizer says what is missing
+    check_fixed(name, fixed, [trial.params for trial in trials])
     rows = []
     for trial in trials:
         values = metrics_of(trial, [*study.directions])

@@ -41,6 +41,7 @@ from ncp_sampler.integrations.ray.saved import read_searcher, write_searcher
 from ncp_sampler.integrations.ray.sources import read_sources
 from ncp_sampler.integrations.ray.space import declared_space, from_domains
 from ncp_sampler.integrations.ray.started import Started, new_start
+from ncp_sampler.optimizer.earlier_work import check_guided
 from ncp_sampler.optimizer.explanation import Reasons
 from ncp_sampler.optimizer.goals import checked_goals
 from ncp_sampler.optimizer.limits import Costs
@@ -130,9 +131,11 @@ class NCPSearch(Searcher):
             deterministic_objective=deterministic_objective, device=device, predictor=predictor,
         )  # fmt: skip
         # the optimizer checks its arguments, and should do so here rather than at the first trial
-        self._new_optimizer(SearchSpace([Integer("x", 0, 1)]), directions={"value": "minimize"})
+        plain = SearchSpace([Integer("x", 0, 1)])
+        checked = self._new_optimizer(plain, directions={"value": "minimize"})
         self._goals = checked_goals(costs, limits, constraints, weights)
         self._goals["sources"] = read_sources(sources)
+        check_guided(self._goals["sources"], checked.predictor)
         self._started: Started | None = None
         # configs to suggest, and those evaluated elsewhere until there is a space
         self._queued, self._evaluated = given_points(points_to_evaluate, evaluated_rewards)
@@ -161,7 +164,7 @@ class NCPSearch(Searcher):
     ) -> bool:
         found = from_domains(config)
         known = self._space or (found and TuneSpace(found.space))
-        if known is not None and found is not None and known.space != found.space:
+        if known and found and known.space.dimensions != found.space.dimensions:
             return False
         objective = checked_objective(
             metric if self._metric is None else self._metric,

@@ -11,7 +11,7 @@ from ray.tune.result import DONE
 
 from ncp_sampler.integrations.ray.configs import MISSING, TuneSpace, param
 from ncp_sampler.integrations.ray.metrics import RunTrials, metrics_in, run_trials
-from ncp_sampler.optimizer.sources import EarlierTrials, Source, checked_sources
+from ncp_sampler.optimizer.sources import EarlierTrials, Source, check_fixed, checked_sources
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import Params, SearchSpace
 
@@ -41,6 +41,9 @@ def in_search(sources: Sequence[Source], space: TuneSpace, told: Sequence[str]) 
         sources: From ``checked_sources``.
         space: The search's space.
         told: Its metrics and constraints, which a run reports under the same names.
+
+    Raises:
+        ValueError: A fixed value of a parameter that all trials of a run have.
     """
     return [
         replace(source, trials=_trials(f"sources[{i}]", source, space, told))
@@ -59,6 +62,8 @@ def _snapshot(_: str, given: Any) -> Any:
 def _trials(name: str, source: Source, space: TuneSpace, told: Sequence[str]) -> EarlierTrials:
     params, metrics, complete = [], [], []
     others: dict[str, tuple[Any, Any]] = {}
+    given = [_params(space, config, {}) for config, _, _ in source.trials.rows]
+    check_fixed(name, source.fixed, given)
     for config, result, error in source.trials.rows:
         trial = result["trial_id"]
         values = {} if error else metrics_in(result, told)

@@ -43,18 +43,22 @@ def learn(
             with caution 2 proposes a known row; ``choose_caution`` tells how much to take.
         metrics: Those to learn; all by default.
         seed: Of the networks, of the rows held out and of the codes that trees are asked about.
-        trees: Whether to ask boosted trees; None if LightGBM is installed, as by
-            ``pip install "ncp_sampler[bench]"``.
+        trees: Whether to ask boosted trees; None if there are 200 rows and LightGBM is installed,
+            as by ``pip install "ncp_sampler[bench]"``.
 
     Raises:
-        ValueError: A metric that the records lack, or one without a value.
+        ValueError: A metric that the records lack, or one without a value; or ``trees=True`` with
+            fewer than 200 rows.
         ImportError: ``trees=True``, and LightGBM is not installed.
     """
     columns = metric_columns(records, metrics)
     seed = checks.whole("seed", seed, low=0)
-    asks_trees = has_lightgbm() if trees is None else checks.flag("trees", trees)
+    enough = len(records) >= _TREES_ROWS
+    if trees is not None and checks.flag("trees", trees) and not enough:
+        must = f"be None or False with {len(records)} records; trees need {_TREES_ROWS}"
+        raise checks.refusal("trees", trees, must)
     members = _members(records.space, seed)
-    if asks_trees and len(records) >= _TREES_ROWS:
+    if enough and (has_lightgbm() if trees is None else trees):
         members.append(_distilled(records.space, seed))
     x = records.space.normalize(records.codes)
     return Calibrated(Committee(members), seed=seed).fit(x, columns)

@@ -267,15 +267,19 @@ class SearchRun:
 
 
 def _common_space(spaces: Sequence[SearchSpace], given: SearchSpace | None) -> SearchSpace:
-    """The one space of all sources."""
+    """Return the given space, or the one that all sources have.
+
+    Raises:
+        ValueError: There is none, or they have other codes.
+    """
     if given is not None:
         checks.instance(
             "space", given, SearchSpace, "be a SearchSpace, or None for the records' own"
         )
-        spaces = [*spaces, given]
+        spaces = [given, *spaces]
     if not spaces:
         raise ValueError("space is missing; predictors do not know theirs, so give it")
-    if any(other != spaces[0] for other in spaces):
+    if not all(spaces[0].same_codes(other) for other in spaces):
         raise ValueError("sources of different search spaces cannot be searched together")
     return spaces[0]
 

@@ -12,14 +12,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from ncp_sampler.optimizer.history import History
 from ncp_sampler.optimizer.limits import Limits
+from ncp_sampler.optimizer.sobol import MAX_DIMENSIONS, sobol_points
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.search_space import MAX_ENUMERATED, SearchSpace, code_key
 
-_MAX_SOBOL_DIMENSIONS = 21_201  # scipy.stats.qmc.Sobol.MAXDIM
 _BLOCK = 64  # points of one sequence; a power of two
 _DRAWS = 4096
 _MOST_NUMBERS = 20_000_000  # in the codes made at once
@@ -37,7 +36,7 @@ def design_point(dimensions: int, seed: int, number: int) -> FloatArray:
     if number == 0:
         return np.full(dimensions, 0.5)
     block, row = divmod(number - 1, _BLOCK)
-    if dimensions > _MAX_SOBOL_DIMENSIONS:
+    if dimensions > MAX_DIMENSIONS:
         points = np.random.default_rng([seed, block]).random((row + 1, dimensions))
     else:
         points = _sobol(dimensions, seed, block)
@@ -94,9 +93,8 @@ def known_codes(
 @lru_cache(maxsize=4)  # one ask may look at all points of four, each a search for an untried code
 def _sobol(dimensions: int, seed: int, block: int) -> FloatArray:
     """The points of a sequence, (64, D)."""
-    sequence = qmc.Sobol(dimensions, rng=np.random.default_rng([seed, block]))
-    points: FloatArray = sequence.random(_BLOCK)
-    return points
+    rng = np.random.default_rng([seed, block]).spawn(1)[0]  # as scipy.stats.qmc.Sobol does
+    return sobol_points(dimensions, _BLOCK, rng)
 
 
 def candidates(space: SearchSpace, rng: np.random.Generator) -> Iterator[NDArray[Any]]:

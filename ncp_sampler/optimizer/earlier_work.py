@@ -161,20 +161,18 @@ class EarlierWork:
     def guided(self, predictor: Predictor, n_told: int) -> Predictor:
         """The predictor around the guides; itself if there are none, or it has no such place.
 
-        That is so of predictors that are not exact, where a categorical has more choices than a
-        proposal looks at, and from some number of the search's own trials on.
+        That is so where a categorical has more choices than a proposal looks at, and from some
+        number of the search's own trials on.
         """
         columns = sum(guide.columns for guide in self.guides)
         wide = any(map(has_too_many, self._space.dimensions))
-        if not columns or wide or n_told >= _GUIDED:
+        inner = _exact(predictor)
+        if not columns or wide or n_told >= _GUIDED or inner is None:
             return predictor
-        inner = predictor.inner if isinstance(predictor, Featured) else predictor
         if isinstance(inner, Selected):
             around: Predictor = Selected([Guided(one, columns) for one in inner.members])
-        elif isinstance(inner, ExactProcess):
-            around = Guided(inner, columns)
         else:
-            return predictor
+            around = Guided(inner, columns)
         own = predictor.features if isinstance(predictor, Featured) else None
         return Featured(around, _WithGuides(own, self._space.features, self.guides))
 
@@ -186,6 +184,25 @@ class EarlierWork:
                 if code is not None and code_key(code) not in seen:
                     seen.add(code_key(code))
                     yield code
+
+
+def check_guided(sources: Sequence[Source], predictor: Predictor) -> None:
+    """Refuse sources of another task beside a predictor that has no place for their models.
+
+    Raises:
+        ValueError: The predictor is not exact, and a source may be of another task.
+    """
+    if _exact(predictor) is None and not all(source.same_task for source in sources):
+        raise ValueError(
+            f"sources cannot guide predictor={checks.shown(predictor)}; give an exact one, such as "
+            'predictor="auto", or Source(..., same_task=True) if they are of the same task'
+        )
+
+
+def _exact(predictor: Predictor) -> Selected | ExactProcess | None:
+    """Return the exact predictor behind features; None if there is none."""
+    inner = predictor.inner if isinstance(predictor, Featured) else predictor
+    return inner if isinstance(inner, Selected | ExactProcess) else None
 
 
 class _WithGuides:

@@ -53,8 +53,8 @@ class Goals:
         limits: Of the known costs.
 
     Raises:
-        ValueError: Something that names no objective or no cost, a cost that cannot be computed,
-            or a limit, bound or weight that is no such number.
+        ValueError: Something that names no objective or no cost, a cost that cannot be computed
+            or that nothing uses, or a limit, bound or weight that is no such number.
     """
 
     def __init__(
@@ -75,6 +75,12 @@ class Goals:
         self.constraints: dict[str, float] = {}
         self.constrain({} if constraints is None else constraints)
         self.weights = None if weights is None else self._weights(weights)
+        unused = [name for name in self.costs if name not in {*self.directions, *bounds}]
+        if unused:
+            raise ValueError(
+                f"costs has {unused}, which no objective and no limit uses; give "
+                f"limits={{{unused[0]!r}: number}}, or leave it out"
+            )
 
     def constrain(self, bounds: Mapping[str, float]) -> None:
         """Adds constraints: told metric -> upper bound.
@@ -98,14 +104,15 @@ class Goals:
         Args:
             codes: Legal codes, (n, d).
             metrics: Name -> what was told of it, (n,), NaN where missing; of a constraint -inf
-                where a finished trial did not report it.
+                where a finished trial did not report it. Earlier work lacks the constraints that
+                came later.
         """
         raw = {name: column for name, column in metrics.items() if name in self.directions}
         raw |= {name: cost.at(codes) for name, cost in self.known.items()}
         # a metric without any value is done without
         objectives = [name for name in self.directions if not np.isnan(raw[name]).all()]
         scaled = [self._scaled(name, raw[name]) for name in objectives]
-        bounds = [name for name in self.constraints if not np.isnan(metrics[name]).all()]
+        bounds = [c for c in self.constraints if not np.isnan(metrics.get(c, np.nan)).all()]
         left = [_reported(self.constraints[name] - metrics[name]) for name in bounds]
         sizes = [_typical(column) for column in left]
         margins = [_margins(one, size) for one, size in zip(left, sizes, strict=True)]

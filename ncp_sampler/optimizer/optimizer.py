@@ -17,7 +17,7 @@ from ncp_sampler import checks
 from ncp_sampler.optimizer.acquisition import Acquisition, Outlook
 from ncp_sampler.optimizer.branches import in_a_branch
 from ncp_sampler.optimizer.design import Known, design_code, known_codes, pinned_columns, untried
-from ncp_sampler.optimizer.earlier_work import EarlierWork
+from ncp_sampler.optimizer.earlier_work import EarlierWork, check_guided
 from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
 from ncp_sampler.optimizer.failures import SuccessModel
 from ncp_sampler.optimizer.focus import Focus
@@ -29,7 +29,7 @@ from ncp_sampler.optimizer.sources import checked_sources
 from ncp_sampler.optimizer.state import restored
 from ncp_sampler.optimizer.trust_region import Box, box_of, plateau_length
 from ncp_sampler.predictors.featured import Featured
-from ncp_sampler.predictors.named import as_predictor
+from ncp_sampler.predictors.named import as_predictor, predictor_device
 from ncp_sampler.predictors.predictor import Predictor, State
 from ncp_sampler.predictors.shield import one_thread, own_torch
 from ncp_sampler.propagation.ascent import Adam
@@ -55,29 +55,32 @@ class NCPOptimizer:
         directions: Metric name -> "maximize" or "minimize"; at least one.
         costs: What is computed and not learnt: name -> a differentiable function of codes, tensor
             (n, d) in natural units to (n,), such as ``costs.flops``; or a plain function of
-            params. A metric of that name is then known to the last digit.
+            params. A metric of that name is then known to the last digit. Each must be one of
+            ``directions`` or have one of ``limits``.
         limits: Known cost -> what it must not exceed; no proposal does, startup included.
         constraints: Told metric -> the upper bound of what is feasible; it may be one of
             ``directions`` or another. It is learnt, and the best is sought among the feasible.
         weights: Metric -> the paper's lambda, 1 where none is given: then the weighted sum of the
-            scaled metrics is raised, in place of the hypervolume of the whole front.
+            scaled metrics is raised, in place of the hypervolume of the whole front. Of a single
+            metric every weight gives the same search.
         seed: Of all random choices; None for a fresh one.
         n_startup_trials: Quasi-random trials with a result before the predictor is used; >= 1.
+            With a source of another task at most three.
         strategy: "continuous" edits all columns along the gradient (``Adam()``),
             "winner_takes_all" one column a step (paper, section 3.1); or a strategy with settings
-            of its own.
+            of its own. A space of at most 2,048 codes is scored whole, with no strategy.
         deterministic_objective: Whether a code always gives the same metrics; if so, no code is
             proposed twice while others are left.
-        device: Where the predictor computes.
+        device: Where the predictor computes; one with settings of its own has its own.
         predictor: "auto" (an MLP of infinite width or a Gaussian process, whichever the trials
             speak for), "infinite-mlp", "gp", "mlp", "ensemble" or "paper"; or a predictor with
             settings of its own, which is copied. It sees the space's ``features`` where there are
             some, unless it is a ``Featured`` with its own.
         sources: Earlier work: ``Records``, paths of CSV files, or a ``Source``, which says more.
             Trials of the same task count as told. Of another task two of the best are among the
-            first three, and a model of them guides an exact predictor for 50 trials, as far as
-            these bear it out. It is the same task if you say so, or if its best code has its old
-            value again.
+            first three, and a model of them guides the predictor, which must be exact, for 50
+            trials, as far as these bear it out; no model does where a categorical has more than 128
+            choices. It is the same task if you say so, or if its best code has its old value again.
 
     Raises:
         ValueError: An argument out of its range.
@@ -120,15 +123,19 @@ class NCPOptimizer:
         self._strategy = as_strategy(strategy, continuous=Adam())
         flag = checks.flag("deterministic_objective", deterministic_objective)
         self.deterministic_objective = flag
-        self.device = checks.usable_device(device)
+        wanted = checks.usable_device(device)
+        self._plain = partial(as_predictor, predictor, device=wanted, features=space.features)
+        plain = self._plain()
+        self.device = predictor_device(plain, wanted)
         self._goals = Goals(
             space, self.directions, costs=costs, limits=limits, constraints=constraints,
             weights=weights,
         )  # fmt: skip
-        self._earlier = EarlierWork(checked_sources(sources), space, self._goals, self.device)
+        given = checked_sources(sources)
+        check_guided(given, plain)
+        self._earlier = EarlierWork(given, space, self._goals, self.device)
         self._history = self._earlier.begin(self._goals.new_history())
-        self._plain = partial(as_predictor, predictor, device=self.device, features=space.features)
-        self._predictor = self._earlier.guided(self._plain(), 0)
+        self._predictor = self._earlier.guided(plain, 0)
         self._n_fitted = 0
         self._reasons: list[Reasons] = []
         self.reseed(seed)

@@ -121,7 +121,8 @@ def earlier_trials(
         told: All names of its metrics.
 
     Raises:
-        ValueError: It is no source, or lacks a parameter or every metric of the search.
+        ValueError: It is no source, lacks a parameter or every metric of the search, or has a
+            parameter that is fixed.
     """
     trials = source.trials
     unknown = [one for one in source.fixed if one not in space.names]
@@ -132,12 +133,14 @@ def earlier_trials(
     if isinstance(trials, CsvTable):
         names = [one for one in trials.head if one not in space.names]
         metrics = metric_names(name, names, objectives, told)
+        check_fixed(name, source.fixed, [trials.head])
         _check_has(name, trials.head, space, source.fixed)
-        columns = [one for one in space.names if one in trials.head and one not in source.fixed]
+        columns = [one for one in space.names if one in trials.head]
         records = trials.records(metrics=[*metrics], columns=columns)
     elif isinstance(trials, Records):
         records = trials
         metrics = metric_names(name, [*records.metrics], objectives, told)
+        check_fixed(name, source.fixed, [records.space.names])
         _check_has(name, records.space.names, space, source.fixed)
     else:
         raise checks.refusal(name, trials, _MUST)
@@ -171,6 +174,22 @@ def metric_names(
             "leave the others out"
         )
     return dict(zip(have, objectives, strict=True))
+
+
+def check_fixed(name: str, fixed: Collection[str], have: Collection[Collection[str]]) -> None:
+    """Refuse fixed values of parameters that every trial has a value of.
+
+    Args:
+        name: The source, for messages.
+        fixed: The parameters that are fixed.
+        have: The parameters of each trial.
+
+    Raises:
+        ValueError: Such a value.
+    """
+    known = [one for one in fixed if all(one in names for names in have)]
+    if known:
+        raise ValueError(f"{name}: fixed has {known}, which its trials have; leave that out")
 
 
 def _with_all_params(

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from ncp_sampler.predictors.ahead import errors_ahead
 from ncp_sampler.predictors.featured import Featured
@@ -23,8 +23,8 @@ from ncp_sampler.predictors.process import ExactProcess
 from ncp_sampler.predictors.selected import Selected
 
 _RECENT = 15  # trials
-_SHARE = 2 * norm.cdf(1.0) - 1  # that lie within one standard deviation
-_PRIOR = norm.ppf(0.5 + 0.5 * (np.arange(3) + 0.5) / 3)  # three trials as the process says
+_SHARE = 2 * ndtr(1.0) - 1  # that lie within one standard deviation
+_PRIOR = ndtri(0.5 + 0.5 * (np.arange(3) + 0.5) / 3)  # three trials as the process says
 
 
 def stretch(predictor: Predictor, rows: Sequence[int]) -> FloatArray:

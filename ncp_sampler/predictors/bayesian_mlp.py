@@ -123,8 +123,9 @@ class _NetworkCross:
             variance = own.square().sum(-1) * self.scale
 
         def pull(g: Tensor, of_variance: Tensor) -> Tensor:
-            ends, given = (k, variance), (g, of_variance.expand_as(variance))
-            return torch.autograd.grad(ends, leaf, given, retain_graph=True)[0]
+            with torch.enable_grad():  # of a scalar: given grad_outputs, PyTorch imports sympy
+                total = (k * g).sum() + (variance * of_variance).sum()
+            return torch.autograd.grad(total, leaf, retain_graph=True)[0]
 
         return k.detach(), variance.detach(), pull
 

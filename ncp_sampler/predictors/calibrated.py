@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
-from scipy.stats import norm
+from scipy.special import ndtri
 from torch import Tensor
 
 from ncp_sampler import checks
@@ -146,7 +146,7 @@ class Calibrated(Around):
         """
         checks.real("share", share, above=0, below=1)
         mean, std = self.predict(x)
-        wide = norm.ppf(0.5 + share / 2) * np.sqrt(std**2 + self._fitted.noise**2)
+        wide = ndtri(0.5 + share / 2) * np.sqrt(std**2 + self._fitted.noise**2)
         return mean - wide, mean + wide
 
     def condition(self, x: ArrayLike) -> Calibrated:

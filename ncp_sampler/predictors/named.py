@@ -30,6 +30,18 @@ _NAMED: dict[str, Callable[[torch.device], Predictor]] = {
 PREDICTORS = tuple(_NAMED)
 
 
+def predictor_device(predictor: Predictor, device: torch.device) -> torch.device:
+    """Return where a predictor computes: an object does so on its own device.
+
+    Raises:
+        ValueError: Another device than that, or the default, is asked for.
+    """
+    if device.type not in {"cpu", predictor.device.type}:
+        must = f"be left out: predictor={checks.shown(predictor)} computes on {predictor.device}"
+        raise checks.refusal("device", str(device), must)
+    return predictor.device
+
+
 def as_predictor(
     given: Predictor | str, *, device: torch.device, features: Features | None = None
 ) -> Predictor:

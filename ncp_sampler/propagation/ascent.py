@@ -135,7 +135,8 @@ def ascend(
         x.requires_grad_(True)
         with torch.enable_grad():
             value = objective(x)
-        (gradient,) = torch.autograd.grad(value, x, torch.full_like(value, -1.0))
+            loss = -value.sum()  # a scalar: given grad_outputs, PyTorch imports sympy
+        (gradient,) = torch.autograd.grad(loss, x)
         gradient = torch.nan_to_num(gradient)
         x = x.detach()
         moved = step(x, gradient if free is None else gradient * free)

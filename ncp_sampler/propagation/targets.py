@@ -43,11 +43,11 @@ class Target:
             1 if None.
         caution: Standard deviations of the predictor's uncertainty by which a prediction counts
             as worse than its mean, at least 0. 0 is the paper's search, which climbs out of what
-            the predictor knows.
+            the predictor knows. A known cost has no uncertainty, whatever the caution.
 
     Raises:
         ValueError: Another direction, a negative weight or caution, a step or scale that is not
-            above 0, or an infinite bound.
+            above 0, an infinite bound, or a step beside a bound.
 
     Examples:
         >>> from ncp_sampler import costs
@@ -79,6 +79,9 @@ class Target:
             checks.real("scale", self.scale, above=0, where=of)
         if self.bound is not None:
             checks.real("bound", self.bound, where=of)
+            if self.step != 1:
+                must = "be left out: a bound takes its place"
+                raise checks.refusal("step", self.step, must, of)
         checks.whole("predictor", self.predictor, low=0)
         checks.call("cost", self.cost, "be a function of codes, such as costs.flops, or None")
 

@@ -78,6 +78,12 @@ class ConditionalSpace(SearchSpace):
         slices = map(self.column_slice, self.names)
         self._widths = [where.stop - where.start for where in slices]
 
+    def __hash__(self) -> int:
+        try:
+            return hash((type(self), *self._codec()))
+        except TypeError:  # a list among the values
+            return super().__hash__()
+
     def round(self, code: ArrayLike | Tensor) -> NDArray[Any]:
         """Nearest legal code, shape kept, with the middle where a parameter does not exist.
 
@@ -99,6 +105,9 @@ class ConditionalSpace(SearchSpace):
             block = code[:, self.column_slice(one.parent)]
             found[:, child] = found[:, parent] & one.holds(self.dimensions[parent], block)
         return found
+
+    def _codec(self) -> tuple[Any, ...]:
+        return self.dimensions, tuple(sorted(self.conditions, key=lambda one: one.name))
 
     def _counts(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
         """Whether each column is one of a parameter that exists, (n, d)."""

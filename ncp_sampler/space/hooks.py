@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ncp_sampler import checks
+
+if TYPE_CHECKING:
+    from ncp_sampler.space.search_space import SearchSpace
 
 
 class Group(NamedTuple):
@@ -50,3 +54,13 @@ def check_groups(groups: Sequence[Group], names: Sequence[str]) -> tuple[Group, 
     if unknown:
         raise ValueError(f"groups has unknown parameters {unknown}; known are {list(names)}")
     return tuple(checked)
+
+
+def hooks_of(space: SearchSpace) -> tuple[Any, ...]:
+    """Return all hooks of a space, to compare with another's."""
+    start, features = space.start, space.features
+    if isinstance(features, partial):  # equal ones are not ==
+        features = (features.func, features.args, features.keywords)
+    elif getattr(features, "__self__", None) is space:
+        features = features.__func__
+    return None if start is None else start.tolist(), features, space.units, space.groups

@@ -75,6 +75,16 @@ class InterpolatedFeatures:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_known": {}}
 
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, InterpolatedFeatures)
+            and self._function == other._function
+            and self._space.dimensions == other._space.dimensions
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._space.dimensions)
+
     def __call__(self, unit: Tensor) -> Tensor:
         """Features (n, d + f) of unit codes (n, d): the code itself, then the function's.
 

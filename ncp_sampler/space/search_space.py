@@ -36,7 +36,7 @@ from ncp_sampler.space.dimensions import (
     suggest,
     values,
 )
-from ncp_sampler.space.hooks import Group, check_groups, check_units
+from ncp_sampler.space.hooks import Group, check_groups, check_units, hooks_of
 from ncp_sampler.space.interpolation import InterpolatedFeatures, ParamFeatures
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ class SearchSpace:
         features: As given, or what ``param_features`` become; None without either.
         units: As given; empty if None.
         groups: As given.
+
+    Two spaces are equal if they are of the same class and all arguments are equal; functions are
+    equal if they are the same function.
 
     Raises:
         ValueError: No dimension, two of the same name, or a start outside the space.
@@ -119,10 +122,12 @@ class SearchSpace:
         self._start = None if start is None else self._check_start(start)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SearchSpace) and self.dimensions == other.dimensions
+        if not isinstance(other, SearchSpace) or type(self) is not type(other):
+            return False
+        return self.same_codes(other) and hooks_of(self) == hooks_of(other)
 
     def __hash__(self) -> int:
-        return hash(self.dimensions)
+        return hash((type(self), self.dimensions))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.dimensions)} dimensions, {self.size:.3g} codes)"
@@ -160,6 +165,10 @@ class SearchSpace:
             self
         )
         return domains
+
+    def same_codes(self, other: SearchSpace) -> bool:
+        """Return True if both spaces have the same valid codes, of the same params."""
+        return self._codec() == other._codec()
 
     def column_slice(self, name: str) -> slice:
         """Columns of a code that hold parameter ``name``.
@@ -305,6 +314,10 @@ class SearchSpace:
             at, index = np.divmod(at, int(n_values(dim)))
             found.append(values(dim, index))
         return self.round(np.hstack(found[::-1]))
+
+    def _codec(self) -> tuple[Any, ...]:
+        """Return what decides which codes are valid: the dimensions, and their conditions."""
+        return self.dimensions, ()
 
     def _encode(self, rows: Sequence[Mapping[str, Any]]) -> FloatArray:
         for row in rows:

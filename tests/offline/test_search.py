@@ -30,6 +30,13 @@ def test_records_alone_are_enough() -> None:
     assert found.uncertainty["mIoU"] > 0
 
 
+def test_the_given_space_comes_before_the_records_own() -> None:
+    """It has the same codes, and may have what the records' space lacks: a start, say."""
+    plain = replace(ROWS, space=SearchSpace(SPACE.dimensions))
+    problem = SearchProblem([plain, MODEL], trade_off(), space=SPACE)
+    assert problem.space is SPACE
+
+
 def test_learns_the_metrics_asked_for() -> None:
     space = SearchSpace([Integer("n", 1, 9)])
     codes = np.arange(1.0, 10.0)[:, None]

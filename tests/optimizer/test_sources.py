@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import math
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace, Source
 from ncp_sampler.optimizer.earlier_work import EarlierWork
+from ncp_sampler.predictors.committee import Committee
 from ncp_sampler.predictors.featured import Featured
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.guided import Guided
 from ncp_sampler.predictors.selected import Selected
 from ncp_sampler.records import Records
@@ -138,6 +141,20 @@ def test_state_and_restore_go_on_the_same_before_and_after_joining() -> None:
         other.load_state_dict(json.loads(json.dumps(search.state_dict())))
         assert other.n_told == 5
         assert run(other, 3, loss) == run(search, 3, loss)
+
+
+def test_a_state_keeps_a_constraint_that_came_later() -> None:
+    def constrained(seed: int) -> NCPOptimizer:
+        search = optimizer(sources=[records(30)], seed=seed)
+        search.constrain({"width": 20.0})
+        return search
+
+    search, other = constrained(0), constrained(9)
+    for _ in range(6):
+        (params,) = search.ask()
+        search.tell(params, {"loss": 2 * mixed_loss(params), "width": params["width"]})
+    other.load_state_dict(json.loads(json.dumps(search.state_dict())))
+    assert copy.deepcopy(other).ask() == other.ask() == search.ask()
 
 
 def test_a_state_wants_the_same_sources() -> None:
@@ -278,10 +295,21 @@ def test_a_guide_leaves_once_the_searchs_own_trials_know_better() -> None:
     assert isinstance(search.predictor, Selected)  # as without a source
 
 
-@pytest.mark.parametrize("predictor", ["infinite-mlp", "gp", "mlp", "ensemble"])
-def test_every_predictor_takes_sources(predictor: str) -> None:
+@pytest.mark.parametrize("predictor", ["auto", "infinite-mlp", "gp", "mlp"])
+def test_every_exact_predictor_is_guided(predictor: str) -> None:
     search = optimizer(sources=[Source(records(20), same_task=False)], predictor=predictor)
+    plain = optimizer(predictor=predictor).predictor
     assert len(run(search, 5)) == 5
+    assert type(search.predictor) is not type(plain)
+
+
+@pytest.mark.parametrize("predictor", ["ensemble", "paper", Committee([GaussianProcess()])])
+def test_other_predictors_take_sources_of_the_same_task_alone(predictor: Any) -> None:
+    for same_task in (None, False):
+        given = [Source(records(20), same_task=True), Source(records(20), same_task=same_task)]
+        with pytest.raises(ValueError, match=r"sources cannot guide predictor=.*; give an exact"):
+            optimizer(sources=given, predictor=predictor)
+    assert len(run(optimizer(sources=given[:1], predictor=predictor), 1)) == 1
 
 
 def test_earlier_work_is_read_once_for_all_that_follow() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ncp_sampler import Categorical, Float, Integer
+from ncp_sampler import Categorical, Float, Integer, SearchSpace
 from ncp_sampler.space.conditional import Condition, ConditionalSpace
 
 SPACE = ConditionalSpace(
@@ -39,6 +39,24 @@ def test_what_exists_under_its_parents() -> None:
         [True, True, True, False, False],
     ]
     assert [c.name for c in SPACE.conditions] == ["norm", "width_2", "momentum"]
+
+
+def test_spaces_with_other_conditions_are_others() -> None:
+    dims = SPACE.dimensions
+    spaces = [
+        SPACE,
+        ConditionalSpace(dims, SPACE.conditions[:2]),
+        ConditionalSpace(dims, [Condition("norm", "model", ("net", "none"), ("tree",))]),
+        ConditionalSpace(dims, []),
+        SearchSpace(dims),
+    ]
+    assert len(dict.fromkeys(spaces)) == len(set(map(hash, spaces))) == len(spaces)
+    assert [SPACE.same_codes(space) for space in spaces] == [True, *[False] * 4]
+    assert spaces[3].same_codes(spaces[4])
+    again = ConditionalSpace(dims, SPACE.conditions[::-1])
+    assert {SPACE: 1}[again] == {again: 1}[pickle.loads(pickle.dumps(SPACE))] == 1
+    listed = [ConditionalSpace(dims, [Condition("norm", "model", ([1],), ())]) for _ in range(2)]
+    assert len({*listed}) == 1  # values need no hash of their own
 
 
 def test_codes_that_differ_in_what_does_not_exist_are_one() -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from collections.abc import Mapping
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from ncp_sampler import (
     MRSpace,
     SearchSpace,
 )
+from ncp_sampler.space import Group
 from tests.space_examples import CODE, MIXED, PARAMS, SMALL
 
 NAN = float("nan")
@@ -63,6 +66,37 @@ def test_equality_tells_choices_apart() -> None:
     assert space([1]) == space([1])
     assert hash(space([1])) == hash(space([1]))  # choices need no hash of their own
     assert len({MIXED, copy.deepcopy(MIXED), pickle.loads(pickle.dumps(MIXED)), SMALL}) == 2
+
+
+def root(params: Mapping[str, Any]) -> float:
+    return float(params["a"] ** 0.5)
+
+
+def test_equality_takes_in_all_that_defines_a_space() -> None:
+    """Two spaces that a search would treat differently never share an entry of a cache."""
+    dims = SearchSpace([Integer("a", 0, 9), Categorical("b", ("x", "y"))]).dimensions
+
+    class Own(SearchSpace):
+        """A space with methods of its own."""
+
+    given: list[dict[str, Any]] = [
+        {},
+        {"start": {"a": 3, "b": "y"}},
+        {"features": torch.square},
+        {"features": partial(torch.clamp, min=0.5)},
+        {"features": partial(torch.clamp, min=0.1)},
+        {"param_features": root},
+        {"param_features": lambda params: params["a"]},
+        {"units": {"loss": "nats"}},
+        {"groups": [Group("All", "number", ("a", "b"))]},
+    ]
+    cache = {SearchSpace(dims, **hooks): hooks for hooks in given}
+    cache[Own(dims)] = {}
+    assert len(cache) == len(given) + 1
+    for hooks in given:
+        assert cache[SearchSpace(dims, **hooks)] is hooks  # made anew, it is the same space
+    spaces = [SearchSpace(dims, **hooks) for hooks in given[:6]]
+    assert pickle.loads(pickle.dumps(spaces)) == spaces
 
 
 # Params and codes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +149,25 @@ def test_a_sampler_with_sources_pickles(tmp_path: Path, shift: float) -> None:
     studies[1].sampler = pickle.loads(pickle.dumps(studies[1].sampler))
     for study in studies:
         study.optimize(lambda trial: shift + fine(trial), n_trials=2)
+    assert params_of(studies[0]) == params_of(studies[1])
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copied_sampler_knows_constraints_that_its_source_lacks(
+    copied: Callable[[NCPSampler], NCPSampler],
+) -> None:
+    def bounded(trial: Trial) -> float:
+        value = 5.0 + fine(trial)  # another task than the source's
+        constrain(trial, "width", trial.params["width"] - 20.0)
+        return value
+
+    old = earlier()
+    studies = [new_study(NCPSampler(space=SPACE, seed=2, sources=[old])) for _ in range(2)]
+    for study in studies:
+        study.optimize(bounded, n_trials=4)
+    studies[1].sampler = copied(studies[1].sampler)
+    for study in studies:
+        study.optimize(bounded, n_trials=3)
     assert params_of(studies[0]) == params_of(studies[1])
 
 
