@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -24,6 +25,7 @@ from ncp_sampler.integrations.optuna.trials import (
     metric_names,
     metrics_of,
     nearest_code,
+    was_stopped,
 )
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.optimizer.sources import Source
@@ -60,7 +62,8 @@ class SpaceHistory:
     Attributes:
         conditions: Of the space.
         optimizer: The optimizer.
-        told: Codes of the finished trials that it was told.
+        told: Codes of the complete and pruned trials that it was told, but for those that are only
+            the nearest to what was tried.
         numbers: Of those trials, in the order they were told.
     """
 
@@ -133,10 +136,14 @@ class SpaceHistory:
             self._start(deterministic=False)
             new = self._cursor.finished(trials)
         rows = [(trial, params) for trial in new if (params := self._params(trial)) is not None]
-        told = [(*row, code) for row in rows if (code := self._code(*row)) is not None]
+        told = [(*row, found) for row in rows if (found := self._nearest(*row)) is not None]
         if told:
             self.numbers += [trial.number for trial, _, _ in told]
-            self.told.update(code for _, _, code in told)
+            self.told.update(
+                tuple(code.tolist())
+                for trial, _, (code, moved) in told
+                if not moved and trial.state != TrialState.FAIL
+            )
             constraints = [constraints_of(trial) for trial, _, _ in told]
             names = sorted({name for one in constraints for name in one})  # as storages may not
             new_bounds = {name: 0.0 for name in names if name not in self._constraints}
@@ -149,7 +156,7 @@ class SpaceHistory:
                     {**metrics_of(trial, self._metric_names), **broken}
                     for (trial, _, _), broken in zip(told, constraints, strict=True)
                 ],
-                complete=[trial.state != TrialState.PRUNED for trial, _, _ in told],
+                complete=[not was_stopped(trial) for trial, _, _ in told],
             )
 
     def pending(self, trials: Sequence[FrozenTrial], number: int) -> dict[int, Params]:
@@ -207,8 +214,8 @@ class SpaceHistory:
             )
         return params
 
-    def _code(self, trial: FrozenTrial, params: Params) -> Code | None:
-        """Code of a finished trial; None if it cannot be told."""
+    def _nearest(self, trial: FrozenTrial, params: Params) -> tuple[NDArray[Any], bool] | None:
+        """Return the code of a finished trial, as ``nearest_code``; None if it cannot be told."""
         kinds_fit = all(
             isinstance(distribution, CategoricalDistribution)
             == isinstance(self.distributions[name], CategoricalDistribution)
@@ -222,16 +229,16 @@ class SpaceHistory:
                 f"trial {trial.number} does not fit {self.space}; left out: {reprlib.repr(params)}",
             )
             return None
-        code, moved = nearest
+        moved = nearest[1]
         if moved and trial.state == TrialState.FAIL:
-            return None  # it teaches nothing, and no legal code was tried
+            return None  # no valid code was tried
         if moved:
             self._warn_once(
                 "moved",
                 f"trial {trial.number} has values off the ranges or grids of {self.space}; the "
                 f"nearest valid ones are learned instead: {reprlib.repr(params)}",
             )
-        return tuple(code.tolist())
+        return nearest
 
     def _warn_once(self, kind: str, message: str) -> None:
         if kind not in self._warned:

@@ -11,6 +11,7 @@ categorical is its index), in system attributes ``ncp:claim:0, ncp:claim:1, ...`
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -47,7 +48,7 @@ def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
         ValueError: A kind, a range or choices that codes cannot hold exactly.
     """
     if isinstance(distribution, CategoricalDistribution):
-        return Categorical(name, distribution.choices)
+        return Categorical(name, _unequal(distribution.choices))
     if isinstance(distribution, IntDistribution):
         low, high = distribution.low, distribution.high
         return Integer(name, low, high, distribution.step, distribution.log)
@@ -55,6 +56,15 @@ def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
         return Float(name, distribution.low, distribution.high, distribution.step, distribution.log)
     must = "be a FloatDistribution, an IntDistribution or a CategoricalDistribution"
     raise checks.refusal(f"{name}: distribution", distribution, must)
+
+
+def _unequal(choices: Sequence[Any]) -> tuple[Any, ...]:
+    """Return choices without those equal to an earlier one, as 1.0 is to 1: Optuna stores that."""
+    try:
+        kept = dict.fromkeys(choices)
+    except TypeError:  # some cannot be hashed, such as lists
+        return tuple(choices)
+    return tuple(choices) if len(kept) == len(choices) else tuple(kept)
 
 
 def to_distribution(dim: Dimension) -> BaseDistribution:
@@ -185,6 +195,14 @@ def metric_names(study: Study) -> list[str]:
     if names is not None and len(set(names)) == n:
         return list(names)
     return ["value"] if n == 1 else [f"value_{i}" for i in range(n)]
+
+
+def was_stopped(trial: FrozenTrial) -> bool:
+    """Return True if a finished trial was pruned, but not because its last report was NaN."""
+    if trial.state != TrialState.PRUNED:
+        return False
+    last = None if trial.last_step is None else trial.intermediate_values[trial.last_step]
+    return last is None or not math.isnan(last)
 
 
 def metrics_of(trial: FrozenTrial, names: Sequence[str]) -> dict[str, float]:

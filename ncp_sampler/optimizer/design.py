@@ -114,6 +114,30 @@ def candidates(space: SearchSpace, rng: np.random.Generator) -> Iterator[NDArray
             yield space.enumerate(start, start + part)
 
 
+def nearest_codes(
+    space: SearchSpace, params: Sequence[Mapping[str, Any]]
+) -> tuple[NDArray[Any], list[bool]]:
+    """Return the valid codes (n, d) nearest to params, and whether each is exact.
+
+    Raises:
+        ValueError: A missing parameter, an unknown category or no number.
+    """
+    codes = space.to_code(list(params), clip=True)
+    try:
+        space.to_code(list(params))
+    except ValueError:
+        return codes, [_is_exact(space, one) for one in params]
+    return codes, [True] * len(params)
+
+
+def _is_exact(space: SearchSpace, params: Mapping[str, Any]) -> bool:
+    try:
+        space.to_code(dict(params))
+    except ValueError:
+        return False
+    return True
+
+
 def pinned_columns(space: SearchSpace, fixed: Mapping[str, Any]) -> FloatArray:
     """The numbers of columns whose parameter is given, NaN elsewhere, (d,)."""
     pinned = np.full(len(space.columns), np.nan)

@@ -28,6 +28,7 @@ from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.predictors.scaling import LARGEST, standardizer, warp
 from ncp_sampler.space.search_space import SearchSpace
 
+_CENSORED = 1e308  # slack of a satisfied constraint of which only that is known
 _LATE_REPORTS = 3  # in a row, after which a constraint counts as one that came late
 MOST_METRICS = 4  # of which the expected hypervolume improvement is computed
 
@@ -319,15 +320,20 @@ def _reported(left: FloatArray) -> FloatArray:
 
     A constraint that every finished trial reports from some trial on, at least three of them or a
     satisfied one, is one that the objective reports since then: of the trials before nothing is
-    known. One that only some of them report counts as satisfied in all others.
+    known. One that only some of them report counts as satisfied in all others. Zeros are satisfied
+    without saying by how much, as in a count or max(0, excess), where no slack is positive.
     """
     reported = ~np.isnan(left) & (left < np.inf)
     if not reported.any():
         return left
+    at_bound = left == 0
+    if at_bound.sum() > 1 and not (left[reported] > 0).any():
+        left = np.where(at_bound, _CENSORED, left)
     since = left[int(reported.argmax()) :]
     always = not np.isposinf(since).any()
     late = always and (len(since) >= _LATE_REPORTS or bool((since >= 0).any()))
-    return np.where(np.isposinf(left) & late, np.nan, left)
+    left = np.where(np.isposinf(left) & late, np.nan, left)
+    return np.where(left == _CENSORED, np.inf, left)
 
 
 def _typical(left: FloatArray) -> float:

@@ -29,6 +29,7 @@ class _Trial(NamedTuple):
     code: NDArray[Any]
     metrics: Mapping[str, float]
     complete: bool
+    exact: bool  # False if the code is only the nearest one to the params that were tried
 
 
 class _Columns(NamedTuple):
@@ -76,7 +77,7 @@ class History:
     def __contains__(self, code: NDArray[Any]) -> bool:
         done, keys = self._indexed
         if done < len(self._trials):
-            keys.update(code_key(trial.code) for trial in self._trials[done:])
+            keys.update(code_key(trial.code) for trial in self._trials[done:] if trial.exact)
             self._indexed = len(self._trials), keys
         return code_key(code) in keys
 
@@ -95,11 +96,18 @@ class History:
         metrics: Sequence[Mapping[str, float]],
         complete: Sequence[bool],
         *,
+        exact: Sequence[bool] | None = None,
         replace: int | None = None,
     ) -> None:
         """Record valid codes (n, d); all are checked before the first is recorded.
 
-        With ``replace``, one code takes the place of the one that was recorded at that position.
+        Args:
+            codes: Valid codes, (n, d).
+            metrics: Metrics of each, as reported.
+            complete: False for each that was stopped early.
+            exact: False for each that is only the nearest to the params that were tried, and so
+                not known to be tried itself; all are exact if None.
+            replace: Position of the trial that a single one takes the place of.
 
         Raises:
             ValueError: An unknown metric, or a value that is not a number.
@@ -113,9 +121,10 @@ class History:
                 reported.append({name: float(value) for name, value in row.items()})
             except (TypeError, ValueError):
                 raise ValueError(f"metrics={dict(row)!r} must map names to numbers") from None
+        own = [True] * len(reported) if exact is None else exact
         trials = [
-            _Trial(code, row, bool(ended))
-            for code, row, ended in zip(codes, reported, complete, strict=True)
+            _Trial(code, row, bool(ended), bool(same))
+            for code, row, ended, same in zip(codes, reported, complete, own, strict=True)
         ]
         if replace is None:
             self._trials += trials
@@ -193,6 +202,7 @@ class History:
             "codes": [trial.code.tolist() for trial in self._trials],
             "values": [[t.metrics.get(name) for name in self.names] for t in self._trials],
             "complete": [trial.complete for trial in self._trials],
+            "exact": [trial.exact for trial in self._trials],
         }
 
     def load(self, state: State, space: SearchSpace) -> None:
@@ -211,7 +221,8 @@ class History:
             for value in values
         ]
         if codes:
-            self.add(list(space.round(np.array(codes))), rows, complete)
+            exact = state.get("exact")  # which 0.2 did not save
+            self.add(list(space.round(np.array(codes))), rows, complete, exact=exact)
 
     def _columns(self) -> _Columns:
         """All trials as arrays; new ones are appended to those made before.

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from ncp_sampler import checks
 from ncp_sampler.optimizer.acquisition import Acquisition, Outlook
 from ncp_sampler.optimizer.branches import in_a_branch
-from ncp_sampler.optimizer.design import Known, design_code, known_codes, pinned_columns, untried
+from ncp_sampler.optimizer.design import (
+    Known,
+    design_code,
+    known_codes,
+    nearest_codes,
+    pinned_columns,
+    untried,
+)
 from ncp_sampler.optimizer.earlier_work import EarlierWork, check_guided
 from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
 from ncp_sampler.optimizer.failures import SuccessModel
@@ -231,7 +238,8 @@ class NCPOptimizer:
         """Records results of one trial, or of several.
 
         Args:
-            params: The trial's params; numbers off the range or grid count as the nearest legal.
+            params: The trial's params; numbers off the range or grid count as the nearest valid,
+                which may be proposed all the same.
             metrics: Name -> value. A complete trial without a value of any objective, as with
                 ``{}``, has failed: its params are avoided where failures depend on the params. NaN,
                 and infinity in the bad direction, are no value; in the good direction infinity
@@ -250,9 +258,10 @@ class NCPOptimizer:
         check_replaced(replace, self.n_told, len(rows))
         guided_by = self._earlier.key(self.n_told)
         at = None if replace is None else replace + self._earlier.n_joined
-        self._history.add(self.space.to_code(rows, clip=True), results, ended, replace=at)
         if replace is not None:
-            self._n_fitted = 0  # of what it was fitted on, something has changed
+            self._n_fitted = 0  # of what it was fitted on, something changes
+        codes, exact = nearest_codes(self.space, rows)
+        self._history.add(codes, results, ended, exact=exact, replace=at)
         self._history = self._earlier.judge(self._history)
         if self._earlier.key(self.n_told) != guided_by:
             self._predictor = self._earlier.guided(self._plain(), self.n_told)

@@ -104,7 +104,7 @@ def plateau_length(told: Told, order: NDArray[np.intp]) -> int:
     n = len(order)
     rank = np.empty(n, dtype=np.intp)
     rank[order] = np.arange(n)
-    rows = np.column_stack([told.values, told.feasible])
+    rows = np.column_stack([told.values, np.minimum(told.margins, 0.0)])
     _, level = np.unique(rows, axis=0, return_inverse=True)
     leading = level[order[np.minimum.accumulate(rank)]]  # level of the best trial so far
     tied = np.zeros(n, dtype=np.intp)

@@ -113,3 +113,22 @@ def test_nan_is_unknown_and_missing_is_satisfied() -> None:
     assert chance({}) > 0.5
     assert chance({}) > chance({"c": math.nan})
     assert chance({}) == chance({"c": -math.inf})
+
+
+@pytest.mark.parametrize("report", ["count", "indicator", "clipped"])
+def test_a_constraint_that_is_zero_wherever_it_holds(report: str) -> None:
+    """At the bound exactly, without saying how far from being violated."""
+
+    def metrics(i: int, params: Mapping[str, Any]) -> dict[str, float]:
+        excess = params["x"] + params["y"] - 1.2
+        zero = {
+            "count": float((excess > 0) + (params["x"] > 1.5)),
+            "indicator": float(excess > 0),
+            "clipped": max(0.0, excess),
+        }
+        return {"loss": _square(params), "c": zero[report]}
+
+    asked = _run(SQUARE, metrics)
+    feasible = [params for params in asked if params["x"] + params["y"] <= 1.2]
+    assert min(map(_square, feasible)) < -2.04
+    assert len(feasible) >= 18

@@ -152,3 +152,29 @@ def test_a_fresh_sampler_continues_the_start_design() -> None:
         study.sampler = NCPSampler(seed=0, deterministic_objective=False)
         study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
     assert len({trial.params["x"] for trial in study.trials[1:]}) == 5
+
+
+def test_params_out_of_range_do_not_stand_for_the_nearest_ones() -> None:
+    """x = -1 was enqueued; the optimum x = 0, its nearest value, is still to be tried."""
+    study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=4))
+    study.enqueue_trial({"x": -1, "y": 3})
+    with pytest.warns(UserWarning, match="out of range"):
+        study.optimize(
+            lambda t: t.suggest_int("x", 0, 4) ** 2 + (t.suggest_int("y", 0, 3) - 3) ** 2,
+            n_trials=1,
+        )
+    study.optimize(
+        lambda t: t.suggest_int("x", 0, 4) ** 2 + (t.suggest_int("y", 0, 3) - 3) ** 2,
+        n_trials=14,
+    )
+    assert {"x": 0, "y": 3} in [trial.params for trial in study.trials]
+
+
+def test_choices_that_are_equal_for_optuna_are_one() -> None:
+    def objective(trial: Trial) -> float:
+        choice = trial.suggest_categorical("share", [1, 1.0, "sqrt"])
+        return trial.suggest_int("depth", 1, 10) + (choice != "sqrt")
+
+    study = optuna.create_study(sampler=NCPSampler(seed=0))
+    study.optimize(objective, n_trials=20)
+    assert len({str(trial.params) for trial in study.trials}) >= 19
