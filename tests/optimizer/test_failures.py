@@ -97,8 +97,8 @@ def test_random_failures_are_told_from_failing_regions(seed: int) -> None:
     assert model[0].depends > 0.99
     assert model[1].depends < 0.5
     probability = model[0].log_probability(torch.tensor([[0.1, 0.1, 0.5], [0.9, 0.9, 0.5]])).exp()
-    assert probability[0] > 0.9
-    assert probability[1] < 0.1
+    assert probability[0] > 0.8
+    assert probability[1] < 0.2
 
 
 def test_a_code_that_failed_once_is_tried_again_where_failures_are_random() -> None:
