@@ -309,6 +309,7 @@ def _fitting(reasons: Reasons) -> Reasons:
     """The same with as many moves and parameters, the longest list cut, as there is room for."""
     moves, ends = list(reasons["moves"]), list(reasons["stopped"]["range"])
     branch = list(reasons.get("branch", {}).items())
+    least = sum(len(json.dumps(one)) for one in (*moves, *ends, *branch))  # without commas
     while True:
         left = len(reasons["moves"]) - len(moves)
         found = {**reasons, "moves": moves, "left_out": left}
@@ -316,9 +317,9 @@ def _fitting(reasons: Reasons) -> Reasons:
         if "branch" in reasons:
             found["branch"] = dict(branch)
         longest: list[Any] = max(moves, ends, branch, key=len)
-        if len(json.dumps(found)) <= _MOST_BYTES or not longest:
+        if not longest or (least <= _MOST_BYTES and len(json.dumps(found)) <= _MOST_BYTES):
             return found
-        longest.pop()
+        least -= len(json.dumps(longest.pop()))
 
 
 def _short(number: float) -> float:

@@ -22,7 +22,7 @@ from ncp_sampler.optimizer.trust_region import Box
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.propagation.ascent import ascend
 from ncp_sampler.propagation.strategies import Strategy
-from ncp_sampler.space.search_space import SearchSpace
+from ncp_sampler.space.search_space import SearchSpace, unique_codes
 
 _N_BEST, _N_RANDOM, _N_SCREENED = 8, 16, 512  # starts: best, perturbed best, best of random
 _ITERATIONS = 12  # twice as many, from 48 starts, find nothing better in twice the time
@@ -79,7 +79,7 @@ class Proposer:
     ) -> tuple[NDArray[Any] | None, float]:
         """The best code found in the box, and what it is worth."""
         if self.space.size <= _EXHAUSTIVE:
-            every = self._legal(self.space.enumerate())
+            every = self._allowed(self._legal(self.space.enumerate()))
             return _best(every, self._score(every))
         start = self._starts(best, rng)
         edited = ascend(
@@ -98,31 +98,30 @@ class Proposer:
         began = self.space.denormalize(start.cpu().numpy())
         if self.acquisition.is_wary:  # where nothing pays, the slope leads out of what is feasible
             passed, began = np.concatenate([passed, began]), np.concatenate([began, began])
-        codes = self._legal(passed)
-        self._note(began, passed)
+        legal = self._legal(passed)
+        self.trail.append((self._legal(began), legal))
+        codes = self._allowed(legal)
         worth = self._score(codes)
         for _ in range(_LOCAL_ROUNDS):
             centres = codes[np.argsort(-worth)[:_LOCAL_WIDTH]]
             if not len(codes):  # all are ruled out: look around the best start
                 centres = self.space.round(self.space.denormalize(start[:1].cpu().numpy()))
-            moved = [self.space.neighbours(code) for code in centres]
+            moved = [self._legal(self.space.neighbours(code)) for code in centres]
             for centre, some in zip(centres, moved, strict=True):
-                self._note(np.tile(centre, (len(some), 1)), some)
-            near = self._legal(np.concatenate(moved))
+                self.trail.append((np.broadcast_to(self._legal(centre), some.shape), some))
+            near = self._allowed(np.concatenate(moved))
             # scored once: in a batch of another size, sums would be rounded otherwise
             codes = np.concatenate([codes, near])
             worth = np.concatenate([worth, self._score(near)])
         return _best(codes, worth)
 
-    def _note(self, before: NDArray[Any], after: NDArray[Any]) -> None:
-        given = np.isnan(self.pinned)
-        ends = [self.space.round(np.where(given, codes, self.pinned)) for codes in (before, after)]
-        self.trail.append((ends[0], ends[1]))
-
     def _legal(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """Legal codes with the pinned columns, each once, without those ruled out or outside."""
-        rounded = self.space.round(np.where(np.isnan(self.pinned), codes, self.pinned))
-        unique = np.unique(rounded, axis=0)
+        """Return the nearest legal codes with the pinned columns, shape kept."""
+        return self.space.round(np.where(np.isnan(self.pinned), codes, self.pinned))
+
+    def _allowed(self, legal: NDArray[Any]) -> NDArray[Any]:
+        """Return each of some legal codes once, without those ruled out or outside the box."""
+        unique = unique_codes(legal)
         if not self.box.is_whole:
             free = np.isnan(self.pinned)
             unique = unique[self.box.holds(self.space.normalize(unique), free)]

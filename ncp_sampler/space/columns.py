@@ -60,6 +60,12 @@ class Columns:
                 self.numeric[dim.name] = where.start
                 whole = isinstance(dim, Integer)
                 rows.append((dim.low, dim.high, dim.step or 0.0, dim.log, whole))
+        widths = {where.stop - where.start for where in self.choices}
+        self._choices_alike = [  # columns of categoricals of one width, (categoricals, width)
+            np.array([w.start for w in self.choices if w.stop - w.start == width])[:, None]
+            + np.arange(width)
+            for width in sorted(widths)
+        ]
         self._low, self._high, self.step = np.array([row[:3] for row in rows], dtype=float).T
         self._log, self._whole = np.array([row[3:] for row in rows]).T
         self._any_log = bool(self._log.any())
@@ -118,14 +124,19 @@ class Columns:
 
     def round(self, numbers: FloatArray) -> FloatArray:
         """Nearest legal code, as floats."""
-        clipped = np.clip(numbers, self._low, self._high)
-        steps = np.rint((clipped - self._low) / self._divisor)
+        legal: FloatArray = np.clip(numbers, self._low, self._high)
+        grid = legal - self._low
+        grid /= self._divisor  # in place: of thousands of wide codes, new arrays take the time
+        np.rint(grid, out=grid)
         with np.errstate(over="ignore"):  # of a last step that ends beyond the largest float
-            grid = np.minimum(self._low + steps * self.step, self._high)
-        legal: FloatArray = np.where(self.grid, grid, clipped) + 0.0  # no -0.0
-        for where in self.choices:
-            best = numbers[..., where].argmax(axis=-1, keepdims=True)
-            legal[..., where] = np.arange(where.stop - where.start) == best
+            grid *= self.step
+            grid += self._low
+        np.minimum(grid, self._high, out=grid)
+        np.copyto(legal, grid, where=self.grid)
+        legal += 0.0  # no -0.0
+        for where in self._choices_alike:
+            best = numbers[..., where].argmax(axis=-1)
+            legal[..., where] = np.eye(where.shape[1])[best]
         return legal
 
     def normalize(self, scaled: FloatArray) -> FloatArray:
@@ -161,21 +172,20 @@ class Columns:
     def neighbours(self, base: FloatArray) -> FloatArray:
         """Legal codes (m, d) one step or one choice from a legal code (d,)."""
         unit = self.normalize(base)
-        numeric = list(self.numeric.values())
+        numeric = np.array(list(self.numeric.values()), dtype=np.intp)
         found: list[FloatArray] = []
         for sign in (-1.0, 1.0):
             shifted = self.denormalize(unit + sign * _CONTINUOUS_NEIGHBOUR)
             with np.errstate(over="ignore"):  # as the largest float and a step
                 stepped = base + sign * self.step
-            shifted = np.where(self.grid, stepped, shifted)
-            moved = np.tile(base, (len(numeric), 1))
-            moved[np.arange(len(numeric)), numeric] = shifted[numeric]
+            legal = self.round(np.where(self.grid, stepped, shifted))
+            changed = numeric[legal[numeric] != base[numeric]]
+            moved = np.tile(base, (len(changed), 1))
+            moved[np.arange(len(changed)), changed] = legal[changed]
             found.append(moved)
         for where in self.choices:
-            one_hot = np.eye(where.stop - where.start)
-            moved = np.tile(base, (len(one_hot), 1))
-            moved[:, where] = one_hot
+            others = np.flatnonzero(base[where] == 0)
+            moved = np.tile(base, (len(others), 1))
+            moved[:, where] = np.eye(where.stop - where.start)[others]
             found.append(moved)
-        legal = self.round(np.concatenate(found))
-        moves: FloatArray = legal[(legal != base).any(axis=1)]
-        return moves
+        return np.concatenate(found)

@@ -33,6 +33,8 @@ ParamFeatures: TypeAlias = Callable[[Mapping[str, Any]], Sequence[float] | float
 
 _CELLS = 20  # of a continuous column
 _KEPT = 100_000  # values that are remembered
+_CALLS = 512  # params asked for by one differentiable call, beside one for each code
+_LEGAL = 1e-9  # of a unit code, within which it is a legal one
 
 
 class Codec(Protocol):
@@ -88,16 +90,46 @@ class InterpolatedFeatures:
     def __call__(self, unit: Tensor) -> Tensor:
         """Features (n, d + f) of unit codes (n, d): the code itself, then the function's.
 
+        With a gradient, at most about ``_CALLS`` params are asked for, and one for each code: where
+        interpolation would take more, the first codes lend their slopes to those near them.
+
         Raises:
             ValueError: The function gives no finite numbers, or another number of them.
         """
         x = np.clip(unit.detach().cpu().double().numpy(), 0.0, 1.0)
-        low, high = self._cell(x)
-        moves = self._numeric_moves(unit, low, high)
-        corner = np.zeros((len(x), len(self._space.dimensions)))
-        corner[:, : len(self._low)] = low
-        for i, where in enumerate(self._columns.choices, start=len(self._low)):
-            moves = moves.joined(_choice_moves(unit[:, where], i))
+        nearest = self._columns.round(self._columns.denormalize(x))
+        if unit.requires_grad and torch.is_grad_enabled():
+            return torch.cat([unit, self._differentiable(unit, nearest)], dim=1)
+        legal = (np.abs(self._columns.normalize(nearest) - x) <= _LEGAL).all(axis=1)
+        if legal.all():
+            made = self.at(nearest)
+        else:
+            between = self._interpolated(unit[torch.as_tensor(~legal)])[0].cpu().numpy()
+            made = np.empty((len(x), between.shape[1]))
+            made[~legal] = between
+            if legal.any():
+                made[legal] = self.at(nearest[legal])
+        return torch.cat([unit, torch.as_tensor(made).to(unit)], dim=1)
+
+    def _differentiable(self, unit: Tensor, nearest: FloatArray) -> Tensor:
+        """Return the function's features (n, f), from the values at the nearest legal codes."""
+        moves = sum(where.stop - where.start - 1 for where in self._columns.choices)
+        own = max(1, _CALLS // (len(self._numeric) + moves + 1))
+        if len(unit) <= own:
+            return self._interpolated(unit)[0]
+        rows = torch.arange(own)  # a search's best starts come first
+        _, slopes = self._interpolated(unit.detach()[rows].requires_grad_(True))
+        lender = torch.cdist(unit.detach(), unit.detach()[rows]).argmin(1)
+        t = self._moves(unit)[0].t
+        values = torch.as_tensor(self.at(nearest)).to(unit)
+        return values + torch.einsum("nk,nkf->nf", t - t.detach(), slopes[lender])
+
+    def _interpolated(self, unit: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the function's features (n, f), and their slopes along each move, (n, moves, f).
+
+        Without a gradient there are no slopes.
+        """
+        moves, corner = self._moves(unit)
         t, order = moves.t.sort(dim=1, descending=True, stable=True)
         corners = [corner]
         for k in order.cpu().numpy().T:
@@ -111,12 +143,26 @@ class InterpolatedFeatures:
         found = self._values(places[wanted])
         values = np.zeros((*wanted.shape, found.shape[1]))
         values[wanted] = found
-        if t.requires_grad:
-            rises = torch.as_tensor(np.diff(values, axis=0)).to(t)
-            made = torch.as_tensor(values[0]).to(t) + torch.einsum("nk,knf->nf", t, rises)
-        else:
+        if not t.requires_grad:
             made = torch.as_tensor(np.einsum("kn,knf->nf", weight, values)).to(t)
-        return torch.cat([unit, made], dim=1)
+            return made, made.new_empty(0)
+        rises = torch.as_tensor(np.diff(values, axis=0)).to(t)
+        made = torch.as_tensor(values[0]).to(t) + torch.einsum("nk,knf->nf", t, rises)
+        by_move = order[..., None].expand(-1, -1, rises.shape[2])
+        return made, torch.zeros_like(by_move, dtype=t.dtype).scatter(
+            1, by_move, rises.transpose(0, 1)
+        )
+
+    def _moves(self, unit: Tensor) -> tuple[_Moves, FloatArray]:
+        """Return the moves from each code's cell's first corner, and that corner."""
+        x = np.clip(unit.detach().cpu().double().numpy(), 0.0, 1.0)
+        low, high = self._cell(x)
+        moves = self._numeric_moves(unit, low, high)
+        corner = np.zeros((len(x), len(self._space.dimensions)))
+        corner[:, : len(self._low)] = low
+        for i, where in enumerate(self._columns.choices, start=len(self._low)):
+            moves = moves.joined(_choice_moves(unit[:, where], i))
+        return moves, corner
 
     def at(self, codes: NDArray[Any]) -> FloatArray:
         """The function's own values (n, f) at legal codes (n, d)."""
@@ -128,7 +174,10 @@ class InterpolatedFeatures:
         """The legal values at both ends of each number's step, (n, numbers)."""
         grid = self._step > 0
         numbers = self._columns.denormalize(x)[:, self._numeric]
-        steps = np.floor((numbers - self._low) / np.where(grid, self._step, 1.0) + 1e-9)
+        size = np.where(grid, self._step, 1.0)
+        last = np.maximum(np.ceil((self._high - self._low) / size - 1e-9) - 1, 0.0)
+        # the upper end belongs to the last step: there too it has a slope
+        steps = np.minimum(np.floor((numbers - self._low) / size + 1e-9), last)
         cell = np.minimum(np.floor(x * _CELLS), _CELLS - 1)
         ends = []
         for more in (0, 1):

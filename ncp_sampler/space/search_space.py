@@ -245,7 +245,8 @@ class SearchSpace:
         Raises:
             ValueError: Wrong number of columns, or NaN.
         """
-        return self._columns.round(self._columns.check_shape(code)).astype(self._columns.dtype)
+        legal = self._columns.round(self._columns.check_shape(code))
+        return legal.astype(self._columns.dtype, copy=False)
 
     def normalize(self, code: ArrayLike) -> FloatArray:
         """Unit code of a code, shape kept: ``low`` is 0, ``high`` is 1 (0 if they are equal).
@@ -292,7 +293,7 @@ class SearchSpace:
         base = self._columns.round(self._columns.check_shape(code))
         if base.ndim != 1:
             raise ValueError(f"code has shape {base.shape}; it must be one code, (d,)")
-        return self._columns.neighbours(base).astype(self._columns.dtype)
+        return self._columns.neighbours(base).astype(self._columns.dtype, copy=False)
 
     def enumerate(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Every legal code, shape (size, d), the last dimension changing first; or some of them.
@@ -355,6 +356,19 @@ class SearchSpace:
             must = f"be one legal code of {len(self.columns)} numbers, its params, or None"
             raise checks.refusal("start", start, must)
         return self.to_code(self.to_params(np.asarray(start)))
+
+
+def unique_codes(codes: NDArray[Any]) -> NDArray[Any]:
+    """Return the distinct codes (k, d) of (n, d), sorted as by ``np.unique(codes, axis=0)``.
+
+    That compares column by column, and takes seconds of thousands of them.
+    """
+    bits = codes.astype(">f8").view(">u8")  # numbers >= 0 sort as their bytes do
+    negative = codes < 0
+    if negative.any():
+        bits = np.where(negative, ~bits, bits | np.uint64(1 << 63)).astype(">u8")
+    positions = {row.tobytes(): i for i, row in enumerate(bits)}
+    return codes[[positions[key] for key in sorted(positions)]]
 
 
 def code_key(code: NDArray[Any]) -> bytes:
