@@ -14,7 +14,7 @@ from benchmarks.suite.problem import Outcome, Problem
 from benchmarks.suite.ranks import rank
 from benchmarks.suite.real_life import FAILURES, REAL_LIFE, SUFFIX
 from benchmarks.suite.report import write_report
-from benchmarks.suite.samplers import SAMPLERS
+from benchmarks.suite.samplers import SAMPLERS, takes
 from benchmarks.suite.studies import PROBLEMS, Study, append, curve, load, problem, run
 
 NAN = float("nan")
@@ -237,6 +237,7 @@ def test_trials_report_the_constraints_that_the_problem_lets_them(
         reports = trial.number >= 8 and value > 0.5
         assert trial.constraints == ({"c0": value - 0.5} if reports else {})
     assert any(trial.constraints for trial in trials)
+    assert not takes("gp", problem("late constraint"))  # it raises ValueError there
 
 
 def test_workers_finish_out_of_order_beside_trials_that_were_there_before(
@@ -267,7 +268,6 @@ def test_workers_finish_out_of_order_beside_trials_that_were_there_before(
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "cma"])
 def test_ranges_change_as_optuna_lets_them(sampler: str) -> None:
-    """The new distributions hold from their trial on; of a switched log, from the first on."""
     for name in ("range changed once", "range widened", "step dropped", "log switched"):
         one = problem(name)
         study = optuna.create_study(sampler=SAMPLERS[sampler](one, 0))

@@ -70,6 +70,7 @@ class Problem:
         earlier: Trials that the study has beforehand; they count neither as trials nor as found.
         workers: Number of trials that run at once, for durations that vary.
         reported_from: Number of the first trial that reports constraints.
+        partial: True if the trials report different numbers of constraints.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Problem:
     earlier: tuple[FrozenTrial, ...] = field(default=(), repr=False)
     workers: int = 1
     reported_from: int = 0
+    partial: bool = False
 
     @property
     def signs(self) -> NDArray[np.float64]:

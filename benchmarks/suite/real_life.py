@@ -245,10 +245,11 @@ def _plain(params: Params, _: np.random.Generator) -> Outcome:
 
 def _constrained() -> Iterator[Problem]:
     """Yield problems of which some trials do not report every constraint."""
-    yield _problem("constraint when violated", _UNIT, _when_violated, -2.2)
+    yield _problem("constraint when violated", _UNIT, _when_violated, -2.2, partial=True)
     branches = {"kind": _C(list(_LIMITS)), **_UNIT}
-    yield _problem("constraints by branch", branches, _by_branch, -2.6)
-    yield _problem("late constraint", _UNIT, _limited, -2.2, reported_from=_LATE)
+    yield _problem("constraints by branch", branches, _by_branch, -2.6, partial=True)
+    late = {"reported_from": _LATE, "partial": True}
+    yield _problem("late constraint", _UNIT, _limited, -2.2, **late)
 
 
 def _limited(params: Params, _: np.random.Generator) -> Outcome:

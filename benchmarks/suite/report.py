@@ -232,12 +232,15 @@ def _by_problem(studies: Sequence[Study]) -> str:
     own = _of(studies, REAL_LIFE)
     samplers, rows = _samplers(own), []
     for name in dict.fromkeys(study.problem for study in own):
-        ranks = rank([study for study in own if study.problem == name], samplers, max(CHECKPOINTS))
+        of_problem = [study for study in own if study.problem == name]
+        ranks = rank(of_problem, _samplers(of_problem), max(CHECKPOINTS))
         if ranks is not None:
             optimum = float(problem(name).optimum or 0)
             medians = np.median(ranks.losses, axis=0) - optimum
-            cells = (f"{m:.3g} ({r:.1f})" for m, r in zip(medians, ranks.mean, strict=True))
-            rows.append([name, str(len(ranks.pairs)), *cells])
+            each = zip(ranks.samplers, medians, ranks.mean, strict=True)
+            cells = {sampler: f"{median:.3g} ({mean:.1f})" for sampler, median, mean in each}
+            counts = str(len(ranks.pairs))
+            rows.append([name, counts, *(cells.get(sampler, "–") for sampler in samplers)])
     heads = ["problem", "seeds", *(LABELS[name] for name in samplers)]
     table = markdown_table(heads, rows, numbers=True)
     title = "## Real life: median regret at the end (average rank)"

@@ -12,6 +12,7 @@ from ncp_sampler.predictors.named import PREDICTORS
 
 Make = Callable[[Problem, int], optuna.samplers.BaseSampler]
 
+_GP = "gp"
 _VARIANT = "ncp:"  # followed by the name of a predictor
 _LEARNT = "ncp:learnt"  # costs and limits are learnt as any metric
 
@@ -41,7 +42,7 @@ SAMPLERS: dict[str, Make] = {
     "tpe": lambda _, seed: optuna.samplers.TPESampler(seed=seed),
     "cma": lambda _, seed: optuna.samplers.CmaEsSampler(seed=seed),
     "nsga2": lambda _, seed: optuna.samplers.NSGAIISampler(seed=seed),
-    "gp": lambda problem, seed: optuna.samplers.GPSampler(
+    _GP: lambda problem, seed: optuna.samplers.GPSampler(
         seed=seed, deterministic_objective=not problem.noisy
     ),
     "botorch": _botorch,
@@ -54,7 +55,7 @@ LABELS = {
     "tpe": "TPE",
     "cma": "CMA-ES",
     "nsga2": "NSGA-II",
-    "gp": "GPSampler",
+    _GP: "GPSampler",
     "botorch": "BoTorch",
     "ncp": "NCP",
     _LEARNT: "NCP, costs learnt",
@@ -63,7 +64,13 @@ LABELS = {
 
 
 def takes(sampler: str, problem: Problem) -> bool:
-    """Whether a sampler is made for a problem: CMA-ES is for one objective, NSGA-II for several."""
+    """Return True if a sampler is made for a problem.
+
+    CMA-ES is for one objective, NSGA-II for several; GPSampler and BoTorch want the same
+    constraints of every trial.
+    """
+    if problem.partial and sampler in {_GP, "botorch"}:
+        return False
     several = len(problem.directions) > 1
     return not several if sampler == "cma" else several if sampler == "nsga2" else True
 
