@@ -7,6 +7,7 @@ restored one and the uninterrupted one, and must propose the same to the bit.
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -142,10 +143,10 @@ class _Run:
             if not self.pending:
                 return
             params = self.pending.pop(step.which % len(self.pending))
-        self.seen.add(params)
         metrics = named(step.values, missing=step.missing)
         for one in self.optimizers:
             one.tell(params, metrics, complete=step.complete)
+        self.look_again()
 
     def replace(self, step: Replace) -> None:
         if not self.pending:
@@ -154,9 +155,26 @@ class _Run:
         told = self.optimizers[0].n_told
         for one in self.optimizers:
             one.tell(params, named(step.values), replace=0 if told else None)
-        self.seen = Seen(self.case.dimensions)  # what was replaced is not known any more
-        for code in self.optimizers[0].state_dict()["history"]["codes"]:
-            self.seen.add(self.space.to_params(code))
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Take for seen what was tried and has not failed, and what waits.
+
+        What was replaced is not known any more, params that failed may be tried again, and params
+        off the range say nothing of the nearest valid ones.
+        """
+        self.seen = Seen(self.case.dimensions)
+        saved = self.optimizers[0].state_dict()["history"]
+        signs = [1 if one == "maximize" else -1 for one in self.case.setup.directions]
+        for code, values, complete, exact in zip(
+            saved["codes"], saved["values"], saved["complete"], saved["exact"], strict=True
+        ):
+            pairs = zip(signs, values, strict=True)
+            # NaN compares as False
+            succeeded = any(v is not None and sign * v > -math.inf for sign, v in pairs)
+            diverged = any(v is not None and math.isinf(v) for v in values)
+            if exact and (succeeded or not (complete or diverged)):
+                self.seen.add(self.space.to_params(code))
         for waiting in self.pending:
             self.seen.add(waiting)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from typing import Any
 
 from hypothesis import example, given, reject, settings
@@ -102,13 +103,25 @@ def check(case: DeclaredCase) -> int:
 
 
 def _is_known(case: DeclaredCase, trial: FrozenTrial) -> bool:
-    """Whether the sampler is to keep off a trial's params; not if a failed one's were illegal."""
-    legal = all(
+    """Return True if the sampler is to keep off a trial's params: valid, and not failed.
+
+    An infinity in the bad direction is a failure.
+    """
+    valid = all(
         misfit(dim, trial.params[dim.name]) is None
         for dim in case.dimensions
         if dim.name in trial.params
     )
-    return trial.state.is_finished() and (legal or trial.state != TrialState.FAIL)
+    if trial.state == TrialState.COMPLETE:
+        pairs = zip(case.setup.directions, trial.values, strict=True)
+        bad = [value == (-inf if way == "maximize" else inf) for way, value in pairs]
+        return valid and not all(bad)
+    return valid and trial.state == TrialState.PRUNED and not _diverged(trial)
+
+
+def _diverged(trial: FrozenTrial) -> bool:
+    last = trial.intermediate_values.get(trial.last_step or 0)
+    return last is not None and not isfinite(last)
 
 
 def _check_independent(case: DeclaredCase, study: Study) -> None:
