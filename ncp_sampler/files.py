@@ -1,7 +1,8 @@
 """Files that are either whole or not there, and files that know when they are damaged.
 
 A file is written beside its place and then moved there in one step, so that neither a full disk
-nor a killed process leaves half of one, or takes an older one away. A sealed file ends with a
+nor a killed process leaves half of one, or takes an older one away. What a killed process has left
+beside it, the next one to write there removes. A sealed file ends with a
 line that holds the SHA-256 of all that stands before it.
 """
 
@@ -11,10 +12,18 @@ import hashlib
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ncp_sampler import checks
 
+try:
+    import fcntl
+except ImportError:  # Windows, where a killed process's temporary files stay
+    fcntl = None  # type: ignore[assignment]
+
+_PREFIX, _SUFFIX = ".ncp-", ".tmp"  # of temporary files
 _SEAL = b"\nsha256:"
 _SEAL_LENGTH = len(_SEAL) + 64 + 1  # hexadecimal digits, and the end of the line
 
@@ -87,18 +96,53 @@ def _replace(target: Path, content: bytes, by_way_of: Path | None) -> None:
     folder = target.parent
     if by_way_of is not None and _moves_at_once(by_way_of, folder):
         folder = by_way_of
-    beside = folder / f".ncp-{secrets.token_hex(8)}.tmp"  # any name that fits, and is free
+    _remove_left(folder)
+    beside, file = _temporary(folder)
     try:
-        with beside.open("xb") as file:
+        with file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # or a power cut could leave the new name without its content
-        if target.exists():
-            beside.chmod(stat.S_IMODE(target.stat().st_mode))
-        beside.replace(target)
+            if target.exists():
+                beside.chmod(stat.S_IMODE(target.stat().st_mode))
+            if fcntl is None:
+                file.close()  # Windows moves no open file
+            beside.replace(target)  # while the lock is held
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _temporary(folder: Path) -> tuple[Path, BinaryIO]:
+    """Create and lock a new file in the folder, of any name that fits and is free."""
+    while True:
+        path = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        file = path.open("xb")
+        _lock(file, wait=True)
+        if path.exists():
+            return path, file
+        file.close()  # another process took it for one that was left behind
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove the temporary files of killed processes: nobody holds their locks."""
+    with suppress(OSError):  # of a folder or a file that cannot be read
+        for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+            if path.is_file() and not path.is_symlink():
+                with suppress(OSError), path.open("r+b") as file:
+                    if _lock(file):
+                        path.unlink()
+
+
+def _lock(file: BinaryIO, *, wait: bool = False) -> bool:
+    """Lock a file until it is closed; return False if that cannot be done."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:  # another process has it, or the disk has no locks
+        return False
+    return True
 
 
 def _moves_at_once(source: Path, target: Path) -> bool:

@@ -23,6 +23,17 @@ except OSError as error:
     print(error)
 """
 
+# a process that stops when all is written, and not yet in its place
+SLOW = """
+import os, sys
+from ncp_sampler.files import write_whole
+def wait(_):
+    print("written", flush=True)
+    sys.stdin.readline()
+os.fsync = wait
+write_whole(sys.argv[1], b"slow")
+"""
+
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
@@ -111,6 +122,36 @@ def test_an_interrupt_while_writing_leaves_the_old_file(
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a.csv"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+def test_what_a_killed_process_left_is_removed_and_what_a_live_one_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", SLOW, str(tmp_path / name)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for name in ("killed", "live")
+    ]  # fmt: skip
+    killed, live = started
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+    left = tmp_path / ".ncp-0123456789abcdef.tmp"  # of version 0.2, which had no locks
+    left.touch()
+    (tmp_path / ".ncp-linked.tmp").symlink_to(tmp_path / "mine.tmp")
+    (tmp_path / "mine.tmp").touch()
+    killed.kill()
+    killed.communicate()
+    write_whole(tmp_path / "a", b"x")
+    kept = names(tmp_path)
+    assert len(kept) == 4
+    assert {"a", "mine.tmp", ".ncp-linked.tmp"} < {*kept}
+    live.communicate("\n")
+    assert (tmp_path / "live").read_bytes() == b"slow"
+    assert names(tmp_path) == [".ncp-linked.tmp", "a", "live", "mine.tmp"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

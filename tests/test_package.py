@@ -55,6 +55,15 @@ print(*sorted({_HEAVY} & sys.modules.keys()))"""
     assert result.stdout.splitlines()[-1] == loaded, result.stderr
 
 
+def test_the_package_runs_as_the_command() -> None:
+    command = [sys.executable, "-m", "ncp_sampler"]
+    told = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout == f"ncp-sampler {ncp_sampler.__version__}\n"
+    wrong = subprocess.run([*command, "study"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("ncp-sampler study: error: the following arguments are required")
+
+
 @pytest.mark.parametrize("predictor", ["auto", "mlp"])
 def test_a_modeled_trial_does_without_slow_imports(predictor: str) -> None:
     """``scipy.stats`` takes half a second, as does sympy, which PyTorch may import."""

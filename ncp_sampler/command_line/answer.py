@@ -7,18 +7,20 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ncp_sampler.multi_resolution.blueprint import N_STAGES
 
 
 def print_found(result: Mapping[str, Any]) -> None:
     """Prints what ``ncp-sampler search --json`` gives as tables."""
-    console = Console(highlight=False, soft_wrap=True)
+    # names are the user's, and brackets in them no markup
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     for note in result["notes"]:
-        console.print(note, style="yellow", markup=False)
+        console.print(note, style="yellow")
     params = result["params"]
     if "code" in result:
-        console.print(f"\ncode  [bold]{result['code']}[/bold]")
+        console.print("\ncode ", Text(result["code"], "bold"))
         branches = [f"1/{2 ** (r + 1)}" for r in range(1, N_STAGES + 1)]
         table = Table("part", "blocks", *branches, title="residual units × channels of each branch")
         table.add_row("input", "", f"{params['i1']}, {params['i2']}")
@@ -54,7 +56,7 @@ def print_found(result: Mapping[str, Any]) -> None:
         f"({result['predictions_made']} predictions)"
     )
     if result["picture"]:
-        console.print(f"picture of the search: {result['picture']}", markup=False)
+        console.print(f"picture of the search: {result['picture']}")
 
 
 def _answers(answers: Sequence[Mapping[str, Any]]) -> Table:

@@ -6,11 +6,13 @@ Each gives an answer as JSON holds it; ``--json`` prints that, and tables are ma
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import ncp_sampler
 from ncp_sampler.command_line.options import OneLineParser
 from ncp_sampler.command_line.search_options import add_search, search_options
 from ncp_sampler.command_line.stored_study_options import add_study
@@ -42,8 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Version(argparse.Action):
+    """Prints the version, which is read when it is asked for alone."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"ncp-sampler {ncp_sampler.__version__}")
+        parser.exit()
+
+
 def _parse(arguments: Sequence[str] | None) -> dict[str, Any]:
     parser = OneLineParser(prog="ncp-sampler", description=_ABOUT)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for command in (add_search(commands), add_study(commands)):
         command.add_argument("--json", action="store_true", help="print JSON and nothing else")

@@ -1,14 +1,19 @@
-"""Storages of Optuna, opened to be read: nothing is made where none is, and nothing is written."""
+"""Storages of Optuna, opened to be read: nothing is made where none is, and nothing is written.
+
+Nothing is unpickled, either: of a journal in Redis every entry is read, and no snapshot.
+"""
 
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
 from optuna.study import Study
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL, make_url
@@ -16,6 +21,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 _SQLITE = b"SQLite format 3\0"  # how such a file begins
 _LONGEST = 1_000_000  # bytes of a journal's first line, which makes a study
+_REDIS = ("redis", "rediss", "unix")  # schemes of its URLs
+_PORT, _PATIENCE = 13000, 10  # of Optuna's gRPC server; seconds for it to answer
 _READ_ONLY = {"mode": "ro", "uri": "true"}
 
 
@@ -23,7 +30,8 @@ def read_study(storage: str, name: str | None = None) -> Study:
     """A study of a storage.
 
     Args:
-        storage: URL of a database, or the path of a SQLite or journal file.
+        storage: URL of a database, of Redis or of a gRPC server, or the path of a SQLite or
+            journal file.
         name: Of the study; None where there is one alone.
 
     Raises:
@@ -43,6 +51,11 @@ def read_study(storage: str, name: str | None = None) -> Study:
 def _opened(text: str) -> BaseStorage:
     if "://" not in text:
         return _of_file(text, Path(text))
+    scheme = text.partition("://")[0]
+    if scheme == "grpc" or scheme in _REDIS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return _served(text, _grpc if scheme == "grpc" else _redis)
     try:
         url = make_url(text)
     except ArgumentError as error:
@@ -89,6 +102,42 @@ def _database(text: str, url: URL) -> BaseStorage:
         raise ValueError(f"{text} needs {error.name}, which is not installed") from error
     except (SQLAlchemyError, RuntimeError) as error:  # the latter: of another version of Optuna
         raise ValueError(f"{text} cannot be read: {error}") from error
+
+
+class _Journal(JournalRedisBackend):
+    """A journal in Redis without its snapshot, which is a pickle."""
+
+    def load_snapshot(self) -> None:
+        return None
+
+
+def _redis(text: str) -> BaseStorage:
+    return JournalStorage(_Journal(text))
+
+
+def _grpc(text: str) -> BaseStorage:
+    """Connect to the server of ``optuna.storages.run_grpc_proxy_server``."""
+    from optuna.storages import GrpcStorageProxy  # from Optuna 4.2 on
+
+    parts = urlsplit(text)
+    if not parts.hostname:
+        raise ValueError(f"it must be grpc://HOST or grpc://HOST:PORT, such as grpc://host:{_PORT}")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    proxy = GrpcStorageProxy(host=host, port=parts.port or _PORT)
+    proxy.wait_server_ready(timeout=_PATIENCE)
+    return proxy
+
+
+def _served(text: str, connect: Callable[[str], BaseStorage]) -> BaseStorage:
+    """Connect to a server, and read which studies it has."""
+    try:
+        storage = connect(text)
+        storage.get_all_studies()
+    except ImportError as error:  # Optuna's own text says what to install
+        raise ValueError(f"{text} cannot be read: {error}") from error
+    except Exception as error:  # Redis and gRPC have errors of their own
+        raise ValueError(f"{text} cannot be read ({type(error).__name__}: {error})") from error
+    return storage
 
 
 def _listed(names: list[str]) -> str:

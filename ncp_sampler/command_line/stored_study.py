@@ -28,7 +28,7 @@ def summary(
     """The study in short.
 
     Args:
-        storage: URL of a database, or the path of a SQLite or journal file.
+        storage: As ``read_study`` takes it.
         name: Of the study; None where the storage holds one alone.
         trial: Whose reasons are wanted: its number, "best" or "last"; None for the best of one
             objective, for the last of several.

@@ -14,8 +14,11 @@ examples:
   ncp-sampler study sqlite:///runs.db
   ncp-sampler study runs.db --name digits --trial 17
   ncp-sampler study journal.log --json | jq .best.params
+  ncp-sampler study redis://localhost:6379
+  ncp-sampler study grpc://localhost:13000
 
-STORAGE is a URL that Optuna takes, the file of a SQLite database, or a journal file.
+STORAGE is a database's URL as Optuna takes it, the file of a SQLite database, a journal file, the
+URL of Redis with a journal in it, or grpc://HOST:PORT of Optuna's gRPC server.
 """
 
 

@@ -15,10 +15,11 @@ _IMPORTANT = 10  # parameters
 
 def print_summary(result: Mapping[str, Any]) -> None:
     """Prints what ``ncp-sampler study --json`` gives as tables."""
-    console = Console(highlight=False, soft_wrap=True)
+    # names are the user's, and brackets in them no markup
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     goals = ", ".join(f"{way} {name}" for name, way in result["directions"].items())
     counts = ", ".join(f"{n} {state}" for state, n in result["trials"].items() if n)
-    console.print(f"study {result['study']}: {goals}; trials: {counts}", markup=False)
+    console.print(f"study {result['study']}: {goals}; trials: {counts}")
     if result["front"]:
         console.print(_front(result["front"]))
     elif result["best"] is not None:
@@ -41,12 +42,12 @@ def print_summary(result: Mapping[str, Any]) -> None:
 def _print_trial(console: Console, what: str, trial: Mapping[str, Any]) -> None:
     values = ", ".join(f"{name} {_short(value)}" for name, value in trial["values"].items())
     head = f"\n{what} {trial['number']} ({trial['state']}){': ' if values else ''}{values}"
-    console.print(head, markup=False)
+    console.print(head)
     if "code" in trial:
-        console.print(f"code  {trial['code']}", markup=False)
+        console.print(f"code  {trial['code']}")
     else:
         params = ", ".join(f"{name}={_short(value)}" for name, value in trial["params"].items())
-        console.print(params, markup=False)
+        console.print(params)
 
 
 def _front(front: Sequence[Mapping[str, Any]]) -> Table:

@@ -186,7 +186,8 @@ def _report(
     study: Study, problems: Sequence[TrainingProblem], out: Path, device: str, *, bf16: bool
 ) -> bool:
     """Whether there was a trial to report."""
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    # paths and names are no markup
+    console = Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False)
     results = score_best(study, problems, out, device, bf16=bf16)
     if not results:
         console.print("No trial ran to its end.")

@@ -4,32 +4,70 @@ A pickle is a program that may call whatever its names resolve to, and NumPy's o
 not safe to offer: a dtype whose state is forged makes them take the file's bytes for pointers. So
 no name resolves to the real thing. The few that the pickle of an array mentions get stand-ins
 from here, which check their arguments; every other name is refused.
+
+A few bytes can also nest one container in another again and again. Whoever then walks through all
+of it, such as ``hash``, ``repr`` or ``numpy.array``, never ends. So depth, and what a container is
+written out, are bounded: of tuples and frozensets when they are made, since they may be keys, and
+of the whole at the end.
 """
 
 from __future__ import annotations
 
 import pickle
 import re
-from typing import IO, Any
+from collections.abc import Callable
+from functools import partial
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 _NUMBER = re.compile(r"[biuf]\d{1,2}")  # booleans, integers and floats
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 _NATIVE = (None, None, None, -1, -1, 0)  # rest of the state of a dtype that is a number's
 
 
+_DEEPEST = 32  # containers within one another
+_LARGEST_KEY = 10_000  # elements of a tuple or a frozenset, written out
+_LARGEST = 1_000_000  # elements of the whole, written out, beside twice as many as there are
+
+_Size = tuple[int, int]  # of a container: elements written out, and how deep they are nested
+
+
 def load(file: IO[bytes]) -> Any:
-    """The object in a pickle; its arrays are objects that ``numpy.array`` converts.
+    """Return the object in a pickle; its arrays are objects that ``numpy.array`` converts.
 
     Raises:
-        pickle.UnpicklingError: The pickle mentions anything but plain data.
+        pickle.UnpicklingError: The pickle mentions anything but plain data, or nests it without
+            bounds.
         Exception: It is broken; a broken pickle can raise nearly anything.
     """
-    return _Unpickler(file).load()
+    found = _Unpickler(file).load()
+    _check_size(found)
+    return found
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):  # the one in Python, as its steps can be checked
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file)
+        self._made: dict[int, tuple[object, _Size]] = {}  # tuples and frozensets, which stay alive
+
+    def _checked(self: Any, code: int) -> None:
+        """Make a tuple or a frozenset, and check its size before it can be a key."""
+        pickle._Unpickler.dispatch[code](self)
+        one = self.stack[-1]
+        inner = [self._made[id(part)][1] for part in one if id(part) in self._made]
+        size = len(one) + sum(size for size, _ in inner)
+        depth = 1 + max((depth for _, depth in inner), default=0)
+        if depth > _DEEPEST or (inner and size > _LARGEST_KEY):
+            raise _refusal("a tuple that is nested without end")
+        self._made[id(one)] = one, (size, depth)
+
+    for _code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.FROZENSET):
+        dispatch[_code[0]] = partial(_checked, code=_code[0])
+
     def find_class(self, module: str, name: str) -> Any:
         found = _STAND_INS.get((module.replace("numpy._core", "numpy.core", 1), name))
         if found is None:
@@ -44,13 +82,13 @@ class _DType:
 
     def __init__(self, name: str, align: bool = False, copy: bool = False) -> None:
         if not isinstance(name, str) or not _NUMBER.fullmatch(name):
-            raise _refusal(f"an array of dtype {name!r}")
+            raise _refusal(f"an array of dtype {name if isinstance(name, str) else type(name)!r}")
         self.dtype: np.dtype[Any] = np.dtype(name)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _version, order, *rest = state
         if order not in ("<", ">", "|") or tuple(rest) != _NATIVE:
-            raise _refusal(f"a dtype of state {state!r}")
+            raise _refusal("a dtype that is no number's")
         self.dtype = self.dtype.newbyteorder(order)
 
 
@@ -91,8 +129,36 @@ class _Array:
 
 def _array(data: bytes, dtype: _DType, shape: Any, order: Any) -> NDArray[Any]:
     if not isinstance(dtype, _DType):
-        raise _refusal(f"an array of dtype {dtype!r}")
+        raise _refusal(f"an array of dtype {type(dtype)!r}")
     return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
+
+
+def _check_size(whole: object) -> None:
+    """Refuse containers that hold themselves, are nested deeply, or grow when written out."""
+    sizes: dict[int, _Size] = {}
+    above: set[int] = set()
+    elements = 0
+    left = [(whole, False)]
+    while left:
+        one, is_ready = left.pop()
+        if id(one) in sizes or not isinstance(one, _CONTAINERS):
+            continue
+        parts = [*one, *one.values()] if isinstance(one, dict) else [*one]
+        if not is_ready:
+            if id(one) in above:
+                raise _refusal("a container that holds itself")
+            above.add(id(one))
+            left.append((one, True))
+            left += [(part, False) for part in parts if isinstance(part, _CONTAINERS)]
+            continue
+        above.discard(id(one))
+        elements += len(parts)
+        inner = [sizes[id(part)] for part in parts if id(part) in sizes]
+        size = len(parts) + sum(size for size, _ in inner)
+        depth = 1 + max((depth for _, depth in inner), default=0)
+        if depth > _DEEPEST or size > _LARGEST + 2 * elements:
+            raise _refusal("data that are nested without end")
+        sizes[id(one)] = size, depth
 
 
 def _refusal(what: str) -> pickle.UnpicklingError:

@@ -56,6 +56,7 @@ def explain(trial: Any) -> Table:
     reasons = reasons_of(trial)
     try:
         from rich.table import Table
+        from rich.text import Text  # in which brackets are no markup, as in a name that has some
     except ImportError as error:
         raise ImportError(
             f"explain needs rich ({error}); install it with: pip install rich"
@@ -66,16 +67,16 @@ def explain(trial: Any) -> Table:
         return table
     table = Table(
         title=_title(reasons),
-        caption="\n".join(_summary(reasons)),
+        caption=Text("\n".join(_summary(reasons)), style="table.caption"),
         caption_justify="left",
         min_width=_WIDTH,  # which the caption is wrapped to
     )
     first, *others = _heads(reasons)
     table.add_column(first)
     for head in others:
-        table.add_column(head, justify="right")
+        table.add_column(Text(head), justify="right")
     for row in _rows(reasons):
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     return table
 
 

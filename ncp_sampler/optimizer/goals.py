@@ -109,7 +109,7 @@ class Goals:
                 came later.
         """
         raw = {name: column for name, column in metrics.items() if name in self.directions}
-        raw |= {name: cost.at(codes) for name, cost in self.known.items()}
+        raw |= {name: cost.finite(codes) for name, cost in self.known.items()}
         # a metric without any value is done without
         objectives = [name for name in self.directions if not np.isnan(raw[name]).all()]
         scaled = [self._scaled(name, raw[name]) for name in objectives]

@@ -42,6 +42,10 @@ class KnownCost:
             or a plain function of params, which is interpolated between legal codes.
         space: Of the codes.
 
+    Attributes:
+        spread: Standard deviation of finite costs over the space.
+        ceiling: What stands for an infinite cost where a finite one is needed.
+
     Raises:
         ValueError: It is neither: it raises an error, or gives something else.
     """
@@ -68,43 +72,71 @@ class KnownCost:
             if not found.requires_grad:
                 must = "be differentiable by the codes: give a function made of tensor operations"
                 raise checks.refusal(f"costs[{name!r}]", function, must)
-            return
-        try:
-            self._of_params = InterpolatedFeatures(space, self._function, name=f"costs[{name!r}]")
-        except Exception as error:
-            raise ValueError(
-                f"costs[{name!r}]={checks.shown(function)} must be a differentiable function of "
-                f"codes, a tensor (n, {len(space.columns)}) -> (n,), which {why}; or of params, "
-                f"which raises {type(error).__name__}: {error}"
-            ) from error
+        else:
+            try:
+                self._of_params = InterpolatedFeatures(
+                    space, self._function, name=f"costs[{name!r}]", ceiling=0.0
+                )
+            except Exception as error:
+                raise ValueError(
+                    f"costs[{name!r}]={checks.shown(function)} must be a differentiable function "
+                    f"of codes, a tensor (n, {len(space.columns)}) -> (n,), which {why}; or of "
+                    f"params, which is refused: {error}"
+                ) from error
+        sampled = self.at(space.sample(_SPREAD_CODES, 0))
+        finite = sampled[np.isfinite(sampled)]
+        self.spread = (float(np.std(finite)) if len(finite) else 0.0) or 1.0
+        self.raise_ceiling(float(finite.max(initial=0.0)) + self.spread)
 
     def at(self, codes: NDArray[Any]) -> FloatArray:
-        """The cost (n,) of legal codes (n, d).
+        """Return the cost (n,) of legal codes (n, d); inf is over every limit.
 
         Raises:
-            ValueError: One is no finite number.
+            ValueError: The function raises an error, or gives NaN or -inf.
         """
         if not len(codes):
             return np.empty(0)
         if self._of_params is not None:
             return self._of_params.at(codes)[:, 0]
-        with torch.no_grad():
-            found = self._function(torch.as_tensor(np.asarray(codes, dtype=np.float64)))
-        values: FloatArray = found.double().cpu().numpy()
-        if not np.isfinite(values).all():
-            first = codes[int(np.flatnonzero(~np.isfinite(values))[0])]
-            raise ValueError(
-                f"costs[{self.name!r}] gives no finite number for the code {first.tolist()}; give "
-                "a function that does for every legal code"
-            )
+        try:
+            with torch.no_grad():
+                found = self._function(torch.as_tensor(np.asarray(codes, dtype=np.float64)))
+            values: FloatArray = found.double().cpu().numpy()
+        except Exception as error:  # a user's function raises anything
+            what = f"raises {type(error).__name__}: {error}"
+            raise self._refusal(what, codes[0], len(codes)) from error
+        wrong = np.isnan(values) | np.isneginf(values)
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise self._refusal(f"gives {values[at]}", codes[at], 1)
         return values
+
+    def finite(self, codes: NDArray[Any]) -> FloatArray:
+        """Return the cost (n,) of legal codes (n, d), with the ceiling in place of inf."""
+        values = self.at(codes)
+        return np.where(np.isinf(values), self.ceiling, values)
+
+    def raise_ceiling(self, ceiling: float) -> None:
+        """Set what stands for an infinite cost."""
+        self.ceiling = ceiling
+        if self._of_params is not None:
+            self._of_params.ceiling = ceiling
 
     def __call__(self, unit: Tensor) -> Tensor:
         """The cost (n,) at unit codes (n, d), differentiable; between legal codes too."""
         if self._of_params is not None:
             return self._of_params(unit)[:, -1]
         value: Tensor = self._function(self._space.denormalize(unit))
-        return value.to(unit)
+        return torch.where(value.isposinf(), self.ceiling, value).to(unit)
+
+    def _refusal(self, what: str, code: NDArray[Any], n: int) -> ValueError:
+        """Return the error for a cost of legal codes, of which the params of one are named."""
+        params = checks.shown(self._space.to_params(code.tolist()))
+        where = params if n == 1 else f"{n} codes, such as that of {params}"
+        return ValueError(
+            f"costs[{self.name!r}] {what} for {where}; give a function that gives a number for "
+            "every legal code, inf for one over every limit"
+        )
 
 
 class Limits:
@@ -125,9 +157,9 @@ class Limits:
         self.bounds = dict(bounds)
         self._space = space
         self._costs = [costs[name] for name in self.bounds]
-        codes = space.sample(_SPREAD_CODES, 0) if bounds else np.empty((0, len(space.columns)))
-        spreads = [float(np.std(cost.at(codes))) for cost in self._costs]
-        self._spreads = [spread if spread > 0 else 1.0 for spread in spreads]
+        self._spreads = [cost.spread for cost in self._costs]
+        for cost, bound in zip(self._costs, self.bounds.values(), strict=True):
+            cost.raise_ceiling(max(cost.ceiling, bound + cost.spread))
 
     def exceeded(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
         """Whether legal codes (n, d) are over a limit, (n,)."""
@@ -186,7 +218,7 @@ class Limits:
             x = unit[at].requires_grad_(True)
             excess = self._excess(x, _MARGIN * (turn + 1))
             (slope,) = torch.autograd.grad(excess.sum(), x)
-            slope = slope * free
+            slope = torch.nan_to_num(slope) * free  # beside an infinite cost
             size = (slope**2).sum(1, keepdim=True).clamp_min(1e-12)
             unit[at] = (x.detach() - excess.detach()[:, None] * slope / size).clamp(0.0, 1.0)
             back = self._space.denormalize(unit[at].numpy())

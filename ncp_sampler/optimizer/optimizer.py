@@ -62,8 +62,8 @@ class NCPOptimizer:
         directions: Metric name -> "maximize" or "minimize"; at least one.
         costs: What is computed and not learnt: name -> a differentiable function of codes, tensor
             (n, d) in natural units to (n,), such as ``costs.flops``; or a plain function of
-            params. A metric of that name is then known to the last digit. Each must be one of
-            ``directions`` or have one of ``limits``.
+            params; inf for params over every limit. A metric of that name is then known to the
+            last digit. Each must be one of ``directions`` or have one of ``limits``.
         limits: Known cost -> what it must not exceed; no proposal does, startup included.
         constraints: Told metric -> the upper bound of what is feasible; it may be one of
             ``directions`` or another. It is learnt, and the best is sought among the feasible.

@@ -54,15 +54,22 @@ class InterpolatedFeatures:
         space: Makes params of codes.
         function: Params -> a number, or a sequence of as many numbers for all params.
         name: Of the argument that it came by, for refusals.
+        ceiling: The number that stands for infinity between legal params; None refuses infinity.
 
     Raises:
-        ValueError: No function, or one that gives no finite number for the first legal params.
+        ValueError: No function, or one that raises or gives no finite number for the first legal
+            params.
     """
 
     def __init__(
-        self, space: Codec, function: ParamFeatures, *, name: str = "param_features"
+        self,
+        space: Codec,
+        function: ParamFeatures,
+        *,
+        name: str = "param_features",
+        ceiling: float | None = None,
     ) -> None:
-        self._space, self._name = space, name
+        self._space, self._name, self.ceiling = space, name, ceiling
         must = "be a function of params, such as lambda params: [params['width'] ** 2]"
         self._function = checks.call(name, function, must, required=True)
         self._columns = Columns(space.dimensions)
@@ -102,13 +109,13 @@ class InterpolatedFeatures:
             return torch.cat([unit, self._differentiable(unit, nearest)], dim=1)
         legal = (np.abs(self._columns.normalize(nearest) - x) <= _LEGAL).all(axis=1)
         if legal.all():
-            made = self.at(nearest)
+            made = self._finite(self.at(nearest))
         else:
             between = self._interpolated(unit[torch.as_tensor(~legal)])[0].cpu().numpy()
             made = np.empty((len(x), between.shape[1]))
             made[~legal] = between
             if legal.any():
-                made[legal] = self.at(nearest[legal])
+                made[legal] = self._finite(self.at(nearest[legal]))
         return torch.cat([unit, torch.as_tensor(made).to(unit)], dim=1)
 
     def _differentiable(self, unit: Tensor, nearest: FloatArray) -> Tensor:
@@ -121,7 +128,7 @@ class InterpolatedFeatures:
         _, slopes = self._interpolated(unit.detach()[rows].requires_grad_(True))
         lender = torch.cdist(unit.detach(), unit.detach()[rows]).argmin(1)
         t = self._moves(unit)[0].t
-        values = torch.as_tensor(self.at(nearest)).to(unit)
+        values = torch.as_tensor(self._finite(self.at(nearest))).to(unit)
         return values + torch.einsum("nk,nkf->nf", t - t.detach(), slopes[lender])
 
     def _interpolated(self, unit: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,7 +147,7 @@ class InterpolatedFeatures:
         if t.requires_grad:  # then every rise counts
             wanted[:] = True
         places = np.stack(corners)
-        found = self._values(places[wanted])
+        found = self._finite(self._values(places[wanted]))
         values = np.zeros((*wanted.shape, found.shape[1]))
         values[wanted] = found
         if not t.requires_grad:
@@ -169,6 +176,10 @@ class InterpolatedFeatures:
         given = np.asarray(codes, dtype=np.float64)
         picked = [given[:, where].argmax(1) for where in self._columns.choices]
         return self._values(np.column_stack([given[:, self._numeric], *picked]))
+
+    def _finite(self, values: FloatArray) -> FloatArray:
+        """Return the values with the ceiling in place of infinity."""
+        return values if self.ceiling is None else np.where(np.isinf(values), self.ceiling, values)
 
     def _cell(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The legal values at both ends of each number's step, (n, numbers)."""
@@ -223,18 +234,24 @@ class InterpolatedFeatures:
 
     def _value(self, params: Mapping[str, Any]) -> FloatArray:
         try:
-            value = np.atleast_1d(np.asarray(self._function(params), dtype=np.float64))
+            found = self._function(params)
+        except Exception as error:  # a user's function raises anything
+            raise self._refusal(params, f"raises {type(error).__name__}: {error}") from error
+        try:
+            value = np.atleast_1d(np.asarray(found, dtype=np.float64))
         except (TypeError, ValueError) as error:
-            raise self._refusal(params, error) from error
+            raise self._refusal(params, f"gives {checks.shown(found)}") from error
         known = next(iter(self._known.values()), value)
-        if value.ndim != 1 or value.shape != known.shape or not np.isfinite(value).all():
-            raise self._refusal(params, value)
+        usable = np.isfinite(value) | ((self.ceiling is not None) & np.isposinf(value))
+        if value.ndim != 1 or value.shape != known.shape or not usable.all():
+            raise self._refusal(params, f"gives {checks.shown(value.tolist())}")
         return value
 
-    def _refusal(self, params: Mapping[str, Any], found: object) -> ValueError:
+    def _refusal(self, params: Mapping[str, Any], what: str) -> ValueError:
+        infinite = "" if self.ceiling is None else ", or inf for params over every limit"
         return ValueError(
-            f"{self._name} gives {checks.shown(found)} for {checks.shown(params)}; it must give "
-            "a finite number, or as many of them for all params"
+            f"{self._name} {what} for {checks.shown(params)}; it must give a finite number, or as "
+            f"many of them for all params{infinite}"
         )
 
 

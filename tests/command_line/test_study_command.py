@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import optuna
 import pytest
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from rich.console import Console
 
-from ncp_sampler import MRSpace, NCPSampler, costs
+from ncp_sampler import MRSpace, NCPSampler, costs, explain
 from ncp_sampler.command_line.program import main
 
 SPACE = MRSpace(width=16, depth=2)
@@ -237,3 +240,39 @@ def test_options_are_checked(
     error = capsys.readouterr().err
     assert error.startswith("ncp-sampler study: error: ")
     assert message in error
+
+
+def test_names_with_brackets_are_shown_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What rich would take for markup, which vanishes or raises, or for an emoji."""
+    names, metrics = ["layer[conv]", "x[/b]", "[red]:smile:"], ["loss[val]", "[/size]"]
+
+    def objective(trial: optuna.Trial) -> list[float]:
+        values = [trial.suggest_float(name, 0, 1) for name in names]
+        kind = trial.suggest_categorical("kind", ["[a]", "[/a]"])
+        return [sum(values) + (kind == "[a]"), values[0]]
+
+    path = f"sqlite:///{tmp_path / 'brackets.db'}"
+    for n in (1, 2):
+        sampler = NCPSampler(seed=0, n_startup_trials=3)
+        study = optuna.create_study(
+            storage=path, study_name=f"[{n}]", sampler=sampler, directions=["minimize"] * n
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(metrics[:n])
+        for _ in range(5):
+            trial = study.ask()
+            study.tell(trial, objective(trial)[:n])
+        assert main(["study", path, "--name", f"[{n}]", "--trial", "4"]) == 0
+        text = capsys.readouterr().out
+        for name in [f"study [{n}]", *names, *metrics[:n]]:
+            assert name in text
+        console = Console(width=200, file=io.StringIO())
+        console.print(explain(study.trials[4]))  # by rich's own settings
+        assert isinstance(console.file, io.StringIO)
+        moved = study.trials[4].system_attrs["ncp:reasons"]["moves"]
+        assert moved
+        assert all(move[0] in console.file.getvalue() for move in moved)
+        assert "loss[val]" in console.file.getvalue()

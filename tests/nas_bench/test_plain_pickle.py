@@ -60,6 +60,39 @@ def test_arrays_of_anything_but_numbers_are_refused(content: bytes) -> None:
         _load(content)
 
 
+def _nested(kind: type[Any]) -> bytes:
+    """Opcodes of a container that holds the one below it twice, and so on."""
+    found = kind()
+    for _ in range(60):
+        found = kind([found, found])
+    return pickle.dumps(found, 2)[2:-1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"cnumpy\ndtype\n(" + _nested(list) + b"\x89\x88tR.",  # as the name of a dtype
+        b"cnumpy\ndtype\n(X\x02\x00\x00\x00i8tR(K\x03" + _nested(list) + b"tb.",  # or its state
+        b"](}(X\x09\x00\x00\x00embedding" + _nested(list) + b"ue.",  # as an embedding
+        b"}" + _nested(tuple) + b"K\x01s.",  # as a key, of which the hash never ends
+        b"}(" + b")" + b"\x85" * 1_000_000 + b"K\x01u.",  # or needs too much of the stack
+        b"](" * 100_000 + b"]" + b"e" * 100_000 + b".",  # lists, deeper than the stack
+        b"]q\x00h\x00a.",  # a list that holds itself
+        b"]q\x00}(K\x01h\x00ua.",  # or a dictionary with itself
+    ],
+)
+def test_data_nested_without_end_are_refused_at_once(content: bytes) -> None:
+    """Such files of some hundred bytes kept the reader busy for ever."""
+    with pytest.raises(pickle.UnpicklingError, match="is not plain data"):
+        _load(b"\x80\x04" + content)
+
+
+def test_shared_data_are_read() -> None:
+    row = [1.0] * 30
+    rows = [{"embedding": row, ("a", ("b", 1)): i} for i in range(1000)]
+    assert _load(pickle.dumps(rows)) == rows
+
+
 @pytest.mark.parametrize("protocol", [3, 4, 5])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", ["?", "i1", "<u2", ">i4", "<f4", ">f8"])

@@ -137,6 +137,53 @@ def test_when_all_within_the_limit_is_tried_it_comes_again() -> None:
     assert max(params["a"] for params in found) == 1
 
 
+def _fits_of_code(codes: torch.Tensor) -> torch.Tensor:
+    total = codes[:, 0] + codes[:, 1]
+    return torch.where(codes[:, 0] > 60, math.inf, total)
+
+
+def _fits_of_params(params: Mapping[str, Any]) -> float:
+    return math.inf if params["x"] > 60 else float(params["x"] + params["y"])
+
+
+@pytest.mark.parametrize("function", [_fits_of_code, _fits_of_params])
+@pytest.mark.parametrize("limit", [90, 500])  # which finite costs exceed, or none
+def test_an_infinite_cost_is_over_every_limit(function: Any, limit: float) -> None:
+    """What cannot be built at all has no size: the loss would be least where x is 100."""
+    optimizer = NCPOptimizer(
+        PLANE, directions={"loss": "minimize"}, seed=0, n_startup_trials=5,
+        costs={"sum": function}, limits={"sum": limit},
+    )  # fmt: skip
+    found = _searched(optimizer, 14, lambda p: {"loss": -float(p["x"] + p["y"] / 10)})
+    assert max(params["x"] for params in found) in range(55, 61)
+    assert all(params["x"] + params["y"] <= limit for params in found)
+
+
+@pytest.mark.parametrize("function", [_fits_of_code, _fits_of_params])
+def test_an_infinite_cost_is_the_worst_of_an_objective(function: Any) -> None:
+    optimizer = NCPOptimizer(
+        PLANE, directions={"gain": "maximize", "sum": "minimize"}, seed=0, n_startup_trials=5,
+        costs={"sum": function},
+    )  # fmt: skip
+    found = _searched(optimizer, 12, lambda p: {"gain": float(p["y"])})
+    assert min(params["x"] for params in found[5:]) < 60
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda p: 1.0 if p["x"] < 90 else 1 / 0, "raises ZeroDivisionError: division by zero"),
+        (lambda p: 1.0 if p["x"] < 90 else math.nan, r"gives \[nan\]"),
+        (lambda p: 1.0 if p["x"] < 90 else -math.inf, r"gives \[-inf\]"),
+        (lambda codes: torch.where(codes[:, 0] < 90, codes[:, 1], math.nan), "gives nan"),
+        (lambda codes: codes[:, 1] + [0][int((codes > 90).any())], "raises IndexError"),
+    ],
+)
+def test_a_cost_that_fails_names_the_params(wrong: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"costs\['a'\] {message}.* for .*'x': \d+, 'y': \d+"):
+        NCPOptimizer(PLANE, directions={"l": "minimize"}, costs={"a": wrong}, limits={"a": 5.0})
+
+
 @pytest.mark.parametrize(
     ("space", "limit", "fixed", "message"),
     [
