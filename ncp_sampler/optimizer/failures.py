@@ -28,8 +28,8 @@ from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
 from ncp_sampler.predictors.predictor import FloatArray, Predictor
 
 # Log prior odds of either process against random failures. It is fitted before its leave-one-out
-# predictions are made, which favors it by one or two nats where failures are random.
-_LOG_ODDS = -2.0
+# predictions are made, which favors it by some nats where failures are random.
+_LOG_ODDS = -4.0
 _LABEL_VARIANCE = 0.5  # of the probit link: outcomes are less certain than the process of labels is
 _MAX_ROWS = 100  # trials of either outcome that the process is fitted on: half of them the newest
 _STEPS = 20  # Adam steps of a fit
