@@ -165,7 +165,9 @@ def test_a_copied_sampler_knows_constraints_that_its_source_lacks(
     studies = [new_study(NCPSampler(space=SPACE, seed=2, sources=[old])) for _ in range(2)]
     for study in studies:
         study.optimize(bounded, n_trials=4)
-    studies[1].sampler = copied(studies[1].sampler)
+    sampler = studies[1].sampler
+    assert isinstance(sampler, NCPSampler)
+    studies[1].sampler = copied(sampler)
     for study in studies:
         study.optimize(bounded, n_trials=3)
     assert params_of(studies[0]) == params_of(studies[1])
