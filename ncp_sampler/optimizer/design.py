@@ -19,12 +19,30 @@ from ncp_sampler.optimizer.sobol import MAX_DIMENSIONS, sobol_points
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.search_space import MAX_ENUMERATED, SearchSpace, code_key
 
+_FEWEST_SUCCESSES = 3  # before failed trials count as startup's
 _BLOCK = 64  # points of one sequence; a power of two
 _DRAWS = 4096
 _MOST_NUMBERS = 20_000_000  # in the codes made at once
 _TRIES = 256  # points in a row, all of them known
 
 Known: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> ruled out
+
+
+def in_startup(history: History, n_startup: int) -> bool:
+    """Return True as long as quasi-random trials are to be proposed.
+
+    Failures count, once some trials have succeeded: where much of the space fails, as many
+    successes as usual would take most of a study.
+
+    Args:
+        history: The observations.
+        n_startup: Number of trials with a result before the predictor is used.
+    """
+    missing = n_startup - history.n_learnable
+    if missing <= 0:
+        return False
+    failed = len(history) - history.n_learnable
+    return history.n_learnable < min(_FEWEST_SUCCESSES, n_startup) or failed < missing
 
 
 def design_point(dimensions: int, seed: int, number: int) -> FloatArray:

@@ -14,6 +14,7 @@ Notation
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, log_softmax
 from torch import Tensor
 
-from ncp_sampler.optimizer.history import rows_to_fit
+from ncp_sampler.optimizer.focus import Focus
+from ncp_sampler.optimizer.history import History, rows_to_fit
 from ncp_sampler.predictors.featured import Featured, Features
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
@@ -88,6 +90,26 @@ class SuccessModel:
         logs.append(torch.full_like(logs[0], self._log_rate))
         weighted = torch.stack(logs, 1) + logs[0].new_tensor(self._log_weights)
         return torch.logsumexp(weighted, 1)
+
+
+def success_model(
+    history: History, bounds: Mapping[str, float], focus: Focus, device: torch.device
+) -> SuccessModel | None:
+    """Return the model of which trials fail; None where none has failed, or all have.
+
+    Args:
+        history: The observations.
+        bounds: Constraint -> its upper bound; a violation explains a failure.
+        focus: The part of the space that a proposal looks at.
+        device: Device to compute on.
+    """
+    at, succeeded = history.outcomes(bounds)
+    if succeeded.all() or not succeeded.any():
+        return None
+    unit = focus.part.normalize(focus.reduce(history.codes(at)))
+    features = focus.whole.features
+    features = None if features is None else focus.features(features)
+    return SuccessModel(unit, succeeded, device=device, features=features)
 
 
 def _newest(at: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -19,6 +19,7 @@ from ncp_sampler.optimizer.branches import in_a_branch
 from ncp_sampler.optimizer.design import (
     Known,
     design_code,
+    in_startup,
     known_codes,
     nearest_codes,
     pinned_columns,
@@ -26,7 +27,7 @@ from ncp_sampler.optimizer.design import (
 )
 from ncp_sampler.optimizer.earlier_work import EarlierWork, check_guided
 from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
-from ncp_sampler.optimizer.failures import SuccessModel
+from ncp_sampler.optimizer.failures import success_model
 from ncp_sampler.optimizer.focus import Focus
 from ncp_sampler.optimizer.goals import Goals
 from ncp_sampler.optimizer.history import check_replaced, checked_results, rows_to_fit
@@ -43,7 +44,6 @@ from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.space.search_space import Params, SearchSpace
 
-_FEWEST_SUCCESSES = 3  # before failed trials count as startup's
 _NORMAL_DRAWS = 32  # posterior draws behind a scalarized expected improvement
 
 
@@ -218,7 +218,7 @@ class NCPOptimizer:
         self._reasons = []
         with one_thread(), own_torch(self.device):
             for _ in range(n):
-                if self._in_startup():
+                if in_startup(self._history, self._earlier.startup(self.n_startup_trials)):
                     code = self._design(waiting, pinned)
                 else:
                     code = self._propose(waiting, pinned)
@@ -348,7 +348,7 @@ class NCPOptimizer:
         noisy = not self.deterministic_objective
         if noisy or np.isnan(fitted.margins).any():  # what looks best had luck, or no constraint
             order = rows[outlook.seen(unit[rows], noisy=noisy).order(weights, self._rng)]
-        success = self._success_model(focus)
+        success = success_model(self._history, self._goals.constraints, focus, self.device)
         acquisition = Acquisition(
             outlook,
             unit[rows],
@@ -384,39 +384,13 @@ class NCPOptimizer:
         self._reasons.append(reasons_for(case, code, proposer.trail))
         return focus.expand(code)
 
-    def _in_startup(self) -> bool:
-        """Return True as long as quasi-random trials are proposed.
-
-        Failures count, once some trials have succeeded: where much of the space fails, as many
-        successes as usual would take most of a study.
-        """
-        startup = self._earlier.startup(self.n_startup_trials)
-        missing = startup - self._history.n_learnable
-        if missing <= 0:
-            return False
-        failed = len(self._history) - self._history.n_learnable
-        return self._history.n_learnable < min(_FEWEST_SUCCESSES, startup) or failed < missing
-
-    def _success_model(self, focus: Focus) -> SuccessModel | None:
-        """Return the model of which trials fail; None where none has failed, or all have."""
-        at, succeeded = self._history.outcomes(self._goals.constraints)
-        if succeeded.all() or not succeeded.any():
-            return None
-        unit = focus.part.normalize(focus.reduce(self._history.codes(at)))
-        features = None if self.space.features is None else focus.features(self.space.features)
-        return SuccessModel(unit, succeeded, device=self.device, features=features)
-
     def _untried(self, pinned: NDArray[np.float64], known: Known) -> NDArray[Any]:
         failures = self._history.failures(self._goals.constraints)
         return untried(self.space, pinned, self._rng, known, self._goals.limits, failures)
 
     def _known(self, waiting: Sequence[NDArray[Any]], *, retry: bool = False) -> Known:
-        """Which codes are not to be proposed.
-
-        With ``retry``, those that have failed once, and never succeeded, may be.
-        """
-        if not self.deterministic_objective:
-            return known_codes(None, waiting, self._goals.limits)
+        """Which codes are not to be proposed; with ``retry``, those that failed once may be."""
+        history = self._history if self.deterministic_objective else None
         failures = self._history.failures(self._goals.constraints) if retry else {}
         once = {key for key, times in failures.items() if times == 1}
-        return known_codes(self._history, waiting, self._goals.limits, once)
+        return known_codes(history, waiting, self._goals.limits, once)
