@@ -22,7 +22,8 @@ from ncp_sampler.optimizer.trust_region import Box
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.propagation.ascent import ascend
 from ncp_sampler.propagation.strategies import Strategy
-from ncp_sampler.space.search_space import SearchSpace, unique_codes
+from ncp_sampler.space.columns import unique_codes
+from ncp_sampler.space.search_space import SearchSpace
 
 _N_BEST, _N_RANDOM, _N_SCREENED = 8, 16, 512  # starts: best, perturbed best, best of random
 _ITERATIONS = 12  # twice as many, from 48 starts, find nothing better in twice the time

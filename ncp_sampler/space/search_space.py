@@ -358,19 +358,6 @@ class SearchSpace:
         return self.to_code(self.to_params(np.asarray(start)))
 
 
-def unique_codes(codes: NDArray[Any]) -> NDArray[Any]:
-    """Return the distinct codes (k, d) of (n, d), sorted as by ``np.unique(codes, axis=0)``.
-
-    That compares column by column, and takes seconds of thousands of them.
-    """
-    bits = codes.astype(">f8").view(">u8")  # numbers >= 0 sort as their bytes do
-    negative = codes < 0
-    if negative.any():
-        bits = np.where(negative, ~bits, bits | np.uint64(1 << 63)).astype(">u8")
-    positions = {row.tobytes(): i for i, row in enumerate(bits)}
-    return codes[[positions[key] for key in sorted(positions)]]
-
-
 def code_key(code: NDArray[Any]) -> bytes:
     """What tells legal codes apart."""
     return np.asarray(code, dtype=np.float64).tobytes()

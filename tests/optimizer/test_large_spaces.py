@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace
+from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.interpolation import InterpolatedFeatures
-from ncp_sampler.space.search_space import unique_codes
 from tests.optimizer_examples import run
 
 FLOATS = [Float(f"x{i}", 0, 1) for i in range(60)]

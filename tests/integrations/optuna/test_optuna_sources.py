@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import Trial
 
@@ -154,7 +155,7 @@ def test_a_sampler_with_sources_pickles(tmp_path: Path, shift: float) -> None:
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
 def test_a_copied_sampler_knows_constraints_that_its_source_lacks(
-    copied: Callable[[NCPSampler], NCPSampler],
+    copied: Callable[[BaseSampler], BaseSampler],
 ) -> None:
     def bounded(trial: Trial) -> float:
         value = 5.0 + fine(trial)  # another task than the source's
