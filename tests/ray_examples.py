@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -180,9 +181,13 @@ def metric_of(result: tune.Result, name: str) -> Any:
 
 
 def told(search: NCPSearch) -> list[tuple[dict[str, Any], list[float], bool]]:
-    """What the searcher has learnt, in order: params, values, and whether to the end."""
+    """What the searcher has learned, in order: params, values, and whether to the end.
+
+    NaN stands for what was not reported.
+    """
     assert search._started is not None
     optimizer = search._started.optimizer
     history = optimizer.state_dict()["history"]
     params = [optimizer.space.to_params(code) for code in history["codes"]]
-    return list(zip(params, history["values"], history["complete"], strict=True))
+    values = [[math.nan if v is None else v for v in row] for row in history["values"]]
+    return list(zip(params, values, history["complete"], strict=True))

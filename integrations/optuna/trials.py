@@ -71,10 +71,16 @@ def to_distribution(dim: Dimension) -> BaseDistribution:
     """The Optuna distribution of one dimension.
 
     Raises:
-        ValueError: A grid in log, or one of which Optuna would leave out the last value.
+        ValueError: A grid in log, one of which Optuna would leave out the last value, or equal
+            categories.
     """
     check_in_optuna(dim)
     if isinstance(dim, Categorical):
+        if len(_unequal(dim.choices)) < len(dim.choices):
+            raise ValueError(
+                f"{dim.name!r} has categories that are equal for Optuna, as 1, 1.0 and True are: "
+                f"{dim.choices}; leave one of each, or give texts"
+            )
         return CategoricalDistribution(dim.choices)
     if isinstance(dim, Integer):
         return IntDistribution(dim.low, dim.high, log=dim.log, step=dim.step)

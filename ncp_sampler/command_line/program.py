@@ -54,7 +54,10 @@ class _Version(argparse.Action):
 
 def _parse(arguments: Sequence[str] | None) -> dict[str, Any]:
     parser = OneLineParser(prog="ncp-sampler", description=_ABOUT)
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, default=argparse.SUPPRESS,
+        help="print the version and exit",
+    )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for command in (add_search(commands), add_study(commands)):
         command.add_argument("--json", action="store_true", help="print JSON and nothing else")

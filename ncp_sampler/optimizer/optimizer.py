@@ -301,7 +301,7 @@ class NCPOptimizer:
     def _design(self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]) -> NDArray[Any]:
         """The next code of earlier work, or quasi-random one, that is not known yet."""
         # trials that exist count: another process may have run them
-        self._n_designed = max(self._n_designed, self.n_told + len(waiting))
+        self._n_designed = max(self._n_designed, len(self._history) + len(waiting))
         known = self._known(waiting)
         # each of them once, if the objective is noisy, too
         new = known_codes(self._history, waiting, self._goals.limits)

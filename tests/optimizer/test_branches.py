@@ -84,10 +84,10 @@ def test_a_proposal_says_when_it_is_another_branch_s_turn() -> None:
     optimizer = NCPOptimizer(SPACE, directions={"loss": "minimize"}, n_startup_trials=6, seed=0)
     level = {"a": 0.0, "b": 1.0, "c": 2.0}
     turns = []
-    for _ in range(30):
+    for i in range(30):
         (params,) = optimizer.ask()
         reasons = optimizer.reasons[0]
-        optimizer.tell(params, {"loss": level[params["kind"]]})
+        optimizer.tell(params, {"loss": level[params["kind"]] + 1e-6 * i})  # nothing ties
         if "branch" in reasons:
             turns.append(params["kind"])
             assert reasons["branch"] == {"kind": params["kind"]}

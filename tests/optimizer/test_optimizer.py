@@ -215,11 +215,14 @@ def test_several_metrics_are_traded_off() -> None:
     assert len(front) >= 6
 
 
-def test_illegal_numbers_in_a_result_are_moved_to_the_nearest_legal() -> None:
+def test_numbers_off_the_range_teach_the_nearest_valid_ones_and_do_not_rule_them_out() -> None:
     optimizer = NCPOptimizer(SMALL, directions={"loss": "minimize"})
     optimizer.tell({"a": 99, "b": "x"}, {"loss": 1.0})
     assert optimizer.n_told == 1
-    assert {"a": 4, "b": "x"} not in optimizer.ask(14)  # all the others
+    assert optimizer.state_dict()["history"]["codes"] == [[4, 1, 0, 0]]
+    assert {"a": 4, "b": "x"} in optimizer.ask(15)  # all there are
+    optimizer.tell({"a": 4, "b": "x"}, {"loss": 1.0})
+    assert {"a": 4, "b": "x"} not in optimizer.ask(14)
 
 
 @pytest.mark.parametrize("f", [0.3, 0.1 + 0.2])

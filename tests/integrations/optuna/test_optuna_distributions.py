@@ -31,8 +31,8 @@ from tests.optuna_examples import NotingSampler
         (Float("x", 0.05, 0.45, step=0.1), FloatDistribution(0.05, 0.45, step=0.1)),
         (Float("x", 1e-4, 0.1, log=True), FloatDistribution(1e-4, 0.1, log=True)),
         (
-            Categorical("x", ("a", None, True, 1, 2.5)),
-            CategoricalDistribution(("a", None, True, 1, 2.5)),
+            Categorical("x", ("a", None, True, 2.5)),
+            CategoricalDistribution(("a", None, True, 2.5)),
         ),
     ],
     ids=str,
@@ -47,6 +47,14 @@ def test_dimension_as_a_distribution_and_back(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     space.to_code([study.ask(space.distributions).params for _ in range(60)])
+
+
+def test_choices_that_optuna_takes_for_one_are_refused_and_read_as_one() -> None:
+    """It stores True where 1 or 1.0 was suggested, if True comes first."""
+    with pytest.raises(ValueError, match="'x' has categories that are equal for Optuna"):
+        to_distributions(SearchSpace([Categorical("x", ("a", True, 1))]))
+    read = to_space({"x": CategoricalDistribution(("a", True, 1, 1.0))})
+    assert read.dimensions == (Categorical("x", ("a", True)),)
 
 
 def test_names_keep_their_order() -> None:

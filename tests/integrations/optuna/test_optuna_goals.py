@@ -65,13 +65,14 @@ def test_constraints_func_that_gives_no_numbers() -> None:
 
 
 def test_constraints_of_another_samplers_study_are_learnt() -> None:
-    """Old form and new, some trials without."""
+    """Old form and new; some trials without, which hold."""
     study = optuna.create_study(direction="maximize", sampler=NCPSampler(space=PLANE, seed=0))
     codes: list[list[float]] = PLANE.sample(24, 0).tolist()
     for i in range(24):
         params = PLANE.to_params(codes[i])
         left = float(params["x"] + params["y"] - 60)
-        forms: list[dict[str, Any]] = [{"constraints": [left]}, {"constraints:0": left}, {}]
+        new = {"constraints:0": left}
+        forms: list[dict[str, Any]] = [{"constraints": [left]}, new, {} if left <= 0 else new]
         study.add_trial(
             optuna.create_trial(
                 params=params,
