@@ -348,12 +348,14 @@ def _margins(left: FloatArray, size: float) -> FloatArray:
 
     By asinh no violation of millions sets the scale, and the place of the bound, which
     standardizing or ``warp`` would move, stays. An infinite violation counts as the worst finite
-    one, and at least as a typical one; what is infinitely satisfied as typically satisfied.
+    one, and at least as a typical one; what is infinitely satisfied as the median of the finite
+    slack, or by as much as a typical violation where all that was reported is violated.
     """
     with np.errstate(over="ignore"):
         margins = np.arcsinh(np.clip(left / size, -LARGEST, LARGEST))
     typical = float(np.arcsinh(1.0))
     worst = min(margins[np.isfinite(left)].min(initial=0.0), -typical)
     margins[np.isneginf(left)] = worst
-    margins[np.isposinf(left)] = typical
+    slack = margins[np.isfinite(left) & (left > 0)]
+    margins[np.isposinf(left)] = np.median(slack) if len(slack) else typical
     return np.asarray(margins)
