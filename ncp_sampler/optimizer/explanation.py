@@ -18,7 +18,8 @@ The reasons are plain values, made to be stored with a trial (docs/how-to/reason
                the start; of a known cost {"value", "start"} and its "limit"; of a constraint
                {"mean", "std", "bound", "chance"}
     feasible   chance that every constraint holds
-    succeeds   chance that the trial does not fail; not there where no trial has failed
+    succeeds   chance that the trial does not fail; not there where no trial has failed, or
+               failures are random
     stopped    what kept better codes, one step away, from being proposed: {"limit": [costs],
                "range": [parameters at an end that would go on], "tried": how many}
 

@@ -33,6 +33,7 @@ from ncp_sampler.predictors.predictor import FloatArray, Predictor
 # predictions are made, which favors it by some nats where failures are random.
 _LOG_ODDS = -4.0
 _LABEL_VARIANCE = 0.5  # of the probit link: outcomes are less certain than the process of labels is
+_NEGLIGIBLE = 0.05  # probability that failures depend on the params, below which they are random
 _MAX_ROWS = 100  # trials of either outcome that the process is fitted on: half of them the newest
 _STEPS = 20  # Adam steps of a fit
 
@@ -79,6 +80,11 @@ class SuccessModel:
         self._log_weights = log_softmax([*gains, 0.0])
         self.depends = float(-np.expm1(self._log_weights[-1]))
         self._log_rate = math.log((succeeded.sum() + 1) / (len(succeeded) + 2))
+
+    @property
+    def is_random(self) -> bool:
+        """Whether failures are taken for random, so that the probability is the same everywhere."""
+        return self.depends < _NEGLIGIBLE
 
     def log_probability(self, x: Tensor) -> Tensor:
         """Return the log probability (n,) of success at unit codes (n, d)."""

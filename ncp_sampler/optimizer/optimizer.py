@@ -357,7 +357,7 @@ class NCPOptimizer:
             normal=self._rng.standard_normal((_NORMAL_DRAWS, len(self.directions))),
             waiting=elsewhere,
             penalty=focus.of_part(limits.penalty) if limits.bounds else None,
-            success=success,
+            success=None if success is None or success.is_random else success,
         )
         known_codes = self._known(waiting, retry=success is not None and success.depends < 0.5)
         n_startup = self._earlier.startup(self.n_startup_trials)
