@@ -314,7 +314,8 @@ def draw(studies: Sequence[Study], path: Path) -> None:
     families = [family for family in FAMILIES if _all_ranks(_of(studies, family))]
     across = min(4, max(1, len(families)))
     down = -(-max(1, len(families)) // across)
-    figure = Figure(figsize=(3.6 * across, 2.8 * down + 0.5), layout="constrained")
+    width = max(3.6 * across, 7.2)  # as wide as the legend
+    figure = Figure(figsize=(width, 2.8 * down + 0.5), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False).ravel()
     lines = {}
     for axis, family in zip(axes, families, strict=False):
