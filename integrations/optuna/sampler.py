@@ -37,6 +37,7 @@ from ncp_sampler.integrations.optuna.sources import read_sources, studies_of_tas
 from ncp_sampler.integrations.optuna.study_history import StudyHistory
 from ncp_sampler.integrations.optuna.trials import (
     Distributions,
+    check_categories,
     describe_misfit,
     legal_pins,
     nearest_pins,
@@ -137,6 +138,8 @@ class NCPSampler(BaseSampler):
     ) -> None:
         must = "be a SearchSpace, such as MRSpace(), or None"
         checks.instance("space", space, SearchSpace | None, must)
+        if space is not None:
+            check_categories(space)
         must = "be a sampler of Optuna, such as RandomSampler(), or None"
         checks.instance("independent_sampler", independent_sampler, BaseSampler | None, must)
         seed = checks.seed(seed, high=checks.LARGEST_SEED)

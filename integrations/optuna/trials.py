@@ -67,20 +67,28 @@ def _unequal(choices: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(choices) if len(kept) == len(choices) else tuple(kept)
 
 
+def check_categories(space: SearchSpace) -> None:
+    """Refuse categories that Optuna stores as others: a search would propose them again and again.
+
+    Raises:
+        ValueError: Equal categories.
+    """
+    for dim in space.dimensions:
+        if isinstance(dim, Categorical) and len(_unequal(dim.choices)) < len(dim.choices):
+            raise ValueError(
+                f"space has {dim.name!r} with categories that are equal for Optuna, as 1, 1.0 and "
+                f"True are: {checks.shown(dim.choices)}; leave one of each, or give texts"
+            )
+
+
 def to_distribution(dim: Dimension) -> BaseDistribution:
     """The Optuna distribution of one dimension.
 
     Raises:
-        ValueError: A grid in log, one of which Optuna would leave out the last value, or equal
-            categories.
+        ValueError: A grid in log, or one of which Optuna would leave out the last value.
     """
     check_in_optuna(dim)
     if isinstance(dim, Categorical):
-        if len(_unequal(dim.choices)) < len(dim.choices):
-            raise ValueError(
-                f"{dim.name!r} has categories that are equal for Optuna, as 1, 1.0 and True are: "
-                f"{dim.choices}; leave one of each, or give texts"
-            )
         return CategoricalDistribution(dim.choices)
     if isinstance(dim, Integer):
         return IntDistribution(dim.low, dim.high, log=dim.log, step=dim.step)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from ncp_sampler import NCPOptimizer
 from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
 from ncp_sampler.space.search_space import MAX_ENUMERATED, SearchSpace, code_key
 from tests.properties.strategies import Dimensions
@@ -129,3 +130,27 @@ class Seen:
         if dim.log and dim.low > _UNREACHABLE and not whole:
             return 1
         return round((dim.high - dim.low) / (dim.step or 1.0)) + 1
+
+
+def seen_by(optimizer: NCPOptimizer, waiting: Iterable[Mapping[str, Any]]) -> Seen:
+    """Return what an optimizer is to keep off: what was tried and has not failed, and what waits.
+
+    Params that failed may be tried again, and params off the range say nothing of the nearest
+    valid ones.
+    """
+    seen = Seen(optimizer.space.dimensions)
+    saved = optimizer.state_dict()["history"]
+    signs = [1 if way == "maximize" else -1 for way in optimizer.directions.values()]
+    for code, values, complete, exact in zip(
+        saved["codes"], saved["values"], saved["complete"], saved["exact"], strict=True
+    ):
+        reported = [
+            (sign, v) for sign, v in zip(signs, values, strict=False) if v is not None
+        ]  # objectives come first
+        succeeded = any(sign * v > -math.inf for sign, v in reported)  # not NaN
+        diverged = any(math.isinf(v) for _, v in reported)
+        if exact and (succeeded or not (complete or diverged)):
+            seen.add(optimizer.space.to_params(code))
+    for params in waiting:
+        seen.add(params)
+    return seen

@@ -7,7 +7,6 @@ restored one and the uninterrupted one, and must propose the same to the bit.
 from __future__ import annotations
 
 import json
-import math
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ncp_sampler import NCPOptimizer, SearchSpace
-from tests.properties.invariants import Seen, check_legal, play
+from tests.properties.invariants import Seen, check_legal, play, seen_by
 from tests.properties.strategies import (
     Dimensions,
     Draw,
@@ -146,7 +145,7 @@ class _Run:
         metrics = named(step.values, missing=step.missing)
         for one in self.optimizers:
             one.tell(params, metrics, complete=step.complete)
-        self.look_again()
+        self.seen = seen_by(self.optimizers[0], self.pending)
 
     def replace(self, step: Replace) -> None:
         if not self.pending:
@@ -155,28 +154,7 @@ class _Run:
         told = self.optimizers[0].n_told
         for one in self.optimizers:
             one.tell(params, named(step.values), replace=0 if told else None)
-        self.look_again()
-
-    def look_again(self) -> None:
-        """Take for seen what was tried and has not failed, and what waits.
-
-        What was replaced is not known any more, params that failed may be tried again, and params
-        off the range say nothing of the nearest valid ones.
-        """
-        self.seen = Seen(self.case.dimensions)
-        saved = self.optimizers[0].state_dict()["history"]
-        signs = [1 if one == "maximize" else -1 for one in self.case.setup.directions]
-        for code, values, complete, exact in zip(
-            saved["codes"], saved["values"], saved["complete"], saved["exact"], strict=True
-        ):
-            pairs = zip(signs, values, strict=True)
-            # NaN compares as False
-            succeeded = any(v is not None and sign * v > -math.inf for sign, v in pairs)
-            diverged = any(v is not None and math.isinf(v) for v in values)
-            if exact and (succeeded or not (complete or diverged)):
-                self.seen.add(self.space.to_params(code))
-        for waiting in self.pending:
-            self.seen.add(waiting)
+        self.seen = seen_by(self.optimizers[0], self.pending)
 
     def reload(self, step: Reload) -> None:
         state = self.optimizers[0].state_dict()

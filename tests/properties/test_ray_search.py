@@ -20,7 +20,7 @@ from ray.tune.search import sample
 
 from ncp_sampler import NCPSearch, SearchSpace
 from ncp_sampler.integrations.ray import to_domains
-from tests.properties.invariants import Seen, check_legal, play
+from tests.properties.invariants import Seen, check_legal, play, seen_by
 from tests.properties.strategies import (
     Dimensions,
     Draw,
@@ -204,7 +204,6 @@ class _Run:
         if step.unknown is not None:
             self.n_others += 1
             result |= {f"config/{name}": value for name, value in step.unknown.items()}
-            self.seen.add(step.unknown)
         elif self.running:
             trial_id = list(self.running)[step.which % len(self.running)]
         for one in self.searches:
@@ -213,13 +212,20 @@ class _Run:
                 one.on_trial_complete(trial_id, result=result or None, error=step.error)
         if step.complete:
             self.running.pop(trial_id, None)
+        self.look_again()
+
+    def look_again(self) -> None:
+        started = self.searches[0]._started
+        assert started is not None  # something was suggested
+        self.seen = seen_by(started.optimizer, self.running.values())
 
     def evaluated(self, step: Evaluated) -> None:
-        self.seen.add(step.params)
         for one in self.searches:
             one.add_evaluated_point(
                 dict(step.params), list(step.values), error=step.error, pruned=step.pruned
             )
+        if self.searches[0]._started is not None:
+            self.look_again()
 
     def restore(self, step: Restore) -> None:
         saved, blank = self.searches[0], NCPSearch(metric="other", mode="max", seed=9)

@@ -51,8 +51,8 @@ def test_dimension_as_a_distribution_and_back(
 
 def test_choices_that_optuna_takes_for_one_are_refused_and_read_as_one() -> None:
     """It stores True where 1 or 1.0 was suggested, if True comes first."""
-    with pytest.raises(ValueError, match="'x' has categories that are equal for Optuna"):
-        to_distributions(SearchSpace([Categorical("x", ("a", True, 1))]))
+    with pytest.raises(ValueError, match="'x' with categories that are equal for Optuna"):
+        NCPSampler(space=SearchSpace([Categorical("x", ("a", True, 1))]))
     read = to_space({"x": CategoricalDistribution(("a", True, 1, 1.0))})
     assert read.dimensions == (Categorical("x", ("a", True)),)
 
