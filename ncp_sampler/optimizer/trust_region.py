@@ -105,7 +105,7 @@ def plateau_length(told: Told, order: NDArray[np.intp]) -> int:
     rank = np.empty(n, dtype=np.intp)
     rank[order] = np.arange(n)
     rows = np.column_stack([told.values, np.minimum(told.margins, 0.0)])
-    _, level = np.unique(rows, axis=0, return_inverse=True)
+    level = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)  # NumPy 2.0: a column
     leading = level[order[np.minimum.accumulate(rank)]]  # level of the best trial so far
     tied = np.zeros(n, dtype=np.intp)
     for best in np.unique(leading):
