@@ -42,7 +42,7 @@ from ncp_sampler.predictors.predictor import Predictor, State
 from ncp_sampler.predictors.shield import one_thread, own_torch
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
-from ncp_sampler.space.search_space import Params, SearchSpace
+from ncp_sampler.space.search_space import Params, SearchSpace, code_key
 
 _NORMAL_DRAWS = 32  # posterior draws behind a scalarized expected improvement
 
@@ -312,7 +312,7 @@ class NCPOptimizer:
         code, self._n_designed = design_code(
             self.space, self._design_seed, self._n_designed, pinned, known
         )
-        return self._untried(pinned, known) if code is None else code
+        return self._untried(pinned, known, waiting) if code is None else code
 
     def _propose(
         self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]
@@ -375,7 +375,7 @@ class NCPOptimizer:
         code = proposer.propose(unit[order], self._rng)
         if code is None:
             self._reasons.append(UNTRIED)
-            return self._untried(pinned, known_codes)
+            return self._untried(pinned, known_codes, waiting)
         case = Case(
             [*self.directions], acquisition, focus.part, unit[rows], numbers[rows],
             proposer.known, limits, focus.expand, self._predictor,
@@ -384,8 +384,12 @@ class NCPOptimizer:
         self._reasons.append(reasons_for(case, code, proposer.trail))
         return focus.expand(code)
 
-    def _untried(self, pinned: NDArray[np.float64], known: Known) -> NDArray[Any]:
+    def _untried(
+        self, pinned: NDArray[np.float64], known: Known, waiting: Sequence[NDArray[Any]]
+    ) -> NDArray[Any]:
         failures = self._history.failures(self._goals.constraints)
+        for code in waiting:
+            failures.pop(code_key(code), None)
         return untried(self.space, pinned, self._rng, known, self._goals.limits, failures)
 
     def _known(self, waiting: Sequence[NDArray[Any]], *, retry: bool = False) -> Known:

@@ -126,6 +126,14 @@ def test_when_all_else_is_tried_failed_codes_come_again() -> None:
     assert all(params["a"] > 2 for params in asked[12:])
 
 
+def test_failed_codes_come_again_to_one_worker_each() -> None:
+    space = SearchSpace([Integer("a", 0, 1)])
+    optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, seed=0, n_startup_trials=1)
+    optimizer.tell(optimizer.ask(2), [{}, {}])
+    (first,) = optimizer.ask()
+    assert optimizer.ask(pending=[first]) != [first]
+
+
 def test_failures_count_as_startup_once_some_trials_have_succeeded() -> None:
     optimizer = NCPOptimizer(NETWORK, directions={"loss": "minimize"}, seed=0, n_startup_trials=6)
     for i in range(6):
