@@ -1,4 +1,4 @@
-"""The optimizer of one search space of a study, and the trials that it has been told."""
+"""The optimizer of one search space of a study, and the trials that it has observed."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class SpaceHistory:
     Attributes:
         conditions: Of the space.
         optimizer: The optimizer.
-        told: Codes of the complete and pruned trials that it was told, but for those that are only
-            the nearest to what was tried.
+        told: Codes of the complete and pruned trials that it has observed, but for those that are
+            only the nearest to what was tried.
         numbers: Of those trials, in the order they were told.
     """
 
@@ -215,7 +215,7 @@ class SpaceHistory:
         return params
 
     def _nearest(self, trial: FrozenTrial, params: Params) -> tuple[NDArray[Any], bool] | None:
-        """Return the code of a finished trial, as ``nearest_code``; None if it cannot be told."""
+        """Return the code of a finished trial, as ``nearest_code``; None if it does not fit."""
         kinds_fit = all(
             isinstance(distribution, CategoricalDistribution)
             == isinstance(self.distributions[name], CategoricalDistribution)

@@ -43,7 +43,7 @@ from ncp_sampler.integrations.optuna.trials import (
     nearest_pins,
     pins_of,
     publish_reasons,
-    to_space,
+    to_searched_space,
     unchecked_proposal,
 )
 from ncp_sampler.optimizer.earlier_work import check_guided
@@ -69,11 +69,11 @@ class NCPSampler(BaseSampler):
     only under others is read off the trials. A range that changes is followed. What is new, as all
     parameters of the first trial, comes from ``independent_sampler``.
 
-    The sampler learns from complete trials, from pruned ones by their last report, takes note of
-    failed ones, and keeps off what other workers on the same storage are running. Constraints of
-    ``Trial.set_constraint`` are learnt, and the best is sought among what they allow. Several
-    objectives, ``enqueue_trial``, ``PartialFixedSampler`` (proposals are conditional on the fixed
-    values), pruners, threads and processes work as with Optuna's own samplers.
+    The sampler learns from complete trials, from pruned ones by their last report, and from failed
+    ones which params fail. It keeps off what other workers on the same storage are running.
+    Constraints of ``Trial.set_constraint`` are modeled, and the best is sought among what they
+    allow. Several objectives, ``enqueue_trial``, ``PartialFixedSampler`` (proposals are conditional
+    on the fixed values), pruners, threads and processes work as with Optuna's own samplers.
 
     Args:
         space: The search space that every trial suggests, or None to infer it.
@@ -309,7 +309,7 @@ class NCPSampler(BaseSampler):
         conditions = () if self._space is not None else study_history.conditions(passed)
         history = study_history.find(passed, conditions)
         if history is None:
-            space = declared or to_space(passed, conditions)
+            space = declared or to_searched_space(passed, conditions)
             history = SpaceHistory(
                 study,
                 space,

@@ -10,7 +10,12 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
-from ncp_sampler.integrations.optuna.trials import constraints_of, metric_names, metrics_of
+from ncp_sampler.integrations.optuna.trials import (
+    constraints_of,
+    metric_names,
+    metrics_of,
+    was_stopped,
+)
 from ncp_sampler.optimizer.sources import EarlierTrials, Source, check_fixed, checked_sources
 from ncp_sampler.optimizer.sources import metric_names as names_in_search
 from ncp_sampler.space.search_space import Params
@@ -146,6 +151,6 @@ def _in_search(
     return EarlierTrials(
         [{**given, **{n: v for n, v in t.params.items() if n in names}} for t in trials],
         rows,
-        [t.state == TrialState.COMPLETE for t in trials],
+        [not was_stopped(trial) for trial in trials],
         alike=not (turned or others or unseen),
     )

@@ -56,8 +56,8 @@ class StudyHistory:
     def is_of(self, study: Study, trials: Sequence[FrozenTrial]) -> bool:
         """Return True if this was read from the study, rather than from one of the same name.
 
-        Studies in memory have equal numbers, and their trials may be copies: such a study is told
-        by its storage. A copy of a history belongs to the first study that fits.
+        Studies in memory have equal numbers, and their trials may be copies: such a study is
+        known by its storage. A copy of a history belongs to the first study that fits.
         """
         if study.directions != self._directions or not self._cursor.is_in(trials):
             return False

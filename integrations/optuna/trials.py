@@ -48,7 +48,7 @@ def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
         ValueError: A kind, a range or choices that codes cannot hold exactly.
     """
     if isinstance(distribution, CategoricalDistribution):
-        return Categorical(name, _unequal(distribution.choices))
+        return Categorical(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
         low, high = distribution.low, distribution.high
         return Integer(name, low, high, distribution.step, distribution.log)
@@ -59,7 +59,7 @@ def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
 
 
 def _unequal(choices: Sequence[Any]) -> tuple[Any, ...]:
-    """Return choices without those equal to an earlier one, as 1.0 is to 1: Optuna stores that."""
+    """Return choices without those equal to an earlier one, as 1.0 is to 1."""
     try:
         kept = dict.fromkeys(choices)
     except TypeError:  # some cannot be hashed, such as lists
@@ -136,6 +136,23 @@ def to_space(
     return ConditionalSpace(dims, conditions) if conditions else SearchSpace(dims)
 
 
+def to_searched_space(
+    distributions: Mapping[str, BaseDistribution], conditions: Sequence[Condition] = ()
+) -> SearchSpace:
+    """Return the space to search of distributions, as ``to_space``, without equal categories.
+
+    Optuna stores a category as the first one that it is equal to, 1.0 as 1: a search would propose
+    the others again and again.
+    """
+    searched = {
+        name: CategoricalDistribution(_unequal(one.choices))
+        if isinstance(one, CategoricalDistribution)
+        else one
+        for name, one in distributions.items()
+    }
+    return to_space(searched, conditions)
+
+
 def is_searchable(name: str, distribution: BaseDistribution) -> bool:
     """Whether the optimizer can propose the parameter, and has something to choose."""
     return not distribution.single() and not reason_against(name, distribution)
@@ -172,7 +189,7 @@ def legal_pins(distributions: Distributions, pins: Mapping[str, Any]) -> Params:
     for name in distributions.keys() & pins.keys():
         space = to_space({name: distributions[name]})
         try:
-            legal |= space.to_params(space.to_code({name: pins[name]}))
+            legal |= space.to_params(space.round(space.to_code({name: pins[name]})))
         except ValueError:
             continue  # Optuna warns of it, and uses it
     return legal

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from ncp_sampler import checks
-from ncp_sampler.space.dimensions import Categorical, Dimension, Float, json_form
+from ncp_sampler.space.categories import json_form
+from ncp_sampler.space.dimensions import Categorical, Dimension, Float
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _logger = logging.getLogger(__name__)

@@ -233,7 +233,8 @@ def evaluated_point(
         values = _listed("intermediate_values", intermediate_values, "be a list of values, or None")
         value = values[-1] if values else None
     failed, stopped = checks.flag("error", error), checks.flag("pruned", pruned)
-    return Evaluated(config, None if failed else value, not stopped)
+    value = None if failed else value
+    return Evaluated(config, value, failed or not (stopped or value is None))
 
 
 def _row_of_result(result: Result) -> tuple[dict[str, Any], dict[str, Any], bool]:

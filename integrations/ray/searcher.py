@@ -62,8 +62,8 @@ class NCPSearch(Searcher):
     and mode from here or from ``TuneConfig``, whose own arrive only with a ``param_space``. Several
     metrics are given here, as lists.
 
-    The searcher learns from a trial's last report, also when a scheduler stopped it, and takes
-    note of failed trials. No params are suggested that another trial runs. ``ConcurrencyLimiter``,
+    The searcher learns from a trial's last report, also when a scheduler stopped it, and from
+    trials that fail. No params are suggested that another trial runs. ``ConcurrencyLimiter``,
     ``Repeater``, ASHA, HyperBand and ``HyperBandForBOHB`` work, and so do ``Tuner.restore`` with
     resumed or restarted trials and ``add_evaluated_trials``.
 
@@ -224,8 +224,7 @@ class NCPSearch(Searcher):
             warn_of(trial_id, {**metrics, **reported}, started.metrics)
         self._running.pop(trial_id, None)
         if metrics or failed or trial_id not in self._again:
-            # without an error and without a value it was stopped before its first report
-            self._tell(started, trial_id, params, metrics, complete=failed or bool(metrics))
+            self._tell(started, trial_id, params, metrics, failed=failed)
         if not all(math.isnan(metrics.get(name, math.nan)) for name in started.metrics):
             del self._again[trial_id]
             self._done.add(trial_id)
@@ -242,9 +241,9 @@ class NCPSearch(Searcher):
 
         Args:
             parameters: The config.
-            value: A number; with several metrics a sequence, or a mapping by name. None is not
-                learnt from, unless there are intermediate values.
-            error: Whether it failed: then it is known, but not learnt from.
+            value: A number; with several metrics a sequence, or a mapping by name. With None, and
+                without intermediate values, nothing is learned but that it was tried.
+            error: Whether it failed.
             pruned: Whether it was stopped early.
             intermediate_values: The last one counts where ``value`` is None.
 
@@ -366,12 +365,16 @@ class NCPSearch(Searcher):
         params: Params,
         metrics: dict[str, float],
         *,
-        complete: bool = True,
+        failed: bool = False,
     ) -> None:
-        """Tell a trial anew; Ray does not tell a stopped one with a value from one that ended."""
+        """Tell a trial anew; Ray does not tell a stopped one with a value from one that ended.
+
+        One that reported no metric, without an error, was stopped before its first report.
+        """
         position = self._again[trial_id][0] if trial_id in self._again else None
         known = started.optimizer.n_told if position is None else position
         self._again[trial_id] = known, params
+        complete = failed or any(name in metrics for name in started.metrics)
         started.optimizer.tell(params, metrics, complete=complete, replace=position)
 
     def _params_of(

@@ -75,7 +75,7 @@ def _trials(name: str, source: Source, space: TuneSpace, told: Sequence[str]) ->
             continue
         params.append(found)
         metrics.append(values)
-        complete.append(bool(error or result.get(DONE)))
+        complete.append(bool(error or (values and result.get(DONE))))
         others |= space.other_constants(config)
     for path, (value, own) in others.items() if source.same_task is None else ():
         _logger.warning(

@@ -37,7 +37,7 @@ from ncp_sampler.predictors.predictor import FloatArray, Predictor
 # with one objective under constraints: log improvement, of an objective's spread, that is worth no
 # violation, as a predictor's own noise is larger; log chance of a bound below which it falls more
 _LEAST_GAIN, _LEAST_CHANCE, _STEEP = -9.0, -1.0, 10.0
-_SUCCESS_POWER = 2.0  # of the probability of success: a failed trial teaches next to nothing
+_SUCCESS_POWER = 2.0  # exponent of the probability of success: a failed trial teaches little
 _FRONT = {2: 200, 3: 80, 4: 50}  # points of a front, beyond which it is thinned
 
 
@@ -79,9 +79,9 @@ class Outlook:
 
     def log_feasible(self, mean: Tensor, std: Tensor, *, wary: bool = False) -> Tensor:
         """Log probability (n,) that every constraint holds; of little chances much less."""
-        margin, doubt = self.margins(mean, std)
+        margin, spread = self.margins(mean, std)
         # each on its own: where several bounds meet, all of them hold by little chance
-        logs: Tensor = torch.special.log_ndtr(margin / doubt)
+        logs: Tensor = torch.special.log_ndtr(margin / spread)
         return (_steeper(logs) if wary else logs).sum(1)
 
     def seen(self, unit: FloatArray, *, noisy: bool) -> Told:
@@ -124,7 +124,7 @@ class Acquisition:
         normal: Standard normal draws for its expectation, (s, objectives in ``weights``).
         waiting: Unit codes of pending trials, (q, d): they count as the predictor sees them.
         penalty: What unit codes (n, d) lose by being over limits, (n,); None without limits.
-        success: Of trials; None where none has failed, or all have.
+        success: Model of the probability of success; None where it is the same everywhere.
     """
 
     def __init__(
@@ -286,7 +286,7 @@ def _hold(margins: FloatArray) -> NDArray[np.bool_]:
 
 
 def _steeper(logs: Tensor) -> Tensor:
-    """Log probabilities that fall faster where they are small."""
+    """Return log probabilities (...) that fall ten times as fast below the least chance."""
     return logs + (_STEEP - 1) * (logs - _LEAST_CHANCE).clamp_max(0.0)
 
 

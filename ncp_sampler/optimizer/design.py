@@ -19,7 +19,7 @@ from ncp_sampler.optimizer.sobol import MAX_DIMENSIONS, sobol_points
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.search_space import MAX_ENUMERATED, SearchSpace, code_key
 
-_FEWEST_SUCCESSES = 3  # before failed trials count as startup's
+_FEWEST_VALUES = 3  # trials with a value before those without count as startup's
 _BLOCK = 64  # points of one sequence; a power of two
 _DRAWS = 4096
 _MOST_NUMBERS = 20_000_000  # in the codes made at once
@@ -31,8 +31,8 @@ Known: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -
 def in_startup(history: History, n_startup: int) -> bool:
     """Return True as long as quasi-random trials are to be proposed.
 
-    Failures count, once some trials have succeeded: where much of the space fails, as many
-    successes as usual would take most of a study.
+    Trials without a value count, once some have one: where much of the space fails, as many values
+    as usual would take most of a study.
 
     Args:
         history: The observations.
@@ -41,8 +41,8 @@ def in_startup(history: History, n_startup: int) -> bool:
     missing = n_startup - history.n_learnable
     if missing <= 0:
         return False
-    failed = len(history) - history.n_learnable
-    return history.n_learnable < min(_FEWEST_SUCCESSES, n_startup) or failed < missing
+    without_value = len(history) - history.n_learnable
+    return history.n_learnable < min(_FEWEST_VALUES, n_startup) or without_value < missing
 
 
 def design_point(dimensions: int, seed: int, number: int) -> FloatArray:
@@ -79,7 +79,7 @@ def design_code(
 
 
 def known_codes(
-    told: History | None,
+    history: History | None,
     waiting: Sequence[NDArray[Any]],
     limits: Limits,
     retried: Collection[bytes] = (),
@@ -87,7 +87,7 @@ def known_codes(
     """Return a predicate that excludes codes over a limit, already observed, or pending.
 
     Args:
-        told: The observations; None to exclude codes over a limit alone.
+        history: The observations; None to exclude codes over a limit alone.
         waiting: Pending codes.
         limits: Of known costs.
         retried: Keys of observed codes that may be tried again.
@@ -96,11 +96,11 @@ def known_codes(
 
     def known(codes: NDArray[Any]) -> NDArray[np.bool_]:
         over = limits.exceeded(codes)
-        if told is None:
+        if history is None:
             return over
         keys = map(code_key, codes)
         seen = [
-            key in pending or (code in told and key not in retried)
+            key in pending or (code in history and key not in retried)
             for key, code in zip(keys, codes, strict=True)
         ]
         return np.asarray(over | np.array(seen, dtype=bool))

@@ -72,7 +72,9 @@ class EarlierWork:
         self._histories = [goals.new_history() for _ in read]
         for trials, history in zip(read, self._histories, strict=True):
             history.add(space.to_code(list(trials.params)), trials.metrics, trials.complete)
-        self._guides = [Guide(space, goals, *history.told(), device) for history in self._histories]
+        self._guides = [
+            Guide(space, goals, *history.observations(), device) for history in self._histories
+        ]
         self.joined = [
             len(history) if source.same_task else 0
             for source, history in zip(sources, self._histories, strict=True)
@@ -129,7 +131,7 @@ class EarlierWork:
         """
         if not any(flag and not rows for flag, rows in zip(self._asked, self.joined, strict=True)):
             return history
-        codes, metrics = history.told()
+        codes, metrics = history.observations()
         own = history.learnable_at() >= self.n_joined
         told = {name: column[own] for name, column in metrics.items()}
         for i, guide in enumerate(self._guides):

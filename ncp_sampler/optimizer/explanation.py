@@ -18,8 +18,7 @@ The reasons are plain values, made to be stored with a trial (docs/how-to/reason
                the start; of a known cost {"value", "start"} and its "limit"; of a constraint
                {"mean", "std", "bound", "chance"}
     feasible   chance that every constraint holds
-    succeeds   chance that the trial does not fail; not there where no trial has failed, or
-               failures are random
+    succeeds   chance that the trial does not fail; there where trials fail, and not at random
     stopped    what kept better codes, one step away, from being proposed: {"limit": [costs],
                "range": [parameters at an end that would go on], "tried": how many}
 
@@ -121,9 +120,7 @@ def reasons_for(case: Case, code: NDArray[Any], trail: Sequence[tuple[Any, Any]]
         reasons["feasible"] = _short(math.prod(chances))
     success = case.acquisition.success
     if success is not None:
-        with torch.no_grad():
-            x = torch.as_tensor(view.unit, device=case.acquisition.device)[None]
-            reasons["succeeds"] = _short(float(success.log_probability(x).exp()))
+        reasons["succeeds"] = _short(success.probability(view.unit))
     reasons["stopped"] = _stopped(case, near, view)
     return _fitting(reasons)
 

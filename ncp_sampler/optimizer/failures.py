@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ncp_sampler.optimizer.focus import Focus
 from ncp_sampler.optimizer.history import History, rows_to_fit
+from ncp_sampler.predictors.ahead import left_out
 from ncp_sampler.predictors.featured import Featured, Features
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
@@ -50,7 +51,7 @@ class SuccessModel:
         features: Map from unit codes to features, None for the unit codes themselves.
 
     Attributes:
-        depends: Posterior probability that failures depend on the params.
+        depends: Posterior probability that failures depend on the params, between 0 and 1.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class SuccessModel:
         for process in (InfiniteMLP(device=device), GaussianProcess(device=device)):
             predictor = process if features is None else Featured(process, features)
             predictor.fit(unit, {"success": labels}, steps=_STEPS)
-            mean, std = (column[:, 0] for column in process.left_out())
+            mean, std = (column[:, 0] for column in left_out(process))
             by_process = log_ndtr(labels * mean / np.sqrt(std**2 + _LABEL_VARIANCE)).sum()
             gains.append(float(by_process - by_rate) + _LOG_ODDS)
             self._predictors.append(predictor)
@@ -85,6 +86,12 @@ class SuccessModel:
     def is_random(self) -> bool:
         """Whether failures are taken for random, so that the probability is the same everywhere."""
         return self.depends < _NEGLIGIBLE
+
+    def probability(self, unit: FloatArray) -> float:
+        """Return the probability of success at a unit code (d,)."""
+        with torch.no_grad():
+            x = torch.as_tensor(unit, device=self._predictors[0].device)[None]
+            return float(self.log_probability(x).exp())
 
     def log_probability(self, x: Tensor) -> Tensor:
         """Return the log probability (n,) of success at unit codes (n, d)."""

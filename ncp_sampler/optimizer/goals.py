@@ -24,12 +24,11 @@ from ncp_sampler.optimizer.history import History
 from ncp_sampler.optimizer.hypervolume import pareto_front, reference_of
 from ncp_sampler.optimizer.improvement import scalarize
 from ncp_sampler.optimizer.limits import Costs, KnownCost, Limits
+from ncp_sampler.optimizer.slack import known_slack, scaled_slack, typical_size
 from ncp_sampler.predictors.predictor import FloatArray
-from ncp_sampler.predictors.scaling import LARGEST, standardizer, warp
+from ncp_sampler.predictors.scaling import standardizer, warp
 from ncp_sampler.space.search_space import SearchSpace
 
-_CENSORED = 1e308  # slack of a satisfied constraint of which only that is known
-_LATE_REPORTS = 3  # in a row, after which a constraint counts as one that came late
 MOST_METRICS = 4  # of which the expected hypervolume improvement is computed
 
 
@@ -104,9 +103,8 @@ class Goals:
 
         Args:
             codes: Legal codes, (n, d).
-            metrics: Name -> what was told of it, (n,), NaN where missing; of a constraint -inf
-                where a finished trial did not report it. Earlier work lacks the constraints that
-                came later.
+            metrics: Name -> observed values, (n,), NaN where missing; of a constraint -inf where a
+                finished trial did not report it. Earlier work lacks later constraints.
         """
         raw = {name: column for name, column in metrics.items() if name in self.directions}
         raw |= {name: cost.finite(codes) for name, cost in self.known.items()}
@@ -114,9 +112,9 @@ class Goals:
         objectives = [name for name in self.directions if not np.isnan(raw[name]).all()]
         scaled = [self._scaled(name, raw[name]) for name in objectives]
         bounds = [c for c in self.constraints if not np.isnan(metrics.get(c, np.nan)).all()]
-        left = [_reported(self.constraints[name] - metrics[name]) for name in bounds]
-        sizes = [_typical(column) for column in left]
-        margins = [_margins(one, size) for one, size in zip(left, sizes, strict=True)]
+        slack = [known_slack(self.constraints[name] - metrics[name]) for name in bounds]
+        sizes = [typical_size(column) for column in slack]
+        margins = [scaled_slack(one, size) for one, size in zip(slack, sizes, strict=True)]
         empty = np.empty((len(codes), 0))
         values = np.stack([column for column, _ in scaled], 1) if scaled else empty
         return Told(
@@ -313,49 +311,3 @@ def check_numbers(
         checks.text(name, key): checks.real(f"{name}[{key!r}]", value, low=low)
         for key, value in (given or {}).items()
     }
-
-
-def _reported(left: FloatArray) -> FloatArray:
-    """Return slack (n,) in which what was not reported, infinite, is unknown before a late start.
-
-    A constraint that every finished trial reports from some trial on, at least three of them or a
-    satisfied one, is one that the objective reports since then: of the trials before nothing is
-    known. One that only some of them report counts as satisfied in all others. Zeros are satisfied
-    without saying by how much, as in a count or max(0, excess), where no slack is positive.
-    """
-    reported = ~np.isnan(left) & (left < np.inf)
-    if not reported.any():
-        return left
-    at_bound = left == 0
-    if at_bound.sum() > 1 and not (left[reported] > 0).any():
-        left = np.where(at_bound, _CENSORED, left)
-    since = left[int(reported.argmax()) :]
-    always = not np.isposinf(since).any()
-    late = always and (len(since) >= _LATE_REPORTS or bool((since >= 0).any()))
-    left = np.where(np.isposinf(left) & late, np.nan, left)
-    return np.where(left == _CENSORED, np.inf, left)
-
-
-def _typical(left: FloatArray) -> float:
-    """The median distance from a bound, of what is left below it, (n,)."""
-    size = np.abs(left[np.isfinite(left)])
-    positive = size[size > 0]
-    return float(np.median(positive)) if len(positive) else 1.0
-
-
-def _margins(left: FloatArray, size: float) -> FloatArray:
-    """Return scaled slack (n,), finite where it is known.
-
-    By asinh no violation of millions sets the scale, and the place of the bound, which
-    standardizing or ``warp`` would move, stays. An infinite violation counts as the worst finite
-    one, and at least as a typical one; what is infinitely satisfied as the median of the finite
-    slack, or by as much as a typical violation where all that was reported is violated.
-    """
-    with np.errstate(over="ignore"):
-        margins = np.arcsinh(np.clip(left / size, -LARGEST, LARGEST))
-    typical = float(np.arcsinh(1.0))
-    worst = min(margins[np.isfinite(left)].min(initial=0.0), -typical)
-    margins[np.isneginf(left)] = worst
-    slack = margins[np.isfinite(left) & (left > 0)]
-    margins[np.isposinf(left)] = np.median(slack) if len(slack) else typical
-    return np.asarray(margins)

@@ -142,7 +142,7 @@ class History:
         joined._made, joined._indexed = None, (0, set())
         return joined
 
-    def told(self) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
+    def observations(self) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
         """Return codes (n, d) and name -> values (n,) of the learnable trials.
 
         Objectives are finite or NaN: one that is infinite in its good direction counts as the best

@@ -318,7 +318,7 @@ class NCPOptimizer:
         self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]
     ) -> NDArray[Any]:
         """The code of highest expected improvement."""
-        codes, metrics = self._history.told()
+        codes, metrics = self._history.observations()
         numbers = self._history.learnable_at() - self._earlier.n_joined
         told = self._goals.told(codes, metrics)
         # of a scalarization, which more than four metrics need; drawn whatever is known of them

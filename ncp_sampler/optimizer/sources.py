@@ -153,7 +153,9 @@ def earlier_trials(
         for i in range(len(records))
     ]
     alike = {*records.space.names} <= {*space.names}
-    found = EarlierTrials(params, rows, [True] * len(rows), alike)
+    # a table does not say why a row has no value
+    complete = [any(not np.isnan(row.get(n, np.nan)) for n in objectives) for row in rows]
+    found = EarlierTrials(params, rows, complete, alike)
     return _with_all_params(name, found, space, source.fixed)
 
 

@@ -98,7 +98,7 @@ def plateau_length(told: Told, order: NDArray[np.intp]) -> int:
     accuracy at chance level or a reward of 0 does not tell where the space is better.
 
     Args:
-        told: The trials.
+        told: Observations.
         order: Positions of all of them, best first, (n,).
     """
     n = len(order)

@@ -1,4 +1,4 @@
-"""How well an exact predictor foretells the last of its rows from those before them.
+"""Closed forms of how well an exact predictor foretells its own rows: all, or the last of them.
 
 Notation, of each metric
     C, y      covariance of all rows, noise included, and their standardized values
@@ -18,6 +18,21 @@ from ncp_sampler.predictors.featured import Featured
 from ncp_sampler.predictors.predictor import FloatArray, Predictor
 from ncp_sampler.predictors.process import ExactProcess
 from ncp_sampler.predictors.selected import Selected
+
+
+def left_out(process: ExactProcess) -> tuple[FloatArray, FloatArray]:
+    """Return mean and standard deviation (n, m) of each row as measured, from all other rows.
+
+    Rasmussen & Williams (2006), equation 5.12. They mean nothing for rows without the metric.
+
+    Args:
+        process: Fitted.
+    """
+    fitted = process._fitted
+    precision = fitted.precision.diagonal(dim1=-2, dim2=-1)
+    mean = (fitted.rows.y - fitted.alpha / precision).T * fitted.rows.std + fitted.rows.mean
+    std = precision.rsqrt().T * fitted.rows.std
+    return mean.cpu().numpy(), std.cpu().numpy()
 
 
 def errors_ahead(predictor: Predictor, rows: Sequence[int]) -> FloatArray:

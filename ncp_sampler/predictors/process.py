@@ -148,20 +148,6 @@ class ExactProcess:
         noise: FloatArray = size.cpu().numpy()
         return noise
 
-    def left_out(self) -> tuple[FloatArray, FloatArray]:
-        """Mean and standard deviation (n, m) of each row as measured, predicted from all others.
-
-        Rasmussen & Williams (2006), equations 5.12. Of rows without the metric they mean nothing.
-
-        Raises:
-            RuntimeError: Not fitted yet.
-        """
-        fitted = self._fitted
-        precision = fitted.precision.diagonal(dim1=-2, dim2=-1)
-        mean = (fitted.rows.y - fitted.alpha / precision).T * fitted.rows.std + fitted.rows.mean
-        std = precision.rsqrt().T * fitted.rows.std
-        return mean.cpu().numpy(), std.cpu().numpy()
-
     def left_out_density(self) -> FloatArray:
         """Log density of each metric's rows, each predicted from all others, summed, (m,).
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Hashable, Iterable
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler import checks
+from ncp_sampler.space.categories import CategoryKey, json_form, same_category
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -150,14 +150,16 @@ class Categorical:
         if not self.choices:
             raise ValueError(f"{self.name}: choices is empty; give at least one value")
         if len(self._positions) < len(self.choices):
-            twice = next(c for i, c in enumerate(self.choices) if self._positions[_Choice(c)] < i)
+            twice = next(
+                c for i, c in enumerate(self.choices) if self._positions[CategoryKey(c)] < i
+            )
             raise ValueError(f"{self.name}: choices has {twice!r} twice; remove one")
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Categorical)
             and (self.name, len(self.choices)) == (other.name, len(other.choices))
-            and all(map(_same, self.choices, other.choices))
+            and all(map(same_category, self.choices, other.choices))
         )
 
     def __hash__(self) -> int:
@@ -174,7 +176,7 @@ class Categorical:
         """
         if isinstance(value, np.generic):
             value = value.item()
-        position = self._positions.get(_Choice(value))
+        position = self._positions.get(CategoryKey(value))
         if position is not None:
             return position
         for i, choice in enumerate(self.choices):
@@ -186,11 +188,11 @@ class Categorical:
         raise ValueError(f"{self.name}={value!r} is not one of {checks.shown(self.choices)}")
 
     @cached_property
-    def _positions(self) -> dict[_Choice, int]:
+    def _positions(self) -> dict[CategoryKey, int]:
         """First position of each choice."""
-        found: dict[_Choice, int] = {}
+        found: dict[CategoryKey, int] = {}
         for i, choice in enumerate(self.choices):
-            found.setdefault(_Choice(choice), i)
+            found.setdefault(CategoryKey(choice), i)
         return found
 
     @cached_property
@@ -229,22 +231,6 @@ def values(dim: Dimension, index: NDArray[Any]) -> NDArray[np.float64]:
     if isinstance(dim, Categorical):
         return np.equal(np.arange(len(dim.choices)), at).astype(np.float64)
     return np.asarray(dim.low + (dim.step or 0.0) * at)
-
-
-def json_form(value: Any) -> Hashable:
-    """Return a key that a value shares with what JSON makes of it, and with nothing else.
-
-    A tuple becomes a list in JSON, and the keys of a dictionary become strings.
-    """
-    if isinstance(value, list | tuple):
-        return (list, *map(json_form, value))
-    if isinstance(value, dict):
-        keys = [key if isinstance(key, str) else json_form(key) for key in value]
-        return (dict, frozenset(zip(keys, map(json_form, value.values()), strict=True)))
-    try:
-        return json.dumps(value.item() if isinstance(value, np.generic) else value)
-    except (TypeError, ValueError):  # a class, say, which no JSON changes
-        return _Choice(value)
 
 
 def decode(dim: Dimension, block: NDArray[np.float64]) -> list[Any]:
@@ -328,28 +314,3 @@ def _grid_end(name: str, low: float, high: float, step: float) -> float:
             f"use high={end}"
         )
     return end
-
-
-class _Choice:
-    """A choice as a key: told apart by type and equality, NaN equal to NaN."""
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def __hash__(self) -> int:
-        try:
-            return hash((type(self._value), None if _is_nan(self._value) else self._value))
-        except TypeError:  # a list, say
-            return hash(type(self._value))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Choice) and _same(self._value, other._value)
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Whether two choices are one, also True for NaN and NaN."""
-    return type(a) is type(b) and bool(a == b or (_is_nan(a) and _is_nan(b)))
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)

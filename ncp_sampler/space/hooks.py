@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ncp_sampler import checks
-
-if TYPE_CHECKING:
-    from ncp_sampler.space.search_space import SearchSpace
 
 
 class Group(NamedTuple):
@@ -56,11 +53,10 @@ def check_groups(groups: Sequence[Group], names: Sequence[str]) -> tuple[Group, 
     return tuple(checked)
 
 
-def hooks_of(space: SearchSpace) -> tuple[Any, ...]:
-    """Return all hooks of a space, to compare with another's."""
-    start, features = space.start, space.features
+def comparable(features: Any, space: object) -> Any:
+    """Return a space's features as a value that is equal to that of an equal space."""
     if isinstance(features, partial):  # equal ones are not ==
-        features = (features.func, features.args, features.keywords)
-    elif getattr(features, "__self__", None) is space:
-        features = features.__func__
-    return None if start is None else start.tolist(), features, space.units, space.groups
+        return features.func, features.args, features.keywords
+    if getattr(features, "__self__", None) is space:  # a method of the space
+        return features.__func__
+    return features

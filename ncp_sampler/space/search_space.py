@@ -36,7 +36,7 @@ from ncp_sampler.space.dimensions import (
     suggest,
     values,
 )
-from ncp_sampler.space.hooks import Group, check_groups, check_units, hooks_of
+from ncp_sampler.space.hooks import Group, check_groups, check_units, comparable
 from ncp_sampler.space.interpolation import InterpolatedFeatures, ParamFeatures
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class SearchSpace:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SearchSpace) or type(self) is not type(other):
             return False
-        return self.same_codes(other) and hooks_of(self) == hooks_of(other)
+        return self.same_codes(other) and self._hooks() == other._hooks()
 
     def __hash__(self) -> int:
         return hash((type(self), self.dimensions))
@@ -167,7 +167,12 @@ class SearchSpace:
         return domains
 
     def same_codes(self, other: SearchSpace) -> bool:
-        """Return True if both spaces have the same valid codes, of the same params."""
+        """Return True if both spaces have the same valid codes, of the same params.
+
+        Raises:
+            ValueError: It is no search space.
+        """
+        checks.instance("other", other, SearchSpace, "be a SearchSpace, such as MRSpace()")
         return self._codec() == other._codec()
 
     def column_slice(self, name: str) -> slice:
@@ -319,6 +324,10 @@ class SearchSpace:
     def _codec(self) -> tuple[Any, ...]:
         """Return what decides which codes are valid: the dimensions, and their conditions."""
         return self.dimensions, ()
+
+    def _hooks(self) -> tuple[Any, ...]:
+        start = None if self.start is None else self.start.tolist()
+        return start, comparable(self.features, self), self.units, self.groups
 
     def _encode(self, rows: Sequence[Mapping[str, Any]]) -> FloatArray:
         for row in rows:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.study import Study
@@ -127,7 +127,21 @@ def check(case: ChangedCase) -> int:
     return len(case.trials)
 
 
+# the old range's proposal is within Optuna's tolerance of a step of the new one, and below it
+_BESIDE_THE_GRID = ChangedCase(
+    trials=(
+        (FloatDistribution(-1.192092896e-07, 0.0),),
+        (FloatDistribution(0.0, 4.0, step=4.0),),
+        (FloatDistribution(0.0, 4.0, step=4.0),),
+    ),
+    values=((0.0,), (0.0,), (0.0,)),
+    pickled=(False, False, False),
+    setup=Setup(n_startup_trials=1),
+)
+
+
 @settings(max_examples=20)
+@example(_BESIDE_THE_GRID)
 @given(cases())
 def test_a_changed_range_is_searched_from_the_next_trial_on(case: ChangedCase) -> None:
     check(case)

@@ -31,7 +31,7 @@ from tests.properties.strategies import (
 
 
 @dataclass(frozen=True)
-class Told:
+class Observed:
     """A result, and how it comes.
 
     Attributes:
@@ -48,7 +48,7 @@ class Told:
 @dataclass(frozen=True)
 class JsonCase:
     dimensions: Dimensions
-    told: tuple[Told, ...]
+    observed: tuple[Observed, ...]
     seed: int = 0
     constants: Mapping[str, Any] = field(default_factory=dict)
 
@@ -74,12 +74,12 @@ def cases(draw: Draw) -> JsonCase:
         else:
             dims.append(draw(dimensions(f"x{i}", alike=False).filter(_has_domain)))
     own = st.one_of(st.none(), params_of(tuple(dims)))
-    told = st.builds(
-        Told, st.floats(-9, 9), own, st.sampled_from(["result", "evaluated", "restored"])
+    observed = st.builds(
+        Observed, st.floats(-9, 9), own, st.sampled_from(["result", "evaluated", "restored"])
     )
     return JsonCase(
         tuple(dims),
-        tuple(draw(st.lists(told, min_size=3, max_size=5))),
+        tuple(draw(st.lists(observed, min_size=3, max_size=5))),
         draw(seeds),
         draw(st.sampled_from([{}, {"data": {"shape": (3, 3), "names": {1: "a"}}}])),
     )
@@ -106,7 +106,7 @@ def check(case: JsonCase) -> int:
 def _check_search(case: JsonCase) -> int:
     plain, changed = case.search(), case.search()
     seen = Seen(case.dimensions)
-    for number, told in enumerate(case.told):
+    for number, observed in enumerate(case.observed):
         config, again = plain.suggest(f"{number}"), changed.suggest(f"{number}")
         assert repr(config) == repr(again), f"{config}, through JSON {again}"
         assert config is not None
@@ -114,19 +114,19 @@ def _check_search(case: JsonCase) -> int:
         check_legal(case.dimensions, params)
         seen.check_new(params)
         seen.add(params)
-        if told.how == "restored":
+        if observed.how == "restored":
             changed = _restored(case, changed)
-        if told.params is not None:
-            seen.add(told.params)
-            config = {**config, "net": dict(told.params)}
-        trial_id = f"{number}" if told.params is None else f"unknown{number}"
+        if observed.params is not None:
+            seen.add(observed.params)
+            config = {**config, "net": dict(observed.params)}
+        trial_id = f"{number}" if observed.params is None else f"unknown{number}"
         for search, given_config in ((plain, config), (changed, through_json(config))):
-            if told.how == "evaluated":
-                search.add_evaluated_point(given_config, told.loss)
+            if observed.how == "evaluated":
+                search.add_evaluated_point(given_config, observed.loss)
             else:
-                result = flatten_dict({"loss": told.loss, "config": given_config})
+                result = flatten_dict({"loss": observed.loss, "config": given_config})
                 search.on_trial_complete(trial_id=trial_id, result=result)
-    return len(case.told)
+    return len(case.observed)
 
 
 def _restored(case: JsonCase, search: NCPSearch) -> NCPSearch:
@@ -139,17 +139,17 @@ def _restored(case: JsonCase, search: NCPSearch) -> NCPSearch:
 
 def _check_optimizer(case: JsonCase) -> int:
     plain, changed = case.optimizer(), case.optimizer()
-    for told in case.told:
+    for observed in case.observed:
         (params,), (again,) = plain.ask(), changed.ask()
         assert repr(params) == repr(again), f"{params}, through JSON {again}"
-        if told.how == "restored":
+        if observed.how == "restored":
             state = through_json(changed.state_dict())
             changed = case.optimizer()
             changed.load_state_dict(state)
-        config = params if told.params is None else told.params
-        plain.tell(config, {"loss": told.loss})
-        changed.tell(through_json(config), {"loss": told.loss})
-    return len(case.told)
+        config = params if observed.params is None else observed.params
+        plain.tell(config, {"loss": observed.loss})
+        changed.tell(through_json(config), {"loss": observed.loss})
+    return len(case.observed)
 
 
 @settings(max_examples=20)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ncp_sampler import SearchSpace
+from ncp_sampler import Categorical, SearchSpace
 from ncp_sampler.integrations.optuna import to_distributions, to_space
 from tests.properties.invariants import check_legal, same
 from tests.properties.strategies import (
@@ -76,7 +76,13 @@ def check(case: SpaceCase) -> int:
     return 0
 
 
+EQUAL_FOR_OPTUNA = SpaceCase(
+    dimensions=(Categorical("x0", (False, 0)),), params={"x0": False}, moved={"x0": False}, seed=0
+)
+
+
 @settings(max_examples=150)
+@example(EQUAL_FOR_OPTUNA)
 @given(cases())
 def test_codes_of_any_space_are_legal_and_lead_back(case: SpaceCase) -> None:
     check(case)

@@ -16,6 +16,7 @@ from optuna.distributions import (
 
 from ncp_sampler import Categorical, Float, Integer, MRSpace, NCPSampler, SearchSpace
 from ncp_sampler.integrations.optuna import to_distributions, to_space
+from ncp_sampler.integrations.optuna.trials import to_searched_space
 from ncp_sampler.space.dimensions import Dimension
 from tests.optuna_examples import NotingSampler
 
@@ -53,7 +54,7 @@ def test_choices_that_optuna_takes_for_one_are_refused_and_read_as_one() -> None
     """It stores True where 1 or 1.0 was suggested, if True comes first."""
     with pytest.raises(ValueError, match="'x' with categories that are equal for Optuna"):
         NCPSampler(space=SearchSpace([Categorical("x", ("a", True, 1))]))
-    read = to_space({"x": CategoricalDistribution(("a", True, 1, 1.0))})
+    read = to_searched_space({"x": CategoricalDistribution(("a", True, 1, 1.0))})
     assert read.dimensions == (Categorical("x", ("a", True)),)
 
 

@@ -54,6 +54,24 @@ def test_an_interrupted_study_as_a_source_equals_the_study_resumed(
     assert params_of(new) == params_of(old)[n:]
 
 
+def test_an_interrupted_study_with_failed_trials_equals_the_study_resumed() -> None:
+    def failing(trial: Trial) -> float:
+        value = fine(trial)
+        if trial.params["width"] > 16:
+            raise MemoryError
+        return value
+
+    old = new_study(NCPSampler(space=SPACE, seed=1))
+    old.optimize(failing, n_trials=14, catch=(MemoryError,))
+    sources = [Source(old, same_task=True)]
+    new = new_study(NCPSampler(space=SPACE, seed=2, sources=sources))
+    new.optimize(failing, n_trials=4, catch=(MemoryError,))
+    old.sampler = NCPSampler(space=SPACE, seed=2)
+    old.optimize(failing, n_trials=4, catch=(MemoryError,))
+    assert params_of(new) == params_of(old)[14:]
+    assert "succeeds" in new.trials[0].system_attrs["ncp:reasons"]
+
+
 def test_a_study_of_the_same_task_is_found_out() -> None:
     old = earlier()
     new = new_study(NCPSampler(space=SPACE, seed=2, sources=[old]))

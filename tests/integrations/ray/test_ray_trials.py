@@ -234,3 +234,15 @@ def test_repeater_averages() -> None:
     repeater.on_trial_complete("a", result={"m": 1.0})
     repeater.on_trial_complete("b", result={"m": 2.0})
     assert [values for _, values, _ in told(search)] == [[1.5]]
+
+
+@pytest.mark.parametrize(("error", "fails"), [(True, True), (False, False)])
+def test_a_trial_without_a_value_has_failed_only_with_an_error(error: bool, fails: bool) -> None:
+    """It ended, reported a constraint alone, or was evaluated elsewhere."""
+    search = new_search(constraints={"memory": 1.0})
+    search.suggest("a")
+    search.on_trial_complete("a", result={"training_iteration": 1}, error=error)
+    search.suggest("b")
+    search.on_trial_complete("b", result={"memory": 0.5}, error=error)
+    search.add_evaluated_point(POINT, None, error=error)
+    assert [complete for _, _, complete in told(search)] == [fails] * 3
