@@ -1,8 +1,7 @@
-"""Adam (Kingma & Ba 2015, algorithm 1), for tensors that are no parameters of a module.
+"""Adam (Kingma & Ba 2015, algorithm 1) for arrays and tensors that are not parameters of a module.
 
-A fit's hyper-parameters and the codes that a search edits follow it. It is written out, since a
-step of ``torch.optim.Adam`` takes two to three times as long, 5 % of a proposal
-(docs/decisions/0012-adam.md).
+It updates a fit's parameters and the codes that a search edits. It is written out because a step of
+``torch.optim.Adam`` takes two to three times as long (docs/decisions/0012-adam.md).
 
 Notation
     g_t         gradient at step t
@@ -11,32 +10,32 @@ Notation
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import Any, TypeVar
 
 _EPSILON = 1e-8
 
+ArrayT = TypeVar("ArrayT", bound=Any)  # a NumPy array or a PyTorch tensor
+
 
 class Adam:
-    """One run of Adam from zero moments; every step is told its gradient.
+    """One run of Adam, from zero moments.
 
     Args:
         rate: Learning rate.
-        share1: Of a new gradient in the running mean, the paper's 1 - beta1.
-        share2: Of its square, the paper's 1 - beta2.
+        betas: Decay rates of the running means of the gradient and of its square.
     """
 
-    def __init__(self, *, rate: float, share1: float = 0.1, share2: float = 0.001) -> None:
-        self._rate, self._share1, self._share2 = rate, share1, share2
-        self._first: Tensor | float = 0.0
-        self._second: Tensor | float = 0.0
+    def __init__(self, *, rate: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
+        self._rate, self._betas = rate, betas
+        self._first: Any = 0.0
+        self._second: Any = 0.0
         self._steps = 0
 
-    def step(self, x: Tensor, gradient: Tensor) -> Tensor:
-        """What x becomes after one more step against its gradient."""
-        share1, share2 = self._share1, self._share2
-        beta1, beta2 = 1 - share1, 1 - share2
+    def step(self, x: ArrayT, gradient: ArrayT) -> ArrayT:
+        """Return x after one more step against its gradient."""
+        beta1, beta2 = self._betas
         self._steps += 1
-        self._first = first = beta1 * self._first + share1 * gradient
-        self._second = second = beta2 * self._second + share2 * gradient * gradient
-        size = (second / (1 - beta2**self._steps)).sqrt() + _EPSILON
-        return x - self._rate * first / (1 - beta1**self._steps) / size
+        self._first = beta1 * self._first + (1 - beta1) * gradient
+        self._second = beta2 * self._second + (1 - beta2) * gradient * gradient
+        size = (self._second / (1 - beta2**self._steps)) ** 0.5 + _EPSILON
+        return x - self._rate / (1 - beta1**self._steps) * self._first / size

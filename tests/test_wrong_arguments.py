@@ -24,7 +24,7 @@ from ncp_sampler import (
     visualization,
 )
 from ncp_sampler.integrations import ray
-from ncp_sampler.predictors.named import predictor_device
+from ncp_sampler.predictors.registry import predictor_device
 from ncp_sampler.space import Group
 
 SPACE = MRSpace()
@@ -139,7 +139,7 @@ def names() -> dict[str, Any]:
         ),
         # options that would be ignored
         (
-            "optimizer(sources=[records], predictor=Committee([GaussianProcess()]))",
+            "optimizer(sources=[records], predictor=Mixture([GaussianProcess()]))",
             "sources cannot guide predictor=",
         ),
         ('optimizer(sources=[records], predictor="ensemble")', "sources cannot guide predictor="),
@@ -272,10 +272,10 @@ def names() -> dict[str, Any]:
         ('model.fit([[.1]*27], {"a":"x"})', "metrics['a']='x' must"),
         ('model.fit([[.1]*27], {"a":[1.]}, weights="x")', "weights='x' must"),
         ('model.fit([[.1]*27], {"a":[1.]}, steps=-1)', "steps=-1 must"),
-        ("Committee(5)", "members=5 must"),
-        ("Committee([5])", "members=[5] must"),
-        ("Featured(5, same)", "inner=5 must"),
-        ("Featured(model, 5)", "features=5 must"),
+        ("Mixture(5)", "members=5 must"),
+        ("Mixture([5])", "members=[5] must"),
+        ("FeaturePredictor(5, same)", "inner=5 must"),
+        ("FeaturePredictor(model, 5)", "features=5 must"),
         ("Transferred(5)", "source=5 must"),
         ("Transferred(model, residual=5)", "residual=5 must"),
         ('MLPEnsemble(members="x")', "members='x' must"),
@@ -337,9 +337,9 @@ def names() -> dict[str, Any]:
         ),
         ("SearchSpace([Integer('a', 0, 1)], units={5: 5})", "units=5 must"),
         ("default_starts(problem, seed='x')", "seed='x' must"),
-        ("Featured(model, lambda x: x[:1]).fit(codes, {'a': codes[:, 0]})", "features gives"),
-        ("Featured(model, lambda x: x.detach()).fit(codes, {'a': codes[:, 0]})", "features gives"),
-        ("Featured(model, lambda x: None).fit(codes, {'a': codes[:, 0]})", "features gives None"),
+        ("FeaturePredictor(model, lambda x: x[:1]).fit(codes, {'a': codes[:, 0]})", "features gives"),
+        ("FeaturePredictor(model, lambda x: x.detach()).fit(codes, {'a': codes[:, 0]})", "features gives"),
+        ("FeaturePredictor(model, lambda x: None).fit(codes, {'a': codes[:, 0]})", "features gives None"),
         ("propagate_search(records, [Target('a')], space=MRSpace(width=64))", "different search"),
     ],
 )

@@ -8,7 +8,7 @@ import optuna
 
 from benchmarks.suite.problem import Problem
 from ncp_sampler import NCPSampler
-from ncp_sampler.predictors.named import PREDICTORS
+from ncp_sampler.predictors.registry import PREDICTORS
 
 Make = Callable[[Problem, int], optuna.samplers.BaseSampler]
 

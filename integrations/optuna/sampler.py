@@ -48,7 +48,7 @@ from ncp_sampler.integrations.optuna.trials import (
 )
 from ncp_sampler.optimizer.earlier_work import check_guided
 from ncp_sampler.optimizer.explanation import DRAWN
-from ncp_sampler.optimizer.limits import CostFunction
+from ncp_sampler.search.known_cost import CostFunction
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy

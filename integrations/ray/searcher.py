@@ -43,8 +43,8 @@ from ncp_sampler.integrations.ray.space import declared_space, from_domains
 from ncp_sampler.integrations.ray.started import Started, new_start
 from ncp_sampler.optimizer.earlier_work import check_guided
 from ncp_sampler.optimizer.explanation import Reasons
-from ncp_sampler.optimizer.goals import checked_goals
-from ncp_sampler.optimizer.limits import Costs
+from ncp_sampler.search.objectives import checked_objectives
+from ncp_sampler.search.known_cost import Costs
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
@@ -133,7 +133,7 @@ class NCPSearch(Searcher):
         # the optimizer checks its arguments, and should do so here rather than at the first trial
         plain = SearchSpace([Integer("x", 0, 1)])
         checked = self._new_optimizer(plain, directions={"value": "minimize"})
-        self._goals = checked_goals(costs, limits, constraints, weights)
+        self._goals = checked_objectives(costs, limits, constraints, weights)
         self._goals["sources"] = read_sources(sources)
         check_guided(self._goals["sources"], checked.predictor)
         self._started: Started | None = None
@@ -372,7 +372,7 @@ class NCPSearch(Searcher):
         One that reported no metric, without an error, was stopped before its first report.
         """
         position = self._again[trial_id][0] if trial_id in self._again else None
-        known = started.optimizer.n_told if position is None else position
+        known = started.optimizer.n_observations if position is None else position
         self._again[trial_id] = known, params
         complete = failed or any(name in metrics for name in started.metrics)
         started.optimizer.tell(params, metrics, complete=complete, replace=position)

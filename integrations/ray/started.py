@@ -103,7 +103,7 @@ class Started:
 
     def metrics_in(self, result: Mapping[str, Any]) -> dict[str, float]:
         """Those of the metrics and constraints that a result has, NaN for what is no number."""
-        return metrics_in(result, self.optimizer.told_names)
+        return metrics_in(result, self.optimizer.metric_names)
 
 
 def new_start(

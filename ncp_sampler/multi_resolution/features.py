@@ -141,7 +141,7 @@ def smooth_features(unit: Tensor, *, codec: SearchSpace = CODEC) -> Tensor:
     """What a neural predictor is given of unit codes (n, 27): shape (n, 73), differentiable.
 
     The code's numbers in log2, since the metrics follow ratios of widths and depths, then
-    `derived`. For ``Featured``.
+    `derived`. For ``FeaturePredictor``.
 
     Args:
         unit: Unit codes.

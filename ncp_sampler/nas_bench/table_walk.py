@@ -15,7 +15,7 @@ from ncp_sampler import checks
 from ncp_sampler.nas_bench.tables import Table
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.predictor import Predictor
-from ncp_sampler.predictors.scaling import warp
+from ncp_sampler.predictors.transforms import bounded_tail
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.discrete_walk import discrete_walk
 from ncp_sampler.propagation.strategies import Strategy
@@ -91,7 +91,7 @@ def table_predictor(table: Table, *, n_rows: int = 500, seed: int = 0) -> Gaussi
     return GaussianProcess().fit(
         table.space.normalize(table.codes[rows]),
         {
-            "metric": warp(table.metrics[table.main][rows, None])[:, 0],
+            "metric": bounded_tail(table.metrics[table.main][rows, None])[:, 0],
             "flops": (flops - flops.mean()) / flops.std(),
         },
     )

@@ -17,9 +17,9 @@ import numpy as np
 
 from ncp_sampler import checks
 from ncp_sampler.offline.learning import metric_columns, plain_predictor
-from ncp_sampler.predictors.calibrated import Calibrated
-from ncp_sampler.predictors.committee import Committee
-from ncp_sampler.predictors.featured import Featured
+from ncp_sampler.predictors.calibration import Calibrated
+from ncp_sampler.predictors.mixture import Mixture
+from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
 from ncp_sampler.predictors.predictor import Predictor, check_predictor
@@ -80,7 +80,7 @@ def adapt(
     choice = choose_adapting(source, records, metrics=metrics, seed=seed)
     members = _members(source, records.space, seed)
     columns = metric_columns(records, metrics)
-    chosen = Committee([members[name] for name in _CANDIDATES[choice.name]])
+    chosen = Mixture([members[name] for name in _CANDIDATES[choice.name]])
     return Calibrated(chosen, seed=seed).fit(records.space.normalize(records.codes), columns)
 
 
@@ -138,7 +138,7 @@ def _members(source: Predictor, space: SearchSpace, seed: int) -> dict[str, Pred
             if name.endswith("process")
             else InfiniteMLP(capacity=_PROCESS_ROWS)
         )
-        return made if space.features is None else Featured(made, space.features)
+        return made if space.features is None else FeaturePredictor(made, space.features)
 
     members: dict[str, Predictor] = {name: process(name) for name in PLAIN}
     members |= {name: Transferred(source, residual=process(name)) for name in ADAPTED}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ncp_sampler import checks
-from ncp_sampler.predictors.calibrated import Calibrated
-from ncp_sampler.predictors.committee import Committee
-from ncp_sampler.predictors.distilled import Distilled
-from ncp_sampler.predictors.featured import Featured
+from ncp_sampler.predictors.calibration import Calibrated
+from ncp_sampler.predictors.mixture import Mixture
+from ncp_sampler.predictors.distillation import Distilled
+from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
+from ncp_sampler.predictors.kernels import NNGP, Matern52
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.predictors.trees import has_lightgbm
@@ -61,7 +61,7 @@ def learn(
     if enough and (has_lightgbm() if trees is None else trees):
         members.append(_distilled(records.space, seed))
     x = records.space.normalize(records.codes)
-    return Calibrated(Committee(members), seed=seed).fit(x, columns)
+    return Calibrated(Mixture(members), seed=seed).fit(x, columns)
 
 
 def fit_paper(
@@ -88,22 +88,22 @@ def metric_columns(records: Records, metrics: Sequence[str] | None) -> dict[str,
 
 def plain_predictor(space: SearchSpace, seed: int) -> Predictor:
     """What ``learn`` fits without trees, not fitted."""
-    return Committee(_members(space, seed))
+    return Mixture(_members(space, seed))
 
 
 def _members(space: SearchSpace, seed: int) -> list[Predictor]:
-    wide, networks = InfiniteMLP(capacity=_PROCESS_ROWS), _networks(seed)
+    wide, networks = GaussianProcess(NNGP(), max_rows=_PROCESS_ROWS), _networks(seed)
     if space.features is None:
-        return [GaussianProcess(capacity=_PROCESS_ROWS), wide, networks]
-    by_features = [Featured(wide, space.features), Featured(networks, space.features)]
-    return [*by_features, InfiniteMLP(capacity=_CODE_ROWS)]
+        return [GaussianProcess(Matern52(), max_rows=_PROCESS_ROWS), wide, networks]
+    by_features = [FeaturePredictor(wide, space.features), FeaturePredictor(networks, space.features)]
+    return [*by_features, GaussianProcess(NNGP(), max_rows=_CODE_ROWS)]
 
 
 def _distilled(space: SearchSpace, seed: int) -> Predictor:
     """Networks taught by trees, not fitted."""
     networks: Predictor = _networks(seed, members=4, batch_size=256)
     if space.features is not None:
-        networks = Featured(networks, space.features)
+        networks = FeaturePredictor(networks, space.features)
     samples = space.normalize(space.sample(_TREES_CODES, seed))
     return Distilled(networks, samples, features=space.features)
 

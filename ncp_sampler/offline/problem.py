@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.offline.learning import learn
-from ncp_sampler.predictors.calibrated import Calibrated
+from ncp_sampler.predictors.calibration import Calibrated
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.propagate import Trace
 from ncp_sampler.propagation.targets import Cost, Target, check_metric, label, predict_targets

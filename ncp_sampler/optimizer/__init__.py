@@ -1,4 +1,4 @@
-"""User 1, who asks and tells: history, acquisition, proposal; earlier work."""
+"""The ask/tell loop: observations, proposals, their reasons, and transfer from sources."""
 
 from ncp_sampler.optimizer.optimizer import NCPOptimizer as NCPOptimizer
 from ncp_sampler.optimizer.sources import Source as Source

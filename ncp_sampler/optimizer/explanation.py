@@ -1,30 +1,33 @@
-"""Why a code was proposed: where it comes from, what its moves bring, what is expected of it.
+"""Reasons of a proposal: where it comes from, what its moves change, what is expected of it.
 
 The reasons are plain values, made to be stored with a trial (docs/how-to/reasons.md):
 
-    how        "startup", "source" (one of the first trials, which did well in earlier work),
-               "drawn" (no parameter was known before the trial), "search" or "untried" (every
-               code that the search looked at was known)
-    start      of a search: {"from": "trial" | "variation" | "random", "told": its number};
-               {"from": "source"} if it was a trial of earlier work, or a variation of one
-    moves      the largest first: [parameter, before, after, {metric: gain}], the gain in the
-               metric's unit, positive where the metric rises
-    left_out   moves that are not listed
-    branch     {parameter: choice} of another branch than the best trial's, where that one has
-               stalled and it was the other's turn; else it is not there
+    how        "startup", "source" (one of the first trials, a good one of a source), "drawn" (no
+               parameter was known before the trial), "search" or "untried" (every code that the
+               search evaluated was excluded)
+    start      of a search: {"from": "trial" | "variation" | "random", "observation": its number};
+               {"from": "source"} if it was a source's trial, or a variation of one
+    moves      largest first: [parameter, before, after, {metric: change}], the change in predicted
+               value in the metric's unit, positive where the metric rises
+    left_out   number of moves that are not listed
+    branch     {parameter: category} of another branch than the best trial's, where that one makes
+               no progress and it was the other's turn; absent otherwise
     objectives names of the metrics that are optimized, in order
-    metrics    {metric: {"mean", "std", "start"}}: predicted of what is measured, its noise
-               included (the deviation as the last trials bear it out: `stated`), and predicted of
-               the start; of a known cost {"value", "start"} and its "limit"; of a constraint
-               {"mean", "std", "bound", "chance"}
-    feasible   chance that every constraint holds
-    succeeds   chance that the trial does not fail; there where trials fail, and not at random
+    metrics    {metric: {"mean", "std", "start"}}: predicted for a measurement, noise included, with
+               the calibrated predictive standard deviation, and predicted for the start; of a known
+               cost {"value", "start"} and its "limit"; of a constraint {"mean", "std", "bound",
+               "chance"}
+    feasible   probability that every constraint holds
+    succeeds   probability that the trial does not fail; present where failures are not random
     stopped    what kept better codes, one step away, from being proposed: {"limit": [costs],
-               "range": [parameters at an end that would go on], "tried": how many}
+               "range": [parameters at the search-space boundary whose gradient points outwards],
+               "tried": number of them already observed or pending}
 
 Notation
-    part       the space, or of very many choices those that were looked at
-    f (m,)     predicted means of objectives, scaled
+    part       the space, or the subset of categories that was searched
+    f (m,)     posterior means of objectives, scaled
+    changes    integrated gradients of f (Sundararajan et al. 2017, equation 1) along the line from
+               the start to the proposal, (m, d)
 """
 
 from __future__ import annotations
@@ -36,16 +39,16 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.optimizer.acquisition import Acquisition
-from ncp_sampler.optimizer.goals import Told
-from ncp_sampler.optimizer.limits import Limits
-from ncp_sampler.optimizer.stated import stretch
-from ncp_sampler.optimizer.view import View
+from ncp_sampler.optimizer.success_model import SuccessModel
+from ncp_sampler.predictors.calibration import sequential_factors
 from ncp_sampler.predictors.predictor import FloatArray, Predictor
+from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
+from ncp_sampler.search.limits import Limits
+from ncp_sampler.search.maximize import Excluded, Maximum
+from ncp_sampler.search.objectives import ScaledObservations
 from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
@@ -57,25 +60,27 @@ SOURCE: Reasons = {"how": "source"}
 DRAWN: Reasons = {"how": "drawn"}
 UNTRIED: Reasons = {"how": "untried"}
 
-_MOST_BYTES = 3900  # of the JSON, so that it stays under 4 kB
-_EDGE = 1e-9
+_MAX_BYTES = 3900  # size of the JSON, so that it stays under 4 kB
+_EDGE = 1e-9  # tolerance in unit codes, and in acquisition values
+_STEPS = 16  # points on the line from the start to the proposal
 
 
 @dataclass(frozen=True)
 class Case:
-    """What a proposal was chosen by.
+    """The inputs of a proposal's choice.
 
     Attributes:
-        directions: The objectives, in the order that they are told in.
-        acquisition: What was raised.
-        space: The part that was looked at.
-        unit: Unit codes of the trials that the predictor was fitted on, (n, d).
-        numbers: Their positions among all that were told, (n,); below 0 for earlier work.
-        known: Codes of the part -> whether they are ruled out.
-        limits: Of known costs.
+        directions: The objectives, in order.
+        acquisition: Function that was maximized.
+        space: The part that was searched.
+        unit: Unit codes of the observations that the predictor was fitted on, (n, d).
+        numbers: Their positions among all observations, (n,); below 0 for sources.
+        excluded: Predicate of codes of the part that must not be proposed.
+        limits: Limits on known costs.
         expand: Codes of the part -> codes of the whole space.
-        fitted: The predictor, fitted on the trials, that does not take those that run for known.
-        branch: Numbers of the part's columns that another branch's turn gives, NaN elsewhere, (d,).
+        fitted: The fitted predictor, before it observed any pending trial's mean.
+        success: Model of the probability of success, where failures depend on the params.
+        branch: Columns of the part that another branch's turn fixes, NaN elsewhere, (d,).
     """
 
     directions: Sequence[str]
@@ -83,77 +88,81 @@ class Case:
     space: SearchSpace
     unit: FloatArray
     numbers: NDArray[np.intp]
-    known: Callable[[NDArray[Any]], NDArray[np.bool_]]
+    excluded: Excluded
     limits: Limits
     expand: Callable[[NDArray[Any]], NDArray[Any]]
     fitted: Predictor
+    success: SuccessModel | None = None
     branch: FloatArray | None = None
 
 
-def reasons_for(case: Case, code: NDArray[Any], trail: Sequence[tuple[Any, Any]]) -> Reasons:
-    """The reasons for a proposal.
+def reasons_for(case: Case, maximum: Maximum) -> Reasons:
+    """Return the reasons for a proposal.
 
     Args:
-        case: What it was chosen by.
-        code: The proposal, of the part, (d,).
-        trail: Codes and what became of them, (k, d) each, in the order of the search.
+        case: The inputs of its choice.
+        maximum: The proposal, of the part, and the steps of the search.
     """
-    space = case.space
-    start = _start_of(code, trail)
-    origin, start = _origin(case, code, start)
-    told = case.acquisition.outlook.told
-    near = space.neighbours(code)
-    view = View.of(case.acquisition, space.normalize(np.concatenate([[code, start], near])))
-    metrics, scales = _metrics(case, view, np.stack([code, start]))
+    space, code = case.space, maximum.code
+    origin, start = _origin(case, code, _start_of(code, maximum.trail))
+    neighbors = space.neighbours(code)
+    unit = space.normalize(np.concatenate([[code, start], neighbors]))
+    posterior = case.acquisition.posterior
+    observed = posterior.observations
+    moments = posterior.moments(unit)
+    values = moments.mean[:2]
+    acquisition, _ = case.acquisition.terms(unit, moments, floor=True)
+    metrics, scales = _metrics(case, unit[0], values, np.stack([code, start]))
+    changes = _changes(posterior, unit[1], unit[0])
     reasons: Reasons = {
         "how": "search",
         "start": origin,
-        "moves": _moves(space, start, code, view.gains, told.objectives, scales),
+        "moves": _moves(space, start, code, changes, observed.objectives, scales),
         "left_out": 0,
         "objectives": list(case.directions),
         "metrics": metrics,
     }
     if case.branch is not None:
         reasons["branch"] = _branch(space, code, case.branch)
-    chances = [one["chance"] for one in metrics.values() if "chance" in one]
+    chances = [metric["chance"] for metric in metrics.values() if "chance" in metric]
     if chances:
         reasons["feasible"] = _short(math.prod(chances))
-    success = case.acquisition.success
-    if success is not None:
-        reasons["succeeds"] = _short(success.probability(view.unit))
-    reasons["stopped"] = _stopped(case, near, view)
+    if case.success is not None:
+        reasons["succeeds"] = _short(case.success.probability(unit[0]))
+    better = neighbors[acquisition[2:] > acquisition[0] + _EDGE]
+    reasons["stopped"] = _stopped(case, better, unit[0])
     return _fitting(reasons)
 
 
 def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
-    """The same with a host's number of the trial that a proposal comes from.
+    """Return reasons with the integration's number of the trial that a proposal comes from.
 
     Args:
-        reasons: Of a proposal.
-        numbers: The host's, of all told trials.
+        reasons: Reasons of a proposal.
+        numbers: The integration's number of each observation.
     """
     start = reasons.get("start", {})
-    if "told" not in start:
+    if "observation" not in start:
         return reasons
-    told = start["told"]
-    return {**reasons, "start": {"from": start["from"], "trial": numbers[told]}}
+    trial = numbers[start["observation"]]
+    return {**reasons, "start": {"from": start["from"], "trial": trial}}
 
 
 def _start_of(code: NDArray[Any], trail: Sequence[tuple[Any, Any]]) -> NDArray[Any] | None:
-    """The code that a proposal began as, found back step by step; None if it was only looked up."""
-    found = None
+    """Return the code that a proposal began as, traced back; None if it was only evaluated."""
+    start = None
     for before, after in reversed(trail):
-        at = code if found is None else found
+        at = code if start is None else start
         rows = np.flatnonzero((after == at).all(axis=1))
         if len(rows):
-            found = before[rows[0]]
-    return found
+            start = before[rows[0]]
+    return start
 
 
 def _origin(
     case: Case, code: NDArray[Any], start: NDArray[Any] | None
 ) -> tuple[dict[str, Any], NDArray[Any]]:
-    """What the start was: a trial, a variation of one, or a random code; and the start."""
+    """Return the kind of start, a trial, a variation of one, or a random code; and the start."""
     codes = case.space.round(case.space.denormalize(case.unit))
     at = code if start is None else start
     differing = np.stack(
@@ -163,13 +172,13 @@ def _origin(
         ]
     ).sum(axis=0)
     nearest = int(differing.argmin())
-    told = int(case.numbers[nearest])
-    own = told >= 0
-    variation = {"from": "variation", "told": told} if own else {"from": "source"}
-    if start is None:  # of a space that was looked at whole
+    number = int(case.numbers[nearest])
+    own = number >= 0
+    variation = {"from": "variation", "observation": number} if own else {"from": "source"}
+    if start is None:  # of a space that was evaluated whole
         return variation, codes[nearest]
     if differing[nearest] == 0:
-        return ({"from": "trial", "told": told} if own else variation), start
+        return ({"from": "trial", "observation": number} if own else variation), start
     if differing[nearest] <= len(case.space.names) / 2:
         return variation, start
     return {"from": "random"}, start
@@ -177,166 +186,191 @@ def _origin(
 
 def _branch(space: SearchSpace, code: NDArray[Any], given: FloatArray) -> dict[str, Any]:
     params = space.to_params(code)
-    decided = [name for name in space.names if not np.isnan(given[space.column_slice(name)]).any()]
-    return {name: _plain(params[name]) for name in decided}
+    fixed = [name for name in space.names if not np.isnan(given[space.column_slice(name)]).any()]
+    return {name: _plain(params[name]) for name in fixed}
 
 
-def _metrics(case: Case, view: View, ends: NDArray[Any]) -> tuple[dict[str, Any], FloatArray]:
-    """What is predicted of proposal and start (2, d); metric units per unit of f, (m,)."""
-    outlook = case.acquisition.outlook
-    told = outlook.told
-    values, margins = view.values, view.margins
-    spread, doubt = _deviations(case, view.unit, ends[0])
-    found: dict[str, Any] = {}
-    scales = np.ones(len(told.objectives))
-    for k, name in enumerate(told.objectives):
-        if told.known[k]:
-            a, b = told.lines[k]
-            value, start = ((values[:, k] - a) / b).tolist()
-            scales[k] = 1 / b
-            found[name] = {"value": _short(value), "start": _short(start)}
+def _changes(posterior: ObjectivePosterior, start: FloatArray, end: FloatArray) -> FloatArray:
+    """Return integrated gradients of the scaled objectives from start to end, (m, d)."""
+    line = end - start
+    shares = (np.arange(_STEPS) + 0.5) / _STEPS
+    moments = posterior.moments(start + shares[:, None] * line)
+    changes = []
+    for k in range(len(posterior.observations.objectives)):
+        by_mean = np.zeros_like(moments.mean)
+        by_mean[:, k] = 1.0
+        changes.append(line * moments.vjp(by_mean, np.zeros_like(by_mean)).mean(0))
+    return np.nan_to_num(np.array(changes).reshape(-1, len(line)))
+
+
+def _metrics(
+    case: Case, unit: FloatArray, values: FloatArray, ends: NDArray[Any]
+) -> tuple[dict[str, Any], FloatArray]:
+    """Return predictions for proposal and start, and the metrics' units per unit of f, (m,).
+
+    Args:
+        case: The inputs of the choice.
+        unit: Unit code of the proposal, (d,).
+        values: Posterior means of objectives and slack at proposal and start, (2, m + c).
+        ends: Codes of proposal and start, (2, d).
+    """
+    observed = case.acquisition.posterior.observations
+    m = len(observed.objectives)
+    measured, latent = _deviations(case, unit, ends[0])
+    metrics: dict[str, Any] = {}
+    scales = np.ones(m)
+    for k, name in enumerate(observed.objectives):
+        f, start = values[:, k].tolist()
+        scale = observed.cost_scales[k]
+        if scale is not None:
+            low, high = scale.invert(np.array([f, start]))
+            scales[k] = (low - high) / (f - start) if f != start else 0.0
+            metrics[name] = {"value": _short(float(low)), "start": _short(float(high))}
             continue
-        f = values[:, k].tolist()
-        s = float(spread[k])
-        end, start, low, high = _unscaled(told, k, np.array([*f, f[0] - s, f[0] + s]))
-        moved = f[0] - f[1]
+        s = float(measured[k])
+        end, begin, low, high = _unscaled(observed, k, np.array([f, start, f - s, f + s]))
         rate = (high - low) / (2 * s) if s > 0 else 0.0
-        scales[k] = (end - start) / moved if abs(moved) > 1e-9 else rate
-        found[name] = {
-            "mean": _short(end), "std": _short(abs(high - low) / 2), "start": _short(start)
-        }  # fmt: skip
-    for k, name in enumerate(told.constraints):
-        bound, scale = told.bounds[k]
-        m, s = float(margins[0, k]), float(doubt[k])
-        one = found.setdefault(name, {})
-        if "std" not in one:  # an objective is foretold already
-            one["mean"] = _short(bound - scale * math.sinh(m))
-            one["std"] = _short(scale * math.cosh(m) * s)
-        one["bound"] = _short(bound)
-        one["chance"] = _short(0.5 * math.erfc(-m / s / math.sqrt(2)))
+        scales[k] = (end - begin) / (f - start) if abs(f - start) > 1e-9 else rate
+        std = abs(high - low) / 2
+        metrics[name] = {"mean": _short(end), "std": _short(std), "start": _short(begin)}
+    for k, name in enumerate(observed.constraints):
+        bound, size = observed.bounds[k]
+        mean, std = float(values[0, m + k]), float(latent[m + k])
+        metric = metrics.setdefault(name, {})
+        if "std" not in metric:  # an objective is predicted already
+            metric["mean"] = _short(bound - size * math.sinh(mean))
+            metric["std"] = _short(size * math.cosh(mean) * std)
+        metric["bound"] = _short(bound)
+        metric["chance"] = _short(0.5 * math.erfc(-mean / std / math.sqrt(2)))
     for name, bound in case.limits.bounds.items():
-        cost = case.limits.cost(name)
-        value, start = cost.at(case.expand(ends)).tolist()
-        found[name] = {"value": _short(value), "start": _short(start), "limit": _short(bound)}
-    return found, scales
+        value, start = case.limits.cost(name).at(case.expand(ends)).tolist()
+        metrics[name] = {"value": _short(value), "start": _short(start), "limit": _short(bound)}
+    return metrics, scales
 
 
-def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-    """Of scaled objectives as measured (m,), and of margins beneath their noise (c,)."""
-    outlook, fitted = case.acquisition.outlook, case.fitted
-    x = torch.as_tensor(unit, device=fitted.device)[None]
-    with torch.no_grad():
-        mean, std = fitted.posterior(x)
-        _, doubt = outlook.margins(mean, std)
-        noise = std.new_tensor(getattr(fitted, "noise", np.zeros(std.shape[1])))
-        as_measured = torch.hypot(std, noise) * std.new_tensor(stretch(fitted, _like(case, code)))
-        _, spread = outlook.objectives(mean, as_measured, x)
-    return spread[0].double().cpu().numpy(), doubt[0].double().cpu().numpy()
+def _deviations(
+    case: Case, unit: FloatArray, code: NDArray[Any]
+) -> tuple[FloatArray, FloatArray]:
+    """Return calibrated deviations of a measurement, and posterior deviations, (m + c,).
+
+    Objectives are recalibrated by the latest trials; probabilities of constraints go by the
+    posterior.
+    """
+    posterior, fitted = case.acquisition.posterior, case.fitted
+    before = ObjectivePosterior(posterior.observations, fitted, posterior.costs)
+    std = before.moments(unit[None]).std[0]
+    noise = np.asarray(getattr(fitted, "noise", np.zeros(len(fitted.names))))
+    factors = sequential_factors(fitted, _similar(case, code))
+    measured = std.copy()
+    observed = posterior.observations
+    known = np.array([*observed.known, *[False] * len(observed.constraints)])
+    measured[~known] = np.hypot(std[~known], noise) * factors
+    return measured, std
 
 
-def _like(case: Case, code: NDArray[Any]) -> list[int]:
-    """Positions of the trials in the order they were told; of a branch, its own ones."""
+def _similar(case: Case, code: NDArray[Any]) -> list[int]:
+    """Return positions of the observations in order; in a conditional space, of the same branch."""
     order, space = np.argsort(case.numbers), case.space
     if isinstance(space, ConditionalSpace):
-        there = space.exists(space.round(space.denormalize(case.unit)))
-        order = order[(there[order] == space.exists(code)).all(axis=1)]
-    found: list[int] = order.tolist()
-    return found
+        present = space.exists(space.round(space.denormalize(case.unit)))
+        order = order[(present[order] == space.exists(code)).all(axis=1)]
+    positions: list[int] = order.tolist()
+    return positions
 
 
-def _unscaled(told: Told, k: int, f: FloatArray) -> FloatArray:
-    """Scaled values of an objective in its own unit, through what was told of it."""
-    has = ~np.isnan(told.values[:, k])
-    scaled, first = np.unique(told.values[has, k], return_index=True)
-    raw = told.raw[has, k][first]
+def _unscaled(observed: ScaledObservations, k: int, f: FloatArray) -> FloatArray:
+    """Return scaled values of an objective in its own unit, interpolated in its observations."""
+    known = ~np.isnan(observed.values[:, k])
+    scaled, first = np.unique(observed.values[known, k], return_index=True)
+    raw = observed.raw[known, k][first]
     if len(scaled) == 1:
         return np.full(len(f), raw[0])
-    found = np.interp(f, scaled, raw)
+    values = np.interp(f, scaled, raw)
     middle = min(len(scaled) // 2, len(scaled) - 2)  # from the median up the scale is linear
     up = (raw[-1] - raw[middle]) / (scaled[-1] - scaled[middle])
     down = (raw[1] - raw[0]) / (scaled[1] - scaled[0])
-    found = np.where(f > scaled[-1], raw[-1] + up * (f - scaled[-1]), found)
-    found = np.where(f < scaled[0], raw[0] + down * (f - scaled[0]), found)
-    return np.asarray(found)
+    values = np.where(f > scaled[-1], raw[-1] + up * (f - scaled[-1]), values)
+    values = np.where(f < scaled[0], raw[0] + down * (f - scaled[0]), values)
+    return np.asarray(values)
 
 
 def _moves(
     space: SearchSpace,
     start: NDArray[Any],
     code: NDArray[Any],
-    gains: FloatArray,
+    changes: FloatArray,
     names: Sequence[str],
     scales: FloatArray,
 ) -> list[list[Any]]:
-    """The parameters that moved, those of the largest gain in any objective first."""
+    """Return the parameters that moved, those of the largest change in any objective first."""
     before, after = space.to_params(start), space.to_params(code)
     moves, sizes = [], []
     for name in space.names:
         if before[name] == after[name]:
             continue
-        scaled = gains[:, space.column_slice(name)].sum(axis=1)
-        gain = {one: _short(v) for one, v in zip(names, scaled * scales, strict=True)}
-        moves.append([name, _plain(before[name]), _plain(after[name]), gain])
+        scaled = changes[:, space.column_slice(name)].sum(axis=1)
+        change = {k: _short(v) for k, v in zip(names, scaled * scales, strict=True)}
+        moves.append([name, _plain(before[name]), _plain(after[name]), change])
         sizes.append(-float(np.abs(scaled).max(initial=0.0)))
     return [moves[i] for i in np.argsort(sizes, kind="stable")]
 
 
-def _stopped(case: Case, near: NDArray[Any], view: View) -> dict[str, Any]:
-    """What kept better codes (k, d), one step away, from being proposed."""
-    space = case.space
-    better = near[view.worth[1:] > view.worth[0] + _EDGE]
-    whole = case.expand(better)
-    over = {name: case.limits.over(name, whole) for name in case.limits.bounds}
+def _stopped(case: Case, better: NDArray[Any], unit: FloatArray) -> dict[str, Any]:
+    """Return what kept better codes (k, d), one step away, from being proposed."""
+    space, acquisition = case.space, case.acquisition
+    expanded = case.expand(better)
+    over = {name: case.limits.over(name, expanded) for name in case.limits.bounds}
     within = ~np.any([np.zeros(len(better), dtype=bool), *over.values()], axis=0)
-    rising, at = view.rising, view.unit
-    outward = ((at >= 1 - _EDGE) & (rising > 0)) | ((at <= _EDGE) & (rising < 0))
-    ends = [
+    _, pullback = acquisition.terms(unit[None], acquisition.posterior.moments(unit[None]))
+    slope = pullback(np.ones(1))[0]
+    outward = ((unit >= 1 - _EDGE) & (slope > 0)) | ((unit <= _EDGE) & (slope < 0))
+    boundary = [
         dim.name
         for dim in space.dimensions
         if not isinstance(dim, Categorical) and dim.low < dim.high
         and bool(outward[space.column_slice(dim.name)].any())
     ]  # fmt: skip
     return {
-        "limit": [name for name, some in over.items() if some.any()],
-        "range": ends,
-        "tried": int(case.known(better[within]).sum()) if within.any() else 0,
+        "limit": [name for name, exceeds in over.items() if exceeds.any()],
+        "range": boundary,
+        "tried": int(case.excluded(better[within]).sum()) if within.any() else 0,
     }
 
 
 def _fitting(reasons: Reasons) -> Reasons:
-    """The same with as many moves and parameters, the longest list cut, as there is room for."""
+    """Return reasons with as many moves and parameters as fit, the longest list cut."""
     moves, ends = list(reasons["moves"]), list(reasons["stopped"]["range"])
     branch = list(reasons.get("branch", {}).items())
-    least = sum(len(json.dumps(one)) for one in (*moves, *ends, *branch))  # without commas
+    size = sum(len(json.dumps(item)) for item in (*moves, *ends, *branch))  # without commas
     while True:
         left = len(reasons["moves"]) - len(moves)
-        found = {**reasons, "moves": moves, "left_out": left}
-        found["stopped"] = {**reasons["stopped"], "range": ends}
+        cut = {**reasons, "moves": moves, "left_out": left}
+        cut["stopped"] = {**reasons["stopped"], "range": ends}
         if "branch" in reasons:
-            found["branch"] = dict(branch)
+            cut["branch"] = dict(branch)
         longest: list[Any] = max(moves, ends, branch, key=len)
-        if not longest or (least <= _MOST_BYTES and len(json.dumps(found)) <= _MOST_BYTES):
-            return found
-        least -= len(json.dumps(longest.pop()))
+        if not longest or (size <= _MAX_BYTES and len(json.dumps(cut)) <= _MAX_BYTES):
+            return cut
+        size -= len(json.dumps(longest.pop()))
 
 
 def _short(number: float) -> float:
-    """Four digits, which is more than a prediction has."""
+    """Return four significant digits, more than a prediction has."""
     return float(f"{number:.4g}") if math.isfinite(number) else 0.0
 
 
 def _plain(value: Any) -> Any:
-    """A parameter's value as JSON has it, briefly."""
+    """Return a parameter's value for JSON, shortened."""
     if isinstance(value, bool) or value is None or isinstance(value, int):
         return value
     return _short(value) if isinstance(value, float) else str(value)[:40]
 
 
 def reasons_of(trial: Any, key: str = "ncp:reasons") -> Mapping[str, Any]:
-    """The reasons that a trial holds; a mapping is taken for reasons themselves.
+    """Return the reasons stored with a trial; a mapping counts as reasons themselves.
 
     Raises:
-        ValueError: It holds none: another sampler proposed it.
+        ValueError: It has none: another sampler proposed it.
     """
     if isinstance(trial, Mapping) and "how" in trial:
         return trial
@@ -346,8 +380,8 @@ def reasons_of(trial: Any, key: str = "ncp:reasons") -> Mapping[str, Any]:
         attrs = getattr(trial, "system_attrs", None)
     if not isinstance(attrs, Mapping) or key not in attrs:
         raise ValueError(
-            f"trial={checks.shown(trial)} holds no reasons; give a trial that NCPSampler proposed, "
-            "or what NCPSearch.reasons has of one"
+            f"trial={checks.shown(trial)} has no reasons; give a trial that NCPSampler proposed, "
+            "or an entry of NCPSearch.reasons"
         )
-    found: Mapping[str, Any] = attrs[key]
-    return found
+    reasons: Mapping[str, Any] = attrs[key]
+    return reasons

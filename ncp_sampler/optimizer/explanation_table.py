@@ -1,4 +1,4 @@
-"""The reasons for a proposal as a table, for a terminal or as Markdown."""
+"""Table of the reasons for a proposal, for a terminal or as Markdown."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 _WIDTH = 78
 _HOW = {
-    "startup": "one of the first trials, which are spread over the space without a prediction",
-    "source": "one of the first trials: it did well in earlier work",
+    "startup": "a startup trial: quasi-random, without a prediction",
+    "source": "a startup trial: one of the best of a source",
     "drawn": "drawn at random: no parameter was known before the trial asked for it",
-    "untried": "drawn at random: every code that the search looked at is known already",
+    "untried": "drawn at random: every code that the search evaluated is excluded",
 }
 _FROM = {
     "trial": "trial",
     "variation": "a variation of trial",
-    "source": "a trial of earlier work, or a variation of one",
+    "source": "a source's trial, or a variation of one",
     "random": "a random code",
 }
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|$~])")
 
 
 def explain(trial: Any) -> Table:
-    """Why the params of a trial were proposed.
+    """Return the reasons for a trial's params as a table.
 
     Args:
         trial: A trial of Optuna, or the reasons themselves: ``NCPSearch.reasons[trial_id]``.
 
     Returns:
         A table of rich, to be printed with ``rich.print``: a row for each parameter that moved,
-        with what the move is predicted to change; below, what is predicted of the whole.
+        with the change in predicted value; below, the predictions for the whole proposal.
 
     Raises:
-        ValueError: The trial holds no reasons.
+        ValueError: The trial has no reasons.
         ImportError: rich is missing.
 
     Examples:
@@ -81,13 +81,13 @@ def explain(trial: Any) -> Table:
 
 
 def explain_markdown(trial: Any) -> str:
-    """The same as Markdown, as notes and TensorBoard show it.
+    """Return the reasons for a trial's params as Markdown, for notes and TensorBoard.
 
     Args:
         trial: A trial of Optuna, or the reasons themselves: ``NCPSearch.reasons[trial_id]``.
 
     Raises:
-        ValueError: The trial holds no reasons.
+        ValueError: The trial has no reasons.
     """
     reasons = reasons_of(trial)
     if reasons["how"] in _HOW:
@@ -100,15 +100,15 @@ def explain_markdown(trial: Any) -> str:
 
 
 def _heads(reasons: Mapping[str, Any]) -> list[str]:
-    return ["parameter", "from", "to", *(f"{name} by it" for name in _objectives(reasons))]
+    return ["parameter", "from", "to", *(f"change in {name}" for name in _objectives(reasons))]
 
 
 def _rows(reasons: Mapping[str, Any]) -> list[list[str]]:
-    """A row for each move, and one for those that are left out."""
+    """Return a row for each move, and one for those that are omitted."""
     names = _objectives(reasons)
     rows = [
-        [name, str(before), str(after), *(f"{gain[one]:+.3g}" for one in names)]
-        for name, before, after, gain in reasons["moves"]
+        [name, str(before), str(after), *(f"{change[key]:+.3g}" for key in names)]
+        for name, before, after, change in reasons["moves"]
     ]
     if reasons["left_out"]:
         rows.append([f"and {reasons['left_out']} more", *[""] * (2 + len(names))])
@@ -121,42 +121,42 @@ def _objectives(reasons: Mapping[str, Any]) -> list[str]:
 
 def _title(reasons: Mapping[str, Any]) -> str:
     start = reasons["start"]
-    number = start.get("trial", start.get("told"))
+    number = start.get("trial", start.get("observation"))
     return f"proposed from {_FROM[start['from']]}" + ("" if number is None else f" {number}")
 
 
 def _summary(reasons: Mapping[str, Any]) -> list[str]:
-    """What is predicted, and what stopped the search, a line each."""
+    """Return lines of predictions, and of what stopped the search."""
     lines = []
     if "branch" in reasons:
-        branch = ", ".join(f"{name} = {choice}" for name, choice in reasons["branch"].items())
-        lines.append(f"asked of another branch, as the best trial's has stalled: {branch}")
-    for name, one in reasons["metrics"].items():
-        if "value" in one:
-            line = f"{name}: {one['value']:g}, computed"
+        branch = ", ".join(f"{name} = {category}" for name, category in reasons["branch"].items())
+        lines.append(f"explores another branch, as the best trial's makes no progress: {branch}")
+    for name, metric in reasons["metrics"].items():
+        if "value" in metric:
+            line = f"{name}: {metric['value']:g}, known cost"
         else:
-            line = f"{name}: {one['mean']:g} ± {one['std']:.2g} predicted"
-        line += f" (start: {one['start']:g})" if "start" in one else ""
-        line += f", limit {one['limit']:g}" if "limit" in one else ""
-        if "chance" in one:
-            line += f"; at most {one['bound']:g} with a chance of {one['chance']:.0%}"
+            line = f"{name}: {metric['mean']:g} ± {metric['std']:.2g} predicted"
+        line += f" (start: {metric['start']:g})" if "start" in metric else ""
+        line += f", limit {metric['limit']:g}" if "limit" in metric else ""
+        if "chance" in metric:
+            line += f"; at most {metric['bound']:g} with probability {metric['chance']:.0%}"
         lines.append(line)
     if "feasible" in reasons:
-        lines.append(f"chance that every constraint holds: {reasons['feasible']:.0%}")
+        lines.append(f"probability that every constraint holds: {reasons['feasible']:.0%}")
     if "succeeds" in reasons:
-        lines.append(f"chance that the trial succeeds: {reasons['succeeds']:.0%}")
+        lines.append(f"probability that the trial succeeds: {reasons['succeeds']:.0%}")
     stopped = reasons["stopped"]
     if stopped["limit"]:
         lines.append(f"stopped by the limit on {', '.join(stopped['limit'])}")
     if stopped["tried"]:
-        lines.append(f"better by one step, but known already: {stopped['tried']} codes")
+        lines.append(f"better codes one step away that were tried already: {stopped['tried']}")
     if stopped["range"]:
-        lines.append(f"at an end of the range, and would go on: {', '.join(stopped['range'])}")
+        lines.append(f"at the search-space boundary, gradient pointing outwards: {', '.join(stopped['range'])}")
     return lines
 
 
 def _escaped(text: str) -> str:
-    """A text whose signs are no markup, within a cell or a point."""
+    """Return a text without markup, for a cell or an item."""
     return _MARKUP.sub(r"\\\1", text.replace("\n", " "))
 
 

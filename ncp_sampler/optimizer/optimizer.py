@@ -1,12 +1,11 @@
-"""The ask/tell loop: fit the predictor on the trials so far, propagate codes, propose the best.
+"""The ask/tell loop: fit the predictor on the observations, propagate codes, propose the best one.
 
-In come params and metrics (``tell``), out go params (``ask``); no host tool is known here.
+It knows neither Optuna nor Ray; the integrations translate between them and this loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,80 +13,84 @@ import torch
 from numpy.typing import NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.optimizer.acquisition import Acquisition, Outlook
-from ncp_sampler.optimizer.branches import in_a_branch
-from ncp_sampler.optimizer.design import (
-    Known,
+from ncp_sampler.deprecated import renamed_attributes
+from ncp_sampler.optimizer.branch_restarts import pinned_branch
+from ncp_sampler.optimizer.category_subset import CategorySubset
+from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
+from ncp_sampler.optimizer.initial_design import (
     design_code,
+    excluded_codes,
     in_startup,
-    known_codes,
     nearest_codes,
     pinned_columns,
     untried,
 )
-from ncp_sampler.optimizer.earlier_work import EarlierWork, check_guided
-from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
-from ncp_sampler.optimizer.failures import success_model
-from ncp_sampler.optimizer.focus import Focus
-from ncp_sampler.optimizer.goals import Goals
-from ncp_sampler.optimizer.history import check_replaced, checked_results, rows_to_fit
-from ncp_sampler.optimizer.limits import Costs
-from ncp_sampler.optimizer.proposal import Proposer
+from ncp_sampler.optimizer.observations import (
+    Observations,
+    check_replaced,
+    checked_results,
+    rows_to_fit,
+)
 from ncp_sampler.optimizer.sources import checked_sources
-from ncp_sampler.optimizer.state import restored
-from ncp_sampler.optimizer.trust_region import Box, box_of, plateau_length
-from ncp_sampler.predictors.featured import Featured
-from ncp_sampler.predictors.named import as_predictor, predictor_device
-from ncp_sampler.predictors.predictor import Predictor, State
-from ncp_sampler.predictors.shield import one_thread, own_torch
+from ncp_sampler.optimizer.success_model import success_model
+from ncp_sampler.optimizer.transfer import Transfer, check_transfer
+from ncp_sampler.predictors.predictor import Predictor, State, isolated_torch, one_thread
+from ncp_sampler.predictors.registry import as_predictor, predictor_device
+from ncp_sampler.predictors.transforms import FeaturePredictor, with_features
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
+from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
+from ncp_sampler.search.known_cost import Costs
+from ncp_sampler.search.maximize import Excluded, Maximizer
+from ncp_sampler.search.objectives import Objectives
+from ncp_sampler.search.trust_region import TrustRegion, plateau_length, trust_region_of
 from ncp_sampler.space.search_space import Params, SearchSpace, code_key
 
-_NORMAL_DRAWS = 32  # posterior draws behind a scalarized expected improvement
+_NORMAL_DRAWS = 32  # posterior draws of a scalarized expected improvement
+_STATE_KEYS = {"observations", "joined", "predictor", "n_fitted", "rng", "design"}
 
 
+@renamed_attributes(n_told="n_observations", told_names="metric_names")
 class NCPOptimizer:
-    """Searches a space for the best metrics by Network Coding Propagation; knows no host tool.
+    """Search of a space for the best metrics by Network Coding Propagation, by ask and tell.
 
     The first ``n_startup_trials`` are the middle of the space and quasi-random codes (scrambled
-    Sobol). Then each ``ask`` fits the predictor on what was told, raises the expected improvement
-    of many codes at once along its gradient, and proposes the best legal code not known yet, from a
-    box around the best trial that grows and shrinks with success. Of two to four metrics it raises
-    the expected hypervolume improvement, around a point of the front; more are scalarized with
-    weights drawn anew for each proposal (ParEGO, Knowles 2006).
+    Sobol). Then each ``ask`` fits the predictor on the observations, raises the expected
+    improvement of many codes at once along its gradient, and proposes the best valid code that is
+    not known yet, from a trust region around the best trial. Of two to four metrics it raises the
+    expected hypervolume improvement, around a point of the front; more are scalarized with weights
+    drawn anew for each proposal (ParEGO, Knowles 2006).
 
     Args:
         space: The search space.
         directions: Metric name -> "maximize" or "minimize"; at least one.
-        costs: What is computed and not learnt: name -> a differentiable function of codes, tensor
-            (n, d) in natural units to (n,), such as ``costs.flops``; or a plain function of
-            params; inf for params over every limit. A metric of that name is then known to the
-            last digit. Each must be one of ``directions`` or have one of ``limits``.
-        limits: Known cost -> what it must not exceed; no proposal does, startup included.
-        constraints: Told metric -> the upper bound of what is feasible; it may be one of
-            ``directions`` or another. It is learnt, and the best is sought among the feasible.
+        costs: Known costs, evaluated and not modeled: name -> a differentiable function of codes,
+            tensor (n, d) in natural units to (n,), such as ``costs.flops``; or a plain function of
+            params; inf for params over every limit. Each must be one of ``directions`` or have one
+            of ``limits``.
+        limits: Known cost -> hard limit; no proposal exceeds it, startup included.
+        constraints: Observed metric -> upper bound of what is feasible; it may be one of
+            ``directions`` or another. It is modeled, and the best feasible code is sought.
         weights: Metric -> the paper's lambda, 1 where none is given: then the weighted sum of the
             scaled metrics is raised, in place of the hypervolume of the whole front. Of a single
             metric every weight gives the same search.
-        seed: Of all random choices; None for a fresh one.
+        seed: Seed of all random choices; None for a fresh one.
         n_startup_trials: Quasi-random trials with a result before the predictor is used; >= 1.
             With a source of another task at most three.
         strategy: "continuous" edits all columns along the gradient (``Adam()``),
             "winner_takes_all" one column a step (paper, section 3.1); or a strategy with settings
-            of its own. A space of at most 2,048 codes is scored whole, with no strategy.
-        deterministic_objective: Whether a code always gives the same metrics; if so, no code is
+            of its own. A space of at most 2,048 codes is evaluated whole, with no strategy.
+        deterministic_objective: True if a code always gives the same metrics; then no code is
             proposed twice while others are left.
-        device: Where the predictor computes; one with settings of its own has its own.
-        predictor: "auto" (an MLP of infinite width or a Gaussian process, whichever the trials
-            speak for), "infinite-mlp", "gp", "mlp", "ensemble" or "paper"; or a predictor with
-            settings of its own, which is copied. It sees the space's ``features`` where there are
-            some, unless it is a ``Featured`` with its own.
-        sources: Earlier work: ``Records``, paths of CSV files, or a ``Source``, which says more.
-            Trials of the same task count as told. Of another task two of the best are among the
-            first three, and a model of them guides the predictor, which must be exact, for 50
-            trials, as far as these bear it out; no model does where a categorical has more than 128
-            choices. It is the same task if you say so, or if its best code has its old value again.
+        device: Device of a named ensemble; a predictor with settings of its own has its own.
+        predictor: "auto" (an infinitely wide MLP plus a residual), "infinite-mlp", "gp", "mlp",
+            "ensemble" or "paper"; or a predictor with settings of its own, which is copied. It sees
+            the space's ``features`` where there are some, unless it is a ``FeaturePredictor``.
+        sources: ``Records``, paths of CSV files, or a ``Source``, which says more. Trials of the
+            same task count as observations. Of another task two of the best are among the first
+            three, and a model of them is a linear term of the predictor, which must be a Gaussian
+            process, for 50 trials; no model is where a categorical has more than 128 categories. It
+            is the same task if you say so, or if its best code has its old value again.
 
     Raises:
         ValueError: An argument out of its range.
@@ -131,64 +134,68 @@ class NCPOptimizer:
         flag = checks.flag("deterministic_objective", deterministic_objective)
         self.deterministic_objective = flag
         wanted = checks.usable_device(device)
-        self._plain = partial(as_predictor, predictor, device=wanted, features=space.features)
-        plain = self._plain()
-        self.device = predictor_device(plain, wanted)
-        self._goals = Goals(
+        model = as_predictor(predictor, device=wanted)
+        self.device = predictor_device(model, wanted)
+        self._features = space.features
+        if isinstance(model, FeaturePredictor):
+            model, self._features = model.inner, model.features
+        self._objectives = Objectives(
             space, self.directions, costs=costs, limits=limits, constraints=constraints,
             weights=weights,
         )  # fmt: skip
         given = checked_sources(sources)
-        check_guided(given, plain)
-        self._earlier = EarlierWork(given, space, self._goals, self.device)
-        self._history = self._earlier.begin(self._goals.new_history())
-        self._predictor = self._earlier.guided(plain, 0)
+        check_transfer(given, model)
+        self._transfer = Transfer(given, space, self._objectives)
+        self._observations = self._transfer.begin(Observations.of(self._objectives))
+        self._untrained = model
+        self._model = self._new_model(self._transfer, 0)
+        self._predictor = with_features(self._model, self._features)
         self._n_fitted = 0
         self._reasons: list[Reasons] = []
         self.reseed(seed)
 
     @property
-    def n_told(self) -> int:
-        """Number of trials told so far, failed ones included, those of ``sources`` not."""
-        return len(self._history) - self._earlier.n_joined
+    def n_observations(self) -> int:
+        """Number of trials reported by ``tell``, failed ones included, those of sources not."""
+        return len(self._observations) - self._transfer.n_joined
 
     @property
-    def told_names(self) -> tuple[str, ...]:
-        """The metrics that ``tell`` takes: those of ``directions``, then of ``constraints``."""
-        return self._history.names
+    def metric_names(self) -> tuple[str, ...]:
+        """Metrics that ``tell`` takes: those of ``directions``, then of ``constraints``."""
+        return self._observations.names
 
     @property
     def reasons(self) -> list[Reasons]:
-        """Why the last ``ask`` proposed what it did, one for each proposal: ``explanation.py``."""
+        """Reasons of each proposal of the last ``ask``: see ``explanation.py``."""
         return list(self._reasons)
 
     @property
     def predictor(self) -> Predictor:
-        """What the last ``ask`` after startup has fitted.
+        """Predictor that the last ``ask`` after startup has fitted.
 
-        Where a categorical has more than 128 choices, it sees the columns of some of them.
+        Where a categorical has more than 128 categories, it sees the columns of some of them.
         """
         return self._predictor
 
     def reseed(self, seed: int | None = None) -> None:
-        """Starts the random choices anew; what was told and learnt stays.
+        """Seed the random choices anew; observations and the fitted model stay.
 
         Raises:
-            ValueError: A negative seed, or one that is no whole number.
+            ValueError: A negative seed, or one that is not an integer.
         """
         self._rng = np.random.default_rng(checks.seed(seed))
         self._design_seed = int(self._rng.integers(2**31))
         self._n_designed = 0
 
     def constrain(self, bounds: Mapping[str, float]) -> None:
-        """Adds constraints, as the constructor's, that come to be known later.
+        """Add constraints, as the constructor's, that become known later.
 
         Raises:
-            ValueError: A bound that is no number, or of a known cost.
+            ValueError: A bound that is not a number, or of a known cost.
         """
-        self._goals.constrain(bounds)
-        self._history.watch([*bounds])
-        self._earlier.watch([*bounds])
+        self._objectives.constrain(bounds)
+        self._observations.watch([*bounds])
+        self._transfer.watch([*bounds])
 
     def ask(
         self,
@@ -197,10 +204,10 @@ class NCPOptimizer:
         pending: Sequence[Mapping[str, Any]] = (),
         fixed: Mapping[str, Any] | None = None,
     ) -> list[Params]:
-        """Proposes n params.
+        """Propose n params.
 
         Args:
-            n: How many; they are spread, each taking the earlier ones for pending.
+            n: Number of proposals; each takes the earlier ones for pending.
             pending: Params under evaluation elsewhere; not proposed again, and avoided.
             fixed: Values that every proposal has; the rest is chosen given them.
 
@@ -211,14 +218,15 @@ class NCPOptimizer:
         checks.whole("n", n, low=1)
         checks.sequence("pending", pending, Mapping, "be a sequence of params, such as [params]")
         checks.instance("fixed", fixed or {}, Mapping, "map parameters to values, or be None")
-        # rounded, as what is told: a stepped float's last digits must not make another code of it
+        # rounded, as observations are: a stepped float's last digits must not make another code
         waiting = list(self.space.round(self.space.to_code(list(pending)))) if pending else []
         pinned = pinned_columns(self.space, fixed or {})
         proposed: list[NDArray[Any]] = []
         self._reasons = []
-        with one_thread(), own_torch(self.device):
+        with one_thread(), isolated_torch(self.device):
             for _ in range(n):
-                if in_startup(self._history, self._earlier.startup(self.n_startup_trials)):
+                startup = self._transfer.startup(self.n_startup_trials)
+                if in_startup(self._observations, startup):
                     code = self._design(waiting, pinned)
                 else:
                     code = self._propose(waiting, pinned)
@@ -235,7 +243,7 @@ class NCPOptimizer:
         complete: bool | Sequence[bool] = True,
         replace: int | None = None,
     ) -> None:
-        """Records results of one trial, or of several.
+        """Record results of one trial, or of several.
 
         Args:
             params: The trial's params; numbers off the range or grid count as the nearest valid,
@@ -247,154 +255,175 @@ class NCPOptimizer:
                 counts as satisfied; NaN is unknown, and an infinite violation is a violation.
             complete: False for a trial stopped early, whose metrics count as at best the median
                 of the complete ones, and of which nothing is known without a metric.
-            replace: Position among all trials told, from 0, of one whose record this one's
-                replaces: a trial that goes on, or is repaired.
+            replace: Position among all observations, from 0, of one to replace: of a trial that
+                continues, or is repaired.
 
         Raises:
             ValueError: Params or metrics that do not fit, or nothing to replace; nothing is
                 recorded then.
         """
         rows, results, ended = checked_results(params, metrics, complete)
-        check_replaced(replace, self.n_told, len(rows))
-        guided_by = self._earlier.key(self.n_told)
-        at = None if replace is None else replace + self._earlier.n_joined
+        check_replaced(replace, self.n_observations, len(rows))
+        before = self._transfer.key(self.n_observations)
+        at = None if replace is None else replace + self._transfer.n_joined
         if replace is not None:
-            self._n_fitted = 0  # of what it was fitted on, something changes
+            self._n_fitted = 0  # a row that the model was fitted on changes
         codes, exact = nearest_codes(self.space, rows)
-        self._history.add(codes, results, ended, exact=exact, replace=at)
-        self._history = self._earlier.judge(self._history)
-        if self._earlier.key(self.n_told) != guided_by:
-            self._predictor = self._earlier.guided(self._plain(), self.n_told)
+        self._observations.add(codes, results, ended, exact=exact, replace=at)
+        self._observations = self._transfer.compare(self._observations)
+        if self._transfer.key(self.n_observations) != before:
+            self._model = self._new_model(self._transfer, self.n_observations)
             self._n_fitted = 0
 
     def state_dict(self) -> State:
-        """All that the next ``ask`` depends on, as plain values.
+        """Return all that the next ``ask`` depends on, as plain values.
 
         JSON can hold it with the default predictor; an ensemble's weights are arrays, for pickle.
         """
         return {
-            "history": self._history.state_dict(),
-            "joined": list(self._earlier.joined),
-            "predictor": self._predictor.state_dict(),
+            "observations": self._observations.state_dict(),
+            "joined": list(self._transfer.joined),
+            "predictor": self._model.state_dict(),
             "n_fitted": self._n_fitted,
             "rng": self._rng.bit_generator.state,
             "design": [self._design_seed, self._n_designed],
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Continues as the optimizer that saved ``state`` would have.
+        """Continue as the optimizer that saved ``state`` would have.
 
         The constructor's arguments are not in the state; give the same.
 
         Raises:
-            ValueError: It is no state of ``state_dict``, or of another space; nothing is changed.
+            ValueError: It is not a state of ``state_dict``, or of another space; nothing is changed.
         """
-        found = restored(state, self.space, self._goals, self._earlier, self._plain())
-        self._history, self._earlier, self._predictor = (
-            found.history,
-            found.earlier,
-            found.predictor,
-        )
-        self._rng, self._n_fitted = found.rng, found.n_fitted
-        self._design_seed, self._n_designed = found.design
+        checks.instance("state", state, Mapping, "be what state_dict() returned")
+        try:
+            observations = Observations.of(self._objectives)
+            observations.load(state["observations"], self.space)
+            transfer = self._transfer.with_joined(state["joined"])
+            model = self._new_model(transfer, len(observations) - transfer.n_joined)
+            model.load_state_dict(state["predictor"])
+            rng = np.random.default_rng()
+            rng.bit_generator.state = state["rng"]
+            seed, designed = (checks.whole("design", number, low=0) for number in state["design"])
+            fitted = checks.whole("n_fitted", state["n_fitted"], low=0)
+        except Exception as error:  # a foreign state can raise nearly anything
+            raise ValueError(
+                f"state lacks {sorted(_STATE_KEYS - {*state})} or has codes of another space, or is "
+                f"broken ({type(error).__name__}: {error}); give what state_dict() of an optimizer "
+                "of the same space, directions and sources returned"
+            ) from error
+        self._observations, self._transfer, self._model = observations, transfer, model
+        self._predictor = with_features(model, self._features)
+        self._rng, self._n_fitted = rng, fitted
+        self._design_seed, self._n_designed = seed, designed
+
+    def _new_model(self, transfer: Transfer, n_observations: int) -> Predictor:
+        """Return a model that is not fitted, with linear terms where sources transfer."""
+        model = as_predictor(self._untrained, device=self.device)
+        return transfer.predictor(model, n_observations)
 
     def _design(self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]) -> NDArray[Any]:
-        """The next code of earlier work, or quasi-random one, that is not known yet."""
+        """Return the next code of a source, or of the initial design, that is not known yet."""
         # trials that exist count: another process may have run them
-        self._n_designed = max(self._n_designed, len(self._history) + len(waiting))
-        known = self._known(waiting)
-        # each of them once, if the objective is noisy, too
-        new = known_codes(self._history, waiting, self._goals.limits)
-        tried = self._earlier.start(self.n_told + len(waiting), pinned, new)
+        self._n_designed = max(self._n_designed, len(self._observations) + len(waiting))
+        # of a source each code is tried once, if the objective is noisy, too
+        new = excluded_codes(self._observations, waiting, self._objectives.limits)
+        tried = self._transfer.start(self.n_observations + len(waiting), pinned, new)
         self._reasons.append(STARTUP if tried is None else SOURCE)
         if tried is not None:
             return tried
+        excluded = self._excluded(waiting)
         code, self._n_designed = design_code(
-            self.space, self._design_seed, self._n_designed, pinned, known
+            self.space, self._design_seed, self._n_designed, pinned, excluded
         )
-        return self._untried(pinned, known, waiting) if code is None else code
+        return self._untried(pinned, excluded, waiting) if code is None else code
 
     def _propose(
         self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]
     ) -> NDArray[Any]:
-        """The code of highest expected improvement."""
-        codes, metrics = self._history.observations()
-        numbers = self._history.learnable_at() - self._earlier.n_joined
-        told = self._goals.told(codes, metrics)
+        """Return the code of highest expected improvement."""
+        codes, metrics = self._observations.informative()
+        numbers = self._observations.informative_positions() - self._transfer.n_joined
+        observed = self._objectives.scale(codes, metrics)
         # of a scalarization, which more than four metrics need; drawn whatever is known of them
         weights = dict(
             zip(self.directions, self._rng.dirichlet(np.ones(len(self.directions))), strict=True)
         )
-        fixed, pinned = pinned, in_a_branch(self.space, pinned, told, codes, waiting, self._rng)
-        order = told.order(weights, self._rng)
-        if plateau_length(told, order) == len(order):  # no trial stands out yet
+        fixed = pinned
+        pinned = pinned_branch(self.space, fixed, observed, codes, waiting, self._rng)
+        order = observed.order(weights, self._rng)
+        if plateau_length(observed, order) == len(order):  # no trial stands out yet
             return self._design(waiting, fixed)
-        rows = rows_to_fit(order, self._predictor.capacity)
-        focus = Focus.on(self.space, codes, order, pinned, self._rng)
-        unit = focus.part.normalize(focus.reduce(codes))
-        if isinstance(self._predictor, Featured):
-            self._predictor.features = focus.features(self._predictor.features)
-        fitted = told.take(rows)
-        predictor = self._predictor.fit(
-            unit[rows], fitted.learnt, steps=0 if self._n_fitted == len(self._history) else None
-        )
-        self._n_fitted = len(self._history)
-        elsewhere = focus.part.normalize(focus.reduce(np.array(waiting))) if waiting else None
-        if elsewhere is not None:
-            predictor = predictor.condition(elsewhere)
-        costs = {name: focus.of_part(cost) for name, cost in self._goals.known.items()}
-        limits = self._goals.limits
-        outlook = Outlook(fitted, predictor, costs)
+        rows = rows_to_fit(order, self._model.max_rows)
+        subset = CategorySubset.draw(self.space, codes, order, pinned, self._rng)
+        unit = subset.part.normalize(subset.reduce(codes))
+        fitted = observed.take(rows)
+        n = self.n_observations
+        features = self._transfer.features(self._features, self._model, n)
+        self._predictor = with_features(self._model, subset.features(features))
+        same = self._n_fitted == len(self._observations)
+        self._predictor.fit(unit[rows], fitted.modeled, steps=0 if same else None)
+        self._n_fitted = len(self._observations)
+        pending = subset.part.normalize(subset.reduce(np.array(waiting))) if waiting else None
+        predictor = self._predictor if pending is None else self._predictor.condition(pending)
+        limits = self._objectives.limits
+        costs = {k: subset.of_part(cost.vjp) for k, cost in self._objectives.known.items()}
+        posterior = ObjectivePosterior(fitted, predictor, costs)
         noisy = not self.deterministic_objective
-        if noisy or np.isnan(fitted.margins).any():  # what looks best had luck, or no constraint
-            order = rows[outlook.seen(unit[rows], noisy=noisy).order(weights, self._rng)]
-        success = success_model(self._history, self._goals.constraints, focus, self.device)
+        if noisy or np.isnan(fitted.slack).any():  # the best value had luck, or unknown constraints
+            smoothed = posterior.smoothed(unit[rows], noisy=noisy)
+            order = rows[smoothed.order(weights, self._rng)]
+        success = success_model(self._observations, self._objectives.constraints, subset)
+        excluded = self._excluded(waiting, retry=success is not None and success.depends < 0.5)
+        if success is not None and success.is_random:
+            success = None
         acquisition = Acquisition(
-            outlook,
+            posterior,
             unit[rows],
             noisy=noisy,
             weights=weights,
             normal=self._rng.standard_normal((_NORMAL_DRAWS, len(self.directions))),
-            waiting=elsewhere,
-            penalty=focus.of_part(limits.penalty) if limits.bounds else None,
-            success=None if success is None or success.is_random else success,
+            pending=pending,
+            penalty=subset.of_part(limits.penalty) if limits.bounds else None,
+            success=success,
         )
-        known_codes = self._known(waiting, retry=success is not None and success.depends < 0.5)
-        n_startup = self._earlier.startup(self.n_startup_trials)
-        proposer = Proposer(
+        n_startup = self._transfer.startup(self.n_startup_trials)
+        maximizer = Maximizer(
             acquisition,
-            focus.part,
-            focus.strategy(self._strategy),
-            focus.reduce(pinned),
-            lambda codes: known_codes(focus.expand(codes)),
-            box_of(focus.part, unit, told, order, n_startup)
+            subset.part,
+            subset.strategy(self._strategy),
+            subset.reduce(pinned),
+            lambda part: excluded(subset.expand(part)),
+            trust_region_of(subset.part, unit, observed, order, n_startup)
             if np.isnan(pinned).all()
-            else Box.whole(unit.shape[1]),
-            (lambda codes: focus.moved(codes, limits.moved, pinned)) if limits.bounds else None,
+            else TrustRegion.whole(unit.shape[1]),
+            (lambda part: subset.project(part, limits.projected, pinned)) if limits.bounds else None,
         )
-        code = proposer.propose(unit[order], self._rng)
-        if code is None:
+        maximum = maximizer.maximize(unit[order], self._rng)
+        if maximum is None:
             self._reasons.append(UNTRIED)
-            return self._untried(pinned, known_codes, waiting)
+            return self._untried(pinned, excluded, waiting)
         case = Case(
-            [*self.directions], acquisition, focus.part, unit[rows], numbers[rows],
-            proposer.known, limits, focus.expand, self._predictor,
-            None if pinned is fixed else proposer.pinned,
+            [*self.directions], acquisition, subset.part, unit[rows], numbers[rows],
+            maximizer.excluded, limits, subset.expand, self._predictor, success,
+            None if pinned is fixed else maximizer.pinned,
         )  # fmt: skip
-        self._reasons.append(reasons_for(case, code, proposer.trail))
-        return focus.expand(code)
+        self._reasons.append(reasons_for(case, maximum))
+        return subset.expand(maximum.code)
 
     def _untried(
-        self, pinned: NDArray[np.float64], known: Known, waiting: Sequence[NDArray[Any]]
+        self, pinned: NDArray[np.float64], excluded: Excluded, waiting: Sequence[NDArray[Any]]
     ) -> NDArray[Any]:
-        failures = self._history.failures(self._goals.constraints)
+        failures = self._observations.failures(self._objectives.constraints)
         for code in waiting:
             failures.pop(code_key(code), None)
-        return untried(self.space, pinned, self._rng, known, self._goals.limits, failures)
+        return untried(self.space, pinned, self._rng, excluded, self._objectives.limits, failures)
 
-    def _known(self, waiting: Sequence[NDArray[Any]], *, retry: bool = False) -> Known:
-        """Which codes are not to be proposed; with ``retry``, those that failed once may be."""
-        history = self._history if self.deterministic_objective else None
-        failures = self._history.failures(self._goals.constraints) if retry else {}
+    def _excluded(self, waiting: Sequence[NDArray[Any]], *, retry: bool = False) -> Excluded:
+        """Return a predicate of codes not to be proposed; ``retry`` allows those that failed once."""
+        observations = self._observations if self.deterministic_objective else None
+        failures = self._observations.failures(self._objectives.constraints) if retry else {}
         once = {key for key, times in failures.items() if times == 1}
-        return known_codes(history, waiting, self._goals.limits, once)
+        return excluded_codes(observations, waiting, self._objectives.limits, once)

@@ -1,7 +1,7 @@
-"""Earlier work, as a user gives it: tables, files, trials; checked, and brought to one form.
+"""Sources as users give them, tables, files and trials, checked and converted to one form.
 
-In come ``sources=[...]``; out go ``EarlierTrials``, params and metrics in the search's names. An
-adapter brings its host's own studies to that form first.
+``sources=[...]`` become ``EarlierTrials``: params and metrics in the names of the search. An
+integration converts its own studies to that form first.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _MUST = "be Records, the path of a CSV file, or a Source with one of them"
 
 @dataclass(frozen=True)
 class Source:
-    """Earlier work, and what is known of it.
+    """Trials of an earlier search, and what is known of their task.
 
     Args:
         trials: ``Records`` or the path of a CSV file; a study of Optuna in ``NCPSampler``, a
             ``ResultGrid`` or ``ExperimentAnalysis`` in ``NCPSearch``.
-        same_task: True if the same objective gave its values: then they count as the search's
-            own. False if another one did. None if the search is to find out: it tries the best
-            code again, and compares.
-        fixed: Parameters of the search that the trials lack -> the value that they all had.
+        same_task: True if the same objective gave its values: then they count as observations.
+            False if another one did. None to let the search find out: it tries the best code
+            again, and compares.
+        fixed: Parameter of the search that the trials lack -> the value that they all had.
 
     Raises:
-        ValueError: ``same_task`` or ``fixed`` of another kind.
+        ValueError: ``same_task`` or ``fixed`` of another type.
 
     Examples:
         A CSV file of runs of the same objective, before there was a parameter for the width.
@@ -62,10 +62,10 @@ class EarlierTrials:
     """Finished trials of an earlier search, in the names of this one.
 
     Attributes:
-        params: Of each trial; what the search does not have is left out.
-        metrics: Of each trial, name -> value, of those that it has.
-        complete: Whether each ran to its end.
-        alike: Whether they may be of the same task: nothing is known that differs.
+        params: Params of each trial, those of the search alone.
+        metrics: Metrics of each trial, name -> value, those that it has.
+        complete: True for each that ran to its end.
+        alike: True if they may be of the same task: no difference is known.
     """
 
     params: Sequence[Mapping[str, Any]]
@@ -77,14 +77,14 @@ class EarlierTrials:
 def checked_sources(
     given: Any, convert: Convert | None = None, kind: Any = None, must: str = _MUST
 ) -> tuple[Source, ...]:
-    """The argument ``sources`` as plain values: files are read, and a host's studies converted.
+    """Return the argument ``sources`` as plain values: files are read, studies converted.
 
     Args:
         given: A sequence of what ``Source.trials`` can be, or of ``Source``.
-        convert: Makes something that can be pickled of what only a host knows, and leaves the rest
-            as it is.
-        kind: The class of what it makes.
-        must: What a source must be.
+        convert: Function of an integration that converts its own studies to something that can be
+            pickled, and returns the rest unchanged.
+        kind: Class of what it returns.
+        must: Description of valid sources, for messages.
 
     Raises:
         ValueError: Something else, or a file that cannot be read.
@@ -109,16 +109,16 @@ def checked_sources(
 
 
 def earlier_trials(
-    name: str, source: Source, space: SearchSpace, objectives: Sequence[str], told: Sequence[str]
+    name: str, source: Source, space: SearchSpace, objectives: Sequence[str], names: Sequence[str]
 ) -> EarlierTrials:
-    """A source's trials in the names of a search.
+    """Return a source's trials in the names of a search.
 
     Args:
-        name: Of the source, for messages.
+        name: Name of the source, for messages.
         source: From ``checked_sources``.
-        space: Of the search.
-        objectives: Its metrics that are learnt.
-        told: All names of its metrics.
+        space: The search space.
+        objectives: The search's modeled metrics.
+        names: All names of its metrics.
 
     Raises:
         ValueError: It is no source, lacks a parameter or every metric of the search, or has a
@@ -131,15 +131,15 @@ def earlier_trials(
     if isinstance(trials, EarlierTrials):
         return _with_all_params(name, trials, space, source.fixed)
     if isinstance(trials, CsvTable):
-        names = [one for one in trials.head if one not in space.names]
-        metrics = metric_names(name, names, objectives, told)
+        own = [column for column in trials.head if column not in space.names]
+        metrics = metric_names(name, own, objectives, names)
         check_fixed(name, source.fixed, [trials.head])
         _check_has(name, trials.head, space, source.fixed)
         columns = [one for one in space.names if one in trials.head]
         records = trials.records(metrics=[*metrics], columns=columns)
     elif isinstance(trials, Records):
         records = trials
-        metrics = metric_names(name, [*records.metrics], objectives, told)
+        metrics = metric_names(name, [*records.metrics], objectives, names)
         check_fixed(name, source.fixed, [records.space.names])
         _check_has(name, records.space.names, space, source.fixed)
     else:
@@ -147,29 +147,29 @@ def earlier_trials(
     codes = records.space.round(records.codes)
     params: list[Params] = records.space.to_params(codes)  # type: ignore[assignment]
     values = {new: records.metrics[old] for old, new in metrics.items()}
-    unknown_in_table = {n: np.nan for n in told if n not in objectives and n not in values}
+    unknown_in_table = {n: np.nan for n in names if n not in objectives and n not in values}
     rows = [
         {**unknown_in_table, **{n: float(c[i]) for n, c in values.items()}}
         for i in range(len(records))
     ]
     alike = {*records.space.names} <= {*space.names}
-    # a table does not say why a row has no value
+    # a table does not tell why a row has no value
     complete = [any(not np.isnan(row.get(n, np.nan)) for n in objectives) for row in rows]
-    found = EarlierTrials(params, rows, complete, alike)
-    return _with_all_params(name, found, space, source.fixed)
+    earlier = EarlierTrials(params, rows, complete, alike)
+    return _with_all_params(name, earlier, space, source.fixed)
 
 
 def metric_names(
-    name: str, have: Sequence[str], objectives: Sequence[str], told: Collection[str]
+    name: str, have: Sequence[str], objectives: Sequence[str], names: Collection[str]
 ) -> dict[str, str]:
-    """A source's name of each metric -> the search's: by name, else in order.
+    """Return a source's name of each metric -> the search's: by name, else in order.
 
     Raises:
         ValueError: No objective is among them, and there are not as many of both.
     """
-    found = {one: one for one in have if one in told}
-    if not objectives or any(one in objectives for one in found):
-        return found
+    same = {metric: metric for metric in have if metric in names}
+    if not objectives or any(metric in objectives for metric in same):
+        return same
     if len(have) != len(objectives):
         raise ValueError(
             f"{name} has the metrics {list(have)}, none of {list(objectives)}; rename one, or "
@@ -197,20 +197,20 @@ def check_fixed(name: str, fixed: Collection[str], have: Collection[Collection[s
 def _with_all_params(
     name: str, trials: EarlierTrials, space: SearchSpace, fixed: Mapping[str, Any]
 ) -> EarlierTrials:
-    """The trials with legal params of the space; those of an unknown choice are left out."""
+    """Return the trials with valid params of the space, without those of an unknown category."""
     kept, params = [], []
     for i, row in enumerate(trials.params):
         _check_has(name, [*row], space, fixed)
         whole = {one: row[one] if one in row else fixed[one] for one in space.names}
-        legal = _legal(space, whole)
-        if legal is not None:
+        valid = _valid(space, whole)
+        if valid is not None:
             kept.append(i)
-            params.append(legal)
+            params.append(valid)
     measured = [m for i in kept for m in trials.metrics[i].values() if not np.isnan(m)]
     if not measured:
         raise ValueError(
             f"{name} has no trial with a value and with params of {checks.shown(space)}; leave it "
-            "out, or give one of the same parameters and choices"
+            "out, or give one of the same parameters and categories"
         )
     return EarlierTrials(
         params,
@@ -223,7 +223,7 @@ def _with_all_params(
 def _check_has(
     name: str, have: Collection[str], space: SearchSpace, fixed: Mapping[str, Any]
 ) -> None:
-    """Raises ValueError if a parameter is neither there nor fixed."""
+    """Raise ValueError if a parameter is neither present nor fixed."""
     lacks = [one for one in space.names if one not in have and one not in fixed]
     if lacks:
         raise ValueError(
@@ -232,8 +232,8 @@ def _check_has(
         )
 
 
-def _legal(space: SearchSpace, params: Params) -> Params | None:
-    """The nearest legal params, choices by their text where it must be; None without such one."""
+def _valid(space: SearchSpace, params: Params) -> Params | None:
+    """Return the nearest valid params, categories by their text if need be; None without any."""
     whole = dict(params)
     for dim in space.dimensions:
         if isinstance(dim, Categorical):

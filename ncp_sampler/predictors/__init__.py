@@ -1,25 +1,29 @@
-"""What is learnt: unit codes -> mean and standard deviation of every metric; arrays alone."""
+"""Predictors: unit codes -> mean and standard deviation of every metric."""
 
-from ncp_sampler.predictors.bayesian_mlp import BayesianMLP as BayesianMLP
-from ncp_sampler.predictors.committee import Committee as Committee
-from ncp_sampler.predictors.distilled import Distilled as Distilled
-from ncp_sampler.predictors.featured import Featured as Featured
+from ncp_sampler.predictors.distillation import Distilled as Distilled
 from ncp_sampler.predictors.gaussian_process import GaussianProcess as GaussianProcess
-from ncp_sampler.predictors.infinite_mlp import InfiniteMLP as InfiniteMLP
+from ncp_sampler.predictors.kernels import NNGP as NNGP
+from ncp_sampler.predictors.kernels import Columns as Columns
+from ncp_sampler.predictors.kernels import Linear as Linear
+from ncp_sampler.predictors.kernels import Matern52 as Matern52
+from ncp_sampler.predictors.kernels import RandomReLU as RandomReLU
+from ncp_sampler.predictors.kernels import Sum as Sum
+from ncp_sampler.predictors.mixture import Mixture as Mixture
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble as MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor as Predictor
-from ncp_sampler.predictors.selected import Selected as Selected
-from ncp_sampler.predictors.transferred import Transferred as Transferred
+from ncp_sampler.predictors.transforms import FeaturePredictor as FeaturePredictor
 
 __all__ = [
-    "BayesianMLP",
-    "Committee",
+    "NNGP",
+    "Columns",
     "Distilled",
-    "Featured",
+    "FeaturePredictor",
     "GaussianProcess",
-    "InfiniteMLP",
+    "Linear",
     "MLPEnsemble",
+    "Matern52",
+    "Mixture",
     "Predictor",
-    "Selected",
-    "Transferred",
+    "RandomReLU",
+    "Sum",
 ]

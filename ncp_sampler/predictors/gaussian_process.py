@@ -1,16 +1,69 @@
-"""A Matérn process: the exact predictor for a few hundred trials, on unit codes."""
+"""Exact Gaussian processes: the posterior of metrics over unit codes, for any kernel.
+
+Each metric is a process of its own, fitted on the rows that have it.
+
+Notation, of one metric
+    X (n, d), y (n,)  unit codes and standardized values
+    K, k, v           covariance at X, between queries and X, variance at the queries
+    s2                noise variance
+    C = K + c + diag(s2 / w)   w the rows' weights, c the variance of the unknown constant mean
+
+Parameters theta (the kernel's, and log s2) maximize the log marginal likelihood plus a normal log
+prior by Adam, warm-started from the previous fit. With W = C^-1 - C^-1 y y' C^-1 the likelihood's
+gradient is -tr(W dC / d theta) / 2 (Rasmussen & Williams 2006, section 5.4), which each kernel
+back-propagates in closed form.
+"""
 
 from __future__ import annotations
 
-from ncp_sampler.predictors.kernels import Matern
-from ncp_sampler.predictors.predictor import FloatArray
-from ncp_sampler.predictors.process import ExactProcess
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotri
+
+from ncp_sampler import checks
+from ncp_sampler.adam import Adam
+from ncp_sampler.predictors.kernels import NNGP, Columns, Kernel, Linear, Matern52, Query, Sum
+from ncp_sampler.predictors.predictor import FloatArray, Metrics, Model, Moments, State, Weights
+from ncp_sampler.predictors.transforms import standardizer, training_arrays
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+MAX_ROWS = 400
+_NOISE_FLOOR = 1e-5  # fraction of the metric's variance, keeps the factorization stable
+_NOISE_PRIOR = (math.log(1e-2), 2.0)  # mean and standard deviation of log s2
+# Variance of the unknown mean, in variances of the metric. Without it the mean is that of the rows,
+# most of which are good ones late in a search: distant codes would be predicted to be as good
+_MEAN_VARIANCE = 1.0
+_MIN_VARIANCE = 1e-10  # of a prediction, in variances of the metric
+_RATE, _BETAS = 0.1, (0.9, 0.99)  # of Adam
+_FIRST_STEPS = 40  # Adam steps of the first fit
+_FULL_STEPS_ROWS = 150  # rows beyond which a fit takes fewer steps: each costs n^3, and little moves
+_MAX_TUNING_ROWS = 600  # rows that decide on theta
 
 
-class GaussianProcess(ExactProcess):
-    """Matern-5/2 Gaussian process with one length scale per column, one process per metric.
+class GaussianProcess(Model):
+    """Exact Gaussian processes, one per metric.
 
-    The arguments are those of ``ExactProcess``.
+    The default kernel is the sum of ``NNGP``, an infinitely wide MLP, and ``Matern52``, a residual
+    for what the MLP misses.
+
+    Args:
+        kernel: The prior covariance; None for ``Sum(NNGP(), Matern52())``.
+        steps: Adam steps on the kernel's parameters per fit, warm-started; the first fit takes 40,
+            fits on more than 150 rows fewer. Of more than 600 rows, a random 600 decide on them.
+        max_rows: Largest number of rows that it should be given; time grows with its cube.
+
+    Raises:
+        ValueError: An argument out of its range.
 
     Examples:
         >>> import numpy as np
@@ -21,16 +74,300 @@ class GaussianProcess(ExactProcess):
         ((2, 1), True)
     """
 
-    _kernel = Matern()
+    def __init__(
+        self, kernel: Kernel | None = None, *, steps: int = 15, max_rows: int = MAX_ROWS
+    ) -> None:
+        must = "be a kernel, such as Matern52()"
+        self.kernel: Kernel = (
+            Sum(NNGP(), Matern52())
+            if kernel is None
+            else checks.instance("kernel", kernel, Kernel, must)
+        )
+        self.steps = checks.whole("steps", steps, low=0)
+        self._max_rows = checks.whole("max_rows", max_rows, low=1)
+        self._names: tuple[str, ...] = ()
+        self._theta: dict[str, FloatArray] = {}
+        self._posteriors: list[_Posterior] = []
 
     @property
-    def length_scales(self) -> FloatArray:
-        """Length scale of each metric and column, (m, d), unit codes; short ones matter.
+    def names(self) -> tuple[str, ...]:
+        """Names of the metrics, of the last fit."""
+        return self._names
+
+    @property
+    def device(self) -> torch.device:
+        """The CPU: matrices of a few hundred rows are too small for a GPU."""
+        return torch.device("cpu")
+
+    @property
+    def max_rows(self) -> int | None:
+        """Largest number of rows that it should be given."""
+        return self._max_rows
+
+    @property
+    def noise(self) -> FloatArray:
+        """Standard deviation of each metric's noise, (m,), in its own unit.
 
         Raises:
             RuntimeError: Not fitted yet.
         """
-        if self._theta is None:
-            raise RuntimeError("the Gaussian process is not fitted; call fit first")
-        scales: FloatArray = self._theta[:, :-2].exp().cpu().numpy()
-        return scales
+        return np.array([posterior.noise for posterior in self._fitted])
+
+    @property
+    def theta(self) -> dict[str, FloatArray]:
+        """Fitted parameters of each metric: the kernel's, then the log noise variance."""
+        return {name: values.copy() for name, values in self._theta.items()}
+
+    def fit(
+        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
+    ) -> Self:
+        """Fit metrics of unit codes, from the parameters of the last fit on.
+
+        Args:
+            x: Unit codes, (n, d).
+            metrics: Name -> values, (n,), NaN where missing.
+            weights: (n,), at least 0; a row's noise variance is divided by its weight.
+            steps: Adam steps of this fit in place of the usual number.
+
+        Raises:
+            ValueError: As ``transforms.training_arrays``.
+        """
+        names, codes, y, importance = training_arrays(x, metrics, weights)
+        steps = None if steps is None else checks.whole("steps", steps, low=0)
+        mean, std = standardizer(y, importance)
+        theta, posteriors = {}, []
+        for j, name in enumerate(names):
+            known = ~np.isnan(y[:, j]) & (importance > 0)
+            rows = _Rows(
+                codes[known], (y[known, j] - mean[j]) / std[j], 1 / importance[known],
+                np.flatnonzero(known), len(codes), float(mean[j]), float(std[j]),
+            )  # fmt: skip
+            theta[name] = self._tune(rows, self._theta.get(name), steps)
+            posteriors.append(_Posterior.of(self.kernel, rows, theta[name]))
+        self._names, self._theta, self._posteriors = names, theta, posteriors
+        return self
+
+    def moments(self, x: FloatArray) -> Moments:
+        """Return mean and standard deviation (n, m) of the metrics without noise, with gradient.
+
+        Raises:
+            RuntimeError: Not fitted yet.
+        """
+        means, stds, vjps = zip(*(one.moments(x) for one in self._fitted), strict=True)
+
+        def vjp(by_mean: FloatArray, by_std: FloatArray) -> FloatArray:
+            pairs = zip(by_mean.T, by_std.T, strict=True)
+            parts = [own(*pair) for own, pair in zip(vjps, pairs, strict=True)]
+            return parts[0] if len(parts) == 1 else np.asarray(sum(parts))
+
+        return Moments(np.stack(means, 1), np.stack(stds, 1), vjp)
+
+    def mean_vjp(
+        self, x: FloatArray
+    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Return the mean (n, m), and its pullback from gradients by it."""
+        means, pullbacks = zip(*(one.mean_vjp(x) for one in self._fitted), strict=True)
+        return np.stack(means, 1), lambda g: np.asarray(
+            sum(own(column) for own, column in zip(pullbacks, g.T, strict=True))
+        )
+
+    def condition(self, x: ArrayLike) -> Self:
+        """Return a copy that has observed its own mean at x (q, d): same mean, less variance.
+
+        Ginsbourger et al. (2010) call this the Kriging believer; it spreads a batch of proposals.
+        """
+        codes = np.asarray(x, dtype=np.float64)
+        other = copy.copy(self)
+        other._posteriors = [one.condition(self.kernel, codes) for one in self._fitted]
+        return other
+
+    def with_linear_terms(self, count: int) -> GaussianProcess:
+        """Return a process, not fitted, with linear terms in so many further columns.
+
+        Such columns hold other models' predictions; their slopes are fitted, and a column that does
+        not help ends with a slope of 0 (Kennedy & O'Hagan 2000).
+        """
+        kernel = Sum(Columns(self.kernel, 0, -count), Columns(Linear(), -count))
+        return GaussianProcess(kernel, steps=self.steps, max_rows=self._max_rows)
+
+    def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation (n, m) of each measured row, from all other rows.
+
+        Rasmussen & Williams (2006), equation 5.12; NaN for rows without the metric.
+
+        Raises:
+            RuntimeError: Not fitted yet.
+        """
+        means, stds = zip(*(one.leave_one_out() for one in self._fitted), strict=True)
+        return np.stack(means, 1), np.stack(stds, 1)
+
+    def sequential_residuals(self, rows: Sequence[int]) -> FloatArray:
+        """Return residuals of some rows, each predicted from those before it and all others, (m, k).
+
+        Args:
+            rows: Positions among those that it was fitted on, in the order of observation.
+
+        Returns:
+            In standard deviations of a measurement, noise included; NaN where a metric is missing.
+        """
+        return np.stack([one.sequential_residuals(list(rows)) for one in self._fitted])
+
+    def state_dict(self) -> State:
+        """Return names and parameters; the rows are given again by the next ``fit``."""
+        theta = {name: values.tolist() for name, values in self._theta.items()}
+        return {"names": list(self._names), "theta": theta}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue from saved parameters; ``fit`` with ``steps=0`` keeps them."""
+        theta = {str(name): np.array(values) for name, values in dict(state["theta"]).items()}
+        self._names, self._theta, self._posteriors = tuple(state["names"]), theta, []
+
+    @property
+    def _fitted(self) -> list[_Posterior]:
+        if not self._posteriors:
+            raise RuntimeError(
+                "the process is not fitted; call fit first (after load_state_dict with steps=0, "
+                "which keeps the parameters)"
+            )
+        return self._posteriors
+
+    def _tune(self, rows: _Rows, theta: FloatArray | None, steps: int | None) -> FloatArray:
+        """Return the parameters after some steps of Adam."""
+        n, d = rows.x.shape
+        means, sds = self.kernel.prior(d)
+        mean, sd = np.array([*means, _NOISE_PRIOR[0]]), np.array([*sds, _NOISE_PRIOR[1]])
+        if theta is None or len(theta) != len(mean):
+            theta, steps = mean, _FIRST_STEPS if steps is None else steps
+        if steps is None:
+            steps = max(1, round(self.steps * min(1.0, _FULL_STEPS_ROWS / n) ** 2.5))
+        if n > _MAX_TUNING_ROWS:
+            rows = rows.take(np.random.default_rng(0).permutation(n)[:_MAX_TUNING_ROWS])
+        adam = Adam(rate=_RATE, betas=_BETAS)
+        for _ in range(steps):
+            k, pullback = self.kernel.covariance(rows.x, theta[:-1])
+            w = _precision(k, rows.noise, theta[-1])
+            alpha = w @ rows.y
+            w -= alpha[:, None] * alpha
+            by_noise = 0.5 * (w.diagonal() @ rows.noise) * math.exp(theta[-1])
+            gradient = np.append(pullback(w), by_noise)
+            theta = adam.step(theta, gradient + (theta - mean) / sd**2)
+        return theta
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows that have a metric, and its scale.
+
+    Attributes:
+        x: Unit codes, (n, d).
+        y: Standardized values, (n,).
+        noise: Noise variance over s2, (n,).
+        at: Positions among all rows given, (n,).
+        total: Number of all rows given.
+        mean: Mean of the metric.
+        std: Standard deviation of the metric.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    noise: FloatArray
+    at: NDArray[np.intp]
+    total: int
+    mean: float
+    std: float
+
+    def take(self, at: NDArray[np.intp]) -> _Rows:
+        return replace(self, x=self.x[at], y=self.y[at], noise=self.noise[at], at=self.at[at])
+
+
+@dataclass(frozen=True)
+class _Posterior:
+    """Posterior of one metric."""
+
+    rows: _Rows
+    theta: FloatArray
+    query: Query
+    precision: FloatArray  # C^-1
+    alpha: FloatArray  # C^-1 y
+
+    @classmethod
+    def of(cls, kernel: Kernel, rows: _Rows, theta: FloatArray) -> _Posterior:
+        k, _ = kernel.covariance(rows.x, theta[:-1])
+        precision = _precision(k, rows.noise, theta[-1])
+        return cls(rows, theta, kernel.query(rows.x, theta[:-1]), precision, precision @ rows.y)
+
+    @property
+    def noise(self) -> float:
+        return math.sqrt(math.exp(self.theta[-1]) + _NOISE_FLOOR) * self.rows.std
+
+    def moments(
+        self, z: FloatArray
+    ) -> tuple[FloatArray, FloatArray, Callable[[FloatArray, FloatArray], FloatArray]]:
+        k, v, pullback = self.query(z)
+        k = k + _MEAN_VARIANCE
+        projected = k @ self.precision
+        variance = v + _MEAN_VARIANCE - np.einsum("ij,ij->i", k, projected)
+        root, size = np.sqrt(np.maximum(variance, _MIN_VARIANCE)), self.rows.std
+
+        def vjp(by_mean: FloatArray, by_std: FloatArray) -> FloatArray:
+            by_variance = np.where(variance > _MIN_VARIANCE, by_std * size / (2 * root), 0.0)
+            by_k = projected * (-2 * by_variance)[:, None]
+            by_k += (by_mean * size)[:, None] * self.alpha
+            return pullback(by_k, by_variance)
+
+        return k @ self.alpha * size + self.rows.mean, root * size, vjp
+
+    def mean_vjp(self, z: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        k, _, pullback = self.query(z)
+        size, zero = self.rows.std, np.zeros(len(z))
+        mean = ((k + _MEAN_VARIANCE) @ self.alpha) * size + self.rows.mean
+        return mean, lambda g: pullback((g * size)[:, None] * self.alpha, zero)
+
+    def condition(self, kernel: Kernel, z: FloatArray) -> _Posterior:
+        """Grow C^-1 by the rows z: its block inverse, with S the variance that they leave."""
+        k, _, _ = self.query(z)
+        k = k + _MEAN_VARIANCE
+        query = kernel.query(self.rows.x, self.theta[:-1], z)
+        own = query(z).covariance[:, -len(z) :] + _MEAN_VARIANCE
+        own[np.diag_indices(len(z))] += math.exp(self.theta[-1]) + _NOISE_FLOOR
+        projected = k @ self.precision
+        inverse = np.linalg.inv(own - projected @ k.T)
+        cross = -inverse @ projected
+        precision = np.block([[self.precision - projected.T @ cross, cross.T], [cross, inverse]])
+        alpha = np.concatenate([self.alpha, np.zeros(len(z))])  # the mean explains its own values
+        return replace(self, query=query, precision=precision, alpha=alpha)
+
+    def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
+        n, precision = len(self.rows.x), self.precision.diagonal()
+        mean, std = np.full(self.rows.total, np.nan), np.full(self.rows.total, np.nan)
+        residual = self.rows.y - self.alpha[:n] / precision[:n]
+        mean[self.rows.at] = residual * self.rows.std + self.rows.mean
+        std[self.rows.at] = self.rows.std / np.sqrt(precision[:n])
+        return mean, std
+
+    def sequential_residuals(self, rows: list[int]) -> FloatArray:
+        """Solve R e = (C^-1 y)_k with R R' = (C^-1)_kk, the last row first."""
+        known = np.isin(rows, self.rows.at)
+        at = np.searchsorted(self.rows.at, np.array(rows, dtype=np.intp)[known])[::-1]
+        residuals = np.full(len(rows), np.nan)
+        if len(at):
+            lower = np.linalg.cholesky(self.precision[np.ix_(at, at)])
+            residuals[known] = solve_triangular(lower, self.alpha[at], lower=True)[::-1]
+        return residuals
+
+
+def _precision(k: FloatArray, noise: FloatArray, log_noise: float) -> FloatArray:
+    """Return C^-1 for the covariance K; more noise is added where rounding makes C indefinite."""
+    c = k + _MEAN_VARIANCE
+    step = len(c) + 1
+    c.flat[::step] += (math.exp(log_noise) + _NOISE_FLOOR) * noise
+    jitter = 1e-6
+    lower, failed = dpotrf(c.T, lower=1, clean=1)
+    while failed:
+        c.flat[::step] += jitter
+        jitter *= 10
+        lower, failed = dpotrf(c.T, lower=1, clean=1)
+    inverse, _ = dpotri(lower, lower=1, overwrite_c=1)
+    inverse = inverse + inverse.T  # its upper triangle is 0
+    inverse.flat[::step] *= 0.5
+    return np.asarray(inverse)

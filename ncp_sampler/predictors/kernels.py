@@ -1,9 +1,17 @@
-"""What an exact process asks of a prior over functions, and the Matérn kernel.
+"""Kernels: prior covariances of a metric over unit codes, with closed-form gradients.
 
-Notation, for each of m metrics on its own
-    X (n, d)      unit codes
-    theta (m, p)  the kernel's parameters, on a scale where their priors are normal
-    K (m, n, n)   prior covariance of the metric's standardized values at the codes
+A kernel is a small immutable object; its parameters are an array ``theta`` on a scale where their
+priors are normal (logarithms of positive numbers). Everything is NumPy: on the small matrices of a
+study a PyTorch operation costs several times its arithmetic.
+
+Notation, of one metric
+    X (n, d), Z (q, d)   unit codes of the observations, and of queries
+    theta (p,)           the kernel's parameters
+    K (n, n)             covariance of the standardized metric at X
+    k (q, n), v (q,)     covariance between Z and X, variance at Z
+
+References: Rasmussen & Williams (2006), chapter 4 (Matern); Neal (1996), Cho & Saul (2009), Lee et
+al. (2018) (neural network Gaussian processes).
 """
 
 from __future__ import annotations
@@ -11,111 +19,467 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from functools import lru_cache
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-Pull: TypeAlias = Callable[[Tensor], Tensor]  # W (m, n, n) -> d tr(W K) / 2 d theta, (m, p)
-# gradients by covariance (m, q, n) and variance (m, q) -> the gradient by the codes, (q, d)
-CodePull: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+FloatArray: TypeAlias = NDArray[np.float64]
+Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # W (n, n) -> d tr(W K) / 2 d theta, (p,)
 
-_LENGTH_SCALE = 0.3  # prior median over sqrt(d), unit codes
-_LOG_LENGTH_SD = 0.6
-_LOG_SIGNAL_SD = 1.0
+_LAYERS = 2  # hidden layers of the networks
 
 
-class Cross(Protocol):
-    """Prior covariance with fixed codes, and its gradient in closed form."""
+class Cross(NamedTuple):
+    """Covariance between queries and the observations.
 
-    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor, CodePull]:
-        """Of codes z (q, d): covariance (m, q, n) with the fixed ones, variance, and the pull.
+    Attributes:
+        covariance: k, (q, n).
+        variance: v, (q,).
+        vjp: Gradients by k (q, n) and by v (q,) -> gradient by Z, (q, d).
+    """
 
-        The variance is (m, q), or what broadcasts to it.
+    covariance: FloatArray
+    variance: FloatArray
+    vjp: Callable[[FloatArray, FloatArray], FloatArray]
+
+
+Query: TypeAlias = Callable[[FloatArray], Cross]  # Z (q, d) -> its covariance with X
+
+
+@runtime_checkable
+class Kernel(Protocol):
+    """Prior covariance of a metric's standardized values."""
+
+    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
+        """Return means and standard deviations (p,) of theta's normal prior.
+
+        Args:
+            d: Number of columns.
+            variance: Median of the output's variance, in variances of the metric.
+        """
+
+    def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return K of the codes x (n, d), and its pullback to theta."""
+
+    def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
+        """Return the covariance with x (n, d), and with further codes (k, d), as a function.
+
+        Further codes follow x in the last axis, and do not change the kernel's scale.
         """
 
 
-class Kernel(Protocol):
-    """A prior over functions of unit codes."""
+@dataclass(frozen=True)
+class Matern52:
+    """Matern kernel of smoothness 5/2, one length scale per column.
 
-    def prior(self, d: int) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each of the p parameters, for codes of d columns."""
+    theta is log l (d,), then log s2: length scales in unit codes, output variance.
 
-    def covariance(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Pull]:
-        """K of codes x (n, d), and what gives the gradient of tr(W K) / 2 for a symmetric W."""
-
-    def cross(self, x: Tensor, theta: Tensor) -> Cross:
-        """Covariance with codes x (n, d)."""
-
-
-class Matern:
-    """Matérn 5/2 with one length scale per column.
-
-    With r2_ij = sum_k (X_ik - X_jk)^2 / l_k^2 and a = sqrt(5 r2), K = s2 (1 + a + a^2/3) exp(-a);
-    theta is log l (d) and log s2.
+    Attributes:
+        length_scale_sd: Standard deviation of log l's prior, whose median is 0.3 sqrt(d).
     """
 
-    def prior(self, d: int) -> tuple[list[float], list[float]]:
-        """Log-normal length scales around 0.3 sqrt(d), and a signal variance around 1."""
-        return [log_length_mean(d)] * d + [0.0], [_LOG_LENGTH_SD] * d + [_LOG_SIGNAL_SD]
+    length_scale_sd: float = 0.6
 
-    def covariance(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Pull]:
-        """K and its gradient, with M = -2 dK/d(r2), so that dK/d(log l_k) = M r2_k."""
-        scaled = _scale(x, theta)
-        squares = (scaled * scaled).sum(-1)
-        k, factor = _matern(scaled, scaled, squares, squares, theta)
+    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
+        """Return theta's prior; see ``Kernel``."""
+        mean = [math.log(0.3 * math.sqrt(d))] * d + [math.log(variance)]
+        return mean, [self.length_scale_sd] * d + [1.0]
 
-        def pull(w: Tensor) -> Tensor:
-            weighted = w * factor
-            per_column = weighted.sum(-1) @ (x * x) - (x * (weighted @ x)).sum(1)
-            gradient = theta.new_empty(theta.shape)
-            gradient[:, :-1] = per_column * (-2 * theta[:, :-1]).exp()
-            gradient[:, -1] = 0.5 * (w.flatten(1)[:, None] @ k.flatten(1)[..., None])[:, 0, 0]
-            return gradient
+    def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return K and its pullback."""
+        scaled = x * np.exp(-theta[:-1])
+        square = _row_squares(scaled)
+        k, slope = _matern52(scaled, scaled, square, square, math.exp(theta[-1]))
 
-        return k, pull
+        def pullback(w: FloatArray) -> FloatArray:
+            weighted = w * slope
+            by_scale = weighted.sum(1) @ (x * x) - (x * (weighted @ x)).sum(0)
+            return np.append(by_scale * np.exp(-2 * theta[:-1]), 0.5 * np.vdot(w, k))
 
-    def cross(self, x: Tensor, theta: Tensor) -> Cross:
-        """Covariance with codes x."""
-        scaled = _scale(x, theta)
-        return _MaternCross(theta, scaled, (scaled * scaled).sum(-1))
+        return k, pullback
+
+    def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
+        """Return the covariance with x."""
+        inverse, s2 = np.exp(-theta[:-1]), math.exp(theta[-1])
+        scaled = _joined(x, extra) * inverse
+        square = _row_squares(scaled)
+
+        def query(z: FloatArray) -> Cross:
+            a = z * inverse
+            k, slope = _matern52(a, scaled, _row_squares(a), square, s2)
+
+            def vjp(by_k: FloatArray, _: FloatArray) -> FloatArray:
+                g = by_k * slope
+                return np.asarray((g @ scaled - g.sum(1)[:, None] * a) * inverse)
+
+            return Cross(k, np.full(len(z), s2), vjp)
+
+        return query
 
 
 @dataclass(frozen=True)
-class _MaternCross:
-    theta: Tensor
-    scaled: Tensor  # X / l, (m, n, d)
-    squares: Tensor  # of its rows, (m, n)
+class NNGP:
+    """Gaussian process of an infinitely wide ReLU network of two hidden layers.
 
-    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor, CodePull]:
-        a = _scale(z, self.theta)
-        k, factor = _matern(a, self.scaled, (a * a).sum(-1), self.squares, self.theta)
+    theta is log w (d,) of the input weights, log b of the biases' variance, log t of the output
+    variance at an average observation. A layer turns variances q and cosine c of its inputs into
+    sqrt(q q') J(c) + b, with J(c) = (sin a + (pi - a) cos a) / pi, a = arccos c; J'(c) = 1 - a / pi.
+    """
 
-        def pull(g: Tensor, _: Tensor) -> Tensor:
-            weighted = g * factor  # -2 dk/d(r2) for each
-            by_scaled = weighted @ self.scaled - weighted.sum(-1, keepdim=True) * a
-            return (by_scaled * (-self.theta[:, None, :-1]).exp()).sum(0)
+    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
+        """Return theta's prior; see ``Kernel``."""
+        return [0.0] * (d + 1) + [math.log(variance)], [0.6] * d + [1.0, 1.0]
 
-        return k, self.theta[:, -1].exp()[:, None], pull
+    def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return K and its pullback."""
+        inputs, variances, bias, scale = self._inputs(x, theta)
+        k, layers = _arc_cosine(inputs, inputs, variances, variances, bias, scale)
+        n, output = len(x), math.exp(theta[-1])
+
+        def pullback(w: FloatArray) -> FloatArray:
+            by_output = float(np.vdot(w, k))
+            g = w * scale
+            # the scale is the output variance over the mean variance of the rows
+            by_q = np.full(n, -by_output / output / n * scale)
+            by_bias = g.sum() + by_q.sum()
+            for (slope, sine), q in zip(reversed(layers), reversed(variances), strict=True):
+                root = np.sqrt(q)
+                by_q = by_q + ((sine * g) @ root) / root
+                g *= slope
+                by_bias += g.sum() + by_q.sum()
+            by_weights = ((g @ inputs + by_q[:, None] * inputs) * inputs).sum(0)
+            return np.concatenate([by_weights, [0.5 * by_bias * bias, 0.5 * by_output]])
+
+        return k, pullback
+
+    def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
+        """Return the covariance with x."""
+        inputs, variances, bias, scale = self._inputs(x, theta)
+        if extra is not None:
+            inputs, variances, _, _ = self._inputs(_joined(x, extra), theta)
+        weights = np.exp(theta[:-2])
+        roots = [np.sqrt(p) for p in variances]
+
+        def query(z: FloatArray) -> Cross:
+            a = (z - 0.5) * weights
+            own = _layer_variances(a, bias)
+            k, layers = _arc_cosine(a, inputs, own, variances, bias, scale)
+
+            def vjp(by_k: FloatArray, by_v: FloatArray) -> FloatArray:
+                g, by_q = by_k * scale, by_v * scale
+                for (slope, sine), q, root in zip(
+                    reversed(layers), reversed(own), reversed(roots), strict=True
+                ):
+                    by_q = by_q + 0.5 * ((g * sine) @ root) / np.sqrt(q)
+                    g *= slope
+                return np.asarray((g @ inputs + 2 * by_q[:, None] * a) * weights)
+
+            return Cross(k, (own[-1] + bias) * scale, vjp)
+
+        return query
+
+    def _inputs(
+        self, x: FloatArray, theta: FloatArray
+    ) -> tuple[FloatArray, list[FloatArray], float, float]:
+        """Return weighted inputs, each layer's input variances, b, and the output's scale."""
+        bias = math.exp(theta[-2])
+        inputs = (x - 0.5) * np.exp(theta[:-2])
+        variances = _layer_variances(inputs, bias)
+        return inputs, variances, bias, math.exp(theta[-1]) / float((variances[-1] + bias).mean())
 
 
-def _matern(
-    a: Tensor, b: Tensor, a_squares: Tensor, b_squares: Tensor, theta: Tensor
-) -> tuple[Tensor, Tensor]:
-    """K (m, q, n) of two sets of scaled codes and their squares, and -2 dK/d(r2)."""
-    r2 = torch.baddbmm(b_squares[:, None], a, b.mT, alpha=-2).add_(a_squares[..., None])
-    root = r2.clamp_min_(1e-12).mul_(5).sqrt_()
-    decay = root.neg().exp_().mul_(theta[:, -1].exp()[:, None, None])
-    slope = (root + 1).mul_(decay)  # s2 (1 + a) exp(-a)
-    k = torch.addcmul(slope, root.mul_(root), decay.mul_(1 / 3))
-    return k, slope.mul_(5 / 3)
+@dataclass(frozen=True)
+class RandomReLU:
+    """Bayesian last layer over two hidden ReLU layers of finite width with fixed random weights.
+
+    ``NNGP`` is its limit of infinite width; theta has the same meaning. The weights of the inputs,
+    the biases' size, the output's and the noise are trained by back-propagation.
+
+    Attributes:
+        width: Units of each hidden layer.
+        seed: Seed of the hidden layers' weights.
+    """
+
+    width: int = 512
+    seed: int = 0
+
+    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
+        """Return theta's prior; see ``Kernel``."""
+        return NNGP().prior(d, variance)
+
+    def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return K and its pullback."""
+        units, back = self._units(x, theta)
+        total = float(np.vdot(units, units))
+        scale = math.exp(theta[-1]) * len(x) / total
+        k = units @ units.T * scale
+
+        def pullback(w: FloatArray) -> FloatArray:
+            by_output = 0.5 * float(np.vdot(w, k))
+            by_units = (w @ units) * scale - units * (2 * by_output / total)
+            by_inputs, by_bias = back(by_units)
+            by_weights = (by_inputs * (x - 0.5)).sum(0) * np.exp(theta[:-2])
+            return np.concatenate([by_weights, [by_bias, by_output]])
+
+        return k, pullback
+
+    def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
+        """Return the covariance with x."""
+        units, _ = self._units(x, theta)
+        scale = math.exp(theta[-1]) * len(x) / float(np.vdot(units, units))
+        if extra is not None:
+            units, _ = self._units(_joined(x, extra), theta)
+        weights = np.exp(theta[:-2])
+
+        def query(z: FloatArray) -> Cross:
+            own, back = self._units(z, theta)
+
+            def vjp(by_k: FloatArray, by_v: FloatArray) -> FloatArray:
+                by_units = (by_k @ units + 2 * by_v[:, None] * own) * scale
+                return np.asarray(back(by_units)[0] * weights)
+
+            return Cross(own @ units.T * scale, _row_squares(own) * scale, vjp)
+
+        return query
+
+    def _units(
+        self, x: FloatArray, theta: FloatArray
+    ) -> tuple[FloatArray, Callable[[FloatArray], tuple[FloatArray, float]]]:
+        """Return the last hidden layer (n, width + 1), and its pullback to inputs and log b."""
+        layers, gain = _random_weights(self.seed, x.shape[1], self.width), math.sqrt(2 / self.width)
+        bias = np.full((len(x), 1), math.exp(theta[-2] / 2))
+        units = np.concatenate([(x - 0.5) * np.exp(theta[:-2]), bias], 1)
+        active = []
+        for weights in layers:
+            hidden = units @ weights
+            active.append((hidden > 0) * gain)
+            units = np.concatenate([hidden * active[-1], bias], 1)
+
+        def back(g: FloatArray) -> tuple[FloatArray, float]:
+            by_bias = g[:, -1].sum()
+            for weights, slope in zip(reversed(layers), reversed(active), strict=True):
+                g = (g[:, :-1] * slope) @ weights.T
+                by_bias += g[:, -1].sum()
+            return g[:, :-1], 0.5 * float(by_bias) * bias[0, 0] if len(bias) else 0.0
+
+        return units, back
 
 
-def log_length_mean(d: int) -> float:
-    """Prior mean of a log length scale."""
-    return math.log(_LENGTH_SCALE * math.sqrt(d))
+@dataclass(frozen=True)
+class Linear:
+    """Linear terms with normal slopes around 0, such as a share of another task's prediction.
+
+    theta is the logarithm of each slope's variance, (d,).
+    """
+
+    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
+        """Return theta's prior, whatever the variance; see ``Kernel``."""
+        return [0.0] * d, [1.5] * d
+
+    def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return K and its pullback."""
+        s, slopes = x - 0.5, np.exp(theta)
+        return (s * slopes) @ s.T, lambda w: 0.5 * slopes * ((w @ s) * s).sum(0)
+
+    def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
+        """Return the covariance with x."""
+        s, slopes = _joined(x, extra) - 0.5, np.exp(theta)
+
+        def query(z: FloatArray) -> Cross:
+            a = z - 0.5
+            return Cross(
+                (a * slopes) @ s.T,
+                (a * a) @ slopes,
+                lambda by_k, by_v: slopes * (by_k @ s + 2 * by_v[:, None] * a),
+            )
+
+        return query
 
 
-def _scale(x: Tensor, theta: Tensor) -> Tensor:
-    """X / l for every metric, (m, n, d)."""
-    return x * (-theta[:, None, :-1]).exp()
+@dataclass(frozen=True)
+class Columns:
+    """A kernel of some of the columns.
+
+    Attributes:
+        kernel: The kernel that sees them.
+        first: Position of the first column, from the end if negative.
+        stop: Position after the last column; None for all from ``first`` on.
+    """
+
+    kernel: Kernel
+    first: int = 0
+    stop: int | None = None
+
+    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
+        """Return the kernel's prior for its columns."""
+        return self.kernel.prior(len(range(d)[self._slice]), variance)
+
+    def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return K and its pullback."""
+        return self.kernel.covariance(np.ascontiguousarray(x[:, self._slice]), theta)
+
+    def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
+        """Return the covariance with x."""
+        of_columns = self.kernel.query(
+            x[:, self._slice], theta, None if extra is None else extra[:, self._slice]
+        )
+
+        def query(z: FloatArray) -> Cross:
+            k, v, vjp = of_columns(z[:, self._slice])
+
+            def padded(by_k: FloatArray, by_v: FloatArray) -> FloatArray:
+                gradient = np.zeros(z.shape)
+                gradient[:, self._slice] = vjp(by_k, by_v)
+                return gradient
+
+            return Cross(k, v, padded)
+
+        return query
+
+    @property
+    def _slice(self) -> slice:
+        return slice(self.first, self.stop)
+
+
+@dataclass(frozen=True, init=False)
+class Sum:
+    """Sum of kernels: a function that is a sum of independent parts.
+
+    theta is the parts' parameters in order. The prior of the output variance is shared equally.
+
+    Args:
+        kernels: The parts, at least one.
+    """
+
+    kernels: tuple[Kernel, ...]
+
+    def __init__(self, *kernels: Kernel) -> None:
+        object.__setattr__(self, "kernels", kernels)
+
+    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
+        """Return the parts' priors, one after another."""
+        share = variance / len(self.kernels)
+        means, sds = zip(*(kernel.prior(d, share) for kernel in self.kernels), strict=True)
+        return sum(means, []), sum(sds, [])
+
+    def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return K and its pullback."""
+        parts = [k.covariance(x, own) for k, own in self._split(x.shape[1], theta)]
+        total = parts[0][0].copy()
+        for k, _ in parts[1:]:
+            total += k
+        return total, lambda w: np.concatenate([pullback(w) for _, pullback in parts])
+
+    def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
+        """Return the covariance with x."""
+        queries = [kernel.query(x, own, extra) for kernel, own in self._split(x.shape[1], theta)]
+
+        def query(z: FloatArray) -> Cross:
+            ks, vs, vjps = zip(*(part(z) for part in queries), strict=True)
+
+            def vjp(by_k: FloatArray, by_v: FloatArray) -> FloatArray:
+                return np.asarray(sum(part(by_k, by_v) for part in vjps))
+
+            return Cross(np.asarray(sum(ks)), np.asarray(sum(vs)), vjp)
+
+        return query
+
+    def _split(self, d: int, theta: FloatArray) -> list[tuple[Kernel, FloatArray]]:
+        sizes = [len(kernel.prior(d)[0]) for kernel in self.kernels]
+        return list(zip(self.kernels, np.split(theta, np.cumsum(sizes)[:-1]), strict=True))
+
+
+def _joined(x: FloatArray, extra: FloatArray | None) -> FloatArray:
+    return x if extra is None else np.concatenate([x, extra])
+
+
+def _row_squares(a: FloatArray) -> FloatArray:
+    return np.asarray(np.einsum("ij,ij->i", a, a))
+
+
+def _matern52(
+    a: FloatArray, b: FloatArray, a2: FloatArray, b2: FloatArray, s2: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return s2 (1 + u + u^2 / 3) exp(-u), u = sqrt(5) |a - b|, and its slope factor (q, n).
+
+    The factor times the difference b - a is the gradient by a: finite where they are equal.
+    """
+    u = a @ b.T
+    u *= -2
+    u += b2
+    u += a2[:, None]
+    np.maximum(u, 1e-12, out=u)
+    u *= 5
+    np.sqrt(u, out=u)
+    decay = np.exp(-u)
+    decay *= s2
+    slope = u + 1
+    slope *= decay
+    u *= u
+    u *= decay
+    u *= 1 / 3
+    u += slope
+    slope *= 5 / 3
+    return u, slope
+
+
+def _layer_variances(inputs: FloatArray, bias: float) -> list[FloatArray]:
+    """Return the variances (n,) of each layer's inputs."""
+    first = _row_squares(inputs) + bias
+    return [first + layer * bias for layer in range(_LAYERS)]
+
+
+def _arc_cosine(
+    a: FloatArray,
+    b: FloatArray,
+    q: list[FloatArray],
+    p: list[FloatArray],
+    bias: float,
+    scale: float,
+) -> tuple[FloatArray, list[tuple[FloatArray, FloatArray]]]:
+    """Return the outputs' covariance (q, n), and each layer's J' and sin(a) / pi.
+
+    The cosine is carried from layer to layer, by factors of rows and of columns.
+
+    Args:
+        a: Weighted inputs of the queries, (q, d).
+        b: Those of the observations, (n, d).
+        q: Variances of the queries in each layer, (q,).
+        p: Those of the observations, (n,).
+        bias: Variance of the biases.
+        scale: Factor of the output.
+    """
+    rows, columns = [1 / np.sqrt(one) for one in q], [1 / np.sqrt(one) for one in p]
+    k = a @ b.T
+    k += bias
+    k *= rows[0][:, None]
+    k *= columns[0]
+    layers = []
+    for layer in range(_LAYERS):
+        np.clip(k, -1, 1, out=k)
+        slope = np.arccos(k)
+        slope *= -1 / math.pi
+        slope += 1
+        sine = k * k
+        np.subtract(1, sine, out=sine)
+        np.sqrt(sine, out=sine)
+        sine *= 1 / math.pi
+        layers.append((slope, sine))
+        k *= slope
+        k += sine
+        if layer + 1 < _LAYERS:
+            k *= (rows[layer + 1] / rows[layer])[:, None]
+            k *= columns[layer + 1] / columns[layer]
+            k += (bias * rows[layer + 1])[:, None] * columns[layer + 1]
+    k *= (scale / rows[-1])[:, None]
+    k *= 1 / columns[-1]
+    k += bias * scale
+    return k, layers
+
+
+@lru_cache(maxsize=8)
+def _random_weights(seed: int, d: int, width: int) -> tuple[FloatArray, FloatArray]:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((d + 1, width)), rng.standard_normal((width + 1, width))

@@ -1,4 +1,4 @@
-"""The neural predictor: an ensemble of multi-metric MLPs trained as one batch of products.
+"""The paper's neural predictor: an ensemble of multi-metric MLPs trained as one batch of products.
 
 Notation
     E, m       members, metrics
@@ -19,18 +19,24 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ncp_sampler import checks
-from ncp_sampler.predictors.predictor import FloatArray, Metrics, State, Weights, posterior_arrays
-from ncp_sampler.predictors.scaling import standardizer, training_arrays
-from ncp_sampler.predictors.shield import own_torch
+from ncp_sampler.predictors.predictor import (
+    FloatArray,
+    Metrics,
+    State,
+    Weights,
+    isolated_torch,
+    moments_of,
+)
+from ncp_sampler.predictors.transforms import standardizer, training_arrays
 
 _BATCH_NORM_EPS, _BATCH_NORM_MOMENTUM = 1e-5, 0.1  # torch.nn.BatchNorm1d's defaults
-_LEAST_STD = 1e-6  # of a metric's own spread, where all members agree
+_LEAST_STD = 1e-6  # smallest standard deviation, as a share of the metric's
 LOSSES = ("squared", "smooth_l1")
 SCHEDULES = ("constant", "one_cycle")
 
 
 class MLPEnsemble:
-    """Small neural networks whose mean predicts and whose spread tells how sure they are.
+    """Ensemble of small MLPs: their mean predicts, their spread is the standard deviation.
 
     The defaults suit a history of tens to thousands of trials; ``MLPEnsemble.paper()`` is the
     predictor of the paper, for tables.
@@ -39,22 +45,22 @@ class MLPEnsemble:
         members: Number of networks.
         shared: Width of the layer that all metrics share.
         head: Width of each metric's own layer.
-        dropout: Of both layers, in [0, 1).
+        dropout: Dropout rate of both layers, in [0, 1).
         batch_norm: Normalize the inputs and both layers by batch statistics.
         loss: "squared" or "smooth_l1", on standardized metrics.
         steps: Training steps of a fit from scratch.
         warm_steps: Steps of a fit that continues from the last weights; None trains from scratch
             each time.
         batch_size: Rows per step; None for all.
-        learning_rate: Of AdamW; the peak of the one-cycle schedule.
-        weight_decay: Of AdamW (decoupled).
+        learning_rate: Learning rate of AdamW; the peak of the one-cycle schedule.
+        weight_decay: Weight decay of AdamW (decoupled).
         schedule: "constant" or "one_cycle" (30 % up from a tenth, momentum 0.85 to 0.95).
-        bootstrap: Weigh rows by exponential draws, other ones for each member.
-        seed: Of weights, bootstrap, batches and dropout.
-        device: Where to compute, in float32.
+        bootstrap: Weight rows by exponential draws, different for each member.
+        seed: Seed of weights, bootstrap, batches and dropout.
+        device: Device to compute on, in float32.
 
     Attributes:
-        names: The metrics' names, in the order of the last axis of all outputs.
+        names: Names of the metrics, in the order of the last axis of all outputs.
 
     Raises:
         ValueError: An argument out of its range.
@@ -108,7 +114,7 @@ class MLPEnsemble:
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.schedule, self.bootstrap = schedule, bootstrap
         self.device = checks.usable_device(device)
-        self.capacity: int | None = None
+        self.max_rows: int | None = None
         self.names: tuple[str, ...] = ()
         self._generator = torch.Generator(self.device).manual_seed(seed)
         self._weights: dict[str, Tensor] = {}
@@ -123,7 +129,7 @@ class MLPEnsemble:
         seed: int = 0,
         device: str | torch.device = "cpu",
     ) -> MLPEnsemble:
-        """The paper's predictor: one network, 256 shared, 128 per metric, dropout 0.5.
+        """Return the paper's predictor: one network, 256 shared, 128 per metric, dropout 0.5.
 
         Batch norm, smooth L1, Adam at 0.01 with one cycle, batches of 128: the published code's
         settings (Appendix E.1 names layers, dropout and schedule). It trains each metric in a head
@@ -157,16 +163,16 @@ class MLPEnsemble:
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> MLPEnsemble:
-        """Learns metrics of unit codes.
+        """Fit metrics of unit codes.
 
         Args:
             x: Unit codes, (n, d).
             metrics: Name -> values (n,), NaN where missing.
-            weights: Of the rows in the loss, (n,), at least 0.
-            steps: Training steps in place of the usual number; 0 keeps what is learnt.
+            weights: Weights of the rows in the loss, (n,), at least 0.
+            steps: Training steps in place of the usual number; 0 keeps the weights.
 
         Raises:
-            ValueError: As ``scaling.training_arrays``.
+            ValueError: As ``transforms.training_arrays``.
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)
         if steps is not None:
@@ -174,7 +180,7 @@ class MLPEnsemble:
         same = names == self.names and self._weights["w1"].shape[1] == codes.shape[1]
         if steps == 0 and same:
             return self
-        with own_torch(self.device):
+        with isolated_torch(self.device):
             if not same or self.warm_steps is None:
                 self.names = names
                 self._initialize(codes.shape[1], len(names))
@@ -195,7 +201,7 @@ class MLPEnsemble:
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Every member's prediction (E, n, m) at unit codes (n, d), in the metrics' units.
+        """Return every member's prediction (E, n, m) at unit codes (n, d), in the metrics' units.
 
         Raises:
             RuntimeError: Not fitted yet.
@@ -206,11 +212,11 @@ class MLPEnsemble:
         return out * self._buffers["y_std"] + self._buffers["y_mean"]
 
     def mean(self, x: Tensor) -> Tensor:
-        """Mean (n, m) over the members, differentiable."""
+        """Return the mean (n, m) over the members, differentiable."""
         return self.forward(x).mean(0)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (n, m) over the members, differentiable."""
+        """Return mean and standard deviation (n, m) over the members, differentiable."""
         out = self.forward(x)
         mean = out.mean(0)
         variance = ((out - mean) ** 2).mean(0)
@@ -218,21 +224,22 @@ class MLPEnsemble:
         return mean, (variance + least**2).sqrt()
 
     def predict(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Mean and standard deviation (n, m) at unit codes x (n, d), as arrays."""
-        return posterior_arrays(self, x)
+        """Return mean and standard deviation (n, m) at unit codes x (n, d) as arrays."""
+        moments = moments_of(self, np.asarray(x, dtype=np.float64))
+        return moments.mean, moments.std
 
     def condition(self, x: ArrayLike) -> MLPEnsemble:
-        """Itself: an ensemble has no closed form for what an observation would change."""
+        """Return itself: an ensemble has no closed form for an additional observation."""
         return self
 
     @property
     def x_std(self) -> FloatArray:
-        """Spread of the training unit codes, (d,): the scale of the paper's propagation."""
+        """Standard deviation of the training unit codes, (d,): the scale of the paper's propagation."""
         spread: FloatArray = self._buffers["x_std"].double().cpu().numpy()
         return spread
 
     def state_dict(self) -> State:
-        """Names, weights, running statistics and the random generator's state."""
+        """Return names, weights, running statistics and the random generator's state."""
         return {
             "names": list(self.names),
             "weights": {name: w.detach().cpu().numpy().copy() for name, w in self._weights.items()},
@@ -241,7 +248,7 @@ class MLPEnsemble:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Continues from ``state_dict`` as if never stopped."""
+        """Continue from ``state_dict`` as if never stopped."""
         self.names = tuple(state["names"])
         self._weights = {name: self._tensor(w).clone() for name, w in state["weights"].items()}
         self._buffers = {name: self._tensor(b).clone() for name, b in state["buffers"].items()}
@@ -249,19 +256,19 @@ class MLPEnsemble:
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {k: v for k, v in self.__dict__.items() if k != "_generator"}
-        return {**kept, "_learnt": self.state_dict()}
+        return {**kept, "_fitted_state": self.state_dict()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        learnt = state.pop("_learnt")
+        fitted = state.pop("_fitted_state")
         self.__dict__.update(state)
         self._generator = torch.Generator(self.device)
-        self.load_state_dict(learnt)
+        self.load_state_dict(fitted)
 
     def _tensor(self, values: ArrayLike) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)
 
     def _initialize(self, d: int, m: int) -> None:
-        """Uniform weights of torch.nn.Linear: within 1 / sqrt(fan in)."""
+        """Draw uniform weights as torch.nn.Linear: within 1 / sqrt(fan in)."""
         shapes = {
             "w1": ((self.members, d, self.shared), d),
             "b1": ((self.members, 1, self.shared), d),
@@ -286,7 +293,7 @@ class MLPEnsemble:
         return torch.rand(shape, generator=self._generator, device=self.device)
 
     def _network(self, x: Tensor, *, train: bool) -> Tensor:
-        """Standardized predictions (E, n, m)."""
+        """Return standardized predictions (E, n, m)."""
         w = self._weights
         h = ((x - self._buffers["x_mean"]) / self._buffers["x_std"])[None]  # (1, n, d)
         h = self._normalize(h, 0, train) @ w["w1"] + w["b1"]  # (E, n, shared)

@@ -1,19 +1,23 @@
-"""What propagation and the optimizer ask of a predictor, whatever is behind it.
+"""Protocol of predictors, the base of those that compute in NumPy, and isolated PyTorch settings.
 
 Notation
-    n, d, m   codes, columns of a code, metrics
-    x         unit codes (n, d)
-    mean, std posterior of each metric at x, (n, m), in the metrics' own units
+    n, d, m    codes, columns of a code, metrics
+    x          unit codes (n, d); BoTorch calls them normalized inputs
+    mean, std  posterior of each metric at x, (n, m), in the metrics' own units, without noise
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from ncp_sampler import checks
@@ -21,7 +25,21 @@ from ncp_sampler import checks
 FloatArray: TypeAlias = NDArray[np.float64]
 State: TypeAlias = dict[str, Any]
 Metrics: TypeAlias = Mapping[str, ArrayLike]  # name -> (n,), NaN where missing
-Weights: TypeAlias = ArrayLike | None  # of the rows, (n,), at least 0; alike if None
+Weights: TypeAlias = ArrayLike | None  # of the rows, (n,), at least 0; equal if None
+
+
+class Moments(NamedTuple):
+    """Posterior at x, with its gradient.
+
+    Attributes:
+        mean: (n, m).
+        std: (n, m).
+        vjp: Vector-Jacobian product: gradients by mean and by std (n, m) -> gradient by x, (n, d).
+    """
+
+    mean: FloatArray
+    std: FloatArray
+    vjp: Callable[[FloatArray, FloatArray], FloatArray]
 
 
 @runtime_checkable
@@ -29,7 +47,8 @@ class Predictor(Protocol):
     """A differentiable model of metrics over unit codes.
 
     ``GaussianProcess`` is exact, for small histories; ``MLPEnsemble`` is the paper's kind, for
-    tables. Both are deterministic for a seed.
+    tables. Both are deterministic for a seed. A predictor may have a method ``moments`` (see
+    ``Model``); else PyTorch differentiates its ``posterior``.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -39,56 +58,157 @@ class Predictor(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The metrics' names, in the order of the last axis of all outputs."""
+        """Names of the metrics, in the order of the last axis of all outputs."""
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device of its tensors."""
 
     @property
-    def capacity(self) -> int | None:
-        """How many rows it should be given at most; None for any number."""
+    def max_rows(self) -> int | None:
+        """Largest number of rows that it should be given; None for any number."""
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Predictor:
-        """Learns metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
+        """Fit metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
 
-        Continues from what it learnt before; ``steps`` is the number of training steps in place
-        of the usual one, 0 to keep what is learnt and only take up the rows.
+        Training continues from the last fit; ``steps`` is the number of training steps in place
+        of the usual one, 0 to keep all parameters and only take up the rows.
         """
 
     def mean(self, x: Tensor) -> Tensor:
-        """Mean (n, m) at x (n, d), differentiable; cheaper than the whole posterior."""
+        """Return the mean (n, m) at x (n, d), differentiable; cheaper than the posterior."""
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (n, m) at x (n, d), differentiable."""
+        """Return mean and standard deviation (n, m) at x (n, d), differentiable."""
 
     def predict(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """The same for arrays, without gradients."""
+        """Return mean and standard deviation (n, m) at x (n, d) as arrays."""
 
     def condition(self, x: ArrayLike) -> Predictor:
-        """Copy that takes its own mean at x (q, d) for observed, to spread a batch of proposals."""
+        """Return a copy that has observed its own mean at x (q, d), to spread a batch."""
 
     def state_dict(self) -> State:
-        """Everything learnt, as plain values, arrays and tensors."""
+        """Return all fitted parameters as plain values, arrays and tensors."""
 
     def load_state_dict(self, state: State) -> None:
-        """Continues from ``state_dict``: ``fit`` with ``steps=0`` and the same rows restores it."""
+        """Continue from ``state_dict``: ``fit`` with ``steps=0`` and the same rows restores it."""
 
 
-def posterior_arrays(predictor: Predictor, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """A predictor's posterior (n, m) at unit codes x (n, d), as arrays and without gradients."""
-    codes = torch.as_tensor(
-        np.asarray(x, dtype=np.float64), dtype=torch.float64, device=predictor.device
-    )
-    with torch.no_grad():
-        mean, std = predictor.posterior(codes)
-    return mean.double().cpu().numpy(), std.double().cpu().numpy()
+class Model(Predictor):
+    """A predictor that computes in NumPy; PyTorch sees it as one differentiable function."""
+
+    @abstractmethod
+    def moments(self, x: FloatArray) -> Moments:
+        """Return mean and standard deviation (n, m) at unit codes x (n, d), with their gradient."""
+
+    def mean_vjp(
+        self, x: FloatArray
+    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Return the mean (n, m), and its pullback from gradients by it; cheaper than moments."""
+        moments = self.moments(x)
+        zero = np.zeros_like(moments.std)
+        return moments.mean, lambda by_mean: moments.vjp(by_mean, zero)
+
+    def sequential_residuals(self, rows: Sequence[int]) -> FloatArray | None:
+        """Return one-step-ahead residuals of fitted rows, (m, k); None if it has no closed form.
+
+        See ``GaussianProcess.sequential_residuals``.
+        """
+        return None
+
+    def mean(self, x: Tensor) -> Tensor:
+        mean: Tensor = _Mean.apply(x, self)  # type: ignore[no-untyped-call]
+        return mean
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = _Posterior.apply(x, self)  # type: ignore[no-untyped-call]
+        return mean, std
+
+    def predict(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation (n, m) at unit codes x (n, d) as arrays."""
+        moments = self.moments(np.asarray(x, dtype=np.float64))
+        return moments.mean, moments.std
+
+
+class Wrapper(Model):
+    """A model of the metrics of an inner predictor.
+
+    Args:
+        inner: The predictor that it wraps.
+    """
+
+    def __init__(self, inner: Predictor) -> None:
+        self.inner = inner
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.inner.names
+
+    @property
+    def device(self) -> torch.device:
+        return self.inner.device
+
+    @property
+    def max_rows(self) -> int | None:
+        return self.inner.max_rows
+
+    @property
+    def noise(self) -> FloatArray:
+        """Standard deviation of each metric's noise, (m,); 0 where the inner model has none."""
+        noise: FloatArray = getattr(self.inner, "noise", np.zeros(len(self.names)))
+        return noise
+
+
+def moments_of(predictor: Predictor, x: FloatArray) -> Moments:
+    """Return a predictor's moments at unit codes x (n, d), by PyTorch where it has none."""
+    if isinstance(predictor, Model):
+        return predictor.moments(x)
+    leaf = torch.as_tensor(x, dtype=torch.float64, device=predictor.device).requires_grad_(True)
+    with torch.enable_grad():
+        mean, std = predictor.posterior(leaf)
+
+    def vjp(by_mean: FloatArray, by_std: FloatArray) -> FloatArray:
+        with torch.enable_grad():  # of a scalar: given grad_outputs, PyTorch imports sympy
+            total = (mean * mean.new_tensor(by_mean)).sum() + (std * std.new_tensor(by_std)).sum()
+        return _array(torch.autograd.grad(total, leaf, retain_graph=True)[0])
+
+    return Moments(_array(mean), _array(std), vjp)
+
+
+def mean_vjp_of(
+    predictor: Predictor, x: FloatArray
+) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    """Return a predictor's mean (n, m) at unit codes x (n, d), and its pullback."""
+    if isinstance(predictor, Model):
+        return predictor.mean_vjp(x)
+    return torch_vjp(predictor.mean, x, predictor.device)
+
+
+def torch_vjp(
+    function: Callable[[Tensor], Tensor], x: FloatArray, device: torch.device | str = "cpu"
+) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    """Return the values of a PyTorch function at x (n, d), and its pullback to x.
+
+    A function whose values do not depend on x has the gradient 0.
+    """
+    leaf = torch.as_tensor(x, dtype=torch.float64, device=device).requires_grad_(True)
+    with torch.enable_grad():
+        values = function(leaf)
+
+    def pullback(gradient: FloatArray) -> FloatArray:
+        if not values.requires_grad:
+            return np.zeros(x.shape)
+        with torch.enable_grad():
+            total = (values * values.new_tensor(gradient)).sum()
+        return _array(torch.autograd.grad(total, leaf, retain_graph=True)[0])
+
+    return _array(values), pullback
 
 
 def check_predictor(name: str, value: Any) -> Predictor:
-    """A predictor, of whatever class.
+    """Return a predictor, of whatever class.
 
     Raises:
         ValueError: It lacks one of the protocol's methods or properties.
@@ -96,3 +216,70 @@ def check_predictor(name: str, value: Any) -> Predictor:
     must = "be a predictor, such as GaussianProcess()"
     predictor: Predictor = checks.instance(name, value, Predictor, must)
     return predictor
+
+
+@contextmanager
+def isolated_torch(device: torch.device) -> Iterator[None]:
+    """Isolate a computation from the caller's default device, grad and inference modes."""
+    # where there is nothing to isolate from, a mode would only slow every call of PyTorch: an
+    # ensemble's fit by half; get_default_device fails in PyTorch 2.6 after set_default_device(None)
+    mode = nullcontext() if torch.empty(0).device == device else torch.device(device)
+    with mode, torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread on the CPU, then restore the caller's numbers.
+
+    The matrices of an ask are small: on a busy machine its threads wait for one another (84 ms
+    became 423 on two cores), and a process forked after a parallel computation hangs in its own.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with _blas_libraries().limit(limits=1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@lru_cache(maxsize=1)  # it takes milliseconds to find the loaded libraries
+def _blas_libraries() -> ThreadpoolController:
+    """Return control of the threads of NumPy's and SciPy's linear algebra."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+class _Posterior(torch.autograd.Function):
+    """A model's mean and standard deviation, differentiated by its own closed form."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, model: Model) -> tuple[Tensor, Tensor]:
+        mean, std, ctx.vjp = model.moments(_array(x))
+        return _tensor(mean, x), _tensor(std, x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _tensor(ctx.vjp(*map(_array, gradients)), gradients[0]), None
+
+
+class _Mean(torch.autograd.Function):
+    """A model's mean, differentiated by its own closed form."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, model: Model) -> Tensor:
+        mean, ctx.pullback = model.mean_vjp(_array(x))
+        return _tensor(mean, x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _tensor(ctx.pullback(_array(gradients[0])), gradients[0]), None
+
+
+def _array(values: Tensor) -> FloatArray:
+    array: FloatArray = values.detach().to("cpu", torch.float64).numpy()
+    return array
+
+
+def _tensor(values: FloatArray, like: Tensor) -> Tensor:
+    return torch.as_tensor(values, dtype=torch.float64, device=like.device)

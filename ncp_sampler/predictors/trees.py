@@ -1,4 +1,4 @@
-"""Boosted trees of metrics: the shipped surrogates' recipe, one of the judges, and a teacher."""
+"""Boosted trees of metrics: shipped surrogates, held-out evaluators, and teachers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-BAGS = 4  # boosters averaged, of other seeds
+BAGS = 4  # boosters averaged, with different seeds
 _PARAMETERS: dict[str, Any] = {
     "objective": "l2",
     "learning_rate": 0.05,
@@ -33,7 +33,7 @@ _PARAMETERS: dict[str, Any] = {
 def fit_trees(
     x: FloatArray, y: FloatArray, rounds: int, *, weights: FloatArray | None = None
 ) -> list[Booster]:
-    """Boosters of features x (n, f), values y (n,) and weights (n,), to be averaged.
+    """Return boosters of features x (n, f), values y (n,) and weights (n,), to be averaged.
 
     Raises:
         ImportError: LightGBM is not installed.
@@ -48,7 +48,7 @@ def fit_trees(
 
 
 def predict_trees(boosters: Sequence[Booster], x: FloatArray) -> FloatArray:
-    """Their mean, (n,)."""
+    """Return the boosters' mean prediction, (n,)."""
     mean: FloatArray = np.mean(
         [np.asarray(booster.predict(x, num_threads=1)) for booster in boosters], axis=0
     )
@@ -56,7 +56,7 @@ def predict_trees(boosters: Sequence[Booster], x: FloatArray) -> FloatArray:
 
 
 def has_lightgbm() -> bool:
-    """Whether LightGBM is installed, with the libraries that it needs."""
+    """Return True if LightGBM and the libraries that it needs are installed."""
     try:
         import_lightgbm()
     except (ImportError, OSError):
@@ -65,12 +65,12 @@ def has_lightgbm() -> bool:
 
 
 def import_lightgbm() -> Any:
-    """LightGBM, or an ImportError that says how to get it."""
+    """Return LightGBM, or raise an ImportError that says how to install it."""
     try:
         import lightgbm
     except ImportError as error:
         raise ImportError(
-            "surrogates, judges and Distilled need LightGBM, which is not installed: "
+            "surrogates, evaluators and Distilled need LightGBM, which is not installed: "
             "pip install 'ncp-sampler[bench]'"
         ) from error
     return lightgbm

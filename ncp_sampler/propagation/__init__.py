@@ -1,4 +1,4 @@
-"""How codes are edited, the paper: targets, strategies, and what propagation passes by."""
+"""Propagation: codes edited along a predictor's gradient, by the paper's strategies."""
 
 from ncp_sampler.propagation.ascent import Adam as Adam
 from ncp_sampler.propagation.ascent import GradientDescent as GradientDescent

@@ -1,4 +1,4 @@
-"""A walk over legal codes: some iterations of propagation, rounding, and on from there.
+"""Walk over valid codes: iterations of propagation and rounding in turn.
 
 Appendix C of the paper walks over NAS-Bench-201 in this way: a one-hot code is edited as if it
 were continuous, and the argmax of each edge is taken every 10 iterations, "termed as a step".
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
@@ -31,10 +30,10 @@ _PLAIN = GradientDescent(rate=1.0)
 
 @dataclass(frozen=True)
 class Walk:
-    """The codes that a walk came through; S steps, n starts.
+    """Codes of a walk: S steps, n starts.
 
     Attributes:
-        codes: Legal codes, the starts first, (S + 1, n, d).
+        codes: Valid codes, the starts first, (S + 1, n, d).
         predictions: Metric -> (S + 1, n), in its own unit.
 
     Examples:
@@ -60,20 +59,20 @@ def discrete_walk(
     strategy: Strategy | str = _PLAIN,
     revisit: bool = False,
 ) -> Walk:
-    """Walks from each start towards the targets.
+    """Walk from each start towards the targets.
 
     Args:
         predictors: As ``propagate``.
-        start: Codes (n, d) or (d,); rounded to legal ones.
+        start: Codes (n, d) or (d,); rounded to valid ones.
         targets: As ``propagate``.
         space: The codes' search space.
         steps: Roundings, at least 1; the paper's six.
-        iterations: Of continuous propagation before each rounding; the paper's ten.
+        iterations: Iterations of continuous propagation before each rounding; the paper's ten.
         strategy: As ``propagate``. A learning rate must suffice to bring some column past the
-            middle between two legal values within the iterations, or the walk stands still.
-        revisit: Round to the nearest legal code, as the paper does, be it one where this walk
-            was before. If False, take the one nearest to x among that code and its neighbours
-            that is new to the walk: argmax alone soon comes back to the same code for good.
+            middle between two valid values within the iterations, or the walk stands still.
+        revisit: Round to the nearest valid code, as the paper does, even one that this walk has
+            visited. If False, take the code nearest to x among that code and its neighbors that is
+            new to the walk: argmax alone soon comes back to the same code for good.
 
     Raises:
         ValueError: As ``propagate``; steps < 1.
@@ -108,9 +107,7 @@ def discrete_walk(
         codes.append(rounded)
     walked = np.stack(codes)
     x = space.normalize(walked.reshape(-1, walked.shape[-1]))
-    with torch.no_grad():
-        unit = torch.as_tensor(x, device=models[0].device if models else None)
-        values = predict_targets(models, targets, unit, space).cpu().numpy()
+    values, _ = predict_targets(models, targets, x, space)
     by_target = values.reshape(len(targets), *walked.shape[:2])
     return Walk(walked, dict(zip(trace.predictions, by_target, strict=True)))
 
@@ -118,15 +115,15 @@ def discrete_walk(
 def _nearest_new(
     x: NDArray[np.float64], rounded: NDArray[Any], space: SearchSpace, visited: set[bytes]
 ) -> NDArray[Any]:
-    """The code nearest to x in unit terms, of the rounded one and its neighbours not visited.
+    """Return the code nearest to x in unit codes, of the rounded one and its unvisited neighbors.
 
-    The rounded code itself if all are; what is returned counts as visited.
+    It is the rounded code itself if all are visited; the returned code counts as visited.
     """
-    near = np.concatenate([rounded[None], space.neighbours(rounded)])
-    new = np.array([code_key(code) not in visited for code in near])
+    codes = np.concatenate([rounded[None], space.neighbours(rounded)])
+    new = np.array([code_key(code) not in visited for code in codes])
     if new.any():
-        near = near[new]
-        distance = ((space.normalize(near) - space.normalize(x)) ** 2).sum(1)
-        rounded = near[distance.argmin()]
+        codes = codes[new]
+        distance = ((space.normalize(codes) - space.normalize(x)) ** 2).sum(1)
+        rounded = codes[distance.argmin()]
     visited.add(code_key(rounded))
     return rounded

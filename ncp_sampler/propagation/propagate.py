@@ -1,7 +1,5 @@
 """Network Coding Propagation: codes edited along predictors' gradient (paper, section 3.1).
 
-In come predictors, start codes and targets; out comes a ``Trace`` of every code passed by.
-
 Notation
     x       unit codes (n, d) being edited, n starts at once
     loss    of the targets, (n,); equation 3
@@ -15,12 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from ncp_sampler import checks
-from ncp_sampler.predictors.predictor import Predictor
+from ncp_sampler.predictors.predictor import FloatArray, Predictor
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.propagation.targets import (
@@ -35,14 +31,14 @@ from ncp_sampler.space.search_space import SearchSpace
 
 @dataclass(frozen=True)
 class Trace:
-    """What a propagation did, for plots and explanations; T iterations made, n starts.
+    """Path of a propagation, for plots and explanations: T iterations, n starts.
 
     Attributes:
         codes: Codes before each iteration and at the end, natural units, (T + 1, n, d).
         loss: (T + 1, n).
         gradients: d loss / d unit code, (T + 1, n, d).
-        predictions: Metric -> (T + 1, n), in its own unit, less the target's caution.
-        final: Nearest legal codes of the end, (n, d).
+        predictions: Metric -> (T + 1, n), in its own unit, less the target's beta times its std.
+        final: Nearest valid codes of the end, (n, d).
 
     Examples:
         >>> from ncp_sampler import MRSpace, costs
@@ -69,7 +65,7 @@ def propagate(
     strategy: Strategy | str = "continuous",
     iterations: int = 70,
 ) -> Trace:
-    """Edits codes until they reach the targets, the paper's way.
+    """Edit codes along the predictors' gradient until they reach the targets (paper, section 3.1).
 
     Equation 3 with the paper's settings: ``[Target("top1"), Target("flops", "minimize",
     weight=0.5)]`` and ``GradientDescent(rate=3.0, scale=...)``, the scale being the standard
@@ -106,25 +102,18 @@ def propagate(
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")
     chosen = as_strategy(strategy, continuous=GradientDescent())
     checks.whole("iterations", iterations, low=1)
-    device = models[0].device if models else torch.device("cpu")
-    origin = np.atleast_2d(space.normalize(start))
-    x = torch.as_tensor(origin, dtype=torch.float64, device=device)
+    x = np.atleast_2d(np.asarray(space.normalize(start), dtype=np.float64))
     step = chosen.begin(space, x)
-    walked: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    path: list[tuple[FloatArray, FloatArray, FloatArray, FloatArray]] = []
     for i in range(iterations + 1):
-        x = x.detach().requires_grad_(True)
-        with torch.enable_grad():
-            predicted = predict_targets(models, targets, x, space)
-            loss = target_loss(predicted, targets)
-            (gradient,) = torch.autograd.grad(loss.sum(), x)
-        x = x.detach()
-        walked.append((x, loss.detach(), gradient, predicted.detach()))
-        if i == iterations or not bool(gradient.any()):
+        predicted, pullback = predict_targets(models, targets, x, space)
+        loss, by_prediction = target_loss(predicted, targets)
+        gradient = pullback(by_prediction)
+        path.append((x, loss, gradient, predicted))
+        if i == iterations or not gradient.any():
             break
         x = step(x, gradient)
-    units, losses, gradients, values = (
-        torch.stack(each).cpu().numpy() for each in zip(*walked, strict=True)
-    )  # (T + 1, n, d), (T + 1, n), (T + 1, n, d), (T + 1, targets, n)
+    units, losses, gradients, values = map(np.stack, zip(*path, strict=True))
     codes = space.denormalize(units)
     return Trace(
         codes=codes,

@@ -1,18 +1,18 @@
-"""How an iteration edits codes, as small objects that plug into propagation."""
+"""Strategies: how an iteration of propagation edits codes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from torch import Tensor
-
 from ncp_sampler import checks
 from ncp_sampler.defaults import STRATEGIES
+from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
 from ncp_sampler.space.search_space import SearchSpace
 
-Step: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # unit codes, gradient -> edited unit codes
+# Unit codes (n, d), gradient of the loss (n, d) -> edited unit codes (n, d)
+Step: TypeAlias = Callable[[FloatArray, FloatArray], FloatArray]
 
 
 @runtime_checkable
@@ -25,16 +25,16 @@ class Strategy(Protocol):
         True
     """
 
-    def begin(self, space: SearchSpace, x: Tensor) -> Step:
-        """The step of a new run over unit codes x (n, d); it may keep moments between calls."""
+    def begin(self, space: SearchSpace, x: FloatArray) -> Step:
+        """Return the step of a new run over unit codes x (n, d); it may keep moments."""
 
 
 def as_strategy(given: Strategy | str, *, continuous: Strategy) -> Strategy:
-    """A strategy as it is, or the one that a shorthand stands for.
+    """Return a strategy as it is, or the one of a shorthand.
 
     Args:
         given: A strategy, "continuous" or "winner_takes_all".
-        continuous: What the caller means by "continuous".
+        continuous: The strategy that the caller means by "continuous".
 
     Raises:
         ValueError: Another word or object.

@@ -1,4 +1,4 @@
-"""Where metrics shall go: targets, what predictors say of them, and their loss (equation 3).
+"""Targets of propagation, their predicted values, and the loss between them (equation 3).
 
 Notation
     x       unit codes (n, d)
@@ -12,42 +12,50 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from ncp_sampler import checks
-from ncp_sampler.predictors.predictor import Predictor, check_predictor
+from ncp_sampler.deprecated import renamed_arguments
+from ncp_sampler.predictors.predictor import (
+    FloatArray,
+    Predictor,
+    check_predictor,
+    mean_vjp_of,
+    moments_of,
+    torch_vjp,
+)
 from ncp_sampler.space.search_space import SearchSpace
 
 Cost: TypeAlias = Callable[[Tensor], Tensor]  # codes (n, d) in natural units -> (n,)
 
 
+@renamed_arguments(caution="beta")
 @dataclass(frozen=True)
 class Target:
-    """Where one metric shall go.
+    """The direction or bound that one metric is propagated to.
 
     Attributes:
         metric: A predictor's metric, or a name of its own for ``cost``.
         direction: "maximize" or "minimize".
-        weight: The paper's lambda (1 for the metric itself), at least 0. Of a bound, how hard
-            propagation pulls at it; an offline search keeps bounds of weight 0 too.
+        weight: The paper's lambda (1 for the metric itself), at least 0. Of a bound, the strength
+            of its pull; an offline search keeps bounds of weight 0 too.
         step: The paper's target, prediction plus (maximize) or minus (minimize) ``step`` times
             ``scale``, set anew each iteration. The paper takes 1.
         bound: In place of a step: at least (maximize) or at most (minimize) this value, in the
             metric's unit; no pull once it holds.
-        predictor: Which of the predictors has the metric.
+        predictor: Position of the predictor that has the metric.
         cost: A known differentiable cost, codes (n, d) in natural units -> (n,), such as
-            ``costs.flops``; nothing is learnt then.
-        scale: Unit in which distances to the target count, so that the weights of unlike metrics
-            compare: the standard deviation of the metric, as the paper's standardized targets.
-            1 if None.
-        caution: Standard deviations of the predictor's uncertainty by which a prediction counts
-            as worse than its mean, at least 0. 0 is the paper's search, which climbs out of what
-            the predictor knows. A known cost has no uncertainty, whatever the caution.
+            ``costs.flops``; no predictor is asked then.
+        scale: Unit of distances to the target, so that the weights of different metrics compare:
+            the standard deviation of the metric, as the paper's standardized targets. 1 if None.
+        beta: Confidence coefficient, at least 0: the prediction is ``mean - beta * std`` of a
+            metric to maximize, ``mean + beta * std`` of one to minimize. 0 is the paper's search,
+            which leaves the region that the predictor knows. A known cost has no uncertainty.
 
     Raises:
-        ValueError: Another direction, a negative weight or caution, a step or scale that is not
-            above 0, an infinite bound, or a step beside a bound.
+        ValueError: Another direction, a negative weight or beta, a step or scale that is not above
+            0, an infinite bound, or a step beside a bound.
 
     Examples:
         >>> from ncp_sampler import costs
@@ -66,7 +74,7 @@ class Target:
     predictor: int = 0
     cost: Cost | None = None
     scale: float | None = None
-    caution: float = 0.0
+    beta: float = 0.0
 
     def __post_init__(self) -> None:
         checks.text("metric", self.metric)
@@ -74,7 +82,7 @@ class Target:
         of = f" of {self.metric!r}"
         checks.real("weight", self.weight, low=0, where=of)
         checks.real("step", self.step, above=0, where=of)
-        checks.real("caution", self.caution, low=0, where=of)
+        checks.real("beta", self.beta, low=0, where=of)
         if self.scale is not None:
             checks.real("scale", self.scale, above=0, where=of)
         if self.bound is not None:
@@ -94,7 +102,7 @@ class Target:
 def check_targets(
     predictors: Predictor | Sequence[Predictor], targets: Sequence[Target]
 ) -> list[Predictor]:
-    """The predictors as a list, once every target's metric was found in one of them.
+    """Return the predictors as a list, after a check that one of them has each target's metric.
 
     Raises:
         ValueError: No predictor, no target, or a metric that is not predicted.
@@ -111,7 +119,7 @@ def check_targets(
 
 
 def check_metric(predictors: Sequence[Predictor], target: Target) -> None:
-    """Raises ValueError unless a predictor has the target's metric."""
+    """Raise ValueError unless a predictor has the target's metric."""
     if target.predictor >= len(predictors):
         raise ValueError(
             f"target {target.metric!r} wants predictor {target.predictor}, there are "
@@ -126,49 +134,88 @@ def check_metric(predictors: Sequence[Predictor], target: Target) -> None:
 
 
 def predict_targets(
-    predictors: Sequence[Predictor], targets: Sequence[Target], x: Tensor, space: SearchSpace
-) -> Tensor:
-    """Predicted value of each target's metric, less its caution, (targets, n); differentiable."""
-    careful = {target.predictor for target in targets if target.caution and target.cost is None}
-    known: dict[int, tuple[Tensor, Tensor | None]] = {}
-    for target in targets:
-        i = target.predictor
-        if target.cost is None and i not in known:
-            known[i] = predictors[i].posterior(x) if i in careful else (predictors[i].mean(x), None)
-    values = []
-    for target in targets:
+    predictors: Sequence[Predictor], targets: Sequence[Target], x: FloatArray, space: SearchSpace
+) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    """Return each target's predicted value, less its beta, and their pullback to x.
+
+    Args:
+        predictors: Fitted.
+        targets: Checked.
+        x: Unit codes, (n, d).
+        space: The codes' search space.
+
+    Returns:
+        Values (targets, n), and a function of gradients by them, (targets, n) -> (n, d).
+    """
+    values = np.empty((len(targets), len(x)))
+    parts: list[tuple[list[int], Callable[[FloatArray], FloatArray]]] = []
+    for i in dict.fromkeys(target.predictor for target in targets if target.cost is None):
+        at = [k for k, one in enumerate(targets) if one.cost is None and one.predictor == i]
+        values[at], pullback = _modeled(predictors[i], [targets[k] for k in at], x)
+        parts.append((at, pullback))
+    for k, target in enumerate(targets):
         if target.cost is not None:
-            values.append(target.cost(space.denormalize(x)).to(x.dtype))
-            continue
-        column = predictors[target.predictor].names.index(target.metric)
-        mean, std = known[target.predictor]
-        value = mean[:, column].to(x.dtype)
-        if target.caution and std is not None:
-            doubt = target.caution * std[:, column].to(x.dtype)
-            value = value - target.sign * doubt
-        values.append(value)
-    return torch.stack(values)
+            values[k], of_cost = torch_vjp(_of_unit(target.cost, space), x)
+            parts.append(([k], _of_row(of_cost)))
+    return values, lambda g: np.asarray(sum(pullback(g[at]) for at, pullback in parts))
 
 
-def target_loss(predicted: Tensor, targets: Sequence[Target]) -> Tensor:
-    """Equation 3: weighted smooth L1 distance of predictions (targets, n) to targets, (n,)."""
-    total = torch.zeros_like(predicted[0])
-    for value, target in zip(predicted, targets, strict=True):
-        unit = 1.0 if target.scale is None else target.scale
-        if target.bound is None:
-            goal = value.detach() + target.sign * target.step * unit
-        elif target.sign > 0:
-            goal = value.detach().clamp_min(target.bound)
-        else:
-            goal = value.detach().clamp_max(target.bound)
-        total = total + target.weight * torch.nn.functional.smooth_l1_loss(
-            value / unit, goal / unit, reduction="none"
-        )
+def _modeled(
+    predictor: Predictor, targets: Sequence[Target], x: FloatArray
+) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    """Return values (targets, n) of one predictor's metrics, and their pullback to x."""
+    columns = [predictor.names.index(target.metric) for target in targets]
+    betas = np.array([target.sign * target.beta for target in targets])
+    if not betas.any():
+        mean, of_mean = mean_vjp_of(predictor, x)
+        return mean[:, columns].T, lambda g: of_mean(_scattered(g, columns, mean.shape))
+    mean, std, vjp = moments_of(predictor, x)
+
+    def pullback(g: FloatArray) -> FloatArray:
+        by_std = _scattered(-betas[:, None] * g, columns, mean.shape)
+        return vjp(_scattered(g, columns, mean.shape), by_std)
+
+    return (mean[:, columns] - std[:, columns] * betas).T, pullback
+
+
+def _scattered(g: FloatArray, columns: Sequence[int], shape: tuple[int, ...]) -> FloatArray:
+    """Return gradients (targets, n) added up in their columns, (n, m)."""
+    total = np.zeros(shape)
+    np.add.at(total.T, list(columns), g)
     return total
 
 
+def _of_row(pullback: Callable[[FloatArray], FloatArray]) -> Callable[[FloatArray], FloatArray]:
+    return lambda g: pullback(g[0])
+
+
+def target_loss(predicted: FloatArray, targets: Sequence[Target]) -> tuple[FloatArray, FloatArray]:
+    """Return equation 3, (n,), and its gradient by the predictions, (targets, n).
+
+    Args:
+        predicted: Predictions p of each target, (targets, n).
+        targets: The targets.
+    """
+    loss, gradient = np.zeros(predicted.shape[1]), np.empty_like(predicted)
+    for k, (value, target) in enumerate(zip(predicted, targets, strict=True)):
+        unit = 1.0 if target.scale is None else target.scale
+        if target.bound is None:
+            goal = value + target.sign * target.step * unit
+        else:
+            goal = (np.maximum if target.sign > 0 else np.minimum)(value, target.bound)
+        distance = (value - goal) / unit
+        size = np.abs(distance)
+        loss += target.weight * np.where(size < 1, 0.5 * size**2, size - 0.5)
+        gradient[k] = target.weight / unit * np.clip(distance, -1.0, 1.0)
+    return loss, gradient
+
+
+def _of_unit(cost: Cost, space: SearchSpace) -> Callable[[Tensor], Tensor]:
+    return lambda x: cost(space.denormalize(x))
+
+
 def label(targets: Sequence[Target], i: int) -> str:
-    """Name of a target's metric; with its predictor where targets share a metric's name."""
+    """Return a target's metric, with its predictor where targets share the metric's name."""
     target = targets[i]
     shared = sum(other.metric == target.metric for other in targets) > 1
     return f"{target.metric}[{target.predictor}]" if shared else target.metric

@@ -13,20 +13,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from ncp_sampler import checks
+from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.propagation.targets import Cost
 from ncp_sampler.space.dimensions import Categorical, Dimension
 from ncp_sampler.space.search_space import SearchSpace
 
-_CONTINUOUS_STEP = 0.05  # of the unit range, where a column has no even steps
+_CONTINUOUS_STEP = 0.05  # step of a column without an even grid, in unit codes
 
 
 @dataclass(frozen=True)
 class WinnerTakesAll:
-    """One column by one step an iteration: where it saves the most loss for its cost.
+    """One column by one step an iteration: the one that saves the most loss per cost.
 
     Attributes:
         cost: T of equation 4: codes (n, d) in natural units -> (n,), increasing in every column,
@@ -51,20 +52,22 @@ class WinnerTakesAll:
     def __post_init__(self) -> None:
         checks.call("cost", self.cost, "be a function of codes, such as costs.flops, or None")
 
-    def begin(self, space: SearchSpace, x: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-        """One step of the best column."""
+    def begin(
+        self, space: SearchSpace, x: FloatArray
+    ) -> Callable[[FloatArray, FloatArray], FloatArray]:
+        """Return one step of the best column."""
         return partial(winner_takes_all, space=space, cost=self.cost)
 
 
 def winner_takes_all(
-    x: Tensor, gradient: Tensor, *, space: SearchSpace, cost: Cost | None = None
-) -> Tensor:
-    """Moves each unit code in its best column by one step against the loss gradient.
+    x: FloatArray, gradient: FloatArray, *, space: SearchSpace, cost: Cost | None = None
+) -> FloatArray:
+    """Move each unit code in its best column by one step against the loss gradient.
 
     With a cost, columns compete by gradient over cost increase (equation 5): one whose decrease
     lowers both loss and cost wins, else the one with the most loss saved per cost. Without one,
     the column whose step lowers the loss most wins. A column at the end of its range cannot; a
-    categorical moves by taking another choice.
+    categorical moves by taking another category.
 
     Args:
         x: Unit codes, (n, d).
@@ -76,37 +79,39 @@ def winner_takes_all(
         The edited unit codes, (n, d).
     """
     owner = [(i, dim) for i, dim in enumerate(space.dimensions) for _ in _steps(dim)]
-    k = x.new_tensor([step for dim in space.dimensions for step in _steps(dim)])
-    choice = torch.tensor([isinstance(dim, Categorical) for _, dim in owner], device=x.device)
-    block = torch.tensor([i for i, _ in owner], device=x.device)
+    k = np.array([step for dim in space.dimensions for step in _steps(dim)])
+    categorical = np.array([isinstance(dim, Categorical) for _, dim in owner])
+    block = np.array([i for i, _ in owner])
     up = (x + k <= 1 + 1e-9) & (k > 0)
-    down = (x - k >= -1e-9) & (k > 0) & ~choice
-    if cost is None:
-        ratio = gradient * k
-    else:
-        with torch.no_grad():
-            after = (x[:, None] + torch.diag_embed(k)).clamp(0.0, 1.0)
-            raised = cost(space.denormalize(after.flatten(0, 1))).reshape(x.shape)
-            increase = (raised - cost(space.denormalize(x))[:, None]).to(x.dtype)  # equation 4
-        ratio = gradient / increase.clamp_min(1e-12)
-    fall = ratio.masked_fill(~(down & (ratio > 0)), 0.0).max(1)
-    rise = ratio.masked_fill(~(up & (ratio < 0)), 0.0).min(1)
-    # equation 5 falls whenever that saves both; without a cost the steeper side wins
-    falls = fall.values > 0 if cost is not None else fall.values >= -rise.values
-    falls &= fall.values > 0
-    rises = ~falls & (rise.values < 0)
-    edited = x.clone()
-    rows = torch.arange(len(x), device=x.device)
-    edited[rows[falls], fall.indices[falls]] -= k[fall.indices[falls]]  # equation 6
-    taken = rise.indices[:, None]
-    dropped = rises[:, None] & choice[taken] & (block == block[taken])
-    edited = edited.masked_fill(dropped, 0.0)
-    edited[rows[rises], rise.indices[rises]] += k[rise.indices[rises]]
-    return edited.clamp(0.0, 1.0)
+    down = (x - k >= -1e-9) & (k > 0) & ~categorical
+    ratio = gradient * k if cost is None else gradient / _increase(x, k, space, cost)
+    falling, rising = np.where(down, ratio, 0.0), np.where(up, ratio, 0.0)
+    fall_at, rise_at = falling.argmax(1), rising.argmin(1)
+    rows = np.arange(len(x))
+    fall, rise = falling[rows, fall_at], rising[rows, rise_at]
+    # equation 5 decreases whenever that saves both; without a cost the steeper side wins
+    falls = (fall > 0) & ((cost is not None) | (fall >= -rise))
+    rises = ~falls & (rise < 0)
+    edited = x.copy()
+    edited[rows[falls], fall_at[falls]] -= k[fall_at[falls]]  # equation 6
+    taken = rise_at[:, None]
+    edited[rises[:, None] & categorical[taken] & (block == block[taken])] = 0.0
+    edited[rows[rises], rise_at[rises]] += k[rise_at[rises]]
+    return np.clip(edited, 0.0, 1.0)
+
+
+def _increase(x: FloatArray, k: FloatArray, space: SearchSpace, cost: Cost) -> FloatArray:
+    """Return the cost's increase by one step of each column, (n, d), above 0 (equation 4)."""
+    after = np.clip(x[:, None] + np.diag(k), 0.0, 1.0).reshape(-1, x.shape[1])
+    codes = torch.as_tensor(space.denormalize(np.concatenate([after, x])))
+    with torch.no_grad():
+        costs = cost(codes).double().cpu().numpy()
+    increase = costs[: len(after)].reshape(x.shape) - costs[len(after) :, None]
+    return np.maximum(increase, 1e-12)
 
 
 def _steps(dim: Dimension) -> list[float]:
-    """One step of each column of a dimension, in unit terms."""
+    """Return one step of each column of a dimension, in unit codes."""
     if isinstance(dim, Categorical):
         return [1.0] * len(dim.choices)
     if dim.low == dim.high:

@@ -10,7 +10,7 @@ import torch
 from scipy.integrate import trapezoid
 
 from ncp_sampler.optimizer.acquisition import _LEAST_GAIN, _floored
-from ncp_sampler.optimizer.hypervolume import boxes_beyond, pareto_front, thinned
+from ncp_sampler.search.pareto import boxes_beyond, pareto_front, thinned
 from ncp_sampler.optimizer.improvement import (
     Beyond,
     chebyshev,

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ncp_sampler import Categorical, Float, Integer, MRSpace, NCPOptimizer, SearchSpace, costs
-from ncp_sampler.optimizer.goals import Goals
-from ncp_sampler.optimizer.limits import KnownCost, Limits
+from ncp_sampler.search.objectives import Goals
+from ncp_sampler.search.known_cost import KnownCost, Limits
 from tests.optimizer_examples import MIXED, mixed_loss
 
 PLANE = SearchSpace([Integer("x", 0, 100), Integer("y", 0, 100)])
@@ -312,7 +312,7 @@ def test_a_constraint_on_an_objective_and_one_that_comes_later() -> None:
     found = _searched(optimizer, 16, lambda p: {"sum": _sum_of_params(p)})
     assert max(value for value in map(_sum_of_params, found) if value <= 60) >= 58
     optimizer.constrain({"y": 5.0})
-    assert optimizer.told_names == ("sum", "y")
+    assert optimizer.metric_names == ("sum", "y")
     later = _searched(optimizer, 12, lambda p: {"sum": _sum_of_params(p), "y": float(p["y"])})
     both = [p for p in later if p["y"] <= 5 and _sum_of_params(p) <= 60]
     assert len(both) >= 2

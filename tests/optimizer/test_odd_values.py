@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace
-from ncp_sampler.optimizer.design import _sobol
+from ncp_sampler.optimizer.initial_design import _sobol
 
 SPACE = SearchSpace(
     [

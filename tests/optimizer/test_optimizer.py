@@ -46,16 +46,16 @@ def test_replaced_record_leaves_no_trace(before: dict[str, float]) -> None:
         for _ in range(2)
     )
     for params in run(once, 8):
-        again.tell(params, before if again.n_told == 3 else {"loss": mixed_loss(params)})
+        again.tell(params, before if again.n_observations == 3 else {"loss": mixed_loss(params)})
     (third,) = MIXED.to_params(once.state_dict()["history"]["codes"][3:4])
     again.tell(third, {"loss": mixed_loss(third)}, replace=3)
     assert again.state_dict()["history"] == once.state_dict()["history"]
-    assert again.n_told == 8
+    assert again.n_observations == 8
 
 
 @pytest.mark.parametrize(
     ("replace", "message"),
-    [(-1, "below n_told=1"), (1, "below n_told=1"), ("0", "a whole number"), (0.0, "a whole")],
+    [(-1, "below n_observations=1"), (1, "below n_observations=1"), ("0", "a whole number"), (0.0, "a whole")],
 )
 def test_nothing_to_replace(replace: Any, message: str) -> None:
     optimizer = NCPOptimizer(SMALL, directions={"loss": "minimize"})
@@ -127,10 +127,10 @@ def test_a_noisy_objective_may_be_asked_for_again() -> None:
     assert seen[15:].count((0, "y")) + seen[15:].count((0, "z")) > 5
 
 
-@pytest.mark.parametrize("n_told", [0, 12])
-def test_a_batch_and_pending_params_are_all_different(n_told: int) -> None:
+@pytest.mark.parametrize("n_observations", [0, 12])
+def test_a_batch_and_pending_params_are_all_different(n_observations: int) -> None:
     optimizer = NCPOptimizer(MRSpace(), directions={"loss": "minimize"}, seed=0)
-    for params in optimizer.ask(n_told) if n_told else []:
+    for params in optimizer.ask(n_observations) if n_observations else []:
         optimizer.tell(params, {"loss": params["c1_1"] + params["o1"]})
     first = optimizer.ask(8)
     second = optimizer.ask(8, pending=first)
@@ -170,7 +170,7 @@ def test_failed_infinite_partial_and_stopped_trials_are_lived_with() -> None:
         (params,) = optimizer.ask()
         optimizer.tell(params, metrics, complete=i % 3 != 0)
         seen.append(_key(params))
-    assert optimizer.n_told == 16
+    assert optimizer.n_observations == 16
     assert len({*seen, _key(optimizer.ask()[0])}) == 17
 
 
@@ -218,7 +218,7 @@ def test_several_metrics_are_traded_off() -> None:
 def test_numbers_off_the_range_teach_the_nearest_valid_ones_and_do_not_rule_them_out() -> None:
     optimizer = NCPOptimizer(SMALL, directions={"loss": "minimize"})
     optimizer.tell({"a": 99, "b": "x"}, {"loss": 1.0})
-    assert optimizer.n_told == 1
+    assert optimizer.n_observations == 1
     assert optimizer.state_dict()["history"]["codes"] == [[4, 1, 0, 0]]
     assert {"a": 4, "b": "x"} in optimizer.ask(15)  # all there are
     optimizer.tell({"a": 4, "b": "x"}, {"loss": 1.0})
@@ -290,7 +290,7 @@ def test_bad_results_are_refused_and_nothing_is_recorded() -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             optimizer.tell(params, metrics)  # type: ignore[arg-type]
-    assert optimizer.n_told == 0
+    assert optimizer.n_observations == 0
 
 
 def test_bad_requests_are_refused() -> None:

@@ -95,7 +95,7 @@ def test_reseeding_changes_what_comes_and_keeps_what_was_told() -> None:
     _advance(optimizer, 10)
     _advance(other, 10)
     other.reseed(77)
-    assert other.n_told == 10
+    assert other.n_observations == 10
     assert _advance(optimizer, 3) != _advance(other, 3)
 
 
@@ -107,7 +107,7 @@ def test_another_state_is_refused_and_nothing_changes() -> None:
     for state in ({}, other.state_dict()):
         with pytest.raises(ValueError, match=r"state lacks .* or has codes of another space"):
             optimizer.load_state_dict(state)
-    assert optimizer.n_told == 3
+    assert optimizer.n_observations == 3
 
 
 @pytest.mark.parametrize(
@@ -133,5 +133,5 @@ def test_a_broken_state_is_refused_whole(part: str, wrong: object) -> None:
         _advance(one, 14)
     with pytest.raises(ValueError, match="state"):
         optimizer.load_state_dict({**_new().state_dict(), part: wrong})
-    assert optimizer.n_told == 14
+    assert optimizer.n_observations == 14
     assert _advance(optimizer, 2) == _advance(untouched, 2)

@@ -6,7 +6,7 @@ import pytest
 
 from ncp_sampler import NCPOptimizer
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
-from ncp_sampler.predictors.named import PREDICTORS
+from ncp_sampler.predictors.registry import PREDICTORS
 from tests.optimizer_examples import MIXED, mixed_loss, run
 
 

@@ -29,7 +29,7 @@ def _run(
         metrics = report(i, params)
         # as an adapter does once it sees a new name
         optimizer.constrain(
-            {k: 0.0 for k in metrics if k != "loss" and k not in optimizer.told_names}
+            {k: 0.0 for k in metrics if k != "loss" and k not in optimizer.metric_names}
         )
         optimizer.tell(params, metrics)
         asked.append(params)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace, Source
 from ncp_sampler.optimizer.earlier_work import EarlierWork
-from ncp_sampler.predictors.committee import Committee
-from ncp_sampler.predictors.featured import Featured
+from ncp_sampler.predictors.mixture import Mixture
+from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.guided import Guided
 from ncp_sampler.predictors.selected import Selected
@@ -56,7 +56,7 @@ def test_an_interrupted_search_goes_on_as_if_never_stopped() -> None:
     resumed, told = optimizer(sources=[Source(earlier, same_task=True)]), optimizer()
     told.tell(params_of(earlier.codes), [{"loss": v} for v in earlier.metrics["loss"]])
     assert run(resumed, 4) == run(told, 4)
-    assert (resumed.n_told, told.n_told) == (4, 18)
+    assert (resumed.n_observations, told.n_observations) == (4, 18)
 
 
 def test_an_interrupted_startup_goes_on() -> None:
@@ -75,7 +75,7 @@ def test_the_first_trial_finds_out_that_it_is_the_same_task() -> None:
     best = int(np.argmin(earlier.metrics["loss"]))
     assert first == MIXED.to_params(earlier.codes[best].tolist())
     assert hows(search, 2) == ["search", "search"]  # of 31 trials: startup is over
-    assert search.n_told == 3
+    assert search.n_observations == 3
 
 
 def test_values_that_were_rounded_are_still_the_same_task() -> None:
@@ -139,7 +139,7 @@ def test_state_and_restore_go_on_the_same_before_and_after_joining() -> None:
         run(search, 5, loss)
         other = optimizer(sources=[records(30)], seed=9)
         other.load_state_dict(json.loads(json.dumps(search.state_dict())))
-        assert other.n_told == 5
+        assert other.n_observations == 5
         assert run(other, 3, loss) == run(search, 3, loss)
 
 
@@ -168,8 +168,8 @@ def test_positions_to_replace_are_the_searchs_own() -> None:
     search = optimizer(sources=[Source(records(12), same_task=True)])
     (params,) = run(search, 1)
     search.tell(params, {"loss": 0.0}, replace=0)
-    assert search.n_told == 1
-    with pytest.raises(ValueError, match=r"replace=1 must be below n_told=1"):
+    assert search.n_observations == 1
+    with pytest.raises(ValueError, match=r"replace=1 must be below n_observations=1"):
         search.tell(params, {"loss": 0.0}, replace=1)
 
 
@@ -269,15 +269,15 @@ def test_several_metrics_constraints_and_gaps() -> None:
         (params,) = search.ask()
         told = {"loss": 1 + mixed_loss(params), "size": params["width"], "ms": params["units"]}
         search.tell(params, told)
-    assert search.n_told == 7
-    assert isinstance(search.predictor, Featured)
+    assert search.n_observations == 7
+    assert isinstance(search.predictor, FeaturePredictor)
 
 
 def test_many_rows_stay_few() -> None:
     search = optimizer(sources=[Source(records(3000), same_task=False)])
     assert len(run(search, 5)) == 5
     guided = search.predictor
-    assert isinstance(guided, Featured)
+    assert isinstance(guided, FeaturePredictor)
     assert isinstance(guided.inner, Selected)
     assert all(isinstance(member, Guided) for member in guided.inner.members)
 
@@ -303,7 +303,7 @@ def test_every_exact_predictor_is_guided(predictor: str) -> None:
     assert type(search.predictor) is not type(plain)
 
 
-@pytest.mark.parametrize("predictor", ["ensemble", "paper", Committee([GaussianProcess()])])
+@pytest.mark.parametrize("predictor", ["ensemble", "paper", Mixture([GaussianProcess()])])
 def test_other_predictors_take_sources_of_the_same_task_alone(predictor: Any) -> None:
     for same_task in (None, False):
         given = [Source(records(20), same_task=True), Source(records(20), same_task=same_task)]

@@ -11,7 +11,7 @@ from ncp_sampler import Float, NCPOptimizer, SearchSpace
 from ncp_sampler.optimizer.stated import stretch
 from ncp_sampler.predictors import GaussianProcess, InfiniteMLP, MLPEnsemble
 from ncp_sampler.predictors.ahead import errors_ahead
-from ncp_sampler.predictors.featured import Featured
+from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.predictors.selected import Selected
 
 RNG = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def test_a_metric_has_its_own() -> None:
     model = Selected([InfiniteMLP(), GaussianProcess()]).fit(X, {"wild": wild, "calm": Y})
     model.chosen = (1, 0)  # each has another member
     model.fit(X, {"wild": wild, "calm": Y})
-    last, first = stretch(Featured(model, lambda unit: unit), ORDER)
+    last, first = stretch(FeaturePredictor(model, lambda unit: unit), ORDER)
     assert first < 1 < last
 
 

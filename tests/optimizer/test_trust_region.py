@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace
-from ncp_sampler.optimizer.goals import Goals
-from ncp_sampler.optimizer.hypervolume import advances
-from ncp_sampler.optimizer.trust_region import Box, box_of, plateau_length, side, trust_region
+from ncp_sampler.search.objectives import Goals
+from ncp_sampler.search.pareto import advances
+from ncp_sampler.search.trust_region import Box, box_of, plateau_length, side, trust_region
 
 SPACE = SearchSpace(
     [

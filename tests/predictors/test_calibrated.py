@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ncp_sampler.predictors.calibrated import Calibrated
+from ncp_sampler.predictors.calibration import Calibrated
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor

@@ -11,9 +11,9 @@ import torch
 
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.features import NAMES, derived, smooth_features
-from ncp_sampler.predictors.committee import Committee
-from ncp_sampler.predictors.distilled import Distilled
-from ncp_sampler.predictors.featured import Featured
+from ncp_sampler.predictors.mixture import Mixture
+from ncp_sampler.predictors.distillation import Distilled
+from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
@@ -31,11 +31,11 @@ def networks() -> MLPEnsemble:
 
 
 MAKERS: dict[str, Callable[[], Predictor]] = {
-    "committee": lambda: Committee([GaussianProcess(), networks()]),
-    "featured": lambda: Featured(GaussianProcess(), smooth_features),
+    "committee": lambda: Mixture([GaussianProcess(), networks()]),
+    "featured": lambda: FeaturePredictor(GaussianProcess(), smooth_features),
     "distilled": lambda: Distilled(networks(), NEW, features=smooth_features),
     "selected": lambda: Selected([InfiniteMLP(), GaussianProcess()]),
-    "both": lambda: Committee([Featured(networks(), smooth_features), GaussianProcess()]),
+    "both": lambda: Mixture([FeaturePredictor(networks(), smooth_features), GaussianProcess()]),
 }
 
 
@@ -75,8 +75,8 @@ def test_conditioning_lowers_doubt_there(name: str) -> None:
 
 @pytest.mark.parametrize("posterior", [False, True])
 def test_gradients_through_features_are_those_of_finite_differences(posterior: bool) -> None:
-    members: list[Predictor] = [GaussianProcess(), Featured(GaussianProcess(), smooth_features)]
-    model = Committee(members).fit(X, ROWS.metrics)
+    members: list[Predictor] = [GaussianProcess(), FeaturePredictor(GaussianProcess(), smooth_features)]
+    model = Mixture(members).fit(X, ROWS.metrics)
     at = torch.as_tensor(NEW[:2]).clamp(0.05, 0.95).requires_grad_(True)
 
     def ask(x: torch.Tensor) -> torch.Tensor:
@@ -87,7 +87,7 @@ def test_gradients_through_features_are_those_of_finite_differences(posterior: b
 
 def test_committee_follows_the_law_of_total_variance() -> None:
     members: list[Predictor] = [GaussianProcess(), networks()]
-    model = Committee(members).fit(X, ROWS.metrics)
+    model = Mixture(members).fit(X, ROWS.metrics)
     means, stds = (np.array(both) for both in zip(*(m.predict(NEW) for m in members), strict=True))
     mean, std = model.predict(NEW)
     np.testing.assert_allclose(mean, means.mean(0), rtol=1e-6)
@@ -103,23 +103,23 @@ def test_committee_gives_a_member_as_many_rows_as_it_takes() -> None:
             return super().fit(x, metrics, weights=weights, steps=steps)
 
     small, large = Small(capacity=20), Small(capacity=200)
-    Committee([small, large]).fit(X, ROWS.metrics, weights=np.ones(50))
+    Mixture([small, large]).fit(X, ROWS.metrics, weights=np.ones(50))
     assert (small.rows, large.rows) == (20, 50)
 
 
 def test_committee_needs_a_member() -> None:
     with pytest.raises(ValueError, match="members is empty"):
-        Committee([])
+        Mixture([])
 
 
 @pytest.mark.parametrize("x", [np.full((3, 27), np.nan), np.zeros(27)])
 def test_featured_refuses_codes_of_another_form(x: np.ndarray) -> None:
     with pytest.raises(ValueError, match="finite unit codes"):
-        Featured(GaussianProcess(), smooth_features).fit(x, {"a": np.zeros(3)})
+        FeaturePredictor(GaussianProcess(), smooth_features).fit(x, {"a": np.zeros(3)})
 
 
 def test_featured_says_what_is_missing() -> None:
-    model = Featured(GaussianProcess(), smooth_features)
+    model = FeaturePredictor(GaussianProcess(), smooth_features)
     with pytest.raises(RuntimeError, match="not fitted"):
         model.predict(SPACE.normalize(SPACE.sample(2, 0)))
     with pytest.raises(ValueError, match=r"unit has shape \(4, 3\)"):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ncp_sampler.predictors import GaussianProcess, InfiniteMLP, MLPEnsemble
 from ncp_sampler.predictors.condensed import condensed
-from ncp_sampler.predictors.featured import Featured
+from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.predictors.guided import Guided
 from ncp_sampler.predictors.selected import Selected
 
@@ -60,7 +60,7 @@ def test_a_condensed_is_nearly_the_mean() -> None:
     """Of 48 codes in place of 300 rows, of two metrics, one of them with gaps."""
     x, y = _data(300)
     gaps = np.where(np.arange(300) % 4 == 0, np.nan, 3 + 2 * x[:, 4])
-    predictor = Featured(
+    predictor = FeaturePredictor(
         Selected([InfiniteMLP(capacity=300), GaussianProcess(capacity=300)]), lambda x: x**2
     )
     metrics = {"y": y, "size": gaps}

@@ -86,8 +86,8 @@ class AskTellCase:
 @st.composite
 def cases(draw: Draw) -> AskTellCase:
     dims, setup = draw(spaces()), draw(setups)
-    n_told = setup.n_startup_trials + draw(st.integers(0, 2))
-    values = draw(metric_lists(n_told, len(setup.directions)))
+    n_observations = setup.n_startup_trials + draw(st.integers(0, 2))
+    values = draw(metric_lists(n_observations, len(setup.directions)))
     steps: list[Step] = []
     for row in values:
         fixed = draw(some_params_of(dims)) if draw(st.integers(0, 9)) == 9 else {}
@@ -151,7 +151,7 @@ class _Run:
         if not self.pending:
             return
         params = self.pending.pop()
-        told = self.optimizers[0].n_told
+        told = self.optimizers[0].n_observations
         for one in self.optimizers:
             one.tell(params, named(step.values), replace=0 if told else None)
         self.seen = seen_by(self.optimizers[0], self.pending)

@@ -130,8 +130,8 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 @st.composite
 def cases(draw: Draw) -> RayCase:
     dims, setup = draw(spaces(alike=False)), draw(setups)
-    n_told = setup.n_startup_trials + draw(st.integers(1, 3))
-    values = draw(metric_lists(n_told, len(setup.directions)))
+    n_observations = setup.n_startup_trials + draw(st.integers(1, 3))
+    values = draw(metric_lists(n_observations, len(setup.directions)))
     steps: list[Step] = []
     for row in values:
         steps += [Suggest()] * draw(st.sampled_from([1, 1, 1, 2]))

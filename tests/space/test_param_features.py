@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ncp_sampler import Categorical, Float, Integer, MRSpace, NCPOptimizer, SearchSpace
-from ncp_sampler.predictors import Featured, GaussianProcess
+from ncp_sampler.predictors import FeaturePredictor, GaussianProcess
 
 DIMENSIONS: list[Integer | Float | Categorical] = [
     Integer("width", 8, 64, step=8),
@@ -119,7 +119,7 @@ def test_what_the_space_tells_is_what_a_predictor_learns_from() -> None:
     unit = SPACE.normalize(codes)
     value = np.array([np.sin(3e-5 * size(params)[0]) for params in SPACE.to_params(codes.tolist())])
     errors = []
-    for predictor in (GaussianProcess(), Featured(GaussianProcess(), features)):
+    for predictor in (GaussianProcess(), FeaturePredictor(GaussianProcess(), features)):
         predictor.fit(unit[:60], {"y": value[:60]}, steps=150)
         mean, _ = predictor.predict(unit[60:])
         errors.append(np.abs(mean[:, 0] - value[60:]).mean())
@@ -130,14 +130,14 @@ def test_the_spaces_features_go_before_whatever_predicts() -> None:
     space = MRSpace()
     for predictor in ("gp", "infinite-mlp", GaussianProcess()):
         made = NCPOptimizer(space, directions={"y": "maximize"}, predictor=predictor).predictor
-        assert isinstance(made, Featured)
+        assert isinstance(made, FeaturePredictor)
         assert made.features is space.features
-    own = Featured(GaussianProcess(), lambda x: x[:, :3])
+    own = FeaturePredictor(GaussianProcess(), lambda x: x[:, :3])
     kept = NCPOptimizer(space, directions={"y": "maximize"}, predictor=own).predictor
-    assert isinstance(kept, Featured)
+    assert isinstance(kept, FeaturePredictor)
     assert kept.features is own.features
     plain = NCPOptimizer(SearchSpace(DIMENSIONS), directions={"y": "maximize"}).predictor
-    assert not isinstance(plain, Featured)
+    assert not isinstance(plain, FeaturePredictor)
 
 
 def test_features_of_a_space_with_very_many_choices() -> None:

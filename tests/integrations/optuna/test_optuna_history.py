@@ -213,7 +213,7 @@ def test_partial_fixed_sampler_is_a_condition() -> None:
     add(study, A, value=1.0)
     assert next_ask(study) == ([], {"op": "b"})
     assert Spy.made[-1].space == SPACE
-    assert Spy.made[-1].n_told == 1
+    assert Spy.made[-1].n_observations == 1
 
 
 def test_a_part_of_the_space_has_an_optimizer_of_its_own() -> None:

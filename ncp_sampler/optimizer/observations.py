@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import State
-from ncp_sampler.predictors.scaling import LARGEST
+from ncp_sampler.predictors.transforms import LARGEST
+from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
 
@@ -41,7 +42,7 @@ class _Columns(NamedTuple):
     complete: NDArray[np.bool_]  # (n,)
 
 
-class History:
+class Observations:
     """The trials of one search space, in the order in which they were reported.
 
     An interrupt at any point leaves it consistent: trials are added in one step, and everything
@@ -49,8 +50,8 @@ class History:
 
     Args:
         directions: Metric name -> "maximize" or "minimize".
-        watched: Further metrics, which are to be kept below a bound.
-        known: Those of the metrics that are computed and not modeled.
+        watched: Further metrics, those of constraints.
+        known: Metrics that are known costs, and not modeled.
 
     Attributes:
         names: The metrics, in the order of the last axis of all values.
@@ -71,6 +72,13 @@ class History:
         self._indexed: tuple[int, set[bytes]] = (0, set())  # trials whose codes are in the set
         self.watch(watched)
 
+    @classmethod
+    def of(cls, objectives: Objectives) -> Observations:
+        """Return empty observations of a search's metrics."""
+        return cls(
+            objectives.directions, watched=[*objectives.constraints], known=objectives.known
+        )
+
     def __len__(self) -> int:
         return len(self._trials)
 
@@ -82,9 +90,9 @@ class History:
         return code_key(code) in keys
 
     @property
-    def n_learnable(self) -> int:
+    def n_informative(self) -> int:
         """Number of trials with a value of at least one modeled metric."""
-        return int(self._learnable().sum())
+        return int(self._informative().sum())
 
     def watch(self, names: Sequence[str]) -> None:
         """Add further metrics, which the trials so far did not report."""
@@ -132,7 +140,7 @@ class History:
             (self._trials[replace],) = trials
             self._made, self._indexed = None, (0, set())
 
-    def after(self, earlier: History) -> History:
+    def after(self, earlier: Observations) -> Observations:
         """Return a history of the trials of an earlier one of the same metrics, then of this one's.
 
         The metrics are those of this one.
@@ -142,23 +150,23 @@ class History:
         joined._made, joined._indexed = None, (0, set())
         return joined
 
-    def observations(self) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
-        """Return codes (n, d) and name -> values (n,) of the learnable trials.
+    def informative(self) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
+        """Return codes (n, d) and name -> values (n,) of the informative trials.
 
         Objectives are finite or NaN: one that is infinite in its good direction counts as the best
         finite value, and a trial that was stopped early as at best the median of the complete ones.
         Constraints are as reported, NaN where unknown and -inf where they count as satisfied.
         """
-        columns, learnable = self._columns(), self._learnable()
-        complete = columns.complete[learnable]
-        values = columns.values[learnable]
+        columns, rows = self._columns(), self._informative()
+        complete = columns.complete[rows]
+        values = columns.values[rows]
         for k, sign in enumerate(self._sign.values()):
             values[:, k] = sign * _finite(sign * values[:, k], complete)
-        return columns.codes[learnable], dict(zip(self.names, values.T, strict=True))
+        return columns.codes[rows], dict(zip(self.names, values.T, strict=True))
 
-    def learnable_at(self) -> NDArray[np.intp]:
-        """Positions of the learnable trials among all."""
-        return np.flatnonzero(self._learnable())
+    def informative_positions(self) -> NDArray[np.intp]:
+        """Positions of the informative trials among all."""
+        return np.flatnonzero(self._informative())
 
     def outcomes(self, bounds: Mapping[str, float]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """Return the positions of trials that succeeded or failed, (k,), and which succeeded, (k,).
@@ -206,7 +214,7 @@ class History:
         }
 
     def load(self, state: State, space: SearchSpace) -> None:
-        """Add what ``state_dict`` saved to a new history.
+        """Add what ``state_dict`` saved to new observations.
 
         Raises:
             ValueError: Codes of another space, or not as many values of each metric as codes.
@@ -214,7 +222,7 @@ class History:
         codes, values, complete = state["codes"], state["values"], state["complete"]
         if not len(codes) == len(values) == len(complete):
             raise ValueError(
-                f"history has {len(codes)} codes, {len(values)} values and {len(complete)} flags"
+                f"observations have {len(codes)} codes, {len(values)} values and {len(complete)} flags"
             )
         rows = [
             {n: v for n, v in zip(self.names, value, strict=True) if v is not None}
@@ -263,7 +271,7 @@ class History:
         has[:, len(self._sign) :] = ~np.isnan(values[:, len(self._sign) :])
         return np.asarray(has, dtype=bool)
 
-    def _learnable(self) -> NDArray[np.bool_]:
+    def _informative(self) -> NDArray[np.bool_]:
         modeled = [name not in self._known for name in self.names]
         return np.asarray(self._has_value()[:, modeled].any(axis=1), dtype=bool)
 
@@ -271,7 +279,7 @@ class History:
         """Return whether a trial has a value of a modeled objective, or of anything without one."""
         modeled = [name in self._sign and name not in self._known for name in self.names]
         if not any(modeled):
-            return self._learnable()
+            return self._informative()
         return np.asarray(self._has_value()[:, modeled].any(axis=1), dtype=bool)
 
 
@@ -292,28 +300,28 @@ def _finite(maximized: NDArray[np.float64], complete: NDArray[np.bool_]) -> NDAr
     return values
 
 
-def rows_to_fit(order: NDArray[np.intp], capacity: int | None) -> NDArray[np.intp]:
-    """The rows to fit on, in their own order: all, or the better ones and some of the rest."""
-    if capacity is None or len(order) <= capacity:
+def rows_to_fit(order: NDArray[np.intp], limit: int | None) -> NDArray[np.intp]:
+    """Return the rows to fit on, ascending: all, or the better half and an even spread of the rest."""
+    if limit is None or len(order) <= limit:
         return np.arange(len(order))
-    top, rest = order[: capacity // 2], order[capacity // 2 :]
-    spread = np.linspace(0, len(rest) - 1, capacity - len(top)).round().astype(int)
+    top, rest = order[: limit // 2], order[limit // 2 :]
+    spread = np.linspace(0, len(rest) - 1, limit - len(top)).round().astype(int)
     return np.sort(np.concatenate([top, rest[spread]]))
 
 
 def checked_results(
     params: Any, metrics: Any, complete: Any
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, float]], list[bool]]:
-    """Params, metrics and whether they are complete, of one trial or of several, as lists.
+    """Return params, metrics and completeness of one trial or of several, as lists.
 
     Raises:
         ValueError: No mappings, or not as many of each.
     """
     if isinstance(params, Mapping) != isinstance(metrics, Mapping):
         raise ValueError("params and metrics must be one mapping each, or a sequence each")
-    one = isinstance(params, Mapping)
-    rows = _mappings("params", [params] if one else params)
-    results = _mappings("metrics", [metrics] if one else metrics)
+    single = isinstance(params, Mapping)
+    rows = _mappings("params", [params] if single else params)
+    results = _mappings("metrics", [metrics] if single else metrics)
     ended = list(complete) if isinstance(complete, Sequence) else [complete] * len(rows)
     if not len(rows) == len(results) == len(ended):
         raise ValueError(
@@ -323,16 +331,16 @@ def checked_results(
     return rows, results, [checks.flag("complete", each) for each in ended]
 
 
-def check_replaced(replace: Any, n_told: int, n_given: int) -> None:
-    """Refuses a position that no trial has, or results of several trials for one.
+def check_replaced(replace: Any, n_observations: int, n_given: int) -> None:
+    """Refuse a position that no trial has, or results of several trials for one.
 
     Raises:
         ValueError: That.
     """
     if replace is not None and not (
-        n_given == 1 and 0 <= checks.whole("replace", replace) < n_told
+        n_given == 1 and 0 <= checks.whole("replace", replace) < n_observations
     ):
-        raise ValueError(f"replace={replace} must be below n_told={n_told}, and params one trial's")
+        raise ValueError(f"replace={replace} must be below n_observations={n_observations}, and params one trial's")
 
 
 def _mappings(name: str, given: Any) -> list[Mapping[str, Any]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from ncp_sampler.predictors.predictor import FloatArray
-from ncp_sampler.predictors.scaling import LARGEST
+from ncp_sampler.predictors.transforms import LARGEST
 
 _LATE_REPORTS = 3  # reports in a row, after which a constraint counts as one that came late
 
@@ -50,16 +50,16 @@ def typical_size(slack: FloatArray) -> float:
 def scaled_slack(slack: FloatArray, size: float) -> FloatArray:
     """Return scaled slack (n,), finite where it is known.
 
-    By asinh no violation of millions sets the scale, and the place of the bound, which
-    standardizing or ``warp`` would move, stays. An infinite violation counts as the worst finite
+    By asinh no violation of millions sets the scale, and the bound stays at 0, which
+    standardizing or ``bounded_tail`` would move. An infinite violation counts as the worst finite
     one, and at least as a typical one; what is infinitely satisfied as the median of the positive
     slack, or by as much as a typical violation where all that was reported is violated.
     """
     with np.errstate(over="ignore"):
-        margins = np.arcsinh(np.clip(slack / size, -LARGEST, LARGEST))
+        scaled = np.arcsinh(np.clip(slack / size, -LARGEST, LARGEST))
     typical = float(np.arcsinh(1.0))
-    worst = min(margins[np.isfinite(slack)].min(initial=0.0), -typical)
-    margins[np.isneginf(slack)] = worst
-    positive = margins[np.isfinite(slack) & (slack > 0)]
-    margins[np.isposinf(slack)] = np.median(positive) if len(positive) else typical
-    return np.asarray(margins)
+    worst = min(scaled[np.isfinite(slack)].min(initial=0.0), -typical)
+    scaled[np.isneginf(slack)] = worst
+    positive = scaled[np.isfinite(slack) & (slack > 0)]
+    scaled[np.isposinf(slack)] = np.median(positive) if len(positive) else typical
+    return np.asarray(scaled)

@@ -1,45 +1,46 @@
-"""What boosted trees say of codes, learnt by another predictor.
+"""Distillation of boosted trees into a differentiable predictor.
 
-Trees are flat away from the rows where a network's line goes on, and so they err otherwise: where
-measurements are noisy a search on a network alone is led to corners. They have no gradient, though.
-So they are asked about inputs that nobody measured, and a network learns their answers (Hinton et
-al. 2015, Distilling the knowledge in a neural network).
+Trees are flat away from the rows, where a network extrapolates, so their errors differ: on noisy
+measurements a search on a network alone ends in corners. Trees have no gradient, though. So they
+label codes that nobody measured, and a network is fitted on the labels (Hinton et al. 2015,
+"Distilling the knowledge in a neural network").
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from ncp_sampler import checks
-from ncp_sampler.predictors.around import Around
-from ncp_sampler.predictors.featured import Features
 from ncp_sampler.predictors.predictor import (
     FloatArray,
     Metrics,
+    Moments,
     Predictor,
     State,
     Weights,
+    Wrapper,
     check_predictor,
+    mean_vjp_of,
+    moments_of,
 )
-from ncp_sampler.predictors.scaling import training_arrays
+from ncp_sampler.predictors.transforms import Features, features_vjp, training_arrays
 from ncp_sampler.predictors.trees import fit_trees, predict_trees
 
 _ROUNDS = 400  # trees of each booster
-_LEAST_ROWS = 20  # with fewer a tree has no branches
+_MIN_ROWS = 20  # with fewer a tree has no branches
 
 
-class Distilled(Around):
-    """Learns what boosted trees, fitted to the rows, say of these and of many other codes.
+class Distilled(Wrapper):
+    """A predictor fitted on the predictions of boosted trees at the rows and at many other codes.
 
     Args:
-        student: The predictor that learns from them.
+        student: The predictor to fit.
         samples: The other unit codes, (k, d).
-        features: What the trees see in place of a unit code, such as ``SearchSpace.features``; the
+        features: Map of unit codes to the trees' inputs, such as ``SearchSpace.features``; the
             student has its own.
 
     Raises:
@@ -67,7 +68,7 @@ class Distilled(Around):
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Distilled:
-        """Learns metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
+        """Fit metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
 
         Raises:
             ValueError: As the student's ``fit``; or samples of other columns.
@@ -79,43 +80,40 @@ class Distilled(Around):
                 f"samples has {self.samples.shape[1]} columns, x has {codes.shape[1]}; give unit "
                 "codes of one space"
             )
-        asked = np.concatenate([self.samples, codes])
-        seen = self._seen(asked)
-        own = seen[len(self.samples) :]
-        told = {}
+        queries = np.concatenate([self.samples, codes])
+        inputs = queries if self.features is None else features_vjp(self.features, queries)[0]
+        own = inputs[len(self.samples) :]
+        labels = {}
         for name, column in zip(names, y.T, strict=True):
             known = ~np.isnan(column)
-            if known.sum() < _LEAST_ROWS:
-                told[name] = np.full(len(seen), column[known].mean())
+            if known.sum() < _MIN_ROWS:
+                labels[name] = np.full(len(inputs), column[known].mean())
                 continue
             trees = fit_trees(own[known], column[known], _ROUNDS, weights=rows[known])
-            told[name] = predict_trees(trees, seen)
-        self.inner.fit(asked, told, steps=steps)
+            labels[name] = predict_trees(trees, inputs)
+        self.inner.fit(queries, labels, steps=steps)
         return self
 
-    def mean(self, x: Tensor) -> Tensor:
-        return self.inner.mean(x)
+    def moments(self, x: FloatArray) -> Moments:
+        """Return the student's mean and standard deviation (n, m) at x (n, d)."""
+        return moments_of(self.inner, x)
 
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.inner.posterior(x)
+    def mean_vjp(
+        self, x: FloatArray
+    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Return the student's mean (n, m), and its pullback."""
+        return mean_vjp_of(self.inner, x)
 
     def condition(self, x: ArrayLike) -> Distilled:
-        """Copy whose student takes its own mean at x (q, d) for observed."""
+        """Return a copy whose student has observed its own mean at x (q, d)."""
         other = copy.copy(self)
         other.inner = self.inner.condition(x)
         return other
 
     def state_dict(self) -> State:
-        """The student's state."""
+        """Return the student's state."""
         return self.inner.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        """Continues from ``state_dict``."""
+        """Continue from ``state_dict``."""
         self.inner.load_state_dict(state)
-
-    def _seen(self, codes: FloatArray) -> FloatArray:
-        if self.features is None:
-            return codes
-        with torch.no_grad():
-            seen: FloatArray = self.features(torch.as_tensor(codes)).cpu().numpy()
-        return seen

@@ -1,0 +1,101 @@
+"""Exploration of another conditional branch once the best trial's branch makes no progress.
+
+Of parameters that exist only under a category, a model knows little before they are searched. In
+the branch of the best trial it knows much, and expects a little from any further step there: so
+little, but so surely, that a larger gain elsewhere, hardly likely, counts for less. A study then
+ends in the first branch that was good. So once a branch makes no progress, every other proposal is
+of another branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.search.objectives import ScaledObservations
+from ncp_sampler.space.conditional import ConditionalSpace
+from ncp_sampler.space.search_space import SearchSpace
+
+_RECENT = 8  # trials without progress
+_PROGRESS = 0.01  # least progress, as a share of the distance from the median trial to the best
+
+
+def pinned_branch(
+    space: SearchSpace,
+    pinned: FloatArray,
+    observed: ScaledObservations,
+    codes: NDArray[Any],
+    pending: Sequence[NDArray[Any]],
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Return the fixed columns of the next proposal, (d,): a branch's, if it is another's turn.
+
+    Args:
+        space: The search space.
+        pinned: Values of columns that are fixed anyway, NaN elsewhere, (d,).
+        observed: The observations; of several objectives there is no best branch.
+        codes: Their codes in order, (n, d).
+        pending: Codes of the pending trials.
+        rng: As of ``other_branch``.
+    """
+    if not isinstance(space, ConditionalSpace) or observed.values.shape[1] != 1:
+        return pinned
+    if not np.isnan(pinned).all():
+        return pinned
+    merit = np.where(observed.feasible, observed.values[:, 0], np.nan)
+    begun = np.concatenate([codes, np.reshape(pending, (-1, codes.shape[1]))])
+    branch = other_branch(space, begun, merit, rng)
+    return pinned if branch is None else branch
+
+
+def other_branch(
+    space: SearchSpace, codes: NDArray[np.float64], merit: FloatArray, rng: np.random.Generator
+) -> FloatArray | None:
+    """Return the columns (d,) that select another branch, NaN elsewhere; None to stay.
+
+    Args:
+        space: The search space; one without conditions has no branches.
+        codes: Codes of the observations in order, then of pending trials, (n, d).
+        merit: Merit of the observations, to be maximized, NaN where unknown, (at most n,).
+        rng: Draws among branches that were tried equally rarely.
+    """
+    if not isinstance(space, ConditionalSpace) or not space.conditions:
+        return None
+    merit = np.concatenate([merit, np.full(len(codes) - len(merit), np.nan)])
+    known = ~np.isnan(merit)
+    if not known.any():
+        return None
+    present = space.exists(codes)
+    best = int(np.nanargmax(merit))
+    progress = _PROGRESS * (merit[best] - float(np.median(merit[known])))
+    if (present[-1] != present[best]).any() or not _stalls(merit[known], progress):
+        return None
+    branches, which = np.unique(present, axis=0, return_inverse=True)
+    which = which.reshape(-1)
+    others = {
+        i: int((which == i).sum())
+        for i in range(len(branches))
+        if i != which[best] and not _stalls(merit[(which == i) & known], progress)
+    }
+    if not others:
+        return None
+    rarest = [i for i, count in others.items() if count == min(others.values())]
+    chosen = np.flatnonzero(which == rng.choice(rarest))
+    at = chosen[np.argmax(np.nan_to_num(merit[chosen], nan=-np.inf))]
+    pinned = np.full(len(space.columns), np.nan)
+    for parent in {condition.parent for condition in space.conditions}:
+        if present[at, space.names.index(parent)]:
+            where = space.column_slice(parent)
+            pinned[where] = codes[at, where]
+    return pinned
+
+
+def _stalls(merit: FloatArray, progress: float) -> bool:
+    """Return True if the last trials of a branch, or of all, made no more than least progress."""
+    if len(merit) <= _RECENT:
+        return False
+    return bool(merit.max() - merit[:-_RECENT].max() <= progress)

@@ -1,0 +1,171 @@
+"""Subset of the categories of high-cardinality categoricals that one proposal considers.
+
+A code has one column per category, so the time of an ask would grow with their number, part of it
+with its square. A category is known from the trials that had it, though: all untried ones are
+alike. So a proposal considers the categories of the best trials and some untried ones, drawn anew
+each time. To the predictor, a trial of any other category has none at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.predictors.transforms import Features, features_vjp
+from ncp_sampler.propagation.ascent import Adam
+from ncp_sampler.propagation.strategies import Step, Strategy
+from ncp_sampler.search.acquisition import Function
+from ncp_sampler.space.dimensions import Categorical
+from ncp_sampler.space.search_space import SearchSpace
+
+_MAX_CATEGORIES = 128  # categories of one categorical that a proposal considers
+_TRIED = 96  # categories among them that were tried, if so many were
+
+
+@dataclass(frozen=True)
+class CategorySubset:
+    """A space, and the part of it that a proposal is searched in.
+
+    Attributes:
+        space: The whole space.
+        part: The same with fewer categories; ``space`` itself if no categorical has too many.
+        columns: Positions of the part's columns among the whole's; None if they are the same.
+    """
+
+    space: SearchSpace
+    part: SearchSpace
+    columns: NDArray[np.intp] | None
+
+    @classmethod
+    def draw(
+        cls,
+        space: SearchSpace,
+        codes: NDArray[Any],
+        order: NDArray[np.intp],
+        pinned: NDArray[np.float64],
+        rng: np.random.Generator,
+    ) -> CategorySubset:
+        """Draw the part for some observations.
+
+        Args:
+            space: The whole space.
+            codes: Codes of the observations in order, (n, d).
+            order: Their positions, best first, (n,).
+            pinned: Values of fixed columns, NaN elsewhere, (d,).
+            rng: Draws the untried categories; unused if no categorical has too many.
+        """
+        if not any(map(has_too_many, space.dimensions)):
+            return cls(space, space, None)
+        columns: list[NDArray[np.intp]] = []
+        dimensions = []
+        for dim in space.dimensions:
+            where = space.column_slice(dim.name)
+            picked = np.arange(where.stop - where.start)
+            if isinstance(dim, Categorical) and has_too_many(dim):
+                tried = codes[:, where].argmax(axis=1)
+                picked = _categories(len(dim.choices), tried, order, pinned[where], rng)
+                dim = Categorical(dim.name, tuple(dim.choices[i] for i in picked))  # noqa: PLW2901
+            columns.append(where.start + picked)
+            dimensions.append(dim)
+        return cls(space, SearchSpace(dimensions), np.concatenate(columns))
+
+    def reduce(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """Return the part's columns of codes (..., d)."""
+        return codes if self.columns is None else codes[..., self.columns]
+
+    def expand(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """Return the whole's codes, or unit codes, of the part's; 0 in other columns."""
+        if self.columns is None:
+            return codes
+        whole = np.zeros((*codes.shape[:-1], len(self.space.columns)), dtype=codes.dtype)
+        whole[..., self.columns] = codes
+        return whole
+
+    def features(self, features: Features | None) -> Features | None:
+        """Return a feature map of the whole's unit codes as one of the part's."""
+        return features if self.columns is None or features is None else _OfPart(self, features)
+
+    def of_part(self, function: Function) -> Function:
+        """Return a function of the whole's unit codes as one of the part's."""
+        if self.columns is None:
+            return function
+
+        def of_part(x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+            values, pullback = function(self.expand(x))
+            return values, lambda g: self.reduce(pullback(g))
+
+        return of_part
+
+    def project(
+        self,
+        codes: NDArray[Any],
+        project: Callable[[NDArray[Any], FloatArray], NDArray[Any]],
+        pinned: FloatArray,
+    ) -> NDArray[Any]:
+        """Return valid codes of the part (n, d), moved by a function of the whole's and pinned."""
+        fixed = self.reduce(pinned)
+        valid = self.part.round(np.where(np.isnan(fixed), codes, fixed))
+        return self.reduce(project(self.expand(valid), pinned))
+
+    def strategy(self, strategy: Strategy) -> Strategy:
+        """Return the strategy on the part's unit codes; its settings are of the whole's.
+
+        Adam has none, and treats every column alike.
+        """
+        if self.columns is None or isinstance(strategy, Adam):
+            return strategy
+        return _StrategyOfPart(self, strategy)
+
+
+@dataclass(frozen=True)
+class _OfPart:
+    subset: CategorySubset
+    inner: Features
+
+    def vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        values, pullback = features_vjp(self.inner, self.subset.expand(x))
+        return values, lambda g: self.subset.reduce(pullback(g))
+
+
+@dataclass(frozen=True)
+class _StrategyOfPart:
+    subset: CategorySubset
+    strategy: Strategy
+
+    def begin(self, space: SearchSpace, x: FloatArray) -> Step:
+        """Return one step of the strategy on the whole space."""
+        expand, reduce = self.subset.expand, self.subset.reduce
+        step = self.strategy.begin(self.subset.space, expand(x))
+        return lambda x, gradient: reduce(step(expand(x), expand(gradient)))
+
+
+def has_too_many(dim: object) -> bool:
+    """Return True if a dimension has more categories than a proposal considers."""
+    return isinstance(dim, Categorical) and len(dim.choices) > _MAX_CATEGORIES
+
+
+def _categories(
+    count: int,
+    tried: NDArray[np.intp],
+    order: NDArray[np.intp],
+    pinned: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> NDArray[np.intp]:
+    """Return categories to consider: a fixed one, those of the best trials, and untried ones.
+
+    The tried ones come first, in the order they were first tried, so that most columns keep their
+    place, and the predictor its parameters of them, from proposal to proposal.
+    """
+    given = np.flatnonzero(np.nan_to_num(pinned) > 0)
+    best_first = list(dict.fromkeys([*given.tolist(), *tried[order].tolist()]))
+    untried = np.setdiff1d(np.arange(count), best_first)
+    n_tried = min(len(best_first), max(_TRIED, _MAX_CATEGORIES - len(untried)))
+    kept = set(best_first[:n_tried])
+    first_tried = [i for i in dict.fromkeys([*tried.tolist(), *given.tolist()]) if i in kept]
+    drawn = rng.choice(untried, size=_MAX_CATEGORIES - n_tried, replace=False)
+    return np.array([*first_tried, *drawn.tolist()], dtype=np.intp)

@@ -1,0 +1,116 @@
+"""Probability that a trial succeeds: out of memory, NaN and errors as functions of the params.
+
+Two hypotheses are averaged, weighted by how well they predict each outcome from all others. One
+says that failures depend on the params: a process is regressed on labels of 1 (success) and -1
+(failure), and the probability is that of a positive value. The other says that failures are random,
+as a crash of the machine is: then the probability is the rate of success everywhere.
+
+Notation
+    n, d   trials that succeeded or failed, columns of a code
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, log_ndtr
+
+from ncp_sampler.optimizer.category_subset import CategorySubset
+from ncp_sampler.optimizer.observations import Observations, rows_to_fit
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
+from ncp_sampler.predictors.predictor import FloatArray, moments_of
+from ncp_sampler.predictors.transforms import Features, with_features
+from ncp_sampler.search.utilities import log_probability_above
+
+# Log prior odds of the process against random failures. It is fitted before its leave-one-out
+# predictions are made, which favors it by some nats where failures are random.
+_LOG_ODDS = -4.0
+_LABEL_VARIANCE = 0.5  # variance of the probit link: outcomes are less certain than the labels are
+_NEGLIGIBLE = 0.05  # probability that failures depend on the params, below which they are random
+_MAX_ROWS = 100  # trials of either outcome that the process is fitted on: half of them the newest
+_STEPS = 20  # Adam steps of a fit
+
+
+class SuccessModel:
+    """Probability that a trial succeeds, differentiable by its unit code.
+
+    It is fitted from scratch, so that it depends on nothing but its arguments.
+
+    Args:
+        unit: Unit codes of trials that succeeded or failed, (n, d).
+        succeeded: True for each that succeeded, (n,); at least one did, and one failed.
+        features: Map from unit codes to features, None for the unit codes themselves.
+
+    Attributes:
+        depends: Posterior probability that failures depend on the params, between 0 and 1.
+    """
+
+    def __init__(
+        self, unit: FloatArray, succeeded: NDArray[np.bool_], *, features: Features | None
+    ) -> None:
+        of_either = [np.flatnonzero(succeeded), np.flatnonzero(~succeeded)]
+        rows = np.sort(np.concatenate([_newest(at) for at in of_either]))
+        unit, succeeded = unit[rows], succeeded[rows]
+        labels = np.where(succeeded, 1.0, -1.0)
+        process = GaussianProcess()
+        self._model = with_features(process, features)
+        self._model.fit(unit, {"success": labels}, steps=_STEPS)
+        mean, std = (column[:, 0] for column in process.leave_one_out())
+        by_process = log_ndtr(labels * mean / np.sqrt(std**2 + _LABEL_VARIANCE)).sum()
+        # by the rate of the other trials, with Laplace's rule of succession
+        counts = np.where(succeeded, succeeded.sum(), (~succeeded).sum())
+        by_rate = np.log(counts / (len(succeeded) + 1)).sum()
+        self.depends = float(expit(by_process - by_rate + _LOG_ODDS))
+        self._log_rate = math.log((succeeded.sum() + 1) / (len(succeeded) + 2))
+
+    @property
+    def is_random(self) -> bool:
+        """True if failures are taken for random, so that the probability is the same everywhere."""
+        return self.depends < _NEGLIGIBLE
+
+    def probability(self, unit: FloatArray) -> float:
+        """Return the probability of success at a unit code (d,)."""
+        return float(np.exp(self.log_probability(unit[None])[0][0]))
+
+    def log_probability(
+        self, x: FloatArray
+    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Return the log probability (n,) of success at unit codes (n, d), and its pullback."""
+        mean, std, vjp = moments_of(self._model, x)
+        spread = np.sqrt(std[:, 0] ** 2 + _LABEL_VARIANCE)
+        logs, rate = log_probability_above(mean[:, 0], spread)
+        with np.errstate(divide="ignore"):  # where one hypothesis is certain
+            weighted = logs + np.log(self.depends)
+            total = np.logaddexp(weighted, self._log_rate + np.log1p(-self.depends))
+
+        def pullback(g: FloatArray) -> FloatArray:
+            by_z = g * np.exp(weighted - total) * rate
+            by_std = -by_z * mean[:, 0] / spread**3 * std[:, 0]
+            return vjp((by_z / spread)[:, None], by_std[:, None])
+
+        return total, pullback
+
+
+def success_model(
+    observations: Observations, bounds: Mapping[str, float], subset: CategorySubset
+) -> SuccessModel | None:
+    """Return the model of which trials fail; None where none has failed, or all have.
+
+    Args:
+        observations: The observations.
+        bounds: Constraint -> its upper bound; a violation explains a failure.
+        subset: The part of the space that a proposal is searched in.
+    """
+    at, succeeded = observations.outcomes(bounds)
+    if succeeded.all() or not succeeded.any():
+        return None
+    unit = subset.part.normalize(subset.reduce(observations.codes(at)))
+    return SuccessModel(unit, succeeded, features=subset.features(subset.space.features))
+
+
+def _newest(at: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return at most some of the positions, ascending: half the newest, the others spread."""
+    return at[rows_to_fit(np.arange(len(at))[::-1], _MAX_ROWS)]

@@ -1,0 +1,332 @@
+"""Transfer from sources: as observations of the same task, or as linear terms and first trials.
+
+A source of the same task is this search, interrupted: its trials *join* the observations, and all
+continues as if never stopped. Any other source *transfers*: the lower confidence bound of its model
+is one linear term of the predictor (Kennedy & O'Hagan 2000), whose slope is fitted, and some of its
+best codes are among the first trials. Whether the task is the same is either given, or found by the
+first of those trials: a code that has the very value that it had before is of the same task.
+
+Notation
+    n, m   a source's trials that have a value, and its metrics
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import zip_longest
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler import checks
+from ncp_sampler.optimizer.category_subset import has_too_many
+from ncp_sampler.optimizer.observations import Observations, rows_to_fit
+from ncp_sampler.optimizer.sources import Source, earlier_trials
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
+from ncp_sampler.predictors.predictor import FloatArray, Predictor, moments_of
+from ncp_sampler.predictors.transforms import Features, features_vjp, with_features
+from ncp_sampler.records.records import spread_of
+from ncp_sampler.search.maximize import Excluded
+from ncp_sampler.search.objectives import Objectives, ScaledObservations
+from ncp_sampler.space.search_space import SearchSpace, code_key
+
+_STARTUP = 3  # startup trials of a search with sources of another task
+_TRANSFERRED = 50  # observations from which on the search knows its task better than any source
+_TURNS = 2  # every so many startup trials one is a source's
+_MAX_ROWS = 256  # rows of a source that its model is fitted on
+_BETA = 2.0  # confidence coefficient of a source's predictions
+_BEST_SHARE, _MIN_BEST = 0.1, 20  # share and least number of the trials that starts are taken from
+_NEARNESS = 1.2  # the higher, the less rank counts beside distance
+_SAME = 1e-3  # share of a metric's spread within which two values are equal but for rounding
+
+
+@runtime_checkable
+class HasLinearTerms(Protocol):
+    """A predictor that can have linear terms, such as ``GaussianProcess``."""
+
+    def with_linear_terms(self, count: int) -> Predictor:
+        """Return it, not fitted, with linear terms in so many further columns of its inputs."""
+
+
+@dataclass(frozen=True)
+class SourceStudy:
+    """Trials of a source, and their model.
+
+    Attributes:
+        space: The search space.
+        objectives: Objectives of the present search.
+        codes: Valid codes of the trials that have a value, (n, d).
+        metrics: Name -> observed values, (n,), NaN where missing.
+    """
+
+    space: SearchSpace
+    objectives: Objectives
+    codes: NDArray[Any]
+    metrics: dict[str, FloatArray]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields alone: models are fitted again, and equal."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
+    def observed(self) -> ScaledObservations:
+        """The source's observations on the scales of the acquisition function."""
+        return self.objectives.scale(self.codes, self.metrics)
+
+    @cached_property
+    def model(self) -> Predictor:
+        """Predictor of the source's modeled metrics over unit codes."""
+        rows = rows_to_fit(self._order, _MAX_ROWS)
+        model = with_features(GaussianProcess(), self.space.features)
+        return model.fit(self._unit[rows], self.observed.take(rows).modeled)
+
+    @cached_property
+    def _order(self) -> NDArray[np.intp]:
+        weights = dict.fromkeys(self.objectives.directions, 1.0)
+        return self.observed.order(weights, np.random.default_rng(0))
+
+    @cached_property
+    def _rows(self) -> dict[bytes, int]:
+        return {code_key(code): i for i, code in enumerate(self.codes)}
+
+    @cached_property
+    def _unit(self) -> FloatArray:
+        return self.space.normalize(self.codes)
+
+    def lower_bounds(
+        self, x: FloatArray
+    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Return lower confidence bounds (n, m) at unit codes, and their pullback.
+
+        By its mean alone a search would follow the model to codes far from all that the source
+        tried.
+        """
+        mean, std, vjp = moments_of(self.model, x)
+        return mean - _BETA * std, lambda g: vjp(g, -_BETA * g)
+
+    def best(self) -> Iterator[NDArray[Any]]:
+        """Yield good codes (d,), the best first, then each unlike those before."""
+        pool = self._order[: max(_MIN_BEST, int(_BEST_SHARE * len(self._order)))]
+        rank = np.arange(len(pool)) / len(pool)
+        distance = np.full(len(pool), np.inf)
+        at = 0
+        for _ in range(len(pool)):
+            yield self.codes[pool[at]]
+            step = ((self._unit[pool] - self._unit[pool[at]]) ** 2).mean(axis=1)
+            distance = np.minimum(distance, np.sqrt(step))
+            at = int((distance * (_NEARNESS - rank)).argmax())
+
+    def agrees(self, codes: NDArray[Any], metrics: Mapping[str, FloatArray]) -> bool:
+        """Return True if trials of the present search show that the source had the same task.
+
+        They do if every code that both have tried has the same values in both, and at least one of
+        them has a value that no other code has.
+
+        Args:
+            codes: Valid codes, (k, d).
+            metrics: Name -> observed values, (k,), NaN where missing.
+        """
+        pairs = [(i, self._rows.get(code_key(code))) for i, code in enumerate(codes)]
+        shown = False
+        for name, before in self.metrics.items():
+            tolerance = _SAME * spread_of(before) if not np.isnan(before).all() else 0.0
+            for i, j in pairs:
+                if j is None or np.isnan(metrics[name][i]) or np.isnan(before[j]):
+                    continue
+                if abs(metrics[name][i] - before[j]) > tolerance:
+                    return False
+                shown |= int((np.abs(before - before[j]) <= tolerance).sum()) == 1
+        return shown
+
+
+class Transfer:
+    """The sources of a search.
+
+    Args:
+        sources: From ``checked_sources``.
+        space: The search space.
+        objectives: The search's objectives.
+
+    Attributes:
+        joined: Number of each source's trials that count as the search's own, 0 of a source of
+            another task; they are the first observations.
+
+    Raises:
+        ValueError: As ``earlier_trials``.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], space: SearchSpace, objectives: Objectives
+    ) -> None:
+        self._space = space
+        modeled = [name for name in objectives.directions if name not in objectives.costs]
+        names = Observations.of(objectives).names
+        trials = [
+            earlier_trials(f"sources[{i}]", source, space, modeled, names)
+            for i, source in enumerate(sources)
+        ]
+        self._unknown = [
+            source.same_task is None and its.alike
+            for source, its in zip(sources, trials, strict=True)
+        ]
+        self._observations = [Observations.of(objectives) for _ in trials]
+        for its, own in zip(trials, self._observations, strict=True):
+            own.add(space.to_code(list(its.params)), its.metrics, its.complete)
+        self._studies = [
+            SourceStudy(space, objectives, *own.informative()) for own in self._observations
+        ]
+        self.joined = [
+            len(own) if source.same_task else 0
+            for source, own in zip(sources, self._observations, strict=True)
+        ]
+
+    @property
+    def n_joined(self) -> int:
+        """Number of observations that are not the search's own."""
+        return sum(self.joined)
+
+    @property
+    def studies(self) -> list[SourceStudy]:
+        """Sources that have not joined."""
+        pairs = zip(self._studies, self.joined, strict=True)
+        return [study for study, rows in pairs if not rows]
+
+    def begin(self, observations: Observations) -> Observations:
+        """Return observations that begin with the trials of the sources that have joined."""
+        for source, rows in reversed([*zip(self._observations, self.joined, strict=True)]):
+            if rows:
+                observations = observations.after(source)
+        return observations
+
+    def watch(self, names: Sequence[str]) -> None:
+        """Add further metrics, as ``Observations.watch``."""
+        for observations in self._observations:
+            observations.watch(names)
+
+    def with_joined(self, joined: Sequence[int]) -> Transfer:
+        """Return the same sources, with others of them joined.
+
+        Raises:
+            ValueError: ``joined`` cannot be of these sources.
+        """
+        numbers = [checks.whole("joined", rows, low=0) for rows in joined]
+        every = [*map(len, self._observations)]
+        if len(numbers) != len(every) or any(
+            rows not in {0, own} for rows, own in zip(numbers, every, strict=True)
+        ):
+            raise ValueError(f"joined={numbers} does not fit sources of {every} trials")
+        other = copy.copy(self)
+        other.joined = numbers
+        return other
+
+    def key(self, n_observations: int) -> tuple[bool, ...]:
+        """Return what ``predictor`` and ``features`` depend on, beside their arguments."""
+        return (self._transfers(n_observations), *map(bool, self.joined))
+
+    def compare(self, observations: Observations) -> Observations:
+        """Return observations that begin with the sources whose task the search's trials show.
+
+        Args:
+            observations: The search's, with what has joined.
+        """
+        if not any(
+            unknown and not rows for unknown, rows in zip(self._unknown, self.joined, strict=True)
+        ):
+            return observations
+        codes, metrics = observations.informative()
+        own = observations.informative_positions() >= self.n_joined
+        values = {name: column[own] for name, column in metrics.items()}
+        for i, study in enumerate(self._studies):
+            if self._unknown[i] and not self.joined[i] and study.agrees(codes[own], values):
+                self.joined[i] = len(self._observations[i])
+                observations = observations.after(self._observations[i])
+        return observations
+
+    def startup(self, trials: int) -> int:
+        """Return the number of startup trials, given the number without a source."""
+        return min(trials, _STARTUP) if self.studies else trials
+
+    def start(self, turn: int, pinned: FloatArray, excluded: Excluded) -> NDArray[Any] | None:
+        """Return a source's code (d,) to try first; None if it is not its turn, or none is left.
+
+        Args:
+            turn: Number of the search's trial, from 0.
+            pinned: Values of fixed columns, NaN elsewhere, (d,).
+            excluded: Predicate of codes that must not be proposed.
+        """
+        if turn % _TURNS:
+            return None
+        for code in self._best():
+            given = self._space.round(np.where(np.isnan(pinned), code, pinned))
+            if not excluded(given[None])[0]:
+                return given
+        return None
+
+    def predictor(self, model: Predictor, n_observations: int) -> Predictor:
+        """Return the model with a linear term per source metric, where sources transfer."""
+        if not self._transfers(n_observations) or not isinstance(model, HasLinearTerms):
+            return model
+        return model.with_linear_terms(sum(len(study.observed.modeled) for study in self.studies))
+
+    def features(
+        self, features: Features | None, model: Predictor, n_observations: int
+    ) -> Features | None:
+        """Return a feature map with a column per source metric, where sources transfer."""
+        if not self._transfers(n_observations) or not isinstance(model, HasLinearTerms):
+            return features
+        return _WithSources(features, self.studies)
+
+    def _transfers(self, n_observations: int) -> bool:
+        wide = any(map(has_too_many, self._space.dimensions))
+        return bool(self.studies) and n_observations < _TRANSFERRED and not wide
+
+    def _best(self) -> Iterator[NDArray[Any]]:
+        """Yield the sources' best codes in turn, each once."""
+        seen = set()
+        for codes in zip_longest(*(study.best() for study in self.studies)):
+            for code in codes:
+                if code is not None and code_key(code) not in seen:
+                    seen.add(code_key(code))
+                    yield code
+
+
+def check_transfer(sources: Sequence[Source], model: Predictor) -> None:
+    """Refuse sources of another task with a predictor that has no linear terms.
+
+    Raises:
+        ValueError: The predictor has no such terms, and a source may be of another task.
+    """
+    if not isinstance(model, HasLinearTerms) and not all(one.same_task for one in sources):
+        raise ValueError(
+            f"sources cannot transfer to predictor={checks.shown(model)}; give a Gaussian process, "
+            'such as predictor="auto", or Source(..., same_task=True) if they are of the same task'
+        )
+
+
+@dataclass(frozen=True)
+class _WithSources:
+    """Features of unit codes, and the sources' lower confidence bounds.
+
+    Attributes:
+        inner: The features; None for unit codes.
+        studies: The sources, at least one.
+    """
+
+    inner: Features | None
+    studies: Sequence[SourceStudy]
+
+    def vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Return features and bounds (n, f + m) of unit codes x (n, d), and their pullback."""
+        parts = [(x, lambda g: g) if self.inner is None else features_vjp(self.inner, x)]
+        parts += [study.lower_bounds(x) for study in self.studies]
+        ends = np.cumsum([values.shape[1] for values, _ in parts])[:-1]
+
+        def pullback(g: FloatArray) -> FloatArray:
+            pieces = zip(parts, np.split(g, ends, axis=1), strict=True)
+            return np.asarray(sum(own(piece) for (_, own), piece in pieces))
+
+        return np.concatenate([values for values, _ in parts], axis=1), pullback

@@ -1,0 +1,112 @@
+"""Average of several predictors, whose disagreement is part of the uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ncp_sampler import checks
+from ncp_sampler.predictors.predictor import (
+    FloatArray,
+    Metrics,
+    Moments,
+    Predictor,
+    State,
+    Weights,
+    Wrapper,
+    moments_of,
+)
+
+_SEED = 0  # seed of the rows that a member with ``max_rows`` is given
+
+
+class Mixture(Wrapper):
+    """Equal mixture of predictors: mean of their means, variance by the law of total variance.
+
+    Models of different families err differently away from the data, so that the mean is more
+    robust than either, and codes on which they disagree are uncertain.
+
+    Args:
+        members: At least one predictor; they see the same rows, or a random subset where there are
+            more than a member's ``max_rows``.
+
+    Raises:
+        ValueError: No member.
+
+    Examples:
+        >>> import numpy as np
+        >>> x = np.linspace(0, 1, 20)[:, None]
+        >>> from ncp_sampler.predictors import GaussianProcess, MLPEnsemble
+        >>> members = [GaussianProcess(), MLPEnsemble(members=2, steps=20)]
+        >>> predictor = Mixture(members)
+        >>> predictor.fit(x, {"loss": (x[:, 0] - 0.3) ** 2}).names
+        ('loss',)
+    """
+
+    def __init__(self, members: Sequence[Predictor]) -> None:
+        must = "be predictors, at least one, such as [GaussianProcess(), MLPEnsemble()]"
+        self.members = tuple(checks.sequence("members", members, Predictor, must))
+        if not self.members:
+            raise ValueError("members is empty; give at least one predictor")
+        super().__init__(self.members[0])
+
+    @property
+    def max_rows(self) -> None:
+        """None: each member is given as many rows as it can take."""
+
+    @property
+    def noise(self) -> FloatArray:
+        """Standard deviation of each metric's noise, (m,), averaged over the members."""
+        zero = np.zeros(len(self.names))
+        return np.asarray(np.mean([getattr(m, "noise", zero) for m in self.members], axis=0))
+
+    def fit(
+        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
+    ) -> Mixture:
+        """Fit every member on metrics (name -> (n,)) of unit codes x (n, d)."""
+        codes = np.asarray(x, dtype=np.float64)
+        columns = {name: np.asarray(values) for name, values in metrics.items()}
+        importance = None if weights is None else np.asarray(weights)
+        order = np.random.default_rng(_SEED).permutation(len(codes))
+        for member in self.members:
+            rows = np.sort(order[: member.max_rows])
+            member.fit(
+                codes[rows],
+                {name: values[rows] for name, values in columns.items()},
+                weights=None if importance is None else importance[rows],
+                steps=steps,
+            )
+        return self
+
+    def moments(self, x: FloatArray) -> Moments:
+        """Return mean and standard deviation (n, m) at unit codes x (n, d), with their gradient."""
+        parts = [moments_of(member, x) for member in self.members]
+        means = np.stack([part.mean for part in parts])
+        stds = np.stack([part.std for part in parts])
+        mean = means.mean(0)
+        std = np.sqrt((stds**2).mean(0) + means.var(0))
+
+        def vjp(by_mean: FloatArray, by_std: FloatArray) -> FloatArray:
+            share = by_std / std / len(parts)
+            total = np.zeros_like(x)
+            for part in parts:
+                of_mean = by_mean / len(parts) + share * (part.mean - mean)
+                total = total + part.vjp(of_mean, share * part.std)
+            return total
+
+        return Moments(mean, std, vjp)
+
+    def condition(self, x: ArrayLike) -> Mixture:
+        """Return a copy whose members have observed their own means at x (q, d)."""
+        return Mixture([member.condition(x) for member in self.members])
+
+    def state_dict(self) -> State:
+        """Return the members' states."""
+        return {"members": [member.state_dict() for member in self.members]}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue from ``state_dict``; a process needs its rows again (fit, steps=0)."""
+        for member, saved in zip(self.members, state["members"], strict=True):
+            member.load_state_dict(saved)

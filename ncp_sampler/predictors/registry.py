@@ -1,0 +1,61 @@
+"""Predictors by name, as the sampler, the searcher and the optimizer take them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+
+from ncp_sampler import checks
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
+from ncp_sampler.predictors.kernels import NNGP, Matern52, RandomReLU
+from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
+from ncp_sampler.predictors.predictor import Predictor
+
+_PAPER_ROWS = 128  # rows of one of the paper's batches
+
+_NAMED: dict[str, Callable[[torch.device], Predictor]] = {
+    "auto": lambda _: GaussianProcess(),
+    "gp": lambda _: GaussianProcess(Matern52()),
+    "infinite-mlp": lambda _: GaussianProcess(NNGP()),
+    "mlp": lambda _: GaussianProcess(RandomReLU()),
+    "ensemble": lambda device: MLPEnsemble(device=device),
+    # 200 steps a fit: an epoch of a table of 2,000 rows is 16 of them, and took 15 s an ask
+    "paper": lambda device: MLPEnsemble.paper(n_rows=_PAPER_ROWS, device=device),
+}
+PREDICTORS = tuple(_NAMED)
+
+
+def predictor_device(predictor: Predictor, device: torch.device) -> torch.device:
+    """Return the device of a predictor: an object computes on its own.
+
+    Raises:
+        ValueError: A device is given that the predictor does not compute on.
+    """
+    if device.type not in {"cpu", predictor.device.type}:
+        must = f"be left out: predictor={checks.shown(predictor)} computes on {predictor.device}"
+        raise checks.refusal("device", str(device), must)
+    return predictor.device
+
+
+def as_predictor(given: Predictor | str, *, device: torch.device) -> Predictor:
+    """Return a new predictor: a copy of the one given, or the one of a name.
+
+    Args:
+        given: A predictor, which computes on its own device, or one of "auto" (``GaussianProcess``,
+            an infinitely wide MLP plus a Matern residual), "gp" (Matern alone), "infinite-mlp" (the
+            infinitely wide MLP alone), "mlp" (a wide MLP of random features), "ensemble"
+            (``MLPEnsemble``) and "paper" (``MLPEnsemble.paper``, trained for as many steps as its
+            200 epochs of 128 rows are).
+        device: Device of a named ensemble; exact processes compute on the CPU.
+
+    Raises:
+        ValueError: Another word or object.
+    """
+    if isinstance(given, Predictor) and not isinstance(given, type):
+        return copy.deepcopy(given)
+    if isinstance(given, str) and given in _NAMED:
+        return _NAMED[given](device)
+    must = f"be one of {PREDICTORS}, or a predictor such as GaussianProcess()"
+    raise checks.refusal("predictor", given, must)

@@ -1,0 +1,289 @@
+"""Acquisition functions: log expected improvement, weighted by the probability of success.
+
+Known costs enter by their own values, limits by a penalty, constraints by the log probability that
+they hold, and failures by twice the log probability of success.
+
+Notation
+    n, m, c    unit codes, objectives (to be maximized), constraints
+    mean, std  posterior of objectives, then of slack, (n, m + c)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler.predictors.predictor import FloatArray, Moments, Predictor, moments_of
+from ncp_sampler.search.objectives import ScaledObservations
+from ncp_sampler.search.pareto import pareto_front, scalarize, thinned
+from ncp_sampler.search.utilities import (
+    LogEHVI,
+    LogEI,
+    LogParEGO,
+    LogWeightedEI,
+    Utility,
+    log_probability_above,
+)
+
+Function: TypeAlias = Callable[
+    [FloatArray], tuple[FloatArray, Callable[[FloatArray], FloatArray]]
+]  # unit codes (n, d) -> values (n,), and their pullback (n,) -> (n, d)
+
+# With one objective under constraints: log improvement, in the objective's scale, below which none
+# counts, as a predictor's own noise is larger; log probability below which slopes are steeper
+_MIN_GAIN, _MIN_LOG_PROBABILITY, _STEEPNESS = -9.0, -1.0, 10.0
+_SUCCESS_POWER = 2.0  # exponent of the probability of success: a failed trial teaches little
+_FRONT = {2: 200, 3: 80, 4: 50}  # points of a front, beyond which it is thinned
+_BLOCK = 128  # codes evaluated at once: more do not fit the cache
+
+
+class SuccessProbability(Protocol):
+    """A model of the probability that a trial succeeds."""
+
+    def log_probability(
+        self, x: FloatArray
+    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Return log probabilities (n,) at unit codes (n, d), and their pullback."""
+
+
+@dataclass(frozen=True)
+class ObjectivePosterior:
+    """Posterior of objectives and slack: modeled columns by a predictor, known costs exactly.
+
+    Attributes:
+        observations: Scaled observations.
+        predictor: Fitted on ``observations.modeled``.
+        costs: Known objective -> its cost, a function of unit codes, in its own unit.
+    """
+
+    observations: ScaledObservations
+    predictor: Predictor
+    costs: Mapping[str, Function]
+
+    def moments(self, x: FloatArray) -> Moments:
+        """Return mean and standard deviation (n, m + c) at unit codes x (n, d)."""
+        modeled = moments_of(self.predictor, x)
+        known = [k for k, scale in enumerate(self.observations.cost_scales) if scale is not None]
+        if not known:
+            return modeled
+        count = len(self.observations.objectives) + len(self.observations.constraints)
+        at = [k for k in range(count) if k not in known]
+        mean, std = np.empty((len(x), count)), np.zeros((len(x), count))
+        mean[:, at], std[:, at] = modeled.mean, modeled.std
+        slopes = {}
+        for k in known:
+            cost, pullback = self.costs[self.observations.objectives[k]](x)
+            scale = self.observations.cost_scales[k]
+            assert scale is not None
+            mean[:, k], slope = scale.apply(cost)
+            slopes[k] = slope, pullback
+
+        def vjp(by_mean: FloatArray, by_std: FloatArray) -> FloatArray:
+            total = modeled.vjp(by_mean[:, at], by_std[:, at])
+            for k, (slope, pullback) in slopes.items():
+                total = total + pullback(by_mean[:, k] * slope)
+            return total
+
+        return Moments(mean, std, vjp)
+
+    def smoothed(self, unit: FloatArray, *, noisy: bool) -> ScaledObservations:
+        """Return the observations with posterior means where nothing better is known.
+
+        Args:
+            unit: Unit codes of the observations, (n, d).
+            noisy: True if the posterior mean is better than an observed value.
+        """
+        mean, m = self.mean(unit), len(self.observations.objectives)
+        missing = np.isnan(self.observations.slack) | noisy
+        return replace(
+            self.observations,
+            values=mean[:, :m] if noisy else self.observations.values,
+            slack=np.where(missing, mean[:, m:], self.observations.slack),
+        )
+
+    def mean(self, unit: FloatArray) -> FloatArray:
+        """Return posterior means of objectives and slack at unit codes, (n, m + c)."""
+        return self.moments(unit).mean
+
+
+class Acquisition:
+    """Log expected improvement plus log probabilities of feasibility and of success.
+
+    With one objective, or ``weights`` of several, the improvement is over the best feasible value;
+    with two to four objectives it is the hypervolume's, with more that of a random scalarization.
+    As long as nothing is feasible, feasibility alone counts.
+
+    Args:
+        posterior: Posterior of the observations that the predictor was fitted on.
+        unit: Their unit codes, (n, d).
+        noisy: Take the posterior mean at the observations in place of observed values.
+        weights: Objective -> its weight in the random scalarization.
+        normal: Standard normal draws for its expectation, (s, objectives in ``weights``).
+        pending: Unit codes of pending trials, (q, d): they count by their posterior mean.
+        penalty: Penalty of unit codes (n, d) over limits, (n,); None without limits.
+        success: Model of the probability of success; None where it is the same everywhere.
+    """
+
+    def __init__(
+        self,
+        posterior: ObjectivePosterior,
+        unit: FloatArray,
+        *,
+        noisy: bool,
+        weights: Mapping[str, float],
+        normal: FloatArray,
+        pending: FloatArray | None = None,
+        penalty: Function | None = None,
+        success: SuccessProbability | None = None,
+    ) -> None:
+        self.posterior = posterior
+        self.success = success
+        self._penalty = penalty
+        observed = posterior.observations
+        if noisy or np.isnan(observed.slack).any():
+            observed = posterior.smoothed(unit, noisy=noisy)
+        self.utility = self._utility(observed, unit, weights, normal, pending)
+
+    @property
+    def has_floor(self) -> bool:
+        """True if gains and probabilities below a floor count for next to nothing.
+
+        So it is with one objective under constraints, or where trials have failed. Where a region
+        is well known, log improvement decreases without end: codes that are surely infeasible would
+        seem to be the best that are left.
+        """
+        observed = self.posterior.observations
+        at_risk = bool(observed.constraints) or self.success is not None
+        return self.utility is not None and at_risk and not observed.is_front
+
+    @property
+    def lowest(self) -> float:
+        """Lowest value of a code that is feasible, or improves."""
+        return _MIN_GAIN - 2 if self.has_floor else -math.inf
+
+    def __call__(self, x: FloatArray) -> FloatArray:
+        """Return the acquisition value (n,) at unit codes (n, d), less the penalty."""
+        blocks = [self._value(x[i : i + _BLOCK]) for i in range(0, len(x), _BLOCK)]
+        return np.concatenate(blocks) if blocks else np.empty(0)
+
+    def value_and_gradient(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return value (n,) and gradient (n, d), without the floor, less the penalty.
+
+        Without it the slope leads to where improvement and feasibility meet.
+        """
+        value, pullback = self.terms(x, self.posterior.moments(x))
+        gradient = pullback(np.ones(len(x)))
+        if self._penalty is not None:
+            penalty, of_penalty = self._penalty(x)
+            value, gradient = value - penalty, gradient - of_penalty(np.ones(len(x)))
+        return value, gradient
+
+    def terms(
+        self, x: FloatArray, moments: Moments, *, floor: bool = False
+    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Return the sum of log terms (n,) before any penalty, and its pullback to x.
+
+        Args:
+            x: Unit codes, (n, d).
+            moments: Posterior at them.
+            floor: Apply the floor, where there is one; the pullback is the one without it.
+        """
+        m, floor = len(self.posterior.observations.objectives), floor and self.has_floor
+        mean, std = moments.mean, moments.std
+        total = np.zeros(len(x))
+        slopes = None
+        if self.utility is not None:
+            gain, slopes = self.utility(mean[:, :m], std[:, :m])
+            total += _floored(gain) if floor else gain
+        # each constraint on its own: where several bounds meet, all of them hold by little chance
+        logs, rate = log_probability_above(mean[:, m:], std[:, m:])
+        total += (_steeper(logs) if floor else logs).sum(1)
+        of_success = None
+        if self.success is not None:
+            log_success, of_success = self.success.log_probability(x)
+            log_success = _SUCCESS_POWER * log_success
+            total += _steeper(log_success) if floor else log_success
+
+        def pullback(g: FloatArray) -> FloatArray:
+            by_mean, by_std = np.zeros_like(mean), np.zeros_like(std)
+            if slopes is not None:
+                by_mean[:, :m], by_std[:, :m] = slopes(g)
+            by_z = g[:, None] * rate / std[:, m:]
+            by_mean[:, m:], by_std[:, m:] = by_z, -by_z * mean[:, m:] / std[:, m:]
+            gradient = moments.vjp(by_mean, by_std)
+            return gradient if of_success is None else gradient + of_success(_SUCCESS_POWER * g)
+
+        return total, pullback
+
+    def _value(self, x: FloatArray) -> FloatArray:
+        value, _ = self.terms(x, self.posterior.moments(x), floor=True)
+        return value if self._penalty is None else value - self._penalty(x)[0]
+
+    def _utility(
+        self,
+        observed: ScaledObservations,
+        unit: FloatArray,
+        weights: Mapping[str, float],
+        normal: FloatArray,
+        pending: FloatArray | None,
+    ) -> Utility | None:
+        """Return the improvement over what is observed and feasible; None if nothing is."""
+        values, feasible, names = observed.values, observed.feasible, observed.objectives
+        if not feasible.any() or not names:
+            return None
+        if observed.is_front:
+            return self._front_utility(values, feasible, unit, pending)
+        values, unit = values[feasible], unit[feasible]
+        if np.isnan(values).all() or (observed.weights is not None and np.isnan(values).any()):
+            # feasible, but with constraints alone; or without some objective
+            values = np.where(np.isnan(values), self.posterior.mean(unit)[:, : len(names)], values)
+        if observed.weights is not None:
+            return LogWeightedEI(float((values @ observed.weights).max()), observed.weights)
+        if len(names) == 1:
+            return LogEI(float(np.nanmax(values)), observed.known[0])
+        shares = np.array([weights[name] for name in names])
+        shares = shares / shares.sum()
+        scalars = scalarize(values, shares)
+        if np.isnan(scalars).all():  # no trial has every metric: their means stand in
+            values = np.where(np.isnan(values), self.posterior.mean(unit)[:, : len(names)], values)
+            scalars = scalarize(values, shares)
+        at = [list(weights).index(name) for name in names]
+        return LogParEGO(np.nanmax(values, 0), float(np.nanmax(scalars)), shares, normal[:, at])
+
+    def _front_utility(
+        self,
+        values: FloatArray,
+        feasible: NDArray[np.bool_],
+        unit: FloatArray,
+        pending: FloatArray | None,
+    ) -> LogEHVI:
+        """Return the hypervolume improvement over the front of feasible and pending trials."""
+        m = values.shape[1]
+        if np.isnan(values[feasible]).any(axis=1).all():  # their means stand in
+            values = np.where(np.isnan(values), self.posterior.mean(unit)[:, :m], values)
+        if pending is not None and len(pending):
+            mean = self.posterior.mean(pending)
+            values = np.concatenate([values, mean[:, :m]])
+            feasible = np.concatenate([feasible, (mean[:, m:] >= 0).all(axis=1)])
+        complete = values[feasible & ~np.isnan(values).any(axis=1)]
+        if not len(complete):
+            complete = np.nanmean(values, axis=0)[None]
+        front = thinned(complete[pareto_front(complete)], _FRONT[m])
+        observed = self.posterior.observations
+        return LogEHVI(front, observed.reference, observed.known)
+
+
+def _steeper(logs: FloatArray) -> FloatArray:
+    """Return log probabilities that decrease ten times as fast below the least one."""
+    return logs + (_STEEPNESS - 1) * np.minimum(logs - _MIN_LOG_PROBABILITY, 0.0)
+
+
+def _floored(gain: FloatArray) -> FloatArray:
+    """Return log improvements, those below the least gain in their order within 1 below it."""
+    short = np.maximum(_MIN_GAIN - gain, 0.0)
+    return np.where(gain > _MIN_GAIN, gain, _MIN_GAIN - 1 + 1 / (1 + short))

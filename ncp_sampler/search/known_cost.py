@@ -1,0 +1,137 @@
+"""Known costs: functions of a code that are evaluated exactly instead of being modeled.
+
+A known cost is a function of codes or of params. Propagation passes between valid codes, so it is
+needed there too, with a gradient; hard limits are checked at valid codes.
+
+Notation
+    n, d       codes, columns of a code
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ncp_sampler import checks
+from ncp_sampler.predictors.predictor import FloatArray, torch_vjp
+from ncp_sampler.space.interpolation import InterpolatedFeatures
+from ncp_sampler.space.search_space import Params, SearchSpace
+
+CostFunction: TypeAlias = Callable[[Tensor], Tensor] | Callable[[Params], float]
+Costs: TypeAlias = Mapping[str, CostFunction]
+
+_SAMPLED_CODES = 64  # random codes whose costs give the spread and the scale of a cost
+_DECADE = 10.0  # ratio of costs from which on their logarithm is compared
+
+
+class KnownCost:
+    """A cost of a code that is evaluated, not modeled.
+
+    Args:
+        name: Name of the cost.
+        function: Differentiable function of codes, a tensor (n, d) in natural units -> (n,); or a
+            plain function of params, which is interpolated between valid codes.
+        space: The codes' search space.
+
+    Attributes:
+        name: As given.
+        spread: Standard deviation of finite costs over the space.
+        spans_decades: True if costs over the space are positive and span more than a decade.
+        ceiling: Finite value that replaces an infinite cost where one is needed.
+
+    Raises:
+        ValueError: The function is neither: it raises an error, or gives something else.
+    """
+
+    def __init__(self, name: str, function: CostFunction, space: SearchSpace) -> None:
+        self.name = name
+        self._space = space
+        self._function = cast(Any, function)  # which kind it is, only a call tells
+        self._of_params: InterpolatedFeatures | None = None
+        codes = torch.as_tensor(space.sample(2, 0).astype(np.float64)).requires_grad_(True)
+        try:
+            with warnings.catch_warnings():  # a function of params warns of anything, too
+                warnings.simplefilter("ignore")
+                values: Any = self._function(codes)
+            why = f"gives {checks.shown(values)}"
+        except Exception as error:  # a function of params raises anything when given a tensor
+            values, why = None, f"raises {type(error).__name__}: {error}"
+        if isinstance(values, Tensor) and values.shape == (2,):
+            if not values.requires_grad:
+                must = "be differentiable by the codes: give a function made of tensor operations"
+                raise checks.refusal(f"costs[{name!r}]", function, must)
+        else:
+            try:
+                self._of_params = InterpolatedFeatures(
+                    space, self._function, name=f"costs[{name!r}]", ceiling=0.0
+                )
+            except Exception as error:
+                raise ValueError(
+                    f"costs[{name!r}]={checks.shown(function)} must be a differentiable function "
+                    f"of codes, a tensor (n, {len(space.columns)}) -> (n,), which {why}; or of "
+                    f"params, which is refused: {error}"
+                ) from error
+        sampled = self.at(space.sample(_SAMPLED_CODES, 0))
+        finite = sampled[np.isfinite(sampled)]
+        self.spread = (float(np.std(finite)) if len(finite) else 0.0) or 1.0
+        self.spans_decades = bool(len(finite)) and finite.max() > _DECADE * finite.min() > 0
+        self.raise_ceiling(float(finite.max(initial=0.0)) + self.spread)
+
+    def at(self, codes: NDArray[Any]) -> FloatArray:
+        """Return the cost (n,) of valid codes (n, d); inf is over every limit.
+
+        Raises:
+            ValueError: The function raises an error, or gives NaN or -inf.
+        """
+        if not len(codes):
+            return np.empty(0)
+        if self._of_params is not None:
+            return self._of_params.at(codes)[:, 0]
+        try:
+            with torch.no_grad():
+                costs = self._function(torch.as_tensor(np.asarray(codes, dtype=np.float64)))
+            values: FloatArray = costs.double().cpu().numpy()
+        except Exception as error:  # a user's function raises anything
+            what = f"raises {type(error).__name__}: {error}"
+            raise self._refusal(what, codes[0], len(codes)) from error
+        wrong = np.isnan(values) | np.isneginf(values)
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise self._refusal(f"gives {values[at]}", codes[at], 1)
+        return values
+
+    def finite(self, codes: NDArray[Any]) -> FloatArray:
+        """Return the cost (n,) of valid codes (n, d), with the ceiling in place of inf."""
+        values = self.at(codes)
+        return np.where(np.isinf(values), self.ceiling, values)
+
+    def raise_ceiling(self, ceiling: float) -> None:
+        """Set the value that replaces an infinite cost."""
+        self.ceiling = ceiling
+        if self._of_params is not None:
+            self._of_params.ceiling = ceiling
+
+    def vjp(self, unit: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Return the cost (n,) at unit codes (n, d), between valid ones too, and its pullback."""
+        return torch_vjp(self._of_unit, unit)
+
+    def _of_unit(self, unit: Tensor) -> Tensor:
+        if self._of_params is not None:
+            return self._of_params(unit)[:, -1]
+        value: Tensor = self._function(self._space.denormalize(unit))
+        return torch.where(value.isposinf(), self.ceiling, value).to(unit)
+
+    def _refusal(self, what: str, code: NDArray[Any], n: int) -> ValueError:
+        """Return the error for a cost of valid codes, with the params of one of them."""
+        params = checks.shown(self._space.to_params(code.tolist()))
+        where = params if n == 1 else f"{n} codes, such as that of {params}"
+        return ValueError(
+            f"costs[{self.name!r}] {what} for {where}; give a function that gives a number for "
+            "every valid code, inf for one over every limit"
+        )

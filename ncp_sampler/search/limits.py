@@ -1,0 +1,140 @@
+"""Hard limits on known costs: a penalty on the way, and a projection into the limits.
+
+Notation
+    n, d       codes, columns of a code
+    excess     distance over the limits, in the costs' spreads, (n,); 0 within
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.search.known_cost import KnownCost
+from ncp_sampler.space.search_space import SearchSpace
+
+_SLOPE = 100.0  # slope of the penalty per spread of a cost: steeper than a log improvement
+_ROUNDS, _PROJECTED = 16, 64  # rounds of the projection; codes projected at once
+_MARGIN = 0.02  # spreads by which each round aims lower, as rounding can add
+
+
+class Limits:
+    """Upper bounds of known costs.
+
+    Args:
+        space: The codes' search space.
+        costs: Name -> known cost.
+        bounds: Name -> its limit.
+
+    Attributes:
+        bounds: As given.
+    """
+
+    def __init__(
+        self, space: SearchSpace, costs: Mapping[str, KnownCost], bounds: Mapping[str, float]
+    ) -> None:
+        self.bounds = dict(bounds)
+        self._space = space
+        self._costs = {name: costs[name] for name in self.bounds}
+        for name, bound in self.bounds.items():
+            cost = costs[name]
+            cost.raise_ceiling(max(cost.ceiling, bound + cost.spread))
+
+    def exceeded(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return True for valid codes (n, d) over a limit, (n,)."""
+        over = np.zeros(len(codes), dtype=bool)
+        for name in self.bounds:
+            over |= self.over(name, codes)
+        return over
+
+    def cost(self, name: str) -> KnownCost:
+        """Return the known cost of a limit."""
+        return self._costs[name]
+
+    def over(self, name: str, codes: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return True for valid codes (n, d) over one limit, (n,)."""
+        return np.asarray(self._costs[name].at(codes) > self.bounds[name])
+
+    def penalty(self, unit: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Return the penalty (n,) of unit codes (n, d), 0 within the limits, and its pullback."""
+        excess, pullback = self._excess(unit, 0.0)
+        return _SLOPE * excess, lambda g: pullback(_SLOPE * g)
+
+    def kept(self, codes: NDArray[Any], pinned: FloatArray) -> NDArray[Any]:
+        """Return the valid codes (n, d) within the limits, and others projected into them.
+
+        Args:
+            codes: Valid codes.
+            pinned: Values of fixed columns, NaN elsewhere, (d,).
+        """
+        if not self.bounds:
+            return codes
+        within = codes[~self.exceeded(codes)]
+        if len(within) >= _PROJECTED:
+            return within
+        projected = self.projected(codes[:_PROJECTED], pinned)
+        return np.concatenate([within, projected[~self.exceeded(projected)]])
+
+    def projected(self, codes: NDArray[Any], pinned: FloatArray) -> NDArray[Any]:
+        """Return valid codes (n, d), those over a limit moved below it along the costs' gradient.
+
+        Where a limit cannot be reached, they end over it.
+
+        Args:
+            codes: Codes, (n, d).
+            pinned: Values of fixed columns, NaN elsewhere, (d,).
+        """
+        valid = self._space.round(np.where(np.isnan(pinned), codes, pinned))
+        if not self.bounds:
+            return valid
+        free = np.isnan(pinned)
+        unit = self._space.normalize(valid)
+        for turn in range(_ROUNDS):
+            over = self.exceeded(valid)
+            if not over.any():
+                break
+            excess, pullback = self._excess(unit[over], _MARGIN * (turn + 1))
+            slope = np.nan_to_num(pullback(np.ones(len(excess)))) * free  # beside an infinite cost
+            size = np.maximum((slope**2).sum(1, keepdims=True), 1e-12)
+            unit[over] = np.clip(unit[over] - excess[:, None] * slope / size, 0.0, 1.0)
+            back = self._space.denormalize(unit[over])
+            valid[over] = self._space.round(np.where(free, back, pinned))
+        return valid
+
+    def error(self, codes: NDArray[Any], pinned: FloatArray) -> ValueError:
+        """Return the error that no code within the limits was found among some codes (n, d)."""
+        tried = np.concatenate([codes, self.projected(codes[:_PROJECTED], pinned)])
+        costs = np.stack([cost.at(tried) for cost in self._costs.values()], axis=1)
+        bounds = np.array(list(self.bounds.values()))
+        spreads = np.array([cost.spread for cost in self._costs.values()])
+        nearest = costs[np.maximum((costs - bounds) / spreads, 0.0).sum(axis=1).argmin()]
+        reached = ", ".join(
+            f"{name}={cost:.6g} (limit {bound:g})"
+            for (name, bound), cost in zip(self.bounds.items(), nearest, strict=True)
+        )
+        given = "" if np.isnan(pinned).all() else " with the fixed parameters"
+        return ValueError(
+            f"limits={self.bounds} leave no code{given}; the nearest found has {reached}; "
+            "raise the limits, or widen the space"
+        )
+
+    def _excess(
+        self, unit: FloatArray, margin: float
+    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        total = np.zeros(len(unit))
+        parts: list[tuple[FloatArray, Callable[[FloatArray], FloatArray]]] = []
+        for name, bound in self.bounds.items():
+            cost = self._costs[name]
+            value, pullback = cost.vjp(unit)
+            distance = (value - bound) / cost.spread + margin
+            total += np.maximum(distance, 0.0)
+            parts.append(((distance > 0) / cost.spread, pullback))
+
+        def pull(g: FloatArray) -> FloatArray:
+            return np.asarray(sum(pullback(g * slope) for slope, pullback in parts))
+
+        return total, pull

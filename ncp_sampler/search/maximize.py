@@ -1,0 +1,178 @@
+"""Maximization of an acquisition function: starts, propagation, rounding, and hill climbing.
+
+Notation
+    unit (n, d)   unit codes
+    pinned (d,)   values of fixed columns, NaN elsewhere
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.propagation.ascent import ascend
+from ncp_sampler.propagation.strategies import Strategy
+from ncp_sampler.search.acquisition import Acquisition
+from ncp_sampler.search.trust_region import TrustRegion
+from ncp_sampler.space.columns import unique_codes
+from ncp_sampler.space.search_space import SearchSpace
+
+Excluded: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> True if so
+
+_N_BEST, _N_RANDOM, _N_SCREENED = 8, 16, 512  # starts: best, perturbed best, best of random
+_ITERATIONS = 12  # twice as many, from 48 starts, find nothing better in twice the time
+_PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # share of the columns, size in box widths
+_CHANGED = 20  # columns of a random code in the box that differ from its center, on average
+_CLIMBS, _CLIMB_WIDTH = 2, 3  # rounds of hill climbing, and codes that each climbs from
+_EXHAUSTIVE = 2048  # size of a space that is evaluated whole
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """The best code of a search.
+
+    Attributes:
+        code: The code, (d,).
+        value: Its acquisition value.
+        trail: Codes before and after each step of the search, (k, d) each, in order.
+    """
+
+    code: NDArray[Any]
+    value: float
+    trail: Sequence[tuple[NDArray[Any], NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class Maximizer:
+    """Search for the valid code of highest acquisition value.
+
+    Attributes:
+        acquisition: Function to maximize.
+        space: The search space.
+        strategy: How codes are edited.
+        pinned: Values of fixed columns, NaN elsewhere, (d,).
+        excluded: Predicate of codes that must not be proposed.
+        region: Trust region.
+        project: Codes (n, d) -> the same within the limits; None without limits.
+    """
+
+    acquisition: Acquisition
+    space: SearchSpace
+    strategy: Strategy
+    pinned: FloatArray
+    excluded: Excluded
+    region: TrustRegion
+    project: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+
+    def maximize(self, best: FloatArray, rng: np.random.Generator) -> Maximum | None:
+        """Return the best code found, or None if every code evaluated is excluded.
+
+        Args:
+            best: Unit codes to start from, best first, (n, d).
+            rng: Draws the random starts.
+        """
+        inside = self._search(best, rng)
+        lowest = self.acquisition.lowest
+        if self.region.is_whole or not (inside is None or inside.value < lowest):
+            return inside
+        # within the trust region all codes are known, or infeasible
+        outside = replace(self, region=TrustRegion.whole(best.shape[1]))._search(best, rng)
+        if outside is None or (inside is not None and outside.value <= inside.value):
+            return inside
+        return outside
+
+    def _search(self, best: FloatArray, rng: np.random.Generator) -> Maximum | None:
+        """Return the best code found in the trust region."""
+        if self.space.size <= _EXHAUSTIVE:
+            codes = self._allowed(self._valid(self.space.enumerate()))
+            return _best(codes, self._values(codes), [])
+        start = self._starts(best, rng)
+        edited = ascend(
+            self.acquisition.value_and_gradient,
+            start,
+            space=self.space,
+            strategy=self.strategy,
+            iterations=_ITERATIONS,
+            free=np.isnan(self.pinned).astype(np.float64),
+            low=self.region.low,
+            high=self.region.high,
+        )
+        ends, began = self.space.denormalize(edited), self.space.denormalize(start)
+        if self.project is not None:
+            ends = self.project(ends)
+        if self.acquisition.has_floor:  # where nothing improves, the slope leads out of feasibility
+            ends, began = np.concatenate([ends, began]), np.concatenate([began, began])
+        valid = self._valid(ends)
+        trail = [(self._valid(began), valid)]
+        codes = self._allowed(valid)
+        values = self._values(codes)
+        for _ in range(_CLIMBS):
+            centers = codes[np.argsort(-values)[:_CLIMB_WIDTH]]
+            if not len(codes):  # all are excluded: look around the best start
+                centers = self.space.round(self.space.denormalize(start[:1]))
+            steps = [self._valid(self.space.neighbours(code)) for code in centers]
+            for center, near in zip(centers, steps, strict=True):
+                trail.append((np.broadcast_to(self._valid(center), near.shape), near))
+            near = self._allowed(np.concatenate(steps))
+            # evaluated once: in a batch of another size, sums would be rounded otherwise
+            codes = np.concatenate([codes, near])
+            values = np.concatenate([values, self._values(near)])
+        return _best(codes, values, trail)
+
+    def _valid(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """Return the nearest valid codes with the pinned columns, shape kept."""
+        return self.space.round(np.where(np.isnan(self.pinned), codes, self.pinned))
+
+    def _allowed(self, valid: NDArray[Any]) -> NDArray[Any]:
+        """Return each of some valid codes once, except those excluded or outside the region."""
+        unique = unique_codes(valid)
+        if not self.region.is_whole:
+            free = np.isnan(self.pinned)
+            unique = unique[self.region.contains(self.space.normalize(unique), free)]
+        return unique[~self.excluded(unique)]
+
+    def _values(self, codes: NDArray[Any]) -> FloatArray:
+        values = self.acquisition(self.space.normalize(codes))
+        return np.asarray(np.nan_to_num(values, nan=-np.inf))
+
+    def _starts(self, best: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Return best known codes, the same perturbed, and the best of many random ones, (s, d)."""
+        top = self.region.clip(best[:_N_BEST])
+        changed = rng.random(top.shape) < _PERTURBED_SHARE
+        size = _PERTURBATION * (self.region.high - self.region.low)
+        perturbed = self.region.clip(top + changed * rng.normal(0.0, 1.0, top.shape) * size)
+        given = ~np.isnan(self.pinned)
+        random = np.where(given, self.pinned, self._random(top[0], rng))
+        random = random[np.argsort(-self._values(random), kind="stable")[:_N_RANDOM]]
+        unit = np.concatenate([top, perturbed, self.space.normalize(random)])
+        if given.any():
+            unit[:, given] = self.space.normalize(np.where(given, self.pinned, random[0]))[given]
+        return unit
+
+    def _random(self, center: FloatArray, rng: np.random.Generator) -> NDArray[Any]:
+        """Return random valid codes: of the space, or of the region, unlike its center in a few columns.
+
+        In many dimensions a code that differs in all of them is far away, however small the region
+        (Regis & Shoemaker 2013; so does TuRBO, section 3).
+        """
+        drawn = self.space.sample(_N_SCREENED, rng)
+        if self.region.is_whole:
+            return drawn
+        unit = self.space.normalize(drawn)
+        unit = self.region.low + (self.region.high - self.region.low) * unit
+        changed = rng.random(unit.shape) < _CHANGED / len(center)
+        return self.space.round(self.space.denormalize(np.where(changed, unit, center)))
+
+
+def _best(
+    codes: NDArray[Any], values: FloatArray, trail: Sequence[tuple[NDArray[Any], NDArray[Any]]]
+) -> Maximum | None:
+    if not len(codes):
+        return None
+    at = values.argmax()
+    return Maximum(codes[at], float(values[at]), trail)

@@ -1,0 +1,334 @@
+"""Objectives, known costs, limits and constraints of a search, and observations on their scales.
+
+Notation
+    n, d, m, c   observations, columns of a code, objectives, constraints
+    values       objectives, all to be maximized and scaled, NaN where missing, (n, m)
+    slack        scaled distance below a bound, at least 0 where it holds, NaN if unknown, (n, c)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import compress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler import checks
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.predictors.transforms import bounded_tail, standardizer
+from ncp_sampler.search.known_cost import Costs, KnownCost
+from ncp_sampler.search.limits import Limits
+from ncp_sampler.search.pareto import pareto_front, reference_point, scalarize
+from ncp_sampler.search.slack import known_slack, scaled_slack, typical_size
+from ncp_sampler.space.search_space import SearchSpace
+
+MAX_FRONT = 4  # objectives of which the expected hypervolume improvement is computed
+
+
+@dataclass(frozen=True)
+class CostScale:
+    """Scale of a known cost among the objectives: a + b t, t the cost or its logarithm.
+
+    Attributes:
+        a: Offset.
+        b: Slope, below 0 for a cost to be minimized.
+        log: True if t is the logarithm: of a positive cost that spans more than a decade.
+    """
+
+    a: float
+    b: float
+    log: bool
+
+    @classmethod
+    def of(cls, cost: KnownCost, observed: FloatArray, sign: float) -> CostScale:
+        """Standardize a cost by its observed values (n,), all to be maximized by ``sign``."""
+        log = cost.spans_decades and bool((observed > 0).all())
+        values = np.log(observed) if log else observed
+        mean, std = standardizer(values[:, None], np.ones(len(values)))
+        b = sign / float(std[0])
+        return cls(-b * float(mean[0]), b, log)
+
+    def apply(self, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return scaled costs (n,), and their slope by the cost."""
+        if not self.log:
+            return self.a + self.b * cost, np.full(len(cost), self.b)
+        positive = np.maximum(cost, np.finfo(float).tiny)
+        return self.a + self.b * np.log(positive), self.b / positive
+
+    def invert(self, scaled: FloatArray) -> FloatArray:
+        """Return costs (n,) of scaled ones."""
+        t = (scaled - self.a) / self.b
+        return np.asarray(np.exp(t) if self.log else t)
+
+
+class Objectives:
+    """Objectives, known costs, limits and constraints of a search.
+
+    Args:
+        space: The search space.
+        directions: Objective -> "maximize" or "minimize".
+        costs: Name -> function that computes it: of codes, a tensor (n, d) in natural units to
+            (n,), differentiable; or a plain function of params.
+        limits: Known cost -> upper bound of every proposal.
+        constraints: Observed metric -> upper bound of what is feasible.
+        weights: Objective -> the paper's lambda, at least 0 and 1 where none is given; None for
+            the whole front.
+
+    Attributes:
+        directions: As given.
+        constraints: As given, and those that ``constrain`` added.
+        costs: Name -> known cost.
+        known: Known costs that are objectives.
+        limits: Limits of the known costs.
+
+    Raises:
+        ValueError: A name of no objective or no cost, a cost that cannot be computed or that
+            nothing uses, or a limit, bound or weight that is not a number.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        directions: Mapping[str, str],
+        *,
+        costs: Costs | None = None,
+        limits: Mapping[str, float] | None = None,
+        constraints: Mapping[str, float] | None = None,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        self.directions = dict(directions)
+        functions, bounds = check_costs(costs, limits)
+        self.costs = {name: KnownCost(name, given, space) for name, given in functions.items()}
+        self.known = {name: self.costs[name] for name in self.directions if name in self.costs}
+        self.limits = Limits(space, self.costs, bounds)
+        self.constraints: dict[str, float] = {}
+        self.constrain({} if constraints is None else constraints)
+        self.weights = None if weights is None else self._weights(weights)
+        unused = [name for name in self.costs if name not in {*self.directions, *bounds}]
+        if unused:
+            raise ValueError(
+                f"costs has {unused}, which no objective and no limit uses; give "
+                f"limits={{{unused[0]!r}: number}}, or leave it out"
+            )
+
+    def constrain(self, bounds: Mapping[str, float]) -> None:
+        """Add constraints: observed metric -> upper bound.
+
+        Raises:
+            ValueError: A bound that is not a number, or of a known cost.
+        """
+        added = check_numbers("constraints", bounds, "an observed metric to its bound")
+        computed = [name for name in added if name in self.costs]
+        if computed:
+            raise ValueError(f"constraints has {computed}, which costs computes; limit it instead")
+        self.constraints.update(added)
+
+    def scale(
+        self, codes: NDArray[Any], metrics: Mapping[str, FloatArray]
+    ) -> ScaledObservations:
+        """Return observations on the scales of the acquisition function.
+
+        Args:
+            codes: Valid codes, (n, d).
+            metrics: Name -> observed values, (n,), NaN where missing; of a constraint -inf where a
+                finished trial did not report it. Sources lack constraints that came later.
+        """
+        raw = {name: column for name, column in metrics.items() if name in self.directions}
+        raw |= {name: cost.finite(codes) for name, cost in self.known.items()}
+        # a metric without any value is omitted
+        objectives = [name for name in self.directions if not np.isnan(raw[name]).all()]
+        bounds = [c for c in self.constraints if not np.isnan(metrics.get(c, np.nan)).all()]
+        columns: list[FloatArray] = []
+        scales: list[CostScale | None] = []
+        for name in objectives:
+            sign = 1.0 if self.directions[name] == "maximize" else -1.0
+            scales.append(None)
+            if name in self.known:
+                scales[-1] = scale = CostScale.of(self.known[name], raw[name], sign)
+                columns.append(scale.apply(raw[name])[0])
+            else:
+                columns.append(bounded_tail(sign * raw[name][:, None])[:, 0])
+        slack = [known_slack(self.constraints[name] - metrics[name]) for name in bounds]
+        sizes = [typical_size(column) for column in slack]
+        scaled = [scaled_slack(column, size) for column, size in zip(slack, sizes, strict=True)]
+        empty = np.empty((len(codes), 0))
+        values = np.stack(columns, 1) if columns else empty
+        weights = None if self.weights is None else [self.weights[name] for name in objectives]
+        return ScaledObservations(
+            objectives=tuple(objectives),
+            cost_scales=tuple(scales),
+            values=values,
+            raw=np.stack([raw[name] for name in objectives], 1) if objectives else empty,
+            reference=reference_point(values),
+            constraints=tuple(bounds),
+            slack=np.stack(scaled, 1) if bounds else empty,
+            bounds=tuple(zip([self.constraints[name] for name in bounds], sizes, strict=True)),
+            weights=None if weights is None else np.array(weights),
+        )
+
+    def _weights(self, weights: Mapping[str, float]) -> dict[str, float]:
+        given = check_numbers("weights", weights, "an objective to its weight", low=0)
+        unknown = [name for name in given if name not in self.directions]
+        every = {**dict.fromkeys(self.directions, 1.0), **given}
+        if unknown or not any(every.values()):
+            must = f"weight some of {tuple(self.directions)}, not all of them by 0"
+            raise checks.refusal("weights", weights, must)
+        return every
+
+
+@dataclass(frozen=True)
+class ScaledObservations:
+    """Observations on the scales of the acquisition function; n of them.
+
+    Attributes:
+        objectives: Names of those with a value, in order.
+        cost_scales: Scale of each objective that is a known cost, None of a modeled one.
+        values: Objectives, all to be maximized, (n, m).
+        raw: Objectives in their own units and directions, (n, m).
+        reference: Point beyond which hypervolume counts, (m,).
+        constraints: Names of those with a value, in order.
+        slack: Scaled slack, (n, c).
+        bounds: (b, s) of each constraint: its slack is asinh((b - observed) / s).
+        weights: Weights of the objectives, (m,), or None for the whole front.
+    """
+
+    objectives: tuple[str, ...]
+    cost_scales: tuple[CostScale | None, ...]
+    values: FloatArray
+    raw: FloatArray
+    reference: FloatArray
+    constraints: tuple[str, ...]
+    slack: FloatArray
+    bounds: tuple[tuple[float, float], ...]
+    weights: FloatArray | None
+
+    @property
+    def known(self) -> tuple[bool, ...]:
+        """True for each objective that is a known cost."""
+        return tuple(scale is not None for scale in self.cost_scales)
+
+    @property
+    def modeled(self) -> dict[str, FloatArray]:
+        """Columns that a predictor models, name -> (n,): modeled objectives, then slack."""
+        columns = zip(self.objectives, self.known, self.values.T, strict=True)
+        modeled = {name: column for name, known, column in columns if not known}
+        for name, column in zip(self.constraints, self.slack.T, strict=True):
+            modeled[f"slack of {name}"] = column  # a metric may be an objective, too
+        return modeled
+
+    @property
+    def feasible(self) -> NDArray[np.bool_]:
+        """True for observations that violate no constraint that is known of them, (n,)."""
+        return ~np.asarray((self.slack < 0).any(axis=1), dtype=bool)
+
+    @property
+    def is_front(self) -> bool:
+        """True if the front of several objectives is sought."""
+        return self.weights is None and 1 < len(self.objectives) <= MAX_FRONT
+
+    def take(self, rows: NDArray[np.intp]) -> ScaledObservations:
+        """Return some of the observations, without metrics that have no value in them."""
+        has = [not np.isnan(column[rows]).all() for column in self.values.T]
+        bound = [not np.isnan(column[rows]).all() for column in self.slack.T]
+        return replace(
+            self,
+            objectives=tuple(compress(self.objectives, has)),
+            cost_scales=tuple(compress(self.cost_scales, has)),
+            values=self.values[rows][:, has],
+            raw=self.raw[rows][:, has],
+            reference=self.reference[has],
+            constraints=tuple(compress(self.constraints, bound)),
+            slack=self.slack[rows][:, bound],
+            bounds=tuple(compress(self.bounds, bound)),
+            weights=None if self.weights is None else self.weights[has],
+        )
+
+    def merit(self, weights: Mapping[str, float]) -> FloatArray:
+        """Return one number per observation, (n,), NaN where a metric is missing.
+
+        Args:
+            weights: Objective -> its weight in a random scalarization, of sum 1.
+        """
+        if self.weights is not None:
+            return np.asarray(self.values @ self.weights)
+        if self.is_front or not self.objectives:
+            return np.asarray(self.values.sum(axis=1))
+        shares = np.array([weights[name] for name in self.objectives])
+        return scalarize(self.values, shares / shares.sum())
+
+    def order(self, weights: Mapping[str, float], rng: np.random.Generator) -> NDArray[np.intp]:
+        """Return positions of the observations as starts of the search, (n,).
+
+        By merit, the feasible ones first, then the others by their violation. Where a front is
+        sought, the whole of it in random order, then the best by each objective.
+        """
+        merit = np.nan_to_num(self.merit(weights), nan=-np.inf)
+        violation = np.where(self.slack < 0, -self.slack, 0.0).sum(axis=1)
+        order = np.lexsort((-merit, violation))
+        if not self.is_front:
+            return order
+        known = np.flatnonzero(self.feasible & ~np.isnan(self.values).any(axis=1))
+        front = known[pareto_front(self.values[known])]
+        by_each = np.where(self.feasible[:, None], np.nan_to_num(-self.values, nan=np.inf), np.inf)
+        best = np.argsort(by_each, axis=0, kind="stable")[: len(merit) // 2]
+        first = [*rng.permutation(front).tolist(), *best.ravel().tolist(), *order.tolist()]
+        return np.array(list(dict.fromkeys(first)), dtype=np.intp)
+
+
+def check_costs(
+    costs: Costs | None, limits: Mapping[str, float] | None
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return costs and limits, checked in form.
+
+    Raises:
+        ValueError: No mappings from names to functions and to numbers, or a limit without a cost.
+    """
+    given = {} if costs is None else costs
+    checks.instance("costs", given, Mapping, 'map names to functions, as {"flops": costs.flops}')
+    for name, function in given.items():
+        checks.text("costs", name)
+        must = "be a function of codes, such as costs.flops, or of params"
+        checks.call(f"costs[{name!r}]", function, must, required=True)
+    bounds = check_numbers("limits", limits, "a known cost to its upper bound")
+    unknown = [name for name in bounds if name not in given]
+    if unknown:
+        raise ValueError(
+            f"limits has {unknown}, which costs does not compute; give costs={{name: function}}, "
+            "or constraints= for what is measured"
+        )
+    return dict(given), bounds
+
+
+def checked_objectives(
+    costs: Costs | None,
+    limits: Mapping[str, float] | None,
+    constraints: Mapping[str, float] | None,
+    weights: Mapping[str, float] | None,
+) -> dict[str, Any]:
+    """Return the arguments by name, checked in form.
+
+    Raises:
+        ValueError: As ``Objectives``, except for what depends on a space and its metrics.
+    """
+    check_costs(costs, limits)
+    check_numbers("constraints", constraints, "an observed metric to its bound")
+    check_numbers("weights", weights, "an objective to its weight", low=0)
+    return {"costs": costs, "limits": limits, "constraints": constraints, "weights": weights}
+
+
+def check_numbers(
+    name: str, given: Mapping[str, float] | None, what: str, *, low: float | None = None
+) -> dict[str, float]:
+    """Return name -> a finite number; nothing for None.
+
+    Raises:
+        ValueError: Anything else.
+    """
+    checks.instance(name, {} if given is None else given, Mapping, f"map {what}")
+    return {
+        checks.text(name, key): checks.real(f"{name}[{key!r}]", value, low=low)
+        for key, value in (given or {}).items()
+    }

@@ -1,0 +1,142 @@
+"""Pareto fronts, the region beyond them as boxes, and scalarizations; all objectives maximized.
+
+The region that is better than a reference point and dominated by no point of a front is cut into
+boxes that do not overlap; the hypervolume that a point y adds is then the sum over boxes of the
+product over objectives k of min(y_k, high_k) - low_k, where positive.
+
+Notation
+    p, m       points of a front, objectives
+    front      (p, m)
+    low, high  corners of boxes, (boxes, m); high may be infinite
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler.predictors.predictor import FloatArray
+
+_ADVANCE = 0.05  # smallest advance of a front that counts, as a share of the first trials' spread
+_WINDOW = 200  # latest trials of which one or two windows are searched for advances
+_EARLY = 10  # first trials, whose worst values the reference point lies below
+_AUGMENTATION = 0.05  # weight of the sum beside the minimum (Knowles 2006)
+
+
+def pareto_front(values: FloatArray) -> NDArray[np.intp]:
+    """Return positions of the Pareto-optimal points (n, m), of equal ones the first."""
+    left = np.argsort(-values.sum(axis=1), kind="stable")  # no point is dominated by a later one
+    front = []
+    while len(left):
+        front.append(left[0])
+        left = left[(values[left] > values[left[0]]).any(axis=1)]
+    return np.array(front, dtype=np.intp)
+
+
+def thinned(front: FloatArray, limit: int) -> FloatArray:
+    """Return at most so many points of a front: the best by each objective, then the farthest."""
+    if len(front) <= limit:
+        return front
+    spread = np.ptp(front, axis=0)
+    scaled = front / np.where(spread > 0, spread, 1.0)
+    kept = list(dict.fromkeys(front.argmax(axis=0).tolist()))[:limit]
+    distance = np.min([np.abs(scaled - scaled[i]).max(axis=1) for i in kept], axis=0)
+    while len(kept) < limit:
+        kept.append(int(distance.argmax()))
+        distance = np.minimum(distance, np.abs(scaled - scaled[kept[-1]]).max(axis=1))
+    return np.asarray(front[np.sort(kept)])
+
+
+def boxes_beyond(front: FloatArray, reference: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the region better than the reference (m,) and not dominated by the front, as boxes.
+
+    Each point removes from every box the part that it dominates; the rest of the box is cut along
+    each objective in turn. Sorted by the first objective, few boxes are cut more than once.
+    """
+    m = len(reference)
+    low, high = reference[None], np.full((1, m), np.inf)
+    for point in front[np.argsort(-front[:, 0], kind="stable")]:
+        cut = (low < point).all(axis=1)
+        lows, highs = [low[~cut]], [high[~cut]]
+        rest_low, rest_high = low[cut], high[cut]
+        for k in range(m):
+            above = rest_high[:, k] > point[k]
+            part_low, part_high = rest_low[above].copy(), rest_high[above]
+            part_low[:, k] = point[k]
+            lows.append(part_low)
+            highs.append(part_high)
+            rest_high = rest_high.copy()
+            rest_high[:, k] = np.minimum(rest_high[:, k], point[k])
+        low, high = np.concatenate(lows), np.concatenate(highs)
+    return low, high
+
+
+def reference_point(values: FloatArray) -> FloatArray:
+    """Return the point (m,) beyond which hypervolume counts, for trials in order of observation.
+
+    In each objective it lies a tenth of the spread below the worst of the first trials, which no
+    search had chosen yet. So it stays in place, and extremes that nobody needs (the least cost, of
+    no use) do not gain weight as soon as they are observed.
+    """
+    point = []
+    for column in values.T:
+        early = column[~np.isnan(column)][:_EARLY]
+        spread = np.ptp(early) if np.ptp(early) > 0 else np.nanstd(column)
+        point.append(early.min() - 0.1 * spread)
+    return np.array(point)
+
+
+def advances(
+    values: FloatArray, feasible: NDArray[np.bool_], reference: FloatArray, n_startup: int
+) -> FloatArray:
+    """Return how often later trials have advanced the front, for each that did, (1 + later,).
+
+    A trial advances it that is better than each of its points in some objective, by a share of the
+    first trials' spread: a slight gain, or a point between two others, is always to be had.
+
+    Args:
+        values: Trials in the order of observation, (n, m).
+        feasible: Which of them may be on the front, (n,).
+        reference: Point beyond which hypervolume counts, (m,).
+        n_startup: Number of them that were startup trials.
+
+    Returns:
+        0 for the startup, then the number of advances for each trial that makes one; -inf for
+        others.
+    """
+    spread = np.array([np.ptp(column[~np.isnan(column)][:_EARLY]) for column in values.T])
+    begin = min(max(n_startup, (len(values) // _WINDOW - 1) * _WINDOW), len(values))
+    feasible = feasible & (values > reference).all(axis=1)
+    front = values[:begin][feasible[:begin]]
+    front = front[pareto_front(front)]
+    counts = np.full(1 + len(values) - begin, -np.inf)
+    counts[0] = count = 0
+    for i in np.flatnonzero(feasible[begin:]):
+        point = values[begin + i]
+        if (point > front + _ADVANCE * spread).any(axis=1).all():
+            count += 1
+            counts[1 + i] = count
+        front = np.concatenate([front[(front > point).any(axis=1)], point[None]])
+    return counts
+
+
+def chebyshev(values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the augmented Chebyshev scalarization over the last axis, and its gradient.
+
+    The scalarization min_k w_k f_k + 0.05 sum_k w_k f_k is the one of ParEGO (Knowles 2006,
+    equation 2), for metrics to be maximized whose ideal is 0.
+    """
+    weighted = values * weights
+    smallest = weighted.argmin(-1)[..., None]
+    gradient = np.full(values.shape, _AUGMENTATION) * weights
+    np.put_along_axis(
+        gradient, smallest, np.take_along_axis(gradient, smallest, -1) + weights[smallest], -1
+    )
+    least = np.take_along_axis(weighted, smallest, -1)[..., 0]
+    return least + _AUGMENTATION * weighted.sum(-1), gradient
+
+
+def scalarize(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the augmented Chebyshev value (n,) of metrics (n, m) relative to their best."""
+    scalar, _ = chebyshev(np.nan_to_num(values - np.nanmax(values, 0)), weights)
+    return np.where(np.isnan(values).any(axis=1), np.nan, scalar)

@@ -1,0 +1,173 @@
+"""Trust region: a box around the best code, as wide as proposals succeed in it.
+
+The trust region of TuRBO (Eriksson et al. 2019, section 3), with two differences: it begins as the
+whole space, and once it has shrunk to nothing it is the whole space again, with all observations
+kept, so that a study leaves the first basin it found. Everything is computed from the observations
+in their order: a restored study continues with the same region.
+
+Of a front, each proposal has its region around another point of it, drawn at random, and all
+regions are as wide (Daulton et al. 2022, MORBO, keep a width for each). In the whole space, an
+improvement of the hypervolume would be expected wherever little is known, such as in the corners.
+
+Notation
+    d       dimensions of the space
+    side    side of the box in unit codes; 2 is the whole space, whatever the center
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.search.objectives import ScaledObservations
+from ncp_sampler.search.pareto import advances
+from ncp_sampler.space.conditional import ConditionalSpace
+from ncp_sampler.space.dimensions import Categorical
+from ncp_sampler.space.search_space import SearchSpace
+
+_ROUNDING = 1e-9
+_WHOLE = 2.0
+_SHORTEST = 2.0**-7
+_SUCCESSES = 3  # successes in a row after which the side doubles
+_MIN_FAILURES = 4  # failures in a row after which it halves; d in larger spaces, d / 3 for a front
+
+
+@dataclass(frozen=True)
+class TrustRegion:
+    """Box of unit codes that a proposal is searched in.
+
+    Attributes:
+        low: Lower corner, (d,), at least 0.
+        high: Upper corner, (d,), at most 1.
+    """
+
+    low: FloatArray
+    high: FloatArray
+
+    @classmethod
+    def whole(cls, columns: int) -> TrustRegion:
+        """Return the box of all unit codes of a number of columns."""
+        return cls(np.zeros(columns), np.ones(columns))
+
+    @property
+    def is_whole(self) -> bool:
+        """True if it contains every unit code."""
+        return not ((self.low > 0).any() or (self.high < 1).any())
+
+    def contains(self, unit: FloatArray, columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return True for unit codes (n, d) inside, by some of their columns (d,)."""
+        inside = (unit >= self.low - _ROUNDING) & (unit <= self.high + _ROUNDING)
+        return np.asarray((inside | ~columns).all(axis=1), dtype=bool)
+
+    def clip(self, unit: FloatArray) -> FloatArray:
+        """Return the nearest unit codes (n, d) inside."""
+        return np.clip(unit, self.low, self.high)
+
+
+def trust_region_of(
+    space: SearchSpace,
+    unit: FloatArray,
+    observed: ScaledObservations,
+    order: NDArray[np.intp],
+    n_startup: int,
+) -> TrustRegion:
+    """Return the trust region around the best observation, or around a point of the front.
+
+    Args:
+        space: The search space.
+        unit: Unit codes of the observations in their order, (n, d).
+        observed: The observations.
+        order: Positions of those that can be compared, best first; of a front in random order.
+        n_startup: Number of them that were startup trials.
+    """
+    center = unit[order[0]]
+    if observed.is_front:
+        if not observed.feasible[order[0]]:
+            return TrustRegion.whole(unit.shape[1])
+        moves = advances(observed.values, observed.feasible, observed.reference, n_startup)
+        return trust_region(space, center, moves, front=True)
+    merit = np.full(len(unit), -np.inf)
+    merit[order] = -np.arange(len(order))
+    startup, rest = np.split(merit, [max(n_startup, plateau_length(observed, order))])
+    return trust_region(space, center, np.array([startup.max(), *rest]))
+
+
+def plateau_length(observed: ScaledObservations, order: NDArray[np.intp]) -> int:
+    """Return the number of first trials among which more than half tie for the best.
+
+    Which of them is the center would be chance, and none of them is a failure beside it: an
+    accuracy at chance level or a reward of 0 does not tell where the space is better.
+
+    Args:
+        observed: Observations.
+        order: Positions of all of them, best first, (n,).
+    """
+    n = len(order)
+    rank = np.empty(n, dtype=np.intp)
+    rank[order] = np.arange(n)
+    rows = np.column_stack([observed.values, np.minimum(observed.slack, 0.0)])
+    level = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)  # NumPy 2.0: a column
+    leading = level[order[np.minimum.accumulate(rank)]]  # level of the best trial so far
+    tied = np.zeros(n, dtype=np.intp)
+    for best in np.unique(leading):
+        tied[leading == best] = np.cumsum(level == best)[leading == best]
+    flat = np.flatnonzero(2 * tied > np.arange(1, n + 1))
+    return int(flat[-1]) + 1 if len(flat) else 0
+
+
+def trust_region(
+    space: SearchSpace, center: FloatArray, merit: FloatArray, *, front: bool = False
+) -> TrustRegion:
+    """Return the trust region around a center.
+
+    Categoricals, inactive parameters and a number's next step on its grid are always inside: a
+    region that contains no other code would end the search.
+
+    Args:
+        space: The search space.
+        center: Unit code of the best observation, (d columns,).
+        merit: Merit of the best startup trial, then of the others in their order; to be maximized,
+            NaN where unknown, (n,). For a front, ``pareto.advances``.
+        front: True if the center is one of several best observations, each of which is the center
+            of some proposals.
+    """
+    half = np.full(len(center), side_length(merit, len(space.dimensions), front=front) / 2)
+    stepped = np.zeros(len(center), dtype=bool)
+    for dim in space.dimensions:
+        where = space.column_slice(dim.name)
+        if isinstance(dim, Categorical):
+            half[where] = _WHOLE
+        else:
+            stepped[where] = dim.step is not None
+    code = space.round(space.denormalize(center))
+    if isinstance(space, ConditionalSpace):
+        for dim, there in zip(space.dimensions, space.exists(code)[0], strict=True):
+            if not there:
+                half[space.column_slice(dim.name)] = _WHOLE
+    low, high = np.clip(center - half, 0.0, 1.0), np.clip(center + half, 0.0, 1.0)
+    next_steps = space.normalize(space.neighbours(code))
+    if len(next_steps):
+        low = np.where(stepped, np.minimum(low, next_steps.min(0)), low)
+        high = np.where(stepped, np.maximum(high, next_steps.max(0)), high)
+    return TrustRegion(low, high)
+
+
+def side_length(merit: FloatArray, d: int, *, front: bool = False) -> float:
+    """Return the side after observations of some merit (n,), the first being startup's best."""
+    first = merit[:1] if not np.isnan(merit[0]) else np.array([-np.inf])
+    best = np.fmax.accumulate(np.concatenate([first, merit[1:]]))
+    successes = np.flatnonzero(merit[1:] > best[:-1]).tolist()
+    length, in_a_row, last = _WHOLE, 0, -1
+    patience = max(_MIN_FAILURES, d // 3 if front else d)
+    for at in [*successes, len(merit) - 1]:  # a success ends a run of failures, and so does the end
+        failures = at - last - 1
+        for _ in range(failures // patience):
+            length = length / 2 if length / 2 >= _SHORTEST else _WHOLE
+        in_a_row = 1 if failures else in_a_row + 1
+        if in_a_row == _SUCCESSES and at < len(merit) - 1:
+            length, in_a_row = min(2 * length, _WHOLE), 0
+        last = at
+    return length

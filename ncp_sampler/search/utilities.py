@@ -1,0 +1,279 @@
+"""Utilities of a normal posterior: logarithms of expected improvements, with their gradients.
+
+A utility turns mean and standard deviation (n, m) of objectives, all to be maximized, into values
+(n,), and a pullback that turns gradients by the values (n,) into those by mean and by standard
+deviation (n, m). In logarithms the slope never vanishes (Ament et al. 2023, "Unexpected
+improvements to expected improvement").
+
+Notation
+    mean, std  posterior, (n, m)
+    best       incumbent value
+    z          (mean - best) / std
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erfcx, expit, log_ndtr, logsumexp, ndtr
+
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.search.pareto import boxes_beyond, chebyshev
+
+KNOWN_STD = 5e-3  # smoothing of a known cost's improvement, in standard deviations of the cost
+_TEMPERATURE = 1e-2  # smoothing of a scalarized improvement
+_LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
+
+Pullback: TypeAlias = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+
+
+class Utility(Protocol):
+    """A function of the posterior of objectives, to be maximized."""
+
+    def __call__(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return values (n,) and their pullback, for mean and std (n, m)."""
+
+
+@dataclass(frozen=True)
+class LogEI:
+    """Log expected improvement of one objective.
+
+    Attributes:
+        best: Incumbent value.
+        known: True if the objective is a known cost, whose improvement is only smoothed.
+    """
+
+    best: float
+    known: bool = False
+
+    def __call__(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return values (n,) and their pullback, for mean and std (n, 1)."""
+        if self.known:
+            value, slope = log_smooth_improvement(mean[:, 0] - self.best)
+            return value, lambda g: ((g * slope)[:, None], np.zeros_like(std))
+        value, by_mean, by_std = log_expected_improvement(mean[:, 0] - self.best, std[:, 0])
+        return value, lambda g: ((g * by_mean)[:, None], (g * by_std)[:, None])
+
+
+@dataclass(frozen=True)
+class LogWeightedEI:
+    """Log expected improvement of a weighted sum of objectives, which is normal too.
+
+    Attributes:
+        best: Incumbent value of the sum.
+        weights: (m,), at least 0.
+    """
+
+    best: float
+    weights: FloatArray
+
+    def __call__(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return values (n,) and their pullback, for mean and std (n, m)."""
+        variance = (std * self.weights) ** 2 @ np.ones(len(self.weights))
+        floor = KNOWN_STD * self.weights.sum()
+        spread = np.sqrt(np.maximum(variance, floor**2))
+        value, by_mean, by_spread = log_expected_improvement(mean @ self.weights - self.best, spread)
+        rate = np.where(variance > floor**2, by_spread / spread, 0.0)
+
+        def pullback(g: FloatArray) -> tuple[FloatArray, FloatArray]:
+            by_std = (g * rate)[:, None] * std * self.weights**2
+            return (g * by_mean)[:, None] * self.weights, by_std
+
+        return value, pullback
+
+
+class LogEHVI:
+    """Log expected hypervolume improvement, exact for independent normals.
+
+    The expectation of a box's part is a product over objectives, and one factor is
+    E[max(min(f, high) - low, 0)] = EI(low) - EI(high), EI the expected improvement over a level: so
+    the sum over boxes of products of differences of EI (Emmerich et al. 2011, "Hypervolume-based
+    expected improvement", section III).
+
+    Args:
+        front: Pareto front, (p, m).
+        reference: Point (m,) beyond which hypervolume counts.
+        known: True for each objective that is a known cost: its max(f - level, 0), smoothed, is its
+            expected improvement.
+    """
+
+    def __init__(self, front: FloatArray, reference: FloatArray, known: tuple[bool, ...]) -> None:
+        corners = zip(*(corner.T for corner in boxes_beyond(front, reference)), strict=True)
+        self._sides = [_Sides.of(low, high) for low, high in corners]
+        self._known = known
+
+    def __call__(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return values (n,) and their pullback, for mean and std (n, m)."""
+        parts = []
+        for k, sides in enumerate(self._sides):
+            gain = mean[:, k, None] - sides.levels
+            if self._known[k]:
+                improvement, by_mean = log_smooth_improvement(gain)
+                by_std = np.zeros_like(gain)
+            else:
+                spread = np.broadcast_to(std[:, k, None], gain.shape)
+                improvement, by_mean, by_std = log_expected_improvement(gain, spread)
+            parts.append((sides.lengths(improvement), by_mean, by_std))
+        lengths = [length for (length, _), _, _ in parts]
+        boxes = [length[:, s.box] for length, s in zip(lengths, self._sides, strict=True)]
+        total = np.asarray(sum(boxes))
+        value = np.asarray(logsumexp(total, axis=1))
+        share = np.exp(total - value[:, None])  # of each box, (n, boxes)
+
+        def pullback(g: FloatArray) -> tuple[FloatArray, FloatArray]:
+            means, stds = np.empty_like(mean), np.zeros_like(std)
+            for k, sides in enumerate(self._sides):
+                (_, to_levels), by_mean, by_std = parts[k]
+                by_level = to_levels(sides.summed(g[:, None] * share))
+                means[:, k] = (by_level * by_mean).sum(1)
+                stds[:, k] = (by_level * by_std).sum(1)
+            return means, stds
+
+        return value, pullback
+
+
+@dataclass(frozen=True)
+class LogParEGO:
+    """Log expected improvement of an augmented Chebyshev scalarization (Knowles 2006, equation 2).
+
+    Its expectation is taken over fixed draws of the posterior, with a softplus in place of
+    max(., 0) so that the gradient never vanishes.
+
+    Attributes:
+        ideal: Best value of each objective, (m,).
+        best: Largest scalarized value so far.
+        weights: (m,), of sum 1.
+        normal: Standard normal draws, (s, m).
+    """
+
+    ideal: FloatArray
+    best: float
+    weights: FloatArray
+    normal: FloatArray
+
+    def __call__(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return values (n,) and their pullback, for mean and std (n, m)."""
+        draws = (mean - self.ideal) + self.normal[:, None] * std  # (s, n, m)
+        scalar, by_draw = chebyshev(draws, self.weights)
+        t = (scalar - self.best) / _TEMPERATURE
+        log_gain, slope = _log_softplus(t)
+        value = np.asarray(logsumexp(log_gain, axis=0))
+        rate = np.exp(log_gain - value) * slope / _TEMPERATURE  # (s, n)
+
+        def pullback(g: FloatArray) -> tuple[FloatArray, FloatArray]:
+            by_draws = (g * rate)[..., None] * by_draw
+            return by_draws.sum(0), (by_draws * self.normal[:, None]).sum(0)
+
+        return value + math.log(_TEMPERATURE / len(self.normal)), pullback
+
+
+def log_probability_above(mean: FloatArray, std: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the log probability that a normal variable is positive, and its slope by mean / std."""
+    z = mean / std
+    logs = log_ndtr(z)
+    return logs, np.exp(-0.5 * z * z - _LOG_SQRT_2PI - logs)
+
+
+def log_expected_improvement(
+    gain: FloatArray, std: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return log E[max(f, 0)] for f normal with mean ``gain``, and its slopes by mean and std.
+
+    Ament et al. (2023), equation 9: log h(z) + log std with h(z) = phi(z) + z Phi(z), through erfcx
+    for z < -1; the derivative of log h is Phi / h.
+    """
+    z = gain / std
+    above = np.maximum(z, -1.0)
+    share = ndtr(above)
+    h = np.exp(-0.5 * above * above - _LOG_SQRT_2PI) + above * share
+    value, slope = np.log(h), share / h
+    tail = z <= -1.0
+    if tail.any():
+        low = z[tail]
+        # through Phi / phi = sqrt(pi / 2) erfcx(-z / sqrt 2); h / phi is 1 less a ratio that
+        # rounding takes to 1 below z = -1e4, and there is 1 / z^2
+        mills = erfcx(low * -math.sqrt(0.5)) * math.sqrt(math.pi / 2)
+        rest, near = np.maximum(mills * low + 1, 1e-9), low > -1e4
+        logs = np.where(near, np.log(rest), -2 * np.log(-low))
+        value[tail] = -0.5 * low * low - _LOG_SQRT_2PI + logs
+        slope[tail] = np.where(near, mills / rest, -low)
+    return value + np.log(std), slope / std, (1 - z * slope) / std
+
+
+def log_smooth_improvement(gain: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return log of max(gain, 0) for known values, smoothed, and its slope."""
+    value, slope = _log_softplus(gain / KNOWN_STD)
+    return value + math.log(KNOWN_STD), slope / KNOWN_STD
+
+
+def _log_softplus(t: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return log softplus(t), and its slope; both tend to those of t for t -> -inf."""
+    softplus = np.logaddexp(0.0, t)
+    far = t < -30
+    value = np.where(far, t, np.log(np.maximum(softplus, 1e-30)))
+    return value, np.where(far, 1.0, expit(t) / np.maximum(softplus, 1e-30))
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Sides of boxes along one objective, each distinct pair of levels once.
+
+    Attributes:
+        levels: Finite levels at which sides begin or end, ascending, (L,).
+        low: Position of each pair's low level, (P,).
+        high: Position of its high level; L for infinity, (P,).
+        box: Position of each box's pair, (B,).
+        order: Boxes sorted by their pair, (B,).
+        starts: Where each pair's boxes begin in that order, (P,).
+    """
+
+    levels: FloatArray
+    low: NDArray[np.intp]
+    high: NDArray[np.intp]
+    box: NDArray[np.intp]
+    order: NDArray[np.intp]
+    starts: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, low: FloatArray, high: FloatArray) -> _Sides:
+        """Index the sides of boxes with low and high corners (B,)."""
+        levels, at = np.unique(np.concatenate([low, high]), return_inverse=True)
+        pairs, box = np.unique(at.reshape(2, -1), axis=1, return_inverse=True)
+        box = box.reshape(-1)
+        order = np.argsort(box, kind="stable")
+        starts = np.searchsorted(box[order], np.arange(pairs.shape[1]))
+        return cls(levels[np.isfinite(levels)], pairs[0], pairs[1], box, order, starts)
+
+    def lengths(
+        self, improvement: FloatArray
+    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Return log(EI(low) - EI(high)) of each pair (n, P), and its pullback to levels (n, L)."""
+        n_levels = len(self.levels)
+        ends = self.high < n_levels
+        start = improvement[:, self.low]
+        d = np.full_like(start, -np.inf)
+        d[:, ends] = improvement[:, self.high[ends]] - start[:, ends]
+        d = np.minimum(d, -1e-12)
+        ratio = np.exp(d)
+        rest = -np.expm1(d)
+        logs = np.where(d > -0.7, np.log(rest), np.log1p(-ratio))
+
+        def pullback(g: FloatArray) -> FloatArray:
+            """The slope is 1 / (1 - ratio) by the low level, and 1 less that by the high one."""
+            by_low = g / rest
+            total = np.zeros((len(g), n_levels))
+            np.add.at(total.T, self.low, by_low.T)
+            np.add.at(total.T, self.high[ends], (g - by_low)[:, ends].T)
+            return total
+
+        return start + logs, pullback
+
+    def summed(self, by_box: FloatArray) -> FloatArray:
+        """Return gradients by boxes (n, B) added up by pair, (n, P)."""
+        return np.add.reduceat(by_box[:, self.order], self.starts, axis=1)
+
