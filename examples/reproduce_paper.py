@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from pathlib import Path
 
 from rich.console import Console
 
-from ncp_sampler.reproduction import write_report
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `benchmarks` is not installed
+
+from benchmarks.reproduction.report import write_report
 
 
 def main() -> None:

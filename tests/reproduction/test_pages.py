@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.reproduction import published
+from benchmarks.reproduction.bounded import CAUTIONS
+from benchmarks.reproduction.pages import write_pages
+from benchmarks.reproduction.prediction import Prediction
+from benchmarks.reproduction.results import Results
+from benchmarks.reproduction.rows import Method, Row, Search, Study
+from benchmarks.reproduction.studies import BASIC, PRETRAINING, RESOLUTIONS, SUBSETS
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.reproduction import published
-from ncp_sampler.reproduction.bounded import CAUTIONS
-from ncp_sampler.reproduction.pages import write_pages
-from ncp_sampler.reproduction.prediction import Prediction
-from ncp_sampler.reproduction.results import Results
-from ncp_sampler.reproduction.rows import Method, Row, Search, Study
-from ncp_sampler.reproduction.studies import BASIC, PRETRAINING, RESOLUTIONS, SUBSETS
 
 SETTINGS = tuple(dict.fromkeys((*BASIC, *SUBSETS, *RESOLUTIONS, *PRETRAINING)))
 METRICS = ("top1", "mIoU")

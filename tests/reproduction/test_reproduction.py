@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from benchmarks.reproduction import published
+from benchmarks.reproduction.bounded import CAUTIONS, GFLOPS
+from benchmarks.reproduction.prediction import correlations
+from benchmarks.reproduction.report import Progress, run, write_report
+from benchmarks.reproduction.results import Results
+from benchmarks.reproduction.rows import Method, Study
+from benchmarks.reproduction.studies import BASIC
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench.tables import NASBenchMR
-from ncp_sampler.reproduction import published
-from ncp_sampler.reproduction.bounded import CAUTIONS, GFLOPS
-from ncp_sampler.reproduction.prediction import correlations
-from ncp_sampler.reproduction.report import Progress, run, write_report
-from ncp_sampler.reproduction.results import Results
-from ncp_sampler.reproduction.rows import Method, Study
-from ncp_sampler.reproduction.studies import BASIC
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.reproduction.bounded import CAUTIONS, GFLOPS
+from benchmarks.reproduction.labels import METHODS
+from benchmarks.reproduction.results import Results
+from benchmarks.reproduction.rows import Method, Row, Study
+from benchmarks.reproduction.studies import BASIC
 from ncp_sampler.formatting import markdown_table, with_error
-from ncp_sampler.reproduction.bounded import CAUTIONS, GFLOPS
-from ncp_sampler.reproduction.labels import METHODS
-from ncp_sampler.reproduction.results import Results
-from ncp_sampler.reproduction.rows import Method, Row, Study
-from ncp_sampler.reproduction.studies import BASIC
 
 _HEADS = [
     "search",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.reproduction.effort import Effort
+from benchmarks.reproduction.rows import Row, Search, Study
 from ncp_sampler.defaults import CAUTION
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench.judge import Judge, halves
@@ -18,8 +20,6 @@ from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import FloatArray, Records
-from ncp_sampler.reproduction.effort import Effort
-from ncp_sampler.reproduction.rows import Row, Search, Study
 
 _EXTREMES = 10
 

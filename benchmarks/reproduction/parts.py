@@ -8,6 +8,11 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.reproduction.effort import Effort
+from benchmarks.reproduction.laboratory import Half, prepare
+from benchmarks.reproduction.prediction import Prediction, predict_held_out
+from benchmarks.reproduction.rows import Row
+from benchmarks.reproduction.studies import BASIC, all_rows, fronts
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench.settings import NB201
 from ncp_sampler.nas_bench.table_walk import TableWalk, table_predictor, walk_table
@@ -18,11 +23,6 @@ from ncp_sampler.propagation.propagate import Trace
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
 from ncp_sampler.records.records import FloatArray
-from ncp_sampler.reproduction.effort import Effort
-from ncp_sampler.reproduction.laboratory import Half, prepare
-from ncp_sampler.reproduction.prediction import Prediction, predict_held_out
-from ncp_sampler.reproduction.rows import Row
-from ncp_sampler.reproduction.studies import BASIC, all_rows, fronts
 
 # draws of rows; the walk's settings were chosen on others
 _FIRST_WALK_SEED, _WALK_STARTS = 400, 10

@@ -17,17 +17,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from benchmarks.reproduction.effort import FULL, QUICK
+from benchmarks.reproduction.pages import write_pages
+from benchmarks.reproduction.parts import one_thread, predict, search_split, walks
+from benchmarks.reproduction.prediction import correlations
+from benchmarks.reproduction.results import Results
+from benchmarks.reproduction.studies import BASIC, PRETRAINING, RESOLUTIONS, SUBSETS
 from ncp_sampler import checks
 from ncp_sampler.files import write_whole
 from ncp_sampler.nas_bench.settings import NB201
 from ncp_sampler.nas_bench.surrogates import SHIPPED
 from ncp_sampler.nas_bench.tables import NASBenchMR
-from ncp_sampler.reproduction.effort import FULL, QUICK
-from ncp_sampler.reproduction.pages import write_pages
-from ncp_sampler.reproduction.parts import one_thread, predict, search_split, walks
-from ncp_sampler.reproduction.prediction import correlations
-from ncp_sampler.reproduction.results import Results
-from ncp_sampler.reproduction.studies import BASIC, PRETRAINING, RESOLUTIONS, SUBSETS
 
 Folder: TypeAlias = str | os.PathLike[str]
 Progress: TypeAlias = Callable[[str], None]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ncp_sampler.reproduction.rows import Method, Search, Study
-from ncp_sampler.reproduction.studies import FEWER
+from benchmarks.reproduction.rows import Method, Search, Study
+from benchmarks.reproduction.studies import FEWER
 
 METHODS = {
     Method.PAPER: "the paper's plain search",

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from benchmarks.reproduction.laboratory import Half, judged_row
+from benchmarks.reproduction.rows import Method, Row, Search, Study
 from ncp_sampler.defaults import CAUTION
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.baselines import evolution_search, local_search, net_adapt
 from ncp_sampler.offline.problem import Found
 from ncp_sampler.offline.search import propagate_search
-from ncp_sampler.reproduction.laboratory import Half, judged_row
-from ncp_sampler.reproduction.rows import Method, Row, Search, Study
 
 GFLOPS = 2.5  # at most, by the tables' convention
 CAUTIONS = (CAUTION, 0.0)

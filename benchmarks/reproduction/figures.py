@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.reproduction import published
+from benchmarks.reproduction.labels import METHODS, TASK_LABELS, joint_label
+from benchmarks.reproduction.results import Results
+from benchmarks.reproduction.rows import Method, Row, Study
+from benchmarks.reproduction.studies import BASIC
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench.settings import NB201, find_setting
 from ncp_sampler.nas_bench.surrogates import SHIPPED
 from ncp_sampler.nas_bench.tables import NASBenchMR
-from ncp_sampler.reproduction import published
-from ncp_sampler.reproduction.labels import METHODS, TASK_LABELS, joint_label
-from ncp_sampler.reproduction.results import Results
-from ncp_sampler.reproduction.rows import Method, Row, Study
-from ncp_sampler.reproduction.studies import BASIC
 from ncp_sampler.visualization.architectures import architecture_figure
 from ncp_sampler.visualization.correlations import correlation_figure, ranking_figure
 from ncp_sampler.visualization.saving import save_figure

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ncp_sampler.defaults import CAUTION
-from ncp_sampler.formatting import markdown_table, with_error
-from ncp_sampler.nas_bench.settings import find_setting
-from ncp_sampler.reproduction import published
-from ncp_sampler.reproduction.labels import (
+from benchmarks.reproduction import published
+from benchmarks.reproduction.labels import (
     METHODS,
     TASK_LABELS,
     joint_label,
@@ -19,9 +16,12 @@ from ncp_sampler.reproduction.labels import (
     trade_off_label,
     transfer_label,
 )
-from ncp_sampler.reproduction.results import Results
-from ncp_sampler.reproduction.rows import Method, Row, Search, Study
-from ncp_sampler.reproduction.studies import BASIC, PRETRAINING, RESOLUTIONS, SUBSETS
+from benchmarks.reproduction.results import Results
+from benchmarks.reproduction.rows import Method, Row, Search, Study
+from benchmarks.reproduction.studies import BASIC, PRETRAINING, RESOLUTIONS, SUBSETS
+from ncp_sampler.defaults import CAUTION
+from ncp_sampler.formatting import markdown_table, with_error
+from ncp_sampler.nas_bench.settings import find_setting
 
 NOT_QUICK = "not run with --quick"
 NOTHING = "–"

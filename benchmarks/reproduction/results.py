@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.reproduction.prediction import Prediction
+from benchmarks.reproduction.rows import Row, Search, Study
 from ncp_sampler.nas_bench.table_walk import TableWalk
 from ncp_sampler.propagation.propagate import Trace
-from ncp_sampler.reproduction.prediction import Prediction
-from ncp_sampler.reproduction.rows import Row, Search, Study
 
 
 @dataclass(frozen=True)

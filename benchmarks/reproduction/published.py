@@ -5,7 +5,7 @@ A setting is the folder name of its table, so that "cls-50-1000" is the paper's 
 
 from __future__ import annotations
 
-from ncp_sampler.reproduction.rows import Method
+from benchmarks.reproduction.rows import Method
 
 # Table 6: mean absolute error of the predictor on the validation rows, in percent; the epoch that
 # was best on those rows (facts of the published code)

@@ -5,6 +5,28 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from benchmarks.reproduction import published
+from benchmarks.reproduction.bounded_table import bounded_section
+from benchmarks.reproduction.effort import QUICK
+from benchmarks.reproduction.figures import (
+    codes_section,
+    correlations_section,
+    efficiency_section,
+    rankings_section,
+    walks_section,
+)
+from benchmarks.reproduction.prediction import HELD_OUT
+from benchmarks.reproduction.results import Results
+from benchmarks.reproduction.search_tables import (
+    NOT_QUICK,
+    NOTHING,
+    baselines_section,
+    joint_section,
+    seconds_section,
+    segmentation_section,
+    small_tables_section,
+    transfer_section,
+)
 from ncp_sampler.files import write_whole
 from ncp_sampler.formatting import markdown_table
 from ncp_sampler.multi_resolution.blueprint import (
@@ -15,28 +37,6 @@ from ncp_sampler.multi_resolution.blueprint import (
     STAGES,
     STEM,
     WIDTH_STEP,
-)
-from ncp_sampler.reproduction import published
-from ncp_sampler.reproduction.bounded_table import bounded_section
-from ncp_sampler.reproduction.effort import QUICK
-from ncp_sampler.reproduction.figures import (
-    codes_section,
-    correlations_section,
-    efficiency_section,
-    rankings_section,
-    walks_section,
-)
-from ncp_sampler.reproduction.prediction import HELD_OUT
-from ncp_sampler.reproduction.results import Results
-from ncp_sampler.reproduction.search_tables import (
-    NOT_QUICK,
-    NOTHING,
-    baselines_section,
-    joint_section,
-    seconds_section,
-    segmentation_section,
-    small_tables_section,
-    transfer_section,
 )
 
 _INTRO = """# The paper's studies, from the public tables

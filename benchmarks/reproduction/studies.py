@@ -10,6 +10,9 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from benchmarks.reproduction.bounded import bounded
+from benchmarks.reproduction.laboratory import Half, joint_problem, judged_row
+from benchmarks.reproduction.rows import Method, Row, Search, Study
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.answers import propagate_front
 from ncp_sampler.offline.baselines import (
@@ -22,9 +25,6 @@ from ncp_sampler.offline.problem import Found, SearchRun
 from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import propagate
-from ncp_sampler.reproduction.bounded import bounded
-from ncp_sampler.reproduction.laboratory import Half, joint_problem, judged_row
-from ncp_sampler.reproduction.rows import Method, Row, Search, Study
 
 Halves = Mapping[str, Half]
 
