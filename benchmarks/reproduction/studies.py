@@ -1,7 +1,7 @@
-"""The searches behind Tables 2 to 5, 8, 9 and 10, for one split of the rows.
+"""Searches of one split of the rows: Tables 2 to 5 and 8 to 10, Figure 7, and equal bounds.
 
-In come settings, each with its half of the rows learnt; out come rows: one architecture each,
-judged on all settings at hand by models that its search never saw.
+Each search sees the training rows of its settings only; `evaluate` scores its architecture by
+models of the other rows.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from benchmarks.reproduction.bounded import bounded
-from benchmarks.reproduction.laboratory import Half, joint_problem, judged_row
-from benchmarks.reproduction.rows import Method, Row, Search, Study
+from benchmarks.reproduction.results import Method, Search, SearchResult, Study
+from benchmarks.reproduction.setting_split import SettingSplit, evaluate, joint_problem
+from ncp_sampler.defaults import CAUTION
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.answers import propagate_front
 from ncp_sampler.offline.baselines import (
     evolution_search,
+    local_search,
     net_adapt,
     neural_predictor,
     random_search,
@@ -26,157 +27,185 @@ from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import propagate
 
-Halves = Mapping[str, Half]
+Settings = Mapping[str, SettingSplit]
 
-BASIC = ("cls-50-1000", "seg", "video")  # the paper's four tasks, less 3dDet
+BASIC = ("cls-50-1000", "seg", "video")  # the paper's four tasks without 3dDet
 SUBSETS = ("cls-50-1000", "cls-50-100", "cls-10-1000")
 RESOLUTIONS = ("seg", "seg-4x")
 PRETRAINING = ("video", "video-p")
-FEWER = 0.95  # of the FLOPs of the larger of a pair's single searches
+REDUCTION = 0.95  # bound of a pair, as a fraction of the FLOPs of its larger single search
+GFLOPS = 2.5  # bound of all searches in `BOUNDED`, by the tables' convention
+BETAS = (CAUTION, 0.0)  # confidence coefficients in `BOUNDED`
 
-_LAMBDA = 0.5  # unless specified, section 4.1
+_LAMBDA = 0.5  # section 4.1: the value unless specified
 _LAMBDAS = (0.7, 0.3, 0.1)
-_EVOLUTION_CALLS = 1000
+_EVOLUTION_CALLS, _BOUNDED_EVOLUTION_CALLS = 1000, 3000
+_MAX_CLIMBS = 20  # largest number of random starts of hill climbing
 _START = MRSpace().start
 
 
-def all_rows(halves: Halves, split: int) -> Iterator[Row]:
-    """Everything that the settings at hand allow, for one split."""
-    if "seg" in halves:
-        yield from lambdas(halves, split)
+def all_searches(settings: Settings, split: int) -> Iterator[SearchResult]:
+    """Run every study for which all settings are given."""
+    if "seg" in settings:
+        yield from lambdas(settings, split)
     for setting in BASIC:
-        if setting in halves:
-            yield from baselines(halves, setting, split)
-            yield from bounded(halves[setting], split)
-    if all(setting in halves for setting in BASIC):
-        rows = list(joint(halves, Study.JOINT, BASIC, _LAMBDA, split, pairs=True))
-        yield from rows
-        yield from transfer(halves, rows[: len(BASIC)], split)
-    for study, settings, weight in (
+        if setting in settings:
+            yield from baselines(settings, setting, split)
+            yield from bounded(settings[setting], split)
+    if settings.keys() >= {*BASIC}:
+        results = list(joint(settings, Study.JOINT, BASIC, _LAMBDA, split, pairs=True))
+        yield from results
+        yield from transfer(settings, results[: len(BASIC)], split)
+    for study, names, weight in (
         (Study.SUBSETS, SUBSETS, 0.7),
         (Study.RESOLUTIONS, RESOLUTIONS, _LAMBDA),
         (Study.PRETRAINING, PRETRAINING, _LAMBDA),
     ):
-        if all(setting in halves for setting in settings):
-            yield from joint(halves, study, settings, weight, split)
+        if settings.keys() >= {*names}:
+            yield from joint(settings, study, names, weight, split)
 
 
-def fronts(halves: Halves, split: int) -> Iterator[Row]:
-    """Figure 7: of each basic setting the best codes at several levels of FLOPs."""
+def fronts(settings: Settings, split: int) -> Iterator[SearchResult]:
+    """Search the metric-FLOPs front of each basic setting (Figure 7)."""
     for setting in BASIC:
         search = Search(Study.FRONTS, Method.NCP, _LAMBDA, (setting,))
-        for found in propagate_front(halves[setting].problem(_LAMBDA)):
-            yield judged_row(search, split, found, halves)
+        for solution in propagate_front(settings[setting].problem(_LAMBDA)):
+            yield evaluate(search, split, solution, settings)
 
 
-def paper_search(half: Half, weight: float) -> Found:
-    """The published search: one start, the last code as it comes, its predictor's own words."""
-    problem = half.paper_problem(weight)
+def plain_search(setting: SettingSplit, weight: float) -> Found:
+    """Propagate the start code through the published predictor, and return the last code.
+
+    The targets' step is 1.0 standard deviation, as in the paper's text; the authors' configuration
+    has 0.1.
+    """
+    problem = setting.plain_problem(weight)
     run = SearchRun(problem)
     trace = propagate(
         problem.predictors,
         _START,
         problem.targets,
         space=problem.space,
-        strategy=GradientDescent(scale=half.paper.x_std),
+        strategy=GradientDescent(scale=setting.published.x_std),
     )
     run.calls += len(trace.loss)
     return run.found(trace.final[0], trace=trace)
 
 
-def lambdas(halves: Halves, split: int) -> Iterator[Row]:
-    """Table 2: trade-offs on segmentation, continuous and winner takes all."""
-    half = halves["seg"]
+def lambdas(settings: Settings, split: int) -> Iterator[SearchResult]:
+    """Search segmentation at several lambdas (Table 2)."""
+    setting = settings["seg"]
     for weight in _LAMBDAS:
-        problem = half.problem(weight)
-        answers = {
-            Method.PAPER: paper_search(half, weight),
+        problem = setting.problem(weight)
+        solutions = {
+            Method.PLAIN: plain_search(setting, weight),
             Method.NCP: propagate_search(problem),
             Method.WINNER_TAKES_ALL: propagate_search(problem, strategy="winner_takes_all"),
         }
-        for method, found in answers.items():
-            search = Search(Study.LAMBDAS, method, weight, (half.setting,))
-            yield judged_row(search, split, found, halves)
+        for method, solution in solutions.items():
+            search = Search(Study.LAMBDAS, method, weight, (setting.setting,))
+            yield evaluate(search, split, solution, settings)
 
 
-def baselines(halves: Halves, setting: str, split: int) -> Iterator[Row]:
-    """NCP's variants, and every baseline with NCP at no more FLOPs than it took; Tables 2 and 10.
+def baselines(settings: Settings, name: str, split: int) -> Iterator[SearchResult]:
+    """Run NCP's variants, the baselines, and NCP within each baseline's FLOPs (Tables 2 and 10).
 
-    The baselines maximize the predictor's mean less lambda times FLOPs, as they were published; so
-    does NCP within their FLOPs, without caution.
-    NetAdapt runs to its end, and once more with as many predictions as NCP makes from one start.
+    The baselines maximize the predictor's mean minus lambda times FLOPs, as published, and so does
+    NCP within their FLOPs. NetAdapt runs to its end, and once more with as many predictions as
+    NCP makes from one start.
     """
-    half = halves[setting]
-    careful, plain = half.problem(_LAMBDA), half.problem(_LAMBDA, caution=0.0)
-    answers = {
-        Method.PAPER: paper_search(half, _LAMBDA),
-        Method.NCP: propagate_search(careful),
-        Method.ONE_START: propagate_search(careful, starts=_START),
-        Method.NO_CAUTION: propagate_search(plain),
+    setting = settings[name]
+    problem, on_mean = setting.problem(_LAMBDA), setting.problem(_LAMBDA, beta=0.0)
+    variants = {
+        Method.PLAIN: plain_search(setting, _LAMBDA),
+        Method.NCP: propagate_search(problem),
+        Method.ONE_START: propagate_search(problem, starts=_START),
+        Method.MEAN: propagate_search(on_mean),
     }
-    calls = answers[Method.ONE_START].calls
-    others = {
-        Method.RANDOM_SEARCH: random_search(plain, seed=split),
-        Method.NEURAL_PREDICTOR: neural_predictor(plain, seed=split)[0],
-        Method.SHORT_NET_ADAPT: net_adapt(plain, start=_START, calls=calls),
-        Method.NET_ADAPT: net_adapt(plain, start=_START),
-        Method.EVOLUTION: evolution_search(
-            plain, calls=round(half.effort.evolution * _EVOLUTION_CALLS), seed=split
-        ),
+    calls = variants[Method.ONE_START].calls
+    children = round(setting.budget.evolution * _EVOLUTION_CALLS)
+    peers = {
+        Method.RANDOM_SEARCH: random_search(on_mean, seed=split),
+        Method.NEURAL_PREDICTOR: neural_predictor(on_mean, seed=split)[0],
+        Method.SHORT_NET_ADAPT: net_adapt(on_mean, start=_START, calls=calls),
+        Method.NET_ADAPT: net_adapt(on_mean, start=_START),
+        Method.EVOLUTION: evolution_search(on_mean, calls=children, seed=split),
     }
-    for method, found in {**answers, **others}.items():
-        search = Search(Study.BASELINES, method, _LAMBDA, (setting,))
-        row = judged_row(search, split, found, halves)
-        yield row
-        if method in others:
-            within = propagate_search(half.problem(1.0, caution=0.0, bound=row.flops))
-            yield judged_row(
-                Search(Study.BASELINES, Method.NCP, 1.0, (setting,), within=method),
-                split,
-                within,
-                halves,
-                ahead=float(half.judge.score(within.code)[0]) - row.judged[setting],
-            )
+    for method, solution in {**variants, **peers}.items():
+        search = Search(Study.BASELINES, method, _LAMBDA, (name,))
+        result = evaluate(search, split, solution, settings)
+        yield result
+        if method in peers:
+            within = propagate_search(setting.problem(1.0, beta=0.0, bound=result.flops))
+            search = Search(Study.BASELINES, Method.NCP, 1.0, (name,), within=method)
+            lead = setting.score(within.code) - result.scores[name]
+            yield evaluate(search, split, within, settings, lead=lead)
+
+
+def bounded(setting: SettingSplit, split: int) -> Iterator[SearchResult]:
+    """Run NCP, its two parts and its peers on the same objective within the same FLOPs.
+
+    The objective is the same for all, so that the comparison is one of optimizers. Hill climbing
+    takes as many random starts as end within NCP's seconds.
+    """
+    children = round(setting.budget.evolution * _BOUNDED_EVOLUTION_CALLS)
+    for beta in BETAS:
+        problem = setting.problem(1.0, beta=beta, bound=GFLOPS)
+        ncp = propagate_search(problem)
+        solutions = {
+            Method.NCP: ncp,
+            Method.PROPAGATION: propagate_search(problem, climbs=0),
+            Method.HILL_CLIMBING: local_search(
+                problem, climbs=_MAX_CLIMBS, seconds=ncp.seconds, seed=split
+            ),
+            Method.NET_ADAPT: net_adapt(problem, start=_START),
+            Method.EVOLUTION: evolution_search(problem, calls=children, seed=split),
+        }
+        for method, solution in solutions.items():
+            search = Search(Study.BOUNDED, method, 1.0, (setting.setting,), beta=beta)
+            result = evaluate(search, split, solution, {setting.setting: setting})
+            first, second = (float(model.score(result.code)[0]) for model in setting.disjoint)
+            yield replace(result, disjoint_scores=(first, second), utility=solution.utility)
 
 
 def joint(
-    halves: Halves,
+    settings: Settings,
     study: Study,
-    settings: Sequence[str],
+    names: Sequence[str],
     weight: float,
     split: int,
     *,
     pairs: bool = False,
-) -> Iterator[Row]:
-    """Every setting alone, then pairs if asked for, then all together (equation 7).
+) -> Iterator[SearchResult]:
+    """Search each setting alone, then all together (equation 7), and pairs between if asked for.
 
-    A pair is searched once more, within `FEWER` times the FLOPs of the larger of its single ones.
+    A pair is searched once more, within `REDUCTION` times the FLOPs of its larger single search.
     """
-    singles: dict[str, float] = {}
-    groups: list[tuple[str, ...]] = [(setting,) for setting in settings]
+    flops: dict[str, float] = {}
+    groups: list[tuple[str, ...]] = [(name,) for name in names]
     if pairs:
-        groups += itertools.combinations(settings, 2)
-    for group in [*groups, tuple(settings)]:
-        parts = [halves[setting] for setting in group]
+        groups += itertools.combinations(names, 2)
+    for group in [*groups, tuple(names)]:
+        members = [settings[name] for name in group]
         search = Search(study, Method.NCP, weight, group)
-        found = propagate_search(joint_problem(parts, weight))
-        row = judged_row(search, split, found, halves)
-        yield row
+        solution = propagate_search(joint_problem(members, weight))
+        result = evaluate(search, split, solution, settings)
+        yield result
         if len(group) == 1:
-            singles[group[0]] = row.flops
+            flops[group[0]] = result.flops
         elif pairs and len(group) == 2:
-            most = FEWER * max(singles[setting] for setting in group)
-            found = propagate_search(joint_problem(parts, weight, bound=most))
-            yield judged_row(replace(search, within=Method.NCP), split, found, halves)
+            bound = REDUCTION * max(flops[name] for name in group)
+            solution = propagate_search(joint_problem(members, weight, bound=bound))
+            yield evaluate(replace(search, within=Method.NCP), split, solution, settings)
 
 
-def transfer(halves: Halves, singles: Sequence[Row], split: int) -> Iterator[Row]:
-    """Table 4: another task's optimum as the one start; its judged metric before the edit too."""
-    for single in singles:
+def transfer(
+    settings: Settings, singles: Sequence[SearchResult], split: int
+) -> Iterator[SearchResult]:
+    """Search each basic setting from the optimum of each other one (Table 4)."""
+    for single, target in itertools.product(singles, BASIC):
         (source,) = single.search.settings
-        for target in BASIC:
-            if target == source:
-                continue
+        if target != source:
             search = Search(Study.TRANSFER, Method.ONE_START, _LAMBDA, (target,), source=source)
-            found = propagate_search(halves[target].problem(_LAMBDA), starts=single.code)
-            yield judged_row(search, split, found, halves, before=single.judged[target])
+            solution = propagate_search(settings[target].problem(_LAMBDA), starts=single.code)
+            yield evaluate(search, split, solution, settings, start_score=single.scores[target])
