@@ -31,9 +31,7 @@ class Study(Enum):
 class Method(Enum):
     """Search methods."""
 
-    PLAIN = (
-        "plain"  # published predictor, modeled FLOPs, one start, its last code, steps of 1 sigma
-    )
+    PLAIN = "plain"  # published predictor, modeled FLOPs, last code from one start, steps of 1 σ
     NCP = "ncp"  # continuous, lower confidence bound, exact FLOPs, as the methods below
     WINNER_TAKES_ALL = "winner_takes_all"
     ONE_START = "one_start"  # NCP from the start code, or from another task's optimum
