@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 from collections.abc import Callable
 from functools import partial
 from typing import IO, Any, ClassVar
@@ -67,6 +68,13 @@ class _Unpickler(pickle._Unpickler):  # the one in Python, as its steps can be c
 
     for _code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.FROZENSET):
         dispatch[_code[0]] = partial(_checked, code=_code[0])
+
+    def _load_bytearray(self: Any) -> None:
+        """Make a byte array of the bytes in the file; Python's own allocates the stated length."""
+        (length,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(length)))
+
+    dispatch[pickle.BYTEARRAY8[0]] = _load_bytearray
 
     def find_class(self, module: str, name: str) -> Any:
         found = _STAND_INS.get((module.replace("numpy._core", "numpy.core", 1), name))

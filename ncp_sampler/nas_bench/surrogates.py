@@ -96,7 +96,7 @@ def surrogate(setting: str) -> Surrogate:
     """Fitted model of a setting, by folder name or short name (``"seg"``, ``"cls-a"``, ...).
 
     Raises:
-        ValueError: No such setting, or one whose table is not public in full (``"3ddet"``).
+        ValueError: No such setting, or one without a shipped surrogate (``"3ddet"``).
         ImportError: LightGBM is not installed.
     """
     found = find_setting(setting)

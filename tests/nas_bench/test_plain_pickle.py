@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,6 +87,20 @@ def test_data_nested_without_end_are_refused_at_once(content: bytes) -> None:
     """Such files of some hundred bytes kept the reader busy for ever."""
     with pytest.raises(pickle.UnpicklingError, match="is not plain data"):
         _load(b"\x80\x04" + content)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit elsewhere")
+@pytest.mark.parametrize("opcode", [b"\x96", b"\x8e", b"\x8d"])
+def test_a_length_without_its_bytes_takes_no_memory(opcode: bytes, tmp_path: Path) -> None:
+    """Such a file of 12 bytes made Python's unpickler fill gigabytes."""
+    import resource
+
+    path = tmp_path / "table.pkl"
+    path.write_bytes(b"\x80\x05" + opcode + (1 << 40).to_bytes(8, "little") + b".")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
+    with path.open("rb") as file, pytest.raises((EOFError, MemoryError, pickle.UnpicklingError)):
+        plain_pickle.load(file)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
 def test_shared_data_are_read() -> None:

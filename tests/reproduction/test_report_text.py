@@ -1,4 +1,4 @@
-"""The report's pages, of results that were made up: three splits, every study."""
+"""Text of the report, from made-up results: three splits, every study."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.reproduction import published
+from benchmarks.reproduction.prediction import Prediction
+from benchmarks.reproduction.report import write_text
+from benchmarks.reproduction.results import Method, Results, Search, SearchResult, Study
+from benchmarks.reproduction.studies import BASIC, BETAS, PRETRAINING, RESOLUTIONS, SUBSETS
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.reproduction import published
-from ncp_sampler.reproduction.bounded import CAUTIONS
-from ncp_sampler.reproduction.pages import write_pages
-from ncp_sampler.reproduction.prediction import Prediction
-from ncp_sampler.reproduction.results import Results
-from ncp_sampler.reproduction.rows import Method, Row, Search, Study
-from ncp_sampler.reproduction.studies import BASIC, PRETRAINING, RESOLUTIONS, SUBSETS
 
 SETTINGS = tuple(dict.fromkeys((*BASIC, *SUBSETS, *RESOLUTIONS, *PRETRAINING)))
 METRICS = ("top1", "mIoU")
 START = MRSpace().start.astype(np.int64)
 
 
-def together(study: Study, settings: tuple[str, ...], weight: float) -> list[Search]:
+def alone_and_together(study: Study, settings: tuple[str, ...], weight: float) -> list[Search]:
     groups = [*((setting,) for setting in settings), settings]
     return [Search(study, Method.NCP, weight, group) for group in groups]
 
@@ -32,23 +30,23 @@ def basic_searches() -> list[Search]:
     searches = [
         Search(Study.LAMBDAS, method, weight, ("seg",))
         for weight in (0.7, 0.3, 0.1)
-        for method in (Method.PAPER, Method.NCP, Method.WINNER_TAKES_ALL)
+        for method in (Method.PLAIN, Method.NCP, Method.WINNER_TAKES_ALL)
     ]
-    ours = (Method.PAPER, Method.NCP, Method.ONE_START, Method.NO_CAUTION)
+    variants = (Method.PLAIN, Method.NCP, Method.ONE_START, Method.MEAN)
     for setting in BASIC:
         for method in Method:
-            if method not in (Method.WINNER_TAKES_ALL, Method.PROPAGATION, Method.LOCAL_SEARCH):
+            if method not in (Method.WINNER_TAKES_ALL, Method.PROPAGATION, Method.HILL_CLIMBING):
                 search = Search(Study.BASELINES, method, 0.5, (setting,))
                 searches.append(search)
-                if method not in ours:
+                if method not in variants:
                     searches.append(replace(search, method=Method.NCP, weight=1.0, within=method))
         searches += [
-            Search(Study.BOUNDED, method, 1.0, (setting,), caution=caution)
-            for caution in CAUTIONS
+            Search(Study.BOUNDED, method, 1.0, (setting,), beta=beta)
+            for beta in BETAS
             for method in (Method.NCP, Method.PROPAGATION, Method.EVOLUTION)
         ]
         searches += 2 * [Search(Study.FRONTS, Method.NCP, 0.5, (setting,))]
-    *singles, all_three = together(Study.JOINT, BASIC, 0.5)
+    *singles, all_three = alone_and_together(Study.JOINT, BASIC, 0.5)
     searches += singles
     for pair in itertools.combinations(BASIC, 2):
         search = Search(Study.JOINT, Method.NCP, 0.5, pair)
@@ -59,45 +57,45 @@ def basic_searches() -> list[Search]:
     return searches
 
 
-def other_searches() -> list[Search]:
+def related_searches() -> list[Search]:
     return [
-        *together(Study.SUBSETS, SUBSETS, 0.7),
-        *together(Study.RESOLUTIONS, RESOLUTIONS, 0.5),
-        *together(Study.PRETRAINING, PRETRAINING, 0.5),
+        *alone_and_together(Study.SUBSETS, SUBSETS, 0.7),
+        *alone_and_together(Study.RESOLUTIONS, RESOLUTIONS, 0.5),
+        *alone_and_together(Study.PRETRAINING, PRETRAINING, 0.5),
     ]
 
 
-def row(search: Search, split: int) -> Row:
-    """Judged 50, 51, 52, ... for the settings in order, one more in each split, and so on."""
-    other = search.method is not Method.NCP
-    return Row(
+def result(search: Search, split: int) -> SearchResult:
+    """Score the settings 50, 51, 52, ... in the first split, and 1 higher in each further one."""
+    is_ncp = search.method is Method.NCP
+    return SearchResult(
         search=search,
         split=split,
         code=START,
-        judged={setting: 50.0 + i + split for i, setting in enumerate(SETTINGS)},
+        scores={setting: 50.0 + i + split for i, setting in enumerate(SETTINGS)},
         flops=1.0 + 0.1 * split,
         params=5.0 + split,
-        counted=30.0 + search.weight,
-        predicted=dict.fromkeys(METRICS, 80.0 + split),
+        multiply_adds=30.0 + search.weight,
+        predictions=dict.fromkeys(METRICS, 80.0 + split),
         calls=100 + split,
         seconds=0.2 * split,
-        before=40.0 + split if search.source else None,
-        ahead=split - 0.5 if search.within not in (None, Method.NCP) else None,
-        disjoint=(70.0 + split * other, 72.0) if search.study is Study.BOUNDED else None,
-        utility=9.0 - 0.5 * other,
+        start_score=40.0 + split if search.source else None,
+        lead=split - 0.5 if search.within not in (None, Method.NCP) else None,
+        disjoint_scores=(70.0 if is_ncp else 70.0 + split, 72.0),
+        utility=9.0 if is_ncp else 8.5,
     )
 
 
 def made_up(searches: list[Search], splits: int) -> Results:
-    """Every search's rows, split by split as a run has them."""
+    """Results of all searches, split by split as in a run."""
     return Results(
         quick=splits == 1,
         splits=splits,
-        rows=[row(search, split) for split in range(splits) for search in searches],
+        searches=[result(search, split) for split in range(splits) for search in searches],
         predictions=[
             Prediction("seg", 70.0, 5.0, 1507, 0.7, 0.03, 0.8, 0.9, 0.95, 0.4, 4.0, 0.2, 0.3)
         ],
-        judge_errors={"seg": 0.75},
+        evaluator_errors={"seg": 0.75},
         extremes={"seg": (78.0, 77.5)},
         correlations=np.eye(8),
         segmentation={"mIoU": np.arange(9.0), "mAcc": np.arange(9.0), "aAcc": np.arange(9.0)[::-1]},
@@ -110,8 +108,8 @@ def made_up(searches: list[Search], splits: int) -> Results:
 
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    results = made_up([*basic_searches(), *other_searches()], 3)
-    report = write_pages(results, tmp_path_factory.mktemp("pages"), root="not read")
+    results = made_up([*basic_searches(), *related_searches()], 3)
+    report = write_text(results, tmp_path_factory.mktemp("pages"))
     return report.read_text(encoding="utf-8").splitlines()
 
 
@@ -124,8 +122,11 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         ),
         ("## Table 7", "input layers | – | – | i1 i2 |"),
         ("## Table 7", "stage 2 | b2 | n2_1 n2_2 | c2_1 c2_2 |"),
-        ("## Table 6", "3ddet | – | – | – | – | 0.85 | – | – | – | no public table"),
-        ("## Table 2", "the paper's plain search, λ = 0.7 | 6.00 | 30.70 | 52.00 ± 0.58 | 81.00 |"),
+        ("## Table 6", "3ddet | – | – | – | – | 0.85 | – | – | – | table not read"),
+        (
+            "## Table 2",
+            "plain search, steps of 1 σ, λ = 0.7 | 6.00 | 30.70 | 52.00 ± 0.58 | 81.00 |",
+        ),
         (
             "## Table 2",
             "NCP continuous, λ = 0.1 | 6.00 | 30.10 | 52.00 ± 0.58 | 81.00 | 37.70 | 179.98 |",
@@ -149,12 +150,12 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
             "81.00 | 101 | 0.2 | 53.00 ± 0.58 | 0.50 ± 0.58, 2/3",
         ),
         (
-            "### seg, at most 2.5 G, caution 3",
+            "### seg, at most 2.5 G, β = 3",
             "propagation alone | -0.50 ± 0.00 | 52.00 ± 0.58 | 71.00 ± 0.58 | 72.00 ± 0.00 | "
             "-0.50 ± 0.29 | 0/3 | 0.2",
         ),
         (
-            "### video, at most 2.5 G, caution 0",
+            "### video, at most 2.5 G, β = 0",
             "NCP | – | 53.00 ± 0.58 | 70.00 ± 0.00 | 72.00 ± 0.00 | – | – | 0.2",
         ),
         (
@@ -191,15 +192,14 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         ("## Table 10", "NCP | 0.20 | 101 | –"),
     ],
 )
-def test_a_row_stands_once_below_its_heading(lines: list[str], heading: str, expected: str) -> None:
+def test_a_row_is_once_below_its_heading(lines: list[str], heading: str, expected: str) -> None:
     (begin,) = (i for i, line in enumerate(lines) if line.split(":")[0] == heading)
     rest = lines[begin + 1 :]
     end = next((i for i, line in enumerate(rest) if line.startswith("#")), len(rest))
     assert sum(line.startswith(f"| {expected}") for line in rest[:end]) == 1
 
 
-def test_a_figure_of_the_paper_has_a_row_of_ours() -> None:
-    """No printed figure is left out because nothing has its key."""
+def test_every_printed_figure_has_a_search() -> None:
     searches = basic_searches()
     trade_offs = {(s.method, s.weight) for s in searches if s.settings == ("seg",)}
     assert set(published.SEGMENTATION) <= trade_offs
@@ -207,18 +207,18 @@ def test_a_figure_of_the_paper_has_a_row_of_ours() -> None:
     transfers = {(s.source, *s.settings) for s in searches if s.study is Study.TRANSFER}
     assert set(published.TRANSFER) == transfers
     printed = [published.SUBSETS, published.RESOLUTIONS, published.PRETRAINING]
-    assert [key for table in printed for key in table] == [s.settings for s in other_searches()]
+    assert [key for table in printed for key in table] == [s.settings for s in related_searches()]
 
 
 def test_a_quick_run_says_what_it_left_out(tmp_path: Path) -> None:
-    text = write_pages(made_up(basic_searches(), 1), tmp_path, root="not read").read_text("utf-8")
+    text = write_text(made_up(basic_searches(), 1), tmp_path).read_text("utf-8")
     assert "One split of the rows (--quick)" in text
     assert f"| A | {'not run with --quick | ' * 5}4.39 | 5.95 |" in text
-    assert "| NCP | 51.00 | 1.00 | 80.00 | 100 | 0.0 | – | – |" in text  # no error of one split
+    assert "| NCP | 51.00 | 1.00 | 80.00 | 100 | 0.0 | – | – |" in text  # one split has no error
 
 
 def test_searches_are_grouped_over_splits() -> None:
-    results = made_up(other_searches(), 2)
-    found = results.searches(Study.RESOLUTIONS)
-    assert [search.settings for search in found] == [("seg",), ("seg-4x",), ("seg", "seg-4x")]
-    assert [[row.split for row in rows] for rows in found.values()] == [[0, 1]] * 3
+    results = made_up(related_searches(), 2)
+    groups = results.of(Study.RESOLUTIONS)
+    assert [search.settings for search in groups] == [("seg",), ("seg-4x",), ("seg", "seg-4x")]
+    assert [[result.split for result in group] for group in groups.values()] == [[0, 1]] * 3

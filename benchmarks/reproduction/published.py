@@ -1,14 +1,14 @@
-"""Figures that the paper prints (Ding et al., ICLR 2022), to stand beside ours.
+"""Figures that the paper prints (Ding et al., ICLR 2022).
 
 A setting is the folder name of its table, so that "cls-50-1000" is the paper's Cls and its A.
 """
 
 from __future__ import annotations
 
-from ncp_sampler.reproduction.rows import Method
+from benchmarks.reproduction.results import Method
 
-# Table 6: mean absolute error of the predictor on the validation rows, in percent; the epoch that
-# was best on those rows (facts of the published code)
+# Table 6: mean absolute error of the predictor on the validation rows, in percent, at the epoch
+# that was best on those rows (read from the published code)
 PREDICTION_L1 = {
     "cls-50-1000": 0.56,
     "cls-50-100": 1.07,
@@ -21,7 +21,7 @@ PREDICTION_L1 = {
     "video-p": 1.26,
 }
 
-# Figure 4 and its text: Spearman correlations that are named in words
+# Figure 4: Spearman correlations that the text names
 SPEARMAN = {
     ("seg", "cls-50-1000"): 0.639,
     ("seg", "video"): -0.003,
@@ -31,7 +31,7 @@ SPEARMAN = {
 }
 
 # Table 2: method, lambda (0.5 unless specified) -> params (M), FLOPs (G, 512x1024), mIoU (%) of
-# networks that were trained
+# trained networks
 SEGMENTATION = {
     (Method.NCP, 0.7): (6.04, 20.07, 76.98),
     (Method.NCP, 0.3): (8.39, 36.25, 78.36),
@@ -43,7 +43,7 @@ SEGMENTATION = {
 }
 
 # Table 3: settings searched for -> params (M), FLOPs (G, segmentation at 128x128), then top-1,
-# mIoU, top-1 (%). All three are missing: the paper joins four tasks, 3dDet among them
+# mIoU, top-1 (%). No row joins all three: the paper joins four tasks, one of them 3dDet
 JOINT: dict[tuple[str, ...], tuple[float, ...]] = {
     ("cls-50-1000",): (5.35, 2.05, 85.56, 75.65, 25.53),
     ("seg",): (7.91, 0.90, 82.52, 77.15, 14.68),
@@ -86,7 +86,7 @@ PRETRAINING: dict[tuple[str, ...], tuple[float, ...]] = {
     ("video", "video-p"): (2.39, 1.16, 27.14, 40.21),
 }
 
-# Table 10, on a V100, in the paper's words; its NCP edits one code
+# Table 10: durations on a V100, in the paper's words; its NCP edits one code
 SEARCH_TIME = {
     Method.NEURAL_PREDICTOR: "over 1 GPU day (it trains the top 10)",
     Method.NET_ADAPT: "5 min",

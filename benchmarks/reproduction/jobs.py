@@ -1,0 +1,154 @@
+"""Jobs of a run, each in a process of its own: splits, predictor errors, walks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from benchmarks.reproduction.budgets import FULL, QUICK, Budget
+from benchmarks.reproduction.prediction import Prediction, correlations, predict_held_out
+from benchmarks.reproduction.results import Results, SearchResult
+from benchmarks.reproduction.setting_split import SettingSplit, prepare
+from benchmarks.reproduction.studies import (
+    BASIC,
+    PRETRAINING,
+    RESOLUTIONS,
+    SUBSETS,
+    all_searches,
+    fronts,
+)
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.nas_bench.settings import NB201
+from ncp_sampler.nas_bench.surrogates import SHIPPED
+from ncp_sampler.nas_bench.table_walk import TableWalk, table_predictor, walk_table
+from ncp_sampler.nas_bench.tables import NASBenchMR
+from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.propagation.ascent import GradientDescent
+from ncp_sampler.propagation.propagate import Trace
+from ncp_sampler.propagation.strategies import Strategy
+from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
+from ncp_sampler.records.records import FloatArray
+
+Progress: TypeAlias = Callable[[str], None]
+
+_FIRST_SPLIT = 10  # defaults of the search were chosen on the splits below
+_FIRST_WALK_SEED = 400  # settings of the walk were chosen on the seeds below
+_WALK_STARTS = 10
+_SETTINGS = tuple(dict.fromkeys((*BASIC, *SUBSETS, *RESOLUTIONS, *PRETRAINING)))
+_TRACED: dict[str, Strategy] = {
+    "continuous": GradientDescent(rate=0.3),
+    "winner_takes_all": WinnerTakesAll(),
+}
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Part of `Results` that one split contributes; traces and clouds of the first split only."""
+
+    searches: list[SearchResult]
+    evaluator_errors: dict[str, float]
+    extremes: dict[str, tuple[float, float]]
+    traces: dict[str, Trace]
+    clouds: dict[str, FloatArray]
+
+
+def run(
+    bench: NASBenchMR, *, quick: bool, splits: int, processes: int, progress: Progress
+) -> Results:
+    """Run all jobs, and combine their results.
+
+    Args:
+        bench: The tables.
+        quick: Run the three basic settings only, with the budget `QUICK`.
+        splits: Number of splits of the rows.
+        processes: Number of processes, of one thread each.
+        progress: Called with a text when a job has ended.
+    """
+    started = time.perf_counter()
+    first, root = _FIRST_SPLIT, bench.root
+    settings, predicted = (BASIC, BASIC) if quick else (_SETTINGS, SHIPPED)
+    budget = QUICK if quick else FULL
+    # A process must set its number of threads before NumPy and PyTorch start, hence "spawn"
+    with ProcessPoolExecutor(
+        processes,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(1,),
+    ) as pool:
+        searched = [
+            pool.submit(_run_split, root, split, settings, budget, split == first)
+            for split in range(first, first + splits)
+        ]
+        fitted = [pool.submit(_predict, root, setting, budget) for setting in predicted]
+        walked = [pool.submit(_walk, root, budget)] if NB201 in bench.settings else []
+        jobs: list[Future[Any]] = [*searched, *fitted, *walked]
+        for i, _ in enumerate(as_completed(jobs), start=1):
+            progress(f"{i} of {len(jobs)} parts, {time.perf_counter() - started:.0f} s")
+    parts = [job.result() for job in searched]
+    extremes = {s: np.mean([part.extremes[s] for part in parts], axis=0) for s in settings}
+    return Results(
+        quick=quick,
+        splits=splits,
+        searches=[result for part in parts for result in part.searches],
+        predictions=[job.result() for job in fitted],
+        evaluator_errors={
+            s: float(np.mean([part.evaluator_errors[s] for part in parts])) for s in settings
+        },
+        extremes={s: (float(trained), float(score)) for s, (trained, score) in extremes.items()},
+        correlations=correlations(bench, list(SHIPPED)),
+        segmentation=dict(bench.table("seg").metrics),
+        walks=[walk for job in walked for walk in job.result()],
+        traces=parts[0].traces,
+        clouds=parts[0].clouds,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _run_split(
+    root: Path, split: int, names: Sequence[str], budget: Budget, with_figures: bool
+) -> _Split:
+    """Run all searches of a split, and those that only figures show."""
+    bench = NASBenchMR(root)
+    settings = {name: prepare(bench, name, split, budget) for name in names}
+    return _Split(
+        searches=[
+            *all_searches(settings, split),
+            *(fronts(settings, split) if with_figures else ()),
+        ],
+        evaluator_errors={name: s.evaluator.errors["mean"] for name, s in settings.items()},
+        extremes={name: s.extremes() for name, s in settings.items()},
+        traces=_traces(settings["seg"]) if with_figures else {},
+        clouds={name: settings[name].cloud() for name in BASIC} if with_figures else {},
+    )
+
+
+def _predict(root: Path, setting: str, budget: Budget) -> Prediction:
+    """Measure the predictors' errors on a setting (Table 6)."""
+    return predict_held_out(NASBenchMR(root), setting, epochs=budget.epochs)
+
+
+def _walk(root: Path, budget: Budget) -> list[TableWalk]:
+    """Walk over NAS-Bench-201 once per training set (Figure 6)."""
+    table = NASBenchMR(root).table(NB201)
+    return [
+        walk_table(table, table_predictor(table, seed=seed), n_starts=_WALK_STARTS)
+        for seed in range(_FIRST_WALK_SEED, _FIRST_WALK_SEED + budget.walk_seeds)
+    ]
+
+
+def _traces(setting: SettingSplit) -> dict[str, Trace]:
+    """Return the propagation of the start code under each strategy (Figure 3)."""
+    traces = {}
+    for name, strategy in _TRACED.items():
+        solution = propagate_search(setting.problem(0.5), strategy=strategy, starts=MRSpace().start)
+        assert solution.trace is not None  # only baselines have none
+        traces[name] = solution.trace
+    return traces

@@ -1,0 +1,211 @@
+"""Searches of one split of the rows: Tables 2 to 5 and 8 to 10, Figure 7, and equal bounds.
+
+Each search sees the training rows of its settings only; `evaluate` scores its architecture by
+models of the other rows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from benchmarks.reproduction.results import Method, Search, SearchResult, Study
+from benchmarks.reproduction.setting_split import SettingSplit, evaluate, joint_problem
+from ncp_sampler.defaults import CAUTION
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.offline.answers import propagate_front
+from ncp_sampler.offline.baselines import (
+    evolution_search,
+    local_search,
+    net_adapt,
+    neural_predictor,
+    random_search,
+)
+from ncp_sampler.offline.problem import Found, SearchRun
+from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.propagation.ascent import GradientDescent
+from ncp_sampler.propagation.propagate import propagate
+
+Settings = Mapping[str, SettingSplit]
+
+BASIC = ("cls-50-1000", "seg", "video")  # the paper's four tasks without 3dDet
+SUBSETS = ("cls-50-1000", "cls-50-100", "cls-10-1000")
+RESOLUTIONS = ("seg", "seg-4x")
+PRETRAINING = ("video", "video-p")
+REDUCTION = 0.95  # bound of a pair, as a fraction of the FLOPs of its larger single search
+GFLOPS = 2.5  # bound of all searches in `BOUNDED`, by the tables' convention
+BETAS = (CAUTION, 0.0)  # confidence coefficients in `BOUNDED`
+
+_LAMBDA = 0.5  # section 4.1: the value unless specified
+_LAMBDAS = (0.7, 0.3, 0.1)
+_EVOLUTION_CALLS, _BOUNDED_EVOLUTION_CALLS = 1000, 3000
+_MAX_CLIMBS = 20  # largest number of random starts of hill climbing
+_START = MRSpace().start
+
+
+def all_searches(settings: Settings, split: int) -> Iterator[SearchResult]:
+    """Run every study for which all settings are given."""
+    if "seg" in settings:
+        yield from lambdas(settings, split)
+    for setting in BASIC:
+        if setting in settings:
+            yield from baselines(settings, setting, split)
+            yield from bounded(settings[setting], split)
+    if settings.keys() >= {*BASIC}:
+        results = list(joint(settings, Study.JOINT, BASIC, _LAMBDA, split, pairs=True))
+        yield from results
+        yield from transfer(settings, results[: len(BASIC)], split)
+    for study, names, weight in (
+        (Study.SUBSETS, SUBSETS, 0.7),
+        (Study.RESOLUTIONS, RESOLUTIONS, _LAMBDA),
+        (Study.PRETRAINING, PRETRAINING, _LAMBDA),
+    ):
+        if settings.keys() >= {*names}:
+            yield from joint(settings, study, names, weight, split)
+
+
+def fronts(settings: Settings, split: int) -> Iterator[SearchResult]:
+    """Search the metric-FLOPs front of each basic setting (Figure 7)."""
+    for setting in BASIC:
+        search = Search(Study.FRONTS, Method.NCP, _LAMBDA, (setting,))
+        for solution in propagate_front(settings[setting].problem(_LAMBDA)):
+            yield evaluate(search, split, solution, settings)
+
+
+def plain_search(setting: SettingSplit, weight: float) -> Found:
+    """Propagate the start code through the published predictor, and return the last code.
+
+    The targets' step is 1.0 standard deviation, as in the paper's text; the authors' configuration
+    has 0.1.
+    """
+    problem = setting.plain_problem(weight)
+    run = SearchRun(problem)
+    trace = propagate(
+        problem.predictors,
+        _START,
+        problem.targets,
+        space=problem.space,
+        strategy=GradientDescent(scale=setting.published.x_std),
+    )
+    run.calls += len(trace.loss)
+    return run.found(trace.final[0], trace=trace)
+
+
+def lambdas(settings: Settings, split: int) -> Iterator[SearchResult]:
+    """Search segmentation at several lambdas (Table 2)."""
+    setting = settings["seg"]
+    for weight in _LAMBDAS:
+        problem = setting.problem(weight)
+        solutions = {
+            Method.PLAIN: plain_search(setting, weight),
+            Method.NCP: propagate_search(problem),
+            Method.WINNER_TAKES_ALL: propagate_search(problem, strategy="winner_takes_all"),
+        }
+        for method, solution in solutions.items():
+            search = Search(Study.LAMBDAS, method, weight, (setting.setting,))
+            yield evaluate(search, split, solution, settings)
+
+
+def baselines(settings: Settings, name: str, split: int) -> Iterator[SearchResult]:
+    """Run NCP's variants, the baselines, and NCP within each baseline's FLOPs (Tables 2 and 10).
+
+    The baselines maximize the predictor's mean minus lambda times FLOPs, as published, and so does
+    NCP within their FLOPs. NetAdapt runs to its end, and once more with as many predictions as
+    NCP makes from one start.
+    """
+    setting = settings[name]
+    problem, on_mean = setting.problem(_LAMBDA), setting.problem(_LAMBDA, beta=0.0)
+    variants = {
+        Method.PLAIN: plain_search(setting, _LAMBDA),
+        Method.NCP: propagate_search(problem),
+        Method.ONE_START: propagate_search(problem, starts=_START),
+        Method.MEAN: propagate_search(on_mean),
+    }
+    calls = variants[Method.ONE_START].calls
+    children = round(setting.budget.evolution * _EVOLUTION_CALLS)
+    peers = {
+        Method.RANDOM_SEARCH: random_search(on_mean, seed=split),
+        Method.NEURAL_PREDICTOR: neural_predictor(on_mean, seed=split)[0],
+        Method.SHORT_NET_ADAPT: net_adapt(on_mean, start=_START, calls=calls),
+        Method.NET_ADAPT: net_adapt(on_mean, start=_START),
+        Method.EVOLUTION: evolution_search(on_mean, calls=children, seed=split),
+    }
+    for method, solution in {**variants, **peers}.items():
+        search = Search(Study.BASELINES, method, _LAMBDA, (name,))
+        result = evaluate(search, split, solution, settings)
+        yield result
+        if method in peers:
+            within = propagate_search(setting.problem(1.0, beta=0.0, bound=result.flops))
+            search = Search(Study.BASELINES, Method.NCP, 1.0, (name,), within=method)
+            lead = setting.score(within.code) - result.scores[name]
+            yield evaluate(search, split, within, settings, lead=lead)
+
+
+def bounded(setting: SettingSplit, split: int) -> Iterator[SearchResult]:
+    """Run NCP, its two parts and its peers on the same objective within the same FLOPs.
+
+    The objective is the same for all, so that the comparison is one of optimizers. Hill climbing
+    takes as many random starts as end within NCP's seconds.
+    """
+    children = round(setting.budget.evolution * _BOUNDED_EVOLUTION_CALLS)
+    for beta in BETAS:
+        problem = setting.problem(1.0, beta=beta, bound=GFLOPS)
+        ncp = propagate_search(problem)
+        solutions = {
+            Method.NCP: ncp,
+            Method.PROPAGATION: propagate_search(problem, climbs=0),
+            Method.HILL_CLIMBING: local_search(
+                problem, climbs=_MAX_CLIMBS, seconds=ncp.seconds, seed=split
+            ),
+            Method.NET_ADAPT: net_adapt(problem, start=_START),
+            Method.EVOLUTION: evolution_search(problem, calls=children, seed=split),
+        }
+        for method, solution in solutions.items():
+            search = Search(Study.BOUNDED, method, 1.0, (setting.setting,), beta=beta)
+            result = evaluate(search, split, solution, {setting.setting: setting})
+            first, second = (float(model.score(result.code)[0]) for model in setting.disjoint)
+            yield replace(result, disjoint_scores=(first, second), utility=solution.utility)
+
+
+def joint(
+    settings: Settings,
+    study: Study,
+    names: Sequence[str],
+    weight: float,
+    split: int,
+    *,
+    pairs: bool = False,
+) -> Iterator[SearchResult]:
+    """Search each setting alone, then all together (equation 7), and pairs between if asked for.
+
+    A pair is searched once more, within `REDUCTION` times the FLOPs of its larger single search.
+    """
+    flops: dict[str, float] = {}
+    groups: list[tuple[str, ...]] = [(name,) for name in names]
+    if pairs:
+        groups += itertools.combinations(names, 2)
+    for group in [*groups, tuple(names)]:
+        members = [settings[name] for name in group]
+        search = Search(study, Method.NCP, weight, group)
+        solution = propagate_search(joint_problem(members, weight))
+        result = evaluate(search, split, solution, settings)
+        yield result
+        if len(group) == 1:
+            flops[group[0]] = result.flops
+        elif pairs and len(group) == 2:
+            bound = REDUCTION * max(flops[name] for name in group)
+            solution = propagate_search(joint_problem(members, weight, bound=bound))
+            yield evaluate(replace(search, within=Method.NCP), split, solution, settings)
+
+
+def transfer(
+    settings: Settings, singles: Sequence[SearchResult], split: int
+) -> Iterator[SearchResult]:
+    """Search each basic setting from the optimum of each other one (Table 4)."""
+    for single, target in itertools.product(singles, BASIC):
+        (source,) = single.search.settings
+        if target != source:
+            search = Search(Study.TRANSFER, Method.ONE_START, _LAMBDA, (target,), source=source)
+            solution = propagate_search(settings[target].problem(_LAMBDA), starts=single.code)
+            yield evaluate(search, split, solution, settings, start_score=single.scores[target])
