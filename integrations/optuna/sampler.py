@@ -46,7 +46,7 @@ from ncp_sampler.integrations.optuna.trials import (
     to_searched_space,
     unchecked_proposal,
 )
-from ncp_sampler.optimizer.earlier_work import check_guided
+from ncp_sampler.optimizer.transfer import check_transfer
 from ncp_sampler.optimizer.explanation import DRAWN
 from ncp_sampler.search.known_cost import CostFunction
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
@@ -166,7 +166,7 @@ class NCPSampler(BaseSampler):
             costs={str(key): cost for key, cost in (costs or {}).items()},
             limits={str(key): limit for key, limit in (limits or {}).items()},
         )
-        check_guided(self._sources, checked.predictor)
+        check_transfer(self._sources, checked.predictor)
         self._deterministic = checked.deterministic_objective
         self._independent_sampler = independent_sampler
         self._independent = IndependentSampling(

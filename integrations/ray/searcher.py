@@ -41,7 +41,7 @@ from ncp_sampler.integrations.ray.saved import read_searcher, write_searcher
 from ncp_sampler.integrations.ray.sources import read_sources
 from ncp_sampler.integrations.ray.space import declared_space, from_domains
 from ncp_sampler.integrations.ray.started import Started, new_start
-from ncp_sampler.optimizer.earlier_work import check_guided
+from ncp_sampler.optimizer.transfer import check_transfer
 from ncp_sampler.optimizer.explanation import Reasons
 from ncp_sampler.search.objectives import checked_objectives
 from ncp_sampler.search.known_cost import Costs
@@ -135,7 +135,7 @@ class NCPSearch(Searcher):
         checked = self._new_optimizer(plain, directions={"value": "minimize"})
         self._goals = checked_objectives(costs, limits, constraints, weights)
         self._goals["sources"] = read_sources(sources)
-        check_guided(self._goals["sources"], checked.predictor)
+        check_transfer(self._goals["sources"], checked.predictor)
         self._started: Started | None = None
         # configs to suggest, and those evaluated elsewhere until there is a space
         self._queued, self._evaluated = given_points(points_to_evaluate, evaluated_rewards)

@@ -28,7 +28,7 @@ from ncp_sampler.optimizer.observations import Observations, rows_to_fit
 from ncp_sampler.optimizer.sources import Source, earlier_trials
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.predictor import FloatArray, Predictor, moments_of
-from ncp_sampler.predictors.transforms import Features, features_vjp, with_features
+from ncp_sampler.predictors.transforms import FeaturePredictor, Features, features_vjp, with_features
 from ncp_sampler.records.records import spread_of
 from ncp_sampler.search.maximize import Excluded
 from ncp_sampler.search.objectives import Objectives, ScaledObservations
@@ -300,7 +300,8 @@ def check_transfer(sources: Sequence[Source], model: Predictor) -> None:
     Raises:
         ValueError: The predictor has no such terms, and a source may be of another task.
     """
-    if not isinstance(model, HasLinearTerms) and not all(one.same_task for one in sources):
+    inner = model.inner if isinstance(model, FeaturePredictor) else model
+    if not isinstance(inner, HasLinearTerms) and not all(one.same_task for one in sources):
         raise ValueError(
             f"sources cannot transfer to predictor={checks.shown(model)}; give a Gaussian process, "
             'such as predictor="auto", or Source(..., same_task=True) if they are of the same task'

@@ -19,8 +19,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -178,7 +179,7 @@ class GaussianProcess(Model):
         """
         codes = np.asarray(x, dtype=np.float64)
         other = copy.copy(self)
-        other._posteriors = [one.condition(self.kernel, codes) for one in self._fitted]
+        other._posteriors = [one.condition(codes) for one in self._fitted]
         return other
 
     def with_linear_terms(self, count: int) -> GaussianProcess:
@@ -282,19 +283,38 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Posterior:
-    """Posterior of one metric."""
+    """Posterior of one metric.
 
+    Attributes:
+        kernel: The prior covariance.
+        rows: Observations.
+        theta: Parameters.
+        precision: C^-1, of the observations and ``extra``.
+        alpha: C^-1 y.
+        extra: Codes at which the mean counts as observed, (q, d); None for none.
+    """
+
+    kernel: Kernel
     rows: _Rows
     theta: FloatArray
-    query: Query
-    precision: FloatArray  # C^-1
-    alpha: FloatArray  # C^-1 y
+    precision: FloatArray
+    alpha: FloatArray
+    extra: FloatArray | None = None
 
     @classmethod
     def of(cls, kernel: Kernel, rows: _Rows, theta: FloatArray) -> _Posterior:
         k, _ = kernel.covariance(rows.x, theta[:-1])
         precision = _precision(k, rows.noise, theta[-1])
-        return cls(rows, theta, kernel.query(rows.x, theta[:-1]), precision, precision @ rows.y)
+        return cls(kernel, rows, theta, precision, precision @ rows.y)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields alone: a query is a function, and made again."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
+    def query(self) -> Query:
+        """Covariance between queries and the observations."""
+        return self.kernel.query(self.rows.x, self.theta[:-1], self.extra)
 
     @property
     def noise(self) -> float:
@@ -323,19 +343,19 @@ class _Posterior:
         mean = ((k + _MEAN_VARIANCE) @ self.alpha) * size + self.rows.mean
         return mean, lambda g: pullback((g * size)[:, None] * self.alpha, zero)
 
-    def condition(self, kernel: Kernel, z: FloatArray) -> _Posterior:
+    def condition(self, z: FloatArray) -> _Posterior:
         """Grow C^-1 by the rows z: its block inverse, with S the variance that they leave."""
-        k, _, _ = self.query(z)
-        k = k + _MEAN_VARIANCE
-        query = kernel.query(self.rows.x, self.theta[:-1], z)
-        own = query(z).covariance[:, -len(z) :] + _MEAN_VARIANCE
+        extra = z if self.extra is None else np.concatenate([self.extra, z])
+        grown = replace(self, extra=extra)
+        k = grown.query(z).covariance + _MEAN_VARIANCE
+        k, own = k[:, : -len(z)], k[:, -len(z) :]
         own[np.diag_indices(len(z))] += math.exp(self.theta[-1]) + _NOISE_FLOOR
         projected = k @ self.precision
         inverse = np.linalg.inv(own - projected @ k.T)
         cross = -inverse @ projected
         precision = np.block([[self.precision - projected.T @ cross, cross.T], [cross, inverse]])
         alpha = np.concatenate([self.alpha, np.zeros(len(z))])  # the mean explains its own values
-        return replace(self, query=query, precision=precision, alpha=alpha)
+        return replace(grown, precision=precision, alpha=alpha)
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
         n, precision = len(self.rows.x), self.precision.diagonal()

@@ -220,11 +220,14 @@ def check_predictor(name: str, value: Any) -> Predictor:
 
 @contextmanager
 def isolated_torch(device: torch.device) -> Iterator[None]:
-    """Isolate a computation from the caller's default device, grad and inference modes."""
+    """Isolate a computation from the caller's default device, grad and inference modes.
+
+    NumPy does not warn of overflows in it: improbable values saturate by design.
+    """
     # where there is nothing to isolate from, a mode would only slow every call of PyTorch: an
     # ensemble's fit by half; get_default_device fails in PyTorch 2.6 after set_default_device(None)
     mode = nullcontext() if torch.empty(0).device == device else torch.device(device)
-    with mode, torch.inference_mode(False), torch.enable_grad():
+    with mode, torch.inference_mode(False), torch.enable_grad(), np.errstate(all="ignore"):
         yield
 
 

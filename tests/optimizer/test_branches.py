@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ncp_sampler import Categorical, Float, NCPOptimizer, SearchSpace
-from ncp_sampler.optimizer.branches import other_branch
+from ncp_sampler.optimizer.branch_restarts import other_branch
 from ncp_sampler.optimizer.explanation_table import explain_markdown
 from ncp_sampler.space.conditional import Condition, ConditionalSpace
 
@@ -91,7 +91,7 @@ def test_a_proposal_says_when_it_is_another_branch_s_turn() -> None:
         if "branch" in reasons:
             turns.append(params["kind"])
             assert reasons["branch"] == {"kind": params["kind"]}
-            asked = "asked of another branch, as the best trial's has stalled: kind ="
+            asked = "explores another branch, as the best trial's makes no progress: kind ="
             assert f"{asked} {params['kind']}" in explain_markdown(reasons)
         else:
             assert "another branch" not in explain_markdown(reasons)

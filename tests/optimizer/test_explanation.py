@@ -66,7 +66,7 @@ def test_reasons_add_up_and_name_what_matters() -> None:
     optimizer = _plane()
     reasons = _told(optimizer, 24)
     assert [one["how"] for one in reasons[:10]] == ["startup"] * 10
-    codes = optimizer.state_dict()["history"]["codes"]
+    codes = optimizer.state_dict()["observations"]["codes"]
     for number, one in enumerate(reasons[14:], 14):
         assert one["how"] == "search"
         moved = sum(gain["sum"] for _, _, _, gain in one["moves"])
@@ -81,7 +81,7 @@ def test_reasons_add_up_and_name_what_matters() -> None:
         assert one["metrics"]["heat"]["bound"] == 50
         assert one["feasible"] == one["metrics"]["heat"]["chance"]
         if one["start"]["from"] == "trial":
-            start = dict(zip(PLANE.names, codes[one["start"]["told"]], strict=True))
+            start = dict(zip(PLANE.names, codes[one["start"]["observation"]], strict=True))
             assert all(start[name] == before for name, before, _, _ in one["moves"])
     heat = [one["metrics"]["heat"]["mean"] for one in reasons[16:]]
     errors = np.abs(np.array(heat) - np.array(codes[16:])[:, 1])
@@ -164,7 +164,7 @@ def test_explain_is_a_table(study: optuna.Study) -> None:
     reasons = study.trials[-1].system_attrs["ncp:reasons"]
     assert len(json.dumps(reasons)) < 4000
     name, before, after, _ = reasons["moves"][0]
-    for part in (name, str(before), str(after), "value by it", "flops", "limit 1", "chance"):
+    for part in (name, str(before), str(after), "change in value", "flops", "limit 1", "chance"):
         assert part in text
     if "trial" in reasons["start"]:
         assert f"trial {reasons['start']['trial']}" in text
@@ -201,7 +201,7 @@ def test_ray_has_the_same_through_the_searcher() -> None:
 
 def test_markdown_says_the_same_and_escapes_names() -> None:
     reasons = _told(_plane(n_startup_trials=4), 7)
-    assert explain_markdown(reasons[0]).startswith("One of the first trials, which are spread")
+    assert explain_markdown(reasons[0]).startswith("A startup trial: quasi-random")
     text, table = explain_markdown(reasons[-1]), _text(reasons[-1])
     for name, before, after, gain in reasons[-1]["moves"]:
         assert f"| {name} | {before} | {after} | {gain['gain']:+.3g} |" in text
@@ -227,11 +227,11 @@ def test_many_names_are_cut_where_they_are_most() -> None:
 @pytest.mark.parametrize("function", [explain, explain_markdown, plot_proposal])
 @pytest.mark.parametrize("trial", [5, None, {"a": 1}])
 def test_trials_without_reasons(function: Any, trial: Any) -> None:
-    with pytest.raises(ValueError, match=r"trial=.* holds no reasons; give a trial that"):
+    with pytest.raises(ValueError, match=r"trial=.* has no reasons; give a trial that"):
         function(trial)
     random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     random.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
-    with pytest.raises(ValueError, match="holds no reasons"):
+    with pytest.raises(ValueError, match="has no reasons"):
         function(random.trials[0])
 
 

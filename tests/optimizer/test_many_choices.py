@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace
-from ncp_sampler.optimizer import design
+from ncp_sampler.optimizer import initial_design
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.predictor import Metrics, Weights
 from ncp_sampler.propagation.ascent import GradientDescent
@@ -107,9 +107,9 @@ def test_fixed_choices_pending_ones_and_restored_states() -> None:
 
 def test_what_is_left_of_a_space_is_found_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """All codes of 100,000 choices at once would take 80 GB."""
-    monkeypatch.setattr(design, "_MOST_NUMBERS", 1_000)
+    monkeypatch.setattr(initial_design, "_MAX_NUMBERS", 1_000)
     space = SearchSpace([Categorical("seed", range(100))])  # type: ignore[arg-type]
-    parts = list(design.candidates(space, np.random.default_rng(0)))
+    parts = list(initial_design.candidates(space, np.random.default_rng(0)))
     assert [len(part) for part in parts] == [10] * 11
     assert (np.concatenate(parts[1:]) == space.enumerate()).all()
     optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, seed=0)

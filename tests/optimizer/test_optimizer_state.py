@@ -120,10 +120,10 @@ def test_another_state_is_refused_and_nothing_changes() -> None:
         ("design", [-1, 0]),
         ("predictor", {}),
         ("predictor", {"names": ["top1"], "theta": "x"}),
-        ("history", 5),
-        ("history", {"codes": [[8] * 27], "values": [], "complete": [True]}),
-        ("history", {"codes": [[8] * 27], "values": [[1.0]], "complete": [True]}),
-        ("history", {"codes": [[8] * 27], "values": [["high"]], "complete": [True]}),
+        ("observations", 5),
+        ("observations", {"codes": [[8] * 27], "values": [], "complete": [True]}),
+        ("observations", {"codes": [[8] * 27], "values": [[1.0]], "complete": [True]}),
+        ("observations", {"codes": [[8] * 27], "values": [["high"]], "complete": [True]}),
     ],
 )
 def test_a_broken_state_is_refused_whole(part: str, wrong: object) -> None:

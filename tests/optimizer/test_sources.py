@@ -14,12 +14,10 @@ import pytest
 from numpy.typing import NDArray
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace, Source
-from ncp_sampler.optimizer.earlier_work import EarlierWork
+from ncp_sampler.optimizer.transfer import Transfer
 from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.guided import Guided
-from ncp_sampler.predictors.selected import Selected
 from ncp_sampler.records import Records
 from tests.optimizer_examples import MIXED, mixed_loss, run
 
@@ -182,7 +180,7 @@ def test_reasons_tell_own_trials_from_earlier_ones() -> None:
         search.tell(params, {"loss": mixed_loss(params)})
     assert {one["from"] for one in starts} <= {"source", "trial", "variation", "random"}
     assert starts[0]["from"] in {"source", "random"}  # there was no trial of its own
-    assert all(0 <= one.get("told", 0) < 6 for one in starts)
+    assert all(0 <= one.get("observation", 0) < 6 for one in starts)
 
 
 def test_a_file_of_the_parameters_and_the_metric(tmp_path: Path) -> None:
@@ -276,13 +274,12 @@ def test_several_metrics_constraints_and_gaps() -> None:
 def test_many_rows_stay_few() -> None:
     search = optimizer(sources=[Source(records(3000), same_task=False)])
     assert len(run(search, 5)) == 5
-    guided = search.predictor
-    assert isinstance(guided, FeaturePredictor)
-    assert isinstance(guided.inner, Selected)
-    assert all(isinstance(member, Guided) for member in guided.inner.members)
+    predictor = search.predictor
+    assert isinstance(predictor, FeaturePredictor)
+    assert isinstance(predictor.inner, GaussianProcess)
 
 
-def test_a_guide_leaves_once_the_searchs_own_trials_know_better() -> None:
+def test_a_source_is_dropped_once_the_search_knows_better() -> None:
     search = optimizer(sources=[Source(records(20), same_task=False)])
     codes = MIXED.sample(50, 1)
     rows = [{"loss": mixed_loss(params)} for params in params_of(codes)]
@@ -292,11 +289,11 @@ def test_a_guide_leaves_once_the_searchs_own_trials_know_better() -> None:
     restored = optimizer(sources=[Source(records(20), same_task=False)], seed=5)
     restored.load_state_dict(state)
     assert run(search, 1) == run(restored, 1)
-    assert isinstance(search.predictor, Selected)  # as without a source
+    assert isinstance(search.predictor, GaussianProcess)  # as without a source
 
 
 @pytest.mark.parametrize("predictor", ["auto", "infinite-mlp", "gp", "mlp"])
-def test_every_exact_predictor_is_guided(predictor: str) -> None:
+def test_sources_transfer_to_every_process(predictor: str) -> None:
     search = optimizer(sources=[Source(records(20), same_task=False)], predictor=predictor)
     plain = optimizer(predictor=predictor).predictor
     assert len(run(search, 5)) == 5
@@ -307,14 +304,14 @@ def test_every_exact_predictor_is_guided(predictor: str) -> None:
 def test_other_predictors_take_sources_of_the_same_task_alone(predictor: Any) -> None:
     for same_task in (None, False):
         given = [Source(records(20), same_task=True), Source(records(20), same_task=same_task)]
-        with pytest.raises(ValueError, match=r"sources cannot guide predictor=.*; give an exact"):
+        with pytest.raises(ValueError, match=r"sources cannot transfer to predictor=.*; give a Gaussian"):
             optimizer(sources=given, predictor=predictor)
     assert len(run(optimizer(sources=given[:1], predictor=predictor), 1)) == 1
 
 
 def test_earlier_work_is_read_once_for_all_that_follow() -> None:
     search = optimizer(sources=[Source(records(20), same_task=False)], n_startup_trials=2)
-    earlier = search._earlier
-    assert isinstance(earlier, EarlierWork)
-    assert earlier.startup(2) == 2
+    transfer = search._transfer
+    assert isinstance(transfer, Transfer)
+    assert transfer.startup(2) == 2
     assert hows(search, 3) == ["source", "startup", "search"]

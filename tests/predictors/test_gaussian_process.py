@@ -1,4 +1,4 @@
-"""The exact predictor: what it learns, how sure it is, and that its closed forms are right."""
+"""Gaussian processes: predictions, uncertainty, and closed forms against direct computation."""
 
 from __future__ import annotations
 
@@ -9,16 +9,25 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.stats import multivariate_normal
 
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.kernels import _LOG_LENGTH_SD, log_length_mean
+from ncp_sampler.predictors.kernels import NNGP, Kernel, Matern52, RandomReLU, Sum
 
 Array = NDArray[np.float64]
+
+KERNELS = [Matern52(), NNGP(), RandomReLU(width=64), Sum(NNGP(), Matern52())]
 
 
 def _data(n: int = 60, d: int = 5, seed: int = 0) -> tuple[Array, Array]:
     x = np.random.default_rng(seed).random((n, d))
     return x, 70 + 10 * np.sin(3 * x[:, 0]) - 5 * x[:, 1]
+
+
+def _bumps(n: int) -> tuple[Array, Array]:
+    """Codes of 6 columns, and a bumpy function that few rows do not show."""
+    x = np.random.default_rng(0).random((n, 6))
+    return x, np.sin(6 * x[:, 0]) + np.sin(7 * x[:, 1]) * x[:, 2] + x[:, 3] ** 2
 
 
 def test_predicts_unseen_codes_in_the_metrics_own_units() -> None:
@@ -36,14 +45,15 @@ def test_is_sure_where_it_has_data_and_not_elsewhere() -> None:
     assert far[0, 0] > 5 * near.max()
 
 
-def test_finds_the_columns_that_matter() -> None:
+def test_short_length_scales_are_those_of_columns_that_matter() -> None:
     x, y = _data(n=80)
-    scales = GaussianProcess(steps=100).fit(x, {"top1": y}).length_scales[0]
-    assert scales[0] < scales[2:].min() / 2
+    model = GaussianProcess(Matern52(), steps=100).fit(x, {"top1": y})
+    scales = model.theta["top1"][:5]  # log length scales come first
+    assert scales[0] < scales[2:].min() - 0.7
     assert scales[1] < scales[2:].min()
 
 
-def test_each_metric_is_learnt_from_the_rows_that_have_it() -> None:
+def test_each_metric_is_fitted_on_the_rows_that_have_it() -> None:
     x, y = _data(n=80)
     partial = np.where(np.arange(80) % 2 == 0, y, np.nan)
     both = GaussianProcess().fit(x, {"a": y, "b": partial})
@@ -55,61 +65,133 @@ def test_each_metric_is_learnt_from_the_rows_that_have_it() -> None:
     )
 
 
-def test_a_row_of_small_weight_is_believed_less() -> None:
+def test_a_row_of_small_weight_counts_less() -> None:
     x, y = _data()
     wrong = y.copy()
     wrong[0] += 30
     weights = np.ones(60)
     trusting = GaussianProcess().fit(x, {"a": wrong}, weights=weights).predict(x[:1])[0]
     weights[0] = 1e-6
-    doubting = GaussianProcess().fit(x, {"a": wrong}, weights=weights).predict(x[:1])[0]
-    assert abs(doubting - y[0]) < abs(trusting - y[0]) / 3
+    weighted = GaussianProcess().fit(x, {"a": wrong}, weights=weights).predict(x[:1])[0]
+    assert abs(weighted - y[0]) < abs(trusting - y[0]) / 3
 
 
-def test_training_climbs_the_exact_log_posterior() -> None:
-    """The closed-form gradients lead where autograd through the density says is up."""
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_training_climbs_the_exact_log_posterior(kernel: Kernel) -> None:
+    """Steps follow the gradient of the density of the values, by finite differences."""
     x, y = _data(n=30)
+    means, sds = kernel.prior(5)
+    mean, sd = np.array([*means, math.log(1e-2)]), np.array([*sds, 2.0])
+    z = (y - y.mean()) / y.std()
 
-    def negative_log_posterior(model: GaussianProcess) -> tuple[float, torch.Tensor]:
-        assert model._theta is not None
-        theta = model._theta[0].clone().requires_grad_(True)
-        scaled = torch.as_tensor(x) * (-theta[:-2]).exp()
-        root = (
-            5 * torch.cdist(scaled, scaled, compute_mode="donot_use_mm_for_euclid_dist") ** 2
-            + 1e-12
-        ).sqrt()
-        k = theta[-2].exp() * (1 + root + root**2 / 3) * (-root).exp()
-        k = k + (theta[-1].exp() + 1e-5) * torch.eye(30, dtype=torch.float64)
-        z = torch.as_tensor((y - y.mean()) / y.std())
-        lower = torch.linalg.cholesky(k)
-        fit = 0.5 * z @ torch.cholesky_solve(z[:, None], lower)[:, 0]
-        prior = ((theta[:-2] - log_length_mean(x.shape[1])) ** 2).sum() / (2 * _LOG_LENGTH_SD**2)
-        prior = prior + theta[-2] ** 2 / 2 + (theta[-1] - math.log(1e-2)) ** 2 / 8
-        loss = fit + lower.diagonal().log().sum() + prior
-        return loss.item(), torch.autograd.grad(loss, theta)[0]
+    def negative_log_posterior(theta: Array) -> float:
+        covariance = kernel.covariance(x, theta[:-1])[0] + 1.0  # the unknown mean's variance
+        covariance += (math.exp(theta[-1]) + 1e-5) * np.eye(30)
+        density = multivariate_normal(np.zeros(30), covariance).logpdf(z)
+        return float(-density + (((theta - mean) / sd) ** 2).sum() / 2)
 
     losses = []
-    model = GaussianProcess().fit(x, {"a": y}, steps=0)
-    for _ in range(5):
-        loss, gradient = negative_log_posterior(model)
-        losses.append(loss)
-        before = model._theta
-        assert before is not None
-        model.fit(x, {"a": y}, steps=1)  # Adam's first step is the sign of the gradient
-        assert model._theta is not None
-        moved = (model._theta - before)[0]
-        clear = gradient.abs() > 1e-6
-        assert torch.equal(moved[clear].sign(), -gradient[clear].sign())
+    model = GaussianProcess(kernel).fit(x, {"a": y}, steps=0)
+    for _ in range(4):
+        before = model.theta["a"]
+        losses.append(negative_log_posterior(before))
+        steps = 1e-5 * np.eye(len(before))
+        gradient = np.array(
+            [negative_log_posterior(before + s) - negative_log_posterior(before - s) for s in steps]
+        )
+        model.fit(x, {"a": y}, steps=1)  # Adam's first step has the size of the rate
+        moved = model.theta["a"] - before
+        clear = np.abs(gradient) > 1e-6
+        np.testing.assert_array_equal(np.sign(moved[clear]), -np.sign(gradient[clear]))
     assert losses == sorted(losses, reverse=True)
 
 
-def test_conditioning_keeps_the_mean_and_takes_the_doubt_away() -> None:
+def test_conditioning_keeps_the_mean_and_reduces_the_variance() -> None:
     x, y = _data(n=20)
     new = _data(n=3, seed=5)[0]
     model = GaussianProcess().fit(x, {"a": y})
     after = model.condition(new)
     np.testing.assert_allclose(after.predict(x)[0], model.predict(x)[0], rtol=1e-6)
     assert (after.predict(new)[1] < 0.7 * model.predict(new)[1]).all()
+
+
+def test_conditioning_is_a_fit_with_the_mean_as_further_observations() -> None:
+    """The grown inverse is that of all rows, kernel scale and noise unchanged."""
+    x, y = _data(n=20)
+    new, held_out = _data(n=3, seed=5)[0], _data(n=7, seed=6)[0]
+    model = GaussianProcess(Matern52()).fit(x, {"a": y})  # of which rows set no scale
+    scaled = (y - y.mean()) / y.std()
+    joined, values = np.concatenate([x, new]), (model.predict(new)[0][:, 0] - y.mean()) / y.std()
+    theta = model.theta["a"]
+    kernel = Matern52()
+    covariance = kernel.covariance(joined, theta[:-1])[0] + 1.0
+    covariance += (math.exp(theta[-1]) + 1e-5) * np.eye(len(joined))
+    k = kernel.query(joined, theta[:-1])(held_out).covariance + 1.0
+    mean = k @ np.linalg.solve(covariance, np.concatenate([scaled, values]))
+    variance = math.exp(theta[-2]) + 1.0 - (k * np.linalg.solve(covariance, k.T).T).sum(1)
+    after = model.condition(new).predict(held_out)
+    np.testing.assert_allclose(after[0][:, 0], mean * y.std() + y.mean(), rtol=1e-6)
+    np.testing.assert_allclose(after[1][:, 0], np.sqrt(variance) * y.std(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_leave_one_out_is_a_prediction_without_the_row(kernel: Kernel) -> None:
+    x, y = _data(n=25)
+    y[3] = np.nan
+    model = GaussianProcess(kernel).fit(x, {"a": y})
+    mean, std = model.leave_one_out()
+    assert np.isnan(mean[3]) and np.isnan(std[3])
+    residuals = model.sequential_residuals([24])
+    assert residuals[0, 0] == pytest.approx((y[24] - mean[24, 0]) / std[24, 0])
+
+
+@pytest.mark.parametrize("last", [8, 30])
+def test_sequential_residuals_are_those_of_one_prediction_after_another(last: int) -> None:
+    x, y = _data(n=30)
+    y[::7] = np.nan
+    model = GaussianProcess(Matern52()).fit(x, {"a": y})
+    theta, known = model.theta["a"], ~np.isnan(y)
+    z = (y - y[known].mean()) / y[known].std()
+    covariance = Matern52().covariance(x, theta[:-1])[0] + 1.0
+    covariance += (math.exp(theta[-1]) + 1e-5) * np.eye(30)
+    rows = list(range(30 - last, 30))
+    residuals = model.sequential_residuals(rows)[0]
+    for row, residual in zip(rows, residuals, strict=True):
+        before = np.flatnonzero(known & (np.arange(30) < row))
+        if not known[row]:
+            assert np.isnan(residual)
+            continue
+        weights = np.linalg.solve(covariance[np.ix_(before, before)], covariance[before, row])
+        std = math.sqrt(covariance[row, row] - weights @ covariance[before, row])
+        assert residual == pytest.approx((z[row] - weights @ z[before]) / std, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_linear_term_of_either_sign_is_used(sign: float) -> None:
+    x, y = _bumps(60)
+    source = sign * (y + 0.1 * x[:, 4])
+    both = np.column_stack([x, (source - source.min()) / np.ptp(source)])
+    plain = GaussianProcess().fit(x[:12], {"y": y[:12]}).predict(x[12:])[0][:, 0]
+    model = GaussianProcess().with_linear_terms(1).fit(both[:12], {"y": y[:12]})
+    errors = [np.abs(p - y[12:]).mean() for p in (plain, model.predict(both[12:])[0][:, 0])]
+    assert errors[1] < 0.5 * errors[0], errors
+
+
+def test_a_linear_term_without_information_does_no_harm() -> None:
+    x, y = _bumps(100)
+    both = np.column_stack([x, np.random.default_rng(1).random(100)])
+    plain = GaussianProcess().fit(x[:40], {"y": y[:40]}).predict(x[40:])[0][:, 0]
+    model = GaussianProcess().with_linear_terms(1).fit(both[:40], {"y": y[:40]})
+    errors = [np.abs(p - y[40:]).mean() for p in (plain, model.predict(both[40:])[0][:, 0])]
+    assert errors[1] < 1.1 * errors[0], errors
+
+
+def test_far_away_the_mean_is_not_that_of_many_good_rows() -> None:
+    """Thirty rows side by side count as one where the mean of all is in question."""
+    spread, crowd = np.array([[0.0], [0.1], [0.2]]), np.linspace(0.28, 0.30, 30)[:, None]
+    x, y = np.concatenate([spread, crowd]), np.concatenate([[0.0, 0.0, 0.2], np.full(30, 1.0)])
+    far = GaussianProcess(Matern52()).fit(x, {"y": y}).predict([[1.0]])[0][0, 0]
+    assert far < 0.9 * y.mean()
 
 
 def test_gradients_flow_to_the_codes() -> None:
@@ -161,7 +243,7 @@ def test_bad_data_is_refused(
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="steps=-1"):
         GaussianProcess(steps=-1)
-    with pytest.raises(ValueError, match="device='nope' cannot be used here"):
-        GaussianProcess(device="nope")
+    with pytest.raises(ValueError, match="kernel='rbf' must be a kernel, such as Matern52"):
+        GaussianProcess("rbf")  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="call fit first"):
         GaussianProcess().predict(np.ones((1, 2)))

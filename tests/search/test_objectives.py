@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from ncp_sampler import Categorical, Float, Integer, MRSpace, NCPOptimizer, SearchSpace, costs
-from ncp_sampler.search.objectives import Goals
-from ncp_sampler.search.known_cost import KnownCost, Limits
+from ncp_sampler.search.known_cost import KnownCost
+from ncp_sampler.search.limits import Limits
+from ncp_sampler.search.objectives import Objectives
 from tests.optimizer_examples import MIXED, mixed_loss
 
 PLANE = SearchSpace([Integer("x", 0, 100), Integer("y", 0, 100)])
@@ -49,11 +50,9 @@ def test_a_cost_of_codes_or_of_params_is_the_same(function: Any) -> None:
     cost = KnownCost("sum", function, PLANE)
     codes = np.random.default_rng(0).integers(1, 99, (20, 2))
     assert cost.at(codes).tolist() == codes.sum(axis=1).tolist()
-    unit = torch.as_tensor(PLANE.normalize(codes)).requires_grad_(True)
-    value = cost(unit)
-    torch.testing.assert_close(value.detach(), torch.as_tensor(codes.sum(axis=1)).double())
-    (slope,) = torch.autograd.grad(value.sum(), unit)
-    assert (slope > 0).all()
+    value, pullback = cost.vjp(PLANE.normalize(codes))
+    np.testing.assert_allclose(value, codes.sum(axis=1))
+    assert (pullback(np.ones(len(codes))) > 0).all()
 
 
 @pytest.mark.parametrize("bound", [0.3, 0.6])
@@ -61,13 +60,13 @@ def test_codes_over_a_limit_are_moved_below_it(bound: float) -> None:
     space = MRSpace()
     limits = Limits(space, {"flops": KnownCost("flops", costs.flops, space)}, {"flops": bound})
     codes = space.sample(60, 1)
-    moved = limits.moved(codes, np.full(27, np.nan))
+    moved = limits.projected(codes, np.full(27, np.nan))
     before = limits.exceeded(codes)
     assert before.mean() > 0.9
     assert not limits.exceeded(moved).any()
     assert (moved[~before] == codes[~before]).all()
-    assert (limits.penalty(torch.as_tensor(space.normalize(moved))) == 0).all()
-    assert (limits.penalty(torch.as_tensor(space.normalize(codes[before]))) > 0).all()
+    assert (limits.penalty(space.normalize(moved))[0] == 0).all()
+    assert (limits.penalty(space.normalize(codes[before]))[0] > 0).all()
 
 
 @pytest.mark.parametrize("strategy", ["continuous", "winner_takes_all"])
@@ -188,7 +187,7 @@ def test_a_cost_that_fails_names_the_params(wrong: Any, message: str) -> None:
     ("space", "limit", "fixed", "message"),
     [
         (PLANE, -3.5, None, r"limits=\{'sum': -3.5\} leave no code; .* has sum=0 \(limit -3.5\)"),
-        (PLANE, 20.0, {"x": 35}, r"no code with what is fixed; .* has sum=35 \(limit 20\)"),
+        (PLANE, 20.0, {"x": 35}, r"no code with the fixed parameters; .* has sum=35 \(limit 20\)"),
     ],
 )
 def test_limits_without_a_code_say_how_near_it_came(
@@ -228,9 +227,9 @@ def test_a_known_objective_is_exact_whatever_is_told_of_it() -> None:
     assert runs[0] == runs[1] == runs[2]
 
 
-def test_told_values_and_margins() -> None:
-    """A known cost is scaled alone, a margin keeps its sign, what has no value is left out."""
-    goals = Goals(
+def test_scaled_values_and_slack() -> None:
+    """A known cost has a scale of its own, slack keeps its sign, a missing metric is omitted."""
+    objectives = Objectives(
         PLANE,
         {"gain": "maximize", "sum": "minimize", "never": "maximize"},
         costs={"sum": _sum_of_code},
@@ -238,7 +237,7 @@ def test_told_values_and_margins() -> None:
     )
     codes = np.array([[0, 0], [10, 20], [30, 30]])
     nan = math.nan
-    told = goals.told(
+    observed = objectives.scale(
         codes,
         {
             "gain": np.array([1.0, nan, 3.0]),
@@ -247,16 +246,43 @@ def test_told_values_and_margins() -> None:
             "cold": np.full(3, nan),
         },
     )
-    assert told.objectives == ("gain", "sum")
-    assert told.known == (False, True)
-    assert told.constraints == ("heat",)
-    a, b = told.lines[1]
-    assert b < 0
-    np.testing.assert_allclose(told.values[:, 1], a + b * codes.sum(axis=1))
-    assert told.margins[0, 0] == 0.0
-    assert -2 < told.margins[1, 0] < 0
-    assert told.feasible.tolist() == [True, False, True]
-    assert list(told.learnt) == ["gain", "margin of heat"]
+    assert observed.objectives == ("gain", "sum")
+    assert observed.known == (False, True)
+    assert observed.constraints == ("heat",)
+    scale = observed.cost_scales[1]
+    assert scale is not None
+    assert (scale.b < 0, scale.log) == (True, False)
+    np.testing.assert_allclose(scale.invert(observed.values[:, 1]), codes.sum(axis=1), atol=1e-9)
+    assert observed.slack[0, 0] == 0.0
+    assert -2 < observed.slack[1, 0] < 0
+    assert observed.feasible.tolist() == [True, False, True]
+    assert list(observed.modeled) == ["gain", "slack of heat"]
+
+
+def test_a_cost_over_decades_is_scaled_by_its_logarithm() -> None:
+    """As if it were given as a logarithm: FLOPs and log10 FLOPs have one scale."""
+    space = SearchSpace([Float("width", 1.0, 1000.0, log=True)])
+    codes = np.array([[1.0], [30.0], [1000.0]])
+
+    def flops(codes: torch.Tensor) -> torch.Tensor:
+        return codes[:, 0] ** 2
+
+    def logs(codes: torch.Tensor) -> torch.Tensor:
+        return flops(codes).log10()
+
+    scaled = [
+        Objectives(space, {"a": "maximize", "c": "minimize"}, costs={"c": cost}).scale(
+            codes, {"a": np.arange(3.0)}
+        )
+        for cost in (flops, logs)
+    ]
+    np.testing.assert_allclose(scaled[0].values, scaled[1].values, atol=1e-9)
+    scale = scaled[0].cost_scales[1]
+    assert scale is not None
+    np.testing.assert_allclose(scale.invert(scaled[0].values[:, 1]), [1.0, 900.0, 1e6])
+    value, slope = scale.apply(np.array([50.0]))
+    rise = scale.apply(np.array([50.001]))[0] - value
+    np.testing.assert_allclose(slope, rise / 0.001, rtol=1e-3)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

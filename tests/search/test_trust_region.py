@@ -1,4 +1,4 @@
-"""The box that proposals come from: how wide, and what is always in it."""
+"""The trust region of proposals: its width, and what it always contains."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace
-from ncp_sampler.search.objectives import Goals
-from ncp_sampler.search.pareto import advances
-from ncp_sampler.search.trust_region import Box, box_of, plateau_length, side, trust_region
+from ncp_sampler.search.objectives import Objectives
+from ncp_sampler.search.trust_region import (
+    TrustRegion,
+    plateau_length,
+    side_length,
+    trust_region,
+    trust_region_of,
+)
 
 SPACE = SearchSpace(
     [
@@ -18,10 +23,10 @@ SPACE = SearchSpace(
         Categorical("act", ("relu", "gelu", "silu")),
     ]
 )
-CENTRE = SPACE.normalize(SPACE.to_code([{"rate": 1e-2, "depth": 2, "width": 64, "act": "gelu"}]))[0]
+CENTER = SPACE.normalize(SPACE.to_code([{"rate": 1e-2, "depth": 2, "width": 64, "act": "gelu"}]))[0]
 
 
-def worths(text: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def merits(text: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Trials that are better than all before (+) or not (-), or without a value (?)."""
     rising = np.arange(1.0, len(text) + 2)
     signs = {"+": 1.0, "-": 0.0, "?": np.nan}
@@ -46,40 +51,20 @@ def test_the_side_halves_after_failures_and_doubles_after_successes(
     text: str, expected: float
 ) -> None:
     """Four dimensions: four failures in a row halve it, three successes double it."""
-    assert side(worths(text), 4) == expected
+    assert side_length(merits(text), 4) == expected
 
 
-def test_a_box_on_a_front_halves_sooner() -> None:
-    assert side(worths("----"), 12) == 2.0
-    assert side(worths("----"), 12, front=True) == 1.0  # 12 / 3 failures
+def test_a_region_on_a_front_halves_sooner() -> None:
+    assert side_length(merits("----"), 12) == 2.0
+    assert side_length(merits("----"), 12, front=True) == 1.0  # 12 / 3 failures
 
 
-def test_what_moves_a_front_is_ahead_of_all_of_it_by_more_than_a_little() -> None:
-    startup = [[0.0, 10.0], [10.0, 0.0], [4.0, 4.0]]
-    later = {
-        "between two": ([4.2, 4.2], False),  # by less than a twentieth of the spread
-        "ahead": ([5.0, 5.0], True),
-        "behind what moved it": ([4.9, 4.9], False),
-        "not feasible": ([9.0, 9.0], False),
-        "beyond the reference": ([10.5, -2.0], False),
-        "an end of it": ([11.0, 0.0], True),
-        "without a value": ([np.nan, 11.0], False),
-    }
-    values = np.array([*startup, *(value for value, _ in later.values())])
-    able = np.array([True] * 3 + [name != "not feasible" for name in later])
-    moves = advances(values, able, np.array([-1.0, -1.0]), n_startup=3)
-    assert moves[0] == 0
-    assert advances(values[:2], able[:2], np.array([-1.0, -1.0]), n_startup=3).tolist() == [0]
-    assert np.isfinite(moves[1:]).tolist() == [moved for _, moved in later.values()]
-    assert moves[np.isfinite(moves)].tolist() == [0, 1, 2]
-
-
-def test_a_box_on_a_front_is_around_one_of_its_points() -> None:
+def test_a_region_on_a_front_is_around_one_of_its_points() -> None:
     """After four failures half as wide; as long as none is feasible, anywhere."""
     metrics = {"a": np.array([1.0, 3.0, *[0.0] * 6]), "b": np.array([3.0, 1.0, *[0.0] * 6])}
     unit = np.array([[0.1], [0.9], *[[0.5]] * 6])
     space = SearchSpace([Float("x", 0, 1)])
-    goals = Goals(
+    objectives = Objectives(
         space,
         {"a": "maximize", "b": "maximize"},
         costs=None,
@@ -88,28 +73,28 @@ def test_a_box_on_a_front_is_around_one_of_its_points() -> None:
         weights=None,
     )
     for c, whole in ((0.0, False), (2.0, True)):
-        told = goals.told(unit, {**metrics, "c": np.full(8, c)})
-        box = box_of(space, unit, told, np.array([1, 0, *range(2, 8)]), n_startup=4)
-        assert box.is_whole == whole
-        assert whole or (box.low[0], box.high[0]) == pytest.approx((0.4, 1.0))
+        observed = objectives.scale(unit, {**metrics, "c": np.full(8, c)})
+        region = trust_region_of(space, unit, observed, np.array([1, 0, *range(2, 8)]), n_startup=4)
+        assert region.is_whole == whole
+        assert whole or (region.low[0], region.high[0]) == pytest.approx((0.4, 1.0))
 
 
-def test_a_box_around_the_best_code_leaves_choices_and_steps() -> None:
-    assert trust_region(SPACE, CENTRE, worths("")).is_whole
-    small = trust_region(SPACE, CENTRE, worths("-" * 16))
+def test_a_region_around_the_best_code_contains_categories_and_steps() -> None:
+    assert trust_region(SPACE, CENTER, merits("")).is_whole
+    small = trust_region(SPACE, CENTER, merits("-" * 16))
     np.testing.assert_allclose((small.high - small.low)[0], 2 / 2**4)
     step = np.array([1 / 4, 1 / 15])
-    np.testing.assert_allclose(small.low[1:3], CENTRE[1:3] - step, atol=1e-12)
-    np.testing.assert_allclose(small.high[1:3], CENTRE[1:3] + step, atol=1e-12)
+    np.testing.assert_allclose(small.low[1:3], CENTER[1:3] - step, atol=1e-12)
+    np.testing.assert_allclose(small.high[1:3], CENTER[1:3] + step, atol=1e-12)
     np.testing.assert_array_equal([small.low[3:], small.high[3:]], [[0] * 3, [1] * 3])
 
 
-def test_the_box_holds_codes_by_some_columns() -> None:
-    box = Box(np.array([0.2, 0.0]), np.array([0.4, 1.0]))
+def test_the_region_contains_codes_by_some_columns() -> None:
+    region = TrustRegion(np.array([0.2, 0.0]), np.array([0.4, 1.0]))
     codes = np.array([[0.3, 0.5], [0.5, 0.5]])
-    assert box.holds(codes, np.array([True, True])).tolist() == [True, False]
-    assert box.holds(codes, np.array([False, True])).all()
-    np.testing.assert_array_equal(box.clip(codes), [[0.3, 0.5], [0.4, 0.5]])
+    assert region.contains(codes, np.array([True, True])).tolist() == [True, False]
+    assert region.contains(codes, np.array([False, True])).all()
+    np.testing.assert_array_equal(region.clip(codes), [[0.3, 0.5], [0.4, 0.5]])
 
 
 def test_late_proposals_are_no_worse_than_random_ones() -> None:
@@ -158,10 +143,10 @@ def test_as_long_as_all_trials_tie_the_whole_space_is_covered() -> None:
 )
 def test_a_plateau_ends_where_a_trial_stands_out(values: list[float], expected: int) -> None:
     codes = np.linspace(0, 1, len(values))[:, None]
-    goals = Goals(SearchSpace([Float("x", 0, 1)]), {"a": "maximize"})
-    told = goals.told(codes, {"a": np.array(values, dtype=float)})
-    order = told.order({"a": 1.0}, np.random.default_rng(0))
-    assert plateau_length(told, order) == expected
+    objectives = Objectives(SearchSpace([Float("x", 0, 1)]), {"a": "maximize"})
+    observed = objectives.scale(codes, {"a": np.array(values, dtype=float)})
+    order = observed.order({"a": 1.0}, np.random.default_rng(0))
+    assert plateau_length(observed, order) == expected
 
 
 def test_the_first_trial_is_the_middle_of_the_space() -> None:

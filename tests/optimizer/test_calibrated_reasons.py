@@ -1,0 +1,56 @@
+"""Predictive standard deviations in a proposal's reasons: calibrated by the latest trials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ncp_sampler import Float, NCPOptimizer, SearchSpace
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_two_thirds_of_the_trials_lie_within_one_deviation(seed: int) -> None:
+    """On a smooth valley, where the process by itself is too uncertain."""
+    within = _within(seed, running=0)
+    assert 0.5 <= within <= 0.78  # by itself .82 on both seeds
+
+
+def test_pending_trials_do_not_narrow_the_deviation() -> None:
+    """Four workers: a proposal near pending ones is as uncertain as it would be alone."""
+    assert 0.5 <= _within(0, running=3) <= 0.9
+
+
+def test_a_pending_trial_nearby_leaves_the_reasons_unchanged() -> None:
+    """The search conditions on its predicted mean; the reported deviation does not."""
+    space = SearchSpace([Float(name, 0, 1) for name in "ab"])
+    optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, seed=0)
+    for params in optimizer.ask(12):
+        optimizer.tell(params, {"loss": np.sin(9 * params["a"]) + params["b"]})
+    here, beside = {"a": 0.9, "b": 0.1}, {"a": 0.9, "b": 0.1001}
+    optimizer.ask(fixed=here)
+    alone = optimizer.reasons[0]["metrics"]["loss"]
+    optimizer.ask(fixed=here, pending=[beside])
+    assert optimizer.reasons[0]["metrics"]["loss"] == alone
+    assert alone["std"] > 0.01
+
+
+def _within(seed: int, *, running: int) -> float:
+    """Share of values within one deviation, with so many other trials running."""
+    space = SearchSpace([Float(name, -1, 1) for name in "abcd"])
+    optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, seed=seed)
+    within: list[bool] = []
+    begun: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    for _ in range(60):
+        while len(begun) <= running:
+            (params,) = optimizer.ask(pending=[one for one, _ in begun])
+            begun.append((params, optimizer.reasons[0]))
+        params, reasons = begun.pop(0)
+        x = np.array([params[name] for name in "abcd"])
+        loss = float((x - 0.3) @ (x - 0.3) + 0.3 * np.cos(3 * x).sum())
+        optimizer.tell(params, {"loss": loss})
+        if reasons["how"] == "search":
+            one = reasons["metrics"]["loss"]
+            within.append(abs(loss - one["mean"]) <= one["std"])
+    return float(np.mean(within))
