@@ -337,9 +337,18 @@ def names() -> dict[str, Any]:
         ),
         ("SearchSpace([Integer('a', 0, 1)], units={5: 5})", "units=5 must"),
         ("default_starts(problem, seed='x')", "seed='x' must"),
-        ("FeaturePredictor(model, lambda x: x[:1]).fit(codes, {'a': codes[:, 0]})", "features gives"),
-        ("FeaturePredictor(model, lambda x: x.detach()).fit(codes, {'a': codes[:, 0]})", "features gives"),
-        ("FeaturePredictor(model, lambda x: None).fit(codes, {'a': codes[:, 0]})", "features gives None"),
+        (
+            "FeaturePredictor(model, lambda x: x[:1]).fit(codes, {'a': codes[:, 0]})",
+            "features gives",
+        ),
+        (
+            "FeaturePredictor(model, lambda x: x.detach()).fit(codes, {'a': codes[:, 0]})",
+            "features gives",
+        ),
+        (
+            "FeaturePredictor(model, lambda x: None).fit(codes, {'a': codes[:, 0]})",
+            "features gives None",
+        ),
         ("propagate_search(records, [Target('a')], space=MRSpace(width=64))", "different search"),
     ],
 )

@@ -1,9 +1,9 @@
-"""What a model sees of an MRSpace code beside its numbers: sums and products that decide metrics.
+"""Features of an MRSpace code beside its numbers: sums and products that decide metrics.
 
 Notation, as in `blueprint`
     s, r            stage 1..4 and branch 1..s; branch r works at 1/2^(r+1) of the input
     b_s, n_sr, c_sr blocks, residual units and channels; each (n, 10) for the ten branches s, r
-    codes           (n, 27) in natural units; fractions are legal, so that gradients exist
+    codes           (n, 27) in natural units; fractions are valid, so that gradients exist
 
 Work is depth times width squared, and sums over branches: a tree spends many splits, a small
 network many units and both many rows to find that. They are given here, in log2, where the
@@ -16,15 +16,21 @@ by products with constant matrices, which takes a third of the time of indexing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.blueprint import CODEC, KERNEL, STAGES, fusion_paths
 from ncp_sampler.space.search_space import SearchSpace
+
+FloatArray: TypeAlias = NDArray[np.float64]
 
 _VOLUME = KERNEL**2  # weights of a kernel per pair of channels
 _S = [stage.number for stage in STAGES]
@@ -65,7 +71,7 @@ def _weights(branches: Sequence[tuple[int, int]], *, shrink: float = 1.0) -> _Su
 
 
 _STAGE = {s: [(s, r) for r in range(1, s + 1)] for s in _S}
-_AT = {r: [(s, r) for s in range(r, len(_S) + 1)] for r in _S}
+_RESOLUTION = {r: [(s, r) for s in range(r, len(_S) + 1)] for r in _S}
 _FUSION: _Sum = {
     (stage.blocks, stage.widths[path.target - 1], stage.widths[path.source - 1]): path.kernel**2
     for stage in STAGES
@@ -73,7 +79,7 @@ _FUSION: _Sum = {
 }
 _PLAIN: dict[str, _Sum] = {
     **{f"units{s}_{r}": _depth([(s, r)]) for s, r in _BRANCHES},
-    **{f"depth_r{r}": _depth(_AT[r]) for r in _S},
+    **{f"depth_r{r}": _depth(_RESOLUTION[r]) for r in _S},
     "depth": _depth(_BRANCHES),
     **{f"width{s}": {(_WIDTHS[branch],): 1.0 for branch in _STAGE[s]} for s in _S},
     "blocks": {(stage.blocks,): 1.0 for stage in STAGES},
@@ -81,13 +87,13 @@ _PLAIN: dict[str, _Sum] = {
 _LOGS: dict[str, _Sum] = {
     **{f"weights{s}_{r}": _weights([(s, r)]) for s, r in _BRANCHES},
     **{f"stage{s}": _weights(_STAGE[s]) for s in _S},
-    **{f"weights_r{r}": _weights(_AT[r]) for r in _S},
+    **{f"weights_r{r}": _weights(_RESOLUTION[r]) for r in _S},
     "params": _weights(_BRANCHES) | _FUSION,
     "flops": {**_weights(_BRANCHES, shrink=0.25), ("i1",): 3.0 * _VOLUME, ("i1", "i2"): _VOLUME},
     "fusion": _FUSION,
     "stem": {("i1", "i2"): 1.0},
 }
-_NARROWEST = {f"narrowest_r{r}": [_WIDTHS[branch] for branch in _AT[r]] for r in _S}
+_NARROWEST = {f"narrowest_r{r}": [_WIDTHS[branch] for branch in _RESOLUTION[r]] for r in _S}
 
 
 def _picking(products: Sequence[Sequence[str]], factors: int, missing: float) -> Tensor:
@@ -123,8 +129,17 @@ _SORT = torch.eye(len(_MADE), dtype=torch.float64)[:, [_MADE.index(name) for nam
 _SIZES = [*[len(_PRODUCTS)] * _FACTORS, len(_S) * len(_NARROWEST)]
 
 
+# For NumPy: position of each factor in (code, 1), and of each width in (code, inf)
+_FACTORS_AT = _PICK[:, : _FACTORS * len(_PRODUCTS)].argmax(0).reshape(_FACTORS, -1).numpy()
+_WIDTHS_AT = _PICK[:, _FACTORS * len(_PRODUCTS) :].numpy()
+_WIDTHS_AT = np.where(_WIDTHS_AT[-1] > 0, len(CODEC.columns), _WIDTHS_AT[:-1].argmax(0))
+_ORDER = _SORT.argmax(0).numpy()  # position of each name among those made
+_SUMS_ARRAY, _PICK_BACK = _SUMS.numpy(), np.ascontiguousarray(_PICK[:-1].numpy().T)
+_LOG2E = 1 / math.log(2)
+
+
 def derived(codes: Tensor) -> Tensor:
-    """Features of codes (n, 27) without the code's own numbers, (n, 46); differentiable.
+    """Return features of codes (n, 27) without the code's own numbers, (n, 46); differentiable.
 
     In the order of ``NAMES``: for each stage residual units and log2 weights of each branch, then
     log2 weights and width of the stage; for each resolution depth, log2 weights and narrowest
@@ -137,21 +152,81 @@ def derived(codes: Tensor) -> Tensor:
     return torch.cat([plain, narrowest, powers.log2()], dim=1) @ sort
 
 
-def smooth_features(unit: Tensor, *, codec: SearchSpace = CODEC) -> Tensor:
-    """What a neural predictor is given of unit codes (n, 27): shape (n, 73), differentiable.
+def derived_vjp(codes: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    """Return ``derived`` of codes (n, 27) as arrays, and its pullback to the codes."""
+    n, plain_count = len(codes), len(_PLAIN)
+    one, two, three, four = np.concatenate([codes, np.ones((n, 1))], 1)[:, _FACTORS_AT].swapaxes(
+        0, 1
+    )
+    first, second = one * two, three * four
+    summed = first * second @ _SUMS_ARRAY
+    powers = summed[:, plain_count:]
+    widths = np.concatenate([codes, np.full((n, 1), np.inf)], 1)[:, _WIDTHS_AT]
+    widths = widths.reshape(n, len(_S), len(_NARROWEST))
+    narrowest = widths.min(1)
+    made = np.concatenate([summed[:, :plain_count], narrowest, np.log2(powers)], 1)
+
+    def pullback(g: FloatArray) -> FloatArray:
+        by_made = np.empty_like(g)
+        by_made[:, _ORDER] = g
+        by_plain, by_narrowest, by_logs = np.split(
+            by_made, [plain_count, plain_count + len(_NARROWEST)], axis=1
+        )
+        by_product = np.concatenate([by_plain, by_logs * _LOG2E / powers], 1) @ _SUMS_ARRAY.T
+        by_first, by_second = by_product * second, by_product * first
+        narrow = widths == narrowest[:, None]  # ties share the slope, as PyTorch's amin does
+        by_widths = narrow * (by_narrowest / narrow.sum(1))[:, None]
+        by_factors = [by_first * two, by_first * one, by_second * four, by_second * three]
+        return np.asarray(np.concatenate([*by_factors, by_widths.reshape(n, -1)], 1) @ _PICK_BACK)
+
+    return made[:, _ORDER], pullback
+
+
+@dataclass(frozen=True)
+class SmoothFeatures:
+    """Features of unit codes that a predictor sees of ``MRSpace``: (n, 27) -> (n, 73).
 
     The code's numbers in log2, since the metrics follow ratios of widths and depths, then
-    `derived`. For ``FeaturePredictor``.
+    ``derived``. PyTorch can call and differentiate them; NumPy has a closed form of their gradient.
 
-    Args:
-        unit: Unit codes.
-        codec: The space that makes codes of them, where it is narrower than the published one.
-
-    Raises:
-        ValueError: Another number of columns.
+    Attributes:
+        codec: Space of the unit codes: ``CODEC``, or a narrower one.
     """
-    checks.instance("unit", unit, torch.Tensor, "be a tensor of unit codes (n, 27)")
-    if unit.ndim != 2 or unit.shape[-1] != len(CODEC.columns):
-        raise ValueError(f"unit has shape {tuple(unit.shape)}; it must be codes (n, 27)")
-    codes = codec.denormalize(unit)
-    return torch.cat([codes.log2(), derived(codes)], dim=1)
+
+    codec: SearchSpace = CODEC
+
+    def __call__(self, unit: Tensor) -> Tensor:
+        """Return the features of a tensor of unit codes.
+
+        Raises:
+            ValueError: Another number of columns.
+        """
+        checks.instance("unit", unit, torch.Tensor, "be a tensor of unit codes (n, 27)")
+        self._check(tuple(unit.shape))
+        codes = self.codec.denormalize(unit)
+        return torch.cat([codes.log2(), derived(codes)], dim=1)
+
+    def vjp(self, unit: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Return the features of an array of unit codes, and their pullback.
+
+        Raises:
+            ValueError: Another number of columns.
+        """
+        self._check(unit.shape)
+        low = np.array([dim.low for dim in self.codec.dimensions], dtype=np.float64)  # type: ignore[union-attr]
+        width = np.array([dim.high for dim in self.codec.dimensions]) - low  # type: ignore[union-attr]
+        codes = low + width * unit
+        features, pullback = derived_vjp(codes)
+        size = len(self.codec.columns)
+
+        def to_unit(g: FloatArray) -> FloatArray:
+            return np.asarray((g[:, :size] * _LOG2E / codes + pullback(g[:, size:])) * width)
+
+        return np.concatenate([np.log2(codes), features], 1), to_unit
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 2 or shape[-1] != len(CODEC.columns):
+            raise ValueError(f"unit has shape {shape}; it must be codes (n, 27)")
+
+
+smooth_features = SmoothFeatures()

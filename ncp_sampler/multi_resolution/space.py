@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from ncp_sampler.multi_resolution.blueprint import (
     dimensions,
     uniform_params,
 )
-from ncp_sampler.multi_resolution.features import smooth_features
+from ncp_sampler.multi_resolution.features import SmoothFeatures
 from ncp_sampler.multi_resolution.network import MultiResolutionNet
 from ncp_sampler.space.hooks import Group
 from ncp_sampler.space.search_space import SearchSpace
@@ -52,7 +51,7 @@ def _groups() -> tuple[Group, ...]:
 class MRSpace(SearchSpace):
     """The 27-dimensional space; its code is what the published tables call ``embedding``.
 
-    ``start`` is the paper's start code, ``features`` are ``smooth_features``.
+    ``start`` is the paper's start code, ``features`` are ``SmoothFeatures``.
 
     Args:
         width: Most channels, a multiple of 8 from 8 to 128; the published space has 128.
@@ -80,7 +79,7 @@ class MRSpace(SearchSpace):
         self._integers = dims = dimensions(width=int(width), depth=int(depth))
         super().__init__(
             dims,
-            features=partial(smooth_features, codec=SearchSpace(dims)),
+            features=SmoothFeatures(SearchSpace(dims)),
             units=_UNITS,
             groups=_groups(),
         )

@@ -95,7 +95,10 @@ def _members(space: SearchSpace, seed: int) -> list[Predictor]:
     wide, networks = GaussianProcess(NNGP(), max_rows=_PROCESS_ROWS), _networks(seed)
     if space.features is None:
         return [GaussianProcess(Matern52(), max_rows=_PROCESS_ROWS), wide, networks]
-    by_features = [FeaturePredictor(wide, space.features), FeaturePredictor(networks, space.features)]
+    by_features = [
+        FeaturePredictor(wide, space.features),
+        FeaturePredictor(networks, space.features),
+    ]
     return [*by_features, GaussianProcess(NNGP(), max_rows=_CODE_ROWS)]
 
 

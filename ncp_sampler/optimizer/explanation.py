@@ -96,6 +96,49 @@ class Case:
     branch: FloatArray | None = None
 
 
+@dataclass(frozen=True)
+class _View:
+    """Predictions around a proposal, all of one batch of codes.
+
+    Attributes:
+        mean: Posterior means of objectives and slack at proposal and start, (2, m + c).
+        std: Posterior standard deviations at the proposal, (m + c,).
+        acquisition: Acquisition values at proposal, start and codes one step away, (2 + k,).
+        slope: Gradient of the acquisition at the proposal, (d,).
+        changes: Integrated gradients of the objectives from start to proposal, (m, d).
+    """
+
+    mean: FloatArray
+    std: FloatArray
+    acquisition: FloatArray
+    slope: FloatArray
+    changes: FloatArray
+
+    @classmethod
+    def of(cls, acquisition: Acquisition, unit: FloatArray) -> _View:
+        """Return the view of unit codes (2 + k, d): proposal, start, codes one step away."""
+        line = unit[0] - unit[1]
+        shares = (np.arange(_STEPS) + 0.5) / _STEPS
+        points = np.concatenate([unit, unit[1] + shares[:, None] * line])
+        posterior = acquisition.posterior
+        moments = posterior.moments(points)
+        values, pullback = acquisition.terms(points, moments, floor=True)
+        at_proposal = np.zeros(len(points))
+        at_proposal[0] = 1.0
+        changes = []
+        for k in range(len(posterior.observations.objectives)):
+            by_mean = np.zeros_like(moments.mean)
+            by_mean[len(unit) :, k] = 1 / _STEPS
+            changes.append(line * moments.vjp(by_mean, np.zeros_like(by_mean)).sum(0))
+        return cls(
+            moments.mean[:2],
+            moments.std[0],
+            values[: len(unit)],
+            pullback(at_proposal)[0],
+            np.nan_to_num(np.array(changes).reshape(-1, len(line))),
+        )
+
+
 def reasons_for(case: Case, maximum: Maximum) -> Reasons:
     """Return the reasons for a proposal.
 
@@ -106,18 +149,14 @@ def reasons_for(case: Case, maximum: Maximum) -> Reasons:
     space, code = case.space, maximum.code
     origin, start = _origin(case, code, _start_of(code, maximum.trail))
     neighbors = space.neighbours(code)
+    observed = case.acquisition.posterior.observations
     unit = space.normalize(np.concatenate([[code, start], neighbors]))
-    posterior = case.acquisition.posterior
-    observed = posterior.observations
-    moments = posterior.moments(unit)
-    values = moments.mean[:2]
-    acquisition, _ = case.acquisition.terms(unit, moments, floor=True)
-    metrics, scales = _metrics(case, unit[0], values, np.stack([code, start]))
-    changes = _changes(posterior, unit[1], unit[0])
+    view = _View.of(case.acquisition, unit)
+    metrics, scales = _metrics(case, view, unit[0], np.stack([code, start]))
     reasons: Reasons = {
         "how": "search",
         "start": origin,
-        "moves": _moves(space, start, code, changes, observed.objectives, scales),
+        "moves": _moves(space, start, code, view.changes, observed.objectives, scales),
         "left_out": 0,
         "objectives": list(case.directions),
         "metrics": metrics,
@@ -129,8 +168,8 @@ def reasons_for(case: Case, maximum: Maximum) -> Reasons:
         reasons["feasible"] = _short(math.prod(chances))
     if case.success is not None:
         reasons["succeeds"] = _short(case.success.probability(unit[0]))
-    better = neighbors[acquisition[2:] > acquisition[0] + _EDGE]
-    reasons["stopped"] = _stopped(case, better, unit[0])
+    better = neighbors[view.acquisition[2:] > view.acquisition[0] + _EDGE]
+    reasons["stopped"] = _stopped(case, better, unit[0], view.slope)
     return _fitting(reasons)
 
 
@@ -190,33 +229,21 @@ def _branch(space: SearchSpace, code: NDArray[Any], given: FloatArray) -> dict[s
     return {name: _plain(params[name]) for name in fixed}
 
 
-def _changes(posterior: ObjectivePosterior, start: FloatArray, end: FloatArray) -> FloatArray:
-    """Return integrated gradients of the scaled objectives from start to end, (m, d)."""
-    line = end - start
-    shares = (np.arange(_STEPS) + 0.5) / _STEPS
-    moments = posterior.moments(start + shares[:, None] * line)
-    changes = []
-    for k in range(len(posterior.observations.objectives)):
-        by_mean = np.zeros_like(moments.mean)
-        by_mean[:, k] = 1.0
-        changes.append(line * moments.vjp(by_mean, np.zeros_like(by_mean)).mean(0))
-    return np.nan_to_num(np.array(changes).reshape(-1, len(line)))
-
-
 def _metrics(
-    case: Case, unit: FloatArray, values: FloatArray, ends: NDArray[Any]
+    case: Case, view: _View, unit: FloatArray, ends: NDArray[Any]
 ) -> tuple[dict[str, Any], FloatArray]:
     """Return predictions for proposal and start, and the metrics' units per unit of f, (m,).
 
     Args:
         case: The inputs of the choice.
+        view: Predictions around the proposal.
         unit: Unit code of the proposal, (d,).
-        values: Posterior means of objectives and slack at proposal and start, (2, m + c).
         ends: Codes of proposal and start, (2, d).
     """
+    values = view.mean
     observed = case.acquisition.posterior.observations
     m = len(observed.objectives)
-    measured, latent = _deviations(case, unit, ends[0])
+    measured, latent = _deviations(case, view, unit, ends[0])
     metrics: dict[str, Any] = {}
     scales = np.ones(m)
     for k, name in enumerate(observed.objectives):
@@ -249,7 +276,7 @@ def _metrics(
 
 
 def _deviations(
-    case: Case, unit: FloatArray, code: NDArray[Any]
+    case: Case, view: _View, unit: FloatArray, code: NDArray[Any]
 ) -> tuple[FloatArray, FloatArray]:
     """Return calibrated deviations of a measurement, and posterior deviations, (m + c,).
 
@@ -257,8 +284,10 @@ def _deviations(
     posterior.
     """
     posterior, fitted = case.acquisition.posterior, case.fitted
-    before = ObjectivePosterior(posterior.observations, fitted, posterior.costs)
-    std = before.moments(unit[None]).std[0]
+    std = view.std
+    if fitted is not posterior.predictor:  # that has observed the means of pending trials
+        before = ObjectivePosterior(posterior.observations, fitted, posterior.costs)
+        std = before.moments(unit[None]).std[0]
     noise = np.asarray(getattr(fitted, "noise", np.zeros(len(fitted.names))))
     factors = sequential_factors(fitted, _similar(case, code))
     measured = std.copy()
@@ -315,14 +344,14 @@ def _moves(
     return [moves[i] for i in np.argsort(sizes, kind="stable")]
 
 
-def _stopped(case: Case, better: NDArray[Any], unit: FloatArray) -> dict[str, Any]:
+def _stopped(
+    case: Case, better: NDArray[Any], unit: FloatArray, slope: FloatArray
+) -> dict[str, Any]:
     """Return what kept better codes (k, d), one step away, from being proposed."""
-    space, acquisition = case.space, case.acquisition
+    space = case.space
     expanded = case.expand(better)
     over = {name: case.limits.over(name, expanded) for name in case.limits.bounds}
     within = ~np.any([np.zeros(len(better), dtype=bool), *over.values()], axis=0)
-    _, pullback = acquisition.terms(unit[None], acquisition.posterior.moments(unit[None]))
-    slope = pullback(np.ones(1))[0]
     outward = ((unit >= 1 - _EDGE) & (slope > 0)) | ((unit <= _EDGE) & (slope < 0))
     boundary = [
         dim.name

@@ -151,7 +151,9 @@ def _summary(reasons: Mapping[str, Any]) -> list[str]:
     if stopped["tried"]:
         lines.append(f"better codes one step away that were tried already: {stopped['tried']}")
     if stopped["range"]:
-        lines.append(f"at the search-space boundary, gradient pointing outwards: {', '.join(stopped['range'])}")
+        lines.append(
+            f"at the search-space boundary, gradient pointing outwards: {', '.join(stopped['range'])}"
+        )
     return lines
 
 

@@ -75,9 +75,7 @@ class Observations:
     @classmethod
     def of(cls, objectives: Objectives) -> Observations:
         """Return empty observations of a search's metrics."""
-        return cls(
-            objectives.directions, watched=[*objectives.constraints], known=objectives.known
-        )
+        return cls(objectives.directions, watched=[*objectives.constraints], known=objectives.known)
 
     def __len__(self) -> int:
         return len(self._trials)
@@ -340,7 +338,9 @@ def check_replaced(replace: Any, n_observations: int, n_given: int) -> None:
     if replace is not None and not (
         n_given == 1 and 0 <= checks.whole("replace", replace) < n_observations
     ):
-        raise ValueError(f"replace={replace} must be below n_observations={n_observations}, and params one trial's")
+        raise ValueError(
+            f"replace={replace} must be below n_observations={n_observations}, and params one trial's"
+        )
 
 
 def _mappings(name: str, given: Any) -> list[Mapping[str, Any]]:

@@ -399,7 +399,9 @@ class NCPOptimizer:
             trust_region_of(subset.part, unit, observed, order, n_startup)
             if np.isnan(pinned).all()
             else TrustRegion.whole(unit.shape[1]),
-            (lambda part: subset.project(part, limits.projected, pinned)) if limits.bounds else None,
+            (lambda part: subset.project(part, limits.projected, pinned))
+            if limits.bounds
+            else None,
         )
         maximum = maximizer.maximize(unit[order], self._rng)
         if maximum is None:

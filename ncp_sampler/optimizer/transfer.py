@@ -28,7 +28,12 @@ from ncp_sampler.optimizer.observations import Observations, rows_to_fit
 from ncp_sampler.optimizer.sources import Source, earlier_trials
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.predictor import FloatArray, Predictor, moments_of
-from ncp_sampler.predictors.transforms import FeaturePredictor, Features, features_vjp, with_features
+from ncp_sampler.predictors.transforms import (
+    FeaturePredictor,
+    Features,
+    features_vjp,
+    with_features,
+)
 from ncp_sampler.records.records import spread_of
 from ncp_sampler.search.maximize import Excluded
 from ncp_sampler.search.objectives import Objectives, ScaledObservations
@@ -97,9 +102,7 @@ class SourceStudy:
     def _unit(self) -> FloatArray:
         return self.space.normalize(self.codes)
 
-    def lower_bounds(
-        self, x: FloatArray
-    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def lower_bounds(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Return lower confidence bounds (n, m) at unit codes, and their pullback.
 
         By its mean alone a search would follow the model to codes far from all that the source

@@ -161,9 +161,7 @@ class Calibrated(Wrapper):
         k = self._fitted.factor
         return Moments(mean, std * k, lambda by_mean, by_std: vjp(by_mean, by_std * k))
 
-    def mean_vjp(
-        self, x: FloatArray
-    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Return the inner predictor's mean (n, m), and its pullback."""
         return mean_vjp_of(self.inner, x)
 

@@ -98,9 +98,7 @@ class Distilled(Wrapper):
         """Return the student's mean and standard deviation (n, m) at x (n, d)."""
         return moments_of(self.inner, x)
 
-    def mean_vjp(
-        self, x: FloatArray
-    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Return the student's mean (n, m), and its pullback."""
         return mean_vjp_of(self.inner, x)
 

@@ -47,7 +47,9 @@ _MEAN_VARIANCE = 1.0
 _MIN_VARIANCE = 1e-10  # of a prediction, in variances of the metric
 _RATE, _BETAS = 0.1, (0.9, 0.99)  # of Adam
 _FIRST_STEPS = 40  # Adam steps of the first fit
-_FULL_STEPS_ROWS = 150  # rows beyond which a fit takes fewer steps: each costs n^3, and little moves
+_FULL_STEPS_ROWS = (
+    150  # rows beyond which a fit takes fewer steps: each costs n^3, and little moves
+)
 _MAX_TUNING_ROWS = 600  # rows that decide on theta
 
 
@@ -59,8 +61,9 @@ class GaussianProcess(Model):
 
     Args:
         kernel: The prior covariance; None for ``Sum(NNGP(), Matern52())``.
-        steps: Adam steps on the kernel's parameters per fit, warm-started; the first fit takes 40,
-            fits on more than 150 rows fewer. Of more than 600 rows, a random 600 decide on them.
+        steps: Adam steps on the kernel's parameters per fit, warm-started; the first fit takes 40.
+            Fits on more than 150 rows take fewer, less than one on average beyond 300. Of more than
+            600 rows, a random 600 decide on them.
         max_rows: Largest number of rows that it should be given; time grows with its cube.
 
     Raises:
@@ -76,7 +79,7 @@ class GaussianProcess(Model):
     """
 
     def __init__(
-        self, kernel: Kernel | None = None, *, steps: int = 15, max_rows: int = MAX_ROWS
+        self, kernel: Kernel | None = None, *, steps: int = 5, max_rows: int = MAX_ROWS
     ) -> None:
         must = "be a kernel, such as Matern52()"
         self.kernel: Kernel = (
@@ -88,6 +91,7 @@ class GaussianProcess(Model):
         self._max_rows = checks.whole("max_rows", max_rows, low=1)
         self._names: tuple[str, ...] = ()
         self._theta: dict[str, FloatArray] = {}
+        self._due = 0.0  # Adam steps that fits of many rows have saved up
         self._posteriors: list[_Posterior] = []
 
     @property
@@ -136,6 +140,11 @@ class GaussianProcess(Model):
         names, codes, y, importance = training_arrays(x, metrics, weights)
         steps = None if steps is None else checks.whole("steps", steps, low=0)
         mean, std = standardizer(y, importance)
+        due = 0
+        if steps is None:
+            self._due += self.steps * min(1.0, _FULL_STEPS_ROWS / len(codes)) ** 2.5
+            due = int(self._due)
+            self._due -= due
         theta, posteriors = {}, []
         for j, name in enumerate(names):
             known = ~np.isnan(y[:, j]) & (importance > 0)
@@ -143,7 +152,7 @@ class GaussianProcess(Model):
                 codes[known], (y[known, j] - mean[j]) / std[j], 1 / importance[known],
                 np.flatnonzero(known), len(codes), float(mean[j]), float(std[j]),
             )  # fmt: skip
-            theta[name] = self._tune(rows, self._theta.get(name), steps)
+            theta[name] = self._tune(rows, self._theta.get(name), steps, due)
             posteriors.append(_Posterior.of(self.kernel, rows, theta[name]))
         self._names, self._theta, self._posteriors = names, theta, posteriors
         return self
@@ -163,9 +172,7 @@ class GaussianProcess(Model):
 
         return Moments(np.stack(means, 1), np.stack(stds, 1), vjp)
 
-    def mean_vjp(
-        self, x: FloatArray
-    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Return the mean (n, m), and its pullback from gradients by it."""
         means, pullbacks = zip(*(one.mean_vjp(x) for one in self._fitted), strict=True)
         return np.stack(means, 1), lambda g: np.asarray(
@@ -216,12 +223,13 @@ class GaussianProcess(Model):
     def state_dict(self) -> State:
         """Return names and parameters; the rows are given again by the next ``fit``."""
         theta = {name: values.tolist() for name, values in self._theta.items()}
-        return {"names": list(self._names), "theta": theta}
+        return {"names": list(self._names), "theta": theta, "due": self._due}
 
     def load_state_dict(self, state: State) -> None:
         """Continue from saved parameters; ``fit`` with ``steps=0`` keeps them."""
         theta = {str(name): np.array(values) for name, values in dict(state["theta"]).items()}
         self._names, self._theta, self._posteriors = tuple(state["names"]), theta, []
+        self._due = float(state["due"])
 
     @property
     def _fitted(self) -> list[_Posterior]:
@@ -232,19 +240,26 @@ class GaussianProcess(Model):
             )
         return self._posteriors
 
-    def _tune(self, rows: _Rows, theta: FloatArray | None, steps: int | None) -> FloatArray:
-        """Return the parameters after some steps of Adam."""
+    def _tune(
+        self, rows: _Rows, theta: FloatArray | None, steps: int | None, due: int
+    ) -> FloatArray:
+        """Return the parameters after some steps of Adam.
+
+        Args:
+            rows: The metric's observations.
+            theta: Parameters to continue from; None to begin with the prior's means.
+            steps: Number of steps; None for 40 of the first fit, and ``due`` of others.
+            due: Number of steps of a warm-started fit.
+        """
         n, d = rows.x.shape
         means, sds = self.kernel.prior(d)
         mean, sd = np.array([*means, _NOISE_PRIOR[0]]), np.array([*sds, _NOISE_PRIOR[1]])
         if theta is None or len(theta) != len(mean):
             theta, steps = mean, _FIRST_STEPS if steps is None else steps
-        if steps is None:
-            steps = max(1, round(self.steps * min(1.0, _FULL_STEPS_ROWS / n) ** 2.5))
         if n > _MAX_TUNING_ROWS:
             rows = rows.take(np.random.default_rng(0).permutation(n)[:_MAX_TUNING_ROWS])
         adam = Adam(rate=_RATE, betas=_BETAS)
-        for _ in range(steps):
+        for _ in range(due if steps is None else steps):
             k, pullback = self.kernel.covariance(rows.x, theta[:-1])
             w = _precision(k, rows.noise, theta[-1])
             alpha = w @ rows.y

@@ -29,6 +29,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # W (n, n) -> d tr(W K) / 2 d theta, (p,)
 
 _LAYERS = 2  # hidden layers of the networks
+_ROOT5 = math.sqrt(5)
 
 
 class Cross(NamedTuple):
@@ -89,9 +90,8 @@ class Matern52:
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
         """Return K and its pullback."""
-        scaled = x * np.exp(-theta[:-1])
-        square = _row_squares(scaled)
-        k, slope = _matern52(scaled, scaled, square, square, math.exp(theta[-1]))
+        scaled = x * (_ROOT5 * np.exp(-theta[:-1]))
+        k, slope = _matern52(scaled, scaled, theta[-1])
 
         def pullback(w: FloatArray) -> FloatArray:
             weighted = w * slope
@@ -102,17 +102,16 @@ class Matern52:
 
     def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
         """Return the covariance with x."""
-        inverse, s2 = np.exp(-theta[:-1]), math.exp(theta[-1])
+        inverse, s2 = _ROOT5 * np.exp(-theta[:-1]), math.exp(theta[-1])
         scaled = _joined(x, extra) * inverse
-        square = _row_squares(scaled)
 
         def query(z: FloatArray) -> Cross:
             a = z * inverse
-            k, slope = _matern52(a, scaled, _row_squares(a), square, s2)
+            k, slope = _matern52(a, scaled, theta[-1])
 
             def vjp(by_k: FloatArray, _: FloatArray) -> FloatArray:
                 g = by_k * slope
-                return np.asarray((g @ scaled - g.sum(1)[:, None] * a) * inverse)
+                return np.asarray((g @ scaled - g.sum(1)[:, None] * a) * (inverse / 5))
 
             return Cross(k, np.full(len(z), s2), vjp)
 
@@ -399,22 +398,25 @@ def _row_squares(a: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("ij,ij->i", a, a))
 
 
-def _matern52(
-    a: FloatArray, b: FloatArray, a2: FloatArray, b2: FloatArray, s2: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return s2 (1 + u + u^2 / 3) exp(-u), u = sqrt(5) |a - b|, and its slope factor (q, n).
+def _matern52(a: FloatArray, b: FloatArray, log_s2: float) -> tuple[FloatArray, FloatArray]:
+    """Return s2 (1 + u + u^2 / 3) exp(-u), u = |a - b|, and its slope factor (q, n).
 
-    The factor times the difference b - a is the gradient by a: finite where they are equal.
+    The factor times (b - a) / 5 is the gradient by a: finite where they are equal.
+
+    Args:
+        a: Queries over length scales, times the root of 5, (q, d).
+        b: Observations, likewise, (n, d).
+        log_s2: Logarithm of the output variance.
     """
-    u = a @ b.T
-    u *= -2
-    u += b2
-    u += a2[:, None]
-    np.maximum(u, 1e-12, out=u)
-    u *= 5
+    # the squared distance as one product: |a|^2 - 2 a b + |b|^2
+    ones_a, ones_b = np.ones((len(a), 1)), np.ones((len(b), 1))
+    left = np.concatenate([-2 * a, _row_squares(a)[:, None], ones_a], 1)
+    right = np.concatenate([b, ones_b, _row_squares(b)[:, None]], 1)
+    u = left @ right.T
+    np.maximum(u, 5e-12, out=u)
     np.sqrt(u, out=u)
-    decay = np.exp(-u)
-    decay *= s2
+    decay = np.subtract(log_s2, u)
+    np.exp(decay, out=decay)
     slope = u + 1
     slope *= decay
     u *= u
@@ -452,10 +454,10 @@ def _arc_cosine(
         scale: Factor of the output.
     """
     rows, columns = [1 / np.sqrt(one) for one in q], [1 / np.sqrt(one) for one in p]
-    k = a @ b.T
-    k += bias
-    k *= rows[0][:, None]
-    k *= columns[0]
+    root = math.sqrt(bias)
+    left = np.concatenate([a, np.full((len(a), 1), root)], 1) * rows[0][:, None]
+    right = np.concatenate([b, np.full((len(b), 1), root)], 1) * columns[0][:, None]
+    k = left @ right.T
     layers = []
     for layer in range(_LAYERS):
         np.clip(k, -1, 1, out=k)

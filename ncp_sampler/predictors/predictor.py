@@ -103,9 +103,7 @@ class Model(Predictor):
     def moments(self, x: FloatArray) -> Moments:
         """Return mean and standard deviation (n, m) at unit codes x (n, d), with their gradient."""
 
-    def mean_vjp(
-        self, x: FloatArray
-    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Return the mean (n, m), and its pullback from gradients by it; cheaper than moments."""
         moments = self.moments(x)
         zero = np.zeros_like(moments.std)

@@ -104,9 +104,7 @@ class FeaturePredictor(Wrapper):
         mean, std, vjp = moments_of(self.inner, scaled)
         return Moments(mean, std, lambda by_mean, by_std: pullback(vjp(by_mean, by_std)))
 
-    def mean_vjp(
-        self, x: FloatArray
-    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Return the mean (n, m), and its pullback from gradients by it."""
         scaled, pullback = self._scaled(x)
         mean, by_features = mean_vjp_of(self.inner, scaled)

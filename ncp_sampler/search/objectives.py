@@ -126,9 +126,7 @@ class Objectives:
             raise ValueError(f"constraints has {computed}, which costs computes; limit it instead")
         self.constraints.update(added)
 
-    def scale(
-        self, codes: NDArray[Any], metrics: Mapping[str, FloatArray]
-    ) -> ScaledObservations:
+    def scale(self, codes: NDArray[Any], metrics: Mapping[str, FloatArray]) -> ScaledObservations:
         """Return observations on the scales of the acquisition function.
 
         Args:

@@ -77,7 +77,9 @@ class LogWeightedEI:
         variance = (std * self.weights) ** 2 @ np.ones(len(self.weights))
         floor = KNOWN_STD * self.weights.sum()
         spread = np.sqrt(np.maximum(variance, floor**2))
-        value, by_mean, by_spread = log_expected_improvement(mean @ self.weights - self.best, spread)
+        value, by_mean, by_spread = log_expected_improvement(
+            mean @ self.weights - self.best, spread
+        )
         rate = np.where(variance > floor**2, by_spread / spread, 0.0)
 
         def pullback(g: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -276,4 +278,3 @@ class _Sides:
     def summed(self, by_box: FloatArray) -> FloatArray:
         """Return gradients by boxes (n, B) added up by pair, (n, P)."""
         return np.add.reduceat(by_box[:, self.order], self.starts, axis=1)
-

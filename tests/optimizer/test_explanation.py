@@ -164,11 +164,19 @@ def test_explain_is_a_table(study: optuna.Study) -> None:
     reasons = study.trials[-1].system_attrs["ncp:reasons"]
     assert len(json.dumps(reasons)) < 4000
     name, before, after, _ = reasons["moves"][0]
-    for part in (name, str(before), str(after), "change in value", "flops", "limit 1", "chance"):
+    for part in (
+        name,
+        str(before),
+        str(after),
+        "change in value",
+        "flops",
+        "limit 1",
+        "probability",
+    ):
         assert part in text
     if "trial" in reasons["start"]:
         assert f"trial {reasons['start']['trial']}" in text
-    assert "spread over the space" in _text(study.trials[0])
+    assert "quasi-random" in _text(study.trials[0])
     trial = study.ask(MRSpace().distributions)
     assert "parameter" in _text(trial)  # while it runs
     study.tell(trial, state=optuna.trial.TrialState.FAIL)

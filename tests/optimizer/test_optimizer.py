@@ -55,7 +55,12 @@ def test_replaced_record_leaves_no_trace(before: dict[str, float]) -> None:
 
 @pytest.mark.parametrize(
     ("replace", "message"),
-    [(-1, "below n_observations=1"), (1, "below n_observations=1"), ("0", "a whole number"), (0.0, "a whole")],
+    [
+        (-1, "below n_observations=1"),
+        (1, "below n_observations=1"),
+        ("0", "a whole number"),
+        (0.0, "a whole"),
+    ],
 )
 def test_nothing_to_replace(replace: Any, message: str) -> None:
     optimizer = NCPOptimizer(SMALL, directions={"loss": "minimize"})

@@ -304,7 +304,9 @@ def test_sources_transfer_to_every_process(predictor: str) -> None:
 def test_other_predictors_take_sources_of_the_same_task_alone(predictor: Any) -> None:
     for same_task in (None, False):
         given = [Source(records(20), same_task=True), Source(records(20), same_task=same_task)]
-        with pytest.raises(ValueError, match=r"sources cannot transfer to predictor=.*; give a Gaussian"):
+        with pytest.raises(
+            ValueError, match=r"sources cannot transfer to predictor=.*; give a Gaussian"
+        ):
             optimizer(sources=given, predictor=predictor)
     assert len(run(optimizer(sources=given[:1], predictor=predictor), 1)) == 1
 

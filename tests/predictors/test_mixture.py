@@ -72,7 +72,10 @@ def test_conditioning_lowers_the_uncertainty_there(name: str) -> None:
 
 @pytest.mark.parametrize("posterior", [False, True])
 def test_gradients_through_features_are_those_of_finite_differences(posterior: bool) -> None:
-    members: list[Predictor] = [GaussianProcess(), FeaturePredictor(GaussianProcess(), smooth_features)]
+    members: list[Predictor] = [
+        GaussianProcess(),
+        FeaturePredictor(GaussianProcess(), smooth_features),
+    ]
     model = Mixture(members).fit(X, ROWS.metrics)
     at = torch.as_tensor(NEW[:2]).clamp(0.05, 0.95).requires_grad_(True)
 

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from ncp_sampler.multi_resolution import costs
-from ncp_sampler.multi_resolution.features import NAMES, derived, smooth_features
+from ncp_sampler.multi_resolution import MRSpace
+from ncp_sampler.multi_resolution.features import (
+    NAMES,
+    SmoothFeatures,
+    derived,
+    smooth_features,
+)
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.transforms import FeaturePredictor
 from tests.search_examples import SPACE
@@ -56,3 +62,18 @@ def test_features_know_the_costs_nearly() -> None:
     features = smooth_features(torch.as_tensor(SPACE.normalize(codes.numpy())))
     assert features.shape == (300, 27 + len(found))
     assert bool(features.isfinite().all())
+
+
+def test_features_in_numpy_are_those_in_pytorch() -> None:
+    """Values and gradients, of the whole space and of a narrower one."""
+    for space in (MRSpace(), MRSpace(width=64, depth=2)):
+        features = space.features
+        assert isinstance(features, SmoothFeatures)
+        unit = np.random.default_rng(0).random((5, 27))
+        leaf = torch.tensor(unit, requires_grad=True)
+        values, pullback = features.vjp(unit)
+        expected = features(leaf)
+        np.testing.assert_allclose(values, expected.detach().numpy(), rtol=1e-12)
+        by_feature = np.random.default_rng(1).standard_normal(values.shape)
+        (gradient,) = torch.autograd.grad((expected * torch.as_tensor(by_feature)).sum(), leaf)
+        np.testing.assert_allclose(pullback(by_feature), gradient.numpy(), rtol=1e-9, atol=1e-9)
