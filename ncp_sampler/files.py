@@ -28,12 +28,12 @@ _SEAL = b"\nsha256:"
 _SEAL_LENGTH = len(_SEAL) + 64 + 1  # hexadecimal digits, and the end of the line
 
 
-def write_whole(
+def write_atomic(
     path: str | os.PathLike[str],
     content: bytes,
     *,
     name: str = "path",
-    by_way_of: Path | None = None,
+    staging: Path | None = None,
 ) -> None:
     """Writes a file at once: after a failure an older one is as it was, and nothing lies beside it.
 
@@ -43,7 +43,7 @@ def write_whole(
         path: The file; its folder exists.
         content: All of it.
         name: The argument's in messages.
-        by_way_of: A folder in which the file is written before it is moved, where that can be done;
+        staging: A folder in which the file is written before it is moved, where that can be done;
             its own folder if None.
 
     Raises:
@@ -54,7 +54,7 @@ def write_whole(
     given = checks.path(name, path, "a file")
     checks.instance("content", content, bytes, "be bytes; encode a text")
     try:
-        _write(given, content, name, by_way_of)
+        _write(given, content, name, staging)
     except OSError as error:
         why = error.strerror or str(error)
         raise OSError(
@@ -76,7 +76,7 @@ def unsealed(content: bytes) -> bytes | None:
     return inner if sealed(inner) == content else None
 
 
-def _write(given: Path, content: bytes, name: str, by_way_of: Path | None) -> None:
+def _write(given: Path, content: bytes, name: str, staging: Path | None) -> None:
     try:
         target = Path(os.path.realpath(given))
         is_folder, has_folder = target.is_dir(), target.parent.is_dir()
@@ -89,13 +89,13 @@ def _write(given: Path, content: bytes, name: str, by_way_of: Path | None) -> No
     if target.exists() and not target.is_file():
         target.write_bytes(content)  # what stands in a device's place would be no device
     else:
-        _replace(target, content, by_way_of)
+        _replace(target, content, staging)
 
 
-def _replace(target: Path, content: bytes, by_way_of: Path | None) -> None:
+def _replace(target: Path, content: bytes, staging: Path | None) -> None:
     folder = target.parent
-    if by_way_of is not None and _moves_at_once(by_way_of, folder):
-        folder = by_way_of
+    if staging is not None and _moves_at_once(staging, folder):
+        folder = staging
     _remove_left(folder)
     beside, file = _temporary(folder)
     try:

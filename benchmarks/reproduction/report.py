@@ -13,7 +13,7 @@ from benchmarks.reproduction.budgets import QUICK
 from benchmarks.reproduction.jobs import Progress
 from benchmarks.reproduction.results import Results
 from ncp_sampler import checks
-from ncp_sampler.files import write_whole
+from ncp_sampler.files import write_atomic
 from ncp_sampler.nas_bench.tables import NASBenchMR
 
 Folder: TypeAlias = str | os.PathLike[str]
@@ -67,13 +67,15 @@ def write_report(
     must = "be a function of a text, such as print"
     checks.call("progress", progress, must, required=True)
     quick = checks.flag("quick", quick)
-    splits = (1 if quick else _SPLITS) if splits is None else checks.whole("splits", splits, low=1)
-    processes = checks.whole("processes", processes, low=1)
+    splits = (
+        (1 if quick else _SPLITS) if splits is None else checks.integer("splits", splits, low=1)
+    )
+    processes = checks.integer("processes", processes, low=1)
     tables = checks.path("root", root, "the folder of the tables")
     folder = _writable("out", out)
     bench = NASBenchMR(tables)
     results = jobs.run(bench, quick=quick, splits=splits, processes=processes, progress=progress)
-    write_whole(folder / "results.pkl", pickle.dumps(results))
+    write_atomic(folder / "results.pkl", pickle.dumps(results))
     return write_text(results, folder, bench)
 
 
@@ -103,7 +105,7 @@ def write_text(results: Results, folder: Path, bench: NASBenchMR | None = None) 
     if results.walks and bench:
         sections.append(figures.walks_section(results, folder, bench))
     path = folder / "report.md"
-    write_whole(path, (_introduction(results) + "\n".join(sections)).encode())
+    write_atomic(path, (_introduction(results) + "\n".join(sections)).encode())
     return path
 
 

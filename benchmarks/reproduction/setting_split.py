@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.reproduction.budgets import Budget
 from benchmarks.reproduction.results import Search, SearchResult, Study
-from ncp_sampler.defaults import CAUTION
+from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench.judge import Judge, halves
 from ncp_sampler.nas_bench.tables import NASBenchMR
@@ -76,7 +76,7 @@ class SettingSplit:
         return float(self.evaluator.score(code)[0])
 
     def problem(
-        self, weight: float, *, beta: float = CAUTION, bound: float | None = None
+        self, weight: float, *, beta: float = BETA, bound: float | None = None
     ) -> SearchProblem:
         """Return the search problem of this setting alone."""
         return joint_problem([self], weight, beta=beta, bound=bound)
@@ -125,7 +125,7 @@ def joint_problem(
     splits: Sequence[SettingSplit],
     weight: float,
     *,
-    beta: float = CAUTION,
+    beta: float = BETA,
     bound: float | None = None,
 ) -> SearchProblem:
     """Return the problem of several settings, whose gradients and FLOPs terms add (equation 7).

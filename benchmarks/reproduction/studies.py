@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from benchmarks.reproduction.results import Method, Search, SearchResult, Study
 from benchmarks.reproduction.setting_split import SettingSplit, evaluate, joint_problem
-from ncp_sampler.defaults import CAUTION
+from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.answers import propagate_front
 from ncp_sampler.offline.baselines import (
@@ -35,7 +35,7 @@ RESOLUTIONS = ("seg", "seg-4x")
 PRETRAINING = ("video", "video-p")
 REDUCTION = 0.95  # bound of a pair, as a fraction of the FLOPs of its larger single search
 GFLOPS = 2.5  # bound of all searches in `BOUNDED`, by the tables' convention
-BETAS = (CAUTION, 0.0)  # confidence coefficients in `BOUNDED`
+BETAS = (BETA, 0.0)  # confidence coefficients in `BOUNDED`
 
 _LAMBDA = 0.5  # section 4.1: the value unless specified
 _LAMBDAS = (0.7, 0.3, 0.1)

@@ -46,12 +46,12 @@ from ncp_sampler.integrations.optuna.trials import (
     to_searched_space,
     unchecked_proposal,
 )
-from ncp_sampler.optimizer.transfer import check_transfer
 from ncp_sampler.optimizer.explanation import DRAWN
-from ncp_sampler.search.known_cost import CostFunction
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
+from ncp_sampler.optimizer.transfer import check_transfer
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
+from ncp_sampler.search.known_cost import CostFunction
 from ncp_sampler.space.dimensions import Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 

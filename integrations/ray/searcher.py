@@ -41,13 +41,13 @@ from ncp_sampler.integrations.ray.saved import read_searcher, write_searcher
 from ncp_sampler.integrations.ray.sources import read_sources
 from ncp_sampler.integrations.ray.space import declared_space, from_domains
 from ncp_sampler.integrations.ray.started import Started, new_start
-from ncp_sampler.optimizer.transfer import check_transfer
 from ncp_sampler.optimizer.explanation import Reasons
-from ncp_sampler.search.objectives import checked_objectives
-from ncp_sampler.search.known_cost import Costs
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
+from ncp_sampler.optimizer.transfer import check_transfer
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
+from ncp_sampler.search.known_cost import Costs
+from ncp_sampler.search.objectives import checked_objectives
 from ncp_sampler.space.dimensions import Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
@@ -294,7 +294,7 @@ class NCPSearch(Searcher):
         folder = checks.path("checkpoint_dir", checkpoint_dir, "a folder")
         path = folder / self.CKPT_FILE_TMPL.format(session_str)
         beside = folder.absolute().parent
-        write_searcher(path, self, name="checkpoint_dir", by_way_of=beside)
+        write_searcher(path, self, name="checkpoint_dir", staging=beside)
 
     def restore(self, checkpoint_path: str) -> None:
         """Continues as the searcher that ``save`` was called on would have, whatever this one was.

@@ -18,12 +18,12 @@ import numpy as np
 from ncp_sampler import checks
 from ncp_sampler.offline.learning import metric_columns, plain_predictor
 from ncp_sampler.predictors.calibration import Calibrated
-from ncp_sampler.predictors.mixture import Mixture
-from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.infinite_mlp import InfiniteMLP
+from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.predictor import Predictor, check_predictor
 from ncp_sampler.predictors.transferred import Transferred
+from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.records.records import FloatArray, Records, spread_of
 from ncp_sampler.space.search_space import SearchSpace
 
@@ -95,7 +95,7 @@ def choose_adapting(
     if not check_predictor("source", source).names:
         raise ValueError("source is not fitted; call its fit first")
     values = metric_columns(records, metrics)
-    seed = checks.whole("seed", seed, low=0)
+    seed = checks.integer("seed", seed, low=0)
     n = len(records)
     if n < _FOLDS:
         raise ValueError(f"records has {n} rows; give at least {_FOLDS}")

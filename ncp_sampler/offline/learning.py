@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.calibration import Calibrated
-from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.distillation import Distilled
-from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.kernels import NNGP, Matern52
+from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
+from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.predictors.trees import has_lightgbm
 from ncp_sampler.records.records import FloatArray, Records
 from ncp_sampler.space.search_space import SearchSpace
@@ -52,7 +52,7 @@ def learn(
         ImportError: ``trees=True``, and LightGBM is not installed.
     """
     columns = metric_columns(records, metrics)
-    seed = checks.whole("seed", seed, low=0)
+    seed = checks.integer("seed", seed, low=0)
     enough = len(records) >= _TREES_ROWS
     if trees is not None and checks.flag("trees", trees) and not enough:
         must = f"be None or False with {len(records)} records; trees need {_TREES_ROWS}"

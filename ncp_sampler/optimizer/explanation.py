@@ -148,7 +148,7 @@ def reasons_for(case: Case, maximum: Maximum) -> Reasons:
     """
     space, code = case.space, maximum.code
     origin, start = _origin(case, code, _start_of(code, maximum.trail))
-    neighbors = space.neighbours(code)
+    neighbors = space.neighbors(code)
     observed = case.acquisition.posterior.observations
     unit = space.normalize(np.concatenate([[code, start], neighbors]))
     view = _View.of(case.acquisition, unit)

@@ -336,7 +336,7 @@ def check_replaced(replace: Any, n_observations: int, n_given: int) -> None:
         ValueError: That.
     """
     if replace is not None and not (
-        n_given == 1 and 0 <= checks.whole("replace", replace) < n_observations
+        n_given == 1 and 0 <= checks.integer("replace", replace) < n_observations
     ):
         raise ValueError(
             f"replace={replace} must be below n_observations={n_observations}, and params one trial's"

@@ -128,7 +128,7 @@ class NCPOptimizer:
         must = "be a SearchSpace, such as MRSpace()"
         self.space: SearchSpace = checks.instance("space", space, SearchSpace, must)
         self.directions = checks.directions(directions)
-        self.n_startup_trials = checks.whole("n_startup_trials", n_startup_trials, low=1)
+        self.n_startup_trials = checks.integer("n_startup_trials", n_startup_trials, low=1)
         self.strategy = strategy
         self._strategy = as_strategy(strategy, continuous=Adam())
         flag = checks.flag("deterministic_objective", deterministic_objective)
@@ -215,7 +215,7 @@ class NCPOptimizer:
             ValueError: n < 1, pending or fixed values that do not fit the space, or limits within
                 which no code was found.
         """
-        checks.whole("n", n, low=1)
+        checks.integer("n", n, low=1)
         checks.sequence("pending", pending, Mapping, "be a sequence of params, such as [params]")
         checks.instance("fixed", fixed or {}, Mapping, "map parameters to values, or be None")
         # rounded, as observations are: a stepped float's last digits must not make another code
@@ -306,8 +306,8 @@ class NCPOptimizer:
             model.load_state_dict(state["predictor"])
             rng = np.random.default_rng()
             rng.bit_generator.state = state["rng"]
-            seed, designed = (checks.whole("design", number, low=0) for number in state["design"])
-            fitted = checks.whole("n_fitted", state["n_fitted"], low=0)
+            seed, designed = (checks.integer("design", number, low=0) for number in state["design"])
+            fitted = checks.integer("n_fitted", state["n_fitted"], low=0)
         except Exception as error:  # a foreign state can raise nearly anything
             raise ValueError(
                 f"state lacks {sorted(_STATE_KEYS - {*state})} or has codes of another space, or is "

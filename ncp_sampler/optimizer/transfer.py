@@ -216,7 +216,7 @@ class Transfer:
         Raises:
             ValueError: ``joined`` cannot be of these sources.
         """
-        numbers = [checks.whole("joined", rows, low=0) for rows in joined]
+        numbers = [checks.integer("joined", rows, low=0) for rows in joined]
         every = [*map(len, self._observations)]
         if len(numbers) != len(every) or any(
             rows not in {0, own} for rows, own in zip(numbers, every, strict=True)

@@ -87,8 +87,8 @@ class GaussianProcess(Model):
             if kernel is None
             else checks.instance("kernel", kernel, Kernel, must)
         )
-        self.steps = checks.whole("steps", steps, low=0)
-        self._max_rows = checks.whole("max_rows", max_rows, low=1)
+        self.steps = checks.integer("steps", steps, low=0)
+        self._max_rows = checks.integer("max_rows", max_rows, low=1)
         self._names: tuple[str, ...] = ()
         self._theta: dict[str, FloatArray] = {}
         self._due = 0.0  # Adam steps that fits of many rows have saved up
@@ -138,7 +138,7 @@ class GaussianProcess(Model):
             ValueError: As ``transforms.training_arrays``.
         """
         names, codes, y, importance = training_arrays(x, metrics, weights)
-        steps = None if steps is None else checks.whole("steps", steps, low=0)
+        steps = None if steps is None else checks.integer("steps", steps, low=0)
         mean, std = standardizer(y, importance)
         due = 0
         if steps is None:

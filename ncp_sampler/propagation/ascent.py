@@ -42,7 +42,7 @@ class GradientDescent:
     scale: ArrayLike | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        checks.real("rate", self.rate, above=0)
+        checks.number("rate", self.rate, above=0)
         if self.scale is not None:
             try:
                 scale = np.asarray(self.scale, dtype=np.float64)
@@ -86,7 +86,7 @@ class Adam:
     rate: float = 0.05
 
     def __post_init__(self) -> None:
-        checks.real("rate", self.rate, above=0)
+        checks.number("rate", self.rate, above=0)
 
     def begin(self, space: SearchSpace, x: FloatArray) -> Step:
         """Return the step of a new run of Adam."""

@@ -91,7 +91,7 @@ def discrete_walk(
         (4, 2, 30)
     """
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")
-    checks.whole("steps", steps, low=1)
+    checks.integer("steps", steps, low=1)
     checks.flag("revisit", revisit)
     models = check_targets(predictors, targets)
     codes = [np.atleast_2d(space.round(start))]
@@ -119,7 +119,7 @@ def _nearest_new(
 
     It is the rounded code itself if all are visited; the returned code counts as visited.
     """
-    codes = np.concatenate([rounded[None], space.neighbours(rounded)])
+    codes = np.concatenate([rounded[None], space.neighbors(rounded)])
     new = np.array([code_key(code) not in visited for code in codes])
     if new.any():
         codes = codes[new]

@@ -101,7 +101,7 @@ def propagate(
     models = check_targets(predictors, targets)
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")
     chosen = as_strategy(strategy, continuous=GradientDescent())
-    checks.whole("iterations", iterations, low=1)
+    checks.integer("iterations", iterations, low=1)
     x = np.atleast_2d(np.asarray(space.normalize(start), dtype=np.float64))
     step = chosen.begin(space, x)
     path: list[tuple[FloatArray, FloatArray, FloatArray, FloatArray]] = []

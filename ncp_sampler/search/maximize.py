@@ -115,7 +115,7 @@ class Maximizer:
             centers = codes[np.argsort(-values)[:_CLIMB_WIDTH]]
             if not len(codes):  # all are excluded: look around the best start
                 centers = self.space.round(self.space.denormalize(start[:1]))
-            steps = [self._valid(self.space.neighbours(code)) for code in centers]
+            steps = [self._valid(self.space.neighbors(code)) for code in centers]
             for center, near in zip(centers, steps, strict=True):
                 trail.append((np.broadcast_to(self._valid(center), near.shape), near))
             near = self._allowed(np.concatenate(steps))

@@ -148,7 +148,7 @@ def trust_region(
             if not there:
                 half[space.column_slice(dim.name)] = _WHOLE
     low, high = np.clip(center - half, 0.0, 1.0), np.clip(center + half, 0.0, 1.0)
-    next_steps = space.normalize(space.neighbours(code))
+    next_steps = space.normalize(space.neighbors(code))
     if len(next_steps):
         low = np.where(stepped, np.minimum(low, next_steps.min(0)), low)
         high = np.where(stepped, np.maximum(high, next_steps.max(0)), high)

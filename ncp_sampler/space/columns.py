@@ -117,7 +117,7 @@ class Columns:
             dim = next(d for d in self._dimensions if at[-1] < self.slices[d.name].stop)
             raise ValueError(
                 f"{self.names[at[-1]]}={code[at].item():.12g} is not a value of {dim}; "
-                f"the nearest legal value is {legal[at].item():.12g}"
+                f"the nearest valid value is {legal[at].item():.12g}"
             )
         exact: FloatArray = np.where(self._whole, legal, code + 0.0)
         return exact
@@ -169,7 +169,7 @@ class Columns:
                 code[..., self._log] = np.exp(code[..., self._log])
         return code
 
-    def neighbours(self, base: FloatArray) -> FloatArray:
+    def neighbors(self, base: FloatArray) -> FloatArray:
         """Legal codes (m, d) one step or one choice from a legal code (d,)."""
         unit = self.normalize(base)
         numeric = np.array(list(self.numeric.values()), dtype=np.intp)

@@ -57,7 +57,7 @@ class Integer:
         _check_names(self.name, self.log)
         for field in (*_ENDS, "step"):
             value = getattr(self, field)  # as it is: a float has no room for 2**53 + 1
-            if checks.real(f"{self.name}: {field}", value) % 1:
+            if checks.number(f"{self.name}: {field}", value) % 1:
                 raise ValueError(f"{self.name}: {field}={value!r} must be an int; use Float")
             object.__setattr__(self, field, int(value))
         _check_order(self.name, self.low, self.high)
@@ -108,13 +108,15 @@ class Float:
     log: bool = False
 
     def __post_init__(self) -> None:
-        low, high = (checks.real(f"{self.name}: {field}", getattr(self, field)) for field in _ENDS)
+        low, high = (
+            checks.number(f"{self.name}: {field}", getattr(self, field)) for field in _ENDS
+        )
         _check_names(self.name, self.log)
         object.__setattr__(self, "low", low + 0.0)  # no -0.0
         object.__setattr__(self, "high", high + 0.0)
         _check_order(self.name, self.low, self.high)
         if self.step is not None:
-            step = checks.real(f"{self.name}: step", self.step)
+            step = checks.number(f"{self.name}: step", self.step)
             object.__setattr__(self, "step", step)
             object.__setattr__(self, "high", _grid_end(self.name, self.low, self.high, step))
         if self.log and (self.low <= 0 or 2 * self.low <= (self.step or 0.0)):

@@ -1,6 +1,6 @@
 """Search space: params <-> code <-> unit code, and what a search wants to know of it.
 
-In come the dimensions; out go codes of params and back, draws, neighbours, and the hooks that
+In come the dimensions; out go codes of params and back, draws, neighbors, and the hooks that
 generic code reads off any space: ``start``, ``features``, ``units`` and ``groups``.
 
 Notation
@@ -207,7 +207,7 @@ class SearchSpace:
 
         Args:
             params: Exactly the space's parameters, each with a legal value.
-            clip: Take the nearest legal value for a number off the range or the grid, rather
+            clip: Take the nearest valid value for a number off the range or the grid, rather
                 than raise (a study can hold such values: Optuna lets users enqueue them).
 
         Raises:
@@ -283,13 +283,13 @@ class SearchSpace:
 
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> NDArray[Any]:
         """Draws n >= 0 legal codes, shape (n, d), uniformly (log dimensions in log)."""
-        checks.whole("n", n, low=0)
+        checks.integer("n", n, low=0)
         return self.from_uniform(checks.generator(rng).random((n, len(self.dimensions))))
 
-    def neighbours(self, code: ArrayLike) -> NDArray[Any]:
+    def neighbors(self, code: ArrayLike) -> NDArray[Any]:
         """Legal codes (m, d) that differ from one code (d,) in one dimension by one step.
 
-        A categorical's neighbours are its other choices; a continuous dimension moves by 5 % of
+        A categorical's neighbors are its other choices; a continuous dimension moves by 5 % of
         its unit range.
 
         Raises:
@@ -298,7 +298,7 @@ class SearchSpace:
         base = self._columns.round(self._columns.check_shape(code))
         if base.ndim != 1:
             raise ValueError(f"code has shape {base.shape}; it must be one code, (d,)")
-        return self._columns.neighbours(base).astype(self._columns.dtype, copy=False)
+        return self._columns.neighbors(base).astype(self._columns.dtype, copy=False)
 
     def enumerate(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Every legal code, shape (size, d), the last dimension changing first; or some of them.
@@ -312,8 +312,8 @@ class SearchSpace:
         """
         if self.size > MAX_ENUMERATED:
             raise ValueError(f"the space has {self.size:.3g} codes, over {MAX_ENUMERATED}")
-        first = checks.whole("start", start, low=0)
-        last = int(self.size) if stop is None else checks.whole("stop", stop, low=0)
+        first = checks.integer("start", start, low=0)
+        last = int(self.size) if stop is None else checks.integer("stop", stop, low=0)
         at = np.arange(first, min(last, int(self.size)))
         found: list[FloatArray] = []
         for dim in reversed(self.dimensions):

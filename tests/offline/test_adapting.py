@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.predictors.test_transferred import CODES, FEW, REST, SPACE, first_task, second_task
 
 from ncp_sampler.offline.adapting import adapt, choose_adapting
 from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import Records
-from tests.predictors.test_transferred import CODES, FEW, REST, SPACE, first_task, second_task
 from tests.search_examples import SPACE as NETWORKS
 from tests.search_examples import fitted, records
 

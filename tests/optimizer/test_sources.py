@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace, Source
 from ncp_sampler.optimizer.transfer import Transfer
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.transforms import FeaturePredictor
-from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.records import Records
 from tests.optimizer_examples import MIXED, mixed_loss, run
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from ncp_sampler.multi_resolution.features import smooth_features
-from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.distillation import Distilled
-from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
+from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
+from ncp_sampler.predictors.transforms import FeaturePredictor
 from tests.search_examples import SPACE, records
 
 ROWS = records(50)

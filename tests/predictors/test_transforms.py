@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ncp_sampler.multi_resolution import costs
-from ncp_sampler.multi_resolution import MRSpace
+from ncp_sampler.multi_resolution import MRSpace, costs
 from ncp_sampler.multi_resolution.features import (
     NAMES,
     SmoothFeatures,
