@@ -225,34 +225,11 @@ def n_values(dim: Dimension) -> float:
     return round((dim.high - dim.low) / dim.step) + 1
 
 
-def values(dim: Dimension, index: NDArray[Any]) -> NDArray[np.float64]:
-    """Columns of the values at ``index``, counted from 0: shape (n,) to (n, width)."""
-    at = np.asarray(index, dtype=np.float64)[:, None]
+def decode(dim: Dimension, values: NDArray[np.float64]) -> list[Any]:
+    """Return params (n,) of a dimension's values, numbers or positions of categories."""
     if isinstance(dim, Categorical):
-        return np.equal(np.arange(len(dim.choices)), at).astype(np.float64)
-    return np.asarray(dim.low + (dim.step or 0.0) * at)
-
-
-def decode(dim: Dimension, block: NDArray[np.float64]) -> list[Any]:
-    """Values of a dimension's columns in legal codes, (n, width)."""
-    if isinstance(dim, Categorical):
-        return [dim.choices[i] for i in block.argmax(axis=1).tolist()]
-    numbers = block[:, 0].astype(np.int64) if isinstance(dim, Integer) else block[:, 0]
-    return list(numbers.tolist())
-
-
-def from_uniform(dim: Dimension, u: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Columns of values, not rounded, of numbers in [0, 1]: shape (n,) to (n, width)."""
-    count = n_values(dim)
-    if isinstance(dim, Categorical) or (dim.step is not None and not dim.log):
-        return values(dim, np.minimum(np.floor(u * count), count - 1))
-    low, high = dim.low, dim.high
-    if not dim.log:
-        return (low + u * (high - low))[:, None]
-    half = (dim.step or 0.0) / 2  # as Optuna does for integers
-    start, end = math.log(low - half), math.log(high + half)
-    drawn: NDArray[np.float64] = np.exp(start + u * (end - start))[:, None]
-    return drawn
+        return [dim.choices[i] for i in values.astype(np.intp).tolist()]
+    return list((values.astype(np.int64) if isinstance(dim, Integer) else values).tolist())
 
 
 def check_in_optuna(dim: Dimension) -> None:
