@@ -1,4 +1,4 @@
-"""Categories as keys: exactly, and as JSON leaves them."""
+"""Hashable keys of categories: exact, and of their JSON forms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class CategoryKey:
-    """A category as a key: distinguished by type and equality, NaN equal to NaN."""
+    """Hashable key of a category: distinguished by type and equality, NaN equal to NaN."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -19,7 +19,7 @@ class CategoryKey:
     def __hash__(self) -> int:
         try:
             return hash((type(self._value), None if _is_nan(self._value) else self._value))
-        except TypeError:  # a list, say
+        except TypeError:  # such as a list
             return hash(type(self._value))
 
     def __eq__(self, other: object) -> bool:
@@ -27,7 +27,7 @@ class CategoryKey:
 
 
 def json_form(value: Any) -> Hashable:
-    """Return a key that a value shares with what JSON makes of it, and with nothing else.
+    """Return a hashable key that a value shares with its JSON round trip alone.
 
     A tuple becomes a list in JSON, and the keys of a dictionary become strings.
     """
@@ -38,7 +38,7 @@ def json_form(value: Any) -> Hashable:
         return (dict, frozenset(zip(keys, map(json_form, value.values()), strict=True)))
     try:
         return json.dumps(value.item() if isinstance(value, np.generic) else value)
-    except (TypeError, ValueError):  # a class, say, which no JSON changes
+    except (TypeError, ValueError):  # such as a class, which JSON cannot hold
         return CategoryKey(value)
 
 

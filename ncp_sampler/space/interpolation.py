@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.space.columns import Columns, FloatArray
-from ncp_sampler.space.dimensions import Categorical, Dimension
+from ncp_sampler.space.dimensions import Dimension
 
 ParamFeatures: TypeAlias = Callable[[Mapping[str, Any]], Sequence[float] | float]
 
@@ -71,14 +71,12 @@ class InterpolatedFeatures:
         must = "be a function of params, such as lambda params: [params['width'] ** 2]"
         self._function = checks.call(name, function, must, required=True)
         self._columns = columns = Columns(space.dimensions)
-        self._numeric = columns.numeric
-        self._numbers = columns.owner[columns.numeric]
-        categorical = [dim for dim in space.dimensions if isinstance(dim, Categorical)]
-        self._categorical = [columns.slices[dim.name] for dim in categorical]
-        categories = [np.arange(1, len(dim.choices)) for dim in categorical]
-        owners = [columns.owner[where][1:] for where in self._categorical]
-        self._moved = np.concatenate([self._numbers, *owners])  # dimension of each move
-        self._categories = np.concatenate([np.empty(0), *categories])  # where the later ones lead
+        categoricals = columns.categoricals.values()
+        self._categorical = [columns.slices[dim.name] for dim in categoricals]
+        later = [np.arange(1, len(dim.choices)) for dim in categoricals]
+        owners = [np.full(len(dim.choices) - 1, i) for i, dim in columns.categoricals.items()]
+        self._categories = np.concatenate([np.empty(0), *later])  # ends of the categoricals' moves
+        self._moved = np.concatenate([columns.numeric, *owners])  # dimension of each move
         self._known: dict[bytes, FloatArray] = {}
         self.at(columns.round(np.zeros((1, len(space.columns)))))
 
@@ -170,35 +168,39 @@ class InterpolatedFeatures:
         shares = [_later_shares(unit[:, where]) for where in self._categorical]
         t = torch.cat([self._numeric_fractions(unit, low, high), *shares], dim=1)
         corner = np.zeros((len(low), len(self._space.dimensions)))
-        corner[:, self._numbers] = low
+        corner[:, self._columns.numeric] = low
         later = np.broadcast_to(self._categories, (len(low), len(self._categories)))
         return t, corner, np.hstack([high, later])
 
     def _cell(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the valid numbers at both ends of each number's cell."""
         low, high, step = (
-            ends[self._numbers]
+            ends[self._columns.numeric]
             for ends in (self._columns.low, self._columns.high, self._columns.step)
         )
         size = np.where(step > 0, step, 1.0)
         last = np.maximum(np.ceil((high - low) / size - 1e-9) - 1, 0.0)
         # the upper end belongs to the last step: there too it has a slope
-        numbers = self._columns.denormalize(x)[:, self._numeric]
+        numbers = self._columns.denormalize(x)[:, self._columns.numeric_columns]
         steps = np.minimum(np.floor((numbers - low) / size + 1e-9), last)
         cell = np.minimum(np.floor(x * _CELLS), _CELLS - 1)
         ends = []
         for end in (0, 1):
-            continuous = self._columns.denormalize((cell + end) / _CELLS)[:, self._numeric]
+            continuous = self._columns.denormalize((cell + end) / _CELLS)[
+                :, self._columns.numeric_columns
+            ]
             stepped = np.minimum(low + (steps + end) * step, high)
             ends.append(np.where(step > 0, stepped, continuous))
         return ends[0], ends[1]
 
     def _numeric_fractions(self, unit: Tensor, low: FloatArray, high: FloatArray) -> Tensor:
         codes = np.zeros((2, len(low), len(self._space.columns)))
-        codes[..., self._numeric] = low, high
-        start, end = torch.as_tensor(self._columns.normalize(codes)[..., self._numeric]).to(unit)
+        codes[..., self._columns.numeric_columns] = low, high
+        start, end = torch.as_tensor(
+            self._columns.normalize(codes)[..., self._columns.numeric_columns]
+        ).to(unit)
         size = torch.where(end > start, end - start, 1.0)
-        t = torch.where(end > start, (unit[:, self._numeric] - start) / size, 0.0)
+        t = torch.where(end > start, (unit[:, self._columns.numeric_columns] - start) / size, 0.0)
         # at a valid code too it has a slope, which clamp has not with PyTorch 2.15
         return torch.where((t >= 0) & (t <= 1), t, t.detach().clamp(0, 1))
 

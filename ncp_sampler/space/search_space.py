@@ -1,7 +1,4 @@
-"""Search space: params <-> code <-> unit code, draws, neighbors, and hooks for generic code.
-
-The hooks ``start``, ``features``, ``units`` and ``groups`` carry what a search and its pictures
-use of a particular space, so that no generic code names one.
+"""Search space: params <-> code <-> unit code, draws, neighbors, and hooks of generic code.
 
 Notation
     D          number of dimensions (parameters)
@@ -102,16 +99,14 @@ class SearchSpace:
         groups: Sequence[Group] = (),
     ) -> None:
         must = "be a sequence of dimensions, such as [Integer('width', 8, 64)]"
-        kinds = (Integer, Float, Categorical)
-        self.dimensions: tuple[Dimension, ...] = tuple(
-            checks.sequence("dimensions", dimensions, kinds, must)
-        )
+        given = checks.sequence("dimensions", dimensions, (Integer, Float, Categorical), must)
+        self.dimensions: tuple[Dimension, ...] = tuple(given)
         if not self.dimensions:
             raise ValueError("dimensions is empty; a search space needs at least one")
         self.names = tuple(dim.name for dim in self.dimensions)
-        for name, count in Counter(self.names).items():
-            if count > 1:
-                raise ValueError(f"dimensions has {name!r} more than once; rename one")
+        (name, count), *_ = Counter(self.names).most_common(1)
+        if count > 1:
+            raise ValueError(f"dimensions has {name!r} more than once; rename one")
         self._columns = Columns(self.dimensions)
         self.columns: tuple[str, ...] = self._columns.names
         self.features = checks.call("features", features, "be a function of unit codes, or None")
@@ -153,14 +148,12 @@ class SearchSpace:
         """
         # imported late: the integrations are a higher layer, and may be missing
         trials = import_module("ncp_sampler.integrations.optuna.trials")
-        distributions: dict[str, BaseDistribution] = trials.to_distributions(self)
-        return distributions
+        return dict(trials.to_distributions(self))
 
     def tune_space(self) -> dict[str, Any]:
         """Return Ray Tune domains, name -> domain, for a Tuner's ``param_space``."""
         ray_space = import_module("ncp_sampler.integrations.ray.space")
-        domains: dict[str, Any] = ray_space.to_domains(self)
-        return domains
+        return dict(ray_space.to_domains(self))
 
     def same_codes(self, other: SearchSpace) -> bool:
         """Return True if both spaces have the same valid codes, of the same params.
@@ -232,7 +225,7 @@ class SearchSpace:
         if numbers.ndim > 2:
             raise ValueError(f"code has shape {numbers.shape}; it must be (d,) or (n, d)")
         values = self._columns.to_values(np.atleast_2d(numbers))
-        by_name = [decode(dim, column) for dim, column in zip(self.dimensions, values.T, strict=True)]
+        by_name = map(decode, self.dimensions, values.T)
         rows = [dict(zip(self.names, row, strict=True)) for row in zip(*by_name, strict=True)]
         return rows[0] if numbers.ndim == 1 else rows
 
@@ -275,7 +268,7 @@ class SearchSpace:
 
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> NDArray[Any]:
         """Draw n >= 0 valid codes, shape (n, d), uniformly (log dimensions in log)."""
-        checks.whole("n", n, low=0)
+        checks.integer("n", n, low=0)
         return self.from_uniform(checks.generator(rng).random((n, len(self.dimensions))))
 
     def neighbors(self, code: ArrayLike) -> NDArray[Any]:
@@ -304,8 +297,8 @@ class SearchSpace:
         """
         if self.size > MAX_ENUMERATED:
             raise ValueError(f"the space has {self.size:.3g} codes, over {MAX_ENUMERATED}")
-        first = checks.whole("start", start, low=0)
-        last = int(self.size) if stop is None else checks.whole("stop", stop, low=0)
+        first = checks.integer("start", start, low=0)
+        last = int(self.size) if stop is None else checks.integer("stop", stop, low=0)
         positions = np.arange(first, min(last, int(self.size)))
         counts = np.array([int(n_values(dim)) for dim in self.dimensions])
         strides = int(self.size) // np.cumprod(counts)
@@ -329,21 +322,19 @@ class SearchSpace:
                     f"params do not fit the space: missing {missing}, unknown {unknown}; "
                     f"give exactly {list(self.names)}"
                 )
-        numeric = [i for i, dim in enumerate(self.dimensions) if not isinstance(dim, Categorical)]
-        names = [self.names[i] for i in numeric]
+        names = [self.names[i] for i in self._columns.numeric]
         numbers = [[row[name] for name in names] for row in rows]
         if not all(map(checks.is_number, set(map(type, itertools.chain.from_iterable(numbers))))):
             items = ((name, row[name]) for row in rows for name in names)
             name, value = next(item for item in items if not checks.is_number(type(item[1])))
             raise ValueError(f"{name}={value!r} is not a number; give an int or a float")
-        values = np.empty((len(rows), len(self.dimensions)))
+        values, shape = np.empty((len(rows), len(self.names))), (len(rows), len(names))
         try:
-            values[:, numeric] = np.array(numbers, dtype=np.float64).reshape(len(rows), len(numeric))
+            values[:, self._columns.numeric] = np.array(numbers, dtype=float).reshape(shape)
         except OverflowError:
             raise ValueError("params has a number beyond the range of a float") from None
-        for i, dim in enumerate(self.dimensions):
-            if isinstance(dim, Categorical):
-                values[:, i] = [dim.index(row[dim.name]) for row in rows]
+        for i, dim in self._columns.categoricals.items():
+            values[:, i] = [dim.index(row[dim.name]) for row in rows]
         return self._columns.check_shape(self._columns.from_values(values))
 
     def _check_start(self, start: ArrayLike | Mapping[str, Any]) -> NDArray[Any]:
