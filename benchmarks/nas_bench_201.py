@@ -134,7 +134,7 @@ def search_table(searches: Sequence[Search], *, top: float, cap: int) -> str:
 
 
 def walk_grid(table: Table, seeds: int) -> str:
-    """One row per setting of the walk: default, its neighbours, and the paper's plain argmax."""
+    """One row per setting of the walk: default, its neighbors, and the paper's plain argmax."""
     headings = ["rounding", "λ", "learning rate", f"reach {PAPER} %", "median best"]
     headings += ["median of medians", "FLOPs (M) of the best", "at step"]
     rows = []

@@ -11,8 +11,8 @@ from ncp_sampler import checks
 
 
 def test_long_values_are_cut_in_a_message() -> None:
-    with pytest.raises(ValueError, match=r"^n='xx.*\.\.\. must be a whole number$") as refused:
-        checks.whole("n", "x" * 10_000)
+    with pytest.raises(ValueError, match=r"^n='xx.*\.\.\. must be an integer$") as refused:
+        checks.integer("n", "x" * 10_000)
     assert len(str(refused.value)) < 300
 
 
@@ -20,16 +20,16 @@ def test_long_values_are_cut_in_a_message() -> None:
     ("limits", "value", "message"),
     [
         ({"low": 1}, 0, "n=0 must be at least 1"),
-        ({"low": 1}, 0.5, "n=0.5 must be a whole number of at least 1"),
+        ({"low": 1}, 0.5, "n=0.5 must be an integer of at least 1"),
         ({"low": 1, "high": 4}, 5, "n=5 must be between 1 and 4"),
-        ({"low": 1, "high": 4}, True, "n=True must be a whole number between 1 and 4"),
-        ({}, None, "n=None must be a whole number"),
+        ({"low": 1, "high": 4}, True, "n=True must be an integer between 1 and 4"),
+        ({}, None, "n=None must be an integer"),
     ],
 )
 def test_whole_numbers(limits: dict[str, int], value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        checks.whole("n", value, **limits)
-    assert checks.whole("n", np.int8(3), **limits) == 3
+        checks.integer("n", value, **limits)
+    assert checks.integer("n", np.int8(3), **limits) == 3
 
 
 @pytest.mark.parametrize(
@@ -48,5 +48,5 @@ def test_whole_numbers(limits: dict[str, int], value: Any, message: str) -> None
 )
 def test_real_numbers(limits: dict[str, Any], value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        checks.real("x", value, **limits)
-    assert checks.real("x", np.float32(0.5), **limits) == 0.5
+        checks.number("x", value, **limits)
+    assert checks.number("x", np.float32(0.5), **limits) == 0.5

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from ncp_sampler.files import sealed, unsealed, write_whole
+from ncp_sampler.files import sealed, unsealed, write_atomic
 
 # what a full disk does to a process, for real: beyond so many bytes each write fails
 LIMITED = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-from ncp_sampler.files import write_whole
+from ncp_sampler.files import write_atomic
 try:
-    write_whole(sys.argv[1], b"new" * 1000)
+    write_atomic(sys.argv[1], b"new" * 1000)
 except OSError as error:
     print(error)
 """
@@ -26,12 +26,12 @@ except OSError as error:
 # a process that stops when all is written, and not yet in its place
 SLOW = """
 import os, sys
-from ncp_sampler.files import write_whole
+from ncp_sampler.files import write_atomic
 def wait(_):
     print("written", flush=True)
     sys.stdin.readline()
 os.fsync = wait
-write_whole(sys.argv[1], b"slow")
+write_atomic(sys.argv[1], b"slow")
 """
 
 
@@ -41,8 +41,8 @@ def names(folder: Path) -> list[str]:
 
 def test_writes_a_new_file_and_replaces_an_old_one(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    write_whole(path, b"one")
-    write_whole(str(path), b"two")
+    write_atomic(path, b"one")
+    write_atomic(str(path), b"two")
     assert path.read_bytes() == b"two"
     assert names(tmp_path) == ["a.csv"]
 
@@ -53,8 +53,8 @@ def test_new_files_have_the_users_permissions_and_old_ones_keep_theirs(tmp_path:
     old.chmod(0o640)
     mask = os.umask(0o022)
     try:
-        write_whole(new, b"")
-        write_whole(old, b"")
+        write_atomic(new, b"")
+        write_atomic(old, b"")
     finally:
         os.umask(mask)
     assert (new.stat().st_mode & 0o777, old.stat().st_mode & 0o777) == (0o644, 0o640)
@@ -62,7 +62,7 @@ def test_new_files_have_the_users_permissions_and_old_ones_keep_theirs(tmp_path:
 
 def test_a_link_stays_one_and_its_file_is_written(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "file")
-    write_whole(tmp_path / "link", b"x")
+    write_atomic(tmp_path / "link", b"x")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_bytes() == b"x"
 
@@ -81,17 +81,17 @@ def test_a_file_may_come_by_way_of_another_folder(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", noted)
-    write_whole(inner / "a", b"x", by_way_of=tmp_path)
-    write_whole(inner / "b", b"x", by_way_of=tmp_path / "missing")
-    write_whole(inner / "c", b"x", by_way_of=Path("/proc"))  # another disk: no file moves at once
+    write_atomic(inner / "a", b"x", staging=tmp_path)
+    write_atomic(inner / "b", b"x", staging=tmp_path / "missing")
+    write_atomic(inner / "c", b"x", staging=Path("/proc"))  # another disk: no file moves at once
     assert moved == [(tmp_path, inner / "a"), (inner, inner / "b"), (inner, inner / "c")]
     assert (names(tmp_path), names(inner)) == (["copied"], ["a", "b", "c"])
 
 
 def test_names_may_be_as_long_as_the_disk_has_them(tmp_path: Path) -> None:
-    write_whole(tmp_path / ("a" * 255), b"x")
+    write_atomic(tmp_path / ("a" * 255), b"x")
     with pytest.raises(OSError, match="File name too long: nothing was written"):
-        write_whole(tmp_path / ("a" * 256), b"x")
+        write_atomic(tmp_path / ("a" * 256), b"x")
     assert names(tmp_path) == ["a" * 255]
 
 
@@ -119,7 +119,7 @@ def test_an_interrupt_while_writing_leaves_the_old_file(
 
     monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write_whole(path, b"new")
+        write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a.csv"]
 
@@ -145,7 +145,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_live_one_writes_is_not
     (tmp_path / "mine.tmp").touch()
     killed.kill()
     killed.communicate()
-    write_whole(tmp_path / "a", b"x")
+    write_atomic(tmp_path / "a", b"x")
     kept = names(tmp_path)
     assert len(kept) == 4
     assert {"a", "mine.tmp", ".ncp-linked.tmp"} < {*kept}
@@ -156,9 +156,9 @@ def test_what_a_killed_process_left_is_removed_and_what_a_live_one_writes_is_not
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_devices_are_written_to_and_stay_devices() -> None:
-    write_whole("/dev/null", b"x")
+    write_atomic("/dev/null", b"x")
     with pytest.raises(OSError, match=r"No space left on device.*'/dev/full'"):
-        write_whole("/dev/full", b"x")
+        write_atomic("/dev/full", b"x")
     assert Path("/dev/null").is_char_device()
     assert Path("/dev/full").is_char_device()
 
@@ -178,23 +178,23 @@ def test_a_wrong_path_is_refused(
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message) as refused:
-        write_whole(path, b"x", name="out")
+        write_atomic(path, b"x", name="out")
     assert str(refused.value).startswith("out='")
     assert names(tmp_path) == ["file"]
 
 
 def test_something_that_is_no_path_is_refused() -> None:
     with pytest.raises(ValueError, match="path=5 must be the path of a file"):
-        write_whole(5, b"x")  # type: ignore[arg-type]
+        write_atomic(5, b"x")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="content='x' must be bytes; encode a text"):
-        write_whole("a", "x")  # type: ignore[arg-type]
+        write_atomic("a", "x")  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
 def test_a_folder_that_takes_no_files_is_named() -> None:
     """Also root may write nothing there."""
     with pytest.raises(OSError, match=r"nothing was written.*'/proc/a.csv'"):
-        write_whole("/proc/a.csv", b"x")
+        write_atomic("/proc/a.csv", b"x")
 
 
 def test_any_change_breaks_a_seal() -> None:

@@ -300,7 +300,7 @@ def names() -> dict[str, Any]:
         ('SPACE.sample("x")', "n='x' must"),
         ('SPACE.sample(2, "x")', "rng='x' must"),
         ("SPACE.sample(2, -1)", "rng=-1 must"),
-        ('SPACE.neighbours("x")', "code='x' must"),
+        ('SPACE.neighbors("x")', "code='x' must"),
         ('SPACE.from_uniform("x")', "u='x' must"),
         ("SPACE.column_slice(5)", "unknown parameter 5; the space has ['i1', 'i2'"),
         ("SPACE.from_config(5)", "config=5 must"),

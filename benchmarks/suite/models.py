@@ -123,7 +123,7 @@ def _layers(trial: optuna.Trial) -> Params:
 
 
 def _classifier(trial: optuna.Trial) -> Params:
-    kind = trial.suggest_categorical("model", ["svm", "forest", "neighbours"])
+    kind = trial.suggest_categorical("model", ["svm", "forest", "neighbors"])
     if kind == "svm":
         return {
             "model": kind,

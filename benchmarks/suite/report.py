@@ -16,7 +16,7 @@ from benchmarks.suite.ranks import Ranks, rank
 from benchmarks.suite.real_life import FAILURES, REAL_LIFE, SUFFIX
 from benchmarks.suite.samplers import LABELS, SAMPLERS
 from benchmarks.suite.studies import CHECKPOINTS, LATE, PROBLEMS, Study, problem
-from ncp_sampler.files import write_whole
+from ncp_sampler.files import write_atomic
 from ncp_sampler.formatting import markdown_table
 from ncp_sampler.visualization.saving import save_figure
 
@@ -60,7 +60,7 @@ rank, problems drawn with all their seeds. Python {platform.python_version()}, {
         _times(studies),
     ]
     text = "\n".join(part for part in parts if part)
-    write_whole(path, text.encode())
+    write_atomic(path, text.encode())
     return text
 
 

@@ -56,7 +56,7 @@ class DashboardCallback:
     """
 
     def __init__(self, *, every: int | None = 1, space: SearchSpace | None = None) -> None:
-        self._every = None if every is None else checks.whole("every", every, low=1)
+        self._every = None if every is None else checks.integer("every", every, low=1)
         self._space = _checked(space)
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
@@ -92,7 +92,7 @@ def publish(
     checks.instance("study", study, Study, "be a study of Optuna")
     space = _checked(space)
     trials = study.get_trials(deepcopy=False)
-    if trial is not None and checks.whole("trial", trial, low=0) >= len(trials):
+    if trial is not None and checks.integer("trial", trial, low=0) >= len(trials):
         raise ValueError(f"trial={trial} is none of the study's, which has {len(trials)}")
     _write_notes(study, trials)
     return _write_figures(study, space, trial)

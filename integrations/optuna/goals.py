@@ -33,7 +33,7 @@ def check_goals(
                 must = "be a metric's name, or an objective's index"
                 raise checks.refusal(f"{name}: key", key, must)
     for key, weight in (weights or {}).items():
-        checks.real(f"weights[{key!r}]", weight, low=0)
+        checks.number(f"weights[{key!r}]", weight, low=0)
     if costs and space is None:
         raise ValueError(
             f"costs has {[*costs]}, but there is no space: a cost is computed before the trial "

@@ -11,7 +11,7 @@ from typing import Any
 
 from ray import cloudpickle
 
-from ncp_sampler.files import sealed, unsealed, write_whole
+from ncp_sampler.files import sealed, unsealed, write_atomic
 
 _MAGIC = b"ncp_sampler.NCPSearch "
 _VERSION = b"3"  # another one as soon as the searcher's attributes change
@@ -24,7 +24,7 @@ _REMEDY = (
 
 
 def write_searcher(
-    path: Path, searcher: Any, *, name: str = _NAME, by_way_of: Path | None = None
+    path: Path, searcher: Any, *, name: str = _NAME, staging: Path | None = None
 ) -> None:
     """Writes a file at once; after a failure an older one is as it was.
 
@@ -32,7 +32,7 @@ def write_searcher(
         path: The file.
         searcher: What is pickled.
         name: The argument's in messages.
-        by_way_of: As of ``write_whole``.
+        staging: As of ``write_atomic``.
 
     Raises:
         OSError: The disk is full, or nothing may be written there.
@@ -45,7 +45,7 @@ def write_searcher(
             f"strategy or choices cannot be pickled ({type(error).__name__}: {error}), so the "
             "searcher cannot be saved; give functions and plain values"
         ) from error
-    write_whole(path, sealed(_MAGIC + _VERSION + b"\n" + content), name=name, by_way_of=by_way_of)
+    write_atomic(path, sealed(_MAGIC + _VERSION + b"\n" + content), name=name, staging=staging)
 
 
 def read_searcher(path: Path) -> Any:

@@ -294,7 +294,7 @@ class NCPSearch(Searcher):
         folder = checks.path("checkpoint_dir", checkpoint_dir, "a folder")
         path = folder / self.CKPT_FILE_TMPL.format(session_str)
         beside = folder.absolute().parent
-        write_searcher(path, self, name="checkpoint_dir", by_way_of=beside)
+        write_searcher(path, self, name="checkpoint_dir", staging=beside)
 
     def restore(self, checkpoint_path: str) -> None:
         """Continues as the searcher that ``save`` was called on would have, whatever this one was.

@@ -73,7 +73,7 @@ class Started:
         Args:
             config: The config, or a result with a config at ``prefix``.
             prefix: Path of the config.
-            clip: Take the nearest legal value for a number off its range or grid.
+            clip: Take the nearest valid value for a number off its range or grid.
 
         Raises:
             ValueError: A parameter is missing, or has an illegal value.

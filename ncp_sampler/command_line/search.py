@@ -14,7 +14,7 @@ import numpy as np
 
 from ncp_sampler.command_line.search_options import SearchOptions
 from ncp_sampler.command_line.sources import JudgedRecords, setting_records, table_records
-from ncp_sampler.defaults import CAUTION
+from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.answers import propagate_answers, propagate_front
@@ -102,7 +102,7 @@ def _caution(
 ) -> tuple[float, str]:
     """By cross-validation where the rows suffice; and what to say of it."""
     if min(len(one) for one in records) < CAUTION_ROWS:
-        return CAUTION, f"caution {CAUTION:g}, as there are too few rows to choose it by"
+        return BETA, f"caution {BETA:g}, as there are too few rows to choose it by"
     choice = choose_caution(records, targets, strategy=options.strategy, seed=options.seed)
     return choice.caution, choice.note
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ncp_sampler.command_line.option_types import at_least, names, whole
-from ncp_sampler.defaults import CAUTION, STRATEGIES
+from ncp_sampler.defaults import BETA, STRATEGIES
 from ncp_sampler.nas_bench.settings import SETTINGS
 
 _PICTURE = "ncp-search.png"
@@ -193,9 +193,9 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", choices=STRATEGIES, default=STRATEGIES[0], help=text)
     text = (
         "standard deviations of doubt by which a prediction counts as worse; 0 is the paper's "
-        f"search, auto chooses by cross-validation, in a minute or more (default {CAUTION:g})"
+        f"search, auto chooses by cross-validation, in a minute or more (default {BETA:g})"
     )
-    parser.add_argument("--caution", type=_caution, default=CAUTION, metavar="C", help=text)
+    parser.add_argument("--caution", type=_caution, default=BETA, metavar="C", help=text)
     text = "learn from so many rows at most (default all; 2000 codes without tables)"
     parser.add_argument("--rows", type=whole(2), metavar="N", help=text)
     text = "of halves and learning (default 0)"

@@ -151,8 +151,8 @@ def table_records(
 
 def _check_numbers(rows: int | None, seed: int) -> None:
     if rows is not None:
-        checks.whole("rows", rows, low=1)
-    checks.whole("seed", seed, low=0)
+        checks.integer("rows", rows, low=1)
+    checks.integer("seed", seed, low=0)
 
 
 def _check_measured(name: str, what: str, records: Records) -> None:

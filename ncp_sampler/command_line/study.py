@@ -131,9 +131,9 @@ def run_study(
         problems=_checked_problems(problems, max_gflops),
         space=_checked_space(space),
         out=Path(checks.instance("out", out, str | Path, _FOLDER)),
-        trials=checks.whole("trials", trials, low=1),
+        trials=checks.integer("trials", trials, low=1),
         max_gflops=max_gflops,
-        seed=checks.whole("seed", seed, low=0),
+        seed=checks.integer("seed", seed, low=0),
         device=checks.usable_device(device),
         bf16=checks.flag("bf16", bf16),
         tensorboard=tensorboard,
@@ -248,7 +248,7 @@ def _checked_problems(
     if len({problem.name for problem in checked}) < max(len(checked), 1):
         raise ValueError("problems must be at least one, of different names")
     if max_gflops is not None:
-        checks.real("max_gflops", max_gflops, above=0)
+        checks.number("max_gflops", max_gflops, above=0)
         if len(checked) > 1:
             raise ValueError(
                 "max_gflops makes a study of one metric; give one problem, or no limit"

@@ -20,7 +20,7 @@ from ncp_sampler.command_line.study_trials import (
     complete_trials,
     proposed_trials,
 )
-from ncp_sampler.files import write_whole
+from ncp_sampler.files import write_atomic
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.training.checkpoint import Checkpoint
 from ncp_sampler.training.loop import evaluate
@@ -89,7 +89,7 @@ def write_csv(study: Study, problems: Sequence[TrainingProblem], path: Path) -> 
         code = MRSpace().to_string(code_of(trial))
         state = trial.state.name.lower()
         rows.writerow([trial.number, state, epochs, cost, *metrics, f"{seconds:.2f}", code])
-    write_whole(path, text.getvalue().encode())
+    write_atomic(path, text.getvalue().encode())
 
 
 def write_figure(

@@ -59,9 +59,9 @@ class Anchor:
         size = checks.array("size", self.size)
         if size.shape != (3,) or not (np.isfinite(size) & (size > 0)).all():
             raise checks.refusal("size", self.size, "be length, width and height, each > 0")
-        checks.real("z", self.z)
-        checks.real("positive", self.positive)
-        if not 0 < checks.real("negative", self.negative) <= self.positive <= 1:
+        checks.number("z", self.z)
+        checks.number("positive", self.positive)
+        if not 0 < checks.number("negative", self.negative) <= self.positive <= 1:
             raise ValueError(
                 f"negative={self.negative} and positive={self.positive} must hold "
                 "0 < negative <= positive <= 1"

@@ -68,8 +68,8 @@ def average_precision(
         100.0
     """
     checks.one_of("view", view, VIEWS)
-    checks.real("iou", iou, above=0, high=1)
-    checks.whole("label", label)
+    checks.number("iou", iou, above=0, high=1)
+    checks.integer("label", label)
     _check(detections)
     check_truths(boxes, labels)
     if len(detections) != len(boxes):

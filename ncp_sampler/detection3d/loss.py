@@ -147,10 +147,10 @@ def find_boxes(
         candidates: How many of the best anchors are decoded, at least 1.
         most: Boxes returned for a sample, at least 1.
     """
-    checks.real("score", score, low=0, high=1)
-    checks.real("iou", iou, low=0, high=1)
-    checks.whole("candidates", candidates, low=1)
-    checks.whole("most", most, low=1)
+    checks.number("score", score, low=0, high=1)
+    checks.number("iou", iou, low=0, high=1)
+    checks.integer("candidates", candidates, low=1)
+    checks.integer("most", most, low=1)
     classes, residuals, directions = (part.flatten(1, 3).float() for part in output)
     scores, labels = classes.sigmoid().max(-1)  # (n, M)
     # sorted, as top-k may order equal scores in any way

@@ -76,8 +76,8 @@ class PillarEncoder(nn.Module):
         self.shape = _grid(point_range, pillar)
         self.point_range = tuple(float(v) for v in point_range)
         self.pillar = pillar
-        self.max_pillars = checks.whole("max_pillars", max_pillars, low=1)
-        self.max_points = checks.whole("max_points", max_points, low=1)
+        self.max_pillars = checks.integer("max_pillars", max_pillars, low=1)
+        self.max_points = checks.integer("max_points", max_points, low=1)
         self.linear = skip_init(nn.Linear, _DECORATED, BEV_CHANNELS, bias=False)
         self.norm = nn.BatchNorm1d(BEV_CHANNELS)
         # the draw of torch.nn.Linear
@@ -183,7 +183,7 @@ def _grid(point_range: Sequence[float], pillar: float) -> tuple[int, int]:
     low, high = point_range[:3], point_range[3:]
     if not all(a < b for a, b in zip(low, high, strict=True)):
         raise ValueError(f"point_range={tuple(point_range)} must have each low below its high")
-    checks.real("pillar", pillar, above=0)
+    checks.number("pillar", pillar, above=0)
     sides = [(high[axis] - low[axis]) / pillar for axis in (1, 0)]
     counts = [round(side) for side in sides]
     for axis, side, count in zip("yx", sides, counts, strict=True):

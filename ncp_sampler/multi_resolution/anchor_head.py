@@ -61,8 +61,8 @@ class AnchorHead(nn.Module):
 
     def __init__(self, *, in_channels: int, num_classes: int) -> None:
         super().__init__()
-        in_channels = checks.whole("in_channels", in_channels, low=1)
-        num_classes = checks.whole("num_classes", num_classes, low=1)
+        in_channels = checks.integer("in_channels", in_channels, low=1)
+        num_classes = checks.integer("num_classes", num_classes, low=1)
         self.num_anchors = YAWS * num_classes
         self.classes, self.boxes, self.directions = (
             convolution(in_channels, c_out, kernel=1)

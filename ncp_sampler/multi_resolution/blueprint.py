@@ -136,7 +136,7 @@ def uniform_params(*, depth: int, width: int) -> dict[str, int]:
 def fusion_paths(before: int, after: int) -> tuple[Path, ...]:
     """The convolutions of a fusion of ``before`` branches into ``after``, by target, then source.
 
-    Each branch gathers from itself and its neighbours in resolution.
+    Each branch gathers from itself and its neighbors in resolution.
     """
     paths = []
     for target in range(1, after + 1):

@@ -237,7 +237,7 @@ def _plan(
 def _positive(name: str, number: Any) -> int:
     """A whole number of at least 1, of any type: 50.0 is one too."""
     exact = checks.is_number(type(number)) and number % 1 == 0
-    return checks.whole(name, int(number) if exact else number, low=1)
+    return checks.integer(name, int(number) if exact else number, low=1)
 
 
 def _check_frames(frames: int | None, task: str) -> int:

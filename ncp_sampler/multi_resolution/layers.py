@@ -91,7 +91,7 @@ def seeded(seed: int | None) -> torch.Generator | None:
     if seed is None:
         return None
     if not isinstance(seed, Integral) or not -(2**63) <= seed < 2**64:
-        raise ValueError(f"seed={seed!r} must be a whole number from -2**63 to 2**64 - 1, or None")
+        raise ValueError(f"seed={seed!r} must be an integer from -2**63 to 2**64 - 1, or None")
     return torch.Generator("cpu").manual_seed(int(seed))  # it takes no integers of NumPy
 
 

@@ -148,7 +148,7 @@ def _check_shape(input_shape: Sequence[int]) -> tuple[int, ...]:
         shape = ()
     if not shape or not all(isinstance(side, Integral) and side >= 1 for side in shape):
         raise ValueError(
-            f"input_shape={input_shape!r} must be whole numbers of at least 1, the shape of one "
+            f"input_shape={input_shape!r} must be integers of at least 1, the shape of one "
             "input without the batch's axis, such as (3, 224, 224)"
         )
     return tuple(int(side) for side in shape)

@@ -103,8 +103,8 @@ class MultiResolutionNet(nn.Module):
         checks.one_of("task", task, TASKS)
         self.code = _legal(code)
         self.task = task
-        self.in_channels = checks.whole("in_channels", in_channels, low=1)
-        self.num_classes = checks.whole("num_classes", num_classes, low=1)
+        self.in_channels = checks.integer("in_channels", in_channels, low=1)
+        self.num_classes = checks.integer("num_classes", num_classes, low=1)
         params = CODEC.to_params(self.code)
 
         params |= {"image": self.in_channels}
@@ -194,7 +194,7 @@ class Block(nn.Module):
 
 
 class Fusion(nn.ModuleDict):
-    """Each branch gathers from its neighbours in resolution; a new one from the fused one above.
+    """Each branch gathers from its neighbors in resolution; a new one from the fused one above.
 
     Args:
         before: Widths of the branches that enter.

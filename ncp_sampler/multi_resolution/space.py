@@ -73,10 +73,10 @@ class MRSpace(SearchSpace):
     """
 
     def __init__(self, *, width: int = MAX_WIDTH, depth: int = MAX_DEPTH) -> None:
-        if checks.whole("width", width) not in range(WIDTH_STEP, MAX_WIDTH + 1, WIDTH_STEP):
+        if checks.integer("width", width) not in range(WIDTH_STEP, MAX_WIDTH + 1, WIDTH_STEP):
             must = f"be a multiple of {WIDTH_STEP} from {WIDTH_STEP} to {MAX_WIDTH}"
             raise checks.refusal("width", width, must)
-        checks.whole("depth", depth, low=1, high=MAX_DEPTH)
+        checks.integer("depth", depth, low=1, high=MAX_DEPTH)
         self._integers = dims = dimensions(width=int(width), depth=int(depth))
         super().__init__(
             dims,

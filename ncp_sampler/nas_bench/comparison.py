@@ -76,11 +76,11 @@ class Run:
     def __post_init__(self) -> None:
         checks.text("setting", self.setting)
         checks.one_of("sampler", self.sampler, tuple(SAMPLERS))
-        checks.whole("seed", self.seed, low=0)
+        checks.integer("seed", self.seed, low=0)
         for name in ("values", "ask_seconds"):
             must = "be numbers, one for each trial"
             for number in checks.sequence(name, getattr(self, name), object, must):
-                checks.real(name, number)
+                checks.number(name, number)
         if len(self.ask_seconds) not in {0, len(self.values)}:
             raise ValueError(
                 f"ask_seconds has {len(self.ask_seconds)} numbers, values {len(self.values)}; "
@@ -103,7 +103,7 @@ class Run:
                 f"ask_seconds of {self.sampler!r} has {len(self.ask_seconds)} numbers; time the "
                 f"asks of more than {STARTUP} trials, which all samplers share"
             )
-        checks.whole("n_trials", n_trials, low=STARTUP + 1, high=len(self.ask_seconds))
+        checks.integer("n_trials", n_trials, low=STARTUP + 1, high=len(self.ask_seconds))
         own = self.ask_seconds[max(STARTUP, n_trials - ASKS_TIMED) : n_trials]
         return 1000 * float(np.median(own))
 
@@ -159,8 +159,8 @@ def run_all(
         ImportError: LightGBM, or what a sampler needs, is not installed.
     """
     _check(setting, checks.texts("samplers", samplers), seeds, n_trials)
-    checks.whole("jobs", jobs, low=1)
-    checks.whole("threads", threads, low=1)
+    checks.integer("jobs", jobs, low=1)
+    checks.integer("threads", threads, low=1)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)  # for the new processes
     context = get_context("spawn")
@@ -202,9 +202,9 @@ def be_quiet() -> None:
 def _check(setting: str, samplers: Sequence[str], seeds: Sequence[int], n_trials: int) -> Objective:
     for sampler in samplers:
         checks.one_of("sampler", sampler, tuple(SAMPLERS))
-    for seed in checks.sequence("seeds", seeds, int, "be whole numbers, such as range(5)"):
-        checks.whole("seed", seed, low=0)
-    checks.whole("n_trials", n_trials, low=STARTUP + 1)
+    for seed in checks.sequence("seeds", seeds, int, "be integers, such as range(5)"):
+        checks.integer("seed", seed, low=0)
+    checks.integer("n_trials", n_trials, low=STARTUP + 1)
     return objective(setting)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from ncp_sampler import checks
-from ncp_sampler.files import write_whole
+from ncp_sampler.files import write_atomic
 from ncp_sampler.formatting import mean_and_error, with_error
 from ncp_sampler.nas_bench.comparison import LABELS, STARTUP, Run
 from ncp_sampler.visualization.saving import save_figure
@@ -40,8 +40,8 @@ def checkpoints(n_trials: int, candidates: Sequence[int] = CHECKPOINTS) -> list[
     Raises:
         ValueError: Less than one trial.
     """
-    checks.whole("n_trials", n_trials, low=1)
-    checks.sequence("candidates", candidates, int, "be whole numbers, such as (25, 50, 100)")
+    checks.integer("n_trials", n_trials, low=1)
+    checks.sequence("candidates", candidates, int, "be integers, such as (25, 50, 100)")
     return [n for n in candidates if n < n_trials] + [n_trials]
 
 
@@ -79,7 +79,7 @@ def cells(grouped: Mapping[str, Sequence[Run]], at: Sequence[int]) -> dict[str, 
     for runs in checks.instance("grouped", grouped, Mapping, must).values():
         least = min(len(run.values) for run in _listed(runs))
         for n in checks.sequence("at", at, int, "be numbers of trials, such as [25, 50]"):
-            checks.whole("at", n, low=1, high=least)
+            checks.integer("at", n, low=1, high=least)
     texts: dict[str, list[str]] = {name: [] for name in grouped}
     for n in at:
         best = {name: [run.best[n - 1] for run in runs] for name, runs in grouped.items()}
@@ -157,7 +157,7 @@ def write_csv(runs: Sequence[Run], path: Path) -> None:
         columns = zip(run.values, run.best.tolist(), asks, strict=True)
         for trial, (value, best, ask) in enumerate(columns, start=1):
             rows.writerow([*who, trial, value, best, ask])
-    write_whole(path, text.getvalue().encode())
+    write_atomic(path, text.getvalue().encode())
 
 
 def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:

@@ -35,7 +35,7 @@ def halves(n: int, split: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     Raises:
         ValueError: Fewer than two rows, or a negative split.
     """
-    n, split = checks.whole("n", n, low=2), checks.whole("split", split, low=0)
+    n, split = checks.integer("n", n, low=2), checks.integer("split", split, low=0)
     order = np.random.default_rng(split // 2).permutation(n)
     parts = np.sort(order[: n // 2]), np.sort(order[n // 2 :])
     return parts if split % 2 == 0 else (parts[1], parts[0])

@@ -2,7 +2,7 @@
 
 A surrogate's value is a prediction, learned from 2,007 trained architectures; nothing was
 trained to get it. It never leaves the range of the trained values by much, and it is a step
-function: neighbouring codes may share a value. `benchmarks/results/surrogates.md` has the
+function: neighboring codes may share a value. `benchmarks/results/surrogates.md` has the
 cross-validated errors.
 
 One file per setting and metric, `data/SETTING.METRIC.txt.xz`: LightGBM's own text format,

@@ -63,7 +63,7 @@ def hard_starts(table: Table, n: int) -> NDArray[np.int64]:
     """
     checks.instance("table", table, Table, "be a Table of NASBenchMR")
     high = np.flatnonzero(table.flops > np.quantile(table.flops, _HIGH_FLOPS))
-    checks.whole("n", n, low=1, high=len(high))
+    checks.integer("n", n, low=1, high=len(high))
     worst = np.argsort(table.metrics[table.main][high], kind="stable")[:n]
     return table.codes[high[worst]]
 
@@ -83,8 +83,8 @@ def table_predictor(table: Table, *, n_rows: int = 500, seed: int = 0) -> Gaussi
         ValueError: n_rows outside the table.
     """
     checks.instance("table", table, Table, "be a Table of NASBenchMR")
-    checks.whole("n_rows", n_rows, low=2, high=len(table.codes))
-    rows = np.random.default_rng(checks.whole("seed", seed, low=0)).choice(
+    checks.integer("n_rows", n_rows, low=2, high=len(table.codes))
+    rows = np.random.default_rng(checks.integer("seed", seed, low=0)).choice(
         len(table.codes), n_rows, replace=False
     )
     flops = table.flops[rows]

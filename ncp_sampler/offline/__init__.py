@@ -1,6 +1,6 @@
 """User 2, who searches a table of trained architectures; nothing is trained."""
 
-from ncp_sampler.defaults import CAUTION as CAUTION
+from ncp_sampler.defaults import BETA as BETA
 from ncp_sampler.offline.adapting import adapt as adapt
 from ncp_sampler.offline.adapting import choose_adapting as choose_adapting
 from ncp_sampler.offline.answers import propagate_answers as propagate_answers
@@ -26,7 +26,7 @@ from ncp_sampler.records.csv_records import read_csv as read_csv
 from ncp_sampler.records.records import Records as Records
 
 __all__ = [
-    "CAUTION",
+    "BETA",
     "CautionChoice",
     "Evolution",
     "Found",

@@ -95,7 +95,7 @@ def choose_adapting(
     if not check_predictor("source", source).names:
         raise ValueError("source is not fitted; call its fit first")
     values = metric_columns(records, metrics)
-    seed = checks.whole("seed", seed, low=0)
+    seed = checks.integer("seed", seed, low=0)
     n = len(records)
     if n < _FOLDS:
         raise ValueError(f"records has {n} rows; give at least {_FOLDS}")

@@ -26,7 +26,7 @@ from ncp_sampler.space.search_space import SearchSpace
 _APART = 5  # dimensions, where answers shall be unlike
 _RANDOM = 256  # codes to go on from where none that was passed is far enough
 _FREE = 1e-3  # of the weight, for the end of a front that hardly looks at the other target
-_FRONT_STARTS = 8  # of each point of a front; its neighbour's answer is one more
+_FRONT_STARTS = 8  # of each point of a front; its neighbor's answer is one more
 
 
 def propagate_answers(
@@ -76,12 +76,12 @@ def propagate_answers(
         >>> len(answers), all(answer.holds for answer in answers)
         (2, True)
     """
-    n = checks.whole("n", n, low=1)
+    n = checks.integer("n", n, low=1)
     problem = given_problem(sources, targets, space=space, seed=seed)
     dimensions = len(problem.space.dimensions)
     if apart is None:
         apart = max(1, min(_APART, dimensions // 3))
-    least_unlike = checks.whole("apart", apart, low=1, high=dimensions)
+    least_unlike = checks.integer("apart", apart, low=1, high=dimensions)
     first = propagate_search(
         problem, strategy=strategy, starts=starts, iterations=iterations, seed=seed
     )
@@ -153,7 +153,7 @@ def propagate_front(
         >>> 1 <= len(front) <= 3
         True
     """
-    n = checks.whole("n", n, low=2)
+    n = checks.integer("n", n, low=2)
     problem = given_problem(sources, targets, space=space, seed=seed)
     at = _bounded_target(problem, along)
     axis = problem.targets[at]

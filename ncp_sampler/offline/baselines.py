@@ -73,8 +73,8 @@ def neural_predictor(
         >>> found.holds, found.predictions["area"] <= 100
         (True, True)
     """
-    calls = checks.whole("calls", calls, low=1)
-    top = checks.whole("top", top, low=1, high=calls)
+    calls = checks.integer("calls", calls, low=1)
+    top = checks.integer("top", top, low=1, high=calls)
     run = SearchRun(problem)
     codes = problem.space.sample(calls, seed)
     order = np.argsort(-run.utility(codes), kind="stable")[:top]
@@ -113,15 +113,15 @@ def net_adapt(
         (True, True)
     """
     run = SearchRun(problem)
-    checks.whole("iterations", iterations, low=1)
-    most = None if calls is None else checks.whole("calls", calls, low=1)
+    checks.integer("iterations", iterations, low=1)
+    most = None if calls is None else checks.integer("calls", calls, low=1)
     codes = given_codes("start", start, problem.space)
     if len(codes) != 1:
         raise checks.refusal("start", start, "be one code")
     code = problem.space.round(codes[0])
     value = float(run.utility(code[None])[0])
     for _ in range(iterations):
-        around = problem.space.neighbours(code)
+        around = problem.space.neighbors(code)
         if most is not None and run.calls + len(around) > most:
             break
         utility = run.utility(around)
@@ -162,13 +162,13 @@ def local_search(
         >>> found.holds, found.predictions["area"] <= 100
         (True, True)
     """
-    climbs = checks.whole("climbs", climbs, low=1)
+    climbs = checks.integer("climbs", climbs, low=1)
     if seconds is not None:
-        checks.real("seconds", seconds, above=0)
+        checks.number("seconds", seconds, above=0)
     run = SearchRun(problem)
     begin = time.perf_counter()
     best: Found | None = None
-    for start in problem.space.sample(climbs, checks.whole("seed", seed, low=0)):
+    for start in problem.space.sample(climbs, checks.integer("seed", seed, low=0)):
         if best is not None and seconds is not None and time.perf_counter() - begin > seconds:
             break
         found = net_adapt(problem, start=start)
@@ -205,8 +205,8 @@ def evolution_search(
         (True, True)
     """
     run = SearchRun(problem)
-    checks.whole("calls", calls, low=1)
-    checks.whole("population", population, low=1)
+    checks.integer("calls", calls, low=1)
+    checks.integer("population", population, low=1)
     history = regularized_evolution(
         run.utility,
         problem.space,

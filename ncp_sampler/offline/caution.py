@@ -101,9 +101,9 @@ def choose_caution(
     must = "be numbers of at least 0, such as (0, 2, 4)"
     if isinstance(cautions, str) or not isinstance(cautions, Sequence) or not len(cautions):
         raise checks.refusal("cautions", cautions, must)
-    tried = tuple(checks.real("cautions", caution, low=0) for caution in cautions)
-    checks.whole("repeats", repeats, low=1)
-    seed = checks.whole("seed", seed, low=0)
+    tried = tuple(checks.number("cautions", caution, low=0) for caution in cautions)
+    checks.integer("repeats", repeats, low=1)
+    seed = checks.integer("seed", seed, low=0)
     checked_sources([*tables], targets)
     scaled = [_scaled(target, tables) for target in targets]
     rng = np.random.default_rng(seed)

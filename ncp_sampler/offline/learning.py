@@ -52,7 +52,7 @@ def learn(
         ImportError: ``trees=True``, and LightGBM is not installed.
     """
     columns = metric_columns(records, metrics)
-    seed = checks.whole("seed", seed, low=0)
+    seed = checks.integer("seed", seed, low=0)
     enough = len(records) >= _TREES_ROWS
     if trees is not None and checks.flag("trees", trees) and not enough:
         must = f"be None or False with {len(records)} records; trees need {_TREES_ROWS}"

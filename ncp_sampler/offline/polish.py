@@ -6,7 +6,7 @@ and no single step does both.
 
 Notation
     v_t(e)     prediction of target t at legal code e, less its caution
-    moves      of e: every legal code one step away in one dimension (``SearchSpace.neighbours``)
+    moves      of e: every legal code one step away in one dimension (``SearchSpace.neighbors``)
     pairs      two moves in two dimensions; v_t(e) + sum over both of (v_t(moved) - v_t(e)) tells
                which of them are worth a prediction
 """
@@ -59,7 +59,7 @@ def polish(
         _Climber(code, float(value)) for code, value in zip(codes, run.utility(codes), strict=True)
     ]
     while active := _leaders(climbers):
-        around = [_kept(run.problem.space.neighbours(one.code), allowed) for one in active]
+        around = [_kept(run.problem.space.neighbors(one.code), allowed) for one in active]
         values = run.values(np.concatenate([[one.code for one in active], *around]))
         here, moved = values[:, : len(active)], values[:, len(active) :]
         ends = np.cumsum([0, *(len(codes) for codes in around)])

@@ -137,7 +137,7 @@ class SearchProblem:
         must = "be a sequence of Records"
         self.records = [*learnt, *checks.sequence("records", records, Records, must)]
         self.space = _common_space([r.space for r in self.records], space)
-        self._random = self.space.sample(_UNIFORM_CODES, checks.whole("seed", seed, low=0))
+        self._random = self.space.sample(_UNIFORM_CODES, checks.integer("seed", seed, low=0))
         self.predictors = [
             learn(source, metrics=wanted_metrics(targets, i), seed=seed)
             if isinstance(source, Records)

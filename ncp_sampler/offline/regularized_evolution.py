@@ -81,9 +81,9 @@ def regularized_evolution(
     """
     checks.call("objective", objective, "be a function of codes", required=True)
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")
-    budget = checks.whole("budget", budget, low=1)
-    population = checks.whole("population", population, low=1)
-    sample = checks.whole("sample", sample, low=1, high=population)
+    budget = checks.integer("budget", budget, low=1)
+    population = checks.integer("population", population, low=1)
+    sample = checks.integer("sample", sample, low=1, high=population)
     rng = np.random.default_rng(checks.seed(seed))
     given = space.sample(0) if start is None else space.round(given_codes("start", start, space))
     if len(given) > population:

@@ -54,7 +54,7 @@ def propagate_search(
         sources: Records, which are learnt from, or fitted predictors; one for each task. Or a
             ``SearchProblem`` that holds them and the targets already, to search it several times.
         targets: Metrics and costs, their directions, weights (lambda), and steps or bounds.
-            ``caution`` above 0 keeps the search to what the predictor knows: ``CAUTION`` (3)
+            ``caution`` above 0 keeps the search to what the predictor knows: ``BETA`` (3)
             is recommended.
         space: The codes' search space; the records' own if None.
         strategy: "continuous" for ``GradientDescent(3.0)``, on codes and metrics standardized by
@@ -91,7 +91,7 @@ def propagate_search(
         (True, True)
     """
     problem = given_problem(sources, targets, space=space, seed=seed)
-    climbs = checks.whole("climbs", climbs, low=0)
+    climbs = checks.integer("climbs", climbs, low=0)
     run = SearchRun(problem)
     passed = pass_by(run, strategy=strategy, starts=starts, iterations=iterations, seed=seed)
     order = np.argsort(-passed.utility, kind="stable")
@@ -184,7 +184,7 @@ def default_starts(problem: SearchProblem, *, n: int = _STARTS, seed: int = 0) -
         ValueError: n < 1.
     """
     run = SearchRun(problem)
-    return _starts(run, checks.whole("n", n, low=1), checks.whole("seed", seed, low=0))
+    return _starts(run, checks.integer("n", n, low=1), checks.integer("seed", seed, low=0))
 
 
 def code_scale(problem: SearchProblem) -> NDArray[np.float64]:

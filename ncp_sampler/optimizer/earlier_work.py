@@ -109,7 +109,7 @@ class EarlierWork:
         Raises:
             ValueError: It is nothing that ``joined`` has been for these sources.
         """
-        numbers = [checks.whole("joined", rows, low=0) for rows in joined]
+        numbers = [checks.integer("joined", rows, low=0) for rows in joined]
         every = [*map(len, self._histories)]
         if len(numbers) != len(every) or any(
             rows not in {0, own} for rows, own in zip(numbers, every, strict=True)

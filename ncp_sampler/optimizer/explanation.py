@@ -102,7 +102,7 @@ def reasons_for(case: Case, code: NDArray[Any], trail: Sequence[tuple[Any, Any]]
     start = _start_of(code, trail)
     origin, start = _origin(case, code, start)
     told = case.acquisition.outlook.told
-    near = space.neighbours(code)
+    near = space.neighbors(code)
     view = View.of(case.acquisition, space.normalize(np.concatenate([[code, start], near])))
     metrics, scales = _metrics(case, view, np.stack([code, start]))
     reasons: Reasons = {

@@ -308,6 +308,6 @@ def check_numbers(
     """
     checks.instance(name, {} if given is None else given, Mapping, f"map {what}")
     return {
-        checks.text(name, key): checks.real(f"{name}[{key!r}]", value, low=low)
+        checks.text(name, key): checks.number(f"{name}[{key!r}]", value, low=low)
         for key, value in (given or {}).items()
     }

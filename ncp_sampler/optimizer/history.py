@@ -330,7 +330,7 @@ def check_replaced(replace: Any, n_told: int, n_given: int) -> None:
         ValueError: That.
     """
     if replace is not None and not (
-        n_given == 1 and 0 <= checks.whole("replace", replace) < n_told
+        n_given == 1 and 0 <= checks.integer("replace", replace) < n_told
     ):
         raise ValueError(f"replace={replace} must be below n_told={n_told}, and params one trial's")
 

@@ -125,7 +125,7 @@ class NCPOptimizer:
         must = "be a SearchSpace, such as MRSpace()"
         self.space: SearchSpace = checks.instance("space", space, SearchSpace, must)
         self.directions = checks.directions(directions)
-        self.n_startup_trials = checks.whole("n_startup_trials", n_startup_trials, low=1)
+        self.n_startup_trials = checks.integer("n_startup_trials", n_startup_trials, low=1)
         self.strategy = strategy
         self._strategy = as_strategy(strategy, continuous=Adam())
         flag = checks.flag("deterministic_objective", deterministic_objective)
@@ -208,7 +208,7 @@ class NCPOptimizer:
             ValueError: n < 1, pending or fixed values that do not fit the space, or limits within
                 which no code was found.
         """
-        checks.whole("n", n, low=1)
+        checks.integer("n", n, low=1)
         checks.sequence("pending", pending, Mapping, "be a sequence of params, such as [params]")
         checks.instance("fixed", fixed or {}, Mapping, "map parameters to values, or be None")
         # rounded, as what is told: a stepped float's last digits must not make another code of it

@@ -107,7 +107,7 @@ class Proposer:
             centres = codes[np.argsort(-worth)[:_LOCAL_WIDTH]]
             if not len(codes):  # all are ruled out: look around the best start
                 centres = self.space.round(self.space.denormalize(start[:1].cpu().numpy()))
-            moved = [self._legal(self.space.neighbours(code)) for code in centres]
+            moved = [self._legal(self.space.neighbors(code)) for code in centres]
             for centre, some in zip(centres, moved, strict=True):
                 self.trail.append((np.broadcast_to(self._legal(centre), some.shape), some))
             near = self._allowed(np.concatenate(moved))

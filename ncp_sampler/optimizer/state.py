@@ -52,8 +52,8 @@ def restored(
         predictor.load_state_dict(state["predictor"])
         rng = np.random.default_rng()
         rng.bit_generator.state = state["rng"]
-        seed, designed = (checks.whole("design", number, low=0) for number in state["design"])
-        fitted = checks.whole("n_fitted", state["n_fitted"], low=0)
+        seed, designed = (checks.integer("design", number, low=0) for number in state["design"])
+        fitted = checks.integer("n_fitted", state["n_fitted"], low=0)
     except Exception as error:  # a foreign state can raise nearly anything
         raise ValueError(
             f"state lacks {sorted(_KEYS - {*state})} or has codes of another space, or is broken "

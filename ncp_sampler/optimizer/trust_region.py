@@ -144,7 +144,7 @@ def trust_region(
             if not there:
                 half[space.column_slice(dim.name)] = _WHOLE
     low, high = np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
-    near = space.normalize(space.neighbours(code))
+    near = space.normalize(space.neighbors(code))
     if len(near):
         low = np.where(stepped, np.minimum(low, near.min(0)), low)
         high = np.where(stepped, np.maximum(high, near.max(0)), high)

@@ -60,8 +60,8 @@ class BayesianMLP(ExactProcess):
         device: str | torch.device = "cpu",
     ) -> None:
         super().__init__(steps=steps, capacity=capacity, device=device)
-        checks.whole("width", width, low=1)
-        self._kernel = Network(width, checks.whole("seed", seed, low=0, high=2**63 - 1))
+        checks.integer("width", width, low=1)
+        self._kernel = Network(width, checks.integer("seed", seed, low=0, high=2**63 - 1))
 
 
 @dataclass(frozen=True)

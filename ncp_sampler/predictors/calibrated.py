@@ -60,7 +60,7 @@ class Calibrated(Around):
 
     def __init__(self, inner: Predictor, *, seed: int = 0) -> None:
         super().__init__(check_predictor("inner", inner))
-        self.seed = checks.whole("seed", seed, low=0)
+        self.seed = checks.integer("seed", seed, low=0)
         self._scales: _Scales | None = None
 
     @property
@@ -144,7 +144,7 @@ class Calibrated(Around):
         Raises:
             ValueError: A share outside (0, 1).
         """
-        checks.real("share", share, above=0, below=1)
+        checks.number("share", share, above=0, below=1)
         mean, std = self.predict(x)
         wide = ndtri(0.5 + share / 2) * np.sqrt(std**2 + self._fitted.noise**2)
         return mean - wide, mean + wide

@@ -41,7 +41,7 @@ class Guided(ExactProcess):
         must = "be an exact predictor, such as InfiniteMLP()"
         kernel = checks.instance("inner", inner, ExactProcess, must)._kernel
         super().__init__(steps=inner.steps, capacity=inner.capacity or 1, device=inner.device)
-        self._kernel = _GuidedKernel(kernel, checks.whole("guides", guides, low=1))
+        self._kernel = _GuidedKernel(kernel, checks.integer("guides", guides, low=1))
 
 
 @dataclass(frozen=True)

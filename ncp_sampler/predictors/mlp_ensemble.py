@@ -89,19 +89,19 @@ class MLPEnsemble:
     ) -> None:
         counts = {"members": members, "shared": shared, "head": head, "steps": steps}
         for name, value in counts.items():
-            checks.whole(name, value, low=1)
+            checks.integer(name, value, low=1)
         if warm_steps is not None:
-            checks.whole("warm_steps", warm_steps, low=1)
+            checks.integer("warm_steps", warm_steps, low=1)
         if batch_size is not None:
-            checks.whole("batch_size", batch_size, low=2)
-        checks.real("dropout", dropout, low=0, below=1)
-        checks.real("learning_rate", learning_rate, above=0)
-        checks.real("weight_decay", weight_decay, low=0)
+            checks.integer("batch_size", batch_size, low=2)
+        checks.number("dropout", dropout, low=0, below=1)
+        checks.number("learning_rate", learning_rate, above=0)
+        checks.number("weight_decay", weight_decay, low=0)
         checks.one_of("loss", loss, LOSSES)
         checks.one_of("schedule", schedule, SCHEDULES)
         checks.flag("batch_norm", batch_norm)
         checks.flag("bootstrap", bootstrap)
-        seed = checks.whole("seed", seed, low=0)
+        seed = checks.integer("seed", seed, low=0)
         self.members, self.shared, self.head = members, shared, head
         self.dropout, self.batch_norm, self.loss = dropout, batch_norm, loss
         self.steps, self.warm_steps, self.batch_size = steps, warm_steps, batch_size
@@ -135,8 +135,8 @@ class MLPEnsemble:
             seed: As in the constructor.
             device: As in the constructor.
         """
-        checks.whole("n_rows", n_rows, low=1)
-        checks.whole("epochs", epochs, low=1)
+        checks.integer("n_rows", n_rows, low=1)
+        checks.integer("epochs", epochs, low=1)
         return cls(
             members=1,
             shared=256,
@@ -170,7 +170,7 @@ class MLPEnsemble:
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)
         if steps is not None:
-            checks.whole("steps", steps, low=0)
+            checks.integer("steps", steps, low=0)
         same = names == self.names and self._weights["w1"].shape[1] == codes.shape[1]
         if steps == 0 and same:
             return self

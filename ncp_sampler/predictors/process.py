@@ -65,8 +65,8 @@ class ExactProcess:
     def __init__(
         self, *, steps: int = 15, capacity: int = CAPACITY, device: str | torch.device = "cpu"
     ) -> None:
-        self.steps = checks.whole("steps", steps, low=0)
-        self.capacity: int | None = checks.whole("capacity", capacity, low=1)
+        self.steps = checks.integer("steps", steps, low=0)
+        self.capacity: int | None = checks.integer("capacity", capacity, low=1)
         self.device = checks.usable_device(device)
         self.names: tuple[str, ...] = ()
         self._theta: Tensor | None = None  # (m, p + 1): the kernel's, and log v
@@ -87,7 +87,7 @@ class ExactProcess:
             ValueError: As ``scaling.training_arrays``.
         """
         names, codes, y, importance = training_arrays(x, metrics, weights)
-        steps = None if steps is None else checks.whole("steps", steps, low=0)
+        steps = None if steps is None else checks.integer("steps", steps, low=0)
         n, d = codes.shape
         mean, std = standardizer(y, importance)
         known = ~np.isnan(y) & (importance[:, None] > 0)

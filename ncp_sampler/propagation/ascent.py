@@ -43,7 +43,7 @@ class GradientDescent:
     scale: ArrayLike | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        checks.real("rate", self.rate, above=0)
+        checks.number("rate", self.rate, above=0)
         if self.scale is not None:
             try:
                 scale = np.asarray(self.scale, dtype=np.float64)
@@ -88,7 +88,7 @@ class Adam:
     rate: float = 0.05
 
     def __post_init__(self) -> None:
-        checks.real("rate", self.rate, above=0)
+        checks.number("rate", self.rate, above=0)
 
     def begin(self, space: SearchSpace, x: Tensor) -> Step:
         """A new run of Adam."""

@@ -72,7 +72,7 @@ def discrete_walk(
         strategy: As ``propagate``. A learning rate must suffice to bring some column past the
             middle between two legal values within the iterations, or the walk stands still.
         revisit: Round to the nearest legal code, as the paper does, be it one where this walk
-            was before. If False, take the one nearest to x among that code and its neighbours
+            was before. If False, take the one nearest to x among that code and its neighbors
             that is new to the walk: argmax alone soon comes back to the same code for good.
 
     Raises:
@@ -92,7 +92,7 @@ def discrete_walk(
         (4, 2, 30)
     """
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")
-    checks.whole("steps", steps, low=1)
+    checks.integer("steps", steps, low=1)
     checks.flag("revisit", revisit)
     models = check_targets(predictors, targets)
     codes = [np.atleast_2d(space.round(start))]
@@ -118,11 +118,11 @@ def discrete_walk(
 def _nearest_new(
     x: NDArray[np.float64], rounded: NDArray[Any], space: SearchSpace, visited: set[bytes]
 ) -> NDArray[Any]:
-    """The code nearest to x in unit terms, of the rounded one and its neighbours not visited.
+    """The code nearest to x in unit terms, of the rounded one and its neighbors not visited.
 
     The rounded code itself if all are; what is returned counts as visited.
     """
-    near = np.concatenate([rounded[None], space.neighbours(rounded)])
+    near = np.concatenate([rounded[None], space.neighbors(rounded)])
     new = np.array([code_key(code) not in visited for code in near])
     if new.any():
         near = near[new]

@@ -105,7 +105,7 @@ def propagate(
     models = check_targets(predictors, targets)
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")
     chosen = as_strategy(strategy, continuous=GradientDescent())
-    checks.whole("iterations", iterations, low=1)
+    checks.integer("iterations", iterations, low=1)
     device = models[0].device if models else torch.device("cpu")
     origin = np.atleast_2d(space.normalize(start))
     x = torch.as_tensor(origin, dtype=torch.float64, device=device)

@@ -72,17 +72,17 @@ class Target:
         checks.text("metric", self.metric)
         checks.one_of("direction", self.direction, checks.DIRECTIONS)
         of = f" of {self.metric!r}"
-        checks.real("weight", self.weight, low=0, where=of)
-        checks.real("step", self.step, above=0, where=of)
-        checks.real("caution", self.caution, low=0, where=of)
+        checks.number("weight", self.weight, low=0, where=of)
+        checks.number("step", self.step, above=0, where=of)
+        checks.number("caution", self.caution, low=0, where=of)
         if self.scale is not None:
-            checks.real("scale", self.scale, above=0, where=of)
+            checks.number("scale", self.scale, above=0, where=of)
         if self.bound is not None:
-            checks.real("bound", self.bound, where=of)
+            checks.number("bound", self.bound, where=of)
             if self.step != 1:
                 must = "be left out: a bound takes its place"
                 raise checks.refusal("step", self.step, must, of)
-        checks.whole("predictor", self.predictor, low=0)
+        checks.integer("predictor", self.predictor, low=0)
         checks.call("cost", self.cost, "be a function of codes, such as costs.flops, or None")
 
     @property

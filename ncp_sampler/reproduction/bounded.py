@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ncp_sampler.defaults import CAUTION
+from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.baselines import evolution_search, local_search, net_adapt
 from ncp_sampler.offline.problem import Found
@@ -18,7 +18,7 @@ from ncp_sampler.reproduction.laboratory import Half, judged_row
 from ncp_sampler.reproduction.rows import Method, Row, Search, Study
 
 GFLOPS = 2.5  # at most, by the tables' convention
-CAUTIONS = (CAUTION, 0.0)
+CAUTIONS = (BETA, 0.0)
 _EVOLUTION_CALLS = 3000
 _LOCAL_SEARCHES = 20  # at most, in as many seconds as NCP takes
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ncp_sampler.defaults import CAUTION
+from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench.judge import Judge, halves
 from ncp_sampler.nas_bench.settings import find_setting
@@ -61,7 +61,7 @@ class Half:
     disjoint: tuple[Judge, Judge]  # of its rows the ones, and the others
     effort: Effort
 
-    def main_target(self, *, caution: float = CAUTION, index: int = 0) -> Target:
+    def main_target(self, *, caution: float = BETA, index: int = 0) -> Target:
         """The main metric up; ``index`` is its predictor's in the problem."""
         return Target(self.main, caution=caution, predictor=index, scale=self.scale(self.main))
 
@@ -81,7 +81,7 @@ class Half:
         return float(self.records.values(metric).std())
 
     def problem(
-        self, weight: float, *, caution: float = CAUTION, bound: float | None = None
+        self, weight: float, *, caution: float = BETA, bound: float | None = None
     ) -> SearchProblem:
         """The search problem of this setting alone."""
         return joint_problem([self], weight, caution=caution, bound=bound)
@@ -127,7 +127,7 @@ def prepare(bench: NASBenchMR, setting: str, split: int, effort: Effort) -> Half
 
 
 def joint_problem(
-    parts: Sequence[Half], weight: float, *, caution: float = CAUTION, bound: float | None = None
+    parts: Sequence[Half], weight: float, *, caution: float = BETA, bound: float | None = None
 ) -> SearchProblem:
     """Several settings at once: their gradients and FLOPs terms add up (equation 7)."""
     return SearchProblem(

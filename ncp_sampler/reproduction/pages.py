@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ncp_sampler.files import write_whole
+from ncp_sampler.files import write_atomic
 from ncp_sampler.formatting import markdown_table
 from ncp_sampler.multi_resolution.blueprint import (
     MAX_DEPTH,
@@ -77,7 +77,7 @@ def write_pages(results: Results, folder: Path, *, root: str | os.PathLike[str])
     if results.walks:
         sections.append(walks_section(results, folder, root))
     path = folder / "report.md"
-    write_whole(path, (_introduction(results) + "\n".join(sections)).encode())
+    write_atomic(path, (_introduction(results) + "\n".join(sections)).encode())
     return path
 
 

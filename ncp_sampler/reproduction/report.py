@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ncp_sampler import checks
-from ncp_sampler.files import write_whole
+from ncp_sampler.files import write_atomic
 from ncp_sampler.nas_bench.settings import NB201
 from ncp_sampler.nas_bench.surrogates import SHIPPED
 from ncp_sampler.nas_bench.tables import NASBenchMR
@@ -137,7 +137,7 @@ def write_report(
             f"out={str(folder)!r} cannot be written to ({error.strerror}); give another folder"
         ) from error
     results = run(root, quick=quick, splits=splits, processes=processes, progress=progress)
-    write_whole(folder / "results.pkl", pickle.dumps(results))
+    write_atomic(folder / "results.pkl", pickle.dumps(results))
     return write_pages(results, folder, root=root)
 
 
@@ -147,8 +147,10 @@ def _checked(
     must = "be a function of a text, such as print"
     checks.call("progress", progress, must, required=True)
     quick = checks.flag("quick", quick)
-    splits = (1 if quick else _SPLITS) if splits is None else checks.whole("splits", splits, low=1)
-    return quick, splits, checks.whole("processes", processes, low=1)
+    splits = (
+        (1 if quick else _SPLITS) if splits is None else checks.integer("splits", splits, low=1)
+    )
+    return quick, splits, checks.integer("processes", processes, low=1)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ncp_sampler.defaults import CAUTION
+from ncp_sampler.defaults import BETA
 from ncp_sampler.formatting import markdown_table, with_error
 from ncp_sampler.nas_bench.settings import find_setting
 from ncp_sampler.reproduction import published
@@ -90,7 +90,7 @@ def segmentation_section(results: Results) -> str:
     heads += ["params, paper", "FLOPs, paper", "mIoU trained, paper"]
     return (
         "## Table 2: segmentation\n\nNCP is cautious here (a prediction counts "
-        f"{CAUTION:g} standard deviations below its mean) and uses exact FLOPs; the paper's plain "
+        f"{BETA:g} standard deviations below its mean) and uses exact FLOPs; the paper's plain "
         "search has the published predictor, a learnt FLOPs head and no caution. Baselines: "
         f"λ = 0.5.\n\n{markdown_table(heads, lines)}\n"
     )

@@ -78,10 +78,10 @@ class ImageAugmentation:
         height_and_width("size", self.size, low=1)
         ends(*("zoom", self.zoom) if self.area is None else ("area", self.area))
         for name in ("flip", "grayscale"):
-            checks.real(name, getattr(self, name), low=0, high=1)
+            checks.number(name, getattr(self, name), low=0, high=1)
         for name in ("brightness", "contrast", "saturation"):
-            checks.real(name, getattr(self, name), low=0)
-        checks.real("hue", self.hue, low=0, high=0.5)
+            checks.number(name, getattr(self, name), low=0)
+        checks.number("hue", self.hue, low=0, high=0.5)
 
     def __call__(self, image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """The image (..., C, *size) and the mask (*size) after one draw of all changes.
@@ -169,10 +169,10 @@ class CloudAugmentation:
     translation: float = 0.2
 
     def __post_init__(self) -> None:
-        checks.real("flip", self.flip, low=0, high=1)
-        checks.real("rotation", self.rotation, low=0)
+        checks.number("flip", self.flip, low=0, high=1)
+        checks.number("rotation", self.rotation, low=0)
         ends("scale", self.scale)
-        checks.real("translation", self.translation, low=0)
+        checks.number("translation", self.translation, low=0)
 
     def __call__(self, points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Points (p, 4) and boxes (g, 7) after one draw of all changes; new tensors.

@@ -53,7 +53,7 @@ class Checkpoint:
         """
         numbers = np.atleast_1d(checks.array("code", code))
         if numbers.ndim != 1 or not np.isfinite(numbers).all() or (numbers % 1).any():
-            raise checks.refusal("code", code, "be whole numbers of shape (d,)")
+            raise checks.refusal("code", code, "be integers of shape (d,)")
         checks.instance("metrics", metrics, Mapping, "map problems' names to metrics")
         checks.instance("networks", networks, Mapping, "map problems' names to networks")
         for name, network in networks.items():
@@ -62,7 +62,7 @@ class Checkpoint:
         return cls(
             code=tuple(int(number) for number in numbers),
             # NumPy's numbers would be written, but not read again with ``weights_only``
-            gflops=checks.real("gflops", gflops, low=0),
+            gflops=checks.number("gflops", gflops, low=0),
             metrics={
                 name: float(checks.array(f"metrics[{name!r}]", value))
                 for name, value in metrics.items()

@@ -80,7 +80,7 @@ def make_detection_problem(
         resolution=PillarEncoder(point_range=point_range, pillar=pillar).shape,
         point_range=tuple(point_range),
         pillar=pillar,
-        seed=checks.whole("seed", seed, low=0),
+        seed=checks.integer("seed", seed, low=0),
     )
     return join_problem(
         name, networks, task, recipe, (train, val, test), workers=workers, collate=collate_scenes
@@ -189,7 +189,7 @@ class _PillarNetworks:
 def _check_ious(ious: Sequence[float]) -> None:
     try:
         for iou in ious:
-            checks.real("ious", iou, above=0, high=1)
+            checks.number("ious", iou, above=0, high=1)
     except (TypeError, ValueError):
         must = "each be above 0 and at most 1"
         raise checks.refusal("ious", ious, must) from None

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ncp_sampler.files import sealed, unsealed, write_whole
+from ncp_sampler.files import sealed, unsealed, write_atomic
 
 
 def write_kept(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
@@ -24,7 +24,7 @@ def write_kept(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save(dict(values), buffer)
-    write_whole(path, sealed(buffer.getvalue()))
+    write_atomic(path, sealed(buffer.getvalue()))
 
 
 def read_kept(path: Path, names: Collection[str]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def train(
     """
     place, bf16 = usable_device(device), checks.flag("bf16", bf16)
     run = _Run(model, train_loader, val_loader, task, recipe, place, bf16)
-    seed = checks.whole("seed", seed, low=0, high=_LARGEST_SEED)  # PyTorch takes none of NumPy's
+    seed = checks.integer("seed", seed, low=0, high=_LARGEST_SEED)  # PyTorch takes none of NumPy's
     if optimizer is not None:
         must = "be a torch.optim.Optimizer of the model's parameters, or None"
         checks.instance("optimizer", optimizer, Optimizer, must)
@@ -232,7 +232,7 @@ class _Run:
 
 def _check_first(first_epoch: int, progress: Progress | None, recipe: Recipe) -> int:
     """The first epoch of a recipe, which goes on from a progress or at a number."""
-    first_epoch = checks.whole("first_epoch", first_epoch)
+    first_epoch = checks.integer("first_epoch", first_epoch)
     if first_epoch not in range(1, recipe.epochs + 1):
         must = f"be from 1 to epochs={recipe.epochs}"
         raise checks.refusal("first_epoch", first_epoch, must)

@@ -14,7 +14,7 @@ def height_and_width(name: str, value: Any, *, low: int) -> tuple[int, int]:
         ValueError: Anything else.
     """
     try:
-        height, width = (checks.whole(name, side, low=low) for side in value)
+        height, width = (checks.integer(name, side, low=low) for side in value)
     except (TypeError, ValueError):
         must = f"be a height and a width of at least {low}"
         raise checks.refusal(name, value, must) from None
@@ -28,8 +28,8 @@ def ends(name: str, value: Any) -> tuple[float, float]:
         ValueError: Anything else.
     """
     try:
-        low, high = (checks.real(name, end, above=0) for end in value)
-        checks.real(name, high, low=low)
+        low, high = (checks.number(name, end, above=0) for end in value)
+        checks.number(name, high, low=low)
     except (TypeError, ValueError):
         must = "be a low end above 0 and a high one"
         raise checks.refusal(name, value, must) from None

@@ -53,7 +53,7 @@ class Preset:
         checks.one_of("task", self.task, TASKS)
         for name in ("data", "metric"):
             checks.text(name, getattr(self, name))
-        checks.whole("num_classes", self.num_classes, low=1)
+        checks.integer("num_classes", self.num_classes, low=1)
         checks.instance("recipe", self.recipe, Recipe, "be a Recipe")
         if self.test_size is not None:
             height_and_width("test_size", self.test_size, low=LEAST_SIDE)

@@ -146,7 +146,7 @@ def join_problem(
         ValueError: An argument is not as described.
     """
     checks.instance("recipe", recipe, Recipe, "be a Recipe")
-    checks.whole("workers", workers, low=0)
+    checks.integer("workers", workers, low=0)
     for part, samples in zip(("train", "val", "test"), data, strict=True):
         readable = hasattr(samples, "__getitem__") or hasattr(samples, "__iter__")
         if not readable or isinstance(samples, str | bytes):
@@ -179,10 +179,10 @@ class _PresetNetworks:
     seed: int
 
     def __post_init__(self) -> None:
-        checks.whole("in_channels", self.in_channels, low=1)
-        checks.whole("seed", self.seed, low=0)
+        checks.integer("in_channels", self.in_channels, low=1)
+        checks.integer("seed", self.seed, low=0)
         if self.preset.task == "video":
-            checks.whole("frames", self.frames, low=1)
+            checks.integer("frames", self.frames, low=1)
         elif self.frames is not None:
             raise checks.refusal("frames", self.frames, "be None unless the preset is of video")
 

@@ -72,14 +72,14 @@ class Recipe:
     def __post_init__(self) -> None:
         checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
         checks.one_of("schedule", self.schedule, SCHEDULES)
-        highest = checks.real("learning_rate", self.learning_rate, above=0)
-        checks.real("min_learning_rate", self.min_learning_rate, low=0, high=highest)
-        checks.whole("epochs", self.epochs, low=1)
-        checks.whole("batch_size", self.batch_size, low=2)
-        checks.real("weight_decay", self.weight_decay, low=0)
-        checks.real("momentum", self.momentum, low=0, below=1)
+        highest = checks.number("learning_rate", self.learning_rate, above=0)
+        checks.number("min_learning_rate", self.min_learning_rate, low=0, high=highest)
+        checks.integer("epochs", self.epochs, low=1)
+        checks.integer("batch_size", self.batch_size, low=2)
+        checks.number("weight_decay", self.weight_decay, low=0)
+        checks.number("momentum", self.momentum, low=0, below=1)
         if self.clip_norm is not None:
-            checks.real("clip_norm", self.clip_norm, above=0)
+            checks.number("clip_norm", self.clip_norm, above=0)
         height_and_width("size", self.size, low=LEAST_SIDE)
         kinds = (ImageAugmentation, CloudAugmentation, type(None))
         must = "be an ImageAugmentation, a CloudAugmentation or None"
@@ -91,7 +91,7 @@ class Recipe:
         Raises:
             ValueError: p is outside.
         """
-        checks.real("p", p, low=0, high=1)
+        checks.number("p", p, low=0, high=1)
         low, high = self.min_learning_rate, self.learning_rate
         if self.schedule == "poly":
             share = math.pow(1 - p, _POWER)

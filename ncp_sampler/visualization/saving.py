@@ -8,7 +8,7 @@ import os
 from matplotlib.figure import Figure
 
 from ncp_sampler import checks
-from ncp_sampler.files import write_whole
+from ncp_sampler.files import write_atomic
 
 
 def save_figure(
@@ -36,4 +36,4 @@ def save_figure(
         )
     buffer = io.BytesIO()
     figure.savefig(buffer, format=suffix, dpi=dpi or figure.dpi)
-    write_whole(path, buffer.getvalue(), name=name)
+    write_atomic(path, buffer.getvalue(), name=name)

@@ -72,7 +72,7 @@ def walk_figure(table: CompleteTable, walk: Walk, *, start: int = 0) -> Figure:
     """
     checks.instance("table", table, CompleteTable, "be a Table, as NASBenchMR(root).table gives it")
     checks.instance("walk", walk, Walk, "be a TableWalk, as walk_table returns it")
-    checks.whole("start", start, low=0, high=walk.metric.shape[1] - 1)
+    checks.integer("start", start, low=0, high=walk.metric.shape[1] - 1)
     metric, flops = walk.metric[:, start], walk.flops[:, start]
     every = table.metrics[table.main]
     top = int(every.argmax())

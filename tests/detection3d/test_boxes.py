@@ -296,7 +296,7 @@ def test_average_precision_of_many_is_that_of_the_definition() -> None:
             {"detections": [Detections(5, 5, 5)]},  # type: ignore[arg-type]
             r"detections\[0\].boxes=5 must be a tensor",
         ),
-        ({"label": "car"}, "label='car' must be a whole number"),
+        ({"label": "car"}, "label='car' must be an integer"),
         ({"boxes": [torch.zeros(1, 6)]}, r"\(1, 6\) must be of shape"),
     ],
 )

@@ -143,7 +143,7 @@ def test_meta_device_computes_nothing() -> None:
     ("module", "shape", "message"),
     [
         ("resnet", (3, 8, 8), r"module='resnet' must be a torch.nn.Module"),
-        (nn.Linear(4, 2), 4, r"input_shape=4 must be whole numbers .* \(3, 224, 224\)"),
+        (nn.Linear(4, 2), 4, r"input_shape=4 must be integers .* \(3, 224, 224\)"),
         (nn.Linear(4, 2), (), r"input_shape=\(\)"),
         (nn.Linear(4, 2), (0,), r"input_shape=\(0,\)"),
         (nn.Linear(4, 2), (4.0,), r"input_shape=\(4.0,\)"),

@@ -77,7 +77,7 @@ def test_greedy_climbs_one_step_at_a_time(problem: SearchProblem) -> None:
 
 def test_greedy_ends_where_no_step_is_better(problem: SearchProblem) -> None:
     end = baselines.net_adapt(problem, start=SPACE.start)
-    assert problem.utility(SPACE.neighbours(end.code)).max() <= end.utility
+    assert problem.utility(SPACE.neighbors(end.code)).max() <= end.utility
 
 
 def test_greedy_stays_where_the_budget_is_too_small(problem: SearchProblem) -> None:
@@ -115,7 +115,7 @@ def test_refuses_budgets_out_of_range(
     [
         (
             lambda p: baselines.evolution_search(p, calls="x"),  # type: ignore[arg-type]
-            "calls='x' must be a whole number",
+            "calls='x' must be an integer",
         ),
         (lambda p: baselines.evolution_search(p, population=0), "population=0 must be at least 1"),
         (lambda p: baselines.net_adapt(p, start="x"), "start='x' must be numbers"),

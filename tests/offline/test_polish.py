@@ -38,7 +38,7 @@ PROBLEMS = {
 def test_no_single_step_gains_on_an_answer(name: str, strategy: str) -> None:
     problem = PROBLEMS[name]
     found = propagate_search(problem, strategy=strategy, starts=SPACE.sample(3, 0), iterations=20)
-    assert problem.utility(SPACE.neighbours(found.code)).max() <= found.utility + 1e-8
+    assert problem.utility(SPACE.neighbors(found.code)).max() <= found.utility + 1e-8
     assert net_adapt(problem, start=found.code).utility <= found.utility + 1e-8
     alone = propagate_search(
         problem, strategy=strategy, starts=SPACE.sample(3, 0), iterations=20, climbs=0

@@ -90,7 +90,7 @@ def test_neighbors_are_legal_and_differ_in_one_parameter() -> None:
          Categorical("c", ("x", "y", "z")), Categorical("d", (0, 1)), Categorical("one", ("x",))]
     )  # fmt: skip
     for code in space.sample(50, 0):
-        near = space.neighbours(code)
+        near = space.neighbors(code)
         np.testing.assert_array_equal(space.round(near), near)
         blocks = [near[:, space.column_slice(name)] != code[space.column_slice(name)]
                   for name in space.names]  # fmt: skip

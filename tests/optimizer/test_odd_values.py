@@ -87,7 +87,7 @@ def test_ranges_of_any_size_are_searched(dimension: Float | Integer) -> None:
         (params,) = optimizer.ask()
         code = space.to_code(params)
         optimizer.tell(params, {"v": float(i % 3)})
-    assert np.isfinite(space.neighbours(code).astype(float)).all()
+    assert np.isfinite(space.neighbors(code).astype(float)).all()
 
 
 def test_the_search_for_an_untried_code_makes_few_sequences() -> None:

@@ -55,7 +55,7 @@ def test_replaced_record_leaves_no_trace(before: dict[str, float]) -> None:
 
 @pytest.mark.parametrize(
     ("replace", "message"),
-    [(-1, "below n_told=1"), (1, "below n_told=1"), ("0", "a whole number"), (0.0, "a whole")],
+    [(-1, "below n_told=1"), (1, "below n_told=1"), ("0", "an integer"), (0.0, "an int")],
 )
 def test_nothing_to_replace(replace: Any, message: str) -> None:
     optimizer = NCPOptimizer(SMALL, directions={"loss": "minimize"})
@@ -259,11 +259,11 @@ def test_the_users_torch_settings_do_not_reach_in() -> None:
         ({"directions": ["minimize"]}, "must map at least one metric"),
         ({"seed": -1}, "seed=-1"),
         ({"n_startup_trials": 0}, "n_startup_trials=0 must be at least 1"),
-        ({"n_startup_trials": 2.5}, "n_startup_trials=2.5 must be a whole number"),
-        ({"n_startup_trials": None}, "n_startup_trials=None must be a whole number"),
-        ({"n_startup_trials": float("inf")}, "n_startup_trials=inf must be a whole number"),
-        ({"n_startup_trials": "a"}, "n_startup_trials='a' must be a whole number"),
-        ({"seed": "a"}, "seed='a' must be a whole number"),
+        ({"n_startup_trials": 2.5}, "n_startup_trials=2.5 must be an integer"),
+        ({"n_startup_trials": None}, "n_startup_trials=None must be an integer"),
+        ({"n_startup_trials": float("inf")}, "n_startup_trials=inf must be an integer"),
+        ({"n_startup_trials": "a"}, "n_startup_trials='a' must be an integer"),
+        ({"seed": "a"}, "seed='a' must be an integer"),
         ({"device": "nope"}, "device='nope' cannot be used here"),
         ({"device": "meta"}, "device='meta' cannot be used here"),
         ({"strategy": "greedy"}, "strategy='greedy' must be one of"),
@@ -297,7 +297,7 @@ def test_bad_requests_are_refused() -> None:
     optimizer = NCPOptimizer(SMALL, directions={"loss": "minimize"})
     with pytest.raises(ValueError, match="n=0"):
         optimizer.ask(0)
-    with pytest.raises(ValueError, match="n='x' must be a whole number"):
+    with pytest.raises(ValueError, match="n='x' must be an integer"):
         optimizer.ask("x")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="must be a sequence of params"):
         optimizer.ask(pending={"a": 1, "b": "x"})  # type: ignore[arg-type]

@@ -60,10 +60,10 @@ def check(case: SpaceCase) -> int:
     corners = np.stack([np.zeros(len(dims)), np.ones(len(dims))])
     for drawn in (*space.sample(_DRAWS, case.seed), *space.from_uniform(corners)):
         check_legal(dims, space.to_params(drawn))
-    near_codes = space.neighbours(code)
-    assert not (near_codes == code).all(axis=1).any(), "a code is its own neighbour"
-    for neighbour in near_codes[:: max(1, len(near_codes) // _DRAWS)]:
-        check_legal(dims, space.to_params(neighbour))
+    near_codes = space.neighbors(code)
+    assert not (near_codes == code).all(axis=1).any(), "a code is its own neighbor"
+    for neighbor in near_codes[:: max(1, len(near_codes) // _DRAWS)]:
+        check_legal(dims, space.to_params(neighbor))
     if space.size <= _LISTED:
         every = space.enumerate()
         assert len(np.unique(every, axis=0)) == len(every) == space.size

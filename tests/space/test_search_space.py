@@ -153,8 +153,8 @@ def test_no_negative_zero() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"units": 9}, r"units=9 is not a value of Integer\(.*nearest legal value is 8"),
-        ({"units": 68}, r"units=68 is not a value .* nearest legal value is 64"),
+        ({"units": 9}, r"units=9 is not a value of Integer\(.*nearest valid value is 8"),
+        ({"units": 68}, r"units=68 is not a value .* nearest valid value is 64"),
         ({"units": True}, "units=True is not a number"),
         ({"units": "8"}, "units='8' is not a number; give an int or a float"),
         ({"units": None}, "units=None is not a number"),
@@ -162,7 +162,7 @@ def test_no_negative_zero() -> None:
         ({"units": NAN}, "NaN at 'units'"),
         ({"units": 10**400}, "beyond the range of a float"),
         ({"dropout": 0.35}, "dropout=0.35 is not a value"),
-        ({"rate": 0}, "rate=0 is not a value of Float.* nearest legal value is 1e-05"),
+        ({"rate": 0}, "rate=0 is not a value of Float.* nearest valid value is 1e-05"),
         ({"shift": 1.0000000000000002}, "shift=1 is not a value"),
         ({"act": "tanh"}, r"act='tanh' is not one of \('relu', None, True, 1\)"),
         ({"act": False}, "act=False is not one of"),
@@ -203,9 +203,9 @@ def test_clip_takes_the_nearest_value() -> None:
         ([CODE, CODE[:-1]], r"code=.* must be numbers"),
         ([[[*CODE]]], r"shape \(1, 1, 9\); it must be \(d,\) or \(n, d\)"),
         ([*CODE[:3], NAN, *CODE[4:]], "code is NaN at 'rate'; replace it by a number"),
-        ([9.0, *CODE[1:]], "units=9 is not a value of .*; the nearest legal value is 8"),
-        ([*CODE[:-1], 1.0], "act=1=1 is not a value of Categorical.* nearest legal value is 0"),
-        ([*CODE[:-4], 0.0, 0.0, 0.0, 0.0], "act=relu=0 .* nearest legal value is 1"),
+        ([9.0, *CODE[1:]], "units=9 is not a value of .*; the nearest valid value is 8"),
+        ([*CODE[:-1], 1.0], "act=1=1 is not a value of Categorical.* nearest valid value is 0"),
+        ([*CODE[:-4], 0.0, 0.0, 0.0, 0.0], "act=relu=0 .* nearest valid value is 1"),
     ],
 )
 def test_wrong_codes(code: Any, message: str) -> None:
@@ -238,7 +238,7 @@ def test_integers_up_to_the_last_exact_float() -> None:
     for value in (0, 1, 2**52 + 1, 2**53 - 1, 2**53):
         params = {"a": value, "b": min(value, 2**52) - 1}
         assert space.to_params(space.to_code(params)) == params
-    assert (2**53 - 1, 2**52) in map(tuple, space.neighbours([2**53, 2**52]).tolist())
+    assert (2**53 - 1, 2**52) in map(tuple, space.neighbors([2**53, 2**52]).tolist())
 
 
 def test_unit_box() -> None:
@@ -270,7 +270,7 @@ def test_single_values() -> None:
     assert space.normalize(code).tolist() == [0.0, 0.0, 0.0, 0.0, 1.0]
     for unit in (0.0, 1.0):
         assert identical(space.to_params(space.round(space.denormalize(np.full(5, unit)))), params)
-    assert space.neighbours(code).shape == (0, 5)
+    assert space.neighbors(code).shape == (0, 5)
     assert SearchSpace([Integer(str(i), 0, 0) for i in range(99)]).enumerate().shape == (1, 99)
 
 
@@ -299,5 +299,5 @@ def test_arguments_are_not_changed() -> None:
     MIXED.round(code)
     MIXED.normalize(code)
     MIXED.denormalize(code)
-    MIXED.neighbours(code[0])
+    MIXED.neighbors(code[0])
     np.testing.assert_array_equal(code, before)

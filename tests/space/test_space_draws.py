@@ -54,7 +54,7 @@ def identical(a: Any, b: Any) -> bool:
     return repr(a) == repr(b)
 
 
-# Drawing, neighbours, enumeration
+# Drawing, neighbors, enumeration
 
 
 def test_sample_is_uniform_and_seeded() -> None:
@@ -102,7 +102,7 @@ def test_wrong_uniform_numbers(u: Any, message: str) -> None:
 def test_neighbours() -> None:
     code = MIXED.round(MIXED.to_code({**PARAMS, "units": 4, "shift": 0.98}))
     params = MIXED.to_params(code)
-    rows: Any = MIXED.to_params(MIXED.neighbours(code))
+    rows: Any = MIXED.to_params(MIXED.neighbors(code))
     moves = [
         item for row in rows for item in row.items() if not identical(item[1], params[item[0]])
     ]
@@ -115,7 +115,7 @@ def test_neighbours() -> None:
     assert values["shift"] == pytest.approx([0.88, 1.0])
     assert [v for key, v in moves if key == "act"] == ["relu", None, 1]
     with pytest.raises(ValueError, match=r"shape \(1, 9\); it must be one code"):
-        MIXED.neighbours([CODE])
+        MIXED.neighbors([CODE])
 
 
 def test_enumerate() -> None:
@@ -159,7 +159,7 @@ def test_random_spaces(seed: int) -> None:
     np.testing.assert_array_equal(space.round(far), far)
     assert identical(space.to_params(space.to_code(space.to_params(far))), space.to_params(far))
 
-    near = space.neighbours(codes[0])
+    near = space.neighbors(codes[0])
     assert len(np.unique(near, axis=0)) == len(near)
     np.testing.assert_array_equal(space.round(near), near)
     for code in near:

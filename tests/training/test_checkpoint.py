@@ -116,7 +116,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"code": "x"}, "code='x' must be numbers"),
-        ({"code": [1.5]}, r"code=\[1.5\] must be whole numbers"),
+        ({"code": [1.5]}, r"code=\[1.5\] must be integers"),
         ({"gflops": -1}, "gflops=-1 must be at least 0"),
         ({"metrics": 5}, "metrics=5 must map"),
         ({"metrics": {"a": "x"}}, r"metrics\['a'\]='x' must be numbers"),

@@ -142,7 +142,7 @@ def test_bad_argument(make, message: str) -> None:  # type: ignore[no-untyped-de
     ("make", "change", "message"),
     [
         (Digits, {"transform": 5}, "transform=5 must be a function of a sample"),
-        (DigitScenes, {"length": 1, "seed": 0.5}, "seed=0.5 must be a whole number"),
+        (DigitScenes, {"length": 1, "seed": 0.5}, "seed=0.5 must be an integer"),
         (DigitClips, {"length": 1, "wrap": "no"}, "wrap='no' must be True or False"),
     ],
 )

@@ -87,7 +87,7 @@ def test_optimizers_take_the_recipe() -> None:
         ({"learning_rate": 0.0}, "learning_rate=0.0 must be above 0"),
         ({"min_learning_rate": 1.0}, "min_learning_rate=1.0 must be between 0 and 0.004"),
         ({"epochs": 0}, "epochs=0 must be at least 1"),
-        ({"epochs": 2.5}, "epochs=2.5 must be a whole number"),
+        ({"epochs": 2.5}, "epochs=2.5 must be an integer"),
         ({"batch_size": 1}, "batch_size=1 must be at least 2"),
         ({"weight_decay": -1.0}, "weight_decay=-1.0 must be at least 0"),
         ({"momentum": 1.0}, r"momentum=1.0 must be in \[0, 1\)"),

@@ -290,7 +290,7 @@ WALK = TableWalk(TABLE.codes[:, None], np.ones((3, 1)), np.ones((3, 1)))
     ("draw", "message"),
     [
         (lambda trace: trace_figure(trace, SPACE, start=2), r"start=2 must be between 0 and 1"),
-        (lambda trace: trace_figure(trace, SPACE, start=1.5), "start=1.5 must be a whole number"),  # type: ignore[arg-type]
+        (lambda trace: trace_figure(trace, SPACE, start=1.5), "start=1.5 must be an integer"),  # type: ignore[arg-type]
         (lambda trace: trace_figure(trace, NB201Space()), "27 columns, space has 30"),
         (lambda trace: trace_figure(trace.codes, SPACE), "must be a Trace, as"),
         (lambda trace: trace_figure(trace, "MRSpace"), "space='MRSpace' must be"),  # type: ignore[arg-type]

@@ -60,7 +60,7 @@ class Digits(Dataset[tuple[Tensor, Tensor]]):
     ) -> None:
         images, labels = _source(part)
         if limit is not None:
-            checks.whole("limit", limit, low=1)  # a slice to -1 would leave out the last one
+            checks.integer("limit", limit, low=1)  # a slice to -1 would leave out the last one
         self.images = _enlarge(images[:limit], _side(size))
         self.labels = labels[:limit]
         self._transform = check_transform(transform)
@@ -107,7 +107,7 @@ class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
         transform: Transform | None = None,
     ) -> None:
         rng = part_generator(part, seed)
-        length, size = checks.whole("length", length, low=1), _side(size)
+        length, size = checks.integer("length", length, low=1), _side(size)
         digits, labels = _source(part)
         self.images = torch.zeros(length, 1, size, size)
         self.masks = torch.zeros(length, size, size, dtype=torch.long)
@@ -172,11 +172,11 @@ class DigitClips(Dataset[tuple[Tensor, Tensor]]):
     ) -> None:
         rng = part_generator(part, seed)
         length, frames = (
-            checks.whole("length", length, low=1),
-            checks.whole("frames", frames, low=2),
+            checks.integer("length", length, low=1),
+            checks.integer("frames", frames, low=2),
         )
         size = _side(size)
-        step = checks.whole("step", step, low=1, high=(size - 1) // 2)
+        step = checks.integer("step", step, low=1, high=(size - 1) // 2)
         digits, labels = _source(part)
         enlarged = _enlarge(digits, 20)
         enlarged = functional.pad(enlarged, (0, size - 20, 0, size - 20))[:, 0]
@@ -256,4 +256,4 @@ def _enlarge(images: Tensor, side: int) -> Tensor:
 
 
 def _side(size: int) -> int:
-    return checks.whole("size", size, low=LEAST_SIDE)
+    return checks.integer("size", size, low=LEAST_SIDE)

@@ -17,7 +17,7 @@ def part_generator(part: str, seed: int, *more: int) -> np.random.Generator:
         ValueError: An unknown part, or a seed that is no whole number from 0 on.
     """
     number = tuple(PARTS).index(check_part(part))
-    return np.random.default_rng([checks.whole("seed", seed, low=0), number, *more])
+    return np.random.default_rng([checks.integer("seed", seed, low=0), number, *more])
 
 
 def check_part(part: str) -> str:

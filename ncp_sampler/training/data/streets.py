@@ -81,7 +81,7 @@ class StreetScenes(Dataset[Scene]):
     def __init__(
         self, part: str, *, length: int, seed: int = 0, transform: Transform | None = None
     ) -> None:
-        numbers = range(checks.whole("length", length, low=1))
+        numbers = range(checks.integer("length", length, low=1))
         self.scenes = [_scene(part_generator(part, seed, i)) for i in numbers]
         self._transform = check_transform(transform)
 

@@ -59,7 +59,7 @@ def _chain(study: Any, number: int | None) -> list[Any]:
     known = {one.number: one for one in trials}
     if number is None:
         number = _best(study, known)
-    if checks.whole("trial", number) not in known:
+    if checks.integer("trial", number) not in known:
         raise ValueError(f"trial={number} is none of the study's; it has {len(known)} trials")
     chain = [known[number]]
     while (before := _source(chain[0])) in known and known[before] not in chain:

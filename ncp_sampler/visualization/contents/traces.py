@@ -140,8 +140,8 @@ def pushes_of(
         ValueError: A start, iteration or number of bars out of range, or a trace of another space.
     """
     codes = codes_of(trace, space, start)
-    checks.whole("iteration", iteration, low=0, high=len(codes) - 1)
-    checks.whole("largest", largest, low=1)
+    checks.integer("iteration", iteration, low=0, high=len(codes) - 1)
+    checks.integer("largest", largest, low=1)
     push = -trace.gradients[iteration, start]
     picked = np.argsort(-np.abs(push), kind="stable")[:largest]
     return [space.columns[i] for i in picked], push[picked].tolist()
@@ -160,7 +160,7 @@ def codes_of(trace: Trace, space: SearchSpace, start: int) -> FloatArray:
             f"trace has codes of {trace.codes.shape[2]} columns, space has {len(space.columns)}; "
             "give the space that was searched"
         )
-    checks.whole("start", start, low=0, high=trace.codes.shape[1] - 1)
+    checks.integer("start", start, low=0, high=trace.codes.shape[1] - 1)
     return trace.codes[:, start]
 
 

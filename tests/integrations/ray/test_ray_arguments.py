@@ -48,9 +48,9 @@ def test_metric_and_mode_of_the_tuner_that_do_not_fit(metric: str, mode: Any) ->
     [
         ("space", 5, r"space=5 must be a SearchSpace such as MRSpace\(\), or a dictionary with"),
         ("seed", -1, "seed=-1 must be at least 0, or None"),
-        ("seed", 1.5, r"seed=1\.5 must be a whole number"),
+        ("seed", 1.5, r"seed=1\.5 must be an integer"),
         ("n_startup_trials", 0, "n_startup_trials=0 must be at least 1"),
-        ("n_startup_trials", "10", "n_startup_trials='10' must be a whole number"),
+        ("n_startup_trials", "10", "n_startup_trials='10' must be an integer"),
         ("strategy", "greedy", "strategy='greedy' must be one of .* or a strategy such as"),
         ("strategy", 5, "strategy=5 must be one of"),
         ("predictor", "tree", "predictor='tree' must be one of .* or a predictor such as"),
