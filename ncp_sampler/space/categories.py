@@ -10,20 +10,15 @@ from typing import Any
 import numpy as np
 
 
-class CategoryKey:
-    """Hashable key of a category: distinguished by type and equality, NaN equal to NaN."""
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def __hash__(self) -> int:
-        try:
-            return hash((type(self._value), None if _is_nan(self._value) else self._value))
-        except TypeError:  # such as a list
-            return hash(type(self._value))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, CategoryKey) and same_category(self._value, other._value)
+def category_key(value: Any) -> Hashable:
+    """Return a hashable key of a category: distinguished by type and equality, NaN equal to NaN."""
+    if _is_nan(value):
+        return type(value), None
+    try:
+        hash(value)
+    except TypeError:  # such as a list
+        return _UnhashableKey(value)
+    return type(value), value
 
 
 def json_form(value: Any) -> Hashable:
@@ -39,7 +34,7 @@ def json_form(value: Any) -> Hashable:
     try:
         return json.dumps(value.item() if isinstance(value, np.generic) else value)
     except (TypeError, ValueError):  # such as a class, which JSON cannot hold
-        return CategoryKey(value)
+        return category_key(value)
 
 
 def same_category(a: Any, b: Any) -> bool:
@@ -49,3 +44,14 @@ def same_category(a: Any, b: Any) -> bool:
 
 def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
+
+
+class _UnhashableKey:
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __hash__(self) -> int:
+        return hash(type(self._value))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _UnhashableKey) and same_category(self._value, other._value)

@@ -109,15 +109,15 @@ class Columns:
         self._from_steps = _tiled([(np.multiply, step), (np.add, low), (np.minimum, high)])
 
     def _set_draws(self, log: NDArray[np.bool_]) -> None:
-        """Set what draws each dimension: equally likely steps, or a range, in log where it is."""
-        self._stepped = (self.step > 0) & ~log
-        pairs = zip(self._dimensions, self._stepped, strict=True)
-        counts = [int(n_values(dim)) if stepped else 1 for dim, stepped in pairs]
+        """Set what draws each dimension: one of its steps, or from its range, in log where set."""
+        start, end, half = self.low.copy(), self.high.copy(), self.step[log] / 2  # half as Optuna
+        start[log] = [math.log(number) for number in self.low[log] - half]
+        end[log] = [math.log(number) for number in self.high[log] + half]
+        stepped = (self.step > 0) & ~log
+        self._draws = start, np.where(stepped, self.step, end - start)
+        self._draw_log, self._draw_steps = np.flatnonzero(log), np.flatnonzero(stepped)
+        counts = [int(n_values(self._dimensions[i])) for i in self._draw_steps]
         self._count, self._last = (np.array([n - k for n in counts], dtype=float) for k in (0, 1))
-        self._drawn_log = np.flatnonzero(log)
-        half = self.step[log] / 2  # as Optuna does for integers
-        self._log_low = np.array([math.log(x) for x in self.low[log] - half])
-        self._log_range = np.array([math.log(x) for x in self.high[log] + half]) - self._log_low
 
     def check_shape(self, code: ArrayLike | torch.Tensor) -> FloatArray:
         """Return a code's numbers.
@@ -218,9 +218,10 @@ class Columns:
 
     def from_values(self, values: FloatArray) -> FloatArray:
         """Return codes (n, d) of values."""
+        if not self._one_hot:
+            return values
         code: FloatArray = values.take(self.owner, axis=1)
-        if self._one_hot:
-            code[:, self._hot] = self._one_hot.encode(values[:, self._categorical])
+        code[:, self._hot] = self._one_hot.encode(values[:, self._categorical])
         return code
 
     def to_values(self, code: FloatArray) -> FloatArray:
@@ -236,12 +237,14 @@ class Columns:
 
     def from_uniform(self, u: FloatArray) -> FloatArray:
         """Return codes (n, d), not rounded, of numbers (n, D) in [0, 1]."""
-        index = np.minimum(np.floor(u * self._count), self._last)
-        drawn = np.where(self._stepped, index * self.step, u * (self.high - self.low))
-        drawn += self.low
-        if len(self._drawn_log):
-            u_log = u[:, self._drawn_log]
-            drawn[:, self._drawn_log] = np.exp(self._log_low + u_log * self._log_range)
+        start, size = self._draws
+        drawn = u.copy()
+        drawn[:, self._draw_steps] = np.minimum(
+            np.floor(u[:, self._draw_steps] * self._count), self._last
+        )
+        drawn *= size
+        drawn += start
+        drawn[:, self._draw_log] = np.exp(drawn[:, self._draw_log])
         return self.from_values(drawn)
 
     def neighbors(self, base: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.space.categories import CategoryKey, json_form, same_category
+from ncp_sampler.space.categories import category_key, json_form, same_category
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -153,7 +153,7 @@ class Categorical:
             raise ValueError(f"{self.name}: choices is empty; give at least one value")
         if len(self._positions) < len(self.choices):
             twice = next(
-                c for i, c in enumerate(self.choices) if self._positions[CategoryKey(c)] < i
+                c for i, c in enumerate(self.choices) if self._positions[category_key(c)] < i
             )
             raise ValueError(f"{self.name}: choices has {twice!r} twice; remove one")
 
@@ -178,7 +178,7 @@ class Categorical:
         """
         if isinstance(value, np.generic):
             value = value.item()
-        position = self._positions.get(CategoryKey(value))
+        position = self._positions.get(category_key(value))
         if position is not None:
             return position
         for i, choice in enumerate(self.choices):
@@ -190,10 +190,10 @@ class Categorical:
         raise ValueError(f"{self.name}={value!r} is not one of {checks.shown(self.choices)}")
 
     @cached_property
-    def _positions(self) -> dict[CategoryKey, int]:
+    def _positions(self) -> dict[Hashable, int]:
         """First position of each category."""
-        pairs = enumerate(map(CategoryKey, self.choices))
-        return {key: i for i, key in reversed(list(pairs))}
+        keys = list(map(category_key, self.choices))
+        return {keys[i]: i for i in reversed(range(len(keys)))}
 
     @cached_property
     def _json_forms(self) -> list[Hashable]:

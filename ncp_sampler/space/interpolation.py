@@ -16,7 +16,7 @@ Notation
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -25,7 +25,9 @@ from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.space.columns import Columns, FloatArray
-from ncp_sampler.space.dimensions import Dimension
+
+if TYPE_CHECKING:
+    from ncp_sampler.space.search_space import SearchSpace
 
 ParamFeatures: TypeAlias = Callable[[Mapping[str, Any]], Sequence[float] | float]
 
@@ -33,16 +35,6 @@ _CELLS = 20  # Number of cells of a continuous column
 _MAX_CACHED = 100_000  # Number of function values in the cache
 _MAX_CALLS = 512  # Number of function calls per differentiable call, besides one per code
 _TOLERANCE = 1e-9  # Distance of a unit code from a valid one that counts as none
-
-
-class Codec(Protocol):
-    """Part of a search space that interpolation uses."""
-
-    dimensions: tuple[Dimension, ...]
-    columns: tuple[str, ...]
-
-    def to_params(self, code: NDArray[Any]) -> Any:
-        """Return params of valid codes (n, d), as a list."""
 
 
 class InterpolatedFeatures:
@@ -61,7 +53,7 @@ class InterpolatedFeatures:
 
     def __init__(
         self,
-        space: Codec,
+        space: SearchSpace,
         function: ParamFeatures,
         *,
         name: str = "param_features",
@@ -174,21 +166,17 @@ class InterpolatedFeatures:
 
     def _cell(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the valid numbers at both ends of each number's cell."""
-        low, high, step = (
-            ends[self._columns.numeric]
-            for ends in (self._columns.low, self._columns.high, self._columns.step)
-        )
+        columns, numeric = self._columns, self._columns.numeric
+        low, high, step = columns.low[numeric], columns.high[numeric], columns.step[numeric]
         size = np.where(step > 0, step, 1.0)
         last = np.maximum(np.ceil((high - low) / size - 1e-9) - 1, 0.0)
         # the upper end belongs to the last step: there too it has a slope
-        numbers = self._columns.denormalize(x)[:, self._columns.numeric_columns]
+        numbers = columns.denormalize(x)[:, columns.numeric_columns]
         steps = np.minimum(np.floor((numbers - low) / size + 1e-9), last)
         cell = np.minimum(np.floor(x * _CELLS), _CELLS - 1)
         ends = []
         for end in (0, 1):
-            continuous = self._columns.denormalize((cell + end) / _CELLS)[
-                :, self._columns.numeric_columns
-            ]
+            continuous = columns.denormalize((cell + end) / _CELLS)[:, columns.numeric_columns]
             stepped = np.minimum(low + (steps + end) * step, high)
             ends.append(np.where(step > 0, stepped, continuous))
         return ends[0], ends[1]
@@ -212,7 +200,8 @@ class InterpolatedFeatures:
         new = {key: i for i, key in enumerate(keys) if key not in self._known}
         if new:
             codes = self._columns.round(self._columns.from_values(values[[*new.values()]]))
-            for key, params in zip(new, self._space.to_params(codes), strict=True):
+            rows: Any = self._space.to_params(codes)
+            for key, params in zip(new, rows, strict=True):
                 self._known[key] = self._call(params)
         return np.array([self._known[key] for key in keys])
 

@@ -5,8 +5,7 @@ Notation
     d          number of columns: one per number, one per category of a categorical
     params     dictionary name -> value, as Optuna and Ray use it
     code       (n, d) in natural units; a categorical is one-hot
-    unit code  (n, d) in [0, 1], log dimensions in log (BoTorch's normalized input); predictors and
-               propagation work on it
+    unit code  (n, d) in [0, 1], log dimensions in log; BoTorch calls it the normalized input
 """
 
 from __future__ import annotations
@@ -69,8 +68,7 @@ class SearchSpace:
         units: As given; empty if None.
         groups: As given.
 
-    Two spaces are equal if they are of the same class and all arguments are equal; functions are
-    equal if they are the same function.
+    Spaces of one class with equal arguments are equal; functions are equal if they are the same.
 
     Raises:
         ValueError: No dimension, two of the same name, or a start outside the space.
