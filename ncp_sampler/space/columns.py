@@ -296,10 +296,14 @@ def _apply(operations: list[_Operation], codes: FloatArray) -> None:
     """
     flat, width = codes.reshape(-1), len(operations[0][1])
     tail = len(flat) % width
-    for block in (flat[: len(flat) - tail].reshape(-1, width), flat[len(flat) - tail :]):
-        if block.size:
-            for ufunc, row in operations:
-                ufunc(block, row[: block.shape[-1]], out=block)
+    if tail:
+        end = flat[len(flat) - tail :]
+        for ufunc, row in operations:
+            ufunc(end, row[:tail], out=end)
+    if len(flat) > tail:
+        blocks = flat[: len(flat) - tail].reshape(-1, width)
+        for ufunc, row in operations:
+            ufunc(blocks, row, out=blocks)
 
 
 def _as_slice(at: NDArray[np.intp]) -> Any:
