@@ -1,7 +1,7 @@
-"""How arguments are refused: one ``ValueError``, which names the argument, its value, the remedy.
+"""Checks of arguments; each raises a ``ValueError`` that names argument, value and remedy.
 
-Each function returns the argument in the type that the caller works with. ``name`` is the
-argument's, and ``where`` follows its value in the message: "weight=-1 of 'top1' must be ...".
+Each check returns the argument in the type that the caller works with. ``name`` is the name of the
+argument, and ``where`` follows its value in the message: "weight=-1 of 'top1' must be ...".
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ import torch
 from numpy.typing import NDArray
 
 DIRECTIONS = ("maximize", "minimize")
-LARGEST_SEED = 2**32 - 1  # NumPy's old generators, and so Optuna, take no larger one
+LARGEST_SEED = 2**32 - 1  # Largest seed of NumPy's old generators, and so of Optuna
 
-_SHOWN = 200  # characters of a value in a message
+_MAX_SHOWN = 200  # Number of characters of a value in a message
 
 
 def shown(value: object) -> str:
-    """The value as a message has it: on one line, long ones cut."""
-    text = " ".join(repr(value)[: 2 * _SHOWN].split())
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    """Return a value for a message: on one line, cut if it is long."""
+    text = " ".join(repr(value)[: 2 * _MAX_SHOWN].split())
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def refusal(name: str, value: object, must: str, where: str = "") -> ValueError:
-    """The one wording: ``name=value must must``."""
+    """Return the error ``name=value must must``."""
     return ValueError(f"{name}={shown(value)}{where} must {must}")
 
 
-def whole(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
-    """A whole number of any type, within bounds that count themselves; True is none.
+def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
+    """Return an integer of any integer type within inclusive bounds; True is none.
 
     Raises:
         ValueError: Anything else.
@@ -45,15 +45,15 @@ def whole(name: str, value: Any, *, low: int | None = None, high: int | None = N
     try:
         if isinstance(value, bool):
             raise TypeError
-        number = operator.index(value)
+        result = operator.index(value)
     except TypeError:
-        raise refusal(name, value, f"be a whole number{_within(limits)}") from None
-    if (low is not None and number < low) or (high is not None and number > high):
-        raise refusal(name, number, f"be {limits}")
-    return number
+        raise refusal(name, value, f"be an integer{_within(limits)}") from None
+    if (low is not None and result < low) or (high is not None and result > high):
+        raise refusal(name, result, f"be {limits}")
+    return result
 
 
-def real(
+def number(
     name: str,
     value: Any,
     *,
@@ -63,7 +63,7 @@ def real(
     below: float | None = None,
     where: str = "",
 ) -> float:
-    """A finite number of any type: at least ``low`` or ``above``, at most ``high`` or ``below``.
+    """Return a finite number of any type as a float: >= low, > above, <= high, < below.
 
     Raises:
         ValueError: Anything else; True is no number.
@@ -71,20 +71,20 @@ def real(
     limits = _limits(low=low, above=above, high=high, below=below)
     if not is_number(type(value)) or not _is_finite(value):
         raise refusal(name, value, f"be a finite number{_within(limits)}", where)
-    number = float(value)
+    result = float(value)
     within = (
-        (low is None or number >= low)
-        and (above is None or number > above)
-        and (high is None or number <= high)
-        and (below is None or number < below)
+        (low is None or result >= low)
+        and (above is None or result > above)
+        and (high is None or result <= high)
+        and (below is None or result < below)
     )
     if not within:
         raise refusal(name, value, f"be {limits}", where)
-    return number
+    return result
 
 
 def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
-    """One of some words.
+    """Return a string that is one of ``choices``.
 
     Raises:
         ValueError: Anything else.
@@ -95,7 +95,7 @@ def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False, also NumPy's.
+    """Return True or False, NumPy's too.
 
     Raises:
         ValueError: Anything else: a word, such as "no", would count as True.
@@ -106,7 +106,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def text(name: str, value: Any) -> str:
-    """A string that is not empty, such as a parameter's or a metric's name.
+    """Return a string that is not empty, such as the name of a parameter or a metric.
 
     Raises:
         ValueError: Anything else.
@@ -117,21 +117,21 @@ def text(name: str, value: Any) -> str:
 
 
 def texts(name: str, value: Any) -> tuple[str, ...]:
-    """Names in order; a string alone is none, since its letters would be taken for them.
+    """Return names in order; a string alone is refused: its letters would be the names.
 
     Raises:
         ValueError: Anything else.
     """
     if isinstance(value, str) or not isinstance(value, Sequence | Mapping):
         raise refusal(name, value, "be a sequence of names")
-    return tuple(text(name, one) for one in value)
+    return tuple(text(name, item) for item in value)
 
 
 def instance(name: str, value: Any, kind: Any, must: str) -> Any:
-    """An object of a class; ``must`` says what to give, "be a SearchSpace, such as MRSpace()".
+    """Return an object of a class; ``must`` is such as "be a SearchSpace, such as MRSpace()".
 
     Raises:
-        ValueError: An object of another.
+        ValueError: An object of another class.
     """
     if not isinstance(value, kind):
         raise refusal(name, value, must)
@@ -139,19 +139,19 @@ def instance(name: str, value: Any, kind: Any, must: str) -> Any:
 
 
 def sequence(name: str, value: Any, kind: Any, must: str) -> list[Any]:
-    """A list of objects of one class; neither a string nor an object of the class alone.
+    """Return a list of objects of a class; a string, or an object alone, is refused.
 
     Raises:
         ValueError: Anything else.
     """
     listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    if not listed or not all(isinstance(one, kind) for one in value):
+    if not listed or not all(isinstance(item, kind) for item in value):
         raise refusal(name, value, must)
     return list(value)
 
 
 def call(name: str, value: Any, must: str, *, required: bool = False) -> Any:
-    """Something that can be called, or None where it is not required.
+    """Return a callable, or None if that is not required.
 
     Raises:
         ValueError: Anything else.
@@ -162,25 +162,25 @@ def call(name: str, value: Any, must: str, *, required: bool = False) -> Any:
 
 
 def seed(value: Any, *, high: int | None = None, name: str = "seed") -> int | None:
-    """A seed of random choices: a whole number from 0 on, or None for a fresh one.
+    """Return a seed: an integer of at least 0, or None for a fresh one.
 
     Raises:
         ValueError: Anything else.
     """
     if value is None:
         return None
-    number = whole(name, value)
-    if number < 0 or (high is not None and number > high):
+    result = integer(name, value)
+    if result < 0 or (high is not None and result > high):
         limits = "at least 0" if high is None else f"between 0 and {high}"
-        raise refusal(name, number, f"be {limits}, or None")
-    return number
+        raise refusal(name, result, f"be {limits}, or None")
+    return result
 
 
 def generator(value: Any) -> np.random.Generator:
-    """A random generator as it is, or the one of a seed, as ``numpy.random.default_rng``.
+    """Return a random generator as it is, or one made of a seed, as ``numpy.random.default_rng``.
 
     Raises:
-        ValueError: Neither of them.
+        ValueError: Neither.
     """
     if isinstance(value, np.random.Generator):
         return value
@@ -188,7 +188,7 @@ def generator(value: Any) -> np.random.Generator:
 
 
 def array(name: str, value: Any) -> NDArray[np.float64]:
-    """Numbers of any shape.
+    """Return an array of numbers, of any shape.
 
     Raises:
         ValueError: Anything else.
@@ -200,7 +200,7 @@ def array(name: str, value: Any) -> NDArray[np.float64]:
 
 
 def path(name: str, value: Any, what: str = "a file or a folder") -> Path:
-    """The path of something.
+    """Return a path; ``what`` it leads to is for the message.
 
     Raises:
         ValueError: Neither a string nor a path.
@@ -209,7 +209,7 @@ def path(name: str, value: Any, what: str = "a file or a folder") -> Path:
 
 
 def directions(value: Any) -> dict[str, str]:
-    """Metric's name -> "maximize" or "minimize"; at least one.
+    """Return name of a metric -> "maximize" or "minimize"; at least one.
 
     Raises:
         ValueError: Anything else.
@@ -218,19 +218,19 @@ def directions(value: Any) -> dict[str, str]:
         not isinstance(value, Mapping)
         or not value
         or not all(isinstance(name, str) for name in value)
-        or any(one not in DIRECTIONS for one in value.values())
+        or any(direction not in DIRECTIONS for direction in value.values())
     ):
         raise refusal("directions", value, f"map at least one metric to one of {DIRECTIONS}")
     return dict(value)
 
 
 def is_number(kind: type) -> bool:
-    """Whether values of a type count as numbers: bool and str do not."""
+    """Return True if values of a type count as numbers: bool and str do not."""
     return issubclass(kind, Real) and not issubclass(kind, bool)
 
 
 def usable_device(device: str | torch.device) -> torch.device:
-    """The device, once a number was put there and read back.
+    """Return the device, after writing a number there and reading it back.
 
     Raises:
         ValueError: PyTorch does not know it, or cannot compute on it here.
@@ -259,7 +259,7 @@ def _limits(
     high: float | None = None,
     below: float | None = None,
 ) -> str:
-    """In words; empty without any."""
+    """Return bounds in words; empty without any."""
     if low is not None and high is not None:
         return f"between {low:g} and {high:g}" if high < 1e6 else f"between {low} and {high}"
     if low is not None and below is not None:
@@ -269,5 +269,5 @@ def _limits(
 
 
 def _within(limits: str) -> str:
-    """What follows "a number": " of at least 1", " between 1 and 4"."""
+    """Return bounds as they follow "a number": " of at least 1", " between 1 and 4"."""
     return f" {'of ' if limits.startswith('at') else ''}{limits}" if limits else ""

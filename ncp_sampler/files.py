@@ -1,9 +1,9 @@
-"""Files that are either whole or not there, and files that know when they are damaged.
+"""Atomic writes of files, and checksums that detect damage.
 
 A file is written beside its place and then moved there in one step, so that neither a full disk
-nor a killed process leaves half of one, or takes an older one away. What a killed process has left
-beside it, the next one to write there removes. A sealed file ends with a
-line that holds the SHA-256 of all that stands before it.
+nor a killed process leaves a part of it or removes an older one. The next process to write there
+removes the temporary files of killed ones. A sealed file ends with a line that holds the SHA-256
+of everything before it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ncp_sampler import checks
 
 try:
     import fcntl
-except ImportError:  # Windows, where a killed process's temporary files stay
+except ImportError:  # Windows, where temporary files of killed processes stay
     fcntl = None  # type: ignore[assignment]
 
-_PREFIX, _SUFFIX = ".ncp-", ".tmp"  # of temporary files
+_PREFIX, _SUFFIX = ".ncp-", ".tmp"  # Names of temporary files
 _SEAL = b"\nsha256:"
-_SEAL_LENGTH = len(_SEAL) + 64 + 1  # hexadecimal digits, and the end of the line
+_SEAL_LENGTH = len(_SEAL) + 64 + 1  # Length with 64 hexadecimal digits and the newline
 
 
 def write_atomic(
@@ -35,43 +35,42 @@ def write_atomic(
     name: str = "path",
     staging: Path | None = None,
 ) -> None:
-    """Writes a file at once: after a failure an older one is as it was, and nothing lies beside it.
+    """Write a file in one step: after a failure an older file is unchanged, and no part is left.
 
-    A link stays one, and what it leads to is written. A device, such as /dev/null, is written to.
+    The target of a link is written, and the link stays. A device, such as /dev/null, is written to.
 
     Args:
-        path: The file; its folder exists.
-        content: All of it.
-        name: The argument's in messages.
-        staging: A folder in which the file is written before it is moved, where that can be done;
-            its own folder if None.
+        path: The file; its folder must exist.
+        content: The complete content.
+        name: Name of the argument in messages.
+        staging: Folder in which the file is written first, if it can be moved in one step from
+            there; the file's own folder if None.
 
     Raises:
-        ValueError: The path is none, is a folder, or stands in no folder that exists; or the
-            content is no bytes.
-        OSError: The disk is full, or nothing may be written there.
+        ValueError: No path, a folder, a path in no existing folder, or a content that is no bytes.
+        OSError: The disk is full, or the folder is not writable.
     """
-    given = checks.path(name, path, "a file")
+    file = checks.path(name, path, "a file")
     checks.instance("content", content, bytes, "be bytes; encode a text")
     try:
-        _write(given, content, name, staging)
+        _write(file, content, name, staging)
     except OSError as error:
         why = error.strerror or str(error)
         raise OSError(
             error.errno,
             f"{why}: nothing was written, and an older file is as it was; free some space, or give "
             f"another {name}",
-            str(given),
+            str(file),
         ) from error
 
 
 def sealed(content: bytes) -> bytes:
-    """The content with its checksum at the end."""
+    """Return the content with its checksum at the end."""
     return content + _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
 def unsealed(content: bytes) -> bytes | None:
-    """What ``sealed`` was given; None where a byte is another, is missing or was added."""
+    """Return the content of ``sealed``; None if a byte was changed, removed or added."""
     inner = content[:-_SEAL_LENGTH]
     return inner if sealed(inner) == content else None
 
@@ -87,7 +86,7 @@ def _write(given: Path, content: bytes, name: str, staging: Path | None) -> None
     if not has_folder:
         raise checks.refusal(name, str(given), "be in a folder that exists; make it first")
     if target.exists() and not target.is_file():
-        target.write_bytes(content)  # what stands in a device's place would be no device
+        target.write_bytes(content)  # moving a file there would replace the device
     else:
         _replace(target, content, staging)
 
@@ -114,18 +113,18 @@ def _replace(target: Path, content: bytes, staging: Path | None) -> None:
 
 
 def _temporary(folder: Path) -> tuple[Path, BinaryIO]:
-    """Create and lock a new file in the folder, of any name that fits and is free."""
+    """Create and lock a new file in the folder."""
     while True:
         path = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
         file = path.open("xb")
         _lock(file, wait=True)
         if path.exists():
             return path, file
-        file.close()  # another process took it for one that was left behind
+        file.close()  # another process removed it as left behind
 
 
 def _remove_left(folder: Path) -> None:
-    """Remove the temporary files of killed processes: nobody holds their locks."""
+    """Remove the temporary files of killed processes: no process holds their locks."""
     with suppress(OSError):  # of a folder or a file that cannot be read
         for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
             if path.is_file() and not path.is_symlink():
@@ -140,11 +139,11 @@ def _lock(file: BinaryIO, *, wait: bool = False) -> bool:
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:  # another process has it, or the disk has no locks
+    except OSError:  # another process holds it, or the disk has no locks
         return False
     return True
 
 
 def _moves_at_once(source: Path, target: Path) -> bool:
-    """Whether a file can be written in one folder, and moved into the other in one step."""
+    """Return True if a file can be written in one folder and moved to the other in one step."""
     return os.access(source, os.W_OK) and source.stat().st_dev == target.stat().st_dev

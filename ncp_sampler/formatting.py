@@ -1,4 +1,4 @@
-"""How results are written: mean ± standard error, Markdown tables."""
+"""Formats of results: mean ± standard error, Markdown tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 
 def mean_and_error(values: ArrayLike) -> tuple[float, float]:
-    """Mean of some values (n,), and its standard error: NaN for a single one.
+    """Return the mean of values (n,) and its standard error, which is NaN for a single value.
 
     Raises:
         ValueError: No value, or another shape.
@@ -26,11 +26,11 @@ def mean_and_error(values: ArrayLike) -> tuple[float, float]:
 
 
 def with_error(values: ArrayLike, form: str = ".2f") -> str:
-    """Mean ± standard error; the mean alone of a single value.
+    """Return mean ± standard error as text; the mean alone for a single value.
 
     Args:
         values: Shape (n,).
-        form: Of both numbers; a sign that it asks for is the mean's alone.
+        form: Format of both numbers; a sign applies to the mean alone.
 
     Raises:
         ValueError: As ``mean_and_error``.
@@ -40,26 +40,28 @@ def with_error(values: ArrayLike, form: str = ".2f") -> str:
 
 
 def markdown_table(
-    heads: Sequence[str],
+    header: Sequence[str],
     rows: Sequence[Sequence[str]],
     *,
     numbers: bool | Sequence[bool] = False,
 ) -> str:
-    """A table in Markdown, its last line ended.
+    """Return a table in Markdown that ends with a newline.
 
     Args:
-        heads: Of the columns.
-        rows: As long as the heads each.
-        numbers: Whether columns are set to the right: all but the first, none, or each as told.
+        header: Names of the columns.
+        rows: Cells, as many per row as the header has.
+        numbers: Columns aligned to the right: all but the first if True, none, or one bool each.
 
     Raises:
-        ValueError: A row, or ``numbers``, that is not as long as the heads.
+        ValueError: A row, or ``numbers``, that is not as long as the header.
     """
-    right = [False, *[numbers] * (len(heads) - 1)] if isinstance(numbers, bool) else numbers
-    rule = ["---:" if one else "---" for one in right]
-    if len(rule) != len(heads):
-        raise ValueError(f"numbers={numbers!r} must be one bool, or {len(heads)}, as the heads")
+    right = [False, *[numbers] * (len(header) - 1)] if isinstance(numbers, bool) else numbers
+    rule = ["---:" if is_number else "---" for is_number in right]
+    if len(rule) != len(header):
+        raise ValueError(
+            f"numbers={numbers!r} must be one bool, or {len(header)}, as the header has"
+        )
     for i, row in enumerate(rows):
-        if len(row) != len(heads):
-            raise ValueError(f"rows[{i}]={row!r} must have {len(heads)} cells, as the heads")
-    return "".join(f"| {' | '.join(row)} |\n" for row in (heads, rule, *rows))
+        if len(row) != len(header):
+            raise ValueError(f"rows[{i}]={row!r} must have {len(header)} cells, as the header has")
+    return "".join(f"| {' | '.join(row)} |\n" for row in (header, rule, *rows))

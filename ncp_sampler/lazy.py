@@ -1,6 +1,6 @@
-"""Names that a package hands on without importing what is behind them (PEP 562).
+"""Names of a package that are imported at their first use (PEP 562).
 
-PyTorch takes seconds to import; whoever asks for ``--help`` or a version does not need it.
+PyTorch takes seconds to import, and ``--help`` or a version does not need it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 def lazy_names(
     package: str, homes: Mapping[str, str], folders: Collection[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package; each name is imported at its first use.
+    """Return ``__getattr__`` and ``__dir__`` of a package that import names at their first use.
 
     Args:
-        package: Its ``__name__``.
-        homes: Name -> the module that has it.
-        folders: Modules of the package that are names of it, too, imported or not.
+        package: ``__name__`` of the package.
+        homes: Name -> the module that defines it.
+        folders: Modules of the package that are also names of it, imported or not.
     """
 
     def get(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What is searched: dimensions, and the one codec between params, codes and unit codes."""
+"""Search spaces: dimensions, and the codec between params, codes and unit codes."""
 
 from ncp_sampler.space.dimensions import Categorical as Categorical
 from ncp_sampler.space.dimensions import Dimension as Dimension

@@ -1,4 +1,4 @@
-"""Categories as keys: exactly, and as JSON leaves them."""
+"""Hashable keys of categories: exact, and of their JSON forms."""
 
 from __future__ import annotations
 
@@ -10,24 +10,19 @@ from typing import Any
 import numpy as np
 
 
-class CategoryKey:
-    """A category as a key: distinguished by type and equality, NaN equal to NaN."""
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def __hash__(self) -> int:
-        try:
-            return hash((type(self._value), None if _is_nan(self._value) else self._value))
-        except TypeError:  # a list, say
-            return hash(type(self._value))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, CategoryKey) and same_category(self._value, other._value)
+def category_key(value: Any) -> Hashable:
+    """Return a hashable key of a category: distinguished by type and equality, NaN equal to NaN."""
+    if _is_nan(value):
+        return type(value), None
+    try:
+        hash(value)
+    except TypeError:  # such as a list
+        return _UnhashableKey(value)
+    return type(value), value
 
 
 def json_form(value: Any) -> Hashable:
-    """Return a key that a value shares with what JSON makes of it, and with nothing else.
+    """Return a hashable key that a value shares with its JSON round trip alone.
 
     A tuple becomes a list in JSON, and the keys of a dictionary become strings.
     """
@@ -38,8 +33,8 @@ def json_form(value: Any) -> Hashable:
         return (dict, frozenset(zip(keys, map(json_form, value.values()), strict=True)))
     try:
         return json.dumps(value.item() if isinstance(value, np.generic) else value)
-    except (TypeError, ValueError):  # a class, say, which no JSON changes
-        return CategoryKey(value)
+    except (TypeError, ValueError):  # such as a class, which JSON cannot hold
+        return category_key(value)
 
 
 def same_category(a: Any, b: Any) -> bool:
@@ -49,3 +44,14 @@ def same_category(a: Any, b: Any) -> bool:
 
 def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
+
+
+class _UnhashableKey:
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __hash__(self) -> int:
+        return hash(type(self._value))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _UnhashableKey) and same_category(self._value, other._value)

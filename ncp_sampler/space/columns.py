@@ -1,13 +1,15 @@
-"""The columns of a code: their ranges, grids and logs, as arrays.
+"""Arithmetic on the columns of codes: ranges, grids, logarithms and categories, as arrays.
 
 Notation
-    d          number of columns: one per number, one per choice of a categorical
+    D, d       number of dimensions; of columns: one per number, one per category
+    values     (n, D), numbers, and positions of categories among the choices
     code       (..., d) in natural units; a categorical is one-hot
     unit code  (..., d) in [0, 1], log columns in log
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -22,66 +24,103 @@ from ncp_sampler.space.dimensions import (
     Dimension,
     Integer,
     columns,
+    n_values,
 )
+from ncp_sampler.space.one_hot import OneHot
 
 FloatArray: TypeAlias = NDArray[np.float64]
-_Numbers = TypeVar("_Numbers", FloatArray, torch.Tensor)
+_Operation: TypeAlias = tuple[np.ufunc, FloatArray]  # with a row (d,)
+Numbers = TypeVar("Numbers", FloatArray, torch.Tensor)
 
-_CONTINUOUS_NEIGHBOUR = 0.05  # of the unit range
+_CONTINUOUS_STEP = 0.05  # Distance to a neighbor in a continuous column, of the unit range
+_LOOP = 256  # Length of NumPy's inner loops, of several codes if they are shorter
 
 
 class Columns:
-    """What rounds and scales the codes of some dimensions.
+    """Codec between values, codes and unit codes of some dimensions.
 
     Attributes:
-        names: Of the d columns.
+        names: Names of the d columns.
         slices: Parameter's name -> its columns.
-        numeric: Name of a number -> its column.
-        choices: Columns of each categorical.
-        grid: (d,), whether a column has steps.
-        step: (d,), 0 without.
-        dtype: Of legal codes: integers where every column is whole.
+        owner: (d,), position of each column's dimension.
+        numeric: Positions of the dimensions that are numbers.
+        numeric_columns: Their columns.
+        categoricals: Position -> the other dimensions.
+        low, high: (D,), smallest and largest value.
+        step: (D,), distance between values; 0 for a continuous dimension.
+        dtype: Type of valid codes: integers if every column is integer.
     """
 
     def __init__(self, dimensions: Sequence[Dimension]) -> None:
-        self.names: tuple[str, ...] = tuple(c for dim in dimensions for c in columns(dim))
-        self.slices: dict[str, slice] = {}
-        self.numeric: dict[str, int] = {}
-        self.choices: list[slice] = []
         self._dimensions = tuple(dimensions)
-        rows: list[tuple[float, float, float, bool, bool]] = []  # of each column
-        for dim in dimensions:
-            where = slice(len(rows), len(rows) + len(columns(dim)))
-            self.slices[dim.name] = where
-            if isinstance(dim, Categorical):
-                self.choices.append(where)
-                rows += [(0.0, 1.0, 1.0, False, True)] * len(dim.choices)
-            else:
-                self.numeric[dim.name] = where.start
-                whole = isinstance(dim, Integer)
-                rows.append((dim.low, dim.high, dim.step or 0.0, dim.log, whole))
-        widths = {where.stop - where.start for where in self.choices}
-        self._choices_alike = [  # columns of categoricals of one width, (categoricals, width)
-            np.array([w.start for w in self.choices if w.stop - w.start == width])[:, None]
-            + np.arange(width)
-            for width in sorted(widths)
+        names = [columns(dim) for dim in dimensions]
+        self.names: tuple[str, ...] = tuple(name for group in names for name in group)
+        widths = [len(group) for group in names]
+        self._first = np.cumsum([0, *widths])[:-1]  # column of each dimension
+        self.slices = {
+            dim.name: slice(first, first + width)
+            for dim, first, width in zip(dimensions, self._first.tolist(), widths, strict=True)
+        }
+        self.owner = np.repeat(np.arange(len(names)), widths)
+        self.categoricals = {
+            i: dim for i, dim in enumerate(dimensions) if isinstance(dim, Categorical)
+        }
+        self._categorical = list(self.categoricals)
+        self._one_hot = OneHot([len(dim.choices) for dim in self.categoricals.values()])
+        self.numeric = np.setdiff1d(np.arange(len(names)), self._categorical)
+        self.numeric_columns = self._first[self.numeric]
+        # slices are taken faster
+        self._numeric = _as_slice(self.numeric_columns)
+        self._hot = _as_slice(np.flatnonzero(np.isin(self.owner, self._categorical)))
+
+        rows = [  # a categorical is the integer position of its category
+            (0.0, len(dim.choices) - 1.0, 1.0, False, True)
+            if isinstance(dim, Categorical)
+            else (dim.low, dim.high, dim.step or 0.0, dim.log, isinstance(dim, Integer))
+            for dim in dimensions
         ]
-        self._low, self._high, self.step = np.array([row[:3] for row in rows], dtype=float).T
-        self._log, self._whole = np.array([row[3:] for row in rows]).T
-        self._any_log = bool(self._log.any())
-        self.grid = self.step > 0
-        self._divisor = np.where(self.grid, self.step, 1.0)
+        self.low, self.high, self.step = np.array([row[:3] for row in rows], dtype=float).T
+        log, integer = np.array([row[3:] for row in rows]).T
+        self._set_scales(log[self.owner], integer[self.owner])
+        self._set_draws(log)
+
+    def _set_scales(self, log: NDArray[np.bool_], integer: NDArray[np.bool_]) -> None:
+        """Set what rounds and scales each column."""
+        low, high, step = (row[self.owner] for row in (self.low, self.high, self.step))
+        high[self._hot] = 1.0
+        self._is_log, self._log, self._integer = log, np.flatnonzero(log), integer
+        self._steps, self._grid = step, step > 0
+        self.dtype = np.dtype(np.int64 if integer.all() else np.float64)
         # four last digits; of half the bound, as those of the largest float have no size
-        rounding = 8 * np.spacing(np.maximum(-self._low, self._high) / 2)
-        self._tolerance = np.where(self.grid, self.step * STEP_TOLERANCE + rounding, 0.0)
-        ends = np.stack([self._low, self._high])
-        ends[:, self._log] = np.log(ends[:, self._log])
+        rounding = 8 * np.spacing(np.maximum(-low, high) / 2)
+        self._tolerance = np.where(self._grid, step * STEP_TOLERANCE + rounding, 0.0)
+        ends = np.stack([low, high])
+        ends[:, log] = np.log(ends[:, log])
         self._offset, self._scale = ends[0], ends[1] - ends[0]
-        self._spread = np.where(self._scale > 0, self._scale, 1.0)
-        self.dtype = np.dtype(np.int64 if self._whole.all() else np.float64)
+        spread = np.where(self._scale > 0, self._scale, 1.0)
+        self._to_unit = _tiled([(np.subtract, self._offset), (np.divide, spread)])
+        self._from_unit = _tiled([(np.multiply, self._scale), (np.add, self._offset)])
+
+        low, high, step = (row[self.numeric] for row in (self.low, self.high, self.step))
+        divisor = np.where(step > 0, step, 1.0)
+        self._continuous = np.flatnonzero(step == 0)  # among numbers
+        self._clip = _tiled([(np.maximum, low), (np.minimum, high)])
+        self._to_steps = _tiled([(np.subtract, low), (np.divide, divisor)])
+        self._from_steps = _tiled([(np.multiply, step), (np.add, low), (np.minimum, high)])
+
+    def _set_draws(self, log: NDArray[np.bool_]) -> None:
+        """Set what draws each dimension: one of its steps, or from its range, in log where set."""
+        start, end, half = self.low.copy(), self.high.copy(), self.step[log] / 2  # half as Optuna
+        start[log] = [math.log(number) for number in self.low[log] - half]
+        end[log] = [math.log(number) for number in self.high[log] + half]
+        stepped = (self.step > 0) & ~log
+        self._draws = start, np.where(stepped, self.step, end - start)
+        self._draw_log, self._draw_steps = np.flatnonzero(log), np.flatnonzero(stepped)
+        counts = [int(n_values(self._dimensions[i])) for i in self._draw_steps]
+        self._count, self._last = (np.array([n - k for n in counts], dtype=float) for k in (0, 1))
 
     def check_shape(self, code: ArrayLike | torch.Tensor) -> FloatArray:
-        """A code's numbers.
+        """Return a code's numbers.
 
         Raises:
             ValueError: Wrong number of columns, no numbers, or NaN.
@@ -99,106 +138,175 @@ class Columns:
                 f"code has shape {numbers.shape}; its last axis must be the "
                 f"{len(self.names)} columns of the space"
             )
-        if np.isnan(numbers).any():
-            bad = self.names[int(np.argwhere(np.isnan(numbers))[0][-1])]
+        nan = np.isnan(numbers)
+        if nan.any():
+            bad = self.names[int(np.argwhere(nan)[0][-1])]
             raise ValueError(f"code is NaN at {bad!r}; replace it by a number")
         return numbers
 
-    def check_legal(self, code: FloatArray) -> FloatArray:
-        """The code if it is legal, its whole numbers made exact.
+    def check_valid(self, code: FloatArray) -> FloatArray:
+        """Return the code if it is valid, with exact integers.
 
         Raises:
             ValueError: A number is off its range or grid.
         """
-        legal = self.round(code)
-        wrong = np.abs(code - legal) > self._tolerance
+        valid = self.round(code)
+        wrong = np.abs(code - valid) > self._tolerance
         if wrong.any():
             at = tuple(np.argwhere(wrong)[0])
-            dim = next(d for d in self._dimensions if at[-1] < self.slices[d.name].stop)
             raise ValueError(
-                f"{self.names[at[-1]]}={code[at].item():.12g} is not a value of {dim}; "
-                f"the nearest valid value is {legal[at].item():.12g}"
+                f"{self.names[at[-1]]}={code[at].item():.12g} is not a value of "
+                f"{self._dimensions[self.owner[at[-1]]]}; "
+                f"the nearest valid value is {valid[at].item():.12g}"
             )
-        exact: FloatArray = np.where(self._whole, legal, code + 0.0)
+        exact: FloatArray = np.where(self._integer, valid, code + 0.0)
         return exact
 
     def round(self, numbers: FloatArray) -> FloatArray:
-        """Nearest legal code, as floats."""
-        legal: FloatArray = np.clip(numbers, self._low, self._high)
-        grid = legal - self._low
-        grid /= self._divisor  # in place: of thousands of wide codes, new arrays take the time
-        np.rint(grid, out=grid)
-        with np.errstate(over="ignore"):  # of a last step that ends beyond the largest float
-            grid *= self.step
-            grid += self._low
-        np.minimum(grid, self._high, out=grid)
-        np.copyto(legal, grid, where=self.grid)
-        legal += 0.0  # no -0.0
-        for where in self._choices_alike:
-            best = numbers[..., where].argmax(axis=-1)
-            legal[..., where] = np.eye(where.shape[1])[best]
-        return legal
+        """Return the nearest valid code, as floats."""
+        if not self._one_hot:
+            return self._round_numeric(numbers)
+        valid = np.empty(numbers.shape)
+        if len(self.numeric):
+            valid[..., self._numeric] = self._round_numeric(numbers[..., self._numeric])
+        valid[..., self._hot] = self._one_hot.nearest(numbers[..., self._hot])
+        return valid
 
-    def normalize(self, scaled: FloatArray) -> FloatArray:
-        """Unit code of a code that ``check_shape`` has passed.
+    def _round_numeric(self, numbers: FloatArray) -> FloatArray:
+        valid: FloatArray = np.array(numbers, order="C")
+        _apply(self._clip, valid)
+        continuous = valid[..., self._continuous]
+        _apply(self._to_steps, valid)
+        np.rint(valid, out=valid)
+        with np.errstate(over="ignore"):  # of a last step that ends beyond the largest float
+            _apply(self._from_steps, valid)
+        valid[..., self._continuous] = continuous
+        valid += 0.0  # no -0.0
+        return valid
+
+    def normalize(self, code: FloatArray) -> FloatArray:
+        """Return the unit code of a code that ``check_shape`` has passed.
 
         Raises:
             ValueError: A number that has no log.
         """
-        if self._any_log:
-            if (scaled[..., self._log] <= 0).any():
+        unit: FloatArray = np.array(code, order="C")
+        if len(self._log):
+            numbers = code[..., self._log]
+            if (numbers <= 0).any():
                 raise ValueError("code has a number <= 0 in a log dimension; round it first")
-            scaled = scaled.copy()
-            scaled[..., self._log] = np.log(scaled[..., self._log])
-        unit: FloatArray = (scaled - self._offset) / self._spread
+            unit[..., self._log] = np.log(numbers)
+        _apply(self._to_unit, unit)
         return unit
 
-    def denormalize(self, unit: _Numbers) -> _Numbers:
-        """Code of a unit code, not rounded; differentiable for a tensor."""
+    def denormalize(self, unit: Numbers) -> Numbers:
+        """Return the code of a unit code, not rounded; differentiable for a tensor."""
         if isinstance(unit, torch.Tensor):
             unit = unit if unit.is_floating_point() else unit.double()
             scale, offset = (torch.from_numpy(x).to(unit) for x in (self._scale, self._offset))
             scaled = unit * scale + offset
-            if not self._any_log:
+            if not len(self._log):
                 return scaled
-            mask = torch.as_tensor(self._log, device=unit.device)
+            mask = torch.as_tensor(self._is_log, device=unit.device)
             return torch.where(mask, torch.where(mask, scaled, 0.0).exp(), scaled)
+        code: FloatArray = np.array(self.check_shape(unit), order="C")
         with np.errstate(over="ignore"):  # beyond a range that ends at the largest float
-            code: FloatArray = self.check_shape(unit) * self._scale + self._offset
-            if self._any_log:
+            _apply(self._from_unit, code)
+            if len(self._log):
                 code[..., self._log] = np.exp(code[..., self._log])
         return code
 
+    def from_values(self, values: FloatArray) -> FloatArray:
+        """Return codes (n, d) of values."""
+        if not self._one_hot:
+            return values
+        code: FloatArray = values.take(self.owner, axis=1)
+        code[:, self._hot] = self._one_hot.encode(values[:, self._categorical])
+        return code
+
+    def to_values(self, code: FloatArray) -> FloatArray:
+        """Return values of valid codes (n, d)."""
+        values: FloatArray = code.take(self._first, axis=1)
+        if self._one_hot:
+            values[:, self._categorical] = self._one_hot.decode(code[:, self._hot])
+        return values
+
+    def at(self, index: NDArray[np.intp]) -> FloatArray:
+        """Return the codes (n, d) of each dimension's value at an index (n, D), from 0."""
+        return self.from_values(self.low + self.step * index)
+
+    def from_uniform(self, u: FloatArray) -> FloatArray:
+        """Return codes (n, d), not rounded, of numbers (n, D) in [0, 1]."""
+        start, size = self._draws
+        drawn = u.copy()
+        drawn[:, self._draw_steps] = np.minimum(
+            np.floor(u[:, self._draw_steps] * self._count), self._last
+        )
+        drawn *= size
+        drawn += start
+        drawn[:, self._draw_log] = np.exp(drawn[:, self._draw_log])
+        return self.from_values(drawn)
+
     def neighbors(self, base: FloatArray) -> FloatArray:
-        """Legal codes (m, d) one step or one choice from a legal code (d,)."""
-        unit = self.normalize(base)
-        numeric = np.array(list(self.numeric.values()), dtype=np.intp)
-        found: list[FloatArray] = []
-        for sign in (-1.0, 1.0):
-            shifted = self.denormalize(unit + sign * _CONTINUOUS_NEIGHBOUR)
-            with np.errstate(over="ignore"):  # as the largest float and a step
-                stepped = base + sign * self.step
-            legal = self.round(np.where(self.grid, stepped, shifted))
-            changed = numeric[legal[numeric] != base[numeric]]
-            moved = np.tile(base, (len(changed), 1))
-            moved[np.arange(len(changed)), changed] = legal[changed]
-            found.append(moved)
-        for where in self.choices:
-            others = np.flatnonzero(base[where] == 0)
-            moved = np.tile(base, (len(others), 1))
-            moved[:, where] = np.eye(where.stop - where.start)[others]
-            found.append(moved)
-        return np.concatenate(found)
+        """Return the valid codes (m, d) one step or one category from a valid code (d,)."""
+        signs = np.array([[-1.0], [1.0]])
+        with np.errstate(over="ignore"):  # as the largest float and a step
+            shifted = base + signs * self._steps
+        if not self._grid.all():
+            continuous = self.denormalize(self.normalize(base) + signs * _CONTINUOUS_STEP)
+            shifted = np.where(self._grid, shifted, continuous)
+        valid = self.round(shifted)
+        side, column = np.nonzero(valid[:, self.numeric_columns] != base[self.numeric_columns])
+        column = self.numeric_columns[column]
+        moved = np.repeat(base[None], len(column), axis=0)
+        moved[np.arange(len(column)), column] = valid[side, column]
+        if not self._one_hot:
+            return moved
+        blocks = self._one_hot.neighbors(base[self._hot])
+        switched = np.repeat(base[None], len(blocks), axis=0)
+        switched[:, self._hot] = blocks
+        return np.concatenate([moved, switched])
 
 
 def unique_codes(codes: NDArray[Any]) -> NDArray[Any]:
     """Return the distinct codes (k, d) of (n, d), sorted as by ``np.unique(codes, axis=0)``.
 
-    That compares column by column, and takes seconds of thousands of them.
+    That compares column by column, and takes seconds for thousands of them.
     """
-    bits = codes.astype(">f8").view(">u8")  # numbers >= 0 sort as their bytes do
+    bits = np.ascontiguousarray(codes, dtype=">f8").view(">u8")  # numbers >= 0 sort as their bytes
     negative = codes < 0
     if negative.any():
         bits = np.where(negative, ~bits, bits | np.uint64(1 << 63)).astype(">u8")
-    positions = {row.tobytes(): i for i, row in enumerate(bits)}
-    return codes[[positions[key] for key in sorted(positions)]]
+    order = bits.view(f"V{bits.itemsize * bits.shape[1]}")[:, 0].argsort(kind="stable")
+    bits = bits[order]
+    distinct = np.ones(len(codes), dtype=bool)
+    distinct[1:] = (bits[1:] != bits[:-1]).any(axis=1)
+    return np.asarray(codes[order[distinct]])
+
+
+def _tiled(operations: list[_Operation]) -> list[_Operation]:
+    """Repeat the rows of operations for ``_apply``."""
+    return [(ufunc, np.tile(row, max(1, _LOOP // max(1, len(row))))) for ufunc, row in operations]
+
+
+def _apply(operations: list[_Operation], codes: FloatArray) -> None:
+    """Apply operations in place to contiguous codes (..., d), to several codes per loop of NumPy.
+
+    Its loops run over the last axis, and take three times as long at 27 columns.
+    """
+    flat, width = codes.reshape(-1), len(operations[0][1])
+    tail = len(flat) % width
+    if tail:
+        end = flat[len(flat) - tail :]
+        for ufunc, row in operations:
+            ufunc(end, row[:tail], out=end)
+    if len(flat) > tail:
+        blocks = flat[: len(flat) - tail].reshape(-1, width)
+        for ufunc, row in operations:
+            ufunc(blocks, row, out=blocks)
+
+
+def _as_slice(at: NDArray[np.intp]) -> Any:
+    """Return consecutive columns as a slice, which NumPy takes faster."""
+    consecutive = len(at) and at[-1] - at[0] == len(at) - 1
+    return slice(int(at[0]), int(at[-1]) + 1) if consecutive else at

@@ -1,8 +1,8 @@
-"""A space some of whose parameters exist only where another one has certain values.
+"""Search space in which parameters exist only under certain values of others.
 
-A code has all columns all the same. Those of a parameter that does not exist hold the middle of its
-range, whatever was proposed, so that codes which differ in nothing else are one code, and a
-predictor learns from every trial in one model: what a branch does not have is alike in all of it.
+A code has all columns nevertheless. Those of a parameter that does not exist hold the middle of its
+range, so that codes which differ in nothing else are one code, and a predictor learns from every
+trial in one model: what a branch does not have is the same in all of it.
 
 Notation
     n, d, D   codes, columns, dimensions
@@ -11,7 +11,7 @@ Notation
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,14 +26,14 @@ from ncp_sampler.space.search_space import SearchSpace
 
 @dataclass(frozen=True)
 class Condition:
-    """When a parameter exists: where its parent does, and not with the values ``without``.
+    """Condition for a parameter to exist: its parent exists, with none of the values ``without``.
 
     Attributes:
         name: The parameter.
-        parent: The one that decides, a categorical or an integer.
+        parent: The parameter that decides, a categorical or an integer.
         having: Values of the parent with which it is known to exist.
-        without: Values with which it is known not to. Any other choice counts as having it; any
-            other number as the nearest of both.
+        without: Values with which it is known not to. Any further category counts as having it,
+            any further number as the nearest of both.
     """
 
     name: str
@@ -42,41 +42,46 @@ class Condition:
     without: tuple[Any, ...]
 
     def holds(self, dim: Dimension, block: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether the parameter exists with each value (n,) of the parent's columns (n, k)."""
+        """Return True where the parameter exists, (n,), by the parent's columns (n, k)."""
         if isinstance(dim, Categorical):
-            lost = np.array([value in self.without for value in dim.choices])
-            return np.asarray(~block[:, lost].any(axis=1))
+            excluded = np.array([value in self.without for value in dim.choices])
+            return np.asarray(~block[:, excluded].any(axis=1))
         near, far = (
-            np.abs(block - np.array(some, dtype=np.float64)).min(axis=1)
-            for some in (self.having, self.without)
+            np.abs(block - np.array(numbers, dtype=np.float64)).min(axis=1)
+            for numbers in (self.having, self.without)
         )
         return np.asarray(near <= far)
 
 
 class ConditionalSpace(SearchSpace):
-    """A search space with conditions.
+    """Search space with conditions.
 
     Args:
         dimensions: As for ``SearchSpace``.
         conditions: At most one for each parameter. A parent may have a condition itself.
 
     Attributes:
-        conditions: As given, parents before what depends on them.
+        conditions: As given, parents before their children.
 
     Raises:
         ValueError: An unknown or repeated parameter, or conditions that go round in a circle.
     """
 
     def __init__(self, dimensions: Sequence[Dimension], conditions: Sequence[Condition]) -> None:
-        super().__init__(dimensions, features=self._as_it_counts)
+        super().__init__(dimensions, features=self._effective)
         must = "be a sequence of Condition"
         given = checks.sequence("conditions", conditions, Condition, must)
         self.conditions = _parents_first(given, self.names)
         middle = np.full((1, len(self.columns)), 0.5)
         self._middle = super().round(self.denormalize(middle))[0]
         self._unit_middle = self.normalize(self._middle)
-        slices = map(self.column_slice, self.names)
-        self._widths = [where.stop - where.start for where in slices]
+        # conditions that hold together are tested once
+        self._children: list[tuple[Condition, list[int]]] = []
+        for new in self.conditions:
+            pairs = (pair for pair in self._children if replace(pair[0], name=new.name) == new)
+            if (pair := next(pairs, None)) is None:
+                self._children.append(pair := (new, []))
+            pair[1].append(self.names.index(new.name))
 
     def __hash__(self) -> int:
         try:
@@ -85,50 +90,51 @@ class ConditionalSpace(SearchSpace):
             return super().__hash__()
 
     def round(self, code: ArrayLike | Tensor) -> NDArray[Any]:
-        """Nearest legal code, shape kept, with the middle where a parameter does not exist.
+        """Return the nearest valid code, with the middle where a parameter does not exist.
 
         Raises:
             ValueError: Wrong number of columns, or NaN.
         """
-        legal = super().round(code)
+        valid = super().round(code)
         if not self.conditions:
-            return legal
-        counts = self._counts(legal.reshape(-1, legal.shape[-1]))
-        return np.where(counts.reshape(legal.shape), legal, self._middle)
+            return valid
+        present = self._present(valid.reshape(-1, valid.shape[-1]))
+        return np.where(present.reshape(valid.shape), valid, self._middle)
 
     def exists(self, codes: ArrayLike) -> NDArray[np.bool_]:
-        """Whether each parameter exists in legal codes (n, d), shape (n, D)."""
+        """Return True where a parameter exists in valid codes (n, d), shape (n, D)."""
         code = np.atleast_2d(np.asarray(codes, dtype=np.float64))
-        found = np.ones((len(code), len(self.dimensions)), dtype=bool)
-        for one in self.conditions:
-            child, parent = self.names.index(one.name), self.names.index(one.parent)
-            block = code[:, self.column_slice(one.parent)]
-            found[:, child] = found[:, parent] & one.holds(self.dimensions[parent], block)
-        return found
+        exists = np.ones((len(code), len(self.dimensions)), dtype=bool)
+        for condition, children in self._children:
+            parent = self.names.index(condition.parent)
+            block = code[:, self.column_slice(condition.parent)]
+            holds = exists[:, parent] & condition.holds(self.dimensions[parent], block)
+            exists[:, children] = holds[:, None]
+        return exists
 
     def _codec(self) -> tuple[Any, ...]:
-        return self.dimensions, tuple(sorted(self.conditions, key=lambda one: one.name))
+        return self.dimensions, tuple(sorted(self.conditions, key=lambda c: c.name))
 
-    def _counts(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
-        """Whether each column is one of a parameter that exists, (n, d)."""
-        return np.repeat(self.exists(codes), self._widths, axis=1)
+    def _present(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return True for columns of parameters that exist, (n, d)."""
+        return self.exists(codes).take(self._columns.owner, axis=1)
 
-    def _as_it_counts(self, unit: Tensor) -> Tensor:
-        """Unit codes with the middle where a parameter does not exist: what predictors see."""
+    def _effective(self, unit: Tensor) -> Tensor:
+        """Return unit codes with the middle where a parameter does not exist, for predictors."""
         code = super().round(self.denormalize(unit.detach().cpu().double().numpy()))
-        counts = torch.as_tensor(self._counts(code), device=unit.device)
-        return torch.where(counts, unit, torch.as_tensor(self._unit_middle).to(unit))
+        present = torch.as_tensor(self._present(code), device=unit.device)
+        return torch.where(present, unit, torch.as_tensor(self._unit_middle).to(unit))
 
 
 def _parents_first(conditions: Sequence[Condition], names: Sequence[str]) -> tuple[Condition, ...]:
-    left = {one.name: one for one in conditions}
+    left = {condition.name: condition for condition in conditions}
     if len(left) < len(conditions) or not {*left, *(c.parent for c in conditions)} <= {*names}:
         raise ValueError(f"conditions={conditions!r} must name parameters of the space, each once")
     ordered: list[Condition] = []
     while left:
-        ready = [one for one in left.values() if one.parent not in left]
+        ready = [condition for condition in left.values() if condition.parent not in left]
         if not ready:
             raise ValueError(f"conditions={conditions!r} go round in a circle")
         ordered += ready
-        left = {name: one for name, one in left.items() if one not in ready}
+        left = {name: c for name, c in left.items() if c not in ready}
     return tuple(ordered)

@@ -1,4 +1,4 @@
-"""One dimension of a search space: a whole number, a real number, or a choice."""
+"""Dimensions of a search space: integers, floats and categoricals."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.space.categories import CategoryKey, json_form, same_category
+from ncp_sampler.space.categories import category_key, json_form, same_category
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-STEP_TOLERANCE = 1e-8  # of one step, as optuna.distributions.FloatDistribution
+STEP_TOLERANCE = 1e-8  # Deviation from the grid, of a step, as optuna's FloatDistribution allows
 _ENDS = ("low", "high")
-_LARGEST = 2**53  # up to which a code, of float64, tells whole numbers apart
-_FINEST = 2.0**-40  # step beside the bounds, above which a grid is exact in float64
+_LARGEST = 2**53  # Largest integer below which all are distinct as float64, a code's type
+_FINEST = 2.0**-40  # Smallest step, of the bounds, with which a grid is exact in float64
 
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number in ``low, low + step, ..., high``, both ends included.
+    """An integer in ``low, low + step, ..., high``, both ends included.
 
     Attributes:
         name: The parameter's name.
         low: Smallest value.
-        high: Largest value, a whole number of steps above ``low``.
+        high: Largest value, an integer number of steps above ``low``.
         step: Distance between neighboring values.
-        log: Whether the dimension is searched in log. Optuna has no such grid with a step above 1.
+        log: Search in log if True. Optuna has no such grid with a step above 1.
 
     Raises:
         ValueError: An empty range, or one beyond 2**53; a step that does not divide it; ``log``
@@ -71,7 +71,7 @@ class Integer:
         if (self.high - self.low) % self.step:
             top = self.high - (self.high - self.low) % self.step
             raise ValueError(
-                f"{self.name}: high={self.high} is no whole number of steps of {self.step} "
+                f"{self.name}: high={self.high} is not an integer number of steps of {self.step} "
                 f"above low={self.low}; use high={top}"
             )
         if self.log and (self.low < 1 or 2 * self.low <= self.step):
@@ -80,16 +80,16 @@ class Integer:
 
 @dataclass(frozen=True)
 class Float:
-    """A real number in ``[low, high]``, on a grid if ``step`` is given.
+    """A float in ``[low, high]``, on a grid if ``step`` is given.
 
     Attributes:
         name: The parameter's name.
         low: Smallest value.
-        high: Largest value, a whole number of steps above ``low`` if there is a step (then kept as
-            the decimal number ``low + k * step``: 0.1 + 0.2 is 0.3).
+        high: Largest value, an integer number of steps above ``low`` if there is a step (then kept
+            as the decimal number ``low + k * step``: 0.1 + 0.2 is 0.3).
         step: Distance between neighboring values, or None for a continuous dimension.
-        log: Whether the dimension is searched in log; needs ``low > 0`` and ``low > step / 2``.
-            Optuna has no such grid.
+        log: Search in log if True; needs ``low > 0`` and ``low > step / 2``. Optuna has no such
+            grid with a step.
 
     Raises:
         ValueError: An empty or infinite range, or a step or log that does not fit it.
@@ -125,14 +125,14 @@ class Float:
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of ``choices``, without an order between them.
+    """One of several categories, without an order between them.
 
     Attributes:
         name: The parameter's name.
-        choices: The values; of any type, told apart by type and equality.
+        choices: The categories; of any type, distinguished by type and equality.
 
     Raises:
-        ValueError: No choice at all, or one of them twice.
+        ValueError: No category, or one of them twice.
 
     Examples:
         >>> norm = Categorical("norm", ["batch", "layer", None])
@@ -153,7 +153,7 @@ class Categorical:
             raise ValueError(f"{self.name}: choices is empty; give at least one value")
         if len(self._positions) < len(self.choices):
             twice = next(
-                c for i, c in enumerate(self.choices) if self._positions[CategoryKey(c)] < i
+                c for i, c in enumerate(self.choices) if self._positions[category_key(c)] < i
             )
             raise ValueError(f"{self.name}: choices has {twice!r} twice; remove one")
 
@@ -168,17 +168,17 @@ class Categorical:
         return hash((self.name, len(self.choices)))
 
     def index(self, value: Any) -> int:
-        """Return the position of ``value`` among the choices; True is not 1, and NaN is NaN.
+        """Return the position of ``value`` among the categories; True is not 1, and NaN is NaN.
 
-        1.0 stands for 1 unless it is a choice itself. What JSON makes of a choice stands for it
-        unless JSON makes the same of another one: [3, 3] for (3, 3), {"1": 0} for {1: 0}.
+        1.0 stands for 1 unless it is a category itself. The JSON form of a category stands for it
+        unless another category has the same: [3, 3] for (3, 3), {"1": 0} for {1: 0}.
 
         Raises:
             ValueError: ``value`` is not among them.
         """
         if isinstance(value, np.generic):
             value = value.item()
-        position = self._positions.get(CategoryKey(value))
+        position = self._positions.get(category_key(value))
         if position is not None:
             return position
         for i, choice in enumerate(self.choices):
@@ -190,16 +190,14 @@ class Categorical:
         raise ValueError(f"{self.name}={value!r} is not one of {checks.shown(self.choices)}")
 
     @cached_property
-    def _positions(self) -> dict[CategoryKey, int]:
-        """First position of each choice."""
-        found: dict[CategoryKey, int] = {}
-        for i, choice in enumerate(self.choices):
-            found.setdefault(CategoryKey(choice), i)
-        return found
+    def _positions(self) -> dict[Hashable, int]:
+        """First position of each category."""
+        keys = list(map(category_key, self.choices))
+        return {keys[i]: i for i in reversed(range(len(keys)))}
 
     @cached_property
     def _json_forms(self) -> list[Hashable]:
-        """JSON form of each choice."""
+        """JSON form of each category."""
         return [json_form(choice) for choice in self.choices]
 
 
@@ -207,7 +205,7 @@ Dimension: TypeAlias = Integer | Float | Categorical
 
 
 def columns(dim: Dimension) -> tuple[str, ...]:
-    """Names of the dimension's columns in a code: one per number, one per choice."""
+    """Return names of a dimension's columns in a code: one per number, one per category."""
     if not isinstance(dim, Categorical):
         return (dim.name,)
     labels = [str(choice) for choice in dim.choices]
@@ -217,7 +215,7 @@ def columns(dim: Dimension) -> tuple[str, ...]:
 
 
 def n_values(dim: Dimension) -> float:
-    """Number of legal values, infinite for a continuous dimension."""
+    """Return the number of valid values, infinite for a continuous dimension."""
     if isinstance(dim, Categorical):
         return len(dim.choices)
     if dim.low == dim.high:
@@ -227,34 +225,11 @@ def n_values(dim: Dimension) -> float:
     return round((dim.high - dim.low) / dim.step) + 1
 
 
-def values(dim: Dimension, index: NDArray[Any]) -> NDArray[np.float64]:
-    """Columns of the values at ``index``, counted from 0: shape (n,) to (n, width)."""
-    at = np.asarray(index, dtype=np.float64)[:, None]
+def decode(dim: Dimension, values: NDArray[np.float64]) -> list[Any]:
+    """Return params (n,) of a dimension's values, numbers or positions of categories."""
     if isinstance(dim, Categorical):
-        return np.equal(np.arange(len(dim.choices)), at).astype(np.float64)
-    return np.asarray(dim.low + (dim.step or 0.0) * at)
-
-
-def decode(dim: Dimension, block: NDArray[np.float64]) -> list[Any]:
-    """Values of a dimension's columns in legal codes, (n, width)."""
-    if isinstance(dim, Categorical):
-        return [dim.choices[i] for i in block.argmax(axis=1).tolist()]
-    numbers = block[:, 0].astype(np.int64) if isinstance(dim, Integer) else block[:, 0]
-    return list(numbers.tolist())
-
-
-def from_uniform(dim: Dimension, u: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Columns of values, not rounded, of numbers in [0, 1]: shape (n,) to (n, width)."""
-    count = n_values(dim)
-    if isinstance(dim, Categorical) or (dim.step is not None and not dim.log):
-        return values(dim, np.minimum(np.floor(u * count), count - 1))
-    low, high = dim.low, dim.high
-    if not dim.log:
-        return (low + u * (high - low))[:, None]
-    half = (dim.step or 0.0) / 2  # as Optuna does for integers
-    start, end = math.log(low - half), math.log(high + half)
-    drawn: NDArray[np.float64] = np.exp(start + u * (end - start))[:, None]
-    return drawn
+        return [dim.choices[i] for i in values.astype(np.intp).tolist()]
+    return list((values.astype(np.int64) if isinstance(dim, Integer) else values).tolist())
 
 
 def check_in_optuna(dim: Dimension) -> None:
@@ -298,21 +273,21 @@ def _check_order(name: str, low: float, high: float) -> None:
 
 
 def _grid_end(name: str, low: float, high: float, step: float) -> float:
-    """The last value of a grid, in decimals as Optuna computes it."""
+    """Return the last value of a grid, in decimals as Optuna computes it."""
     largest = max(-low, high)
     if step <= 0 or step < _FINEST * largest:
         raise ValueError(
-            f"{name}: step={step} must be above 0 and no less than a 2**-40th of the bounds; "
+            f"{name}: step={step} must be above 0 and at least a 2**-40th of the bounds; "
             f"use step=None for a continuous dimension"
         )
     steps = (high - low) / step
     rounding = 4 * sys.float_info.epsilon * largest / step
-    whole = abs(steps - round(steps)) <= STEP_TOLERANCE + rounding
-    count = round(steps) if whole else math.floor(steps)
+    on_grid = abs(steps - round(steps)) <= STEP_TOLERANCE + rounding
+    count = round(steps) if on_grid else math.floor(steps)
     end = float(Decimal(str(low)) + count * Decimal(str(step)))
-    if not whole:
+    if not on_grid:
         raise ValueError(
-            f"{name}: high={high} is no whole number of steps of {step} above low={low}; "
+            f"{name}: high={high} is not an integer number of steps of {step} above low={low}; "
             f"use high={end}"
         )
     return end

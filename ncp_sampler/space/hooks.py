@@ -1,4 +1,4 @@
-"""What pictures want to know of a space: units of metrics, and parameters that belong together."""
+"""Hooks that a space has for pictures: units of metrics, and groups of parameters."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Group(NamedTuple):
     """Parameters that belong together, for pictures.
 
     Attributes:
-        title: Of the group.
-        quantity: What they count, such as "channels".
-        names: The parameters.
+        title: Title of the group.
+        quantity: Quantity that the parameters count, such as "channels".
+        names: Names of the parameters.
 
     Examples:
         >>> Group("Size", "number", ("width", "depth")).names
@@ -28,7 +28,7 @@ class Group(NamedTuple):
 
 
 def check_units(units: Mapping[str, str]) -> dict[str, str]:
-    """Metric or cost -> its unit.
+    """Return metric or cost -> its unit.
 
     Raises:
         ValueError: Anything but names and units.
@@ -41,7 +41,7 @@ def check_units(units: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_groups(groups: Sequence[Group], names: Sequence[str]) -> tuple[Group, ...]:
-    """Groups of a space's parameters.
+    """Return groups of a space's parameters.
 
     Raises:
         ValueError: Anything else, or a parameter that is not among ``names``.

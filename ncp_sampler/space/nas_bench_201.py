@@ -1,7 +1,7 @@
-"""NAS-Bench-201's cell (Dong & Yang, 2020) as six named choices; its code is 30 one-hot numbers.
+"""NAS-Bench-201's cell (Dong & Yang, 2020) as six categoricals; its code is 30 one-hot numbers.
 
 A cell has four nodes, 0 the input and 3 the output; edge ``e3_1`` carries node 1 to node 3. The
-edges stand in the order of the benchmark's architecture strings:
+edges are in the order of the benchmark's architecture strings:
 
     |e1_0~0|+|e2_0~0|e2_1~1|+|e3_0~0|e3_1~1|e3_2~2|
 
@@ -27,13 +27,13 @@ from numpy.typing import ArrayLike, NDArray
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
-# the benchmark's names, in the order of the tables' columns
+# Operators by the benchmark's names, in the order of the tables' columns
 OPERATORS = ("avg_pool_3x3", "none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3")
 N_NODES = 4
 
 
 class NB201Space(SearchSpace):
-    """Six categorical edges of five operators; 15,625 codes, those that the table holds.
+    """Six categorical edges of five operators; 15,625 codes, those of the table.
 
     Examples:
         >>> space = NB201Space()
@@ -56,10 +56,10 @@ class NB201Space(SearchSpace):
         )
 
     def to_string(self, code: ArrayLike) -> str:
-        """The benchmark's architecture string of one code.
+        """Return the benchmark's architecture string of one code.
 
         Raises:
-            ValueError: The code has another length or an illegal number.
+            ValueError: The code has another length or an invalid number.
         """
         params = self.to_params(np.asarray(code).reshape(-1))
         nodes = [
@@ -69,7 +69,7 @@ class NB201Space(SearchSpace):
         return "+".join(nodes)
 
     def from_string(self, text: str) -> NDArray[np.int64]:
-        """Code of an architecture string, shape (30,).
+        """Return the code of an architecture string, shape (30,).
 
         Raises:
             ValueError: The string has another form, or an unknown operator.

@@ -1,21 +1,20 @@
-"""Search space: params <-> code <-> unit code, and what a search wants to know of it.
-
-In come the dimensions; out go codes of params and back, draws, neighbors, and the hooks that
-generic code reads off any space: ``start``, ``features``, ``units`` and ``groups``.
+"""Search space: params <-> code <-> unit code, draws, neighbors, and hooks of generic code.
 
 Notation
     D          number of dimensions (parameters)
-    d          number of columns: one per number, one per choice of a categorical
-    params     dictionary name -> value, the host tool's form
+    d          number of columns: one per number, one per category of a categorical
+    params     dictionary name -> value, as Optuna and Ray use it
     code       (n, d) in natural units; a categorical is one-hot
-    unit code  (n, d) in [0, 1], log dimensions in log; predictors and propagation work on it
+    unit code  (n, d) in [0, 1], log dimensions in log; BoTorch calls it the normalized input
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
@@ -24,17 +23,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.space.columns import Columns, FloatArray, _Numbers
+from ncp_sampler.space.columns import Columns, FloatArray, Numbers
 from ncp_sampler.space.dimensions import (
     Categorical,
     Dimension,
     Float,
     Integer,
     decode,
-    from_uniform,
     n_values,
     suggest,
-    values,
 )
 from ncp_sampler.space.hooks import Group, check_groups, check_units, comparable
 from ncp_sampler.space.interpolation import InterpolatedFeatures, ParamFeatures
@@ -49,29 +46,29 @@ MAX_ENUMERATED = 100_000
 
 
 class SearchSpace:
-    """An ordered set of dimensions, and the one codec between params, codes and unit codes.
+    """An ordered set of dimensions, and the codec between params, codes and unit codes.
 
     Args:
         dimensions: ``Integer``, ``Float`` or ``Categorical``, in the order of the code.
         start: Code (d,) that a search begins from, or its params; None for no such code.
-        features: What predictors see of unit codes in their place: a differentiable map of tensors
+        features: Input of predictors in place of unit codes: a differentiable map of tensors
             (n, d) to (n, f). None for the unit codes themselves.
-        param_features: What predictors see beside unit codes: a plain function of params, such as
-            parameters, depth or FLOPs, that gives a number or a sequence of them. It is called
-            with legal params alone, once for each, and interpolated between them.
-        units: Metric or cost -> its unit, such as "%", as pictures show it.
+        param_features: Input of predictors in addition to unit codes: a plain function of params,
+            such as parameters, depth or FLOPs, that returns a number or a sequence of them. It is
+            called once for each valid params, and interpolated between them.
+        units: Metric or cost -> its unit, such as "%", for pictures.
         groups: Parameters that pictures show together; by default those of one range.
 
     Attributes:
         dimensions: The dimensions, in order.
+        names: The parameters' names, in order.
         columns: Name of each of the d columns of a code: the parameter's name, or
-            ``name=choice`` for a categorical.
-        features: As given, or what ``param_features`` become; None without either.
+            ``name=category`` for a categorical.
+        features: As given, or made of ``param_features``; None without either.
         units: As given; empty if None.
         groups: As given.
 
-    Two spaces are equal if they are of the same class and all arguments are equal; functions are
-    equal if they are the same function.
+    Spaces of one class with equal arguments are equal; functions are equal if they are the same.
 
     Raises:
         ValueError: No dimension, two of the same name, or a start outside the space.
@@ -99,17 +96,15 @@ class SearchSpace:
         units: Mapping[str, str] | None = None,
         groups: Sequence[Group] = (),
     ) -> None:
-        kinds = (Integer, Float, Categorical)
-        listed = isinstance(dimensions, Sequence) and not isinstance(dimensions, str)
-        if not listed or not all(isinstance(dim, kinds) for dim in dimensions):
-            must = "be a sequence of dimensions, such as [Integer('width', 8, 64)]"
-            raise checks.refusal("dimensions", dimensions, must)
-        self.dimensions: tuple[Dimension, ...] = tuple(dimensions)
+        must = "be a sequence of dimensions, such as [Integer('width', 8, 64)]"
+        given = checks.sequence("dimensions", dimensions, (Integer, Float, Categorical), must)
+        self.dimensions: tuple[Dimension, ...] = tuple(given)
         if not self.dimensions:
             raise ValueError("dimensions is empty; a search space needs at least one")
-        for name in self.names:
-            if self.names.count(name) > 1:
-                raise ValueError(f"dimensions has {name!r} more than once; rename one")
+        self.names = tuple(dim.name for dim in self.dimensions)
+        (name, count), *_ = Counter(self.names).most_common(1)
+        if count > 1:
+            raise ValueError(f"dimensions has {name!r} more than once; rename one")
         self._columns = Columns(self.dimensions)
         self.columns: tuple[str, ...] = self._columns.names
         self.features = checks.call("features", features, "be a function of unit codes, or None")
@@ -132,14 +127,9 @@ class SearchSpace:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.dimensions)} dimensions, {self.size:.3g} codes)"
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The parameters' names, in order."""
-        return tuple(dim.name for dim in self.dimensions)
-
-    @property
+    @cached_property
     def size(self) -> float:
-        """Number of legal codes; infinite if a dimension is continuous."""
+        """Number of valid codes; infinite if a dimension is continuous."""
         return math.prod(float(n_values(dim)) for dim in self.dimensions)
 
     @property
@@ -154,17 +144,14 @@ class SearchSpace:
         Raises:
             ValueError: A grid of which Optuna would leave out the last value.
         """
-        # looked up late: the adapters stand above the spaces, and may be missing
+        # imported late: the integrations are a higher layer, and may be missing
         trials = import_module("ncp_sampler.integrations.optuna.trials")
-        found: dict[str, BaseDistribution] = trials.to_distributions(self)
-        return found
+        return dict(trials.to_distributions(self))
 
     def tune_space(self) -> dict[str, Any]:
-        """The same space as Ray Tune domains, name -> domain, for a Tuner's ``param_space``."""
-        domains: dict[str, Any] = import_module("ncp_sampler.integrations.ray.space").to_domains(
-            self
-        )
-        return domains
+        """Return Ray Tune domains, name -> domain, for a Tuner's ``param_space``."""
+        ray_space = import_module("ncp_sampler.integrations.ray.space")
+        return dict(ray_space.to_domains(self))
 
     def same_codes(self, other: SearchSpace) -> bool:
         """Return True if both spaces have the same valid codes, of the same params.
@@ -176,7 +163,7 @@ class SearchSpace:
         return self._codec() == other._codec()
 
     def column_slice(self, name: str) -> slice:
-        """Columns of a code that hold parameter ``name``.
+        """Return the columns of a code that hold parameter ``name``.
 
         Raises:
             ValueError: No such parameter.
@@ -186,16 +173,16 @@ class SearchSpace:
         return self._columns.slices[name]
 
     def from_config(self, config: Mapping[str, Any]) -> NDArray[Any]:
-        """Code (d,) of a trainable's config, which may hold other things besides.
+        """Return the code (d,) of a trainable's config, which may hold other entries.
 
         Raises:
-            ValueError: A parameter is missing or has an illegal value.
+            ValueError: A parameter is missing or has an invalid value.
         """
         checks.instance("config", config, Mapping, "be a dictionary of params")
         return self.to_code({name: config[name] for name in self.names if name in config})
 
     def suggest(self, trial: BaseTrial) -> Params:
-        """Params of one Optuna trial: calls ``trial.suggest_*`` for each dimension, in order."""
+        """Return params of one Optuna trial, by ``trial.suggest_*`` for each dimension in order."""
         if not hasattr(trial, "suggest_int"):
             raise checks.refusal("trial", trial, "be an Optuna trial")
         return {dim.name: suggest(dim, trial) for dim in self.dimensions}
@@ -203,70 +190,66 @@ class SearchSpace:
     def to_code(
         self, params: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, clip: bool = False
     ) -> NDArray[Any]:
-        """Code of params: shape (d,) for one dictionary, (n, d) for a sequence of n.
+        """Return the code of params: shape (d,) for one dictionary, (n, d) for a sequence of n.
 
         Args:
-            params: Exactly the space's parameters, each with a legal value.
+            params: Exactly the space's parameters, each with a valid value.
             clip: Take the nearest valid value for a number off the range or the grid, rather
                 than raise (a study can hold such values: Optuna lets users enqueue them).
 
         Raises:
-            ValueError: A parameter is missing, unknown, or has an illegal value.
+            ValueError: A parameter is missing, unknown, or has an invalid value.
         """
         if isinstance(params, Mapping):
             code: NDArray[Any] = self.to_code([params], clip=clip)[0]
             return code
         must = "be params, a dictionary from names to values, or a sequence of such dictionaries"
         numbers = self._encode(checks.sequence("params", params, Mapping, must))
-        return (
-            self.round(numbers)
-            if clip
-            else self._columns.check_legal(numbers).astype(self._columns.dtype)
-        )
+        if clip:
+            return self.round(numbers)
+        return self._columns.check_valid(numbers).astype(self._columns.dtype)
 
     @overload
     def to_params(self, code: Sequence[float] | NDArray[Any]) -> Params: ...
     @overload
     def to_params(self, code: Sequence[Sequence[float]]) -> list[Params]: ...
     def to_params(self, code: Any) -> Params | list[Params]:
-        """Params of a legal code: a dictionary for shape (d,), a list of n for (n, d).
+        """Return params of a valid code: a dictionary for shape (d,), a list of n for (n, d).
 
         Raises:
-            ValueError: Wrong length, NaN, or an illegal number (``round`` gives the nearest code).
+            ValueError: Wrong length, NaN, or an invalid number (``round`` gives the nearest code).
         """
-        numbers = self._columns.check_legal(self._columns.check_shape(code))
+        numbers = self._columns.check_valid(self._columns.check_shape(code))
         if numbers.ndim > 2:
             raise ValueError(f"code has shape {numbers.shape}; it must be (d,) or (n, d)")
-        code = np.atleast_2d(numbers)
-        found = [decode(dim, code[:, self._columns.slices[dim.name]]) for dim in self.dimensions]
-        rows = [
-            dict(zip(self._columns.slices, row, strict=True)) for row in zip(*found, strict=True)
-        ]
+        values = self._columns.to_values(np.atleast_2d(numbers))
+        by_name = map(decode, self.dimensions, values.T)
+        rows = [dict(zip(self.names, row, strict=True)) for row in zip(*by_name, strict=True)]
         return rows[0] if numbers.ndim == 1 else rows
 
     def round(self, code: ArrayLike | torch.Tensor) -> NDArray[Any]:
-        """Nearest legal code, shape kept: clipped, on the grid, one choice per categorical.
+        """Return the nearest valid code: clipped, on the grid, one category per categorical.
 
         Raises:
             ValueError: Wrong number of columns, or NaN.
         """
-        legal = self._columns.round(self._columns.check_shape(code))
-        return legal.astype(self._columns.dtype, copy=False)
+        valid = self._columns.round(self._columns.check_shape(code))
+        return valid.astype(self._columns.dtype, copy=False)
 
     def normalize(self, code: ArrayLike) -> FloatArray:
-        """Unit code of a code, shape kept: ``low`` is 0, ``high`` is 1 (0 if they are equal).
+        """Return the unit code, shape kept: ``low`` is 0, ``high`` is 1 (0 if they are equal).
 
         Raises:
             ValueError: Wrong number of columns, or NaN.
         """
         return self._columns.normalize(self._columns.check_shape(code))
 
-    def denormalize(self, unit: _Numbers) -> _Numbers:
-        """Code of a unit code, not rounded, shape kept; differentiable for a tensor."""
+    def denormalize(self, unit: Numbers) -> Numbers:
+        """Return the code of a unit code, not rounded, shape kept; differentiable for a tensor."""
         return self._columns.denormalize(unit)
 
     def from_uniform(self, u: ArrayLike) -> NDArray[Any]:
-        """Legal codes (n, d) of numbers u (n, D) in [0, 1), each value of a dimension alike.
+        """Return valid codes (n, d) of numbers u (n, D) in [0, 1), all values equally likely.
 
         A log integer follows Optuna: uniform between the logs of ``low - 1/2`` and
         ``high + 1/2``, then rounded.
@@ -279,17 +262,17 @@ class SearchSpace:
             raise ValueError(f"u has shape {numbers.shape}; it must be (n, {len(self.dimensions)})")
         if not ((numbers >= 0) & (numbers <= 1)).all():
             raise ValueError("u has a number outside [0, 1]; take it from a uniform distribution")
-        return self.round(np.hstack(list(map(from_uniform, self.dimensions, numbers.T))))
+        return self.round(self._columns.from_uniform(numbers))
 
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> NDArray[Any]:
-        """Draws n >= 0 legal codes, shape (n, d), uniformly (log dimensions in log)."""
+        """Draw n >= 0 valid codes, shape (n, d), uniformly (log dimensions in log)."""
         checks.integer("n", n, low=0)
         return self.from_uniform(checks.generator(rng).random((n, len(self.dimensions))))
 
     def neighbors(self, code: ArrayLike) -> NDArray[Any]:
-        """Legal codes (m, d) that differ from one code (d,) in one dimension by one step.
+        """Return the valid codes (m, d) that differ from one code (d,) by one step.
 
-        A categorical's neighbors are its other choices; a continuous dimension moves by 5 % of
+        A categorical's neighbors are its other categories; a continuous dimension moves by 5 % of
         its unit range.
 
         Raises:
@@ -301,7 +284,7 @@ class SearchSpace:
         return self._columns.neighbors(base).astype(self._columns.dtype, copy=False)
 
     def enumerate(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        """Every legal code, shape (size, d), the last dimension changing first; or some of them.
+        """Return all valid codes, or a range of them, (n, d); the last dimension changes first.
 
         Args:
             start: Position of the first code among all, from 0.
@@ -314,12 +297,10 @@ class SearchSpace:
             raise ValueError(f"the space has {self.size:.3g} codes, over {MAX_ENUMERATED}")
         first = checks.integer("start", start, low=0)
         last = int(self.size) if stop is None else checks.integer("stop", stop, low=0)
-        at = np.arange(first, min(last, int(self.size)))
-        found: list[FloatArray] = []
-        for dim in reversed(self.dimensions):
-            at, index = np.divmod(at, int(n_values(dim)))
-            found.append(values(dim, index))
-        return self.round(np.hstack(found[::-1]))
+        positions = np.arange(first, min(last, int(self.size)))
+        counts = np.array([int(n_values(dim)) for dim in self.dimensions])
+        strides = int(self.size) // np.cumprod(counts)
+        return self.round(self._columns.at(positions[:, None] // strides % counts))
 
     def _codec(self) -> tuple[Any, ...]:
         """Return what decides which codes are valid: the dimensions, and their conditions."""
@@ -330,43 +311,39 @@ class SearchSpace:
         return start, comparable(self.features, self), self.units, self.groups
 
     def _encode(self, rows: Sequence[Mapping[str, Any]]) -> FloatArray:
+        """Return codes (n, d) of params, which may be off their ranges and grids."""
         for row in rows:
             if row.keys() != self._columns.slices.keys():
-                missing = [name for name in self._columns.slices if name not in row]
+                missing = [name for name in self.names if name not in row]
                 unknown = [name for name in row if name not in self._columns.slices]
                 raise ValueError(
                     f"params do not fit the space: missing {missing}, unknown {unknown}; "
                     f"give exactly {list(self.names)}"
                 )
-        code = np.zeros((len(rows), len(self.columns)))
-        numbers = [[row[name] for name in self._columns.numeric] for row in rows]
-        kinds = set(map(type, itertools.chain.from_iterable(numbers)))
-        if not all(map(checks.is_number, kinds)):
-            items = ((name, row[name]) for row in rows for name in self._columns.numeric)
+        names = [self.names[i] for i in self._columns.numeric]
+        numbers = [[row[name] for name in names] for row in rows]
+        if not all(map(checks.is_number, set(map(type, itertools.chain.from_iterable(numbers))))):
+            items = ((name, row[name]) for row in rows for name in names)
             name, value = next(item for item in items if not checks.is_number(type(item[1])))
             raise ValueError(f"{name}={value!r} is not a number; give an int or a float")
+        values, shape = np.empty((len(rows), len(self.names))), (len(rows), len(names))
         try:
-            columns = np.array(numbers, dtype=np.float64).reshape(
-                len(rows), len(self._columns.numeric)
-            )
+            values[:, self._columns.numeric] = np.array(numbers, dtype=float).reshape(shape)
         except OverflowError:
             raise ValueError("params has a number beyond the range of a float") from None
-        code[:, list(self._columns.numeric.values())] = columns
-        for dim in self.dimensions:
-            if isinstance(dim, Categorical):
-                picked = np.array([dim.index(row[dim.name]) for row in rows], dtype=int)
-                code[:, self._columns.slices[dim.name]] = values(dim, picked)
-        return self._columns.check_shape(code)
+        for i, dim in self._columns.categoricals.items():
+            values[:, i] = [dim.index(row[dim.name]) for row in rows]
+        return self._columns.check_shape(self._columns.from_values(values))
 
     def _check_start(self, start: ArrayLike | Mapping[str, Any]) -> NDArray[Any]:
         if isinstance(start, Mapping):
             return self.to_code(start)
         if np.shape(start) != (len(self.columns),):
-            must = f"be one legal code of {len(self.columns)} numbers, its params, or None"
+            must = f"be one valid code of {len(self.columns)} numbers, its params, or None"
             raise checks.refusal("start", start, must)
         return self.to_code(self.to_params(np.asarray(start)))
 
 
 def code_key(code: NDArray[Any]) -> bytes:
-    """What tells legal codes apart."""
+    """Return a hashable value that tells valid codes apart."""
     return np.asarray(code, dtype=np.float64).tobytes()

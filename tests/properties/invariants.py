@@ -1,4 +1,4 @@
-"""What must hold of proposals: legal by a check of its own, and new while codes are left."""
+"""What must hold of proposals: valid by a check of its own, and new while codes are left."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def misfit(dim: Dimension, value: Any) -> str | None:
     return None
 
 
-def check_legal(dims: Dimensions, params: Mapping[str, Any]) -> None:
-    """Raises if params are not the dimensions' own, in order, each legal."""
+def check_valid(dims: Dimensions, params: Mapping[str, Any]) -> None:
+    """Raises if params are not the dimensions' own, in order, each valid."""
     names = [dim.name for dim in dims]
     if list(params) != names:
         raise AssertionError(f"params are of {list(params)}, not of {names}")

@@ -189,13 +189,13 @@ def check_stored(study: Study, trial: Trial, given: Mapping[str, Any]) -> None:
         distribution = trial.distributions[name]
         if name in given:
             continue
-        legal = _is_legal(name, distribution, value)
-        assert legal, f"{name}={value!r} is not a value of {distribution}"
+        valid = _is_valid(name, distribution, value)
+        assert valid, f"{name}={value!r} is not a value of {distribution}"
         held = stored.params[name]
         assert _is_kept(value, held), f"{name}: {held!r} is stored for {value!r}"
 
 
-def _is_legal(name: str, distribution: BaseDistribution, value: Any) -> bool:
+def _is_valid(name: str, distribution: BaseDistribution, value: Any) -> bool:
     if distribution._contains(distribution.to_internal_repr(value)):
         return True
     # Optuna does not count all that it draws from a fine grid: no float is near enough

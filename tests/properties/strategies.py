@@ -189,7 +189,7 @@ def _renamed(dim: Dimension, name: str) -> Dimension:
 
 
 def values_of(dim: Dimension) -> st.SearchStrategy[Any]:
-    """A legal value of a dimension."""
+    """A valid value of a dimension."""
     if isinstance(dim, Categorical):
         return st.sampled_from(dim.choices)
     if isinstance(dim, Integer):
@@ -205,7 +205,7 @@ def values_of(dim: Dimension) -> st.SearchStrategy[Any]:
 
 
 def near(dim: Dimension) -> st.SearchStrategy[Any]:
-    """A value that a user may hold for legal: a number off the range or the grid."""
+    """A value that a user may hold for valid: a number off the range or the grid."""
     if isinstance(dim, Categorical):
         return values_of(dim)
     if isinstance(dim, Integer):
@@ -214,17 +214,17 @@ def near(dim: Dimension) -> st.SearchStrategy[Any]:
     return st.one_of(st.floats(dim.low, dim.high), st.floats(least, 1e300))
 
 
-def params_of(dims: Dimensions, *, legal: bool = True) -> st.SearchStrategy[dict[str, Any]]:
+def params_of(dims: Dimensions, *, valid: bool = True) -> st.SearchStrategy[dict[str, Any]]:
     """A value for each dimension."""
-    return st.fixed_dictionaries({dim.name: (values_of if legal else near)(dim) for dim in dims})
+    return st.fixed_dictionaries({dim.name: (values_of if valid else near)(dim) for dim in dims})
 
 
-def some_params_of(dims: Dimensions, *, legal: bool = True) -> st.SearchStrategy[dict[str, Any]]:
+def some_params_of(dims: Dimensions, *, valid: bool = True) -> st.SearchStrategy[dict[str, Any]]:
     """Values for some dimensions: one, half of them, or all."""
     parts = st.sampled_from(sorted({1, (len(dims) + 1) // 2, len(dims)}))
     first = st.integers(0, len(dims) - 1)
     return st.tuples(parts, first).flatmap(
-        lambda part: params_of((dims + dims)[part[1] : part[1] + part[0]], legal=legal)
+        lambda part: params_of((dims + dims)[part[1] : part[1] + part[0]], valid=valid)
     )
 
 

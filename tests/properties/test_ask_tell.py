@@ -1,4 +1,4 @@
-"""``NCPOptimizer``: whatever it is told, in whatever space, it proposes something legal and new.
+"""``NCPOptimizer``: whatever it is told, in whatever space, it proposes something valid and new.
 
 A case is a space, settings, and what is done in turn. From a ``Reload`` on two optimizers run, the
 restored one and the uninterrupted one, and must propose the same to the bit.
@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ncp_sampler import NCPOptimizer, SearchSpace
-from tests.properties.invariants import Seen, check_legal, play, seen_by
+from tests.properties.invariants import Seen, check_valid, play, seen_by
 from tests.properties.strategies import (
     Dimensions,
     Draw,
@@ -100,7 +100,7 @@ def cases(draw: Draw) -> AskTellCase:
         elif kind == "failed":
             steps.append(Tell())
         else:
-            own = draw(params_of(dims, legal=draw(st.booleans()))) if kind == "own" else None
+            own = draw(params_of(dims, valid=draw(st.booleans()))) if kind == "own" else None
             complete = draw(st.sampled_from([True, True, False]))
             steps.append(Tell(row, draw(st.integers(0, 2)), complete, own, draw(st.booleans())))
     steps.append(Ask(draw(st.sampled_from([1, 1, 2]))))
@@ -126,7 +126,7 @@ class _Run:
         for other in others:
             assert repr(first) == repr(other), f"restored asks {first}, uninterrupted {other}"
         for params in first:
-            check_legal(self.case.dimensions, params)
+            check_valid(self.case.dimensions, params)
             fixed = {**params, **step.fixed}  # on a grid, the same but for the last digit
             nearest = self.space.to_params(self.space.to_code(fixed, clip=True))
             assert repr(nearest) == repr(params), f"{params} has not the fixed {step.fixed}"
@@ -171,5 +171,5 @@ def check(case: AskTellCase) -> int:
 
 @settings(max_examples=30)
 @given(cases())
-def test_every_proposal_is_legal_and_new_and_restored_as_uninterrupted(case: AskTellCase) -> None:
+def test_every_proposal_is_valid_and_new_and_restored_as_uninterrupted(case: AskTellCase) -> None:
     check(case)

@@ -19,7 +19,7 @@ from ray.tune.utils import flatten_dict
 
 from ncp_sampler import Categorical, NCPOptimizer, NCPSearch, SearchSpace
 from ncp_sampler.integrations.ray import to_domains
-from tests.properties.invariants import Seen, check_legal, only_logs
+from tests.properties.invariants import Seen, check_valid, only_logs
 from tests.properties.strategies import (
     Dimensions,
     Draw,
@@ -111,7 +111,7 @@ def _check_search(case: JsonCase) -> int:
         assert repr(config) == repr(again), f"{config}, through JSON {again}"
         assert config is not None
         params = config["net"]
-        check_legal(case.dimensions, params)
+        check_valid(case.dimensions, params)
         seen.check_new(params)
         seen.add(params)
         if observed.how == "restored":

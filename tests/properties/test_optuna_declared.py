@@ -1,4 +1,4 @@
-"""``NCPSampler(space=...)``: every trial's params are its own proposals, legal for Optuna and new.
+"""``NCPSampler(space=...)``: every trial's params are its own proposals, valid for Optuna and new.
 
 Trials complete, are pruned, fail, are never told, are enqueued with some params, also off the
 ranges; the sampler is pickled between them, and must go on as if it had not been.
@@ -65,7 +65,7 @@ def cases(draw: Draw) -> DeclaredCase:
         to_distributions(SearchSpace(dims))
     except ValueError:  # a grid that Optuna counts otherwise
         reject()
-    enqueued = st.booleans().flatmap(lambda legal: some_params_of(dims, legal=legal))
+    enqueued = st.booleans().flatmap(lambda valid: some_params_of(dims, valid=valid))
     n_trials = setup.n_startup_trials + draw(st.integers(1, 3))
     ends = draw(optuna_trials.endings(n_trials, len(setup.directions), enqueued))
     fixed = draw(some_params_of(dims)) if draw(st.integers(0, 9)) == 9 else {}
@@ -129,8 +129,8 @@ def _check_independent(case: DeclaredCase, study: Study) -> None:
     searched = {dim.name: dim for dim in case.dimensions if n_values(dim) > 1}
     for number, name in optuna_trials.drawn_independently(study):
         given = {**case.fixed, **case.endings[number].enqueued}
-        legal = all(misfit(searched[n], v) is None for n, v in given.items() if n in searched)
-        assert name in given or not legal or name not in searched, (
+        valid = all(misfit(searched[n], v) is None for n, v in given.items() if n in searched)
+        assert name in given or not valid or name not in searched, (
             f"trial {number} drew {name!r} independently"
         )
 
@@ -161,5 +161,5 @@ HALF = DeclaredCase(
 @example(HALF)
 @example(RUNNING)
 @given(cases())
-def test_every_trial_has_the_samplers_own_legal_and_new_params(case: DeclaredCase) -> None:
+def test_every_trial_has_the_samplers_own_valid_and_new_params(case: DeclaredCase) -> None:
     check(case)

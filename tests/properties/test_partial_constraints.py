@@ -22,7 +22,7 @@ from ncp_sampler import NCPOptimizer, NCPSampler
 from ncp_sampler.integrations.optuna import to_space
 from tests.optuna_examples import NotingSampler, constrain
 from tests.properties import optuna_trials
-from tests.properties.invariants import check_legal
+from tests.properties.invariants import check_valid
 from tests.properties.strategies import Draw, Setup, metric_lists, named, setups
 from tests.properties.test_optuna_inferred import distributions
 
@@ -151,7 +151,7 @@ def _check_plain(case: ConstrainedCase) -> int:
             restored.load_state_dict(state)
         (params,), (again,) = plain.ask(), restored.ask()
         assert repr(params) == repr(again), f"uninterrupted: {params}, restored: {again}"
-        check_legal(space.dimensions, params)
+        check_valid(space.dimensions, params)
         for name, stated in plain.reasons[0].get("metrics", {}).items():
             # where a complete trial did not report it, it was satisfied there
             if "chance" in stated and len(told.get(name, ())) == number:

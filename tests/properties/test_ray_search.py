@@ -1,4 +1,4 @@
-"""``NCPSearch``: whatever Ray reports, it suggests legal and new configs, also once restored.
+"""``NCPSearch``: whatever Ray reports, it suggests valid and new configs, also once restored.
 
 A case is a space, given as such or as Tune's domains, and what Ray does in turn. From a restore on
 two searchers run, the restored one and the uninterrupted one, and must suggest the same.
@@ -20,7 +20,7 @@ from ray.tune.search import sample
 
 from ncp_sampler import NCPSearch, SearchSpace
 from ncp_sampler.integrations.ray import to_domains
-from tests.properties.invariants import Seen, check_legal, play, seen_by
+from tests.properties.invariants import Seen, check_valid, play, seen_by
 from tests.properties.strategies import (
     Dimensions,
     Draw,
@@ -143,7 +143,7 @@ def cases(draw: Draw) -> RayCase:
             steps.append(Suggest(draw(st.integers(0, 2))))
         if kind == "restore":
             steps.append(Restore(draw(st.sampled_from(["file", "folder", "pickle", "copy"]))))
-        own = params_of(dims, legal=False)
+        own = params_of(dims, valid=False)
         unknown = draw(own) if kind == "unknown" else None
         ending = draw(st.sampled_from(["done"] * 5 + ["report", "error", "empty", "odd"]))
         result: dict[str, Any] = named(row, missing=draw(st.booleans()))
@@ -185,7 +185,7 @@ class _Run:
         if trial_id in self.running:
             assert repr(params) == repr(self.running[trial_id])
             return
-        check_legal(self.case.dimensions, params)
+        check_valid(self.case.dimensions, params)
         for name, domain in self.domains.items():
             one_of = isinstance(domain, sample.Categorical)  # which has no NaN but the same one
             valid = one_of or domain.is_valid(params[name])
@@ -249,5 +249,5 @@ def check(case: RayCase) -> int:
 
 @settings(max_examples=30)
 @given(cases())
-def test_every_suggestion_is_legal_and_new_and_restored_as_uninterrupted(case: RayCase) -> None:
+def test_every_suggestion_is_valid_and_new_and_restored_as_uninterrupted(case: RayCase) -> None:
     check(case)

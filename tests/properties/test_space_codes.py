@@ -1,4 +1,4 @@
-"""Any space: what it draws, rounds, lists and moves to is legal, and codes lead back to params."""
+"""Any space: what it draws, rounds, lists and moves to is valid, and codes lead back to params."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ncp_sampler import Categorical, SearchSpace
 from ncp_sampler.integrations.optuna import to_distributions, to_space
-from tests.properties.invariants import check_legal, same
+from tests.properties.invariants import check_valid, same
 from tests.properties.strategies import (
     Dimensions,
     Draw,
@@ -28,7 +28,7 @@ _LISTED = 2_000
 
 @dataclass(frozen=True)
 class SpaceCase:
-    """A space, legal params in it, and params that count as their nearest legal ones."""
+    """A space, valid params in it, and params that count as their nearest valid ones."""
 
     dimensions: Dimensions
     params: Mapping[str, Any]
@@ -47,23 +47,23 @@ def check(case: SpaceCase) -> int:
     """Raises at the first thing that does not hold; returns the number of proposals, none."""
     dims = case.dimensions
     space = SearchSpace(dims)
-    legal = space.to_params(space.round(space.to_code(case.params)))
-    check_legal(dims, legal)
-    for one in (legal, space.to_params(space.to_code(case.moved, clip=True))):
-        check_legal(dims, one)
+    valid = space.to_params(space.round(space.to_code(case.params)))
+    check_valid(dims, valid)
+    for one in (valid, space.to_params(space.to_code(case.moved, clip=True))):
+        check_valid(dims, one)
         back = space.to_params(space.round(space.to_code(one)))
         assert all(same(back[name], one[name]) for name in one), f"{one} comes back as {back}"
-    code = space.to_code(legal, clip=True)
+    code = space.to_code(valid, clip=True)
     unit = space.normalize(code)
-    assert ((unit >= -1e-9) & (unit <= 1 + 1e-9)).all(), f"unit code {unit} of {legal}"
-    check_legal(dims, space.to_params(space.round(space.denormalize(unit))))
+    assert ((unit >= -1e-9) & (unit <= 1 + 1e-9)).all(), f"unit code {unit} of {valid}"
+    check_valid(dims, space.to_params(space.round(space.denormalize(unit))))
     corners = np.stack([np.zeros(len(dims)), np.ones(len(dims))])
     for drawn in (*space.sample(_DRAWS, case.seed), *space.from_uniform(corners)):
-        check_legal(dims, space.to_params(drawn))
+        check_valid(dims, space.to_params(drawn))
     near_codes = space.neighbors(code)
     assert not (near_codes == code).all(axis=1).any(), "a code is its own neighbor"
     for neighbor in near_codes[:: max(1, len(near_codes) // _DRAWS)]:
-        check_legal(dims, space.to_params(neighbor))
+        check_valid(dims, space.to_params(neighbor))
     if space.size <= _LISTED:
         every = space.enumerate()
         assert len(np.unique(every, axis=0)) == len(every) == space.size
@@ -84,5 +84,5 @@ EQUAL_FOR_OPTUNA = SpaceCase(
 @settings(max_examples=150)
 @example(EQUAL_FOR_OPTUNA)
 @given(cases())
-def test_codes_of_any_space_are_legal_and_lead_back(case: SpaceCase) -> None:
+def test_codes_of_any_space_are_valid_and_lead_back(case: SpaceCase) -> None:
     check(case)

@@ -64,7 +64,7 @@ def test_strings_of_another_form(text: Any) -> None:
         SPACE.from_string(text)
 
 
-def test_unknown_operators_and_illegal_codes_are_named() -> None:
+def test_unknown_operators_and_invalid_codes_are_named() -> None:
     with pytest.raises(ValueError, match=r"e3_0='zero' is not one of \('avg_pool_3x3'"):
         SPACE.from_string(TEXT.replace("skip_connect", "zero"))
     with pytest.raises(ValueError, match=r"e1_0=none=1 is not a value"):

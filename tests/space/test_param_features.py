@@ -37,7 +37,7 @@ def features(unit: torch.Tensor) -> torch.Tensor:
     return made
 
 
-def test_legal_codes_have_the_functions_own_values_beside_their_numbers() -> None:
+def test_valid_codes_have_the_functions_own_values_beside_their_numbers() -> None:
     codes = SPACE.sample(200, 0)
     codes[:, SPACE.column_slice("rate")] = 10 ** np.linspace(-3, 0, 21)[np.arange(200) % 21, None]
     unit = torch.as_tensor(SPACE.normalize(codes))
@@ -51,7 +51,7 @@ def test_legal_codes_have_the_functions_own_values_beside_their_numbers() -> Non
     )
 
 
-def test_between_legal_codes_there_is_no_step_and_the_gradient_is_the_slope() -> None:
+def test_between_valid_codes_there_is_no_step_and_the_gradient_is_the_slope() -> None:
     torch.manual_seed(0)
     d = len(SPACE.columns)
     for _ in range(5):

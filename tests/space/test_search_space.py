@@ -218,12 +218,12 @@ def test_wrong_codes(code: Any, message: str) -> None:
 
 def test_round_takes_the_nearest_code() -> None:
     code = [9.9, 3.4, 0.36, 0.011, 7.0, 0.1, 0.3, 0.2, -5.0]
-    legal = [8.0, 3.0, 0.4, 0.011, 1.0, 0.0, 1.0, 0.0, 0.0]
-    np.testing.assert_array_equal(MIXED.round(code), legal)
-    np.testing.assert_array_equal(MIXED.round([[code] * 2] * 3), [[legal] * 2] * 3)
+    valid = [8.0, 3.0, 0.4, 0.011, 1.0, 0.0, 1.0, 0.0, 0.0]
+    np.testing.assert_array_equal(MIXED.round(code), valid)
+    np.testing.assert_array_equal(MIXED.round([[code] * 2] * 3), [[valid] * 2] * 3)
     np.testing.assert_array_equal(MIXED.round(torch.tensor(code)), MIXED.round(np.array(code, "f")))
     infinite = MIXED.round([math.inf, -math.inf, *code[2:]])
-    np.testing.assert_array_equal(infinite, [64.0, 1.0, *legal[2:]])
+    np.testing.assert_array_equal(infinite, [64.0, 1.0, *valid[2:]])
 
 
 def test_integers_and_choices_alone_have_integer_codes() -> None:
