@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ncp_sampler import Categorical, Float, Integer, MRSpace, NCPOptimizer, SearchSpace
-from ncp_sampler.predictors import FeaturePredictor, GaussianProcess
+from ncp_sampler.predictors import FeaturePredictor, GaussianProcess, Matern52
 
 DIMENSIONS: list[Integer | Float | Categorical] = [
     Integer("width", 8, 64, step=8),
@@ -119,7 +119,10 @@ def test_what_the_space_tells_is_what_a_predictor_learns_from() -> None:
     unit = SPACE.normalize(codes)
     value = np.array([np.sin(3e-5 * size(params)[0]) for params in SPACE.to_params(codes.tolist())])
     errors = []
-    for predictor in (GaussianProcess(), FeaturePredictor(GaussianProcess(), features)):
+    for predictor in (
+        GaussianProcess(Matern52()),
+        FeaturePredictor(GaussianProcess(Matern52()), features),
+    ):
         predictor.fit(unit[:60], {"y": value[:60]}, steps=150)
         mean, _ = predictor.predict(unit[60:])
         errors.append(np.abs(mean[:, 0] - value[60:]).mean())
