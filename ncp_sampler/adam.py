@@ -1,4 +1,4 @@
-"""Adam (Kingma & Ba 2015, algorithm 1) for arrays and tensors that are not parameters of a module.
+"""Adam (Kingma & Ba 2015, algorithm 1) for arrays.
 
 It updates a fit's parameters and the codes that a search edits. It is written out because a step of
 ``torch.optim.Adam`` takes two to three times as long (docs/decisions/0012-adam.md).
@@ -10,11 +10,14 @@ Notation
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
 
 _EPSILON = 1e-8
-
-ArrayT = TypeVar("ArrayT", bound=Any)  # a NumPy array or a PyTorch tensor
 
 
 class Adam:
@@ -27,15 +30,14 @@ class Adam:
 
     def __init__(self, *, rate: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
         self._rate, self._betas = rate, betas
-        self._first: Any = 0.0
-        self._second: Any = 0.0
+        self._first = self._second = np.zeros(())
         self._steps = 0
 
-    def step(self, x: ArrayT, gradient: ArrayT) -> ArrayT:
+    def step(self, x: FloatArray, gradient: FloatArray) -> FloatArray:
         """Return x after one more step against its gradient."""
         beta1, beta2 = self._betas
         self._steps += 1
         self._first = beta1 * self._first + (1 - beta1) * gradient
         self._second = beta2 * self._second + (1 - beta2) * gradient * gradient
         size = (self._second / (1 - beta2**self._steps)) ** 0.5 + _EPSILON
-        return x - self._rate / (1 - beta1**self._steps) * self._first / size
+        return np.asarray(x - self._rate / (1 - beta1**self._steps) * self._first / size)

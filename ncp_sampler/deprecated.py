@@ -1,10 +1,11 @@
-"""Deprecated names of version 0.2; they warn, and go with version 0.4."""
+"""Deprecated names of version 0.2: they warn, and go with version 0.4."""
 
 from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, TypeVar
 
 ClassT = TypeVar("ClassT", bound=type)
@@ -58,3 +59,51 @@ def renamed_attributes(**new_names: str) -> Callable[[ClassT], ClassT]:
         return cls
 
     return decorate
+
+
+def predictors_name(name: str) -> Any:
+    """Return what stands for a predictor of version 0.2, a function of its arguments.
+
+    Raises:
+        AttributeError: Version 0.2 had no predictor of that name.
+    """
+    if name not in _PREDICTORS:
+        raise AttributeError(f"module 'ncp_sampler.predictors' has no attribute {name!r}")
+    warn(name, _PREDICTORS[name][0])
+    return _PREDICTORS[name][1]
+
+
+def _predictors() -> Any:
+    return import_module("ncp_sampler.predictors")
+
+
+def _process(kernel: Any, steps: int, capacity: int) -> Any:
+    return _predictors().GaussianProcess(kernel, steps=steps, max_rows=capacity)
+
+
+def _infinite_mlp(*, steps: int = 5, capacity: int = 400, device: Any = "cpu") -> Any:
+    del device  # exact processes compute on the CPU
+    return _process(_predictors().NNGP(), steps, capacity)
+
+
+def _bayesian_mlp(
+    *, width: int = 512, seed: int = 0, steps: int = 5, capacity: int = 400, device: Any = "cpu"
+) -> Any:
+    del device
+    return _process(_predictors().RandomReLU(width, seed), steps, capacity)
+
+
+def _selected(members: Sequence[Any]) -> Any:
+    return _predictors().GaussianProcess(_predictors().Sum(*(one.kernel for one in members)))
+
+
+_PREDICTORS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "InfiniteMLP": ("GaussianProcess(NNGP())", _infinite_mlp),
+    "BayesianMLP": ("GaussianProcess(RandomReLU())", _bayesian_mlp),
+    "Selected": ("GaussianProcess(), whose kernel is a sum", _selected),
+    "Committee": ("Mixture", lambda members: _predictors().Mixture(members)),
+    "Featured": (
+        "FeaturePredictor",
+        lambda *args, **kw: _predictors().FeaturePredictor(*args, **kw),
+    ),
+}

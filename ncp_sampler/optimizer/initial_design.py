@@ -94,7 +94,7 @@ def excluded_codes(
     waiting = {code_key(code) for code in pending}
 
     def excluded(codes: NDArray[Any]) -> NDArray[np.bool_]:
-        over = limits.exceeded(codes)
+        over = limits.exceeded(codes) if limits.bounds else np.zeros(len(codes), dtype=bool)
         if observations is None:
             return over
         keys = map(code_key, codes)

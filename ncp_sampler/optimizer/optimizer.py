@@ -36,7 +36,7 @@ from ncp_sampler.optimizer.success_model import success_model
 from ncp_sampler.optimizer.transfer import Transfer, check_transfer
 from ncp_sampler.predictors.predictor import Predictor, State, isolated_torch, one_thread
 from ncp_sampler.predictors.registry import as_predictor, predictor_device
-from ncp_sampler.predictors.transforms import FeaturePredictor, with_features
+from ncp_sampler.predictors.transforms import FeaturePredictor, Features, with_features
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
@@ -136,9 +136,9 @@ class NCPOptimizer:
         wanted = checks.usable_device(device)
         model = as_predictor(predictor, device=wanted)
         self.device = predictor_device(model, wanted)
-        self._features = space.features
+        self._features: Features | None = space.features
         if isinstance(model, FeaturePredictor):
-            model, self._features = model.inner, model.features
+            self._features, model = model.features, model.inner
         self._objectives = Objectives(
             space, self.directions, costs=costs, limits=limits, constraints=constraints,
             weights=weights,

@@ -166,6 +166,7 @@ class Transfer:
         self, sources: Sequence[Source], space: SearchSpace, objectives: Objectives
     ) -> None:
         self._space = space
+        self._is_wide = any(map(has_too_many, space.dimensions))
         modeled = [name for name in objectives.directions if name not in objectives.costs]
         names = Observations.of(objectives).names
         trials = [
@@ -284,8 +285,7 @@ class Transfer:
         return _WithSources(features, self.studies)
 
     def _transfers(self, n_observations: int) -> bool:
-        wide = any(map(has_too_many, self._space.dimensions))
-        return bool(self.studies) and n_observations < _TRANSFERRED and not wide
+        return bool(self.studies) and n_observations < _TRANSFERRED and not self._is_wide
 
     def _best(self) -> Iterator[NDArray[Any]]:
         """Yield the sources' best codes in turn, each once."""

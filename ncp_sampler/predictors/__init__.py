@@ -1,5 +1,8 @@
 """Predictors: unit codes -> mean and standard deviation of every metric."""
 
+from typing import Any
+
+from ncp_sampler.deprecated import predictors_name
 from ncp_sampler.predictors.distillation import Distilled as Distilled
 from ncp_sampler.predictors.gaussian_process import GaussianProcess as GaussianProcess
 from ncp_sampler.predictors.kernels import NNGP as NNGP
@@ -27,3 +30,8 @@ __all__ = [
     "RandomReLU",
     "Sum",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what stands for a deprecated name."""
+    return predictors_name(name)

@@ -31,6 +31,7 @@ from scipy.linalg.lapack import dpotrf, dpotri
 
 from ncp_sampler import checks
 from ncp_sampler.adam import Adam
+from ncp_sampler.deprecated import renamed_arguments
 from ncp_sampler.predictors.kernels import NNGP, Columns, Kernel, Linear, Matern52, Query, Sum
 from ncp_sampler.predictors.predictor import FloatArray, Metrics, Model, Moments, State, Weights
 from ncp_sampler.predictors.transforms import standardizer, training_arrays
@@ -53,6 +54,7 @@ _FULL_STEPS_ROWS = (
 _MAX_TUNING_ROWS = 600  # rows that decide on theta
 
 
+@renamed_arguments(capacity="max_rows")
 class GaussianProcess(Model):
     """Exact Gaussian processes, one per metric.
 

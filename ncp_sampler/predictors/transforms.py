@@ -144,7 +144,7 @@ class FeaturePredictor(Wrapper):
                 f"features gives {checks.shown(getattr(raw, 'shape', raw))} for {len(x)} codes; it "
                 f"must give a finite tensor ({len(x)}, f), differentiable by the codes"
             )
-        return raw.detach().double().cpu().numpy()  # type: ignore[no-any-return]
+        return raw.detach().double().cpu().numpy()
 
     def _scaled(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         if self._range is None:
@@ -160,7 +160,7 @@ def features_vjp(
     """Return features (n, f) of unit codes x (n, d), and their pullback to x."""
     if callable(features) and not hasattr(features, "vjp"):
         return torch_vjp(features, x, device)
-    return features.vjp(x)  # type: ignore[union-attr]
+    return features.vjp(x)
 
 
 def training_arrays(

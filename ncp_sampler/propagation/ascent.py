@@ -93,7 +93,7 @@ class Adam:
         run = adam.Adam(rate=self.rate)
 
         def step(x: FloatArray, gradient: FloatArray) -> FloatArray:
-            return np.clip(run.step(x, gradient), 0.0, 1.0)
+            return np.asarray(np.clip(run.step(x, gradient), 0.0, 1.0))
 
         return step
 

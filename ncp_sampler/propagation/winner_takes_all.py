@@ -107,7 +107,7 @@ def _increase(x: FloatArray, k: FloatArray, space: SearchSpace, cost: Cost) -> F
     with torch.no_grad():
         costs = cost(codes).double().cpu().numpy()
     increase = costs[: len(after)].reshape(x.shape) - costs[len(after) :, None]
-    return np.maximum(increase, 1e-12)
+    return np.asarray(np.maximum(increase, 1e-12))
 
 
 def _steps(dim: Dimension) -> list[float]:

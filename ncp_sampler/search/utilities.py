@@ -121,22 +121,25 @@ class LogEHVI:
                 spread = np.broadcast_to(std[:, k, None], gain.shape)
                 improvement, by_mean, by_std = log_expected_improvement(gain, spread)
             parts.append((sides.lengths(improvement), by_mean, by_std))
-        lengths = [length for (length, _), _, _ in parts]
-        boxes = [length[:, s.box] for length, s in zip(lengths, self._sides, strict=True)]
-        total = np.asarray(sum(boxes))
-        value = np.asarray(logsumexp(total, axis=1))
-        share = np.exp(total - value[:, None])  # of each box, (n, boxes)
+        boxes = parts[0][0][0][:, self._sides[0].box]  # log of each box's part, (n, boxes)
+        for ((lengths, _), _, _), sides in zip(parts[1:], self._sides[1:], strict=True):
+            boxes += lengths[:, sides.box]
+        largest = boxes.max(axis=1)
+        boxes -= largest[:, None]
+        np.exp(boxes, out=boxes)
+        total = boxes.sum(axis=1)
 
         def pullback(g: FloatArray) -> tuple[FloatArray, FloatArray]:
+            share = boxes * (g / total)[:, None]
             means, stds = np.empty_like(mean), np.zeros_like(std)
             for k, sides in enumerate(self._sides):
                 (_, to_levels), by_mean, by_std = parts[k]
-                by_level = to_levels(sides.summed(g[:, None] * share))
+                by_level = to_levels(sides.summed(share))
                 means[:, k] = (by_level * by_mean).sum(1)
                 stds[:, k] = (by_level * by_std).sum(1)
             return means, stds
 
-        return value, pullback
+        return largest + np.log(total), pullback
 
 
 @dataclass(frozen=True)
@@ -260,20 +263,17 @@ class _Sides:
         start = improvement[:, self.low]
         d = np.full_like(start, -np.inf)
         d[:, ends] = improvement[:, self.high[ends]] - start[:, ends]
-        d = np.minimum(d, -1e-12)
-        ratio = np.exp(d)
-        rest = -np.expm1(d)
-        logs = np.where(d > -0.7, np.log(rest), np.log1p(-ratio))
+        rest = -np.expm1(np.minimum(d, -1e-12))
 
         def pullback(g: FloatArray) -> FloatArray:
-            """The slope is 1 / (1 - ratio) by the low level, and 1 less that by the high one."""
+            """The slope is 1 / rest by the low level, and 1 less that by the high one."""
             by_low = g / rest
             total = np.zeros((len(g), n_levels))
             np.add.at(total.T, self.low, by_low.T)
             np.add.at(total.T, self.high[ends], (g - by_low)[:, ends].T)
             return total
 
-        return start + logs, pullback
+        return start + np.log(rest), pullback
 
     def summed(self, by_box: FloatArray) -> FloatArray:
         """Return gradients by boxes (n, B) added up by pair, (n, P)."""

@@ -169,6 +169,14 @@ def run(
     return trials
 
 
+def is_storable(distribution: BaseDistribution, value: Any) -> bool:
+    """Return True if Optuna lets a finished trial have the value, which it may draw all the same.
+
+    It does not for the ends of some fine grids, nor for integers beyond 2**53.
+    """
+    return distribution._contains(distribution.to_internal_repr(value))
+
+
 def drawn_independently(study: Study) -> list[tuple[int, str]]:
     """Number of trial and name of each parameter that was; none if nothing noted it."""
     sampler: BaseSampler = study.sampler

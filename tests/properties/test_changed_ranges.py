@@ -43,6 +43,12 @@ class ChangedCase:
     setup: Setup = field(default_factory=Setup)
     earlier: tuple[tuple[BaseDistribution, ...], ...] = ()
 
+    @property
+    def n_earlier(self) -> int:
+        return sum(
+            all(optuna_trials.is_storable(one, _lowest(one)) for one in row) for row in self.earlier
+        )
+
     def study(self) -> Study:
         sampler = NCPSampler(
             **self.setup.arguments, independent_sampler=NotingSampler(self.setup.seed)
@@ -50,6 +56,8 @@ class ChangedCase:
         study = optuna_trials.new_study(self.setup.directions, sampler)
         for row in self.earlier:
             at = {f"x{i}": distribution for i, distribution in enumerate(row)}
+            if not all(optuna_trials.is_storable(one, _lowest(one)) for one in row):
+                continue
             study.add_trial(
                 create_trial(
                     params={name: _lowest(distribution) for name, distribution in at.items()},
@@ -60,11 +68,11 @@ class ChangedCase:
         return study
 
     def suggest(self, trial: Trial) -> None:
-        for i, distribution in enumerate(self.trials[trial.number - len(self.earlier)]):
+        for i, distribution in enumerate(self.trials[trial.number - self.n_earlier]):
             trial._suggest(f"x{i}", distribution)
 
     def finish(self, study: Study, trial: Trial) -> None:
-        values = self.values[trial.number - len(self.earlier)]
+        values = self.values[trial.number - self.n_earlier]
         if any(map(math.isnan, values)):
             study.tell(trial, state=TrialState.FAIL)
         else:
