@@ -81,13 +81,13 @@ def _process(kernel: Any, steps: int, capacity: int) -> Any:
     return _predictors().GaussianProcess(kernel, steps=steps, max_rows=capacity)
 
 
-def _infinite_mlp(*, steps: int = 5, capacity: int = 400, device: Any = "cpu") -> Any:
+def _infinite_mlp(*, steps: int = 15, capacity: int = 400, device: Any = "cpu") -> Any:
     del device  # exact processes compute on the CPU
     return _process(_predictors().NNGP(), steps, capacity)
 
 
 def _bayesian_mlp(
-    *, width: int = 512, seed: int = 0, steps: int = 5, capacity: int = 400, device: Any = "cpu"
+    *, width: int = 512, seed: int = 0, steps: int = 15, capacity: int = 400, device: Any = "cpu"
 ) -> Any:
     del device
     return _process(_predictors().RandomReLU(width, seed), steps, capacity)

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from ncp_sampler import checks
 from ncp_sampler.optimizer.success_model import SuccessModel
 from ncp_sampler.predictors.calibration import sequential_factors
-from ncp_sampler.predictors.predictor import FloatArray, Predictor
+from ncp_sampler.predictors.predictor import FloatArray, Model
 from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
 from ncp_sampler.search.limits import Limits
 from ncp_sampler.search.maximize import Excluded, Maximum
@@ -91,7 +91,7 @@ class Case:
     excluded: Excluded
     limits: Limits
     expand: Callable[[NDArray[Any]], NDArray[Any]]
-    fitted: Predictor
+    fitted: Model
     success: SuccessModel | None = None
     branch: FloatArray | None = None
 

@@ -34,7 +34,7 @@ from ncp_sampler.optimizer.observations import (
 from ncp_sampler.optimizer.sources import checked_sources
 from ncp_sampler.optimizer.success_model import success_model
 from ncp_sampler.optimizer.transfer import Transfer, check_transfer
-from ncp_sampler.predictors.predictor import Predictor, State, isolated_torch, one_thread
+from ncp_sampler.predictors.predictor import Model, Predictor, State, isolated_torch, one_thread
 from ncp_sampler.predictors.registry import as_predictor, predictor_device
 from ncp_sampler.predictors.transforms import FeaturePredictor, Features, with_features
 from ncp_sampler.propagation.ascent import Adam
@@ -319,7 +319,7 @@ class NCPOptimizer:
         self._rng, self._n_fitted = rng, fitted
         self._design_seed, self._n_designed = seed, designed
 
-    def _new_model(self, transfer: Transfer, n_observations: int) -> Predictor:
+    def _new_model(self, transfer: Transfer, n_observations: int) -> Model:
         """Return a model that is not fitted, with linear terms where sources transfer."""
         model = as_predictor(self._untrained, device=self.device)
         return transfer.predictor(model, n_observations)

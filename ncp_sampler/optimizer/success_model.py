@@ -21,7 +21,7 @@ from scipy.special import expit, log_ndtr
 from ncp_sampler.optimizer.category_subset import CategorySubset
 from ncp_sampler.optimizer.observations import Observations, rows_to_fit
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.predictor import FloatArray, moments_of
+from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.predictors.transforms import Features, with_features
 from ncp_sampler.search.utilities import log_probability_above
 
@@ -79,7 +79,7 @@ class SuccessModel:
         self, x: FloatArray
     ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Return the log probability (n,) of success at unit codes (n, d), and its pullback."""
-        mean, std, vjp = moments_of(self._model, x)
+        mean, std, vjp = self._model.moments(x)
         spread = np.sqrt(std[:, 0] ** 2 + _LABEL_VARIANCE)
         logs, rate = log_probability_above(mean[:, 0], spread)
         with np.errstate(divide="ignore"):  # where one hypothesis is certain

@@ -27,7 +27,7 @@ from ncp_sampler.optimizer.category_subset import has_too_many
 from ncp_sampler.optimizer.observations import Observations, rows_to_fit
 from ncp_sampler.optimizer.sources import Source, earlier_trials
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.predictor import FloatArray, Predictor, moments_of
+from ncp_sampler.predictors.predictor import FloatArray, Model, Predictor
 from ncp_sampler.predictors.transforms import (
     FeaturePredictor,
     Features,
@@ -53,7 +53,7 @@ _SAME = 1e-3  # share of a metric's spread within which two values are equal but
 class HasLinearTerms(Protocol):
     """A predictor that can have linear terms, such as ``GaussianProcess``."""
 
-    def with_linear_terms(self, count: int) -> Predictor:
+    def with_linear_terms(self, count: int) -> Model:
         """Return it, not fitted, with linear terms in so many further columns of its inputs."""
 
 
@@ -83,11 +83,12 @@ class SourceStudy:
         return self.objectives.scale(self.codes, self.metrics)
 
     @cached_property
-    def model(self) -> Predictor:
+    def model(self) -> Model:
         """Predictor of the source's modeled metrics over unit codes."""
         rows = rows_to_fit(self._order, _MAX_ROWS)
         model = with_features(GaussianProcess(), self.space.features)
-        return model.fit(self._unit[rows], self.observed.take(rows).modeled)
+        model.fit(self._unit[rows], self.observed.take(rows).modeled)
+        return model
 
     @cached_property
     def _order(self) -> NDArray[np.intp]:
@@ -108,7 +109,7 @@ class SourceStudy:
         By its mean alone a search would follow the model to codes far from all that the source
         tried.
         """
-        mean, std, vjp = moments_of(self.model, x)
+        mean, std, vjp = self.model.moments(x)
         return mean - _BETA * std, lambda g: vjp(g, -_BETA * g)
 
     def best(self) -> Iterator[NDArray[Any]]:
@@ -270,14 +271,14 @@ class Transfer:
                 return given
         return None
 
-    def predictor(self, model: Predictor, n_observations: int) -> Predictor:
+    def predictor(self, model: Model, n_observations: int) -> Model:
         """Return the model with a linear term per source metric, where sources transfer."""
         if not self._transfers(n_observations) or not isinstance(model, HasLinearTerms):
             return model
         return model.with_linear_terms(sum(len(study.observed.modeled) for study in self.studies))
 
     def features(
-        self, features: Features | None, model: Predictor, n_observations: int
+        self, features: Features | None, model: Model, n_observations: int
     ) -> Features | None:
         """Return a feature map with a column per source metric, where sources transfer."""
         if not self._transfers(n_observations) or not isinstance(model, HasLinearTerms):

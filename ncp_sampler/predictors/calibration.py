@@ -12,7 +12,7 @@ Notation
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,12 +26,10 @@ from ncp_sampler.predictors.predictor import (
     Model,
     Moments,
     Predictor,
+    Pullback,
     State,
     Weights,
     Wrapper,
-    check_predictor,
-    mean_vjp_of,
-    moments_of,
 )
 from ncp_sampler.predictors.transforms import training_arrays
 
@@ -44,7 +42,7 @@ _WITHIN_ONE = 2 * ndtr(1.0) - 1  # share of a normal distribution within one sta
 _PRIOR = ndtri(0.5 + 0.5 * (np.arange(3) + 0.5) / 3)  # residuals of three trials as predicted
 
 
-def sequential_factors(predictor: Predictor, rows: Sequence[int]) -> FloatArray:
+def sequential_factors(predictor: Model, rows: Sequence[int]) -> FloatArray:
     """Recalibrate predictive standard deviations from recent one-step-ahead residuals, (m,).
 
     A process has one noise and one set of length scales for the whole space. Late in a study most
@@ -61,7 +59,7 @@ def sequential_factors(predictor: Predictor, rows: Sequence[int]) -> FloatArray:
         last 15 trials and of three that are as predicted; 1 where the predictor is not exact.
     """
     residuals = None
-    if isinstance(predictor, Model) and len(rows):
+    if len(rows):
         residuals = predictor.sequential_residuals(rows[-_RECENT:])
     if residuals is None:
         return np.ones(len(predictor.names))
@@ -88,7 +86,7 @@ class Calibrated(Wrapper):
     """
 
     def __init__(self, inner: Predictor, *, seed: int = 0) -> None:
-        super().__init__(check_predictor("inner", inner))
+        super().__init__(inner)
         self.seed = checks.integer("seed", seed, low=0)
         self._scales: _Scales | None = None
 
@@ -157,13 +155,13 @@ class Calibrated(Wrapper):
 
     def moments(self, x: FloatArray) -> Moments:
         """Return mean and standard deviation (n, m) of the metrics without noise."""
-        mean, std, vjp = moments_of(self.inner, x)
+        mean, std, vjp = self.inner.moments(x)
         k = self._fitted.factor
         return Moments(mean, std * k, lambda by_mean, by_std: vjp(by_mean, by_std * k))
 
-    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
         """Return the inner predictor's mean (n, m), and its pullback."""
-        return mean_vjp_of(self.inner, x)
+        return self.inner.mean_vjp(x)
 
     def interval(self, x: ArrayLike, *, share: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Return ends (n, m) of the interval that holds a share of measurements at unit codes x.

@@ -9,7 +9,6 @@ label codes that nobody measured, and a network is fitted on the labels (Hinton 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,12 +19,11 @@ from ncp_sampler.predictors.predictor import (
     Metrics,
     Moments,
     Predictor,
+    Pullback,
     State,
     Weights,
     Wrapper,
-    check_predictor,
-    mean_vjp_of,
-    moments_of,
+    as_model,
 )
 from ncp_sampler.predictors.transforms import Features, features_vjp, training_arrays
 from ncp_sampler.predictors.trees import fit_trees, predict_trees
@@ -58,7 +56,7 @@ class Distilled(Wrapper):
     def __init__(
         self, student: Predictor, samples: ArrayLike, *, features: Features | None = None
     ) -> None:
-        super().__init__(check_predictor("student", student))
+        super().__init__(as_model("student", student))
         self.samples = checks.array("samples", samples)
         if self.samples.ndim != 2 or not np.isfinite(self.samples).all():
             raise ValueError(f"samples must be finite (k, d), got shape {self.samples.shape}")
@@ -96,11 +94,11 @@ class Distilled(Wrapper):
 
     def moments(self, x: FloatArray) -> Moments:
         """Return the student's mean and standard deviation (n, m) at x (n, d)."""
-        return moments_of(self.inner, x)
+        return self.inner.moments(x)
 
-    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
         """Return the student's mean (n, m), and its pullback."""
-        return mean_vjp_of(self.inner, x)
+        return self.inner.mean_vjp(x)
 
     def condition(self, x: ArrayLike) -> Distilled:
         """Return a copy whose student has observed its own mean at x (q, d)."""

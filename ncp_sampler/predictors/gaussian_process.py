@@ -33,7 +33,15 @@ from ncp_sampler import checks
 from ncp_sampler.adam import Adam
 from ncp_sampler.deprecated import renamed_arguments
 from ncp_sampler.predictors.kernels import NNGP, Columns, Kernel, Linear, Matern52, Query, Sum
-from ncp_sampler.predictors.predictor import FloatArray, Metrics, Model, Moments, State, Weights
+from ncp_sampler.predictors.predictor import (
+    ArrayModel,
+    FloatArray,
+    Metrics,
+    Moments,
+    Pullback,
+    State,
+    Weights,
+)
 from ncp_sampler.predictors.transforms import standardizer, training_arrays
 
 if TYPE_CHECKING:
@@ -55,7 +63,7 @@ _MAX_TUNING_ROWS = 600  # rows that decide on theta
 
 
 @renamed_arguments(capacity="max_rows")
-class GaussianProcess(Model):
+class GaussianProcess(ArrayModel):
     """Exact Gaussian processes, one per metric.
 
     The default kernel is the sum of ``NNGP``, an infinitely wide MLP, and ``Matern52``, a residual
@@ -64,8 +72,8 @@ class GaussianProcess(Model):
     Args:
         kernel: The prior covariance; None for ``Sum(NNGP(), Matern52())``.
         steps: Adam steps on the kernel's parameters per fit, warm-started; the first fit takes 40.
-            Fits on more than 150 rows take fewer, less than one on average beyond 300. Of more than
-            600 rows, a random 600 decide on them.
+            Fits on more than 50 rows take fewer, a third of them on 100, less than one on average
+            beyond 300. Of more than 600 rows, a random 600 decide on them.
         max_rows: Largest number of rows that it should be given; time grows with its cube.
 
     Raises:
@@ -81,7 +89,7 @@ class GaussianProcess(Model):
     """
 
     def __init__(
-        self, kernel: Kernel | None = None, *, steps: int = 5, max_rows: int = MAX_ROWS
+        self, kernel: Kernel | None = None, *, steps: int = 15, max_rows: int = MAX_ROWS
     ) -> None:
         must = "be a kernel, such as Matern52()"
         self.kernel: Kernel = (
@@ -144,7 +152,7 @@ class GaussianProcess(Model):
         mean, std = standardizer(y, importance)
         due = 0
         if steps is None:
-            self._due += self.steps * min(1.0, _FULL_STEPS_ROWS / len(codes)) ** 2.5
+            self._due += self.steps * min(1.0, _FULL_STEPS_ROWS / len(codes)) ** _FEWER_STEPS
             due = int(self._due)
             self._due -= due
         theta, posteriors = {}, []
@@ -174,7 +182,7 @@ class GaussianProcess(Model):
 
         return Moments(np.stack(means, 1), np.stack(stds, 1), vjp)
 
-    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
         """Return the mean (n, m), and its pullback from gradients by it."""
         means, pullbacks = zip(*(one.mean_vjp(x) for one in self._fitted), strict=True)
         return np.stack(means, 1), lambda g: np.asarray(
@@ -354,7 +362,7 @@ class _Posterior:
 
         return k @ self.alpha * size + self.rows.mean, root * size, vjp
 
-    def mean_vjp(self, z: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def mean_vjp(self, z: FloatArray) -> tuple[FloatArray, Pullback]:
         k, _, pullback = self.query(z)
         size, zero = self.rows.std, np.zeros(len(z))
         mean = ((k + _MEAN_VARIANCE) @ self.alpha) * size + self.rows.mean

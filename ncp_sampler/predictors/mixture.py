@@ -16,7 +16,7 @@ from ncp_sampler.predictors.predictor import (
     State,
     Weights,
     Wrapper,
-    moments_of,
+    as_model,
 )
 
 _SEED = 0  # seed of the rows that a member with ``max_rows`` is given
@@ -47,7 +47,8 @@ class Mixture(Wrapper):
 
     def __init__(self, members: Sequence[Predictor]) -> None:
         must = "be predictors, at least one, such as [GaussianProcess(), MLPEnsemble()]"
-        self.members = tuple(checks.sequence("members", members, Predictor, must))
+        given = checks.sequence("members", members, Predictor, must)
+        self.members = tuple(as_model("members", member) for member in given)
         if not self.members:
             raise ValueError("members is empty; give at least one predictor")
         super().__init__(self.members[0])
@@ -82,7 +83,7 @@ class Mixture(Wrapper):
 
     def moments(self, x: FloatArray) -> Moments:
         """Return mean and standard deviation (n, m) at unit codes x (n, d), with their gradient."""
-        parts = [moments_of(member, x) for member in self.members]
+        parts = [member.moments(x) for member in self.members]
         means = np.stack([part.mean for part in parts])
         stds = np.stack([part.std for part in parts])
         mean = means.mean(0)

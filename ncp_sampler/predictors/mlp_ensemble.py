@@ -23,9 +23,9 @@ from ncp_sampler.predictors.predictor import (
     FloatArray,
     Metrics,
     State,
+    TorchModel,
     Weights,
     isolated_torch,
-    moments_of,
 )
 from ncp_sampler.predictors.transforms import standardizer, training_arrays
 
@@ -35,7 +35,7 @@ LOSSES = ("squared", "smooth_l1")
 SCHEDULES = ("constant", "one_cycle")
 
 
-class MLPEnsemble:
+class MLPEnsemble(TorchModel):
     """Ensemble of small MLPs: their mean predicts, their spread is the standard deviation.
 
     The defaults suit a history of tens to thousands of trials; ``MLPEnsemble.paper()`` is the
@@ -58,9 +58,6 @@ class MLPEnsemble:
         bootstrap: Weight rows by exponential draws, different for each member.
         seed: Seed of weights, bootstrap, batches and dropout.
         device: Device to compute on, in float32.
-
-    Attributes:
-        names: Names of the metrics, in the order of the last axis of all outputs.
 
     Raises:
         ValueError: An argument out of its range.
@@ -113,12 +110,25 @@ class MLPEnsemble:
         self.steps, self.warm_steps, self.batch_size = steps, warm_steps, batch_size
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.schedule, self.bootstrap = schedule, bootstrap
-        self.device = checks.usable_device(device)
-        self.max_rows: int | None = None
-        self.names: tuple[str, ...] = ()
+        self._device = checks.usable_device(device)
+        self._names: tuple[str, ...] = ()
         self._generator = torch.Generator(self.device).manual_seed(seed)
         self._weights: dict[str, Tensor] = {}
         self._buffers: dict[str, Tensor] = {}  # batch norm's running statistics, scalings
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the metrics, in the order of the last axis of all outputs."""
+        return self._names
+
+    @property
+    def device(self) -> torch.device:
+        """Device to compute on."""
+        return self._device
+
+    @property
+    def max_rows(self) -> None:
+        """None: it takes any number of rows."""
 
     @classmethod
     def paper(
@@ -182,7 +192,7 @@ class MLPEnsemble:
             return self
         with isolated_torch(self.device):
             if not same or self.warm_steps is None:
-                self.names = names
+                self._names = names
                 self._initialize(codes.shape[1], len(names))
                 count = self.steps if steps is None else steps
             else:
@@ -223,11 +233,6 @@ class MLPEnsemble:
         least = _LEAST_STD * self._buffers["y_std"]
         return mean, (variance + least**2).sqrt()
 
-    def predict(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation (n, m) at unit codes x (n, d) as arrays."""
-        moments = moments_of(self, np.asarray(x, dtype=np.float64))
-        return moments.mean, moments.std
-
     def condition(self, x: ArrayLike) -> MLPEnsemble:
         """Return itself: an ensemble has no closed form for an additional observation."""
         return self
@@ -249,7 +254,7 @@ class MLPEnsemble:
 
     def load_state_dict(self, state: State) -> None:
         """Continue from ``state_dict`` as if never stopped."""
-        self.names = tuple(state["names"])
+        self._names = tuple(state["names"])
         self._weights = {name: self._tensor(w).clone() for name, w in state["weights"].items()}
         self._buffers = {name: self._tensor(b).clone() for name, b in state["buffers"].items()}
         self._generator.set_state(torch.from_numpy(np.asarray(state["generator"])))

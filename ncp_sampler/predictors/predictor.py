@@ -26,6 +26,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 State: TypeAlias = dict[str, Any]
 Metrics: TypeAlias = Mapping[str, ArrayLike]  # name -> (n,), NaN where missing
 Weights: TypeAlias = ArrayLike | None  # of the rows, (n,), at least 0; equal if None
+Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # gradient by values -> gradient by x
 
 
 class Moments(NamedTuple):
@@ -47,8 +48,8 @@ class Predictor(Protocol):
     """A differentiable model of metrics over unit codes.
 
     ``GaussianProcess`` is exact, for small histories; ``MLPEnsemble`` is the paper's kind, for
-    tables. Both are deterministic for a seed. A predictor may have a method ``moments`` (see
-    ``Model``); else PyTorch differentiates its ``posterior``.
+    tables. Both are deterministic for a seed. PyTorch differentiates ``posterior`` and ``mean`` of
+    any other class.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -97,17 +98,20 @@ class Predictor(Protocol):
 
 
 class Model(Predictor):
-    """A predictor that computes in NumPy; PyTorch sees it as one differentiable function."""
+    """Base of predictors: it has its gradients in NumPy, too."""
 
     @abstractmethod
     def moments(self, x: FloatArray) -> Moments:
         """Return mean and standard deviation (n, m) at unit codes x (n, d), with their gradient."""
 
-    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-        """Return the mean (n, m), and its pullback from gradients by it; cheaper than moments."""
-        moments = self.moments(x)
-        zero = np.zeros_like(moments.std)
-        return moments.mean, lambda by_mean: moments.vjp(by_mean, zero)
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return the mean (n, m) at unit codes x (n, d), and its pullback from gradients by it."""
+        mean, std, vjp = self.moments(x)
+        return mean, lambda by_mean: vjp(by_mean, np.zeros_like(std))
+
+    @abstractmethod
+    def condition(self, x: ArrayLike) -> Model:
+        """Return a copy that has observed its own mean at x (q, d), to spread a batch."""
 
     def sequential_residuals(self, rows: Sequence[int]) -> FloatArray | None:
         """Return one-step-ahead residuals of fitted rows, (m, k); None if it has no closed form.
@@ -115,6 +119,15 @@ class Model(Predictor):
         See ``GaussianProcess.sequential_residuals``.
         """
         return None
+
+    def predict(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation (n, m) at unit codes x (n, d) as arrays."""
+        moments = self.moments(np.asarray(x, dtype=np.float64))
+        return moments.mean, moments.std
+
+
+class ArrayModel(Model):
+    """A predictor that computes in NumPy; to PyTorch it is one differentiable function."""
 
     def mean(self, x: Tensor) -> Tensor:
         mean: Tensor = _Mean.apply(x, self)  # type: ignore[no-untyped-call]
@@ -124,13 +137,26 @@ class Model(Predictor):
         mean, std = _Posterior.apply(x, self)  # type: ignore[no-untyped-call]
         return mean, std
 
-    def predict(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation (n, m) at unit codes x (n, d) as arrays."""
-        moments = self.moments(np.asarray(x, dtype=np.float64))
-        return moments.mean, moments.std
+
+class TorchModel(Model):
+    """A predictor that computes in PyTorch; gradients in NumPy are those of PyTorch."""
+
+    def moments(self, x: FloatArray) -> Moments:
+        """Return mean and standard deviation (n, m) at unit codes x (n, d), with their gradient."""
+        m = len(self.names)
+        both, pullback = torch_vjp(lambda z: torch.cat(self.posterior(z), 1), x, self.device)
+        return Moments(
+            both[:, :m],
+            both[:, m:],
+            lambda by_mean, by_std: pullback(np.concatenate([by_mean, by_std], 1)),
+        )
+
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return the mean (n, m) at unit codes x (n, d), and its pullback."""
+        return torch_vjp(self.mean, x, self.device)
 
 
-class Wrapper(Model):
+class Wrapper(ArrayModel):
     """A model of the metrics of an inner predictor.
 
     Args:
@@ -138,7 +164,7 @@ class Wrapper(Model):
     """
 
     def __init__(self, inner: Predictor) -> None:
-        self.inner = inner
+        self.inner = as_model("inner", inner)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -159,34 +185,54 @@ class Wrapper(Model):
         return noise
 
 
-def moments_of(predictor: Predictor, x: FloatArray) -> Moments:
-    """Return a predictor's moments at unit codes x (n, d), by PyTorch where it has none."""
-    if isinstance(predictor, Model):
-        return predictor.moments(x)
-    leaf = torch.as_tensor(x, dtype=torch.float64, device=predictor.device).requires_grad_(True)
-    with torch.enable_grad():
-        mean, std = predictor.posterior(leaf)
+class _Foreign(TorchModel):
+    """A predictor of another class, of which only the protocol is known."""
 
-    def vjp(by_mean: FloatArray, by_std: FloatArray) -> FloatArray:
-        with torch.enable_grad():  # of a scalar: given grad_outputs, PyTorch imports sympy
-            total = (mean * mean.new_tensor(by_mean)).sum() + (std * std.new_tensor(by_std)).sum()
-        return _array(torch.autograd.grad(total, leaf, retain_graph=True)[0])
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
 
-    return Moments(_array(mean), _array(std), vjp)
+    def __getattr__(self, name: str) -> Any:
+        if name == "predictor":  # not there yet while a copy is made
+            raise AttributeError(name)
+        return getattr(self.predictor, name)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.predictor.names
 
-def mean_vjp_of(
-    predictor: Predictor, x: FloatArray
-) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-    """Return a predictor's mean (n, m) at unit codes x (n, d), and its pullback."""
-    if isinstance(predictor, Model):
-        return predictor.mean_vjp(x)
-    return torch_vjp(predictor.mean, x, predictor.device)
+    @property
+    def device(self) -> torch.device:
+        return self.predictor.device
+
+    @property
+    def max_rows(self) -> int | None:
+        return self.predictor.max_rows
+
+    def fit(
+        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
+    ) -> Model:
+        self.predictor.fit(x, metrics, weights=weights, steps=steps)
+        return self
+
+    def mean(self, x: Tensor) -> Tensor:
+        return self.predictor.mean(x)
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.predictor.posterior(x)
+
+    def condition(self, x: ArrayLike) -> Model:
+        return _Foreign(self.predictor.condition(x))
+
+    def state_dict(self) -> State:
+        return self.predictor.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        self.predictor.load_state_dict(state)
 
 
 def torch_vjp(
     function: Callable[[Tensor], Tensor], x: FloatArray, device: torch.device | str = "cpu"
-) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+) -> tuple[FloatArray, Pullback]:
     """Return the values of a PyTorch function at x (n, d), and its pullback to x.
 
     A function whose values do not depend on x has the gradient 0.
@@ -198,22 +244,22 @@ def torch_vjp(
     def pullback(gradient: FloatArray) -> FloatArray:
         if not values.requires_grad:
             return np.zeros(x.shape)
-        with torch.enable_grad():
+        with torch.enable_grad():  # of a scalar: given grad_outputs, PyTorch imports sympy
             total = (values * values.new_tensor(gradient)).sum()
         return _array(torch.autograd.grad(total, leaf, retain_graph=True)[0])
 
     return _array(values), pullback
 
 
-def check_predictor(name: str, value: Any) -> Predictor:
-    """Return a predictor, of whatever class.
+def as_model(name: str, value: Any) -> Model:
+    """Return a predictor as a model; one of another class behind an adapter.
 
     Raises:
         ValueError: It lacks one of the protocol's methods or properties.
     """
     must = "be a predictor, such as GaussianProcess()"
     predictor: Predictor = checks.instance(name, value, Predictor, must)
-    return predictor
+    return predictor if isinstance(predictor, Model) else _Foreign(predictor)
 
 
 @contextmanager
@@ -255,7 +301,7 @@ class _Posterior(torch.autograd.Function):
     """A model's mean and standard deviation, differentiated by its own closed form."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, model: Model) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, model: ArrayModel) -> tuple[Tensor, Tensor]:
         mean, std, ctx.vjp = model.moments(_array(x))
         return _tensor(mean, x), _tensor(std, x)
 
@@ -268,7 +314,7 @@ class _Mean(torch.autograd.Function):
     """A model's mean, differentiated by its own closed form."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, model: Model) -> Tensor:
+    def forward(ctx: Any, x: Tensor, model: ArrayModel) -> Tensor:
         mean, ctx.pullback = model.mean_vjp(_array(x))
         return _tensor(mean, x)
 

@@ -11,11 +11,11 @@ from ncp_sampler import checks
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.kernels import NNGP, Matern52, RandomReLU
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
-from ncp_sampler.predictors.predictor import Predictor
+from ncp_sampler.predictors.predictor import Model, Predictor, as_model
 
 _PAPER_ROWS = 128  # rows of one of the paper's batches
 
-_NAMED: dict[str, Callable[[torch.device], Predictor]] = {
+_NAMED: dict[str, Callable[[torch.device], Model]] = {
     "auto": lambda _: GaussianProcess(),
     "gp": lambda _: GaussianProcess(Matern52()),
     "infinite-mlp": lambda _: GaussianProcess(NNGP()),
@@ -39,7 +39,7 @@ def predictor_device(predictor: Predictor, device: torch.device) -> torch.device
     return predictor.device
 
 
-def as_predictor(given: Predictor | str, *, device: torch.device) -> Predictor:
+def as_predictor(given: Predictor | str, *, device: torch.device) -> Model:
     """Return a new predictor: a copy of the one given, or the one of a name.
 
     Args:
@@ -54,7 +54,7 @@ def as_predictor(given: Predictor | str, *, device: torch.device) -> Predictor:
         ValueError: Another word or object.
     """
     if isinstance(given, Predictor) and not isinstance(given, type):
-        return copy.deepcopy(given)
+        return as_model("predictor", copy.deepcopy(given))
     if isinstance(given, str) and given in _NAMED:
         return _NAMED[given](device)
     must = f"be one of {PREDICTORS}, or a predictor such as GaussianProcess()"

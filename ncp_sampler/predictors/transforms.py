@@ -23,12 +23,10 @@ from ncp_sampler.predictors.predictor import (
     Model,
     Moments,
     Predictor,
+    Pullback,
     State,
     Weights,
     Wrapper,
-    check_predictor,
-    mean_vjp_of,
-    moments_of,
     torch_vjp,
 )
 
@@ -40,7 +38,7 @@ _TAIL = 3.0  # spreads below the median where ``bounded_tail`` begins to level o
 class FeatureMap(Protocol):
     """A map of unit codes to features with a gradient of its own."""
 
-    def vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
         """Return features (n, f) of unit codes x (n, d), and their pullback."""
 
 
@@ -72,7 +70,7 @@ class FeaturePredictor(Wrapper):
     """
 
     def __init__(self, inner: Predictor, features: Features) -> None:
-        super().__init__(check_predictor("inner", inner))
+        super().__init__(inner)
         must = "be a function of unit codes, such as SearchSpace.features"
         if not hasattr(features, "vjp"):
             checks.call("features", features, must, required=True)
@@ -101,18 +99,18 @@ class FeaturePredictor(Wrapper):
     def moments(self, x: FloatArray) -> Moments:
         """Return mean and standard deviation (n, m) at unit codes x (n, d), with their gradient."""
         scaled, pullback = self._scaled(x)
-        mean, std, vjp = moments_of(self.inner, scaled)
+        mean, std, vjp = self.inner.moments(scaled)
         return Moments(mean, std, lambda by_mean, by_std: pullback(vjp(by_mean, by_std)))
 
-    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
         """Return the mean (n, m), and its pullback from gradients by it."""
         scaled, pullback = self._scaled(x)
-        mean, by_features = mean_vjp_of(self.inner, scaled)
+        mean, by_features = self.inner.mean_vjp(scaled)
         return mean, lambda g: pullback(by_features(g))
 
     def sequential_residuals(self, rows: Sequence[int]) -> FloatArray | None:
         """Return the inner predictor's one-step-ahead residuals."""
-        return self.inner.sequential_residuals(rows) if isinstance(self.inner, Model) else None
+        return self.inner.sequential_residuals(rows)
 
     def condition(self, x: ArrayLike) -> FeaturePredictor:
         """Return a copy that has observed its own mean at x (q, d)."""
@@ -146,7 +144,7 @@ class FeaturePredictor(Wrapper):
             )
         return raw.detach().double().cpu().numpy()
 
-    def _scaled(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def _scaled(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
         if self._range is None:
             raise RuntimeError("the predictor is not fitted; call fit first")
         low, spread = self._range
@@ -156,7 +154,7 @@ class FeaturePredictor(Wrapper):
 
 def features_vjp(
     features: Features, x: FloatArray, device: torch.device | str = "cpu"
-) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+) -> tuple[FloatArray, Pullback]:
     """Return features (n, f) of unit codes x (n, d), and their pullback to x."""
     if callable(features) and not hasattr(features, "vjp"):
         return torch_vjp(features, x, device)
@@ -236,7 +234,7 @@ def bounded_tail(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return out
 
 
-def with_features(model: Predictor, features: Features | None) -> Predictor:
+def with_features(model: Model, features: Features | None) -> Model:
     """Return the model behind a feature map; itself without one, or with features of its own."""
     if features is None or isinstance(model, FeaturePredictor):
         return model

@@ -19,10 +19,9 @@ from ncp_sampler import checks
 from ncp_sampler.deprecated import renamed_arguments
 from ncp_sampler.predictors.predictor import (
     FloatArray,
+    Model,
     Predictor,
-    check_predictor,
-    mean_vjp_of,
-    moments_of,
+    as_model,
     torch_vjp,
 )
 from ncp_sampler.space.search_space import SearchSpace
@@ -101,14 +100,14 @@ class Target:
 
 def check_targets(
     predictors: Predictor | Sequence[Predictor], targets: Sequence[Target]
-) -> list[Predictor]:
+) -> list[Model]:
     """Return the predictors as a list, after a check that one of them has each target's metric.
 
     Raises:
         ValueError: No predictor, no target, or a metric that is not predicted.
     """
     given = list(predictors) if isinstance(predictors, Sequence) else [predictors]
-    models = [check_predictor("predictors", one) for one in given]
+    models = [as_model("predictors", predictor) for predictor in given]
     must = "be a sequence of Target, such as [Target('accuracy')]"
     if not checks.sequence("targets", targets, Target, must):
         raise ValueError("targets is empty; give at least one Target")
@@ -134,7 +133,7 @@ def check_metric(predictors: Sequence[Predictor], target: Target) -> None:
 
 
 def predict_targets(
-    predictors: Sequence[Predictor], targets: Sequence[Target], x: FloatArray, space: SearchSpace
+    predictors: Sequence[Model], targets: Sequence[Target], x: FloatArray, space: SearchSpace
 ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
     """Return each target's predicted value, less its beta, and their pullback to x.
 
@@ -161,15 +160,15 @@ def predict_targets(
 
 
 def _modeled(
-    predictor: Predictor, targets: Sequence[Target], x: FloatArray
+    predictor: Model, targets: Sequence[Target], x: FloatArray
 ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
     """Return values (targets, n) of one predictor's metrics, and their pullback to x."""
     columns = [predictor.names.index(target.metric) for target in targets]
     betas = np.array([target.sign * target.beta for target in targets])
     if not betas.any():
-        mean, of_mean = mean_vjp_of(predictor, x)
+        mean, of_mean = predictor.mean_vjp(x)
         return mean[:, columns].T, lambda g: of_mean(_scattered(g, columns, mean.shape))
-    mean, std, vjp = moments_of(predictor, x)
+    mean, std, vjp = predictor.moments(x)
 
     def pullback(g: FloatArray) -> FloatArray:
         by_std = _scattered(-betas[:, None] * g, columns, mean.shape)

@@ -18,7 +18,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ncp_sampler.predictors.predictor import FloatArray, Moments, Predictor, moments_of
+from ncp_sampler.predictors.predictor import FloatArray, Model, Moments
 from ncp_sampler.search.objectives import ScaledObservations
 from ncp_sampler.search.pareto import pareto_front, scalarize, thinned
 from ncp_sampler.search.utilities import (
@@ -62,12 +62,12 @@ class ObjectivePosterior:
     """
 
     observations: ScaledObservations
-    predictor: Predictor
+    predictor: Model
     costs: Mapping[str, Function]
 
     def moments(self, x: FloatArray) -> Moments:
         """Return mean and standard deviation (n, m + c) at unit codes x (n, d)."""
-        modeled = moments_of(self.predictor, x)
+        modeled = self.predictor.moments(x)
         known = [k for k, scale in enumerate(self.observations.cost_scales) if scale is not None]
         if not known:
             return modeled
