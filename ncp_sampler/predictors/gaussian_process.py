@@ -56,9 +56,8 @@ _MEAN_VARIANCE = 1.0
 _MIN_VARIANCE = 1e-10  # of a prediction, in variances of the metric
 _RATE, _BETAS = 0.1, (0.9, 0.99)  # of Adam
 _FIRST_STEPS = 40  # Adam steps of the first fit
-_FULL_STEPS_ROWS = (
-    150  # rows beyond which a fit takes fewer steps: each costs n^3, and little moves
-)
+_FULL_STEPS_ROWS = 50  # rows beyond which a fit takes fewer steps: each costs more
+_FEWER_STEPS = 1.5  # exponent of their decrease
 _MAX_TUNING_ROWS = 600  # rows that decide on theta
 
 
