@@ -25,7 +25,7 @@ _PROGRESS = 0.01  # least progress, as a share of the distance from the median t
 
 
 def pinned_branch(
-    space: SearchSpace,
+    space: ConditionalSpace,
     pinned: FloatArray,
     observed: ScaledObservations,
     codes: NDArray[Any],
@@ -42,9 +42,7 @@ def pinned_branch(
         pending: Codes of the pending trials.
         rng: As of ``other_branch``.
     """
-    if not isinstance(space, ConditionalSpace) or observed.values.shape[1] != 1:
-        return pinned
-    if not np.isnan(pinned).all():
+    if observed.values.shape[1] != 1 or not np.isnan(pinned).all():
         return pinned
     merit = np.where(observed.feasible, observed.values[:, 0], np.nan)
     begun = np.concatenate([codes, np.reshape(pending, (-1, codes.shape[1]))])

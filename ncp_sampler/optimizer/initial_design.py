@@ -91,18 +91,10 @@ def excluded_codes(
         limits: Limits on known costs.
         retried: Keys of observed codes that may be tried again.
     """
-    waiting = {code_key(code) for code in pending}
 
     def excluded(codes: NDArray[Any]) -> NDArray[np.bool_]:
         over = limits.exceeded(codes) if limits.bounds else np.zeros(len(codes), dtype=bool)
-        if observations is None:
-            return over
-        keys = map(code_key, codes)
-        seen = [
-            key in waiting or (code in observations and key not in retried)
-            for key, code in zip(keys, codes, strict=True)
-        ]
-        return np.asarray(over | np.array(seen, dtype=bool))
+        return over if observations is None else over | observations.seen(codes, pending, retried)
 
     return excluded
 

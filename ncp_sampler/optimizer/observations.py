@@ -81,11 +81,29 @@ class Observations:
         return len(self._trials)
 
     def __contains__(self, code: NDArray[Any]) -> bool:
-        done, keys = self._indexed
+        return bool(self.seen(code[None])[0])
+
+    def seen(
+        self,
+        codes: NDArray[Any],
+        pending: Sequence[NDArray[Any]] = (),
+        retried: Collection[bytes] = (),
+    ) -> NDArray[np.bool_]:
+        """Return True for valid codes (n, d) that were observed or are pending, (n,).
+
+        Args:
+            codes: Valid codes.
+            pending: Pending codes.
+            retried: Keys of observed codes that do not count.
+        """
+        done, observed = self._indexed
         if done < len(self._trials):
-            keys.update(code_key(trial.code) for trial in self._trials[done:] if trial.exact)
-            self._indexed = len(self._trials), keys
-        return code_key(code) in keys
+            observed.update(code_key(trial.code) for trial in self._trials[done:] if trial.exact)
+            self._indexed = len(self._trials), observed
+        waiting = {code_key(code) for code in pending}
+        keys = map(code_key, codes)
+        seen = [key in waiting or (key in observed and key not in retried) for key in keys]
+        return np.array(seen, dtype=bool)
 
     @property
     def n_informative(self) -> int:

@@ -32,7 +32,7 @@ from ncp_sampler.optimizer.observations import (
     rows_to_fit,
 )
 from ncp_sampler.optimizer.sources import checked_sources
-from ncp_sampler.optimizer.success_model import success_model
+from ncp_sampler.optimizer.success_model import SuccessModel
 from ncp_sampler.optimizer.transfer import Transfer, check_transfer
 from ncp_sampler.predictors.predictor import Model, Predictor, State, isolated_torch, one_thread
 from ncp_sampler.predictors.registry import as_predictor, predictor_device
@@ -44,6 +44,7 @@ from ncp_sampler.search.known_cost import Costs
 from ncp_sampler.search.maximize import Excluded, Maximizer
 from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.search.trust_region import TrustRegion, plateau_length, trust_region_of
+from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.search_space import Params, SearchSpace, code_key
 
 _NORMAL_DRAWS = 32  # posterior draws of a scalarized expected improvement
@@ -352,7 +353,8 @@ class NCPOptimizer:
             zip(self.directions, self._rng.dirichlet(np.ones(len(self.directions))), strict=True)
         )
         fixed = pinned
-        pinned = pinned_branch(self.space, fixed, observed, codes, waiting, self._rng)
+        if isinstance(self.space, ConditionalSpace):
+            pinned = pinned_branch(self.space, fixed, observed, codes, waiting, self._rng)
         order = observed.order(weights, self._rng)
         if plateau_length(observed, order) == len(order):  # no trial stands out yet
             return self._design(waiting, fixed)
@@ -375,7 +377,12 @@ class NCPOptimizer:
         if noisy or np.isnan(fitted.slack).any():  # the best value had luck, or unknown constraints
             smoothed = posterior.smoothed(unit[rows], noisy=noisy)
             order = rows[smoothed.order(weights, self._rng)]
-        success = success_model(self._observations, self._objectives.constraints, subset)
+        success = None
+        at, succeeded = self._observations.outcomes(self._objectives.constraints)
+        if succeeded.any() and not succeeded.all():
+            outcomes = subset.part.normalize(subset.reduce(self._observations.codes(at)))
+            features = subset.features(self.space.features)
+            success = SuccessModel(outcomes, succeeded, features=features)
         excluded = self._excluded(waiting, retry=success is not None and success.depends < 0.5)
         if success is not None and success.is_random:
             success = None

@@ -12,14 +12,13 @@ Notation
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_ndtr
 
-from ncp_sampler.optimizer.category_subset import CategorySubset
-from ncp_sampler.optimizer.observations import Observations, rows_to_fit
+from ncp_sampler.optimizer.observations import rows_to_fit
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.predictors.transforms import Features, with_features
@@ -92,23 +91,6 @@ class SuccessModel:
             return vjp((by_z / spread)[:, None], by_std[:, None])
 
         return total, pullback
-
-
-def success_model(
-    observations: Observations, bounds: Mapping[str, float], subset: CategorySubset
-) -> SuccessModel | None:
-    """Return the model of which trials fail; None where none has failed, or all have.
-
-    Args:
-        observations: The observations.
-        bounds: Constraint -> its upper bound; a violation explains a failure.
-        subset: The part of the space that a proposal is searched in.
-    """
-    at, succeeded = observations.outcomes(bounds)
-    if succeeded.all() or not succeeded.any():
-        return None
-    unit = subset.part.normalize(subset.reduce(observations.codes(at)))
-    return SuccessModel(unit, succeeded, features=subset.features(subset.space.features))
 
 
 def _newest(at: NDArray[np.intp]) -> NDArray[np.intp]:

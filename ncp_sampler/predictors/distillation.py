@@ -22,10 +22,9 @@ from ncp_sampler.predictors.predictor import (
     Pullback,
     State,
     Weights,
-    Wrapper,
     as_model,
 )
-from ncp_sampler.predictors.transforms import Features, features_vjp, training_arrays
+from ncp_sampler.predictors.transforms import Features, Wrapper, features_vjp, training_arrays
 from ncp_sampler.predictors.trees import fit_trees, predict_trees
 
 _ROUNDS = 400  # trees of each booster

@@ -15,9 +15,9 @@ from ncp_sampler.predictors.predictor import (
     Predictor,
     State,
     Weights,
-    Wrapper,
     as_model,
 )
+from ncp_sampler.predictors.transforms import Wrapper
 
 _SEED = 0  # seed of the rows that a member with ``max_rows`` is given
 

@@ -156,35 +156,6 @@ class TorchModel(Model):
         return torch_vjp(self.mean, x, self.device)
 
 
-class Wrapper(ArrayModel):
-    """A model of the metrics of an inner predictor.
-
-    Args:
-        inner: The predictor that it wraps.
-    """
-
-    def __init__(self, inner: Predictor) -> None:
-        self.inner = as_model("inner", inner)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.inner.names
-
-    @property
-    def device(self) -> torch.device:
-        return self.inner.device
-
-    @property
-    def max_rows(self) -> int | None:
-        return self.inner.max_rows
-
-    @property
-    def noise(self) -> FloatArray:
-        """Standard deviation of each metric's noise, (m,); 0 where the inner model has none."""
-        noise: FloatArray = getattr(self.inner, "noise", np.zeros(len(self.names)))
-        return noise
-
-
 class _Foreign(TorchModel):
     """A predictor of another class, of which only the protocol is known."""
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import (
+    ArrayModel,
     FloatArray,
     Metrics,
     Model,
@@ -26,13 +27,42 @@ from ncp_sampler.predictors.predictor import (
     Pullback,
     State,
     Weights,
-    Wrapper,
+    as_model,
     torch_vjp,
 )
 
 LARGEST = 1e100  # largest magnitude of a metric, so that its square is finite
 _LEAST_SPREAD = 1e-12  # smallest spread, as a share of the distance from the median to the best
 _TAIL = 3.0  # spreads below the median where ``bounded_tail`` begins to level off
+
+
+class Wrapper(ArrayModel):
+    """A model of the metrics of an inner predictor.
+
+    Args:
+        inner: The predictor that it wraps.
+    """
+
+    def __init__(self, inner: Predictor) -> None:
+        self.inner = inner if isinstance(inner, Model) else as_model("inner", inner)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.inner.names
+
+    @property
+    def device(self) -> torch.device:
+        return self.inner.device
+
+    @property
+    def max_rows(self) -> int | None:
+        return self.inner.max_rows
+
+    @property
+    def noise(self) -> FloatArray:
+        """Standard deviation of each metric's noise, (m,); 0 where the inner model has none."""
+        noise: FloatArray = getattr(self.inner, "noise", np.zeros(len(self.names)))
+        return noise
 
 
 class FeatureMap(Protocol):
@@ -131,7 +161,7 @@ class FeaturePredictor(Wrapper):
 
     def _checked(self, codes: FloatArray) -> FloatArray:
         """Return features (n, f) of unit codes, after a check of the map."""
-        if not callable(self.features):
+        if not callable(self.features) or hasattr(self.features, "vjp"):
             return self.features.vjp(codes)[0]
         x = torch.as_tensor(codes, dtype=torch.float64, device=self.device)
         with torch.enable_grad():

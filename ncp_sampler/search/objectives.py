@@ -160,7 +160,7 @@ class Objectives:
             cost_scales=tuple(scales),
             values=values,
             raw=np.stack([raw[name] for name in objectives], 1) if objectives else empty,
-            reference=reference_point(values),
+            reference=reference_point(values) if len(objectives) > 1 else np.zeros(len(objectives)),
             constraints=tuple(bounds),
             slack=np.stack(scaled, 1) if bounds else empty,
             bounds=tuple(zip([self.constraints[name] for name in bounds], sizes, strict=True)),

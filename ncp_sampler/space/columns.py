@@ -164,7 +164,7 @@ class Columns:
 
     def round(self, numbers: FloatArray) -> FloatArray:
         """Return the nearest valid code, as floats."""
-        if not self._one_hot:
+        if not self._categorical:
             return self._round_numeric(numbers)
         valid = np.empty(numbers.shape)
         if len(self.numeric):
@@ -218,7 +218,7 @@ class Columns:
 
     def from_values(self, values: FloatArray) -> FloatArray:
         """Return codes (n, d) of values."""
-        if not self._one_hot:
+        if not self._categorical:
             return values
         code: FloatArray = values.take(self.owner, axis=1)
         code[:, self._hot] = self._one_hot.encode(values[:, self._categorical])
@@ -227,7 +227,7 @@ class Columns:
     def to_values(self, code: FloatArray) -> FloatArray:
         """Return values of valid codes (n, d)."""
         values: FloatArray = code.take(self._first, axis=1)
-        if self._one_hot:
+        if self._categorical:
             values[:, self._categorical] = self._one_hot.decode(code[:, self._hot])
         return values
 
@@ -260,7 +260,7 @@ class Columns:
         column = self.numeric_columns[column]
         moved = np.repeat(base[None], len(column), axis=0)
         moved[np.arange(len(column)), column] = valid[side, column]
-        if not self._one_hot:
+        if not self._categorical:
             return moved
         blocks = self._one_hot.neighbors(base[self._hot])
         switched = np.repeat(base[None], len(blocks), axis=0)
