@@ -25,19 +25,20 @@ from ncp_sampler.optimizer.design import (
     pinned_columns,
     untried,
 )
-from ncp_sampler.optimizer.earlier_work import EarlierWork, check_guided
+from ncp_sampler.optimizer.earlier_work import EarlierWork
 from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
 from ncp_sampler.optimizer.failures import success_model
 from ncp_sampler.optimizer.focus import Focus
 from ncp_sampler.optimizer.goals import Goals
 from ncp_sampler.optimizer.history import check_replaced, checked_results, rows_to_fit
 from ncp_sampler.optimizer.limits import Costs
+from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.optimizer.proposal import Proposer
 from ncp_sampler.optimizer.sources import checked_sources
 from ncp_sampler.optimizer.state import restored
 from ncp_sampler.optimizer.trust_region import Box, box_of, plateau_length
 from ncp_sampler.predictors.featured import Featured
-from ncp_sampler.predictors.named import as_predictor, predictor_device
+from ncp_sampler.predictors.named import as_predictor
 from ncp_sampler.predictors.predictor import Predictor, State
 from ncp_sampler.predictors.shield import one_thread, own_torch
 from ncp_sampler.propagation.ascent import Adam
@@ -48,46 +49,50 @@ _NORMAL_DRAWS = 32  # posterior draws behind a scalarized expected improvement
 
 
 class NCPOptimizer:
-    """Searches a space for the best metrics by Network Coding Propagation; knows no host tool.
+    """Ask/tell optimizer of a search space by Network Coding Propagation.
 
-    The first ``n_startup_trials`` are the middle of the space and quasi-random codes (scrambled
-    Sobol). Then each ``ask`` fits the predictor on what was told, raises the expected improvement
-    of many codes at once along its gradient, and proposes the best legal code not known yet, from a
-    box around the best trial that grows and shrinks with success. Of two to four metrics it raises
-    the expected hypervolume improvement, around a point of the front; more are scalarized with
-    weights drawn anew for each proposal (ParEGO, Knowles 2006).
+    The first ``n_startup_trials`` proposals are the middle of the space and quasi-random codes
+    (scrambled Sobol). Then each ``ask`` fits the predictor to the observations, increases the
+    expected improvement of many codes at once along its gradient, and proposes the best valid code
+    that is new, from a trust region around the best trial. Two to four metrics are searched by
+    expected hypervolume improvement; more are scalarized with weights drawn for each proposal
+    (ParEGO, Knowles 2006).
+
+    ``NCPSampler`` and ``NCPSearch`` take the arguments from ``costs`` to ``sources`` with the same
+    meaning.
 
     Args:
         space: The search space.
         directions: Metric name -> "maximize" or "minimize"; at least one.
-        costs: What is computed and not learnt: name -> a differentiable function of codes, tensor
-            (n, d) in natural units to (n,), such as ``costs.flops``; or a plain function of
-            params; inf for params over every limit. A metric of that name is then known to the
-            last digit. Each must be one of ``directions`` or have one of ``limits``.
-        limits: Known cost -> what it must not exceed; no proposal does, startup included.
-        constraints: Told metric -> the upper bound of what is feasible; it may be one of
-            ``directions`` or another. It is learnt, and the best is sought among the feasible.
-        weights: Metric -> the paper's lambda, 1 where none is given: then the weighted sum of the
-            scaled metrics is raised, in place of the hypervolume of the whole front. Of a single
-            metric every weight gives the same search.
-        seed: Of all random choices; None for a fresh one.
-        n_startup_trials: Quasi-random trials with a result before the predictor is used; >= 1.
-            With a source of another task at most three.
+        costs: Known costs, computed rather than modeled: name -> a differentiable function of
+            codes, tensor (n, d) in natural units to (n,), such as ``costs.flops``; or a plain
+            function of params; inf for params over every limit. Each must be one of ``directions``
+            or have one of ``limits``.
+        limits: Known cost -> its upper bound, which no proposal exceeds, startup included.
+        constraints: Reported metric -> its upper bound in feasible trials, modeled from the trials.
+            It may be one of ``directions``.
+        weights: Metric -> the paper's lambda, 1 by default: increases the weighted sum of the
+            scaled metrics rather than the hypervolume of the whole front. With a single metric
+            every weight gives the same search.
+        seed: Seed of all random choices; None for a fresh one.
+        n_startup_trials: Quasi-random trials with a result before the predictor is used, at least
+            1; at most three are made with a source of another task.
         strategy: "continuous" edits all columns along the gradient (``Adam()``),
-            "winner_takes_all" one column a step (paper, section 3.1); or a strategy with settings
-            of its own. A space of at most 2,048 codes is scored whole, with no strategy.
-        deterministic_objective: Whether a code always gives the same metrics; if so, no code is
-            proposed twice while others are left.
-        device: Where the predictor computes; one with settings of its own has its own.
-        predictor: "auto" (an MLP of infinite width or a Gaussian process, whichever the trials
-            speak for), "infinite-mlp", "gp", "mlp", "ensemble" or "paper"; or a predictor with
-            settings of its own, which is copied. It sees the space's ``features`` where there are
-            some, unless it is a ``Featured`` with its own.
-        sources: Earlier work: ``Records``, paths of CSV files, or a ``Source``, which says more.
-            Trials of the same task count as told. Of another task two of the best are among the
-            first three, and a model of them guides the predictor, which must be exact, for 50
-            trials, as far as these bear it out; no model does where a categorical has more than 128
-            choices. It is the same task if you say so, or if its best code has its old value again.
+            "winner_takes_all" one column a step (paper, section 3.1); or a strategy object. A
+            space of at most 2,048 codes is scored exhaustively, without a strategy.
+        deterministic_objective: True if equal params give equal metrics: then no code is proposed
+            twice while others are left. False for a noisy objective.
+        device: Device of the predictor; a predictor object has its own.
+        predictor: "auto" (an MLP of infinite width or a Gaussian process, chosen by leave-one-out
+            likelihood), "infinite-mlp", "gp", "mlp", "ensemble" or "paper"; or a predictor object,
+            which is copied. It sees the space's ``features`` if there are any, unless it is a
+            ``Featured`` with its own.
+        sources: Earlier trials: ``Records``, paths of CSV files, or ``Source`` objects, which say
+            more. Trials of the same task count as observations. Of another task, two of the best
+            codes are among the first three proposals, and a model of its trials supports the
+            predictor, which must be exact, for 50 trials; not if a categorical has more than 128
+            categories. The task is the same if ``Source`` says so, or if the best code gives its
+            old value again.
 
     Raises:
         ValueError: An argument out of its range.
@@ -125,24 +130,25 @@ class NCPOptimizer:
         must = "be a SearchSpace, such as MRSpace()"
         self.space: SearchSpace = checks.instance("space", space, SearchSpace, must)
         self.directions = checks.directions(directions)
-        self.n_startup_trials = checks.whole("n_startup_trials", n_startup_trials, low=1)
+        given = checked_sources(sources)
+        options = checked_options(
+            costs=costs, limits=limits, constraints=constraints, weights=weights, seed=seed,
+            n_startup_trials=n_startup_trials, strategy=strategy, device=device,
+            deterministic_objective=deterministic_objective, predictor=predictor, sources=given,
+        )  # fmt: skip
+        self.n_startup_trials = options["n_startup_trials"]
         self.strategy = strategy
         self._strategy = as_strategy(strategy, continuous=Adam())
-        flag = checks.flag("deterministic_objective", deterministic_objective)
-        self.deterministic_objective = flag
-        wanted = checks.usable_device(device)
-        self._plain = partial(as_predictor, predictor, device=wanted, features=space.features)
-        plain = self._plain()
-        self.device = predictor_device(plain, wanted)
+        self.deterministic_objective = options["deterministic_objective"]
+        self.device = torch.device(options["device"])
+        self._plain = partial(as_predictor, predictor, device=self.device, features=space.features)
         self._goals = Goals(
             space, self.directions, costs=costs, limits=limits, constraints=constraints,
             weights=weights,
         )  # fmt: skip
-        given = checked_sources(sources)
-        check_guided(given, plain)
         self._earlier = EarlierWork(given, space, self._goals, self.device)
         self._history = self._earlier.begin(self._goals.new_history())
-        self._predictor = self._earlier.guided(plain, 0)
+        self._predictor = self._earlier.guided(self._plain(), 0)
         self._n_fitted = 0
         self._reasons: list[Reasons] = []
         self.reseed(seed)
