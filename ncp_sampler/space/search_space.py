@@ -155,7 +155,7 @@ class SearchSpace:
             ValueError: A grid of which Optuna would leave out the last value.
         """
         # looked up late: the adapters stand above the spaces, and may be missing
-        trials = import_module("ncp_sampler.integrations.optuna.trials")
+        trials = import_module("ncp_sampler.integrations.optuna.conversion")
         found: dict[str, BaseDistribution] = trials.to_distributions(self)
         return found
 

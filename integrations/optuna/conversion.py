@@ -1,0 +1,333 @@
+"""Optuna's distributions, trials and studies in the optimizer's terms, and spaces as distributions.
+
+A *pin* is the value of a parameter that a trial will have whatever is proposed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+from numpy.typing import NDArray
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, PartialFixedSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from ncp_sampler import checks
+from ncp_sampler.optimizer.goals import check_costs
+from ncp_sampler.optimizer.limits import KnownCost
+from ncp_sampler.space.conditional import Condition, ConditionalSpace
+from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer, check_in_optuna
+from ncp_sampler.space.search_space import Params, SearchSpace
+
+REASONS_KEY = "ncp:reasons"  # Trial attribute with the reasons of its proposal
+_CONSTRAINTS_KEY = "constraints"  # Optuna's trial attribute
+_METRIC_NAMES_KEY = "study:metric_names"  # Study.metric_names, which Hyperband's study lacks
+
+Distributions = dict[str, BaseDistribution]
+Goals = dict[str, dict[str | int, Any]]  # argument -> objective's name or index -> value
+
+
+def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
+    """Return the dimension of an Optuna distribution.
+
+    Raises:
+        ValueError: A kind, a range or choices that codes cannot hold exactly.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return Categorical(name, distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        low, high = distribution.low, distribution.high
+        return Integer(name, low, high, distribution.step, distribution.log)
+    if isinstance(distribution, FloatDistribution):
+        return Float(name, distribution.low, distribution.high, distribution.step, distribution.log)
+    must = "be a FloatDistribution, an IntDistribution or a CategoricalDistribution"
+    raise checks.refusal(f"{name}: distribution", distribution, must)
+
+
+def to_distribution(dim: Dimension) -> BaseDistribution:
+    """Return the Optuna distribution of a dimension.
+
+    Raises:
+        ValueError: A grid in log, or one of which Optuna would leave out the last value.
+    """
+    check_in_optuna(dim)
+    if isinstance(dim, Categorical):
+        return CategoricalDistribution(dim.choices)
+    if isinstance(dim, Integer):
+        return IntDistribution(dim.low, dim.high, log=dim.log, step=dim.step)
+    if dim.step is not None:
+        low, high, step = (Decimal(str(number)) for number in (dim.low, dim.high, dim.step))
+        if (high - low) % step:
+            raise ValueError(
+                f"{dim.name}: low={dim.low} and step={dim.step} give no grid up to "
+                f"high={dim.high} in decimals, as Optuna counts; round low and step"
+            )
+    return FloatDistribution(dim.low, dim.high, log=dim.log, step=dim.step)
+
+
+def to_distributions(space: SearchSpace) -> Distributions:
+    """Return the space as Optuna distributions by name; ``to_space`` is the inverse.
+
+    Raises:
+        ValueError: No space, a grid in log, or one of which Optuna would leave out the last value.
+
+    Examples:
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> to_distributions(SearchSpace([Integer("width", 8, 64, step=8)]))
+        {'width': IntDistribution(high=64, log=False, low=8, step=8)}
+    """
+    checks.instance("space", space, SearchSpace, "be a SearchSpace, such as MRSpace()")
+    return {dim.name: to_distribution(dim) for dim in space.dimensions}
+
+
+def to_space(
+    distributions: Mapping[str, BaseDistribution], conditions: Sequence[Condition] = ()
+) -> SearchSpace:
+    """Return the search space of distributions, in their order, and of conditions if any.
+
+    Raises:
+        ValueError: No distributions by name, or one that codes cannot hold exactly.
+
+    Examples:
+        >>> from optuna.distributions import IntDistribution
+        >>> to_space({"width": IntDistribution(8, 64, step=8)}).dimensions
+        (Integer(name='width', low=8, high=64, step=8, log=False),)
+    """
+    must = 'map names to distributions, such as {"x": FloatDistribution(0, 1)}'
+    checks.instance("distributions", distributions, Mapping, must)
+    dims = [to_dimension(name, distribution) for name, distribution in distributions.items()]
+    return ConditionalSpace(dims, conditions) if conditions else SearchSpace(dims)
+
+
+def to_searched_space(
+    distributions: Mapping[str, BaseDistribution], conditions: Sequence[Condition] = ()
+) -> SearchSpace:
+    """Return the space to search, as ``to_space``, with one of several equal categories.
+
+    Optuna stores a category as the first one that equals it, 1.0 as 1: a search would propose the
+    others again and again.
+    """
+    searched = {
+        name: CategoricalDistribution(_unequal(distribution.choices))
+        if isinstance(distribution, CategoricalDistribution)
+        else distribution
+        for name, distribution in distributions.items()
+    }
+    return to_space(searched, conditions)
+
+
+def check_categories(space: SearchSpace) -> None:
+    """Refuse equal categories, for the reason that ``to_searched_space`` gives.
+
+    Raises:
+        ValueError: Equal categories.
+    """
+    for dim in space.dimensions:
+        if isinstance(dim, Categorical) and len(_unequal(dim.choices)) < len(dim.choices):
+            raise ValueError(
+                f"space has {dim.name!r} with categories that are equal for Optuna, as 1, 1.0 and "
+                f"True are: {checks.shown(dim.choices)}; leave one of each, or give texts"
+            )
+
+
+def is_searchable(name: str, distribution: BaseDistribution) -> bool:
+    """Return True if the parameter has several values and the optimizer can propose them."""
+    return not distribution.single() and not reason_against(name, distribution)
+
+
+def reason_against(name: str, distribution: BaseDistribution) -> str:
+    """Return why the optimizer cannot propose the parameter; empty if it can."""
+    try:
+        to_dimension(name, distribution)
+    except ValueError as error:
+        return f"its values cannot be searched ({error})"
+    return ""
+
+
+def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool] | None:
+    """Return the valid code nearest to params, and whether a number had to move to it.
+
+    None for an unknown category, or for a number's value that is not a number.
+    """
+    try:
+        code = space.to_code(params, clip=True)
+    except ValueError:
+        return None
+    try:
+        space.to_code(params)
+    except ValueError:
+        return code, True
+    return code, False
+
+
+def valid_pins(
+    distributions: Distributions, pins: Mapping[str, Any], *, clip: bool = False
+) -> Params:
+    """Return the pins that are values of the distributions, in the space's own types.
+
+    With ``clip`` a number off its range or grid counts as the nearest value.
+    """
+    valid: Params = {}
+    for name in distributions.keys() & pins.keys():
+        space = to_space({name: distributions[name]})
+        with suppress(ValueError):  # Optuna warns of an invalid pin, and uses it
+            code = space.to_code({name: pins[name]}, clip=clip)
+            valid |= space.to_params(space.round(code))
+    return valid
+
+
+def pins_of(study: Study, trial: FrozenTrial) -> Params:
+    """Return the trial's pins, valid or not.
+
+    They are set by ``PartialFixedSampler``, by ``Study.enqueue_trial`` or suggested already.
+    """
+    pins: Params = {}
+    sampler: BaseSampler | None = study.sampler
+    while isinstance(sampler, PartialFixedSampler):  # the outer one wins
+        pins = {**getattr(sampler, "_fixed_params", {}), **pins}
+        sampler = getattr(sampler, "_base_sampler", None)
+    return {**pins, **trial.system_attrs.get("fixed_params", {}), **trial.params}
+
+
+def metric_names(study: Study) -> list[str]:
+    """Return the study's metric names, else ``value``, or ``value_0``, ``value_1``, ..."""
+    n = len(study.directions)
+    attrs = study._storage.get_study_system_attrs(study._study_id)
+    names = attrs.get(_METRIC_NAMES_KEY)
+    if names is not None and len(set(names)) == n:
+        return list(names)
+    return ["value"] if n == 1 else [f"value_{i}" for i in range(n)]
+
+
+def was_stopped(trial: FrozenTrial) -> bool:
+    """Return True if a finished trial was pruned, but not because its last report was NaN."""
+    if trial.state != TrialState.PRUNED:
+        return False
+    last = None if trial.last_step is None else trial.intermediate_values[trial.last_step]
+    return last is None or not math.isnan(last)
+
+
+def metrics_of(trial: FrozenTrial, names: Sequence[str]) -> dict[str, float]:
+    """Return the metrics of a finished trial; none if it failed or was pruned before any report."""
+    if trial.state == TrialState.COMPLETE:
+        return dict(zip(names, trial.values, strict=True))
+    if trial.state == TrialState.PRUNED and len(names) == 1:
+        step = trial.last_step
+        value = trial.value if step is None else trial.intermediate_values[step]
+        return {} if value is None else {names[0]: value}
+    return {}
+
+
+def constraints_of(trial: FrozenTrial) -> dict[str, float]:
+    """Return a trial's constraints, feasible where at most 0, by a name of ours.
+
+    ``Trial.set_constraint`` stores each by its key, ``constraints_func`` all as a list.
+    """
+    listed = trial.system_attrs.get(_CONSTRAINTS_KEY) or ()
+    values = {str(i): value for i, value in enumerate(listed)}
+    prefix = f"{_CONSTRAINTS_KEY}:"
+    for key, value in trial.system_attrs.items():
+        if key.startswith(prefix):
+            values[key.removeprefix(prefix)] = value
+    return {f"constraint {key}": float(value) for key, value in values.items()}
+
+
+def publish_constraints(
+    study: Study, trial: FrozenTrial, function: Callable[[FrozenTrial], Sequence[float]]
+) -> None:
+    """Store the result of ``constraints_func`` for a trial, where Optuna's own samplers do.
+
+    Raises:
+        ValueError: It is no sequence of numbers, or has NaN.
+    """
+    given = function(trial)
+    try:
+        values = [float(value) for value in given]
+    except (TypeError, ValueError):
+        values = [math.nan]
+    if any(map(math.isnan, values)):
+        must = "be a function that gives a sequence of numbers, without NaN"
+        where = f", which gives {checks.shown(given)} for trial {trial.number},"
+        raise checks.refusal("constraints_func", function, must, where)
+    study._storage.set_trial_system_attr(trial._trial_id, _CONSTRAINTS_KEY, values)
+
+
+def checked_goals(space: SearchSpace | None, **goals: Mapping[str | int, Any] | None) -> Goals:
+    """Check ``costs``, ``limits`` and ``weights``, whose keys are names or indices of objectives.
+
+    Raises:
+        ValueError: No mappings with such keys, costs without a space or that cannot be computed
+            in it, a limit without a cost, or a weight below 0.
+    """
+    for argument, given in goals.items():
+        checks.instance(argument, {} if given is None else given, Mapping, "map names of metrics")
+        for key in given or {}:
+            if isinstance(key, bool) or not isinstance(key, str | int):
+                must = "be a metric's name, or an objective's index"
+                raise checks.refusal(f"{argument}: key", key, must)
+    checked = {argument: dict(given or {}) for argument, given in goals.items()}
+    for key, weight in checked["weights"].items():
+        checks.real(f"weights[{key!r}]", weight, low=0)
+    costs, limits = (
+        {str(key): value for key, value in checked[argument].items()}
+        for argument in ("costs", "limits")
+    )
+    if costs and space is None:
+        raise ValueError(
+            f"costs has {[*checked['costs']]}, but there is no space: a cost is computed before "
+            "the trial suggests its first parameter; give NCPSampler(space=...)"
+        )
+    check_costs(costs, limits)
+    for name, function in costs.items():
+        if space is not None:
+            KnownCost(name, function, space)
+    return checked
+
+
+def by_name(goals: Goals, names: Sequence[str]) -> dict[str, Any]:
+    """Return goals by metric, where a user may have given an objective's index for its name.
+
+    Raises:
+        ValueError: An index that the study does not have.
+    """
+    for argument, given in goals.items():
+        wrong = [key for key in given if isinstance(key, int) and not 0 <= key < len(names)]
+        if wrong:
+            raise ValueError(
+                f"{argument} has the objectives {wrong}, the study has {len(names)}, from 0 on; "
+                "give an index, or a name of study.set_metric_names"
+            )
+    return {
+        argument: {names[k] if isinstance(k, int) else k: v for k, v in given.items()} or None
+        for argument, given in goals.items()
+    }
+
+
+def describe_misfit(
+    name: str, suggested: BaseDistribution | None, declared: BaseDistribution
+) -> str:
+    """Return the message for an objective that does not suggest a parameter as declared."""
+    return (
+        f"parameter {name!r}: the objective suggests {suggested or 'nothing of this name'}, but "
+        f"the sampler's space declares {declared}; make them agree (`space.suggest(trial)` "
+        f"suggests a space as declared), or leave `space` out to have it inferred from the study"
+    )
+
+
+def _unequal(choices: Sequence[Any]) -> tuple[Any, ...]:
+    """Return choices without those equal to an earlier one, as 1.0 is to 1."""
+    try:
+        unequal = dict.fromkeys(choices)
+    except TypeError:  # some cannot be hashed, such as lists
+        return tuple(choices)
+    return tuple(choices) if len(unequal) == len(choices) else tuple(unequal)
