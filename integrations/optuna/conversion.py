@@ -18,7 +18,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, PartialFixedSampler
+from optuna.samplers import PartialFixedSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -38,11 +38,7 @@ Goals = dict[str, dict[str | int, Any]]  # argument -> objective's name or index
 
 
 def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
-    """Return the dimension of an Optuna distribution.
-
-    Raises:
-        ValueError: A kind, a range or choices that codes cannot hold exactly.
-    """
+    """Return the dimension of an Optuna distribution; refuse what codes cannot hold exactly."""
     if isinstance(distribution, CategoricalDistribution):
         return Categorical(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
@@ -55,11 +51,7 @@ def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
 
 
 def to_distribution(dim: Dimension) -> BaseDistribution:
-    """Return the Optuna distribution of a dimension.
-
-    Raises:
-        ValueError: A grid in log, or one of which Optuna would leave out the last value.
-    """
+    """Return the Optuna distribution of a dimension; raises as ``to_distributions``."""
     check_in_optuna(dim)
     if isinstance(dim, Categorical):
         return CategoricalDistribution(dim.choices)
@@ -117,21 +109,15 @@ def to_searched_space(
     Optuna stores a category as the first one that equals it, 1.0 as 1: a search would propose the
     others again and again.
     """
-    searched = {
-        name: CategoricalDistribution(_unequal(distribution.choices))
-        if isinstance(distribution, CategoricalDistribution)
-        else distribution
-        for name, distribution in distributions.items()
-    }
+    searched = dict(distributions)
+    for name, distribution in distributions.items():
+        if isinstance(distribution, CategoricalDistribution):
+            searched[name] = CategoricalDistribution(_unequal(distribution.choices))
     return to_space(searched, conditions)
 
 
 def check_categories(space: SearchSpace) -> None:
-    """Refuse equal categories, for the reason that ``to_searched_space`` gives.
-
-    Raises:
-        ValueError: Equal categories.
-    """
+    """Refuse equal categories, for the reason that ``to_searched_space`` gives."""
     for dim in space.dimensions:
         if isinstance(dim, Categorical) and len(_unequal(dim.choices)) < len(dim.choices):
             raise ValueError(
@@ -163,11 +149,10 @@ def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool
         code = space.to_code(params, clip=True)
     except ValueError:
         return None
-    try:
+    with suppress(ValueError):
         space.to_code(params)
-    except ValueError:
-        return code, True
-    return code, False
+        return code, False
+    return code, True
 
 
 def valid_pins(
@@ -192,7 +177,7 @@ def pins_of(study: Study, trial: FrozenTrial) -> Params:
     They are set by ``PartialFixedSampler``, by ``Study.enqueue_trial`` or suggested already.
     """
     pins: Params = {}
-    sampler: BaseSampler | None = study.sampler
+    sampler: Any = study.sampler
     while isinstance(sampler, PartialFixedSampler):  # the outer one wins
         pins = {**getattr(sampler, "_fixed_params", {}), **pins}
         sampler = getattr(sampler, "_base_sampler", None)
@@ -245,11 +230,7 @@ def constraints_of(trial: FrozenTrial) -> dict[str, float]:
 def publish_constraints(
     study: Study, trial: FrozenTrial, function: Callable[[FrozenTrial], Sequence[float]]
 ) -> None:
-    """Store the result of ``constraints_func`` for a trial, where Optuna's own samplers do.
-
-    Raises:
-        ValueError: It is no sequence of numbers, or has NaN.
-    """
+    """Store the result of ``constraints_func`` for a trial, where Optuna's own samplers do."""
     given = function(trial)
     try:
         values = [float(value) for value in given]
@@ -263,43 +244,33 @@ def publish_constraints(
 
 
 def checked_goals(space: SearchSpace | None, **goals: Mapping[str | int, Any] | None) -> Goals:
-    """Check ``costs``, ``limits`` and ``weights``, whose keys are names or indices of objectives.
-
-    Raises:
-        ValueError: No mappings with such keys, costs without a space or that cannot be computed
-            in it, a limit without a cost, or a weight below 0.
-    """
+    """Check ``costs``, ``limits`` and ``weights`` by objective, a name or an index."""
+    checked: Goals = {}
     for argument, given in goals.items():
         checks.instance(argument, {} if given is None else given, Mapping, "map names of metrics")
-        for key in given or {}:
+        checked[argument] = dict(given or {})
+        for key, value in checked[argument].items():
             if isinstance(key, bool) or not isinstance(key, str | int):
                 must = "be a metric's name, or an objective's index"
                 raise checks.refusal(f"{argument}: key", key, must)
-    checked = {argument: dict(given or {}) for argument, given in goals.items()}
-    for key, weight in checked["weights"].items():
-        checks.real(f"weights[{key!r}]", weight, low=0)
-    costs, limits = (
-        {str(key): value for key, value in checked[argument].items()}
-        for argument in ("costs", "limits")
-    )
-    if costs and space is None:
+            if argument == "weights":
+                checks.real(f"weights[{key!r}]", value, low=0)
+    costs, limits = ({str(k): v for k, v in checked[a].items()} for a in ("costs", "limits"))
+    if space is None and costs:
         raise ValueError(
             f"costs has {[*checked['costs']]}, but there is no space: a cost is computed before "
             "the trial suggests its first parameter; give NCPSampler(space=...)"
         )
     check_costs(costs, limits)
-    for name, function in costs.items():
-        if space is not None:
+    if space is not None:
+        for name, function in costs.items():
             KnownCost(name, function, space)
     return checked
 
 
-def by_name(goals: Goals, names: Sequence[str]) -> dict[str, Any]:
-    """Return goals by metric, where a user may have given an objective's index for its name.
-
-    Raises:
-        ValueError: An index that the study does not have.
-    """
+def named_goals(goals: Goals, names: Sequence[str]) -> dict[str, Any]:
+    """Return goals by metric; refuse indices of objectives that a study does not have."""
+    named: dict[str, Any] = {}
     for argument, given in goals.items():
         wrong = [key for key in given if isinstance(key, int) and not 0 <= key < len(names)]
         if wrong:
@@ -307,10 +278,9 @@ def by_name(goals: Goals, names: Sequence[str]) -> dict[str, Any]:
                 f"{argument} has the objectives {wrong}, the study has {len(names)}, from 0 on; "
                 "give an index, or a name of study.set_metric_names"
             )
-    return {
-        argument: {names[k] if isinstance(k, int) else k: v for k, v in given.items()} or None
-        for argument, given in goals.items()
-    }
+        by_name = {names[k] if isinstance(k, int) else k: v for k, v in given.items()}
+        named[argument] = by_name or None
+    return named
 
 
 def describe_misfit(

@@ -28,23 +28,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
-from ncp_sampler.integrations.optuna.conversion import (
-    Distributions,
-    check_categories,
-    checked_goals,
-    describe_misfit,
-    pins_of,
-    publish_constraints,
-    reason_against,
-    valid_pins,
-)
-from ncp_sampler.integrations.optuna.proposing import (
-    all_trials,
-    claimed_params,
-    propose,
-    publish_reasons,
-    unchecked_proposal,
-)
+from ncp_sampler.integrations.optuna import conversion, proposing
+from ncp_sampler.integrations.optuna.conversion import Distributions
 from ncp_sampler.integrations.optuna.sources import read_sources
 from ncp_sampler.integrations.optuna.study_history import SpaceHistory, StudyHistory
 from ncp_sampler.optimizer.explanation import DRAWN
@@ -134,12 +119,12 @@ class NCPSampler(BaseSampler):
         must = "be a SearchSpace, such as MRSpace(), or None"
         checks.instance("space", space, SearchSpace | None, must)
         if space is not None:
-            check_categories(space)
+            conversion.check_categories(space)
         must = "be a sampler of Optuna, such as RandomSampler(), or None"
         checks.instance("independent_sampler", independent_sampler, BaseSampler | None, must)
         must = "be a function of a finished trial, or None"
         self._constraints_func = checks.call("constraints_func", constraints_func, must)
-        self._goals = checked_goals(space, costs=costs, limits=limits, weights=weights)
+        self._goals = conversion.checked_goals(space, costs=costs, limits=limits, weights=weights)
         self._options = checked_options(
             costs=None, limits=None, constraints=None, weights=None,  # by study, from the goals
             seed=checks.seed(seed, high=checks.LARGEST_SEED), n_startup_trials=n_startup_trials,
@@ -181,7 +166,7 @@ class NCPSampler(BaseSampler):
         if self._space is not None:
             return self._searched.copy()
         with self._lock:
-            history = self._take(study, all_trials(study))
+            history = self._take(study, proposing.all_trials(study))
             searched = history.searched()
             self._studies[_key(study)] = history
         return searched
@@ -190,14 +175,14 @@ class NCPSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         if not search_space:
-            if not pins_of(study, trial):  # as of a first trial without a declared space
-                publish_reasons(study, trial, DRAWN)
+            if not conversion.pins_of(study, trial):  # as of a first trial without a declared space
+                proposing.publish_reasons(study, trial, DRAWN)
             return {}
         with self._lock:
-            trials = all_trials(study)
+            trials = proposing.all_trials(study)
             history = self._take(study, trials)
             space_history, pins = self._space_history(study, trial, history, search_space)
-            params = propose(study, trial, trials, space_history, pins)
+            params = proposing.propose(study, trial, trials, space_history, pins)
             self._studies[_key(study)] = history
         return {name: params[name] for name in search_space}
 
@@ -210,8 +195,8 @@ class NCPSampler(BaseSampler):
     ) -> Any:
         declared = self._declared.get(param_name, param_distribution)
         if declared != param_distribution:
-            raise ValueError(describe_misfit(param_name, param_distribution, declared))
-        proposed = unchecked_proposal(trial, param_name, param_distribution)
+            raise ValueError(conversion.describe_misfit(param_name, param_distribution, declared))
+        proposed = proposing.unchecked_proposal(trial, param_name, param_distribution)
         if proposed is not None:
             return proposed
         self._warn_independent(study, trial, param_name, param_distribution)
@@ -237,12 +222,12 @@ class NCPSampler(BaseSampler):
         if state == TrialState.FAIL:  # an error of the objective must not be covered by another
             return
         if self._constraints_func is not None:
-            publish_constraints(study, trial, self._constraints_func)
+            conversion.publish_constraints(study, trial, self._constraints_func)
         for name, declared in self._declared.items():
             suggested = trial.distributions.get(name)
             unneeded = state == TrialState.PRUNED or declared.single()  # may be left out
             if suggested != declared and not (suggested is None and unneeded):
-                raise ValueError(describe_misfit(name, suggested, declared))
+                raise ValueError(conversion.describe_misfit(name, suggested, declared))
 
     def _take(self, study: Study, trials: Sequence[FrozenTrial]) -> StudyHistory:
         """Take out the history of the study, read up to ``trials``; a new one if there is none.
@@ -267,11 +252,11 @@ class NCPSampler(BaseSampler):
         is conditional on the pins, and all trials are observed.
         """
         full = self._searched or history.searched()
-        pins = pins_of(study, trial)
+        pins = conversion.pins_of(study, trial)
         rest = {name: dist for name, dist in full.items() if name not in passed}
         clip = bool(self._goals["costs"])
         if all(full.get(name) == dist for name, dist in passed.items()) and (
-            valid_pins(rest, pins, clip=clip).keys() == rest.keys()
+            conversion.valid_pins(rest, pins, clip=clip).keys() == rest.keys()
         ):
             passed = full
         elif clip:
@@ -280,8 +265,9 @@ class NCPSampler(BaseSampler):
                 f"costs cannot be computed without {missing}; let every trial have "
                 "all parameters of the space"
             )
-        space_history = history.of_space(study, passed, declared=passed is self._searched)
-        return space_history, valid_pins(passed, pins, clip=clip)
+        space = self._space if passed is self._searched else None
+        pins = conversion.valid_pins(passed, pins, clip=clip)
+        return history.of_space(study, passed, space), pins
 
     def _warn_independent(
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
@@ -291,15 +277,14 @@ class NCPSampler(BaseSampler):
             return
         states = (TrialState.COMPLETE, TrialState.PRUNED)
         trials = study._get_trials(deepcopy=False, states=states, use_cache=True)
-        if len(trials) < self._options["n_startup_trials"] or all(
-            name not in earlier.params for earlier in trials
-        ):
+        new = not any(name in earlier.params for earlier in trials)
+        if new or len(trials) < self._options["n_startup_trials"]:
             return
-        if name in claimed_params(trial, {name: distribution}):
+        if name in proposing.claimed_params(trial, {name: distribution}):
             reason = f"its proposal is outside {distribution}, which other trials did not have"
         else:
             unknown = "it is not declared" if self._space else "too few trials had it so far"
-            reason = reason_against(name, distribution) or unknown
+            reason = conversion.reason_against(name, distribution) or unknown
             reason = f"it is not in the search space of NCPSampler: {reason}"
         self._warned.add(name)
         _logger.warning(

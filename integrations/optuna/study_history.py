@@ -18,29 +18,13 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ncp_sampler.integrations.optuna.conversion import (
-    Distributions,
-    Goals,
-    by_name,
-    constraints_of,
-    is_searchable,
-    metric_names,
-    metrics_of,
-    nearest_code,
-    to_searched_space,
-    was_stopped,
-)
+from ncp_sampler.integrations.optuna import conversion, sources
+from ncp_sampler.integrations.optuna.conversion import Distributions, Goals
 from ncp_sampler.integrations.optuna.inferred_space import Conditions, Ranges
-from ncp_sampler.integrations.optuna.sources import (
-    identity,
-    in_search,
-    source_constraints,
-    studies_of_task,
-)
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.optimizer.options import Options
 from ncp_sampler.space.conditional import ConditionalSpace
-from ncp_sampler.space.dimensions import Categorical, n_values
+from ncp_sampler.space.dimensions import n_values
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _logger = logging.getLogger(__name__)
@@ -74,7 +58,7 @@ class StudyHistory:
         self._ranges = Ranges()
         self._conditions = Conditions()
         self._cursor = _Cursor()
-        for trial in studies_of_task(options["sources"] or ()):
+        for trial in sources.studies_of_task(options["sources"] or ()):
             self._infer(trial, -1)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -99,31 +83,30 @@ class StudyHistory:
     def searched(self) -> Distributions:
         """Return the parameters of complete or pruned trials; some trials may lack some of them."""
         current = self._ranges.current()
-        return {name: dist for name, dist in current.items() if is_searchable(name, dist)}
+        return {n: dist for n, dist in current.items() if conversion.is_searchable(n, dist)}
 
     def of_space(
-        self, study: Study, distributions: Distributions, *, declared: bool
+        self, study: Study, distributions: Distributions, space: SearchSpace | None
     ) -> SpaceHistory:
         """Return the history of a space, in the same order and with the conditions known now.
 
         Args:
             study: The study.
             distributions: The space as Optuna passes it, without single-valued parameters.
-            declared: Whether this is the whole declared space.
+            space: The declared space if this is all of it.
         """
         inferred = self._space is None
         conditions = self._conditions.among(distributions) if inferred else ()
-        wanted = list(distributions.items())
+        wanted = list(distributions.items()), conditions
         for history in self.spaces:
-            if list(history.distributions.items()) == wanted and history.conditions == conditions:
+            if (list(history.distributions.items()), history.conditions) == wanted:
                 break
         else:
-            whole = self._space if declared else None
-            space = whole or to_searched_space(distributions, conditions)
+            space = space or conversion.to_searched_space(distributions, conditions)
             history = SpaceHistory(
                 study, space, distributions, self._options, self._goals, inferred, self._warned
             )
-        others = [space for space in self.spaces if space.distributions != distributions]
+        others = [other for other in self.spaces if other.distributions != distributions]
         self.spaces = [*others, history][-_MAX_SPACES:]
         return history
 
@@ -148,15 +131,6 @@ class SpaceHistory:
     (conditional or undeclared ones), equal codes are not equal trials, and the optimizer becomes
     one for an objective that is not deterministic.
 
-    Args:
-        study: The study.
-        space: Its search space, or a part of it.
-        distributions: The space as Optuna passes it, without single-valued parameters.
-        options: As for ``StudyHistory``.
-        goals: As for ``StudyHistory``.
-        inferred: Whether the space is inferred from the trials, each of which may lack some.
-        warned: Kinds of warnings given so far, shared by the study's histories.
-
     Attributes:
         codes: Codes that complete and pruned trials have tried.
         numbers: Numbers of all observed trials, in that order.
@@ -172,35 +146,31 @@ class SpaceHistory:
         inferred: bool,
         warned: set[str],
     ) -> None:
-        self.space = space
-        self.distributions = distributions
+        self.space, self.distributions, self._warned = space, distributions, warned
         self.conditions = space.conditions if isinstance(space, ConditionalSpace) else ()
-        self._single: Params = {
-            dim.name: dim.choices[0] if isinstance(dim, Categorical) else dim.low
-            for dim in space.dimensions
-            if n_values(dim) == 1
-        }
         middle = space.round(space.denormalize(np.full(len(space.columns), 0.5))).tolist()
+        defaults: Params = space.to_params(middle)
+        self._single = {dim.name for dim in space.dimensions if n_values(dim) == 1}
         # values of parameters that a trial does not have
-        self._defaults: Params = {**(space.to_params(middle) if inferred else {}), **self._single}
-        self._metric_names = metric_names(study)
+        self._defaults = {n: v for n, v in defaults.items() if inferred or n in self._single}
+        self._metric_names = conversion.metric_names(study)
         directions = [direction.name.lower() for direction in study.directions]
         self._directions = dict(zip(self._metric_names, directions, strict=True))
-        own = {identity(trial) for trial in study._get_trials(deepcopy=False, use_cache=True)}
-        sources = options["sources"] or ()
-        own_options: Any = {
+        given = options["sources"] or ()
+        trials = study._get_trials(deepcopy=False, use_cache=True)
+        own = {sources.identity(trial) for trial in trials}
+        arguments: Any = {
             **options,
-            **by_name(goals, self._metric_names),
-            "sources": in_search(sources, self._directions, space.names, self._defaults, own),
-            "constraints": dict.fromkeys(sorted(source_constraints(sources)), 0.0),
+            **conversion.named_goals(goals, self._metric_names),
+            "sources": sources.in_search(given, self._directions, space.names, self._defaults, own),
+            "constraints": dict.fromkeys(sorted(sources.source_constraints(given)), 0.0),
         }
-        self._options: Options = own_options
-        self._warned = warned
+        self._options: Options = arguments
         self._start(options["deterministic_objective"])
 
     @property
     def deterministic(self) -> bool:
-        """Whether the optimizer takes the objective for deterministic."""
+        """True if the optimizer takes the objective for deterministic."""
         return self.optimizer.deterministic_objective
 
     def reseed(self) -> None:
@@ -219,16 +189,16 @@ class SpaceHistory:
             return
         self.numbers += [trial.number for trial, _, _ in rows]
         self.codes.update(code for _, _, code in rows if code is not None)
-        constraints = [constraints_of(trial) for trial, _, _ in rows]
+        constraints = [conversion.constraints_of(trial) for trial, _, _ in rows]
         names = sorted({name for row in constraints for name in row} - self._constraints)
         if names:  # Optuna knows of none before a trial has it
             self.optimizer.constrain(dict.fromkeys(names, 0.0))
             self._constraints.update(names)
-        metrics = [metrics_of(trial, self._metric_names) for trial, _, _ in rows]
+        metrics = [conversion.metrics_of(trial, self._metric_names) for trial, _, _ in rows]
         self.optimizer.tell(
             [params for _, params, _ in rows],
             [values | bounded for values, bounded in zip(metrics, constraints, strict=True)],
-            complete=[not was_stopped(trial) for trial, _, _ in rows],
+            complete=[not conversion.was_stopped(trial) for trial, _, _ in rows],
         )
 
     def unfinished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -245,9 +215,9 @@ class SpaceHistory:
         if any(name not in known for name in self.space.names):
             return None
         own = {name: known[name] for name in self.space.names}
-        missing = own.keys() - params.keys() - self._single.keys()
+        missing = own.keys() - params.keys() - self._single
         if missing and not may_lack:
-            nearest = nearest_code(self.space, own)
+            nearest = conversion.nearest_code(self.space, own)
             if nearest is None or not isinstance(self.space, ConditionalSpace):
                 return None
             exists = dict(zip(self.space.names, self.space.exists(nearest[0])[0], strict=True))
@@ -264,9 +234,9 @@ class SpaceHistory:
         self._cursor = _Cursor()
 
     def _has_other_params(self, trial: FrozenTrial) -> bool:
+        own = self.distributions.keys() | self._single
         return trial.state != TrialState.FAIL and any(
-            name not in self.distributions and name not in self._single and not dist.single()
-            for name, dist in trial.distributions.items()
+            name not in own and not dist.single() for name, dist in trial.distributions.items()
         )
 
     def _row(self, trial: FrozenTrial) -> tuple[Params, Code | None] | None:
@@ -280,10 +250,10 @@ class SpaceHistory:
             missing = [name for name in self.space.names if name not in trial.params]
             if trial.state == TrialState.COMPLETE:
                 self._warn_once(
-                    "lacks",
-                    f"trial {trial.number} lacks {reprlib.repr(missing)}, so it is left out of a "
-                    "space that has them; declare only what every trial suggests",
-                )
+                    "trial %d lacks %s, so it is left out of a space that has them; declare only "
+                    "what every trial suggests",
+                    trial.number, reprlib.repr(missing),
+                )  # fmt: skip
             return None
         kinds_fit = all(
             isinstance(distribution, CategoricalDistribution)
@@ -291,28 +261,27 @@ class SpaceHistory:
             for name, distribution in trial.distributions.items()
             if name in self.distributions
         )
-        nearest = nearest_code(self.space, params) if kinds_fit else None
+        nearest = conversion.nearest_code(self.space, params) if kinds_fit else None
         if nearest is None:
             self._warn_once(
-                "misfit",
-                f"trial {trial.number} does not fit {self.space}; left out: {reprlib.repr(params)}",
-            )
+                "trial %d does not fit %s; left out: %s",
+                trial.number, self.space, reprlib.repr(params),
+            )  # fmt: skip
             return None
         code, moved = nearest
         if moved and failed:
             return None  # no valid code was tried
         if moved:
             self._warn_once(
-                "moved",
-                f"trial {trial.number} has values off the ranges or grids of {self.space}; the "
-                f"nearest valid ones are learned instead: {reprlib.repr(params)}",
-            )
+                "trial %d has values off the ranges or grids of %s; the nearest valid ones are "
+                "learned instead: %s", trial.number, self.space, reprlib.repr(params),
+            )  # fmt: skip
         return params, None if moved or failed else tuple(code.tolist())
 
-    def _warn_once(self, kind: str, message: str) -> None:
-        if kind not in self._warned:
-            self._warned.add(kind)
-            _logger.warning("%s (such trials are reported once)", message)
+    def _warn_once(self, message: str, *values: object) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            _logger.warning(f"{message} (such trials are reported once)", *values)
 
 
 class _Cursor:
@@ -327,7 +296,7 @@ class _Cursor:
         """Return True if these are the trials read so far, rather than those of another study."""
         if self._n_read > len(trials):
             return False
-        return self._mark is None or identity(trials[self._mark[0]]) == self._mark[1]
+        return self._mark is None or sources.identity(trials[self._mark[0]]) == self._mark[1]
 
     def finished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """Return the trials that finished since the last call, by number."""
@@ -336,7 +305,7 @@ class _Cursor:
         self._unfinished = [trial.number for trial in unread if not trial.state.is_finished()]
         self._n_read = len(trials)
         if new:
-            self._mark = (new[-1].number, identity(new[-1]))
+            self._mark = (new[-1].number, sources.identity(new[-1]))
         return new
 
     def unfinished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
