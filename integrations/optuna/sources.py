@@ -79,9 +79,6 @@ def in_search(
         names: Names of its parameters.
         defaults: Values of parameters that a trial may lack.
         own: The ``identity`` of each trial of the search's own study.
-
-    Raises:
-        ValueError: A study has other metrics.
     """
     converted = []
     for i, source in enumerate(sources):
@@ -101,11 +98,7 @@ def identity(trial: FrozenTrial) -> object:
 
 
 def _snapshot(name: str, given: Any) -> Any:
-    """Return a study's finished trials; anything else as it is.
-
-    Raises:
-        ValueError: No trial of the study has finished.
-    """
+    """Return a study's finished trials; anything else as it is."""
     if not isinstance(given, Study):
         return given
     trials = tuple(t for t in given.get_trials(deepcopy=False) if t.state.is_finished())

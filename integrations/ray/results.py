@@ -25,11 +25,7 @@ Names: TypeAlias = str | Sequence[str]
 
 
 def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, Any]:
-    """Return metric and mode: both None, both strings, both lists, or a string of a mode alone.
-
-    Raises:
-        ValueError: Anything else, a mode that is neither "min" nor "max", or a metric twice.
-    """
+    """Return metric and mode: both None, both strings, both lists, or a string of a mode alone."""
     names, modes = checked_names(metric), _as_list(mode)
     if names and not modes:
         raise ValueError(f'metric={metric!r} without mode; give mode="min" or mode="max"')
@@ -45,11 +41,7 @@ def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, An
 
 
 def checked_names(metric: Any) -> list[str]:
-    """Return the metrics' names; none of None.
-
-    Raises:
-        ValueError: No names, or one twice.
-    """
+    """Return the metrics' names; none of None."""
     names = _as_list(metric)
     if any(not isinstance(name, str) or not name for name in names) or len({*names}) < len(names):
         raise checks.refusal("metric", metric, "be the metric's name, or a list of several")
@@ -57,11 +49,7 @@ def checked_names(metric: Any) -> list[str]:
 
 
 def directions(metric: Names | None, mode: Names | None) -> dict[str, str]:
-    """Return the optimizer's directions of a checked metric and mode.
-
-    Raises:
-        ValueError: One of them is missing.
-    """
+    """Return the optimizer's directions of a checked metric and mode."""
     if mode is None or metric is None:
         raise ValueError(
             "NCPSearch has no metric and mode; give NCPSearch(metric=..., mode=...): those of "
@@ -122,11 +110,7 @@ def warn_of(trial_id: str, result: Mapping[str, Any], names: Sequence[str]) -> N
 
 
 def named_values(value: Any, names: Sequence[str]) -> dict[str, float]:
-    """Return metrics by name: of None, a number, a sequence in order, or a mapping.
-
-    Raises:
-        ValueError: Something else, or another number of values.
-    """
+    """Return metrics by name: of None, a number, a sequence in order, or a mapping."""
     if value is None:
         return {}
     given = list(value) if isinstance(value, Mapping) else list(names)

@@ -304,11 +304,7 @@ class NCPSearch(SavedSearcher):
             self._start()
 
     def _start(self) -> tuple[TuneSpace, NCPOptimizer]:
-        """Return the space and the optimizer, made now if the search has not started.
-
-        Raises:
-            ValueError: Space, metric or mode is still missing, or a given point does not fit.
-        """
+        """Return the space and the optimizer, made now if the search has not started."""
         if self._optimizer is not None and self._space is not None:
             return self._space, self._optimizer
         space, optimizer = self._new_optimizer()

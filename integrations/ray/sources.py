@@ -71,12 +71,7 @@ class RunTrials:
 def given_points(
     points: Sequence[Mapping[str, Any]] | None, rewards: Sequence[Any] | None
 ) -> tuple[list[Mapping[str, Any]], list[Evaluated]]:
-    """Return the configs to suggest, and those with a value, which count as complete.
-
-    Raises:
-        ValueError: Points that are no list of dictionaries, values that are no numbers, or
-            another number of them.
-    """
+    """Return the configs to suggest, and those with a value, which count as complete."""
     points, must = [] if points is None else points, "be a list of dictionaries"
     listed = checks.sequence("points_to_evaluate", points, Mapping, must)
     if rewards is None:
@@ -109,11 +104,7 @@ def evaluated_point(
 def evaluated_trials(
     source: Any, metric: Names, constraints: Collection[str] = ()
 ) -> list[Evaluated]:
-    """Return the trials of a run that reported a metric, NaN for missing ones; warn of the rest.
-
-    Raises:
-        ValueError: No run, metrics that are no names, or no such trial.
-    """
+    """Return the trials of a run that reported a metric, NaN for missing ones; warn of the rest."""
     names = checked_names(metric)
     run = _snapshot("", source)
     if not isinstance(run, RunTrials):
@@ -141,9 +132,6 @@ def learn(space: TuneSpace, optimizer: NCPOptimizer, evaluated: Sequence[Evaluat
     """Tell the optimizer configs evaluated elsewhere.
 
     Trials of an earlier run that do not fit are left out with a warning.
-
-    Raises:
-        ValueError: A point does not fit the space or the metrics, or none of the trials does.
     """
     refused: list[ValueError] = []
     for point in evaluated:
@@ -189,9 +177,6 @@ def in_search(sources: Sequence[Source], space: TuneSpace, names: Sequence[str])
 
     Trials that do not fit are left out with a warning. A run with other constants is of another
     task unless the source says that it is of the same.
-
-    Raises:
-        ValueError: A fixed value of a parameter that all trials of a run have.
     """
     return [
         replace(source, trials=_trials(f"sources[{i}]", source, space, names))

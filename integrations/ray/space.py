@@ -77,11 +77,7 @@ class TuneSpace:
         return config
 
     def params(self, config: Any, prefix: str = "") -> Params:
-        """Return the space's params in a config, or in a result with a config at ``prefix``.
-
-        Raises:
-            ValueError: It is no dictionary, lacks a parameter, or has another constant.
-        """
+        """Return the space's params in a config, or in a result with a config at ``prefix``."""
         if not isinstance(config, Mapping):
             raise checks.refusal("config", config, "be a dictionary, flat or nested")
         for path, (value, own) in self.other_constants(config, prefix).items():
@@ -107,9 +103,6 @@ class TuneSpace:
         """Return the params as ``params``, valid and in the space's own types.
 
         With ``clip`` a number off its range or grid counts as the nearest value.
-
-        Raises:
-            ValueError: As ``params``, or an invalid value.
         """
         code = self.space.to_code(self.params(config, prefix), clip=clip)
         params: Params = self.space.to_params(code)
@@ -119,9 +112,6 @@ class TuneSpace:
         """Return the space as a part of a ``param_space``, whose constants Ray adds.
 
         A constant that differs from that of an earlier ``param_space`` is logged.
-
-        Raises:
-            ValueError: A constant differs from the space's, or stands at a parameter's path.
         """
         declared = TuneSpace(self.space, self.constants)
         for path, (value, own) in declared.other_constants(constants).items():
@@ -161,11 +151,7 @@ class TuneSpace:
 
 
 def declared_space(space: SearchSpace | Mapping[str, Any] | None) -> TuneSpace | None:
-    """Return the argument ``space`` of ``NCPSearch`` as a ``TuneSpace``.
-
-    Raises:
-        ValueError: Neither a ``SearchSpace`` nor a dictionary with domains.
-    """
+    """Return the argument ``space`` of ``NCPSearch`` as a ``TuneSpace``."""
     if space is None:
         return None
     if isinstance(space, SearchSpace):
@@ -224,9 +210,6 @@ def to_dimension(name: str, domain: Any) -> Dimension:
     """Return the dimension of one Tune domain.
 
     A normal domain, which has no bounds, is searched to 4 standard deviations from its mean.
-
-    Raises:
-        ValueError: A domain that the optimizer cannot search, or an empty range.
     """
     if domain.is_function():
         raise _no_sample_from(name)
