@@ -11,11 +11,10 @@ Both are written to the study's storage. The figures are:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from optuna.search_space import intersection_search_space
-from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -97,13 +96,9 @@ def publish(
     return _write_figures(study, space, trial)
 
 
-@dataclass(frozen=True)
-class _Noted:
-    """Attributes of a running trial that ``optuna_dashboard.save_note`` reads."""
-
-    study: Study
-    storage: BaseStorage
-    _trial_id: int
+def noted(study: Study, trial: FrozenTrial) -> Any:
+    """Return a trial as ``optuna_dashboard.save_note`` reads a running one."""
+    return SimpleNamespace(study=study, storage=study._storage, _trial_id=trial._trial_id)
 
 
 def _write_notes(study: Study, trials: Sequence[FrozenTrial]) -> None:
@@ -111,15 +106,14 @@ def _write_notes(study: Study, trials: Sequence[FrozenTrial]) -> None:
     for trial in trials:
         if not trial.state.is_finished() or REASONS_KEY not in trial.system_attrs:
             continue
-        noted: Any = _Noted(study, study._storage, trial._trial_id)
-        note = optuna_dashboard.get_note(noted)
+        note = optuna_dashboard.get_note(noted(study, trial))
         if HEADING not in note:
             own = f"{note.rstrip()}\n\n" if note.strip() else ""
-            optuna_dashboard.save_note(noted, f"{own}{HEADING}\n\n{explain_markdown(trial)}")
+            text = f"{own}{HEADING}\n\n{explain_markdown(trial)}"
+            optuna_dashboard.save_note(noted(study, trial), text)
 
 
 def _write_figures(study: Study, space: SearchSpace | None, number: int | None) -> tuple[str, ...]:
-    """Draw and store the figures that are not empty."""
     figures = _figures(study, space, number)
     for name, figure in figures.items():
         optuna_dashboard.save_plotly_graph_object(study, figure, graph_object_id=name)
@@ -127,15 +121,9 @@ def _write_figures(study: Study, space: SearchSpace | None, number: int | None) 
 
 
 def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dict[str, Figure]:
+    from ncp_sampler.visualization import plotly as plots
     from ncp_sampler.visualization.contents.architectures import has_stages
     from ncp_sampler.visualization.contents.descents import origin_of
-    from ncp_sampler.visualization.plotly import (
-        architecture_figure,
-        descent_figure,
-        params_figure,
-        plot_calibration,
-        plot_proposal,
-    )
 
     trials = study.get_trials(deepcopy=False)
     figures: dict[str, Figure] = {}
@@ -143,44 +131,34 @@ def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dic
     moved = [t for t in predicted if number in (None, t.number)]
     if moved:
         title = f"What each move of trial {moved[-1].number} is predicted to change"
-        figures["ncp-moves"] = plot_proposal(moved[-1], title=title)
-    best = _best(study, trials)
-    if not best:
+        figures["ncp-moves"] = plots.plot_proposal(moved[-1], title=title)
+    complete = {trial.number for trial in trials if trial.state == TrialState.COMPLETE}
+    if not complete:
         return figures
-    shown = trials[_shown(study, best, predicted) if number is None else number]
+    best = [trial.number for trial in study.best_trials]
+    if number is None:
+        number = max(best)
+        latest = [trial.number for trial in predicted if trial.number in complete]
+        if latest and len(origin_of(study, number)) <= 1:
+            number = latest[-1]
+    shown = trials[number]
     space = space or _space_of(study, trials)
     if space is not None and set(space.names) <= shown.params.keys():
-        figures["ncp-descent"] = descent_figure(study, space, trial=shown.number)
-        latest = [t.number for t in predicted[-1:]]
-        picked = [origin_of(study, shown.number)[0], shown.number, *reversed(best), *latest]
+        figures["ncp-descent"] = plots.descent_figure(study, space, trial=number)
+        latest = [trial.number for trial in predicted[-1:]]
+        picked = [origin_of(study, number)[0], number, *reversed(best), *latest]
         codes = {
             _label(trials[i], best): space.to_code(trials[i].params, clip=True)
             for i in list(dict.fromkeys(picked))[:_MAX_CODES]
             if set(space.names) <= trials[i].params.keys()
         }
-        draw = architecture_figure if has_stages(space) else params_figure
-        title = f"Where trial {shown.number} began, and what it became"
+        draw = plots.architecture_figure if has_stages(space) else plots.params_figure
+        title = f"Where trial {number} began, and what it became"
         figures["ncp-architectures"] = draw(codes, space, title=title)
-    if any(t.state == TrialState.COMPLETE for t in predicted):
+    if any(trial.number in complete for trial in predicted):
         title = "Predicted before, and observed"
-        figures["ncp-calibration"] = plot_calibration(study, title=title)
+        figures["ncp-calibration"] = plots.plot_calibration(study, title=title)
     return figures
-
-
-def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[int]:
-    """Return the numbers of the best trials: one, or those on the front."""
-    if not any(trial.state == TrialState.COMPLETE for trial in trials):
-        return []
-    return [trial.number for trial in study.best_trials]
-
-
-def _shown(study: Study, best: Sequence[int], predicted: Sequence[FrozenTrial]) -> int:
-    """Return the latest of the best, or the latest proposal if that comes from no other trial."""
-    from ncp_sampler.visualization.contents.descents import origin_of
-
-    number = max(best)
-    latest = [trial.number for trial in predicted if trial.state == TrialState.COMPLETE]
-    return number if len(origin_of(study, number)) > 1 or not latest else latest[-1]
 
 
 def _space_of(study: Study, trials: Sequence[FrozenTrial]) -> SearchSpace | None:

@@ -25,14 +25,9 @@ _MUST = "be a study, Records, the path of a CSV file, or a Source with one of th
 
 @dataclass(frozen=True)
 class StudyTrials:
-    """The finished trials of a study, independent of its storage.
+    """The finished trials of a study, independent of its storage."""
 
-    Attributes:
-        directions: Metric -> "maximize" or "minimize".
-        trials: The trials as they were stored.
-    """
-
-    directions: Mapping[str, str]
+    directions: Mapping[str, str]  # metric -> "maximize" or "minimize"
     trials: tuple[FrozenTrial, ...]
 
     def __repr__(self) -> str:
@@ -40,11 +35,7 @@ class StudyTrials:
 
 
 def read_sources(given: Any) -> tuple[Source, ...]:
-    """Return the argument ``sources`` as plain values.
-
-    Raises:
-        ValueError: As ``checked_sources``; or no trial of a study has finished.
-    """
+    """Return the argument ``sources`` as plain values; raises as ``checked_sources``."""
     return checked_sources(given, _snapshot, StudyTrials, _MUST)
 
 
@@ -78,7 +69,7 @@ def in_search(
         directions: Directions of the search's metrics.
         names: Names of its parameters.
         defaults: Values of parameters that a trial may lack.
-        own: The ``identity`` of each trial of the search's own study.
+        own: ``identity`` of each trial of the search's own study.
     """
     converted = []
     for i, source in enumerate(sources):

@@ -28,7 +28,7 @@ class SavedSearcher(Searcher):
 
         Raises:
             OSError: The disk is full, or nothing may be written there.
-            ValueError: No path of a file, or the searcher holds what cannot be pickled.
+            ValueError: No path of a file, or something that cannot be pickled.
         """
         path = checks.path("checkpoint_path", checkpoint_path)
         write_whole(path, self._content(), name="checkpoint_path")

@@ -1,15 +1,14 @@
 """``NCPSearch``: a searcher of Ray Tune that proposes by ``NCPOptimizer``.
 
-The search starts once space, metric and mode are known: from the constructor, from the Tuner or
+The search starts once space, metric and mode are known: from the constructor, the Tuner, or at last
 when the first suggestion is asked for.
 
-A trial is *running* from its suggestion until it completes; its params are avoided. One that
-completes with a value is *done*, and later results of it are ignored. One that completes without
-has failed: it is *recorded*, and its record is replaced once ``Tuner.restore`` has resumed it under
-its id. Trials that ``Tuner.restore`` restarts, under new ids, are identified by the config in their
-results, and their record is replaced with every report: a ``ConcurrencyLimiter`` holds back the
-completion of what it did not just suggest. A warning says why a trial is *refused*, whose config
-does not fit.
+A trial is *running* from its suggestion until it completes; its params are avoided. Completed with
+a value it is *done*, and later results are ignored; without, it has failed: it is *recorded*, and
+its record is replaced once ``Tuner.restore`` has resumed it. Trials that are restarted under new
+ids are identified by the config in their results, and their record is replaced with every report: a
+``ConcurrencyLimiter`` holds back the completion of what it did not just suggest. A trial whose
+config does not fit is *refused*, with a warning.
 """
 
 from __future__ import annotations
@@ -63,8 +62,8 @@ class NCPSearch(SavedSearcher):
 
     The searcher learns from a trial's last report, also when a scheduler stopped it, and from
     trials that fail. No params are suggested that another trial runs. ``ConcurrencyLimiter``,
-    ``Repeater``, ASHA, HyperBand and ``HyperBandForBOHB`` work, and so do ``Tuner.restore`` with
-    resumed or restarted trials and ``add_evaluated_trials``.
+    ``Repeater``, ASHA, HyperBand, ``HyperBandForBOHB`` and ``Tuner.restore`` work. Objects given as
+    arguments must be picklable.
 
     Args:
         space: The search space: a ``SearchSpace``, whose parameter ``a/b`` is
@@ -74,21 +73,18 @@ class NCPSearch(SavedSearcher):
             trainable returns.
         costs: Known costs, as for ``NCPOptimizer``.
         limits: Upper bounds of known costs, as for ``NCPOptimizer``.
-        constraints: Key of a result, ``a/b`` for a nested one -> its upper bound in feasible
-            trials, as for ``NCPOptimizer``.
+        constraints: Upper bounds of reported metrics, as for ``NCPOptimizer``.
         weights: Weights of the metrics, as for ``NCPOptimizer``.
         points_to_evaluate: Configs to suggest first, flat or nested; constants may be in them.
-        evaluated_rewards: Their values, if known: then they are observations and not suggested.
-            With several metrics each is a sequence.
+        evaluated_rewards: Their values, if known, a sequence for several metrics: then they are
+            observations and not suggested.
         seed: Seed of all suggestions, or None for a fresh one.
         n_startup_trials: Number of trials before the predictor is used, as for ``NCPOptimizer``.
-        strategy: "continuous", "winner_takes_all" or an object that can be pickled, as for
-            ``NCPOptimizer``.
+        strategy: "continuous", "winner_takes_all" or an object, as for ``NCPOptimizer``.
         deterministic_objective: False for a noisy objective, as for ``NCPOptimizer``.
         device: Device of the predictor in the Tuner's process, as for ``NCPOptimizer``.
-        predictor: Name of the predictor or an object that can be pickled, as for ``NCPOptimizer``.
-        sources: Earlier runs, a ``ResultGrid`` or ``ExperimentAnalysis``, and what
-            ``NCPOptimizer`` takes.
+        predictor: Name of the predictor or an object, as for ``NCPOptimizer``.
+        sources: Earlier runs (``ResultGrid``, ``ExperimentAnalysis``), and as for ``NCPOptimizer``.
 
     Attributes:
         reasons: Trial's id -> why its params were suggested; ``ncp_sampler.explain`` shows it.
@@ -152,9 +148,8 @@ class NCPSearch(SavedSearcher):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _optimizer=None)
         if state["_optimizer"] is not None:
-            _, optimizer = self._new_optimizer()
-            optimizer.load_state_dict(state["_optimizer"])
-            self._optimizer = optimizer
+            self._optimizer = self._new_optimizer(state["_space"])
+            self._optimizer.load_state_dict(state["_optimizer"])
 
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
@@ -163,10 +158,9 @@ class NCPSearch(SavedSearcher):
         space = self._space or (given and TuneSpace(given.space))
         if space and given and space.space.dimensions != given.space.dimensions:
             return False
-        objective = checked_objective(
-            metric if self._metric is None else self._metric,
-            mode if self._mode is None else self._mode,
-        )
+        metric = metric if self._metric is None else self._metric
+        mode = mode if self._mode is None else self._mode
+        objective = checked_objective(metric, mode)
         self._space = space and space.within(config if given is None else given.constants)
         self._metric, self._mode = objective
         self._start_if_known()
@@ -254,16 +248,15 @@ class NCPSearch(SavedSearcher):
         constant, are left out with a warning each. ``sources`` takes runs of another task.
 
         Args:
-            trials_or_analysis: ``ExperimentAnalysis``, ``ResultGrid``, a ``Trial`` or a list of
-                them.
-            metric: The metric's name in their results, or several names, in order. Constraints are
-                read by their own names.
+            trials_or_analysis: ``ExperimentAnalysis``, ``ResultGrid``, a ``Trial`` or a list.
+            metric: The metric's name in their results, or several in order. Constraints have their
+                own names.
 
         Raises:
             ValueError: Something else, or no trial that fits and reported the metric.
         """
-        constraints = self._options["constraints"] or ()
-        self._learn(evaluated_trials(trials_or_analysis, metric, constraints))
+        constraints = self._options["constraints"] or {}
+        self._learn(evaluated_trials(trials_or_analysis, metric, [*constraints]))
 
     def on_pause(self, trial_id: str) -> None:
         """Do nothing: params of a trial that ``HyperBandForBOHB`` has paused count as running."""
@@ -273,7 +266,7 @@ class NCPSearch(SavedSearcher):
     def restore_from_dir(self, checkpoint_dir: str) -> None:
         """Restore the newest searcher of a run's folder, as ``Tuner.restore`` does.
 
-        Where it is refused, one that knows its space learns what the run's trials reported last.
+        If its file is refused, a searcher with a space learns what the run's trials reported last.
 
         Raises:
             RuntimeError: There is none.
@@ -293,10 +286,8 @@ class NCPSearch(SavedSearcher):
                     known.append(space.valid_params(result, "config/", clip=True))
             self._queued = [c for c in self._queued if space.valid_params(c) not in known]
             n_learned = len(self._done.intersection(trial_id for trial_id, _, _ in trials))
-            _logger.error(
-                "%s. Learned the results of %d of the run's %d trials in its place",
-                error, n_learned, len(trials),
-            )  # fmt: skip
+            message = "%s. Learned the results of %d of the run's %d trials in its place"
+            _logger.error(message, error, n_learned, len(trials))
 
     def _start_if_known(self) -> None:
         """Start if space, metric and mode were given; a mode alone may yet get its metric."""
@@ -305,29 +296,27 @@ class NCPSearch(SavedSearcher):
 
     def _start(self) -> tuple[TuneSpace, NCPOptimizer]:
         """Return the space and the optimizer, made now if the search has not started."""
-        if self._optimizer is not None and self._space is not None:
-            return self._space, self._optimizer
-        space, optimizer = self._new_optimizer()
-        learn(space, optimizer, self._evaluated)
-        for config in self._queued:
-            space.valid_params(config)
-        self._evaluated, self._optimizer = [], optimizer
-        return space, optimizer
-
-    def _new_optimizer(self) -> tuple[TuneSpace, NCPOptimizer]:
-        space, mode = self._space, self._mode
-        metric = self._metric = self._metric or (mode and DEFAULT_METRIC)
-        if space is None:
+        if self._space is None:
             raise ValueError(
                 "NCPSearch has no search space; give it NCPSearch(space=...), or give the Tuner a "
                 "param_space with domains such as tune.uniform(0, 1)"
             )
-        wanted = directions(metric, mode)
+        if self._optimizer is None:
+            optimizer = self._new_optimizer(self._space)
+            learn(self._space, optimizer, self._evaluated)
+            for config in self._queued:
+                self._space.valid_params(config)
+            self._evaluated, self._optimizer = [], optimizer
+        return self._space, self._optimizer
+
+    def _new_optimizer(self, space: TuneSpace) -> NCPOptimizer:
+        self._metric = self._metric or (self._mode and DEFAULT_METRIC)
+        wanted = directions(self._metric, self._mode)
         names = [*wanted, *(self._options["constraints"] or ())]
         # runs among the sources become trials in the search's names here
         sources = in_search(self._options["sources"] or (), space, names)
         self._options = {**self._options, "sources": sources}
-        return space, NCPOptimizer(space.space, directions=wanted, **self._options)
+        return NCPOptimizer(space.space, directions=wanted, **self._options)
 
     def _learn(self, evaluated: list[Evaluated]) -> None:
         if self._optimizer is None:
@@ -338,9 +327,10 @@ class NCPSearch(SavedSearcher):
     def _tell(
         self, trial_id: str, params: Params, metrics: dict[str, float], *, failed: bool = False
     ) -> None:
-        """Record a trial, or replace its record; Ray does not tell stopped trials from ended ones.
+        """Record a trial, or replace its record.
 
-        One that reported no metric, without an error, was stopped before its first report.
+        One that reported no metric, without an error, was stopped before its first report: Ray does
+        not say which trials were stopped.
         """
         _, optimizer = self._start()
         position = self._recorded[trial_id][0] if trial_id in self._recorded else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,30 +37,18 @@ _MUST = (
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A config evaluated elsewhere.
+    """A config evaluated elsewhere."""
 
-    Attributes:
-        config: The config, flat or nested.
-        value: A number, several in order, or a mapping by name; None if it failed.
-        complete: False if it was stopped early.
-        constraints: Constraint -> its reported value.
-        trial: Id of the trial of an earlier run; empty for a point that a user gave.
-    """
-
-    config: Mapping[str, Any]
-    value: Any
-    complete: bool = True
-    constraints: Mapping[str, float] = field(default_factory=dict)
-    trial: str = ""
+    config: Mapping[str, Any]  # flat or nested
+    value: Any  # a number, several in order, or a mapping by name; None if it failed
+    complete: bool = True  # False if it was stopped early
+    constraints: Mapping[str, float] = field(default_factory=dict)  # as reported
+    trial: str = ""  # id of the trial of an earlier run
 
 
 @dataclass(frozen=True)
 class RunTrials:
-    """The trials of an earlier run, independent of its files.
-
-    Attributes:
-        rows: Config, last result with its ``trial_id``, and failure of each.
-    """
+    """The trials of an earlier run: config, last result with ``trial_id``, failure of each."""
 
     rows: tuple[tuple[dict[str, Any], dict[str, Any], bool], ...]
 
@@ -101,9 +89,7 @@ def evaluated_point(
     return Evaluated(config, value, failed or not (stopped or value is None))
 
 
-def evaluated_trials(
-    source: Any, metric: Names, constraints: Collection[str] = ()
-) -> list[Evaluated]:
+def evaluated_trials(source: Any, metric: Names, constraints: Sequence[str]) -> list[Evaluated]:
     """Return the trials of a run that reported a metric, NaN for missing ones; warn of the rest."""
     names = checked_names(metric)
     run = _snapshot("", source)
@@ -115,7 +101,7 @@ def evaluated_trials(
         trial = str(result["trial_id"])
         if values := metrics_in(result, names):
             value = None if error else [values.get(name, math.nan) for name in names]
-            bounded = metrics_in(result, [*constraints])
+            bounded = metrics_in(result, constraints)
             complete = bool(error or result.get(DONE))
             evaluated.append(Evaluated(config, value, complete, bounded, trial))
         else:
@@ -129,10 +115,7 @@ def evaluated_trials(
 
 
 def learn(space: TuneSpace, optimizer: NCPOptimizer, evaluated: Sequence[Evaluated]) -> None:
-    """Tell the optimizer configs evaluated elsewhere.
-
-    Trials of an earlier run that do not fit are left out with a warning.
-    """
+    """Tell the optimizer configs evaluated elsewhere; trials that do not fit are left out."""
     refused: list[ValueError] = []
     for point in evaluated:
         try:
@@ -144,7 +127,7 @@ def learn(space: TuneSpace, optimizer: NCPOptimizer, evaluated: Sequence[Evaluat
             _logger.warning("trial %s is left out: %s", point.trial, error)
             refused.append(error)
     n_trials = sum(bool(point.trial) for point in evaluated)
-    if refused and len(refused) == n_trials:
+    if 0 < len(refused) == n_trials:
         raise ValueError(f"none of the run's {n_trials} trials fits the search: {refused[0]}")
 
 
@@ -164,11 +147,7 @@ def trials_in(folder: str) -> list[tuple[str, dict[str, Any], bool]]:
 
 
 def read_sources(given: Any) -> tuple[Source, ...]:
-    """Return the argument ``sources`` as plain values.
-
-    Raises:
-        ValueError: As ``checked_sources``.
-    """
+    """Return the argument ``sources`` as plain values; raises as ``checked_sources``."""
     return checked_sources(given, _snapshot, RunTrials, _MUST)
 
 
@@ -190,14 +169,15 @@ def _snapshot(_: str, given: Any) -> Any:
     """Return the trials of a run or of a list of ``Trial``; anything else as it is."""
     if isinstance(given, ResultGrid):
         results = [given[i] for i in range(len(given))]
+        ids = [Path(result.path).name for result in results]
         return RunTrials(
             tuple(
                 (
                     result.config or {},
-                    {"trial_id": Path(result.path).name, **(result.metrics or {})},
+                    {"trial_id": i, **(result.metrics or {})},
                     result.error is not None,
                 )
-                for result in results
+                for i, result in zip(ids, results, strict=True)
             )
         )
     trials = given.trials if isinstance(given, ExperimentAnalysis) else given

@@ -17,13 +17,7 @@ from ray.tune.search import sample
 from ray.tune.search.variant_generator import parse_spec_vars
 
 from ncp_sampler import checks
-from ncp_sampler.integrations.ray.results import (
-    MISSING,
-    equal_constants,
-    find,
-    is_plain,
-    leaves,
-)
+from ncp_sampler.integrations.ray.results import MISSING, equal_constants, find, is_plain, leaves
 from ncp_sampler.space.categories import json_form
 from ncp_sampler.space.dimensions import STEP_TOLERANCE, Categorical, Dimension, Float, Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
