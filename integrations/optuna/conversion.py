@@ -23,8 +23,6 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
-from ncp_sampler.optimizer.goals import check_costs
-from ncp_sampler.optimizer.limits import KnownCost
 from ncp_sampler.space.conditional import Condition, ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer, check_in_optuna
 from ncp_sampler.space.search_space import Params, SearchSpace
@@ -241,31 +239,6 @@ def publish_constraints(
         where = f", which gives {checks.shown(given)} for trial {trial.number},"
         raise checks.refusal("constraints_func", function, must, where)
     study._storage.set_trial_system_attr(trial._trial_id, _CONSTRAINTS_KEY, values)
-
-
-def checked_goals(space: SearchSpace | None, **goals: Mapping[str | int, Any] | None) -> Goals:
-    """Check ``costs``, ``limits`` and ``weights`` by objective, a name or an index."""
-    checked: Goals = {}
-    for argument, given in goals.items():
-        checks.instance(argument, {} if given is None else given, Mapping, "map names of metrics")
-        checked[argument] = dict(given or {})
-        for key, value in checked[argument].items():
-            if isinstance(key, bool) or not isinstance(key, str | int):
-                must = "be a metric's name, or an objective's index"
-                raise checks.refusal(f"{argument}: key", key, must)
-            if argument == "weights":
-                checks.real(f"weights[{key!r}]", value, low=0)
-    costs, limits = ({str(k): v for k, v in checked[a].items()} for a in ("costs", "limits"))
-    if space is None and costs:
-        raise ValueError(
-            f"costs has {[*checked['costs']]}, but there is no space: a cost is computed before "
-            "the trial suggests its first parameter; give NCPSampler(space=...)"
-        )
-    check_costs(costs, limits)
-    if space is not None:
-        for name, function in costs.items():
-            KnownCost(name, function, space)
-    return checked
 
 
 def named_goals(goals: Goals, names: Sequence[str]) -> dict[str, Any]:

@@ -64,20 +64,15 @@ class Ranges:
 
         Of very many parameters those of a single trial are left out: such names may never recur.
         """
-        all_names = len(self._recent) <= _MAX_NAMES
-        return {
-            name: self._current(name)
-            for name in sorted(self._recent)
-            if all_names or self._n_trials[name] > 1
-        }
-
-    def _current(self, name: str) -> BaseDistribution:
-        recent = [distribution for _, distribution in self._recent[name]]
-        newest = recent[-1]
-        changes = sum(a != b for a, b in pairwise(recent))
-        if changes > 1 and isinstance(newest, _Number):
-            return self._hulls[name, type(newest), newest.log]
-        return newest
+        current = {}
+        for name, recent in sorted(self._recent.items()):
+            newest = recent[-1][1]
+            n_changes = sum(a != b for (_, a), (_, b) in pairwise(recent))
+            if n_changes > 1 and isinstance(newest, _Number):
+                newest = self._hulls[name, type(newest), newest.log]
+            if len(self._recent) <= _MAX_NAMES or self._n_trials[name] > 1:
+                current[name] = newest
+        return current
 
 
 class Conditions:
@@ -127,17 +122,15 @@ class Conditions:
         """
         conditions = []
         for name in names:
-            pairs = self._pairs.get(name, {})
             deciding = [
-                (-self._n_trials[parent], self._is_number[parent], parent)
-                for parent, pair in pairs.items()
-                if parent in names
-                and parent not in self._mixed
-                and pair.decides(self._is_number[parent])
+                (-self._n_trials[parent], is_number, parent, sides)
+                for parent, pair in self._pairs.get(name, {}).items()
+                if parent in names and parent not in self._mixed
+                if (sides := pair.sides(is_number := self._is_number[parent])) is not None
             ]
             if deciding:
-                _, is_number, parent = min(deciding)
-                conditions.append(Condition(name, parent, *pairs[parent].sides(is_number)))
+                _, _, parent, sides = min(deciding, key=lambda row: row[:3])
+                conditions.append(Condition(name, parent, *sides))
         return tuple(conditions)
 
 
@@ -149,22 +142,20 @@ class _Pair:
     without: dict[Any, None] = field(default_factory=dict)  # its values where it is alone
     excluded: bool = False  # True if a trial had the parameter alone
 
-    def decides(self, is_number: bool) -> bool:
-        """Return True if the parent's values determine where the parameter is missing."""
-        if self.excluded or not self.having or not self.without:
-            return False
-        if not is_number:
-            return not self.having.keys() & self.without.keys()
-        low, high = sorted((tuple(self.having), tuple(self.without)), key=min)
-        return bool(max(low) < min(high))
+    def sides(self, is_number: bool) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
+        """Return the values with and without the parameter, of numbers those at the threshold.
 
-    def sides(self, is_number: bool) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Return the values with and without the parameter, of numbers those at the threshold."""
-        if not is_number:
-            return (*sorted(self.having, key=repr),), (*sorted(self.without, key=repr),)
-        if min(self.having) > max(self.without):
+        None if the parent's values do not determine where the parameter is missing.
+        """
+        if self.excluded or not self.having or not self.without:
+            return None
+        if is_number and min(self.having) > max(self.without):
             return (min(self.having),), (max(self.without),)
-        return (max(self.having),), (min(self.without),)
+        if is_number and max(self.having) < min(self.without):
+            return (max(self.having),), (min(self.without),)
+        if is_number or self.having.keys() & self.without.keys():
+            return None
+        return (*sorted(self.having, key=repr),), (*sorted(self.without, key=repr),)
 
 
 def _add(values: dict[Any, None], value: Any, is_number: bool) -> None:

@@ -29,11 +29,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
 from ncp_sampler.integrations.optuna import conversion, proposing
-from ncp_sampler.integrations.optuna.conversion import Distributions
+from ncp_sampler.integrations.optuna.conversion import Distributions, Goals
 from ncp_sampler.integrations.optuna.sources import read_sources
 from ncp_sampler.integrations.optuna.study_history import SpaceHistory, StudyHistory
 from ncp_sampler.optimizer.explanation import DRAWN
-from ncp_sampler.optimizer.limits import CostFunction
+from ncp_sampler.optimizer.goals import check_costs
+from ncp_sampler.optimizer.limits import CostFunction, KnownCost
 from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
@@ -124,7 +125,7 @@ class NCPSampler(BaseSampler):
         checks.instance("independent_sampler", independent_sampler, BaseSampler | None, must)
         must = "be a function of a finished trial, or None"
         self._constraints_func = checks.call("constraints_func", constraints_func, must)
-        self._goals = conversion.checked_goals(space, costs=costs, limits=limits, weights=weights)
+        self._goals = _checked_goals(space, costs=costs, limits=limits, weights=weights)
         self._options = checked_options(
             costs=None, limits=None, constraints=None, weights=None,  # by study, from the goals
             seed=checks.seed(seed, high=checks.LARGEST_SEED), n_startup_trials=n_startup_trials,
@@ -288,6 +289,31 @@ class NCPSampler(BaseSampler):
             "warn_independent_sampling=False silences this",
             name, trial.number, type(self._independent_sampler or RandomSampler()).__name__, reason,
         )  # fmt: skip
+
+
+def _checked_goals(space: SearchSpace | None, **goals: Mapping[str | int, Any] | None) -> Goals:
+    """Check ``costs``, ``limits`` and ``weights`` by objective, a name or an index."""
+    checked: Goals = {}
+    for argument, given in goals.items():
+        checks.instance(argument, {} if given is None else given, Mapping, "map names of metrics")
+        checked[argument] = dict(given or {})
+        for key, value in checked[argument].items():
+            if isinstance(key, bool) or not isinstance(key, str | int):
+                must = "be a metric's name, or an objective's index"
+                raise checks.refusal(f"{argument}: key", key, must)
+            if argument == "weights":
+                checks.real(f"weights[{key!r}]", value, low=0)
+    costs, limits = ({str(k): v for k, v in checked[a].items()} for a in ("costs", "limits"))
+    if space is None and costs:
+        raise ValueError(
+            f"costs has {[*checked['costs']]}, but there is no space: a cost is computed before "
+            "the trial suggests its first parameter; give NCPSampler(space=...)"
+        )
+    check_costs(costs, limits)
+    if space is not None:
+        for name, function in costs.items():
+            KnownCost(name, function, space)
+    return checked
 
 
 def _entropy(seed: int | None) -> int:

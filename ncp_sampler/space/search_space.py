@@ -155,8 +155,8 @@ class SearchSpace:
             ValueError: A grid of which Optuna would leave out the last value.
         """
         # looked up late: the adapters stand above the spaces, and may be missing
-        trials = import_module("ncp_sampler.integrations.optuna.conversion")
-        found: dict[str, BaseDistribution] = trials.to_distributions(self)
+        conversion = import_module("ncp_sampler.integrations.optuna.conversion")
+        found: dict[str, BaseDistribution] = conversion.to_distributions(self)
         return found
 
     def tune_space(self) -> dict[str, Any]:
