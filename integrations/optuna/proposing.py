@@ -67,7 +67,7 @@ def propose(
         ]
         chosen = free[rank % len(free)] if free else 0
         publish_claim(study, trial, asked[chosen], history.distributions)
-        if not free or not history.deterministic:
+        if not free or not history.optimizer.deterministic_objective:
             break
         trials = all_trials(study)
         history.read(trials)

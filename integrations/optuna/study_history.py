@@ -35,16 +35,10 @@ Code = tuple[float, ...]
 
 
 class StudyHistory:
-    """Trials read from one study, and a history for each space that was searched.
-
-    Args:
-        study: The study.
-        space: Its declared space, or None to infer the space from the trials.
-        options: The optimizer's arguments, with sources from ``read_sources``.
-        goals: ``costs``, ``limits`` and ``weights``, by metric or its index.
+    """Trials read from one study, whose space is declared or inferred from them.
 
     Attributes:
-        spaces: Histories of search spaces, the last used at the end.
+        spaces: Histories of the spaces that were searched, the last used at the end.
     """
 
     def __init__(
@@ -90,10 +84,7 @@ class StudyHistory:
     ) -> SpaceHistory:
         """Return the history of a space, in the same order and with the conditions known now.
 
-        Args:
-            study: The study.
-            distributions: The space as Optuna passes it, without single-valued parameters.
-            space: The declared space if this is all of it.
+        ``space`` is the declared one, if ``distributions`` are all of it.
         """
         inferred = self._space is None
         conditions = self._conditions.among(distributions) if inferred else ()
@@ -168,11 +159,6 @@ class SpaceHistory:
         self._options: Options = arguments
         self._start(options["deterministic_objective"])
 
-    @property
-    def deterministic(self) -> bool:
-        """True if the optimizer takes the objective for deterministic."""
-        return self.optimizer.deterministic_objective
-
     def reseed(self) -> None:
         """Make the optimizer's further proposals independent of the seed."""
         self._options["seed"] = None
@@ -181,7 +167,7 @@ class SpaceHistory:
     def read(self, trials: Sequence[FrozenTrial]) -> None:
         """Tell the optimizer each trial that has finished since the last call."""
         new = self._cursor.finished(trials)
-        if self.deterministic and any(map(self._has_other_params, new)):
+        if self.optimizer.deterministic_objective and any(map(self._has_other_params, new)):
             self._start(deterministic=False)
             new = self._cursor.finished(trials)
         rows = [(trial, *row) for trial in new if (row := self._row(trial)) is not None]
@@ -240,10 +226,7 @@ class SpaceHistory:
         )
 
     def _row(self, trial: FrozenTrial) -> tuple[Params, Code | None] | None:
-        """Return a finished trial's params in the space, and its code if that is what was tried.
-
-        None if it lacks a parameter or does not fit.
-        """
+        """Return a finished trial's params, and its code if tried; None if they do not fit."""
         failed = trial.state == TrialState.FAIL
         params = self.all_params(trial.params, may_lack=not failed)
         if params is None:
