@@ -79,10 +79,8 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def equal_constants(a: Any, b: Any) -> bool:
     """Return True if two constants are one number, or equal in JSON."""
-    number = (int, float, np.generic)
-    return json_form(a) == json_form(b) or (
-        isinstance(a, number) and isinstance(b, number) and bool(a == b)
-    )
+    numbers = all(isinstance(value, int | float | np.generic) for value in (a, b))
+    return json_form(a) == json_form(b) or (numbers and bool(a == b))
 
 
 def is_plain(value: Any) -> bool:
@@ -96,17 +94,17 @@ def is_plain(value: Any) -> bool:
 
 def metrics_in(result: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
     """Return the metrics that a result has, NaN for what is no number."""
-    values = {name: find(result, name, None) for name in names}
-    return {name: _number(value) for name, value in values.items() if value is not None}
+    values = {n: value for n in names if (value := find(result, n, None)) is not None}
+    return {n: (floats([_item(value)]) or [math.nan])[0] for n, value in values.items()}
 
 
 def warn_of(trial_id: str, result: Mapping[str, Any], names: Sequence[str]) -> None:
     """Log which of the metrics cannot be learned from a trial's last result, and why."""
     values = {n: value for n in names if (value := find(result, n, None)) is not None}
     no_numbers = {n: value for n, value in values.items() if floats([_item(value)]) is None}
-    reason = f"it reported what is no number: {no_numbers}" if no_numbers else ""
-    if reason := reason if values else f"it reported none of {[*names]}":
-        _logger.warning("no value is learned from trial %s: %s", trial_id, reason)
+    reason = f"what is no number: {no_numbers}" if values else f"none of {[*names]}"
+    if no_numbers or not values:
+        _logger.warning("no value is learned from trial %s: it reported %s", trial_id, reason)
 
 
 def named_values(value: Any, names: Sequence[str]) -> dict[str, float]:
@@ -126,12 +124,6 @@ def checked_list(name: str, values: Any, must: str) -> list[Any]:
     return checks.sequence(name, plain, object, must)
 
 
-def _as_list(given: Any) -> list[Any]:
-    if given is None:
-        return []
-    return list(given) if isinstance(given, list | tuple | np.ndarray) else [given]
-
-
 def floats(value: Any) -> list[float] | None:
     """Return the numbers of one metric or of several; None if anything else is among them."""
     values = list(value.values()) if isinstance(value, Mapping) else _as_list(value)
@@ -141,9 +133,10 @@ def floats(value: Any) -> list[float] | None:
         return None
 
 
-def _number(value: Any) -> float:
-    numbers = floats([_item(value)])
-    return math.nan if numbers is None else numbers[0]
+def _as_list(given: Any) -> list[Any]:
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple | np.ndarray) else [given]
 
 
 def _item(value: Any) -> Any:

@@ -23,14 +23,9 @@ import torch
 from ray.tune.result import DEFAULT_METRIC
 
 from ncp_sampler import checks
+from ncp_sampler.integrations.ray import results
 from ncp_sampler.integrations.ray.checkpoint import SavedSearcher
-from ncp_sampler.integrations.ray.results import (
-    Names,
-    checked_objective,
-    directions,
-    metrics_in,
-    warn_of,
-)
+from ncp_sampler.integrations.ray.results import Names
 from ncp_sampler.integrations.ray.sources import (
     Evaluated,
     evaluated_point,
@@ -120,7 +115,7 @@ class NCPSearch(SavedSearcher):
         predictor: Predictor | str = "auto",
         sources: Sequence[Any] | None = None,
     ) -> None:
-        names, modes = checked_objective(metric, mode)
+        names, modes = results.checked_objective(metric, mode)
         super().__init__(metric=names, mode=modes)
         self._space = declared_space(space)
         self._options = checked_options(
@@ -136,8 +131,7 @@ class NCPSearch(SavedSearcher):
         self._running: dict[str, Params] = {}
         self._reports: dict[str, dict[str, float]] = {}  # last values of the running
         self._recorded: dict[str, tuple[int, Params]] = {}  # position in the optimizer, params
-        self._done: set[str] = set()
-        self._refused: set[str] = set()
+        self._done, self._refused = set[str](), set[str]()
         self._start_if_known()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -160,7 +154,7 @@ class NCPSearch(SavedSearcher):
             return False
         metric = metric if self._metric is None else self._metric
         mode = mode if self._mode is None else self._mode
-        objective = checked_objective(metric, mode)
+        objective = results.checked_objective(metric, mode)
         self._space = space and space.within(config if given is None else given.constants)
         self._metric, self._mode = objective
         self._start_if_known()
@@ -183,7 +177,7 @@ class NCPSearch(SavedSearcher):
         checks.instance("result", result, Mapping, "be a dictionary, as reported")
         if checks.text("trial_id", trial_id) in self._done or self._optimizer is None:
             return
-        metrics = metrics_in(result, self._optimizer.told_names)
+        metrics = results.metrics_in(result, self._optimizer.told_names)
         if trial_id in self._running:
             self._reports.setdefault(trial_id, {}).update(metrics)
         elif metrics and (params := self._params_of(trial_id, result)) is not None:
@@ -205,12 +199,12 @@ class NCPSearch(SavedSearcher):
             return
         # without a result, HyperBand stopped the trial while it was paused
         last = self._reports.pop(trial_id, {})
-        metrics = {**last, **metrics_in(reported, self._optimizer.told_names)}
+        metrics = {**last, **results.metrics_in(reported, self._optimizer.told_names)}
         objectives = list(self._optimizer.directions)
         if failed:  # no value of it counts, but it may have reported what a constraint is on
             metrics = {name: metrics[name] for name in metrics if name not in objectives}
         elif reported:
-            warn_of(trial_id, {**metrics, **reported}, objectives)
+            results.warn_of(trial_id, {**metrics, **reported}, objectives)
         self._running.pop(trial_id, None)
         if metrics or failed or trial_id not in self._recorded:
             self._tell(trial_id, params, metrics, failed=failed)
@@ -230,8 +224,8 @@ class NCPSearch(SavedSearcher):
 
         Args:
             parameters: The config.
-            value: A number; with several metrics a sequence, or a mapping by name. With None, and
-                without intermediate values, nothing is learned but that it was tried.
+            value: A number; with several metrics a sequence, or a mapping by name; None if only
+                intermediate values, or none, are known.
             error: Whether it failed.
             pruned: Whether it was stopped early.
             intermediate_values: The last one counts if ``value`` is None.
@@ -311,7 +305,7 @@ class NCPSearch(SavedSearcher):
 
     def _new_optimizer(self, space: TuneSpace) -> NCPOptimizer:
         self._metric = self._metric or (self._mode and DEFAULT_METRIC)
-        wanted = directions(self._metric, self._mode)
+        wanted = results.directions(self._metric, self._mode)
         names = [*wanted, *(self._options["constraints"] or ())]
         # runs among the sources become trials in the search's names here
         sources = in_search(self._options["sources"] or (), space, names)

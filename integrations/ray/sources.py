@@ -35,6 +35,9 @@ _MUST = (
 )
 
 
+_Row = tuple[dict[str, Any], dict[str, Any], bool]
+
+
 @dataclass(frozen=True)
 class Evaluated:
     """A config evaluated elsewhere."""
@@ -50,7 +53,7 @@ class Evaluated:
 class RunTrials:
     """The trials of an earlier run: config, last result with ``trial_id``, failure of each."""
 
-    rows: tuple[tuple[dict[str, Any], dict[str, Any], bool], ...]
+    rows: tuple[_Row, ...]
 
     def __repr__(self) -> str:
         return f"<run of {len(self.rows)} trials>"
@@ -169,27 +172,22 @@ def _snapshot(_: str, given: Any) -> Any:
     """Return the trials of a run or of a list of ``Trial``; anything else as it is."""
     if isinstance(given, ResultGrid):
         results = [given[i] for i in range(len(given))]
-        ids = [Path(result.path).name for result in results]
-        return RunTrials(
-            tuple(
-                (
-                    result.config or {},
-                    {"trial_id": i, **(result.metrics or {})},
-                    result.error is not None,
-                )
-                for i, result in zip(ids, results, strict=True)
-            )
-        )
+        rows = [
+            _row(result.config, Path(result.path).name, result.metrics, result.error is not None)
+            for result in results
+        ]
+        return RunTrials(tuple(rows))
     trials = given.trials if isinstance(given, ExperimentAnalysis) else given
     trials = [trials] if isinstance(trials, Trial) else trials
     if not isinstance(trials, list | tuple) or any(not isinstance(t, Trial) for t in trials):
         return given
     return RunTrials(
-        tuple(
-            (t.config, {"trial_id": t.trial_id, **t.last_result}, t.status == Trial.ERROR)
-            for t in trials
-        )
+        tuple(_row(t.config, t.trial_id, t.last_result, t.status == Trial.ERROR) for t in trials)
     )
+
+
+def _row(config: Any, trial_id: str, result: Any, failed: bool) -> _Row:
+    return config or {}, {"trial_id": trial_id, **(result or {})}, failed
 
 
 def _trials(name: str, source: Source, space: TuneSpace, names: Sequence[str]) -> EarlierTrials:

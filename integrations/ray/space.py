@@ -169,8 +169,8 @@ def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
 
     Examples:
         >>> from ray import tune
-        >>> found = from_domains({"net": {"width": tune.qrandint(8, 64, 8)}, "epochs": 3})
-        >>> found.space.names
+        >>> tune_space = from_domains({"net": {"width": tune.qrandint(8, 64, 8)}, "epochs": 3})
+        >>> tune_space.space.names
         ('net/width',)
     """
     checks.instance("config", config, Mapping, "be a dictionary with Tune domains in it")
@@ -278,10 +278,9 @@ def _is_off_zero(dim: Integer | Float) -> bool:
     if dim.step is None:
         return False
     steps = [end / dim.step for end in (dim.low, dim.high)]
-    rounding = 4 * sys.float_info.epsilon * max(map(abs, steps))
-    return not all(  # Tune asks for isclose, codes for the tolerance
-        math.isclose(n, round(n)) and abs(n - round(n)) <= STEP_TOLERANCE + rounding for n in steps
-    )
+    tolerance = STEP_TOLERANCE + 4 * sys.float_info.epsilon * max(map(abs, steps))
+    # Tune asks for isclose, codes for the tolerance
+    return any(not math.isclose(n, round(n)) or abs(n - round(n)) > tolerance for n in steps)
 
 
 def _no_sample_from(name: str) -> ValueError:
