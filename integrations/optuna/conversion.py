@@ -139,10 +139,7 @@ def reason_against(name: str, distribution: BaseDistribution) -> str:
 
 
 def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool] | None:
-    """Return the valid code nearest to params, and whether a number had to move to it.
-
-    None for an unknown category, or for a number's value that is not a number.
-    """
+    """Return the valid code nearest to params, if any, and whether a number had to move to it."""
     try:
         code = space.to_code(params, clip=True)
     except ValueError:
@@ -156,10 +153,7 @@ def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool
 def valid_pins(
     distributions: Distributions, pins: Mapping[str, Any], *, clip: bool = False
 ) -> Params:
-    """Return the pins that are values of the distributions, in the space's own types.
-
-    With ``clip`` a number off its range or grid counts as the nearest value.
-    """
+    """Return the pins that are valid or, with ``clip``, the nearest valid values of numbers."""
     valid: Params = {}
     for name in distributions.keys() & pins.keys():
         space = to_space({name: distributions[name]})
@@ -170,10 +164,7 @@ def valid_pins(
 
 
 def pins_of(study: Study, trial: FrozenTrial) -> Params:
-    """Return the trial's pins, valid or not.
-
-    They are set by ``PartialFixedSampler``, by ``Study.enqueue_trial`` or suggested already.
-    """
+    """Return pins of ``PartialFixedSampler``, ``Study.enqueue_trial`` and earlier suggestions."""
     pins: Params = {}
     sampler: Any = study.sampler
     while isinstance(sampler, PartialFixedSampler):  # the outer one wins
@@ -194,10 +185,9 @@ def metric_names(study: Study) -> list[str]:
 
 def was_stopped(trial: FrozenTrial) -> bool:
     """Return True if a finished trial was pruned, but not because its last report was NaN."""
-    if trial.state != TrialState.PRUNED:
-        return False
-    last = None if trial.last_step is None else trial.intermediate_values[trial.last_step]
-    return last is None or not math.isnan(last)
+    last = trial.last_step
+    report = 0.0 if last is None else trial.intermediate_values[last]
+    return trial.state == TrialState.PRUNED and not math.isnan(report)
 
 
 def metrics_of(trial: FrozenTrial, names: Sequence[str]) -> dict[str, float]:
@@ -205,8 +195,8 @@ def metrics_of(trial: FrozenTrial, names: Sequence[str]) -> dict[str, float]:
     if trial.state == TrialState.COMPLETE:
         return dict(zip(names, trial.values, strict=True))
     if trial.state == TrialState.PRUNED and len(names) == 1:
-        step = trial.last_step
-        value = trial.value if step is None else trial.intermediate_values[step]
+        last = trial.last_step
+        value = trial.value if last is None else trial.intermediate_values[last]
         return {} if value is None else {names[0]: value}
     return {}
 
@@ -218,10 +208,9 @@ def constraints_of(trial: FrozenTrial) -> dict[str, float]:
     """
     listed = trial.system_attrs.get(_CONSTRAINTS_KEY) or ()
     values = {str(i): value for i, value in enumerate(listed)}
-    prefix = f"{_CONSTRAINTS_KEY}:"
-    for key, value in trial.system_attrs.items():
-        if key.startswith(prefix):
-            values[key.removeprefix(prefix)] = value
+    for attribute, value in trial.system_attrs.items():
+        if attribute.startswith(f"{_CONSTRAINTS_KEY}:"):
+            values[attribute.partition(":")[2]] = value
     return {f"constraint {key}": float(value) for key, value in values.items()}
 
 

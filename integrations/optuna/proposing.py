@@ -52,8 +52,7 @@ def propose(
     Workers that share no memory can choose the same code at once. Each publishes before it looks,
     so at least one of two sees the other; every worker that sees its code taken chooses anew, by
     rank among the rivals, so that even equal workers part (renaming, Attiya et al. 1990). The rank
-    also grows with every try: a slow worker leaves the best codes to the fast ones that would
-    take them from it again and again.
+    also grows with every try, so that a slow worker is not overtaken by fast ones again and again.
     """
     rank = 0
     for tries in range(1, _MAX_TRIES + 1):

@@ -245,22 +245,21 @@ class NCPSampler(BaseSampler):
     ) -> tuple[SpaceHistory, Params]:
         """Return the history of the space to propose in, and the valid pins in it.
 
-        The space is the passed one, or the full one if the rest of it is pinned: then the proposal
-        is conditional on the pins, and all trials are observed.
+        It is the passed space, or the full one if the rest is pinned: then the proposal is
+        conditional on the pins, and all trials are observed.
         """
         full = self._searched or history.searched()
         pins = conversion.pins_of(study, trial)
         rest = {name: dist for name, dist in full.items() if name not in passed}
         clip = bool(self._goals["costs"])
-        if all(full.get(name) == dist for name, dist in passed.items()) and (
-            conversion.valid_pins(rest, pins, clip=clip).keys() == rest.keys()
-        ):
+        is_part = all(full.get(name) == dist for name, dist in passed.items())
+        if is_part and conversion.valid_pins(rest, pins, clip=clip).keys() == rest.keys():
             passed = full
         elif clip:
             missing = sorted(rest.keys() - pins.keys())
             raise ValueError(
-                f"costs cannot be computed without {missing}; let every trial have "
-                "all parameters of the space"
+                f"costs cannot be computed without {missing}; let every trial have all parameters "
+                "of the space"
             )
         space = self._space if passed is self._searched else None
         pins = conversion.valid_pins(passed, pins, clip=clip)

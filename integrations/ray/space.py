@@ -34,20 +34,11 @@ _SAMPLE_FROM_MARK = "__fn_ph"  # First item of the tuple by which a Tuner replac
 
 @dataclass(frozen=True)
 class TuneSpace:
-    """A search space whose parameters stand at paths of a nested config.
-
-    Attributes:
-        space: The space; each parameter is named by its path.
-        constants: Nested config that is part of every config.
-        added: Nested config of the constants that Ray adds itself, those of a ``param_space``.
-
-    Raises:
-        ValueError: A path that leads through another parameter or a constant.
-    """
+    """A search space whose parameters are named by their paths in a nested config."""
 
     space: SearchSpace
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    added: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)  # nested, part of every config
+    added: Mapping[str, Any] = field(default_factory=dict)  # by Ray, those of a param_space
 
     def __post_init__(self) -> None:
         for name in self.space.names:
@@ -94,10 +85,7 @@ class TuneSpace:
         return {name: value for name, value in values.items() if value is not MISSING}
 
     def valid_params(self, config: Any, prefix: str = "", *, clip: bool = False) -> Params:
-        """Return the params as ``params``, valid and in the space's own types.
-
-        With ``clip`` a number off its range or grid counts as the nearest value.
-        """
+        """Return the params as ``params``, valid or else, with ``clip``, the nearest valid ones."""
         code = self.space.to_code(self.params(config, prefix), clip=clip)
         params: Params = self.space.to_params(code)
         return params
