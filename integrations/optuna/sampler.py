@@ -143,8 +143,10 @@ class NCPSampler(BaseSampler):
         self._lock = threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
+        sources = self._options["sources"]  # which the histories share
         with self._lock:  # a pickle is written later, while other threads go on
-            state = {**self.__dict__, "_studies": copy.deepcopy(self._studies)}
+            studies = copy.deepcopy(self._studies, {id(sources): sources})
+            state = {**self.__dict__, "_studies": studies}
         del state["_lock"]
         return state
 
