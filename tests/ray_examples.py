@@ -185,8 +185,8 @@ def told(search: NCPSearch) -> list[tuple[dict[str, Any], list[float], bool]]:
 
     NaN stands for what was not reported.
     """
-    assert search._started is not None
-    optimizer = search._started.optimizer
+    assert search._optimizer is not None
+    optimizer = search._optimizer
     history = optimizer.state_dict()["history"]
     params = [optimizer.space.to_params(code) for code in history["codes"]]
     values = [[math.nan if v is None else v for v in row] for row in history["values"]]

@@ -1,18 +1,43 @@
-"""One proposal for one trial, kept apart from those of workers that share only the storage."""
+"""Proposals of workers that share only a storage: no two of them run the same params.
+
+A *claim* is published by a running trial as soon as its params are chosen, before any of them is
+suggested, so that other workers see them: JSON, name -> Optuna's internal representation (a
+categorical is its index), in system attributes ``ncp:claim:0, ncp:claim:1, ...``.
+
+A *stale* trial is one of a worker that was killed. Without a heartbeat, Optuna's storages keep it
+as running for ever. A running trial counts as stale once far more trials began after it, and
+finished, than began during any recent finished trial: all workers agree on that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from ncp_sampler.integrations.optuna.history import SpaceHistory
-from ncp_sampler.integrations.optuna.trials import publish_claim, publish_reasons
+from ncp_sampler.integrations.optuna.conversion import (
+    REASONS_KEY,
+    Distributions,
+    nearest_code,
+    valid_pins,
+)
+from ncp_sampler.integrations.optuna.study_history import SpaceHistory
 from ncp_sampler.optimizer.explanation import numbered
 from ncp_sampler.space.search_space import Params
 
-_MAX_TRIES = 10  # the first, and nine after a collision with another worker
+_MAX_TRIES = 10  # Number of choices: the first, and nine after a collision with another worker
+_CLAIM_KEY = "ncp:claim"
+_CHUNK_LENGTH = 2_045  # Characters, as Optuna's samplers: RDBStorage documents 2,046 as too many
+_GRACE = 10  # Number of later finished trials that never make a trial stale
+_FACTOR = 3  # Multiple of the usual number of later trials from which on a trial is stale
+_RECENT = 100  # Number of latest finished trials that define the usual number
 
 
 def propose(
@@ -22,40 +47,141 @@ def propose(
     history: SpaceHistory,
     fixed: Params,
 ) -> Params:
-    """Chooses params and publishes them; no other trial's, if the objective is deterministic.
+    """Choose params and publish them; no other trial's, if the objective is deterministic.
 
     Workers that share no memory can choose the same code at once. Each publishes before it looks,
     so at least one of two sees the other; every worker that sees its code taken chooses anew, by
     rank among the rivals, so that even equal workers part (renaming, Attiya et al. 1990). The rank
-    also grows with every try: a slow worker leaves the best codes to the fast ones that would
-    take them from it again and again.
+    also grows with every try, so that a slow worker is not overtaken by fast ones again and again.
     """
     rank = 0
     for tries in range(1, _MAX_TRIES + 1):
         history.read(trials)
-        pending = history.pending(trials, trial.number)
+        pending = pending_params(history, trials, trial.number)
         asked = history.optimizer.ask(rank + 1, pending=list(pending.values()), fixed=fixed or None)
-        taken = set(map(history.code, pending.values()))
         codes = [history.code(params) for params in asked]
-        free = [i for i, code in enumerate(codes) if code not in taken and code not in history.told]
+        taken = set(map(history.code, pending.values()))
+        free = [
+            i for i, code in enumerate(codes) if code not in taken and code not in history.codes
+        ]
         chosen = free[rank % len(free)] if free else 0
         publish_claim(study, trial, asked[chosen], history.distributions)
-        if not free or not history.deterministic:
+        if not free or not history.optimizer.deterministic_objective:
             break
         trials = all_trials(study)
         history.read(trials)
         rivals = [
             number
-            for number, claim in history.pending(trials, trial.number).items()
+            for number, claim in pending_params(history, trials, trial.number).items()
             if history.code(claim) == codes[chosen]
         ]
-        if not rivals and codes[chosen] not in history.told:
+        if not rivals and codes[chosen] not in history.codes:
             break
         rank = tries + sum(number < trial.number for number in rivals)
     publish_reasons(study, trial, numbered(history.optimizer.reasons[chosen], history.numbers))
     return asked[chosen]
 
 
+def pending_params(
+    history: SpaceHistory, trials: Sequence[FrozenTrial], number: int
+) -> dict[int, Params]:
+    """Return valid params, if all are known, of the other unfinished trials that are not stale."""
+    pending = {}
+    unfinished = [trial for trial in history.unfinished(trials) if trial.number != number]
+    stale = stale_numbers(trials, unfinished)
+    for trial in unfinished:
+        params = history.all_params(claimed_params(trial, history.distributions))
+        nearest = None if params is None else nearest_code(history.space, params)
+        if nearest is not None and trial.number not in stale:
+            pending[trial.number] = history.space.to_params(nearest[0])
+    return pending
+
+
 def all_trials(study: Study) -> list[FrozenTrial]:
-    """The trials as they are in the storage now."""
+    """Return the trials as they are in the storage now."""
     return study._get_trials(deepcopy=False, use_cache=False)
+
+
+def publish_claim(
+    study: Study, trial: FrozenTrial, params: Params, distributions: Distributions
+) -> None:
+    """Show the chosen params to the other workers, replacing an earlier claim of the trial."""
+    text = json.dumps({n: d.to_internal_repr(params[n]) for n, d in distributions.items()})
+    for i in range(0, len(text), _CHUNK_LENGTH):
+        study._storage.set_trial_system_attr(
+            trial._trial_id, f"{_CLAIM_KEY}:{i // _CHUNK_LENGTH}", text[i : i + _CHUNK_LENGTH]
+        )
+
+
+def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:
+    """Return the params that an unfinished trial has or will have, as far as they are known.
+
+    A claim that is half written or corrupt counts as none: its writer looks at the other trials
+    after writing, so that it is the one to step aside.
+    """
+    chunks: list[str] = []
+    while isinstance(chunk := trial.system_attrs.get(f"{_CLAIM_KEY}:{len(chunks)}"), str):
+        chunks.append(chunk)
+    params: Params = {}
+    try:
+        # a longer claim before this one leaves chunks behind, which raw_decode does not read
+        claim, _ = json.JSONDecoder().raw_decode("".join(chunks))
+        for name, distribution in distributions.items():
+            if name in claim:
+                params[name] = distribution.to_external_repr(claim[name])
+    except (ValueError, TypeError, IndexError, AttributeError, OverflowError):
+        params = {}
+    return {**params, **trial.system_attrs.get("fixed_params", {}), **trial.params}
+
+
+def unchecked_proposal(trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
+    """Return the proposal for a parameter for which Optuna asks once more; None if it is invalid.
+
+    Optuna refuses the proposal of a stepped float that is more than a 1e-8th of a step off the
+    grid, even if no float is nearer: most values of ``FloatDistribution(1e6, 1e6 + 1, step=1e-3)``,
+    those that its own samplers draw included. It does not check the value that it asks for then.
+    """
+    claimed = claimed_params(trial, {name: distribution})
+    return valid_pins({name: distribution}, claimed).get(name)
+
+
+def publish_reasons(study: Study, trial: FrozenTrial, reasons: Mapping[str, Any]) -> None:
+    """Store why a trial was proposed: one attribute, under 4 kB (``explanation.py``)."""
+    study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(reasons))
+
+
+def stale_numbers(trials: Sequence[FrozenTrial], unfinished: Sequence[FrozenTrial]) -> set[int]:
+    """Return the numbers of the unfinished trials that count as stale."""
+    running = [trial for trial in unfinished if trial.state == TrialState.RUNNING]
+    suspects = [trial for trial in running if len(trials) - 1 - trial.number > _GRACE]
+    if not suspects:
+        return set()
+    recent = list(islice(filter(_has_result, reversed(trials)), _RECENT))
+    starts = sorted(map(_start, recent))
+    overlapping = [bisect_left(starts, _end(t)) - bisect_right(starts, _start(t)) for t in recent]
+    most = _GRACE + _FACTOR * max(overlapping, default=0)
+
+    def is_stale(suspect: FrozenTrial) -> bool:
+        # a later number is not sufficient, since a trial that was enqueued has its number before
+        # it begins; nor is a later time, since clocks of machines differ
+        later = (
+            trial
+            for trial in trials[suspect.number + 1 :]
+            if _has_result(trial) and _start(trial) >= _start(suspect)
+        )
+        return next(islice(later, most, None), None) is not None
+
+    return {trial.number for trial in suspects if is_stale(trial)}
+
+
+def _has_result(trial: FrozenTrial) -> bool:
+    """Return True for a trial that ran to a result: failures may come in any number at once."""
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def _start(trial: FrozenTrial) -> datetime:
+    return trial.datetime_start or datetime.min
+
+
+def _end(trial: FrozenTrial) -> datetime:
+    return trial.datetime_complete or datetime.min

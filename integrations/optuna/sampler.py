@@ -1,7 +1,4 @@
-"""Optuna: ``NCPSampler`` translates between a study and ``NCPOptimizer``.
-
-In come a study's trials, finished and running, and the space to sample; out go a trial's params,
-one value for each parameter, which the study stores and other workers see at once.
+"""``NCPSampler``: a sampler of Optuna that proposes by ``NCPOptimizer``.
 
 Optuna asks for the params of a trial when the objective first suggests one, so the sampler knows
 neither what the objective will suggest nor with which distributions. What does not fit a declared
@@ -17,93 +14,77 @@ space therefore shows up late, and in three places:
 from __future__ import annotations
 
 import copy
+import logging
 import threading
+import zlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
-from ncp_sampler.integrations.optuna.goals import check_goals, publish_constraints
-from ncp_sampler.integrations.optuna.history import SpaceHistory
-from ncp_sampler.integrations.optuna.independent import IndependentSampling
-from ncp_sampler.integrations.optuna.proposing import all_trials, propose
-from ncp_sampler.integrations.optuna.sources import read_sources, studies_of_task
-from ncp_sampler.integrations.optuna.study_history import StudyHistory
-from ncp_sampler.integrations.optuna.trials import (
-    Distributions,
-    check_categories,
-    describe_misfit,
-    legal_pins,
-    nearest_pins,
-    pins_of,
-    publish_reasons,
-    to_searched_space,
-    unchecked_proposal,
-)
+from ncp_sampler.integrations.optuna import conversion, proposing
+from ncp_sampler.integrations.optuna.conversion import Distributions, Goals
+from ncp_sampler.integrations.optuna.sources import read_sources
+from ncp_sampler.integrations.optuna.study_history import SpaceHistory, StudyHistory
 from ncp_sampler.optimizer.explanation import DRAWN
-from ncp_sampler.optimizer.optimizer import NCPOptimizer
-from ncp_sampler.optimizer.transfer import check_transfer
+from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
-from ncp_sampler.search.known_cost import CostFunction
-from ncp_sampler.space.dimensions import Integer
+from ncp_sampler.search.known_cost import CostFunction, KnownCost
+from ncp_sampler.search.objectives import check_costs
 from ncp_sampler.space.search_space import Params, SearchSpace
 
-__all__ = ["NCPSampler"]
+_logger = logging.getLogger(__name__)
 
-_MAX_STUDIES = 4  # remembered; one that is forgotten is read anew
+_MAX_STUDIES = 4  # Number of studies that are remembered; a forgotten one is read anew
 
 
 class NCPSampler(BaseSampler):
-    """Samples by Network Coding Propagation: gradient edits of good codes.
+    """Optuna sampler by Network Coding Propagation: gradient edits of good codes.
 
     With ``space`` the sampler proposes from the first trial on, in the space's own order, so that
-    the same seed gives the same codes as ``NCPOptimizer(space)``. Without, it searches the
-    parameters that the finished trials have had, those of all branches in one model: which exist
-    only under others is read off the trials. A range that changes is followed. What is new, as all
-    parameters of the first trial, comes from ``independent_sampler``.
+    the same seed gives the same codes as ``NCPOptimizer(space)``. Without, it infers the space from
+    the finished trials, all branches in one model: a parameter's condition and a range that changes
+    are inferred, too. New parameters, as all of the first trial, are drawn by
+    ``independent_sampler``.
 
     The sampler learns from complete trials, from pruned ones by their last report, and from failed
-    ones which params fail. It keeps off what other workers on the same storage are running.
-    Constraints of ``Trial.set_constraint`` are modeled, and the best is sought among what they
-    allow. Several objectives, ``enqueue_trial``, ``PartialFixedSampler`` (proposals are conditional
-    on the fixed values), pruners, threads and processes work as with Optuna's own samplers.
+    ones which params fail. It avoids what other workers on the same storage are running.
+    Constraints of ``Trial.set_constraint`` are modeled, and the best feasible trial is sought.
+    Several objectives, ``enqueue_trial``, ``PartialFixedSampler`` (proposals are conditional on the
+    fixed values), pruners, threads and processes work as with Optuna's own samplers.
 
     Args:
-        space: The search space that every trial suggests, or None to infer it.
-        costs: What is computed, not learnt, as ``NCPOptimizer`` takes it; needs ``space``. The name
-            is an objective's (``Study.set_metric_names``) or its index, or one of its own.
-        limits: Known cost -> what it must not exceed; no proposal does, from the first trial on.
-        constraints_func: Finished trial -> numbers that are to be at most 0, as Optuna's samplers
-            take it; ``Trial.set_constraint`` in the objective has taken its place.
-        weights: As ``NCPOptimizer`` takes it, by objective or its index.
+        space: Search space that every trial suggests, or None to infer it.
+        costs: Known costs, as for ``NCPOptimizer``, by objective (``Study.set_metric_names``), its
+            index, or a name of their own; they need ``space``.
+        limits: Upper bounds of known costs, as for ``NCPOptimizer``.
+        constraints_func: Finished trial -> numbers that are at most 0 if it is feasible, as for
+            Optuna's samplers; ``Trial.set_constraint`` in the objective replaces it.
+        weights: Weights of the objectives, as for ``NCPOptimizer``, by name or index.
         seed: Seed of all proposals, from 0 to 2**32 - 1, or None for a fresh one.
-        n_startup_trials: Trials that are spread over the space before the predictor is used.
-        strategy: "continuous" edits all columns of a code at once, "winner_takes_all" the best one
-            in each step; or a strategy object, as ``NCPOptimizer`` takes, such as
-            ``WinnerTakesAll(costs.flops)``.
+        n_startup_trials: Number of trials before the predictor is used, as for ``NCPOptimizer``.
+        strategy: "continuous", "winner_takes_all" or an object, as for ``NCPOptimizer``.
         independent_sampler: Sampler of parameters outside the search space. None draws as
             ``RandomSampler``, by seed, trial and parameter, so that workers with one seed differ.
         warn_independent_sampling: Whether to warn, once for each parameter, when one is sampled
             independently after the startup trials.
-        deterministic_objective: Whether equal params give equal values, so that trying them again
-            is a waste: if True, no params are proposed twice while others are left, not even
-            those that other workers are running. Set it to False for a noisy objective.
-        device: Device of the predictor's tensors.
-        predictor: What learns from the trials: "auto", "infinite-mlp", "gp", "mlp", "ensemble",
-            "paper" or a predictor, as ``NCPOptimizer`` takes it.
-        sources: Earlier work: studies, whose finished trials are read now, and what
+        deterministic_objective: True if equal params give equal values: then none are proposed
+            twice while others are left, not even those that other workers are running.
+        device: Device of the predictor, as for ``NCPOptimizer``.
+        predictor: Name of the predictor or an object, as for ``NCPOptimizer``.
+        sources: Earlier trials: studies, whose finished trials are read now, and what
             ``NCPOptimizer`` takes. Without ``space``, ``Source(study, same_task=True)`` gives its
-            parameters, too, so that the first trial needs no drawing.
+            parameters, too, so that the first trial is not drawn.
 
     Raises:
-        ValueError: An argument has a value that it cannot have.
+        ValueError: An argument of another type or out of its range.
 
     Examples:
         >>> import optuna
@@ -139,49 +120,33 @@ class NCPSampler(BaseSampler):
         must = "be a SearchSpace, such as MRSpace(), or None"
         checks.instance("space", space, SearchSpace | None, must)
         if space is not None:
-            check_categories(space)
+            conversion.check_categories(space)
         must = "be a sampler of Optuna, such as RandomSampler(), or None"
         checks.instance("independent_sampler", independent_sampler, BaseSampler | None, must)
-        seed = checks.seed(seed, high=checks.LARGEST_SEED)
-        self._goals = check_goals(space, costs, limits, weights)
         must = "be a function of a finished trial, or None"
         self._constraints_func = checks.call("constraints_func", constraints_func, must)
-        self._sources = read_sources(sources)
+        self._goals = _checked_goals(space, costs=costs, limits=limits, weights=weights)
+        self._options = checked_options(
+            costs=None, limits=None, constraints=None, weights=None,  # by study, from the goals
+            seed=checks.seed(seed, high=checks.LARGEST_SEED), n_startup_trials=n_startup_trials,
+            strategy=strategy, deterministic_objective=deterministic_objective, device=device,
+            predictor=predictor, sources=read_sources(sources),
+        )  # fmt: skip
         self._space = space
         self._declared: Distributions = {} if space is None else space.distributions
         self._searched = {n: d for n, d in self._declared.items() if not d.single()}
-        self._new_optimizer = partial(
-            NCPOptimizer,
-            seed=seed,
-            n_startup_trials=n_startup_trials,
-            strategy=strategy,
-            device=device,
-            predictor=predictor,
-        )
-        # the optimizer checks its arguments, and should do so here rather than at the first trial
-        checked = self._new_optimizer(
-            space or SearchSpace([Integer("x", 0, 1)]),
-            directions=dict.fromkeys(["value", *map(str, costs or {})], "minimize"),
-            deterministic_objective=deterministic_objective,
-            costs={str(key): cost for key, cost in (costs or {}).items()},
-            limits={str(key): limit for key, limit in (limits or {}).items()},
-        )
-        check_transfer(self._sources, checked.predictor)
-        self._deterministic = checked.deterministic_objective
         self._independent_sampler = independent_sampler
-        self._independent = IndependentSampling(
-            independent_sampler,
-            seed,
-            warn=checks.flag("warn_independent_sampling", warn_independent_sampling),
-            n_startup_trials=checked.n_startup_trials,
-            declared=space is not None,
-        )
+        self._entropy = _entropy(self._options["seed"])  # of parameters that are drawn
+        self._warn = checks.flag("warn_independent_sampling", warn_independent_sampling)
+        self._warned: set[str] = set()
         self._studies: dict[tuple[str, int], StudyHistory] = {}
         self._lock = threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
+        sources = self._options["sources"]  # which the histories share
         with self._lock:  # a pickle is written later, while other threads go on
-            state = {**self.__dict__, "_studies": copy.deepcopy(self._studies)}
+            studies = copy.deepcopy(self._studies, {id(sources): sources})
+            state = {**self.__dict__, "_studies": studies}
         del state["_lock"]
         return state
 
@@ -191,11 +156,12 @@ class NCPSampler(BaseSampler):
 
     def reseed_rng(self) -> None:
         with self._lock:
-            self._new_optimizer = partial(self._new_optimizer, seed=None)
-            for study in self._studies.values():
-                for history in study.spaces:
-                    history.reseed()
-        self._independent.reseed()
+            self._options = {**self._options, "seed": None}
+            for history in self._studies.values():
+                history.reseed()
+        self._entropy = _entropy(None)
+        if self._independent_sampler is not None:
+            self._independent_sampler.reseed_rng()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -203,7 +169,7 @@ class NCPSampler(BaseSampler):
         if self._space is not None:
             return self._searched.copy()
         with self._lock:
-            history = self._take(study, all_trials(study))
+            history = self._take(study, proposing.all_trials(study))
             searched = history.searched()
             self._studies[_key(study)] = history
         return searched
@@ -212,14 +178,14 @@ class NCPSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         if not search_space:
-            if not pins_of(study, trial):  # as of a first trial without a declared space
-                publish_reasons(study, trial, DRAWN)
+            if not conversion.pins_of(study, trial):  # as of a first trial without a declared space
+                proposing.publish_reasons(study, trial, DRAWN)
             return {}
         with self._lock:
-            trials = all_trials(study)
+            trials = proposing.all_trials(study)
             history = self._take(study, trials)
             space_history, pins = self._space_history(study, trial, history, search_space)
-            params = propose(study, trial, trials, space_history, pins)
+            params = proposing.propose(study, trial, trials, space_history, pins)
             self._studies[_key(study)] = history
         return {name: params[name] for name in search_space}
 
@@ -232,97 +198,128 @@ class NCPSampler(BaseSampler):
     ) -> Any:
         declared = self._declared.get(param_name, param_distribution)
         if declared != param_distribution:
-            raise ValueError(describe_misfit(param_name, param_distribution, declared))
-        proposed = unchecked_proposal(trial, param_name, param_distribution)
+            raise ValueError(conversion.describe_misfit(param_name, param_distribution, declared))
+        proposed = proposing.unchecked_proposal(trial, param_name, param_distribution)
         if proposed is not None:
             return proposed
-        return self._independent.sample(study, trial, param_name, param_distribution)
+        self._warn_independent(study, trial, param_name, param_distribution)
+        sampler = self._independent_sampler
+        if sampler is None:
+            key = [self._entropy, trial.number, zlib.crc32(param_name.encode())]
+            sampler = RandomSampler(seed=int(np.random.SeedSequence(key).generate_state(1)[0]))
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         if self._independent_sampler is not None:
             self._independent_sampler.before_trial(study, trial)
 
     def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         if self._independent_sampler is not None:
             self._independent_sampler.after_trial(study, trial, state, values)
-        if self._constraints_func is not None and state in (
-            TrialState.COMPLETE,
-            TrialState.PRUNED,
-        ):
-            publish_constraints(study, trial, self._constraints_func)
         if state == TrialState.FAIL:  # an error of the objective must not be covered by another
             return
+        if self._constraints_func is not None:
+            conversion.publish_constraints(study, trial, self._constraints_func)
         for name, declared in self._declared.items():
             suggested = trial.distributions.get(name)
             unneeded = state == TrialState.PRUNED or declared.single()  # may be left out
             if suggested != declared and not (suggested is None and unneeded):
-                raise ValueError(describe_misfit(name, suggested, declared))
+                raise ValueError(conversion.describe_misfit(name, suggested, declared))
 
     def _take(self, study: Study, trials: Sequence[FrozenTrial]) -> StudyHistory:
         """Take out the history of the study, read up to ``trials``; a new one if there is none.
 
-        Put it back when all is done. Whatever interrupts in between, at any line, leaves none
+        Put it back when all is done. An interrupt in between, at any line, leaves no history
         behind that is half read: the next call reads all trials anew.
         """
         history = self._studies.pop(_key(study), None)
         if history is None or not history.is_of(study, trials):
-            earlier = studies_of_task(self._sources)
-            history = StudyHistory(study, declared=self._space is not None, earlier=earlier)
+            history = StudyHistory(study, self._space, self._options, self._goals)
         while len(self._studies) >= _MAX_STUDIES:
-            del self._studies[next(iter(self._studies))]  # used the longest time ago
+            del self._studies[next(iter(self._studies))]  # the least recently used
         history.read(trials)
         return history
 
     def _space_history(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        study_history: StudyHistory,
-        passed: Distributions,
+        self, study: Study, trial: FrozenTrial, history: StudyHistory, passed: Distributions
     ) -> tuple[SpaceHistory, Params]:
-        """History of the space to propose in, and the values in it that are fixed already.
+        """Return the history of the space to propose in, and the valid pins in it.
 
-        The space is the passed one, or the whole one if the rest of it is fixed: then the proposal
-        is conditional on the fixed values, and learns from all trials.
+        It is the passed space, or the full one if the rest is pinned: then the proposal is
+        conditional on the pins, and all trials are observed.
         """
-        whole = self._searched or study_history.searched()
-        fixed = pins_of(study, trial)
-        rest = {name: dist for name, dist in whole.items() if name not in passed}
-        legal = nearest_pins if self._goals["costs"] else legal_pins
-        if all(whole.get(name) == dist for name, dist in passed.items()) and (
-            legal(rest, fixed).keys() == rest.keys()
-        ):
-            passed = whole
-        elif self._goals["costs"]:
-            missing = sorted(rest.keys() - fixed.keys())
+        full = self._searched or history.searched()
+        pins = conversion.pins_of(study, trial)
+        rest = {name: dist for name, dist in full.items() if name not in passed}
+        clip = bool(self._goals["costs"])
+        is_part = all(full.get(name) == dist for name, dist in passed.items())
+        if is_part and conversion.valid_pins(rest, pins, clip=clip).keys() == rest.keys():
+            passed = full
+        elif clip:
+            missing = sorted(rest.keys() - pins.keys())
             raise ValueError(
-                f"costs cannot be computed without {missing}; let every trial have "
-                "all parameters of the space"
+                f"costs cannot be computed without {missing}; let every trial have all parameters "
+                "of the space"
             )
-        declared = self._space if passed is self._searched else None
-        conditions = () if self._space is not None else study_history.conditions(passed)
-        history = study_history.find(passed, conditions)
-        if history is None:
-            space = declared or to_searched_space(passed, conditions)
-            history = SpaceHistory(
-                study,
-                space,
-                passed,
-                self._new_optimizer,
-                self._deterministic,
-                inferred=self._space is None,
-                goals=self._goals,
-                sources=self._sources,
-                warned=study_history.warned,
-            )
-        study_history.add(history)
-        return history, legal(passed, fixed)
+        space = self._space if passed is self._searched else None
+        pins = conversion.valid_pins(passed, pins, clip=clip)
+        return history.of_space(study, passed, space), pins
+
+    def _warn_independent(
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
+    ) -> None:
+        """Warn of a parameter that is not new and drawn all the same, once."""
+        if not self._warn or name in self._warned:
+            return
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        trials = study._get_trials(deepcopy=False, states=states, use_cache=True)
+        new = not any(name in earlier.params for earlier in trials)
+        if new or len(trials) < self._options["n_startup_trials"]:
+            return
+        if name in proposing.claimed_params(trial, {name: distribution}):
+            reason = f"its proposal is outside {distribution}, which other trials did not have"
+        else:
+            unknown = "it is not declared" if self._space else "too few trials had it so far"
+            reason = conversion.reason_against(name, distribution) or unknown
+            reason = f"it is not in the search space of NCPSampler: {reason}"
+        self._warned.add(name)
+        _logger.warning(
+            "parameter %r of trial %d is sampled by %s, since %s; "
+            "warn_independent_sampling=False silences this",
+            name, trial.number, type(self._independent_sampler or RandomSampler()).__name__, reason,
+        )  # fmt: skip
+
+
+def _checked_goals(space: SearchSpace | None, **goals: Mapping[str | int, Any] | None) -> Goals:
+    """Check ``costs``, ``limits`` and ``weights`` by objective, a name or an index."""
+    checked: Goals = {}
+    for argument, given in goals.items():
+        checks.instance(argument, {} if given is None else given, Mapping, "map names of metrics")
+        checked[argument] = dict(given or {})
+        for key, value in checked[argument].items():
+            if isinstance(key, bool) or not isinstance(key, str | int):
+                must = "be a metric's name, or an objective's index"
+                raise checks.refusal(f"{argument}: key", key, must)
+            if argument == "weights":
+                checks.number(f"weights[{key!r}]", value, low=0)
+    costs, limits = ({str(k): v for k, v in checked[a].items()} for a in ("costs", "limits"))
+    if space is None and costs:
+        raise ValueError(
+            f"costs has {[*checked['costs']]}, but there is no space: a cost is computed before "
+            "the trial suggests its first parameter; give NCPSampler(space=...)"
+        )
+    check_costs(costs, limits)
+    if space is not None:
+        for name, function in costs.items():
+            KnownCost(name, function, space)
+    return checked
+
+
+def _entropy(seed: int | None) -> int:
+    """Return a seed as it is, or a fresh one."""
+    return int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
 
 
 def _key(study: Study) -> tuple[str, int]:

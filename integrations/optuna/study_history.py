@@ -1,54 +1,59 @@
-"""What the sampler has read of a study: its parameters, their conditions, and its search spaces."""
+"""Trials that the sampler has read from a study: its inferred space, and an optimizer per space.
+
+Trials are numbered 0, 1, 2, ... and never removed, and a finished one never changes. So each trial
+is read once when it has finished, and an unfinished one every time.
+"""
 
 from __future__ import annotations
 
+import logging
+import reprlib
 import weakref
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from optuna.distributions import CategoricalDistribution
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ncp_sampler.integrations.optuna.conditions import Conditions
-from ncp_sampler.integrations.optuna.cursor import Cursor
-from ncp_sampler.integrations.optuna.history import SpaceHistory
-from ncp_sampler.integrations.optuna.ranges import Ranges
-from ncp_sampler.integrations.optuna.trials import Distributions, is_searchable
-from ncp_sampler.space.conditional import Condition
+from ncp_sampler.integrations.optuna import conversion, sources
+from ncp_sampler.integrations.optuna.conversion import Distributions, Goals
+from ncp_sampler.integrations.optuna.inferred_space import Conditions, Ranges
+from ncp_sampler.optimizer.optimizer import NCPOptimizer
+from ncp_sampler.optimizer.options import Options
+from ncp_sampler.space.conditional import ConditionalSpace
+from ncp_sampler.space.dimensions import n_values
+from ncp_sampler.space.search_space import Params, SearchSpace
 
-_MOST_NAMES = 256  # parameters, above which one that came once is left out
-_MOST_SPACES = 8  # search spaces of a study that are remembered
+_logger = logging.getLogger(__name__)
+
+_MAX_SPACES = 8  # Number of search spaces of a study that are remembered
+
+Code = tuple[float, ...]
 
 
 class StudyHistory:
-    """What has been read of one study: its parameters, and a history per space.
-
-    Args:
-        study: The study.
-        declared: Whether its space is, so that nothing is to be read off the trials.
-        earlier: Trials of other studies that have the same parameters.
+    """Trials read from one study, whose space is declared or inferred from them.
 
     Attributes:
-        spaces: Histories of search spaces, the one used last at the end.
-        warned: Kinds of warnings given so far, each of which is given once.
+        spaces: Histories of the spaces that were searched, the last used at the end.
     """
 
     def __init__(
-        self, study: Study, *, declared: bool = False, earlier: Sequence[FrozenTrial] = ()
+        self, study: Study, space: SearchSpace | None, options: Options, goals: Goals
     ) -> None:
-        self._declared = declared
+        self._space, self._options, self._goals = space, options, goals
         self._directions = study.directions
         self._storage: weakref.ref[BaseStorage] | None = weakref.ref(study._storage)
         self.spaces: list[SpaceHistory] = []
-        self.warned: set[str] = set()
+        self._warned: set[str] = set()
         self._ranges = Ranges()
-        self._times: Counter[str] = Counter()
         self._conditions = Conditions()
-        self._cursor = Cursor()
-        for trial in earlier:
-            self._learn(trial, -1)
+        self._cursor = _Cursor()
+        for trial in sources.studies_of_task(options["sources"] or ()):
+            self._infer(trial, -1)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_storage": None}
@@ -57,57 +62,235 @@ class StudyHistory:
         """Return True if this was read from the study, rather than from one of the same name.
 
         Studies in memory have equal numbers, and their trials may be copies: such a study is
-        known by its storage. A copy of a history belongs to the first study that fits.
+        identified by its storage. A copy of a history belongs to the first study that fits.
         """
         if study.directions != self._directions or not self._cursor.is_in(trials):
             return False
-        if self._storage is None:
-            self._storage = weakref.ref(study._storage)
-        return not isinstance(study._storage, InMemoryStorage) or (
-            self._storage() is study._storage
-        )
+        self._storage = self._storage or weakref.ref(study._storage)
+        return not isinstance(study._storage, InMemoryStorage) or self._storage() is study._storage
 
     def read(self, trials: Sequence[FrozenTrial]) -> None:
-        """Learn the parameters of the trials finished since the last look, and their tree."""
+        """Infer the space from the trials that finished since the last call, too."""
         for trial in self._cursor.finished(trials):
-            self._learn(trial, trial.number)
-
-    def _learn(self, trial: FrozenTrial, number: int) -> None:
-        if self._declared or trial.state == TrialState.FAIL:
-            return
-        self._times.update(trial.distributions.keys())
-        self._ranges.read(number, trial.distributions)
-        if trial.state == TrialState.COMPLETE:
-            self._conditions.read(trial)
+            self._infer(trial, trial.number)
 
     def searched(self) -> Distributions:
-        """Return the parameters of complete or pruned trials, by name.
+        """Return the parameters of complete or pruned trials; some trials may lack some of them."""
+        current = self._ranges.current()
+        return {n: dist for n, dist in current.items() if conversion.is_searchable(n, dist)}
 
-        A parameter may be missing in some trials: see ``conditions``. Of very many, those that
-        were there once alone are left out: such names may never come again.
+    def of_space(
+        self, study: Study, distributions: Distributions, space: SearchSpace | None
+    ) -> SpaceHistory:
+        """Return the history of a space, in the same order and with the conditions known now.
+
+        ``space`` is the declared one, if ``distributions`` are all of it.
         """
-        often = len(self._ranges) <= _MOST_NAMES
-        return {
-            name: distribution
-            for name, distribution in self._ranges.current().items()
-            if (often or self._times[name] > 1) and is_searchable(name, distribution)
-        }
-
-    def conditions(self, names: Collection[str]) -> tuple[Condition, ...]:
-        """Return what is known of when some parameters exist."""
-        return self._conditions.among(names)
-
-    def find(
-        self, distributions: Distributions, conditions: tuple[Condition, ...]
-    ) -> SpaceHistory | None:
-        """Return the history of a space in the same order, with the same conditions, if any."""
-        wanted = list(distributions.items())
+        inferred = self._space is None
+        conditions = self._conditions.among(distributions) if inferred else ()
+        wanted = list(distributions.items()), conditions
         for history in self.spaces:
-            if list(history.distributions.items()) == wanted and history.conditions == conditions:
-                return history
-        return None
+            if (list(history.distributions.items()), history.conditions) == wanted:
+                break
+        else:
+            space = space or conversion.to_searched_space(distributions, conditions)
+            history = SpaceHistory(
+                study, space, distributions, self._options, self._goals, inferred, self._warned
+            )
+        others = [other for other in self.spaces if other.distributions != distributions]
+        self.spaces = [*others, history][-_MAX_SPACES:]
+        return history
 
-    def add(self, history: SpaceHistory) -> None:
-        """Keep a history as the one used last, in place of one with other conditions."""
-        others = [one for one in self.spaces if one.distributions != history.distributions]
-        self.spaces = [*others, history][-_MOST_SPACES:]
+    def reseed(self) -> None:
+        """Make further proposals independent of the seed."""
+        self._options = {**self._options, "seed": None}
+        for history in self.spaces:
+            history.reseed()
+
+    def _infer(self, trial: FrozenTrial, number: int) -> None:
+        if self._space is None and trial.state != TrialState.FAIL:
+            self._ranges.read(number, trial.distributions)
+            if trial.state == TrialState.COMPLETE:
+                self._conditions.read(trial)
+
+
+class SpaceHistory:
+    """The optimizer of one search space of a study, and the trials that it has observed.
+
+    Trials that lack a parameter of a declared space are not observed; of an inferred space, the
+    middle of the range stands for it. Once trials differ in more than the space's parameters
+    (conditional or undeclared ones), equal codes are not equal trials, and the optimizer becomes
+    one for an objective that is not deterministic.
+
+    Attributes:
+        codes: Codes that complete and pruned trials have tried.
+        numbers: Numbers of all observed trials, in that order.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        space: SearchSpace,
+        distributions: Distributions,
+        options: Options,
+        goals: Goals,
+        inferred: bool,
+        warned: set[str],
+    ) -> None:
+        self.space, self.distributions, self._warned = space, distributions, warned
+        self.conditions = space.conditions if isinstance(space, ConditionalSpace) else ()
+        middle = space.round(space.denormalize(np.full(len(space.columns), 0.5))).tolist()
+        defaults: Params = space.to_params(middle)
+        self._single = {dim.name for dim in space.dimensions if n_values(dim) == 1}
+        # values of parameters that a trial does not have
+        self._defaults = {n: v for n, v in defaults.items() if inferred or n in self._single}
+        self._metric_names = conversion.metric_names(study)
+        directions = [direction.name.lower() for direction in study.directions]
+        self._directions = dict(zip(self._metric_names, directions, strict=True))
+        given = options["sources"] or ()
+        trials = study._get_trials(deepcopy=False, use_cache=True)
+        own = {sources.identity(trial) for trial in trials}
+        arguments: Any = {
+            **options,
+            **conversion.named_goals(goals, self._metric_names),
+            "sources": sources.in_search(given, self._directions, space.names, self._defaults, own),
+            "constraints": dict.fromkeys(sorted(sources.source_constraints(given)), 0.0),
+        }
+        self._options: Options = arguments
+        self._start(options["deterministic_objective"])
+
+    def reseed(self) -> None:
+        """Make the optimizer's further proposals independent of the seed."""
+        self._options["seed"] = None
+        self.optimizer.reseed()
+
+    def read(self, trials: Sequence[FrozenTrial]) -> None:
+        """Tell the optimizer each trial that has finished since the last call."""
+        new = self._cursor.finished(trials)
+        if self.optimizer.deterministic_objective and any(map(self._has_other_params, new)):
+            self._start(deterministic=False)
+            new = self._cursor.finished(trials)
+        rows = [(trial, *row) for trial in new if (row := self._row(trial)) is not None]
+        if not rows:
+            return
+        self.numbers += [trial.number for trial, _, _ in rows]
+        self.codes.update(code for _, _, code in rows if code is not None)
+        constraints = [conversion.constraints_of(trial) for trial, _, _ in rows]
+        names = sorted({name for row in constraints for name in row} - self._constraints)
+        if names:  # Optuna knows of none before a trial has it
+            self.optimizer.constrain(dict.fromkeys(names, 0.0))
+            self._constraints.update(names)
+        metrics = [conversion.metrics_of(trial, self._metric_names) for trial, _, _ in rows]
+        self.optimizer.tell(
+            [params for _, params, _ in rows],
+            [values | bounded for values, bounded in zip(metrics, constraints, strict=True)],
+            complete=[not conversion.was_stopped(trial) for trial, _, _ in rows],
+        )
+
+    def unfinished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials that were running or waiting when the history was read last."""
+        return self._cursor.unfinished(trials)
+
+    def code(self, params: Params) -> Code:
+        """Return the code of valid params, to compare."""
+        return tuple(self.space.to_code(params, clip=True).tolist())
+
+    def all_params(self, params: Params, *, may_lack: bool = False) -> Params | None:
+        """Return the space's own params; None if one is missing that exists given the others."""
+        known = {**self._defaults, **params}
+        if any(name not in known for name in self.space.names):
+            return None
+        own = {name: known[name] for name in self.space.names}
+        missing = own.keys() - params.keys() - self._single
+        if missing and not may_lack:
+            nearest = conversion.nearest_code(self.space, own)
+            if nearest is None or not isinstance(self.space, ConditionalSpace):
+                return None
+            exists = dict(zip(self.space.names, self.space.exists(nearest[0])[0], strict=True))
+            if any(exists[name] for name in missing):
+                return None
+        return own
+
+    def _start(self, deterministic: bool) -> None:
+        self._options["deterministic_objective"] = deterministic
+        self.optimizer = NCPOptimizer(self.space, directions=self._directions, **self._options)
+        self._constraints = {*(self._options["constraints"] or ())}
+        self.numbers: list[int] = []
+        self.codes: set[Code] = set()
+        self._cursor = _Cursor()
+
+    def _has_other_params(self, trial: FrozenTrial) -> bool:
+        own = self.distributions.keys() | self._single
+        return trial.state != TrialState.FAIL and any(
+            name not in own and not dist.single() for name, dist in trial.distributions.items()
+        )
+
+    def _row(self, trial: FrozenTrial) -> tuple[Params, Code | None] | None:
+        """Return a finished trial's params, and its code if tried; None if they do not fit."""
+        failed = trial.state == TrialState.FAIL
+        params = self.all_params(trial.params, may_lack=not failed)
+        if params is None:
+            missing = [name for name in self.space.names if name not in trial.params]
+            if trial.state == TrialState.COMPLETE:
+                self._warn_once(
+                    "trial %d lacks %s, so it is left out of a space that has them; declare only "
+                    "what every trial suggests",
+                    trial.number, reprlib.repr(missing),
+                )  # fmt: skip
+            return None
+        kinds_fit = all(
+            isinstance(distribution, CategoricalDistribution)
+            == isinstance(self.distributions[name], CategoricalDistribution)
+            for name, distribution in trial.distributions.items()
+            if name in self.distributions
+        )
+        nearest = conversion.nearest_code(self.space, params) if kinds_fit else None
+        if nearest is None:
+            self._warn_once(
+                "trial %d does not fit %s; left out: %s",
+                trial.number, self.space, reprlib.repr(params),
+            )  # fmt: skip
+            return None
+        code, moved = nearest
+        if moved and failed:
+            return None  # no valid code was tried
+        if moved:
+            self._warn_once(
+                "trial %d has values off the ranges or grids of %s; the nearest valid ones are "
+                "learned instead: %s", trial.number, self.space, reprlib.repr(params),
+            )  # fmt: skip
+        return params, None if moved or failed else tuple(code.tolist())
+
+    def _warn_once(self, message: str, *values: object) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            _logger.warning(f"{message} (such trials are reported once)", *values)
+
+
+class _Cursor:
+    """A position in a study's trials."""
+
+    def __init__(self) -> None:
+        self._n_read = 0
+        self._unfinished: list[int] = []
+        self._mark: tuple[int, object] | None = None  # number and identity of a finished trial
+
+    def is_in(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Return True if these are the trials read so far, rather than those of another study."""
+        if self._n_read > len(trials):
+            return False
+        return self._mark is None or sources.identity(trials[self._mark[0]]) == self._mark[1]
+
+    def finished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials that finished since the last call, by number."""
+        unread = [*self.unfinished(trials), *trials[self._n_read :]]
+        new = [trial for trial in unread if trial.state.is_finished()]
+        self._unfinished = [trial.number for trial in unread if not trial.state.is_finished()]
+        self._n_read = len(trials)
+        if new:
+            self._mark = (new[-1].number, sources.identity(new[-1]))
+        return new
+
+    def unfinished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials that were running or waiting at the last call of ``finished``."""
+        return [trials[i] for i in self._unfinished]

@@ -7,7 +7,7 @@ except ImportError as error:
         f"NCPSearch needs Ray Tune ({error}); install it with: pip install 'ncp_sampler[ray]'"
     ) from error
 
-from ncp_sampler.integrations.ray.reporting import ReasonsCallback as ReasonsCallback
+from ncp_sampler.integrations.ray.callbacks import ReasonsCallback as ReasonsCallback
 from ncp_sampler.integrations.ray.searcher import NCPSearch as NCPSearch
 from ncp_sampler.integrations.ray.space import from_domains as from_domains
 from ncp_sampler.integrations.ray.space import to_domains as to_domains

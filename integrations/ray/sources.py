@@ -1,16 +1,29 @@
-"""Earlier runs as sources, in the optimizer's terms."""
+"""Evaluations made elsewhere: points with values, and earlier runs as trials or as sources."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from ray.tune import ExperimentAnalysis, ResultGrid
+from ray.tune.experiment import Trial
 from ray.tune.result import DONE
 
-from ncp_sampler.integrations.ray.configs import MISSING, TuneSpace, param
-from ncp_sampler.integrations.ray.metrics import RunTrials, metrics_in, run_trials
+from ncp_sampler import checks
+from ncp_sampler.integrations.ray.results import (
+    Names,
+    checked_list,
+    checked_names,
+    floats,
+    metrics_in,
+    named_values,
+)
+from ncp_sampler.integrations.ray.space import TuneSpace
+from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.optimizer.sources import EarlierTrials, Source, check_fixed, checked_sources
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import Params, SearchSpace
@@ -22,31 +35,133 @@ _MUST = (
 )
 
 
-def read_sources(given: Any) -> tuple[Source, ...]:
-    """Return the argument ``sources`` as plain values.
+_Row = tuple[dict[str, Any], dict[str, Any], bool]
 
-    Raises:
-        ValueError: As ``checked_sources``.
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A config evaluated elsewhere."""
+
+    config: Mapping[str, Any]  # flat or nested
+    value: Any  # a number, several in order, or a mapping by name; None if it failed
+    complete: bool = True  # False if it was stopped early
+    constraints: Mapping[str, float] = field(default_factory=dict)  # as reported
+    trial: str = ""  # id of the trial of an earlier run
+
+
+@dataclass(frozen=True)
+class RunTrials:
+    """The trials of an earlier run: config, last result with ``trial_id``, failure of each."""
+
+    rows: tuple[_Row, ...]
+
+    def __repr__(self) -> str:
+        return f"<run of {len(self.rows)} trials>"
+
+
+def given_points(
+    points: Sequence[Mapping[str, Any]] | None, rewards: Sequence[Any] | None
+) -> tuple[list[Mapping[str, Any]], list[Evaluated]]:
+    """Return the configs to suggest, and those with a value, which count as complete."""
+    points, must = [] if points is None else points, "be a list of dictionaries"
+    listed = checks.sequence("points_to_evaluate", points, Mapping, must)
+    if rewards is None:
+        return listed, []
+    must = "be a list, with a number per point, or with several metrics a list of numbers"
+    values = checked_list("evaluated_rewards", rewards, must)
+    if any(floats(value) is None for value in values):
+        raise checks.refusal("evaluated_rewards", rewards, must)
+    if len(values) != len(listed):
+        raise ValueError(
+            f"evaluated_rewards has {len(values)} values for {len(listed)} points; give one "
+            "for each of points_to_evaluate"
+        )
+    return [], [Evaluated(point, value) for point, value in zip(listed, values, strict=True)]
+
+
+def evaluated_point(
+    config: Any, value: Any, error: Any, pruned: Any, intermediate_values: Any
+) -> Evaluated:
+    """Return a config evaluated elsewhere from the arguments of ``add_evaluated_point``."""
+    checks.instance("parameters", config, Mapping, "be a dictionary, flat or nested")
+    if value is None and intermediate_values is not None:
+        must = "be a list of values, or None"
+        value = ([None, *checked_list("intermediate_values", intermediate_values, must)])[-1]
+    failed, stopped = checks.flag("error", error), checks.flag("pruned", pruned)
+    value = None if failed else value
+    return Evaluated(config, value, failed or not (stopped or value is None))
+
+
+def evaluated_trials(source: Any, metric: Names, constraints: Sequence[str]) -> list[Evaluated]:
+    """Return the trials of a run that reported a metric, NaN for missing ones; warn of the rest."""
+    names = checked_names(metric)
+    run = _snapshot("", source)
+    if not isinstance(run, RunTrials):
+        must = "be an ExperimentAnalysis, a ResultGrid, a Trial or a list of Trials"
+        raise checks.refusal("trials_or_analysis", source, must)
+    evaluated, left_out = [], []
+    for config, result, error in run.rows:
+        trial = str(result["trial_id"])
+        if values := metrics_in(result, names):
+            value = None if error else [values.get(name, math.nan) for name in names]
+            bounded = metrics_in(result, constraints)
+            complete = bool(error or result.get(DONE))
+            evaluated.append(Evaluated(config, value, complete, bounded, trial))
+        else:
+            left_out.append(trial)
+    if not evaluated:
+        shown = names[0] if len(names) == 1 else list(names)
+        raise ValueError(f"metric={shown!r} is in no trial's result; give a name that is")
+    for trial in left_out:
+        _logger.warning("trial %s is left out: it reported none of %s", trial, names)
+    return evaluated
+
+
+def learn(space: TuneSpace, optimizer: NCPOptimizer, evaluated: Sequence[Evaluated]) -> None:
+    """Tell the optimizer configs evaluated elsewhere; trials that do not fit are left out."""
+    refused: list[ValueError] = []
+    for point in evaluated:
+        try:
+            values = {**point.constraints, **named_values(point.value, [*optimizer.directions])}
+            optimizer.tell(space.params(point.config), values, complete=point.complete)
+        except ValueError as error:
+            if not point.trial:
+                raise
+            _logger.warning("trial %s is left out: %s", point.trial, error)
+            refused.append(error)
+    n_trials = sum(bool(point.trial) for point in evaluated)
+    if 0 < len(refused) == n_trials:
+        raise ValueError(f"none of the run's {n_trials} trials fits the search: {refused[0]}")
+
+
+def trials_in(folder: str) -> list[tuple[str, dict[str, Any], bool]]:
+    """Return id, last result with config, and failure of the trials in a run's newest state.
+
+    Those that have not ended count as failed as yet. None is returned where it cannot be read.
     """
+    try:
+        trials = list(ExperimentAnalysis(folder).trials or ())
+    except Exception:  # of files, storages, JSON
+        return []
+    return [
+        (t.trial_id, {**t.last_result, "config": t.config}, t.status != Trial.TERMINATED)
+        for t in trials
+    ]
+
+
+def read_sources(given: Any) -> tuple[Source, ...]:
+    """Return the argument ``sources`` as plain values; raises as ``checked_sources``."""
     return checked_sources(given, _snapshot, RunTrials, _MUST)
 
 
-def in_search(sources: Sequence[Source], space: TuneSpace, told: Sequence[str]) -> list[Source]:
-    """Return the sources, runs as trials in a search's names.
+def in_search(sources: Sequence[Source], space: TuneSpace, names: Sequence[str]) -> list[Source]:
+    """Return the sources, runs as trials in a search's names, which their metrics have, too.
 
-    Trials that do not fit are left out with a warning. A run of other constants is another task's
-    unless the source says that it is not.
-
-    Args:
-        sources: From ``checked_sources``.
-        space: The search's space.
-        told: Its metrics and constraints, which a run reports under the same names.
-
-    Raises:
-        ValueError: A fixed value of a parameter that all trials of a run have.
+    Trials that do not fit are left out with a warning. A run with other constants is of another
+    task unless the source says that it is of the same.
     """
     return [
-        replace(source, trials=_trials(f"sources[{i}]", source, space, told))
+        replace(source, trials=_trials(f"sources[{i}]", source, space, names))
         if isinstance(source.trials, RunTrials)
         else source
         for i, source in enumerate(sources)
@@ -54,26 +169,43 @@ def in_search(sources: Sequence[Source], space: TuneSpace, told: Sequence[str]) 
 
 
 def _snapshot(_: str, given: Any) -> Any:
-    """A run's trials; anything else as it is."""
-    run = run_trials(given)
-    return given if run is None else run
+    """Return the trials of a run or of a list of ``Trial``; anything else as it is."""
+    if isinstance(given, ResultGrid):
+        results = [given[i] for i in range(len(given))]
+        rows = [
+            _row(result.config, Path(result.path).name, result.metrics, result.error is not None)
+            for result in results
+        ]
+        return RunTrials(tuple(rows))
+    trials = given.trials if isinstance(given, ExperimentAnalysis) else given
+    trials = [trials] if isinstance(trials, Trial) else trials
+    if not isinstance(trials, list | tuple) or any(not isinstance(t, Trial) for t in trials):
+        return given
+    return RunTrials(
+        tuple(_row(t.config, t.trial_id, t.last_result, t.status == Trial.ERROR) for t in trials)
+    )
 
 
-def _trials(name: str, source: Source, space: TuneSpace, told: Sequence[str]) -> EarlierTrials:
+def _row(config: Any, trial_id: str, result: Any, failed: bool) -> _Row:
+    return config or {}, {"trial_id": trial_id, **(result or {})}, failed
+
+
+def _trials(name: str, source: Source, space: TuneSpace, names: Sequence[str]) -> EarlierTrials:
+    rows = source.trials.rows
+    check_fixed(name, source.fixed, [space.known_params(config) for config, _, _ in rows])
     params, metrics, complete = [], [], []
     others: dict[str, tuple[Any, Any]] = {}
-    given = [_params(space, config, {}) for config, _, _ in source.trials.rows]
-    check_fixed(name, source.fixed, given)
-    for config, result, error in source.trials.rows:
+    for config, result, error in rows:
         trial = result["trial_id"]
-        values = {} if error else metrics_in(result, told)
+        values = {} if error else metrics_in(result, names)
         if not values and not error:
-            _logger.warning("%s: trial %s reported none of %s", name, trial, told)
-        found = _params(space, config, source.fixed)
-        if reason := _reason_against(space.space, found):
+            _logger.warning("%s: trial %s reported none of %s", name, trial, names)
+        known = space.known_params(config)
+        known = {param: known[param] for param in known if param not in source.fixed}
+        if reason := _reason_against(space.space, known):
             _logger.warning("%s: trial %s is left out: %s", name, trial, reason)
             continue
-        params.append(found)
+        params.append(known)
         metrics.append(values)
         complete.append(bool(error or (values and result.get(DONE))))
         others |= space.other_constants(config)
@@ -82,23 +214,15 @@ def _trials(name: str, source: Source, space: TuneSpace, told: Sequence[str]) ->
             "%s has %s=%r, but the search %r, so it is taken for another task; if it is the same, "
             "give Source(..., same_task=True)", name, path, value, own
         )  # fmt: skip
-    alike = not others and len(params) == len(source.trials.rows)
-    return EarlierTrials(params, metrics, complete, alike)
-
-
-def _params(space: TuneSpace, config: Mapping[str, Any], fixed: Mapping[str, Any]) -> Params:
-    """Return those of a space's params that a config has and that are not fixed."""
-    dims = [dim for dim in space.space.dimensions if dim.name not in fixed]
-    found = {dim.name: param(dim, config, dim.name) for dim in dims}
-    return {name: value for name, value in found.items() if value is not MISSING}
+    return EarlierTrials(params, metrics, complete, not others and len(params) == len(rows))
 
 
 def _reason_against(space: SearchSpace, params: Params) -> str:
-    """Return why params cannot be brought to the nearest legal ones; empty if they can."""
+    """Return why params cannot be brought to the nearest valid ones; empty if they can."""
     for dim in space.dimensions:
-        value = params.get(dim.name, MISSING)
+        value = params.get(dim.name)
         text = isinstance(dim, Categorical) and str(value) in map(str, dim.choices)
-        if value is not MISSING and not text:
+        if dim.name in params and not text:
             try:
                 SearchSpace([dim]).to_code({dim.name: value}, clip=True)
             except ValueError as error:

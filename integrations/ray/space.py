@@ -1,11 +1,15 @@
-"""Search spaces of Tune domains, and search spaces as Tune domains."""
+"""Search spaces of Tune domains and back, and the params of a space in nested configs."""
 
 from __future__ import annotations
 
+import copy
+import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from ray import tune
@@ -13,9 +17,12 @@ from ray.tune.search import sample
 from ray.tune.search.variant_generator import parse_spec_vars
 
 from ncp_sampler import checks
-from ncp_sampler.integrations.ray.configs import TuneSpace
+from ncp_sampler.integrations.ray.results import MISSING, equal_constants, find, is_plain, leaves
+from ncp_sampler.space.categories import json_form
 from ncp_sampler.space.dimensions import STEP_TOLERANCE, Categorical, Dimension, Float, Integer
-from ncp_sampler.space.search_space import SearchSpace
+from ncp_sampler.space.search_space import Params, SearchSpace
+
+_logger = logging.getLogger(__name__)
 
 _SUPPORTED = (
     "uniform, loguniform, quniform, qloguniform, randint, qrandint, lograndint, qlograndint, "
@@ -25,28 +32,124 @@ _NORMAL_RANGE = 4  # Standard deviations of a normal domain that are searched, o
 _SAMPLE_FROM_MARK = "__fn_ph"  # First item of the tuple by which a Tuner replaces a sample_from
 
 
-def declared_space(space: SearchSpace | Mapping[str, Any] | None) -> TuneSpace | None:
-    """What ``NCPSearch(space=...)`` was given.
+@dataclass(frozen=True)
+class TuneSpace:
+    """A search space whose parameters are named by their paths in a nested config."""
 
-    Raises:
-        ValueError: Neither a ``SearchSpace`` nor a dictionary with domains.
-    """
+    space: SearchSpace
+    constants: Mapping[str, Any] = field(default_factory=dict)  # nested, part of every config
+    added: Mapping[str, Any] = field(default_factory=dict)  # by Ray, those of a param_space
+
+    def __post_init__(self) -> None:
+        for name in self.space.names:
+            inner = [n for n in self.space.names if n.startswith(f"{name}/")]
+            if inner:
+                raise ValueError(f"{inner[0]!r} lies inside parameter {name!r}; rename one")
+        self.config(dict.fromkeys(self.space.names))
+
+    def config(self, params: Params) -> dict[str, Any]:
+        """Return the nested config of params."""
+        config = copy.deepcopy(dict(self.constants))
+        for name, value in params.items():
+            *above, last = name.split("/")
+            node = config
+            for key in above:
+                node = node.setdefault(key, {})
+                if not isinstance(node, dict):
+                    raise ValueError(f"{name!r} leads through the constant {key!r}; rename one")
+            # a category may be a list, and is the space's
+            node[last] = copy.deepcopy(value) if isinstance(value, list | dict | set) else value
+        return config
+
+    def params(self, config: Any, prefix: str = "") -> Params:
+        """Return the space's params in a config, or in a result with a config at ``prefix``."""
+        if not isinstance(config, Mapping):
+            raise checks.refusal("config", config, "be a dictionary, flat or nested")
+        for path, (value, own) in self.other_constants(config, prefix).items():
+            raise ValueError(
+                f"config has the constant {path}={value!r}, but the search {own!r}; leave it out "
+                "if it makes no difference, or give trials of another task as sources=[...]"
+            )
+        params = self.known_params(config, prefix)
+        missing = [name for name in self.space.names if name not in params]
+        if missing:
+            raise ValueError(
+                f"config lacks {missing}; give every parameter of {self.space}, flat "
+                f'({{"a/b": 1}}) or nested ({{"a": {{"b": 1}}}})'
+            )
+        return params
+
+    def known_params(self, config: Mapping[str, Any], prefix: str = "") -> Params:
+        """Return those of the space's params that a config has."""
+        values = {dim.name: _value(dim, config, prefix) for dim in self.space.dimensions}
+        return {name: value for name, value in values.items() if value is not MISSING}
+
+    def valid_params(self, config: Any, prefix: str = "", *, clip: bool = False) -> Params:
+        """Return the params as ``params``, valid or else, with ``clip``, the nearest valid ones."""
+        code = self.space.to_code(self.params(config, prefix), clip=clip)
+        params: Params = self.space.to_params(code)
+        return params
+
+    def within(self, constants: Mapping[str, Any]) -> TuneSpace:
+        """Return the space as a part of a ``param_space``, whose constants Ray adds.
+
+        A constant that differs from that of an earlier ``param_space`` is logged.
+        """
+        declared = TuneSpace(self.space, self.constants)
+        for path, (value, own) in declared.other_constants(constants).items():
+            raise ValueError(
+                f"param_space has {path}={value!r}, but NCPSearch(space=...) {own!r}; give one "
+                "value, or leave it out of one of them"
+            )
+        for path, (value, own) in self.other_constants(constants).items():
+            _logger.warning(
+                "param_space has %s=%r, but that of the trials before %r; if that is another task, "
+                "give a new NCPSearch, with the run before in sources=[...]", path, value, own
+            )  # fmt: skip
+        for name in self.space.names:
+            if (value := find(constants, name)) is not MISSING:
+                raise ValueError(
+                    f"param_space fixes {name}={value!r}, which NCPSearch(space=...) searches; "
+                    "leave it out of one of them"
+                )
+        TuneSpace(self.space, constants)
+        return TuneSpace(self.space, self.constants, constants)
+
+    def other_constants(
+        self, config: Mapping[str, Any], prefix: str = ""
+    ) -> dict[str, tuple[Any, Any]]:
+        """Return the constants of a config that differ from the space's: path -> both values.
+
+        Those that the config lacks do not differ. Objects that JSON cannot hold are not compared.
+        """
+        pairs = {path: (find(config, prefix + path, own), own) for path, own in self._plain.items()}
+        return {path: pair for path, pair in pairs.items() if not equal_constants(*pair)}
+
+    @cached_property
+    def _plain(self) -> dict[str, Any]:
+        """Constants that JSON can hold, by path."""
+        both = {**dict(leaves(self.added)), **dict(leaves(self.constants))}
+        return {path: value for path, value in both.items() if is_plain(value)}
+
+
+def declared_space(space: SearchSpace | Mapping[str, Any] | None) -> TuneSpace | None:
+    """Return the argument ``space`` of ``NCPSearch`` as a ``TuneSpace``."""
     if space is None:
         return None
     if isinstance(space, SearchSpace):
         return TuneSpace(space)
-    found = from_domains(space) if isinstance(space, Mapping) else None
-    if found is None:
+    declared = from_domains(space) if isinstance(space, Mapping) else None
+    if declared is None:
         must = (
             "be a SearchSpace such as MRSpace(), or a dictionary with at least one Tune domain, "
             "such as tune.uniform(0, 1)"
         )
         raise checks.refusal("space", space, must)
-    return found
+    return declared
 
 
 def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
-    """The search space of the Tune domains in a nested config; None if it has none.
+    """Return the search space of the Tune domains in a nested config; None if it has none.
 
     Raises:
         ValueError: No dictionary, a grid search, ``sample_from``, a domain that the optimizer
@@ -54,8 +157,8 @@ def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
 
     Examples:
         >>> from ray import tune
-        >>> found = from_domains({"net": {"width": tune.qrandint(8, 64, 8)}, "epochs": 3})
-        >>> found.space.names
+        >>> tune_space = from_domains({"net": {"width": tune.qrandint(8, 64, 8)}, "epochs": 3})
+        >>> tune_space.space.names
         ('net/width',)
     """
     checks.instance("config", config, Mapping, "be a dictionary with Tune domains in it")
@@ -67,9 +170,18 @@ def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
         )
     for path, value in fixed:
         if path[-1] == 0 and isinstance(value, str) and value == _SAMPLE_FROM_MARK:
-            raise ValueError(_no_sample_from(_joined(path[:-1])))
+            raise _no_sample_from(_joined(path[:-1]))
     for path, _ in domains:
-        _check_path(path)
+        if not all(isinstance(key, str) and key for key in path):
+            raise ValueError(
+                f"{_joined(path)!r} is a domain in a list or under a key that is no string, or an "
+                "empty one; use a dictionary with strings for keys"
+            )
+        if any("/" in key for key in path):
+            raise ValueError(
+                f"{list(path)!r} has a key with '/', which separates nested keys; rename it, or "
+                'nest: {"a": {"b": ...}} for "a/b"'
+            )
     if not domains:
         return None
     space = SearchSpace([to_dimension("/".join(path), domain) for path, domain in domains])
@@ -80,12 +192,9 @@ def to_dimension(name: str, domain: Any) -> Dimension:
     """Return the dimension of one Tune domain.
 
     A normal domain, which has no bounds, is searched to 4 standard deviations from its mean.
-
-    Raises:
-        ValueError: A domain that the optimizer cannot search, or an empty range.
     """
     if domain.is_function():
-        raise ValueError(_no_sample_from(name))
+        raise _no_sample_from(name)
     sampler = domain.get_sampler()
     step = None
     if isinstance(sampler, sample.Quantized):
@@ -116,10 +225,31 @@ def to_dimension(name: str, domain: Any) -> Dimension:
     return Float(name, low, high, step, log)
 
 
-def to_domain(dim: Dimension) -> Any:
-    """Return the Tune domain of one dimension."""
+def to_domains(space: SearchSpace) -> dict[str, Any]:
+    """Return the space as Tune domains by name; ``from_domains`` is the inverse.
+
+    A name with ``/`` stays one key; ``NCPSearch`` takes such a space itself, and nests it.
+
+    Raises:
+        ValueError: No space, or a grid without 0, which all of Tune's quantized domains contain.
+
+    Examples:
+        >>> from ncp_sampler import Float, SearchSpace
+        >>> to_domains(SearchSpace([Float("rate", 1e-4, 1e-1, log=True)]))["rate"].upper
+        0.1
+    """
+    checks.instance("space", space, SearchSpace, "be a SearchSpace, such as MRSpace()")
+    return {dim.name: _to_domain(dim) for dim in space.dimensions}
+
+
+def _to_domain(dim: Dimension) -> Any:
     if isinstance(dim, Categorical):
         return tune.choice(list(dim.choices))
+    if _is_off_zero(dim):
+        raise ValueError(
+            f"{dim.name}: Tune's steps of {dim.step} count from 0, and low={dim.low} is none "
+            "of them; give NCPSearch(space=...) the space itself"
+        )
     if isinstance(dim, Integer) and dim.step == 1:  # Tune leaves the upper bound out
         return (tune.lograndint if dim.log else tune.randint)(dim.low, dim.high + 1)
     if isinstance(dim, Integer):
@@ -129,61 +259,23 @@ def to_domain(dim: Dimension) -> Any:
     return (tune.qloguniform if dim.log else tune.quniform)(dim.low, dim.high, dim.step)
 
 
-def to_domains(space: SearchSpace) -> dict[str, Any]:
-    """The space as Tune domains, name -> domain; ``from_domains`` gives it back.
-
-    A name with ``/`` stays one key; ``NCPSearch`` takes such a space itself, and nests it.
-
-    Raises:
-        ValueError: No space, or a grid that does not hold 0, as all of Tune's quantized domains do.
-
-    Examples:
-        >>> from ncp_sampler import Float, SearchSpace
-        >>> to_domains(SearchSpace([Float("rate", 1e-4, 1e-1, log=True)]))["rate"].upper
-        0.1
-    """
-    checks.instance("space", space, SearchSpace, "be a SearchSpace, such as MRSpace()")
-    for dim in space.dimensions:
-        if not isinstance(dim, Categorical) and _is_off_zero(dim):
-            raise ValueError(
-                f"{dim.name}: Tune's steps of {dim.step} count from 0, and low={dim.low} is none "
-                "of them; give NCPSearch(space=...) the space itself"
-            )
-    return {dim.name: to_domain(dim) for dim in space.dimensions}
-
-
 def _is_off_zero(dim: Integer | Float) -> bool:
-    """Whether its values are others than multiples of its step."""
+    """Return True if its values are not multiples of its step."""
     if isinstance(dim, Integer):
         return dim.low % dim.step != 0
     if dim.step is None:
         return False
     steps = [end / dim.step for end in (dim.low, dim.high)]
-    rounding = 4 * sys.float_info.epsilon * max(map(abs, steps))
-    return not all(  # Tune asks for isclose, codes for the tolerance
-        math.isclose(one, round(one)) and abs(one - round(one)) <= STEP_TOLERANCE + rounding
-        for one in steps
-    )
+    tolerance = STEP_TOLERANCE + 4 * sys.float_info.epsilon * max(map(abs, steps))
+    # Tune asks for isclose, codes for the tolerance
+    return any(not math.isclose(n, round(n)) or abs(n - round(n)) > tolerance for n in steps)
 
 
-def _no_sample_from(name: str) -> str:
-    return (
+def _no_sample_from(name: str) -> ValueError:
+    return ValueError(
         f"{name!r} is a sample_from, whose values a search algorithm cannot choose; use "
         f"tune.{_SUPPORTED}, or compute the value in the trainable"
     )
-
-
-def _check_path(path: tuple[Any, ...]) -> None:
-    if not all(isinstance(key, str) and key for key in path):
-        raise ValueError(
-            f"{_joined(path)!r} is a domain in a list or under a key that is no string, or an "
-            "empty one; use a dictionary with strings for keys"
-        )
-    if any("/" in key for key in path):
-        raise ValueError(
-            f"{list(path)!r} has a key with '/', which separates nested keys; rename it, or nest: "
-            '{"a": {"b": ...}} for "a/b"'
-        )
 
 
 def _joined(path: tuple[Any, ...]) -> str:
@@ -191,12 +283,34 @@ def _joined(path: tuple[Any, ...]) -> str:
 
 
 def _without(config: Mapping[str, Any], paths: Sequence[tuple[str, ...]]) -> dict[str, Any]:
-    """A nested config without the values at paths, and without the dictionaries left empty."""
+    """Return a nested config without the values at paths and the dictionaries left empty."""
     rest: dict[str, Any] = {}
     for key, value in config.items():
         inner = [path[1:] for path in paths if path[0] == key]
         if not inner:
             rest[key] = value
-        elif () not in inner and (kept := _without(value, inner)):
-            rest[key] = kept
+        elif () not in inner and (left := _without(value, inner)):
+            rest[key] = left
     return rest
+
+
+def _value(dim: Dimension, config: Mapping[str, Any], prefix: str) -> Any:
+    """Return the value of a parameter in a config, ``MISSING`` if there is none.
+
+    Ray flattens results, and with them a category that is a dictionary: it is put together again.
+    Tune draws exp(log(low)): of loguniform(1e-3, 1e-3) always 0.0010000000000000002. So a value
+    that rounding has put beside an end of a log range counts as that end.
+    """
+    path = prefix + dim.name
+    value = find(config, path)
+    if isinstance(dim, Categorical) and value is MISSING:
+        start = f"{path}/"
+        flat = {key[len(start) :]: inner for key, inner in config.items() if key.startswith(start)}
+        dicts = [choice for choice in dim.choices if isinstance(choice, dict)]
+        equal = [choice for choice in dicts if json_form(dict(leaves(choice))) == json_form(flat)]
+        return equal[0] if flat and len(equal) == 1 else MISSING
+    if isinstance(dim, Float) and dim.log and isinstance(value, float):
+        end = min(max(value, dim.low), dim.high)
+        rounding = sys.float_info.epsilon * (1 + abs(math.log(end))) * end
+        return end if abs(value - end) <= rounding else value
+    return value

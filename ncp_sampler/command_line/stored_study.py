@@ -16,7 +16,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler.command_line.storages import read_study
-from ncp_sampler.integrations.optuna.trials import REASONS_KEY, metric_names
+from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, metric_names
 from ncp_sampler.multi_resolution.space import MRSpace
 
 EVALUATOR = "Optuna's fANOVA"

@@ -31,11 +31,12 @@ from ncp_sampler.optimizer.observations import (
     checked_results,
     rows_to_fit,
 )
+from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.optimizer.sources import checked_sources
 from ncp_sampler.optimizer.success_model import SuccessModel
-from ncp_sampler.optimizer.transfer import Transfer, check_transfer
+from ncp_sampler.optimizer.transfer import Transfer
 from ncp_sampler.predictors.predictor import Model, Predictor, State, isolated_torch, one_thread
-from ncp_sampler.predictors.registry import as_predictor, predictor_device
+from ncp_sampler.predictors.registry import as_predictor
 from ncp_sampler.predictors.transforms import FeaturePredictor, Features, with_features
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
@@ -61,6 +62,9 @@ class NCPOptimizer:
     not known yet, from a trust region around the best trial. Of two to four metrics it raises the
     expected hypervolume improvement, around a point of the front; more are scalarized with weights
     drawn anew for each proposal (ParEGO, Knowles 2006).
+
+    ``NCPSampler`` and ``NCPSearch`` take the arguments from ``costs`` to ``sources`` with the same
+    meaning.
 
     Args:
         space: The search space.
@@ -129,14 +133,18 @@ class NCPOptimizer:
         must = "be a SearchSpace, such as MRSpace()"
         self.space: SearchSpace = checks.instance("space", space, SearchSpace, must)
         self.directions = checks.directions(directions)
-        self.n_startup_trials = checks.integer("n_startup_trials", n_startup_trials, low=1)
+        given = checked_sources(sources)
+        options = checked_options(
+            costs=costs, limits=limits, constraints=constraints, weights=weights, seed=seed,
+            n_startup_trials=n_startup_trials, strategy=strategy, device=device,
+            deterministic_objective=deterministic_objective, predictor=predictor, sources=given,
+        )  # fmt: skip
+        self.n_startup_trials = options["n_startup_trials"]
         self.strategy = strategy
         self._strategy = as_strategy(strategy, continuous=Adam())
-        flag = checks.flag("deterministic_objective", deterministic_objective)
-        self.deterministic_objective = flag
-        wanted = checks.usable_device(device)
-        model = as_predictor(predictor, device=wanted)
-        self.device = predictor_device(model, wanted)
+        self.deterministic_objective = options["deterministic_objective"]
+        self.device = torch.device(options["device"])
+        model = as_predictor(predictor, device=self.device)
         self._features: Features | None = space.features
         if isinstance(model, FeaturePredictor):
             self._features, model = model.features, model.inner
@@ -144,8 +152,6 @@ class NCPOptimizer:
             space, self.directions, costs=costs, limits=limits, constraints=constraints,
             weights=weights,
         )  # fmt: skip
-        given = checked_sources(sources)
-        check_transfer(given, model)
         self._transfer = Transfer(given, space, self._objectives)
         self._observations = self._transfer.begin(Observations.of(self._objectives))
         self._untrained = model

@@ -300,13 +300,13 @@ def check_costs(
     return dict(given), bounds
 
 
-def checked_objectives(
+def check_objectives(
     costs: Costs | None,
     limits: Mapping[str, float] | None,
     constraints: Mapping[str, float] | None,
     weights: Mapping[str, float] | None,
-) -> dict[str, Any]:
-    """Return the arguments by name, checked in form.
+) -> None:
+    """Check the arguments in form.
 
     Raises:
         ValueError: As ``Objectives``, except for what depends on a space and its metrics.
@@ -314,7 +314,6 @@ def checked_objectives(
     check_costs(costs, limits)
     check_numbers("constraints", constraints, "an observed metric to its bound")
     check_numbers("weights", weights, "an objective to its weight", low=0)
-    return {"costs": costs, "limits": limits, "constraints": constraints, "weights": weights}
 
 
 def check_numbers(

@@ -145,8 +145,8 @@ class SearchSpace:
             ValueError: A grid of which Optuna would leave out the last value.
         """
         # imported late: the integrations are a higher layer, and may be missing
-        trials = import_module("ncp_sampler.integrations.optuna.trials")
-        return dict(trials.to_distributions(self))
+        conversion = import_module("ncp_sampler.integrations.optuna.conversion")
+        return dict(conversion.to_distributions(self))
 
     def tune_space(self) -> dict[str, Any]:
         """Return Ray Tune domains, name -> domain, for a Tuner's ``param_space``."""

@@ -23,7 +23,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import Trial, TrialState
 
 from ncp_sampler import NCPSampler
-from ncp_sampler.integrations.optuna.trials import to_dimension
+from ncp_sampler.integrations.optuna.conversion import to_dimension
 from tests.optuna_examples import NotingSampler
 from tests.properties.invariants import misfit, only_logs, same
 from tests.properties.strategies import Draw, metric_lists

@@ -18,7 +18,7 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState, create_trial
 
 from ncp_sampler import NCPSampler
-from ncp_sampler.integrations.optuna.trials import is_searchable
+from ncp_sampler.integrations.optuna.conversion import is_searchable
 from tests.optuna_examples import NotingSampler
 from tests.properties import optuna_trials
 from tests.properties.strategies import Draw, Setup, metric_lists, setups

@@ -16,7 +16,7 @@ from optuna.trial import Trial, TrialState
 
 from ncp_sampler import NCPSampler
 from ncp_sampler.integrations.optuna import to_space
-from ncp_sampler.integrations.optuna.trials import is_searchable
+from ncp_sampler.integrations.optuna.conversion import is_searchable
 from tests.optuna_examples import NotingSampler
 from tests.properties import optuna_trials
 from tests.properties.invariants import Seen

@@ -24,7 +24,7 @@ from optuna.study import Study
 from optuna.trial import Trial
 
 from ncp_sampler import NCPSampler
-from ncp_sampler.integrations.optuna.trials import is_searchable, to_distribution
+from ncp_sampler.integrations.optuna.conversion import is_searchable, to_distribution
 from tests.optuna_examples import NotingSampler
 from tests.properties import optuna_trials
 from tests.properties.optuna_trials import Ending

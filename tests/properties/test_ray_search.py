@@ -215,16 +215,16 @@ class _Run:
         self.look_again()
 
     def look_again(self) -> None:
-        started = self.searches[0]._started
-        assert started is not None  # something was suggested
-        self.seen = seen_by(started.optimizer, self.running.values())
+        optimizer = self.searches[0]._optimizer
+        assert optimizer is not None  # something was suggested
+        self.seen = seen_by(optimizer, self.running.values())
 
     def evaluated(self, step: Evaluated) -> None:
         for one in self.searches:
             one.add_evaluated_point(
                 dict(step.params), list(step.values), error=step.error, pruned=step.pruned
             )
-        if self.searches[0]._started is not None:
+        if self.searches[0]._optimizer is not None:
             self.look_again()
 
     def restore(self, step: Restore) -> None:

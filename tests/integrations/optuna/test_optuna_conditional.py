@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import Trial, TrialState
 
 from ncp_sampler import NCPSampler, explain
-from ncp_sampler.integrations.optuna.conditions import Conditions
+from ncp_sampler.integrations.optuna.inferred_space import Conditions
 from ncp_sampler.space.conditional import Condition
 from tests.optuna_examples import NotingSampler
 

@@ -23,7 +23,7 @@ plots = import_module("optuna_dashboard._custom_plot_data")  # what its server r
 from ncp_sampler.integrations.optuna.dashboard import (  # noqa: E402
     HEADING,
     DashboardCallback,
-    _Noted,
+    noted,
     publish,
 )
 
@@ -44,8 +44,7 @@ def objective(trial: optuna.Trial) -> float:
 
 
 def note_of(study: optuna.Study, number: int) -> str:
-    noted: Any = _Noted(study, study._storage, study.trials[number]._trial_id)
-    return str(optuna_dashboard.get_note(noted))
+    return str(optuna_dashboard.get_note(noted(study, study.trials[number])))
 
 
 def figures_of(study: optuna.Study) -> dict[str, Any]:
@@ -92,12 +91,12 @@ def test_notes_and_figures_come_back_from_the_storage(kind: str, tmp_path: Path)
 def test_a_note_of_the_users_stays_and_reasons_are_written_once() -> None:
     study = new_study(space=SMALL)
     study.optimize(objective, n_trials=3)
-    noted: Any = _Noted(study, study._storage, study.trials[1]._trial_id)
-    optuna_dashboard.save_note(noted, "mine\n")
+    trial = noted(study, study.trials[1])
+    optuna_dashboard.save_note(trial, "mine\n")
     publish(study)
     first = note_of(study, 1)
     assert first.startswith(f"mine\n\n{HEADING}\n\n")
-    optuna_dashboard.save_note(noted, f"{first}\nand more")
+    optuna_dashboard.save_note(trial, f"{first}\nand more")
     publish(study)
     assert note_of(study, 1) == f"{first}\nand more"
     assert note_of(study, 2).count(HEADING) == 1

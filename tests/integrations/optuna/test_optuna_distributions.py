@@ -16,7 +16,7 @@ from optuna.distributions import (
 
 from ncp_sampler import Categorical, Float, Integer, MRSpace, NCPSampler, SearchSpace
 from ncp_sampler.integrations.optuna import to_distributions, to_space
-from ncp_sampler.integrations.optuna.trials import to_searched_space
+from ncp_sampler.integrations.optuna.conversion import to_searched_space
 from ncp_sampler.space.dimensions import Dimension
 from tests.optuna_examples import NotingSampler
 

@@ -23,7 +23,7 @@ from ncp_sampler import (
     NCPSampler,
     SearchSpace,
 )
-from ncp_sampler.integrations.optuna import sampler as adapter
+from ncp_sampler.integrations.optuna import study_history as adapter
 from ncp_sampler.space.search_space import Params
 
 SPACE = SearchSpace([Integer("x", 0, 40, step=10), Categorical("op", ("a", "b"))])

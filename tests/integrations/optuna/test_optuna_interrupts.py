@@ -19,7 +19,7 @@ from optuna.trial import Trial, TrialState, create_trial
 import ncp_sampler.integrations.optuna
 import ncp_sampler.optimizer
 from ncp_sampler import Categorical, Float, NCPSampler, SearchSpace
-from ncp_sampler.integrations.optuna.history import SpaceHistory
+from ncp_sampler.integrations.optuna.study_history import SpaceHistory
 from tests.optuna_examples import constrain
 
 FOLDERS = (*ncp_sampler.integrations.optuna.__path__, *ncp_sampler.optimizer.__path__)
@@ -156,10 +156,8 @@ def test_a_pickle_made_while_threads_sample_is_consistent() -> None:
         restored = pickle.loads(text)
         for history in restored._studies.values():
             for space in history.spaces:
-                assert (
-                    len(space.numbers) == space.optimizer.n_observations == len(set(space.numbers))
-                )
-                assert len(space.told) == len({*map(tuple, codes_of(space))})
+                assert len(space.numbers) == space.optimizer.n_observations == len(set(space.numbers))
+                assert len(space.codes) == len({*map(tuple, codes_of(space))})
         study.sampler = restored
         study.ask(SPACE.distributions)
         [space] = histories(study)

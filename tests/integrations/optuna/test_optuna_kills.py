@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import NCPSampler
 from ncp_sampler.integrations.optuna import proposing as adapter
-from ncp_sampler.integrations.optuna import trials as claims
+from ncp_sampler.integrations.optuna.proposing import publish_claim
 from ncp_sampler.space.search_space import Params
 from tests.integrations.optuna.test_optuna_storage import (
     REPOSITORY,
@@ -57,9 +57,9 @@ def run_victim(kind: str, folder: str, point: str) -> None:  # noqa: F811
         if len(own) == _LAST and point == "before the claim":
             die()
         if len(own) == _LAST and point == "half a claim":
-            claims._CHUNK_LENGTH = 5
+            adapter._CHUNK_LENGTH = 5
             _die_at_second_chunk(study._storage)
-        claims.publish_claim(study, trial, params, distributions)
+        publish_claim(study, trial, params, distributions)
         if len(own) == _LAST and point == "after the claim":
             die()
 

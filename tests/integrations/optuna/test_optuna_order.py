@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, create_trial
 
 from ncp_sampler import NCPSampler
-from ncp_sampler.integrations.optuna.conditions import Conditions
+from ncp_sampler.integrations.optuna.inferred_space import Conditions
 from ncp_sampler.space.conditional import Condition
 from tests.integrations.optuna.test_optuna_conditional import branches
 

@@ -20,9 +20,8 @@ from optuna.study import Study
 from optuna.trial import Trial, create_trial
 
 from ncp_sampler import NCPSampler
-from ncp_sampler.integrations.optuna.history import SpaceHistory
-from ncp_sampler.integrations.optuna.ranges import Ranges
-from ncp_sampler.integrations.optuna.study_history import StudyHistory
+from ncp_sampler.integrations.optuna.inferred_space import Ranges
+from ncp_sampler.integrations.optuna.study_history import SpaceHistory
 from tests.optuna_examples import NotingSampler
 
 
@@ -162,14 +161,14 @@ def test_a_dynamic_range_is_searched_whole(
 
 def test_a_dynamic_range_costs_no_history_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """The optimizer of the space is made a few times in a study, not at each trial."""
-    used: dict[int, SpaceHistory] = {}
-    add_history = StudyHistory.add
+    starts: list[SpaceHistory] = []
+    start = SpaceHistory._start
 
-    def noting(self: StudyHistory, history: SpaceHistory) -> None:
-        used[id(history)] = history
-        add_history(self, history)
+    def noting(self: SpaceHistory, deterministic: bool) -> None:
+        starts.append(self)
+        start(self, deterministic)
 
-    monkeypatch.setattr(StudyHistory, "add", noting)
+    monkeypatch.setattr(SpaceHistory, "_start", noting)
 
     def objective(trial: Trial) -> float:
         n = trial.suggest_int("n", 1, 4)
@@ -177,7 +176,7 @@ def test_a_dynamic_range_costs_no_history_read_anew(monkeypatch: pytest.MonkeyPa
 
     study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=100))
     study.optimize(objective, n_trials=60)
-    assert len(used) < 8
+    assert len(starts) < 8
 
 
 def test_a_branch_with_a_range_of_its_own() -> None:

@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ncp_sampler import Float, Integer, NCPSampler, SearchSpace
-from ncp_sampler.integrations.optuna.stale import stale_numbers
+from ncp_sampler.integrations.optuna.proposing import pending_params, stale_numbers
 
 _BEGIN = datetime.datetime(2026, 1, 1)
 
@@ -104,5 +104,5 @@ def test_stale_trials_do_not_repel_the_search_for_ever() -> None:
     for _ in range(12):
         study.optimize(lambda trial: abs(trial.suggest_float("x", -5, 5)), n_trials=1)
         [history] = [h for s in sampler._studies.values() for h in s.spaces]
-        n_pending.append(len(history.pending(study.trials, study.trials[-1].number)))
+        n_pending.append(len(pending_params(history, study.trials, study.trials[-1].number)))
     assert n_pending == [8] * 10 + [0] * 2

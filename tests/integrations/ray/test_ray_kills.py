@@ -52,7 +52,7 @@ def _told_in(folder: Path) -> Told:
         search.restore_from_dir(str(folder / "run"))
     except (RuntimeError, ValueError):  # none yet, or a part of it
         return []
-    return told(search) if search._started is not None else []
+    return told(search) if search._optimizer is not None else []
 
 
 def test_driver_killed_in_the_middle(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_every_length_matters(state: Path) -> None:
 
 
 def _of_another_version(whole: bytes) -> bytes:
-    return sealed((unsealed(whole) or b"").replace(b"Search 3", b"Search 2", 1))
+    return sealed((unsealed(whole) or b"").replace(b"Search 4", b"Search 3", 1))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def _of_another_version(whole: bytes) -> bytes:
         (lambda whole: whole + b"\n", "is damaged, or was cut off"),
         (lambda whole: whole[:-9] + bytes(9), "is damaged, or was cut off"),
         (lambda whole: b"trial,m\n1,0.5\n", "holds no NCPSearch"),
-        (_of_another_version, "is of version 2, and not of 3"),
+        (_of_another_version, "is of version 3, and not of 4"),
         (lambda whole: whole.partition(b"\n")[2], "is a pickle without a checksum, as ncp_sampler"),
         (lambda whole: pickle.dumps({"m": 1}), "is a pickle without a checksum, as ncp_sampler"),
     ],

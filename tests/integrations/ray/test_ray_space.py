@@ -20,8 +20,7 @@ from ncp_sampler import (
     SearchSpace,
 )
 from ncp_sampler.integrations.ray import from_domains, to_domains
-from ncp_sampler.integrations.ray.configs import TuneSpace
-from ncp_sampler.integrations.ray.space import to_dimension
+from ncp_sampler.integrations.ray.space import TuneSpace, to_dimension
 from ncp_sampler.space.dimensions import Dimension
 from tests.ray_examples import domains, told
 

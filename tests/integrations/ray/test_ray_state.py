@@ -113,8 +113,8 @@ def test_the_optimizer_is_fitted_when_it_is_saved(tmp_path: Path) -> None:
     search = NCPSearch(space=MRSpace(), metric="m", mode="max", seed=1)
     _advance(search, 0, 17)
     restored = _by_save(search, tmp_path)
-    assert restored._started is not None
-    assert restored._started.optimizer.state_dict()["n_fitted"] > 10
+    assert restored._optimizer is not None
+    assert restored._optimizer.state_dict()["n_fitted"] > 10
 
 
 def test_what_is_known_of_each_trial_is_restored(tmp_path: Path) -> None:

@@ -183,8 +183,8 @@ def test_infinite_and_missing_constraints_arrive_as_they_are() -> None:
     reports: list[dict[str, float]] = [
         {"m": 1.0, "memory": math.inf}, {"m": 2.0, "nest/time": -math.inf}, {"m": 3.0}
     ]  # fmt: skip
-    assert search._started is not None
-    optimizer = search._started.optimizer
+    assert search._optimizer is not None
+    optimizer = search._optimizer
     told_metrics: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optimizer, "tell", lambda _, metrics, **__: told_metrics.append(metrics))

@@ -1,12 +1,7 @@
-"""Ray's loggers: what was predicted of a trial, beside what it reports.
-
-In come a searcher's reasons; out go the trials' results with ``ncp`` in them, before Ray's loggers
-write them: TensorBoard, ``result.json``, ``progress.csv`` and those of other services have it.
-"""
+"""Ray's loggers: adds what was predicted of a trial to its results, before they are logged."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ray import tune
@@ -15,18 +10,17 @@ from ncp_sampler import checks
 from ncp_sampler.integrations.ray.searcher import NCPSearch
 from ncp_sampler.optimizer.explanation_table import explain_markdown
 
-_KEY = "ncp"  # of a result; TensorBoard shows ray/tune/ncp/predicted/METRIC
-
 
 class ReasonsCallback(tune.Callback):
     """Adds to each result of a trial what was predicted of it, and why it was suggested.
 
-    Give it before any logger of your own; those that Ray adds come after it. A result then has
+    Give it before any logger of your own; those that Ray adds come after it. TensorBoard,
+    ``result.json``, ``progress.csv`` and the loggers of other services then have
 
         ncp/how                "search"; or "startup", "source", "untried": nothing is predicted
         ncp/predicted/METRIC   the mean, of a known cost its value
         ncp/std/METRIC         its standard deviation
-        ncp/feasible           the chance that every constraint holds, where there are some
+        ncp/feasible           the probability that every constraint holds, if there are any
         ncp/why                the reasons as text
 
     Args:
@@ -47,18 +41,15 @@ class ReasonsCallback(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Puts the reasons of the trial into the result that the loggers get."""
+        """Put the trial's reasons into the result that the loggers get."""
         reasons = self._search.reasons.get(trial.trial_id)
-        if reasons is not None:
-            result[_KEY] = _told(reasons)
-
-
-def _told(reasons: Mapping[str, Any]) -> dict[str, Any]:
-    metrics = reasons.get("metrics", {})
-    told: dict[str, Any] = {"how": reasons["how"]}
-    told["predicted"] = {n: one.get("mean", one.get("value")) for n, one in metrics.items()}
-    told["std"] = {n: one["std"] for n, one in metrics.items() if "std" in one}
-    if "feasible" in reasons:
-        told["feasible"] = reasons["feasible"]
-    told["why"] = explain_markdown(reasons)
-    return told
+        if reasons is None:
+            return
+        metrics = reasons.get("metrics", {})
+        result["ncp"] = {
+            "how": reasons["how"],
+            "predicted": {n: row.get("mean", row.get("value")) for n, row in metrics.items()},
+            "std": {n: row["std"] for n, row in metrics.items() if "std" in row},
+            **({"feasible": reasons["feasible"]} if "feasible" in reasons else {}),
+            "why": explain_markdown(reasons),
+        }

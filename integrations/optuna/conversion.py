@@ -1,0 +1,265 @@
+"""Optuna's distributions, trials and studies in the optimizer's terms, and spaces as distributions.
+
+A *pin* is the value of a parameter that a trial will have whatever is proposed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+from numpy.typing import NDArray
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import PartialFixedSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from ncp_sampler import checks
+from ncp_sampler.space.conditional import Condition, ConditionalSpace
+from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer, check_in_optuna
+from ncp_sampler.space.search_space import Params, SearchSpace
+
+REASONS_KEY = "ncp:reasons"  # Trial attribute with the reasons of its proposal
+_CONSTRAINTS_KEY = "constraints"  # Optuna's trial attribute
+_METRIC_NAMES_KEY = "study:metric_names"  # Study.metric_names, which Hyperband's study lacks
+
+Distributions = dict[str, BaseDistribution]
+Goals = dict[str, dict[str | int, Any]]  # argument -> objective's name or index -> value
+
+
+def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
+    """Return the dimension of an Optuna distribution; refuse what codes cannot hold exactly."""
+    if isinstance(distribution, CategoricalDistribution):
+        return Categorical(name, distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        low, high = distribution.low, distribution.high
+        return Integer(name, low, high, distribution.step, distribution.log)
+    if isinstance(distribution, FloatDistribution):
+        return Float(name, distribution.low, distribution.high, distribution.step, distribution.log)
+    must = "be a FloatDistribution, an IntDistribution or a CategoricalDistribution"
+    raise checks.refusal(f"{name}: distribution", distribution, must)
+
+
+def to_distribution(dim: Dimension) -> BaseDistribution:
+    """Return the Optuna distribution of a dimension; raises as ``to_distributions``."""
+    check_in_optuna(dim)
+    if isinstance(dim, Categorical):
+        return CategoricalDistribution(dim.choices)
+    if isinstance(dim, Integer):
+        return IntDistribution(dim.low, dim.high, log=dim.log, step=dim.step)
+    if dim.step is not None:
+        low, high, step = (Decimal(str(number)) for number in (dim.low, dim.high, dim.step))
+        if (high - low) % step:
+            raise ValueError(
+                f"{dim.name}: low={dim.low} and step={dim.step} give no grid up to "
+                f"high={dim.high} in decimals, as Optuna counts; round low and step"
+            )
+    return FloatDistribution(dim.low, dim.high, log=dim.log, step=dim.step)
+
+
+def to_distributions(space: SearchSpace) -> Distributions:
+    """Return the space as Optuna distributions by name; ``to_space`` is the inverse.
+
+    Raises:
+        ValueError: No space, a grid in log, or one of which Optuna would leave out the last value.
+
+    Examples:
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> to_distributions(SearchSpace([Integer("width", 8, 64, step=8)]))
+        {'width': IntDistribution(high=64, log=False, low=8, step=8)}
+    """
+    checks.instance("space", space, SearchSpace, "be a SearchSpace, such as MRSpace()")
+    return {dim.name: to_distribution(dim) for dim in space.dimensions}
+
+
+def to_space(
+    distributions: Mapping[str, BaseDistribution], conditions: Sequence[Condition] = ()
+) -> SearchSpace:
+    """Return the search space of distributions, in their order, and of conditions if any.
+
+    Raises:
+        ValueError: No distributions by name, or one that codes cannot hold exactly.
+
+    Examples:
+        >>> from optuna.distributions import IntDistribution
+        >>> to_space({"width": IntDistribution(8, 64, step=8)}).dimensions
+        (Integer(name='width', low=8, high=64, step=8, log=False),)
+    """
+    must = 'map names to distributions, such as {"x": FloatDistribution(0, 1)}'
+    checks.instance("distributions", distributions, Mapping, must)
+    dims = [to_dimension(name, distribution) for name, distribution in distributions.items()]
+    return ConditionalSpace(dims, conditions) if conditions else SearchSpace(dims)
+
+
+def to_searched_space(
+    distributions: Mapping[str, BaseDistribution], conditions: Sequence[Condition] = ()
+) -> SearchSpace:
+    """Return the space to search, as ``to_space``, with one of several equal categories.
+
+    Optuna stores a category as the first one that equals it, 1.0 as 1: a search would propose the
+    others again and again.
+    """
+    searched = dict(distributions)
+    for name, distribution in distributions.items():
+        if isinstance(distribution, CategoricalDistribution):
+            searched[name] = CategoricalDistribution(_unequal(distribution.choices))
+    return to_space(searched, conditions)
+
+
+def check_categories(space: SearchSpace) -> None:
+    """Refuse equal categories, for the reason that ``to_searched_space`` gives."""
+    for dim in space.dimensions:
+        if isinstance(dim, Categorical) and len(_unequal(dim.choices)) < len(dim.choices):
+            raise ValueError(
+                f"space has {dim.name!r} with categories that are equal for Optuna, as 1, 1.0 and "
+                f"True are: {checks.shown(dim.choices)}; leave one of each, or give texts"
+            )
+
+
+def is_searchable(name: str, distribution: BaseDistribution) -> bool:
+    """Return True if the parameter has several values and the optimizer can propose them."""
+    return not distribution.single() and not reason_against(name, distribution)
+
+
+def reason_against(name: str, distribution: BaseDistribution) -> str:
+    """Return why the optimizer cannot propose the parameter; empty if it can."""
+    try:
+        to_dimension(name, distribution)
+    except ValueError as error:
+        return f"its values cannot be searched ({error})"
+    return ""
+
+
+def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool] | None:
+    """Return the valid code nearest to params, if any, and whether a number had to move to it."""
+    try:
+        code = space.to_code(params, clip=True)
+    except ValueError:
+        return None
+    with suppress(ValueError):
+        space.to_code(params)
+        return code, False
+    return code, True
+
+
+def valid_pins(
+    distributions: Distributions, pins: Mapping[str, Any], *, clip: bool = False
+) -> Params:
+    """Return the pins that are valid or, with ``clip``, the nearest valid values of numbers."""
+    valid: Params = {}
+    for name in distributions.keys() & pins.keys():
+        space = to_space({name: distributions[name]})
+        with suppress(ValueError):  # Optuna warns of an invalid pin, and uses it
+            code = space.to_code({name: pins[name]}, clip=clip)
+            valid |= space.to_params(space.round(code))
+    return valid
+
+
+def pins_of(study: Study, trial: FrozenTrial) -> Params:
+    """Return pins of ``PartialFixedSampler``, ``Study.enqueue_trial`` and earlier suggestions."""
+    pins: Params = {}
+    sampler: Any = study.sampler
+    while isinstance(sampler, PartialFixedSampler):  # the outer one wins
+        pins = {**getattr(sampler, "_fixed_params", {}), **pins}
+        sampler = getattr(sampler, "_base_sampler", None)
+    return {**pins, **trial.system_attrs.get("fixed_params", {}), **trial.params}
+
+
+def metric_names(study: Study) -> list[str]:
+    """Return the study's metric names, else ``value``, or ``value_0``, ``value_1``, ..."""
+    n = len(study.directions)
+    attrs = study._storage.get_study_system_attrs(study._study_id)
+    names = attrs.get(_METRIC_NAMES_KEY)
+    if names is not None and len(set(names)) == n:
+        return list(names)
+    return ["value"] if n == 1 else [f"value_{i}" for i in range(n)]
+
+
+def was_stopped(trial: FrozenTrial) -> bool:
+    """Return True if a finished trial was pruned, but not because its last report was NaN."""
+    last = trial.last_step
+    report = 0.0 if last is None else trial.intermediate_values[last]
+    return trial.state == TrialState.PRUNED and not math.isnan(report)
+
+
+def metrics_of(trial: FrozenTrial, names: Sequence[str]) -> dict[str, float]:
+    """Return the metrics of a finished trial; none if it failed or was pruned before any report."""
+    if trial.state == TrialState.COMPLETE:
+        return dict(zip(names, trial.values, strict=True))
+    if trial.state == TrialState.PRUNED and len(names) == 1:
+        last = trial.last_step
+        value = trial.value if last is None else trial.intermediate_values[last]
+        return {} if value is None else {names[0]: value}
+    return {}
+
+
+def constraints_of(trial: FrozenTrial) -> dict[str, float]:
+    """Return a trial's constraints, feasible where at most 0, by a name of ours.
+
+    ``Trial.set_constraint`` stores each by its key, ``constraints_func`` all as a list.
+    """
+    listed = trial.system_attrs.get(_CONSTRAINTS_KEY) or ()
+    values = {str(i): value for i, value in enumerate(listed)}
+    for attribute, value in trial.system_attrs.items():
+        if attribute.startswith(f"{_CONSTRAINTS_KEY}:"):
+            values[attribute.partition(":")[2]] = value
+    return {f"constraint {key}": float(value) for key, value in values.items()}
+
+
+def publish_constraints(
+    study: Study, trial: FrozenTrial, function: Callable[[FrozenTrial], Sequence[float]]
+) -> None:
+    """Store the result of ``constraints_func`` for a trial, where Optuna's own samplers do."""
+    given = function(trial)
+    try:
+        values = [float(value) for value in given]
+    except (TypeError, ValueError):
+        values = [math.nan]
+    if any(map(math.isnan, values)):
+        must = "be a function that gives a sequence of numbers, without NaN"
+        where = f", which gives {checks.shown(given)} for trial {trial.number},"
+        raise checks.refusal("constraints_func", function, must, where)
+    study._storage.set_trial_system_attr(trial._trial_id, _CONSTRAINTS_KEY, values)
+
+
+def named_goals(goals: Goals, names: Sequence[str]) -> dict[str, Any]:
+    """Return goals by metric; refuse indices of objectives that a study does not have."""
+    named: dict[str, Any] = {}
+    for argument, given in goals.items():
+        wrong = [key for key in given if isinstance(key, int) and not 0 <= key < len(names)]
+        if wrong:
+            raise ValueError(
+                f"{argument} has the objectives {wrong}, the study has {len(names)}, from 0 on; "
+                "give an index, or a name of study.set_metric_names"
+            )
+        by_name = {names[k] if isinstance(k, int) else k: v for k, v in given.items()}
+        named[argument] = by_name or None
+    return named
+
+
+def describe_misfit(
+    name: str, suggested: BaseDistribution | None, declared: BaseDistribution
+) -> str:
+    """Return the message for an objective that does not suggest a parameter as declared."""
+    return (
+        f"parameter {name!r}: the objective suggests {suggested or 'nothing of this name'}, but "
+        f"the sampler's space declares {declared}; make them agree (`space.suggest(trial)` "
+        f"suggests a space as declared), or leave `space` out to have it inferred from the study"
+    )
+
+
+def _unequal(choices: Sequence[Any]) -> tuple[Any, ...]:
+    """Return choices without those equal to an earlier one, as 1.0 is to 1."""
+    try:
+        unequal = dict.fromkeys(choices)
+    except TypeError:  # some cannot be hashed, such as lists
+        return tuple(choices)
+    return tuple(choices) if len(unequal) == len(choices) else tuple(unequal)

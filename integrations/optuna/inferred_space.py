@@ -1,0 +1,185 @@
+"""The space of a study that declares none, inferred from its trials: ranges and conditions.
+
+Neither the order of the parameters in a trial nor that of the trials matters: gRPC storages and
+``add_trial`` change the former, parallel workers the latter.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from collections import Counter
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial
+
+from ncp_sampler.space.conditional import Condition
+
+_RECENT = 10  # Latest trials of a parameter, two changes within which make its range dynamic
+_MAX_NAMES = 256  # Number of parameters above which those of a single trial are left out
+
+_Number = FloatDistribution | IntDistribution
+
+
+class Ranges:
+    """Distributions of all parameters of the trials read so far.
+
+    The range and the step of a number may differ between trials, and trials that are added may even
+    have another kind of distribution. A distribution that replaces another, as when a range is
+    widened in the code, is followed at once. A range that keeps changing, because it depends on
+    another parameter or on the branch, is searched as the smallest range that contains all: it
+    seldom changes, and each value keeps its place.
+    """
+
+    def __init__(self) -> None:
+        self._recent: dict[str, list[tuple[int, BaseDistribution]]] = {}  # by number of trial
+        self._hulls: dict[tuple[str, type, bool], _Number] = {}
+        self._n_trials: Counter[str] = Counter()
+
+    def read(self, number: int, distributions: Mapping[str, BaseDistribution]) -> None:
+        """Add the distributions of the trial of a number; trials of other studies have -1."""
+        self._n_trials.update(distributions.keys())
+        for name, distribution in distributions.items():
+            recent = self._recent.setdefault(name, [])
+            insort(recent, (number, distribution), key=lambda pair: pair[0])
+            del recent[:-_RECENT]
+            if isinstance(distribution, _Number):
+                key = name, type(distribution), distribution.log
+                hull = self._hulls.setdefault(key, distribution)
+                if hull != distribution:
+                    self._hulls[key] = _union(hull, distribution)
+
+    def current(self) -> dict[str, BaseDistribution]:
+        """Return each parameter's distribution: the newest, or the hull of a dynamic range.
+
+        Of very many parameters those of a single trial are left out: such names may never recur.
+        """
+        current = {}
+        for name, recent in sorted(self._recent.items()):
+            newest = recent[-1][1]
+            n_changes = sum(a != b for (_, a), (_, b) in pairwise(recent))
+            if n_changes > 1 and isinstance(newest, _Number):
+                newest = self._hulls[name, type(newest), newest.log]
+            if len(self._recent) <= _MAX_NAMES or self._n_trials[name] > 1:
+                current[name] = newest
+        return current
+
+
+class Conditions:
+    """Conditions that agree with the complete trials read so far.
+
+    A parameter's parent is present whenever the parameter is, and has other values where the
+    parameter is missing: other categories, or integers on the other side of a threshold. A parent
+    is present in more trials than its child, so conditions never form a cycle.
+    """
+
+    def __init__(self) -> None:
+        self._n_trials: Counter[str] = Counter()  # with each parameter
+        self._is_number: dict[str, bool] = {}  # possible parent -> ...
+        self._values: dict[str, dict[Any, None]] = {}  # possible parent -> its values
+        self._pairs: dict[str, dict[str, _Pair]] = {}  # parameter -> possible parent -> ...
+        self._mixed: set[str] = set()  # parameters that were both numbers and categoricals
+
+    def read(self, trial: FrozenTrial) -> None:
+        """Add a complete trial."""
+        may_decide = [name for name, dist in trial.distributions.items() if _may_decide(dist)]
+        for name in may_decide:
+            is_number = isinstance(trial.distributions[name], IntDistribution)
+            if self._is_number.setdefault(name, is_number) != is_number:
+                self._mixed.add(name)
+        parents = {name: trial.params[name] for name in may_decide if name not in self._mixed}
+        for name in self._pairs.keys() | trial.params.keys():
+            present, new = name in trial.params, name not in self._pairs
+            if new:
+                self._pairs[name] = {p: _Pair(without=dict(v)) for p, v in self._values.items()}
+            pairs = self._pairs[name]
+            for parent in parents.keys() - {name}:
+                # a new parent of a known parameter was missing where the parameter was present
+                pair = pairs.setdefault(parent, _Pair(excluded=not new))
+                values = pair.having if present else pair.without
+                _add(values, parents[parent], self._is_number[parent])
+            for parent in pairs.keys() - parents.keys() if present else ():
+                pairs[parent].excluded = True
+        for parent, value in parents.items():
+            _add(self._values.setdefault(parent, {}), value, self._is_number[parent])
+        self._n_trials.update(trial.params.keys())
+
+    def among(self, names: Collection[str]) -> tuple[Condition, ...]:
+        """Return the conditions between some parameters, at most one for each.
+
+        Of several parents that explain a parameter equally, it depends on the one that most trials
+        have, then on a categorical rather than a number, then on the first by name.
+        """
+        conditions = []
+        for name in names:
+            deciding = [
+                (-self._n_trials[parent], is_number, parent, sides)
+                for parent, pair in self._pairs.get(name, {}).items()
+                if parent in names and parent not in self._mixed
+                if (sides := pair.sides(is_number := self._is_number[parent])) is not None
+            ]
+            if deciding:
+                _, _, parent, sides = min(deciding, key=lambda row: row[:3])
+                conditions.append(Condition(name, parent, *sides))
+        return tuple(conditions)
+
+
+@dataclass
+class _Pair:
+    """Observations of a parameter and of a possible parent; of numbers only the extremes."""
+
+    having: dict[Any, None] = field(default_factory=dict)  # parent's values in trials with both
+    without: dict[Any, None] = field(default_factory=dict)  # its values where it is alone
+    excluded: bool = False  # True if a trial had the parameter alone
+
+    def sides(self, is_number: bool) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
+        """Return the values with and without the parameter, of numbers those at the threshold.
+
+        None if the parent's values do not determine where the parameter is missing.
+        """
+        if self.excluded or not self.having or not self.without:
+            return None
+        if is_number and min(self.having) > max(self.without):
+            return (min(self.having),), (max(self.without),)
+        if is_number and max(self.having) < min(self.without):
+            return (max(self.having),), (min(self.without),)
+        if is_number or self.having.keys() & self.without.keys():
+            return None
+        return (*sorted(self.having, key=repr),), (*sorted(self.without, key=repr),)
+
+
+def _add(values: dict[Any, None], value: Any, is_number: bool) -> None:
+    values[value] = None
+    if is_number and len(values) > 2:
+        ends = min(values), max(values)
+        values.clear()
+        values.update(dict.fromkeys(ends))
+
+
+def _may_decide(distribution: BaseDistribution) -> bool:
+    """Return True if a parameter can be a parent: a categorical or an integer."""
+    if isinstance(distribution, CategoricalDistribution):
+        return all(isinstance(choice, Hashable) for choice in distribution.choices)
+    return isinstance(distribution, IntDistribution)
+
+
+def _union(a: _Number, b: _Number) -> _Number:
+    """Return the smallest distribution with the values of two of one kind."""
+    low, high = min(a.low, b.low), max(a.high, b.high)
+    if isinstance(a, IntDistribution) and isinstance(b, IntDistribution):
+        step = math.gcd(a.step, b.step, a.low - b.low)
+        return IntDistribution(int(low), int(high), log=a.log, step=step)
+    grid = a.step if a.step == b.step else None
+    if grid is not None and (Decimal(str(a.low)) - Decimal(str(b.low))) % Decimal(str(grid)):
+        grid = None
+    return FloatDistribution(low, high, log=a.log, step=grid)

@@ -1,0 +1,101 @@
+"""Files of a saved searcher: written completely or not at all, read completely or refused.
+
+A file is one line, ``ncp_sampler.NCPSearch VERSION``, the pickled searcher, and the seal of
+``ncp_sampler.files``: a pickle alone may load as something else once a byte has changed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ray import cloudpickle
+from ray.tune.search import Searcher
+
+from ncp_sampler import checks
+from ncp_sampler.files import sealed, unsealed, write_atomic
+
+_MAGIC = b"ncp_sampler.NCPSearch "
+_VERSION = b"4"  # Changes with the searcher's attributes
+_PICKLE = b"\x80"  # First byte of a pickle, and so of the files of ncp_sampler 0.1
+
+
+class SavedSearcher(Searcher):
+    """A searcher that can be pickled, and whose files are such pickles."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write all that the next suggestions depend on to a file, or leave it unchanged.
+
+        Raises:
+            OSError: The disk is full, or nothing may be written there.
+            ValueError: No path of a file, or something that cannot be pickled.
+        """
+        path = checks.path("checkpoint_path", checkpoint_path)
+        write_atomic(path, self._content(), name="checkpoint_path")
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Save into a run's folder, as Tune does.
+
+        Tune may be copying that folder, and fails if a file is gone that it has just seen: the
+        temporary file is beside the folder.
+        """
+        folder = checks.path("checkpoint_dir", checkpoint_dir, "a folder")
+        path = folder / self.CKPT_FILE_TMPL.format(session_str)
+        beside = folder.absolute().parent
+        write_atomic(path, self._content(), name="checkpoint_dir", staging=beside)
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Continue as the searcher that was saved would have, whatever this one was.
+
+        The file is unpickled: read only your own.
+
+        Raises:
+            ValueError: No such file, it is another's or another version's, it is damaged, or it
+                holds what cannot be loaded here; then nothing is changed.
+        """
+        saved = _read(checks.path("checkpoint_path", checkpoint_path))
+        self.__dict__.update(saved.__dict__)
+
+    def _content(self) -> bytes:
+        try:
+            content = cloudpickle.dumps(self)
+        except Exception as error:  # of strategies and categories; each has its own
+            raise ValueError(
+                f"strategy or choices cannot be pickled ({type(error).__name__}: {error}), so the "
+                "searcher cannot be saved; give functions and plain values"
+            ) from error
+        return sealed(_MAGIC + _VERSION + b"\n" + content)
+
+
+def _read(path: Path) -> Any:
+    """Return the searcher of a file."""
+    try:
+        if path.exists() and not path.is_file():  # a device may have no end
+            raise ValueError("it is no file")
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise _refused(path, f"cannot be read ({error})") from error
+    if content.startswith(_PICKLE):
+        raise _refused(path, "is a pickle without a checksum, as ncp_sampler 0.1 wrote them")
+    if not content.startswith(_MAGIC):
+        raise _refused(path, "holds no NCPSearch")
+    intact = unsealed(content)
+    if intact is None:
+        raise _refused(path, "is damaged, or was cut off: its checksum is another")
+    version, _, pickled = intact.removeprefix(_MAGIC).partition(b"\n")
+    if version != _VERSION:
+        given, own = version.decode(errors="replace"), _VERSION.decode()
+        raise _refused(path, f"is of version {given}, and not of {own}")
+    try:
+        return cloudpickle.loads(pickled)
+    except Exception as error:  # what it imports can raise anything
+        why = f"holds what cannot be loaded here ({type(error).__name__}: {error})"
+        raise _refused(path, why) from error
+
+
+def _refused(path: Path, why: str) -> ValueError:
+    return ValueError(
+        f"checkpoint_path={str(path)!r} {why}; give a whole file that NCPSearch.save wrote, such "
+        "as a copy of this one, or let a new NCPSearch learn the run's trials by "
+        "add_evaluated_trials"
+    )

@@ -1,0 +1,143 @@
+"""Ray's metric and mode, and the values in its configs and results, in the optimizer's terms.
+
+A nested value is named by its path, ``a/b`` for ``config["a"]["b"]``. A config or a result is
+*nested* ({"a": {"b": 1}}) or *flat* ({"a/b": 1}).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ncp_sampler import checks
+from ncp_sampler.space.categories import json_form
+
+_logger = logging.getLogger(__name__)
+_DIRECTIONS = {"min": "minimize", "max": "maximize"}
+_OBJECT_MARK = "__ref_ph"  # First item of the tuple by which a Tuner replaces an object
+
+MISSING = object()  # Value at a path that a config lacks
+Names: TypeAlias = str | Sequence[str]
+
+
+def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, Any]:
+    """Return metric and mode: both None, both strings, both lists, or a string of a mode alone."""
+    names, modes = checked_names(metric), _as_list(mode)
+    if names and not modes:
+        raise ValueError(f'metric={metric!r} without mode; give mode="min" or mode="max"')
+    if any(given not in list(_DIRECTIONS) for given in modes):
+        raise checks.refusal("mode", mode, 'be "min" or "max", for each metric')
+    alone = metric is None and not isinstance(mode, list | tuple)
+    pair = isinstance(metric, str) == isinstance(mode, str) and len(names) == len(modes) > 0
+    if not (alone or pair):
+        raise ValueError(
+            f"metric={metric!r} and mode={mode!r} must both be strings, or lists of equal length"
+        )
+    return (names, modes) if isinstance(mode, list | tuple) else (metric, mode)
+
+
+def checked_names(metric: Any) -> list[str]:
+    """Return the metrics' names; none of None."""
+    names = _as_list(metric)
+    if any(not isinstance(name, str) or not name for name in names) or len({*names}) < len(names):
+        raise checks.refusal("metric", metric, "be the metric's name, or a list of several")
+    return names
+
+
+def directions(metric: Names | None, mode: Names | None) -> dict[str, str]:
+    """Return the optimizer's directions of a checked metric and mode."""
+    if mode is None or metric is None:
+        raise ValueError(
+            "NCPSearch has no metric and mode; give NCPSearch(metric=..., mode=...): those of "
+            "TuneConfig do not reach it without a param_space"
+        )
+    pairs = zip(_as_list(metric), _as_list(mode), strict=True)
+    return {name: _DIRECTIONS[given] for name, given in pairs}
+
+
+def find(config: Mapping[str, Any], path: str, default: Any = MISSING) -> Any:
+    """Return the value at a path of a flat, nested or partly nested config or result."""
+    if path in config:
+        return config[path]
+    head, _, rest = path.partition("/")
+    inner = config.get(head)
+    return find(inner, rest, default) if rest and isinstance(inner, Mapping) else default
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of a nested config with their paths, as Ray flattens results."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}/")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def equal_constants(a: Any, b: Any) -> bool:
+    """Return True if two constants are one number, or equal in JSON."""
+    numbers = all(isinstance(value, int | float | np.generic) for value in (a, b))
+    return json_form(a) == json_form(b) or (numbers and bool(a == b))
+
+
+def is_plain(value: Any) -> bool:
+    """Return True if JSON can hold a constant, and no object stood in its place."""
+    if isinstance(value, list | tuple):
+        return value[:1] != (_OBJECT_MARK,) and all(map(is_plain, value))
+    if isinstance(value, Mapping):
+        return all(map(is_plain, value.values()))
+    return value is None or isinstance(value, str | int | float)
+
+
+def metrics_in(result: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    """Return the metrics that a result has, NaN for what is no number."""
+    values = {n: value for n in names if (value := find(result, n, None)) is not None}
+    return {n: (floats([_item(value)]) or [math.nan])[0] for n, value in values.items()}
+
+
+def warn_of(trial_id: str, result: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Log which of the metrics cannot be learned from a trial's last result, and why."""
+    values = {n: value for n in names if (value := find(result, n, None)) is not None}
+    no_numbers = {n: value for n, value in values.items() if floats([_item(value)]) is None}
+    reason = f"what is no number: {no_numbers}" if values else f"none of {[*names]}"
+    if no_numbers or not values:
+        _logger.warning("no value is learned from trial %s: it reported %s", trial_id, reason)
+
+
+def named_values(value: Any, names: Sequence[str]) -> dict[str, float]:
+    """Return metrics by name: of None, a number, a sequence in order, or a mapping."""
+    if value is None:
+        return {}
+    given = list(value) if isinstance(value, Mapping) else list(names)
+    numbers = floats(value)
+    if numbers is None or len(numbers) != len(given):
+        raise checks.refusal("value", value, f"have a number for each of {list(names)}")
+    return dict(zip(given, numbers, strict=True))
+
+
+def checked_list(name: str, values: Any, must: str) -> list[Any]:
+    """Return a list, also of an array of NumPy's and others'."""
+    plain = values.tolist() if hasattr(values, "tolist") else values
+    return checks.sequence(name, plain, object, must)
+
+
+def floats(value: Any) -> list[float] | None:
+    """Return the numbers of one metric or of several; None if anything else is among them."""
+    values = list(value.values()) if isinstance(value, Mapping) else _as_list(value)
+    try:
+        return [float(number) for number in values]
+    except Exception:  # of any type: a tensor of several numbers raises RuntimeError
+        return None
+
+
+def _as_list(given: Any) -> list[Any]:
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple | np.ndarray) else [given]
+
+
+def _item(value: Any) -> Any:
+    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value

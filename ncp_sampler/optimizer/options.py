@@ -1,0 +1,66 @@
+"""Arguments that ``NCPOptimizer``, ``NCPSampler`` and ``NCPSearch`` share: names, types and checks.
+
+Each constructor declares them as plain keyword-only arguments and passes them to
+``checked_options``, so that a wrong one is refused there, before a study or a run begins.
+``NCPOptimizer`` documents them for all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import torch
+
+from ncp_sampler import checks
+from ncp_sampler.optimizer.transfer import check_transfer
+from ncp_sampler.predictors.predictor import Predictor
+from ncp_sampler.predictors.registry import as_predictor, predictor_device
+from ncp_sampler.propagation.ascent import Adam
+from ncp_sampler.propagation.strategies import Strategy, as_strategy
+from ncp_sampler.search.known_cost import Costs
+from ncp_sampler.search.objectives import check_objectives
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Options(TypedDict):
+    """The arguments of ``NCPOptimizer`` except the space and the directions."""
+
+    costs: Costs | None
+    limits: Mapping[str, float] | None
+    constraints: Mapping[str, float] | None
+    weights: Mapping[str, float] | None
+    seed: int | None
+    n_startup_trials: int
+    strategy: Strategy | str
+    deterministic_objective: bool
+    device: str | torch.device
+    predictor: Predictor | str
+    sources: Sequence[Any] | None
+
+
+def checked_options(**options: Unpack[Options]) -> Options:
+    """Check everything that can be checked without a space; ``sources`` by ``checked_sources``.
+
+    Raises:
+        ValueError: An argument of another type or out of its range, or sources of another task
+            beside a predictor that cannot use them.
+    """
+    asked = checks.usable_device(options["device"])
+    predictor = as_predictor(options["predictor"], device=asked)
+    device = predictor_device(predictor, asked)
+    check_transfer(options["sources"] or (), predictor)
+    as_strategy(options["strategy"], continuous=Adam())
+    check_objectives(
+        options["costs"], options["limits"], options["constraints"], options["weights"]
+    )
+    deterministic = options["deterministic_objective"]
+    return {
+        **options,
+        "seed": checks.seed(options["seed"]),
+        "n_startup_trials": checks.integer("n_startup_trials", options["n_startup_trials"], low=1),
+        "deterministic_objective": checks.flag("deterministic_objective", deterministic),
+        "device": device,
+    }
