@@ -187,7 +187,7 @@ def told(search: NCPSearch) -> list[tuple[dict[str, Any], list[float], bool]]:
     """
     assert search._optimizer is not None
     optimizer = search._optimizer
-    history = optimizer.state_dict()["history"]
+    history = optimizer.state_dict()["observations"]
     params = [optimizer.space.to_params(code) for code in history["codes"]]
     values = [[math.nan if v is None else v for v in row] for row in history["values"]]
     return list(zip(params, values, history["complete"], strict=True))

@@ -139,7 +139,7 @@ def seen_by(optimizer: NCPOptimizer, waiting: Iterable[Mapping[str, Any]]) -> Se
     valid ones.
     """
     seen = Seen(optimizer.space.dimensions)
-    saved = optimizer.state_dict()["history"]
+    saved = optimizer.state_dict()["observations"]
     signs = [1 if way == "maximize" else -1 for way in optimizer.directions.values()]
     for code, values, complete, exact in zip(
         saved["codes"], saved["values"], saved["complete"], saved["exact"], strict=True

@@ -164,5 +164,5 @@ def test_every_trial_has_a_reason_though_its_parameters_were_not_known() -> None
     enqueued = optuna.create_study(sampler=NCPSampler(seed=0))
     enqueued.enqueue_trial({"x": 0.5})
     enqueued.optimize(objective, n_trials=1)
-    with pytest.raises(ValueError, match="holds no reasons"):
+    with pytest.raises(ValueError, match="has no reasons"):
         explain(enqueued.trials[0])

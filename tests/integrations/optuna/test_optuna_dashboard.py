@@ -66,7 +66,7 @@ def test_notes_and_figures_come_back_from_the_storage(kind: str, tmp_path: Path)
     study = new_study(STORAGES[kind](tmp_path), space=SMALL)
     study.optimize(objective, n_trials=8)
     assert publish(study) == FIGURES
-    assert note_of(study, 0).startswith(f"{HEADING}\n\nOne of the first trials")
+    assert note_of(study, 0).startswith(f"{HEADING}\n\nA startup trial")
     for trial in study.trials[STARTUP:]:
         reasons = trial.system_attrs["ncp:reasons"]
         note = note_of(study, trial.number)

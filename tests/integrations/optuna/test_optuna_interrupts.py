@@ -98,7 +98,7 @@ def histories(study: Study) -> list[SpaceHistory]:
 
 def first_six(history: SpaceHistory) -> str:
     """Codes, values and states of the trials from before, as text: NaN equals NaN."""
-    state = history.optimizer.state_dict()["history"]
+    state = history.optimizer.state_dict()["observations"]
     return repr({key: state[key][:6] for key in ("codes", "values", "complete")})
 
 
@@ -165,7 +165,7 @@ def test_a_pickle_made_while_threads_sample_is_consistent() -> None:
 
 
 def codes_of(history: SpaceHistory) -> list[list[float]]:
-    codes: list[list[float]] = history.optimizer.state_dict()["history"]["codes"]
+    codes: list[list[float]] = history.optimizer.state_dict()["observations"]["codes"]
     return codes
 
 

@@ -13,7 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ncp_sampler import NCPOptimizer, NCPSampler, SearchSpace
-from ncp_sampler.predictors import InfiniteMLP
+from ncp_sampler.predictors import NNGP, GaussianProcess
 from ncp_sampler.propagation import Adam, Strategy, WinnerTakesAll
 from tests.optuna_examples import SPACE, new_study, objective, params_of, score
 
@@ -230,7 +230,7 @@ def test_independent_draws_depend_on_seed_trial_and_name_alone() -> None:
     assert draw(other) != runs[0]
 
 
-@pytest.mark.parametrize("predictor", ["infinite-mlp", InfiniteMLP(steps=5)])
+@pytest.mark.parametrize("predictor", ["infinite-mlp", GaussianProcess(NNGP(), steps=5)])
 def test_predictor_is_chosen_by_name_or_given(predictor: Any) -> None:
     """A given one is copied: it is each study's own."""
     values = []

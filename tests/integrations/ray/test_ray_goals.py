@@ -46,7 +46,7 @@ def test_what_a_failed_trial_reported_of_a_constraint_is_learnt() -> None:
     search = NCPSearch(space=PLANE, metric="gain", mode="max", constraints={"cost/heat": 9}, seed=0)
     _searched(search, 5)
     assert search._optimizer is not None
-    values = search._optimizer.state_dict()["history"]["values"]
+    values = search._optimizer.state_dict()["observations"]["values"]
     assert values[4][0] is None  # nothing was reported of it
     assert values[4][1] > 0
 

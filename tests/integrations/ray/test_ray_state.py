@@ -15,7 +15,7 @@ from ray import tune
 from ray.tune.search import ConcurrencyLimiter, SearchGenerator
 
 from ncp_sampler import MRSpace, NCPSearch
-from ncp_sampler.predictors import InfiniteMLP
+from ncp_sampler.predictors import NNGP, GaussianProcess
 from ncp_sampler.propagation import WinnerTakesAll
 from tests.ray_examples import domains, score, told
 
@@ -90,7 +90,7 @@ def test_5_and_5_restored_are_10_uninterrupted(
     "given",
     [
         {"strategy": ["winner_takes_all", WinnerTakesAll(), "continuous"]},
-        {"predictor": ["infinite-mlp", InfiniteMLP(), "gp"]},
+        {"predictor": ["infinite-mlp", GaussianProcess(NNGP()), "gp"]},
     ],
     ids=["strategy", "predictor"],
 )
