@@ -140,11 +140,11 @@ def names() -> dict[str, Any]:
         # options that would be ignored
         (
             "optimizer(sources=[records], predictor=Mixture([GaussianProcess()]))",
-            "sources cannot guide predictor=",
+            "sources cannot transfer to predictor=",
         ),
-        ('optimizer(sources=[records], predictor="ensemble")', "sources cannot guide predictor="),
-        ('NCPSampler(sources=[records], predictor="paper")', "sources cannot guide predictor="),
-        ('NCPSearch(sources=[records], predictor="ensemble")', "sources cannot guide predictor="),
+        ('optimizer(sources=[records], predictor="ensemble")', "sources cannot transfer to predictor="),
+        ('NCPSampler(sources=[records], predictor="paper")', "sources cannot transfer to predictor="),
+        ('NCPSearch(sources=[records], predictor="ensemble")', "sources cannot transfer to predictor="),
         ('optimizer(costs={"flops": costs.flops})', "costs has ['flops'], which no objective and"),
         ('Target("a", bound=1.0, step=2.0)', "step=2.0 of 'a' must be left out: a bound"),
         ("learn(records, trees=True)", "trees=True must be None or False with 12 records"),

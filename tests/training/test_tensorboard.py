@@ -71,7 +71,7 @@ def test_a_study_has_a_folder_for_each_trial(tmp_path: Path) -> None:
         assert set(found) == {f"{p.name}/{what}" for p in problems for what in ("loss", "metric")}
         best = [max(value for _, value in found[f"{p.name}/metric"]) for p in problems]
         assert best == pytest.approx(trial.values[:2])
-    assert "One of the first trials" in texts(logs / "trial-002")["why"]
+    assert "A startup trial" in texts(logs / "trial-002")["why"]
 
 
 def test_the_option_of_the_examples(tmp_path: Path) -> None:
