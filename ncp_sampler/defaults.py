@@ -2,6 +2,6 @@
 
 STRATEGIES = ("continuous", "winner_takes_all")  # the shorthands of propagation
 
-# Of an offline search, in standard deviations; of 0, 1, 2, 3, 4 and 6 the best compromise over
-# Cls-A, Seg and Video on splits 0 and 2, by judges that the search never saw (decision 0021)
-CAUTION = 3.0
+# Confidence coefficient of an offline search; of 0, 1, 2, 3, 4 and 6 the best compromise over Cls-A,
+# Seg and Video on splits 0 and 2, by held-out evaluators (decision 0021)
+BETA = 3.0
