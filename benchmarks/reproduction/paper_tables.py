@@ -25,7 +25,7 @@ from benchmarks.reproduction.cells import (
 from benchmarks.reproduction.prediction import HELD_OUT
 from benchmarks.reproduction.results import Method, Results, Study
 from benchmarks.reproduction.studies import BASIC, PRETRAINING, RESOLUTIONS, SUBSETS
-from ncp_sampler.defaults import CAUTION
+from ncp_sampler.defaults import BETA
 from ncp_sampler.formatting import markdown_table, with_error
 from ncp_sampler.multi_resolution.blueprint import (
     MAX_DEPTH,
@@ -104,7 +104,7 @@ def segmentation_section(results: Results) -> str:
     header += ["params, paper", "FLOPs, paper", "mIoU trained, paper"]
     return (
         "## Table 2: segmentation\n\nNCP maximizes a lower confidence bound here (mean minus "
-        f"{CAUTION:g} standard deviations) and uses exact FLOPs. The plain search propagates the "
+        f"{BETA:g} standard deviations) and uses exact FLOPs. The plain search propagates the "
         "start code through the published predictor's means, with FLOPs modeled by it; its targets "
         "lie 1 standard deviation beyond the predictions, as in the paper's text, ten times the "
         "step of the authors' configuration (0.1). Baselines: "

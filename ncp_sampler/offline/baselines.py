@@ -2,8 +2,9 @@
 
 Random search (Bergstra & Bengio 2012) and the Neural Predictor (Wen et al. 2020) rank random codes;
 NetAdapt (Yang et al. 2018) edits one code greedily, local search several; regularized evolution
-(Real et al. 2019, algorithm 1) mutates winners of tournaments and drops the oldest code. Searches of
-a ``SearchProblem`` maximize its utility and count their predictions.
+(Real et al. 2019, algorithm 1) mutates winners of tournaments and drops the oldest code. Searches
+of a ``SearchProblem`` maximize its utility and count their predictions; their examples continue
+that of ``SearchProblem``.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ def random_search(problem: SearchProblem, *, calls: int = 100, seed: int = 0) ->
         ValueError: calls < 1.
 
     Examples:
-        Continued from ``SearchProblem``:
-
         >>> random_search(problem, calls=100).holds
         True
     """
@@ -51,8 +50,6 @@ def neural_predictor(
         ValueError: calls < 1, or ``top`` not in 1..calls.
 
     Examples:
-        Continued from ``SearchProblem``:
-
         >>> neural_predictor(problem, calls=500)[0].holds
         True
     """
@@ -79,8 +76,6 @@ def net_adapt(
         ValueError: calls or iterations < 1, or a start that is no code.
 
     Examples:
-        Continued from ``SearchProblem``:
-
         >>> net_adapt(problem, start=[8, 4]).holds
         True
     """
@@ -118,8 +113,6 @@ def local_search(
         ValueError: climbs < 1, or seconds not above 0.
 
     Examples:
-        Continued from ``SearchProblem``:
-
         >>> local_search(problem, climbs=2).holds
         True
     """
@@ -149,8 +142,6 @@ def evolution_search(
         ValueError: calls or population < 1.
 
     Examples:
-        Continued from ``SearchProblem``:
-
         >>> evolution_search(problem, calls=300).holds
         True
     """

@@ -12,8 +12,7 @@ Notation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,6 +26,7 @@ _PAIRS = 48  # number of pairs predicted per code
 _LEAST_GAIN = 1e-9  # smallest gain in utility; less is rounding, and could go on forever
 
 Allowed: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> True if so
+_Point: TypeAlias = tuple[NDArray[Any], float]  # code (d,), and its utility
 
 
 def hill_climb(
@@ -43,87 +43,46 @@ def hill_climb(
         The codes reached, (k, d), and their utilities, (k,), at least those of the starts. Climbs
         that meet end alike.
     """
-    utilities = run.utility(codes)
-    climbers = [_Climber(code, float(u)) for code, u in zip(codes, utilities, strict=True)]
-    while active := _unfinished(climbers):
-        moves = [_kept(run.problem.space.neighbours(one.code), allowed) for one in active]
-        values = run.values(np.concatenate([[one.code for one in active], *moves]))
-        ends = np.cumsum([len(active), *map(len, moves)])
-        for i, climber in enumerate(active):
-            _climb(run, climber, moves[i], values[:, i], values[:, ends[i] : ends[i + 1]], allowed)
-    tops = [climber.top for climber in climbers]
-    return np.array([top.code for top in tops]), np.array([top.utility for top in tops])
+    ends: dict[bytes, _Point] = {}  # of the climb through a code
+    reached: list[_Point] = []
+    for code, utility in zip(codes, run.utility(codes), strict=True):
+        point: _Point | None = (code, float(utility))
+        path = []
+        while point is not None and code_key(point[0]) not in ends:
+            path.append(point)
+            point = _step(run, *point, allowed)
+        end = path[-1] if point is None else ends[code_key(point[0])]
+        ends |= {code_key(passed): end for passed, _ in path}
+        reached.append(end)
+    return np.array([code for code, _ in reached]), np.array([utility for _, utility in reached])
 
 
-@dataclass
-class _Climber:
-    """One climb.
-
-    Attributes:
-        code: Where it is, (d,).
-        utility: Utility of the code.
-        done: True at a local maximum.
-        leader: Another climber that was at this code first, and climbs for both.
-    """
-
-    code: NDArray[Any]
-    utility: float
-    done: bool = False
-    leader: _Climber | None = None
-
-    @property
-    def top(self) -> _Climber:
-        """The climber that it follows in the end, or itself."""
-        return self if self.leader is None else self.leader.top
-
-    def moves_to(self, codes: NDArray[Any], utilities: FloatArray) -> bool:
-        """Move to the best code, and return True, if that gains."""
-        if not len(codes) or utilities.max() <= self.utility + _LEAST_GAIN:
-            return False
-        self.code, self.utility = codes[utilities.argmax()], float(utilities.max())
-        return True
-
-
-def _climb(
-    run: SearchRun,
-    climber: _Climber,
-    moves: NDArray[Any],
-    here: FloatArray,
-    moved: FloatArray,
-    allowed: Allowed | None,
-) -> None:
-    """Take the best move, or else the best pair of moves, or else end.
-
-    Args:
-        run: The search.
-        climber: The climber.
-        moves: Its moves, (k, d).
-        here: Values of its code, (targets,).
-        moved: Values of the moves, (targets, k).
-        allowed: As in ``hill_climb``.
-    """
-    if climber.moves_to(moves, run.problem.utility_of(moved)):
-        return
+def _step(
+    run: SearchRun, code: NDArray[Any], utility: float, allowed: Allowed | None
+) -> _Point | None:
+    """Return the best move, or else the best pair of moves, or None at a local maximum."""
+    moves = _kept(run.problem.space.neighbours(code), allowed)
+    values = run.values(np.concatenate([code[None], moves]))
+    here, moved = values[:, :1], values[:, 1:]
+    best = _best(moves, run.problem.utility_of(moved), utility)
+    if best is not None:
+        return best
     first, second = np.triu_indices(len(moves), k=1)
-    apart = ~((moves[first] != climber.code) & (moves[second] != climber.code)).any(1)
+    apart = ~((moves[first] != code) & (moves[second] != code)).any(1)
     first, second = first[apart], second[apart]
-    summed = run.problem.utility_of(moved[:, first] + moved[:, second] - here[:, None])
-    best = np.argsort(-summed, kind="stable")[:_PAIRS]
-    pairs = run.problem.space.round(moves[first[best]] + moves[second[best]] - climber.code)
+    summed = run.problem.utility_of(moved[:, first] + moved[:, second] - here)
+    top = np.argsort(-summed, kind="stable")[:_PAIRS]
+    pairs = run.problem.space.round(moves[first[top]] + moves[second[top]] - code)
     pairs = _kept(pairs, allowed)
-    climber.done = not (len(pairs) and climber.moves_to(pairs, run.utility(pairs)))
+    return _best(pairs, run.utility(pairs), utility) if len(pairs) else None
+
+
+def _best(codes: NDArray[Any], utilities: FloatArray, least: float) -> _Point | None:
+    """Return the best code if it gains."""
+    if not len(codes) or utilities.max() <= least + _LEAST_GAIN:
+        return None
+    return codes[utilities.argmax()], float(utilities.max())
 
 
 def _kept(codes: NDArray[Any], allowed: Allowed | None) -> NDArray[Any]:
     return codes if allowed is None or not len(codes) else codes[allowed(codes)]
-
-
-def _unfinished(climbers: Sequence[_Climber]) -> list[_Climber]:
-    """Return the climbers that go on; of several at one code the first, which the others follow."""
-    alone = [one for one in climbers if one.leader is None]
-    seen: dict[bytes, _Climber] = {}
-    for climber in sorted(alone, key=lambda one: not one.done):
-        leader = seen.setdefault(code_key(climber.code), climber)
-        if leader is not climber:
-            climber.leader = leader
-    return [one for one in alone if one.leader is None and not one.done]

@@ -9,6 +9,7 @@ Notation
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -52,9 +53,7 @@ class Solution:
         start: Position of the start that led to the code.
 
     Examples:
-        Continued from ``SearchProblem``:
-
-        >>> from ncp_sampler.offline import propagate_search
+        >>> from ncp_sampler.offline import propagate_search  # ``problem`` as in SearchProblem
         >>> solution = propagate_search(problem)
         >>> solution.holds, bool(solution.code.prod() <= 100), sorted(solution.predictions)
         (True, True, ['accuracy', 'area'])
@@ -119,21 +118,18 @@ class SearchProblem:
         records: Sequence[Records] = (),
         seed: int = 0,
     ) -> None:
-        must = "be records or a fitted predictor, or a sequence of them"
         alone = isinstance(sources, Records | Predictor)
-        given: list[Source] = [
-            *checks.sequence("sources", [sources] if alone else sources, object, must)
-        ]
+        must = "be records or a fitted predictor, or a sequence of them"
+        listed = [sources] if alone else sources
+        given: list[Source] = checks.sequence("sources", listed, (Records, Predictor), must)
         if not given:
             raise ValueError("sources is empty; give records or a fitted predictor")
-        for source in given:
-            checks.instance("sources", source, (Records, Predictor), must)
         must = "be a sequence of Target, such as [Target('accuracy')]"
         if not checks.sequence("targets", targets, Target, must):
             raise ValueError("targets is empty; give at least one Target")
-        tables = [source for source in given if isinstance(source, Records)]
+        own = [source for source in given if isinstance(source, Records)]
         must = "be a sequence of Records"
-        self.records = [*tables, *checks.sequence("records", records, Records, must)]
+        self.records = [*own, *checks.sequence("records", records, Records, must)]
         self.space = _common_space([table.space for table in self.records], space)
         random = self.space.sample(_UNIFORM_CODES, checks.whole("seed", seed, low=0))
         check_sources(given, targets)
@@ -178,6 +174,18 @@ class SearchProblem:
                 total += target.sign * target.weight * row / (target.scale or 1.0)
         return total
 
+    def with_target(self, at: int, target: Target) -> SearchProblem:
+        """Return the problem with another target, which has a scale, in one position."""
+        changed = copy.copy(self)
+        changed.targets = [*self.targets[:at], target, *self.targets[at + 1 :]]
+        return changed
+
+    def assessed(self, solution: Solution) -> Solution:
+        """Return a solution with the utility and bounds of this problem."""
+        values = self.values(solution.code)
+        utility, holds = float(self.utility_of(values)[0]), bool(self.violation(values)[0] <= 0)
+        return replace(solution, utility=utility, holds=holds)
+
     def _scale(self, target: Target, sources: Sequence[Source], random: NDArray[Any]) -> float:
         if target.cost is not None:
             return cost_scale(target.cost, self.records[0].codes if self.records else random)
@@ -216,24 +224,28 @@ class SearchRun:
         """Return the utility of codes (n, d), (n,)."""
         return self.problem.utility_of(self.values(codes))
 
-    def solution(self, code: NDArray[Any], *, trace: Trace | None = None, start: int = 0) -> Solution:
+    def solution(
+        self, code: NDArray[Any], *, trace: Trace | None = None, start: int = 0
+    ) -> Solution:
         """Return a code (d,) as the search's result; its own predictions do not count."""
-        problem = self.problem
+        problem, x = self.problem, self.problem.space.normalize(code[None])
         values = problem.values(code)
-        x = problem.space.normalize(code[None])
         posteriors = [predictor.predict(x) for predictor in problem.predictors]
-        predictions, uncertainty, noise = {}, {}, {}
+        facts = {}  # name -> mean, standard deviation, noise
         for i, target in enumerate(problem.targets):
-            name = label(problem.targets, i)
-            if target.cost is not None:
-                predictions[name], uncertainty[name], noise[name] = float(values[i, 0]), 0.0, 0.0
-                continue
-            predictor, (mean, std) = problem.predictors[target.predictor], posteriors[target.predictor]
-            column = predictor.names.index(target.metric)
-            predictions[name] = float(mean[0, column])
-            uncertainty[name] = float(std[0, column])
-            known = isinstance(predictor, Calibrated)
-            noise[name] = float(predictor.noise[column]) if known else float("nan")
+            row = float(values[i, 0]), 0.0, 0.0
+            if target.cost is None:
+                predictor = problem.predictors[target.predictor]
+                mean, std = posteriors[target.predictor]
+                column = predictor.names.index(target.metric)
+                spread = np.nan
+                if isinstance(predictor, Calibrated):
+                    spread = predictor.noise[column]
+                row = float(mean[0, column]), float(std[0, column]), float(spread)
+            facts[label(problem.targets, i)] = row
+        predictions, uncertainty, noise = (
+            {name: row[k] for name, row in facts.items()} for k in range(3)
+        )
         return Solution(
             code=code,
             predictions=predictions,

@@ -15,10 +15,14 @@ from ncp_sampler.predictors.kernels import NNGP, Matern52
 from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor, check_predictor, mean_vjp_of
-from ncp_sampler.predictors.transforms import FeaturePredictor, Features, features_vjp, with_features
+from ncp_sampler.predictors.transforms import (
+    FeaturePredictor,
+    Features,
+    features_vjp,
+    with_features,
+)
 from ncp_sampler.predictors.trees import has_lightgbm
 from ncp_sampler.records.records import FloatArray, Records
-from ncp_sampler.space.search_space import SearchSpace
 
 _MAX_ROWS = 2600  # exact inference on more rows takes more than seconds
 _MAX_CODE_ROWS = 1300  # a standard deviation costs their square at each step of a search
@@ -79,8 +83,8 @@ def adapt(
 ) -> Calibrated:
     """Fit few records of a task with the help of another task's predictor.
 
-    The source's means are linear terms of a process (Kennedy & O'Hagan 2000), whose slopes are
-    fitted; a process without them is its equal in a mixture. Both see the space's ``features``.
+    The source's means are linear terms of an infinitely wide MLP over the space's ``features``.
+    Their slopes are fitted, and small where the source does not help (Kennedy & O'Hagan 2000).
 
     Args:
         source: Fitted predictor of another task in the same space; it is not changed.
@@ -96,9 +100,9 @@ def adapt(
         raise ValueError("source is not fitted; call its fit first")
     columns, space = _columns(records, metrics), records.space
     process = GaussianProcess(NNGP(), max_rows=_MAX_ROWS)
-    helped = FeaturePredictor(process.with_linear_terms(terms), _WithSource(space.features, source))
-    members = [helped, with_features(process, space.features)]
-    return Calibrated(Mixture(members), seed=seed).fit(space.normalize(records.codes), columns)
+    features = _WithSource(space.features, source)
+    model = FeaturePredictor(process.with_linear_terms(terms), features)
+    return Calibrated(model, seed=seed).fit(space.normalize(records.codes), columns)
 
 
 def fit_paper(

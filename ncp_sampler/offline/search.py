@@ -140,7 +140,7 @@ def default_starts(problem: SearchProblem, *, n: int = _STARTS, seed: int = 0) -
 
 
 def code_scale(problem: SearchProblem) -> NDArray[np.float64]:
-    """Return the standard deviation of the records' unit codes, (d,): the paper's unit of a code."""
+    """Return the records' standard deviation in unit codes, (d,): the paper's unit of a code."""
     if not problem.records:
         return np.full(len(problem.space.columns), _CODE_SCALE)
     spread: NDArray[np.float64] = problem.space.normalize(problem.records[0].codes).std(0)

@@ -20,7 +20,7 @@ from ncp_sampler.offline.problem import SearchProblem, SearchRun, Solution, Sour
 from ncp_sampler.offline.search import default_starts, propagate_search
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target, label
-from ncp_sampler.records.records import FloatArray
+from ncp_sampler.search.pareto import pareto_front
 from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.search_space import SearchSpace
 
@@ -63,8 +63,6 @@ def propagate_answers(
         ValueError: As ``propagate_search``; or n or ``apart`` out of its range.
 
     Examples:
-        Continued from ``SearchProblem``:
-
         >>> solutions = propagate_answers(problem, n=2)
         >>> len(solutions), all(solution.holds for solution in solutions)
         (2, True)
@@ -133,8 +131,6 @@ def propagate_front(
             name in ``along``.
 
     Examples:
-        Continued from ``SearchProblem``:
-
         >>> smaller = Target("area", "minimize", cost=product)
         >>> front = propagate_front(predictor, [Target("accuracy"), smaller], n=3, space=space)
         >>> 1 <= len(front) <= 3
@@ -146,15 +142,17 @@ def propagate_front(
     axis = problem.targets[at]
     neglected = replace(axis, weight=axis.weight * _NEGLIGIBLE)
     search = partial(propagate_search, strategy=strategy, iterations=iterations, seed=seed)
-    worst, best = search(_variant(problem, at, neglected)), search(_alone(problem, at))
-    ends = problem.values(np.array([best.code, worst.code]))[at]
-    levels = np.geomspace(*ends, n) if ends.min() > 0 else np.linspace(*ends, n)
+    worst, best = search(problem.with_target(at, neglected)), search(_alone(problem, at))
+    first, last = problem.values(np.array([best.code, worst.code]))[at]
+    levels = (np.geomspace if min(first, last) > 0 else np.linspace)(first, last, n)
     front = [best]
     for level in levels[1:-1]:
-        bounded = _variant(problem, at, replace(axis, bound=float(level)))
+        bounded = problem.with_target(at, replace(axis, bound=float(level)))
         starts = default_starts(bounded, n=_FRONT_STARTS, seed=seed)
         front.append(search(bounded, starts=np.concatenate([front[-1].code[None], starts])))
-    return [_as_given(one, problem) for one in _pareto_optimal([*front, worst], problem, at)]
+    front.append(worst)
+    kept = _pareto_optimal(np.array([solution.code for solution in front]), problem, at)
+    return [problem.assessed(front[i]) for i in kept]
 
 
 def _are_apart(
@@ -179,38 +177,17 @@ def _bounded_target(problem: SearchProblem, along: str | None) -> int:
     return free[-1] if along is None else names[checks.one_of("along", along, list(names))]
 
 
-def _variant(problem: SearchProblem, at: int, target: Target) -> SearchProblem:
-    """Return the problem with another target in one position, and the same predictors."""
-    targets = [*problem.targets[:at], target, *problem.targets[at + 1 :]]
-    return SearchProblem(problem.predictors, targets, space=problem.space, records=problem.records)
-
-
 def _alone(problem: SearchProblem, at: int) -> SearchProblem:
     """Return the problem with the other targets' weights negligible; bounds stay."""
     for i, target in enumerate(problem.targets):
         if i != at and target.bound is None:
-            problem = _variant(problem, i, replace(target, weight=target.weight * _NEGLIGIBLE))
+            problem = problem.with_target(i, replace(target, weight=target.weight * _NEGLIGIBLE))
     return problem
 
 
-def _pareto_optimal(
-    solutions: Sequence[Solution], problem: SearchProblem, at: int
-) -> list[Solution]:
-    """Return the distinct Pareto-optimal solutions in the bounded target and all others' utility."""
-    values = problem.values(np.array([solution.code for solution in solutions]))
-    axis = problem.targets[at]
-    along: FloatArray = axis.sign * values[at]
+def _pareto_optimal(codes: NDArray[Any], problem: SearchProblem, at: int) -> NDArray[np.intp]:
+    """Return positions of the codes that are optimal in one target and the others' utility."""
+    values, axis = problem.values(codes), problem.targets[at]
+    along = axis.sign * values[at]
     rest = problem.utility_of(values) - axis.weight * along / (axis.scale or 1.0)
-    both = np.stack([along, rest], 1)
-    kept: list[Solution] = []
-    for row, solution in zip(both, solutions, strict=True):
-        dominated = ((both >= row).all(1) & (both > row).any(1)).any()
-        if not dominated and not any((solution.code == other.code).all() for other in kept):
-            kept.append(solution)
-    return kept
-
-
-def _as_given(solution: Solution, problem: SearchProblem) -> Solution:
-    """Return the solution with utility and bounds of the targets as they were given."""
-    given = SearchRun(problem).solution(solution.code)
-    return replace(solution, utility=given.utility, holds=given.holds)
+    return np.sort(pareto_front(np.stack([along, rest], 1)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ncp_sampler.offline import baselines
-from ncp_sampler.offline.problem import Solution, SearchProblem
+from ncp_sampler.offline.problem import SearchProblem, Solution
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.predictor import FloatArray
 from tests.search_examples import SPACE, records, trade_off
@@ -20,9 +20,7 @@ class Counting(GaussianProcess):
 
     codes = 0
 
-    def mean_vjp(
-        self, x: FloatArray
-    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         self.codes += len(x)
         return super().mean_vjp(x)
 

@@ -83,7 +83,7 @@ def test_gradients_reach_the_code_through_the_source(source: GaussianProcess) ->
     for column in (0, 3, 5):
         moved = x.copy()
         moved[:, column] += step
-        change = sum(model.predict(moved)) - sum(model.predict(x))
+        change = np.sum(model.predict(moved), 0) - np.sum(model.predict(x), 0)
         np.testing.assert_allclose(gradient[:, column], change[:, 0] / step, rtol=1e-3, atol=1e-3)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from ncp_sampler import Integer, SearchSpace
 from ncp_sampler.multi_resolution import costs
-from ncp_sampler.offline.recipes import fit_paper, learn
 from ncp_sampler.offline.problem import SearchProblem
+from ncp_sampler.offline.recipes import fit_paper, learn
 from ncp_sampler.offline.search import code_scale, default_starts, propagate_search
 from ncp_sampler.propagation.targets import Target
 from tests.search_examples import SPACE, fitted, records, trade_off, truth
@@ -122,8 +122,7 @@ def test_says_that_a_bound_cannot_be_kept() -> None:
 def test_beta_keeps_the_search_where_the_predictor_is_certain() -> None:
     few = fitted(records(40))
     free, careful = (
-        propagate_search(few, [Target("mIoU", beta=beta)], space=SPACE)
-        for beta in (0.0, 5.0)
+        propagate_search(few, [Target("mIoU", beta=beta)], space=SPACE) for beta in (0.0, 5.0)
     )
     assert careful.uncertainty["mIoU"] < free.uncertainty["mIoU"]
 
