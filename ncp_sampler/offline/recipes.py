@@ -11,7 +11,7 @@ from ncp_sampler import checks
 from ncp_sampler.predictors.calibration import Calibrated
 from ncp_sampler.predictors.distillation import Distilled
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.kernels import NNGP, Matern52
+from ncp_sampler.predictors.kernels import NNGP
 from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor, check_predictor, mean_vjp_of
@@ -24,9 +24,9 @@ from ncp_sampler.predictors.transforms import (
 from ncp_sampler.predictors.trees import has_lightgbm
 from ncp_sampler.records.records import FloatArray, Records
 
-_MAX_ROWS = 2600  # exact inference on more rows takes more than seconds
-_MAX_CODE_ROWS = 1300  # a standard deviation costs their square at each step of a search
-_MIN_TREE_ROWS = 200  # with fewer, trees do not help
+_MAX_ROWS = 2600  # rows of a process; exact inference on more takes more than seconds
+_MAX_CODE_ROWS = 1300  # rows of the second one; each step of a search costs their square
+_MIN_TREE_ROWS = 200  # number of rows from which on trees help
 _TREE_CODES = 4000  # number of random codes that trees label
 
 
@@ -37,19 +37,19 @@ def learn(
     seed: int = 0,
     trees: bool | None = None,
 ) -> Calibrated:
-    """Fit the mixture of infinitely wide MLPs and trained ensembles that offline searches use.
+    """Fit the mixture of predictors that offline searches use.
 
-    Where the space has ``features``, one infinitely wide MLP and the ensembles see those, and
-    another the unit code: it is uncertain of codes far from the records in any column, where
-    features may be alike. One ensemble is fitted to the rows, and from 200 of them on another to
-    what boosted trees predict for them and for codes far away (``Distilled``). From 40 rows on,
-    standard deviations and noise are fitted to a fifth of them (``Calibrated``).
+    A ``GaussianProcess`` sees the space's ``features``, or the unit code where it has none. With
+    features, an infinitely wide MLP sees the unit code: it is uncertain of codes far from the
+    records in any column, where features may be alike. From 200 rows on, MLPs are trained on what
+    boosted trees predict for the rows and for codes far from them (``Distilled``). From 40 rows on,
+    standard deviations and noise are fitted to a fifth of the rows (``Calibrated``).
 
     Args:
         records: At least one row. With a few dozen, a search with beta 2 proposes a known row, as
             everything else is uncertain; ``choose_beta`` finds a better beta.
         metrics: Metrics to model; all if None.
-        seed: Seed of the networks, of the held-out rows and of the codes that trees label.
+        seed: Seed of the MLPs, of the held-out rows and of the codes that trees label.
         trees: Use boosted trees; None if there are 200 rows and LightGBM is installed, as by
             ``pip install "ncp_sampler[bench]"``.
 
@@ -64,15 +64,11 @@ def learn(
     if trees is not None and checks.flag("trees", trees) and not enough:
         must = f"be None or False with {len(records)} records; trees need {_MIN_TREE_ROWS}"
         raise checks.refusal("trees", trees, must)
-    wide, networks = GaussianProcess(NNGP(), max_rows=_MAX_ROWS), _networks(seed)
-    members: list[Predictor] = [with_features(wide, space.features)]
-    members.append(with_features(networks, space.features))
-    if space.features is None:
-        members.append(GaussianProcess(Matern52(), max_rows=_MAX_ROWS))
-    else:
+    members = [with_features(GaussianProcess(max_rows=_MAX_ROWS), space.features)]
+    if space.features is not None:
         members.append(GaussianProcess(NNGP(), max_rows=_MAX_CODE_ROWS))
     if enough and (has_lightgbm() if trees is None else trees):
-        student = with_features(_networks(seed, members=4, batch_size=256), space.features)
+        student = with_features(_student(seed), space.features)
         samples = space.normalize(space.sample(_TREE_CODES, seed))
         members.append(Distilled(student, samples, features=space.features))
     return Calibrated(Mixture(members), seed=seed).fit(space.normalize(records.codes), columns)
@@ -83,8 +79,8 @@ def adapt(
 ) -> Calibrated:
     """Fit few records of a task with the help of another task's predictor.
 
-    The source's means are linear terms of an infinitely wide MLP over the space's ``features``.
-    Their slopes are fitted, and small where the source does not help (Kennedy & O'Hagan 2000).
+    The source's means are linear terms of a Gaussian process over the space's ``features``. Their
+    slopes are fitted, and small where the source does not help (Kennedy & O'Hagan 2000).
 
     Args:
         source: Fitted predictor of another task in the same space; it is not changed.
@@ -99,9 +95,9 @@ def adapt(
     if not terms:
         raise ValueError("source is not fitted; call its fit first")
     columns, space = _columns(records, metrics), records.space
-    process = GaussianProcess(NNGP(), max_rows=_MAX_ROWS)
-    features = _WithSource(space.features, source)
-    model = FeaturePredictor(process.with_linear_terms(terms), features)
+    kernel = None if space.features is None else NNGP()  # of few rows, whose features are many
+    process = GaussianProcess(kernel, max_rows=_MAX_ROWS).with_linear_terms(terms)
+    model = FeaturePredictor(process, _WithSource(space.features, source))
     return Calibrated(model, seed=seed).fit(space.normalize(records.codes), columns)
 
 
@@ -151,16 +147,17 @@ def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, Float
     return {name: records.values(name) for name in names}
 
 
-def _networks(seed: int, *, members: int = 8, batch_size: int = 128) -> MLPEnsemble:
+def _student(seed: int) -> MLPEnsemble:
+    """Return the MLPs that are trained on the trees' predictions."""
     return MLPEnsemble(
-        members=members,
+        members=2,
         shared=128,
         head=64,
         dropout=0.2,
         loss="smooth_l1",
-        steps=600,
+        steps=300,
         warm_steps=None,
-        batch_size=batch_size,
+        batch_size=256,
         learning_rate=0.003,
         weight_decay=1.0,
         schedule="one_cycle",

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.offline.hill_climbing import hill_climb
 from ncp_sampler.offline.problem import SearchProblem, SearchRun, Solution, Source, as_problem
-from ncp_sampler.offline.search import default_starts, propagate_search
+from ncp_sampler.offline.search import default_starts, hill_climb, propagate_search
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target, label
 from ncp_sampler.search.pareto import pareto_front
