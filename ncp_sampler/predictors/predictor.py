@@ -162,9 +162,12 @@ class Wrapper(Model):
 
 
 def moments_of(predictor: Predictor, x: FloatArray) -> Moments:
-    """Return a predictor's moments at unit codes x (n, d), by PyTorch where it has none."""
-    if isinstance(predictor, Model):
-        return predictor.moments(x)
+    """Return a predictor's moments at unit codes x (n, d), by PyTorch if it has no closed form."""
+    return predictor.moments(x) if isinstance(predictor, Model) else torch_moments(predictor, x)
+
+
+def torch_moments(predictor: Predictor, x: FloatArray) -> Moments:
+    """Return a predictor's moments at unit codes x (n, d), differentiated by PyTorch."""
     leaf = torch.as_tensor(x, dtype=torch.float64, device=predictor.device).requires_grad_(True)
     with torch.enable_grad():
         mean, std = predictor.posterior(leaf)
