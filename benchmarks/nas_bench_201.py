@@ -38,7 +38,7 @@ from ncp_sampler.nas_bench import (
     table_predictor,
     walk_table,
 )
-from ncp_sampler.offline.regularized_evolution import regularized_evolution
+from ncp_sampler.offline.baselines import regularized_evolution
 from ncp_sampler.propagation import GradientDescent
 
 STARTUP = 10  # first codes, which all methods share

@@ -32,7 +32,7 @@ def fitted(rows: Records) -> GaussianProcess:
     return GaussianProcess().fit(SPACE.normalize(rows.codes), rows.metrics)
 
 
-def trade_off(weight: float = 0.5, *, caution: float = 0.0) -> list[Target]:
+def trade_off(weight: float = 0.5, *, beta: float = 0.0) -> list[Target]:
     """Much mIoU, few FLOPs."""
     few = Target("gflops", "minimize", weight=weight, cost=costs.flops)
-    return [Target("mIoU", caution=caution), few]
+    return [Target("mIoU", beta=beta), few]

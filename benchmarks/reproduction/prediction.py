@@ -11,7 +11,7 @@ from scipy.stats import rankdata, spearmanr
 
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench.tables import NASBenchMR
-from ncp_sampler.offline.learning import fit_paper, learn
+from ncp_sampler.offline.recipes import fit_paper, learn
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.propagate import propagate
 from ncp_sampler.propagation.targets import Target
@@ -83,7 +83,7 @@ def predict_held_out(bench: NASBenchMR, setting: str, *, epochs: int) -> Predict
         noise=float(predictor.noise[0]),
         fit_seconds=fit_seconds,
         mean_seconds=_propagation_seconds(predictor, Target(table.main)),
-        bound_seconds=_propagation_seconds(predictor, Target(table.main, caution=1.0)),
+        bound_seconds=_propagation_seconds(predictor, Target(table.main, beta=1.0)),
     )
 
 

@@ -16,8 +16,8 @@ from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench.judge import Judge, halves
 from ncp_sampler.nas_bench.tables import NASBenchMR
-from ncp_sampler.offline.learning import fit_paper, learn
-from ncp_sampler.offline.problem import Found, SearchProblem
+from ncp_sampler.offline.problem import SearchProblem, Solution
+from ncp_sampler.offline.recipes import fit_paper, learn
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.targets import Target
@@ -137,7 +137,7 @@ def joint_problem(
         bound: Largest FLOPs (G), in place of a step downwards.
     """
     targets = [
-        Target(split.main, caution=beta, predictor=i, scale=split.scale(split.main))
+        Target(split.main, beta=beta, predictor=i, scale=split.scale(split.main))
         for i, split in enumerate(splits)
     ]
     flops = Target(
@@ -158,7 +158,7 @@ def joint_problem(
 def evaluate(
     search: Search,
     split: int,
-    solution: Found,
+    solution: Solution,
     settings: Mapping[str, SettingSplit],
     *,
     start_score: float | None = None,

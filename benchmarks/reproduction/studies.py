@@ -14,7 +14,6 @@ from benchmarks.reproduction.results import Method, Search, SearchResult, Study
 from benchmarks.reproduction.setting_split import SettingSplit, evaluate, joint_problem
 from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.offline.answers import propagate_front
 from ncp_sampler.offline.baselines import (
     evolution_search,
     local_search,
@@ -22,8 +21,9 @@ from ncp_sampler.offline.baselines import (
     neural_predictor,
     random_search,
 )
-from ncp_sampler.offline.problem import Found, SearchRun
+from ncp_sampler.offline.problem import SearchRun, Solution
 from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.offline.solutions import propagate_front
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import propagate
 
@@ -73,7 +73,7 @@ def fronts(settings: Settings, split: int) -> Iterator[SearchResult]:
             yield evaluate(search, split, solution, settings)
 
 
-def plain_search(setting: SettingSplit, weight: float) -> Found:
+def plain_search(setting: SettingSplit, weight: float) -> Solution:
     """Propagate the start code through the published predictor, and return the last code.
 
     The targets' step is 1.0 standard deviation, as in the paper's text; the authors' configuration
@@ -89,7 +89,7 @@ def plain_search(setting: SettingSplit, weight: float) -> Found:
         strategy=GradientDescent(scale=setting.published.x_std),
     )
     run.calls += len(trace.loss)
-    return run.found(trace.final[0], trace=trace)
+    return run.solution(trace.final[0], trace=trace)
 
 
 def lambdas(settings: Settings, split: int) -> Iterator[SearchResult]:

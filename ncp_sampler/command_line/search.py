@@ -17,11 +17,10 @@ from ncp_sampler.command_line.sources import JudgedRecords, setting_records, tab
 from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.offline.answers import propagate_answers, propagate_front
-from ncp_sampler.offline.caution import LEAST_ROWS as CAUTION_ROWS
-from ncp_sampler.offline.caution import choose_caution, with_caution
-from ncp_sampler.offline.problem import Found, SearchProblem
+from ncp_sampler.offline.confidence import MIN_ROWS, choose_beta, with_beta
+from ncp_sampler.offline.problem import SearchProblem, Solution
 from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.offline.solutions import propagate_answers, propagate_front
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target, label
 from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
@@ -45,11 +44,11 @@ def run_search(options: SearchOptions) -> dict[str, Any]:
         raise ValueError("nothing is left to improve; give --lambda above 0, or no --min-metric")
     notes = [source.note for source in sources]
     records = [source.records for source in sources]
-    caution = options.caution
-    if caution is None:
-        caution, note = _caution(records, targets, options)
+    beta = options.beta
+    if beta is None:
+        beta, note = _beta(records, targets, options)
         notes.append(note)
-    targets = with_caution(targets, caution)
+    targets = with_beta(targets, beta)
     problem = SearchProblem(records, targets, seed=options.seed)
     strategy = _strategy(options.strategy, problem.space)
     judged = _judged(sources, problem, strategy, options.seed)
@@ -64,7 +63,9 @@ def run_search(options: SearchOptions) -> dict[str, Any]:
     learnt = time.perf_counter()
     found, answers = _answers(problem, strategy, options)
     if not found.holds:
-        notes.append("no code was found that keeps the bounds by its predictions less the caution")
+        notes.append(
+            "no code was found that keeps the bounds by its predictions less beta deviations"
+        )
     picture = options.picture
     if picture is not None:
         title = " and ".join(source.name for source in sources)
@@ -78,7 +79,7 @@ def run_search(options: SearchOptions) -> dict[str, Any]:
         "answers": [_facts(problem.space, one) for one in answers],
         "strategy": options.strategy,
         "lambda": options.weight,
-        "caution": caution,
+        "beta": beta,
         "seed": options.seed,
         "predictions_made": found.calls,
         "seconds": seconds,
@@ -97,19 +98,19 @@ def _judged(
     return [None if one.judge is None else one.judge(code[None]) for one in sources]
 
 
-def _caution(
+def _beta(
     records: Sequence[Records], targets: Sequence[Target], options: SearchOptions
 ) -> tuple[float, str]:
-    """By cross-validation where the rows suffice; and what to say of it."""
-    if min(len(one) for one in records) < CAUTION_ROWS:
-        return BETA, f"caution {BETA:g}, as there are too few rows to choose it by"
-    choice = choose_caution(records, targets, strategy=options.strategy, seed=options.seed)
-    return choice.caution, choice.note
+    """Choose beta by cross-validation where the rows suffice; return it and a note."""
+    if min(len(one) for one in records) < MIN_ROWS:
+        return BETA, f"beta {BETA:g}, as there are too few rows to choose it by"
+    choice = choose_beta(records, targets, strategy=options.strategy, seed=options.seed)
+    return choice.beta, choice.note
 
 
 def _answers(
     problem: SearchProblem, strategy: Strategy | str, options: SearchOptions
-) -> tuple[Found, list[Found]]:
+) -> tuple[Solution, list[Solution]]:
     """The best, and all that were asked for."""
     if options.front:
         front = propagate_front(problem, n=options.n, strategy=strategy, seed=options.seed)
@@ -178,7 +179,7 @@ def _metrics(
     sources: Sequence[JudgedRecords],
     judged: Sequence[Mapping[str, Any] | None],
     targets: Sequence[Target],
-    found: Found,
+    found: Solution,
 ) -> list[dict[str, Any]]:
     """Of each learnt metric: what the judge says of the trial, and what the search predicts."""
     rows = []
@@ -205,7 +206,7 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _facts(space: SearchSpace, found: Found) -> dict[str, Any]:
+def _facts(space: SearchSpace, found: Solution) -> dict[str, Any]:
     """What one answer is; published form and exact costs of an MRSpace code."""
     facts: dict[str, Any] = {
         "params": space.to_params(found.code),
@@ -225,7 +226,7 @@ def _facts(space: SearchSpace, found: Found) -> dict[str, Any]:
     return facts
 
 
-def _draw(found: Found, space: SearchSpace, picture: str, title: str) -> bool:
+def _draw(found: Solution, space: SearchSpace, picture: str, title: str) -> bool:
     """Draws the search's trace into a file; False where Matplotlib is missing."""
     try:
         from ncp_sampler.visualization import trace_figure

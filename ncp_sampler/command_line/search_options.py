@@ -10,6 +10,7 @@ from typing import Any
 
 from ncp_sampler.command_line.option_types import at_least, names, whole
 from ncp_sampler.defaults import BETA, STRATEGIES
+from ncp_sampler.deprecated import warn
 from ncp_sampler.nas_bench.settings import SETTINGS
 
 _PICTURE = "ncp-search.png"
@@ -55,8 +56,7 @@ class SearchOptions:
         max_gflops: Most FLOPs of MRSpace codes, in G; None for no limit.
         bounds: Of the main metric of each source; empty for none.
         strategy: How codes are edited, one of ``STRATEGIES``.
-        caution: Standard deviations by which a prediction counts as worse; None to choose it by
-            cross-validation.
+        beta: Confidence coefficient of the predictions; None to choose it by cross-validation.
         n: Answers, or points of a front.
         front: Whether the answers are those of the trade-off in place of unlike ones.
         refit: Whether the answer is learnt from all rows, the judge's among them.
@@ -78,7 +78,7 @@ class SearchOptions:
     max_gflops: float | None
     bounds: tuple[float, ...]
     strategy: str
-    caution: float | None
+    beta: float | None
     n: int
     front: bool
     refit: bool
@@ -136,8 +136,18 @@ def add_search(commands: Any) -> argparse.ArgumentParser:
     return search
 
 
-def _caution(text: str) -> float | None:
+def _beta(text: str) -> float | None:
     return None if text == "auto" else at_least(0)(text)
+
+
+class _Caution(argparse.Action):
+    """The name of ``--beta`` in version 0.2."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any
+    ) -> None:
+        warn("--caution", "--beta")
+        namespace.beta = values
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
@@ -192,10 +202,13 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     text = "gradient descent on the whole code (default), or one number a step"
     parser.add_argument("--strategy", choices=STRATEGIES, default=STRATEGIES[0], help=text)
     text = (
-        "standard deviations of doubt by which a prediction counts as worse; 0 is the paper's "
-        f"search, auto chooses by cross-validation, in a minute or more (default {BETA:g})"
+        "confidence coefficient: standard deviations by which a prediction counts as worse; 0 is "
+        f"the paper's search, auto chooses by cross-validation (default {BETA:g})"
     )
-    parser.add_argument("--caution", type=_caution, default=BETA, metavar="C", help=text)
+    parser.add_argument("--beta", type=_beta, default=BETA, metavar="B", help=text)
+    parser.add_argument(
+        "--caution", type=_beta, action=_Caution, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
     text = "learn from so many rows at most (default all; 2000 codes without tables)"
     parser.add_argument("--rows", type=whole(2), metavar="N", help=text)
     text = "of halves and learning (default 0)"

@@ -19,7 +19,7 @@ from ncp_sampler.nas_bench import (
     surrogate,
 )
 from ncp_sampler.nas_bench.tables import ROOT_VARIABLE
-from ncp_sampler.offline.learning import learn
+from ncp_sampler.offline.recipes import learn
 from ncp_sampler.records.csv_records import csv_names, read_csv
 from ncp_sampler.records.records import Records
 

@@ -1,208 +1,149 @@
-"""What NCP is measured against offline: searches that only ask a predictor for values.
+"""Baselines of offline NCP: searches that use values of a predictor, and no gradients.
 
-All maximize a ``SearchProblem``'s utility and count the predictions they make. Sources: random
-search (Bergstra and Bengio 2012) and the Neural Predictor (Wen et al. 2020) rank random codes;
-NetAdapt (Yang et al. 2018) edits one code greedily, local search several; regularized
-evolution is Real et al. (2019).
+Random search (Bergstra & Bengio 2012) and the Neural Predictor (Wen et al. 2020) rank random codes;
+NetAdapt (Yang et al. 2018) edits one code greedily, local search several; regularized evolution
+(Real et al. 2019, algorithm 1) mutates winners of tournaments and drops the oldest code. Searches
+of a ``SearchProblem`` maximize its utility and count their predictions; their examples continue
+that of ``SearchProblem``.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.offline.codes import given_codes
-from ncp_sampler.offline.problem import Found, SearchProblem, SearchRun
-from ncp_sampler.offline.regularized_evolution import regularized_evolution
+from ncp_sampler.offline.problem import SearchProblem, SearchRun, Solution, given_codes
+from ncp_sampler.space.dimensions import n_values
+from ncp_sampler.space.search_space import SearchSpace, code_key
+
+_MAX_TRIES = 100  # number of mutations of a child until it is new
 
 
-def random_search(problem: SearchProblem, *, calls: int = 100, seed: int = 0) -> Found:
-    """The best of so many random codes; the paper's 100.
+def random_search(problem: SearchProblem, *, calls: int = 100, seed: int = 0) -> Solution:
+    """Return the best of ``calls`` random codes; the paper's 100.
 
     Raises:
         ValueError: calls < 1.
 
     Examples:
-        >>> import numpy as np
-        >>> from ncp_sampler import Integer, SearchSpace
-        >>> from ncp_sampler.predictors import GaussianProcess
-        >>> from ncp_sampler.propagation import Target
-        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
-        >>> codes = space.sample(60, 0)
-        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
-        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
-        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
-        >>> area = Target("area", "minimize", bound=100, cost=product)
-        >>> from ncp_sampler.offline import SearchProblem
-        >>> problem = SearchProblem(predictor, [Target("accuracy"), area], space=space)
-        >>> found = random_search(problem, calls=100)
-        >>> found.holds, found.predictions["area"] <= 100
-        (True, True)
+        >>> random_search(problem, calls=100).holds
+        True
     """
     return neural_predictor(problem, calls=calls, top=1, seed=seed)[0]
 
 
 def neural_predictor(
     problem: SearchProblem, *, calls: int = 10_000, top: int = 10, seed: int = 0
-) -> list[Found]:
-    """The ``top`` of so many random codes, best first; the paper's 10,000 and 10.
+) -> list[Solution]:
+    """Return the ``top`` of ``calls`` random codes, best first; the paper's 10 and 10,000.
 
-    The paper trains all of them and reports the best; nothing is trained here, so the first is
-    the answer.
+    The paper trains all of them and reports the best; nothing is trained here.
 
     Raises:
         ValueError: calls < 1, or ``top`` not in 1..calls.
 
     Examples:
-        >>> import numpy as np
-        >>> from ncp_sampler import Integer, SearchSpace
-        >>> from ncp_sampler.predictors import GaussianProcess
-        >>> from ncp_sampler.propagation import Target
-        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
-        >>> codes = space.sample(60, 0)
-        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
-        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
-        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
-        >>> area = Target("area", "minimize", bound=100, cost=product)
-        >>> from ncp_sampler.offline import SearchProblem
-        >>> problem = SearchProblem(predictor, [Target("accuracy"), area], space=space)
-        >>> found = neural_predictor(problem, calls=500)[0]
-        >>> found.holds, found.predictions["area"] <= 100
-        (True, True)
+        >>> neural_predictor(problem, calls=500)[0].holds
+        True
     """
     calls = checks.integer("calls", calls, low=1)
     top = checks.integer("top", top, low=1, high=calls)
     run = SearchRun(problem)
     codes = problem.space.sample(calls, seed)
     order = np.argsort(-run.utility(codes), kind="stable")[:top]
-    return [run.found(codes[i]) for i in order]
+    return [run.solution(codes[i]) for i in order]
 
 
 def net_adapt(
     problem: SearchProblem, *, start: ArrayLike, calls: int | None = None, iterations: int = 10_000
-) -> Found:
-    """Greedy: of all codes one step away in one dimension, moves to the best, until none is better.
+) -> Solution:
+    """Move greedily to the best code one step away in one dimension, until none is better.
 
     Args:
-        problem: What to maximize.
-        start: The code to begin with, (d,); the paper's {b, n = 2; c, i, o = 64}.
-        calls: Predictions at most; None for as many as it takes.
-        iterations: Moves at most.
+        problem: Problem to maximize.
+        start: Code to begin with, (d,); the paper's {b, n = 2; c, i, o = 64}.
+        calls: Largest number of predictions; None for no limit.
+        iterations: Largest number of moves.
 
     Raises:
         ValueError: calls or iterations < 1, or a start that is no code.
 
     Examples:
-        >>> import numpy as np
-        >>> from ncp_sampler import Integer, SearchSpace
-        >>> from ncp_sampler.predictors import GaussianProcess
-        >>> from ncp_sampler.propagation import Target
-        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
-        >>> codes = space.sample(60, 0)
-        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
-        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
-        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
-        >>> area = Target("area", "minimize", bound=100, cost=product)
-        >>> from ncp_sampler.offline import SearchProblem
-        >>> problem = SearchProblem(predictor, [Target("accuracy"), area], space=space)
-        >>> found = net_adapt(problem, start=[8, 4])
-        >>> found.holds, found.predictions["area"] <= 100
-        (True, True)
+        >>> net_adapt(problem, start=[8, 4]).holds
+        True
     """
     run = SearchRun(problem)
     checks.integer("iterations", iterations, low=1)
-    most = None if calls is None else checks.integer("calls", calls, low=1)
+    limit = None if calls is None else checks.integer("calls", calls, low=1)
     codes = given_codes("start", start, problem.space)
     if len(codes) != 1:
         raise checks.refusal("start", start, "be one code")
     code = problem.space.round(codes[0])
     value = float(run.utility(code[None])[0])
     for _ in range(iterations):
-        around = problem.space.neighbors(code)
-        if most is not None and run.calls + len(around) > most:
+        moves = problem.space.neighbors(code)
+        if limit is not None and run.calls + len(moves) > limit:
             break
-        utility = run.utility(around)
-        if not len(around) or utility.max() <= value:
+        utility = run.utility(moves)
+        if not len(moves) or utility.max() <= value:
             break
-        code, value = around[utility.argmax()], float(utility.max())
-    return run.found(code)
+        code, value = moves[utility.argmax()], float(utility.max())
+    return run.solution(code)
 
 
 def local_search(
     problem: SearchProblem, *, climbs: int = 20, seconds: float | None = None, seed: int = 0
-) -> Found:
-    """The best of several climbs by single steps, each from a random code, one after another.
+) -> Solution:
+    """Return the best of several climbs by ``net_adapt``, each from a random code.
 
     Args:
-        problem: What to maximize.
-        climbs: At most so many.
-        seconds: No climb begins after so many of wall time, but the first; None for no end.
-        seed: Of the random codes.
+        problem: Problem to maximize.
+        climbs: Largest number of climbs.
+        seconds: Wall time after which no climb begins, except the first; None for no limit.
+        seed: Seed of the random codes.
 
     Raises:
         ValueError: climbs < 1, or seconds not above 0.
 
     Examples:
-        >>> import numpy as np
-        >>> from ncp_sampler import Integer, SearchSpace
-        >>> from ncp_sampler.predictors import GaussianProcess
-        >>> from ncp_sampler.propagation import Target
-        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
-        >>> codes = space.sample(60, 0)
-        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
-        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
-        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
-        >>> area = Target("area", "minimize", bound=100, cost=product)
-        >>> from ncp_sampler.offline import SearchProblem
-        >>> problem = SearchProblem(predictor, [Target("accuracy"), area], space=space)
-        >>> found = local_search(problem, climbs=2)
-        >>> found.holds, found.predictions["area"] <= 100
-        (True, True)
+        >>> local_search(problem, climbs=2).holds
+        True
     """
     climbs = checks.integer("climbs", climbs, low=1)
     if seconds is not None:
         checks.number("seconds", seconds, above=0)
     run = SearchRun(problem)
-    begin = time.perf_counter()
-    best: Found | None = None
+    began = time.perf_counter()
+    best: Solution | None = None
     for start in problem.space.sample(climbs, checks.integer("seed", seed, low=0)):
-        if best is not None and seconds is not None and time.perf_counter() - begin > seconds:
+        if best is not None and seconds is not None and time.perf_counter() - began > seconds:
             break
-        found = net_adapt(problem, start=start)
-        run.calls += found.calls
-        if best is None or found.utility > best.utility:
-            best = found
+        solution = net_adapt(problem, start=start)
+        run.calls += solution.calls
+        if best is None or solution.utility > best.utility:
+            best = solution
     assert best is not None  # climbs is 1 or more
-    return run.found(best.code)
+    return run.solution(best.code)
 
 
 def evolution_search(
     problem: SearchProblem, *, calls: int = 1000, population: int = 100, seed: int = 0
-) -> Found:
-    """Regularized evolution of so many codes; the best of them.
+) -> Solution:
+    """Return the best code of ``regularized_evolution`` over ``calls`` predictions.
 
     Raises:
         ValueError: calls or population < 1.
 
     Examples:
-        >>> import numpy as np
-        >>> from ncp_sampler import Integer, SearchSpace
-        >>> from ncp_sampler.predictors import GaussianProcess
-        >>> from ncp_sampler.propagation import Target
-        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
-        >>> codes = space.sample(60, 0)
-        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # what was measured
-        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
-        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known of every code
-        >>> area = Target("area", "minimize", bound=100, cost=product)
-        >>> from ncp_sampler.offline import SearchProblem
-        >>> problem = SearchProblem(predictor, [Target("accuracy"), area], space=space)
-        >>> found = evolution_search(problem, calls=300)
-        >>> found.holds, found.predictions["area"] <= 100
-        (True, True)
+        >>> evolution_search(problem, calls=300).holds
+        True
     """
     run = SearchRun(problem)
     checks.integer("calls", calls, low=1)
@@ -215,4 +156,115 @@ def evolution_search(
         sample=max(1, population // 4),
         seed=seed,
     )
-    return run.found(history.codes[history.values.argmax()])
+    return run.solution(history.codes[history.values.argmax()])
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """History of a regularized evolution, in order of evaluation.
+
+    Attributes:
+        codes: (budget, d), natural units.
+        values: (budget,), to be maximized.
+
+    Examples:
+        >>> import numpy as np
+        >>> history = Evolution(np.array([[8, 1], [16, 2]]), np.array([70.0, 74.0]))
+        >>> history.codes[history.values.argmax()].tolist()
+        [16, 2]
+    """
+
+    codes: NDArray[Any]
+    values: NDArray[np.float64]
+
+
+def regularized_evolution(
+    objective: Callable[[NDArray[Any]], ArrayLike],
+    space: SearchSpace,
+    *,
+    budget: int,
+    population: int = 100,
+    sample: int = 25,
+    seed: int | None = None,
+    start: ArrayLike | None = None,
+) -> Evolution:
+    """Evolve valid codes for ``budget`` evaluations.
+
+    The best of ``sample`` codes drawn from the population is mutated: one dimension, drawn
+    uniformly, gets another value, drawn uniformly (in log for log dimensions). The child joins, and
+    the oldest member leaves. A child that was evaluated before is mutated again, so that the budget
+    is not spent on known codes.
+
+    Args:
+        objective: Valid codes (n, d) -> values (n,), to be maximized. The first population comes
+            in one call, the children one by one.
+        space: The search space.
+        budget: Number of evaluations, at least 1.
+        population: Size of the population; the paper's default, 100. A tenth of the budget suits
+            small ones.
+        sample: Size of a tournament, 1 to ``population``; the paper's default, 25.
+        seed: Seed of all random draws; None for a fresh one.
+        start: Codes (n, d) or (d,) that the first population begins with; the rest is random.
+
+    Raises:
+        ValueError: An argument out of its range, or values that are not n finite numbers.
+
+    Examples:
+        >>> from ncp_sampler import Integer, SearchSpace
+        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
+        >>> nearness = lambda codes: -abs(codes - 5).sum(1)
+        >>> history = regularized_evolution(nearness, space, budget=300, seed=0)
+        >>> history.codes[history.values.argmax()].tolist()
+        [5, 5]
+    """
+    checks.call("objective", objective, "be a function of codes", required=True)
+    checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")
+    budget = checks.integer("budget", budget, low=1)
+    population = checks.integer("population", population, low=1)
+    sample = checks.integer("sample", sample, low=1, high=population)
+    rng = np.random.default_rng(checks.seed(seed))
+    given = space.sample(0) if start is None else space.round(given_codes("start", start, space))
+    if len(given) > population:
+        raise ValueError(
+            f"start has shape {given.shape}; it must be (n, d) with n at most "
+            f"population={population}"
+        )
+    codes = list(np.concatenate([given, space.sample(population - len(given), rng)])[:budget])
+    values = list(_evaluate(objective, np.array(codes)))
+    alive = deque(range(len(codes)), maxlen=population)  # appending drops the oldest
+    seen = {code_key(code) for code in codes}
+    while len(codes) < budget:
+        drawn = rng.choice(len(alive), size=sample, replace=False)
+        child = codes[max((alive[i] for i in drawn), key=values.__getitem__)]
+        for _ in range(_MAX_TRIES):
+            child = _mutated(child, space, rng)
+            if code_key(child) not in seen:
+                break
+        seen.add(code_key(child))
+        alive.append(len(codes))
+        codes.append(child)
+        values.append(_evaluate(objective, child[None])[0])
+    return Evolution(np.array(codes), np.array(values))
+
+
+def _mutated(code: NDArray[Any], space: SearchSpace, rng: np.random.Generator) -> NDArray[Any]:
+    """Return the code with another value in one dimension; itself if no dimension has two."""
+    names = [dim.name for dim in space.dimensions if n_values(dim) > 1]
+    child = code.copy()
+    if names:
+        where = space.column_slice(names[rng.integers(len(names))])
+        while np.array_equal(child[where], code[where]):
+            child[where] = space.sample(1, rng)[0][where]
+    return child
+
+
+def _evaluate(
+    objective: Callable[[NDArray[Any]], ArrayLike], codes: NDArray[Any]
+) -> NDArray[np.float64]:
+    values = np.asarray(objective(codes), dtype=np.float64)
+    if values.shape != (len(codes),) or not np.isfinite(values).all():
+        raise ValueError(
+            f"objective returned shape {values.shape} for {len(codes)} codes; it must return that "
+            "many finite numbers"
+        )
+    return values

@@ -54,7 +54,7 @@ def trace_figure(
     bound, are drawn once.
 
     Args:
-        trace: From ``propagation.propagate``, or a search's ``Found.trace``.
+        trace: From ``propagation.propagate``, or a search's ``Solution.trace``.
         space: The codes' search space.
         start: Which of the n starts.
         costs: Further costs to show, name -> function of codes (n, d), such as

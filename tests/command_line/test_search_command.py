@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ncp_sampler.command_line.program import main
+from ncp_sampler.command_line.program import _parse, main
 from ncp_sampler.command_line.sources import (
     LEAST_JUDGED_ROWS,
     setting_records,
@@ -176,13 +176,21 @@ def test_several_answers_and_fronts(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "answers" in capsys.readouterr().out
 
 
+def test_the_old_name_of_beta_warns() -> None:
+    with pytest.warns(FutureWarning, match="--caution is deprecated .* use --beta"):
+        given = _parse(["search", "--setting", "seg", "--caution", "2"])
+    assert given["beta"] == 2
+    assert "caution" not in given
+    assert _parse(["search", "--setting", "seg"])["beta"] == 3
+
+
 @pytest.mark.slow
-def test_caution_is_chosen_where_the_rows_suffice(
+def test_beta_is_chosen_where_the_rows_suffice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table = ["--metrics", "accuracy", "--no-picture", "--caution", "auto"]
+    table = ["--metrics", "accuracy", "--no-picture", "--beta", "auto"]
     found = answer(capsys, "--table", mr_table(tmp_path, 84), *table)
-    assert f"caution {found['caution']:g} by cross-validation" in found["notes"][1]
+    assert f"beta {found['beta']:g} by cross-validation" in found["notes"][1]
     few = answer(capsys, "--table", mr_table(tmp_path, 40), *table)
     assert "too few rows to choose it by" in few["notes"][1]
 
@@ -231,7 +239,7 @@ def test_help_names_every_option_and_shows_examples(capsys: pytest.CaptureFixtur
         main(["search", "--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    for part in ("--caution", "--max-gflops", "NCP_BENCH_ROOT", "--table runs.csv", "cls-a"):
+    for part in ("--beta", "--max-gflops", "NCP_BENCH_ROOT", "--table runs.csv", "cls-a"):
         assert part in text
 
 

@@ -1,4 +1,4 @@
-"""Offline searches: what they find, what bounds and caution change, and what they refuse."""
+"""Offline searches: what they find, what bounds and beta change, and what they refuse."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from ncp_sampler import Integer, SearchSpace
 from ncp_sampler.multi_resolution import costs
-from ncp_sampler.offline.learning import fit_paper, learn
 from ncp_sampler.offline.problem import SearchProblem
+from ncp_sampler.offline.recipes import fit_paper, learn
 from ncp_sampler.offline.search import code_scale, default_starts, propagate_search
 from ncp_sampler.propagation.targets import Target
 from tests.search_examples import SPACE, fitted, records, trade_off, truth
@@ -22,8 +22,8 @@ FEW = Target("gflops", "minimize", cost=costs.flops)
 
 
 def test_records_alone_are_enough() -> None:
-    """They are learnt by a committee; the answer is better than every row that was learnt."""
-    found = propagate_search(ROWS, [Target("mIoU", caution=2.0)], iterations=10)
+    """A mixture is fitted to them; the solution is better than every row."""
+    found = propagate_search(ROWS, [Target("mIoU", beta=2.0)], iterations=10)
     np.testing.assert_array_equal(SPACE.round(found.code), found.code)
     assert truth(found.code[None], 0.7)[0] > ROWS.values("mIoU").max()
     assert abs(found.predictions["mIoU"] - truth(found.code[None], 0.7)[0]) < 1
@@ -37,7 +37,7 @@ def test_the_given_space_comes_before_the_records_own() -> None:
     assert problem.space is SPACE
 
 
-def test_learns_the_metrics_asked_for() -> None:
+def test_models_the_metrics_asked_for() -> None:
     space = SearchSpace([Integer("n", 1, 9)])
     codes = np.arange(1.0, 10.0)[:, None]
     rows = replace(
@@ -90,7 +90,7 @@ def test_a_bound_of_weight_0_is_a_bound(strategy: str) -> None:
     assert found.holds
     assert costs.flops(found.code).item() <= 1.0
     wide = SPACE.round(np.full(27, 128.0))
-    assert problem.lacks(problem.values(wide))[0] > 0
+    assert problem.violation(problem.values(wide))[0] > 0
 
 
 @pytest.mark.parametrize("seed", [np.int64(3), np.uint8(3)])
@@ -106,7 +106,7 @@ def test_seeds_of_numpy_are_seeds(seed: Any) -> None:
     assert SearchProblem(rows, trade_off(), seed=seed).predictors[0].names == ("mIoU",)
 
 
-def test_one_row_is_learnt() -> None:
+def test_one_row_is_fitted() -> None:
     rows = records(1)
     mean, std = learn(rows, metrics=["mIoU"]).predict(SPACE.normalize(rows.codes))
     assert mean[0, 0] == pytest.approx(rows.values("mIoU")[0], abs=0.5)
@@ -119,11 +119,10 @@ def test_says_that_a_bound_cannot_be_kept() -> None:
     assert found.predictions["mIoU"] < 99
 
 
-def test_caution_stays_where_the_predictor_knows() -> None:
+def test_beta_keeps_the_search_where_the_predictor_is_certain() -> None:
     few = fitted(records(40))
     free, careful = (
-        propagate_search(few, [Target("mIoU", caution=caution)], space=SPACE)
-        for caution in (0.0, 5.0)
+        propagate_search(few, [Target("mIoU", beta=beta)], space=SPACE) for beta in (0.0, 5.0)
     )
     assert careful.uncertainty["mIoU"] < free.uncertainty["mIoU"]
 
@@ -215,8 +214,8 @@ def test_refuses_what_cannot_be_searched(
         propagate_search(sources, targets, space=space)
 
 
-def test_records_that_no_target_learns_from_are_refused() -> None:
-    with pytest.raises(ValueError, match="no target learns from source 0"):
+def test_records_that_no_target_uses_are_refused() -> None:
+    with pytest.raises(ValueError, match="no target uses source 0"):
         SearchProblem(records(40), [FEW])
 
 

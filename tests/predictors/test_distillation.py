@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ncp_sampler.multi_resolution.features import smooth_features
-from ncp_sampler.offline.learning import learn
+from ncp_sampler.offline.recipes import learn
 from ncp_sampler.predictors.distillation import Distilled
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from tests.search_examples import SPACE, records

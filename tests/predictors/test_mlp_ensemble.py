@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ncp_sampler import MRSpace
 from ncp_sampler.nas_bench import NASBenchMR
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
+from ncp_sampler.predictors.predictor import TorchModel
 
 Array = NDArray[np.float64]
 
@@ -143,3 +144,22 @@ def test_bad_arguments_are_refused(arguments: dict[str, object], message: str) -
 def test_an_ensemble_that_is_not_fitted_says_so() -> None:
     with pytest.raises(RuntimeError, match="call fit first"):
         MLPEnsemble().predict(np.ones((1, 2)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [MLPEnsemble(members=3, steps=20), MLPEnsemble(members=2, batch_norm=True, steps=20)],
+    ids=["plain", "batch norm"],
+)
+def test_closed_form_agrees_with_autograd(model: MLPEnsemble) -> None:
+    x, y = _data()
+    model.fit(x, {"a": y, "b": y**2})
+    far = np.array([[-50.0, 50.0, 0.5, 0.5]])
+    queries = np.concatenate([_data(5, seed=1)[0], far])
+    by_mean, by_std = np.random.default_rng(2).random((2, len(queries), 2))
+    own, reference = model.moments(queries), TorchModel.moments(model, queries)
+    np.testing.assert_allclose(own.mean, reference.mean, rtol=1e-5)
+    np.testing.assert_allclose(own.std, reference.std, rtol=1e-4)
+    gradient = reference.vjp(by_mean, by_std)
+    scale = np.abs(gradient).max()
+    np.testing.assert_allclose(own.vjp(by_mean, by_std), gradient, atol=1e-4 * scale)

@@ -37,7 +37,7 @@ def trace_figure(
     """As ``visualization.trace_figure``; the mouse over a line shows its name.
 
     Args:
-        trace: From ``propagation.propagate``, or a search's ``Found.trace``.
+        trace: From ``propagation.propagate``, or a search's ``Solution.trace``.
         space: The codes' search space.
         start: Which of the n starts.
         costs: Further costs to show, name -> function of codes (n, d).

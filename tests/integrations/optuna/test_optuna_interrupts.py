@@ -156,7 +156,9 @@ def test_a_pickle_made_while_threads_sample_is_consistent() -> None:
         restored = pickle.loads(text)
         for history in restored._studies.values():
             for space in history.spaces:
-                assert len(space.numbers) == space.optimizer.n_observations == len(set(space.numbers))
+                assert (
+                    len(space.numbers) == space.optimizer.n_observations == len(set(space.numbers))
+                )
                 assert len(space.codes) == len({*map(tuple, codes_of(space))})
         study.sampler = restored
         study.ask(SPACE.distributions)

@@ -7,9 +7,9 @@ import pytest
 
 from ncp_sampler import Integer, SearchSpace
 from ncp_sampler.multi_resolution import costs
-from ncp_sampler.offline.answers import propagate_answers, propagate_front
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.offline.solutions import propagate_answers, propagate_front
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.propagation.targets import Target
 from tests.search_examples import SPACE, fitted, records, trade_off

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from ncp_sampler import Categorical, Integer, SearchSpace
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.offline.baselines import net_adapt
-from ncp_sampler.offline.polish import polish
 from ncp_sampler.offline.problem import SearchProblem, SearchRun
-from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.offline.search import hill_climb, propagate_search
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.propagation.targets import Target
 from tests.search_examples import SPACE, fitted, records, trade_off
@@ -23,7 +22,7 @@ from tests.search_examples import SPACE, fitted, records, trade_off
 MODEL = fitted(records())
 TASKS = [fitted(records(best=0.2)), fitted(records(best=0.8, seed=1))]
 WITHIN = [
-    Target("mIoU", caution=1.0),
+    Target("mIoU", beta=1.0),
     Target("limit", "minimize", bound=1.0, cost=costs.flops),
 ]
 PROBLEMS = {
@@ -58,7 +57,7 @@ def test_pairs_of_steps_pass_a_bound_that_stops_single_ones() -> None:
     ]
     problem = SearchProblem(model, targets, space=space)
     assert net_adapt(problem, start=[4, 0]).code.tolist() == [4, 0]
-    codes_reached, utility = polish(SearchRun(problem), np.array([[4, 0]]))
+    codes_reached, utility = hill_climb(SearchRun(problem), np.array([[4, 0]]))
     assert codes_reached.tolist() == [[0, 8]]
     assert utility[0] == pytest.approx(problem.utility(space.enumerate()).max())
 
@@ -69,23 +68,23 @@ def test_categoricals_and_small_spaces() -> None:
     worth = np.array([5, 1, 4, 0, 9, 2, 3, 3, 8.0])
     model = GaussianProcess().fit(space.normalize(codes), {"worth": worth})
     problem = SearchProblem(model, [Target("worth")], space=space)
-    reached, utility = polish(SearchRun(problem), codes)
+    reached, utility = hill_climb(SearchRun(problem), codes)
     assert (utility >= problem.utility(codes)).all()
     assert (reached == codes[worth.argmax()]).all(1).any()
     single = SearchSpace([Integer("n", 2, 2)])
     model = GaussianProcess().fit(np.zeros((1, 1)), {"worth": [1.0]})
     alone = SearchProblem(model, [Target("worth")], space=single)
-    assert polish(SearchRun(alone), np.array([[2]]))[0].tolist() == [[2]]
+    assert hill_climb(SearchRun(alone), np.array([[2]]))[0].tolist() == [[2]]
 
 
 def test_climbs_that_meet_end_alike_and_stay_where_allowed() -> None:
     problem, codes = PROBLEMS["trade-off"], SPACE.sample(4, 2)
     run = SearchRun(problem)
     twice = np.concatenate([codes, codes])
-    reached, utility = polish(run, twice)
+    reached, utility = hill_climb(run, twice)
     np.testing.assert_array_equal(reached[:4], reached[4:])
     alone = SearchRun(problem)
-    polish(alone, codes)
+    hill_climb(alone, codes)
     assert run.calls == alone.calls + len(codes)  # the four given twice
 
     def narrow(codes: NDArray[Any]) -> NDArray[np.bool_]:
@@ -93,7 +92,7 @@ def test_climbs_that_meet_end_alike_and_stay_where_allowed() -> None:
         return kept
 
     codes_given = codes[0]
-    inside, _ = polish(SearchRun(problem), codes[:1], allowed=narrow)
+    inside, _ = hill_climb(SearchRun(problem), codes[:1], allowed=narrow)
     assert inside[0, 0] == codes[0, 0]
     assert problem.utility(inside)[0] <= utility[0] + 1e-8
 

@@ -13,7 +13,7 @@ from ncp_sampler import (
     NB201Space,
     SearchSpace,
 )
-from ncp_sampler.offline.regularized_evolution import regularized_evolution
+from ncp_sampler.offline.baselines import regularized_evolution
 from ncp_sampler.space.search_space import code_key
 from tests.space_examples import MIXED
 

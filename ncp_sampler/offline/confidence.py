@@ -1,0 +1,142 @@
+"""Choice of the confidence coefficient beta by cross-validation of the search itself.
+
+A predictor's error on rows does not show how far a search may trust it: the search goes where the
+predictor is most optimistic, which is where it errs. So the rows are halved. One half is fitted and
+searched with each beta, a predictor of the other half evaluates the solutions, and the halves swap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ncp_sampler import checks
+from ncp_sampler.offline.problem import SearchProblem, check_sources, cost_scale, modeled_metrics
+from ncp_sampler.offline.recipes import learn
+from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.propagation.strategies import Strategy
+from ncp_sampler.propagation.targets import Target
+from ncp_sampler.records.records import FloatArray, Records, spread_of
+
+BETAS = (0.0, 1.0, 2.0, 4.0, 8.0)
+MIN_ROWS = 40  # half of fewer supports neither a search nor a held-out evaluator
+
+
+@dataclass(frozen=True)
+class BetaChoice:
+    """Result of ``choose_beta``.
+
+    Attributes:
+        beta: The coefficient whose solutions are evaluated best.
+        betas: All that were compared, (k,).
+        scores: Held-out utility of their solutions, without beta: a row for each half searched,
+            (2 * repeats, k).
+
+    Examples:
+        >>> import numpy as np
+        >>> BetaChoice(2.0, (0.0, 2.0), np.array([[70.1], [70.4]])).beta
+        2.0
+    """
+
+    beta: float
+    betas: tuple[float, ...]
+    scores: FloatArray
+
+    @property
+    def note(self) -> str:
+        """The choice in words."""
+        means = self.scores.mean(0) - self.scores.mean()
+        listed = ", ".join(f"{b:g}: {m:+.2f}" for b, m in zip(self.betas, means, strict=True))
+        return f"beta {self.beta:g} by cross-validation of the search ({listed})"
+
+    def apply(self, targets: Sequence[Target]) -> list[Target]:
+        """Return the targets with the coefficient chosen."""
+        return with_beta(targets, self.beta)
+
+
+def choose_beta(
+    sources: Records | Sequence[Records],
+    targets: Sequence[Target],
+    *,
+    betas: Sequence[float] = BETAS,
+    repeats: int = 1,
+    strategy: Strategy | str = "continuous",
+    seed: int = 0,
+) -> BetaChoice:
+    """Choose the beta whose solutions the other half of the rows evaluates best.
+
+    Each repeat fits twice, and searches twice per beta.
+
+    Args:
+        sources: Records, of at least 40 rows each; one per task.
+        targets: As in ``propagate_search``; their own beta is ignored.
+        betas: Coefficients to compare, at least one.
+        repeats: Number of random halvings.
+        strategy: As in ``propagate_search``.
+        seed: Seed of halves, fits and starts.
+
+    Raises:
+        ValueError: Too few rows, no beta or a negative one, or as ``propagate_search``.
+    """
+    must = "be Records, or a sequence of them"
+    given = [sources] if isinstance(sources, Records) else sources
+    tables: list[Records] = checks.sequence("sources", given, Records, must)
+    for i, table in enumerate(tables):
+        if len(table) < MIN_ROWS:
+            raise ValueError(
+                f"sources[{i}] has {len(table)} rows, too few to halve; give at least "
+                f"{MIN_ROWS}, or a beta of your own"
+            )
+    if isinstance(betas, str) or not isinstance(betas, Sequence) or not len(betas):
+        raise checks.refusal("betas", betas, "be numbers of at least 0, such as (0, 2, 4)")
+    compared = tuple(checks.number("betas", beta, low=0) for beta in betas)
+    checks.integer("repeats", repeats, low=1)
+    seed = checks.integer("seed", seed, low=0)
+    check_sources(tables, targets)
+    scaled = [_scaled(target, tables) for target in targets]
+    rng = np.random.default_rng(seed)
+    scores = []
+    for _ in range(repeats):
+        halves = list(zip(*(_halves(table, rng) for table in tables), strict=True))
+        models = [
+            [learn(t, metrics=modeled_metrics(targets, i), seed=seed) for i, t in enumerate(half)]
+            for half in halves
+        ]
+        for rows, own, evaluator in zip(halves, models, reversed(models), strict=True):
+            codes = [
+                propagate_search(
+                    SearchProblem(own, with_beta(scaled, beta), records=rows),
+                    strategy=strategy,
+                    seed=seed,
+                ).code
+                for beta in compared
+            ]
+            held_out = SearchProblem(evaluator, with_beta(scaled, 0.0), records=rows)
+            scores.append(held_out.utility(np.array(codes)))
+    best = int(np.mean(scores, axis=0).argmax())
+    return BetaChoice(compared[best], compared, np.array(scores))
+
+
+def with_beta(targets: Sequence[Target], beta: float) -> list[Target]:
+    """Return the targets with another beta; known costs have none.
+
+    Raises:
+        ValueError: As ``Target``.
+    """
+    return [one if one.cost is not None else replace(one, beta=beta) for one in targets]
+
+
+def _scaled(target: Target, tables: Sequence[Records]) -> Target:
+    """Return the target with a scale of all rows, the same for both halves."""
+    if target.scale is not None:
+        return target
+    if target.cost is not None:
+        return replace(target, scale=cost_scale(target.cost, tables[0].codes))
+    return replace(target, scale=spread_of(tables[target.predictor].values(target.metric)))
+
+
+def _halves(table: Records, rng: np.random.Generator) -> tuple[Records, Records]:
+    order, middle = rng.permutation(len(table)), len(table) // 2
+    return table.take(np.sort(order[:middle])), table.take(np.sort(order[middle:]))

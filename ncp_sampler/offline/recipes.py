@@ -1,0 +1,167 @@
+"""Predictors of records: ours, with another task's help or without, and the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ncp_sampler import checks
+from ncp_sampler.predictors.calibration import Calibrated
+from ncp_sampler.predictors.distillation import Distilled
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
+from ncp_sampler.predictors.kernels import NNGP
+from ncp_sampler.predictors.mixture import Mixture
+from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
+from ncp_sampler.predictors.predictor import Model, Predictor, as_model
+from ncp_sampler.predictors.transforms import (
+    FeaturePredictor,
+    Features,
+    features_vjp,
+    with_features,
+)
+from ncp_sampler.predictors.trees import has_lightgbm
+from ncp_sampler.records.records import FloatArray, Records
+
+_MAX_ROWS = 2600  # rows of a process; exact inference on more takes more than seconds
+_MAX_CODE_ROWS = 1300  # rows of the second one; each step of a search costs their square
+_MIN_TREE_ROWS = 200  # number of rows from which on trees help
+_TREE_CODES = 4000  # number of random codes that trees label
+
+
+def learn(
+    records: Records,
+    *,
+    metrics: Sequence[str] | None = None,
+    seed: int = 0,
+    trees: bool | None = None,
+) -> Calibrated:
+    """Fit the mixture of predictors that offline searches use.
+
+    A ``GaussianProcess`` sees the space's ``features``, or the unit code where it has none. With
+    features, an infinitely wide MLP sees the unit code: it is uncertain of codes far from the
+    records in any column, where features may be alike. From 200 rows on, MLPs are trained on what
+    boosted trees predict for the rows and for codes far from them (``Distilled``). From 40 rows on,
+    standard deviations and noise are fitted to a fifth of the rows (``Calibrated``).
+
+    Args:
+        records: At least one row. With a few dozen, a search with beta 2 proposes a known row, as
+            everything else is uncertain; ``choose_beta`` finds a better beta.
+        metrics: Metrics to model; all if None.
+        seed: Seed of the MLPs, of the held-out rows and of the codes that trees label.
+        trees: Use boosted trees; None if there are 200 rows and LightGBM is installed, as by
+            ``pip install "ncp_sampler[bench]"``.
+
+    Raises:
+        ValueError: A metric that the records lack, or one without a value; or ``trees=True`` with
+            fewer than 200 rows.
+        ImportError: ``trees=True``, and LightGBM is not installed.
+    """
+    columns = _columns(records, metrics)
+    seed, space = checks.integer("seed", seed, low=0), records.space
+    enough = len(records) >= _MIN_TREE_ROWS
+    if trees is not None and checks.flag("trees", trees) and not enough:
+        must = f"be None or False with {len(records)} records; trees need {_MIN_TREE_ROWS}"
+        raise checks.refusal("trees", trees, must)
+    members = [with_features(GaussianProcess(max_rows=_MAX_ROWS), space.features)]
+    if space.features is not None:
+        members.append(GaussianProcess(NNGP(), max_rows=_MAX_CODE_ROWS))
+    if enough and (has_lightgbm() if trees is None else trees):
+        student = with_features(_student(seed), space.features)
+        samples = space.normalize(space.sample(_TREE_CODES, seed))
+        members.append(Distilled(student, samples, features=space.features))
+    return Calibrated(Mixture(members), seed=seed).fit(space.normalize(records.codes), columns)
+
+
+def adapt(
+    source: Predictor, records: Records, *, metrics: Sequence[str] | None = None, seed: int = 0
+) -> Calibrated:
+    """Fit few records of a task with the help of another task's predictor.
+
+    The source's means are linear terms of a Gaussian process over the space's ``features``. Their
+    slopes are fitted, and small where the source does not help (Kennedy & O'Hagan 2000).
+
+    Args:
+        source: Fitted predictor of another task in the same space; it is not changed.
+        records: Rows of the new task.
+        metrics: Metrics to model; all if None.
+        seed: Seed of the held-out rows.
+
+    Raises:
+        ValueError: A metric that the records lack, or a source not fitted.
+    """
+    model_of_source = as_model("source", source)
+    terms = len(model_of_source.names)
+    if not terms:
+        raise ValueError("source is not fitted; call its fit first")
+    columns, space = _columns(records, metrics), records.space
+    kernel = None if space.features is None else NNGP()  # of few rows, whose features are many
+    process = GaussianProcess(kernel, max_rows=_MAX_ROWS).with_linear_terms(terms)
+    model = FeaturePredictor(process, _WithSource(space.features, model_of_source))
+    return Calibrated(model, seed=seed).fit(space.normalize(records.codes), columns)
+
+
+def fit_paper(
+    records: Records, *, metrics: Sequence[str] | None = None, seed: int = 0, epochs: int = 200
+) -> MLPEnsemble:
+    """Fit the paper's predictor, ``MLPEnsemble.paper``, for comparison."""
+    columns = _columns(records, metrics)
+    paper = MLPEnsemble.paper(n_rows=len(records), epochs=epochs, seed=seed)
+    return paper.fit(records.space.normalize(records.codes), columns)
+
+
+@dataclass(frozen=True)
+class _WithSource:
+    """Features of unit codes, and a source's means.
+
+    Attributes:
+        inner: The features; None for unit codes.
+        source: The source.
+    """
+
+    inner: Features | None
+    source: Model
+
+    def vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Return features and means (n, f + m) of unit codes x (n, d), and their pullback."""
+        features, by_features = (x, None) if self.inner is None else features_vjp(self.inner, x)
+        means, by_means = self.source.mean_vjp(x)
+        f = features.shape[1]
+
+        def pullback(g: FloatArray) -> FloatArray:
+            direct = g[:, :f] if by_features is None else by_features(g[:, :f])
+            return np.asarray(direct + by_means(g[:, f:]))
+
+        return np.concatenate([features, means], axis=1), pullback
+
+
+def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, FloatArray]:
+    """Return the metrics to model, each once.
+
+    Raises:
+        ValueError: No records, or a metric that they lack.
+    """
+    must = "be Records, such as Records(space, codes, metrics)"
+    checks.instance("records", records, Records, must)
+    names = list(records.metrics) if metrics is None else checks.texts("metrics", metrics)
+    return {name: records.values(name) for name in names}
+
+
+def _student(seed: int) -> MLPEnsemble:
+    """Return the MLPs that are trained on the trees' predictions."""
+    return MLPEnsemble(
+        members=2,
+        shared=128,
+        head=64,
+        dropout=0.2,
+        loss="smooth_l1",
+        steps=300,
+        warm_steps=None,
+        batch_size=256,
+        learning_rate=0.003,
+        weight_decay=1.0,
+        schedule="one_cycle",
+        bootstrap=False,
+        seed=seed,
+    )

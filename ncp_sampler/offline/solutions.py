@@ -1,0 +1,192 @@
+"""Several solutions of an offline search: distinct ones, or the Pareto front of a trade-off.
+
+A predictor errs, and so does a search on it: with the budget to train a handful of architectures,
+a handful of distinct ones is a better choice than the best alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ncp_sampler import checks
+from ncp_sampler.offline.problem import SearchProblem, SearchRun, Solution, Source, as_problem
+from ncp_sampler.offline.search import default_starts, hill_climb, propagate_search
+from ncp_sampler.propagation.strategies import Strategy
+from ncp_sampler.propagation.targets import Target, label
+from ncp_sampler.search.pareto import pareto_front
+from ncp_sampler.space.columns import unique_codes
+from ncp_sampler.space.search_space import SearchSpace
+
+_APART = 5  # number of dimensions in which solutions differ
+_RANDOM = 256  # random codes to climb from where no code of the paths is distinct enough
+_NEGLIGIBLE = 1e-3  # factor of a target's weight at the end of a front that neglects it
+_FRONT_STARTS = 8  # starts of each point of a front, beside its neighbor's solution
+
+
+def propagate_answers(
+    sources: Source | Sequence[Source] | SearchProblem,
+    targets: Sequence[Target] = (),
+    *,
+    n: int = 5,
+    apart: int | None = None,
+    space: SearchSpace | None = None,
+    strategy: Strategy | str = "continuous",
+    starts: ArrayLike | None = None,
+    iterations: int = 70,
+    seed: int = 0,
+) -> list[Solution]:
+    """Search for several solutions, any two of which differ in some dimensions; best first.
+
+    The first is that of ``propagate_search``. Each of the others is climbed to from the best code
+    of the paths, or a random code, that differs enough from those before, without coming closer.
+
+    Args:
+        sources: As in ``propagate_search``.
+        targets: As in ``propagate_search``.
+        n: Number of solutions; fewer if the space has no more.
+        apart: Smallest number of dimensions in which two of them differ, from 1 to the space's; 5
+            if None, or a third of the space's where that is fewer.
+        space: As in ``propagate_search``.
+        strategy: As in ``propagate_search``.
+        starts: As in ``propagate_search``.
+        iterations: As in ``propagate_search``.
+        seed: As in ``propagate_search``.
+
+    Raises:
+        ValueError: As ``propagate_search``; or n or ``apart`` out of its range.
+
+    Examples:
+        >>> solutions = propagate_answers(problem, n=2)
+        >>> len(solutions), all(solution.holds for solution in solutions)
+        (2, True)
+    """
+    n = checks.integer("n", n, low=1)
+    problem = as_problem(sources, targets, space=space, seed=seed)
+    dimensions = len(problem.space.dimensions)
+    if apart is None:
+        apart = max(1, min(_APART, dimensions // 3))
+    apart = checks.integer("apart", apart, low=1, high=dimensions)
+    first = propagate_search(
+        problem, strategy=strategy, starts=starts, iterations=iterations, seed=seed
+    )
+    assert first.trace is not None  # propagation always has one
+    solutions = [first]
+    run = SearchRun(problem)
+    on_paths = problem.space.round(first.trace.codes.reshape(-1, first.code.size))
+    pool = unique_codes(np.concatenate([on_paths, problem.space.sample(_RANDOM, seed)]))
+    utility = run.utility(pool)
+    while len(solutions) < n:
+        chosen = np.array([solution.code for solution in solutions])
+        allowed = partial(_are_apart, problem.space, chosen, apart)
+        candidates = np.flatnonzero(allowed(pool))
+        if not len(candidates):
+            break
+        start = pool[candidates[utility[candidates].argmax()]]
+        codes, _ = hill_climb(run, start[None], allowed=allowed)
+        solutions.append(run.solution(codes[0]))
+        run = SearchRun(problem)
+    return sorted(solutions, key=lambda solution: -solution.utility)
+
+
+def propagate_front(
+    sources: Source | Sequence[Source] | SearchProblem,
+    targets: Sequence[Target] = (),
+    *,
+    n: int = 10,
+    along: str | None = None,
+    space: SearchSpace | None = None,
+    strategy: Strategy | str = "continuous",
+    iterations: int = 70,
+    seed: int = 0,
+) -> list[Solution]:
+    """Search the Pareto front of a trade-off: the best code at each of several levels of a target.
+
+    Two targets without a bound pull apart, such as high mIoU and few FLOPs. The ends are searched
+    first; between them one target is bounded by levels, evenly spaced (in logarithms where all are
+    above 0), which reaches solutions that no weighting of the two would.
+
+    Args:
+        sources: As in ``propagate_search``.
+        targets: At least two without a bound; those with one hold all along the front.
+        n: Number of levels, at least 2; only Pareto-optimal codes are returned.
+        along: Metric of the target that is bounded; the last one without a bound if None.
+        space: As in ``propagate_search``.
+        strategy: As in ``propagate_search``.
+        iterations: As in ``propagate_search``.
+        seed: As in ``propagate_search``.
+
+    Returns:
+        Pareto-optimal codes, from the best value of ``along`` to the worst; their utility is that
+        of the targets as given.
+
+    Raises:
+        ValueError: As ``propagate_search``; fewer than two targets without a bound, or another
+            name in ``along``.
+
+    Examples:
+        >>> smaller = Target("area", "minimize", cost=product)
+        >>> front = propagate_front(predictor, [Target("accuracy"), smaller], n=3, space=space)
+        >>> 1 <= len(front) <= 3
+        True
+    """
+    n = checks.integer("n", n, low=2)
+    problem = as_problem(sources, targets, space=space, seed=seed)
+    at = _bounded_target(problem, along)
+    axis = problem.targets[at]
+    neglected = replace(axis, weight=axis.weight * _NEGLIGIBLE)
+    search = partial(propagate_search, strategy=strategy, iterations=iterations, seed=seed)
+    worst, best = search(problem.with_target(at, neglected)), search(_alone(problem, at))
+    first, last = problem.values(np.array([best.code, worst.code]))[at]
+    levels = (np.geomspace if min(first, last) > 0 else np.linspace)(first, last, n)
+    front = [best]
+    for level in levels[1:-1]:
+        bounded = problem.with_target(at, replace(axis, bound=float(level)))
+        starts = default_starts(bounded, n=_FRONT_STARTS, seed=seed)
+        front.append(search(bounded, starts=np.concatenate([front[-1].code[None], starts])))
+    front.append(worst)
+    kept = _pareto_optimal(np.array([solution.code for solution in front]), problem, at)
+    return [problem.assessed(front[i]) for i in kept]
+
+
+def _are_apart(
+    space: SearchSpace, chosen: NDArray[Any], apart: int, codes: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Return True for codes (n, d) that differ from all chosen ones (k, d) in enough dimensions."""
+    unlike = codes[:, None] != chosen[None]
+    slices = [space.column_slice(name) for name in space.names]
+    counts = np.sum([unlike[..., columns].any(-1) for columns in slices], axis=0)  # (n, k)
+    return np.asarray(counts.min(1) >= apart)
+
+
+def _bounded_target(problem: SearchProblem, along: str | None) -> int:
+    """Return the position of the target that is bounded along the front."""
+    free = [i for i, target in enumerate(problem.targets) if target.bound is None and target.weight]
+    if len(free) < 2:
+        raise ValueError(
+            f"targets has {len(free)} without a bound and of weight above 0; a front needs two, "
+            "such as [Target('mIoU'), Target('flops', 'minimize', cost=costs.flops)]"
+        )
+    names = {label(problem.targets, i): i for i in free}
+    return free[-1] if along is None else names[checks.one_of("along", along, list(names))]
+
+
+def _alone(problem: SearchProblem, at: int) -> SearchProblem:
+    """Return the problem with the other targets' weights negligible; bounds stay."""
+    for i, target in enumerate(problem.targets):
+        if i != at and target.bound is None:
+            problem = problem.with_target(i, replace(target, weight=target.weight * _NEGLIGIBLE))
+    return problem
+
+
+def _pareto_optimal(codes: NDArray[Any], problem: SearchProblem, at: int) -> NDArray[np.intp]:
+    """Return positions of the codes that are optimal in one target and the others' utility."""
+    values, axis = problem.values(codes), problem.targets[at]
+    along = axis.sign * values[at]
+    rest = problem.utility_of(values) - axis.weight * along / (axis.scale or 1.0)
+    return np.sort(pareto_front(np.stack([along, rest], 1)))

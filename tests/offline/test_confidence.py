@@ -1,0 +1,42 @@
+"""Beta by cross-validation of the search itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ncp_sampler.offline.confidence import choose_beta
+from ncp_sampler.records.records import Records
+from tests.search_examples import SPACE, records, trade_off
+
+
+@pytest.mark.slow
+def test_the_best_beta_by_the_other_half_is_chosen() -> None:
+    """The best of what was tried is chosen, the same again for a seed."""
+    rows = records(80)
+    noisy = Records(
+        SPACE,
+        rows.codes,
+        {"mIoU": rows.values("mIoU") + np.random.default_rng(0).normal(0, 3, len(rows))},
+    )
+    choice = choose_beta(noisy, trade_off(), betas=(0, 4), seed=1)
+    assert choice.scores.shape == (2, 2)
+    assert choice.beta == choice.betas[int(choice.scores.mean(0).argmax())]
+    assert f"beta {choice.beta:g}" in choice.note
+    again = choose_beta(noisy, trade_off(beta=1.0), betas=(0, 4), seed=1)
+    np.testing.assert_array_equal(again.scores, choice.scores)
+    first, second = choice.apply(trade_off())
+    assert (first.beta, second.beta) == (choice.beta, 0.0)
+
+
+def test_too_few_rows_and_no_betas() -> None:
+    with pytest.raises(ValueError, match=r"sources\[0\] has 39 rows, too few to halve; give at"):
+        choose_beta(records(39), trade_off())
+    with pytest.raises(ValueError, match=r"betas=\(\) must be numbers of at least 0"):
+        choose_beta(records(40), trade_off(), betas=())
+    with pytest.raises(ValueError, match="betas=-1 must be at least 0"):
+        choose_beta(records(40), trade_off(), betas=(-1,))
+    with pytest.raises(ValueError, match="wants source 1, there are 1"):
+        choose_beta(records(40), [replace(trade_off()[0], predictor=1)])
