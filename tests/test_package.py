@@ -38,7 +38,7 @@ _HELP = "from ncp_sampler.command_line.program import main; sys.argv = ['ncp-sam
         ("from ncp_sampler import SearchSpace", "numpy torch"),
         ("from ncp_sampler import NCPSampler", "numpy optuna scipy torch"),
         ("import ncp_sampler; ncp_sampler.costs.flops", "numpy torch"),
-        ("import ncp_sampler; ncp_sampler.predictors.GaussianProcess", "numpy torch"),
+        ("import ncp_sampler; ncp_sampler.predictors.GaussianProcess", "numpy scipy torch"),
     ],
 )
 def test_an_import_brings_what_it_needs(code: str, loaded: str) -> None:

@@ -25,6 +25,8 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from ncp_sampler import checks
+
 FloatArray: TypeAlias = NDArray[np.float64]
 Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # W (n, n) -> d tr(W K) / 2 d theta, (p,)
 
@@ -82,6 +84,9 @@ class Matern52:
     """
 
     length_scale_sd: float = 0.6
+
+    def __post_init__(self) -> None:
+        checks.number("length_scale_sd", self.length_scale_sd, above=0)
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
         """Return theta's prior; see ``Kernel``."""
@@ -203,6 +208,10 @@ class RandomReLU:
 
     width: int = 512
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        checks.integer("width", self.width, low=1)
+        checks.integer("seed", self.seed, low=0)
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
         """Return theta's prior; see ``Kernel``."""
