@@ -29,9 +29,6 @@ _MAX_TRIES = 100  # number of mutations of a child until it is new
 def random_search(problem: SearchProblem, *, calls: int = 100, seed: int = 0) -> Solution:
     """Return the best of ``calls`` random codes; the paper's 100.
 
-    Raises:
-        ValueError: calls < 1.
-
     Examples:
         >>> random_search(problem, calls=100).holds
         True
@@ -45,9 +42,6 @@ def neural_predictor(
     """Return the ``top`` of ``calls`` random codes, best first; the paper's 10 and 10,000.
 
     The paper trains all of them and reports the best; nothing is trained here.
-
-    Raises:
-        ValueError: calls < 1, or ``top`` not in 1..calls.
 
     Examples:
         >>> neural_predictor(problem, calls=500)[0].holds
@@ -71,9 +65,6 @@ def net_adapt(
         start: Code to begin with, (d,); the paper's {b, n = 2; c, i, o = 64}.
         calls: Largest number of predictions; None for no limit.
         iterations: Largest number of moves.
-
-    Raises:
-        ValueError: calls or iterations < 1, or a start that is no code.
 
     Examples:
         >>> net_adapt(problem, start=[8, 4]).holds
@@ -109,9 +100,6 @@ def local_search(
         seconds: Wall time after which no climb begins, except the first; None for no limit.
         seed: Seed of the random codes.
 
-    Raises:
-        ValueError: climbs < 1, or seconds not above 0.
-
     Examples:
         >>> local_search(problem, climbs=2).holds
         True
@@ -137,9 +125,6 @@ def evolution_search(
     problem: SearchProblem, *, calls: int = 1000, population: int = 100, seed: int = 0
 ) -> Solution:
     """Return the best code of ``regularized_evolution`` over ``calls`` predictions.
-
-    Raises:
-        ValueError: calls or population < 1.
 
     Examples:
         >>> evolution_search(problem, calls=300).holds

@@ -151,17 +151,7 @@ def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, Float
 def _student(seed: int) -> MLPEnsemble:
     """Return the MLPs that are trained on the trees' predictions."""
     return MLPEnsemble(
-        members=2,
-        shared=128,
-        head=64,
-        dropout=0.2,
-        loss="smooth_l1",
-        steps=300,
-        warm_steps=None,
-        batch_size=256,
-        learning_rate=0.003,
-        weight_decay=1.0,
-        schedule="one_cycle",
-        bootstrap=False,
-        seed=seed,
-    )
+        members=2, shared=128, head=64, dropout=0.2, loss="smooth_l1", steps=300, warm_steps=None,
+        batch_size=256, learning_rate=0.003, weight_decay=1.0, schedule="one_cycle",
+        bootstrap=False, seed=seed,
+    )  # fmt: skip

@@ -96,16 +96,8 @@ def propagate_search(
         ValueError: As ``SearchProblem`` and ``propagate``; or no start.
 
     Examples:
-        >>> import numpy as np
-        >>> from ncp_sampler import Integer, SearchSpace
-        >>> from ncp_sampler.predictors import GaussianProcess
-        >>> from ncp_sampler.propagation import Target
-        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
-        >>> codes = space.sample(60, 0)
-        >>> accuracy = np.log(codes[:, 0] * codes[:, 1])  # as measured
-        >>> predictor = GaussianProcess().fit(space.normalize(codes), {"accuracy": accuracy})
-        >>> product = lambda codes: codes[:, 0] * codes[:, 1]  # known for every code
-        >>> area = Target("area", "minimize", bound=100, cost=product)
+        Continued from ``SearchProblem``:
+
         >>> solution = propagate_search(predictor, [Target("accuracy"), area], space=space)
         >>> solution.holds, solution.predictions["area"] <= 100
         (True, True)

@@ -58,9 +58,6 @@ def propagate_answers(
         iterations: As in ``propagate_search``.
         seed: As in ``propagate_search``.
 
-    Raises:
-        ValueError: As ``propagate_search``; or n or ``apart`` out of its range.
-
     Examples:
         >>> solutions = propagate_answers(problem, n=2)
         >>> len(solutions), all(solution.holds for solution in solutions)
@@ -126,8 +123,7 @@ def propagate_front(
         of the targets as given.
 
     Raises:
-        ValueError: As ``propagate_search``; fewer than two targets without a bound, or another
-            name in ``along``.
+        ValueError: As ``propagate_search``; or fewer than two targets without a bound.
 
     Examples:
         >>> smaller = Target("area", "minimize", cost=product)
