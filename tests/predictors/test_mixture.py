@@ -31,7 +31,7 @@ MAKERS: dict[str, Callable[[], Predictor]] = {
     "mixture": lambda: Mixture([GaussianProcess(), networks()]),
     "features": lambda: FeaturePredictor(GaussianProcess(), smooth_features),
     "distilled": lambda: Distilled(networks(), NEW, features=smooth_features),
-    "gaussian process": lambda: GaussianProcess(),
+    "gaussian process": GaussianProcess,
     "both": lambda: Mixture([FeaturePredictor(networks(), smooth_features), GaussianProcess()]),
 }
 
