@@ -152,7 +152,8 @@ def _summary(reasons: Mapping[str, Any]) -> list[str]:
         lines.append(f"better codes one step away that were tried already: {stopped['tried']}")
     if stopped["range"]:
         lines.append(
-            f"at the search-space boundary, gradient pointing outwards: {', '.join(stopped['range'])}"
+            "at the search-space boundary, gradient pointing outwards: "
+            + ", ".join(stopped["range"])
         )
     return lines
 

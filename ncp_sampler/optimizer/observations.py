@@ -238,7 +238,8 @@ class Observations:
         codes, values, complete = state["codes"], state["values"], state["complete"]
         if not len(codes) == len(values) == len(complete):
             raise ValueError(
-                f"observations have {len(codes)} codes, {len(values)} values and {len(complete)} flags"
+                f"observations have {len(codes)} codes, {len(values)} values and "
+                f"{len(complete)} flags"
             )
         rows = [
             {n: v for n, v in zip(self.names, value, strict=True) if v is not None}
@@ -317,7 +318,7 @@ def _finite(maximized: NDArray[np.float64], complete: NDArray[np.bool_]) -> NDAr
 
 
 def rows_to_fit(order: NDArray[np.intp], limit: int | None) -> NDArray[np.intp]:
-    """Return the rows to fit on, ascending: all, or the better half and an even spread of the rest."""
+    """Return the rows to fit on, ascending: all, or the better half and a spread of the rest."""
     if limit is None or len(order) <= limit:
         return np.arange(len(order))
     top, rest = order[: limit // 2], order[limit // 2 :]
@@ -357,7 +358,8 @@ def check_replaced(replace: Any, n_observations: int, n_given: int) -> None:
         n_given == 1 and 0 <= checks.integer("replace", replace) < n_observations
     ):
         raise ValueError(
-            f"replace={replace} must be below n_observations={n_observations}, and params one trial's"
+            f"replace={replace} must be below n_observations={n_observations}, and params one "
+            "trial's"
         )
 
 

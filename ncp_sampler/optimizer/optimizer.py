@@ -302,7 +302,7 @@ class NCPOptimizer:
         The constructor's arguments are not in the state; give the same.
 
         Raises:
-            ValueError: It is not a state of ``state_dict``, or of another space; nothing is changed.
+            ValueError: It is no state of ``state_dict``, or of another space; nothing is changed.
         """
         checks.instance("state", state, Mapping, "be what state_dict() returned")
         try:
@@ -317,8 +317,8 @@ class NCPOptimizer:
             fitted = checks.integer("n_fitted", state["n_fitted"], low=0)
         except Exception as error:  # a foreign state can raise nearly anything
             raise ValueError(
-                f"state lacks {sorted(_STATE_KEYS - {*state})} or has codes of another space, or is "
-                f"broken ({type(error).__name__}: {error}); give what state_dict() of an optimizer "
+                f"state lacks {sorted(_STATE_KEYS - {*state})} or has codes of another space, or "
+                f"is broken ({type(error).__name__}: {error}); give what state_dict() of an optimizer "
                 "of the same space, directions and sources returned"
             ) from error
         self._observations, self._transfer, self._model = observations, transfer, model
@@ -437,7 +437,7 @@ class NCPOptimizer:
         return untried(self.space, pinned, self._rng, excluded, self._objectives.limits, failures)
 
     def _excluded(self, waiting: Sequence[NDArray[Any]], *, retry: bool = False) -> Excluded:
-        """Return a predicate of codes not to be proposed; ``retry`` allows those that failed once."""
+        """Return a predicate of codes to exclude; ``retry`` allows those that failed once."""
         observations = self._observations if self.deterministic_objective else None
         failures = self._observations.failures(self._objectives.constraints) if retry else {}
         once = {key for key, times in failures.items() if times == 1}

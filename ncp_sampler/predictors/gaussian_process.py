@@ -219,7 +219,7 @@ class GaussianProcess(ArrayModel):
         return np.stack(means, 1), np.stack(stds, 1)
 
     def sequential_residuals(self, rows: Sequence[int]) -> FloatArray:
-        """Return residuals of some rows, each predicted from those before it and all others, (m, k).
+        """Return residuals of rows, each predicted from those before it and all others, (m, k).
 
         Args:
             rows: Positions among those that it was fitted on, in the order of observation.

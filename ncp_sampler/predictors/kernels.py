@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -129,7 +130,7 @@ class NNGP:
 
     theta is log w (d,) of the input weights, log b of the biases' variance, log t of the output
     variance at an average observation. A layer turns variances q and cosine c of its inputs into
-    sqrt(q q') J(c) + b, with J(c) = (sin a + (pi - a) cos a) / pi, a = arccos c; J'(c) = 1 - a / pi.
+    sqrt(q q') J(c) + b: J(c) = (sin a + (pi - a) cos a) / pi, a = arccos c, J'(c) = 1 - a / pi.
     """
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
@@ -370,7 +371,7 @@ class Sum:
         """Return the parts' priors, one after another."""
         share = variance / len(self.kernels)
         means, sds = zip(*(kernel.prior(d, share) for kernel in self.kernels), strict=True)
-        return sum(means, []), sum(sds, [])
+        return [*chain(*means)], [*chain(*sds)]
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
         """Return K and its pullback."""

@@ -228,7 +228,7 @@ def training_arrays(
 def standardizer(
     y: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and standard deviation (m,) of y (n, m), NaN excluded; 1 for a constant metric."""
+    """Return mean and standard deviation (m,) of y (n, m), NaN excluded; 1 if constant."""
     rows = np.where(np.isnan(y), 0.0, weights[:, None])
     total = np.maximum(rows.sum(0), 1e-300)
     filled = np.nan_to_num(y)

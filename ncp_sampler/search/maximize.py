@@ -155,7 +155,7 @@ class Maximizer:
         return unit
 
     def _random(self, center: FloatArray, rng: np.random.Generator) -> NDArray[Any]:
-        """Return random valid codes: of the space, or of the region, unlike its center in a few columns.
+        """Return random valid codes: of the space, or of the region, a few columns off its center.
 
         In many dimensions a code that differs in all of them is far away, however small the region
         (Regis & Shoemaker 2013; so does TuRBO, section 3).

@@ -178,7 +178,7 @@ class LogParEGO:
 
 
 def log_probability_above(mean: FloatArray, std: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the log probability that a normal variable is positive, and its slope by mean / std."""
+    """Return the log probability of a positive normal variable, and its slope by mean / std."""
     z = mean / std
     logs = log_ndtr(z)
     return logs, np.exp(-0.5 * z * z - _LOG_SQRT_2PI - logs)
