@@ -156,8 +156,9 @@ def valid_pins(
     """Return the pins that are valid or, with ``clip``, the nearest valid values of numbers."""
     valid: Params = {}
     for name in distributions.keys() & pins.keys():
-        space = to_space({name: distributions[name]})
-        with suppress(ValueError):  # Optuna warns of an invalid pin, and uses it
+        # Optuna warns of an invalid pin, and uses it; a range can change to one beyond 2**53
+        with suppress(ValueError):
+            space = to_space({name: distributions[name]})
             code = space.to_code({name: pins[name]}, clip=clip)
             valid |= space.to_params(space.round(code))
     return valid

@@ -318,8 +318,8 @@ class NCPOptimizer:
         except Exception as error:  # a foreign state can raise nearly anything
             raise ValueError(
                 f"state lacks {sorted(_STATE_KEYS - {*state})} or has codes of another space, or "
-                f"is broken ({type(error).__name__}: {error}); give what state_dict() of an optimizer "
-                "of the same space, directions and sources returned"
+                f"is broken ({type(error).__name__}: {error}); give what state_dict() of an "
+                "optimizer of the same space, directions and sources returned"
             ) from error
         self._observations, self._transfer, self._model = observations, transfer, model
         self._predictor = with_features(model, self._features)

@@ -148,8 +148,18 @@ _BESIDE_THE_GRID = ChangedCase(
 )
 
 
+# the new range is too wide to be searched: the old range's proposal is no value of it
+_BEYOND_FLOATS = ChangedCase(
+    trials=((IntDistribution(1, 2**53),), *[(IntDistribution(-(2**53) - 1, 0),)] * 2),
+    values=((0.0,), (0.0,), (0.0,)),
+    pickled=(False, False, False),
+    setup=Setup(n_startup_trials=1),
+)
+
+
 @settings(max_examples=20)
 @example(_BESIDE_THE_GRID)
+@example(_BEYOND_FLOATS)
 @given(cases())
 def test_a_changed_range_is_searched_from_the_next_trial_on(case: ChangedCase) -> None:
     check(case)
