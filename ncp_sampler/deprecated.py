@@ -61,49 +61,64 @@ def renamed_attributes(**new_names: str) -> Callable[[ClassT], ClassT]:
     return decorate
 
 
-def predictors_name(name: str) -> Any:
-    """Return what stands for a predictor of version 0.2, a function of its arguments.
+def old_name(module: str, name: str) -> Any:
+    """Return what stands for a name that a module had in version 0.2.
 
     Raises:
-        AttributeError: Version 0.2 had no predictor of that name.
+        AttributeError: It had no such name.
     """
-    if name not in _PREDICTORS:
-        raise AttributeError(f"module 'ncp_sampler.predictors' has no attribute {name!r}")
-    warn(name, _PREDICTORS[name][0])
-    return _PREDICTORS[name][1]
+    if name not in _NAMES.get(module, {}):
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    new, value = _NAMES[module][name]
+    warn(f"{module}.{name}", new)
+    return value(import_module(module))
 
 
-def _predictors() -> Any:
-    return import_module("ncp_sampler.predictors")
+def _infinite_mlp(predictors: Any) -> Callable[..., Any]:
+    def make(*, steps: int = 15, capacity: int = 400, device: Any = "cpu") -> Any:
+        del device  # exact processes compute on the CPU
+        return predictors.GaussianProcess(predictors.NNGP(), steps=steps, max_rows=capacity)
+
+    return make
 
 
-def _process(kernel: Any, steps: int, capacity: int) -> Any:
-    return _predictors().GaussianProcess(kernel, steps=steps, max_rows=capacity)
+def _bayesian_mlp(predictors: Any) -> Callable[..., Any]:
+    def make(*, width: int = 512, seed: int = 0, steps: int = 15, capacity: int = 400) -> Any:
+        kernel = predictors.RandomReLU(width, seed)
+        return predictors.GaussianProcess(kernel, steps=steps, max_rows=capacity)
+
+    return make
 
 
-def _infinite_mlp(*, steps: int = 15, capacity: int = 400, device: Any = "cpu") -> Any:
-    del device  # exact processes compute on the CPU
-    return _process(_predictors().NNGP(), steps, capacity)
+def _selected(predictors: Any) -> Callable[..., Any]:
+    def make(members: Sequence[Any]) -> Any:
+        return predictors.GaussianProcess(predictors.Sum(*(one.kernel for one in members)))
+
+    return make
 
 
-def _bayesian_mlp(
-    *, width: int = 512, seed: int = 0, steps: int = 15, capacity: int = 400, device: Any = "cpu"
-) -> Any:
-    del device
-    return _process(_predictors().RandomReLU(width, seed), steps, capacity)
+def _choose_caution(offline: Any) -> Callable[..., Any]:
+    def choose(*args: Any, cautions: Sequence[float] | None = None, **kwargs: Any) -> Any:
+        return offline.choose_beta(
+            *args, **kwargs, **({} if cautions is None else {"betas": cautions})
+        )
+
+    return choose
 
 
-def _selected(members: Sequence[Any]) -> Any:
-    return _predictors().GaussianProcess(_predictors().Sum(*(one.kernel for one in members)))
-
-
-_PREDICTORS: dict[str, tuple[str, Callable[..., Any]]] = {
-    "InfiniteMLP": ("GaussianProcess(NNGP())", _infinite_mlp),
-    "BayesianMLP": ("GaussianProcess(RandomReLU())", _bayesian_mlp),
-    "Selected": ("GaussianProcess(), whose kernel is a sum", _selected),
-    "Committee": ("Mixture", lambda members: _predictors().Mixture(members)),
-    "Featured": (
-        "FeaturePredictor",
-        lambda *args, **kw: _predictors().FeaturePredictor(*args, **kw),
-    ),
+# Module -> old name -> the new one, and what it stands for, given the module
+_NAMES: dict[str, dict[str, tuple[str, Callable[[Any], Any]]]] = {
+    "ncp_sampler.predictors": {
+        "InfiniteMLP": ("GaussianProcess(NNGP())", _infinite_mlp),
+        "BayesianMLP": ("GaussianProcess(RandomReLU())", _bayesian_mlp),
+        "Selected": ("GaussianProcess(), whose kernel is a sum", _selected),
+        "Committee": ("Mixture", lambda predictors: predictors.Mixture),
+        "Featured": ("FeaturePredictor", lambda predictors: predictors.FeaturePredictor),
+    },
+    "ncp_sampler.offline": {
+        "CAUTION": ("BETA", lambda offline: offline.BETA),
+        "CautionChoice": ("BetaChoice", lambda offline: offline.BetaChoice),
+        "Found": ("Solution", lambda offline: offline.Solution),
+        "choose_caution": ("choose_beta", _choose_caution),
+    },
 }

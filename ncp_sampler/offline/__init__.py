@@ -1,6 +1,9 @@
 """Offline search: architectures from a table of trained ones, with nothing trained."""
 
+from typing import Any
+
 from ncp_sampler.defaults import BETA as BETA
+from ncp_sampler.deprecated import old_name
 from ncp_sampler.offline.baselines import Evolution as Evolution
 from ncp_sampler.offline.baselines import evolution_search as evolution_search
 from ncp_sampler.offline.baselines import local_search as local_search
@@ -45,3 +48,8 @@ __all__ = [
     "read_csv",
     "regularized_evolution",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what stands for a deprecated name."""
+    return old_name(__name__, name)

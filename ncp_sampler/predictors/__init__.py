@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ncp_sampler.deprecated import predictors_name
+from ncp_sampler.deprecated import old_name
 from ncp_sampler.predictors.distillation import Distilled as Distilled
 from ncp_sampler.predictors.gaussian_process import GaussianProcess as GaussianProcess
 from ncp_sampler.predictors.kernels import NNGP as NNGP
@@ -34,4 +34,4 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Return what stands for a deprecated name."""
-    return predictors_name(name)
+    return old_name(__name__, name)

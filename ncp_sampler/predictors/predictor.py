@@ -21,6 +21,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from ncp_sampler import checks
+from ncp_sampler.deprecated import renamed_attributes
 
 FloatArray: TypeAlias = NDArray[np.float64]
 State: TypeAlias = dict[str, Any]
@@ -97,6 +98,7 @@ class Predictor(Protocol):
         """Continue from ``state_dict``: ``fit`` with ``steps=0`` and the same rows restores it."""
 
 
+@renamed_attributes(capacity="max_rows")
 class Model(Predictor):
     """Base of predictors: it has its gradients in NumPy, too."""
 

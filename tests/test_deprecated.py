@@ -1,0 +1,64 @@
+"""Names of version 0.2: they work, and say what to use in their place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ncp_sampler
+from ncp_sampler import Float, NCPOptimizer, SearchSpace, offline, predictors
+from ncp_sampler.predictors import GaussianProcess
+from ncp_sampler.propagation import Target
+
+X = np.linspace(0, 1, 12)[:, None]
+Y = {"loss": (X[:, 0] - 0.3) ** 2}
+SPACE = SearchSpace([Float("x", 0, 1)])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "new"),
+    [
+        ("InfiniteMLP", {"capacity": 50}, r"GaussianProcess\(NNGP\(\)\)"),
+        ("BayesianMLP", {"width": 16}, r"GaussianProcess\(RandomReLU\(\)\)"),
+        ("Selected", {"members": [GaussianProcess()]}, "GaussianProcess"),
+        ("Committee", {"members": [GaussianProcess()]}, "Mixture"),
+        ("Featured", {"inner": GaussianProcess(), "features": lambda x: x}, "FeaturePredictor"),
+    ],
+)
+def test_predictors(name: str, arguments: dict[str, Any], new: str) -> None:
+    with pytest.warns(FutureWarning, match=f"{name} is deprecated .* use {new}"):
+        made = getattr(predictors, name)(**arguments)
+    assert made.fit(X, Y).predict(X)[0].shape == (12, 1)
+
+
+def test_offline_names() -> None:
+    for old, new in {"CAUTION": "BETA", "CautionChoice": "BetaChoice", "Found": "Solution"}.items():
+        with pytest.warns(FutureWarning, match=f"use {new}"):
+            assert getattr(offline, old) is getattr(offline, new)
+    with pytest.warns(FutureWarning, match="use choose_beta"):
+        choose = offline.choose_caution
+    with pytest.raises(ValueError, match="betas="):
+        choose([], [Target("loss")], cautions="x")
+
+
+def test_arguments_and_attributes() -> None:
+    with pytest.warns(FutureWarning, match=r"Target\(caution=\) is deprecated .* use beta="):
+        assert Target("loss", caution=2.0).beta == 2.0  # type: ignore[call-arg]
+    with pytest.warns(FutureWarning, match=r"use max_rows="):
+        process = GaussianProcess(capacity=50)  # type: ignore[call-arg]
+    with pytest.warns(FutureWarning, match=r"use max_rows"):
+        assert process.capacity == 50  # type: ignore[attr-defined]
+    optimizer = NCPOptimizer(SPACE, directions={"loss": "minimize"})
+    with pytest.warns(FutureWarning, match="use n_observations"):
+        assert optimizer.n_told == 0  # type: ignore[attr-defined]
+    with pytest.warns(FutureWarning, match="use neighbors"):
+        assert len(SPACE.neighbours([0.5])) == 2  # type: ignore[attr-defined]
+
+
+def test_unknown_names_are_still_refused() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Forest'"):
+        _ = predictors.Forest
+    with pytest.raises(AttributeError, match="has no attribute 'predictor'"):
+        _ = ncp_sampler.predictor  # type: ignore[attr-defined]
