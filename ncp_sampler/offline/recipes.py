@@ -26,7 +26,7 @@ from ncp_sampler.records.records import FloatArray, Records
 
 _MAX_ROWS = 2600  # rows of a process; exact inference on more takes more than seconds
 _MAX_CODE_ROWS = 1300  # rows of the second one; each step of a search costs their square
-_MIN_TREE_ROWS = 200  # number of rows from which on trees help
+_MANY_ROWS = 200  # number of rows from which on trees and a richer kernel help
 _TREE_CODES = 4000  # number of random codes that trees label
 
 
@@ -39,11 +39,12 @@ def learn(
 ) -> Calibrated:
     """Fit the mixture of predictors that offline searches use.
 
-    A ``GaussianProcess`` sees the space's ``features``, or the unit code where it has none. With
-    features, an infinitely wide MLP sees the unit code: it is uncertain of codes far from the
-    records in any column, where features may be alike. From 200 rows on, MLPs are trained on what
-    boosted trees predict for the rows and for codes far from them (``Distilled``). From 40 rows on,
-    standard deviations and noise are fitted to a fifth of the rows (``Calibrated``).
+    A ``GaussianProcess`` and two trained MLPs see the space's ``features``, or the unit code where
+    it has none. With features, an infinitely wide MLP sees the unit code: it is uncertain of codes
+    far from the records in any column, where features may be alike. From 200 rows on, the MLPs are
+    trained on what boosted trees predict for the rows and for codes far from them (``Distilled``).
+    From 40 rows on, standard deviations and noise are fitted to a fifth of the rows
+    (``Calibrated``).
 
     Args:
         records: At least one row. With a few dozen, a search with beta 2 proposes a known row, as
@@ -60,17 +61,17 @@ def learn(
     """
     columns = _columns(records, metrics)
     seed, space = checks.integer("seed", seed, low=0), records.space
-    enough = len(records) >= _MIN_TREE_ROWS
+    enough = len(records) >= _MANY_ROWS
     if trees is not None and checks.flag("trees", trees) and not enough:
-        must = f"be None or False with {len(records)} records; trees need {_MIN_TREE_ROWS}"
+        must = f"be None or False with {len(records)} records; trees need {_MANY_ROWS}"
         raise checks.refusal("trees", trees, must)
-    members = [with_features(GaussianProcess(max_rows=_MAX_ROWS), space.features)]
+    process, networks = _process(records), with_features(_networks(seed), space.features)
+    if enough and (has_lightgbm() if trees is None else trees):
+        samples = space.normalize(space.sample(_TREE_CODES, seed))
+        networks = Distilled(networks, samples, features=space.features)
+    members = [with_features(process, space.features), networks]
     if space.features is not None:
         members.append(GaussianProcess(NNGP(), max_rows=_MAX_CODE_ROWS))
-    if enough and (has_lightgbm() if trees is None else trees):
-        student = with_features(_student(seed), space.features)
-        samples = space.normalize(space.sample(_TREE_CODES, seed))
-        members.append(Distilled(student, samples, features=space.features))
     return Calibrated(Mixture(members), seed=seed).fit(space.normalize(records.codes), columns)
 
 
@@ -96,8 +97,7 @@ def adapt(
     if not terms:
         raise ValueError("source is not fitted; call its fit first")
     columns, space = _columns(records, metrics), records.space
-    kernel = None if space.features is None else NNGP()  # of few rows, whose features are many
-    process = GaussianProcess(kernel, max_rows=_MAX_ROWS).with_linear_terms(terms)
+    process = _process(records).with_linear_terms(terms)
     model = FeaturePredictor(process, _WithSource(space.features, model_of_source))
     return Calibrated(model, seed=seed).fit(space.normalize(records.codes), columns)
 
@@ -148,8 +148,16 @@ def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, Float
     return {name: records.values(name) for name in names}
 
 
-def _student(seed: int) -> MLPEnsemble:
-    """Return the MLPs that are trained on the trees' predictions."""
+def _process(records: Records) -> GaussianProcess:
+    """Return the process of the features: an infinitely wide MLP alone where there are few rows.
+
+    On 50 rows with 73 features, the default's Matern part makes searches too careful.
+    """
+    few = records.space.features is not None and len(records) < _MANY_ROWS
+    return GaussianProcess(NNGP() if few else None, max_rows=_MAX_ROWS)
+
+
+def _networks(seed: int) -> MLPEnsemble:
     return MLPEnsemble(
         members=2, shared=128, head=64, dropout=0.2, loss="smooth_l1", steps=300, warm_steps=None,
         batch_size=256, learning_rate=0.003, weight_decay=1.0, schedule="one_cycle",
