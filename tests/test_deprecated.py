@@ -54,7 +54,7 @@ def test_arguments_and_attributes() -> None:
     with pytest.warns(FutureWarning, match="use n_observations"):
         assert optimizer.n_told == 0  # type: ignore[attr-defined]
     with pytest.warns(FutureWarning, match="use neighbors"):
-        assert len(SPACE.neighbors([0.5])) == 2  # type: ignore[attr-defined]
+        assert len(SPACE.neighbors([0.5])) == 2
 
 
 def test_unknown_names_are_still_refused() -> None:
