@@ -116,7 +116,7 @@ _NAMES: dict[str, dict[str, tuple[str, Callable[[Any], Any]]]] = {
         "Featured": ("FeaturePredictor", lambda predictors: predictors.FeaturePredictor),
     },
     "ncp_sampler.offline": {
-        "BETA": ("BETA", lambda offline: offline.BETA),
+        "CAUTION": ("BETA", lambda offline: offline.BETA),
         "CautionChoice": ("BetaChoice", lambda offline: offline.BetaChoice),
         "Found": ("Solution", lambda offline: offline.Solution),
         "choose_caution": ("choose_beta", _choose_caution),

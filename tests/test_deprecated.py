@@ -34,7 +34,7 @@ def test_predictors(name: str, arguments: dict[str, Any], new: str) -> None:
 
 
 def test_offline_names() -> None:
-    for old, new in {"BETA": "BETA", "CautionChoice": "BetaChoice", "Found": "Solution"}.items():
+    for old, new in {"CAUTION": "BETA", "CautionChoice": "BetaChoice", "Found": "Solution"}.items():
         with pytest.warns(FutureWarning, match=f"use {new}"):
             assert getattr(offline, old) is getattr(offline, new)
     with pytest.warns(FutureWarning, match="use choose_beta"):
@@ -54,7 +54,7 @@ def test_arguments_and_attributes() -> None:
     with pytest.warns(FutureWarning, match="use n_observations"):
         assert optimizer.n_told == 0  # type: ignore[attr-defined]
     with pytest.warns(FutureWarning, match="use neighbors"):
-        assert len(SPACE.neighbors([0.5])) == 2
+        assert len(SPACE.neighbours([0.5])) == 2  # type: ignore[attr-defined]
 
 
 def test_unknown_names_are_still_refused() -> None:

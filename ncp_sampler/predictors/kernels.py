@@ -82,6 +82,14 @@ class Matern52:
 
     Attributes:
         length_scale_sd: Standard deviation of log l's prior, whose median is 0.3 sqrt(d).
+
+    Examples:
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> x = np.linspace(0, 1, 9)[:, None]
+        >>> process = GaussianProcess(Matern52(length_scale_sd=1.5))
+        >>> predictor = process.fit(x, {"loss": x[:, 0] ** 2})
+        >>> predictor.predict([[0.5]])[0].shape
+        (1, 1)
     """
 
     length_scale_sd: float = 0.6
@@ -131,6 +139,13 @@ class NNGP:
     theta is log w (d,) of the input weights, log b of the biases' variance, log t of the output
     variance at an average observation. A layer turns variances q and cosine c of its inputs into
     sqrt(q q') J(c) + b: J(c) = (sin a + (pi - a) cos a) / pi, a = arccos c, J'(c) = 1 - a / pi.
+
+    Examples:
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> x = np.linspace(0, 1, 9)[:, None]
+        >>> predictor = GaussianProcess(NNGP()).fit(x, {"loss": x[:, 0] ** 2})
+        >>> predictor.predict([[0.5]])[0].shape
+        (1, 1)
     """
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
@@ -205,6 +220,13 @@ class RandomReLU:
     Attributes:
         width: Units of each hidden layer.
         seed: Seed of the hidden layers' weights.
+
+    Examples:
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> x = np.linspace(0, 1, 9)[:, None]
+        >>> predictor = GaussianProcess(RandomReLU(width=64)).fit(x, {"loss": x[:, 0] ** 2})
+        >>> predictor.predict([[0.5]])[0].shape
+        (1, 1)
     """
 
     width: int = 512
@@ -281,6 +303,13 @@ class Linear:
     """Linear terms with normal slopes around 0, such as a share of another task's prediction.
 
     theta is the logarithm of each slope's variance, (d,).
+
+    Examples:
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> x = np.linspace(0, 1, 9)[:, None]
+        >>> predictor = GaussianProcess(Linear()).fit(x, {"loss": x[:, 0] ** 2})
+        >>> predictor.predict([[0.5]])[0].shape
+        (1, 1)
     """
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
@@ -315,6 +344,11 @@ class Columns:
         kernel: The kernel that sees them.
         first: Position of the first column, from the end if negative.
         stop: Position after the last column; None for all from ``first`` on.
+
+    Examples:
+        >>> linear_term = Sum(Columns(NNGP(), 0, -1), Columns(Linear(), -1))
+        >>> len(linear_term.prior(5)[0])  # four input weights, bias, output; one slope
+        7
     """
 
     kernel: Kernel
@@ -360,6 +394,13 @@ class Sum:
 
     Args:
         kernels: The parts, at least one.
+
+    Examples:
+        >>> from ncp_sampler.predictors import GaussianProcess
+        >>> x = np.linspace(0, 1, 9)[:, None]
+        >>> predictor = GaussianProcess(Sum(NNGP(), Matern52())).fit(x, {"loss": x[:, 0] ** 2})
+        >>> predictor.predict([[0.5]])[0].shape
+        (1, 1)
     """
 
     kernels: tuple[Kernel, ...]

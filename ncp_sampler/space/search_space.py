@@ -46,7 +46,7 @@ Params: TypeAlias = dict[str, Any]
 MAX_ENUMERATED = 100_000
 
 
-@renamed_attributes(neighbors="neighbors")
+@renamed_attributes(neighbours="neighbors")
 class SearchSpace:
     """An ordered set of dimensions, and the codec between params, codes and unit codes.
 

@@ -123,7 +123,7 @@ def test_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert part in text
     assert main(["study", str(folder / "x.log"), "--name", "two"]) == 0
     text = capsys.readouterr().out
-    for part in ("maximize value_0, minimize value_1", "front", "value_1 by it"):
+    for part in ("maximize value_0, minimize value_1", "front", "change in value_1"):
         assert part in text
 
 

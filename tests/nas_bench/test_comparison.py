@@ -88,7 +88,7 @@ def test_a_summary_has_every_trial() -> None:
         (lambda _: run_study("seg", "tpe", 0, 10, list), "n_trials=10 must be at least 11"),
         (lambda _: run_all("seg", "tpe", [0], 20, jobs=1, threads=1), "samplers='tpe' must be a"),
         (lambda _: run_all("seg", ["x"], [0], 20, jobs=1, threads=1), "sampler='x' must be one"),
-        (lambda _: run_all("seg", ["tpe"], 3, 20, jobs=1, threads=1), "seeds=3 must be whole"),  # type: ignore[arg-type]
+        (lambda _: run_all("seg", ["tpe"], 3, 20, jobs=1, threads=1), "seeds=3 must be integers"),  # type: ignore[arg-type]
         (lambda _: run_all("seg", ["tpe"], [0], 20, jobs=0, threads=1), "jobs=0 must be at least"),
         (lambda _: run_all("seg", ["tpe"], [0], 20, jobs=1, threads=0), "threads=0 must be"),
         (lambda _: RUNS[0].ask_ms(STARTUP), "n_trials=10 must be between 11 and 12"),
@@ -97,8 +97,8 @@ def test_a_summary_has_every_trial() -> None:
         (lambda _: summarize(RUNS[0]), "runs=Run.* must be the runs"),  # type: ignore[arg-type]
         (lambda _: make_table([], "mIoU"), "runs="),
         (lambda folder: write_csv([], folder / "runs.csv"), "runs="),
-        (lambda _: checkpoints(20, 5), "candidates=5 must be whole"),  # type: ignore[arg-type]
-        (lambda _: checkpoints("x"), "n_trials='x' must be a whole"),  # type: ignore[arg-type]
+        (lambda _: checkpoints(20, 5), "candidates=5 must be integers"),  # type: ignore[arg-type]
+        (lambda _: checkpoints("x"), "n_trials='x' must be an integer"),  # type: ignore[arg-type]
         (lambda _: group("x"), "runs='x' must be the runs"),  # type: ignore[arg-type]
         (lambda _: group([*RUNS, replace(RUNS[0], setting="video")]), "the runs of one setting"),
         (lambda _: group([*RUNS, SHORT]), r"runs have \[2, 12\] trials; .* equally many"),

@@ -136,7 +136,7 @@ def test_points_beyond_the_range_of_a_normal_domain(domain: Any) -> None:
 
     search(points_to_evaluate=[{"x": 4.0}, {"x": -4.0}])
     for x, end in ((4.5, 4.0), (-4.5, -4.0)):
-        with pytest.raises(ValueError, match=rf"x={x} is not a value .* legal value is {end:g}"):
+        with pytest.raises(ValueError, match=rf"x={x} is not a value .* valid value is {end:g}"):
             search(points_to_evaluate=[{"x": x}])
         evaluated = search()
         evaluated.add_evaluated_point({"x": x}, 1.0)
@@ -239,7 +239,7 @@ def test_config_that_lacks_a_parameter() -> None:
     ],
 )
 def test_dimension_as_a_domain_and_back(dimension: Dimension) -> None:
-    """All that Ray draws are legal values, and where they are few, it draws each."""
+    """All that Ray draws are valid values, and where they are few, it draws each."""
     space = SearchSpace([dimension])
     domains = to_domains(space)
     assert from_domains(domains) == from_domains(space.tune_space()) == TuneSpace(space)
