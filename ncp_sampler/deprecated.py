@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -17,48 +17,33 @@ def warn(old: str, new: str) -> None:
     warnings.warn(message, FutureWarning, stacklevel=3)
 
 
-def renamed_arguments(**new_names: str) -> Callable[[ClassT], ClassT]:
-    """Let a class take arguments by their old names, too, with a warning.
+def with_old_names(cls: ClassT) -> ClassT:
+    """Let a class take arguments, and give attributes, by the names of version 0.2, too."""
+    _rename_arguments(cls, _ARGUMENTS.get(cls.__name__, {}))
+    for old, new in _ATTRIBUTES.get(cls.__name__, {}).items():
 
-    Args:
-        **new_names: Old name -> new name.
-    """
+        def get(self: Any, old: str = old, new: str = new) -> Any:
+            warn(f"{cls.__name__}.{old}", new)
+            return getattr(self, new)
 
-    def decorate(cls: ClassT) -> ClassT:
-        init: Callable[..., None] = cls.__init__  # type: ignore[misc]
-
-        @functools.wraps(init)
-        def renaming(self: Any, *args: Any, **kwargs: Any) -> None:
-            for old, new in new_names.items():
-                if old in kwargs:
-                    warn(f"{cls.__name__}({old}=)", f"{new}=")
-                    kwargs[new] = kwargs.pop(old)
-            init(self, *args, **kwargs)
-
-        cls.__init__ = renaming  # type: ignore[misc]
-        return cls
-
-    return decorate
+        setattr(cls, old, property(get, doc=f"Deprecated name of ``{new}``."))
+    return cls
 
 
-def renamed_attributes(**new_names: str) -> Callable[[ClassT], ClassT]:
-    """Give a class its attributes by their old names, too, with a warning.
+def _rename_arguments(cls: type, new_names: Mapping[str, str]) -> None:
+    if not new_names:
+        return
+    init: Callable[..., None] = cls.__init__  # type: ignore[misc]
 
-    Args:
-        **new_names: Old name -> new name.
-    """
-
-    def decorate(cls: ClassT) -> ClassT:
+    @functools.wraps(init)
+    def renaming(self: Any, *args: Any, **kwargs: Any) -> None:
         for old, new in new_names.items():
+            if old in kwargs:
+                warn(f"{cls.__name__}({old}=)", f"{new}=")
+                kwargs[new] = kwargs.pop(old)
+        init(self, *args, **kwargs)
 
-            def get(self: Any, old: str = old, new: str = new) -> Any:
-                warn(f"{cls.__name__}.{old}", new)
-                return getattr(self, new)
-
-            setattr(cls, old, property(get, doc=f"Deprecated name of ``{new}``."))
-        return cls
-
-    return decorate
+    cls.__init__ = renaming  # type: ignore[misc]
 
 
 def old_name(module: str, name: str) -> Any:
@@ -121,4 +106,14 @@ _NAMES: dict[str, dict[str, tuple[str, Callable[[Any], Any]]]] = {
         "Found": ("Solution", lambda offline: offline.Solution),
         "choose_caution": ("choose_beta", _choose_caution),
     },
+}
+
+# Class -> old name -> the new one
+_ARGUMENTS = {"GaussianProcess": {"capacity": "max_rows"}, "Target": {"caution": "beta"}}
+_ATTRIBUTES = {
+    "BetaChoice": {"caution": "beta", "cautions": "betas", "judged": "scores"},
+    "Model": {"capacity": "max_rows"},
+    "NCPOptimizer": {"n_told": "n_observations", "told_names": "metric_names"},
+    "SearchProblem": {"lacks": "violation"},
+    "SearchSpace": {"neighbours": "neighbors"},
 }

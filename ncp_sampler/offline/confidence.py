@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ncp_sampler import checks
-from ncp_sampler.deprecated import renamed_attributes
+from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.offline.problem import SearchProblem, check_sources, cost_scale, modeled_metrics
 from ncp_sampler.offline.recipes import learn
 from ncp_sampler.offline.search import propagate_search
@@ -25,7 +25,7 @@ BETAS = (0.0, 1.0, 2.0, 4.0, 8.0)
 MIN_ROWS = 40  # half of fewer supports neither a search nor a held-out evaluator
 
 
-@renamed_attributes(caution="beta", cautions="betas", judged="scores")
+@with_old_names
 @dataclass(frozen=True)
 class BetaChoice:
     """Result of ``choose_beta``.

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.deprecated import renamed_attributes
+from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.offline.recipes import learn
 from ncp_sampler.predictors.calibration import Calibrated
 from ncp_sampler.predictors.predictor import Predictor, as_model
@@ -72,7 +72,7 @@ class Solution:
     start: int = 0
 
 
-@renamed_attributes(lacks="violation")
+@with_old_names
 class SearchProblem:
     """Predictors and targets of an offline search.
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.deprecated import renamed_attributes
+from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.optimizer.branch_restarts import pinned_branch
 from ncp_sampler.optimizer.category_subset import CategorySubset
 from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
@@ -52,7 +52,7 @@ _NORMAL_DRAWS = 32  # posterior draws of a scalarized expected improvement
 _STATE_KEYS = {"observations", "joined", "predictor", "n_fitted", "rng", "design"}
 
 
-@renamed_attributes(n_told="n_observations", told_names="metric_names")
+@with_old_names
 class NCPOptimizer:
     """Search of a space for the best metrics by Network Coding Propagation, by ask and tell.
 

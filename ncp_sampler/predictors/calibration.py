@@ -34,7 +34,7 @@ from ncp_sampler.predictors.transforms import Wrapper, training_arrays
 
 MIN_ROWS = 40  # fewer rows are not split: a fifth of them would not tell
 _FOLDS = 5  # one row in so many is held out
-_LOG_FACTOR_SD = 0.2  # of log k's prior: where s hardly varies, k and v cannot be told apart
+_LOG_FACTOR_SD = 0.2  # of log k's prior: where s hardly varies, k and v are not separable
 _MIN_NOISE = 1e-4  # smallest noise, in standard deviations of the residuals
 _RECENT = 15  # latest trials that a recalibration within a study uses
 _WITHIN_ONE = 2 * ndtr(1.0) - 1  # share of a normal distribution within one standard deviation

@@ -31,7 +31,7 @@ from scipy.linalg.lapack import dpotrf, dpotri
 
 from ncp_sampler import checks
 from ncp_sampler.adam import Adam
-from ncp_sampler.deprecated import renamed_arguments
+from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.predictors.kernels import NNGP, Columns, Kernel, Linear, Matern52, Query, Sum
 from ncp_sampler.predictors.predictor import (
     ArrayModel,
@@ -61,7 +61,7 @@ _FEWER_STEPS = 1.5  # exponent of their decrease
 _MAX_TUNING_ROWS = 600  # rows that decide on theta
 
 
-@renamed_arguments(capacity="max_rows")
+@with_old_names
 class GaussianProcess(ArrayModel):
     """Exact Gaussian processes, one per metric.
 

@@ -21,7 +21,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from ncp_sampler import checks
-from ncp_sampler.deprecated import renamed_attributes
+from ncp_sampler.deprecated import with_old_names
 
 FloatArray: TypeAlias = NDArray[np.float64]
 State: TypeAlias = dict[str, Any]
@@ -98,7 +98,7 @@ class Predictor(Protocol):
         """Continue from ``state_dict``: ``fit`` with ``steps=0`` and the same rows restores it."""
 
 
-@renamed_attributes(capacity="max_rows")
+@with_old_names
 class Model(Predictor):
     """Base of predictors: it has its gradients in NumPy, too."""
 

@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from ncp_sampler import checks
-from ncp_sampler.deprecated import renamed_arguments
+from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.predictors.predictor import (
     FloatArray,
     Model,
@@ -29,7 +29,7 @@ from ncp_sampler.space.search_space import SearchSpace
 Cost: TypeAlias = Callable[[Tensor], Tensor]  # codes (n, d) in natural units -> (n,)
 
 
-@renamed_arguments(caution="beta")
+@with_old_names
 @dataclass(frozen=True)
 class Target:
     """The direction or bound that one metric is propagated to.

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.deprecated import renamed_attributes
+from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.space.columns import Columns, FloatArray, Numbers
 from ncp_sampler.space.dimensions import (
     Categorical,
@@ -46,7 +46,7 @@ Params: TypeAlias = dict[str, Any]
 MAX_ENUMERATED = 100_000
 
 
-@renamed_attributes(neighbours="neighbors")
+@with_old_names
 class SearchSpace:
     """An ordered set of dimensions, and the codec between params, codes and unit codes.
 
