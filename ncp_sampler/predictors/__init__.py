@@ -9,11 +9,11 @@ from ncp_sampler.predictors.kernels import NNGP as NNGP
 from ncp_sampler.predictors.kernels import Columns as Columns
 from ncp_sampler.predictors.kernels import Linear as Linear
 from ncp_sampler.predictors.kernels import Matern52 as Matern52
-from ncp_sampler.predictors.kernels import RandomReLU as RandomReLU
 from ncp_sampler.predictors.kernels import Sum as Sum
 from ncp_sampler.predictors.mixture import Mixture as Mixture
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble as MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor as Predictor
+from ncp_sampler.predictors.random_relu import RandomReLU as RandomReLU
 from ncp_sampler.predictors.transforms import FeaturePredictor as FeaturePredictor
 
 __all__ = [

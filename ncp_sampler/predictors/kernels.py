@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -117,7 +116,7 @@ class Matern52:
     def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
         """Return the covariance with x."""
         inverse, s2 = _ROOT5 * np.exp(-theta[:-1]), math.exp(theta[-1])
-        scaled = _joined(x, extra) * inverse
+        scaled = joined(x, extra) * inverse
 
         def query(z: FloatArray) -> Cross:
             a = z * inverse
@@ -178,7 +177,7 @@ class NNGP:
         """Return the covariance with x."""
         inputs, variances, bias, scale = self._inputs(x, theta)
         if extra is not None:
-            inputs, variances, _, _ = self._inputs(_joined(x, extra), theta)
+            inputs, variances, _, _ = self._inputs(joined(x, extra), theta)
         weights = np.exp(theta[:-2])
         roots = [np.sqrt(p) for p in variances]
 
@@ -211,94 +210,6 @@ class NNGP:
 
 
 @dataclass(frozen=True)
-class RandomReLU:
-    """Bayesian last layer over two hidden ReLU layers of finite width with fixed random weights.
-
-    ``NNGP`` is its limit of infinite width; theta has the same meaning. The weights of the inputs,
-    the biases' size, the output's and the noise are trained by back-propagation.
-
-    Attributes:
-        width: Units of each hidden layer.
-        seed: Seed of the hidden layers' weights.
-
-    Examples:
-        >>> from ncp_sampler.predictors import GaussianProcess
-        >>> x = np.linspace(0, 1, 9)[:, None]
-        >>> predictor = GaussianProcess(RandomReLU(width=64)).fit(x, {"loss": x[:, 0] ** 2})
-        >>> predictor.predict([[0.5]])[0].shape
-        (1, 1)
-    """
-
-    width: int = 512
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        checks.integer("width", self.width, low=1)
-        checks.integer("seed", self.seed, low=0)
-
-    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
-        """Return theta's prior; see ``Kernel``."""
-        return NNGP().prior(d, variance)
-
-    def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return K and its pullback."""
-        units, back = self._units(x, theta)
-        total = float(np.vdot(units, units))
-        scale = math.exp(theta[-1]) * len(x) / total
-        k = units @ units.T * scale
-
-        def pullback(w: FloatArray) -> FloatArray:
-            by_output = 0.5 * float(np.vdot(w, k))
-            by_units = (w @ units) * scale - units * (2 * by_output / total)
-            by_inputs, by_bias = back(by_units)
-            by_weights = (by_inputs * (x - 0.5)).sum(0) * np.exp(theta[:-2])
-            return np.concatenate([by_weights, [by_bias, by_output]])
-
-        return k, pullback
-
-    def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
-        """Return the covariance with x."""
-        units, _ = self._units(x, theta)
-        scale = math.exp(theta[-1]) * len(x) / float(np.vdot(units, units))
-        if extra is not None:
-            units, _ = self._units(_joined(x, extra), theta)
-        weights = np.exp(theta[:-2])
-
-        def query(z: FloatArray) -> Cross:
-            own, back = self._units(z, theta)
-
-            def vjp(by_k: FloatArray, by_v: FloatArray) -> FloatArray:
-                by_units = (by_k @ units + 2 * by_v[:, None] * own) * scale
-                return np.asarray(back(by_units)[0] * weights)
-
-            return Cross(own @ units.T * scale, _row_squares(own) * scale, vjp)
-
-        return query
-
-    def _units(
-        self, x: FloatArray, theta: FloatArray
-    ) -> tuple[FloatArray, Callable[[FloatArray], tuple[FloatArray, float]]]:
-        """Return the last hidden layer (n, width + 1), and its pullback to inputs and log b."""
-        layers, gain = _random_weights(self.seed, x.shape[1], self.width), math.sqrt(2 / self.width)
-        bias = np.full((len(x), 1), math.exp(theta[-2] / 2))
-        units = np.concatenate([(x - 0.5) * np.exp(theta[:-2]), bias], 1)
-        active = []
-        for weights in layers:
-            hidden = units @ weights
-            active.append((hidden > 0) * gain)
-            units = np.concatenate([hidden * active[-1], bias], 1)
-
-        def back(g: FloatArray) -> tuple[FloatArray, float]:
-            by_bias = g[:, -1].sum()
-            for weights, slope in zip(reversed(layers), reversed(active), strict=True):
-                g = (g[:, :-1] * slope) @ weights.T
-                by_bias += g[:, -1].sum()
-            return g[:, :-1], 0.5 * float(by_bias) * bias[0, 0] if len(bias) else 0.0
-
-        return units, back
-
-
-@dataclass(frozen=True)
 class Linear:
     """Linear terms with normal slopes around 0, such as a share of another task's prediction.
 
@@ -323,7 +234,7 @@ class Linear:
 
     def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
         """Return the covariance with x."""
-        s, slopes = _joined(x, extra) - 0.5, np.exp(theta)
+        s, slopes = joined(x, extra) - 0.5, np.exp(theta)
 
         def query(z: FloatArray) -> Cross:
             a = z - 0.5
@@ -441,11 +352,13 @@ class Sum:
         return list(zip(self.kernels, np.split(theta, np.cumsum(sizes)[:-1]), strict=True))
 
 
-def _joined(x: FloatArray, extra: FloatArray | None) -> FloatArray:
+def joined(x: FloatArray, extra: FloatArray | None) -> FloatArray:
+    """Return codes (n, d) and further ones (k, d), if any, as one array."""
     return x if extra is None else np.concatenate([x, extra])
 
 
-def _row_squares(a: FloatArray) -> FloatArray:
+def row_squares(a: FloatArray) -> FloatArray:
+    """Return squared norms (n,) of rows (n, d)."""
     return np.asarray(np.einsum("ij,ij->i", a, a))
 
 
@@ -461,8 +374,8 @@ def _matern52(a: FloatArray, b: FloatArray, log_s2: float) -> tuple[FloatArray, 
     """
     # the squared distance as one product: |a|^2 - 2 a b + |b|^2
     ones_a, ones_b = np.ones((len(a), 1)), np.ones((len(b), 1))
-    left = np.concatenate([-2 * a, _row_squares(a)[:, None], ones_a], 1)
-    right = np.concatenate([b, ones_b, _row_squares(b)[:, None]], 1)
+    left = np.concatenate([-2 * a, row_squares(a)[:, None], ones_a], 1)
+    right = np.concatenate([b, ones_b, row_squares(b)[:, None]], 1)
     u = left @ right.T
     np.maximum(u, 5e-12, out=u)
     np.sqrt(u, out=u)
@@ -480,7 +393,7 @@ def _matern52(a: FloatArray, b: FloatArray, log_s2: float) -> tuple[FloatArray, 
 
 def _layer_variances(inputs: FloatArray, bias: float) -> list[FloatArray]:
     """Return the variances (n,) of each layer's inputs."""
-    first = _row_squares(inputs) + bias
+    first = row_squares(inputs) + bias
     return [first + layer * bias for layer in range(_LAYERS)]
 
 
@@ -530,9 +443,3 @@ def _arc_cosine(
     k *= 1 / columns[-1]
     k += bias * scale
     return k, layers
-
-
-@lru_cache(maxsize=8)
-def _random_weights(seed: int, d: int, width: int) -> tuple[FloatArray, FloatArray]:
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((d + 1, width)), rng.standard_normal((width + 1, width))

@@ -9,9 +9,10 @@ import torch
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.kernels import NNGP, Matern52, RandomReLU
+from ncp_sampler.predictors.kernels import NNGP, Matern52
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Model, Predictor, as_model
+from ncp_sampler.predictors.random_relu import RandomReLU
 
 _PAPER_ROWS = 128  # rows of one of the paper's batches
 

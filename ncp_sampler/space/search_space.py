@@ -141,7 +141,7 @@ class SearchSpace:
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """The same space as Optuna distributions, name -> distribution.
+        """Return Optuna distributions, name -> distribution.
 
         Raises:
             ValueError: A grid of which Optuna would leave out the last value.

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.kernels import NNGP, Kernel, Matern52, RandomReLU, Sum
+from ncp_sampler.predictors.kernels import NNGP, Kernel, Matern52, Sum
+from ncp_sampler.predictors.random_relu import RandomReLU
 
 Array = NDArray[np.float64]
 

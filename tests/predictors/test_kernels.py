@@ -16,9 +16,9 @@ from ncp_sampler.predictors.kernels import (
     Kernel,
     Linear,
     Matern52,
-    RandomReLU,
     Sum,
 )
+from ncp_sampler.predictors.random_relu import RandomReLU
 
 Array = NDArray[np.float64]
 
