@@ -133,7 +133,8 @@ def instance(name: str, value: Any, kind: Any, must: str) -> Any:
     Raises:
         ValueError: An object of another class.
     """
-    if not isinstance(value, kind):
+    # a class has the methods that a runtime-checkable Protocol looks for
+    if isinstance(value, type) or not isinstance(value, kind):
         raise refusal(name, value, must)
     return value
 

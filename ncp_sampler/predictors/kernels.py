@@ -32,6 +32,7 @@ Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # W (n, n) -> d tr(W K
 
 _LAYERS = 2  # hidden layers of the networks
 _ROOT5 = math.sqrt(5)
+_MUST = "be a kernel, such as Matern52()"
 
 
 class Cross(NamedTuple):
@@ -256,6 +257,9 @@ class Columns:
         first: Position of the first column, from the end if negative.
         stop: Position after the last column; None for all from ``first`` on.
 
+    Raises:
+        ValueError: ``kernel`` is not a kernel.
+
     Examples:
         >>> linear_term = Sum(Columns(NNGP(), 0, -1), Columns(Linear(), -1))
         >>> len(linear_term.prior(5)[0])  # four input weights, bias, output; one slope
@@ -265,6 +269,10 @@ class Columns:
     kernel: Kernel
     first: int = 0
     stop: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a kernel."""
+        checks.instance("kernel", self.kernel, Kernel, _MUST)
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
         """Return the kernel's prior for its columns."""
@@ -306,6 +314,9 @@ class Sum:
     Args:
         kernels: The parts, at least one.
 
+    Raises:
+        ValueError: No part, or one that is not a kernel.
+
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
         >>> x = np.linspace(0, 1, 9)[:, None]
@@ -317,6 +328,10 @@ class Sum:
     kernels: tuple[Kernel, ...]
 
     def __init__(self, *kernels: Kernel) -> None:
+        if not kernels:
+            raise ValueError("kernels=() must be one kernel or more, such as Matern52()")
+        for kernel in kernels:
+            checks.instance("kernels", kernel, Kernel, _MUST)
         object.__setattr__(self, "kernels", kernels)
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
@@ -369,7 +384,7 @@ def _matern52(a: FloatArray, b: FloatArray, log_s2: float) -> tuple[FloatArray, 
 
     Args:
         a: Queries over length scales, times the root of 5, (q, d).
-        b: Observations, likewise, (n, d).
+        b: Observations, scaled in the same way, (n, d).
         log_s2: Logarithm of the output variance.
     """
     # the squared distance as one product: |a|^2 - 2 a b + |b|^2

@@ -16,7 +16,7 @@ Notation
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -25,9 +25,7 @@ from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.space.columns import Columns, FloatArray
-
-if TYPE_CHECKING:
-    from ncp_sampler.space.search_space import SearchSpace
+from ncp_sampler.space.dimensions import Dimension
 
 ParamFeatures: TypeAlias = Callable[[Mapping[str, Any]], Sequence[float] | float]
 
@@ -35,6 +33,16 @@ _CELLS = 20  # Number of cells of a continuous column
 _MAX_CACHED = 100_000  # Number of function values in the cache
 _MAX_CALLS = 512  # Number of function calls per differentiable call, besides one per code
 _TOLERANCE = 1e-9  # Distance of a unit code from a valid one that counts as none
+
+
+class Codec(Protocol):
+    """The part of a search space that converts codes to params."""
+
+    dimensions: tuple[Dimension, ...]
+    columns: tuple[str, ...]
+
+    def to_params(self, code: NDArray[Any]) -> Any:
+        """Return params of valid codes (n, d), as a list."""
 
 
 class InterpolatedFeatures:
@@ -53,7 +61,7 @@ class InterpolatedFeatures:
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: Codec,
         function: ParamFeatures,
         *,
         name: str = "param_features",
