@@ -139,6 +139,17 @@ def instance(name: str, value: Any, kind: Any, must: str) -> Any:
     return value
 
 
+def function(name: str, value: Any, must: str) -> Any:
+    """Return what can be called, a class too; ``must`` is such as "be a function of a code".
+
+    Raises:
+        ValueError: Anything else.
+    """
+    if not callable(value):
+        raise refusal(name, value, must)
+    return value
+
+
 def sequence(name: str, value: Any, kind: Any, must: str) -> list[Any]:
     """Return a list of objects of a class; a string, or an object alone, is refused.
 

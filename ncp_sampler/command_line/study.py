@@ -137,7 +137,7 @@ def run_study(
         device=checks.usable_device(device),
         bf16=checks.flag("bf16", bf16),
         tensorboard=tensorboard,
-        tick=checks.instance("tick", tick, Callable, "be a function of a number of epochs"),
+        tick=checks.function("tick", tick, "be a function of a number of epochs"),
     )
     wanted = len(trainings.problems) + (max_gflops is None)
     if len(study.directions) != wanted:

@@ -58,8 +58,8 @@ class TrainingProblem:
         checks.text("name", self.name)
         checks.instance("task", self.task, Task, "be a Task, such as CLASSIFICATION")
         checks.instance("recipe", self.recipe, Recipe, "be a Recipe")
-        checks.instance("build", self.build, Callable, "be a function from a code to its network")
-        checks.instance("gflops", self.gflops, Callable, "be a function from a code to its cost")
+        checks.function("build", self.build, "be a function from a code to its network")
+        checks.function("gflops", self.gflops, "be a function from a code to its cost")
         for part in ("train", "val", "test"):
             checks.instance(part, getattr(self, part), Iterable, "be a DataLoader of batches")
 

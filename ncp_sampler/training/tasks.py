@@ -57,8 +57,8 @@ class Task:
 
     def __post_init__(self) -> None:
         checks.text("metric", self.metric)
-        checks.instance("loss", self.loss, Callable, "be a function of a model and a batch")
-        checks.instance("score", self.score, Callable, "be a function of a model and batches")
+        checks.function("loss", self.loss, "be a function of a model and a batch")
+        checks.function("score", self.score, "be a function of a model and batches")
 
 
 def pair(batch: Batch) -> tuple[Tensor, Tensor]:
