@@ -7,6 +7,7 @@ Notation, of one metric
     K, k, v           covariance at X, between queries and X, variance at the queries
     s2                noise variance
     C = K + c + diag(s2 / w)   w the rows' weights, c the variance of the unknown constant mean
+    R = L^-1                   with C = L L', so that C^-1 = R' R
 
 Parameters theta (the kernel's, and log s2) maximize the log marginal likelihood plus a normal log
 prior by Adam, warm-started from the previous fit. With W = C^-1 - C^-1 y y' C^-1 the likelihood's
@@ -27,7 +28,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
-from scipy.linalg.lapack import dpotrf, dpotri
+from scipy.linalg.blas import dtrmm
+from scipy.linalg.lapack import dpotrf, dtrtri
 
 from ncp_sampler import checks
 from ncp_sampler.adam import Adam
@@ -270,8 +272,9 @@ class GaussianProcess(ArrayModel):
         adam = Adam(rate=_RATE, betas=_BETAS)
         for _ in range(due if steps is None else steps):
             k, pullback = self.kernel.covariance(rows.x, theta[:-1])
-            w = _precision(k, rows.noise, theta[-1])
-            alpha = w @ rows.y
+            root = _root(k, rows.noise, theta[-1])
+            alpha = (root @ rows.y) @ root
+            w = root.T @ root
             w -= alpha[:, None] * alpha
             by_noise = 0.5 * (w.diagonal() @ rows.noise) * math.exp(theta[-1])
             gradient = np.append(pullback(w), by_noise)
@@ -313,7 +316,7 @@ class _Posterior:
         kernel: The prior covariance.
         rows: Observations.
         theta: Parameters.
-        precision: C^-1, of the observations and ``extra``.
+        root: R, of the observations and ``extra``, in Fortran's order.
         alpha: C^-1 y.
         extra: Codes at which the mean counts as observed, (q, d); None for none.
     """
@@ -321,15 +324,15 @@ class _Posterior:
     kernel: Kernel
     rows: _Rows
     theta: FloatArray
-    precision: FloatArray
+    root: FloatArray
     alpha: FloatArray
     extra: FloatArray | None = None
 
     @classmethod
     def of(cls, kernel: Kernel, rows: _Rows, theta: FloatArray) -> _Posterior:
         k, _ = kernel.covariance(rows.x, theta[:-1])
-        precision = _precision(k, rows.noise, theta[-1])
-        return cls(kernel, rows, theta, precision, precision @ rows.y)
+        root = _root(k, rows.noise, theta[-1])
+        return cls(kernel, rows, theta, root, (root @ rows.y) @ root)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields alone: a query is a function, and made again."""
@@ -349,17 +352,18 @@ class _Posterior:
     ) -> tuple[FloatArray, FloatArray, Callable[[FloatArray, FloatArray], FloatArray]]:
         k, v, pullback = self.query(z)
         k = k + _MEAN_VARIANCE
-        projected = k @ self.precision
-        variance = v + _MEAN_VARIANCE - np.einsum("ij,ij->i", k, projected)
-        root, size = np.sqrt(np.maximum(variance, _MIN_VARIANCE)), self.rows.std
+        mean = k @ self.alpha
+        white = dtrmm(1.0, self.root, k.T, lower=1)  # R k', (n, q): half of a product with C^-1
+        variance = v + _MEAN_VARIANCE - np.einsum("ij,ij->j", white, white)
+        std, size = np.sqrt(np.maximum(variance, _MIN_VARIANCE)), self.rows.std
 
         def vjp(by_mean: FloatArray, by_std: FloatArray) -> FloatArray:
-            by_variance = np.where(variance > _MIN_VARIANCE, by_std * size / (2 * root), 0.0)
-            by_k = projected * (-2 * by_variance)[:, None]
+            by_variance = np.where(variance > _MIN_VARIANCE, by_std * size / (2 * std), 0.0)
+            by_k = dtrmm(1.0, self.root, white, lower=1, trans_a=1).T * (-2 * by_variance)[:, None]
             by_k += (by_mean * size)[:, None] * self.alpha
             return pullback(by_k, by_variance)
 
-        return k @ self.alpha * size + self.rows.mean, root * size, vjp
+        return mean * size + self.rows.mean, std * size, vjp
 
     def mean_vjp(self, z: FloatArray) -> tuple[FloatArray, Pullback]:
         k, _, pullback = self.query(z)
@@ -368,21 +372,23 @@ class _Posterior:
         return mean, lambda g: pullback((g * size)[:, None] * self.alpha, zero)
 
     def condition(self, z: FloatArray) -> _Posterior:
-        """Grow C^-1 by the rows z: its block inverse, with S the variance that they leave."""
+        """Grow L by the rows z: (k R', M), where M M' is the covariance that they leave."""
         extra = z if self.extra is None else np.concatenate([self.extra, z])
         grown = replace(self, extra=extra)
         k = grown.query(z).covariance + _MEAN_VARIANCE
         k, own = k[:, : -len(z)], k[:, -len(z) :]
+        projected = k @ self.root.T
+        own = own - projected @ projected.T
         own[np.diag_indices(len(z))] += math.exp(self.theta[-1]) + _NOISE_FLOOR
-        projected = k @ self.precision
-        inverse = np.linalg.inv(own - projected @ k.T)
-        cross = -inverse @ projected
-        precision = np.block([[self.precision - projected.T @ cross, cross.T], [cross, inverse]])
+        corner = _inverse_factor(own)
+        root = np.zeros((len(k.T) + len(z),) * 2, order="F")
+        root[: -len(z), : -len(z)] = self.root
+        root[-len(z) :] = np.concatenate([-corner @ projected @ self.root, corner], 1)
         alpha = np.concatenate([self.alpha, np.zeros(len(z))])  # the mean explains its own values
-        return replace(grown, precision=precision, alpha=alpha)
+        return replace(grown, root=root, alpha=alpha)
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
-        n, precision = len(self.rows.x), self.precision.diagonal()
+        n, precision = len(self.rows.x), np.einsum("ij,ij->j", self.root, self.root)
         mean, std = np.full(self.rows.total, np.nan), np.full(self.rows.total, np.nan)
         residual = self.rows.y - self.alpha[:n] / precision[:n]
         mean[self.rows.at] = residual * self.rows.std + self.rows.mean
@@ -395,23 +401,24 @@ class _Posterior:
         at = np.searchsorted(self.rows.at, np.array(rows, dtype=np.intp)[known])[::-1]
         residuals = np.full(len(rows), np.nan)
         if len(at):
-            lower = np.linalg.cholesky(self.precision[np.ix_(at, at)])
+            lower = np.linalg.cholesky(self.root[:, at].T @ self.root[:, at])
             residuals[known] = solve_triangular(lower, self.alpha[at], lower=True)[::-1]
         return residuals
 
 
-def _precision(k: FloatArray, noise: FloatArray, log_noise: float) -> FloatArray:
-    """Return C^-1 for the covariance K; more noise is added where rounding makes C indefinite."""
+def _root(k: FloatArray, noise: FloatArray, log_noise: float) -> FloatArray:
+    """Return R for the covariance K (n, n)."""
     c = k + _MEAN_VARIANCE
-    step = len(c) + 1
-    c.flat[::step] += (math.exp(log_noise) + _NOISE_FLOOR) * noise
+    c.flat[:: len(c) + 1] += (math.exp(log_noise) + _NOISE_FLOOR) * noise
+    return _inverse_factor(c)
+
+
+def _inverse_factor(c: FloatArray) -> FloatArray:
+    """Return the inverse of L, c = L L'; noise is added to c where rounding made it indefinite."""
     jitter = 1e-6
     lower, failed = dpotrf(c.T, lower=1, clean=1)
     while failed:
-        c.flat[::step] += jitter
+        c.flat[:: len(c) + 1] += jitter
         jitter *= 10
         lower, failed = dpotrf(c.T, lower=1, clean=1)
-    inverse, _ = dpotri(lower, lower=1, overwrite_c=1)
-    inverse = inverse + inverse.T  # its upper triangle is 0
-    inverse.flat[::step] *= 0.5
-    return np.asarray(inverse)
+    return np.asarray(dtrtri(lower, lower=1, overwrite_c=1)[0])

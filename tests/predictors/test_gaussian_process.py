@@ -248,3 +248,15 @@ def test_bad_arguments_are_refused() -> None:
         GaussianProcess("rbf")  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="call fit first"):
         GaussianProcess().predict(np.ones((1, 2)))
+
+
+def test_conditioning_again_and_again_keeps_its_digits() -> None:
+    """Rows of unequal weights and little noise, where the covariance is nearly singular."""
+    rng = np.random.default_rng(1)
+    x, z, importance = rng.random((60, 6)), rng.random((9, 6)), rng.random(60)
+    process = GaussianProcess().fit(
+        x, {"a": np.sin(3 * x[:, 0]) + x[:, 1] ** 2}, weights=importance
+    )
+    twice = process.condition(z[:3]).condition(z[3:5])
+    once = process.condition(z[:5])
+    np.testing.assert_allclose(twice.predict(z)[1], once.predict(z)[1], rtol=1e-7)
