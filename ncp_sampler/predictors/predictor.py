@@ -8,11 +8,12 @@ Notation
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FloatArray: TypeAlias = NDArray[np.float64]
 State: TypeAlias = dict[str, Any]
@@ -69,6 +73,7 @@ class Predictor(Protocol):
     @property
     def max_rows(self) -> int | None:
         """Largest number of rows that it should be given; None for any number."""
+        return None
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
@@ -100,7 +105,10 @@ class Predictor(Protocol):
 
 @with_old_names
 class Model(Predictor):
-    """Base of predictors: it has its gradients in NumPy, too."""
+    """Base of predictors in NumPy; to PyTorch each is one differentiable function.
+
+    Overriding methods do what the docstrings here and in ``Predictor`` say.
+    """
 
     @abstractmethod
     def moments(self, x: FloatArray) -> Moments:
@@ -112,8 +120,7 @@ class Model(Predictor):
         return mean, lambda by_mean: vjp(by_mean, np.zeros_like(std))
 
     @abstractmethod
-    def condition(self, x: ArrayLike) -> Model:
-        """Return a copy that has observed its own mean at x (q, d), to spread a batch."""
+    def condition(self, x: ArrayLike) -> Model: ...
 
     def sequential_residuals(self, rows: Sequence[int]) -> FloatArray | None:
         """Return one-step-ahead residuals of fitted rows, (m, k); None if it has no closed form.
@@ -122,85 +129,105 @@ class Model(Predictor):
         """
         return None
 
+    def mean(self, x: Tensor) -> Tensor:
+        mean: Tensor
+        (mean,) = _Differentiable.apply(x, self.mean_vjp)  # type: ignore[no-untyped-call]
+        return mean
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = _Differentiable.apply(x, self.moments)  # type: ignore[no-untyped-call]
+        return mean, std
+
     def predict(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation (n, m) at unit codes x (n, d) as arrays."""
         moments = self.moments(np.asarray(x, dtype=np.float64))
         return moments.mean, moments.std
 
 
-class ArrayModel(Model):
-    """A predictor that computes in NumPy; to PyTorch it is one differentiable function."""
-
-    def mean(self, x: Tensor) -> Tensor:
-        mean: Tensor = _Mean.apply(x, self)  # type: ignore[no-untyped-call]
-        return mean
-
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean, std = _Posterior.apply(x, self)  # type: ignore[no-untyped-call]
-        return mean, std
+ArrayModel = Model
 
 
-class TorchModel(Model):
-    """A predictor that computes in PyTorch; gradients in NumPy are those of PyTorch."""
+class Wrapper(Model):
+    """A model that hands on to an inner predictor what a subclass does not define.
 
-    def moments(self, x: FloatArray) -> Moments:
-        """Return mean and standard deviation (n, m) at unit codes x (n, d), with their gradient."""
-        m = len(self.names)
-        both, pullback = torch_vjp(lambda z: torch.cat(self.posterior(z), 1), x, self.device)
-        return Moments(
-            both[:, :m],
-            both[:, m:],
-            lambda by_mean, by_std: pullback(np.concatenate([by_mean, by_std], 1)),
-        )
+    Args:
+        inner: The predictor that it wraps.
 
-    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return the mean (n, m) at unit codes x (n, d), and its pullback."""
-        return torch_vjp(self.mean, x, self.device)
+    Raises:
+        ValueError: No predictor.
+    """
 
-
-class _Foreign(TorchModel):
-    """A predictor of another class, of which only the protocol is known."""
-
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "predictor":  # not there yet while a copy is made
-            raise AttributeError(name)
-        return getattr(self.predictor, name)
+    def __init__(self, inner: Predictor) -> None:
+        self.inner = as_model("inner", inner)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self.predictor.names
+        return self.inner.names
 
     @property
     def device(self) -> torch.device:
-        return self.predictor.device
+        return self.inner.device
 
     @property
     def max_rows(self) -> int | None:
-        return self.predictor.max_rows
+        return self.inner.max_rows
+
+    @property
+    def noise(self) -> FloatArray:
+        """Standard deviation of each metric's noise, (m,); 0 where the inner model has none."""
+        noise: FloatArray = getattr(self.inner, "noise", np.zeros(len(self.names)))
+        return noise
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
-    ) -> Model:
-        self.predictor.fit(x, metrics, weights=weights, steps=steps)
+    ) -> Self:
+        self.inner.fit(x, metrics, weights=weights, steps=steps)
         return self
 
-    def mean(self, x: Tensor) -> Tensor:
-        return self.predictor.mean(x)
+    def moments(self, x: FloatArray) -> Moments:
+        return self.inner.moments(x)
 
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.predictor.posterior(x)
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
+        return self.inner.mean_vjp(x)
 
-    def condition(self, x: ArrayLike) -> Model:
-        return _Foreign(self.predictor.condition(x))
+    def condition(self, x: ArrayLike) -> Self:
+        other = copy.copy(self)
+        other.inner = self.inner.condition(x)
+        return other
 
     def state_dict(self) -> State:
-        return self.predictor.state_dict()
+        return self.inner.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        self.predictor.load_state_dict(state)
+        self.inner.load_state_dict(state)
+
+
+class _Foreign(Wrapper):
+    """A predictor of another class, of which only the protocol is known."""
+
+    inner: Any
+
+    def __init__(self, inner: Predictor) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # not there yet while a copy is made
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def moments(self, x: FloatArray) -> Moments:
+        return torch_moments(self.inner, x)
+
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
+        return torch_vjp(self.inner.mean, x, self.device)
+
+
+def torch_moments(predictor: Predictor, x: FloatArray) -> Moments:
+    """Return mean and standard deviation (n, m) at unit codes x (n, d), with PyTorch's gradient."""
+    both, pullback = torch_vjp(lambda z: torch.cat(predictor.posterior(z), 1), x, predictor.device)
+    mean, std = np.split(both, 2, axis=1)
+    return Moments(
+        mean, std, lambda by_mean, by_std: pullback(np.concatenate([by_mean, by_std], 1))
+    )
 
 
 def torch_vjp(
@@ -219,9 +246,15 @@ def torch_vjp(
             return np.zeros(x.shape)
         with torch.enable_grad():  # of a scalar: given grad_outputs, PyTorch imports sympy
             total = (values * values.new_tensor(gradient)).sum()
-        return _array(torch.autograd.grad(total, leaf, retain_graph=True)[0])
+        return to_array(torch.autograd.grad(total, leaf, retain_graph=True)[0])
 
-    return _array(values), pullback
+    return to_array(values), pullback
+
+
+def to_array(values: Tensor) -> FloatArray:
+    """Return a tensor as a float64 array, without its gradient."""
+    array: FloatArray = values.detach().to("cpu", torch.float64).numpy()
+    return array
 
 
 def as_model(name: str, value: Any) -> Model:
@@ -230,9 +263,10 @@ def as_model(name: str, value: Any) -> Model:
     Raises:
         ValueError: It lacks one of the protocol's methods or properties.
     """
+    if isinstance(value, Model):
+        return value
     must = "be a predictor, such as GaussianProcess()"
-    predictor: Predictor = checks.instance(name, value, Predictor, must)
-    return predictor if isinstance(predictor, Model) else _Foreign(predictor)
+    return _Foreign(checks.instance(name, value, Predictor, must))
 
 
 @contextmanager
@@ -270,35 +304,17 @@ def _blas_libraries() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
-class _Posterior(torch.autograd.Function):
-    """A model's mean and standard deviation, differentiated by its own closed form."""
+class _Differentiable(torch.autograd.Function):
+    """A function in NumPy, which returns values and their pullback, in PyTorch."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, model: ArrayModel) -> tuple[Tensor, Tensor]:
-        mean, std, ctx.vjp = model.moments(_array(x))
-        return _tensor(mean, x), _tensor(std, x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _tensor(ctx.vjp(*map(_array, gradients)), gradients[0]), None
-
-
-class _Mean(torch.autograd.Function):
-    """A model's mean, differentiated by its own closed form."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, model: ArrayModel) -> Tensor:
-        mean, ctx.pullback = model.mean_vjp(_array(x))
-        return _tensor(mean, x)
+    def forward(ctx: Any, x: Tensor, function: Callable[[FloatArray], Any]) -> tuple[Tensor, ...]:
+        *values, ctx.vjp = function(to_array(x))
+        return tuple(_tensor(part, x) for part in values)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _tensor(ctx.pullback(_array(gradients[0])), gradients[0]), None
-
-
-def _array(values: Tensor) -> FloatArray:
-    array: FloatArray = values.detach().to("cpu", torch.float64).numpy()
-    return array
+        return _tensor(ctx.vjp(*map(to_array, gradients)), gradients[0]), None
 
 
 def _tensor(values: FloatArray, like: Tensor) -> Tensor:
