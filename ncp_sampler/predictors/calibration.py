@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,9 +30,6 @@ from ncp_sampler.predictors.predictor import (
     Wrapper,
 )
 from ncp_sampler.predictors.transforms import training_arrays
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 MIN_ROWS = 40  # fewer rows are not split: a fifth of them would not tell
 _FOLDS = 5  # one row in so many is held out
@@ -103,14 +99,11 @@ class Calibrated(Wrapper):
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
-    ) -> Self:
-        """Fit metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
+    ) -> Calibrated:
+        """Fit metrics of unit codes; see ``Predictor``.
 
         Fewer than 40 rows are not compared: the inner predictor's own deviations stand, and the
         noise is unknown. ``steps=0`` keeps both.
-
-        Raises:
-            ValueError: As the inner predictor's ``fit``.
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)
         scales = self._scales

@@ -8,29 +8,13 @@ label codes that nobody measured, and a network is fitted on the labels (Hinton 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ncp_sampler import checks
-from ncp_sampler.predictors.predictor import (
-    Metrics,
-    Predictor,
-    Weights,
-    Wrapper,
-    as_model,
-)
-from ncp_sampler.predictors.transforms import (
-    Features,
-    features_vjp,
-    training_arrays,
-    unit_codes,
-)
+from ncp_sampler.predictors.predictor import Metrics, Predictor, Weights, Wrapper, as_model
+from ncp_sampler.predictors.transforms import Features, features_vjp, training_arrays, unit_codes
 from ncp_sampler.predictors.trees import fit_trees, predict_trees
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _ROUNDS = 400  # trees of each booster
 _MIN_ROWS = 20  # with fewer a tree has no branches
@@ -67,8 +51,8 @@ class Distilled(Wrapper):
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
-    ) -> Self:
-        """Fit metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
+    ) -> Distilled:
+        """Fit metrics of unit codes; see ``Predictor``.
 
         Raises:
             ValueError: As the student's ``fit``; or samples of other columns.

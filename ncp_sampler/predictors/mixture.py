@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,9 +19,7 @@ from ncp_sampler.predictors.predictor import (
     Weights,
     as_model,
 )
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from ncp_sampler.predictors.transforms import training_arrays
 
 _SEED = 0  # seed of the rows that a member with ``max_rows`` is given
 
@@ -73,19 +70,13 @@ class Mixture(Model):
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
-    ) -> Self:
-        codes = np.asarray(x, dtype=np.float64)
-        columns = {name: np.asarray(values) for name, values in metrics.items()}
-        importance = None if weights is None else np.asarray(weights)
+    ) -> Mixture:
+        names, codes, y, importance = training_arrays(x, metrics, weights)
         order = np.random.default_rng(_SEED).permutation(len(codes))
         for member in self.members:
             rows = np.sort(order[: member.max_rows])
-            member.fit(
-                codes[rows],
-                {name: values[rows] for name, values in columns.items()},
-                weights=None if importance is None else importance[rows],
-                steps=steps,
-            )
+            columns = dict(zip(names, y[rows].T, strict=True))
+            member.fit(codes[rows], columns, weights=importance[rows], steps=steps)
         return self
 
     def moments(self, x: FloatArray) -> Moments:

@@ -1,4 +1,4 @@
-"""Protocol of predictors, the base of those that compute in NumPy, and isolated PyTorch settings.
+"""Protocol of predictors, their base in NumPy, a wrapper, and isolated PyTorch settings.
 
 Notation
     n, d, m    codes, columns of a code, metrics
@@ -78,10 +78,17 @@ class Predictor(Protocol):
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Predictor:
-        """Fit metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
+        """Fit metrics of unit codes; training continues from the last fit.
 
-        Training continues from the last fit; ``steps`` is the number of training steps in place
-        of the usual one, 0 to keep all parameters and only take up the rows.
+        Args:
+            x: Unit codes, (n, d).
+            metrics: Name -> values (n,), NaN where missing.
+            weights: Weights of the rows, (n,), at least 0; equal if None.
+            steps: Training steps in place of the usual number; 0 keeps all parameters, and only
+                takes up the rows.
+
+        Raises:
+            ValueError: As ``transforms.training_arrays``.
         """
 
     def mean(self, x: Tensor) -> Tensor:
@@ -105,10 +112,7 @@ class Predictor(Protocol):
 
 @with_old_names
 class Model(Predictor):
-    """Base of predictors in NumPy; to PyTorch each is one differentiable function.
-
-    Overriding methods do what the docstrings here and in ``Predictor`` say.
-    """
+    """Base of predictors in NumPy; to PyTorch each is one differentiable function."""
 
     @abstractmethod
     def moments(self, x: FloatArray) -> Moments:
@@ -143,7 +147,7 @@ class Model(Predictor):
         return moments.mean, moments.std
 
 
-ArrayModel = Model
+ArrayModel = Model  # the name that ``GaussianProcess`` uses
 
 
 class Wrapper(Model):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -31,9 +31,6 @@ from ncp_sampler.predictors.predictor import (
     to_array,
     torch_vjp,
 )
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 LARGEST = 1e100  # largest magnitude of a metric, so that its square is finite
 _LEAST_SPREAD = 1e-12  # smallest spread, as a share of the distance from the median to the best
@@ -84,8 +81,8 @@ class FeaturePredictor(Wrapper):
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
-    ) -> Self:
-        """Fit metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
+    ) -> FeaturePredictor:
+        """Fit metrics of unit codes; see ``Predictor``.
 
         Raises:
             ValueError: As the inner predictor's ``fit``; or a map whose features are not finite
@@ -111,7 +108,7 @@ class FeaturePredictor(Wrapper):
     def sequential_residuals(self, rows: Sequence[int]) -> FloatArray | None:
         return self.inner.sequential_residuals(rows)
 
-    def condition(self, x: ArrayLike) -> Self:
+    def condition(self, x: ArrayLike) -> FeaturePredictor:
         return super().condition(self._scaled(np.asarray(x, dtype=np.float64))[0])
 
     def state_dict(self) -> State:
