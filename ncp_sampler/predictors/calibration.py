@@ -155,8 +155,7 @@ class Calibrated(Wrapper):
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state["inner"])
-        scales = state["scales"]
-        self._scales = None if scales is None else np.array(scales, dtype=np.float64)
+        self._scales = None if state["scales"] is None else np.array(state["scales"])
 
     @property
     def _fitted(self) -> FloatArray:

@@ -77,7 +77,7 @@ class FeaturePredictor(Wrapper):
         if not hasattr(features, "vjp"):
             checks.call("features", features, must, required=True)
         self.features = features
-        self._range: tuple[FloatArray, FloatArray] | None = None  # minimum and spread, (f,)
+        self._range: FloatArray | None = None  # minimum and spread of each feature, (2, f)
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
@@ -92,7 +92,7 @@ class FeaturePredictor(Wrapper):
         low, spread = raw.min(0), np.ptp(raw, axis=0)
         spread = np.where(spread > 1e-9, spread, 1.0)
         super().fit((raw - low) / spread, metrics, weights=weights, steps=steps)
-        self._range = low, spread
+        self._range = np.stack([low, spread])
         return self
 
     def moments(self, x: FloatArray) -> Moments:
@@ -112,13 +112,12 @@ class FeaturePredictor(Wrapper):
         return super().condition(self._scaled(np.asarray(x, dtype=np.float64))[0])
 
     def state_dict(self) -> State:
-        ends = self._range and [end.tolist() for end in self._range]
+        ends = None if self._range is None else self._range.tolist()
         return {"inner": super().state_dict(), "range": ends}
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state["inner"])
-        low, spread = (np.array(end) for end in state["range"] or ((), ()))
-        self._range = (low, spread) if state["range"] else None
+        self._range = None if state["range"] is None else np.array(state["range"])
 
     def _checked(self, x: FloatArray) -> FloatArray:
         """Return features (n, f) of unit codes x (n, d), after a check of the map."""
