@@ -27,9 +27,8 @@ from ncp_sampler.predictors.predictor import (
     Predictor,
     State,
     Weights,
-    Wrapper,
 )
-from ncp_sampler.predictors.transforms import training_arrays
+from ncp_sampler.predictors.transforms import Wrapper, training_arrays
 
 MIN_ROWS = 40  # fewer rows are not split: a fifth of them would not tell
 _FOLDS = 5  # one row in so many is held out

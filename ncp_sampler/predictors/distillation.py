@@ -12,8 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ncp_sampler import checks
-from ncp_sampler.predictors.predictor import Metrics, Predictor, Weights, Wrapper, as_model
-from ncp_sampler.predictors.transforms import Features, features_vjp, training_arrays, unit_codes
+from ncp_sampler.predictors.predictor import Metrics, Predictor, Weights, as_model
+from ncp_sampler.predictors.transforms import (
+    Features,
+    Wrapper,
+    features_vjp,
+    training_arrays,
+    unit_codes,
+)
 from ncp_sampler.predictors.trees import fit_trees, predict_trees
 
 _ROUNDS = 400  # trees of each booster

@@ -1,4 +1,4 @@
-"""Protocol of predictors, their base in NumPy, a wrapper, and isolated PyTorch settings.
+"""Protocol of predictors, their base in NumPy, and isolated PyTorch settings.
 
 Notation
     n, d, m    codes, columns of a code, metrics
@@ -8,12 +8,11 @@ Notation
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,9 +22,6 @@ from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 FloatArray: TypeAlias = NDArray[np.float64]
 State: TypeAlias = dict[str, Any]
@@ -150,79 +146,49 @@ class Model(Predictor):
 ArrayModel = Model  # the name that ``GaussianProcess`` uses
 
 
-class Wrapper(Model):
-    """A model that hands on to an inner predictor what a subclass does not define.
+class _Foreign(Model):
+    """A predictor of another class, of which only the protocol is known."""
 
-    Args:
-        inner: The predictor that it wraps.
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
 
-    Raises:
-        ValueError: No predictor.
-    """
-
-    def __init__(self, inner: Predictor) -> None:
-        self.inner = as_model("inner", inner)
+    def __getattr__(self, name: str) -> Any:
+        if name == "predictor":  # not there yet while a copy is made
+            raise AttributeError(name)
+        return getattr(self.predictor, name)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self.inner.names
+        return self.predictor.names
 
     @property
     def device(self) -> torch.device:
-        return self.inner.device
+        return self.predictor.device
 
     @property
     def max_rows(self) -> int | None:
-        return self.inner.max_rows
-
-    @property
-    def noise(self) -> FloatArray:
-        """Standard deviation of each metric's noise, (m,); 0 where the inner model has none."""
-        noise: FloatArray = getattr(self.inner, "noise", np.zeros(len(self.names)))
-        return noise
+        return self.predictor.max_rows
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
-    ) -> Self:
-        self.inner.fit(x, metrics, weights=weights, steps=steps)
+    ) -> _Foreign:
+        self.predictor.fit(x, metrics, weights=weights, steps=steps)
         return self
 
     def moments(self, x: FloatArray) -> Moments:
-        return self.inner.moments(x)
+        return torch_moments(self.predictor, x)
 
     def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
-        return self.inner.mean_vjp(x)
+        return torch_vjp(self.predictor.mean, x, self.device)
 
-    def condition(self, x: ArrayLike) -> Self:
-        other = copy.copy(self)
-        other.inner = self.inner.condition(x)
-        return other
+    def condition(self, x: ArrayLike) -> _Foreign:
+        return _Foreign(self.predictor.condition(x))
 
     def state_dict(self) -> State:
-        return self.inner.state_dict()
+        return self.predictor.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        self.inner.load_state_dict(state)
-
-
-class _Foreign(Wrapper):
-    """A predictor of another class, of which only the protocol is known."""
-
-    inner: Any
-
-    def __init__(self, inner: Predictor) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "inner":  # not there yet while a copy is made
-            raise AttributeError(name)
-        return getattr(self.inner, name)
-
-    def moments(self, x: FloatArray) -> Moments:
-        return torch_moments(self.inner, x)
-
-    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
-        return torch_vjp(self.inner.mean, x, self.device)
+        self.predictor.load_state_dict(state)
 
 
 def torch_moments(predictor: Predictor, x: FloatArray) -> Moments:

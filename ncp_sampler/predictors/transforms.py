@@ -7,10 +7,11 @@ Notation
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -27,14 +28,72 @@ from ncp_sampler.predictors.predictor import (
     Pullback,
     State,
     Weights,
-    Wrapper,
+    as_model,
     to_array,
     torch_vjp,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 LARGEST = 1e100  # largest magnitude of a metric, so that its square is finite
 _LEAST_SPREAD = 1e-12  # smallest spread, as a share of the distance from the median to the best
 _TAIL = 3.0  # spreads below the median where ``bounded_tail`` begins to level off
+
+
+class Wrapper(Model):
+    """A model that hands on to an inner predictor what a subclass does not define.
+
+    Args:
+        inner: The predictor that it wraps.
+
+    Raises:
+        ValueError: No predictor.
+    """
+
+    def __init__(self, inner: Predictor) -> None:
+        self.inner = inner if isinstance(inner, Model) else as_model("inner", inner)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.inner.names
+
+    @property
+    def device(self) -> torch.device:
+        return self.inner.device
+
+    @property
+    def max_rows(self) -> int | None:
+        return self.inner.max_rows
+
+    @property
+    def noise(self) -> FloatArray:
+        """Standard deviation of each metric's noise, (m,); 0 where the inner model has none."""
+        noise: FloatArray = getattr(self.inner, "noise", np.zeros(len(self.names)))
+        return noise
+
+    def fit(
+        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
+    ) -> Self:
+        self.inner.fit(x, metrics, weights=weights, steps=steps)
+        return self
+
+    def moments(self, x: FloatArray) -> Moments:
+        return self.inner.moments(x)
+
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
+        return self.inner.mean_vjp(x)
+
+    def condition(self, x: ArrayLike) -> Self:
+        other = copy.copy(self)
+        other.inner = self.inner.condition(x)
+        return other
+
+    def state_dict(self) -> State:
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        self.inner.load_state_dict(state)
 
 
 class FeatureMap(Protocol):
