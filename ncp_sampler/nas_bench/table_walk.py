@@ -91,7 +91,7 @@ def table_predictor(table: Table, *, n_rows: int = 500, seed: int = 0) -> Gaussi
     return GaussianProcess().fit(
         table.space.normalize(table.codes[rows]),
         {
-            "metric": bounded_tail(table.metrics[table.main][rows, None])[:, 0],
+            "metric": bounded_tail(table.metrics[table.main][rows]),
             "flops": (flops - flops.mean()) / flops.std(),
         },
     )

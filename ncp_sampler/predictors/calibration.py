@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,7 +25,6 @@ from ncp_sampler.predictors.predictor import (
     Model,
     Moments,
     Predictor,
-    Pullback,
     State,
     Weights,
 )
@@ -76,10 +74,6 @@ class Calibrated(Wrapper):
         inner: The predictor; not fitted, as it is copied for the comparison.
         seed: Seed of the held-out rows, at least 0.
 
-    Attributes:
-        inner: As given.
-        seed: As given.
-
     Raises:
         ValueError: No predictor, or an invalid seed.
     """
@@ -87,12 +81,12 @@ class Calibrated(Wrapper):
     def __init__(self, inner: Predictor, *, seed: int = 0) -> None:
         super().__init__(inner)
         self.seed = checks.integer("seed", seed, low=0)
-        self._scales: _Scales | None = None
+        self._scales: FloatArray | None = None  # factor and noise of each metric, (2, m)
 
     @property
     def factor(self) -> FloatArray:
         """Recalibration factor k of the inner predictor's standard deviations, (m,)."""
-        return self._fitted.factor.copy()
+        return np.array(self._fitted[0])
 
     @property
     def noise(self) -> FloatArray:
@@ -100,38 +94,22 @@ class Calibrated(Wrapper):
 
         NaN where too few rows were known to tell.
         """
-        return self._fitted.noise.copy()
+        return np.array(self._fitted[1])
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Calibrated:
-        """Fit metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
+        """Fit metrics of unit codes; see ``Predictor``.
 
         Fewer than 40 rows are not compared: the inner predictor's own deviations stand, and the
         noise is unknown. ``steps=0`` keeps both.
-
-        Raises:
-            ValueError: As the inner predictor's ``fit``.
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)
-        if steps == 0 and self._scales is not None and names == self.names:
-            self.inner.fit(x, metrics, weights=weights, steps=0)
-            return self
-        order = np.random.default_rng(self.seed).permutation(len(codes))
-        held_out, rest = order[: len(codes) // _FOLDS], np.sort(order[len(codes) // _FOLDS :])
-        columns = {name: y[:, j] for j, name in enumerate(names)}
-        trial: Predictor | None = None
-        if len(codes) >= MIN_ROWS and not np.isnan(y[rest]).all(0).any():
-            trial = copy.deepcopy(self.inner).fit(
-                codes[rest],
-                {name: column[rest] for name, column in columns.items()},
-                weights=rows[rest],
-                steps=steps,
-            )
-        self.inner.fit(codes, columns, weights=weights, steps=steps)
-        self._scales = _Scales(np.ones(len(names)), np.full(len(names), np.nan))
-        if trial is not None:
-            self._scales = _scales(trial, codes[held_out], y[held_out])
+        scales = self._scales
+        if scales is None or steps != 0 or names != self.names:
+            scales = self._held_out(names, codes, y, rows, steps)
+        super().fit(x, metrics, weights=weights, steps=steps)
+        self._scales = scales
         return self
 
     def calibrate(self, x: ArrayLike, metrics: Metrics) -> Calibrated:
@@ -153,14 +131,9 @@ class Calibrated(Wrapper):
         return other
 
     def moments(self, x: FloatArray) -> Moments:
-        """Return mean and standard deviation (n, m) of the metrics without noise."""
         mean, std, vjp = self.inner.moments(x)
-        k = self._fitted.factor
+        k = self._fitted[0]
         return Moments(mean, std * k, lambda by_mean, by_std: vjp(by_mean, by_std * k))
-
-    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return the inner predictor's mean (n, m), and its pullback."""
-        return self.inner.mean_vjp(x)
 
     def interval(self, x: ArrayLike, *, share: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Return ends (n, m) of the interval that holds a share of measurements at unit codes x.
@@ -172,45 +145,48 @@ class Calibrated(Wrapper):
         """
         checks.number("share", share, above=0, below=1)
         mean, std = self.predict(x)
-        half = ndtri(0.5 + share / 2) * np.sqrt(std**2 + self._fitted.noise**2)
+        half = ndtri(0.5 + share / 2) * np.sqrt(std**2 + self._fitted[1] ** 2)
         return mean - half, mean + half
 
-    def condition(self, x: ArrayLike) -> Calibrated:
-        """Return a copy that has observed its own mean at x (q, d)."""
-        other = copy.copy(self)
-        other.inner = self.inner.condition(x)
-        return other
-
     def state_dict(self) -> State:
-        """Return the inner predictor's state, recalibration factors and noise."""
-        scales = self._scales and [part.tolist() for part in self._scales]
-        return {"inner": self.inner.state_dict(), "scales": scales}
+        scales = None if self._scales is None else self._scales.tolist()
+        return {"inner": super().state_dict(), "scales": scales}
 
     def load_state_dict(self, state: State) -> None:
-        """Continue from ``state_dict``; a process needs its rows again (fit, steps=0)."""
-        self.inner.load_state_dict(state["inner"])
-        parts = state["scales"]
-        self._scales = parts and _Scales(*(np.array(part, dtype=np.float64) for part in parts))
+        super().load_state_dict(state["inner"])
+        self._scales = None if state["scales"] is None else np.array(state["scales"])
 
     @property
-    def _fitted(self) -> _Scales:
+    def _fitted(self) -> FloatArray:
         if self._scales is None:
             raise RuntimeError("the predictor is not fitted; call fit first")
         return self._scales
 
+    def _held_out(
+        self,
+        names: Sequence[str],
+        codes: FloatArray,
+        y: FloatArray,
+        weights: FloatArray,
+        steps: int | None,
+    ) -> FloatArray:
+        """Return factors and noise (2, m) by rows that a copy is not fitted on; 1, NaN by few."""
+        n, m = y.shape
+        order = np.random.default_rng(self.seed).permutation(n)
+        held_out, rest = order[: n // _FOLDS], np.sort(order[n // _FOLDS :])
+        if n < MIN_ROWS or np.isnan(y[rest]).all(0).any():
+            return np.array([np.ones(m), np.full(m, np.nan)])
+        columns = dict(zip(names, y[rest].T, strict=True))
+        trial = copy.deepcopy(self.inner)
+        trial.fit(codes[rest], columns, weights=weights[rest], steps=steps)
+        return _scales(trial, codes[held_out], y[held_out])
 
-class _Scales(NamedTuple):
-    """Recalibration factors and noise of each metric, (m,)."""
 
-    factor: FloatArray
-    noise: FloatArray
-
-
-def _scales(predictor: Predictor, codes: FloatArray, y: FloatArray) -> _Scales:
-    """Return the most likely k and root of v of each metric, by unseen rows (n, d) and (n, m)."""
+def _scales(predictor: Predictor, codes: FloatArray, y: FloatArray) -> FloatArray:
+    """Return the most likely k and root of v (2, m) by unseen rows (n, d) and (n, m)."""
     mean, std = predictor.predict(codes)
-    pairs = [_most_likely(y[:, j] - mean[:, j], std[:, j]) for j in range(y.shape[1])]
-    return _Scales(*(np.array(column) for column in zip(*pairs, strict=True)))
+    pairs = zip((y - mean).T, std.T, strict=True)
+    return np.array([_most_likely(residuals, stds) for residuals, stds in pairs]).T
 
 
 def _most_likely(residuals: FloatArray, std: FloatArray) -> tuple[float, float]:

@@ -8,23 +8,18 @@ label codes that nobody measured, and a network is fitted on the labels (Hinton 
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ncp_sampler import checks
-from ncp_sampler.predictors.predictor import (
-    FloatArray,
-    Metrics,
-    Moments,
-    Predictor,
-    Pullback,
-    State,
-    Weights,
-    as_model,
+from ncp_sampler.predictors.predictor import Metrics, Predictor, Weights, as_model
+from ncp_sampler.predictors.transforms import (
+    Features,
+    Wrapper,
+    features_vjp,
+    training_arrays,
+    unit_codes,
 )
-from ncp_sampler.predictors.transforms import Features, Wrapper, features_vjp, training_arrays
 from ncp_sampler.predictors.trees import fit_trees, predict_trees
 
 _ROUNDS = 400  # trees of each booster
@@ -56,16 +51,14 @@ class Distilled(Wrapper):
         self, student: Predictor, samples: ArrayLike, *, features: Features | None = None
     ) -> None:
         super().__init__(as_model("student", student))
-        self.samples = checks.array("samples", samples)
-        if self.samples.ndim != 2 or not np.isfinite(self.samples).all():
-            raise ValueError(f"samples must be finite (k, d), got shape {self.samples.shape}")
+        self.samples = unit_codes("samples", samples)
         must = "be a function of unit codes, such as SearchSpace.features, or None"
         self.features: Features | None = checks.call("features", features, must)
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Distilled:
-        """Fit metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
+        """Fit metrics of unit codes; see ``Predictor``.
 
         Raises:
             ValueError: As the student's ``fit``; or samples of other columns.
@@ -90,25 +83,3 @@ class Distilled(Wrapper):
             labels[name] = predict_trees(trees, inputs)
         self.inner.fit(queries, labels, steps=steps)
         return self
-
-    def moments(self, x: FloatArray) -> Moments:
-        """Return the student's mean and standard deviation (n, m) at x (n, d)."""
-        return self.inner.moments(x)
-
-    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return the student's mean (n, m), and its pullback."""
-        return self.inner.mean_vjp(x)
-
-    def condition(self, x: ArrayLike) -> Distilled:
-        """Return a copy whose student has observed its own mean at x (q, d)."""
-        other = copy.copy(self)
-        other.inner = self.inner.condition(x)
-        return other
-
-    def state_dict(self) -> State:
-        """Return the student's state."""
-        return self.inner.state_dict()
-
-    def load_state_dict(self, state: State) -> None:
-        """Continue from ``state_dict``."""
-        self.inner.load_state_dict(state)

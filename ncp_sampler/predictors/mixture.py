@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import (
     FloatArray,
     Metrics,
+    Model,
     Moments,
     Predictor,
     State,
     Weights,
     as_model,
 )
-from ncp_sampler.predictors.transforms import Wrapper
+from ncp_sampler.predictors.transforms import training_arrays
 
 _SEED = 0  # seed of the rows that a member with ``max_rows`` is given
 
 
-class Mixture(Wrapper):
+class Mixture(Model):
     """Equal mixture of predictors: mean of their means, variance by the law of total variance.
 
     Models of different families err differently away from the data, so that the mean is more
@@ -51,11 +53,14 @@ class Mixture(Wrapper):
         self.members = tuple(as_model("members", member) for member in given)
         if not self.members:
             raise ValueError("members is empty; give at least one predictor")
-        super().__init__(self.members[0])
 
     @property
-    def max_rows(self) -> None:
-        """None: each member is given as many rows as it can take."""
+    def names(self) -> tuple[str, ...]:
+        return self.members[0].names
+
+    @property
+    def device(self) -> torch.device:
+        return self.members[0].device
 
     @property
     def noise(self) -> FloatArray:
@@ -66,23 +71,15 @@ class Mixture(Wrapper):
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Mixture:
-        """Fit every member on metrics (name -> (n,)) of unit codes x (n, d)."""
-        codes = np.asarray(x, dtype=np.float64)
-        columns = {name: np.asarray(values) for name, values in metrics.items()}
-        importance = None if weights is None else np.asarray(weights)
+        names, codes, y, importance = training_arrays(x, metrics, weights)
         order = np.random.default_rng(_SEED).permutation(len(codes))
         for member in self.members:
             rows = np.sort(order[: member.max_rows])
-            member.fit(
-                codes[rows],
-                {name: values[rows] for name, values in columns.items()},
-                weights=None if importance is None else importance[rows],
-                steps=steps,
-            )
+            columns = dict(zip(names, y[rows].T, strict=True))
+            member.fit(codes[rows], columns, weights=importance[rows], steps=steps)
         return self
 
     def moments(self, x: FloatArray) -> Moments:
-        """Return mean and standard deviation (n, m) at unit codes x (n, d), with their gradient."""
         parts = [member.moments(x) for member in self.members]
         means = np.stack([part.mean for part in parts])
         stds = np.stack([part.std for part in parts])
@@ -100,14 +97,11 @@ class Mixture(Wrapper):
         return Moments(mean, std, vjp)
 
     def condition(self, x: ArrayLike) -> Mixture:
-        """Return a copy whose members have observed their own means at x (q, d)."""
         return Mixture([member.condition(x) for member in self.members])
 
     def state_dict(self) -> State:
-        """Return the members' states."""
         return {"members": [member.state_dict() for member in self.members]}
 
     def load_state_dict(self, state: State) -> None:
-        """Continue from ``state_dict``; a process needs its rows again (fit, steps=0)."""
         for member, saved in zip(self.members, state["members"], strict=True):
             member.load_state_dict(saved)

@@ -18,6 +18,9 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.special import expit
 from torch import Tensor
+from torch.nn.functional import mse_loss, silu, smooth_l1_loss
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import (
@@ -25,21 +28,21 @@ from ncp_sampler.predictors.predictor import (
     Metrics,
     Model,
     Moments,
-    Pullback,
     State,
-    TorchModel,
     Weights,
     isolated_torch,
+    to_array,
+    torch_moments,
 )
 from ncp_sampler.predictors.transforms import standardizer, training_arrays
 
 _BATCH_NORM_EPS, _BATCH_NORM_MOMENTUM = 1e-5, 0.1  # torch.nn.BatchNorm1d's defaults
 _LEAST_STD = 1e-6  # smallest standard deviation, as a share of the metric's
-LOSSES = ("squared", "smooth_l1")
-SCHEDULES = ("constant", "one_cycle")
+_LOSSES = {"squared": mse_loss, "smooth_l1": smooth_l1_loss}
+_SCHEDULES = ("constant", "one_cycle")
 
 
-class MLPEnsemble(TorchModel):
+class MLPEnsemble(Model):
     """Ensemble of small MLPs: their mean predicts, their spread is the standard deviation.
 
     The defaults suit a history of tens to thousands of trials; ``MLPEnsemble.paper()`` is the
@@ -75,6 +78,9 @@ class MLPEnsemble(TorchModel):
         ((2, 1), True)
     """
 
+    names: tuple[str, ...] = ()  # of the last fit
+    device = torch.device("cpu")
+
     def __init__(
         self,
         *,
@@ -94,45 +100,28 @@ class MLPEnsemble(TorchModel):
         seed: int = 0,
         device: str | torch.device = "cpu",
     ) -> None:
-        counts = {"members": members, "shared": shared, "head": head, "steps": steps}
-        for name, value in counts.items():
-            checks.integer(name, value, low=1)
-        if warm_steps is not None:
-            checks.integer("warm_steps", warm_steps, low=1)
-        if batch_size is not None:
-            checks.integer("batch_size", batch_size, low=2)
-        checks.number("dropout", dropout, low=0, below=1)
-        checks.number("learning_rate", learning_rate, above=0)
-        checks.number("weight_decay", weight_decay, low=0)
-        checks.one_of("loss", loss, LOSSES)
-        checks.one_of("schedule", schedule, SCHEDULES)
-        checks.flag("batch_norm", batch_norm)
-        checks.flag("bootstrap", bootstrap)
-        seed = checks.integer("seed", seed, low=0)
-        self.members, self.shared, self.head = members, shared, head
-        self.dropout, self.batch_norm, self.loss = dropout, batch_norm, loss
-        self.steps, self.warm_steps, self.batch_size = steps, warm_steps, batch_size
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.schedule, self.bootstrap = schedule, bootstrap
-        self._device = checks.usable_device(device)
-        self._names: tuple[str, ...] = ()
-        self._generator = torch.Generator(self.device).manual_seed(seed)
+        self.members = checks.integer("members", members, low=1)
+        self.shared = checks.integer("shared", shared, low=1)
+        self.head = checks.integer("head", head, low=1)
+        self.dropout = checks.number("dropout", dropout, low=0, below=1)
+        self.batch_norm = checks.flag("batch_norm", batch_norm)
+        self.loss = checks.one_of("loss", loss, [*_LOSSES])
+        self.steps = checks.integer("steps", steps, low=1)
+        self.warm_steps = (
+            None if warm_steps is None else checks.integer("warm_steps", warm_steps, low=1)
+        )
+        self.batch_size = (
+            None if batch_size is None else checks.integer("batch_size", batch_size, low=2)
+        )
+        self.learning_rate = checks.number("learning_rate", learning_rate, above=0)
+        self.weight_decay = checks.number("weight_decay", weight_decay, low=0)
+        self.schedule = checks.one_of("schedule", schedule, _SCHEDULES)
+        self.bootstrap = checks.flag("bootstrap", bootstrap)
+        self.device = checks.usable_device(device)
+        self._generator = torch.Generator(self.device)
+        self._generator.manual_seed(checks.integer("seed", seed, low=0))
         self._weights: dict[str, Tensor] = {}
         self._buffers: dict[str, Tensor] = {}  # batch norm's running statistics, scalings
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the metrics, in the order of the last axis of all outputs."""
-        return self._names
-
-    @property
-    def device(self) -> torch.device:
-        """Device to compute on."""
-        return self._device
-
-    @property
-    def max_rows(self) -> None:
-        """None: it takes any number of rows."""
 
     @classmethod
     def paper(
@@ -152,66 +141,38 @@ class MLPEnsemble(TorchModel):
         Args:
             n_rows: Rows of the table, which with the batch size sets the steps of an epoch.
             epochs: Passes over the table.
-            seed: As in the constructor.
-            device: As in the constructor.
+            seed: Seed of weights, batches and dropout.
+            device: Device to compute on.
         """
         checks.integer("n_rows", n_rows, low=1)
         checks.integer("epochs", epochs, low=1)
         return cls(
-            members=1,
-            shared=256,
-            head=128,
-            dropout=0.5,
-            batch_norm=True,
-            loss="smooth_l1",
-            steps=epochs * max(1, n_rows // 128),
-            warm_steps=None,
-            batch_size=128,
-            weight_decay=1e-7,
-            schedule="one_cycle",
-            bootstrap=False,
-            seed=seed,
-            device=device,
-        )
+            members=1, shared=256, head=128, dropout=0.5, batch_norm=True, loss="smooth_l1",
+            steps=epochs * max(1, n_rows // 128), warm_steps=None, batch_size=128,
+            weight_decay=1e-7, schedule="one_cycle", bootstrap=False, seed=seed, device=device,
+        )  # fmt: skip
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> MLPEnsemble:
-        """Fit metrics of unit codes.
-
-        Args:
-            x: Unit codes, (n, d).
-            metrics: Name -> values (n,), NaN where missing.
-            weights: Weights of the rows in the loss, (n,), at least 0.
-            steps: Training steps in place of the usual number; 0 keeps the weights.
-
-        Raises:
-            ValueError: As ``transforms.training_arrays``.
-        """
         names, codes, y, rows = training_arrays(x, metrics, weights)
-        if steps is not None:
-            checks.integer("steps", steps, low=0)
+        steps = None if steps is None else checks.integer("steps", steps, low=0)
         same = names == self.names and self._weights["w1"].shape[1] == codes.shape[1]
         if steps == 0 and same:
             return self
         with isolated_torch(self.device):
-            if not same or self.warm_steps is None:
-                self._names = names
+            usual = self.warm_steps
+            if not same or usual is None:
+                self.names, usual = names, self.steps
                 self._initialize(codes.shape[1], len(names))
-                count = self.steps if steps is None else steps
-            else:
-                count = self.warm_steps if steps is None else steps
             mean, std = standardizer(y, rows)
-            x_mean, x_std = codes.mean(0), codes.std(0)
-            self._buffers |= {
-                "x_mean": self._tensor(x_mean),
-                "x_std": self._tensor(np.where(x_std > 1e-9, x_std, 1.0)),
-                "y_mean": self._tensor(mean),
-                "y_std": self._tensor(std),
-            }
+            x_std = codes.std(0)
+            x_std = np.where(x_std > 1e-9, x_std, 1.0)
+            scales = {"x_mean": codes.mean(0), "x_std": x_std, "y_mean": mean, "y_std": std}
+            self._buffers |= {name: self._tensor(values) for name, values in scales.items()}
             target = self._tensor(np.nan_to_num((y - mean) / std))
             known = self._tensor(~np.isnan(y) * rows[:, None])
-            self._train(self._tensor(codes), target, known, count)
+            self._train(self._tensor(codes), target, known, usual if steps is None else steps)
         return self
 
     def forward(self, x: Tensor) -> Tensor:
@@ -226,75 +187,60 @@ class MLPEnsemble(TorchModel):
         return out * self._buffers["y_std"] + self._buffers["y_mean"]
 
     def mean(self, x: Tensor) -> Tensor:
-        """Return the mean (n, m) over the members, differentiable."""
         return self.forward(x).mean(0)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation (n, m) over the members, differentiable."""
         out = self.forward(x)
-        mean = out.mean(0)
-        variance = ((out - mean) ** 2).mean(0)
-        least = _LEAST_STD * self._buffers["y_std"]
-        return mean, (variance + least**2).sqrt()
+        variance = out.var(0, correction=0) + (_LEAST_STD * self._buffers["y_std"]) ** 2
+        return out.mean(0), variance.sqrt()
 
     def moments(self, x: FloatArray) -> Moments:
-        """Return mean and standard deviation (n, m) at unit codes x (n, d), with their gradient.
-
-        On the CPU in NumPy: for the few codes of a search, PyTorch takes five times as long.
-
-        Raises:
-            RuntimeError: Not fitted yet.
-        """
         if self.device.type != "cpu" or not self._weights:
-            return super().moments(x)
+            return torch_moments(self, x)
+        # in NumPy: for the few codes of a search, PyTorch takes five times as long
         w, buffers = ({k: v.numpy() for k, v in d.items()} for d in (self._weights, self._buffers))
-        gains, slopes = [], []
-        z = ((np.asarray(x, np.float32) - buffers["x_mean"]) / buffers["x_std"])[None]
-        for layer in range(3):
-            gain: Any = np.float32(1)
-            shift: Any = np.float32(0)
-            if self.batch_norm:
-                gain = w[f"gain{layer}"] / np.sqrt(buffers[f"var{layer}"] + _BATCH_NORM_EPS)
-                shift = w[f"shift{layer}"] - buffers[f"mean{layer}"] * gain
-            h = z * gain + shift
-            gains.append(gain)
-            if layer:
-                sigmoid = expit(h)
-                slopes.append(sigmoid * (1 + h * (1 - sigmoid)))
-                h = h * sigmoid
-            if layer == 1:
-                h = h[:, None]
-            z = h @ w[f"w{layer + 1}"] + w[f"b{layer + 1}"]
-        out = z[..., 0].swapaxes(1, 2) * buffers["y_std"] + buffers["y_mean"]  # (E, n, m)
+
+        def normalized(h: Any, layer: int) -> tuple[Any, Any]:
+            """Return h as ``_normalize``, and its slope."""
+            if not self.batch_norm:
+                return h, 1
+            gain = w[f"gain{layer}"] / np.sqrt(buffers[f"var{layer}"] + _BATCH_NORM_EPS)
+            return (h - buffers[f"mean{layer}"]) * gain + w[f"shift{layer}"], gain
+
+        def activated(h: Any, layer: int) -> tuple[Any, Any]:
+            """Return h as ``_activate``, and its slope."""
+            h, slope = normalized(h, layer)
+            sigmoid = expit(h)
+            return h * sigmoid, sigmoid * (1 + h * (1 - sigmoid)) * slope
+
+        h = ((np.asarray(x, np.float32) - buffers["x_mean"]) / buffers["x_std"])[None]
+        h, slope0 = normalized(h, 0)
+        h, slope1 = activated(h @ w["w1"] + w["b1"], 1)
+        h, slope2 = activated(h[:, None] @ w["w2"] + w["b2"], 2)
+        out = (h @ w["w3"] + w["b3"])[..., 0].swapaxes(1, 2)
+        out = out * buffers["y_std"] + buffers["y_mean"]  # (E, n, m)
         mean = out.mean(0, dtype=np.float64)
         std = np.sqrt(((out - mean) ** 2).mean(0) + (_LEAST_STD * buffers["y_std"]) ** 2)
 
         def vjp(by_mean: FloatArray, by_std: FloatArray) -> FloatArray:
             g = (by_mean + by_std / std * (out - mean)) / self.members * buffers["y_std"]
             g = g.astype(np.float32).swapaxes(1, 2)[..., None]  # (E, m, n, 1)
-            g = g @ w["w3"].swapaxes(-1, -2) * slopes[1] * gains[2]
-            g = (g @ w["w2"].swapaxes(-1, -2)).sum(1) * slopes[0] * gains[1]
-            g = (g @ w["w1"].swapaxes(-1, -2)).sum(0) * gains[0]
+            g = g @ w["w3"].swapaxes(-1, -2) * slope2
+            g = (g @ w["w2"].swapaxes(-1, -2)).sum(1) * slope1
+            g = (g @ w["w1"].swapaxes(-1, -2)).sum(0) * slope0
             return np.asarray(g.reshape(x.shape) / buffers["x_std"], dtype=np.float64)
 
         return Moments(mean, std, vjp)
 
-    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return the mean (n, m) at unit codes x (n, d), and its pullback."""
-        return Model.mean_vjp(self, x)
-
     def condition(self, x: ArrayLike) -> MLPEnsemble:
-        """Return itself: an ensemble has no closed form for an additional observation."""
-        return self
+        return self  # there is no closed form for an additional observation
 
     @property
     def x_std(self) -> FloatArray:
         """Standard deviation of the training unit codes, (d,): the paper's scale of a step."""
-        spread: FloatArray = self._buffers["x_std"].double().cpu().numpy()
-        return spread
+        return to_array(self._buffers["x_std"])
 
     def state_dict(self) -> State:
-        """Return names, weights, running statistics and the random generator's state."""
         return {
             "names": list(self.names),
             "weights": {name: w.detach().cpu().numpy().copy() for name, w in self._weights.items()},
@@ -303,8 +249,7 @@ class MLPEnsemble(TorchModel):
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Continue from ``state_dict`` as if never stopped."""
-        self._names = tuple(state["names"])
+        self.names = tuple(state["names"])
         self._weights = {name: self._tensor(w).clone() for name, w in state["weights"].items()}
         self._buffers = {name: self._tensor(b).clone() for name, b in state["buffers"].items()}
         self._generator.set_state(torch.from_numpy(np.asarray(state["generator"])))
@@ -314,10 +259,8 @@ class MLPEnsemble(TorchModel):
         return {**kept, "_fitted_state": self.state_dict()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        fitted = state.pop("_fitted_state")
-        self.__dict__.update(state)
-        self._generator = torch.Generator(self.device)
-        self.load_state_dict(fitted)
+        self.__dict__.update(state, _generator=torch.Generator(state["device"]))
+        self.load_state_dict(self.__dict__.pop("_fitted_state"))
 
     def _tensor(self, values: ArrayLike) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)
@@ -357,10 +300,9 @@ class MLPEnsemble(TorchModel):
         return h[..., 0].mT
 
     def _activate(self, h: Tensor, layer: int, train: bool) -> Tensor:
-        h = torch.nn.functional.silu(self._normalize(h, layer, train))
+        h = silu(self._normalize(h, layer, train))
         if train and self.dropout:
-            kept = self._uniform(tuple(h.shape)) >= self.dropout
-            h = h * kept / (1 - self.dropout)
+            h = h * (self._uniform(h.shape) >= self.dropout) / (1 - self.dropout)
         return h
 
     def _normalize(self, h: Tensor, layer: int, train: bool) -> Tensor:
@@ -373,25 +315,20 @@ class MLPEnsemble(TorchModel):
             for name, now in (("mean", mean), ("var", var * n / max(n - 1, 1))):
                 running = self._buffers[f"{name}{layer}"]
                 self._buffers[f"{name}{layer}"] = (1 - share) * running + share * now.detach()
-        scaled = (h - mean) / (var + _BATCH_NORM_EPS).sqrt()
-        return scaled * self._weights[f"gain{layer}"] + self._weights[f"shift{layer}"]
+        h = (h - mean) / (var + _BATCH_NORM_EPS).sqrt()
+        return h * self._weights[f"gain{layer}"] + self._weights[f"shift{layer}"]
 
     def _train(self, x: Tensor, target: Tensor, known: Tensor, steps: int) -> None:
         n = len(x)
-        draws = torch.ones((self.members, n, 1), device=self.device)
+        importance = known.expand(self.members, -1, -1)  # (E, n, m)
         if self.bootstrap:
-            draws = -(1 - self._uniform((self.members, n, 1))).log()
-        importance = draws * known  # (E, n, m)
+            importance = importance * -(1 - self._uniform((self.members, n, 1))).log()
         size = n if self.batch_size is None else min(self.batch_size, n)
-        parameters = [w.requires_grad_(True) for w in self._weights.values()]
-        optimizer = torch.optim.AdamW(
-            parameters, lr=self.learning_rate, weight_decay=self.weight_decay
-        )
+        weights = [w.requires_grad_(True) for w in self._weights.values()]
+        optimizer = AdamW(weights, self.learning_rate, weight_decay=self.weight_decay)
         cycle = None
         if self.schedule == "one_cycle":
-            cycle = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, self.learning_rate, total_steps=steps, div_factor=10
-            )
+            cycle = OneCycleLR(optimizer, self.learning_rate, total_steps=steps, div_factor=10)
         order = torch.empty(0, dtype=torch.long)
         rows: Tensor | slice = slice(None)
         for _ in range(steps):
@@ -401,10 +338,7 @@ class MLPEnsemble(TorchModel):
                 rows, order = order[:size], order[size:]
             out = self._network(x[rows], train=True)
             goal = target[rows].expand_as(out)
-            if self.loss == "smooth_l1":
-                error = torch.nn.functional.smooth_l1_loss(out, goal, reduction="none")
-            else:
-                error = (out - goal) ** 2
+            error = _LOSSES[self.loss](out, goal, reduction="none")
             weight = importance[:, rows]
             loss = ((weight * error).sum(1) / weight.sum(1).clamp_min(1e-9)).sum()
             optimizer.zero_grad(set_to_none=True)

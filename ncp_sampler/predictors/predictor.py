@@ -1,4 +1,4 @@
-"""Protocol of predictors, the base of those that compute in NumPy, and isolated PyTorch settings.
+"""Protocol of predictors, their base in NumPy, and isolated PyTorch settings.
 
 Notation
     n, d, m    codes, columns of a code, metrics
@@ -69,14 +69,22 @@ class Predictor(Protocol):
     @property
     def max_rows(self) -> int | None:
         """Largest number of rows that it should be given; None for any number."""
+        return None
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Predictor:
-        """Fit metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
+        """Fit metrics of unit codes; training continues from the last fit.
 
-        Training continues from the last fit; ``steps`` is the number of training steps in place
-        of the usual one, 0 to keep all parameters and only take up the rows.
+        Args:
+            x: Unit codes, (n, d).
+            metrics: Name -> values (n,), NaN where missing.
+            weights: Weights of the rows, (n,), at least 0; equal if None.
+            steps: Training steps in place of the usual number; 0 keeps all parameters, and only
+                takes up the rows.
+
+        Raises:
+            ValueError: As ``transforms.training_arrays``.
         """
 
     def mean(self, x: Tensor) -> Tensor:
@@ -100,7 +108,7 @@ class Predictor(Protocol):
 
 @with_old_names
 class Model(Predictor):
-    """Base of predictors: it has its gradients in NumPy, too."""
+    """Base of predictors in NumPy; to PyTorch each is one differentiable function."""
 
     @abstractmethod
     def moments(self, x: FloatArray) -> Moments:
@@ -112,8 +120,7 @@ class Model(Predictor):
         return mean, lambda by_mean: vjp(by_mean, np.zeros_like(std))
 
     @abstractmethod
-    def condition(self, x: ArrayLike) -> Model:
-        """Return a copy that has observed its own mean at x (q, d), to spread a batch."""
+    def condition(self, x: ArrayLike) -> Model: ...
 
     def sequential_residuals(self, rows: Sequence[int]) -> FloatArray | None:
         """Return one-step-ahead residuals of fitted rows, (m, k); None if it has no closed form.
@@ -122,43 +129,24 @@ class Model(Predictor):
         """
         return None
 
+    def mean(self, x: Tensor) -> Tensor:
+        mean: Tensor
+        (mean,) = _Differentiable.apply(x, self.mean_vjp)  # type: ignore[no-untyped-call]
+        return mean
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = _Differentiable.apply(x, self.moments)  # type: ignore[no-untyped-call]
+        return mean, std
+
     def predict(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation (n, m) at unit codes x (n, d) as arrays."""
         moments = self.moments(np.asarray(x, dtype=np.float64))
         return moments.mean, moments.std
 
 
-class ArrayModel(Model):
-    """A predictor that computes in NumPy; to PyTorch it is one differentiable function."""
-
-    def mean(self, x: Tensor) -> Tensor:
-        mean: Tensor = _Mean.apply(x, self)  # type: ignore[no-untyped-call]
-        return mean
-
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean, std = _Posterior.apply(x, self)  # type: ignore[no-untyped-call]
-        return mean, std
+ArrayModel = Model  # the name that ``GaussianProcess`` uses
 
 
-class TorchModel(Model):
-    """A predictor that computes in PyTorch; gradients in NumPy are those of PyTorch."""
-
-    def moments(self, x: FloatArray) -> Moments:
-        """Return mean and standard deviation (n, m) at unit codes x (n, d), with their gradient."""
-        m = len(self.names)
-        both, pullback = torch_vjp(lambda z: torch.cat(self.posterior(z), 1), x, self.device)
-        return Moments(
-            both[:, :m],
-            both[:, m:],
-            lambda by_mean, by_std: pullback(np.concatenate([by_mean, by_std], 1)),
-        )
-
-    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return the mean (n, m) at unit codes x (n, d), and its pullback."""
-        return torch_vjp(self.mean, x, self.device)
-
-
-class _Foreign(TorchModel):
+class _Foreign(Model):
     """A predictor of another class, of which only the protocol is known."""
 
     def __init__(self, predictor: Predictor) -> None:
@@ -183,17 +171,17 @@ class _Foreign(TorchModel):
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
-    ) -> Model:
+    ) -> _Foreign:
         self.predictor.fit(x, metrics, weights=weights, steps=steps)
         return self
 
-    def mean(self, x: Tensor) -> Tensor:
-        return self.predictor.mean(x)
+    def moments(self, x: FloatArray) -> Moments:
+        return torch_moments(self.predictor, x)
 
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.predictor.posterior(x)
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
+        return torch_vjp(self.predictor.mean, x, self.device)
 
-    def condition(self, x: ArrayLike) -> Model:
+    def condition(self, x: ArrayLike) -> _Foreign:
         return _Foreign(self.predictor.condition(x))
 
     def state_dict(self) -> State:
@@ -201,6 +189,15 @@ class _Foreign(TorchModel):
 
     def load_state_dict(self, state: State) -> None:
         self.predictor.load_state_dict(state)
+
+
+def torch_moments(predictor: Predictor, x: FloatArray) -> Moments:
+    """Return mean and standard deviation (n, m) at unit codes x (n, d), with PyTorch's gradient."""
+    both, pullback = torch_vjp(lambda z: torch.cat(predictor.posterior(z), 1), x, predictor.device)
+    mean, std = np.split(both, 2, axis=1)
+    return Moments(
+        mean, std, lambda by_mean, by_std: pullback(np.concatenate([by_mean, by_std], 1))
+    )
 
 
 def torch_vjp(
@@ -219,9 +216,15 @@ def torch_vjp(
             return np.zeros(x.shape)
         with torch.enable_grad():  # of a scalar: given grad_outputs, PyTorch imports sympy
             total = (values * values.new_tensor(gradient)).sum()
-        return _array(torch.autograd.grad(total, leaf, retain_graph=True)[0])
+        return to_array(torch.autograd.grad(total, leaf, retain_graph=True)[0])
 
-    return _array(values), pullback
+    return to_array(values), pullback
+
+
+def to_array(values: Tensor) -> FloatArray:
+    """Return a tensor as a float64 array, without its gradient."""
+    array: FloatArray = values.detach().to("cpu", torch.float64).numpy()
+    return array
 
 
 def as_model(name: str, value: Any) -> Model:
@@ -230,9 +233,10 @@ def as_model(name: str, value: Any) -> Model:
     Raises:
         ValueError: It lacks one of the protocol's methods or properties.
     """
+    if isinstance(value, Model):
+        return value
     must = "be a predictor, such as GaussianProcess()"
-    predictor: Predictor = checks.instance(name, value, Predictor, must)
-    return predictor if isinstance(predictor, Model) else _Foreign(predictor)
+    return _Foreign(checks.instance(name, value, Predictor, must))
 
 
 @contextmanager
@@ -270,35 +274,17 @@ def _blas_libraries() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
-class _Posterior(torch.autograd.Function):
-    """A model's mean and standard deviation, differentiated by its own closed form."""
+class _Differentiable(torch.autograd.Function):
+    """A function in NumPy, which returns values and their pullback, in PyTorch."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, model: ArrayModel) -> tuple[Tensor, Tensor]:
-        mean, std, ctx.vjp = model.moments(_array(x))
-        return _tensor(mean, x), _tensor(std, x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _tensor(ctx.vjp(*map(_array, gradients)), gradients[0]), None
-
-
-class _Mean(torch.autograd.Function):
-    """A model's mean, differentiated by its own closed form."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, model: ArrayModel) -> Tensor:
-        mean, ctx.pullback = model.mean_vjp(_array(x))
-        return _tensor(mean, x)
+    def forward(ctx: Any, x: Tensor, function: Callable[[FloatArray], Any]) -> tuple[Tensor, ...]:
+        *values, ctx.vjp = function(to_array(x))
+        return tuple(_tensor(part, x) for part in values)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _tensor(ctx.pullback(_array(gradients[0])), gradients[0]), None
-
-
-def _array(values: Tensor) -> FloatArray:
-    array: FloatArray = values.detach().to("cpu", torch.float64).numpy()
-    return array
+        return _tensor(ctx.vjp(*map(to_array, gradients)), gradients[0]), None
 
 
 def _tensor(values: FloatArray, like: Tensor) -> Tensor:

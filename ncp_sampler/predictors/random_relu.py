@@ -51,11 +51,9 @@ class RandomReLU:
         checks.integer("seed", self.seed, low=0)
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
-        """Return theta's prior; see ``Kernel``."""
         return NNGP().prior(d, variance)
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return K and its pullback."""
         units, back = self._units(x, theta)
         total = float(np.vdot(units, units))
         scale = math.exp(theta[-1]) * len(x) / total
@@ -71,7 +69,6 @@ class RandomReLU:
         return k, pullback
 
     def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
-        """Return the covariance with x."""
         units, _ = self._units(x, theta)
         scale = math.exp(theta[-1]) * len(x) / float(np.vdot(units, units))
         if extra is not None:

@@ -8,17 +8,18 @@ Notation
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import (
-    ArrayModel,
     FloatArray,
     Metrics,
     Model,
@@ -28,19 +29,26 @@ from ncp_sampler.predictors.predictor import (
     State,
     Weights,
     as_model,
+    to_array,
     torch_vjp,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 LARGEST = 1e100  # largest magnitude of a metric, so that its square is finite
 _LEAST_SPREAD = 1e-12  # smallest spread, as a share of the distance from the median to the best
 _TAIL = 3.0  # spreads below the median where ``bounded_tail`` begins to level off
 
 
-class Wrapper(ArrayModel):
-    """A model of the metrics of an inner predictor.
+class Wrapper(Model):
+    """A model that hands on to an inner predictor what a subclass does not define.
 
     Args:
         inner: The predictor that it wraps.
+
+    Raises:
+        ValueError: No predictor.
     """
 
     def __init__(self, inner: Predictor) -> None:
@@ -63,6 +71,29 @@ class Wrapper(ArrayModel):
         """Standard deviation of each metric's noise, (m,); 0 where the inner model has none."""
         noise: FloatArray = getattr(self.inner, "noise", np.zeros(len(self.names)))
         return noise
+
+    def fit(
+        self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
+    ) -> Self:
+        self.inner.fit(x, metrics, weights=weights, steps=steps)
+        return self
+
+    def moments(self, x: FloatArray) -> Moments:
+        return self.inner.moments(x)
+
+    def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
+        return self.inner.mean_vjp(x)
+
+    def condition(self, x: ArrayLike) -> Self:
+        other = copy.copy(self)
+        other.inner = self.inner.condition(x)
+        return other
+
+    def state_dict(self) -> State:
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        self.inner.load_state_dict(state)
 
 
 class FeatureMap(Protocol):
@@ -105,81 +136,110 @@ class FeaturePredictor(Wrapper):
         if not hasattr(features, "vjp"):
             checks.call("features", features, must, required=True)
         self.features = features
-        self._range: tuple[FloatArray, FloatArray] | None = None  # minimum and spread, (f,)
+        self._range: FloatArray | None = None  # minimum and spread of each feature, (2, f)
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> FeaturePredictor:
-        """Fit metrics (name -> (n,), NaN where missing) of unit codes x (n, d).
+        """Fit metrics of unit codes; see ``Predictor``.
 
         Raises:
-            ValueError: As the inner predictor's ``fit``; codes that are not finite (n, d); or a map
-                that is not differentiable, or not finite.
+            ValueError: As the inner predictor's ``fit``; or a map whose features are not finite
+                (n, f), or not differentiable.
         """
-        codes = np.asarray(x, dtype=np.float64)
-        if codes.ndim != 2 or not np.isfinite(codes).all():
-            raise ValueError(f"x must be finite unit codes of shape (n, d), got {codes.shape}")
-        raw = self._checked(codes)
+        raw = self._checked(unit_codes("x", x))
         low, spread = raw.min(0), np.ptp(raw, axis=0)
         spread = np.where(spread > 1e-9, spread, 1.0)
-        self.inner.fit((raw - low) / spread, metrics, weights=weights, steps=steps)
-        self._range = low, spread
+        super().fit((raw - low) / spread, metrics, weights=weights, steps=steps)
+        self._range = np.stack([low, spread])
         return self
 
     def moments(self, x: FloatArray) -> Moments:
-        """Return mean and standard deviation (n, m) at unit codes x (n, d), with their gradient."""
         scaled, pullback = self._scaled(x)
         mean, std, vjp = self.inner.moments(scaled)
         return Moments(mean, std, lambda by_mean, by_std: pullback(vjp(by_mean, by_std)))
 
     def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return the mean (n, m), and its pullback from gradients by it."""
         scaled, pullback = self._scaled(x)
         mean, by_features = self.inner.mean_vjp(scaled)
         return mean, lambda g: pullback(by_features(g))
 
     def sequential_residuals(self, rows: Sequence[int]) -> FloatArray | None:
-        """Return the inner predictor's one-step-ahead residuals."""
         return self.inner.sequential_residuals(rows)
 
     def condition(self, x: ArrayLike) -> FeaturePredictor:
-        """Return a copy that has observed its own mean at x (q, d)."""
-        other = copy.copy(self)
-        other.inner = self.inner.condition(self._scaled(np.asarray(x, dtype=np.float64))[0])
-        return other
+        return super().condition(self._scaled(np.asarray(x, dtype=np.float64))[0])
 
     def state_dict(self) -> State:
-        """Return the inner predictor's state and the features' range."""
-        ends = None if self._range is None else [end.tolist() for end in self._range]
-        return {"inner": self.inner.state_dict(), "range": ends}
+        ends = None if self._range is None else self._range.tolist()
+        return {"inner": super().state_dict(), "range": ends}
 
     def load_state_dict(self, state: State) -> None:
-        """Continue from ``state_dict``; a process needs its rows again (fit, steps=0)."""
-        self.inner.load_state_dict(state["inner"])
-        low, spread = (np.array(end) for end in state["range"] or ((), ()))
-        self._range = (low, spread) if state["range"] else None
+        super().load_state_dict(state["inner"])
+        self._range = None if state["range"] is None else np.array(state["range"])
 
-    def _checked(self, codes: FloatArray) -> FloatArray:
-        """Return features (n, f) of unit codes, after a check of the map."""
-        if not callable(self.features) or hasattr(self.features, "vjp"):
-            return self.features.vjp(codes)[0]
-        x = torch.as_tensor(codes, dtype=torch.float64, device=self.device)
-        with torch.enable_grad():
-            raw = self.features(x.requires_grad_(True))
-        fits = isinstance(raw, Tensor) and raw.shape == (len(x), *raw.shape[1:2])
-        if not fits or not raw.requires_grad or not bool(raw.isfinite().all()):
+    def _checked(self, x: FloatArray) -> FloatArray:
+        """Return features (n, f) of unit codes x (n, d), after a check of the map."""
+        n, features, pullback = len(x), self.features, None
+        given: Any
+        if callable(features) and not hasattr(features, "vjp"):
+            leaf = torch.as_tensor(x, dtype=torch.float64, device=self.device)
+            with torch.enable_grad():
+                given = features(leaf.requires_grad_(True))
+            differentiable = isinstance(given, Tensor) and given.requires_grad
+        else:
+            given, pullback = features.vjp(x)
+            differentiable = isinstance(given, np.ndarray)
+        shape: tuple[int, ...] = getattr(given, "shape", ())
+        fits = differentiable and len(shape) == 2 and shape[0] == n
+        if not fits or not bool((abs(given) < math.inf).all()):
             raise ValueError(
-                f"features gives {checks.shown(getattr(raw, 'shape', raw))} for {len(x)} codes; it "
-                f"must give a finite tensor ({len(x)}, f), differentiable by the codes"
+                f"features gives {checks.shown(shape or given)} for {n} codes; it must give finite "
+                f"numbers ({n}, f), differentiable by the codes"
             )
-        return raw.detach().double().cpu().numpy()
+        if pullback is None:
+            return to_array(given)
+        gradient = pullback(np.zeros(shape))
+        if np.shape(gradient) != x.shape:
+            raise ValueError(
+                f"features.vjp gives a pullback whose gradient has shape {np.shape(gradient)}; it "
+                f"must have that of the codes, {x.shape}"
+            )
+        return np.asarray(given, dtype=np.float64)
 
     def _scaled(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return scaled features (n, f) of unit codes x (n, d), and their pullback."""
         if self._range is None:
             raise RuntimeError("the predictor is not fitted; call fit first")
         low, spread = self._range
         raw, pullback = features_vjp(self.features, x, self.device)
         return (raw - low) / spread, lambda g: pullback(g / spread)
+
+
+@dataclass(frozen=True)
+class ExtendedFeatures:
+    """Features of unit codes, followed by the values of functions with a gradient of their own.
+
+    Another model's predictions become inputs of a predictor in this way.
+
+    Attributes:
+        features: Map of unit codes to features; None for the unit codes themselves.
+        functions: Unit codes (n, d) -> values (n, k) and their pullback, such as ``mean_vjp``.
+    """
+
+    features: Features | None
+    functions: Sequence[Callable[[FloatArray], tuple[FloatArray, Pullback]]]
+
+    def vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
+        own = (x, lambda g: g) if self.features is None else features_vjp(self.features, x)
+        parts = [own, *(function(x) for function in self.functions)]
+        ends = np.cumsum([values.shape[1] for values, _ in parts])[:-1]
+
+        def pullback(g: FloatArray) -> FloatArray:
+            pieces = zip(parts, np.split(g, ends, axis=1), strict=True)
+            return np.asarray(sum(of_part(piece) for (_, of_part), piece in pieces))
+
+        return np.concatenate([values for values, _ in parts], axis=1), pullback
 
 
 def features_vjp(
@@ -191,43 +251,61 @@ def features_vjp(
     return features.vjp(x)
 
 
+def with_features(model: Model, features: Features | None) -> Model:
+    """Return the model behind a feature map; itself without one, or with features of its own."""
+    if features is None or isinstance(model, FeaturePredictor):
+        return model
+    return FeaturePredictor(model, features)
+
+
+def unit_codes(name: str, value: ArrayLike) -> FloatArray:
+    """Return an argument as unit codes (n, d).
+
+    Raises:
+        ValueError: Another shape, or numbers that are not finite.
+    """
+    codes = checks.array(name, value)
+    if codes.ndim != 2 or not np.isfinite(codes).all():
+        raise ValueError(
+            f"{name} must be finite unit codes of shape (n, d), got shape {codes.shape}"
+        )
+    return codes
+
+
 def training_arrays(
-    x: ArrayLike, metrics: Metrics, weights: ArrayLike | None
-) -> tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    x: ArrayLike, metrics: Metrics, weights: Weights
+) -> tuple[tuple[str, ...], FloatArray, FloatArray, FloatArray]:
     """Check what ``fit`` was given; return names, x (n, d), y (n, m) and weights (n,).
 
     Raises:
         ValueError: Shapes that do not fit, NaN or infinite codes, infinite or huge metrics, a
             negative weight, a metric without a single value.
     """
-    codes = checks.array("x", x)
+    codes = unit_codes("x", x)
+    n = len(codes)
     checks.instance("metrics", metrics, Mapping, "map names to values of shape (n,)")
-    if codes.ndim != 2 or not np.isfinite(codes).all():
-        raise ValueError(f"x must be finite unit codes of shape (n, d), got shape {codes.shape}")
     if not metrics:
         raise ValueError("metrics is empty; give at least one name -> values")
-    names = tuple(metrics)
-    columns = [checks.array(f"metrics[{name!r}]", metrics[name]) for name in names]
-    for name, column in zip(names, columns, strict=True):
-        if column.shape != (len(codes),):
-            raise ValueError(
-                f"metrics[{name!r}] has shape {column.shape}, x has {len(codes)} codes"
-            )
+    y = np.empty((n, len(metrics)))
+    for j, (name, values) in enumerate(metrics.items()):
+        label = f"metrics[{name!r}]"
+        column = checks.array(label, values)
+        if column.shape != (n,):
+            raise ValueError(f"{label} has shape {column.shape}, x has {n} codes")
         if np.isinf(column).any():
-            raise ValueError(f"metrics[{name!r}] is infinite; clip it, or NaN where unknown")
-        if (np.abs(column[~np.isnan(column)]) > LARGEST).any():
-            raise ValueError(f"metrics[{name!r}] has a value beyond {LARGEST:g}; scale it")
+            raise ValueError(f"{label} is infinite; clip it, or NaN where unknown")
+        if (np.abs(column) > LARGEST).any():
+            raise ValueError(f"{label} has a value beyond {LARGEST:g}; scale it")
         if np.isnan(column).all():
-            raise ValueError(f"metrics[{name!r}] has no value; give at least one that is not NaN")
-    rows = np.ones(len(codes)) if weights is None else checks.array("weights", weights)
-    if rows.shape != (len(codes),) or not (np.isfinite(rows).all() and (rows >= 0).all()):
-        raise ValueError(f"weights must be {len(codes)} finite numbers of at least 0")
-    return names, codes, np.stack(columns, axis=1), rows
+            raise ValueError(f"{label} has no value; give at least one that is not NaN")
+        y[:, j] = column
+    rows = np.ones(n) if weights is None else checks.array("weights", weights)
+    if rows.shape != (n,) or not (np.isfinite(rows).all() and (rows >= 0).all()):
+        raise ValueError(f"weights must be {n} finite numbers of at least 0")
+    return tuple(metrics), codes, y, rows
 
 
-def standardizer(
-    y: NDArray[np.float64], weights: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def standardizer(y: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return mean and standard deviation (m,) of y (n, m), NaN excluded; 1 if constant."""
     rows = np.where(np.isnan(y), 0.0, weights[:, None])
     total = np.maximum(rows.sum(0), 1e-300)
@@ -237,35 +315,24 @@ def standardizer(
     return mean, np.where(std > 1e-9 * np.maximum(np.abs(mean), 1.0), std, 1.0)
 
 
-def bounded_tail(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standardize metrics (n, m) with the bad tail bounded, so that no outlier sets the scale.
+def bounded_tail(values: FloatArray) -> FloatArray:
+    """Standardize a metric (n,) with the bad tail bounded, so that no outlier sets the scale.
 
     With z the distance from the median in spreads (a spread being from the median to the better
     quarter) and t = 3, z below -t becomes -t (2 + t / z): smooth, in the same order, and never
     below -2 t. NaN stays NaN.
     """
-    out = np.empty_like(values)
-    for source, column in zip(values.T, out.T, strict=True):
-        if np.isnan(source).all():
-            column[:] = source
-            continue
-        middle, upper = np.nanquantile(source, [0.5, 0.75])
-        spread = upper - middle
-        if not spread > 0:
-            spread = np.nanstd(source)
-        # a best value far beyond steps of 1e-300 must leave numbers whose square is one still
-        spread = max(spread, _LEAST_SPREAD * (np.nanmax(source) - middle))
-        with np.errstate(over="ignore"):  # of the bad tail, which is bounded below
-            z = (source - middle) / (spread if spread > 0 else 1.0)
-        below = z < -_TAIL
-        z[below] = -_TAIL * (2 + _TAIL / z[below])
-        sd = np.nanstd(z)
-        column[:] = (z - np.nanmean(z)) / (sd if sd > 0 else 1.0)
-    return out
-
-
-def with_features(model: Model, features: Features | None) -> Model:
-    """Return the model behind a feature map; itself without one, or with features of its own."""
-    if features is None or isinstance(model, FeaturePredictor):
-        return model
-    return FeaturePredictor(model, features)
+    if np.isnan(values).all():
+        return values
+    middle, upper = np.nanquantile(values, [0.5, 0.75])
+    spread = upper - middle
+    if not spread > 0:
+        spread = np.nanstd(values)
+    # a best value far beyond steps of 1e-300 must leave numbers whose square is one still
+    spread = max(spread, _LEAST_SPREAD * (np.nanmax(values) - middle))
+    with np.errstate(over="ignore"):  # of the bad tail, which is bounded below
+        z = (values - middle) / (spread if spread > 0 else 1.0)
+    below = z < -_TAIL
+    z[below] = -_TAIL * (2 + _TAIL / z[below])
+    sd = np.nanstd(z)
+    return np.asarray((z - np.nanmean(z)) / (sd if sd > 0 else 1.0))

@@ -148,7 +148,7 @@ class Objectives:
                 scales[-1] = scale = CostScale.of(self.known[name], raw[name], sign)
                 columns.append(scale.apply(raw[name])[0])
             else:
-                columns.append(bounded_tail(sign * raw[name][:, None])[:, 0])
+                columns.append(bounded_tail(sign * raw[name]))
         slack = [known_slack(self.constraints[name] - metrics[name]) for name in bounds]
         sizes = [typical_size(column) for column in slack]
         scaled = [scaled_slack(column, size) for column, size in zip(slack, sizes, strict=True)]

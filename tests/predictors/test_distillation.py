@@ -63,7 +63,7 @@ def test_gradients_reach_the_code() -> None:
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
-        ([1.0], r"samples must be finite \(k, d\), got shape \(1,\)"),
+        ([1.0], r"samples must be finite unit codes of shape \(n, d\), got shape \(1,\)"),
         ([[np.nan]], "samples must be finite"),
         ([[0.5, 0.5]], "samples has 2 columns, x has 1"),
     ],

@@ -107,6 +107,13 @@ def test_mixture_gives_a_member_as_many_rows_as_it_takes() -> None:
     assert (small.rows, large.rows) == (20, 50)
 
 
+def test_mixture_checks_rows_before_it_divides_them() -> None:
+    with pytest.raises(ValueError, match=r"metrics\['a'\] has shape \(3,\), x has 50 codes"):
+        Mixture([GaussianProcess(max_rows=20)]).fit(X, {"a": np.zeros(3)})
+    with pytest.raises(ValueError, match="weights must be 50 finite numbers"):
+        Mixture([GaussianProcess(max_rows=20)]).fit(X, ROWS.metrics, weights=np.ones(3))
+
+
 def test_mixture_needs_a_member() -> None:
     with pytest.raises(ValueError, match="members is empty"):
         Mixture([])
