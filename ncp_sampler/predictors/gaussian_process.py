@@ -36,9 +36,9 @@ from ncp_sampler.adam import Adam
 from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.predictors.kernels import NNGP, Columns, Kernel, Linear, Matern52, Query, Sum
 from ncp_sampler.predictors.predictor import (
-    ArrayModel,
     FloatArray,
     Metrics,
+    Model,
     Moments,
     Pullback,
     State,
@@ -64,7 +64,7 @@ _MAX_TUNING_ROWS = 600  # rows that decide on theta
 
 
 @with_old_names
-class GaussianProcess(ArrayModel):
+class GaussianProcess(Model):
     """Exact Gaussian processes, one per metric.
 
     The default kernel is the sum of ``NNGP``, an infinitely wide MLP, and ``Matern52``, a residual
@@ -89,6 +89,10 @@ class GaussianProcess(ArrayModel):
         ((2, 1), True)
     """
 
+    names: tuple[str, ...] = ()  # of the last fit
+    device = torch.device("cpu")  # matrices of a few hundred rows are too small for a GPU
+    max_rows: int | None = MAX_ROWS
+
     def __init__(
         self, kernel: Kernel | None = None, *, steps: int = 15, max_rows: int = MAX_ROWS
     ) -> None:
@@ -99,26 +103,10 @@ class GaussianProcess(ArrayModel):
             else checks.instance("kernel", kernel, Kernel, must)
         )
         self.steps = checks.integer("steps", steps, low=0)
-        self._max_rows = checks.integer("max_rows", max_rows, low=1)
-        self._names: tuple[str, ...] = ()
+        self.max_rows = checks.integer("max_rows", max_rows, low=1)
         self._theta: dict[str, FloatArray] = {}
         self._due = 0.0  # Adam steps that fits of many rows have saved up
         self._posteriors: list[_Posterior] = []
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the metrics, of the last fit."""
-        return self._names
-
-    @property
-    def device(self) -> torch.device:
-        """The CPU: matrices of a few hundred rows are too small for a GPU."""
-        return torch.device("cpu")
-
-    @property
-    def max_rows(self) -> int | None:
-        """Largest number of rows that it should be given."""
-        return self._max_rows
 
     @property
     def noise(self) -> FloatArray:
@@ -137,17 +125,6 @@ class GaussianProcess(ArrayModel):
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Self:
-        """Fit metrics of unit codes, from the parameters of the last fit on.
-
-        Args:
-            x: Unit codes, (n, d).
-            metrics: Name -> values, (n,), NaN where missing.
-            weights: (n,), at least 0; a row's noise variance is divided by its weight.
-            steps: Adam steps of this fit in place of the usual number.
-
-        Raises:
-            ValueError: As ``transforms.training_arrays``.
-        """
         names, codes, y, importance = training_arrays(x, metrics, weights)
         steps = None if steps is None else checks.integer("steps", steps, low=0)
         mean, std = standardizer(y, importance)
@@ -165,15 +142,10 @@ class GaussianProcess(ArrayModel):
             )  # fmt: skip
             theta[name] = self._tune(rows, self._theta.get(name), steps, due)
             posteriors.append(_Posterior.of(self.kernel, rows, theta[name]))
-        self._names, self._theta, self._posteriors = names, theta, posteriors
+        self.names, self._theta, self._posteriors = names, theta, posteriors
         return self
 
     def moments(self, x: FloatArray) -> Moments:
-        """Return mean and standard deviation (n, m) of the metrics without noise, with gradient.
-
-        Raises:
-            RuntimeError: Not fitted yet.
-        """
         means, stds, vjps = zip(*(one.moments(x) for one in self._fitted), strict=True)
 
         def vjp(by_mean: FloatArray, by_std: FloatArray) -> FloatArray:
@@ -184,7 +156,6 @@ class GaussianProcess(ArrayModel):
         return Moments(np.stack(means, 1), np.stack(stds, 1), vjp)
 
     def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return the mean (n, m), and its pullback from gradients by it."""
         means, pullbacks = zip(*(one.mean_vjp(x) for one in self._fitted), strict=True)
         return np.stack(means, 1), lambda g: np.asarray(
             sum(own(column) for own, column in zip(pullbacks, g.T, strict=True))
@@ -207,7 +178,7 @@ class GaussianProcess(ArrayModel):
         not help ends with a slope of 0 (Kennedy & O'Hagan 2000).
         """
         kernel = Sum(Columns(self.kernel, 0, -count), Columns(Linear(), -count))
-        return GaussianProcess(kernel, steps=self.steps, max_rows=self._max_rows)
+        return GaussianProcess(kernel, steps=self.steps, max_rows=self.max_rows)
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation (n, m) of each measured row, from all other rows.
@@ -232,14 +203,13 @@ class GaussianProcess(ArrayModel):
         return np.stack([one.sequential_residuals(list(rows)) for one in self._fitted])
 
     def state_dict(self) -> State:
-        """Return names and parameters; the rows are given again by the next ``fit``."""
         theta = {name: values.tolist() for name, values in self._theta.items()}
-        return {"names": list(self._names), "theta": theta, "due": self._due}
+        return {"names": list(self.names), "theta": theta, "due": self._due}
 
     def load_state_dict(self, state: State) -> None:
         """Continue from saved parameters; ``fit`` with ``steps=0`` keeps them."""
         theta = {str(name): np.array(values) for name, values in dict(state["theta"]).items()}
-        self._names, self._theta, self._posteriors = tuple(state["names"]), theta, []
+        self.names, self._theta, self._posteriors = tuple(state["names"]), theta, []
         self._due = float(state["due"])
 
     @property

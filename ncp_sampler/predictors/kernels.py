@@ -98,12 +98,10 @@ class Matern52:
         checks.number("length_scale_sd", self.length_scale_sd, above=0)
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
-        """Return theta's prior; see ``Kernel``."""
         mean = [math.log(0.3 * math.sqrt(d))] * d + [math.log(variance)]
         return mean, [self.length_scale_sd] * d + [1.0]
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return K and its pullback."""
         scaled = x * (_ROOT5 * np.exp(-theta[:-1]))
         k, slope = _matern52(scaled, scaled, theta[-1])
 
@@ -115,7 +113,6 @@ class Matern52:
         return k, pullback
 
     def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
-        """Return the covariance with x."""
         inverse, s2 = _ROOT5 * np.exp(-theta[:-1]), math.exp(theta[-1])
         scaled = joined(x, extra) * inverse
 
@@ -149,11 +146,9 @@ class NNGP:
     """
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
-        """Return theta's prior; see ``Kernel``."""
         return [0.0] * (d + 1) + [math.log(variance)], [0.6] * d + [1.0, 1.0]
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return K and its pullback."""
         inputs, variances, bias, scale = self._inputs(x, theta)
         k, layers = _arc_cosine(inputs, inputs, variances, variances, bias, scale)
         n, output = len(x), math.exp(theta[-1])
@@ -175,7 +170,6 @@ class NNGP:
         return k, pullback
 
     def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
-        """Return the covariance with x."""
         inputs, variances, bias, scale = self._inputs(x, theta)
         if extra is not None:
             inputs, variances, _, _ = self._inputs(joined(x, extra), theta)
@@ -225,16 +219,13 @@ class Linear:
     """
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
-        """Return theta's prior, whatever the variance; see ``Kernel``."""
         return [0.0] * d, [1.5] * d
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return K and its pullback."""
         s, slopes = x - 0.5, np.exp(theta)
         return (s * slopes) @ s.T, lambda w: 0.5 * slopes * ((w @ s) * s).sum(0)
 
     def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
-        """Return the covariance with x."""
         s, slopes = joined(x, extra) - 0.5, np.exp(theta)
 
         def query(z: FloatArray) -> Cross:
@@ -271,19 +262,15 @@ class Columns:
     stop: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is not a kernel."""
         checks.instance("kernel", self.kernel, Kernel, _MUST)
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
-        """Return the kernel's prior for its columns."""
         return self.kernel.prior(len(range(d)[self._slice]), variance)
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return K and its pullback."""
         return self.kernel.covariance(np.ascontiguousarray(x[:, self._slice]), theta)
 
     def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
-        """Return the covariance with x."""
         of_columns = self.kernel.query(
             x[:, self._slice], theta, None if extra is None else extra[:, self._slice]
         )
@@ -335,13 +322,11 @@ class Sum:
         object.__setattr__(self, "kernels", kernels)
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
-        """Return the parts' priors, one after another."""
         share = variance / len(self.kernels)
         means, sds = zip(*(kernel.prior(d, share) for kernel in self.kernels), strict=True)
         return [*chain(*means)], [*chain(*sds)]
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return K and its pullback."""
         parts = [k.covariance(x, own) for k, own in self._split(x.shape[1], theta)]
         total = parts[0][0].copy()
         for k, _ in parts[1:]:
@@ -349,7 +334,6 @@ class Sum:
         return total, lambda w: np.concatenate([pullback(w) for _, pullback in parts])
 
     def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
-        """Return the covariance with x."""
         queries = [kernel.query(x, own, extra) for kernel, own in self._split(x.shape[1], theta)]
 
         def query(z: FloatArray) -> Cross:

@@ -143,9 +143,6 @@ class Model(Predictor):
         return moments.mean, moments.std
 
 
-ArrayModel = Model  # the name that ``GaussianProcess`` uses
-
-
 class _Foreign(Model):
     """A predictor of another class, of which only the protocol is known."""
 
