@@ -13,23 +13,16 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ncp_sampler.integrations.optuna.conversion import (
-    REASONS_KEY,
-    Distributions,
-    nearest_code,
-    valid_pins,
-)
+from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, Distributions, nearest_code
 from ncp_sampler.integrations.optuna.study_history import SpaceHistory
-from ncp_sampler.optimizer.explanation import numbered
+from ncp_sampler.optimizer.explanation import Reasons, numbered
 from ncp_sampler.space.search_space import Params
 
 _MAX_TRIES = 10  # Number of choices: the first, and nine after a collision with another worker
@@ -87,7 +80,7 @@ def pending_params(
 ) -> dict[int, Params]:
     """Return valid params, if all are known, of the other unfinished trials that are not stale."""
     pending = {}
-    unfinished = [trial for trial in history.unfinished(trials) if trial.number != number]
+    unfinished = [t for t in history.cursor.unfinished(trials) if t.number != number]
     stale = stale_numbers(trials, unfinished)
     for trial in unfinished:
         params = history.all_params(claimed_params(trial, history.distributions))
@@ -134,18 +127,7 @@ def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:
     return {**params, **trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
-def unchecked_proposal(trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
-    """Return the proposal for a parameter for which Optuna asks once more; None if it is invalid.
-
-    Optuna refuses the proposal of a stepped float that is more than a 1e-8th of a step off the
-    grid, even if no float is nearer: most values of ``FloatDistribution(1e6, 1e6 + 1, step=1e-3)``,
-    those that its own samplers draw included. It does not check the value that it asks for then.
-    """
-    claimed = claimed_params(trial, {name: distribution})
-    return valid_pins({name: distribution}, claimed).get(name)
-
-
-def publish_reasons(study: Study, trial: FrozenTrial, reasons: Mapping[str, Any]) -> None:
+def publish_reasons(study: Study, trial: FrozenTrial, reasons: Reasons) -> None:
     """Store why a trial was proposed: one attribute, under 4 kB (``explanation.py``)."""
     study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(reasons))
 

@@ -10,6 +10,7 @@ import logging
 import reprlib
 import weakref
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,8 @@ class StudyHistory:
 
     def searched(self) -> Distributions:
         """Return the parameters of complete or pruned trials; some trials may lack some of them."""
-        current = self._ranges.current()
-        return {n: dist for n, dist in current.items() if conversion.is_searchable(n, dist)}
+        current = self._ranges.current().items()
+        return {name: dist for name, dist in current if conversion.is_searchable(name, dist)}
 
     def of_space(
         self, study: Study, distributions: Distributions, space: SearchSpace | None
@@ -125,6 +126,7 @@ class SpaceHistory:
     Attributes:
         codes: Codes that complete and pruned trials have tried.
         numbers: Numbers of all observed trials, in that order.
+        cursor: Position up to which it is read.
     """
 
     def __init__(
@@ -144,15 +146,15 @@ class SpaceHistory:
         self._single = {dim.name for dim in space.dimensions if n_values(dim) == 1}
         # values of parameters that a trial does not have
         self._defaults = {n: v for n, v in defaults.items() if inferred or n in self._single}
-        self._metric_names = conversion.metric_names(study)
+        names = conversion.metric_names(study)
         directions = [direction.name.lower() for direction in study.directions]
-        self._directions = dict(zip(self._metric_names, directions, strict=True))
+        self._directions = dict(zip(names, directions, strict=True))
         given = options["sources"] or ()
         trials = study._get_trials(deepcopy=False, use_cache=True)
         own = {sources.identity(trial) for trial in trials}
         arguments: Any = {
             **options,
-            **conversion.named_goals(goals, self._metric_names),
+            **conversion.named_goals(goals, names),
             "sources": sources.in_search(given, self._directions, space.names, self._defaults, own),
             "constraints": dict.fromkeys(sorted(sources.source_constraints(given)), 0.0),
         }
@@ -166,30 +168,26 @@ class SpaceHistory:
 
     def read(self, trials: Sequence[FrozenTrial]) -> None:
         """Tell the optimizer each trial that has finished since the last call."""
-        new = self._cursor.finished(trials)
+        new = self.cursor.finished(trials)
         if self.optimizer.deterministic_objective and any(map(self._has_other_params, new)):
             self._start(deterministic=False)
-            new = self._cursor.finished(trials)
+            new = self.cursor.finished(trials)
         rows = [(trial, *row) for trial in new if (row := self._row(trial)) is not None]
         if not rows:
             return
         self.numbers += [trial.number for trial, _, _ in rows]
         self.codes.update(code for _, _, code in rows if code is not None)
         constraints = [conversion.constraints_of(trial) for trial, _, _ in rows]
-        names = sorted({name for row in constraints for name in row} - self._constraints)
-        if names:  # Optuna knows of none before a trial has it
-            self.optimizer.constrain(dict.fromkeys(names, 0.0))
-            self._constraints.update(names)
-        metrics = [conversion.metrics_of(trial, self._metric_names) for trial, _, _ in rows]
+        # Optuna knows of no constraint before a trial has it
+        new_names = {*chain.from_iterable(constraints)} - {*self.optimizer.metric_names}
+        if new_names:
+            self.optimizer.constrain(dict.fromkeys(sorted(new_names), 0.0))
+        metrics = [conversion.metrics_of(trial, [*self._directions]) for trial, _, _ in rows]
         self.optimizer.tell(
             [params for _, params, _ in rows],
             [values | bounded for values, bounded in zip(metrics, constraints, strict=True)],
             complete=[not conversion.was_stopped(trial) for trial, _, _ in rows],
         )
-
-    def unfinished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Return the trials that were running or waiting when the history was read last."""
-        return self._cursor.unfinished(trials)
 
     def code(self, params: Params) -> Code:
         """Return the code of valid params, to compare."""
@@ -214,10 +212,9 @@ class SpaceHistory:
     def _start(self, deterministic: bool) -> None:
         self._options["deterministic_objective"] = deterministic
         self.optimizer = NCPOptimizer(self.space, directions=self._directions, **self._options)
-        self._constraints = {*(self._options["constraints"] or ())}
         self.numbers: list[int] = []
         self.codes: set[Code] = set()
-        self._cursor = _Cursor()
+        self.cursor = _Cursor()
 
     def _has_other_params(self, trial: FrozenTrial) -> bool:
         own = self.distributions.keys() | self._single
