@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optuna.search_space import intersection_search_space
 from optuna.study import Study
@@ -22,9 +22,6 @@ from ncp_sampler import checks
 from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, is_searchable, to_space
 from ncp_sampler.optimizer.explanation_table import explain_markdown
 from ncp_sampler.space.search_space import SearchSpace
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 try:
     import optuna_dashboard
@@ -121,13 +118,13 @@ def _write_figures(study: Study, space: SearchSpace | None, number: int | None) 
     return tuple(figures)
 
 
-def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dict[str, Figure]:
+def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dict[str, Any]:
     from ncp_sampler.visualization import plotly as plots
     from ncp_sampler.visualization.contents.architectures import has_stages
     from ncp_sampler.visualization.contents.descents import origin_of
 
     trials = study.get_trials(deepcopy=False)
-    figures: dict[str, Figure] = {}
+    figures: dict[str, Any] = {}
     predicted = [t for t in trials if t.system_attrs.get(REASONS_KEY, {}).get("how") == "search"]
     moved = [t for t in predicted if number in (None, t.number)]
     if moved:
@@ -141,9 +138,8 @@ def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dic
         number = max(best)
         if measured and len(origin_of(study, number)) <= 1:
             number = measured[-1]
-    shown = trials[number]
     space = space or _space_of(study, trials)
-    if space is not None and set(space.names) <= shown.params.keys():
+    if space is not None and set(space.names) <= trials[number].params.keys():
         figures["ncp-descent"] = plots.descent_figure(study, space, trial=number)
         latest = [trial.number for trial in predicted[-1:]]
         picked = dict.fromkeys([origin_of(study, number)[0], number, *reversed(best), *latest])

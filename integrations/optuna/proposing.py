@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, Distributions, nearest_code
 from ncp_sampler.integrations.optuna.study_history import SpaceHistory
-from ncp_sampler.optimizer.explanation import Reasons, numbered
+from ncp_sampler.optimizer.explanation import numbered
 from ncp_sampler.space.search_space import Params
 
 _MAX_TRIES = 10  # Number of choices: the first, and nine after a collision with another worker
@@ -71,7 +71,8 @@ def propose(
         if not rivals and codes[chosen] not in history.codes:
             break
         rank = tries + sum(number < trial.number for number in rivals)
-    publish_reasons(study, trial, numbered(history.optimizer.reasons[chosen], history.numbers))
+    reasons = numbered(history.optimizer.reasons[chosen], history.numbers)
+    study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(reasons))
     return asked[chosen]
 
 
@@ -125,11 +126,6 @@ def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:
     except (ValueError, TypeError, IndexError, AttributeError, OverflowError):
         params = {}
     return {**params, **trial.system_attrs.get("fixed_params", {}), **trial.params}
-
-
-def publish_reasons(study: Study, trial: FrozenTrial, reasons: Reasons) -> None:
-    """Store why a trial was proposed: one attribute, under 4 kB (``explanation.py``)."""
-    study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(reasons))
 
 
 def stale_numbers(trials: Sequence[FrozenTrial], unfinished: Sequence[FrozenTrial]) -> set[int]:

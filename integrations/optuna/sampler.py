@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
 from ncp_sampler.integrations.optuna import conversion, proposing
-from ncp_sampler.integrations.optuna.conversion import Distributions, Goals
+from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, Distributions, Goals
 from ncp_sampler.integrations.optuna.sources import read_sources
 from ncp_sampler.integrations.optuna.study_history import SpaceHistory, StudyHistory
 from ncp_sampler.optimizer.explanation import DRAWN
@@ -128,9 +128,8 @@ class NCPSampler(BaseSampler):
         for name, function in by_text["costs"].items():
             if space is None:
                 raise ValueError(
-                    f"costs has {[*self._goals['costs']]}, but there is no space: a cost is "
-                    "computed before the trial suggests its first parameter; give "
-                    "NCPSampler(space=...)"
+                    f"costs has {[*self._goals['costs']]}, but there is no space: a cost needs all "
+                    "params before the trial suggests its first; give NCPSampler(space=...)"
                 )
             KnownCost(name, function, space)
         self._space = space
@@ -180,7 +179,7 @@ class NCPSampler(BaseSampler):
     ) -> dict[str, Any]:
         if not search_space:
             if not conversion.pins_of(study, trial):  # as of a first trial without a declared space
-                proposing.publish_reasons(study, trial, DRAWN)
+                study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(DRAWN))
             return {}
         with self._lock:
             trials = proposing.all_trials(study)

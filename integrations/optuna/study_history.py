@@ -36,11 +36,7 @@ Code = tuple[float, ...]
 
 
 class StudyHistory:
-    """Trials read from one study, whose space is declared or inferred from them.
-
-    Attributes:
-        spaces: Histories of the spaces that were searched, the last used at the end.
-    """
+    """Trials read from one study, whose space is declared or inferred from them."""
 
     def __init__(
         self, study: Study, space: SearchSpace | None, options: Options, goals: Goals
@@ -48,7 +44,7 @@ class StudyHistory:
         self._space, self._options, self._goals = space, options, goals
         self._directions = study.directions
         self._storage: weakref.ref[BaseStorage] | None = weakref.ref(study._storage)
-        self.spaces: list[SpaceHistory] = []
+        self.spaces: list[SpaceHistory] = []  # the last used at the end
         self._warned: set[str] = set()
         self._ranges = Ranges()
         self._conditions = Conditions()
@@ -122,11 +118,6 @@ class SpaceHistory:
     middle of the range stands for it. Once trials differ in more than the space's parameters
     (conditional or undeclared ones), equal codes are not equal trials, and the optimizer becomes
     one for an objective that is not deterministic.
-
-    Attributes:
-        codes: Codes that complete and pruned trials have tried.
-        numbers: Numbers of all observed trials, in that order.
-        cursor: Position up to which it is read.
     """
 
     def __init__(
@@ -162,7 +153,7 @@ class SpaceHistory:
         self._start(options["deterministic_objective"])
 
     def reseed(self) -> None:
-        """Make the optimizer's further proposals independent of the seed."""
+        """Make further proposals independent of the seed."""
         self._options["seed"] = None
         self.optimizer.reseed()
 
@@ -200,20 +191,19 @@ class SpaceHistory:
             return None
         own = {name: known[name] for name in self.space.names}
         missing = own.keys() - params.keys() - self._single
-        if missing and not may_lack:
-            nearest = conversion.nearest_code(self.space, own)
-            if nearest is None or not isinstance(self.space, ConditionalSpace):
-                return None
-            exists = dict(zip(self.space.names, self.space.exists(nearest[0])[0], strict=True))
-            if any(exists[name] for name in missing):
-                return None
-        return own
+        if not missing or may_lack:
+            return own
+        nearest = conversion.nearest_code(self.space, own)
+        if nearest is None or not isinstance(self.space, ConditionalSpace):
+            return None
+        exists = dict(zip(self.space.names, self.space.exists(nearest[0])[0], strict=True))
+        return None if any(exists[name] for name in missing) else own
 
     def _start(self, deterministic: bool) -> None:
         self._options["deterministic_objective"] = deterministic
         self.optimizer = NCPOptimizer(self.space, directions=self._directions, **self._options)
-        self.numbers: list[int] = []
-        self.codes: set[Code] = set()
+        self.numbers: list[int] = []  # of all observed trials, in that order
+        self.codes: set[Code] = set()  # that complete and pruned trials have tried
         self.cursor = _Cursor()
 
     def _has_other_params(self, trial: FrozenTrial) -> bool:
@@ -227,12 +217,11 @@ class SpaceHistory:
         failed = trial.state == TrialState.FAIL
         params = self.all_params(trial.params, may_lack=not failed)
         if params is None:
-            missing = [name for name in self.space.names if name not in trial.params]
             if trial.state == TrialState.COMPLETE:
+                missing = [name for name in self.space.names if name not in trial.params]
                 self._warn_once(
                     "trial %d lacks %s, so it is left out of a space that has them; declare only "
-                    "what every trial suggests",
-                    trial.number, reprlib.repr(missing),
+                    "what every trial suggests", trial.number, reprlib.repr(missing),
                 )  # fmt: skip
             return None
         kinds_fit = all(
@@ -243,10 +232,8 @@ class SpaceHistory:
         )
         nearest = conversion.nearest_code(self.space, params) if kinds_fit else None
         if nearest is None:
-            self._warn_once(
-                "trial %d does not fit %s; left out: %s",
-                trial.number, self.space, reprlib.repr(params),
-            )  # fmt: skip
+            message = "trial %d does not fit %s; left out: %s"
+            self._warn_once(message, trial.number, self.space, reprlib.repr(params))
             return None
         code, moved = nearest
         if moved and failed:

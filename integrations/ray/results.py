@@ -29,13 +29,13 @@ def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, An
         raise ValueError(f'metric={metric!r} without mode; give mode="min" or mode="max"')
     if any(given not in list(_DIRECTIONS) for given in modes):
         raise checks.refusal("mode", mode, 'be "min" or "max", for each metric')
-    alone = metric is None and not isinstance(mode, list | tuple)
+    listed = isinstance(mode, list | tuple)
     pair = isinstance(metric, str) == isinstance(mode, str) and len(names) == len(modes) > 0
-    if not (alone or pair):
+    if not pair and (listed or metric is not None):
         raise ValueError(
             f"metric={metric!r} and mode={mode!r} must both be strings, or lists of equal length"
         )
-    return (names, modes) if isinstance(mode, list | tuple) else (metric, mode)
+    return (names, modes) if listed else (metric, mode)
 
 
 def checked_names(metric: Any) -> list[str]:
@@ -47,7 +47,7 @@ def checked_names(metric: Any) -> list[str]:
 
 
 def directions(metric: Names | None, mode: Names | None) -> dict[str, str]:
-    """Return the optimizer's directions of a checked metric and mode."""
+    """Return the optimizer's directions of a checked metric and mode; refuse missing ones."""
     if mode is None or metric is None:
         raise ValueError(
             "NCPSearch has no metric and mode; give NCPSearch(metric=..., mode=...): those of "

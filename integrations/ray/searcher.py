@@ -171,16 +171,15 @@ class NCPSearch(SavedSearcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        reported = {} if result is None else result
-        checks.instance("result", reported, Mapping, "be a dictionary, as reported, or None")
+        must = "be a dictionary, as reported, or None"
+        reported = checks.instance("result", {} if result is None else result, Mapping, must)
         failed = checks.flag("error", error)
         if checks.text("trial_id", trial_id) in self._done:
             return
         if self._optimizer is None:
             _logger.warning("nothing is learned from trial %s: there is no space yet", trial_id)
             return
-        params = self._params_of(trial_id, reported)
-        if params is None:  # unknown, and the result has none that fit
+        if (params := self._params_of(trial_id, reported)) is None:
             return
         # without a result, HyperBand stopped the trial while it was paused
         last = self._reports.pop(trial_id, {})
@@ -315,11 +314,10 @@ class NCPSearch(SavedSearcher):
         not say which trials were stopped.
         """
         _, optimizer = self._start()
-        position = self._recorded[trial_id][0] if trial_id in self._recorded else None
-        known = optimizer.n_observations if position is None else position
-        self._recorded[trial_id] = known, params
+        position, _ = self._recorded.setdefault(trial_id, (optimizer.n_observations, params))
+        replace = position if position < optimizer.n_observations else None
         complete = failed or any(name in metrics for name in optimizer.directions)
-        optimizer.tell(params, metrics, complete=complete, replace=position)
+        optimizer.tell(params, metrics, complete=complete, replace=replace)
 
     def _params_of(self, trial_id: str, result: Mapping[str, Any]) -> Params | None:
         """Return the trial's params: as suggested, else as in the config that results carry."""

@@ -100,7 +100,7 @@ def evaluated_trials(source: Any, metric: Names, constraints: Sequence[str]) -> 
 
 def learn(space: TuneSpace, optimizer: NCPOptimizer, evaluated: Sequence[Evaluated]) -> None:
     """Tell the optimizer configs evaluated elsewhere; trials that do not fit are left out."""
-    refused: list[ValueError] = []
+    refused = []
     for point in evaluated:
         try:
             values = {**point.constraints, **named_values(point.value, [*optimizer.directions])}
