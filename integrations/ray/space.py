@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import math
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -128,10 +130,15 @@ class TuneSpace:
 
     @cached_property
     def _plain(self) -> dict[str, Any]:
-        """Constants that JSON can hold, by path."""
+        """Constants that JSON can hold, by path, without those in whose place an object stood."""
         # below a key of its own: flatten_dict cannot join keys that are no strings, but the inner
-        both = [flatten_dict({"": dict(given)}) for given in (self.added, self.constants)]
-        return {path[1:]: v for path, v in {**both[0], **both[1]}.items() if _is_plain(v)}
+        added, own = (flatten_dict({"": dict(given)}) for given in (self.added, self.constants))
+        plain = {}
+        for path, value in {**added, **own}.items():
+            with suppress(TypeError, ValueError):
+                if _OBJECT_MARK not in json.dumps(value):
+                    plain[path[1:]] = value
+        return plain
 
 
 def declared_space(space: SearchSpace | Mapping[str, Any] | None) -> TuneSpace | None:
@@ -289,15 +296,6 @@ def _constants(config: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in config.items()
         if not isinstance(value, sample.Domain)
     }
-
-
-def _is_plain(value: Any) -> bool:
-    """Return True if JSON can hold a constant, and no object stood in its place."""
-    if isinstance(value, list | tuple):
-        return value[:1] != (_OBJECT_MARK,) and all(map(_is_plain, value))
-    if isinstance(value, Mapping):
-        return all(map(_is_plain, value.values()))
-    return value is None or isinstance(value, str | int | float)
 
 
 def _value(dim: Dimension, config: Mapping[str, Any], prefix: str) -> Any:
