@@ -27,7 +27,7 @@ from ncp_sampler.space.conditional import Condition, ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer, check_in_optuna
 from ncp_sampler.space.search_space import Params, SearchSpace
 
-REASONS_KEY = "ncp:reasons"  # Trial attribute with the reasons of its proposal
+REASONS_KEY = "ncp:reasons"  # Trial attribute with the reasons of its proposal, under 4 kB
 _CONSTRAINTS_KEY = "constraints"  # Optuna's trial attribute
 _METRIC_NAMES_KEY = "study:metric_names"  # Study.metric_names, which Hyperband's study lacks
 
@@ -159,8 +159,7 @@ def valid_pins(
         # Optuna warns of an invalid pin, and uses it; a range can change to one beyond 2**53
         with suppress(ValueError):
             space = to_space({name: distributions[name]})
-            code = space.to_code({name: pins[name]}, clip=clip)
-            valid |= space.to_params(space.round(code))
+            valid |= space.to_params(space.round(space.to_code({name: pins[name]}, clip=clip)))
     return valid
 
 
@@ -222,12 +221,12 @@ def publish_constraints(
     given = function(trial)
     try:
         values = [float(value) for value in given]
+        if any(map(math.isnan, values)):
+            raise ValueError
     except (TypeError, ValueError):
-        values = [math.nan]
-    if any(map(math.isnan, values)):
         must = "be a function that gives a sequence of numbers, without NaN"
         where = f", which gives {checks.shown(given)} for trial {trial.number},"
-        raise checks.refusal("constraints_func", function, must, where)
+        raise checks.refusal("constraints_func", function, must, where) from None
     study._storage.set_trial_system_attr(trial._trial_id, _CONSTRAINTS_KEY, values)
 
 
@@ -242,7 +241,7 @@ def named_goals(goals: Goals, names: Sequence[str]) -> dict[str, Any]:
                 "give an index, or a name of study.set_metric_names"
             )
         by_name = {names[k] if isinstance(k, int) else k: v for k, v in given.items()}
-        named[argument] = by_name or None
+        named[argument] = by_name or None  # weights of nothing would not be none
     return named
 
 
@@ -263,4 +262,4 @@ def _unequal(choices: Sequence[Any]) -> tuple[Any, ...]:
         unequal = dict.fromkeys(choices)
     except TypeError:  # some cannot be hashed, such as lists
         return tuple(choices)
-    return tuple(choices) if len(unequal) == len(choices) else tuple(unequal)
+    return tuple(unequal)

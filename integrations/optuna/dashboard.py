@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optuna.search_space import intersection_search_space
 from optuna.study import Study
@@ -22,9 +22,6 @@ from ncp_sampler import checks
 from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, is_searchable, to_space
 from ncp_sampler.optimizer.explanation_table import explain_markdown
 from ncp_sampler.space.search_space import SearchSpace
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 try:
     import optuna_dashboard
@@ -37,6 +34,7 @@ except ImportError as error:
 
 HEADING = "### Why this proposal"  # First line of our part of a note
 _MAX_CODES = 3  # Number of architectures in the figure
+_MUST = "be a SearchSpace, such as MRSpace(), or None"
 
 
 class DashboardCallback:
@@ -55,7 +53,7 @@ class DashboardCallback:
 
     def __init__(self, *, every: int | None = 1, space: SearchSpace | None = None) -> None:
         self._every = None if every is None else checks.integer("every", every, low=1)
-        self._space = _checked(space)
+        self._space = checks.instance("space", space, SearchSpace | None, _MUST)
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
         """Write the trial's note, and the figures every so many trials."""
@@ -88,7 +86,7 @@ def publish(
         ValueError: No study, no space, or no such trial.
     """
     checks.instance("study", study, Study, "be a study of Optuna")
-    space = _checked(space)
+    checks.instance("space", space, SearchSpace | None, _MUST)
     trials = study.get_trials(deepcopy=False)
     if trial is not None and checks.integer("trial", trial, low=0) >= len(trials):
         raise ValueError(f"trial={trial} is none of the study's, which has {len(trials)}")
@@ -120,42 +118,40 @@ def _write_figures(study: Study, space: SearchSpace | None, number: int | None) 
     return tuple(figures)
 
 
-def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dict[str, Figure]:
+def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dict[str, Any]:
     from ncp_sampler.visualization import plotly as plots
     from ncp_sampler.visualization.contents.architectures import has_stages
     from ncp_sampler.visualization.contents.descents import origin_of
 
     trials = study.get_trials(deepcopy=False)
-    figures: dict[str, Figure] = {}
+    figures: dict[str, Any] = {}
     predicted = [t for t in trials if t.system_attrs.get(REASONS_KEY, {}).get("how") == "search"]
     moved = [t for t in predicted if number in (None, t.number)]
     if moved:
         title = f"What each move of trial {moved[-1].number} is predicted to change"
         figures["ncp-moves"] = plots.plot_proposal(moved[-1], title=title)
-    complete = {trial.number for trial in trials if trial.state == TrialState.COMPLETE}
-    if not complete:
+    if all(trial.state != TrialState.COMPLETE for trial in trials):
         return figures
+    measured = [trial.number for trial in predicted if trial.state == TrialState.COMPLETE]
     best = [trial.number for trial in study.best_trials]
     if number is None:
         number = max(best)
-        latest = [trial.number for trial in predicted if trial.number in complete]
-        if latest and len(origin_of(study, number)) <= 1:
-            number = latest[-1]
-    shown = trials[number]
+        if measured and len(origin_of(study, number)) <= 1:
+            number = measured[-1]
     space = space or _space_of(study, trials)
-    if space is not None and set(space.names) <= shown.params.keys():
+    if space is not None and set(space.names) <= trials[number].params.keys():
         figures["ncp-descent"] = plots.descent_figure(study, space, trial=number)
         latest = [trial.number for trial in predicted[-1:]]
-        picked = [origin_of(study, number)[0], number, *reversed(best), *latest]
+        picked = dict.fromkeys([origin_of(study, number)[0], number, *reversed(best), *latest])
         codes = {
             _label(trials[i], best): space.to_code(trials[i].params, clip=True)
-            for i in list(dict.fromkeys(picked))[:_MAX_CODES]
+            for i in list(picked)[:_MAX_CODES]
             if set(space.names) <= trials[i].params.keys()
         }
         draw = plots.architecture_figure if has_stages(space) else plots.params_figure
         title = f"Where trial {number} began, and what it became"
         figures["ncp-architectures"] = draw(codes, space, title=title)
-    if any(trial.number in complete for trial in predicted):
+    if measured:
         title = "Predicted before, and observed"
         figures["ncp-calibration"] = plots.plot_calibration(study, title=title)
     return figures
@@ -176,9 +172,3 @@ def _label(trial: FrozenTrial, best: Sequence[int]) -> str:
     rank = "" if trial.number not in best else ", on the front" if several else ", best"
     values = ", ".join(f"{value:.4g}" for value in trial.values or ())
     return f"trial {trial.number}{rank}{f': {values}' if values else ''}"
-
-
-def _checked(space: SearchSpace | None) -> SearchSpace | None:
-    must = "be a SearchSpace, such as MRSpace(), or None"
-    checks.instance("space", space, SearchSpace | None, must)
-    return space

@@ -34,21 +34,18 @@ _Number = FloatDistribution | IntDistribution
 class Ranges:
     """Distributions of all parameters of the trials read so far.
 
-    The range and the step of a number may differ between trials, and trials that are added may even
-    have another kind of distribution. A distribution that replaces another, as when a range is
-    widened in the code, is followed at once. A range that keeps changing, because it depends on
-    another parameter or on the branch, is searched as the smallest range that contains all: it
-    seldom changes, and each value keeps its place.
+    A distribution that replaces another, as when a range is widened in the code, is followed at
+    once. A range that keeps changing, because it depends on another parameter or on the branch, is
+    searched as the smallest range that contains all: it seldom changes, and each value keeps its
+    place. Trials that are added may even have another kind of distribution.
     """
 
     def __init__(self) -> None:
         self._recent: dict[str, list[tuple[int, BaseDistribution]]] = {}  # by number of trial
         self._hulls: dict[tuple[str, type, bool], _Number] = {}
-        self._n_trials: Counter[str] = Counter()
 
     def read(self, number: int, distributions: Mapping[str, BaseDistribution]) -> None:
         """Add the distributions of the trial of a number; trials of other studies have -1."""
-        self._n_trials.update(distributions.keys())
         for name, distribution in distributions.items():
             recent = self._recent.setdefault(name, [])
             insort(recent, (number, distribution), key=lambda pair: pair[0])
@@ -70,7 +67,7 @@ class Ranges:
             n_changes = sum(a != b for (_, a), (_, b) in pairwise(recent))
             if n_changes > 1 and isinstance(newest, _Number):
                 newest = self._hulls[name, type(newest), newest.log]
-            if len(self._recent) <= _MAX_NAMES or self._n_trials[name] > 1:
+            if len(self._recent) <= _MAX_NAMES or len(recent) > 1:
                 current[name] = newest
         return current
 
@@ -145,7 +142,7 @@ class _Pair:
     def sides(self, is_number: bool) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
         """Return the values with and without the parameter, of numbers those at the threshold.
 
-        None if the parent's values do not determine where the parameter is missing.
+        None if they do not determine where the parameter is missing.
         """
         if self.excluded or not self.having or not self.without:
             return None

@@ -13,21 +13,14 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ncp_sampler.integrations.optuna.conversion import (
-    REASONS_KEY,
-    Distributions,
-    nearest_code,
-    valid_pins,
-)
+from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, Distributions, nearest_code
 from ncp_sampler.integrations.optuna.study_history import SpaceHistory
 from ncp_sampler.optimizer.explanation import numbered
 from ncp_sampler.space.search_space import Params
@@ -78,7 +71,8 @@ def propose(
         if not rivals and codes[chosen] not in history.codes:
             break
         rank = tries + sum(number < trial.number for number in rivals)
-    publish_reasons(study, trial, numbered(history.optimizer.reasons[chosen], history.numbers))
+    reasons = numbered(history.optimizer.reasons[chosen], history.numbers)
+    study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(reasons))
     return asked[chosen]
 
 
@@ -87,7 +81,7 @@ def pending_params(
 ) -> dict[int, Params]:
     """Return valid params, if all are known, of the other unfinished trials that are not stale."""
     pending = {}
-    unfinished = [trial for trial in history.unfinished(trials) if trial.number != number]
+    unfinished = [t for t in history.cursor.unfinished(trials) if t.number != number]
     stale = stale_numbers(trials, unfinished)
     for trial in unfinished:
         params = history.all_params(claimed_params(trial, history.distributions))
@@ -132,22 +126,6 @@ def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:
     except (ValueError, TypeError, IndexError, AttributeError, OverflowError):
         params = {}
     return {**params, **trial.system_attrs.get("fixed_params", {}), **trial.params}
-
-
-def unchecked_proposal(trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
-    """Return the proposal for a parameter for which Optuna asks once more; None if it is invalid.
-
-    Optuna refuses the proposal of a stepped float that is more than a 1e-8th of a step off the
-    grid, even if no float is nearer: most values of ``FloatDistribution(1e6, 1e6 + 1, step=1e-3)``,
-    those that its own samplers draw included. It does not check the value that it asks for then.
-    """
-    claimed = claimed_params(trial, {name: distribution})
-    return valid_pins({name: distribution}, claimed).get(name)
-
-
-def publish_reasons(study: Study, trial: FrozenTrial, reasons: Mapping[str, Any]) -> None:
-    """Store why a trial was proposed: one attribute, under 4 kB (``explanation.py``)."""
-    study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(reasons))
 
 
 def stale_numbers(trials: Sequence[FrozenTrial], unfinished: Sequence[FrozenTrial]) -> set[int]:

@@ -1,14 +1,10 @@
 """``NCPSampler``: a sampler of Optuna that proposes by ``NCPOptimizer``.
 
-Optuna asks for the params of a trial when the objective first suggests one, so the sampler knows
-neither what the objective will suggest nor with which distributions. What does not fit a declared
-space therefore shows up late, and in three places:
-
-- another kind of distribution (or log, or other choices): Optuna's own ``ValueError``;
-- a proposed value outside the suggested range: ``sample_independent`` raises ``ValueError``;
-- any other difference, and a parameter that is not suggested: ``after_trial`` raises
-  ``ValueError``, once Optuna is about to store the trial's state and values, which it does in
-  spite of the error.
+Optuna asks for the params of a trial when the objective first suggests one, so the sampler does not
+know what the objective will suggest. What does not fit a declared space shows up late: Optuna
+itself refuses another kind of distribution, ``sample_independent`` a range without the proposed
+value, and ``after_trial`` any other difference and a parameter that is not suggested. Optuna stores
+the trial's state and values in spite of that last error.
 """
 
 from __future__ import annotations
@@ -29,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
 from ncp_sampler.integrations.optuna import conversion, proposing
-from ncp_sampler.integrations.optuna.conversion import Distributions, Goals
+from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, Distributions, Goals
 from ncp_sampler.integrations.optuna.sources import read_sources
 from ncp_sampler.integrations.optuna.study_history import SpaceHistory, StudyHistory
 from ncp_sampler.optimizer.explanation import DRAWN
@@ -37,7 +33,6 @@ from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.search.known_cost import CostFunction, KnownCost
-from ncp_sampler.search.objectives import check_costs
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _logger = logging.getLogger(__name__)
@@ -60,25 +55,22 @@ class NCPSampler(BaseSampler):
     Several objectives, ``enqueue_trial``, ``PartialFixedSampler`` (proposals are conditional on the
     fixed values), pruners, threads and processes work as with Optuna's own samplers.
 
+    ``NCPOptimizer`` documents the arguments that are not below.
+
     Args:
         space: Search space that every trial suggests, or None to infer it.
         costs: Known costs, as for ``NCPOptimizer``, by objective (``Study.set_metric_names``), its
             index, or a name of their own; they need ``space``.
-        limits: Upper bounds of known costs, as for ``NCPOptimizer``.
         constraints_func: Finished trial -> numbers that are at most 0 if it is feasible, as for
             Optuna's samplers; ``Trial.set_constraint`` in the objective replaces it.
         weights: Weights of the objectives, as for ``NCPOptimizer``, by name or index.
         seed: Seed of all proposals, from 0 to 2**32 - 1, or None for a fresh one.
-        n_startup_trials: Number of trials before the predictor is used, as for ``NCPOptimizer``.
-        strategy: "continuous", "winner_takes_all" or an object, as for ``NCPOptimizer``.
         independent_sampler: Sampler of parameters outside the search space. None draws as
             ``RandomSampler``, by seed, trial and parameter, so that workers with one seed differ.
         warn_independent_sampling: Whether to warn, once for each parameter, when one is sampled
             independently after the startup trials.
         deterministic_objective: True if equal params give equal values: then none are proposed
             twice while others are left, not even those that other workers are running.
-        device: Device of the predictor, as for ``NCPOptimizer``.
-        predictor: Name of the predictor or an object, as for ``NCPOptimizer``.
         sources: Earlier trials: studies, whose finished trials are read now, and what
             ``NCPOptimizer`` takes. Without ``space``, ``Source(study, same_task=True)`` gives its
             parameters, too, so that the first trial is not drawn.
@@ -125,18 +117,26 @@ class NCPSampler(BaseSampler):
         checks.instance("independent_sampler", independent_sampler, BaseSampler | None, must)
         must = "be a function of a finished trial, or None"
         self._constraints_func = checks.call("constraints_func", constraints_func, must)
-        self._goals = _checked_goals(space, costs=costs, limits=limits, weights=weights)
+        self._goals = _checked_goals(costs=costs, limits=limits, weights=weights)
+        by_text = {n: {str(k): v for k, v in goal.items()} for n, goal in self._goals.items()}
         self._options = checked_options(
-            costs=None, limits=None, constraints=None, weights=None,  # by study, from the goals
+            costs=by_text["costs"], limits=by_text["limits"], weights=None, constraints=None,
             seed=checks.seed(seed, high=checks.LARGEST_SEED), n_startup_trials=n_startup_trials,
             strategy=strategy, deterministic_objective=deterministic_objective, device=device,
             predictor=predictor, sources=read_sources(sources),
         )  # fmt: skip
+        for name, function in by_text["costs"].items():
+            if space is None:
+                raise ValueError(
+                    f"costs has {[*self._goals['costs']]}, but there is no space: a cost needs all "
+                    "params before the trial suggests its first; give NCPSampler(space=...)"
+                )
+            KnownCost(name, function, space)
         self._space = space
         self._declared: Distributions = {} if space is None else space.distributions
         self._searched = {n: d for n, d in self._declared.items() if not d.single()}
         self._independent_sampler = independent_sampler
-        self._entropy = _entropy(self._options["seed"])  # of parameters that are drawn
+        self._entropy: Any = np.random.SeedSequence(seed).entropy  # of parameters that are drawn
         self._warn = checks.flag("warn_independent_sampling", warn_independent_sampling)
         self._warned: set[str] = set()
         self._studies: dict[tuple[str, int], StudyHistory] = {}
@@ -159,7 +159,7 @@ class NCPSampler(BaseSampler):
             self._options = {**self._options, "seed": None}
             for history in self._studies.values():
                 history.reseed()
-        self._entropy = _entropy(None)
+        self._entropy = np.random.SeedSequence().entropy
         if self._independent_sampler is not None:
             self._independent_sampler.reseed_rng()
 
@@ -179,7 +179,7 @@ class NCPSampler(BaseSampler):
     ) -> dict[str, Any]:
         if not search_space:
             if not conversion.pins_of(study, trial):  # as of a first trial without a declared space
-                proposing.publish_reasons(study, trial, DRAWN)
+                study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(DRAWN))
             return {}
         with self._lock:
             trials = proposing.all_trials(study)
@@ -199,9 +199,13 @@ class NCPSampler(BaseSampler):
         declared = self._declared.get(param_name, param_distribution)
         if declared != param_distribution:
             raise ValueError(conversion.describe_misfit(param_name, param_distribution, declared))
-        proposed = proposing.unchecked_proposal(trial, param_name, param_distribution)
-        if proposed is not None:
-            return proposed
+        # Optuna refuses the proposal of a stepped float more than a 1e-8th of a step off the grid,
+        # even if no float is nearer: most values of FloatDistribution(1e6, 1e6 + 1, step=1e-3). It
+        # does not check the value that it asks for then.
+        only = {param_name: param_distribution}
+        proposed = conversion.valid_pins(only, proposing.claimed_params(trial, only))
+        if proposed:
+            return proposed[param_name]
         self._warn_independent(study, trial, param_name, param_distribution)
         sampler = self._independent_sampler
         if sampler is None:
@@ -275,8 +279,8 @@ class NCPSampler(BaseSampler):
             return
         states = (TrialState.COMPLETE, TrialState.PRUNED)
         trials = study._get_trials(deepcopy=False, states=states, use_cache=True)
-        new = not any(name in earlier.params for earlier in trials)
-        if new or len(trials) < self._options["n_startup_trials"]:
+        known = any(name in earlier.params for earlier in trials)
+        if not known or len(trials) < self._options["n_startup_trials"]:
             return
         if name in proposing.claimed_params(trial, {name: distribution}):
             reason = f"its proposal is outside {distribution}, which other trials did not have"
@@ -292,34 +296,19 @@ class NCPSampler(BaseSampler):
         )  # fmt: skip
 
 
-def _checked_goals(space: SearchSpace | None, **goals: Mapping[str | int, Any] | None) -> Goals:
+def _checked_goals(**goals: Mapping[str | int, Any] | None) -> Goals:
     """Check ``costs``, ``limits`` and ``weights`` by objective, a name or an index."""
     checked: Goals = {}
     for argument, given in goals.items():
         checks.instance(argument, {} if given is None else given, Mapping, "map names of metrics")
         checked[argument] = dict(given or {})
-        for key, value in checked[argument].items():
+        for key in checked[argument]:
             if isinstance(key, bool) or not isinstance(key, str | int):
                 must = "be a metric's name, or an objective's index"
                 raise checks.refusal(f"{argument}: key", key, must)
-            if argument == "weights":
-                checks.number(f"weights[{key!r}]", value, low=0)
-    costs, limits = ({str(k): v for k, v in checked[a].items()} for a in ("costs", "limits"))
-    if space is None and costs:
-        raise ValueError(
-            f"costs has {[*checked['costs']]}, but there is no space: a cost is computed before "
-            "the trial suggests its first parameter; give NCPSampler(space=...)"
-        )
-    check_costs(costs, limits)
-    if space is not None:
-        for name, function in costs.items():
-            KnownCost(name, function, space)
+    for key, weight in checked["weights"].items():
+        checks.number(f"weights[{key!r}]", weight, low=0)
     return checked
-
-
-def _entropy(seed: int | None) -> int:
-    """Return a seed as it is, or a fresh one."""
-    return int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
 
 
 def _key(study: Study) -> tuple[str, int]:

@@ -10,14 +10,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
-from ncp_sampler.integrations.optuna.conversion import (
-    constraints_of,
-    metric_names,
-    metrics_of,
-    was_stopped,
-)
-from ncp_sampler.optimizer.sources import EarlierTrials, Source, check_fixed, checked_sources
-from ncp_sampler.optimizer.sources import metric_names as names_in_search
+from ncp_sampler.integrations.optuna import conversion
+from ncp_sampler.optimizer import sources as earlier
+from ncp_sampler.optimizer.sources import EarlierTrials, Source, checked_sources
 from ncp_sampler.space.search_space import Params
 
 _MUST = "be a study, Records, the path of a CSV file, or a Source with one of them"
@@ -52,7 +47,8 @@ def studies_of_task(sources: Sequence[Source]) -> list[FrozenTrial]:
 def source_constraints(sources: Sequence[Source]) -> set[str]:
     """Return the names of the constraints that trials of studies among the sources have."""
     studies = [source.trials for source in sources if isinstance(source.trials, StudyTrials)]
-    return {name for study in studies for trial in study.trials for name in constraints_of(trial)}
+    trials = [trial for study in studies for trial in study.trials]
+    return {name for trial in trials for name in conversion.constraints_of(trial)}
 
 
 def in_search(
@@ -64,21 +60,43 @@ def in_search(
 ) -> list[Source]:
     """Return the sources, studies as trials in a search's names, but for the search's own study.
 
-    Args:
-        sources: Sources from ``read_sources``.
-        directions: Directions of the search's metrics.
-        names: Names of its parameters.
-        defaults: Values of parameters that a trial may lack.
-        own: ``identity`` of each trial of the search's own study.
+    A trial may lack the parameters of ``defaults``; ``own`` are the own study's by ``identity``.
     """
     converted = []
     for i, source in enumerate(sources):
-        study = source.trials
+        study, name = source.trials, f"sources[{i}]"
         if not isinstance(study, StudyTrials):
             converted.append(source)
-        elif not any(identity(trial) in own for trial in study.trials):
-            trials = _in_search(f"sources[{i}]", source, study, directions, names, defaults)
-            converted.append(replace(source, trials=trials))
+            continue
+        if any(identity(trial) in own for trial in study.trials):
+            continue
+        given = {**defaults, **source.fixed}
+        metrics = earlier.metric_names(name, [*study.directions], [*directions], directions)
+        if len(study.directions) == len(directions) > len(metrics):
+            metrics = dict(zip(study.directions, directions, strict=True))
+        turned = {old for old, new in metrics.items() if study.directions[old] != directions[new]}
+        complete = [trial for trial in study.trials if {*names} <= {*trial.params, *given}]
+        trials = complete or study.trials  # of which the optimizer says what is missing
+        earlier.check_fixed(name, source.fixed, [trial.params for trial in trials])
+        rows = []
+        for trial in trials:
+            values = conversion.metrics_of(trial, [*study.directions])
+            signed = {old: -value if old in turned else value for old, value in values.items()}
+            row = {new: signed[old] for old, new in metrics.items() if old in signed}
+            rows.append({**row, **conversion.constraints_of(trial)})
+        extra = any(
+            param not in names and not distribution.single()
+            for trial in trials
+            for param, distribution in trial.distributions.items()
+        )
+        unseen = {*names}.difference(source.fixed, *(trial.params for trial in trials))
+        in_names = EarlierTrials(
+            [{**given, **{n: v for n, v in t.params.items() if n in names}} for t in trials],
+            rows,
+            [not conversion.was_stopped(trial) for trial in trials],
+            alike=not (turned or extra or unseen),
+        )
+        converted.append(replace(source, trials=in_names))
     return converted
 
 
@@ -97,41 +115,4 @@ def _snapshot(name: str, given: Any) -> Any:
         must = "have a finished trial; leave it out until it has"
         raise checks.refusal(name, given.study_name, must)
     directions = [direction.name.lower() for direction in given.directions]
-    return StudyTrials(dict(zip(metric_names(given), directions, strict=True)), trials)
-
-
-def _in_search(
-    name: str,
-    source: Source,
-    study: StudyTrials,
-    directions: Mapping[str, str],
-    names: Collection[str],
-    defaults: Params,
-) -> EarlierTrials:
-    given = {**defaults, **source.fixed}
-    metrics = names_in_search(name, [*study.directions], [*directions], directions)
-    if len(study.directions) == len(directions) > len(metrics):
-        metrics = dict(zip(study.directions, directions, strict=True))
-    turned = {old for old, new in metrics.items() if study.directions[old] != directions[new]}
-    complete = [trial for trial in study.trials if {*names} <= {*trial.params, *given}]
-    trials = complete or study.trials  # of which the optimizer says what is missing
-    check_fixed(name, source.fixed, [trial.params for trial in trials])
-    rows = []
-    for trial in trials:
-        values = metrics_of(trial, [*study.directions])
-        signed = {old: -value if old in turned else value for old, value in values.items()}
-        row = {new: signed[old] for old, new in metrics.items() if old in signed}
-        rows.append({**row, **constraints_of(trial)})
-    extra = {
-        param
-        for trial in trials
-        for param, distribution in trial.distributions.items()
-        if param not in names and not distribution.single()
-    }
-    unseen = {*names}.difference(source.fixed, *(trial.params for trial in trials))
-    return EarlierTrials(
-        [{**given, **{n: v for n, v in t.params.items() if n in names}} for t in trials],
-        rows,
-        [not was_stopped(trial) for trial in trials],
-        alike=not (turned or extra or unseen),
-    )
+    return StudyTrials(dict(zip(conversion.metric_names(given), directions, strict=True)), trials)

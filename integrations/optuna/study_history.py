@@ -10,6 +10,7 @@ import logging
 import reprlib
 import weakref
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,7 @@ Code = tuple[float, ...]
 
 
 class StudyHistory:
-    """Trials read from one study, whose space is declared or inferred from them.
-
-    Attributes:
-        spaces: Histories of the spaces that were searched, the last used at the end.
-    """
+    """Trials read from one study, whose space is declared or inferred from them."""
 
     def __init__(
         self, study: Study, space: SearchSpace | None, options: Options, goals: Goals
@@ -47,7 +44,7 @@ class StudyHistory:
         self._space, self._options, self._goals = space, options, goals
         self._directions = study.directions
         self._storage: weakref.ref[BaseStorage] | None = weakref.ref(study._storage)
-        self.spaces: list[SpaceHistory] = []
+        self.spaces: list[SpaceHistory] = []  # the last used at the end
         self._warned: set[str] = set()
         self._ranges = Ranges()
         self._conditions = Conditions()
@@ -76,8 +73,8 @@ class StudyHistory:
 
     def searched(self) -> Distributions:
         """Return the parameters of complete or pruned trials; some trials may lack some of them."""
-        current = self._ranges.current()
-        return {n: dist for n, dist in current.items() if conversion.is_searchable(n, dist)}
+        current = self._ranges.current().items()
+        return {name: dist for name, dist in current if conversion.is_searchable(name, dist)}
 
     def of_space(
         self, study: Study, distributions: Distributions, space: SearchSpace | None
@@ -121,10 +118,6 @@ class SpaceHistory:
     middle of the range stands for it. Once trials differ in more than the space's parameters
     (conditional or undeclared ones), equal codes are not equal trials, and the optimizer becomes
     one for an objective that is not deterministic.
-
-    Attributes:
-        codes: Codes that complete and pruned trials have tried.
-        numbers: Numbers of all observed trials, in that order.
     """
 
     def __init__(
@@ -144,15 +137,15 @@ class SpaceHistory:
         self._single = {dim.name for dim in space.dimensions if n_values(dim) == 1}
         # values of parameters that a trial does not have
         self._defaults = {n: v for n, v in defaults.items() if inferred or n in self._single}
-        self._metric_names = conversion.metric_names(study)
+        names = conversion.metric_names(study)
         directions = [direction.name.lower() for direction in study.directions]
-        self._directions = dict(zip(self._metric_names, directions, strict=True))
+        self._directions = dict(zip(names, directions, strict=True))
         given = options["sources"] or ()
         trials = study._get_trials(deepcopy=False, use_cache=True)
         own = {sources.identity(trial) for trial in trials}
         arguments: Any = {
             **options,
-            **conversion.named_goals(goals, self._metric_names),
+            **conversion.named_goals(goals, names),
             "sources": sources.in_search(given, self._directions, space.names, self._defaults, own),
             "constraints": dict.fromkeys(sorted(sources.source_constraints(given)), 0.0),
         }
@@ -160,36 +153,32 @@ class SpaceHistory:
         self._start(options["deterministic_objective"])
 
     def reseed(self) -> None:
-        """Make the optimizer's further proposals independent of the seed."""
+        """Make further proposals independent of the seed."""
         self._options["seed"] = None
         self.optimizer.reseed()
 
     def read(self, trials: Sequence[FrozenTrial]) -> None:
         """Tell the optimizer each trial that has finished since the last call."""
-        new = self._cursor.finished(trials)
+        new = self.cursor.finished(trials)
         if self.optimizer.deterministic_objective and any(map(self._has_other_params, new)):
             self._start(deterministic=False)
-            new = self._cursor.finished(trials)
+            new = self.cursor.finished(trials)
         rows = [(trial, *row) for trial in new if (row := self._row(trial)) is not None]
         if not rows:
             return
         self.numbers += [trial.number for trial, _, _ in rows]
         self.codes.update(code for _, _, code in rows if code is not None)
         constraints = [conversion.constraints_of(trial) for trial, _, _ in rows]
-        names = sorted({name for row in constraints for name in row} - self._constraints)
-        if names:  # Optuna knows of none before a trial has it
-            self.optimizer.constrain(dict.fromkeys(names, 0.0))
-            self._constraints.update(names)
-        metrics = [conversion.metrics_of(trial, self._metric_names) for trial, _, _ in rows]
+        # Optuna knows of no constraint before a trial has it
+        new_names = {*chain.from_iterable(constraints)} - {*self.optimizer.metric_names}
+        if new_names:
+            self.optimizer.constrain(dict.fromkeys(sorted(new_names), 0.0))
+        metrics = [conversion.metrics_of(trial, [*self._directions]) for trial, _, _ in rows]
         self.optimizer.tell(
             [params for _, params, _ in rows],
             [values | bounded for values, bounded in zip(metrics, constraints, strict=True)],
             complete=[not conversion.was_stopped(trial) for trial, _, _ in rows],
         )
-
-    def unfinished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Return the trials that were running or waiting when the history was read last."""
-        return self._cursor.unfinished(trials)
 
     def code(self, params: Params) -> Code:
         """Return the code of valid params, to compare."""
@@ -202,22 +191,20 @@ class SpaceHistory:
             return None
         own = {name: known[name] for name in self.space.names}
         missing = own.keys() - params.keys() - self._single
-        if missing and not may_lack:
-            nearest = conversion.nearest_code(self.space, own)
-            if nearest is None or not isinstance(self.space, ConditionalSpace):
-                return None
-            exists = dict(zip(self.space.names, self.space.exists(nearest[0])[0], strict=True))
-            if any(exists[name] for name in missing):
-                return None
-        return own
+        if not missing or may_lack:
+            return own
+        nearest = conversion.nearest_code(self.space, own)
+        if nearest is None or not isinstance(self.space, ConditionalSpace):
+            return None
+        exists = dict(zip(self.space.names, self.space.exists(nearest[0])[0], strict=True))
+        return None if any(exists[name] for name in missing) else own
 
     def _start(self, deterministic: bool) -> None:
         self._options["deterministic_objective"] = deterministic
         self.optimizer = NCPOptimizer(self.space, directions=self._directions, **self._options)
-        self._constraints = {*(self._options["constraints"] or ())}
-        self.numbers: list[int] = []
-        self.codes: set[Code] = set()
-        self._cursor = _Cursor()
+        self.numbers: list[int] = []  # of all observed trials, in that order
+        self.codes: set[Code] = set()  # that complete and pruned trials have tried
+        self.cursor = _Cursor()
 
     def _has_other_params(self, trial: FrozenTrial) -> bool:
         own = self.distributions.keys() | self._single
@@ -230,12 +217,11 @@ class SpaceHistory:
         failed = trial.state == TrialState.FAIL
         params = self.all_params(trial.params, may_lack=not failed)
         if params is None:
-            missing = [name for name in self.space.names if name not in trial.params]
             if trial.state == TrialState.COMPLETE:
+                missing = [name for name in self.space.names if name not in trial.params]
                 self._warn_once(
                     "trial %d lacks %s, so it is left out of a space that has them; declare only "
-                    "what every trial suggests",
-                    trial.number, reprlib.repr(missing),
+                    "what every trial suggests", trial.number, reprlib.repr(missing),
                 )  # fmt: skip
             return None
         kinds_fit = all(
@@ -246,10 +232,8 @@ class SpaceHistory:
         )
         nearest = conversion.nearest_code(self.space, params) if kinds_fit else None
         if nearest is None:
-            self._warn_once(
-                "trial %d does not fit %s; left out: %s",
-                trial.number, self.space, reprlib.repr(params),
-            )  # fmt: skip
+            message = "trial %d does not fit %s; left out: %s"
+            self._warn_once(message, trial.number, self.space, reprlib.repr(params))
             return None
         code, moved = nearest
         if moved and failed:

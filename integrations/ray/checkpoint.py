@@ -53,7 +53,15 @@ class SavedSearcher(Searcher):
             ValueError: No such file, it is another's or another version's, it is damaged, or it
                 holds what cannot be loaded here; then nothing is changed.
         """
-        saved = _read(checks.path("checkpoint_path", checkpoint_path))
+        path = checks.path("checkpoint_path", checkpoint_path)
+        try:
+            saved = _read(path)
+        except ValueError as error:
+            raise ValueError(
+                f"checkpoint_path={str(path)!r} {error}; give a whole file that NCPSearch.save "
+                "wrote, such as a copy of this one, or let a new NCPSearch learn the run's trials "
+                "by add_evaluated_trials"
+            ) from error
         self.__dict__.update(saved.__dict__)
 
     def _content(self) -> bytes:
@@ -68,34 +76,26 @@ class SavedSearcher(Searcher):
 
 
 def _read(path: Path) -> Any:
-    """Return the searcher of a file."""
+    """Return the searcher of a file; raise ValueError saying what is wrong with it."""
     try:
         if path.exists() and not path.is_file():  # a device may have no end
             raise ValueError("it is no file")
         content = path.read_bytes()
     except (OSError, ValueError) as error:
-        raise _refused(path, f"cannot be read ({error})") from error
+        raise ValueError(f"cannot be read ({error})") from error
     if content.startswith(_PICKLE):
-        raise _refused(path, "is a pickle without a checksum, as ncp_sampler 0.1 wrote them")
+        raise ValueError("is a pickle without a checksum, as ncp_sampler 0.1 wrote them")
     if not content.startswith(_MAGIC):
-        raise _refused(path, "holds no NCPSearch")
+        raise ValueError("holds no NCPSearch")
     intact = unsealed(content)
     if intact is None:
-        raise _refused(path, "is damaged, or was cut off: its checksum is another")
+        raise ValueError("is damaged, or was cut off: its checksum is another")
     version, _, pickled = intact.removeprefix(_MAGIC).partition(b"\n")
     if version != _VERSION:
         given, own = version.decode(errors="replace"), _VERSION.decode()
-        raise _refused(path, f"is of version {given}, and not of {own}")
+        raise ValueError(f"is of version {given}, and not of {own}")
     try:
         return cloudpickle.loads(pickled)
     except Exception as error:  # what it imports can raise anything
         why = f"holds what cannot be loaded here ({type(error).__name__}: {error})"
-        raise _refused(path, why) from error
-
-
-def _refused(path: Path, why: str) -> ValueError:
-    return ValueError(
-        f"checkpoint_path={str(path)!r} {why}; give a whole file that NCPSearch.save wrote, such "
-        "as a copy of this one, or let a new NCPSearch learn the run's trials by "
-        "add_evaluated_trials"
-    )
+        raise ValueError(why) from error

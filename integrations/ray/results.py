@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ncp_sampler import checks
-from ncp_sampler.space.categories import json_form
 
 _logger = logging.getLogger(__name__)
 _DIRECTIONS = {"min": "minimize", "max": "maximize"}
-_OBJECT_MARK = "__ref_ph"  # First item of the tuple by which a Tuner replaces an object
 
 MISSING = object()  # Value at a path that a config lacks
 Names: TypeAlias = str | Sequence[str]
@@ -31,13 +29,13 @@ def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, An
         raise ValueError(f'metric={metric!r} without mode; give mode="min" or mode="max"')
     if any(given not in list(_DIRECTIONS) for given in modes):
         raise checks.refusal("mode", mode, 'be "min" or "max", for each metric')
-    alone = metric is None and not isinstance(mode, list | tuple)
+    listed = isinstance(mode, list | tuple)
     pair = isinstance(metric, str) == isinstance(mode, str) and len(names) == len(modes) > 0
-    if not (alone or pair):
+    if not pair and (listed or metric is not None):
         raise ValueError(
             f"metric={metric!r} and mode={mode!r} must both be strings, or lists of equal length"
         )
-    return (names, modes) if isinstance(mode, list | tuple) else (metric, mode)
+    return (names, modes) if listed else (metric, mode)
 
 
 def checked_names(metric: Any) -> list[str]:
@@ -49,7 +47,7 @@ def checked_names(metric: Any) -> list[str]:
 
 
 def directions(metric: Names | None, mode: Names | None) -> dict[str, str]:
-    """Return the optimizer's directions of a checked metric and mode."""
+    """Return the optimizer's directions of a checked metric and mode; refuse missing ones."""
     if mode is None or metric is None:
         raise ValueError(
             "NCPSearch has no metric and mode; give NCPSearch(metric=..., mode=...): those of "
@@ -68,40 +66,16 @@ def find(config: Mapping[str, Any], path: str, default: Any = MISSING) -> Any:
     return find(inner, rest, default) if rest and isinstance(inner, Mapping) else default
 
 
-def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of a nested config with their paths, as Ray flattens results."""
-    for key, value in config.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{prefix}{key}/")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def equal_constants(a: Any, b: Any) -> bool:
-    """Return True if two constants are one number, or equal in JSON."""
-    numbers = all(isinstance(value, int | float | np.generic) for value in (a, b))
-    return json_form(a) == json_form(b) or (numbers and bool(a == b))
-
-
-def is_plain(value: Any) -> bool:
-    """Return True if JSON can hold a constant, and no object stood in its place."""
-    if isinstance(value, list | tuple):
-        return value[:1] != (_OBJECT_MARK,) and all(map(is_plain, value))
-    if isinstance(value, Mapping):
-        return all(map(is_plain, value.values()))
-    return value is None or isinstance(value, str | int | float)
-
-
 def metrics_in(result: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
     """Return the metrics that a result has, NaN for what is no number."""
-    values = {n: value for n in names if (value := find(result, n, None)) is not None}
-    return {n: (floats([_item(value)]) or [math.nan])[0] for n, value in values.items()}
+    values = _reported(result, names)
+    return {name: (floats([value]) or [math.nan])[0] for name, value in values.items()}
 
 
 def warn_of(trial_id: str, result: Mapping[str, Any], names: Sequence[str]) -> None:
     """Log which of the metrics cannot be learned from a trial's last result, and why."""
-    values = {n: value for n in names if (value := find(result, n, None)) is not None}
-    no_numbers = {n: value for n, value in values.items() if floats([_item(value)]) is None}
+    values = _reported(result, names)
+    no_numbers = {name: value for name, value in values.items() if floats([value]) is None}
     reason = f"what is no number: {no_numbers}" if values else f"none of {[*names]}"
     if no_numbers or not values:
         _logger.warning("no value is learned from trial %s: it reported %s", trial_id, reason)
@@ -128,16 +102,16 @@ def floats(value: Any) -> list[float] | None:
     """Return the numbers of one metric or of several; None if anything else is among them."""
     values = list(value.values()) if isinstance(value, Mapping) else _as_list(value)
     try:
-        return [float(number) for number in values]
+        return [float(v.item() if isinstance(v, np.ndarray) else v) for v in values]
     except Exception:  # of any type: a tensor of several numbers raises RuntimeError
         return None
+
+
+def _reported(result: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: v for name in names if (v := find(result, name, None)) is not None}
 
 
 def _as_list(given: Any) -> list[Any]:
     if given is None:
         return []
     return list(given) if isinstance(given, list | tuple | np.ndarray) else [given]
-
-
-def _item(value: Any) -> Any:
-    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value

@@ -24,18 +24,10 @@ from ray.tune.result import DEFAULT_METRIC
 
 from ncp_sampler import checks
 from ncp_sampler.integrations.ray import results
+from ncp_sampler.integrations.ray import sources as earlier
 from ncp_sampler.integrations.ray.checkpoint import SavedSearcher
 from ncp_sampler.integrations.ray.results import Names
-from ncp_sampler.integrations.ray.sources import (
-    Evaluated,
-    evaluated_point,
-    evaluated_trials,
-    given_points,
-    in_search,
-    learn,
-    read_sources,
-    trials_in,
-)
+from ncp_sampler.integrations.ray.sources import Evaluated
 from ncp_sampler.integrations.ray.space import TuneSpace, declared_space, from_domains
 from ncp_sampler.optimizer.explanation import Reasons
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
@@ -57,8 +49,9 @@ class NCPSearch(SavedSearcher):
 
     The searcher learns from a trial's last report, also when a scheduler stopped it, and from
     trials that fail. No params are suggested that another trial runs. ``ConcurrencyLimiter``,
-    ``Repeater``, ASHA, HyperBand, ``HyperBandForBOHB`` and ``Tuner.restore`` work. Objects given as
-    arguments must be picklable.
+    ``Repeater``, ASHA, HyperBand, ``HyperBandForBOHB`` and ``Tuner.restore`` work.
+
+    ``NCPOptimizer`` documents all arguments that are not below. Objects must be picklable.
 
     Args:
         space: The search space: a ``SearchSpace``, whose parameter ``a/b`` is
@@ -66,19 +59,9 @@ class NCPSearch(SavedSearcher):
         metric: Name of the metric, ``a/b`` for a nested one, or several.
         mode: "min" or "max", for each metric. With a mode alone, the metric is the value that the
             trainable returns.
-        costs: Known costs, as for ``NCPOptimizer``.
-        limits: Upper bounds of known costs, as for ``NCPOptimizer``.
-        constraints: Upper bounds of reported metrics, as for ``NCPOptimizer``.
-        weights: Weights of the metrics, as for ``NCPOptimizer``.
         points_to_evaluate: Configs to suggest first, flat or nested; constants may be in them.
         evaluated_rewards: Their values, if known, a sequence for several metrics: then they are
             observations and not suggested.
-        seed: Seed of all suggestions, or None for a fresh one.
-        n_startup_trials: Number of trials before the predictor is used, as for ``NCPOptimizer``.
-        strategy: "continuous", "winner_takes_all" or an object, as for ``NCPOptimizer``.
-        deterministic_objective: False for a noisy objective, as for ``NCPOptimizer``.
-        device: Device of the predictor in the Tuner's process, as for ``NCPOptimizer``.
-        predictor: Name of the predictor or an object, as for ``NCPOptimizer``.
         sources: Earlier runs (``ResultGrid``, ``ExperimentAnalysis``), and as for ``NCPOptimizer``.
 
     Attributes:
@@ -122,17 +105,18 @@ class NCPSearch(SavedSearcher):
             costs=costs, limits=limits, constraints=constraints, weights=weights, seed=seed,
             n_startup_trials=n_startup_trials, strategy=strategy, device=device,
             deterministic_objective=deterministic_objective, predictor=predictor,
-            sources=read_sources(sources),
+            sources=earlier.read_sources(sources),
         )  # fmt: skip
         self._optimizer: NCPOptimizer | None = None  # from the start of the search on
         # configs to suggest, and evaluations of elsewhere that came before the start
-        self._queued, self._evaluated = given_points(points_to_evaluate, evaluated_rewards)
+        self._queued, self._evaluated = earlier.given_points(points_to_evaluate, evaluated_rewards)
         self.reasons: dict[str, Reasons] = {}
         self._running: dict[str, Params] = {}
         self._reports: dict[str, dict[str, float]] = {}  # last values of the running
         self._recorded: dict[str, tuple[int, Params]] = {}  # position in the optimizer, params
         self._done, self._refused = set[str](), set[str]()
-        self._start_if_known()
+        if self._space is not None and self._metric is not None:  # a mode alone may get its metric
+            self._start()
 
     def __getstate__(self) -> dict[str, Any]:
         optimizer = self._optimizer
@@ -157,7 +141,8 @@ class NCPSearch(SavedSearcher):
         objective = results.checked_objective(metric, mode)
         self._space = space and space.within(config if given is None else given.constants)
         self._metric, self._mode = objective
-        self._start_if_known()
+        if self._space is not None and metric is not None:
+            self._start()
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
@@ -186,16 +171,15 @@ class NCPSearch(SavedSearcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        reported = {} if result is None else result
-        checks.instance("result", reported, Mapping, "be a dictionary, as reported, or None")
+        must = "be a dictionary, as reported, or None"
+        reported = checks.instance("result", {} if result is None else result, Mapping, must)
         failed = checks.flag("error", error)
         if checks.text("trial_id", trial_id) in self._done:
             return
         if self._optimizer is None:
             _logger.warning("nothing is learned from trial %s: there is no space yet", trial_id)
             return
-        params = self._params_of(trial_id, reported)
-        if params is None:  # unknown, and the result has none that fit
+        if (params := self._params_of(trial_id, reported)) is None:
             return
         # without a result, HyperBand stopped the trial while it was paused
         last = self._reports.pop(trial_id, {})
@@ -220,10 +204,10 @@ class NCPSearch(SavedSearcher):
         pruned: bool = False,
         intermediate_values: list[float] | None = None,
     ) -> None:
-        """Learn from a config evaluated elsewhere, flat or nested, with or without constants.
+        """Learn from a config evaluated elsewhere.
 
         Args:
-            parameters: The config.
+            parameters: The config, flat or nested, with or without constants.
             value: A number; with several metrics a sequence, or a mapping by name; None if only
                 intermediate values, or none, are known.
             error: Whether it failed.
@@ -233,7 +217,15 @@ class NCPSearch(SavedSearcher):
         Raises:
             ValueError: A config that does not fit the space, or another number of values.
         """
-        self._learn([evaluated_point(parameters, value, error, pruned, intermediate_values)])
+        checks.instance("parameters", parameters, Mapping, "be a dictionary, flat or nested")
+        failed, stopped = checks.flag("error", error), checks.flag("pruned", pruned)
+        if value is None and intermediate_values is not None:
+            must = "be a list of values, or None"
+            listed = results.checked_list("intermediate_values", intermediate_values, must)
+            value = [None, *listed][-1]
+        value = None if failed else value
+        complete = failed or not (stopped or value is None)
+        self._learn([Evaluated(parameters, value, complete)])
 
     def add_evaluated_trials(self, trials_or_analysis: Any, metric: Names) -> None:
         """Learn from the trials of an earlier run of the same task, by their last results.
@@ -250,7 +242,7 @@ class NCPSearch(SavedSearcher):
             ValueError: Something else, or no trial that fits and reported the metric.
         """
         constraints = self._options["constraints"] or {}
-        self._learn(evaluated_trials(trials_or_analysis, metric, [*constraints]))
+        self._learn(earlier.evaluated_trials(trials_or_analysis, metric, [*constraints]))
 
     def on_pause(self, trial_id: str) -> None:
         """Do nothing: params of a trial that ``HyperBandForBOHB`` has paused count as running."""
@@ -269,7 +261,7 @@ class NCPSearch(SavedSearcher):
         try:
             super().restore_from_dir(str(checks.path("checkpoint_dir", checkpoint_dir, "a folder")))
         except ValueError as error:  # on which Ray would begin the run anew, or hang
-            trials = trials_in(checkpoint_dir)
+            trials = earlier.trials_in(checkpoint_dir)
             if self._optimizer is None or not trials:
                 raise ValueError(f"{error}, as Tuner.restore does if given param_space") from error
             space, _ = self._start()
@@ -283,11 +275,6 @@ class NCPSearch(SavedSearcher):
             message = "%s. Learned the results of %d of the run's %d trials in its place"
             _logger.error(message, error, n_learned, len(trials))
 
-    def _start_if_known(self) -> None:
-        """Start if space, metric and mode were given; a mode alone may yet get its metric."""
-        if self._space is not None and self._metric is not None:
-            self._start()
-
     def _start(self) -> tuple[TuneSpace, NCPOptimizer]:
         """Return the space and the optimizer, made now if the search has not started."""
         if self._space is None:
@@ -297,7 +284,7 @@ class NCPSearch(SavedSearcher):
             )
         if self._optimizer is None:
             optimizer = self._new_optimizer(self._space)
-            learn(self._space, optimizer, self._evaluated)
+            earlier.learn(self._space, optimizer, self._evaluated)
             for config in self._queued:
                 self._space.valid_params(config)
             self._evaluated, self._optimizer = [], optimizer
@@ -308,7 +295,7 @@ class NCPSearch(SavedSearcher):
         wanted = results.directions(self._metric, self._mode)
         names = [*wanted, *(self._options["constraints"] or ())]
         # runs among the sources become trials in the search's names here
-        sources = in_search(self._options["sources"] or (), space, names)
+        sources = earlier.in_search(self._options["sources"] or (), space, names)
         self._options = {**self._options, "sources": sources}
         return NCPOptimizer(space.space, directions=wanted, **self._options)
 
@@ -316,7 +303,7 @@ class NCPSearch(SavedSearcher):
         if self._optimizer is None:
             self._evaluated += evaluated
         else:
-            learn(*self._start(), evaluated)
+            earlier.learn(*self._start(), evaluated)
 
     def _tell(
         self, trial_id: str, params: Params, metrics: dict[str, float], *, failed: bool = False
@@ -327,11 +314,10 @@ class NCPSearch(SavedSearcher):
         not say which trials were stopped.
         """
         _, optimizer = self._start()
-        position = self._recorded[trial_id][0] if trial_id in self._recorded else None
-        known = optimizer.n_observations if position is None else position
-        self._recorded[trial_id] = known, params
+        position, _ = self._recorded.setdefault(trial_id, (optimizer.n_observations, params))
+        replace = position if position < optimizer.n_observations else None
         complete = failed or any(name in metrics for name in optimizer.directions)
-        optimizer.tell(params, metrics, complete=complete, replace=position)
+        optimizer.tell(params, metrics, complete=complete, replace=replace)
 
     def _params_of(self, trial_id: str, result: Mapping[str, Any]) -> Params | None:
         """Return the trial's params: as suggested, else as in the config that results carry."""

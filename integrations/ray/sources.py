@@ -35,9 +35,6 @@ _MUST = (
 )
 
 
-_Row = tuple[dict[str, Any], dict[str, Any], bool]
-
-
 @dataclass(frozen=True)
 class Evaluated:
     """A config evaluated elsewhere."""
@@ -53,7 +50,7 @@ class Evaluated:
 class RunTrials:
     """The trials of an earlier run: config, last result with ``trial_id``, failure of each."""
 
-    rows: tuple[_Row, ...]
+    rows: tuple[tuple[dict[str, Any], dict[str, Any], bool], ...]
 
     def __repr__(self) -> str:
         return f"<run of {len(self.rows)} trials>"
@@ -79,19 +76,6 @@ def given_points(
     return [], [Evaluated(point, value) for point, value in zip(listed, values, strict=True)]
 
 
-def evaluated_point(
-    config: Any, value: Any, error: Any, pruned: Any, intermediate_values: Any
-) -> Evaluated:
-    """Return a config evaluated elsewhere from the arguments of ``add_evaluated_point``."""
-    checks.instance("parameters", config, Mapping, "be a dictionary, flat or nested")
-    if value is None and intermediate_values is not None:
-        must = "be a list of values, or None"
-        value = ([None, *checked_list("intermediate_values", intermediate_values, must)])[-1]
-    failed, stopped = checks.flag("error", error), checks.flag("pruned", pruned)
-    value = None if failed else value
-    return Evaluated(config, value, failed or not (stopped or value is None))
-
-
 def evaluated_trials(source: Any, metric: Names, constraints: Sequence[str]) -> list[Evaluated]:
     """Return the trials of a run that reported a metric, NaN for missing ones; warn of the rest."""
     names = checked_names(metric)
@@ -99,27 +83,24 @@ def evaluated_trials(source: Any, metric: Names, constraints: Sequence[str]) -> 
     if not isinstance(run, RunTrials):
         must = "be an ExperimentAnalysis, a ResultGrid, a Trial or a list of Trials"
         raise checks.refusal("trials_or_analysis", source, must)
-    evaluated, left_out = [], []
-    for config, result, error in run.rows:
-        trial = str(result["trial_id"])
-        if values := metrics_in(result, names):
-            value = None if error else [values.get(name, math.nan) for name in names]
-            bounded = metrics_in(result, constraints)
-            complete = bool(error or result.get(DONE))
-            evaluated.append(Evaluated(config, value, complete, bounded, trial))
-        else:
-            left_out.append(trial)
-    if not evaluated:
+    if not any(metrics_in(result, names) for _, result, _ in run.rows):
         shown = names[0] if len(names) == 1 else list(names)
         raise ValueError(f"metric={shown!r} is in no trial's result; give a name that is")
-    for trial in left_out:
-        _logger.warning("trial %s is left out: it reported none of %s", trial, names)
+    evaluated = []
+    for config, result, failed in run.rows:
+        trial, values = str(result["trial_id"]), metrics_in(result, names)
+        if not values:
+            _logger.warning("trial %s is left out: it reported none of %s", trial, names)
+            continue
+        value = None if failed else [values.get(name, math.nan) for name in names]
+        bounded, complete = metrics_in(result, constraints), bool(failed or result.get(DONE))
+        evaluated.append(Evaluated(config, value, complete, bounded, trial))
     return evaluated
 
 
 def learn(space: TuneSpace, optimizer: NCPOptimizer, evaluated: Sequence[Evaluated]) -> None:
     """Tell the optimizer configs evaluated elsewhere; trials that do not fit are left out."""
-    refused: list[ValueError] = []
+    refused = []
     for point in evaluated:
         try:
             values = {**point.constraints, **named_values(point.value, [*optimizer.directions])}
@@ -170,24 +151,18 @@ def in_search(sources: Sequence[Source], space: TuneSpace, names: Sequence[str])
 
 def _snapshot(_: str, given: Any) -> Any:
     """Return the trials of a run or of a list of ``Trial``; anything else as it is."""
-    if isinstance(given, ResultGrid):
-        results = [given[i] for i in range(len(given))]
-        rows = [
-            _row(result.config, Path(result.path).name, result.metrics, result.error is not None)
-            for result in results
-        ]
-        return RunTrials(tuple(rows))
     trials = given.trials if isinstance(given, ExperimentAnalysis) else given
     trials = [trials] if isinstance(trials, Trial) else trials
-    if not isinstance(trials, list | tuple) or any(not isinstance(t, Trial) for t in trials):
+    if isinstance(trials, ResultGrid):
+        results = [trials[i] for i in range(len(trials))]
+        rows = [(r.config, Path(r.path).name, r.metrics, r.error is not None) for r in results]
+    elif isinstance(trials, list | tuple) and all(isinstance(t, Trial) for t in trials):
+        rows = [(t.config, t.trial_id, t.last_result, t.status == Trial.ERROR) for t in trials]
+    else:
         return given
     return RunTrials(
-        tuple(_row(t.config, t.trial_id, t.last_result, t.status == Trial.ERROR) for t in trials)
+        tuple((c or {}, {"trial_id": i, **(result or {})}, failed) for c, i, result, failed in rows)
     )
-
-
-def _row(config: Any, trial_id: str, result: Any, failed: bool) -> _Row:
-    return config or {}, {"trial_id": trial_id, **(result or {})}, failed
 
 
 def _trials(name: str, source: Source, space: TuneSpace, names: Sequence[str]) -> EarlierTrials:
@@ -200,8 +175,8 @@ def _trials(name: str, source: Source, space: TuneSpace, names: Sequence[str]) -
         values = {} if error else metrics_in(result, names)
         if not values and not error:
             _logger.warning("%s: trial %s reported none of %s", name, trial, names)
-        known = space.known_params(config)
-        known = {param: known[param] for param in known if param not in source.fixed}
+        found = space.known_params(config).items()
+        known = {param: value for param, value in found if param not in source.fixed}
         if reason := _reason_against(space.space, known):
             _logger.warning("%s: trial %s is left out: %s", name, trial, reason)
             continue

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from ray import tune
 from ray.tune.search import sample
 from ray.tune.search.variant_generator import parse_spec_vars
+from ray.tune.utils import flatten_dict
 
 from ncp_sampler import checks
-from ncp_sampler.integrations.ray.results import MISSING, equal_constants, find, is_plain, leaves
+from ncp_sampler.integrations.ray.results import MISSING, find
 from ncp_sampler.space.categories import json_form
 from ncp_sampler.space.dimensions import STEP_TOLERANCE, Categorical, Dimension, Float, Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
@@ -29,7 +33,8 @@ _SUPPORTED = (
     "randn, qrandn or choice"
 )
 _NORMAL_RANGE = 4  # Standard deviations of a normal domain that are searched, on either side
-_SAMPLE_FROM_MARK = "__fn_ph"  # First item of the tuple by which a Tuner replaces a sample_from
+# First items of the tuples by which a Tuner replaces a sample_from and an object
+_SAMPLE_FROM_MARK, _OBJECT_MARK = "__fn_ph", "__ref_ph"
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,7 @@ class TuneSpace:
     added: Mapping[str, Any] = field(default_factory=dict)  # by Ray, those of a param_space
 
     def __post_init__(self) -> None:
-        for name in self.space.names:
-            inner = [n for n in self.space.names if n.startswith(f"{name}/")]
-            if inner:
-                raise ValueError(f"{inner[0]!r} lies inside parameter {name!r}; rename one")
-        self.config(dict.fromkeys(self.space.names))
+        self.config(dict.fromkeys(sorted(self.space.names)))  # "a" before "a/b", which overlaps
 
     def config(self, params: Params) -> dict[str, Any]:
         """Return the nested config of params."""
@@ -56,7 +57,7 @@ class TuneSpace:
             for key in above:
                 node = node.setdefault(key, {})
                 if not isinstance(node, dict):
-                    raise ValueError(f"{name!r} leads through the constant {key!r}; rename one")
+                    raise ValueError(f"{name!r} leads through {key!r}, a value; rename one")
             # a category may be a list, and is the space's
             node[last] = copy.deepcopy(value) if isinstance(value, list | dict | set) else value
         return config
@@ -86,22 +87,19 @@ class TuneSpace:
 
     def valid_params(self, config: Any, prefix: str = "", *, clip: bool = False) -> Params:
         """Return the params as ``params``, valid or else, with ``clip``, the nearest valid ones."""
-        code = self.space.to_code(self.params(config, prefix), clip=clip)
-        params: Params = self.space.to_params(code)
-        return params
+        return self.space.to_params(self.space.to_code(self.params(config, prefix), clip=clip))
 
     def within(self, constants: Mapping[str, Any]) -> TuneSpace:
         """Return the space as a part of a ``param_space``, whose constants Ray adds.
 
         A constant that differs from that of an earlier ``param_space`` is logged.
         """
-        declared = TuneSpace(self.space, self.constants)
-        for path, (value, own) in declared.other_constants(constants).items():
-            raise ValueError(
-                f"param_space has {path}={value!r}, but NCPSearch(space=...) {own!r}; give one "
-                "value, or leave it out of one of them"
-            )
         for path, (value, own) in self.other_constants(constants).items():
+            if find(self.constants, path) is not MISSING:
+                raise ValueError(
+                    f"param_space has {path}={value!r}, but NCPSearch(space=...) {own!r}; give one "
+                    "value, or leave it out of one of them"
+                )
             _logger.warning(
                 "param_space has %s=%r, but that of the trials before %r; if that is another task, "
                 "give a new NCPSearch, with the run before in sources=[...]", path, value, own
@@ -112,7 +110,7 @@ class TuneSpace:
                     f"param_space fixes {name}={value!r}, which NCPSearch(space=...) searches; "
                     "leave it out of one of them"
                 )
-        TuneSpace(self.space, constants)
+        TuneSpace(self.space, constants)  # raises if they overlap
         return TuneSpace(self.space, self.constants, constants)
 
     def other_constants(
@@ -122,24 +120,33 @@ class TuneSpace:
 
         Those that the config lacks do not differ. Objects that JSON cannot hold are not compared.
         """
-        pairs = {path: (find(config, prefix + path, own), own) for path, own in self._plain.items()}
-        return {path: pair for path, pair in pairs.items() if not equal_constants(*pair)}
+        others = {}
+        for path, own in self._plain.items():
+            value = find(config, prefix + path, own)
+            numbers = all(isinstance(one, int | float | np.generic) for one in (value, own))
+            if json_form(value) != json_form(own) and not (numbers and value == own):
+                others[path] = value, own
+        return others
 
     @cached_property
     def _plain(self) -> dict[str, Any]:
-        """Constants that JSON can hold, by path."""
-        both = {**dict(leaves(self.added)), **dict(leaves(self.constants))}
-        return {path: value for path, value in both.items() if is_plain(value)}
+        """Constants that JSON can hold, by path, without those in whose place an object stood."""
+        # below a key of its own: flatten_dict cannot join keys that are no strings, but the inner
+        added, own = (flatten_dict({"": dict(given)}) for given in (self.added, self.constants))
+        plain = {}
+        for path, value in {**added, **own}.items():
+            with suppress(TypeError, ValueError):
+                if _OBJECT_MARK not in json.dumps(value):
+                    plain[path[1:]] = value
+        return plain
 
 
 def declared_space(space: SearchSpace | Mapping[str, Any] | None) -> TuneSpace | None:
     """Return the argument ``space`` of ``NCPSearch`` as a ``TuneSpace``."""
-    if space is None:
-        return None
     if isinstance(space, SearchSpace):
         return TuneSpace(space)
     declared = from_domains(space) if isinstance(space, Mapping) else None
-    if declared is None:
+    if declared is None and space is not None:
         must = (
             "be a SearchSpace such as MRSpace(), or a dictionary with at least one Tune domain, "
             "such as tune.uniform(0, 1)"
@@ -185,7 +192,7 @@ def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
     if not domains:
         return None
     space = SearchSpace([to_dimension("/".join(path), domain) for path, domain in domains])
-    return TuneSpace(space, _without(config, [path for path, _ in domains]))
+    return TuneSpace(space, _constants(config))
 
 
 def to_dimension(name: str, domain: Any) -> Dimension:
@@ -282,16 +289,13 @@ def _joined(path: tuple[Any, ...]) -> str:
     return "/".join(map(str, path))
 
 
-def _without(config: Mapping[str, Any], paths: Sequence[tuple[str, ...]]) -> dict[str, Any]:
-    """Return a nested config without the values at paths and the dictionaries left empty."""
-    rest: dict[str, Any] = {}
-    for key, value in config.items():
-        inner = [path[1:] for path in paths if path[0] == key]
-        if not inner:
-            rest[key] = value
-        elif () not in inner and (left := _without(value, inner)):
-            rest[key] = left
-    return rest
+def _constants(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a nested config without its domains."""
+    return {
+        key: _constants(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if not isinstance(value, sample.Domain)
+    }
 
 
 def _value(dim: Dimension, config: Mapping[str, Any], prefix: str) -> Any:
@@ -304,10 +308,9 @@ def _value(dim: Dimension, config: Mapping[str, Any], prefix: str) -> Any:
     path = prefix + dim.name
     value = find(config, path)
     if isinstance(dim, Categorical) and value is MISSING:
-        start = f"{path}/"
-        flat = {key[len(start) :]: inner for key, inner in config.items() if key.startswith(start)}
+        flat = {key: inner for key, inner in config.items() if key.startswith(f"{path}/")}
         dicts = [choice for choice in dim.choices if isinstance(choice, dict)]
-        equal = [choice for choice in dicts if json_form(dict(leaves(choice))) == json_form(flat)]
+        equal = [c for c in dicts if json_form(flatten_dict({path: c})) == json_form(flat)]
         return equal[0] if flat and len(equal) == 1 else MISSING
     if isinstance(dim, Float) and dim.log and isinstance(value, float):
         end = min(max(value, dim.low), dim.high)
