@@ -92,7 +92,7 @@ class Case:
 def reasons_for(case: Case) -> Reasons:
     """Return the reasons for a proposal."""
     acquisition, space, code = case.maximizer.acquisition, case.maximizer.space, case.maximum.code
-    origin, start = _origin(case, _start_of(code, case.maximum.trail))
+    origin, start = _origin(case)
     neighbors = space.neighbors(code)
     unit = space.normalize(np.concatenate([[code, start], neighbors]))
     mean, values, slope, changes = _view(acquisition, unit)
@@ -133,32 +133,26 @@ def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
     return {**reasons, "start": {"from": start["from"], "trial": trial}}
 
 
-def _start_of(code: NDArray[Any], trail: Sequence[tuple[Any, Any]]) -> NDArray[Any] | None:
-    """Return the code that a proposal began as, traced back; None if it was only evaluated."""
-    start = None
-    for before, after in reversed(trail):
-        at = code if start is None else start
-        rows = np.flatnonzero((after == at).all(axis=1))
-        if len(rows):
-            start = before[rows[0]]
-    return start
-
-
-def _origin(case: Case, start: NDArray[Any] | None) -> tuple[dict[str, Any], NDArray[Any]]:
+def _origin(case: Case) -> tuple[dict[str, Any], NDArray[Any]]:
     """Return the kind of start, a trial, a variation of one, or a random code; and the start."""
-    space = case.maximizer.space
+    space, code = case.maximizer.space, case.maximum.code
+    traced = False  # in a space that is evaluated whole there are no steps to trace back
+    for before, after in reversed(case.maximum.trail):
+        rows = np.flatnonzero((after == code).all(axis=1))
+        if len(rows):
+            code, traced = before[rows[0]], True
     codes = space.round(space.denormalize(case.unit))
-    differs = codes != (case.maximum.code if start is None else start)
+    differs = codes != code
     differing = sum(differs[:, space.column_slice(name)].any(axis=1) for name in space.names)
     nearest = int(np.argmin(differing))
     n_differing, number = int(np.min(differing)), int(case.numbers[nearest])
-    if start is not None and n_differing > len(space.names) / 2:
-        return {"from": "random"}, start
+    if traced and n_differing > len(space.names) / 2:
+        return {"from": "random"}, code
     origin: dict[str, Any] = {"from": "source"}
     if number >= 0:
-        is_trial = start is not None and n_differing == 0
-        origin = {"from": "trial" if is_trial else "variation", "observation": number}
-    return origin, codes[nearest] if start is None else start  # None in a space evaluated whole
+        kind = "trial" if traced and n_differing == 0 else "variation"
+        origin = {"from": kind, "observation": number}
+    return origin, code if traced else codes[nearest]
 
 
 def _view(
@@ -280,15 +274,14 @@ def _moves(
 ) -> list[list[Any]]:
     """Return the parameters that moved, those of the largest change in any objective first."""
     before, after = space.to_params(start), space.to_params(code)
-    moves, sizes = [], []
-    for name in space.names:
-        if before[name] == after[name]:
-            continue
-        scaled = changes[:, space.column_slice(name)].sum(axis=1)
-        change = {k: _short(v * s) for v, (k, s) in zip(scaled, scales.items(), strict=True)}
+    scaled = {n: changes[:, space.column_slice(n)].sum(axis=1) for n in space.names}
+    moved = [name for name in space.names if before[name] != after[name]]
+    moved.sort(key=lambda name: -np.abs(scaled[name]).max(initial=0.0))
+    moves = []
+    for name in moved:
+        change = {k: _short(v * s) for v, (k, s) in zip(scaled[name], scales.items(), strict=True)}
         moves.append([name, _plain(before[name]), _plain(after[name]), change])
-        sizes.append(-float(np.abs(scaled).max(initial=0.0)))
-    return [moves[i] for i in np.argsort(sizes, kind="stable")]
+    return moves
 
 
 def _stopped(
@@ -313,15 +306,13 @@ def _stopped(
 
 def _fitting(reasons: Reasons) -> Reasons:
     """Return reasons with as many moves and parameters as fit, the longest list cut."""
-    moves, ends = list(reasons["moves"]), list(reasons["stopped"]["range"])
-    branch = list(reasons.get("branch", {}).items())
-    lists: list[list[Any]] = [moves, ends, branch]
-    size = len(json.dumps(reasons))
+    moves, stopped = list(reasons["moves"]), reasons["stopped"]
+    ends, branch = list(stopped["range"]), list(reasons.get("branch", {}).items())
+    size, lists = len(json.dumps(reasons)), [moves, ends, branch]
     while size > _MAX_BYTES and any(lists):
         size -= len(json.dumps(max(lists, key=len).pop()))
-    stopped = {**reasons["stopped"], "range": ends}
-    left_out = len(reasons["moves"]) - len(moves)
-    cut = {**reasons, "moves": moves, "left_out": left_out, "stopped": stopped}
+    cut = {**reasons, "moves": moves, "left_out": len(reasons["moves"]) - len(moves)}
+    cut["stopped"] = {**stopped, "range": ends}
     return {**cut, "branch": dict(branch)} if "branch" in reasons else cut
 
 
@@ -332,9 +323,9 @@ def _short(number: float) -> float:
 
 def _plain(value: Any) -> Any:
     """Return a parameter's value for JSON, shortened."""
-    if isinstance(value, bool) or value is None or isinstance(value, int):
-        return value
-    return _short(value) if isinstance(value, float) else str(value)[:40]
+    if isinstance(value, float):
+        return _short(value)
+    return value if value is None or isinstance(value, int) else str(value)[:40]
 
 
 def reasons_of(trial: Any, key: str = "ncp:reasons") -> Mapping[str, Any]:
@@ -345,10 +336,9 @@ def reasons_of(trial: Any, key: str = "ncp:reasons") -> Mapping[str, Any]:
     """
     if isinstance(trial, Mapping) and "how" in trial:
         return trial
+    attrs = getattr(trial, "system_attrs", None)
     if hasattr(trial, "storage"):  # a live trial: those of Optuna 5 have no system_attrs
         attrs = trial.storage.get_trial_system_attrs(trial._trial_id)
-    else:
-        attrs = getattr(trial, "system_attrs", None)
     if not isinstance(attrs, Mapping) or key not in attrs:
         raise ValueError(
             f"trial={checks.shown(trial)} has no reasons; give a trial that NCPSampler proposed, "

@@ -1,7 +1,13 @@
 """Codes that no model proposes: the initial design, and untried codes of an exhausted space.
 
 The design is the middle of the space, then points of scrambled Sobol sequences, each determined by
-its seed and number.
+its seed and number. They are those of ``scipy.stats.qmc.Sobol``, whose import takes half a second;
+PyTorch, which is loaded anyway, has the same direction numbers.
+
+Notation
+    D, B    dimensions, bits of a number
+
+References: Joe & Kuo (2008), direction numbers; Matoušek (1998), scrambling.
 """
 
 from __future__ import annotations
@@ -11,14 +17,18 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.quasirandom import SobolEngine
 
-from ncp_sampler.optimizer.sobol import MAX_DIMENSIONS, sobol_points
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.search.limits import Limits
 from ncp_sampler.search.maximize import Excluded
 from ncp_sampler.space.search_space import MAX_ENUMERATED, SearchSpace, code_key
 
+MAX_DIMENSIONS: int = SobolEngine.MAXDIM
+_BITS: int = SobolEngine.MAXBIT
+_POWERS = 2 ** np.arange(_BITS, dtype=np.int64)
 _BLOCK = 64  # points of one sequence; a power of two
 _DRAWS = 4096  # random codes searched for an untried one
 _MAX_NUMBERS = 20_000_000  # numbers in the codes that are made at once
@@ -117,3 +127,26 @@ def _sobol(dimensions: int, seed: int, block: int) -> FloatArray:
     """Return the points of a sequence, (64, D)."""
     rng = np.random.default_rng([seed, block]).spawn(1)[0]  # as scipy.stats.qmc.Sobol does
     return sobol_points(dimensions, _BLOCK, rng)
+
+
+def sobol_points(dimensions: int, n: int, rng: np.random.Generator) -> FloatArray:
+    """Return the first n points of a scrambled Sobol sequence, (n, D) in [0, 1).
+
+    Args:
+        dimensions: D, at most ``MAX_DIMENSIONS``.
+        n: Number of points, a power of two for a balanced sample.
+        rng: Draws the scrambling.
+    """
+    engine = SobolEngine(dimensions)
+    shift = rng.integers(2, size=(dimensions, _BITS), dtype=np.uint32) @ _POWERS
+    matrix = np.tril(rng.integers(2, size=(dimensions, _BITS, _BITS), dtype=np.uint32))
+    matrix[:, range(_BITS), range(_BITS)] = 1
+    high_first = engine.sobolstate.numpy()[..., None] // _POWERS[::-1] % 2
+    scrambled = (high_first @ matrix.swapaxes(1, 2)) % 2 @ _POWERS[::-1]
+    engine.sobolstate = torch.from_numpy(scrambled)
+    gray = np.arange(n) ^ (np.arange(n) >> 1)
+    points = np.tile(shift, (n, 1))
+    for bit in range(int(n - 1).bit_length()):
+        points ^= np.where((gray >> bit & 1)[:, None], scrambled[:, bit], 0)
+    unit: FloatArray = points / 2**_BITS
+    return unit

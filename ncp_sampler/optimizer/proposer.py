@@ -207,7 +207,7 @@ class Proposer:
             return self._design(waiting, pinned)
         if branch is not None:
             pinned = branch
-        rows = rows_to_fit(order, self._model.max_rows)
+        rows = rows_to_fit(order, self.predictor.max_rows)
         subset = CategorySubset.draw(self._space, codes, order, pinned, self._rng)
         unit = subset.part.normalize(subset.reduce(codes))
         fitted = observed.take(rows)

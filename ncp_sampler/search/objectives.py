@@ -247,7 +247,7 @@ class ScaledObservations:
         """
         if self.weights is not None:
             return np.asarray(self.values @ self.weights)
-        if self.is_front or not self.objectives:
+        if self.is_front or len(self.objectives) <= 1:
             return np.asarray(self.values.sum(axis=1))
         shares = np.array([weights[name] for name in self.objectives])
         return scalarize(self.values, shares / shares.sum())
