@@ -205,14 +205,11 @@ class Transfer:
         Raises:
             ValueError: ``joined`` cannot be of these sources.
         """
-        numbers = [checks.integer("joined", rows, low=0) for rows in joined]
-        every = [len(study.observations) for study in self._studies]
-        if len(numbers) != len(every) or any(
-            rows not in {0, own} for rows, own in zip(numbers, every, strict=True)
-        ):
-            raise ValueError(f"joined={numbers} does not fit sources of {every} trials")
         other = copy.copy(self)
-        other.joined = numbers
+        other.joined = [checks.integer("joined", rows, low=0) for rows in joined]
+        every = [len(study.observations) for study in self._studies]
+        if [rows or own for rows, own in zip(other.joined, every, strict=True)] != every:
+            raise ValueError(f"joined={other.joined} does not fit sources of {every} trials")
         return other
 
     def key(self, n_observations: int) -> tuple[bool, ...]:
@@ -225,21 +222,16 @@ class Transfer:
         Args:
             observations: The search's, with what has joined.
         """
-        unknown = [
-            i
-            for i, study in enumerate(self._studies)
-            if study.same_task is None and not self.joined[i]
-        ]
+        unknown = [study for study in self.studies if study.same_task is None]
         if not unknown:
             return observations
         positions, codes, metrics = observations.informative()
         own = positions >= self.n_joined
         values = {name: column[own] for name, column in metrics.items()}
-        for i in unknown:
-            if self._studies[i].agrees(codes[own], values):
-                earlier = self._studies[i].observations
-                self.joined[i] = len(earlier)
-                observations = observations.after(earlier)
+        for study in unknown:
+            if study.agrees(codes[own], values):
+                self.joined[self._studies.index(study)] = len(study.observations)
+                observations = observations.after(study.observations)
         return observations
 
     def startup(self, trials: int) -> int:
