@@ -126,7 +126,7 @@ class NCPOptimizer:
             features, model = model.features, model.inner
         self._objectives = Objectives(
             space, self.directions, costs=costs, limits=options["limits"],
-            constraints=options["constraints"], weights=options["weights"],
+            constraints=options["constraints"], weights=weights,
         )  # fmt: skip
         self._proposer = Proposer(
             self._objectives, given, model, features,

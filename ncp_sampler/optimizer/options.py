@@ -54,15 +54,13 @@ def checked_options(**options: Unpack[Options]) -> Options:
     check_transfer(options["sources"] or (), predictor)
     as_strategy(options["strategy"], continuous=Adam())
     limits = check_costs(options["costs"], options["limits"])
-    bounds, weights = options["constraints"], options["weights"]
-    if weights is not None:
-        weights = check_numbers("weights", weights, "an objective to its weight", low=0)
+    bounds = options["constraints"]
+    check_numbers("weights", options["weights"], "an objective to its weight", low=0)
     deterministic = options["deterministic_objective"]
     return {
         **options,
         "limits": limits,
         "constraints": check_numbers("constraints", bounds, "an observed metric to its bound"),
-        "weights": weights,
         "seed": checks.seed(options["seed"]),
         "n_startup_trials": checks.integer("n_startup_trials", options["n_startup_trials"], low=1),
         "deterministic_objective": checks.flag("deterministic_objective", deterministic),

@@ -104,7 +104,8 @@ class Objectives:
         self.constrain(constraints or {})
         self.weights = None
         if weights is not None:
-            self.weights = {**dict.fromkeys(self.directions, 1.0), **weights}
+            given = {name: float(weight) for name, weight in weights.items()}
+            self.weights = {**dict.fromkeys(self.directions, 1.0), **given}
             if len(self.weights) > len(self.directions) or not any(self.weights.values()):
                 must = f"weight some of {tuple(self.directions)}, not all of them by 0"
                 raise checks.refusal("weights", weights, must)
