@@ -9,45 +9,15 @@ of another branch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler.predictors.predictor import FloatArray
-from ncp_sampler.search.objectives import ScaledObservations
 from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.search_space import SearchSpace
 
 _RECENT = 8  # trials without progress
 _PROGRESS = 0.01  # least progress, as a share of the distance from the median trial to the best
-
-
-def pinned_branch(
-    space: ConditionalSpace,
-    pinned: FloatArray,
-    observed: ScaledObservations,
-    codes: NDArray[Any],
-    pending: Sequence[NDArray[Any]],
-    rng: np.random.Generator,
-) -> FloatArray:
-    """Return the fixed columns of the next proposal, (d,): a branch's, if it is another's turn.
-
-    Args:
-        space: The search space.
-        pinned: Values of columns that are fixed anyway, NaN elsewhere, (d,).
-        observed: The observations; of several objectives there is no best branch.
-        codes: Their codes in order, (n, d).
-        pending: Codes of the pending trials.
-        rng: As of ``other_branch``.
-    """
-    if observed.values.shape[1] != 1 or not np.isnan(pinned).all():
-        return pinned
-    merit = np.where(observed.feasible, observed.values[:, 0], np.nan)
-    begun = np.concatenate([codes, np.reshape(pending, (-1, codes.shape[1]))])
-    branch = other_branch(space, begun, merit, rng)
-    return pinned if branch is None else branch
 
 
 def other_branch(

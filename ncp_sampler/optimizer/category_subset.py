@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -86,20 +87,15 @@ class CategorySubset:
         whole[..., self.columns] = codes
         return whole
 
-    def features(self, features: Features | None) -> Features | None:
-        """Return a feature map of the whole's unit codes as one of the part's."""
-        return features if self.columns is None or features is None else _OfPart(self, features)
-
     def of_part(self, function: Function) -> Function:
         """Return a function of the whole's unit codes as one of the part's."""
-        if self.columns is None:
-            return function
+        return function if self.columns is None else _OfPart(self, function).vjp
 
-        def of_part(x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-            values, pullback = function(self.expand(x))
-            return values, lambda g: self.reduce(pullback(g))
-
-        return of_part
+    def features(self, features: Features | None) -> Features | None:
+        """Return a feature map of the whole's unit codes as one of the part's."""
+        if self.columns is None or features is None:
+            return features
+        return _OfPart(self, partial(features_vjp, features))
 
     def project(
         self,
@@ -125,10 +121,10 @@ class CategorySubset:
 @dataclass(frozen=True)
 class _OfPart:
     subset: CategorySubset
-    inner: Features
+    function: Function
 
     def vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-        values, pullback = features_vjp(self.inner, self.subset.expand(x))
+        values, pullback = self.function(self.subset.expand(x))
         return values, lambda g: self.subset.reduce(pullback(g))
 
 

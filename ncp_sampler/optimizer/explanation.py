@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -42,13 +42,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.optimizer.success_model import SuccessModel
+from ncp_sampler.optimizer.category_subset import CategorySubset
 from ncp_sampler.predictors.calibration import sequential_factors
 from ncp_sampler.predictors.predictor import FloatArray, Model
 from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
-from ncp_sampler.search.limits import Limits
-from ncp_sampler.search.maximize import Excluded, Maximum
-from ncp_sampler.search.objectives import ScaledObservations
+from ncp_sampler.search.maximize import Maximizer, Maximum
+from ncp_sampler.search.objectives import Objectives, ScaledObservations
 from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
@@ -67,109 +66,56 @@ _STEPS = 16  # points on the line from the start to the proposal
 
 @dataclass(frozen=True)
 class Case:
-    """The inputs of a proposal's choice.
+    """A proposal, and how it was chosen.
 
     Attributes:
-        directions: The objectives, in order.
-        acquisition: Function that was maximized.
-        space: The part that was searched.
+        objectives: Objectives and limits of the search.
+        subset: The part of the space that was searched.
+        maximizer: Search that was run, in the part.
+        maximum: Its result.
+        predictor: The fitted predictor, before it observed any pending trial's mean.
         unit: Unit codes of the observations that the predictor was fitted on, (n, d).
         numbers: Their positions among all observations, (n,); below 0 for sources.
-        excluded: Predicate of codes of the part that must not be proposed.
-        limits: Limits on known costs.
-        expand: Codes of the part -> codes of the whole space.
-        fitted: The fitted predictor, before it observed any pending trial's mean.
-        success: Model of the probability of success, where failures depend on the params.
-        branch: Columns of the part that another branch's turn fixes, NaN elsewhere, (d,).
+        is_branch: True if the pinned columns are those of another branch, whose turn it was.
     """
 
-    directions: Sequence[str]
-    acquisition: Acquisition
-    space: SearchSpace
+    objectives: Objectives
+    subset: CategorySubset
+    maximizer: Maximizer
+    maximum: Maximum
+    predictor: Model
     unit: FloatArray
     numbers: NDArray[np.intp]
-    excluded: Excluded
-    limits: Limits
-    expand: Callable[[NDArray[Any]], NDArray[Any]]
-    fitted: Model
-    success: SuccessModel | None = None
-    branch: FloatArray | None = None
+    is_branch: bool
 
 
-@dataclass(frozen=True)
-class _View:
-    """Predictions around a proposal, all of one batch of codes.
-
-    Attributes:
-        mean: Posterior means of objectives and slack at proposal and start, (2, m + c).
-        std: Posterior standard deviations at the proposal, (m + c,).
-        acquisition: Acquisition values at proposal, start and codes one step away, (2 + k,).
-        slope: Gradient of the acquisition at the proposal, (d,).
-        changes: Integrated gradients of the objectives from start to proposal, (m, d).
-    """
-
-    mean: FloatArray
-    std: FloatArray
-    acquisition: FloatArray
-    slope: FloatArray
-    changes: FloatArray
-
-    @classmethod
-    def of(cls, acquisition: Acquisition, unit: FloatArray) -> _View:
-        """Return the view of unit codes (2 + k, d): proposal, start, codes one step away."""
-        line = unit[0] - unit[1]
-        shares = (np.arange(_STEPS) + 0.5) / _STEPS
-        points = np.concatenate([unit, unit[1] + shares[:, None] * line])
-        posterior = acquisition.posterior
-        moments = posterior.moments(points)
-        values, pullback = acquisition.terms(points, moments, floor=True)
-        at_proposal = np.zeros(len(points))
-        at_proposal[0] = 1.0
-        changes = []
-        for k in range(len(posterior.observations.objectives)):
-            by_mean = np.zeros_like(moments.mean)
-            by_mean[len(unit) :, k] = 1 / _STEPS
-            changes.append(line * moments.vjp(by_mean, np.zeros_like(by_mean)).sum(0))
-        return cls(
-            moments.mean[:2],
-            moments.std[0],
-            values[: len(unit)],
-            pullback(at_proposal)[0],
-            np.nan_to_num(np.array(changes).reshape(-1, len(line))),
-        )
-
-
-def reasons_for(case: Case, maximum: Maximum) -> Reasons:
-    """Return the reasons for a proposal.
-
-    Args:
-        case: The inputs of its choice.
-        maximum: The proposal, of the part, and the steps of the search.
-    """
-    space, code = case.space, maximum.code
-    origin, start = _origin(case, code, _start_of(code, maximum.trail))
+def reasons_for(case: Case) -> Reasons:
+    """Return the reasons for a proposal."""
+    acquisition, space, code = case.maximizer.acquisition, case.maximizer.space, case.maximum.code
+    origin, start = _origin(case)
     neighbors = space.neighbors(code)
-    observed = case.acquisition.posterior.observations
     unit = space.normalize(np.concatenate([[code, start], neighbors]))
-    view = _View.of(case.acquisition, unit)
-    metrics, scales = _metrics(case, view, unit[0], np.stack([code, start]))
+    mean, values, slope, changes = _view(acquisition, unit)
+    metrics, scales = _metrics(case, mean, unit[0], np.stack([code, start]))
     reasons: Reasons = {
         "how": "search",
         "start": origin,
-        "moves": _moves(space, start, code, view.changes, observed.objectives, scales),
+        "moves": _moves(space, start, code, changes, scales),
         "left_out": 0,
-        "objectives": list(case.directions),
+        "objectives": list(case.objectives.directions),
         "metrics": metrics,
     }
-    if case.branch is not None:
-        reasons["branch"] = _branch(space, code, case.branch)
+    if case.is_branch:
+        pinned, params = case.maximizer.pinned, space.to_params(code)
+        fixed = [n for n in space.names if not np.isnan(pinned[space.column_slice(n)]).any()]
+        reasons["branch"] = {name: _plain(params[name]) for name in fixed}
     chances = [metric["chance"] for metric in metrics.values() if "chance" in metric]
     if chances:
         reasons["feasible"] = _short(math.prod(chances))
-    if case.success is not None:
-        reasons["succeeds"] = _short(case.success.probability(unit[0]))
-    better = neighbors[view.acquisition[2:] > view.acquisition[0] + _EDGE]
-    reasons["stopped"] = _stopped(case, better, unit[0], view.slope)
+    if acquisition.success is not None:
+        log_probability, _ = acquisition.success.log_probability(unit[:1])
+        reasons["succeeds"] = _short(math.exp(log_probability[0]))
+    reasons["stopped"] = _stopped(case, neighbors[values[2:] > values[0] + _EDGE], unit[0], slope)
     return _fitting(reasons)
 
 
@@ -187,124 +133,120 @@ def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
     return {**reasons, "start": {"from": start["from"], "trial": trial}}
 
 
-def _start_of(code: NDArray[Any], trail: Sequence[tuple[Any, Any]]) -> NDArray[Any] | None:
-    """Return the code that a proposal began as, traced back; None if it was only evaluated."""
-    start = None
-    for before, after in reversed(trail):
-        at = code if start is None else start
-        rows = np.flatnonzero((after == at).all(axis=1))
-        if len(rows):
-            start = before[rows[0]]
-    return start
-
-
-def _origin(
-    case: Case, code: NDArray[Any], start: NDArray[Any] | None
-) -> tuple[dict[str, Any], NDArray[Any]]:
+def _origin(case: Case) -> tuple[dict[str, Any], NDArray[Any]]:
     """Return the kind of start, a trial, a variation of one, or a random code; and the start."""
-    codes = case.space.round(case.space.denormalize(case.unit))
-    at = code if start is None else start
-    differing = np.stack(
-        [
-            (codes[:, where] != at[where]).any(axis=1)
-            for where in map(case.space.column_slice, case.space.names)
-        ]
-    ).sum(axis=0)
-    nearest = int(differing.argmin())
-    number = int(case.numbers[nearest])
-    own = number >= 0
-    variation = {"from": "variation", "observation": number} if own else {"from": "source"}
-    if start is None:  # of a space that was evaluated whole
-        return variation, codes[nearest]
-    if differing[nearest] == 0:
-        return ({"from": "trial", "observation": number} if own else variation), start
-    if differing[nearest] <= len(case.space.names) / 2:
-        return variation, start
-    return {"from": "random"}, start
+    space, code = case.maximizer.space, case.maximum.code
+    traced = False  # in a space that is evaluated whole there are no steps to trace back
+    for before, after in reversed(case.maximum.trail):
+        rows = np.flatnonzero((after == code).all(axis=1))
+        if len(rows):
+            code, traced = before[rows[0]], True
+    codes = space.round(space.denormalize(case.unit))
+    differs = codes != code
+    differing = sum(differs[:, space.column_slice(name)].any(axis=1) for name in space.names)
+    nearest = int(np.argmin(differing))
+    n_differing, number = int(np.min(differing)), int(case.numbers[nearest])
+    if traced and n_differing > len(space.names) / 2:
+        return {"from": "random"}, code
+    origin: dict[str, Any] = {"from": "source"}
+    if number >= 0:
+        kind = "trial" if traced and n_differing == 0 else "variation"
+        origin = {"from": kind, "observation": number}
+    return origin, code if traced else codes[nearest]
 
 
-def _branch(space: SearchSpace, code: NDArray[Any], given: FloatArray) -> dict[str, Any]:
-    params = space.to_params(code)
-    fixed = [name for name in space.names if not np.isnan(given[space.column_slice(name)]).any()]
-    return {name: _plain(params[name]) for name in fixed}
+def _view(
+    acquisition: Acquisition, unit: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return predictions around a proposal, all of one batch of codes.
+
+    Args:
+        acquisition: Function that was maximized.
+        unit: Unit codes of proposal, start and codes one step away, (2 + k, d).
+
+    Returns:
+        Posterior means of objectives and slack at proposal and start, (2, m + c); acquisition
+        values, (2 + k,); its gradient at the proposal, (d,); and ``changes``, (m, d).
+    """
+    line = unit[0] - unit[1]
+    shares = (np.arange(_STEPS) + 0.5) / _STEPS
+    points = np.concatenate([unit, unit[1] + shares[:, None] * line])
+    moments = acquisition.posterior.moments(points)
+    values, pullback = acquisition.terms(points, moments, floor=True)
+    at_proposal = np.zeros(len(points))
+    at_proposal[0] = 1.0
+    changes = np.zeros((len(acquisition.posterior.observations.objectives), len(line)))
+    for k in range(len(changes)):
+        by_mean = np.zeros_like(moments.mean)
+        by_mean[len(unit) :, k] = 1 / _STEPS
+        changes[k] = line * moments.vjp(by_mean, np.zeros_like(by_mean)).sum(0)
+    return moments.mean[:2], values[: len(unit)], pullback(at_proposal)[0], np.nan_to_num(changes)
 
 
 def _metrics(
-    case: Case, view: _View, unit: FloatArray, ends: NDArray[Any]
-) -> tuple[dict[str, Any], FloatArray]:
-    """Return predictions for proposal and start, and the metrics' units per unit of f, (m,).
+    case: Case, values: FloatArray, unit: FloatArray, ends: NDArray[Any]
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """Return predictions for proposal and start, and the objectives' units per unit of f.
 
     Args:
-        case: The inputs of the choice.
-        view: Predictions around the proposal.
+        case: The proposal.
+        values: Posterior means of objectives and slack at proposal and start, (2, m + c).
         unit: Unit code of the proposal, (d,).
         ends: Codes of proposal and start, (2, d).
     """
-    values = view.mean
-    observed = case.acquisition.posterior.observations
+    observed, limits = case.maximizer.acquisition.posterior.observations, case.objectives.limits
     m = len(observed.objectives)
-    measured, latent = _deviations(case, view, unit, ends[0])
-    metrics: dict[str, Any] = {}
-    scales = np.ones(m)
-    for k, name in enumerate(observed.objectives):
+    measured, latent = _deviations(case, unit, ends[0])
+    metrics: dict[str, dict[str, float]] = {}
+    scales: dict[str, float] = {}
+    for k, (name, scale) in enumerate(zip(observed.objectives, observed.cost_scales, strict=True)):
         f, start = values[:, k].tolist()
-        scale = observed.cost_scales[k]
         if scale is not None:
-            low, high = scale.invert(np.array([f, start]))
-            scales[k] = (low - high) / (f - start) if f != start else 0.0
-            metrics[name] = {"value": _short(float(low)), "start": _short(float(high))}
+            end, begin = scale.invert(np.array([f, start])).tolist()
+            scales[name] = (end - begin) / (f - start) if f != start else 0.0
+            metrics[name] = {"value": end, "start": begin}
             continue
         s = float(measured[k])
-        end, begin, low, high = _unscaled(observed, k, np.array([f, start, f - s, f + s]))
+        end, begin, low, high = _unscaled(observed, k, np.array([f, start, f - s, f + s])).tolist()
         rate = (high - low) / (2 * s) if s > 0 else 0.0
-        scales[k] = (end - begin) / (f - start) if abs(f - start) > 1e-9 else rate
-        std = abs(high - low) / 2
-        metrics[name] = {"mean": _short(end), "std": _short(std), "start": _short(begin)}
-    for k, name in enumerate(observed.constraints):
-        bound, size = observed.bounds[k]
-        mean, std = float(values[0, m + k]), float(latent[m + k])
+        scales[name] = (end - begin) / (f - start) if abs(f - start) > 1e-9 else rate
+        metrics[name] = {"mean": end, "std": abs(high - low) / 2, "start": begin}
+    for k, name in enumerate(observed.constraints, m):
+        bound, size = observed.bounds[k - m]
+        mean, std = float(values[0, k]), float(latent[k])
         metric = metrics.setdefault(name, {})
         if "std" not in metric:  # an objective is predicted already
-            metric["mean"] = _short(bound - size * math.sinh(mean))
-            metric["std"] = _short(size * math.cosh(mean) * std)
-        metric["bound"] = _short(bound)
-        metric["chance"] = _short(0.5 * math.erfc(-mean / std / math.sqrt(2)))
-    for name, bound in case.limits.bounds.items():
-        value, start = case.limits.cost(name).at(case.expand(ends)).tolist()
-        metrics[name] = {"value": _short(value), "start": _short(start), "limit": _short(bound)}
-    return metrics, scales
+            metric["mean"] = bound - size * math.sinh(mean)
+            metric["std"] = size * math.cosh(mean) * std
+        metric |= {"bound": bound, "chance": 0.5 * math.erfc(-mean / std / math.sqrt(2))}
+    costs = limits.costs(case.subset.expand(ends)).T.tolist()
+    for (name, bound), (value, start) in zip(limits.bounds.items(), costs, strict=True):
+        metrics[name] = {"value": value, "start": start, "limit": bound}
+    short = {name: {k: _short(v) for k, v in metric.items()} for name, metric in metrics.items()}
+    return short, scales
 
 
-def _deviations(
-    case: Case, view: _View, unit: FloatArray, code: NDArray[Any]
-) -> tuple[FloatArray, FloatArray]:
+def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
     """Return calibrated deviations of a measurement, and posterior deviations, (m + c,).
 
-    Objectives are recalibrated by the latest trials; probabilities of constraints go by the
-    posterior.
+    Both are those before the means of pending trials were observed. Objectives are recalibrated by
+    the latest trials, in a conditional space those of the same branch; probabilities of constraints
+    go by the posterior.
     """
-    posterior, fitted = case.acquisition.posterior, case.fitted
-    std = view.std
-    if fitted is not posterior.predictor:  # that has observed the means of pending trials
-        before = ObjectivePosterior(posterior.observations, fitted, posterior.costs)
-        std = before.moments(unit[None]).std[0]
-    noise = np.asarray(getattr(fitted, "noise", np.zeros(len(fitted.names))))
-    factors = sequential_factors(fitted, _similar(case, code))
-    measured = std.copy()
-    observed = posterior.observations
-    known = np.array([*observed.known, *[False] * len(observed.constraints)])
-    measured[~known] = np.hypot(std[~known], noise) * factors
-    return measured, std
-
-
-def _similar(case: Case, code: NDArray[Any]) -> list[int]:
-    """Return positions of the observations in order; in a conditional space, of the same branch."""
-    order, space = np.argsort(case.numbers), case.space
+    posterior, space = case.maximizer.acquisition.posterior, case.maximizer.space
+    before = ObjectivePosterior(posterior.observations, case.predictor, posterior.costs)
+    std = before.moments(unit[None]).std[0]
+    latest = np.argsort(case.numbers)
     if isinstance(space, ConditionalSpace):
         present = space.exists(space.round(space.denormalize(case.unit)))
-        order = order[(present[order] == space.exists(code)).all(axis=1)]
-    positions: list[int] = order.tolist()
-    return positions
+        latest = latest[(present[latest] == space.exists(code)).all(axis=1)]
+    noise = np.asarray(getattr(case.predictor, "noise", np.zeros(len(case.predictor.names))))
+    factors = sequential_factors(case.predictor, latest.tolist())
+    known = [*posterior.observations.known, *[False] * len(posterior.observations.constraints)]
+    modeled = ~np.array(known)
+    measured = std.copy()
+    measured[modeled] = np.hypot(std[modeled], noise) * factors
+    return measured, std
 
 
 def _unscaled(observed: ScaledObservations, k: int, f: FloatArray) -> FloatArray:
@@ -328,30 +270,26 @@ def _moves(
     start: NDArray[Any],
     code: NDArray[Any],
     changes: FloatArray,
-    names: Sequence[str],
-    scales: FloatArray,
+    scales: Mapping[str, float],
 ) -> list[list[Any]]:
     """Return the parameters that moved, those of the largest change in any objective first."""
     before, after = space.to_params(start), space.to_params(code)
-    moves, sizes = [], []
-    for name in space.names:
-        if before[name] == after[name]:
-            continue
-        scaled = changes[:, space.column_slice(name)].sum(axis=1)
-        change = {k: _short(v) for k, v in zip(names, scaled * scales, strict=True)}
+    scaled = {n: changes[:, space.column_slice(n)].sum(axis=1) for n in space.names}
+    moved = [name for name in space.names if before[name] != after[name]]
+    moved.sort(key=lambda name: -np.abs(scaled[name]).max(initial=0.0))
+    moves = []
+    for name in moved:
+        change = {k: _short(v * s) for v, (k, s) in zip(scaled[name], scales.items(), strict=True)}
         moves.append([name, _plain(before[name]), _plain(after[name]), change])
-        sizes.append(-float(np.abs(scaled).max(initial=0.0)))
-    return [moves[i] for i in np.argsort(sizes, kind="stable")]
+    return moves
 
 
 def _stopped(
     case: Case, better: NDArray[Any], unit: FloatArray, slope: FloatArray
 ) -> dict[str, Any]:
     """Return what kept better codes (k, d), one step away, from being proposed."""
-    space = case.space
-    expanded = case.expand(better)
-    over = {name: case.limits.over(name, expanded) for name in case.limits.bounds}
-    within = ~np.any([np.zeros(len(better), dtype=bool), *over.values()], axis=0)
+    space, limits = case.maximizer.space, case.objectives.limits
+    over = limits.over(case.subset.expand(better))
     outward = ((unit >= 1 - _EDGE) & (slope > 0)) | ((unit <= _EDGE) & (slope < 0))
     boundary = [
         dim.name
@@ -360,27 +298,22 @@ def _stopped(
         and bool(outward[space.column_slice(dim.name)].any())
     ]  # fmt: skip
     return {
-        "limit": [name for name, exceeds in over.items() if exceeds.any()],
+        "limit": [name for name, column in zip(limits.bounds, over.T, strict=True) if column.any()],
         "range": boundary,
-        "tried": int(case.excluded(better[within]).sum()) if within.any() else 0,
+        "tried": int((case.maximizer.excluded(better) & ~over.any(axis=1)).sum()),
     }
 
 
 def _fitting(reasons: Reasons) -> Reasons:
     """Return reasons with as many moves and parameters as fit, the longest list cut."""
-    moves, ends = list(reasons["moves"]), list(reasons["stopped"]["range"])
-    branch = list(reasons.get("branch", {}).items())
-    size = sum(len(json.dumps(item)) for item in (*moves, *ends, *branch))  # without commas
-    while True:
-        left = len(reasons["moves"]) - len(moves)
-        cut = {**reasons, "moves": moves, "left_out": left}
-        cut["stopped"] = {**reasons["stopped"], "range": ends}
-        if "branch" in reasons:
-            cut["branch"] = dict(branch)
-        longest: list[Any] = max(moves, ends, branch, key=len)
-        if not longest or (size <= _MAX_BYTES and len(json.dumps(cut)) <= _MAX_BYTES):
-            return cut
-        size -= len(json.dumps(longest.pop()))
+    moves, stopped = list(reasons["moves"]), reasons["stopped"]
+    ends, branch = list(stopped["range"]), list(reasons.get("branch", {}).items())
+    size, lists = len(json.dumps(reasons)), [moves, ends, branch]
+    while size > _MAX_BYTES and any(lists):
+        size -= len(json.dumps(max(lists, key=len).pop()))
+    cut = {**reasons, "moves": moves, "left_out": len(reasons["moves"]) - len(moves)}
+    cut["stopped"] = {**stopped, "range": ends}
+    return {**cut, "branch": dict(branch)} if "branch" in reasons else cut
 
 
 def _short(number: float) -> float:
@@ -390,9 +323,9 @@ def _short(number: float) -> float:
 
 def _plain(value: Any) -> Any:
     """Return a parameter's value for JSON, shortened."""
-    if isinstance(value, bool) or value is None or isinstance(value, int):
-        return value
-    return _short(value) if isinstance(value, float) else str(value)[:40]
+    if isinstance(value, float):
+        return _short(value)
+    return value if value is None or isinstance(value, int) else str(value)[:40]
 
 
 def reasons_of(trial: Any, key: str = "ncp:reasons") -> Mapping[str, Any]:
@@ -403,10 +336,9 @@ def reasons_of(trial: Any, key: str = "ncp:reasons") -> Mapping[str, Any]:
     """
     if isinstance(trial, Mapping) and "how" in trial:
         return trial
+    attrs = getattr(trial, "system_attrs", None)
     if hasattr(trial, "storage"):  # a live trial: those of Optuna 5 have no system_attrs
         attrs = trial.storage.get_trial_system_attrs(trial._trial_id)
-    else:
-        attrs = getattr(trial, "system_attrs", None)
     if not isinstance(attrs, Mapping) or key not in attrs:
         raise ValueError(
             f"trial={checks.shown(trial)} has no reasons; give a trial that NCPSampler proposed, "

@@ -91,12 +91,12 @@ def explain_markdown(trial: Any) -> str:
     """
     reasons = reasons_of(trial)
     if reasons["how"] in _HOW:
-        return f"{_capital(_HOW[reasons['how']])}.\n"
+        return f"{_HOW[reasons['how']].capitalize()}.\n"
     heads = _heads(reasons)
     rows = [[_escaped(cell) for cell in row] for row in _rows(reasons)]
     table = markdown_table([_escaped(head) for head in heads], rows, numbers=True)
     points = "".join(f"- {_escaped(line)}\n" for line in _summary(reasons))
-    return f"{_capital(_title(reasons))}.\n\n{table if rows else ''}\n{points}"
+    return f"{_title(reasons).capitalize()}.\n\n{table if rows else ''}\n{points}"
 
 
 def _heads(reasons: Mapping[str, Any]) -> list[str]:
@@ -161,7 +161,3 @@ def _summary(reasons: Mapping[str, Any]) -> list[str]:
 def _escaped(text: str) -> str:
     """Return a text without markup, for a cell or an item."""
     return _MARKUP.sub(r"\\\1", text.replace("\n", " "))
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

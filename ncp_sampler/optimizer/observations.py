@@ -11,7 +11,6 @@ Notation
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,11 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import State
 from ncp_sampler.predictors.transforms import LARGEST
+from ncp_sampler.search.maximize import Excluded
 from ncp_sampler.search.objectives import Objectives
-from ncp_sampler.space.search_space import SearchSpace, code_key
+from ncp_sampler.space.search_space import code_key
+
+_MIN_VALUES = 3  # trials with a value before those without count as startup trials
 
 
 class _Trial(NamedTuple):
@@ -43,76 +44,74 @@ class _Columns(NamedTuple):
 
 
 class Observations:
-    """The trials of one search space, in the order in which they were reported.
+    """The trials of one search, in the order in which they were reported.
 
     An interrupt at any point leaves it consistent: trials are added in one step, and everything
     else is derived from them.
 
     Args:
-        directions: Metric name -> "maximize" or "minimize".
-        watched: Further metrics, those of constraints.
-        known: Metrics that are known costs, and not modeled.
-
-    Attributes:
-        names: The metrics, in the order of the last axis of all values.
+        objectives: Objectives and constraints of the search; constraints may be added later.
     """
 
-    def __init__(
-        self,
-        directions: Mapping[str, str],
-        *,
-        watched: Sequence[str] = (),
-        known: Collection[str] = (),
-    ) -> None:
-        self.names = tuple(directions)
-        self._sign = {name: 1.0 if directions[name] == "maximize" else -1.0 for name in directions}
-        self._known = frozenset(known)
+    def __init__(self, objectives: Objectives) -> None:
+        self._objectives = objectives
         self._trials: list[_Trial] = []
         self._made: _Columns | None = None
         self._indexed: tuple[int, set[bytes]] = (0, set())  # trials whose codes are in the set
-        self.watch(watched)
-
-    @classmethod
-    def of(cls, objectives: Objectives) -> Observations:
-        """Return empty observations of a search's metrics."""
-        return cls(objectives.directions, watched=[*objectives.constraints], known=objectives.known)
 
     def __len__(self) -> int:
         return len(self._trials)
 
-    def __contains__(self, code: NDArray[Any]) -> bool:
-        return bool(self.seen(code[None])[0])
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics, in the order of the last axis of all values."""
+        return self._objectives.names
 
-    def seen(
-        self,
-        codes: NDArray[Any],
-        pending: Sequence[NDArray[Any]] = (),
-        retried: Collection[bytes] = (),
-    ) -> NDArray[np.bool_]:
-        """Return True for valid codes (n, d) that were observed or are pending, (n,).
+    def excluded(
+        self, pending: Sequence[NDArray[Any]], *, repeats: bool = False, retries: bool = False
+    ) -> Excluded:
+        """Return a predicate of valid codes that must not be proposed next.
+
+        These are the codes over a limit, those observed so far, and pending ones.
 
         Args:
-            codes: Valid codes.
             pending: Pending codes.
-            retried: Keys of observed codes that do not count.
+            repeats: True if codes that were observed or are pending may be proposed again.
+            retries: True if observed codes that have failed once, and never succeeded, may be.
         """
         done, observed = self._indexed
         if done < len(self._trials):
             observed.update(code_key(trial.code) for trial in self._trials[done:] if trial.exact)
             self._indexed = len(self._trials), observed
         waiting = {code_key(code) for code in pending}
-        keys = map(code_key, codes)
-        seen = [key in waiting or (key in observed and key not in retried) for key in keys]
-        return np.array(seen, dtype=bool)
+        once = {key for key, n in self.failures().items() if n == 1} if retries else set()
+        limits = self._objectives.limits
 
-    @property
-    def n_informative(self) -> int:
-        """Number of trials with a value of at least one modeled metric."""
-        return int(self._informative().sum())
+        def excluded(codes: NDArray[Any]) -> NDArray[np.bool_]:
+            over = limits.exceeded(codes) if limits.bounds else np.zeros(len(codes), dtype=bool)
+            if repeats:
+                return over
+            keys = map(code_key, codes)
+            known = [key in waiting or (key in observed and key not in once) for key in keys]
+            return np.asarray(over | np.array(known, dtype=bool))
 
-    def watch(self, names: Sequence[str]) -> None:
-        """Add further metrics, which the trials so far did not report."""
-        self.names = (*self.names, *(name for name in names if name not in self.names))
+        return excluded
+
+    def in_startup(self, n_startup: int) -> bool:
+        """Return True as long as quasi-random trials are to be proposed.
+
+        Trials without a value count, once some have one: where much of the space fails, as many
+        values as usual would take most of a study.
+
+        Args:
+            n_startup: Number of trials with a result before the predictor is used.
+        """
+        n_informative = int(self._informative().sum())
+        missing = n_startup - n_informative
+        if missing <= 0:
+            return False
+        without_value = len(self) - n_informative
+        return n_informative < min(_MIN_VALUES, n_startup) or without_value < missing
 
     def add(
         self,
@@ -153,72 +152,57 @@ class Observations:
         if replace is None:
             self._trials += trials
         else:
-            (self._trials[replace],) = trials
             self._made, self._indexed = None, (0, set())
+            (self._trials[replace],) = trials
 
     def after(self, earlier: Observations) -> Observations:
-        """Return a history of the trials of an earlier one of the same metrics, then of this one's.
-
-        The metrics are those of this one.
-        """
-        joined = copy.copy(self)
+        """Return a history of the trials of an earlier one of the same metrics, then of this."""
+        joined = Observations(self._objectives)
         joined._trials = [*earlier._trials, *self._trials]
-        joined._made, joined._indexed = None, (0, set())
         return joined
 
-    def informative(self) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
-        """Return codes (n, d) and name -> values (n,) of the informative trials.
+    def informative(
+        self,
+    ) -> tuple[NDArray[np.intp], NDArray[Any], dict[str, NDArray[np.float64]]]:
+        """Return the trials with a value of at least one modeled metric.
 
         Objectives are finite or NaN: one that is infinite in its good direction counts as the best
         finite value, and a trial that was stopped early as at best the median of the complete ones.
         Constraints are as reported, NaN where unknown and -inf where they count as satisfied.
+
+        Returns:
+            Their positions among all (n,), codes (n, d), and name -> values (n,).
         """
-        columns, rows = self._columns(), self._informative()
-        complete = columns.complete[rows]
-        values = columns.values[rows]
-        for k, sign in enumerate(self._sign.values()):
+        columns, at = self._columns(), np.flatnonzero(self._informative())
+        values, complete = columns.values[at], columns.complete[at]
+        for k, sign in enumerate(self._objectives.signs):
             values[:, k] = sign * _finite(sign * values[:, k], complete)
-        return columns.codes[rows], dict(zip(self.names, values.T, strict=True))
+        return at, columns.codes[at], dict(zip(self.names, values.T, strict=True))
 
-    def informative_positions(self) -> NDArray[np.intp]:
-        """Positions of the informative trials among all."""
-        return np.flatnonzero(self._informative())
-
-    def outcomes(self, bounds: Mapping[str, float]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Return the positions of trials that succeeded or failed, (k,), and which succeeded, (k,).
+    def outcomes(self) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return codes of trials that succeeded or failed, (k, d), and which succeeded, (k,).
 
         Neither are trials that were stopped before they had a value, and those whose failure a
         reported constraint explains.
-
-        Args:
-            bounds: Constraint -> its upper bound.
         """
-        columns = self._columns()
+        columns, m = self._columns(), len(self._objectives.signs)
         succeeded = self._has_objective()
         explained = np.zeros(len(succeeded), dtype=bool)
-        for name, bound in bounds.items():
+        for name, bound in self._objectives.constraints.items():
             explained |= columns.values[:, self.names.index(name)] > bound
-        diverged = np.isinf(columns.values[:, : len(self._sign)]).any(axis=1)
+        diverged = np.isinf(columns.values[:, :m]).any(axis=1)
         failed = ~succeeded & (columns.complete | diverged) & ~explained
         at = np.flatnonzero(succeeded | failed)
-        return at, succeeded[at]
+        return columns.codes[at], succeeded[at]
 
-    def failures(self, bounds: Mapping[str, float]) -> Counter[bytes]:
-        """Return code -> how often it failed, of the codes that never succeeded.
-
-        Args:
-            bounds: Constraint -> its upper bound.
-        """
-        at, succeeded = self.outcomes(bounds)
+    def failures(self) -> Counter[bytes]:
+        """Return code -> how often it failed, of the codes that never succeeded."""
+        codes, succeeded = self.outcomes()
         if succeeded.all():
             return Counter()
-        keys = [code_key(self._trials[i].code) for i in at]
+        keys = [code_key(code) for code in codes]
         good = {key for key, ok in zip(keys, succeeded, strict=True) if ok}
         return Counter(key for key in keys if key not in good)
-
-    def codes(self, at: NDArray[np.intp]) -> NDArray[Any]:
-        """Codes (k, d) of the trials at some positions."""
-        return self._columns().codes[at]
 
     def state_dict(self) -> State:
         """Return all trials as plain lists; None stands for what was not reported."""
@@ -229,7 +213,7 @@ class Observations:
             "exact": [trial.exact for trial in self._trials],
         }
 
-    def load(self, state: State, space: SearchSpace) -> None:
+    def load(self, state: State) -> None:
         """Add what ``state_dict`` saved to new observations.
 
         Raises:
@@ -247,62 +231,64 @@ class Observations:
         ]
         if codes:
             exact = state.get("exact")  # which 0.2 did not save
-            self.add(list(space.round(np.array(codes))), rows, complete, exact=exact)
+            valid = self._objectives.space.round(np.array(codes))
+            self.add(list(valid), rows, complete, exact=exact)
 
     def _columns(self) -> _Columns:
         """All trials as arrays; new ones are appended to those made before.
 
         Of 10,000 lists an array takes longer than a proposal's fit.
         """
-        made = self._made
-        if made is not None and made.names != self.names:
+        names, made = self.names, self._made
+        if made is not None and made.names != names:
             made = None
         new = self._trials[0 if made is None else len(made.codes) :]
         if made is None or new:
             codes = np.array([trial.code for trial in new])
-            values = np.array([self._values(t) for t in new]).reshape(-1, len(self.names))
+            values = np.array([self._values(t) for t in new]).reshape(-1, len(names))
             complete = np.array([trial.complete for trial in new], dtype=bool)
             if made is not None and len(made.codes):  # an array of no codes has no columns either
                 codes = np.concatenate([made.codes, codes])
                 values = np.concatenate([made.values, values])
                 complete = np.concatenate([made.complete, complete])
-            made = self._made = _Columns(self.names, codes, values, complete)
+            made = self._made = _Columns(names, codes, values, complete)
         return made
 
     def _values(self, trial: _Trial) -> list[float]:
         """Values of one trial by name: NaN where unknown, -inf of a satisfied constraint."""
-        modeled = [name for name in self._sign if name not in self._known]
+        objectives = self._objectives
+        values = {name: trial.metrics.get(name, np.nan) for name in objectives.directions}
         finished = trial.complete and any(
-            _is_value(self._sign[name] * trial.metrics.get(name, np.nan)) for name in modeled
+            sign * values[name] > -np.inf
+            for name, sign in zip(values, objectives.signs, strict=True)
+            if name not in objectives.known
         )
         absent = -np.inf if finished else np.nan
         return [
-            trial.metrics.get(name, np.nan if name in self._sign else absent) for name in self.names
+            values[name] if name in values else trial.metrics.get(name, absent)
+            for name in self.names
         ]
 
-    def _has_value(self) -> NDArray[np.bool_]:
-        """Return whether a trial has a value of a metric, (n, m)."""
-        values = self._columns().values.copy()
-        values[:, : len(self._sign)] *= np.array(list(self._sign.values()))
-        has = _is_value(values)
-        has[:, len(self._sign) :] = ~np.isnan(values[:, len(self._sign) :])
-        return np.asarray(has, dtype=bool)
+    def _has_value(self, names: Collection[str]) -> NDArray[np.bool_]:
+        """Return True for trials that have a value of a modeled metric among some, (n,).
+
+        An objective that is infinite in its bad direction has none.
+        """
+        signs, known = self._objectives.signs, self._objectives.known
+        values = self._columns().values
+        maximized = values[:, : len(signs)] * signs
+        has = np.concatenate([maximized > -np.inf, ~np.isnan(values[:, len(signs) :])], axis=1)
+        counts = [name in names and name not in known for name in self.names]
+        return np.asarray(has[:, counts].any(axis=1), dtype=bool)
 
     def _informative(self) -> NDArray[np.bool_]:
-        modeled = [name not in self._known for name in self.names]
-        return np.asarray(self._has_value()[:, modeled].any(axis=1), dtype=bool)
+        return self._has_value(self.names)
 
     def _has_objective(self) -> NDArray[np.bool_]:
-        """Return whether a trial has a value of a modeled objective, or of anything without one."""
-        modeled = [name in self._sign and name not in self._known for name in self.names]
-        if not any(modeled):
-            return self._informative()
-        return np.asarray(self._has_value()[:, modeled].any(axis=1), dtype=bool)
-
-
-def _is_value(maximized: Any) -> Any:
-    """Return whether objectives, to be maximized, are values: not NaN, and not diverged."""
-    return maximized > -np.inf
+        """Return True for trials with a value of a modeled objective, or of anything without."""
+        directions = self._objectives.directions
+        modeled = directions.keys() - self._objectives.known.keys()
+        return self._has_value(modeled or self.names)
 
 
 def _finite(maximized: NDArray[np.float64], complete: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -324,45 +310,3 @@ def rows_to_fit(order: NDArray[np.intp], limit: int | None) -> NDArray[np.intp]:
     top, rest = order[: limit // 2], order[limit // 2 :]
     spread = np.linspace(0, len(rest) - 1, limit - len(top)).round().astype(int)
     return np.sort(np.concatenate([top, rest[spread]]))
-
-
-def checked_results(
-    params: Any, metrics: Any, complete: Any
-) -> tuple[list[Mapping[str, Any]], list[Mapping[str, float]], list[bool]]:
-    """Return params, metrics and completeness of one trial or of several, as lists.
-
-    Raises:
-        ValueError: No mappings, or not as many of each.
-    """
-    if isinstance(params, Mapping) != isinstance(metrics, Mapping):
-        raise ValueError("params and metrics must be one mapping each, or a sequence each")
-    single = isinstance(params, Mapping)
-    rows = _mappings("params", [params] if single else params)
-    results = _mappings("metrics", [metrics] if single else metrics)
-    ended = list(complete) if isinstance(complete, Sequence) else [complete] * len(rows)
-    if not len(rows) == len(results) == len(ended):
-        raise ValueError(
-            f"params, metrics and complete have lengths {len(rows)}, {len(results)} and "
-            f"{len(ended)}; they must be equal"
-        )
-    return rows, results, [checks.flag("complete", each) for each in ended]
-
-
-def check_replaced(replace: Any, n_observations: int, n_given: int) -> None:
-    """Refuse a position that no trial has, or results of several trials for one.
-
-    Raises:
-        ValueError: That.
-    """
-    if replace is not None and not (
-        n_given == 1 and 0 <= checks.integer("replace", replace) < n_observations
-    ):
-        raise ValueError(
-            f"replace={replace} must be below n_observations={n_observations}, and params one "
-            "trial's"
-        )
-
-
-def _mappings(name: str, given: Any) -> list[Mapping[str, Any]]:
-    must = "be a mapping from names to values, or a sequence of such mappings"
-    return checks.sequence(name, given, Mapping, must)

@@ -1,4 +1,4 @@
-"""The ask/tell loop: fit the predictor on the observations, propagate codes, propose the best one.
+"""The ask/tell loop: its arguments, params as codes, and its state.
 
 It knows neither Optuna nor Ray; the integrations translate between them and this loop.
 """
@@ -14,41 +14,19 @@ from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
-from ncp_sampler.optimizer.branch_restarts import pinned_branch
-from ncp_sampler.optimizer.category_subset import CategorySubset
-from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
-from ncp_sampler.optimizer.initial_design import (
-    design_code,
-    excluded_codes,
-    in_startup,
-    nearest_codes,
-    pinned_columns,
-    untried,
-)
-from ncp_sampler.optimizer.observations import (
-    Observations,
-    check_replaced,
-    checked_results,
-    rows_to_fit,
-)
+from ncp_sampler.optimizer.explanation import Reasons
 from ncp_sampler.optimizer.options import checked_options
+from ncp_sampler.optimizer.proposer import Proposer
 from ncp_sampler.optimizer.sources import checked_sources
-from ncp_sampler.optimizer.success_model import SuccessModel
-from ncp_sampler.optimizer.transfer import Transfer
-from ncp_sampler.predictors.predictor import Model, Predictor, State, isolated_torch, one_thread
+from ncp_sampler.predictors.predictor import FloatArray, Predictor, State
 from ncp_sampler.predictors.registry import as_predictor
-from ncp_sampler.predictors.transforms import FeaturePredictor, Features, with_features
+from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
-from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
 from ncp_sampler.search.known_cost import Costs
-from ncp_sampler.search.maximize import Excluded, Maximizer
 from ncp_sampler.search.objectives import Objectives
-from ncp_sampler.search.trust_region import TrustRegion, plateau_length, trust_region_of
-from ncp_sampler.space.conditional import ConditionalSpace
-from ncp_sampler.space.search_space import Params, SearchSpace, code_key
+from ncp_sampler.space.search_space import Params, SearchSpace
 
-_NORMAL_DRAWS = 32  # posterior draws of a scalarized expected improvement
 _STATE_KEYS = {"observations", "joined", "predictor", "n_fitted", "rng", "design"}
 
 
@@ -141,40 +119,39 @@ class NCPOptimizer:
         )  # fmt: skip
         self.n_startup_trials = options["n_startup_trials"]
         self.strategy = strategy
-        self._strategy = as_strategy(strategy, continuous=Adam())
         self.deterministic_objective = options["deterministic_objective"]
         self.device = torch.device(options["device"])
-        model = as_predictor(predictor, device=self.device)
-        self._features: Features | None = space.features
+        model, features = as_predictor(predictor, device=self.device), space.features
         if isinstance(model, FeaturePredictor):
-            self._features, model = model.features, model.inner
+            features, model = model.features, model.inner
         self._objectives = Objectives(
-            space, self.directions, costs=costs, limits=limits, constraints=constraints,
-            weights=weights,
+            space, self.directions, costs=costs, limits=options["limits"],
+            constraints=options["constraints"], weights=weights,
         )  # fmt: skip
-        self._transfer = Transfer(given, space, self._objectives)
-        self._observations = self._transfer.begin(Observations.of(self._objectives))
-        self._untrained = model
-        self._model = self._new_model(self._transfer, 0)
-        self._predictor = with_features(self._model, self._features)
-        self._n_fitted = 0
-        self._reasons: list[Reasons] = []
-        self.reseed(seed)
+        self._proposer = Proposer(
+            self._objectives, given, model, features,
+            strategy=as_strategy(strategy, continuous=Adam()),
+            n_startup_trials=self.n_startup_trials, deterministic=self.deterministic_objective,
+            device=self.device, seed=options["seed"],
+        )  # fmt: skip
 
     @property
     def n_observations(self) -> int:
         """Number of trials reported by ``tell``, failed ones included, those of sources not."""
-        return len(self._observations) - self._transfer.n_joined
+        return self._proposer.n_observations
 
     @property
     def metric_names(self) -> tuple[str, ...]:
         """Metrics that ``tell`` takes: those of ``directions``, then of ``constraints``."""
-        return self._observations.names
+        return self._objectives.names
 
     @property
     def reasons(self) -> list[Reasons]:
-        """Reasons of each proposal of the last ``ask``: see ``explanation.py``."""
-        return list(self._reasons)
+        """Reasons of each proposal of the last ``ask``: see ``explanation.py``.
+
+        They are computed when they are read first.
+        """
+        return self._proposer.reasons
 
     @property
     def predictor(self) -> Predictor:
@@ -182,7 +159,7 @@ class NCPOptimizer:
 
         Where a categorical has more than 128 categories, it sees the columns of some of them.
         """
-        return self._predictor
+        return self._proposer.predictor
 
     def reseed(self, seed: int | None = None) -> None:
         """Seed the random choices anew; observations and the fitted model stay.
@@ -190,9 +167,7 @@ class NCPOptimizer:
         Raises:
             ValueError: A negative seed, or one that is not an integer.
         """
-        self._rng = np.random.default_rng(checks.seed(seed))
-        self._design_seed = int(self._rng.integers(2**31))
-        self._n_designed = 0
+        self._proposer.reseed(checks.seed(seed))
 
     def constrain(self, bounds: Mapping[str, float]) -> None:
         """Add constraints, as the constructor's, that become known later.
@@ -201,8 +176,6 @@ class NCPOptimizer:
             ValueError: A bound that is not a number, or of a known cost.
         """
         self._objectives.constrain(bounds)
-        self._observations.watch([*bounds])
-        self._transfer.watch([*bounds])
 
     def ask(
         self,
@@ -227,19 +200,8 @@ class NCPOptimizer:
         checks.instance("fixed", fixed or {}, Mapping, "map parameters to values, or be None")
         # rounded, as observations are: a stepped float's last digits must not make another code
         waiting = list(self.space.round(self.space.to_code(list(pending)))) if pending else []
-        pinned = pinned_columns(self.space, fixed or {})
-        proposed: list[NDArray[Any]] = []
-        self._reasons = []
-        with one_thread(), isolated_torch(self.device):
-            for _ in range(n):
-                startup = self._transfer.startup(self.n_startup_trials)
-                if in_startup(self._observations, startup):
-                    code = self._design(waiting, pinned)
-                else:
-                    code = self._propose(waiting, pinned)
-                waiting.append(code)
-                proposed.append(code)
-        params: list[Params] = self.space.to_params(np.array(proposed))  # type: ignore[assignment]
+        codes = self._proposer.ask(n, waiting, _pinned_columns(self.space, fixed or {}))
+        params: list[Params] = self.space.to_params(np.array(codes))  # type: ignore[assignment]
         return params
 
     def tell(
@@ -269,32 +231,18 @@ class NCPOptimizer:
             ValueError: Params or metrics that do not fit, or nothing to replace; nothing is
                 recorded then.
         """
-        rows, results, ended = checked_results(params, metrics, complete)
-        check_replaced(replace, self.n_observations, len(rows))
-        before = self._transfer.key(self.n_observations)
-        at = None if replace is None else replace + self._transfer.n_joined
-        if replace is not None:
-            self._n_fitted = 0  # a row that the model was fitted on changes
-        codes, exact = nearest_codes(self.space, rows)
-        self._observations.add(codes, results, ended, exact=exact, replace=at)
-        self._observations = self._transfer.compare(self._observations)
-        if self._transfer.key(self.n_observations) != before:
-            self._model = self._new_model(self._transfer, self.n_observations)
-            self._n_fitted = 0
+        rows, results, ended = _checked_results(
+            params, metrics, complete, replace, self.n_observations
+        )
+        codes, exact = _nearest_codes(self.space, rows)
+        self._proposer.tell(codes, results, ended, exact, replace)
 
     def state_dict(self) -> State:
         """Return all that the next ``ask`` depends on, as plain values.
 
         JSON can hold it with the default predictor; an ensemble's weights are arrays, for pickle.
         """
-        return {
-            "observations": self._observations.state_dict(),
-            "joined": list(self._transfer.joined),
-            "predictor": self._model.state_dict(),
-            "n_fitted": self._n_fitted,
-            "rng": self._rng.bit_generator.state,
-            "design": [self._design_seed, self._n_designed],
-        }
+        return self._proposer.state_dict()
 
     def load_state_dict(self, state: State) -> None:
         """Continue as the optimizer that saved ``state`` would have.
@@ -306,139 +254,73 @@ class NCPOptimizer:
         """
         checks.instance("state", state, Mapping, "be what state_dict() returned")
         try:
-            observations = Observations.of(self._objectives)
-            observations.load(state["observations"], self.space)
-            transfer = self._transfer.with_joined(state["joined"])
-            model = self._new_model(transfer, len(observations) - transfer.n_joined)
-            model.load_state_dict(state["predictor"])
-            rng = np.random.default_rng()
-            rng.bit_generator.state = state["rng"]
-            seed, designed = (checks.integer("design", number, low=0) for number in state["design"])
-            fitted = checks.integer("n_fitted", state["n_fitted"], low=0)
+            self._proposer.load_state_dict(state)
         except Exception as error:  # a foreign state can raise nearly anything
             raise ValueError(
                 f"state lacks {sorted(_STATE_KEYS - {*state})} or has codes of another space, or "
                 f"is broken ({type(error).__name__}: {error}); give what state_dict() of an "
                 "optimizer of the same space, directions and sources returned"
             ) from error
-        self._observations, self._transfer, self._model = observations, transfer, model
-        self._predictor = with_features(model, self._features)
-        self._rng, self._n_fitted = rng, fitted
-        self._design_seed, self._n_designed = seed, designed
 
-    def _new_model(self, transfer: Transfer, n_observations: int) -> Model:
-        """Return a model that is not fitted, with linear terms where sources transfer."""
-        model = as_predictor(self._untrained, device=self.device)
-        return transfer.predictor(model, n_observations)
 
-    def _design(self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]) -> NDArray[Any]:
-        """Return the next code of a source, or of the initial design, that is not known yet."""
-        # trials that exist count: another process may have run them
-        self._n_designed = max(self._n_designed, len(self._observations) + len(waiting))
-        # of a source each code is tried once, if the objective is noisy, too
-        new = excluded_codes(self._observations, waiting, self._objectives.limits)
-        tried = self._transfer.start(self.n_observations + len(waiting), pinned, new)
-        self._reasons.append(STARTUP if tried is None else SOURCE)
-        if tried is not None:
-            return tried
-        excluded = self._excluded(waiting)
-        code, self._n_designed = design_code(
-            self.space, self._design_seed, self._n_designed, pinned, excluded
+def _pinned_columns(space: SearchSpace, fixed: Mapping[str, Any]) -> FloatArray:
+    """Return the values of columns whose parameter is fixed, NaN elsewhere, (d,)."""
+    pinned = np.full(len(space.columns), np.nan)
+    for name, value in fixed.items():
+        where = space.column_slice(name)
+        dim = next(dim for dim in space.dimensions if dim.name == name)
+        alone = SearchSpace([dim])
+        pinned[where] = alone.round(alone.to_code({name: value}))
+    return pinned
+
+
+def _checked_results(
+    params: Any, metrics: Any, complete: Any, replace: Any, n_observations: int
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, float]], list[bool]]:
+    """Return params, metrics and completeness of one trial or of several, as lists.
+
+    Raises:
+        ValueError: No mappings, not as many of each, or to replace a trial that there is not.
+    """
+    if isinstance(params, Mapping) != isinstance(metrics, Mapping):
+        raise ValueError("params and metrics must be one mapping each, or a sequence each")
+    single, must = isinstance(params, Mapping), "be a mapping from names to values, or a sequence"
+    must += " of such mappings"
+    rows = checks.sequence("params", [params] if single else params, Mapping, must)
+    results = checks.sequence("metrics", [metrics] if single else metrics, Mapping, must)
+    ended = list(complete) if isinstance(complete, Sequence) else [complete] * len(rows)
+    if not len(rows) == len(results) == len(ended):
+        raise ValueError(
+            f"params, metrics and complete have lengths {len(rows)}, {len(results)} and "
+            f"{len(ended)}; they must be equal"
         )
-        return self._untried(pinned, excluded, waiting) if code is None else code
-
-    def _propose(
-        self, waiting: Sequence[NDArray[Any]], pinned: NDArray[np.float64]
-    ) -> NDArray[Any]:
-        """Return the code of highest expected improvement."""
-        codes, metrics = self._observations.informative()
-        numbers = self._observations.informative_positions() - self._transfer.n_joined
-        observed = self._objectives.scale(codes, metrics)
-        # of a scalarization, which more than four metrics need; drawn whatever is known of them
-        weights = dict(
-            zip(self.directions, self._rng.dirichlet(np.ones(len(self.directions))), strict=True)
+    if replace is not None and not (
+        len(rows) == 1 and 0 <= checks.integer("replace", replace) < n_observations
+    ):
+        raise ValueError(
+            f"replace={replace} must be below n_observations={n_observations}, and params one "
+            "trial's"
         )
-        fixed = pinned
-        if isinstance(self.space, ConditionalSpace):
-            pinned = pinned_branch(self.space, fixed, observed, codes, waiting, self._rng)
-        order = observed.order(weights, self._rng)
-        if plateau_length(observed, order) == len(order):  # no trial stands out yet
-            return self._design(waiting, fixed)
-        rows = rows_to_fit(order, self._model.max_rows)
-        subset = CategorySubset.draw(self.space, codes, order, pinned, self._rng)
-        unit = subset.part.normalize(subset.reduce(codes))
-        fitted = observed.take(rows)
-        n = self.n_observations
-        features = self._transfer.features(self._features, self._model, n)
-        self._predictor = with_features(self._model, subset.features(features))
-        same = self._n_fitted == len(self._observations)
-        self._predictor.fit(unit[rows], fitted.modeled, steps=0 if same else None)
-        self._n_fitted = len(self._observations)
-        pending = subset.part.normalize(subset.reduce(np.array(waiting))) if waiting else None
-        predictor = self._predictor if pending is None else self._predictor.condition(pending)
-        limits = self._objectives.limits
-        costs = {k: subset.of_part(cost.vjp) for k, cost in self._objectives.known.items()}
-        posterior = ObjectivePosterior(fitted, predictor, costs)
-        noisy = not self.deterministic_objective
-        if noisy or np.isnan(fitted.slack).any():  # the best value had luck, or unknown constraints
-            smoothed = posterior.smoothed(unit[rows], noisy=noisy)
-            order = rows[smoothed.order(weights, self._rng)]
-        success = None
-        at, succeeded = self._observations.outcomes(self._objectives.constraints)
-        if succeeded.any() and not succeeded.all():
-            outcomes = subset.part.normalize(subset.reduce(self._observations.codes(at)))
-            features = subset.features(self.space.features)
-            success = SuccessModel(outcomes, succeeded, features=features)
-        excluded = self._excluded(waiting, retry=success is not None and success.depends < 0.5)
-        if success is not None and success.is_random:
-            success = None
-        acquisition = Acquisition(
-            posterior,
-            unit[rows],
-            noisy=noisy,
-            weights=weights,
-            normal=self._rng.standard_normal((_NORMAL_DRAWS, len(self.directions))),
-            pending=pending,
-            penalty=subset.of_part(limits.penalty) if limits.bounds else None,
-            success=success,
-        )
-        n_startup = self._transfer.startup(self.n_startup_trials)
-        maximizer = Maximizer(
-            acquisition,
-            subset.part,
-            subset.strategy(self._strategy),
-            subset.reduce(pinned),
-            lambda part: excluded(subset.expand(part)),
-            trust_region_of(subset.part, unit, observed, order, n_startup)
-            if np.isnan(pinned).all()
-            else TrustRegion.whole(unit.shape[1]),
-            (lambda part: subset.project(part, limits.projected, pinned))
-            if limits.bounds
-            else None,
-        )
-        maximum = maximizer.maximize(unit[order], self._rng)
-        if maximum is None:
-            self._reasons.append(UNTRIED)
-            return self._untried(pinned, excluded, waiting)
-        case = Case(
-            [*self.directions], acquisition, subset.part, unit[rows], numbers[rows],
-            maximizer.excluded, limits, subset.expand, self._predictor, success,
-            None if pinned is fixed else maximizer.pinned,
-        )  # fmt: skip
-        self._reasons.append(reasons_for(case, maximum))
-        return subset.expand(maximum.code)
+    return rows, results, [checks.flag("complete", each) for each in ended]
 
-    def _untried(
-        self, pinned: NDArray[np.float64], excluded: Excluded, waiting: Sequence[NDArray[Any]]
-    ) -> NDArray[Any]:
-        failures = self._observations.failures(self._objectives.constraints)
-        for code in waiting:
-            failures.pop(code_key(code), None)
-        return untried(self.space, pinned, self._rng, excluded, self._objectives.limits, failures)
 
-    def _excluded(self, waiting: Sequence[NDArray[Any]], *, retry: bool = False) -> Excluded:
-        """Return a predicate of codes to exclude; ``retry`` allows those that failed once."""
-        observations = self._observations if self.deterministic_objective else None
-        failures = self._observations.failures(self._objectives.constraints) if retry else {}
-        once = {key for key, times in failures.items() if times == 1}
-        return excluded_codes(observations, waiting, self._objectives.limits, once)
+def _nearest_codes(
+    space: SearchSpace, params: Sequence[Mapping[str, Any]]
+) -> tuple[NDArray[Any], list[bool]]:
+    """Return the valid codes (n, d) nearest to params, and whether each is exact.
+
+    Raises:
+        ValueError: A missing parameter, an unknown category, or a value that is not a number.
+    """
+    codes = space.to_code(list(params), clip=True)
+    if _are_valid(space, params):
+        return codes, [True] * len(params)
+    return codes, [_are_valid(space, [row]) for row in params]
+
+
+def _are_valid(space: SearchSpace, params: Sequence[Mapping[str, Any]]) -> bool:
+    try:
+        space.to_code(list(params))
+    except ValueError:
+        return False
+    return True

@@ -19,7 +19,7 @@ from ncp_sampler.predictors.registry import as_predictor, predictor_device
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.search.known_cost import Costs
-from ncp_sampler.search.objectives import check_objectives
+from ncp_sampler.search.objectives import check_costs, check_numbers
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -53,12 +53,14 @@ def checked_options(**options: Unpack[Options]) -> Options:
     device = predictor_device(predictor, asked)
     check_transfer(options["sources"] or (), predictor)
     as_strategy(options["strategy"], continuous=Adam())
-    check_objectives(
-        options["costs"], options["limits"], options["constraints"], options["weights"]
-    )
+    limits = check_costs(options["costs"], options["limits"])
+    bounds = options["constraints"]
+    check_numbers("weights", options["weights"], "an objective to its weight", low=0)
     deterministic = options["deterministic_objective"]
     return {
         **options,
+        "limits": limits,
+        "constraints": check_numbers("constraints", bounds, "an observed metric to its bound"),
         "seed": checks.seed(options["seed"]),
         "n_startup_trials": checks.integer("n_startup_trials", options["n_startup_trials"], low=1),
         "deterministic_objective": checks.flag("deterministic_objective", deterministic),

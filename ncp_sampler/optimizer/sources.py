@@ -16,6 +16,7 @@ import numpy as np
 from ncp_sampler import checks
 from ncp_sampler.records.csv_records import CsvTable, open_csv
 from ncp_sampler.records.records import Records
+from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import Params, SearchSpace
 
@@ -108,55 +109,67 @@ def checked_sources(
     return tuple(found)
 
 
-def earlier_trials(
-    name: str, source: Source, space: SearchSpace, objectives: Sequence[str], names: Sequence[str]
-) -> EarlierTrials:
+def earlier_trials(name: str, source: Source, objectives: Objectives) -> EarlierTrials:
     """Return a source's trials in the names of a search.
 
     Args:
         name: Name of the source, for messages.
         source: From ``checked_sources``.
-        space: The search space.
-        objectives: The search's modeled metrics.
-        names: All names of its metrics.
+        objectives: Objectives of the search.
 
     Raises:
         ValueError: It is no source, lacks a parameter or every metric of the search, or has a
             parameter that is fixed.
     """
-    trials = source.trials
+    trials, space = source.trials, objectives.space
     unknown = [one for one in source.fixed if one not in space.names]
     if unknown:
         raise ValueError(f"{name}: fixed has {unknown}; the search has {list(space.names)}")
-    if isinstance(trials, EarlierTrials):
-        return _with_all_params(name, trials, space, source.fixed)
-    if isinstance(trials, CsvTable):
-        own = [column for column in trials.head if column not in space.names]
-        metrics = metric_names(name, own, objectives, names)
-        check_fixed(name, source.fixed, [trials.head])
-        _check_has(name, trials.head, space, source.fixed)
-        columns = [one for one in space.names if one in trials.head]
-        records = trials.records(metrics=[*metrics], columns=columns)
-    elif isinstance(trials, Records):
-        records = trials
-        metrics = metric_names(name, [*records.metrics], objectives, names)
-        check_fixed(name, source.fixed, [records.space.names])
-        _check_has(name, records.space.names, space, source.fixed)
+    if not isinstance(trials, EarlierTrials):
+        trials = _of_table(name, source, objectives)
+    kept, params = [], []
+    for i, row in enumerate(trials.params):
+        _check_has(name, row, space, source.fixed)
+        every = {one: row[one] if one in row else source.fixed[one] for one in space.names}
+        valid = _valid(space, every)
+        if valid is not None:  # with no unknown category
+            kept.append(i)
+            params.append(valid)
+    metrics = [trials.metrics[i] for i in kept]
+    if all(np.isnan(value) for row in metrics for value in row.values()):
+        raise ValueError(
+            f"{name} has no trial with a value and with params of {checks.shown(space)}; leave it "
+            "out, or give one of the same parameters and categories"
+        )
+    alike = trials.alike and len(kept) == len(trials.params)
+    return EarlierTrials(params, metrics, [trials.complete[i] for i in kept], alike)
+
+
+def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrials:
+    """Return the rows of ``Records`` or of a CSV file in the names of a search."""
+    table, space = source.trials, objectives.space
+    if isinstance(table, CsvTable):
+        have: Sequence[str] = table.head
+        measured = [column for column in have if column not in space.names]
+    elif isinstance(table, Records):
+        have, measured = table.space.names, [*table.metrics]
     else:
-        raise checks.refusal(name, trials, _MUST)
-    codes = records.space.round(records.codes)
-    params: list[Params] = records.space.to_params(codes)  # type: ignore[assignment]
-    values = {new: records.metrics[old] for old, new in metrics.items()}
-    unknown_in_table = {n: np.nan for n in names if n not in objectives and n not in values}
-    rows = [
-        {**unknown_in_table, **{n: float(c[i]) for n, c in values.items()}}
-        for i in range(len(records))
-    ]
-    alike = {*records.space.names} <= {*space.names}
+        raise checks.refusal(name, table, _MUST)
+    modeled = [one for one in objectives.directions if one not in objectives.costs]
+    metrics = metric_names(name, measured, modeled, objectives.names)
+    check_fixed(name, source.fixed, [have])
+    _check_has(name, have, space, source.fixed)
+    if isinstance(table, CsvTable):
+        columns = [one for one in space.names if one in have]
+        table = table.records(metrics=[*metrics], columns=columns)
+    params: list[Params] = table.space.to_params(table.space.round(table.codes))
+    values = {new: table.metrics[old].tolist() for old, new in metrics.items()}
+    # of constraints that it lacks nothing is known
+    absent = {one: np.nan for one in objectives.names if one not in modeled and one not in values}
+    rows = [absent | {one: values[one][i] for one in values} for i in range(len(params))]
     # a table does not tell why a row has no value
-    complete = [any(not np.isnan(row.get(n, np.nan)) for n in objectives) for row in rows]
-    earlier = EarlierTrials(params, rows, complete, alike)
-    return _with_all_params(name, earlier, space, source.fixed)
+    complete = [any(not np.isnan(row.get(one, np.nan)) for one in modeled) for row in rows]
+    return EarlierTrials(params, rows, complete, {*table.space.names} <= {*space.names})
 
 
 def metric_names(
@@ -194,32 +207,6 @@ def check_fixed(name: str, fixed: Collection[str], have: Collection[Collection[s
         raise ValueError(f"{name}: fixed has {known}, which its trials have; leave that out")
 
 
-def _with_all_params(
-    name: str, trials: EarlierTrials, space: SearchSpace, fixed: Mapping[str, Any]
-) -> EarlierTrials:
-    """Return the trials with valid params of the space, without those of an unknown category."""
-    kept, params = [], []
-    for i, row in enumerate(trials.params):
-        _check_has(name, [*row], space, fixed)
-        whole = {one: row[one] if one in row else fixed[one] for one in space.names}
-        valid = _valid(space, whole)
-        if valid is not None:
-            kept.append(i)
-            params.append(valid)
-    measured = [m for i in kept for m in trials.metrics[i].values() if not np.isnan(m)]
-    if not measured:
-        raise ValueError(
-            f"{name} has no trial with a value and with params of {checks.shown(space)}; leave it "
-            "out, or give one of the same parameters and categories"
-        )
-    return EarlierTrials(
-        params,
-        [trials.metrics[i] for i in kept],
-        [trials.complete[i] for i in kept],
-        trials.alike and len(kept) == len(trials.params),
-    )
-
-
 def _check_has(
     name: str, have: Collection[str], space: SearchSpace, fixed: Mapping[str, Any]
 ) -> None:
@@ -234,16 +221,16 @@ def _check_has(
 
 def _valid(space: SearchSpace, params: Params) -> Params | None:
     """Return the nearest valid params, categories by their text if need be; None without any."""
-    whole = dict(params)
+    by_text = dict(params)
     for dim in space.dimensions:
         if isinstance(dim, Categorical):
             texts = {str(choice): choice for choice in dim.choices}
             try:
-                dim.index(whole[dim.name])
+                dim.index(params[dim.name])
             except ValueError:
-                whole[dim.name] = texts.get(str(whole[dim.name]), whole[dim.name])
+                by_text[dim.name] = texts.get(str(params[dim.name]), params[dim.name])
     try:
-        found: Params = space.to_params(space.to_code(whole, clip=True))
+        valid: Params = space.to_params(space.to_code(by_text, clip=True))
     except ValueError:
         return None
-    return found
+    return valid

@@ -70,10 +70,6 @@ class SuccessModel:
         """True if failures are taken for random, so that the probability is the same everywhere."""
         return self.depends < _NEGLIGIBLE
 
-    def probability(self, unit: FloatArray) -> float:
-        """Return the probability of success at a unit code (d,)."""
-        return float(np.exp(self.log_probability(unit[None])[0][0]))
-
     def log_probability(
         self, x: FloatArray
     ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:

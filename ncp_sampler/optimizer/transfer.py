@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any, Protocol, runtime_checkable
@@ -25,19 +24,19 @@ from numpy.typing import NDArray
 from ncp_sampler import checks
 from ncp_sampler.optimizer.category_subset import has_too_many
 from ncp_sampler.optimizer.observations import Observations, rows_to_fit
-from ncp_sampler.optimizer.sources import Source, earlier_trials
+from ncp_sampler.optimizer.sources import EarlierTrials, Source, earlier_trials
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.predictor import FloatArray, Model, Predictor
 from ncp_sampler.predictors.transforms import (
+    ExtendedFeatures,
     FeaturePredictor,
     Features,
-    features_vjp,
     with_features,
 )
 from ncp_sampler.records.records import spread_of
 from ncp_sampler.search.maximize import Excluded
 from ncp_sampler.search.objectives import Objectives, ScaledObservations
-from ncp_sampler.space.search_space import SearchSpace, code_key
+from ncp_sampler.space.search_space import code_key
 
 _STARTUP = 3  # startup trials of a search with sources of another task
 _TRANSFERRED = 50  # observations from which on the search knows its task better than any source
@@ -57,42 +56,52 @@ class HasLinearTerms(Protocol):
         """Return it, not fitted, with linear terms in so many further columns of its inputs."""
 
 
-@dataclass(frozen=True)
 class SourceStudy:
     """Trials of a source, and their model.
 
-    Attributes:
-        space: The search space.
+    Args:
         objectives: Objectives of the present search.
+        trials: The source's trials.
+        same_task: True if they are of the same task, None if the search is to find out.
+
+    Attributes:
+        observations: The trials.
+        same_task: As given; False if unknown and a difference is known.
         codes: Valid codes of the trials that have a value, (n, d).
         metrics: Name -> observed values, (n,), NaN where missing.
     """
 
-    space: SearchSpace
-    objectives: Objectives
-    codes: NDArray[Any]
-    metrics: dict[str, FloatArray]
+    def __init__(
+        self, objectives: Objectives, trials: EarlierTrials, same_task: bool | None
+    ) -> None:
+        self._objectives, self._space = objectives, objectives.space
+        self.observations = Observations(objectives)
+        self.observations.add(
+            self._space.to_code(list(trials.params)), trials.metrics, trials.complete
+        )
+        self.same_task = same_task if trials.alike or same_task is not None else False
+        _, self.codes, self.metrics = self.observations.informative()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the fields alone: models are fitted again, and equal."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return all but the model, which is fitted again, and equal."""
+        return {name: value for name, value in self.__dict__.items() if name != "model"}
 
     @cached_property
     def observed(self) -> ScaledObservations:
         """The source's observations on the scales of the acquisition function."""
-        return self.objectives.scale(self.codes, self.metrics)
+        return self._objectives.scale(self.codes, self.metrics)
 
     @cached_property
     def model(self) -> Model:
         """Predictor of the source's modeled metrics over unit codes."""
         rows = rows_to_fit(self._order, _MAX_ROWS)
-        model = with_features(GaussianProcess(), self.space.features)
+        model = with_features(GaussianProcess(), self._space.features)
         model.fit(self._unit[rows], self.observed.take(rows).modeled)
         return model
 
     @cached_property
     def _order(self) -> NDArray[np.intp]:
-        weights = dict.fromkeys(self.objectives.directions, 1.0)
+        weights = dict.fromkeys(self._objectives.directions, 1.0)
         return self.observed.order(weights, np.random.default_rng(0))
 
     @cached_property
@@ -101,7 +110,7 @@ class SourceStudy:
 
     @cached_property
     def _unit(self) -> FloatArray:
-        return self.space.normalize(self.codes)
+        return self._space.normalize(self.codes)
 
     def lower_bounds(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Return lower confidence bounds (n, m) at unit codes, and their pullback.
@@ -152,7 +161,6 @@ class Transfer:
 
     Args:
         sources: From ``checked_sources``.
-        space: The search space.
         objectives: The search's objectives.
 
     Attributes:
@@ -163,31 +171,14 @@ class Transfer:
         ValueError: As ``earlier_trials``.
     """
 
-    def __init__(
-        self, sources: Sequence[Source], space: SearchSpace, objectives: Objectives
-    ) -> None:
-        self._space = space
-        self._is_wide = any(map(has_too_many, space.dimensions))
-        modeled = [name for name in objectives.directions if name not in objectives.costs]
-        names = Observations.of(objectives).names
-        trials = [
-            earlier_trials(f"sources[{i}]", source, space, modeled, names)
-            for i, source in enumerate(sources)
-        ]
-        self._unknown = [
-            source.same_task is None and its.alike
-            for source, its in zip(sources, trials, strict=True)
-        ]
-        self._observations = [Observations.of(objectives) for _ in trials]
-        for its, own in zip(trials, self._observations, strict=True):
-            own.add(space.to_code(list(its.params)), its.metrics, its.complete)
+    def __init__(self, sources: Sequence[Source], objectives: Objectives) -> None:
+        self._space = objectives.space
+        self._is_wide = any(map(has_too_many, self._space.dimensions))
         self._studies = [
-            SourceStudy(space, objectives, *own.informative()) for own in self._observations
+            SourceStudy(objectives, earlier_trials(f"sources[{i}]", one, objectives), one.same_task)
+            for i, one in enumerate(sources)
         ]
-        self.joined = [
-            len(own) if source.same_task else 0
-            for source, own in zip(sources, self._observations, strict=True)
-        ]
+        self.joined = [len(own.observations) if own.same_task else 0 for own in self._studies]
 
     @property
     def n_joined(self) -> int:
@@ -202,15 +193,10 @@ class Transfer:
 
     def begin(self, observations: Observations) -> Observations:
         """Return observations that begin with the trials of the sources that have joined."""
-        for source, rows in reversed([*zip(self._observations, self.joined, strict=True)]):
+        for study, rows in reversed([*zip(self._studies, self.joined, strict=True)]):
             if rows:
-                observations = observations.after(source)
+                observations = observations.after(study.observations)
         return observations
-
-    def watch(self, names: Sequence[str]) -> None:
-        """Add further metrics, as ``Observations.watch``."""
-        for observations in self._observations:
-            observations.watch(names)
 
     def with_joined(self, joined: Sequence[int]) -> Transfer:
         """Return the same sources, with others of them joined.
@@ -218,14 +204,11 @@ class Transfer:
         Raises:
             ValueError: ``joined`` cannot be of these sources.
         """
-        numbers = [checks.integer("joined", rows, low=0) for rows in joined]
-        every = [*map(len, self._observations)]
-        if len(numbers) != len(every) or any(
-            rows not in {0, own} for rows, own in zip(numbers, every, strict=True)
-        ):
-            raise ValueError(f"joined={numbers} does not fit sources of {every} trials")
         other = copy.copy(self)
-        other.joined = numbers
+        other.joined = [checks.integer("joined", rows, low=0) for rows in joined]
+        every = [len(study.observations) for study in self._studies]
+        if [rows or own for rows, own in zip(other.joined, every, strict=True)] != every:
+            raise ValueError(f"joined={other.joined} does not fit sources of {every} trials")
         return other
 
     def key(self, n_observations: int) -> tuple[bool, ...]:
@@ -238,17 +221,16 @@ class Transfer:
         Args:
             observations: The search's, with what has joined.
         """
-        if not any(
-            unknown and not rows for unknown, rows in zip(self._unknown, self.joined, strict=True)
-        ):
+        unknown = [study for study in self.studies if study.same_task is None]
+        if not unknown:
             return observations
-        codes, metrics = observations.informative()
-        own = observations.informative_positions() >= self.n_joined
+        positions, codes, metrics = observations.informative()
+        own = positions >= self.n_joined
         values = {name: column[own] for name, column in metrics.items()}
-        for i, study in enumerate(self._studies):
-            if self._unknown[i] and not self.joined[i] and study.agrees(codes[own], values):
-                self.joined[i] = len(self._observations[i])
-                observations = observations.after(self._observations[i])
+        for study in unknown:
+            if study.agrees(codes[own], values):
+                self.joined[self._studies.index(study)] = len(study.observations)
+                observations = observations.after(study.observations)
         return observations
 
     def startup(self, trials: int) -> int:
@@ -265,37 +247,29 @@ class Transfer:
         """
         if turn % _TURNS:
             return None
-        for code in self._best():
-            given = self._space.round(np.where(np.isnan(pinned), code, pinned))
-            if not excluded(given[None])[0]:
-                return given
+        for codes in zip_longest(*(study.best() for study in self.studies)):  # in turn
+            for code in codes:
+                if code is not None:
+                    given = self._space.round(np.where(np.isnan(pinned), code, pinned))
+                    if not excluded(given[None])[0]:
+                        return given
         return None
 
     def predictor(self, model: Model, n_observations: int) -> Model:
         """Return the model with a linear term per source metric, where sources transfer."""
-        if not self._transfers(n_observations) or not isinstance(model, HasLinearTerms):
+        if not self._transfers(n_observations):
             return model
+        assert isinstance(model, HasLinearTerms)  # by check_transfer
         return model.with_linear_terms(sum(len(study.observed.modeled) for study in self.studies))
 
-    def features(
-        self, features: Features | None, model: Model, n_observations: int
-    ) -> Features | None:
+    def features(self, features: Features | None, n_observations: int) -> Features | None:
         """Return a feature map with a column per source metric, where sources transfer."""
-        if not self._transfers(n_observations) or not isinstance(model, HasLinearTerms):
+        if not self._transfers(n_observations):
             return features
-        return _WithSources(features, self.studies)
+        return ExtendedFeatures(features, [study.lower_bounds for study in self.studies])
 
     def _transfers(self, n_observations: int) -> bool:
         return bool(self.studies) and n_observations < _TRANSFERRED and not self._is_wide
-
-    def _best(self) -> Iterator[NDArray[Any]]:
-        """Yield the sources' best codes in turn, each once."""
-        seen = set()
-        for codes in zip_longest(*(study.best() for study in self.studies)):
-            for code in codes:
-                if code is not None and code_key(code) not in seen:
-                    seen.add(code_key(code))
-                    yield code
 
 
 def check_transfer(sources: Sequence[Source], model: Predictor) -> None:
@@ -310,28 +284,3 @@ def check_transfer(sources: Sequence[Source], model: Predictor) -> None:
             f"sources cannot transfer to predictor={checks.shown(model)}; give a Gaussian process, "
             'such as predictor="auto", or Source(..., same_task=True) if they are of the same task'
         )
-
-
-@dataclass(frozen=True)
-class _WithSources:
-    """Features of unit codes, and the sources' lower confidence bounds.
-
-    Attributes:
-        inner: The features; None for unit codes.
-        studies: The sources, at least one.
-    """
-
-    inner: Features | None
-    studies: Sequence[SourceStudy]
-
-    def vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-        """Return features and bounds (n, f + m) of unit codes x (n, d), and their pullback."""
-        parts = [(x, lambda g: g) if self.inner is None else features_vjp(self.inner, x)]
-        parts += [study.lower_bounds(x) for study in self.studies]
-        ends = np.cumsum([values.shape[1] for values, _ in parts])[:-1]
-
-        def pullback(g: FloatArray) -> FloatArray:
-            pieces = zip(parts, np.split(g, ends, axis=1), strict=True)
-            return np.asarray(sum(own(piece) for (_, own), piece in pieces))
-
-        return np.concatenate([values for values, _ in parts], axis=1), pullback

@@ -1,7 +1,7 @@
 """Hard limits on known costs: a penalty on the way, and a projection into the limits.
 
 Notation
-    n, d       codes, columns of a code
+    n, d, l    codes, columns of a code, limits
     excess     distance over the limits, in the costs' spreads, (n,); 0 within
 """
 
@@ -39,25 +39,23 @@ class Limits:
     ) -> None:
         self.bounds = dict(bounds)
         self._space = space
-        self._costs = {name: costs[name] for name in self.bounds}
-        for name, bound in self.bounds.items():
-            cost = costs[name]
+        self._costs = [costs[name] for name in bounds]
+        self._ends = np.array(list(bounds.values()), dtype=np.float64)  # (l,)
+        for cost, bound in zip(self._costs, self._ends.tolist(), strict=True):
             cost.raise_ceiling(max(cost.ceiling, bound + cost.spread))
+
+    def costs(self, codes: NDArray[Any]) -> FloatArray:
+        """Return the limited costs (n, l) of valid codes (n, d)."""
+        columns = [cost.at(codes) for cost in self._costs]
+        return np.stack(columns, axis=1) if columns else np.empty((len(codes), 0))
+
+    def over(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return True for valid codes (n, d) over each limit, (n, l)."""
+        return np.asarray(self.costs(codes) > self._ends)
 
     def exceeded(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
         """Return True for valid codes (n, d) over a limit, (n,)."""
-        over = np.zeros(len(codes), dtype=bool)
-        for name in self.bounds:
-            over |= self.over(name, codes)
-        return over
-
-    def cost(self, name: str) -> KnownCost:
-        """Return the known cost of a limit."""
-        return self._costs[name]
-
-    def over(self, name: str, codes: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return True for valid codes (n, d) over one limit, (n,)."""
-        return np.asarray(self._costs[name].at(codes) > self.bounds[name])
+        return np.asarray(self.over(codes).any(axis=1))
 
     def penalty(self, unit: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Return the penalty (n,) of unit codes (n, d), 0 within the limits, and its pullback."""
@@ -88,10 +86,8 @@ class Limits:
             codes: Codes, (n, d).
             pinned: Values of fixed columns, NaN elsewhere, (d,).
         """
-        valid = self._space.round(np.where(np.isnan(pinned), codes, pinned))
-        if not self.bounds:
-            return valid
         free = np.isnan(pinned)
+        valid = self._space.round(np.where(free, codes, pinned))
         unit = self._space.normalize(valid)
         for turn in range(_ROUNDS):
             over = self.exceeded(valid)
@@ -108,10 +104,8 @@ class Limits:
     def error(self, codes: NDArray[Any], pinned: FloatArray) -> ValueError:
         """Return the error that no code within the limits was found among some codes (n, d)."""
         tried = np.concatenate([codes, self.projected(codes[:_PROJECTED], pinned)])
-        costs = np.stack([cost.at(tried) for cost in self._costs.values()], axis=1)
-        bounds = np.array(list(self.bounds.values()))
-        spreads = np.array([cost.spread for cost in self._costs.values()])
-        nearest = costs[np.maximum((costs - bounds) / spreads, 0.0).sum(axis=1).argmin()]
+        costs, spreads = self.costs(tried), [cost.spread for cost in self._costs]
+        nearest = costs[np.maximum((costs - self._ends) / spreads, 0.0).sum(axis=1).argmin()]
         reached = ", ".join(
             f"{name}={cost:.6g} (limit {bound:g})"
             for (name, bound), cost in zip(self.bounds.items(), nearest, strict=True)
@@ -127,8 +121,7 @@ class Limits:
     ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         total = np.zeros(len(unit))
         parts: list[tuple[FloatArray, Callable[[FloatArray], FloatArray]]] = []
-        for name, bound in self.bounds.items():
-            cost = self._costs[name]
+        for cost, bound in zip(self._costs, self._ends, strict=True):
             value, pullback = cost.vjp(unit)
             distance = (value - bound) / cost.spread + margin
             total += np.maximum(distance, 0.0)

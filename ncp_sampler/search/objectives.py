@@ -8,7 +8,7 @@ Notation
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
@@ -22,7 +22,7 @@ from ncp_sampler.predictors.transforms import bounded_tail, standardizer
 from ncp_sampler.search.known_cost import Costs, KnownCost
 from ncp_sampler.search.limits import Limits
 from ncp_sampler.search.pareto import pareto_front, reference_point, scalarize
-from ncp_sampler.search.slack import known_slack, scaled_slack, typical_size
+from ncp_sampler.search.slack import known_slack, scaled_slack
 from ncp_sampler.space.search_space import SearchSpace
 
 MAX_FRONT = 4  # objectives of which the expected hypervolume improvement is computed
@@ -67,26 +67,21 @@ class CostScale:
 class Objectives:
     """Objectives, known costs, limits and constraints of a search.
 
-    Args:
-        space: The search space.
-        directions: Objective -> "maximize" or "minimize".
-        costs: Name -> function that computes it: of codes, a tensor (n, d) in natural units to
-            (n,), differentiable; or a plain function of params.
-        limits: Known cost -> upper bound of every proposal.
-        constraints: Observed metric -> upper bound of what is feasible.
-        weights: Objective -> the paper's lambda, at least 0 and 1 where none is given; None for
-            the whole front.
+    The arguments are those of ``NCPOptimizer``, checked in form by ``checked_options``.
 
     Attributes:
+        space: As given.
         directions: As given.
+        signs: 1 of an objective to be maximized, -1 of one to be minimized, (m,).
         constraints: As given, and those that ``constrain`` added.
         costs: Name -> known cost.
         known: Known costs that are objectives.
         limits: Limits of the known costs.
+        weights: Weight of every objective; None for the whole front.
 
     Raises:
-        ValueError: A name of no objective or no cost, a cost that cannot be computed or that
-            nothing uses, or a limit, bound or weight that is not a number.
+        ValueError: A weight of no objective, weights that are all 0, a constraint on a known cost,
+            or a cost that cannot be computed or that nothing uses.
     """
 
     def __init__(
@@ -99,20 +94,32 @@ class Objectives:
         constraints: Mapping[str, float] | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> None:
+        self.space = space
         self.directions = dict(directions)
-        functions, bounds = check_costs(costs, limits)
-        self.costs = {name: KnownCost(name, given, space) for name, given in functions.items()}
+        self.signs = np.array([1.0 if d == "maximize" else -1.0 for d in directions.values()])
+        self.costs = {name: KnownCost(name, given, space) for name, given in (costs or {}).items()}
         self.known = {name: self.costs[name] for name in self.directions if name in self.costs}
-        self.limits = Limits(space, self.costs, bounds)
+        self.limits = Limits(space, self.costs, limits or {})
         self.constraints: dict[str, float] = {}
-        self.constrain({} if constraints is None else constraints)
-        self.weights = None if weights is None else self._weights(weights)
-        unused = [name for name in self.costs if name not in {*self.directions, *bounds}]
+        self.constrain(constraints or {})
+        self.weights = None
+        if weights is not None:
+            given = {name: float(weight) for name, weight in weights.items()}
+            self.weights = {**dict.fromkeys(self.directions, 1.0), **given}
+            if len(self.weights) > len(self.directions) or not any(self.weights.values()):
+                must = f"weight some of {tuple(self.directions)}, not all of them by 0"
+                raise checks.refusal("weights", weights, must)
+        unused = self.costs.keys() - {*self.directions, *self.limits.bounds}
         if unused:
             raise ValueError(
-                f"costs has {unused}, which no objective and no limit uses; give "
-                f"limits={{{unused[0]!r}: number}}, or leave it out"
+                f"costs has {sorted(unused)}, which no objective and no limit uses; give "
+                f"limits={{{min(unused)!r}: number}}, or leave it out"
             )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Metrics that are observed: the objectives, then the constraints that are none."""
+        return tuple(dict.fromkeys([*self.directions, *self.constraints]))
 
     def constrain(self, bounds: Mapping[str, float]) -> None:
         """Add constraints: observed metric -> upper bound.
@@ -141,40 +148,29 @@ class Objectives:
         bounds = [c for c in self.constraints if not np.isnan(metrics.get(c, np.nan)).all()]
         columns: list[FloatArray] = []
         scales: list[CostScale | None] = []
+        signs = dict(zip(self.directions, self.signs.tolist(), strict=True))
         for name in objectives:
-            sign = 1.0 if self.directions[name] == "maximize" else -1.0
             scales.append(None)
             if name in self.known:
-                scales[-1] = scale = CostScale.of(self.known[name], raw[name], sign)
+                scales[-1] = scale = CostScale.of(self.known[name], raw[name], signs[name])
                 columns.append(scale.apply(raw[name])[0])
             else:
-                columns.append(bounded_tail(sign * raw[name]))
-        slack = [known_slack(self.constraints[name] - metrics[name]) for name in bounds]
-        sizes = [typical_size(column) for column in slack]
-        scaled = [scaled_slack(column, size) for column, size in zip(slack, sizes, strict=True)]
-        empty = np.empty((len(codes), 0))
-        values = np.stack(columns, 1) if columns else empty
+                columns.append(bounded_tail(signs[name] * raw[name]))
+        slack = [scaled_slack(known_slack(self.constraints[c] - metrics[c])) for c in bounds]
+        n = len(codes)
+        values = _stacked(columns, n)
         weights = None if self.weights is None else [self.weights[name] for name in objectives]
         return ScaledObservations(
             objectives=tuple(objectives),
             cost_scales=tuple(scales),
             values=values,
-            raw=np.stack([raw[name] for name in objectives], 1) if objectives else empty,
+            raw=_stacked([raw[name] for name in objectives], n),
             reference=reference_point(values) if len(objectives) > 1 else np.zeros(len(objectives)),
             constraints=tuple(bounds),
-            slack=np.stack(scaled, 1) if bounds else empty,
-            bounds=tuple(zip([self.constraints[name] for name in bounds], sizes, strict=True)),
+            slack=_stacked([scaled for scaled, _ in slack], n),
+            bounds=tuple((self.constraints[c], s) for c, (_, s) in zip(bounds, slack, strict=True)),
             weights=None if weights is None else np.array(weights),
         )
-
-    def _weights(self, weights: Mapping[str, float]) -> dict[str, float]:
-        given = check_numbers("weights", weights, "an objective to its weight", low=0)
-        unknown = [name for name in given if name not in self.directions]
-        every = {**dict.fromkeys(self.directions, 1.0), **given}
-        if unknown or not any(every.values()):
-            must = f"weight some of {tuple(self.directions)}, not all of them by 0"
-            raise checks.refusal("weights", weights, must)
-        return every
 
 
 @dataclass(frozen=True)
@@ -252,7 +248,7 @@ class ScaledObservations:
         """
         if self.weights is not None:
             return np.asarray(self.values @ self.weights)
-        if self.is_front or not self.objectives:
+        if self.is_front or len(self.objectives) <= 1:
             return np.asarray(self.values.sum(axis=1))
         shares = np.array([weights[name] for name in self.objectives])
         return scalarize(self.values, shares / shares.sum())
@@ -276,10 +272,8 @@ class ScaledObservations:
         return np.array(list(dict.fromkeys(first)), dtype=np.intp)
 
 
-def check_costs(
-    costs: Costs | None, limits: Mapping[str, float] | None
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """Return costs and limits, checked in form.
+def check_costs(costs: Costs | None, limits: Mapping[str, float] | None) -> dict[str, float]:
+    """Check costs and limits in form, and return the limits.
 
     Raises:
         ValueError: No mappings from names to functions and to numbers, or a limit without a cost.
@@ -297,23 +291,7 @@ def check_costs(
             f"limits has {unknown}, which costs does not compute; give costs={{name: function}}, "
             "or constraints= for what is measured"
         )
-    return dict(given), bounds
-
-
-def check_objectives(
-    costs: Costs | None,
-    limits: Mapping[str, float] | None,
-    constraints: Mapping[str, float] | None,
-    weights: Mapping[str, float] | None,
-) -> None:
-    """Check the arguments in form.
-
-    Raises:
-        ValueError: As ``Objectives``, except for what depends on a space and its metrics.
-    """
-    check_costs(costs, limits)
-    check_numbers("constraints", constraints, "an observed metric to its bound")
-    check_numbers("weights", weights, "an objective to its weight", low=0)
+    return bounds
 
 
 def check_numbers(
@@ -329,3 +307,8 @@ def check_numbers(
         checks.text(name, key): checks.number(f"{name}[{key!r}]", value, low=low)
         for key, value in (given or {}).items()
     }
+
+
+def _stacked(columns: Sequence[FloatArray], n: int) -> FloatArray:
+    """Return columns (n,) side by side, of which there may be none."""
+    return np.stack(columns, 1) if columns else np.empty((n, 0))

@@ -40,21 +40,17 @@ def known_slack(slack: FloatArray) -> FloatArray:
     return np.where(unknown, np.nan, np.where(sign_only, np.inf, slack))
 
 
-def typical_size(slack: FloatArray) -> float:
-    """Return the median distance from the bound of the finite slack; 1 without any."""
-    size = np.abs(slack[np.isfinite(slack)])
-    positive = size[size > 0]
-    return float(np.median(positive)) if len(positive) else 1.0
+def scaled_slack(slack: FloatArray) -> tuple[FloatArray, float]:
+    """Return scaled slack (n,), finite where it is known, and its unit.
 
-
-def scaled_slack(slack: FloatArray, size: float) -> FloatArray:
-    """Return scaled slack (n,), finite where it is known.
-
-    By asinh no violation of millions sets the scale, and the bound stays at 0, which
-    standardizing or ``bounded_tail`` would move. An infinite violation counts as the worst finite
-    one, and at least as a typical one; what is infinitely satisfied as the median of the positive
-    slack, or by as much as a typical violation where all that was reported is violated.
+    The unit is the median distance from the bound. By asinh no violation of millions sets the
+    scale, and the bound stays at 0, which standardizing or ``bounded_tail`` would move. An infinite
+    violation counts as the worst finite one, and at least as a typical one; what is infinitely
+    satisfied as the median of the positive slack, or by as much as a typical violation where all
+    that was reported is violated.
     """
+    distance = np.abs(slack[np.isfinite(slack) & (slack != 0)])
+    size = float(np.median(distance)) if len(distance) else 1.0
     with np.errstate(over="ignore"):
         scaled = np.arcsinh(np.clip(slack / size, -LARGEST, LARGEST))
     typical = float(np.arcsinh(1.0))
@@ -62,4 +58,4 @@ def scaled_slack(slack: FloatArray, size: float) -> FloatArray:
     scaled[np.isneginf(slack)] = worst
     positive = scaled[np.isfinite(slack) & (slack > 0)]
     scaled[np.isposinf(slack)] = np.median(positive) if len(positive) else typical
-    return np.asarray(scaled)
+    return np.asarray(scaled), size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from typing import Any
@@ -86,6 +87,19 @@ def test_reasons_add_up_and_name_what_matters() -> None:
     heat = [one["metrics"]["heat"]["mean"] for one in reasons[16:]]
     errors = np.abs(np.array(heat) - np.array(codes[16:])[:, 1])
     assert np.median(errors) < 3
+
+
+def test_reasons_are_the_same_whenever_they_are_read() -> None:
+    """At once, after a result, or in a copy: the model is still the one that proposed."""
+    at_once, later = (_plane(n_startup_trials=6) for _ in range(2))
+    for optimizer in (at_once, later):
+        _told(optimizer, 8)
+    proposed = at_once.ask(2)
+    reasons = at_once.reasons
+    assert [one["how"] for one in reasons] == ["search"] * 2
+    assert later.ask(2) == proposed
+    later.tell(proposed[1], {"gain": 1.0, "heat": 2.0})
+    assert copy.deepcopy(later).reasons == later.reasons == reasons
 
 
 def test_what_stopped_a_proposal() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from ncp_sampler.optimizer.sobol import MAX_DIMENSIONS, sobol_points
+from ncp_sampler.optimizer.initial_design import MAX_DIMENSIONS, sobol_points
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 27, 1111])

@@ -14,7 +14,6 @@ import pytest
 from numpy.typing import NDArray
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace, Source
-from ncp_sampler.optimizer.transfer import Transfer
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.transforms import FeaturePredictor
@@ -313,7 +312,4 @@ def test_other_predictors_take_sources_of_the_same_task_alone(predictor: Any) ->
 
 def test_earlier_work_is_read_once_for_all_that_follow() -> None:
     search = optimizer(sources=[Source(records(20), same_task=False)], n_startup_trials=2)
-    transfer = search._transfer
-    assert isinstance(transfer, Transfer)
-    assert transfer.startup(2) == 2
     assert hows(search, 3) == ["source", "startup", "search"]

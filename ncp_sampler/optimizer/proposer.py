@@ -1,0 +1,279 @@
+"""The search behind ``NCPOptimizer``: observations, model and random choices, and the next codes.
+
+One proposal: scale the observations, fit the predictor, build the acquisition function, maximize it
+over valid codes. Before the predictor can be used, and where no code is left, codes come from
+``initial_design.py``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ncp_sampler import checks
+from ncp_sampler.optimizer.branch_restarts import other_branch
+from ncp_sampler.optimizer.category_subset import CategorySubset
+from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
+from ncp_sampler.optimizer.initial_design import design_code, untried
+from ncp_sampler.optimizer.observations import Observations, rows_to_fit
+from ncp_sampler.optimizer.sources import Source
+from ncp_sampler.optimizer.success_model import SuccessModel
+from ncp_sampler.optimizer.transfer import Transfer
+from ncp_sampler.predictors.predictor import FloatArray, Model, State, isolated_torch, one_thread
+from ncp_sampler.predictors.transforms import Features, with_features
+from ncp_sampler.propagation.strategies import Strategy
+from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
+from ncp_sampler.search.maximize import Excluded, Maximizer
+from ncp_sampler.search.objectives import Objectives
+from ncp_sampler.search.trust_region import TrustRegion, plateau_length, trust_region_of
+from ncp_sampler.space.conditional import ConditionalSpace
+from ncp_sampler.space.search_space import code_key
+
+_NORMAL_DRAWS = 32  # posterior draws of a scalarized expected improvement
+
+
+class Proposer:
+    """State of a search between two trials, and its next codes.
+
+    The arguments are those of ``NCPOptimizer``, checked; ``model`` predicts ``features``.
+
+    Attributes:
+        predictor: Model of codes, as fitted for the last proposal after startup.
+    """
+
+    def __init__(
+        self,
+        objectives: Objectives,
+        sources: Sequence[Source],
+        model: Model,
+        features: Features | None,
+        *,
+        strategy: Strategy,
+        n_startup_trials: int,
+        deterministic: bool,
+        device: torch.device,
+        seed: int | None,
+    ) -> None:
+        self._objectives, self._space = objectives, objectives.space
+        self._untrained, self._features = model, features
+        self._strategy, self._n_startup_trials = strategy, n_startup_trials
+        self._noisy, self._device = not deterministic, device
+        self._transfer = Transfer(sources, objectives)
+        self._observations = self._transfer.begin(Observations(objectives))
+        self._model = self._new_model(self._transfer, 0)
+        self.predictor = with_features(self._model, features)
+        self._n_fitted = 0
+        self._proposals: list[Reasons | Case] = []
+        self.reseed(seed)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_proposals": self.reasons}
+
+    @property
+    def n_observations(self) -> int:
+        """Number of the search's own trials."""
+        return len(self._observations) - self._transfer.n_joined
+
+    @property
+    def reasons(self) -> list[Reasons]:
+        """Reasons of each of the last proposals, computed when they are read first."""
+        with one_thread(), isolated_torch(self._device):
+            return self._explain()
+
+    def reseed(self, seed: int | None) -> None:
+        """Seed the random choices anew."""
+        self._rng = np.random.default_rng(seed)
+        self._design_seed = int(self._rng.integers(2**31))
+        self._n_designed = 0
+
+    def ask(
+        self, n: int, pending: Sequence[NDArray[Any]], pinned: FloatArray
+    ) -> list[NDArray[Any]]:
+        """Return the next n codes (d,).
+
+        Args:
+            n: Number of codes; each takes the earlier ones for pending.
+            pending: Pending codes.
+            pinned: Values of fixed columns, NaN elsewhere, (d,).
+
+        Raises:
+            ValueError: No code within the limits was found.
+        """
+        in_startup = self._observations.in_startup(self._transfer.startup(self._n_startup_trials))
+        waiting, self._proposals = list(pending), []
+        with one_thread(), isolated_torch(self._device):
+            for _ in range(n):
+                choose = self._design if in_startup else self._propose
+                code, reasons = choose(waiting, pinned)
+                waiting.append(code)
+                self._proposals.append(reasons)
+        return waiting[-n:]
+
+    def tell(
+        self,
+        codes: NDArray[Any],
+        metrics: Sequence[Mapping[str, float]],
+        complete: Sequence[bool],
+        exact: Sequence[bool],
+        replace: int | None,
+    ) -> None:
+        """Record trials, as ``Observations.add``; ``replace`` is a position among the own ones."""
+        before = self._transfer.key(self.n_observations)
+        if replace is not None:
+            replace += self._transfer.n_joined
+            self._n_fitted = 0  # a row that the model was fitted on changes
+        self._observations.add(codes, metrics, complete, exact=exact, replace=replace)
+        self._observations = self._transfer.compare(self._observations)
+        if self._transfer.key(self.n_observations) != before:
+            self._model = self._new_model(self._transfer, self.n_observations)
+            self._n_fitted = 0
+
+    def state_dict(self) -> State:
+        """Return all that the next proposal depends on, as plain values."""
+        return {
+            "observations": self._observations.state_dict(),
+            "joined": list(self._transfer.joined),
+            "predictor": self._model.state_dict(),
+            "n_fitted": self._n_fitted,
+            "rng": self._rng.bit_generator.state,
+            "design": [self._design_seed, self._n_designed],
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue from what ``state_dict`` returned; raises nearly anything, nothing changed."""
+        observations = Observations(self._objectives)
+        observations.load(state["observations"])
+        transfer = self._transfer.with_joined(state["joined"])
+        model = self._new_model(transfer, len(observations) - transfer.n_joined)
+        model.load_state_dict(state["predictor"])
+        rng = np.random.default_rng()
+        rng.bit_generator.state = state["rng"]
+        seed, designed = (checks.integer("design", number, low=0) for number in state["design"])
+        self._n_fitted = checks.integer("n_fitted", state["n_fitted"], low=0)
+        self._observations, self._transfer, self._model = observations, transfer, model
+        self.predictor = with_features(model, self._features)
+        self._rng, self._design_seed, self._n_designed = rng, seed, designed
+
+    def _new_model(self, transfer: Transfer, n_observations: int) -> Model:
+        """Return a model that is not fitted, with linear terms where sources transfer."""
+        return transfer.predictor(copy.deepcopy(self._untrained), n_observations)
+
+    def _explain(self) -> list[Reasons]:
+        """Compute the reasons not known yet, before the model is fitted to anything else."""
+        reasons = [reasons_for(one) if isinstance(one, Case) else one for one in self._proposals]
+        self._proposals = [*reasons]
+        return reasons
+
+    def _design(
+        self, waiting: Sequence[NDArray[Any]], pinned: FloatArray
+    ) -> tuple[NDArray[Any], Reasons]:
+        """Return the next code of a source, or of the initial design, that is not known yet."""
+        # trials that exist count: another process may have run them
+        self._n_designed = max(self._n_designed, len(self._observations) + len(waiting))
+        # of a source each code is tried once, if the objective is noisy, too
+        new = self._observations.excluded(waiting)
+        code = self._transfer.start(self.n_observations + len(waiting), pinned, new)
+        if code is not None:
+            return code, SOURCE
+        excluded = self._observations.excluded(waiting, repeats=self._noisy)
+        code, self._n_designed = design_code(
+            self._space, self._design_seed, self._n_designed, pinned, excluded
+        )
+        return self._untried(pinned, excluded, waiting) if code is None else code, STARTUP
+
+    def _propose(
+        self, waiting: Sequence[NDArray[Any]], pinned: FloatArray
+    ) -> tuple[NDArray[Any], Reasons | Case]:
+        """Return the code of highest expected improvement."""
+        positions, codes, metrics = self._observations.informative()
+        observed = self._objectives.scale(codes, metrics)
+        # of a scalarization, which more than four metrics need; drawn whatever is known of them
+        directions = self._objectives.directions
+        shares = self._rng.dirichlet(np.ones(len(directions)))
+        weights = dict(zip(directions, shares, strict=True))
+        branch = None
+        is_free = np.isnan(pinned).all() and len(observed.objectives) == 1
+        if isinstance(self._space, ConditionalSpace) and is_free:
+            begun = np.concatenate([codes, np.reshape(waiting, (-1, codes.shape[1]))])
+            merit = np.where(observed.feasible, observed.values[:, 0], np.nan)
+            branch = other_branch(self._space, begun, merit, self._rng)
+        order = observed.order(weights, self._rng)
+        if plateau_length(observed, order) == len(order):  # no trial stands out yet
+            return self._design(waiting, pinned)
+        if branch is not None:
+            pinned = branch
+        rows = rows_to_fit(order, self.predictor.max_rows)
+        subset = CategorySubset.draw(self._space, codes, order, pinned, self._rng)
+        unit = subset.part.normalize(subset.reduce(codes))
+        fitted = observed.take(rows)
+        self._explain()
+        features = self._transfer.features(self._features, self.n_observations)
+        self.predictor = with_features(self._model, subset.features(features))
+        same = self._n_fitted == len(self._observations)
+        self.predictor.fit(unit[rows], fitted.modeled, steps=0 if same else None)
+        self._n_fitted = len(self._observations)
+        pending = subset.part.normalize(subset.reduce(np.array(waiting))) if waiting else None
+        predictor = self.predictor if pending is None else self.predictor.condition(pending)
+        limits = self._objectives.limits
+        costs = {k: subset.of_part(cost.vjp) for k, cost in self._objectives.known.items()}
+        posterior = ObjectivePosterior(fitted, predictor, costs)
+        # the best value had luck, or constraints are unknown
+        if self._noisy or np.isnan(fitted.slack).any():
+            smoothed = posterior.smoothed(unit[rows], noisy=self._noisy)
+            order = rows[smoothed.order(weights, self._rng)]
+        success = None
+        outcomes, succeeded = self._observations.outcomes()
+        if succeeded.any() and not succeeded.all():
+            success = SuccessModel(
+                subset.part.normalize(subset.reduce(outcomes)),
+                succeeded,
+                features=subset.features(self._space.features),
+            )
+        retries = success is not None and success.depends < 0.5
+        excluded = self._observations.excluded(waiting, repeats=self._noisy, retries=retries)
+        acquisition = Acquisition(
+            posterior,
+            unit[rows],
+            noisy=self._noisy,
+            weights=weights,
+            normal=self._rng.standard_normal((_NORMAL_DRAWS, len(directions))),
+            pending=pending,
+            penalty=subset.of_part(limits.penalty) if limits.bounds else None,
+            success=None if success is None or success.is_random else success,
+        )
+        n_startup = self._transfer.startup(self._n_startup_trials)
+        maximizer = Maximizer(
+            acquisition,
+            subset.part,
+            subset.strategy(self._strategy),
+            subset.reduce(pinned),
+            lambda part: excluded(subset.expand(part)),
+            trust_region_of(subset.part, unit, observed, order, n_startup)
+            if np.isnan(pinned).all()
+            else TrustRegion.whole(unit.shape[1]),
+            (lambda part: subset.project(part, limits.projected, pinned))
+            if limits.bounds
+            else None,
+        )
+        maximum = maximizer.maximize(unit[order], self._rng)
+        if maximum is None:
+            return self._untried(pinned, excluded, waiting), UNTRIED
+        numbers = positions[rows] - self._transfer.n_joined
+        case = Case(
+            self._objectives, subset, maximizer, maximum, self.predictor, unit[rows], numbers,
+            branch is not None,
+        )  # fmt: skip
+        return subset.expand(maximum.code), case
+
+    def _untried(
+        self, pinned: FloatArray, excluded: Excluded, waiting: Sequence[NDArray[Any]]
+    ) -> NDArray[Any]:
+        failures = self._observations.failures()
+        for code in waiting:
+            del failures[code_key(code)]  # a Counter, which may lack it
+        return untried(self._space, pinned, self._rng, excluded, self._objectives.limits, failures)
