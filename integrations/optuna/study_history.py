@@ -85,9 +85,11 @@ class StudyHistory:
         """
         inferred = self._space is None
         conditions = self._conditions.among(distributions) if inferred else ()
-        wanted = list(distributions.items()), conditions
+        # a space sorts its conditions, parents first
+        wanted = list(distributions.items()), {one.name: one for one in conditions}
         for history in self.spaces:
-            if (list(history.distributions.items()), history.conditions) == wanted:
+            known = {one.name: one for one in history.conditions}
+            if (list(history.distributions.items()), known) == wanted:
                 break
         else:
             space = space or conversion.to_searched_space(distributions, conditions)

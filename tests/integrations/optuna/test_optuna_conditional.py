@@ -13,6 +13,7 @@ from optuna.trial import Trial, TrialState
 
 from ncp_sampler import NCPSampler, explain
 from ncp_sampler.integrations.optuna.inferred_space import Conditions
+from ncp_sampler.predictors import GaussianProcess
 from ncp_sampler.space.conditional import Condition
 from tests.optuna_examples import NotingSampler
 
@@ -166,3 +167,29 @@ def test_every_trial_has_a_reason_though_its_parameters_were_not_known() -> None
     enqueued.optimize(objective, n_trials=1)
     with pytest.raises(ValueError, match="has no reasons"):
         explain(enqueued.trials[0])
+
+
+class CountedProcess(GaussianProcess):
+    """A process that counts its copies: each model that is fitted from scratch is a new one."""
+
+    copies = 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> GaussianProcess:
+        CountedProcess.copies += 1
+        return GaussianProcess()
+
+
+def test_nested_branches_keep_their_model_from_trial_to_trial() -> None:
+    """The model is made anew where a new condition is learned, not for every proposal."""
+
+    def nested(trial: Trial) -> float:
+        if trial.suggest_categorical("optimizer", ["adam", "sgd"]) == "adam":
+            return 1 + trial.suggest_float("beta", 0, 1)
+        if not trial.suggest_categorical("nesterov", [False, True]):
+            return 0.5
+        return (trial.suggest_float("momentum", 0, 1) - 0.3) ** 2
+
+    CountedProcess.copies = 0
+    study = optuna.create_study(sampler=NCPSampler(predictor=CountedProcess(), seed=0))
+    study.optimize(nested, n_trials=30)
+    assert 1 <= CountedProcess.copies <= 10
