@@ -13,7 +13,23 @@ import torch
 if TYPE_CHECKING:
     from xdist.scheduler import LoadFileScheduling
 
-_LONGEST = ("integrations/ray/", "test_ray_examples", "test_reproduction")
+_RAY = (  # parts of the names of tests that share a runtime; pages that use Ray among them
+    "integrations/ray/",
+    "[README.md]",
+    "[docs/how-to/tensorboard.md]",
+    "[docs/tutorials/ray.md]",
+)
+_LONGEST = (  # parts of groups' names, in the order in which they begin
+    "Ray",
+    "test_reproduction",
+    "test_ray_examples",
+    "test_documentation",
+    "test_examples",
+    "test_other_tools",
+    "tests/properties/",
+    "test_training_runs",
+    "test_optuna_kills",
+)
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -24,20 +40,32 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
-    """With ``--dist loadfile``, a file stays in one process, and some in the same.
+    """With ``--dist loadfile``, a file stays in one process, and all that use Ray in the same.
 
-    Ray's mostly wait for a runtime that takes seconds to start, and the report takes minutes by
-    itself; begun first, as the largest group, they end before the others. (``--dist loadgroup`` of
-    pytest-xdist 3.8 sees no groups with pytest 9.2.)
+    A Ray runtime takes seconds to start, and a test mostly waits for it. Long files of few tests
+    begin first: at the end, one would keep its process busy while the others have nothing left.
+    (``--dist loadgroup`` of pytest-xdist 3.8 sees no groups with pytest 9.2.)
     """
     from xdist.scheduler import LoadFileScheduling
 
     class LongestFirst(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
-            file = str(super()._split_scope(nodeid))
-            return "longest" if any(part in file for part in _LONGEST) else file
+            if any(part in nodeid for part in _RAY):
+                return "Ray"
+            return str(super()._split_scope(nodeid))
+
+        def _assign_work_unit(self, node: Any) -> None:
+            first = min(self.workqueue, key=_place)
+            self.workqueue.move_to_end(first, last=False)  # from where the next one is taken
+            super()._assign_work_unit(node)
 
     return LongestFirst(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def _place(group: str) -> int:
+    """Place of a group of tests in the order in which they begin."""
+    places = (i for i, part in enumerate(_LONGEST) if part in group)
+    return next(places, len(_LONGEST))
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ os.environ.update(  # read when Ray is imported or started
 
 import ray
 from ray import tune
+from ray.tune.search import ConcurrencyLimiter
 
 if TYPE_CHECKING:
     from ncp_sampler import NCPSearch
@@ -110,7 +111,12 @@ def fit(
     max_failures: int = 0,
     **tune_config: Any,
 ) -> list[tune.Result]:
-    """The results of a quiet run in ``folder``."""
+    """The results of a quiet run in ``folder``, of one trial at a time unless it says how many.
+
+    Such a run needs one process of Ray's, which takes longer to start than all of its trials.
+    """
+    if not isinstance(search, ConcurrencyLimiter):  # which has its own number
+        tune_config.setdefault("max_concurrent_trials", 1)
     tuner = tune.Tuner(
         trainable,
         param_space=space,

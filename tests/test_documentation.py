@@ -31,7 +31,11 @@ PAGES = sorted(
         *(REPOSITORY / "docs").rglob("*.md"),
     )
 )
-OTHER_TOOLS = "docs/how-to/other-tools.md"  # tests/test_other_tools.py runs its blocks
+ELSEWHERE = {  # pages whose blocks other files of tests run, and look at what they give
+    "docs/how-to/optunahub.md",  # integrations/test_optunahub.py
+    "docs/how-to/other-tools.md",  # test_other_tools.py
+    "docs/tutorials/your-own-network.md",  # test_tuning_examples.py
+}
 SLOW = {  # they learn tables, or start Ray
     "README.md",
     "docs/how-to/command-line.md",
@@ -121,7 +125,7 @@ def shell(block: Block, page: str, folder: Path) -> None:
     [
         pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else [])
         for page in PAGES
-        if runnable(page) and page != OTHER_TOOLS
+        if runnable(page) and page not in ELSEWHERE
     ],
 )
 def test_code_of_a_page_runs(

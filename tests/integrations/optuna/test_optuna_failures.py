@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 from pathlib import Path
 
 import optuna
@@ -12,6 +11,7 @@ from optuna.trial import Trial, TrialState
 
 from ncp_sampler import NCPSampler
 from tests.optuna_examples import constrain
+from tests.processes import finish, start
 
 
 def _network(trial: Trial) -> float:
@@ -139,10 +139,7 @@ def test_one_process_per_trial_does_not_repeat_the_start_design(tmp_path: Path) 
     storage = f"sqlite:///{tmp_path}/runs.db"
     study = optuna.create_study(study_name="noisy", storage=storage)
     for _ in range(4):
-        child = multiprocessing.get_context("spawn").Process(target=_one_trial, args=(storage,))
-        child.start()
-        child.join()
-        assert child.exitcode == 0
+        assert finish(start(_one_trial, storage), 120) == 0
     assert len({trial.params["x"] for trial in study.trials}) == 4
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,12 @@ from ncp_sampler.integrations.optuna import proposing as adapter
 from ncp_sampler.integrations.optuna.proposing import publish_claim
 from ncp_sampler.space.search_space import Params
 from tests.integrations.optuna.test_optuna_storage import (
-    REPOSITORY,
     SPACE,
     kind,  # noqa: F401  a fixture
     objective,
     open_study,
 )
+from tests.processes import finish, start
 
 POINTS = ("before the claim", "half a claim", "after the claim", "half suggested", "untold")
 _LAST = 4  # trials of a victim, the last of which it does not survive
@@ -38,9 +36,9 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_victim(kind: str, folder: str, point: str) -> None:  # noqa: F811
+def run_victim(kind: str, folder: Path, point: str) -> None:  # noqa: F811
     """Runs some trials of the study, and dies at a point of the last."""
-    study = open_study(kind, Path(folder), 0)
+    study = open_study(kind, folder, 0)
     own: set[int] = set()  # trials; a choice that another worker takes first is made anew
 
     def suggest_and_score(trial: optuna.Trial) -> float:
@@ -78,22 +76,11 @@ def _die_at_second_chunk(storage: BaseStorage) -> None:
     storage.set_trial_system_attr = set_attr  # type: ignore[method-assign]
 
 
-def _start(call: str) -> subprocess.Popen[bytes]:
-    module = "tests.integrations.optuna.test_optuna_kills"
-    code = f"import torch; torch.set_num_threads(1); import {module} as kills; kills.{call}"
-    return subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY)
-
-
 def test_killed_at_any_point(kind: str, tmp_path: Path) -> None:  # noqa: F811
     """Five equal workers die on one study, and a sixth goes on: no result twice, nothing lost."""
     open_study(kind, tmp_path, 0)  # tables are made once
-    victims = [_start(f"run_victim({kind!r}, {str(tmp_path)!r}, {point!r})") for point in POINTS]
-    try:
-        ends = [victim.wait(timeout=300) for victim in victims]
-    finally:
-        for victim in victims:
-            victim.kill()
-            victim.wait()
+    victims = [start(run_victim, kind, tmp_path, point) for point in POINTS]
+    ends = [finish(victim, 300) for victim in victims]
     assert ends == [-signal.SIGKILL] * len(POINTS)
 
     study = open_study(kind, tmp_path, 0)
@@ -121,11 +108,11 @@ def open_with_heartbeat(folder: Path) -> RDBStorage:
     )
 
 
-def run_until_killed(folder: str) -> None:
+def run_until_killed(folder: Path) -> None:
     """Dies in the sixth trial, once its params are stored."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = NCPSampler(space=SPACE, seed=0, n_startup_trials=3)
-    storage = open_with_heartbeat(Path(folder))
+    storage = open_with_heartbeat(folder)
     study = optuna.load_study(study_name="study", storage=storage, sampler=sampler)
 
     def score(trial: optuna.Trial) -> float:
@@ -143,7 +130,7 @@ def test_a_killed_trial_is_retried_through_the_heartbeat(tmp_path: Path) -> None
     """Optuna marks it failed and enqueues its params; the sampler goes on around them."""
     storage = open_with_heartbeat(tmp_path)
     optuna.create_study(study_name="study", storage=storage)
-    assert _start(f"run_until_killed({str(tmp_path)!r})").wait(timeout=120) == -signal.SIGKILL
+    assert finish(start(run_until_killed, tmp_path), 120) == -signal.SIGKILL
     sampler = NCPSampler(space=SPACE, seed=0, n_startup_trials=3)
     study = optuna.load_study(study_name="study", storage=storage, sampler=sampler)
     while not study.get_trials(deepcopy=False, states=[TrialState.FAIL]):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-import subprocess
-import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,9 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from ncp_sampler import Integer, NCPSampler, SearchSpace
+from tests.processes import finish, start
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 SPACE = SearchSpace([Integer("a", 0, 7), Integer("b", 0, 7)])  # 64 codes, for 60 trials
-
-WORKER = """
-import sys, time, pathlib, pickle
-import optuna, torch
-from tests.integrations.optuna import test_optuna_storage as shared
-
-torch.set_num_threads(1)
-kind, folder, n, seed, name, others = sys.argv[1:]
-folder = pathlib.Path(folder)
-study = shared.open_study(kind, folder, int(seed))
-if (folder / "sampler.pkl").exists():
-    study.sampler = pickle.loads((folder / "sampler.pkl").read_bytes())
-(folder / name).touch()
-while not all((folder / other).exists() for other in others.split()):
-    time.sleep(0.001)
-study.optimize(shared.objective, n_trials=int(n))
-"""
 
 
 def objective(trial: optuna.Trial) -> float:
@@ -59,23 +41,30 @@ def open_study(kind: str, folder: Path, seed: int) -> Study:
     )
 
 
-def start(
+def work(
     kind: str, folder: Path, n: int, seed: int = 0, name: str = "one", others: str = ""
-) -> subprocess.Popen[str]:
-    """A second process that runs n trials, from when the others are up."""
-    arguments = [kind, str(folder), str(n), str(seed), name, others]
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER, *arguments],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-    )
+) -> None:
+    """Run n trials, from when the others are up."""
+    study = open_study(kind, folder, seed)
+    if (folder / "sampler.pkl").exists():
+        study.sampler = pickle.loads((folder / "sampler.pkl").read_bytes())
+    (folder / name).touch()
+    while not all((folder / other).exists() for other in others.split()):
+        time.sleep(0.001)
+    study.optimize(objective, n_trials=n)
 
 
-def finish(*processes: subprocess.Popen[str]) -> None:
-    for process in processes:
-        _, errors = process.communicate(timeout=120)
-        assert (process.returncode, errors) == (0, "")
+def run_workers(kind: str, folder: Path, *arguments: tuple[Any, ...]) -> None:
+    """Call `work` with each of the arguments, at the same time, each in a process of its own."""
+    files = [folder / f"errors{i}" for i in range(len(arguments))]
+    processes = [
+        start(work, kind, folder, *given, errors=file)
+        for given, file in zip(arguments, files, strict=True)
+    ]
+    ends = [finish(process, 120) for process in processes]
+    assert [(end, file.read_text()) for end, file in zip(ends, files, strict=True)] == [
+        (0, "") for _ in files
+    ]
 
 
 def codes(study: Study) -> list[tuple[int, ...]]:
@@ -91,7 +80,7 @@ def kind(request: pytest.FixtureRequest) -> Any:
 
 def test_two_processes_with_one_seed_never_run_the_same_code(kind: str, tmp_path: Path) -> None:
     open_study(kind, tmp_path, 0)  # tables are made once
-    finish(*(start(kind, tmp_path, 30, 0, name, "one two") for name in ("one", "two")))
+    run_workers(kind, tmp_path, *((30, 0, name, "one two") for name in ("one", "two")))
     done = codes(open_study(kind, tmp_path, 0))
     assert len(done) == len(set(done)) == 60
 
@@ -99,7 +88,7 @@ def test_two_processes_with_one_seed_never_run_the_same_code(kind: str, tmp_path
 def test_study_resumed_in_another_process_repeats_nothing(kind: str, tmp_path: Path) -> None:
     study = open_study(kind, tmp_path, 0)
     study.optimize(objective, n_trials=30)
-    finish(start(kind, tmp_path, 30))
+    run_workers(kind, tmp_path, (30,))
     done = codes(study)
     assert len(done) == len(set(done)) == 60
 
@@ -111,12 +100,12 @@ def test_pickled_sampler_continues_in_another_process_as_if_never_stopped(tmp_pa
     study = open_study("journal", tmp_path, 3)
     study.optimize(objective, n_trials=12)
     (tmp_path / "sampler.pkl").write_bytes(pickle.dumps(study.sampler))
-    finish(start("journal", tmp_path, 4))
+    run_workers("journal", tmp_path, (4,))
     assert codes(study) == codes(whole)
 
 
 def test_seed_decides_in_whatever_process(tmp_path: Path) -> None:
-    finish(start("journal", tmp_path, 13, seed=1))
+    run_workers("journal", tmp_path, (13, 1))
     elsewhere = codes(open_study("journal", tmp_path, 0))
     here = []
     for seed in (1, 2):

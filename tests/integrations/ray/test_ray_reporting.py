@@ -1,4 +1,7 @@
-"""Predictions reach Ray's own loggers: TensorBoard, ``result.json`` and ``progress.csv``."""
+"""Predictions reach Ray's own loggers: TensorBoard, ``result.json`` and ``progress.csv``.
+
+One run is shared by the tests that only read what it logged.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +20,22 @@ from ray.tune.search import ConcurrencyLimiter
 
 from ncp_sampler import NCPSearch
 from ncp_sampler.integrations.ray import ReasonsCallback
-from tests.ray_examples import listed
+from tests.ray_examples import listed, start
 
 pytestmark = pytest.mark.usefixtures("ray_runtime")
+
+Logged = tuple[list[tune.Result], NCPSearch]
 
 STARTUP = 3
 SPACE = {"x": tune.quniform(0, 1, 0.01), "y": tune.quniform(0, 1, 0.01)}
 
 
 def trainable() -> Callable[[dict[str, Any]], None]:
-    """Two reports; one that has a marker fails before them, until that file is there."""
+    """Two reports; some that have a marker fail before them, until that file is there."""
 
     def train(config: dict[str, Any]) -> None:  # goes to the workers with its code
         marker = config["marker"]
-        if marker and config["x"] != 0.5 and not Path(marker).exists():
+        if marker and config["x"] > 0.5 and not Path(marker).exists():
             raise RuntimeError("not yet")
         for epoch in (1, 2):
             tune.report({"m": config["x"] * epoch, "size": config["y"]})
@@ -48,7 +53,8 @@ def tuner_of(folder: Path, marker: str = "") -> tuple[tune.Tuner, NCPSearch]:
         trainable(),
         param_space={"marker": marker},
         tune_config=tune.TuneConfig(
-            search_alg=ConcurrencyLimiter(search, max_concurrent=1), num_samples=6
+            search_alg=ConcurrencyLimiter(search, max_concurrent=1), num_samples=6,
+            reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name="run", storage_path=str(folder), verbose=0,
@@ -58,13 +64,20 @@ def tuner_of(folder: Path, marker: str = "") -> tuple[tune.Tuner, NCPSearch]:
     return tuner, search
 
 
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Logged:
+    """Results of a run, and its searcher."""
+    start()
+    tuner, search = tuner_of(tmp_path_factory.mktemp("logged"))
+    return listed(tuner.fit()), search
+
+
 def reported(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "result.json").read_text().splitlines()]
 
 
-def test_what_was_predicted_is_logged_beside_what_is_reported(tmp_path: Path) -> None:
-    tuner, search = tuner_of(tmp_path)
-    results = listed(tuner.fit())
+def test_what_was_predicted_is_logged_beside_what_is_reported(logged: Logged) -> None:
+    results, search = logged
     assert not any(result.error for result in results)
     for result in results:
         assert result.metrics is not None
@@ -85,10 +98,9 @@ def test_what_was_predicted_is_logged_beside_what_is_reported(tmp_path: Path) ->
     ]
 
 
-def test_tensorboard_shows_it(tmp_path: Path) -> None:
+def test_tensorboard_shows_it(logged: Logged) -> None:
     accumulator = import_module("tensorboard.backend.event_processing.event_accumulator")
-    tuner, search = tuner_of(tmp_path)
-    result = listed(tuner.fit())[-1]
+    (*_, result), search = logged
     events = accumulator.EventAccumulator(result.path).Reload()
     assert result.metrics is not None
     predicted = search.reasons[result.metrics["trial_id"]]["metrics"]["m"]["mean"]

@@ -138,19 +138,18 @@ def test_asha(tmp_path: Path) -> None:
     _run_stopped_by(ASHAScheduler(max_t=4, grace_period=1, reduction_factor=4), tmp_path)
 
 
-def run_hyperband(kind: str, folder: str) -> None:
+def run_hyperbands(folder: str) -> None:
     start()
-    schedulers = {
-        "HyperBand": HyperBandScheduler(max_t=4, reduction_factor=4),
-        "HyperBandForBOHB": HyperBandForBOHB(max_t=4, reduction_factor=2),  # tells of pauses
-    }
-    _run_stopped_by(schedulers[kind], Path(folder))
+    for scheduler in (
+        HyperBandScheduler(max_t=4, reduction_factor=4),
+        HyperBandForBOHB(max_t=4, reduction_factor=2),  # tells of pauses
+    ):
+        _run_stopped_by(scheduler, Path(folder) / type(scheduler).__name__)
 
 
-@pytest.mark.parametrize("kind", ["HyperBand", "HyperBandForBOHB"])
-def test_hyperband(kind: str, tmp_path: Path) -> None:
-    """Which pauses trials; now and then Ray hangs, and the run is tried again."""
-    succeed(run_hyperband, kind, folder=tmp_path)
+def test_hyperbands(tmp_path: Path) -> None:
+    """Which pause trials; now and then Ray hangs, and the runs are tried again."""
+    succeed(run_hyperbands, folder=tmp_path)
 
 
 def test_points_first_and_batches_of_a_concurrency_limiter(tmp_path: Path) -> None:
