@@ -91,7 +91,7 @@ class GaussianProcess(Model):
 
     names: tuple[str, ...] = ()  # of the last fit
     device = torch.device("cpu")  # matrices of a few hundred rows are too small for a GPU
-    max_rows: int | None = MAX_ROWS
+    max_rows: int = MAX_ROWS
 
     def __init__(
         self, kernel: Kernel | None = None, *, steps: int = 15, max_rows: int = MAX_ROWS
