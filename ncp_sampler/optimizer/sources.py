@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ncp_sampler import checks
-from ncp_sampler.records.csv_records import CsvTable, open_csv
+from ncp_sampler.records.csv_records import CsvTable, open_csv, read_tables
 from ncp_sampler.records.records import Records
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import Params, SearchSpace
@@ -136,7 +136,16 @@ def earlier_trials(
         check_fixed(name, source.fixed, [trials.head])
         _check_has(name, trials.head, space, source.fixed)
         columns = [one for one in space.names if one in trials.head]
-        records = trials.records(metrics=[*metrics], columns=columns)
+        names_alone = [
+            dim.name
+            for dim in space.dimensions
+            if isinstance(dim, Categorical)
+            and dim.name in columns
+            and not all(checks.is_number(type(choice)) for choice in dim.choices)
+        ]
+        (records,) = read_tables(
+            [trials], metrics=[[*metrics]], params=columns or None, categories=names_alone
+        )
     elif isinstance(trials, Records):
         records = trials
         metrics = metric_names(name, [*records.metrics], objectives, names)
