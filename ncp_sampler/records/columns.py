@@ -13,6 +13,7 @@ from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
 
 FloatArray = NDArray[np.float64]
 
+DATES, MEASURED = "has dates", "is named as a measurement"  # reasons against a parameter
 _LARGEST_INTEGER = 2**53  # beyond it a float is no longer each integer
 _MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}  # cells of a metric without a value
 _PLAIN = "write plain numbers such as 1234.5, without units, percent signs or separators"
@@ -73,24 +74,25 @@ def infer_dimension(
 def why_no_parameter(name: str, cells: Sequence[str]) -> str | None:
     """Return why a column seems to name or measure its rows; None if it may be a parameter."""
     filled = [cell for cell in cells if cell]
-    different, words = len(set(filled)), not all(map(is_number, filled))
-    mostly = different > max(len(filled) / 2, 1)
-    if filled and all(map(_DATE.fullmatch, filled)):
-        return "has dates"
-    if filled and all(map(_DECORATED.fullmatch, filled)):
+    if not filled or all(map(_DECORATED.fullmatch, filled)):
         return None
-    names = words or any(map(_LEADING_ZERO.fullmatch, filled))
-    if names and not any(map(is_number, filled)) and different == len(cells):
-        return "has another text in every row"
-    if names and mostly and different >= _MANY_NAMES and not any(map(is_number, filled)):
-        return "has another text in most rows"
+    if all(map(_DATE.fullmatch, filled)):
+        return DATES
+    different, numeric = len(set(filled)), sum(map(is_number, filled))
+    mostly = different > max(len(filled) / 2, 1)
+    # of hexadecimal names some are numbers, such as 1e5
+    if numeric <= len(filled) / 2 or any(map(_LEADING_ZERO.fullmatch, filled)):
+        if different == len(cells):
+            return "has another text in every row"
+        if mostly and different >= _MANY_NAMES:
+            return "has another text in most rows"
     counted = any(list(cells) == [str(i + k) for i in range(len(cells))] for k in (0, 1))
     if counted and len(cells) >= _LEAST_NUMBERED:
         return "numbers the rows"
     if mostly and _ID.fullmatch(name):
         return "is named as an id"
-    if mostly and not words and _MEASURED.fullmatch(name):
-        return "is named as a measurement"
+    if mostly and numeric == len(filled) and _MEASURED.fullmatch(name):
+        return MEASURED
     return None
 
 

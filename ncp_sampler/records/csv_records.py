@@ -10,15 +10,16 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ncp_sampler import checks
 from ncp_sampler.records.columns import (
+    DATES,
+    MEASURED,
     FloatArray,
-    column_error,
     infer_dimension,
     metric_values,
     numbers,
@@ -45,7 +46,7 @@ def read_csv(
     """Read records from a CSV file: a header row, then one architecture per row.
 
     Without a space, each parameter becomes a dimension over the values that occur: integers an
-    ``Integer``, other numbers a ``Float``, text a ``Categorical``, as do numbers with leading zeros.
+    ``Integer``, other numbers a ``Float``, text and numbers with leading zeros a ``Categorical``.
     A column that names its rows (text that differs in every row, dates, row numbers, "id") or that
     is named as a measurement is refused unless ``params`` names it. An empty metric is missing
     (NaN). A first column without a name, such as the index that pandas writes, is left out.
@@ -118,7 +119,9 @@ def read_tables(
     heads = {name for table in tables for name in table.head}
     unknown = [name for name in left_out if name not in heads]
     if unknown:
-        raise ValueError(f"ignore={unknown} must be columns of {_paths(tables)!r}: {tables[0].head}")
+        raise ValueError(
+            f"ignore={unknown} must be columns of {_paths(tables)!r}: {tables[0].head}"
+        )
     every = list(dict.fromkeys([*(name for own in measured for name in own), *labels]))
     taken = [name for name in left_out if name in every or name in (named or ())]
     if taken:
@@ -132,7 +135,7 @@ def read_tables(
     if space is None:
         guessed = named is None
         if named is None:
-            named = [one for one in tables[0].head if one not in every and one not in left_out]
+            named = tuple(n for n in tables[0].head if n not in every and n not in left_out)
         if not named:
             raise ValueError(
                 f"{_paths(tables)!r} has no column but {[*every, *left_out]}; add one for each "
@@ -145,9 +148,7 @@ def read_tables(
     else:
         must = "be a SearchSpace, or None to have it inferred"
         inferred = checks.instance("space", space, SearchSpace, must)
-    return [
-        table.in_space(inferred, own, id) for table, own in zip(tables, values, strict=True)
-    ]
+    return [table.in_space(inferred, own, id) for table, own in zip(tables, values, strict=True)]
 
 
 def csv_names(path: str | os.PathLike[str]) -> list[str]:
@@ -324,15 +325,25 @@ def _inferred_space(
         else:
             refused[name] = reason
     if refused:
-        first, listed = next(iter(refused)), ",".join(refused)
-        found = "; ".join(f"{name!r} {reason}" for name, reason in refused.items())
-        raise ValueError(
-            f"{_paths(tables)!r} has columns that seem to be no parameters: {found}. Leave them "
-            f"out by ignore (--ignore {listed!r}), name rows by id (--id {first!r}) and what was "
-            "measured in metrics (--metrics), or all columns that are parameters in params "
-            "(--params)"
-        )
+        raise _no_parameters(_paths(tables), refused)
     return SearchSpace(dimensions)
+
+
+def _no_parameters(path: str, refused: Mapping[str, str]) -> ValueError:
+    """Return the error for columns that seem to be no parameters, name -> reason."""
+    listed = "; ".join(f"{name!r} {reason}" for name, reason in refused.items())
+    measured = [name for name, reason in refused.items() if reason == MEASURED]
+    dates = [name for name, reason in refused.items() if reason == DATES]
+    ids = [name for name in refused if name not in measured + dates]
+    left_out = ",".join(ids[1:] + dates)
+    remedies = [f"--metrics ..,{name}:min" for name in measured]
+    remedies += [f"--id {name!r}" for name in ids[:1]]
+    remedies += [f"--ignore {left_out!r}"] if left_out else []
+    return ValueError(
+        f"{path!r} has columns that seem to be no parameters: {listed}. Give "
+        f"{' '.join(remedies)} (of read_csv: metrics=, id=, ignore=), or all columns that are "
+        "parameters by --params (params=)"
+    )
 
 
 def _names(argument: str, given: str | Sequence[str]) -> tuple[str, ...]:
