@@ -171,6 +171,13 @@ def _judged(
         judge = _second_predictor(learnt.take(others), natural.take(mine), logged, seed)
         everything = some_rows(learnt, rows, seed)
         why = f"the judge is a second predictor of the same kind, of {len(others)} other rows"
+    for metric in directions:
+        values = natural.values(metric)
+        if np.nanmin(values) == np.nanmax(values):
+            raise ValueError(
+                f"{name} has {np.nanmin(values):g} of {metric!r} in all rows, so that nothing can "
+                "be learned of it; leave it out of --metrics"
+            )
     return JudgedRecords(
         name,
         records,

@@ -44,15 +44,17 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "no number": (
         HEAD + ROWS + "2,8,oops\n",
-        r"'.*': column 'accuracy': row 4 has 'oops', no number",
+        r"'.*': column 'accuracy': row 4 has 'oops', no number; write plain numbers such as 1234.5, "
+        "without units, percent signs or separators, or leave the cell empty",
     ),
     "an infinite number": (
         HEAD + ROWS + "2,8,1e999\n",
-        r"'.*': column 'accuracy': row 4 has 1e999, no finite number",
+        r"'.*': column 'accuracy': row 4 has 1e999, no finite number; leave the cell empty",
     ),
     "an empty parameter": (
         HEAD + ROWS + ",8,70\n",
-        r"'.*': column 'depth': row 4 has no value; only a metric may be empty",
+        r"'.*': column 'depth': row 4 has no value; only a metric may be empty: fill it in, "
+        r"leave the row out, or the column by ignore \(--ignore\)",
     ),
     "no metric measured": (
         HEAD + "2,8,\n4,8,\n",

@@ -38,7 +38,7 @@ def newcomer_table(folder: Path, n: int = 36, name: str = "runs.csv") -> Path:
         rows.writerow(HEAD)
         for i in range(n):
             widths, depth = 16 * rng.integers(1, 9, 2), rng.integers(1, 5)
-            params = {"w1": int(widths[0]), "w2": int(widths[1]), "d1": int(depth)}
+            params: dict[str, Any] = {"w1": int(widths[0]), "w2": int(widths[1]), "d1": int(depth)}
             params |= {"kernel": int(rng.choice([3, 5, 7])), "op": str(rng.choice([*OPS]))}
             top1 = 70 + np.log2(widths).sum() + depth**0.5 + OPS[params["op"]][1]
             date = f"2024-01-{i // 2 + 1:02d}"
@@ -230,6 +230,7 @@ def test_spreadsheets_write_marks_line_ends_and_spaces(tmp_path: Path) -> None:
         (f"{ROLES} --start arch_99", "must be a name that --id has"),
         (f"{ROLES} --front --start arch_3", "--start goes without --front"),
         (f"{ROLES} --weights 1,2", "--weights is given 2 times for 1 tables"),
+        ("--metrics one --params w1", "has 3 of 'one' in all rows"),
         (f"{ROLES} --lambda 0 --min-metric 71", "nothing is left to improve"),
     ],
 )  # fmt: skip
@@ -245,6 +246,8 @@ def test_mistakes_are_one_line_before_anything_is_learnt(
 
     monkeypatch.setattr("ncp_sampler.command_line.search.SearchProblem", learning)
     table = newcomer_table(tmp_path, 12)
+    if "metrics one" in arguments:
+        table.write_text("w1,one\n16,3\n32,3\n")
     try:
         code: object = main(["search", "--table", str(table), *arguments.split()])
     except SystemExit as error:  # argparse's own
