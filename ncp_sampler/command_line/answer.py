@@ -59,6 +59,10 @@ def print_found(result: Mapping[str, Any]) -> None:
             f"{size['gflops']:.4g} GFLOPs (the tables' convention), "
             f"{size['g_multiply_adds']:.4g} G multiply-adds, {size['m_params']:.4g} M params"
         )
+    exact = [name for name, std in result["predicted_std"].items() if std == 0]
+    if exact and "costs" not in result:
+        values = ", ".join(f"{name} {result['predicted'][name]:.4g}" for name in exact)
+        console.print(f"exact: {values}")
     for row in result["measured_rows"]:
         console.print(f"this architecture is measured: {_row(row)}")
     for row in result["best_rows"]:

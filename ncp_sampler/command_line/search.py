@@ -8,6 +8,7 @@ for, ``ncp_sampler.offline`` searches.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -243,10 +244,13 @@ def _facts(
 ) -> dict[str, Any]:
     """Return what one answer is; published form and exact costs of an MRSpace code."""
     space = sources[0].records.space
+    modeled = {(one.metric, one.predictor) for one in targets if one.cost is None}
+    tasks = Counter(metric for metric, _ in modeled)
     predicted = {}
     for i, target in enumerate(targets):
-        of_task = f"[{target.predictor}]" if target.cost is None and len(sources) > 1 else ""
-        predicted[f"{target.metric}{of_task}"] = _prediction(sources, targets, i, found)
+        shared = target.cost is None and tasks[target.metric] > 1
+        name = f"{target.metric}[{target.predictor}]" if shared else target.metric
+        predicted[name] = _prediction(sources, targets, i, found)
     measured = [_measured_row(source, found.code) for source in sources]
     facts: dict[str, Any] = {
         "params": space.to_params(found.code),

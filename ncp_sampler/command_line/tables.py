@@ -98,7 +98,7 @@ def table_records(
         space=space,
     )
     return [
-        _judged(table, one, own, bounds, id, rows, seed)
+        _judged(table, one, own, bounds, costs, id, rows, seed)
         for table, one, own in zip(tables, records, learnt, strict=True)
     ]
 
@@ -144,6 +144,7 @@ def _judged(
     natural: Records,
     directions: Mapping[str, str],
     bounds: Sequence[Bound],
+    costs: Sequence[str],
     id: str | None,
     rows: int | None,
     seed: int,
@@ -187,7 +188,7 @@ def _judged(
         f"{name}: learnt from {len(records)} of {n} rows; {why}",
         everything,
         logged,
-        _columns(table, natural, directions, bounds, logged, id),
+        _columns(table, natural, directions, bounds, costs, logged, id),
     )
 
 
@@ -251,6 +252,7 @@ def _columns(
     records: Records,
     directions: Mapping[str, str],
     bounds: Sequence[Bound],
+    costs: Sequence[str],
     logged: frozenset[str],
     id: str | None,
 ) -> list[dict[str, str]]:
@@ -272,6 +274,8 @@ def _columns(
             for bound in bounds:
                 if bound.name == name:
                     values += f"; {bound.keeps(column).sum()} of {len(column)} rows keep {bound}"
+        elif name in costs:
+            kind = "left out for --cost"
         elif name == id:
             kind, values = "id", f"{len(unique_codes(records.codes))} architectures"
         rows.append({"file": table.path, "column": name, "kind": kind, "values": values})

@@ -188,7 +188,8 @@ def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
         )
     try:
         # strict, or a quotation mark that nothing closes would swallow the rows below it
-        lines = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        lines = [row for row in reader if any(map(str.strip, row))]  # spreadsheets end with ",,,"
     except csv.Error as error:
         raise ValueError(
             f"{name}={shown!r} cannot be read: {error}; give a CSV file, its values separated by "

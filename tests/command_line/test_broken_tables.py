@@ -44,8 +44,8 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "no number": (
         HEAD + ROWS + "2,8,oops\n",
-        r"'.*': column 'accuracy': row 4 has 'oops', no number; write plain numbers such as 1234.5, "
-        "without units, percent signs or separators, or leave the cell empty",
+        r"'.*': column 'accuracy': row 4 has 'oops', no number; write plain numbers such as "
+        "1234.5, without units, percent signs or separators, or leave the cell empty",
     ),
     "an infinite number": (
         HEAD + ROWS + "2,8,1e999\n",

@@ -197,14 +197,14 @@ def test_starts_by_name_or_by_params(tmp_path: Path) -> None:
 
 
 def test_spreadsheets_write_marks_line_ends_and_spaces(tmp_path: Path) -> None:
-    """A byte order mark, Windows line ends, and a space in a column's name."""
+    """A byte order mark, Windows line ends, a space in a column's name, and empty rows."""
     table = newcomer_table(tmp_path)
     text = table.read_text().replace("w1,", "width 1,", 1).replace("\n", "\r\n")
-    table.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    table.write_bytes(b"\xef\xbb\xbf" + text.encode() + b",,,,,,,,\r\n")
     sources, _ = read(f"--table {table} {ROLES}")
     assert sources[0].records.space.names == ("width 1", *HEAD[2:6])
     assert sources[0].table.ids is not None
-    assert sources[0].table.ids[0] == "arch_0"
+    assert sources[0].table.ids == tuple(f"arch_{i}" for i in range(36))
 
 
 @pytest.mark.parametrize(
