@@ -150,18 +150,7 @@ def _sources(options: SearchOptions) -> list[JudgedRecords]:
         return setting_records(
             options.settings, root=options.root, rows=options.rows, seed=options.seed
         )
-    return table_records(
-        options.tables,
-        metrics=options.metrics,
-        bounds=options.limits,
-        costs=[term.name for term in options.costs],
-        params=options.params,
-        ignore=options.ignore,
-        id=options.id,
-        categories=options.categories,
-        rows=options.rows,
-        seed=options.seed,
-    )
+    return table_records(options)
 
 
 def _starts(

@@ -34,14 +34,14 @@ class JudgedRecords:
 
     Attributes:
         name: Setting or file.
-        records: Rows to learn from; metrics in ``logged`` as their logarithms.
+        records: Rows to learn from; metrics in ``logged`` by their logarithms.
         table: All rows, as they are.
         directions: Metric -> "maximize" or "minimize"; without those that only have limits.
         judge: Learns, then scores codes; None where no rows are left for one.
         note: What was learnt from what, and who judges.
         everything: All rows, the judge's too, to learn the answer from; None where ``records`` are
             all.
-        logged: Metrics that are learnt as logarithms.
+        logged: Metrics that are learned as logarithms.
         columns: Every column of a file, as what it is taken; empty for a setting.
     """
 
@@ -87,19 +87,14 @@ def setting_records(
     settings = checks.texts("settings", settings)
     if len({name.lower() for name in settings}) < max(len(settings), 1):
         raise ValueError(f"settings={list(settings)} must name one or more, none more than once")
-    check_numbers(rows, seed)
+    if rows is not None:
+        checks.integer("rows", rows, low=1)
+    checks.integer("seed", seed, low=0)
     given = root or os.environ.get(ROOT_VARIABLE)
     if not given:
         return [_predicted(name, rows or PREDICTED_ROWS, seed) for name in settings]
     bench = NASBenchMR(given)
     return [_tabled(bench, name, rows, seed) for name in settings]
-
-
-def check_numbers(rows: int | None, seed: int) -> None:
-    """Raise ValueError for a number of rows or a seed out of range."""
-    if rows is not None:
-        checks.integer("rows", rows, low=1)
-    checks.integer("seed", seed, low=0)
 
 
 def some_rows(records: Records, rows: int | None, seed: int) -> Records:

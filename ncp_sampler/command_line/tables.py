@@ -10,13 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler.command_line.option_types import Bound
-from ncp_sampler.command_line.sources import (
-    JudgedRecords,
-    Judgement,
-    Scores,
-    check_numbers,
-    some_rows,
-)
+from ncp_sampler.command_line.search_options import SearchOptions
+from ncp_sampler.command_line.sources import JudgedRecords, Judgement, Scores, some_rows
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench import halves
 from ncp_sampler.offline.recipes import learn
@@ -30,43 +25,20 @@ _DECADE = 10.0  # ratio of a cost's values from which on its logarithm is learnt
 _SHOWN_CATEGORIES = 6  # number of categories listed
 
 
-def table_records(
-    paths: Sequence[str],
-    *,
-    metrics: Sequence[Mapping[str, str]],
-    bounds: Sequence[Bound] = (),
-    costs: Sequence[str] = (),
-    params: Sequence[str] | None = None,
-    ignore: Sequence[str] = (),
-    id: str | None = None,
-    categories: Sequence[str] = (),
-    rows: int | None = None,
-    seed: int = 0,
-) -> list[JudgedRecords]:
+def table_records(options: SearchOptions) -> list[JudgedRecords]:
     """Read CSV files, one per task; those with MRSpace's 27 columns have its codes.
 
-    A bounded column that no other argument names is a metric with a limit alone. A cost, which is
-    minimized or has an upper limit, is learnt as its logarithm if it is positive and spans a
-    decade. Of 40 rows or more one half is learnt from; a second predictor of the other half judges.
-
-    Args:
-        paths: CSV files.
-        metrics: Of each file, or of all: metric -> direction, the main one first.
-        bounds: Limits of columns or costs.
-        costs: Names that functions are known of: columns of these names are left out.
-        params: As for ``read_csv``.
-        ignore: As for ``read_csv``.
-        id: As for ``read_csv``.
-        categories: As for ``read_csv``.
-        rows: Learn from so many at most; at least 1.
-        seed: At least 0, of the halves, and of the judge.
+    A bounded column that no other option names is a metric with a limit alone; one that a cost's
+    function gives is left out. A cost, which is minimized or has an upper limit, is learned as its
+    logarithm if it is positive and spans a decade. Of 40 rows or more one half is learnt from; a
+    second predictor of the other half judges.
 
     Raises:
-        ValueError: As ``read_csv``; metrics of another number of files, a limit of no column, or
-            rows or a seed out of range.
+        ValueError: As ``read_csv``; metrics of another number of files, or a limit of no column.
     """
-    check_numbers(rows, seed)
-    tables = [open_csv(path) for path in paths]
+    metrics, bounds, params = options.metrics, options.limits, options.params
+    costs = [term.name for term in options.costs]
+    tables = [open_csv(path) for path in options.tables]
     given = metrics if len(metrics) > 1 else [*metrics] * len(tables)
     if len(given) != len(tables):
         raise ValueError(
@@ -82,23 +54,23 @@ def table_records(
     space = MRSpace() if is_mr and params is None else None
     knobs = [*(params or ()), *(space.names if space else ())]
     limited = [
-        [*own, *_limits_alone(table, bounds, {*own, *costs, *knobs}, [*ignore, id])]
+        [*own, *_limits_alone(table, bounds, {*own, *costs, *knobs}, [*options.ignore, options.id])]
         for table, own in zip(tables, learnt, strict=True)
     ]
     _check_bounded(bounds, tables, {*known, *knobs})
     heads = {name for table in tables for name in table.head}
-    unused = [name for name in costs if name in heads and name not in ignore]
+    replaced = [name for name in costs if name in heads and name not in options.ignore]
     records = read_tables(
         tables,
         metrics=limited,
         params=params,
-        ignore=[*ignore, *unused],
-        id=id,
-        categories=categories,
+        ignore=[*options.ignore, *replaced],
+        id=options.id,
+        categories=options.categories,
         space=space,
     )
     return [
-        _judged(table, one, own, bounds, costs, id, rows, seed)
+        _judged(table, one, own, options)
         for table, one, own in zip(tables, records, learnt, strict=True)
     ]
 
@@ -140,21 +112,15 @@ def _check_bounded(bounds: Sequence[Bound], tables: Sequence[CsvTable], known: s
 
 
 def _judged(
-    table: CsvTable,
-    natural: Records,
-    directions: Mapping[str, str],
-    bounds: Sequence[Bound],
-    costs: Sequence[str],
-    id: str | None,
-    rows: int | None,
-    seed: int,
+    table: CsvTable, natural: Records, directions: Mapping[str, str], options: SearchOptions
 ) -> JudgedRecords:
+    rows, seed = options.rows, options.seed
     name, n = os.path.basename(table.path), len(natural)
     _check_measured(name, "rows", natural)
     logged = frozenset(
         metric
         for metric in [*natural.metrics][1:]
-        if _is_decades_of_cost(metric, natural.values(metric), directions, bounds)
+        if _is_decades_of_cost(metric, natural.values(metric), directions, options.limits)
     )
     learnt = _in_logs(natural, logged)
     judge, everything = None, None
@@ -188,7 +154,7 @@ def _judged(
         f"{name}: learnt from {len(records)} of {n} rows; {why}",
         everything,
         logged,
-        _columns(table, natural, directions, bounds, costs, logged, id),
+        _columns(table, natural, directions, logged, options),
     )
 
 
@@ -251,10 +217,8 @@ def _columns(
     table: CsvTable,
     records: Records,
     directions: Mapping[str, str],
-    bounds: Sequence[Bound],
-    costs: Sequence[str],
     logged: frozenset[str],
-    id: str | None,
+    options: SearchOptions,
 ) -> list[dict[str, str]]:
     """Return how each column is taken, and its values."""
     spans = {dim.name: dim for dim in records.space.dimensions}
@@ -270,13 +234,13 @@ def _columns(
             kind = f"metric, {directions[name]}" if name in directions else "metric with a limit"
             values = f"{np.nanmin(column):g} to {np.nanmax(column):g}"
             values += f", {missing} missing" if missing else ""
-            values += ", learnt as logarithm" if name in logged else ""
-            for bound in bounds:
+            values += ", learned as logarithm" if name in logged else ""
+            for bound in options.limits:
                 if bound.name == name:
                     values += f"; {bound.keeps(column).sum()} of {len(column)} rows keep {bound}"
-        elif name in costs:
+        elif any(name == term.name for term in options.costs):
             kind = "left out for --cost"
-        elif name == id:
+        elif name == options.id:
             kind, values = "id", f"{len(unique_codes(records.codes))} architectures"
         rows.append({"file": table.path, "column": name, "kind": kind, "values": values})
     return rows

@@ -28,10 +28,11 @@ _DATE = re.compile(
 )
 _ID = re.compile(r"(^|.*[^a-z])(id|idx|index|uuid)", re.IGNORECASE)
 _MEASURED = re.compile(
-    r"(^|.*[^a-z])(m?g?flops|m?g?macs|latency|runtime|energy|acc|accuracy|top-?[15]|miou|loss|ms)"
-    r"([^a-z].*)?",
+    r"(.*[^a-z])?(m?g?flops|m?g?macs|params|latency|runtime|time|seconds|memory|energy|throughput"
+    r"|fps|acc|accuracy|top-?[15]|miou|f1|auc|loss|error|ms)([^a-z]+(ms|us|s|k|m|g|mb|gb|mj|j|val"
+    r"|test)?[^a-z]*)?",
     re.IGNORECASE,
-)
+)  # the name of a measurement, and perhaps a unit or a split
 
 
 def infer_dimension(

@@ -55,6 +55,8 @@ def test_kinds(tmp_path: Path, cells: Sequence[str], dimension: Dimension) -> No
         ("arch_id", ["17", "4", "233"], "'arch_id' is named as an id"),
         ("gflops", ["0.1", "0.7", "0.33"], r"'gflops' is named as a measurement.*gflops:min"),
         ("val_acc", ["71", "70", "72"], "'val_acc' is named as a measurement"),
+        ("Accuracy (%)", ["71", "70", "72"], "'Accuracy .*' is named as a measurement"),
+        ("latency_ms", ["1.5", "1.7", "2"], "'latency_ms' is named as a measurement"),
     ],
 )  # fmt: skip
 def test_columns_that_name_or_measure_rows_are_no_parameters(
@@ -64,6 +66,11 @@ def test_columns_that_name_or_measure_rows_are_no_parameters(
     with pytest.raises(ValueError, match=message):
         table(tmp_path, name, cells)
     assert table(tmp_path, name, cells, params=name).space.names == (name,)
+
+
+@pytest.mark.parametrize("name", ["grid", "loss_weight", "time_steps", "runtimes", "flopsy"])
+def test_numbers_of_other_names_are_parameters(tmp_path: Path, name: str) -> None:
+    assert table(tmp_path, name, ["0.1", "0.7", "0.3"]).space.names == (name,)
 
 
 def test_hexadecimal_names_some_of_which_are_numbers_name_rows(tmp_path: Path) -> None:
