@@ -163,7 +163,9 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_picture(tmp_path: Path) -> N
     path, picture = tmp_path / "table.csv", tmp_path / "search.png"
     path.write_text(HEAD + ROWS)
     picture.write_bytes(b"old")
-    options = ["search", "--table", str(path), "--metrics", "accuracy", "--picture", str(picture)]
+    # without --json the columns are printed before the search
+    options = ["search", "--table", str(path), "--metrics", "accuracy", "--json"]
+    options += ["--picture", str(picture)]
     program = (
         "import resource, signal, sys\n"
         f"signal.signal({int(signal.SIGXFSZ)}, signal.SIG_IGN)\n"
