@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
 
 FloatArray = NDArray[np.float64]
 
-DATES, MEASURED = "has dates", "is named as a measurement"  # reasons against a parameter
+_DATES, _MEASURED_COLUMN = "has dates", "is named as a measurement"  # reasons against a parameter
 _LARGEST_INTEGER = 2**53  # beyond it a float is no longer each integer
 _MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}  # cells of a metric without a value
 _PLAIN = "write plain numbers such as 1234.5, without units, percent signs or separators"
@@ -78,7 +78,7 @@ def why_no_parameter(name: str, cells: Sequence[str]) -> str | None:
     if not filled or all(map(_DECORATED.fullmatch, filled)):
         return None
     if all(map(_DATE.fullmatch, filled)):
-        return DATES
+        return _DATES
     different, numeric = len(set(filled)), sum(map(is_number, filled))
     mostly = different > max(len(filled) / 2, 1)
     # of hexadecimal names some are numbers, such as 1e5
@@ -93,8 +93,25 @@ def why_no_parameter(name: str, cells: Sequence[str]) -> str | None:
     if mostly and _ID.fullmatch(name):
         return "is named as an id"
     if mostly and numeric == len(filled) and _MEASURED.fullmatch(name):
-        return MEASURED
+        return _MEASURED_COLUMN
     return None
+
+
+def no_parameters(path: str, refused: Mapping[str, str]) -> ValueError:
+    """Return the error for columns that seem to be no parameters, name -> reason."""
+    listed = "; ".join(f"{name!r} {reason}" for name, reason in refused.items())
+    measured = [name for name, reason in refused.items() if reason == _MEASURED_COLUMN]
+    dates = [name for name, reason in refused.items() if reason == _DATES]
+    ids = [name for name in refused if name not in measured + dates]
+    left_out = ",".join(ids[1:] + dates)
+    remedies = [f"--metrics ..,{name}:min" for name in measured]
+    remedies += [f"--id {name!r}" for name in ids[:1]]
+    remedies += [f"--ignore {left_out!r}"] if left_out else []
+    return ValueError(
+        f"{path!r} has columns that seem to be no parameters: {listed}. Give "
+        f"{' '.join(remedies)} (of read_csv: metrics=, id=, ignore=), or all columns that are "
+        "parameters by --params (params=)"
+    )
 
 
 def metric_values(path: str, name: str, cells: Sequence[str]) -> FloatArray:

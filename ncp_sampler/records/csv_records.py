@@ -10,18 +10,17 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ncp_sampler import checks
 from ncp_sampler.records.columns import (
-    DATES,
-    MEASURED,
     FloatArray,
     infer_dimension,
     metric_values,
+    no_parameters,
     numbers,
     why_no_parameter,
 )
@@ -326,25 +325,8 @@ def _inferred_space(
         else:
             refused[name] = reason
     if refused:
-        raise _no_parameters(_paths(tables), refused)
+        raise no_parameters(_paths(tables), refused)
     return SearchSpace(dimensions)
-
-
-def _no_parameters(path: str, refused: Mapping[str, str]) -> ValueError:
-    """Return the error for columns that seem to be no parameters, name -> reason."""
-    listed = "; ".join(f"{name!r} {reason}" for name, reason in refused.items())
-    measured = [name for name, reason in refused.items() if reason == MEASURED]
-    dates = [name for name, reason in refused.items() if reason == DATES]
-    ids = [name for name in refused if name not in measured + dates]
-    left_out = ",".join(ids[1:] + dates)
-    remedies = [f"--metrics ..,{name}:min" for name in measured]
-    remedies += [f"--id {name!r}" for name in ids[:1]]
-    remedies += [f"--ignore {left_out!r}"] if left_out else []
-    return ValueError(
-        f"{path!r} has columns that seem to be no parameters: {listed}. Give "
-        f"{' '.join(remedies)} (of read_csv: metrics=, id=, ignore=), or all columns that are "
-        "parameters by --params (params=)"
-    )
 
 
 def _names(argument: str, given: str | Sequence[str]) -> tuple[str, ...]:
