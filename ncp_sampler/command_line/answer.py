@@ -12,10 +12,21 @@ from rich.text import Text
 from ncp_sampler.multi_resolution.blueprint import N_STAGES
 
 
+def print_columns(columns: Sequence[Mapping[str, str]]) -> None:
+    """Print as what the columns of tables are taken, before anything is learnt."""
+    for file in dict.fromkeys(column["file"] for column in columns):
+        table = Table("column", "taken as", "values", title=file)
+        for column in columns:
+            if column["file"] == file:
+                table.add_row(
+                    column["column"], column["kind"], column["values"].replace("; ", "\n")
+                )
+        _console().print(table)
+
+
 def print_found(result: Mapping[str, Any]) -> None:
     """Prints what ``ncp-sampler search --json`` gives as tables."""
-    # names are the user's, and brackets in them no markup
-    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    console = _console()
     for note in result["notes"]:
         console.print(note, style="yellow")
     params = result["params"]
@@ -48,6 +59,15 @@ def print_found(result: Mapping[str, Any]) -> None:
             f"{size['gflops']:.4g} GFLOPs (the tables' convention), "
             f"{size['g_multiply_adds']:.4g} G multiply-adds, {size['m_params']:.4g} M params"
         )
+    exact = [name for name, std in result["predicted_std"].items() if std == 0]
+    if exact and "costs" not in result:
+        values = ", ".join(f"{name} {result['predicted'][name]:.4g}" for name in exact)
+        console.print(f"exact: {values}")
+    for row in result["measured_rows"]:
+        console.print(f"this architecture is measured: {_row(row)}")
+    for row in result["best_rows"]:
+        if row is not None:
+            console.print(f"best measured within the limits: {_row(row)}")
     if len(result["answers"]) > 1:
         console.print(_answers(result["answers"]))
     seconds = result["seconds"]
@@ -57,6 +77,20 @@ def print_found(result: Mapping[str, Any]) -> None:
     )
     if result["picture"]:
         console.print(f"picture of the search: {result['picture']}")
+
+
+def _console() -> Console:
+    # names are the user's, and brackets in them no markup
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    """A measured row in one line."""
+    values = [
+        f"{k} {'missing' if v is None else format(v, '.4g')}" for k, v in row["metrics"].items()
+    ]
+    name = "" if row["id"] is None else f" ({row['id']})"
+    return f"row {row['row']}{name} of {row['source']}: {', '.join(values)}"
 
 
 def _answers(answers: Sequence[Mapping[str, Any]]) -> Table:

@@ -1,10 +1,41 @@
-"""Types of options for argparse: numbers within limits, names with commas between."""
+"""Types of options for argparse: numbers within limits, names, metrics, bounds and functions."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # --help comes without it
+    import numpy as np
+    from numpy.typing import NDArray
+
+_DIRECTIONS = {"max": "maximize", "min": "minimize", "maximize": "maximize", "minimize": "minimize"}
+
+
+class Bound(NamedTuple):
+    """A limit of a column or a cost: at most (minimize) or at least (maximize) a value."""
+
+    name: str
+    direction: str
+    value: float
+
+    def keeps(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return True for values within the limit; a missing one is not."""
+        return values <= self.value if self.direction == "minimize" else values >= self.value
+
+    def __str__(self) -> str:
+        return f"{self.name}{'<=' if self.direction == 'minimize' else '>='}{self.value:g}"
+
+
+class CostTerm(NamedTuple):
+    """A cost, and where its function is."""
+
+    name: str
+    module: str
+    function: str
 
 
 def at_least(low: float) -> Callable[[str], float]:
@@ -34,9 +65,49 @@ def whole(low: int) -> Callable[[str], int]:
     return number
 
 
+def numbers(text: str) -> tuple[float, ...]:
+    """Return numbers with commas between, each at least 0."""
+    return tuple(at_least(0)(part) for part in names(text))
+
+
 def names(text: str) -> tuple[str, ...]:
     """Names with commas between, in order; empty ones are left out."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def metrics(text: str) -> tuple[tuple[str, str], ...]:
+    """Return metrics and their directions, of ``NAME[:max|min]`` with commas between."""
+    terms = []
+    for term in names(text):
+        name, _, end = term.rpartition(":")
+        direction = _DIRECTIONS.get(end.strip()) if name else None
+        terms.append((name.strip(), direction) if direction else (term, "maximize"))
+    return tuple(terms)
+
+
+def bound(text: str) -> Bound:
+    """Return the limit that ``NAME<=NUMBER`` or ``NAME>=NUMBER`` states."""
+    match = re.fullmatch(r"\s*(.*[^\s<>=])\s*([<>])=\s*(\S+)\s*", text)
+    try:
+        value = float(match[3] if match else "")
+        if match and math.isfinite(value):
+            return Bound(match[1], "minimize" if match[2] == "<" else "maximize", value)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(
+        f"{text!r} must be NAME<=NUMBER or NAME>=NUMBER in quotation marks, such as 'gflops<=0.5'"
+    )
+
+
+def cost(text: str) -> CostTerm:
+    """Return the function that ``[NAME=]MODULE:FUNCTION`` names."""
+    match = re.fullmatch(r"(?:(.+)=)?([\w.]+):(\w+)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must be [NAME=]MODULE:FUNCTION, such as gflops=mycosts:gflops for the "
+            "function gflops(params) of mycosts.py"
+        )
+    return CostTerm(match[1] or match[3], match[2].removesuffix(".py"), match[3])
 
 
 def _within(text: str, value: float, limits: str, holds: Callable[[float], bool]) -> float:

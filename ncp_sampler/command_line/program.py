@@ -65,10 +65,11 @@ def _parse(arguments: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _search(given: Mapping[str, Any]) -> _Answer:
-    from ncp_sampler.command_line.answer import print_found
+    from ncp_sampler.command_line.answer import print_columns, print_found
     from ncp_sampler.command_line.search import run_search
 
-    return run_search(search_options(given)), print_found
+    options = search_options(given)
+    return run_search(options, before=None if options.json else print_columns), print_found
 
 
 def _study(given: Mapping[str, Any]) -> _Answer:

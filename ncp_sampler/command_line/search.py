@@ -1,19 +1,24 @@
 """``ncp-sampler search``: offline searches from the published tables or one's own.
 
 In come options; out go an architecture, what the judge and the search think of it, and a picture
-of the search. ``sources`` reads what is learnt from, ``ncp_sampler.offline`` searches.
+of the search. ``sources`` and ``tables`` read what is learnt from, ``search_targets`` checks what
+for, ``ncp_sampler.offline`` searches.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ncp_sampler.command_line.search_options import SearchOptions
-from ncp_sampler.command_line.sources import JudgedRecords, setting_records, table_records
+from ncp_sampler.command_line.search_targets import LIMIT, search_targets, within
+from ncp_sampler.command_line.sources import JudgedRecords, Scores, setting_records
+from ncp_sampler.command_line.tables import table_records
 from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
@@ -25,23 +30,30 @@ from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target, label
 from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
 from ncp_sampler.records.records import Records
+from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
-_FLOPS, _LIMIT = "flops", "flops limit"  # names of the exact cost as a target
 
-
-def run_search(options: SearchOptions) -> dict[str, Any]:
-    """What was found, as JSON holds it.
+def run_search(
+    options: SearchOptions, *, before: Callable[[Sequence[Mapping[str, str]]], object] | None = None
+) -> dict[str, Any]:
+    """Return the answer, as JSON holds it.
 
     First a search of the rows that are not the judge's, whose answer is judged; then the same
     search of all rows, which gives the answer.
+
+    Args:
+        options: As given.
+        before: Called with the columns of tables, as what they are taken, before learning.
     """
     sources = _sources(options)
+    space = sources[0].records.space
+    targets = search_targets(sources, options)
+    starts = _starts(options.starts, sources, space)
+    columns = [column for source in sources for column in source.columns]
+    if before is not None:
+        before(columns)
     begin = time.perf_counter()
-    targets = _main_targets(sources, options.bounds, options.weight)
-    targets += _cost_targets(sources, options.max_gflops, options.weight)
-    if not any(target.weight and target.bound is None for target in targets):
-        raise ValueError("nothing is left to improve; give --lambda above 0, or no --min-metric")
     notes = [source.note for source in sources]
     records = [source.records for source in sources]
     beta = options.beta
@@ -51,7 +63,7 @@ def run_search(options: SearchOptions) -> dict[str, Any]:
     targets = with_beta(targets, beta)
     problem = SearchProblem(records, targets, seed=options.seed)
     strategy = _strategy(options.strategy, problem.space)
-    judged = _judged(sources, problem, strategy, options.seed)
+    judged = _judged(sources, problem, strategy, starts, options.seed)
     if options.refit and any(source.everything is not None for source in sources):
         records = [source.everything or source.records for source in sources]
         problem = SearchProblem(records, targets, seed=options.seed)
@@ -61,7 +73,7 @@ def run_search(options: SearchOptions) -> dict[str, Any]:
             "answer of the part of them that the judge did not see"
         )
     learnt = time.perf_counter()
-    found, answers = _answers(problem, strategy, options)
+    found, answers = _answers(problem, strategy, starts, options)
     if not found.holds:
         notes.append(
             "no code was found that keeps the bounds by its predictions less beta deviations"
@@ -74,9 +86,11 @@ def run_search(options: SearchOptions) -> dict[str, Any]:
             picture = None
     seconds = {"learning": learnt - begin, "search": time.perf_counter() - learnt}
     return {
-        **_facts(problem.space, found),
+        **_facts(sources, problem.targets, found),
         "metrics": _metrics(sources, judged, problem.targets, found),
-        "answers": [_facts(problem.space, one) for one in answers],
+        "answers": [_facts(sources, problem.targets, one) for one in answers],
+        "best_rows": [_best_row(targets, source, i) for i, source in enumerate(sources)],
+        "columns": columns,
         "strategy": options.strategy,
         "lambda": options.weight,
         "beta": beta,
@@ -88,13 +102,20 @@ def run_search(options: SearchOptions) -> dict[str, Any]:
     }
 
 
+_Judged = tuple[Scores, Mapping[str, float]]  # scores of one code, and the judge's own errors
+
+
 def _judged(
-    sources: Sequence[JudgedRecords], problem: SearchProblem, strategy: Strategy | str, seed: int
-) -> list[Mapping[str, Any] | None]:
-    """What each source's judge, if any, says of the answer of rows that are not its own."""
+    sources: Sequence[JudgedRecords],
+    problem: SearchProblem,
+    strategy: Strategy | str,
+    starts: NDArray[Any] | None,
+    seed: int,
+) -> list[_Judged | None]:
+    """Return what each source's judge, if any, says of the answer of rows that are not its own."""
     if all(source.judge is None for source in sources):
         return [None] * len(sources)
-    code = propagate_search(problem, strategy=strategy, seed=seed).code
+    code = propagate_search(problem, strategy=strategy, starts=starts, seed=seed).code
     return [None if one.judge is None else one.judge(code[None]) for one in sources]
 
 
@@ -109,63 +130,53 @@ def _beta(
 
 
 def _answers(
-    problem: SearchProblem, strategy: Strategy | str, options: SearchOptions
+    problem: SearchProblem,
+    strategy: Strategy | str,
+    starts: NDArray[Any] | None,
+    options: SearchOptions,
 ) -> tuple[Solution, list[Solution]]:
     """The best, and all that were asked for."""
     if options.front:
         front = propagate_front(problem, n=options.n, strategy=strategy, seed=options.seed)
         return max(front, key=lambda one: (one.holds, one.utility)), front
-    answers = propagate_answers(problem, n=options.n, strategy=strategy, seed=options.seed)
+    answers = propagate_answers(
+        problem, n=options.n, strategy=strategy, starts=starts, seed=options.seed
+    )
     return answers[0], answers
 
 
 def _sources(options: SearchOptions) -> list[JudgedRecords]:
-    if options.table is None:
+    if not options.tables:
         return setting_records(
             options.settings, root=options.root, rows=options.rows, seed=options.seed
         )
-    table = table_records(
-        options.table,
-        metrics=options.metrics,
-        minimized=options.minimized,
-        rows=options.rows,
-        seed=options.seed,
-    )
-    return [table]
+    return table_records(options)
 
 
-def _main_targets(
-    sources: Sequence[JudgedRecords], bounds: Sequence[float], weight: float
-) -> list[Target]:
-    """Of what is learnt: each main metric with its bound, if any; the others with a weight."""
-    if bounds and len(bounds) != len(sources):
-        raise ValueError(f"--min-metric is given {len(bounds)} times for {len(sources)} settings")
-    return [
-        Target(
-            metric,
-            "minimize" if metric in source.minimized else "maximize",
-            weight=1.0 if metric == source.main else weight,
-            bound=bounds[i] if bounds and metric == source.main else None,
-            predictor=i,
-        )
-        for i, source in enumerate(sources)
-        for metric in source.records.metrics
-    ]
+def _starts(
+    texts: Sequence[str], sources: Sequence[JudgedRecords], space: SearchSpace
+) -> NDArray[Any] | None:
+    """Return the codes (n, d) that ``--start`` names, or None."""
+    return np.array([_start(text, sources, space) for text in texts]) if texts else None
 
 
-def _cost_targets(
-    sources: Sequence[JudgedRecords], max_gflops: float | None, weight: float
-) -> list[Target]:
-    """Of the exact FLOPs: few of them where nothing else is weighed, and their limit."""
-    exact = isinstance(sources[0].records.space, MRSpace)
-    targets = []
-    if exact and weight and all(len(source.records.metrics) == 1 for source in sources):
-        targets.append(Target(_FLOPS, "minimize", weight=weight, cost=costs.flops))
-    if max_gflops is not None:
-        if not exact:
-            raise ValueError("--max-gflops needs a table with the 27 columns of MRSpace")
-        targets.append(Target(_LIMIT, "minimize", bound=max_gflops, cost=costs.flops))
-    return targets
+def _start(text: str, sources: Sequence[JudgedRecords], space: SearchSpace) -> NDArray[Any]:
+    for source in sources:
+        if source.table.ids is not None and text in source.table.ids:
+            code: NDArray[Any] = source.table.codes[source.table.ids.index(text)]
+            return code
+    try:
+        if isinstance(space, MRSpace) and "=" not in text:
+            return space.from_string(text)
+        pairs = [part.partition("=") for part in text.split(",")]
+        given = {name.strip(): value.strip() for name, _, value in pairs}
+        words = {dim.name for dim in space.dimensions if isinstance(dim, Categorical)}
+        return space.to_code({k: v if k in words else float(v) for k, v in given.items()})
+    except ValueError as error:
+        raise ValueError(
+            f"--start {text!r} must be a name that --id has, or NAME=VALUE,.. of all parameters "
+            f"{list(space.names)}: {error}"
+        ) from error
 
 
 def _strategy(name: str, space: SearchSpace) -> Strategy | str:
@@ -177,28 +188,39 @@ def _strategy(name: str, space: SearchSpace) -> Strategy | str:
 
 def _metrics(
     sources: Sequence[JudgedRecords],
-    judged: Sequence[Mapping[str, Any] | None],
+    judged: Sequence[_Judged | None],
     targets: Sequence[Target],
     found: Solution,
 ) -> list[dict[str, Any]]:
-    """Of each learnt metric: what the judge says of the trial, and what the search predicts."""
-    rows = []
+    """Return what the judge says of the trial, and what the search predicts, of each metric."""
+    rows = {}
     for i, target in enumerate(targets):
-        if target.cost is None:
-            source, scores = sources[target.predictor], judged[target.predictor]
-            error, name = source.errors[target.metric], label(targets, i)
-            rows.append(
-                {
-                    "source": source.name,
-                    "metric": target.metric,
-                    "judged": None if scores is None else float(scores[target.metric][0]),
-                    "judge_error": _number(error),
-                    "predicted": found.predictions[name],
-                    "predicted_std": found.uncertainty[name],
-                    "noise": _number(found.noise[name]),
-                }
-            )
-    return rows
+        if target.cost is None and (target.predictor, target.metric) not in rows:
+            source, judgement = sources[target.predictor], judged[target.predictor]
+            scores, errors = judgement or (None, {})
+            mean, std, noise = _prediction(sources, targets, i, found)
+            rows[target.predictor, target.metric] = {
+                "source": source.name,
+                "metric": target.metric,
+                "judged": None if scores is None else float(scores[target.metric][0]),
+                "judge_error": _number(errors.get(target.metric, np.nan)),
+                "predicted": mean,
+                "predicted_std": std,
+                "noise": _number(noise),
+            }
+    return list(rows.values())
+
+
+def _prediction(
+    sources: Sequence[JudgedRecords], targets: Sequence[Target], i: int, found: Solution
+) -> tuple[float, float, float]:
+    """Return the mean, deviation and noise of a target, of a logarithm in the metric's own unit."""
+    name, target = label(targets, i), targets[i]
+    mean, std, noise = found.predictions[name], found.uncertainty[name], found.noise[name]
+    if target.cost is None and target.metric in sources[target.predictor].logged:
+        mean = float(np.exp(mean))
+        std, noise = mean * std, mean * noise
+    return mean, std, noise
 
 
 def _number(value: float) -> float | None:
@@ -206,14 +228,26 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _facts(space: SearchSpace, found: Solution) -> dict[str, Any]:
-    """What one answer is; published form and exact costs of an MRSpace code."""
+def _facts(
+    sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
+) -> dict[str, Any]:
+    """Return what one answer is; published form and exact costs of an MRSpace code."""
+    space = sources[0].records.space
+    modeled = {(one.metric, one.predictor) for one in targets if one.cost is None}
+    tasks = Counter(metric for metric, _ in modeled)
+    predicted = {}
+    for i, target in enumerate(targets):
+        shared = target.cost is None and tasks[target.metric] > 1
+        name = f"{target.metric}[{target.predictor}]" if shared else target.metric
+        predicted[name] = _prediction(sources, targets, i, found)
+    measured = [_measured_row(source, found.code) for source in sources]
     facts: dict[str, Any] = {
         "params": space.to_params(found.code),
         "bounds_hold": found.holds,
         "utility": found.utility,
-        "predicted": found.predictions,
-        "predicted_std": found.uncertainty,
+        "predicted": {name: mean for name, (mean, _, _) in predicted.items()},
+        "predicted_std": {name: std for name, (_, std, _) in predicted.items()},
+        "measured_rows": [row for row in measured if row is not None],
     }
     if isinstance(space, MRSpace):
         code = found.code
@@ -226,6 +260,32 @@ def _facts(space: SearchSpace, found: Solution) -> dict[str, Any]:
     return facts
 
 
+def _measured_row(source: JudgedRecords, code: NDArray[Any]) -> dict[str, Any] | None:
+    """Return the first row that has a code; None where it is new."""
+    rows = np.flatnonzero((source.table.codes == code).all(1))
+    return _row(source, int(rows[0])) if len(rows) else None
+
+
+def _best_row(targets: Sequence[Target], source: JudgedRecords, i: int) -> dict[str, Any] | None:
+    """Return the row of the best main metric within all limits; None if no row keeps them."""
+    keeps = within(targets, source, i)
+    order = source.table.best(source.main, source.directions[source.main])
+    order = order[keeps[order]]
+    return _row(source, int(order[0])) if len(order) else None
+
+
+def _row(source: JudgedRecords, row: int) -> dict[str, Any]:
+    """Return the measurements of a row, counted from 0 here and from 1 in the answer."""
+    ids = source.table.ids
+    metrics = {name: _number(float(v[row])) for name, v in source.table.metrics.items()}
+    return {
+        "source": source.name,
+        "row": row + 1,
+        "id": None if ids is None else ids[row],
+        "metrics": metrics,
+    }
+
+
 def _draw(found: Solution, space: SearchSpace, picture: str, title: str) -> bool:
     """Draws the search's trace into a file; False where Matplotlib is missing."""
     try:
@@ -236,6 +296,6 @@ def _draw(found: Solution, space: SearchSpace, picture: str, title: str) -> bool
             raise
         return False
     assert found.trace is not None  # of a propagation there is one
-    figure = trace_figure(found.trace, space, start=found.start, units={_LIMIT: "G"}, title=title)
+    figure = trace_figure(found.trace, space, start=found.start, units={LIMIT: "G"}, title=title)
     save_figure(figure, picture, name="picture")
     return True

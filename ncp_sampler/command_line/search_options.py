@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ncp_sampler.command_line.option_types import at_least, names, whole
+from ncp_sampler.command_line.option_types import (
+    Bound,
+    CostTerm,
+    at_least,
+    bound,
+    cost,
+    metrics,
+    names,
+    numbers,
+    whole,
+)
 from ncp_sampler.defaults import BETA, STRATEGIES
 from ncp_sampler.deprecated import warn
 from ncp_sampler.nas_bench.settings import SETTINGS
@@ -33,10 +43,13 @@ examples:
   ncp-sampler search --setting cls-a --setting seg               one architecture for both
   ncp-sampler search --setting video --front --n 6               six trade-offs with FLOPs
   ncp-sampler search --setting seg --max-gflops 1 --n 5          five unlike ones to train
-  ncp-sampler search --table runs.csv --metrics accuracy,ms --minimize ms
+  ncp-sampler search --table runs.csv --metrics accuracy:max,ms:min --id run --ignore date
+  ncp-sampler search --table runs.csv --metrics accuracy --bound 'ms<=20' --params width,depth
+  ncp-sampler search --table a.csv --table b.csv --metrics accuracy   one architecture for both
 
-A CSV file has a head of names, then one architecture a row; columns that are not among --metrics
-are its code. 40 rows or more are split in halves, to learn from and to judge by.
+A CSV file has a header row, then one architecture per row. Columns that are not among --metrics,
+--id and --ignore are its parameters. What each column is taken for is printed before anything is
+learnt. 40 rows or more are split in halves, to learn from and to judge by.
 
 GFLOPs are counted as in the published tables: the 50-class classification network at 128x128.
 """
@@ -48,9 +61,16 @@ class SearchOptions:
 
     Attributes:
         settings: Of NAS-Bench-MR; empty with a table.
-        table: CSV file; None with settings.
-        metrics: Columns of the table to learn, the main one first.
-        minimized: Those of them that shall fall.
+        tables: CSV files, one per task; empty with settings.
+        metrics: Of each table, or of all: metric -> direction, the main one first.
+        params: Columns that are parameters; None for all that are nothing else.
+        ignore: Columns to leave out.
+        id: Column that names the rows; None for none.
+        categories: Parameters whose numbers are names.
+        costs: Functions of params.
+        limits: Bounds of columns and costs.
+        weights: Of each setting or table; empty for 1 each.
+        starts: Codes to edit, as text; empty for the best rows.
         root: Folder of the published tables, or None.
         weight: Of few FLOPs, or of the other metrics, against 1 of each main metric.
         max_gflops: Most FLOPs of MRSpace codes, in G; None for no limit.
@@ -70,9 +90,16 @@ class SearchOptions:
     """
 
     settings: tuple[str, ...]
-    table: str | None
-    metrics: tuple[str, ...]
-    minimized: tuple[str, ...]
+    tables: tuple[str, ...]
+    metrics: tuple[Mapping[str, str], ...]
+    params: tuple[str, ...] | None
+    ignore: tuple[str, ...]
+    id: str | None
+    categories: tuple[str, ...]
+    costs: tuple[CostTerm, ...]
+    limits: tuple[Bound, ...]
+    weights: tuple[float, ...]
+    starts: tuple[str, ...]
     root: str | None
     weight: float
     max_gflops: float | None
@@ -88,12 +115,20 @@ class SearchOptions:
     json: bool
 
     def __post_init__(self) -> None:
-        if self.table is None and (self.metrics or self.minimized):
+        of_tables = (self.metrics, self.params, self.ignore, self.id, self.categories)
+        if not self.tables and any(of_tables):
             raise ValueError(
-                "--metrics and --minimize go with --table; a setting has its own metric"
+                "--metrics and --minimize go with --table, as do --params, --ignore, --id and "
+                "--categories; a setting has its own metric"
             )
-        if self.table is not None and not self.metrics:
+        if self.tables and not self.metrics:
             raise ValueError("--metrics is missing; name the columns of --table that are metrics")
+        n, what = len(self.settings or self.tables), "settings" if self.settings else "tables"
+        for option, given in (("--min-metric", self.bounds), ("--weights", self.weights)):
+            if given and len(given) != n:
+                raise ValueError(f"{option} is given {len(given)} times for {n} {what}")
+        if self.front and self.starts:
+            raise ValueError("--start goes without --front, whose points start from one another")
         if self.picture is None:
             return
         path = Path(self.picture)
@@ -106,6 +141,11 @@ class SearchOptions:
         if path.is_dir():
             raise ValueError(f"--picture {self.picture!r} must be a file; this is a folder")
 
+    @property
+    def task_weights(self) -> Sequence[float]:
+        """Weight of each setting or table."""
+        return self.weights or [1.0] * len(self.settings or self.tables)
+
 
 def search_options(given: Mapping[str, Any]) -> SearchOptions:
     """The options, from what argparse read by ``add_search``.
@@ -117,7 +157,27 @@ def search_options(given: Mapping[str, Any]) -> SearchOptions:
     if given["front"] and n < 2:
         raise ValueError("--n must be 2 or more with --front")
     tuples = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-    return SearchOptions(**{**given, "n": n, **tuples})
+    tuples["metrics"] = _directed(tuples["metrics"], given["minimized"], len(given["tables"]))
+    kept = {name: value for name, value in given.items() if name != "minimized"}
+    return SearchOptions(**{**kept, "n": n, **tuples})
+
+
+def _directed(
+    given: Sequence[Sequence[tuple[str, str]]], minimized: Sequence[str], tables: int
+) -> tuple[Mapping[str, str], ...]:
+    """Return the metrics of each table, with the directions that ``--minimize`` gives."""
+    if tables == 1:
+        given = [[term for terms in given for term in terms]]
+    known = [name for terms in given for name, _ in terms]
+    unknown = [name for name in minimized if name not in known]
+    if unknown:
+        raise ValueError(f"--minimize {','.join(unknown)} must be among metrics={known}")
+    for terms in given:
+        own = [name for name, _ in terms]
+        if len({*own}) < len(own):
+            raise ValueError(f"metrics={own} must be distinct names")
+    down = dict.fromkeys(minimized, "minimize")
+    return tuple({name: down.get(name, way) for name, way in terms} for terms in given if terms)
 
 
 def add_search(commands: Any) -> argparse.ArgumentParser:
@@ -162,13 +222,36 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"setting of NAS-Bench-MR: {known}; given several times, one architecture for all",
     )
-    source.add_argument("--table", metavar="FILE", help="CSV file of your own architectures")
-    text = "columns of --table to learn, main one first"
-    parser.add_argument("--metrics", type=names, default=(), metavar="A,B", help=text)
-    text = "--metrics that shall fall"
+    text = "CSV file of your own architectures; given several times, one architecture for all"
+    source.add_argument(
+        "--table", dest="tables", action="append", default=[], metavar="FILE", help=text
+    )
+    text = (
+        "columns of --table to learn, main one first; given several times, those of each --table "
+        "(max by default)"
+    )
+    parser.add_argument(
+        "--metrics", action="append", type=metrics, default=[], metavar="A:max,B:min", help=text
+    )
+    text = "the same as B:min"
     parser.add_argument(
         "--minimize", dest="minimized", type=names, default=(), metavar="B", help=text
     )
+    text = "columns that are parameters (default: all that no other option names)"
+    parser.add_argument("--params", type=names, metavar="A,B", help=text)
+    text = "columns to leave out, such as dates"
+    parser.add_argument("--ignore", type=names, default=(), metavar="A,B", help=text)
+    parser.add_argument("--id", metavar="A", help="column that names the rows")
+    text = "parameters whose numbers are names, without an order"
+    parser.add_argument("--categories", type=names, default=(), metavar="A,B", help=text)
+    text = (
+        "cost that a Python function of params gives, not the table; minimized if --metrics has "
+        "NAME:min, limited by --bound"
+    )
+    parser.add_argument(
+        "--cost", dest="costs", action="append", type=cost, default=[],
+        metavar="[NAME=]MODULE:FUNCTION", help=text,
+    )  # fmt: skip
     parser.add_argument("--root", metavar="DIR", help="folder of the published tables")
 
 
@@ -183,6 +266,13 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
         help="weight of few FLOPs, or of the other --metrics, against 1 of each main metric "
         f"(default {_LAMBDA})",
     )
+    text = "weight of each --setting or --table, in their order (default 1 each)"
+    parser.add_argument("--weights", type=numbers, default=(), metavar="W,W", help=text)
+    text = "limit of a metric, another measured column, a parameter or a --cost: 'gflops<=0.5'"
+    parser.add_argument(
+        "--bound", dest="limits", action="append", type=bound, default=[],
+        metavar="'NAME<=X'", help=text,
+    )  # fmt: skip
     text = "at most so many (MRSpace codes)"
     parser.add_argument("--max-gflops", type=at_least(0), metavar="G", help=text)
     parser.add_argument(
@@ -199,6 +289,13 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
     """How it is searched."""
+    text = (
+        "edit this architecture in place of the best rows: NAME=VALUE,.. of all parameters, a name "
+        "that --id has, or a code string of MRSpace; may be given several times"
+    )
+    parser.add_argument(
+        "--start", dest="starts", action="append", default=[], metavar="CODE", help=text
+    )
     text = "gradient descent on the whole code (default), or one number a step"
     parser.add_argument("--strategy", choices=STRATEGIES, default=STRATEGIES[0], help=text)
     text = (

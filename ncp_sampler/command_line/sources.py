@@ -1,33 +1,31 @@
-"""What the command line searches: rows to learn from, and a judge that the search never saw."""
+"""Sources of the command line's searches: rows to learn from, and a judge that saw others.
+
+Reading comes first, and everything that may be wrong with it; judges learn when they are asked.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.nas_bench import (
-    Judge,
-    NASBenchMR,
-    halves,
-    surrogate,
-)
+from ncp_sampler.nas_bench import Judge, NASBenchMR, halves, surrogate
 from ncp_sampler.nas_bench.tables import ROOT_VARIABLE
-from ncp_sampler.offline.recipes import learn
-from ncp_sampler.records.csv_records import csv_names, read_csv
 from ncp_sampler.records.records import Records
 
 FloatArray = NDArray[np.float64]
-Score = Callable[[NDArray[Any]], Mapping[str, FloatArray]]  # codes (n, d) -> metric -> (n,)
+Scores: TypeAlias = Mapping[str, FloatArray]  # metric -> (n,)
+# codes (n, d) -> scores, and metric -> the judge's own mean absolute error on rows that it never
+# saw, in the metric's unit; NaN where unknown
+Judgement: TypeAlias = Callable[[NDArray[Any]], tuple[Scores, Mapping[str, float]]]
 
 PREDICTED_ROWS = 2000  # as many as the published tables have
-LEAST_JUDGED_ROWS = 40  # half of fewer teaches neither a search nor a judge
 
 
 @dataclass(frozen=True)
@@ -36,23 +34,26 @@ class JudgedRecords:
 
     Attributes:
         name: Setting or file.
-        records: Rows to learn from.
-        minimized: Those of its metrics that shall fall.
-        judge: Scores codes; None where no rows are left for one.
-        errors: Metric -> the judge's own mean absolute error on rows that it never saw, in the
-            metric's unit; NaN where unknown.
+        records: Rows to learn from; metrics in ``logged`` by their logarithms.
+        table: All rows, as they are.
+        directions: Metric -> "maximize" or "minimize"; without those that only have limits.
+        judge: Learns, then scores codes; None where no rows are left for one.
         note: What was learnt from what, and who judges.
         everything: All rows, the judge's too, to learn the answer from; None where ``records`` are
             all.
+        logged: Metrics that are learned as logarithms.
+        columns: Every column of a file, as what it is taken; empty for a setting.
     """
 
     name: str
     records: Records
-    judge: Score | None
-    errors: Mapping[str, float]
+    table: Records
+    directions: Mapping[str, str]
+    judge: Judgement | None
     note: str
-    minimized: tuple[str, ...] = ()
     everything: Records | None = None
+    logged: frozenset[str] = frozenset()
+    columns: Sequence[Mapping[str, str]] = field(default=(), repr=False)
 
     @property
     def main(self) -> str:
@@ -86,7 +87,9 @@ def setting_records(
     settings = checks.texts("settings", settings)
     if len({name.lower() for name in settings}) < max(len(settings), 1):
         raise ValueError(f"settings={list(settings)} must name one or more, none more than once")
-    _check_numbers(rows, seed)
+    if rows is not None:
+        checks.integer("rows", rows, low=1)
+    checks.integer("seed", seed, low=0)
     given = root or os.environ.get(ROOT_VARIABLE)
     if not given:
         return [_predicted(name, rows or PREDICTED_ROWS, seed) for name in settings]
@@ -94,83 +97,24 @@ def setting_records(
     return [_tabled(bench, name, rows, seed) for name in settings]
 
 
-def table_records(
-    path: str | os.PathLike[str],
-    *,
-    metrics: Sequence[str],
-    minimized: Sequence[str] = (),
-    rows: int | None = None,
-    seed: int = 0,
-) -> JudgedRecords:
-    """A user's own table, read by ``read_csv``; one with MRSpace's 27 columns has its codes.
-
-    Of 40 rows or more one half is learnt from; a second predictor of the other half judges.
-
-    Args:
-        path: CSV file.
-        metrics: Its columns that are metrics, the main one first.
-        minimized: Those of them that shall fall.
-        rows: Learn from so many at most; at least 1.
-        seed: At least 0, of the halves, and of the judge.
-
-    Raises:
-        ValueError: As ``read_csv``; or ``minimized`` names another column, or rows or a seed are
-            out of range.
-    """
-    metrics = checks.texts("metrics", metrics)
-    unknown = [name for name in checks.texts("minimized", minimized) if name not in metrics]
-    if unknown:
-        raise ValueError(f"minimized={unknown} must be among metrics={list(metrics)}")
-    _check_numbers(rows, seed)
-    code_names = set(csv_names(path)) - set(metrics)
-    space = MRSpace() if set(MRSpace().names) <= code_names else None
-    table, name = read_csv(path, metrics=metrics, space=space), os.path.basename(path)
-    _check_measured(name, "rows", table)
-    if len(table) < LEAST_JUDGED_ROWS:
-        records, judge, errors = _some(table, rows, seed), None, dict.fromkeys(metrics, np.nan)
-        everything = None
-        note = (
-            f"{name}: learnt from {len(records)} of {len(table)} rows; with fewer than "
-            f"{LEAST_JUDGED_ROWS} none are left for a judge, so that the figures are the search's "
-            "own predictions"
-        )
-    else:
-        mine, others = (table.take(half) for half in halves(len(table), seed))
-        _check_measured(name, "rows to learn from", mine)
-        _check_measured(name, "rows to judge by", others)
-        records, judge = _some(mine, rows, seed), _second_predictor(others, seed)
-        everything = _some(table, rows, seed)
-        seen = judge(mine.codes)
-        errors = {m: float(np.nanmean(np.abs(seen[m] - mine.values(m)))) for m in metrics}
-        note = (
-            f"{name}: learnt from {len(records)} of {len(table)} rows; the judge is a second "
-            f"predictor of the same kind, of {len(others)} other rows"
-        )
-    return JudgedRecords(name, records, judge, errors, note, tuple(minimized), everything)
-
-
-def _check_numbers(rows: int | None, seed: int) -> None:
-    if rows is not None:
-        checks.integer("rows", rows, low=1)
-    checks.integer("seed", seed, low=0)
-
-
-def _check_measured(name: str, what: str, records: Records) -> None:
-    """Raises ValueError if a metric has no value in some rows."""
-    for metric, values in records.metrics.items():
-        if np.isnan(values).all():
-            raise ValueError(
-                f"{name} has no value of {metric!r} in its {len(records)} {what}; add rows that do"
-            )
+def some_rows(records: Records, rows: int | None, seed: int) -> Records:
+    """Return so many random rows at most, in their order."""
+    if rows is None or rows >= len(records):
+        return records
+    return records.take(np.sort(np.random.default_rng(seed).permutation(len(records))[:rows]))
 
 
 def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> JudgedRecords:
     table = bench.table(setting)
     mine, others = halves(len(table.codes), seed)
-    judge, metric = Judge(table, others), table.main
-    codes = table.codes.astype(np.float64)
+    metric, codes = table.main, table.codes.astype(np.float64)
     everything = Records(table.space, codes, {metric: table.metrics[metric]})
-    records = _some(everything.take(mine), rows, seed)
+    records = some_rows(everything.take(mine), rows, seed)
+
+    def judge(codes: NDArray[Any]) -> tuple[Scores, Mapping[str, float]]:
+        trees = Judge(table, others)
+        return {metric: trees.score(codes)}, {metric: trees.errors["mean"]}
+
     note = (
         f"{table.setting}: learnt from {len(records)} of {len(table.codes)} trained architectures; "
         f"the judge, boosted trees and a kernel model, from {len(others)} others"
@@ -178,10 +122,11 @@ def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> Jud
     return JudgedRecords(
         table.setting,
         records,
-        lambda legal: {metric: judge.score(legal)},
-        {metric: judge.errors["mean"]},
+        everything,
+        {metric: "maximize"},
+        judge,
         note,
-        everything=_some(everything, rows, seed),
+        everything=some_rows(everything, rows, seed),
     )
 
 
@@ -189,8 +134,8 @@ def _predicted(setting: str, rows: int, seed: int) -> JudgedRecords:
     model, space = surrogate(setting), MRSpace()
     metric = model.metrics[0]
 
-    def score(codes: NDArray[Any]) -> Mapping[str, FloatArray]:
-        return model.predict(codes, metrics=[metric])
+    def judge(codes: NDArray[Any]) -> tuple[Scores, Mapping[str, float]]:
+        return model.predict(codes, metrics=[metric]), {metric: np.nan}
 
     codes = space.sample(rows, seed)
     note = (
@@ -199,21 +144,5 @@ def _predicted(setting: str, rows: int, seed: int) -> JudgedRecords:
         "cross-validated errors are in benchmarks/results/surrogates.md; for an independent judge "
         f"give --root or set {ROOT_VARIABLE}"
     )
-    records = Records(space, codes.astype(np.float64), score(codes))
-    return JudgedRecords(model.setting, records, score, {metric: np.nan}, note)
-
-
-def _second_predictor(records: Records, seed: int) -> Score:
-    predictor = learn(records, seed=seed)
-
-    def score(codes: NDArray[Any]) -> Mapping[str, FloatArray]:
-        mean, _ = predictor.predict(records.space.normalize(codes))
-        return dict(zip(predictor.names, mean.T, strict=True))
-
-    return score
-
-
-def _some(records: Records, rows: int | None, seed: int) -> Records:
-    if rows is None or rows >= len(records):
-        return records
-    return records.take(np.sort(np.random.default_rng(seed).permutation(len(records))[:rows]))
+    records = Records(space, codes.astype(np.float64), judge(codes)[0])
+    return JudgedRecords(model.setting, records, records, {metric: "maximize"}, judge, note)

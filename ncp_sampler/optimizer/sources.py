@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ncp_sampler import checks
-from ncp_sampler.records.csv_records import CsvTable, open_csv
+from ncp_sampler.records.csv_records import CsvTable, open_csv, read_tables
 from ncp_sampler.records.records import Records
 from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.space.dimensions import Categorical
@@ -161,7 +161,16 @@ def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrial
     _check_has(name, have, space, source.fixed)
     if isinstance(table, CsvTable):
         columns = [one for one in space.names if one in have]
-        table = table.records(metrics=[*metrics], columns=columns)
+        of_text = [
+            dim.name
+            for dim in space.dimensions
+            if isinstance(dim, Categorical)
+            and dim.name in columns
+            and not all(checks.is_number(type(choice)) for choice in dim.choices)
+        ]
+        (table,) = read_tables(
+            [table], metrics=[[*metrics]], params=columns or None, categories=of_text
+        )
     params: list[Params] = table.space.to_params(table.space.round(table.codes))
     values = {new: table.metrics[old].tolist() for old, new in metrics.items()}
     # of constraints that it lacks nothing is known

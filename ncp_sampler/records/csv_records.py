@@ -1,6 +1,8 @@
-"""Records from a CSV file: a table comes in, ``Records`` or a message that names the place go out.
+"""CSV files as records: a space for the columns that are parameters, and the metrics.
 
-Rows are counted from 1, below the head; empty lines do not count.
+Everything wrong with a file is a ``ValueError`` that names the file, the column and the row, so
+that messages which name the place go out. Rows are counted from 1, below the header row; empty
+lines do not count.
 """
 
 from __future__ import annotations
@@ -14,63 +16,155 @@ from dataclasses import dataclass
 import numpy as np
 
 from ncp_sampler import checks
-from ncp_sampler.records.records import FloatArray, Records
-from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
+from ncp_sampler.records.columns import (
+    FloatArray,
+    infer_dimension,
+    metric_values,
+    no_parameters,
+    numbers,
+    why_no_parameter,
+)
+from ncp_sampler.records.records import Records
+from ncp_sampler.space.dimensions import Categorical, Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _LEAST_ROWS = 2
-_LARGEST_INTEGER = 2**53  # beyond it a float is no longer each whole number
 _OTHER_SEPARATORS = ";\t|"
 
 
 def read_csv(
-    path: str | os.PathLike[str], *, metrics: Sequence[str], space: SearchSpace | None = None
+    path: str | os.PathLike[str],
+    *,
+    metrics: str | Sequence[str],
+    params: str | Sequence[str] | None = None,
+    ignore: str | Sequence[str] = (),
+    id: str | None = None,
+    categories: str | Sequence[str] = (),
+    space: SearchSpace | None = None,
 ) -> Records:
-    """Records of a CSV file: a head of names, then one architecture a row.
+    """Read records from a CSV file: a header row, then one architecture per row.
 
-    Without a space every column that is not among ``metrics`` becomes a dimension over the values
-    that occur: whole numbers an ``Integer``, other numbers a ``Float``, words a ``Categorical``.
-    An empty metric is missing (NaN). A first column without a name, such as the index that pandas
-    writes, is left out.
+    Without a space, each parameter becomes a dimension over the values that occur: integers an
+    ``Integer``, other numbers a ``Float``, text and numbers with leading zeros a ``Categorical``.
+    A column that names its rows (text that differs in every row, dates, row numbers, "id") or that
+    is named as a measurement is refused unless ``params`` names it. An empty metric is missing
+    (NaN). A first column without a name, such as the index that pandas writes, is left out.
 
     Args:
         path: The file.
-        metrics: Its columns that are metrics or costs.
-        space: The codes' search space, whose parameters are columns too; others are left out.
+        metrics: Columns that are metrics or costs.
+        params: Columns that are parameters; all that no other argument names if None.
+        ignore: Columns to leave out.
+        id: Column that names each row, ``Records.ids``; None for none.
+        categories: Parameters whose numbers are names, without an order.
+        space: The codes' search space, in place of one inferred; its parameters are columns.
 
     Raises:
-        ValueError: A file that cannot be read, a missing column or one that is there twice, a row
-            of another length, a metric that is no number, or fewer than two rows.
+        ValueError: A file that cannot be read, a missing column or one that is there twice, a
+            column with two roles, a row of another length, a metric that is no number, a column
+            that is no parameter, or fewer than two rows.
 
     Examples:
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
-        >>> rows = ["width,norm,accuracy", "8,batch,70.5", "16,layer,74.0"]
+        >>> rows = ["run,width,norm,top1", "a,8,batch,70.5", "b,16,layer,74.0", "c,32,layer,73.1"]
         >>> with TemporaryDirectory() as folder:
         ...     table = Path(folder) / "runs.csv"
         ...     _ = table.write_text(chr(10).join(rows))
-        ...     records = read_csv(table, metrics=["accuracy"])
-        >>> records.space.names, records.metrics["accuracy"].tolist()
-        (('width', 'norm'), [70.5, 74.0])
+        ...     records = read_csv(table, metrics="top1", id="run")
+        >>> records.space.names, records.metrics["top1"].tolist(), records.ids
+        (('width', 'norm'), [70.5, 74.0, 73.1], ('a', 'b', 'c'))
     """
-    return open_csv(path).records(metrics=metrics, space=space)
+    return read_tables(
+        [open_csv(path)],
+        metrics=[metrics],
+        params=params,
+        ignore=ignore,
+        id=id,
+        categories=categories,
+        space=space,
+    )[0]
+
+
+def read_tables(
+    tables: Sequence[CsvTable],
+    *,
+    metrics: Sequence[str | Sequence[str]],
+    params: str | Sequence[str] | None = None,
+    ignore: str | Sequence[str] = (),
+    id: str | None = None,
+    categories: str | Sequence[str] = (),
+    space: SearchSpace | None = None,
+) -> list[Records]:
+    """Read records of several tasks, whose space spans the values of all tables.
+
+    Args:
+        tables: One per task.
+        metrics: The metrics of each table.
+        params: As for ``read_csv``.
+        ignore: As for ``read_csv``; a column may be missing in some of the tables.
+        id: As for ``read_csv``.
+        categories: As for ``read_csv``.
+        space: As for ``read_csv``.
+
+    Raises:
+        ValueError: As ``read_csv``.
+    """
+    measured = [_names("metrics", one) for one in metrics]
+    left_out, labels = _names("ignore", ignore), () if id is None else (checks.text("id", id),)
+    named = None if params is None else _names("params", params)
+    for table, own in zip(tables, measured, strict=True):
+        table.check_roles(metrics=own, params=named or (), ignore=(), id=labels)
+    heads = {name for table in tables for name in table.head}
+    unknown = [name for name in left_out if name not in heads]
+    if unknown:
+        raise ValueError(
+            f"ignore={unknown} must be columns of {_paths(tables)!r}: {tables[0].head}"
+        )
+    every = list(dict.fromkeys([*(name for own in measured for name in own), *labels]))
+    taken = [name for name in left_out if name in every or name in (named or ())]
+    if taken:
+        raise ValueError(f"ignore={taken} must not be metrics, parameters or the id; leave it out")
+    for table in tables:
+        table.check_rows()
+    values = [
+        {name: metric_values(table.path, name, table.cells(name)) for name in own}
+        for table, own in zip(tables, measured, strict=True)
+    ]
+    if space is None:
+        guessed = named is None
+        if named is None:
+            named = tuple(n for n in tables[0].head if n not in every and n not in left_out)
+        if not named:
+            raise ValueError(
+                f"{_paths(tables)!r} has no column but {[*every, *left_out]}; add one for each "
+                "number of a code"
+            )
+        names = _names("categories", categories)
+        inferred = _inferred_space(tables, named, names, guessed=guessed)
+    elif named is not None or categories:
+        raise ValueError("space and params or categories are both given; give the space alone")
+    else:
+        must = "be a SearchSpace, or None to have it inferred"
+        inferred = checks.instance("space", space, SearchSpace, must)
+    return [table.in_space(inferred, own, id) for table, own in zip(tables, values, strict=True)]
 
 
 def csv_names(path: str | os.PathLike[str]) -> list[str]:
-    """The head of a CSV file.
+    """Return the header row of a CSV file.
 
     Raises:
-        ValueError: It cannot be read, or has no head.
+        ValueError: It cannot be read, or has no header row.
     """
     return open_csv(path).head
 
 
 def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
-    """The table in a file, its rows not yet looked at.
+    """Return the table in a file, its rows not checked yet.
 
     Args:
         path: The file.
-        name: Of the argument that it was given as.
+        name: Name of the argument that held it, for messages.
 
     Raises:
         ValueError: It cannot be read, or is empty.
@@ -93,7 +187,8 @@ def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
         )
     try:
         # strict, or a quotation mark that nothing closes would swallow the rows below it
-        lines = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        lines = [row for row in reader if any(map(str.strip, row))]  # spreadsheets end with ",,,"
     except csv.Error as error:
         raise ValueError(
             f"{name}={shown!r} cannot be read: {error}; give a CSV file, its values separated by "
@@ -113,7 +208,7 @@ def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
 
 @dataclass(frozen=True)
 class CsvTable:
-    """The cells of a file, without the space around them.
+    """Cells of a file, without the space around them.
 
     Attributes:
         path: For messages.
@@ -125,53 +220,28 @@ class CsvTable:
     head: list[str]
     rows: list[list[str]]
 
-    def records(
-        self,
-        *,
-        metrics: Sequence[str],
-        space: SearchSpace | None = None,
-        columns: Sequence[str] = (),
-    ) -> Records:
-        """The rows as ``read_csv`` gives them.
+    def cells(self, name: str) -> list[str]:
+        """Return a column, once rows have been checked."""
+        column = self.head.index(name)
+        return [row[column] for row in self.rows]
 
-        Args:
-            metrics: As for it.
-            space: As for it.
-            columns: Without a space, the columns that become dimensions, all others being left
-                out; every column that is no metric if empty.
-
-        Raises:
-            ValueError: As it does.
-        """
-        metrics = checks.texts("metrics", metrics)
-        missing = [name for name in metrics if name not in self.head]
-        if missing or not metrics:
-            raise ValueError(
-                f"metrics={list(metrics)} must be columns of {self.path!r}: {self.head}"
-            )
-        if len(set(metrics)) < len(metrics):
-            raise ValueError(f"metrics={list(metrics)} must be distinct names")
-        self.check_rows()
-        measured = {name: self.numbers(name, empty=True) for name in metrics}
-        if space is None:
-            others = [name for name in columns or self.head if name not in measured]
-            if not others:
+    def check_roles(self, **roles: Sequence[str]) -> None:
+        """Raise ValueError unless the names are columns, and each has one role; metrics exist."""
+        for role, given in roles.items():
+            if any(one not in self.head for one in given) or (role == "metrics" and not given):
                 raise ValueError(
-                    f"{self.path!r} has no column but {list(metrics)}; add one for each number of "
-                    "a code"
+                    f"{role}={list(given)} must be columns of {self.path!r}: {self.head}"
                 )
-            space = SearchSpace([self.dimension(name) for name in others])
-        checks.instance(
-            "space", space, SearchSpace, "be a SearchSpace, or None to have it inferred"
-        )
-        absent = [name for name in space.names if name not in self.head or name in measured]
-        if absent:
-            raise ValueError(f"{self.path!r} lacks columns {absent} of {checks.shown(space)}")
-        codes = np.array([space.to_code(params) for params in self.params(space)], dtype=np.float64)
-        return Records(space, codes, measured)
+            if len(set(given)) < len(given):
+                raise ValueError(f"{role}={list(given)} must be distinct names")
+        named = [(one, role) for role, given in roles.items() for one in given]
+        for i, (one, role) in enumerate(named):
+            for other, before in named[:i]:
+                if one == other:
+                    raise ValueError(f"{one!r} is in {before} and in {role}; name it in one")
 
     def check_rows(self) -> None:
-        """Raises ValueError unless rows are enough, each as long as a head of unlike names."""
+        """Raise ValueError unless rows are enough, each as long as a header of distinct names."""
         twice = [name for i, name in enumerate(self.head) if name in self.head[:i]]
         if twice:
             raise ValueError(f"{self.path!r} has a column {twice[0]!r} twice; name each one once")
@@ -190,42 +260,28 @@ class CsvTable:
         if len(self.rows) < _LEAST_ROWS:
             raise ValueError(f"{self.path!r} has 1 row; give at least {_LEAST_ROWS}")
 
-    def numbers(self, name: str, *, empty: bool = False) -> FloatArray:
-        """A column's numbers; NaN where it is empty, if it may be."""
-        values = []
-        for i, cell in enumerate(self._cells(name), start=1):
-            try:
-                value = np.nan if empty and not cell else float(cell)
-            except ValueError:
-                raise self._refusal(name, i, f"{checks.shown(cell)}, no number") from None
-            if np.isinf(value) or (np.isnan(value) and not empty):
-                raise self._refusal(name, i, f"{cell}, no finite number")
-            values.append(value)
-        return np.array(values)
+    def in_space(
+        self, space: SearchSpace, metrics: dict[str, FloatArray], id: str | None = None
+    ) -> Records:
+        """Return the rows as records of a space, whose parameters are columns.
 
-    def dimension(self, name: str) -> Dimension:
-        """What a column spans."""
-        cells = self._cells(name)
-        filled = [cell for cell in cells if cell]
-        if not all(map(_is_number, filled)):
-            return Categorical(name, tuple(sorted(set(cells))))
-        if len(filled) < len(cells):
-            raise self._refusal(name, cells.index("") + 1, "no value; only a metric may be empty")
-        values = self.numbers(name)
-        low, high = float(values.min()), float(values.max())
-        if (values == np.round(values)).all() and max(-low, high, high - low) <= _LARGEST_INTEGER:
-            step = int(np.gcd.reduce((values - low).astype(np.int64))) or 1
-            return Integer(name, int(low), int(high), step=step)
-        return Float(name, low, high)
+        Raises:
+            ValueError: A parameter is no column, a metric too, or has an invalid value.
+        """
+        absent = [name for name in space.names if name not in self.head or name in metrics]
+        if absent:
+            raise ValueError(f"{self.path!r} lacks columns {absent} of {checks.shown(space)}")
+        codes = np.array([space.to_code(params) for params in self._params(space)], dtype=float)
+        return Records(space, codes, metrics, None if id is None else tuple(self.cells(id)))
 
-    def params(self, space: SearchSpace) -> list[Params]:
-        """The rows in a space's form."""
+    def _params(self, space: SearchSpace) -> list[Params]:
+        """Return the rows in a space's form."""
         columns = {}
         for dim in space.dimensions:
-            cells: list[str] | FloatArray = self._cells(dim.name)
-            columns[dim.name] = (
-                cells if isinstance(dim, Categorical) else self.numbers(dim.name).tolist()
-            )
+            cells: list[str] | FloatArray = self.cells(dim.name)
+            if not isinstance(dim, Categorical):
+                cells = numbers(self.path, dim.name, self.cells(dim.name)).tolist()
+            columns[dim.name] = cells
         whole = {dim.name for dim in space.dimensions if isinstance(dim, Integer)}
         return [
             {
@@ -235,17 +291,48 @@ class CsvTable:
             for i in range(len(self.rows))
         ]
 
-    def _cells(self, name: str) -> list[str]:
-        column = self.head.index(name)
-        return [row[column] for row in self.rows]
 
-    def _refusal(self, name: str, row: int, what: str) -> ValueError:
-        return ValueError(f"{self.path!r}: column {name!r}: row {row} has {what}")
+def _inferred_space(
+    tables: Sequence[CsvTable], params: Sequence[str], categories: Sequence[str], *, guessed: bool
+) -> SearchSpace:
+    """Return the space that the columns of all tables span.
+
+    Args:
+        tables: Checked.
+        params: The columns.
+        categories: Those of them whose values are names.
+        guessed: True if the columns are all that were left, so that some may be no parameters.
+    """
+    unknown = [name for name in categories if name not in params]
+    if unknown:
+        raise ValueError(f"categories={unknown} must be parameters: {list(params)}")
+    dimensions, refused = [], {}
+    for table in tables:
+        absent = [name for name in params if name not in table.head]
+        if absent:
+            raise ValueError(
+                f"{table.path!r} lacks the columns {absent} of {tables[0].path!r}; name them in "
+                "ignore (--ignore), or the columns that are parameters in params (--params)"
+            )
+    for name in params:
+        columns = [(table.path, table.cells(name)) for table in tables]
+        columns.append((_paths(tables), [cell for _, cells in columns for cell in cells]))
+        is_category = name in categories
+        reason = why_no_parameter(name, columns[-1][1]) if guessed and not is_category else None
+        if reason is None:  # each table first, whose errors name the file and the row
+            spans = [infer_dimension(p, name, c, category=is_category) for p, c in columns]
+            dimensions.append(spans[-1])
+        else:
+            refused[name] = reason
+    if refused:
+        raise no_parameters(_paths(tables), refused)
+    return SearchSpace(dimensions)
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def _names(argument: str, given: str | Sequence[str]) -> tuple[str, ...]:
+    """Return names; a string alone is one name."""
+    return (given,) if isinstance(given, str) and given else checks.texts(argument, given)
+
+
+def _paths(tables: Sequence[CsvTable]) -> str:
+    return ", ".join(dict.fromkeys(table.path for table in tables))

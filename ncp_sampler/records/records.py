@@ -1,8 +1,8 @@
-"""Architectures and what was measured of them: what searches learn from that was not their own."""
+"""Architectures and what was measured of them: data of searches that did not measure it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,9 +26,12 @@ class Records:
         space: The codes' search space.
         codes: (n, d), natural units.
         metrics: Name -> (n,), costs included; NaN where not measured.
+        ids: Name of each row, for answers; None for none. Rows of one name are measurements of one
+            architecture; an empty name is none.
 
     Raises:
-        ValueError: No row, a metric of another length, or codes that do not fit the space.
+        ValueError: No row, a metric of another length or with an infinity, codes that do not fit
+            the space, or one name of several architectures.
 
     Examples:
         >>> import numpy as np
@@ -44,6 +47,7 @@ class Records:
     space: SearchSpace
     codes: FloatArray
     metrics: Mapping[str, FloatArray]
+    ids: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         checks.instance("space", self.space, SearchSpace, "be the SearchSpace of the codes")
@@ -51,13 +55,16 @@ class Records:
         codes = checks.array("codes", self.codes)
         if codes.ndim != 2 or not len(codes):
             raise ValueError(f"codes has shape {codes.shape}; it must be (n, d), n > 0")
+        if not np.isfinite(codes).all():
+            row = int((~np.isfinite(codes)).any(1).argmax())
+            raise ValueError(f"codes[{row}] has no finite number in a column; leave the row out")
         unit = self.space.normalize(codes)
         outside = np.argwhere((unit < -_TOLERANCE) | (unit > 1 + _TOLERANCE))
         if len(outside):
             row, column = outside[0]
             raise ValueError(
                 f"codes[{row}] has {self.space.columns[column]}={codes[row, column]:g}, outside "
-                "the search space; space.round gives the nearest legal code"
+                "the search space; space.round gives the nearest valid code"
             )
         if not self.metrics:
             raise ValueError("metrics is empty; give at least one name -> values")
@@ -70,6 +77,13 @@ class Records:
                 raise ValueError(
                     f"metrics[{name!r}] has shape {values.shape}; there are {len(codes)} codes"
                 )
+            if np.isinf(values).any():
+                at = int(np.isinf(values).argmax())
+                raise ValueError(
+                    f"metrics[{name!r}] has {values[at]} in row {at}; give NaN where it is missing"
+                )
+        if self.ids is not None:
+            object.__setattr__(self, "ids", _checked_ids(self.ids, codes))
         object.__setattr__(self, "codes", codes)
         object.__setattr__(self, "metrics", columns)
 
@@ -85,9 +99,9 @@ class Records:
         at = np.asarray(rows)
         if at.ndim != 1 or not len(at) or at.max() >= len(self) or at.min() < -len(self):
             raise ValueError(f"rows must be some of 0 to {len(self) - 1}, at least one")
-        return Records(
-            self.space, self.codes[at], {name: column[at] for name, column in self.metrics.items()}
-        )
+        metrics = {name: column[at] for name, column in self.metrics.items()}
+        ids = None if self.ids is None else tuple(self.ids[i] for i in at)
+        return Records(self.space, self.codes[at], metrics, ids)
 
     def best(self, metric: str, direction: str = "maximize") -> NDArray[np.int64]:
         """Positions from the best value of a metric to the worst, NaN left out.
@@ -112,6 +126,22 @@ class Records:
                 f"metric={metric!r} is not in the records; they have {list(self.metrics)}"
             )
         return self.metrics[metric]
+
+
+def _checked_ids(ids: Sequence[str], codes: FloatArray) -> tuple[str, ...]:
+    """Return the names of rows (n,), each of one architecture."""
+    names = tuple(checks.sequence("ids", ids, str, "be a sequence of strings, one per row"))
+    if len(names) != len(codes):
+        raise ValueError(f"ids has {len(names)} names; there are {len(codes)} codes")
+    first: dict[str, int] = {}
+    for i, name in enumerate(names):
+        before = first.setdefault(name, i)
+        if name and (codes[before] != codes[i]).any():
+            raise ValueError(
+                f"ids has {name!r} for rows {before + 1} and {i + 1}, whose parameters differ; "
+                "correct one of them, or leave the ids out"
+            )
+    return names
 
 
 def spread_of(values: FloatArray) -> float:

@@ -44,15 +44,17 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "no number": (
         HEAD + ROWS + "2,8,oops\n",
-        r"'.*': column 'accuracy': row 4 has 'oops', no number",
+        r"'.*': column 'accuracy': row 4 has 'oops', no number; write plain numbers such as "
+        "1234.5, without units, percent signs or separators, or leave the cell empty",
     ),
     "an infinite number": (
         HEAD + ROWS + "2,8,1e999\n",
-        r"'.*': column 'accuracy': row 4 has 1e999, no finite number",
+        r"'.*': column 'accuracy': row 4 has 1e999, no finite number; leave the cell empty",
     ),
     "an empty parameter": (
         HEAD + ROWS + ",8,70\n",
-        r"'.*': column 'depth': row 4 has no value; only a metric may be empty",
+        r"'.*': column 'depth': row 4 has no value; only a metric may be empty: fill it in, "
+        r"leave the row out, or the column by ignore \(--ignore\)",
     ),
     "no metric measured": (
         HEAD + "2,8,\n4,8,\n",
@@ -161,7 +163,9 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_picture(tmp_path: Path) -> N
     path, picture = tmp_path / "table.csv", tmp_path / "search.png"
     path.write_text(HEAD + ROWS)
     picture.write_bytes(b"old")
-    options = ["search", "--table", str(path), "--metrics", "accuracy", "--picture", str(picture)]
+    # without --json the columns are printed before the search
+    options = ["search", "--table", str(path), "--metrics", "accuracy", "--json"]
+    options += ["--picture", str(picture)]
     program = (
         "import resource, signal, sys\n"
         f"signal.signal({int(signal.SIGXFSZ)}, signal.SIG_IGN)\n"

@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 
 from ncp_sampler.command_line.program import _parse, main
-from ncp_sampler.command_line.sources import (
-    LEAST_JUDGED_ROWS,
-    setting_records,
-    table_records,
-)
+from ncp_sampler.command_line.search_options import search_options
+from ncp_sampler.command_line.sources import JudgedRecords, setting_records
+from ncp_sampler.command_line.tables import LEAST_JUDGED_ROWS, table_records
 from ncp_sampler.multi_resolution import costs
 from tests.search_examples import SPACE, truth
 
@@ -58,6 +56,13 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any
     return found
 
 
+def read(*arguments: str) -> JudgedRecords:
+    """The source of a search, with nothing learnt."""
+    given = _parse(["search", *arguments, "--no-picture"])
+    del given["command"]
+    return table_records(search_options(given))[0]
+
+
 def test_own_table_is_judged_by_its_other_half(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,7 +97,7 @@ def test_table_with_the_27_columns_has_codes_of_mr_space(
 
 def test_table_in_which_one_of_the_27_columns_is_a_metric(tmp_path: Path) -> None:
     """What is left is no code of MRSpace: the space is the one that the values span."""
-    source = table_records(mr_table(tmp_path, 10), metrics=["accuracy", "i1"])
+    source = read("--table", mr_table(tmp_path, 10), "--metrics", "accuracy,i1")
     names = ["note", *(name for name in reversed(SPACE.names) if name != "i1")]
     assert list(source.records.space.names) == names
 
@@ -101,7 +106,8 @@ def test_a_small_table_has_no_judge_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = own_table(tmp_path, LEAST_JUDGED_ROWS - 1)
-    assert main(["search", "--table", path, "--metrics", "accuracy", "--no-picture"]) == 0
+    options = ["--metrics", "accuracy", "--ignore", "ms", "--no-picture"]
+    assert main(["search", "--table", path, *options]) == 0
     text = capsys.readouterr().out
     assert "the figures are the search's own predictions" in text
     assert "none" in text
@@ -215,8 +221,14 @@ def test_beta_is_chosen_where_the_rows_suffice(
         ("search --table TABLE", "--metrics is missing"),
         ("search --table TABLE --metrics top1", "must be columns"),
         ("search --table TABLE --metrics ms --minimize depth", "must be among metrics"),
-        ("search --table TABLE --metrics ms --max-gflops 1", "27 columns of MRSpace"),
+        ("search --table TABLE --metrics ms,accuracy --max-gflops 1", "27 columns of MRSpace"),
         ("search --table /nowhere.csv --metrics ms", "cannot be read"),
+        ("search --table TABLE --metrics ms --rows 0", "--rows: 0 must be at least 2"),
+        ("search --table TABLE --metrics ms --seed -1", "--seed: -1 must be at least 0"),
+        (
+            "search --table TABLE --table TABLE --table TABLE --metrics ms --metrics ms",
+            "--metrics is given 2 times for 3 tables",
+        ),
     ],
 )
 def test_errors_are_one_line_and_exit_2(
@@ -244,25 +256,20 @@ def test_help_names_every_option_and_shows_examples(capsys: pytest.CaptureFixtur
 
 
 def test_rows_limits_what_is_learnt(tmp_path: Path) -> None:
-    source = table_records(own_table(tmp_path, 10), metrics=["accuracy"], rows=4, seed=1)
+    options = ["--metrics", "accuracy", "--ignore", "ms", "--rows", "4", "--seed", "1"]
+    source = read("--table", own_table(tmp_path, 10), *options)
     assert (len(source.records), source.main, source.judge) == (4, "accuracy", None)
 
 
 @pytest.mark.parametrize(
     ("read", "message"),
     [
-        (lambda path: table_records(path, metrics="ms"), "metrics='ms' must be a sequence of"),
-        (lambda path: table_records(path, metrics=["ms"], rows=0), "rows=0 must be at least 1"),
-        (lambda path: table_records(path, metrics=["ms"], seed=-1), "seed=-1 must be at least 0"),
-        (
-            lambda path: table_records(path, metrics=["ms"], minimized=["depth"]),
-            r"minimized=\['depth'\] must be among metrics=\['ms'\]",
-        ),
-        (lambda path: setting_records("seg"), "settings='seg' must be a sequence of names"),
-        (lambda path: setting_records([]), r"settings=\[\] must name one or more"),
-        (lambda path: setting_records(["seg"], seed=-1), "seed=-1 must be at least 0"),
+        (lambda: setting_records("seg"), "settings='seg' must be a sequence of names"),
+        (lambda: setting_records([]), r"settings=\[\] must name one or more"),
+        (lambda: setting_records(["seg"], rows=0), "rows=0 must be at least 1"),
+        (lambda: setting_records(["seg"], seed=-1), "seed=-1 must be at least 0"),
     ],
 )
-def test_bad_argument(read: Callable[[str], object], message: str, tmp_path: Path) -> None:
+def test_bad_argument(read: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        read(own_table(tmp_path, 10))
+        read()

@@ -32,6 +32,8 @@ def test_missing_values_are_never_best() -> None:
         (np.zeros((2, 3)), {"a": np.zeros(2)}, "27 columns"),
         (SPACE.sample(2, 0), {"a": np.zeros(3)}, "there are 2 codes"),
         (SPACE.sample(2, 0), {}, "metrics is empty"),
+        (SPACE.sample(2, 0), {"a": np.array([1.0, np.inf])}, r"metrics\['a'\] has inf in row 1"),
+        (np.full((2, 27), np.nan), {"a": np.zeros(2)}, r"codes\[0\] has no finite number"),
     ],
 )
 def test_refuses_what_does_not_fit(
@@ -39,6 +41,16 @@ def test_refuses_what_does_not_fit(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Records(SPACE, codes, metrics)
+
+
+def test_ids_name_rows() -> None:
+    codes = SPACE.sample(3, 0).astype(float)
+    rows = Records(SPACE, codes, {"a": np.arange(3.0)}, ("x", "", "y"))
+    assert rows.take([2, 0]).ids == ("y", "x")
+    with pytest.raises(ValueError, match="ids has 2 names; there are 3 codes"):
+        Records(SPACE, codes, {"a": np.arange(3.0)}, ("x", "y"))
+    with pytest.raises(ValueError, match="ids has 'x' for rows 1 and 3, whose parameters differ"):
+        Records(SPACE, codes, {"a": np.arange(3.0)}, ("x", "y", "x"))
 
 
 def test_unknown_metric_names_those_known() -> None:

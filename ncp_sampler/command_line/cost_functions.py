@@ -1,0 +1,68 @@
+"""A user's Python functions as known costs of codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ncp_sampler.command_line.option_types import CostTerm
+from ncp_sampler.propagation.targets import Cost
+from ncp_sampler.search.known_cost import CostFunction, KnownCost
+from ncp_sampler.space.search_space import SearchSpace
+
+
+def load_function(term: CostTerm) -> CostFunction:
+    """Return the function of a module that can be imported, or lies in the working directory.
+
+    Raises:
+        ValueError: There is none, or its module raises an error.
+    """
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        function = getattr(import_module(term.module), term.function)
+    except Exception as error:  # a user's module raises anything
+        raise ValueError(
+            f"--cost {term.module}:{term.function} cannot be imported ({type(error).__name__}: "
+            f"{error}); give MODULE:FUNCTION of a module in this folder"
+        ) from error
+    if not callable(function):
+        raise ValueError(f"--cost {term.module}:{term.function} must be a function of params")
+    return function  # type: ignore[no-any-return]
+
+
+def cost_of_codes(name: str, function: CostFunction, space: SearchSpace) -> Cost:
+    """Return a differentiable cost of codes, from a function of params or of codes.
+
+    Raises:
+        ValueError: As ``KnownCost``.
+    """
+    known = KnownCost(name, function, space)
+    apply: Any = _KnownAtCodes.apply  # PyTorch does not type it
+    return lambda codes: apply(codes, known, space)
+
+
+class _KnownAtCodes(torch.autograd.Function):
+    """A known cost at codes (n, d) in natural units, whose gradient it has at unit codes."""
+
+    @staticmethod
+    def forward(ctx: Any, codes: Tensor, known: KnownCost, space: SearchSpace) -> Tensor:
+        unit = space.normalize(codes.detach().cpu().double().numpy())
+        values, ctx.pullback = known.vjp(unit)
+        ctx.unit, ctx.space = torch.as_tensor(unit), space
+        return torch.as_tensor(values).to(codes)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        unit = ctx.unit.clone().requires_grad_(True)
+        with torch.enable_grad():  # d code / d unit: columns do not mix
+            slope = torch.autograd.grad(ctx.space.denormalize(unit).sum(), unit)[0]
+        by_unit = torch.as_tensor(ctx.pullback(gradient.cpu().double().numpy()))
+        by_code = torch.where(slope == 0, 0.0, by_unit / torch.where(slope == 0, 1.0, slope))
+        return by_code.to(gradient), None, None

@@ -1,0 +1,143 @@
+"""Targets of the command line's searches, checked against the rows before anything is learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ncp_sampler.command_line.cost_functions import cost_of_codes, load_function
+from ncp_sampler.command_line.option_types import Bound
+from ncp_sampler.command_line.search_options import SearchOptions
+from ncp_sampler.command_line.sources import JudgedRecords
+from ncp_sampler.multi_resolution import costs
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.propagation.targets import Cost, Target
+from ncp_sampler.space.dimensions import Categorical
+from ncp_sampler.space.search_space import SearchSpace
+
+FLOPS, LIMIT = "flops", "flops limit"  # names of the exact cost as a target
+_RANDOM_CODES = 1000  # random codes, some of which must be within a limit of a cost
+
+
+def search_targets(sources: Sequence[JudgedRecords], options: SearchOptions) -> list[Target]:
+    """Return what each metric and cost is searched for.
+
+    Raises:
+        ValueError: Nothing is left to improve, or a limit that no row keeps.
+    """
+    space = sources[0].records.space
+    known = {
+        term.name: cost_of_codes(term.name, load_function(term), space) for term in options.costs
+    }
+    targets = [
+        Target(
+            metric,
+            direction,
+            weight=weight * (1.0 if metric == source.main else options.weight),
+            bound=options.bounds[i] if options.bounds and metric == source.main else None,
+            predictor=i,
+        )
+        for i, (source, weight) in enumerate(zip(sources, options.task_weights, strict=True))
+        for metric, direction in source.directions.items()
+    ]
+    targets += _cost_targets(sources, known, options)
+    for limit in options.limits:
+        targets += _limits(limit, sources, known)
+    if not any(target.weight and target.bound is None for target in targets):
+        raise ValueError("nothing is left to improve; give --lambda above 0, or no --min-metric")
+    return targets
+
+
+def within(targets: Sequence[Target], source: JudgedRecords, i: int) -> NDArray[np.bool_]:
+    """Return True for the rows of source i that keep every limit."""
+    keeps = np.ones(len(source.table), dtype=bool)
+    for one in targets:
+        if one.bound is not None and (one.cost is not None or one.predictor == i):
+            if one.cost is None:
+                values = source.table.values(one.metric)
+                values = np.log(values) if one.metric in source.logged else values
+            else:
+                values = _cost_at(one.cost, source.table.codes)
+            keeps &= one.sign * (values - one.bound) >= 0
+    return keeps
+
+
+def _cost_targets(
+    sources: Sequence[JudgedRecords], known: Mapping[str, Cost], options: SearchOptions
+) -> list[Target]:
+    """Return costs to minimize or maximize, and the exact FLOPs and their limit."""
+    ways = {name: way for terms in options.metrics for name, way in terms.items()}
+    limited = {limit.name for limit in options.limits}
+    unused = [name for name in known if name not in ways and name not in limited]
+    if unused:
+        raise ValueError(
+            f"--cost {unused[0]} is not used; give --metrics {unused[0]}:min, or a --bound"
+        )
+    targets = [
+        Target(name, ways[name], weight=options.weight, cost=cost)
+        for name, cost in known.items()
+        if name in ways
+    ]
+    exact = isinstance(sources[0].records.space, MRSpace)
+    alone = all(len(source.directions) == 1 for source in sources) and not targets
+    if exact and options.weight and alone:
+        targets.append(Target(FLOPS, "minimize", weight=options.weight, cost=costs.flops))
+    if options.max_gflops is not None:
+        if not exact:
+            raise ValueError("--max-gflops needs a table with the 27 columns of MRSpace")
+        targets.append(Target(LIMIT, "minimize", bound=options.max_gflops, cost=costs.flops))
+    return targets
+
+
+def _limits(
+    limit: Bound, sources: Sequence[JudgedRecords], known: Mapping[str, Cost]
+) -> list[Target]:
+    """Return the targets of a limit: of a cost, a parameter, or a metric of each source."""
+    space, name = sources[0].records.space, limit.name
+    if name in known or name in space.names:
+        cost = known[name] if name in known else _column(space, limit)
+        values = _cost_at(cost, sources[0].table.codes)
+        if not limit.keeps(values).any():
+            more = _cost_at(cost, space.sample(_RANDOM_CODES, 0))
+            if not limit.keeps(more).any():
+                raise _unusable(limit, np.concatenate([values, more]))
+        return [Target(f"{name} limit", limit.direction, bound=limit.value, cost=cost)]
+    targets = []
+    for i, source in enumerate(sources):
+        if name in source.records.metrics:
+            values = source.table.values(name)
+            if not limit.keeps(values).any() and name != source.main:
+                raise _unusable(limit, values)
+            value = float(np.log(limit.value)) if name in source.logged else limit.value
+            targets.append(Target(name, limit.direction, bound=value, predictor=i))
+    if not targets:
+        raise ValueError(
+            f"--bound '{limit}' must name a metric, a parameter or a --cost; here are "
+            f"{[*sources[0].records.metrics, *space.names, *known]}"
+        )
+    return targets
+
+
+def _column(space: SearchSpace, limit: Bound) -> Cost:
+    """Return a numeric parameter as a cost of codes."""
+    if isinstance(space.dimensions[space.names.index(limit.name)], Categorical):
+        raise ValueError(f"--bound '{limit}': {limit.name!r} has categories; bound a number")
+    at = space.column_slice(limit.name).start
+    return lambda codes: codes[:, at]
+
+
+def _cost_at(cost: Cost, codes: NDArray[Any]) -> NDArray[np.float64]:
+    with torch.no_grad():
+        values: NDArray[np.float64] = cost(torch.as_tensor(codes.astype(np.float64))).numpy()
+    return values
+
+
+def _unusable(limit: Bound, values: NDArray[np.float64]) -> ValueError:
+    nearest = np.nanmin(values) if limit.direction == "minimize" else np.nanmax(values)
+    return ValueError(
+        f"--bound '{limit}' is kept by no row, of which the nearest has {nearest:.4g}; relax it"
+    )

@@ -1,0 +1,257 @@
+"""A user's own tables as sources of a search: the roles of columns, halves, and a second judge."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler.command_line.option_types import Bound
+from ncp_sampler.command_line.search_options import SearchOptions
+from ncp_sampler.command_line.sources import JudgedRecords, Judgement, Scores, some_rows
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.nas_bench import halves
+from ncp_sampler.offline.recipes import learn
+from ncp_sampler.records.csv_records import CsvTable, open_csv, read_tables
+from ncp_sampler.records.records import Records
+from ncp_sampler.space.columns import unique_codes
+from ncp_sampler.space.dimensions import Categorical, Dimension, Integer
+
+LEAST_JUDGED_ROWS = 40  # half of fewer teaches neither a search nor a judge
+_DECADE = 10.0  # ratio of a cost's values from which on its logarithm is learnt
+_SHOWN_CATEGORIES = 6  # number of categories listed
+
+
+def table_records(options: SearchOptions) -> list[JudgedRecords]:
+    """Read CSV files, one per task; those with MRSpace's 27 columns have its codes.
+
+    A bounded column that no other option names is a metric with a limit alone; one that a cost's
+    function gives is left out. A cost, which is minimized or has an upper limit, is learned as its
+    logarithm if it is positive and spans a decade. Of 40 rows or more one half is learnt from; a
+    second predictor of the other half judges.
+
+    Raises:
+        ValueError: As ``read_csv``; metrics of another number of files, or a limit of no column.
+    """
+    metrics, bounds, params = options.metrics, options.limits, options.params
+    costs = [term.name for term in options.costs]
+    tables = [open_csv(path) for path in options.tables]
+    given = metrics if len(metrics) > 1 else [*metrics] * len(tables)
+    if len(given) != len(tables):
+        raise ValueError(
+            f"--metrics is given {len(given)} times for {len(tables)} tables; give it once for "
+            "all, or once for each"
+        )
+    learnt = [{m: way for m, way in own.items() if m not in costs} for own in given]
+    for table, own in zip(tables, learnt, strict=True):
+        table.check_roles(metrics=[*own])
+        table.check_rows()
+    known = {name for own in learnt for name in own} | {*costs}
+    is_mr = all({*MRSpace().names} <= {*table.head} - known for table in tables)
+    space = MRSpace() if is_mr and params is None else None
+    knobs = [*(params or ()), *(space.names if space else ())]
+    limited = [
+        [*own, *_limits_alone(table, bounds, {*own, *costs, *knobs}, [*options.ignore, options.id])]
+        for table, own in zip(tables, learnt, strict=True)
+    ]
+    _check_bounded(bounds, tables, {*known, *knobs})
+    heads = {name for table in tables for name in table.head}
+    replaced = [name for name in costs if name in heads and name not in options.ignore]
+    records = read_tables(
+        tables,
+        metrics=limited,
+        params=params,
+        ignore=[*options.ignore, *replaced],
+        id=options.id,
+        categories=options.categories,
+        space=space,
+    )
+    return [
+        _judged(table, one, own, options)
+        for table, one, own in zip(tables, records, learnt, strict=True)
+    ]
+
+
+def _limits_alone(
+    table: CsvTable, bounds: Sequence[Bound], known: set[str], left_out: Sequence[str | None]
+) -> list[str]:
+    """Return the bounded columns that no argument names, and that are therefore measured.
+
+    Raises:
+        ValueError: Such a column has few values, as a parameter has, or is left out.
+    """
+    found = []
+    for bound in bounds:
+        if bound.name in known or bound.name not in table.head or bound.name in found:
+            continue
+        if bound.name in left_out:
+            raise ValueError(
+                f"--bound '{bound}': {bound.name!r} is left out by --ignore or --id; name it in "
+                "--metrics"
+            )
+        cells = table.cells(bound.name)
+        if len({*cells}) <= len(cells) / 2:
+            raise ValueError(
+                f"--bound '{bound}': is {bound.name!r} measured, or a parameter? Name it in "
+                "--metrics, or name all columns that are parameters in --params"
+            )
+        found.append(bound.name)
+    return found
+
+
+def _check_bounded(bounds: Sequence[Bound], tables: Sequence[CsvTable], known: set[str]) -> None:
+    for bound in bounds:
+        if bound.name not in known and not any(bound.name in table.head for table in tables):
+            raise ValueError(
+                f"--bound '{bound}' must name a column of {tables[0].path!r}, "
+                f"{tables[0].head}, or a --cost"
+            )
+
+
+def _judged(
+    table: CsvTable, natural: Records, directions: Mapping[str, str], options: SearchOptions
+) -> JudgedRecords:
+    rows, seed = options.rows, options.seed
+    name, n = os.path.basename(table.path), len(natural)
+    _check_measured(name, "rows", natural)
+    logged = frozenset(
+        metric
+        for metric in [*natural.metrics][1:]
+        if _is_decades_of_cost(metric, natural.values(metric), directions, options.limits)
+    )
+    learnt = _in_logs(natural, logged)
+    judge, everything = None, None
+    if n < LEAST_JUDGED_ROWS:
+        records = some_rows(learnt, rows, seed)
+        why = (
+            f"with fewer than {LEAST_JUDGED_ROWS} none are left for a judge, so that the figures "
+            "are the search's own predictions"
+        )
+    else:
+        mine, others = halves(n, seed)
+        _check_measured(name, "rows to learn from", natural.take(mine))
+        _check_measured(name, "rows to judge by", natural.take(others))
+        records = some_rows(learnt.take(mine), rows, seed)
+        judge = _second_predictor(learnt.take(others), natural.take(mine), logged, seed)
+        everything = some_rows(learnt, rows, seed)
+        why = f"the judge is a second predictor of the same kind, of {len(others)} other rows"
+    for metric in directions:
+        values = natural.values(metric)
+        if np.nanmin(values) == np.nanmax(values):
+            raise ValueError(
+                f"{name} has {np.nanmin(values):g} of {metric!r} in all rows, so that nothing can "
+                "be learned of it; leave it out of --metrics"
+            )
+    return JudgedRecords(
+        name,
+        records,
+        natural,
+        directions,
+        judge,
+        f"{name}: learnt from {len(records)} of {n} rows; {why}",
+        everything,
+        logged,
+        _columns(table, natural, directions, logged, options),
+    )
+
+
+def _is_decades_of_cost(
+    metric: str, values: NDArray[np.float64], directions: Mapping[str, str], bounds: Sequence[Bound]
+) -> bool:
+    """Return True for a cost whose logarithm is easier to learn."""
+    own = [bound for bound in bounds if bound.name == metric]
+    is_cost = directions.get(metric) == "minimize" or any(b.direction == "minimize" for b in own)
+    low, high = np.nanmin(values), np.nanmax(values)
+    return bool(
+        is_cost
+        and directions.get(metric) != "maximize"
+        and high > _DECADE * low > 0
+        and all(bound.value > 0 for bound in own)
+    )
+
+
+def _in_logs(records: Records, logged: frozenset[str]) -> Records:
+    metrics = {
+        name: np.log(values) if name in logged else values
+        for name, values in records.metrics.items()
+    }
+    return Records(records.space, records.codes, metrics, records.ids)
+
+
+def _check_measured(name: str, what: str, records: Records) -> None:
+    """Raise ValueError if a metric has no value in some rows."""
+    for metric, values in records.metrics.items():
+        if np.isnan(values).all():
+            raise ValueError(
+                f"{name} has no value of {metric!r} in its {len(records)} {what}; add rows that do"
+            )
+
+
+def _second_predictor(
+    records: Records, unseen: Records, logged: frozenset[str], seed: int
+) -> Judgement:
+    """Return the judge that learns some records, its errors those on rows that it does not see."""
+
+    def judge(codes: NDArray[Any]) -> tuple[Scores, Mapping[str, float]]:
+        predictor = learn(records, seed=seed)
+
+        def score(codes: NDArray[Any]) -> Scores:
+            mean, _ = predictor.predict(records.space.normalize(codes))
+            columns = zip(predictor.names, mean.T, strict=True)
+            return {name: np.exp(m) if name in logged else m for name, m in columns}
+
+        seen = score(unseen.codes)
+        errors = {
+            name: float(np.nanmean(np.abs(seen[name] - values)))
+            for name, values in unseen.metrics.items()
+        }
+        return score(codes), errors
+
+    return judge
+
+
+def _columns(
+    table: CsvTable,
+    records: Records,
+    directions: Mapping[str, str],
+    logged: frozenset[str],
+    options: SearchOptions,
+) -> list[dict[str, str]]:
+    """Return how each column is taken, and its values."""
+    spans = {dim.name: dim for dim in records.space.dimensions}
+    rows = []
+    for name in table.head:
+        kind, values = "left out", ""
+        if name in spans:
+            dim = spans[name]
+            kind, values = type(dim).__name__.lower(), _span(dim)
+        elif name in records.metrics:
+            column = records.values(name)
+            missing = int(np.isnan(column).sum())
+            kind = f"metric, {directions[name]}" if name in directions else "metric with a limit"
+            values = f"{np.nanmin(column):g} to {np.nanmax(column):g}"
+            values += f", {missing} missing" if missing else ""
+            values += ", learned as logarithm" if name in logged else ""
+            for bound in options.limits:
+                if bound.name == name:
+                    values += f"; {bound.keeps(column).sum()} of {len(column)} rows keep {bound}"
+        elif any(name == term.name for term in options.costs):
+            kind = "left out for --cost"
+        elif name == options.id:
+            kind, values = "id", f"{len(unique_codes(records.codes))} architectures"
+        rows.append({"file": table.path, "column": name, "kind": kind, "values": values})
+    return rows
+
+
+def _span(dim: Dimension) -> str:
+    if isinstance(dim, Categorical):
+        shown = ", ".join(map(str, dim.choices[:_SHOWN_CATEGORIES]))
+        more = len(dim.choices) - _SHOWN_CATEGORIES
+        return shown + (f" and {more} more" if more > 0 else "")
+    if dim.low == dim.high:
+        return f"always {dim.low:g}"
+    step = f", steps of {dim.step}" if isinstance(dim, Integer) and dim.step > 1 else ""
+    return f"{dim.low:g} to {dim.high:g}{step}"

@@ -1,0 +1,164 @@
+"""Kinds of a table's columns, from the text of their cells: numbers, categories, names of rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler import checks
+from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
+
+FloatArray = NDArray[np.float64]
+
+_DATES, _MEASURED_COLUMN = "has dates", "is named as a measurement"  # reasons against a parameter
+_LARGEST_INTEGER = 2**53  # beyond it a float is no longer each integer
+_MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}  # cells of a metric without a value
+_PLAIN = "write plain numbers such as 1234.5, without units, percent signs or separators"
+_MANY_NAMES = 20  # number of distinct texts, most of them once, that are names of rows
+_LEAST_NUMBERED = 10  # number of rows that count from 0 or 1 before they are row numbers
+
+_LEADING_ZERO = re.compile(r"[-+]?0\d+")
+_DECORATED = re.compile(r"(?=.*[,%' ])[-+]?\d[\d.,' ]*%?")  # 10%, 1,234, 0,5
+_DATE = re.compile(
+    r"\d{4}[-/.]\d\d?[-/.]\d\d?([T ].*)?|\d\d?[-/.]\d\d?[-/.](\d\d)?\d\d( .*)?|\d\d?:\d\d(:\d\d)?"
+    r"|20\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
+)
+_ID = re.compile(r"(^|.*[^a-z])(id|idx|index|uuid)", re.IGNORECASE)
+_MEASURED = re.compile(
+    r"(.*[^a-z])?(m?g?flops|m?g?macs|params|latency|runtime|time|seconds|memory|energy|throughput"
+    r"|fps|acc|accuracy|top-?[15]|miou|f1|auc|loss|error|ms)([^a-z]+(ms|us|s|k|m|g|mb|gb|mj|j|val"
+    r"|test)?[^a-z]*)?",
+    re.IGNORECASE,
+)  # the name of a measurement, and perhaps a unit or a split
+
+
+def infer_dimension(
+    path: str, name: str, cells: Sequence[str], *, category: bool = False
+) -> Dimension:
+    """Return the dimension that a column spans: the values that occur, and those between.
+
+    Args:
+        path: The file, for messages.
+        name: The column.
+        cells: Its cells, without the space around them.
+        category: True if its values are names, whatever they look like.
+
+    Raises:
+        ValueError: Numbers beside text or empty cells, or numbers with units or separators.
+    """
+    filled = [cell for cell in cells if cell]
+    numeric = sum(map(is_number, filled))
+    names = category or not numeric or any(map(_LEADING_ZERO.fullmatch, filled))
+    if names and not category and filled and all(map(_DECORATED.fullmatch, filled)):
+        what = f"{checks.shown(filled[0])}, no plain number; {_PLAIN}, or name the column in "
+        raise column_error(path, name, cells.index(filled[0]), f"{what}categories (--categories)")
+    if names:
+        return Categorical(name, tuple(sorted(set(cells))))
+    if len(filled) < len(cells):
+        what = "no value; only a metric may be empty: fill it in, leave the row out, or the column "
+        raise column_error(path, name, cells.index(""), f"{what}by ignore (--ignore)")
+    if numeric < len(filled):
+        at = next(i for i, cell in enumerate(cells) if not is_number(cell))
+        what = f"{checks.shown(cells[at])} among numbers; correct it, or name the column in "
+        raise column_error(path, name, at, f"{what}categories (--categories)")
+    values = numbers(path, name, cells)
+    low, high = float(values.min()), float(values.max())
+    if (values == np.round(values)).all() and max(-low, high, high - low) <= _LARGEST_INTEGER:
+        step = int(np.gcd.reduce((values - low).astype(np.int64))) or 1
+        return Integer(name, int(low), int(high), step=step)
+    return Float(name, low, high)
+
+
+def why_no_parameter(name: str, cells: Sequence[str]) -> str | None:
+    """Return why a column seems to name or measure its rows; None if it may be a parameter."""
+    filled = [cell for cell in cells if cell]
+    if not filled or all(map(_DECORATED.fullmatch, filled)):
+        return None
+    if all(map(_DATE.fullmatch, filled)):
+        return _DATES
+    different, numeric = len(set(filled)), sum(map(is_number, filled))
+    mostly = different > max(len(filled) / 2, 1)
+    # of hexadecimal names some are numbers, such as 1e5
+    if numeric <= len(filled) / 2 or any(map(_LEADING_ZERO.fullmatch, filled)):
+        if different == len(cells):
+            return "has another text in every row"
+        if mostly and different >= _MANY_NAMES:
+            return "has another text in most rows"
+    counted = any(list(cells) == [str(i + k) for i in range(len(cells))] for k in (0, 1))
+    if counted and len(cells) >= _LEAST_NUMBERED:
+        return "numbers the rows"
+    if mostly and _ID.fullmatch(name):
+        return "is named as an id"
+    if mostly and numeric == len(filled) and _MEASURED.fullmatch(name):
+        return _MEASURED_COLUMN
+    return None
+
+
+def no_parameters(path: str, refused: Mapping[str, str]) -> ValueError:
+    """Return the error for columns that seem to be no parameters, name -> reason."""
+    listed = "; ".join(f"{name!r} {reason}" for name, reason in refused.items())
+    measured = [name for name, reason in refused.items() if reason == _MEASURED_COLUMN]
+    dates = [name for name, reason in refused.items() if reason == _DATES]
+    ids = [name for name in refused if name not in measured + dates]
+    left_out = ",".join(ids[1:] + dates)
+    remedies = [f"--metrics ..,{name}:min" for name in measured]
+    remedies += [f"--id {name!r}" for name in ids[:1]]
+    remedies += [f"--ignore {left_out!r}"] if left_out else []
+    return ValueError(
+        f"{path!r} has columns that seem to be no parameters: {listed}. Give "
+        f"{' '.join(remedies)} (of read_csv: metrics=, id=, ignore=), or all columns that are "
+        "parameters by --params (params=)"
+    )
+
+
+def metric_values(path: str, name: str, cells: Sequence[str]) -> FloatArray:
+    """Return a metric's numbers, (n,); NaN where it has none.
+
+    Raises:
+        ValueError: Text, or an infinite number.
+    """
+    known = ["nan" if cell.lower() in _MISSING else cell for cell in cells]
+    values = _parsed(path, name, known, f"{_PLAIN}, or leave the cell empty")
+    if np.isinf(values).any():
+        at = int(np.isinf(values).argmax())
+        what = f"{cells[at]}, no finite number; leave the cell empty"
+        raise column_error(path, name, at, what)
+    return values
+
+
+def numbers(path: str, name: str, cells: Sequence[str]) -> FloatArray:
+    """Return a parameter's numbers, (n,).
+
+    Raises:
+        ValueError: Text, or a number that is not finite.
+    """
+    values = _parsed(path, name, cells, _PLAIN)
+    if not np.isfinite(values).all():
+        at = int((~np.isfinite(values)).argmax())
+        what = f"{cells[at]}, no finite number; correct it, or leave the row out"
+        raise column_error(path, name, at, what)
+    return values
+
+
+def is_number(cell: str) -> bool:
+    """Return True if a cell is a plain number, such as -1.5e3; 1_000 is text."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell
+
+
+def column_error(path: str, name: str, row: int, what: str) -> ValueError:
+    """Return the error for the cell of a column in a row, counted from 0."""
+    return ValueError(f"{path!r}: column {name!r}: row {row + 1} has {what}")
+
+
+def _parsed(path: str, name: str, cells: Sequence[str], remedy: str) -> FloatArray:
+    for i, cell in enumerate(cells):
+        if not is_number(cell):
+            raise column_error(path, name, i, f"{checks.shown(cell)}, no number; {remedy}")
+    return np.array([float(cell) for cell in cells])
