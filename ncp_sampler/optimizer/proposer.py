@@ -28,7 +28,7 @@ from ncp_sampler.predictors.predictor import FloatArray, Model, State, isolated_
 from ncp_sampler.predictors.transforms import Features, with_features
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
-from ncp_sampler.search.maximize import Excluded, Maximizer
+from ncp_sampler.search.maximize import N_BEST, Excluded, Maximizer
 from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.search.trust_region import TrustRegion, plateau_length, trust_region_of
 from ncp_sampler.space.conditional import ConditionalSpace
@@ -203,19 +203,20 @@ class Proposer:
             merit = np.where(observed.feasible, observed.values[:, 0], np.nan)
             branch = other_branch(self._space, begun, merit, self._rng)
         order = observed.order(weights, self._rng)
-        if plateau_length(observed, order) == len(order):  # no trial stands out yet
+        plateau = plateau_length(observed, order)
+        if plateau == len(order):  # no trial stands out yet
             return self._design(waiting, pinned)
         if branch is not None:
             pinned = branch
         rows = rows_to_fit(order, self.predictor.max_rows)
         subset = CategorySubset.draw(self._space, codes, order, pinned, self._rng)
-        unit = subset.part.normalize(subset.reduce(codes))
+        unit = subset.part.normalize(subset.reduce(codes[rows]))
         fitted = observed.take(rows)
         self._explain()
         features = self._transfer.features(self._features, self.n_observations)
         self.predictor = with_features(self._model, subset.features(features))
         same = self._n_fitted == len(self._observations)
-        self.predictor.fit(unit[rows], fitted.modeled, steps=0 if same else None)
+        self.predictor.fit(unit, fitted.modeled, steps=0 if same else None)
         self._n_fitted = len(self._observations)
         pending = subset.part.normalize(subset.reduce(np.array(waiting))) if waiting else None
         predictor = self.predictor if pending is None else self.predictor.condition(pending)
@@ -224,7 +225,7 @@ class Proposer:
         posterior = ObjectivePosterior(fitted, predictor, costs)
         # the best value had luck, or constraints are unknown
         if self._noisy or np.isnan(fitted.slack).any():
-            smoothed = posterior.smoothed(unit[rows], noisy=self._noisy)
+            smoothed = posterior.smoothed(unit, noisy=self._noisy)
             order = rows[smoothed.order(weights, self._rng)]
         success = None
         outcomes, succeeded = self._observations.outcomes()
@@ -238,7 +239,7 @@ class Proposer:
         excluded = self._observations.excluded(waiting, repeats=self._noisy, retries=retries)
         acquisition = Acquisition(
             posterior,
-            unit[rows],
+            unit,
             noisy=self._noisy,
             weights=weights,
             normal=self._rng.standard_normal((_NORMAL_DRAWS, len(directions))),
@@ -247,25 +248,26 @@ class Proposer:
             success=None if success is None or success.is_random else success,
         )
         n_startup = self._transfer.startup(self._n_startup_trials)
+        best = subset.part.normalize(subset.reduce(codes[order[:N_BEST]]))
         maximizer = Maximizer(
             acquisition,
             subset.part,
             subset.strategy(self._strategy),
             subset.reduce(pinned),
             lambda part: excluded(subset.expand(part)),
-            trust_region_of(subset.part, unit, observed, order, n_startup)
+            trust_region_of(subset.part, best[0], observed, order, n_startup, plateau)
             if np.isnan(pinned).all()
             else TrustRegion.whole(unit.shape[1]),
             (lambda part: subset.project(part, limits.projected, pinned))
             if limits.bounds
             else None,
         )
-        maximum = maximizer.maximize(unit[order], self._rng)
+        maximum = maximizer.maximize(best, self._rng)
         if maximum is None:
             return self._untried(pinned, excluded, waiting), UNTRIED
         numbers = positions[rows] - self._transfer.n_joined
         case = Case(
-            self._objectives, subset, maximizer, maximum, self.predictor, unit[rows], numbers,
+            self._objectives, subset, maximizer, maximum, self.predictor, unit, numbers,
             branch is not None,
         )  # fmt: skip
         return subset.expand(maximum.code), case

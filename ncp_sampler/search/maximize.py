@@ -24,7 +24,7 @@ from ncp_sampler.space.search_space import SearchSpace
 
 Excluded: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> True if so
 
-_N_BEST, _N_RANDOM, _N_SCREENED = 8, 16, 512  # starts: best, perturbed best, best of random
+N_BEST, _N_RANDOM, _N_SCREENED = 8, 16, 512  # starts: best, perturbed best, best of random
 _ITERATIONS = 12  # twice as many, from 48 starts, find nothing better in twice the time
 _PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # share of the columns, size in box widths
 _CHANGED = 20  # columns of a random code in the box that differ from its center, on average
@@ -73,7 +73,7 @@ class Maximizer:
         """Return the best code found, or None if every code evaluated is excluded.
 
         Args:
-            best: Unit codes to start from, best first, (n, d).
+            best: Unit codes to start from, best first, (n, d); only the first ``N_BEST`` count.
             rng: Draws the random starts.
         """
         inside = self._search(best, rng)
@@ -142,7 +142,7 @@ class Maximizer:
 
     def _starts(self, best: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Return best known codes, the same perturbed, and the best of many random ones, (s, d)."""
-        top = self.region.clip(best[:_N_BEST])
+        top = self.region.clip(best[:N_BEST])
         changed = rng.random(top.shape) < _PERTURBED_SHARE
         size = _PERTURBATION * (self.region.high - self.region.low)
         perturbed = self.region.clip(top + changed * rng.normal(0.0, 1.0, top.shape) * size)

@@ -69,29 +69,30 @@ class TrustRegion:
 
 def trust_region_of(
     space: SearchSpace,
-    unit: FloatArray,
+    center: FloatArray,
     observed: ScaledObservations,
     order: NDArray[np.intp],
     n_startup: int,
+    plateau: int,
 ) -> TrustRegion:
     """Return the trust region around the best observation, or around a point of the front.
 
     Args:
         space: The search space.
-        unit: Unit codes of the observations in their order, (n, d).
-        observed: The observations.
+        center: Unit code of the first in ``order``, (d,).
+        observed: The observations, in the order in which they were made.
         order: Positions of those that can be compared, best first; of a front in random order.
         n_startup: Number of them that were startup trials.
+        plateau: Their ``plateau_length``.
     """
-    center = unit[order[0]]
     if observed.is_front:
         if not observed.feasible[order[0]]:
-            return TrustRegion.whole(unit.shape[1])
+            return TrustRegion.whole(len(center))
         moves = advances(observed.values, observed.feasible, observed.reference, n_startup)
         return trust_region(space, center, moves, front=True)
-    merit = np.full(len(unit), -np.inf)
+    merit = np.full(len(observed.values), -np.inf)
     merit[order] = -np.arange(len(order))
-    startup, rest = np.split(merit, [max(n_startup, plateau_length(observed, order))])
+    startup, rest = np.split(merit, [max(n_startup, plateau)])
     return trust_region(space, center, np.array([startup.max(), *rest]))
 
 
@@ -108,8 +109,10 @@ def plateau_length(observed: ScaledObservations, order: NDArray[np.intp]) -> int
     n = len(order)
     rank = np.empty(n, dtype=np.intp)
     rank[order] = np.arange(n)
-    rows = np.column_stack([observed.values, np.minimum(observed.slack, 0.0)])
-    level = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)  # NumPy 2.0: a column
+    level = np.zeros(n, dtype=np.intp)
+    for column in [*observed.values.T, *np.minimum(observed.slack, 0.0).T]:  # sorting rows is slow
+        _, own = np.unique(column, return_inverse=True, equal_nan=False)
+        _, level = np.unique(level * n + own, return_inverse=True)
     leading = level[order[np.minimum.accumulate(rank)]]  # level of the best trial so far
     tied = np.zeros(n, dtype=np.intp)
     for best in np.unique(leading):
