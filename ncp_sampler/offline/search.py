@@ -116,7 +116,7 @@ def propagate_search(
         begin,
         [_pulling(target) for target in problem.targets],
         space=problem.space,
-        strategy=_completed(as_strategy(strategy, continuous=GradientDescent()), problem),
+        strategy=_completed(as_strategy(strategy, continuous=GradientDescent(settle=True)), problem),
         iterations=iterations,
     )
     run.calls += trace.loss.size

@@ -78,7 +78,8 @@ def propagate(
         space: The codes' search space.
         strategy: "continuous" for ``GradientDescent()``, "winner_takes_all" for
             ``WinnerTakesAll()`` (equations 4 to 6), or a strategy with settings of its own.
-        iterations: At most so many; fewer if every target is a bound and all hold.
+        iterations: At most so many; fewer if every target is a bound and all hold, or if no step
+            moves a code any more.
 
     Raises:
         ValueError: No target, an unknown metric, a start that does not fit the space, or a
@@ -110,9 +111,10 @@ def propagate(
         loss, by_prediction = target_loss(predicted, targets)
         gradient = pullback(by_prediction)
         path.append((x, loss, gradient, predicted))
-        if i == iterations or not gradient.any():
+        after = step(x, gradient) if i < iterations and gradient.any() else x
+        if (after == x).all():
             break
-        x = step(x, gradient)
+        x = after
     units, losses, gradients, values = map(np.stack, zip(*path, strict=True))
     codes = space.denormalize(units)
     return Trace(
