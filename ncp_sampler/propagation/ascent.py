@@ -22,7 +22,7 @@ from ncp_sampler.space.search_space import SearchSpace
 
 # Of a descent that settles: unit code of a move below which a start rests; iterations at the rate
 # that overshooting leaves; factor of the rate in each one after these, so that 40 end any search
-_STILL, _WARM, _COOLING = 1e-3, 15, 0.7
+_STILL, _WARM, _COOLING = 1e-3, 20, 0.7
 
 
 @dataclass(frozen=True)
