@@ -39,6 +39,7 @@ class Trace:
         gradients: d loss / d unit code, (T + 1, n, d).
         predictions: Metric -> (T + 1, n), in its own unit, less the target's beta times its std.
         final: Nearest valid codes of the end, (n, d).
+        targets: Targets of the propagation.
 
     Examples:
         >>> from ncp_sampler import MRSpace, costs
@@ -54,6 +55,7 @@ class Trace:
     gradients: NDArray[np.float64]
     predictions: dict[str, NDArray[np.float64]]
     final: NDArray[Any]
+    targets: tuple[Target, ...] = ()
 
 
 def propagate(
@@ -123,4 +125,5 @@ def propagate(
         gradients=gradients,
         predictions={label(targets, i): values[:, i] for i in range(len(targets))},
         final=space.round(codes[-1]),
+        targets=tuple(targets),
     )

@@ -250,3 +250,19 @@ def test_choices_are_edited_as_shares_that_sum_to_one() -> None:
     np.testing.assert_allclose(trace.codes[-1, 0], [0, 0, 1, 4])
     # gradient step from the vertex by (1, 2, 4), less the same from each, none below 0
     np.testing.assert_allclose(trace.codes[1, 0, :3], [0, 0, 1])
+
+
+def test_a_descent_that_settles_ends_at_rest(predictor: GaussianProcess) -> None:
+    """At one rate the code jumps to and fro between two sides of the bound."""
+    targets = [Target("top1"), Target("G", "minimize", bound=0.4, weight=30, cost=costs.flops)]
+    starts = np.concatenate([SPACE.start[None], SPACE.sample(7, 0)])
+
+    def turns(settle: bool) -> NDArray[np.bool_]:
+        strategy = GradientDescent(0.03, settle=settle)
+        trace = propagate(predictor, starts, targets, space=SPACE, strategy=strategy)
+        moves = np.diff(trace.predictions["top1"], axis=0)
+        assert len(moves) <= 40 if settle else len(moves) == 70
+        return moves[1:] * moves[:-1] < 0  # type: ignore[no-any-return]
+
+    assert turns(False)[-10:].any()
+    assert not turns(True)[-10:].any()

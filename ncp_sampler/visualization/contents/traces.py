@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.propagation.propagate import Trace
-from ncp_sampler.propagation.targets import Cost
+from ncp_sampler.propagation.targets import Cost, label
 from ncp_sampler.space.dimensions import Categorical, Integer
 from ncp_sampler.space.hooks import Group
 from ncp_sampler.space.search_space import SearchSpace
@@ -38,12 +38,14 @@ class Curve(NamedTuple):
         expected: Mean and standard deviation of what was predicted, (T + 1,) each, NaN where
             nothing was; None where predictions are no other thing than the values.
         from_zero: Whether its axis begins at 0.
+        best: The value at the best code so far, (T + 1,); None where no code is better.
     """
 
     label: str
     values: FloatArray
     expected: tuple[FloatArray, FloatArray] | None = None
     from_zero: bool = False
+    best: FloatArray | None = None
 
 
 class Line(NamedTuple):
@@ -193,8 +195,46 @@ def _curves(
     first: dict[bytes, str] = {}
     for name, values in named.items():
         first.setdefault(values.tobytes(), name)
-    curves = [Curve(with_unit(name, known), named[name]) for name in first.values()]
+    best = _best_so_far(trace, start) if trace.targets else None
+    curves = [
+        Curve(
+            _curve_label(trace, name, known),
+            named[name],
+            best=None if best is None else named[name][best],
+        )
+        for name in first.values()
+    ]
     return [*curves, _what_falls(trace, start)]
+
+
+def _curve_label(trace: Trace, name: str, units: Mapping[str, str]) -> str:
+    """Return a prediction's name and unit, with the standard deviations that it is less or more."""
+    text, shown = with_unit(name, units), with_unit(name, {})
+    for i, target in enumerate(trace.targets):
+        if label(trace.targets, i) == name and target.beta and target.cost is None:
+            sign = "−" if target.sign > 0 else "+"
+            return f"{shown} {sign} {target.beta:g} σ{text.removeprefix(shown)}"
+    return text
+
+
+def _best_so_far(trace: Trace, start: int) -> NDArray[np.intp]:
+    """Return the iteration of the best code up to each iteration, (T + 1,).
+
+    It is the one that misses the bounds least, and of these the one whose targets gain most.
+    """
+    gain, missed = np.zeros((2, len(trace.loss)))
+    for i, target in enumerate(trace.targets):
+        value = trace.predictions[label(trace.targets, i)][:, start] / (target.scale or 1.0)
+        if target.bound is None:
+            gain += target.sign * target.weight * value
+        else:
+            bound = target.bound / (target.scale or 1.0)
+            missed += np.maximum(target.sign * (bound - value), 0.0)
+    best = [0]
+    for i in range(1, len(gain)):
+        better = (-missed[i], gain[i]) > (-missed[best[-1]], gain[best[-1]])
+        best.append(i if better else best[-1])
+    return np.array(best)
 
 
 def _what_falls(trace: Trace, start: int) -> Curve:
