@@ -31,11 +31,11 @@ _LEAST_STD = 1e-9  # standard deviation of an improvement, where costs alone are
 
 @dataclass(frozen=True)
 class MeasuredRows:
-    """Distinct codes that were measured, best first.
+    """Distinct codes of a problem's tables.
 
     Attributes:
-        codes: Valid codes, (n, d).
-        keys: ``code_key`` of each.
+        codes: Valid codes that have a value of what is improved, best first, (n, d).
+        keys: ``code_key`` of all codes.
         best: The best that keeps the bounds; None if none does.
     """
 
@@ -53,7 +53,7 @@ class MeasuredRows:
         at = {code_key(code): i for i, code in enumerate(np.concatenate(rounded))}
         codes = np.concatenate(rounded)[[*at.values()]]
         place = {key: i for i, key in enumerate(at)}
-        y, counts = np.zeros((2, len(problem.targets), len(codes)))
+        y, counts = problem.costs(codes), np.zeros((len(problem.targets), len(codes)))
         for k, target in enumerate(problem.targets):
             table = None if target.cost is not None else problem.tables[target.predictor]
             if table is not None and target.metric in table.metrics:
@@ -63,21 +63,22 @@ class MeasuredRows:
                 counts[k] = np.bincount(rows, minlength=len(codes))
                 y[k] = np.bincount(rows, values[known], len(codes)) / np.maximum(counts[k], 1)
         modeled = np.array([target.cost is None for target in problem.targets])
-        told = np.flatnonzero(counts.any(0) | ~modeled.any())
+        improved = modeled & (problem.weights != 0)
+        asked = improved if improved.any() else modeled
+        told = np.flatnonzero(counts[asked].any(0) | ~asked.any())
         codes, y, counts = codes[told], y[:, told], counts[:, told]
-        unknown = (counts == 0).any(0)
+        unknown = (counts[modeled] == 0).any(0)
         if unknown.any():
-            y[:, unknown] = np.where(
-                counts[:, unknown] > 0, y[:, unknown], problem.moments(codes[unknown])[0]
-            )
+            mean, _ = problem.moments(codes[unknown])
+            y[:, unknown] = np.where(counts[:, unknown] > 0, y[:, unknown], mean)
         order = np.argsort(-problem.utility_of(y), kind="stable")
         best = None
         if len(order) and problem.violation(y[:, order[:1]])[0] <= 0:
             best = _best_row(problem, codes[order[0]], y[:, order[0]], counts[:, order[0]])
-        return cls(codes[order], frozenset(map(code_key, codes)), best)
+        return cls(codes[order], frozenset(at), best)
 
     def is_new(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return True for codes (n, d) that were not measured, (n,)."""
+        """Return True for codes (n, d) that are in no table, (n,)."""
         return np.array([code_key(code) not in self.keys for code in codes], dtype=bool)
 
 

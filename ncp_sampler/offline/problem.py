@@ -134,16 +134,23 @@ class SearchProblem:
         """Return mean and standard deviation of every target at codes (n, d), (targets, n) each."""
         rows = np.atleast_2d(np.asarray(codes, dtype=np.float64))
         x = self.space.normalize(rows)
-        mean, std = np.zeros((2, len(self.targets), len(rows)))
+        mean = self.costs(rows)
+        std = np.zeros_like(mean)
         used = {target.predictor for target in self.targets if target.cost is None}
         posteriors = {i: self.predictors[i].predict(x) for i in used}
         for k, target in enumerate(self.targets):
-            if target.cost is not None:
-                mean[k] = _evaluate(target.cost, rows).numpy()
-            else:
+            if target.cost is None:
                 at = self.predictors[target.predictor].names.index(target.metric)
                 mean[k], std[k] = (part[:, at] for part in posteriors[target.predictor])
         return mean, std
+
+    def costs(self, codes: ArrayLike) -> FloatArray:
+        """Return the known costs at codes (n, d), 0 of a modeled target, (targets, n)."""
+        values = np.zeros((len(self.targets), len(np.asarray(codes))))
+        for k, target in enumerate(self.targets):
+            if target.cost is not None:
+                values[k] = _evaluate(target.cost, codes).numpy()
+        return values
 
     def values(self, codes: ArrayLike) -> FloatArray:
         """Return the value of every target at codes (n, d), (targets, n)."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.propagation.propagate import Trace
-from ncp_sampler.propagation.targets import Cost, label
+from ncp_sampler.propagation.targets import Cost, Target, label
 from ncp_sampler.space.dimensions import Categorical, Integer
 from ncp_sampler.space.hooks import Group
 from ncp_sampler.space.search_space import SearchSpace
@@ -195,41 +195,39 @@ def _curves(
     first: dict[bytes, str] = {}
     for name, values in named.items():
         first.setdefault(values.tobytes(), name)
-    best = _best_so_far(trace, start) if trace.targets else None
-    curves = [
-        Curve(
-            _curve_label(trace, name, known),
-            named[name],
-            best=None if best is None else named[name][best],
-        )
-        for name in first.values()
-    ]
+    targets = {label(trace.targets, i): target for i, target in enumerate(trace.targets)}
+    best = (
+        _best_so_far(trace, start, targets) if targets.keys() == trace.predictions.keys() else None
+    )
+    curves = []
+    for name in first.values():
+        values = named[name]
+        text = _curve_label(name, known, targets.get(name))
+        curves.append(Curve(text, values, best=None if best is None else values[best]))
     return [*curves, _what_falls(trace, start)]
 
 
-def _curve_label(trace: Trace, name: str, units: Mapping[str, str]) -> str:
+def _curve_label(name: str, units: Mapping[str, str], target: Target | None) -> str:
     """Return a prediction's name and unit, with the standard deviations that it is less or more."""
     text, shown = with_unit(name, units), with_unit(name, {})
-    for i, target in enumerate(trace.targets):
-        if label(trace.targets, i) == name and target.beta and target.cost is None:
-            sign = "−" if target.sign > 0 else "+"
-            return f"{shown} {sign} {target.beta:g} σ{text.removeprefix(shown)}"
-    return text
+    if target is None or not target.beta or target.cost is not None:
+        return text
+    sign = "−" if target.sign > 0 else "+"
+    return f"{shown} {sign} {target.beta:g} σ{text.removeprefix(shown)}"
 
 
-def _best_so_far(trace: Trace, start: int) -> NDArray[np.intp]:
+def _best_so_far(trace: Trace, start: int, targets: Mapping[str, Target]) -> NDArray[np.intp]:
     """Return the iteration of the best code up to each iteration, (T + 1,).
 
     It is the one that misses the bounds least, and of these the one whose targets gain most.
     """
     gain, missed = np.zeros((2, len(trace.loss)))
-    for i, target in enumerate(trace.targets):
-        value = trace.predictions[label(trace.targets, i)][:, start] / (target.scale or 1.0)
+    for name, target in targets.items():
+        value, unit = trace.predictions[name][:, start], target.scale or 1.0
         if target.bound is None:
-            gain += target.sign * target.weight * value
+            gain += target.sign * target.weight * value / unit
         else:
-            bound = target.bound / (target.scale or 1.0)
-            missed += np.maximum(target.sign * (bound - value), 0.0)
+            missed += np.maximum(target.sign * (target.bound - value), 0.0) / unit
     best = [0]
     for i in range(1, len(gain)):
         better = (-missed[i], gain[i]) > (-missed[best[-1]], gain[best[-1]])
