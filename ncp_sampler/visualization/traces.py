@@ -164,8 +164,7 @@ def _draw_curves(figure: Figure, where: SubplotSpec, edits: Edits) -> None:
         _draw_expected(axes, curve)
         if curve.best is not None:
             axes.plot(curve.best, ":", color=GREY, lw=2.0, label="best so far", zorder=3)
-            if i == 0:
-                axes.legend(handles=axes.lines[-1:], fontsize=SMALL, frameon=False)
+            axes.legend(handles=axes.lines[-1:], fontsize=SMALL, frameon=False)
         axes.set_ylabel(curve.label, fontsize=MEDIUM)
         axes.ticklabel_format(axis="y", useOffset=False)
         if i == 0:

@@ -38,7 +38,7 @@ class Curve(NamedTuple):
         expected: Mean and standard deviation of what was predicted, (T + 1,) each, NaN where
             nothing was; None where predictions are no other thing than the values.
         from_zero: Whether its axis begins at 0.
-        best: The value at the best code so far, (T + 1,); None where no code is better.
+        best: The value at the best code so far, (T + 1,); None where that is the last one, always.
     """
 
     label: str
@@ -203,7 +203,8 @@ def _curves(
     for name in first.values():
         values = named[name]
         text = _curve_label(name, known, targets.get(name))
-        curves.append(Curve(text, values, best=None if best is None else values[best]))
+        falls_back = best is not None and not np.array_equal(values[best], values)
+        curves.append(Curve(text, values, best=values[best] if falls_back else None))
     return [*curves, _what_falls(trace, start)]
 
 
