@@ -18,10 +18,9 @@ from ncp_sampler.offline.problem import (
     SearchProblem,
     SearchRun,
     check_sources,
-    modeled_metrics,
     with_scale,
 )
-from ncp_sampler.offline.recipes import learn
+from ncp_sampler.offline.recipes import fit_source
 from ncp_sampler.offline.search import find
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target
@@ -110,7 +109,7 @@ def choose_beta(
     for _ in range(repeats):
         halves = list(zip(*(_halves(table, rng) for table in tables), strict=True))
         models = [
-            [learn(t, metrics=modeled_metrics(targets, i), seed=seed) for i, t in enumerate(half)]
+            [fit_source(table, targets, i, seed=seed) for i, table in enumerate(half)]
             for half in halves
         ]
         for half, own, evaluator in zip(halves, models, reversed(models), strict=True):

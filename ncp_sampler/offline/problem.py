@@ -22,11 +22,18 @@ from numpy.typing import ArrayLike, NDArray
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.offline.measured import Improvement, MeasuredRows
-from ncp_sampler.offline.recipes import learn
+from ncp_sampler.offline.recipes import fit_source, modeled_metrics
 from ncp_sampler.offline.results import Solution
 from ncp_sampler.predictors.predictor import Model, Predictor, as_model
 from ncp_sampler.propagation.propagate import Trace
-from ncp_sampler.propagation.targets import Cost, Target, check_metric, label, predict_targets
+from ncp_sampler.propagation.targets import (
+    Cost,
+    Target,
+    check_targets,
+    checked_targets,
+    label,
+    predict_targets,
+)
 from ncp_sampler.records.records import FloatArray, Records, spread_of
 from ncp_sampler.space.search_space import SearchSpace
 
@@ -93,12 +100,8 @@ class SearchProblem:
         given: list[Source] = checks.sequence("sources", listed, (Records, Predictor), must)
         if not given:
             raise ValueError("sources is empty; give records or a fitted predictor")
-        must = "be a sequence of Target, such as [Target('accuracy')]"
-        if not checks.sequence("targets", targets, Target, must):
-            raise ValueError("targets is empty; give at least one Target")
-        beside: list[Records] = checks.sequence(
-            "records", records, Records, "be a sequence of Records"
-        )
+        must = "be a sequence of Records"
+        beside: list[Records] = checks.sequence("records", records, Records, must)
         self.records = [*(one for one in given if isinstance(one, Records)), *beside]
         rest = iter(beside)
         self.tables = [one if isinstance(one, Records) else next(rest, None) for one in given]
@@ -106,14 +109,12 @@ class SearchProblem:
         random = self.space.sample(_UNIFORM_CODES, checks.integer("seed", seed, low=0))
         check_sources(given, targets)
         self.predictors: list[Model] = [
-            learn(source, metrics=modeled_metrics(targets, i), seed=seed)
+            fit_source(source, targets, i, seed=seed)
             if isinstance(source, Records)
             else as_model("sources", source)
             for i, source in enumerate(given)
         ]
-        for target in targets:
-            if target.cost is None:
-                check_metric(self.predictors, target)
+        check_targets(self.predictors, targets)
         codes = self.records[0].codes if self.records else random
         unit = self.space.normalize(random)
         self.targets = [with_scale(target, given, codes, unit) for target in targets]
@@ -336,14 +337,9 @@ def with_scale(
     return replace(target, scale=max(spread, _LEAST_SCALE))
 
 
-def modeled_metrics(targets: Sequence[Target], i: int) -> list[str]:
-    """Return the metrics that source i must predict."""
-    return [t.metric for t in targets if t.cost is None and t.predictor == i]
-
-
 def check_sources(sources: Sequence[Source], targets: Sequence[Target]) -> None:
     """Raise ValueError for a target without a source, or records without a target."""
-    for target in targets:
+    for target in checked_targets(targets):
         if target.cost is None and target.predictor >= len(sources):
             raise ValueError(
                 f"target {target.metric!r} wants source {target.predictor}, there are "

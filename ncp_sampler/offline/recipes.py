@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,10 +18,12 @@ from ncp_sampler.predictors.predictor import Model, Predictor, as_model
 from ncp_sampler.predictors.transforms import (
     FeaturePredictor,
     Features,
+    bounded_tail,
     features_vjp,
     with_features,
 )
 from ncp_sampler.predictors.trees import has_lightgbm
+from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import FloatArray, Records
 
 _MAX_ROWS = 2600  # rows of a process; exact inference on more takes more than seconds
@@ -109,6 +111,39 @@ def fit_paper(
     columns = _columns(records, metrics)
     paper = MLPEnsemble.paper(n_rows=len(records), epochs=epochs, seed=seed)
     return paper.fit(records.space.normalize(records.codes), columns)
+
+
+def fit_source(records: Records, targets: Sequence[Target], i: int, *, seed: int) -> Calibrated:
+    """Return the predictor that ``learn`` fits to source i, with the targets' bad tails leveled.
+
+    A few architectures that failed would else decide on the scale of all predictions. What is
+    better than three spreads below the median stays as it is, and so do metrics with a bound.
+    """
+    names = modeled_metrics(targets, i)
+    metrics = {name: records.values(name) for name in names}
+    for name in names:
+        own = [one for one in targets if one.metric == name and one.predictor == i]
+        if all(one.bound is None and one.sign == own[0].sign for one in own):
+            metrics[name] = own[0].sign * _level_bad_tail(own[0].sign * metrics[name])
+    return learn(replace(records, metrics=metrics), seed=seed)
+
+
+def modeled_metrics(targets: Sequence[Target], i: int) -> list[str]:
+    """Return the metrics that source i must predict."""
+    return [t.metric for t in targets if t.cost is None and t.predictor == i]
+
+
+def _level_bad_tail(values: FloatArray) -> FloatArray:
+    """Return values (n,) to be maximized, in their unit, with the bad tail of ``bounded_tail``."""
+    if np.isnan(values).all():
+        return values
+    leveled = bounded_tail(values[:, None])[:, 0]
+    top, middle = np.nanargmax(values), np.nanargmin(np.abs(values - np.nanmedian(values)))
+    size = leveled[top] - leveled[middle]
+    if not size > 0:
+        return values
+    unit = (values[top] - values[middle]) / size  # it is linear above the tail
+    return np.asarray(values[top] + (leveled - leveled[top]) * unit)
 
 
 @dataclass(frozen=True)
