@@ -72,6 +72,7 @@ class SearchProblem:
     Examples:
         >>> import numpy as np
         >>> from ncp_sampler import Integer, SearchSpace
+        >>> from ncp_sampler.offline import Records, SearchProblem, propagate_search
         >>> from ncp_sampler.predictors import GaussianProcess
         >>> from ncp_sampler.propagation import Target
         >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])

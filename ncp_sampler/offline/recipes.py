@@ -41,20 +41,20 @@ def learn(
 ) -> Calibrated:
     """Fit the mixture of predictors that offline searches use.
 
-    A ``GaussianProcess`` and two trained MLPs see the space's ``features``, or the unit code where
-    it has none. With features, an infinitely wide MLP sees the unit code: it is uncertain of codes
-    far from the records in any column, where features may be alike. From 200 rows on, the MLPs are
-    trained on what boosted trees predict for the rows and for codes far from them (``Distilled``).
-    From 40 rows on, standard deviations and noise are fitted to a fifth of the rows
-    (``Calibrated``).
+    Where the space has ``features``, a ``GaussianProcess`` and two trained MLPs see these, and an
+    infinitely wide MLP sees the unit code: it is uncertain of codes far from the records in any
+    column, where features may be alike. From 200 rows on, the MLPs are trained on what boosted trees
+    predict for the rows and for codes far from them (``Distilled``). Without features the process
+    is alone: on NAS-Bench-Graph trained MLPs led the search astray. From 40 rows on, standard
+    deviations and noise are fitted to a fifth of the rows (``Calibrated``).
 
     Args:
         records: At least one row. With a few dozen, a search with beta 2 proposes a known row, as
             everything else is uncertain; ``choose_beta`` finds a better beta.
         metrics: Metrics to model; all if None.
         seed: Seed of the MLPs, of the held-out rows and of the codes that trees label.
-        trees: Use boosted trees; None if there are 200 rows and LightGBM is installed, as by
-            ``pip install "ncp_sampler[bench]"``.
+        trees: Use boosted trees, and MLPs trained on them; None if the space has features, there
+            are 200 rows, and LightGBM is installed, as by ``pip install "ncp_sampler[bench]"``.
 
     Raises:
         ValueError: A metric that the records lack, or one without a value; or ``trees=True`` with
@@ -68,6 +68,8 @@ def learn(
         must = f"be None or False with {len(records)} records; trees need {_MANY_ROWS}"
         raise checks.refusal("trees", trees, must)
     process, networks = _process(records), with_features(_networks(seed), space.features)
+    if space.features is None and not trees:
+        return Calibrated(process, seed=seed).fit(space.normalize(records.codes), columns)
     if enough and (has_lightgbm() if trees is None else trees):
         samples = space.normalize(space.sample(_TREE_CODES, seed))
         networks = Distilled(networks, samples, features=space.features)

@@ -25,6 +25,8 @@ class BestRow:
         utility: Utility of ``expected``, less beta times ``uncertainty``.
 
     Examples:
+        Continued from ``SearchProblem``:
+
         >>> rows = Records(space, codes, {"accuracy": accuracy})
         >>> known = SearchProblem(predictor, problem.targets, records=[rows])
         >>> best = propagate_search(known).best
@@ -65,7 +67,8 @@ class Solution:
             promises most, each as a solution.
 
     Examples:
-        >>> from ncp_sampler.offline import propagate_search  # ``problem`` as in SearchProblem
+        Continued from ``SearchProblem``:
+
         >>> solution = propagate_search(problem)
         >>> solution.holds, bool(solution.code.prod() <= 100), sorted(solution.predictions)
         (True, True, ['accuracy', 'area'])

@@ -262,7 +262,7 @@ def test_a_descent_that_settles_ends_at_rest(predictor: GaussianProcess) -> None
         trace = propagate(predictor, starts, targets, space=SPACE, strategy=strategy)
         moves = np.diff(trace.predictions["top1"], axis=0)
         assert len(moves) <= 40 if settle else len(moves) == 70
-        return moves[1:] * moves[:-1] < 0  # type: ignore[no-any-return]
+        return moves[1:] * moves[:-1] < 0
 
     assert turns(False)[-10:].any()
     assert not turns(True)[-10:].any()
