@@ -43,10 +43,10 @@ def learn(
 
     Where the space has ``features``, a ``GaussianProcess`` and two trained MLPs see these, and an
     infinitely wide MLP sees the unit code: it is uncertain of codes far from the records in any
-    column, where features may be alike. From 200 rows on, the MLPs are trained on what boosted trees
-    predict for the rows and for codes far from them (``Distilled``). Without features the process
-    is alone: on NAS-Bench-Graph trained MLPs led the search astray. From 40 rows on, standard
-    deviations and noise are fitted to a fifth of the rows (``Calibrated``).
+    column, where features may be alike. From 200 rows on, the MLPs are trained on what boosted
+    trees predict for the rows and for codes far from them (``Distilled``). Without features the
+    process is alone: on NAS-Bench-Graph trained MLPs led the search astray. From 40 rows on,
+    standard deviations and noise are fitted to a fifth of the rows (``Calibrated``).
 
     Args:
         records: At least one row. With a few dozen, a search with beta 2 proposes a known row, as
