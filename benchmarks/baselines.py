@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.offline.problem import SearchProblem, SearchRun, given_codes
+from ncp_sampler.offline.problem import SearchProblem, given_codes
 from ncp_sampler.offline.results import Solution
+from ncp_sampler.offline.run import SearchRun
 from ncp_sampler.space.dimensions import n_values
 from ncp_sampler.space.search_space import SearchSpace, code_key
 

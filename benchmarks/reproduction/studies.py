@@ -21,8 +21,8 @@ from benchmarks.reproduction.results import Method, Search, SearchResult, Study
 from benchmarks.reproduction.setting_split import SettingSplit, evaluate, joint_problem
 from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.offline.problem import SearchRun
 from ncp_sampler.offline.results import Solution
+from ncp_sampler.offline.run import SearchRun
 from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.offline.solutions import propagate_front
 from ncp_sampler.propagation.ascent import GradientDescent

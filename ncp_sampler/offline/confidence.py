@@ -16,11 +16,11 @@ from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.offline.problem import (
     SearchProblem,
-    SearchRun,
     check_sources,
     with_scale,
 )
 from ncp_sampler.offline.recipes import fit_source
+from ncp_sampler.offline.run import SearchRun
 from ncp_sampler.offline.search import find
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target

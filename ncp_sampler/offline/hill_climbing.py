@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler.offline.measured import Improvement
-from ncp_sampler.offline.problem import SearchProblem, SearchRun
+from ncp_sampler.offline.problem import SearchProblem
+from ncp_sampler.offline.run import SearchRun
 from ncp_sampler.records.records import FloatArray
 from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.search_space import SearchSpace, code_key
@@ -100,7 +101,7 @@ def new_codes(
         seed: Seed of the random candidates.
         begun: The first of the codes, if there are some.
     """
-    space, measured = run.problem.space, run.measured
+    space, measured = run.problem.space, run.problem.measured
     near = [space.neighbors(code) for code in measured.codes[:_ROWS]]
     pool = unique_codes(np.concatenate([passed, *near, space.sample(_RANDOM, seed)]))
     pool = pool[measured.is_new(pool)]
@@ -130,7 +131,7 @@ def _allowed(
     run: SearchRun, chosen: list[NDArray[Any]], apart: int, codes: NDArray[Any]
 ) -> NDArray[np.bool_]:
     """Return True for codes (n, d) that are new, and differ enough from all chosen ones."""
-    allowed = run.measured.is_new(codes)
+    allowed = run.problem.measured.is_new(codes)
     for code in chosen:
         allowed &= differences(run.problem.space, codes, code) >= apart
     return allowed

@@ -10,7 +10,6 @@ Notation
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -21,17 +20,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
-from ncp_sampler.offline.measured import Improvement, MeasuredRows
+from ncp_sampler.offline.measured import MeasuredRows
 from ncp_sampler.offline.recipes import fit_source, modeled_metrics
-from ncp_sampler.offline.results import Solution
 from ncp_sampler.predictors.predictor import Model, Predictor, as_model
-from ncp_sampler.propagation.propagate import Trace
 from ncp_sampler.propagation.targets import (
     Cost,
     Target,
     check_targets,
     checked_targets,
-    label,
     predict_targets,
 )
 from ncp_sampler.records.records import FloatArray, Records, spread_of
@@ -119,6 +115,14 @@ class SearchProblem:
         codes = self.records[0].codes if self.records else random
         unit = self.space.normalize(random)
         self.targets = [with_scale(target, given, codes, unit) for target in targets]
+        self._measured: MeasuredRows | None = None
+
+    @property
+    def measured(self) -> MeasuredRows:
+        """Rows of the tables, by the targets."""
+        if self._measured is None:
+            self._measured = MeasuredRows.of(self)
+        return self._measured
 
     @property
     def noise(self) -> FloatArray:
@@ -203,6 +207,7 @@ class SearchProblem:
         """Return the problem with another target, which has a scale, in one position."""
         changed = copy.copy(self)
         changed.targets = [*self.targets[:at], target, *self.targets[at + 1 :]]
+        changed._measured = None
         return changed
 
     def with_observed(self, code: NDArray[Any]) -> SearchProblem:
@@ -210,74 +215,6 @@ class SearchProblem:
         changed, x = copy.copy(self), self.space.normalize(code[None])
         changed.predictors = [predictor.condition(x) for predictor in self.predictors]
         return changed
-
-
-class SearchRun:
-    """One search of a problem, which counts its predictions and its time.
-
-    Args:
-        problem: The problem to search.
-
-    Attributes:
-        problem: As given.
-        measured: Rows of the problem's tables.
-        calls: Number of codes predicted so far.
-    """
-
-    def __init__(self, problem: SearchProblem) -> None:
-        self._began = time.perf_counter()
-        must = "be a SearchProblem, such as SearchProblem(records, targets)"
-        self.problem: SearchProblem = checks.instance("problem", problem, SearchProblem, must)
-        self.measured = MeasuredRows.of(problem)
-        self.calls = 0
-
-    def values(self, codes: ArrayLike) -> FloatArray:
-        """Return the value of every target at codes (n, d), (targets, n)."""
-        values = self.problem.values(codes)
-        self.calls += values.shape[1]
-        return values
-
-    def utility(self, codes: ArrayLike) -> FloatArray:
-        """Return the utility of codes (n, d), (n,)."""
-        return self.utility_of(self.values(codes))
-
-    def utility_of(self, values: FloatArray) -> FloatArray:
-        """Return the utility of values (targets, n), (n,)."""
-        return self.problem.utility_of(values)
-
-    def solution(
-        self, code: NDArray[Any], *, trace: Trace | None = None, start: int = 0
-    ) -> Solution:
-        """Return a code (d,) as the search's result; its own predictions do not count."""
-        problem, best = self.problem, self.measured.best
-        mean, std = problem.moments(code)
-        values = problem.values(code)
-        utility, holds = float(problem.utility_of(values)[0]), problem.violation(values)[0] <= 0
-        names = [label(problem.targets, k) for k in range(len(problem.targets))]
-        predictions, uncertainty, noise = (
-            dict(zip(names, map(float, row), strict=True))
-            for row in (mean[:, 0], std[:, 0], problem.noise)
-        )
-        expected, probability = float("nan"), float("nan")
-        if best is not None:
-            expected, probability = Improvement(problem, best).over(code)
-            if np.array_equal(code, best.code):
-                utility, holds = best.utility, True
-        return Solution(
-            code=code,
-            predictions=predictions,
-            uncertainty=uncertainty,
-            noise=noise,
-            utility=utility,
-            holds=bool(holds),
-            calls=self.calls,
-            seconds=time.perf_counter() - self._began,
-            trace=trace,
-            start=start,
-            best=best,
-            expected_improvement=expected,
-            probability=probability,
-        )
 
 
 def as_problem(

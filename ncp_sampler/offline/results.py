@@ -98,7 +98,7 @@ class Solution:
     def note(self) -> str:
         """The comparison with the best measured row in words."""
         if self.best is None:
-            return "no measured row keeps the bounds"
+            return "no measured row is known that keeps the bounds"
         known = ", ".join(f"{name} {value:.5g}" for name, value in self.best.metrics.items())
         if not self.is_new:
             return f"nothing new promises more than the best measured row ({known}), which is given"

@@ -22,12 +22,12 @@ from ncp_sampler import checks
 from ncp_sampler.offline.hill_climbing import differences, hill_climb, new_codes, usual_apart
 from ncp_sampler.offline.problem import (
     SearchProblem,
-    SearchRun,
     Source,
     as_problem,
     given_codes,
 )
 from ncp_sampler.offline.results import Solution
+from ncp_sampler.offline.run import SearchRun
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import Trace, propagate
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
@@ -145,9 +145,9 @@ def find(
         reached, reached_utility = hill_climb(run, codes[at])
         codes, utility = np.concatenate([reached, codes]), np.append(reached_utility, utility)
         starts_of = np.append(starts_of[at], starts_of)
-    row = run.measured.best
+    row = problem.measured.best
     if row is not None:
-        utility = np.where(run.measured.is_new(codes), utility, -np.inf)
+        utility = np.where(run.problem.measured.is_new(codes), utility, -np.inf)
     best = int(utility.argmax())
     code = codes[best] if row is None or utility[best] > row.utility else row.code
     return run.solution(code, trace=trace, start=int(starts_of[best]))

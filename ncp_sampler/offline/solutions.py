@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.offline.hill_climbing import new_codes, usual_apart
-from ncp_sampler.offline.problem import SearchProblem, SearchRun, Source, as_problem
+from ncp_sampler.offline.problem import SearchProblem, Source, as_problem
 from ncp_sampler.offline.results import Solution
+from ncp_sampler.offline.run import SearchRun
 from ncp_sampler.offline.search import default_starts, find, ranked, valid_codes
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target, label
@@ -71,7 +72,8 @@ def propagate_answers(
     first = find(run, strategy=strategy, starts=starts, iterations=iterations, seed=seed)
     assert first.trace is not None  # propagation always has one
     passed = np.concatenate([first.code[None], valid_codes(run.problem, first.trace)])
-    begun = [first.code] if first.best is None else []
+    unranked = first.best is None and run.problem.measured.is_new(first.code[None])[0]
+    begun = [first.code] if unranked else []
     codes = new_codes(run, passed, n=n, apart=apart, seed=seed, begun=begun)
     return ranked([run.solution(code, trace=first.trace, start=first.start) for code in codes])
 

@@ -111,7 +111,7 @@ def test_the_best_row_keeps_the_bounds_as_measured() -> None:
     none = propagate_search(problem_of(rows, UP, replace(fast, bound=0.5)))
     assert none.best is None
     assert np.isnan([none.expected_improvement, none.probability]).all()
-    assert none.note == "no measured row keeps the bounds"
+    assert none.note == "no measured row is known that keeps the bounds"
 
 
 def test_repeated_measurements_count_by_their_mean_and_noise_draws_them_in() -> None:
