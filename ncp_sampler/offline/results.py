@@ -62,7 +62,8 @@ class Solution:
         best: Best measured row that keeps the bounds; None if there is none.
         expected_improvement: Expected improvement of ``code`` over ``best``, in the metric's unit;
             in utility where several targets have no bound. NaN if there is no ``best``.
-        probability: Probability that ``code`` is better than ``best``; NaN if there is none.
+        probability: The predictor's probability that ``code`` is better than ``best``, which is too
+            high for the best of many codes; NaN if there is none.
         next_trainings: Where ``code`` is the best measured row, the new codes whose training
             promises most, each as a solution.
 
