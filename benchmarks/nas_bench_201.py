@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
+from benchmarks.baselines import regularized_evolution
 from ncp_sampler import NB201Space, NCPOptimizer, NCPSampler
 from ncp_sampler.command_line.options import make_parser
 from ncp_sampler.formatting import markdown_table
@@ -38,7 +39,6 @@ from ncp_sampler.nas_bench import (
     table_predictor,
     walk_table,
 )
-from ncp_sampler.offline.baselines import regularized_evolution
 from ncp_sampler.propagation import GradientDescent
 
 STARTUP = 10  # first codes, which all methods share

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import ncp_sampler
+from benchmarks import baselines
 from ncp_sampler import (
     MRSpace,
     NCPOptimizer,
@@ -41,6 +42,7 @@ def names() -> dict[str, Any]:
     for module in (ncp_sampler, ray, *modules):
         public |= {name: getattr(module, name) for name in module.__all__}
     return public | {
+        **{name: value for name, value in vars(baselines).items() if callable(value)},
         "Group": Group,
         "SPACE": SPACE,
         "codes": CODES,

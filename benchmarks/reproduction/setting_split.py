@@ -16,8 +16,9 @@ from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench.judge import Judge, halves
 from ncp_sampler.nas_bench.tables import NASBenchMR
-from ncp_sampler.offline.problem import SearchProblem, Solution
+from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.recipes import fit_paper, learn
+from ncp_sampler.offline.results import Solution
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.targets import Target

@@ -10,18 +10,19 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from benchmarks.reproduction.results import Method, Search, SearchResult, Study
-from benchmarks.reproduction.setting_split import SettingSplit, evaluate, joint_problem
-from ncp_sampler.defaults import BETA
-from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.offline.baselines import (
+from benchmarks.baselines import (
     evolution_search,
     local_search,
     net_adapt,
     neural_predictor,
     random_search,
 )
-from ncp_sampler.offline.problem import SearchRun, Solution
+from benchmarks.reproduction.results import Method, Search, SearchResult, Study
+from benchmarks.reproduction.setting_split import SettingSplit, evaluate, joint_problem
+from ncp_sampler.defaults import BETA
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.offline.results import Solution
+from ncp_sampler.offline.run import SearchRun
 from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.offline.solutions import propagate_front
 from ncp_sampler.propagation.ascent import GradientDescent

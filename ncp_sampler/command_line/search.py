@@ -23,7 +23,8 @@ from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.confidence import MIN_ROWS, choose_beta, with_beta
-from ncp_sampler.offline.problem import SearchProblem, Solution
+from ncp_sampler.offline.problem import SearchProblem
+from ncp_sampler.offline.results import Solution
 from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.offline.solutions import propagate_answers, propagate_front
 from ncp_sampler.propagation.strategies import Strategy

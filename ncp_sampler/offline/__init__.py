@@ -4,20 +4,14 @@ from typing import Any
 
 from ncp_sampler.defaults import BETA as BETA
 from ncp_sampler.deprecated import old_name
-from ncp_sampler.offline.baselines import Evolution as Evolution
-from ncp_sampler.offline.baselines import evolution_search as evolution_search
-from ncp_sampler.offline.baselines import local_search as local_search
-from ncp_sampler.offline.baselines import net_adapt as net_adapt
-from ncp_sampler.offline.baselines import neural_predictor as neural_predictor
-from ncp_sampler.offline.baselines import random_search as random_search
-from ncp_sampler.offline.baselines import regularized_evolution as regularized_evolution
 from ncp_sampler.offline.confidence import BetaChoice as BetaChoice
 from ncp_sampler.offline.confidence import choose_beta as choose_beta
 from ncp_sampler.offline.problem import SearchProblem as SearchProblem
-from ncp_sampler.offline.problem import Solution as Solution
 from ncp_sampler.offline.recipes import adapt as adapt
 from ncp_sampler.offline.recipes import fit_paper as fit_paper
 from ncp_sampler.offline.recipes import learn as learn
+from ncp_sampler.offline.results import BestRow as BestRow
+from ncp_sampler.offline.results import Solution as Solution
 from ncp_sampler.offline.search import default_starts as default_starts
 from ncp_sampler.offline.search import propagate_search as propagate_search
 from ncp_sampler.offline.solutions import propagate_answers as propagate_answers
@@ -27,26 +21,20 @@ from ncp_sampler.records.records import Records as Records
 
 __all__ = [
     "BETA",
+    "BestRow",
     "BetaChoice",
-    "Evolution",
     "Records",
     "SearchProblem",
     "Solution",
     "adapt",
     "choose_beta",
     "default_starts",
-    "evolution_search",
     "fit_paper",
     "learn",
-    "local_search",
-    "net_adapt",
-    "neural_predictor",
     "propagate_answers",
     "propagate_front",
     "propagate_search",
-    "random_search",
     "read_csv",
-    "regularized_evolution",
 ]
 
 

@@ -14,12 +14,17 @@ import numpy as np
 
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
-from ncp_sampler.offline.problem import SearchProblem, check_sources, cost_scale, modeled_metrics
-from ncp_sampler.offline.recipes import learn
-from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.offline.problem import (
+    SearchProblem,
+    check_sources,
+    with_scale,
+)
+from ncp_sampler.offline.recipes import fit_source
+from ncp_sampler.offline.run import SearchRun
+from ncp_sampler.offline.search import find
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target
-from ncp_sampler.records.records import FloatArray, Records, spread_of
+from ncp_sampler.records.records import FloatArray, Records
 
 BETAS = (0.0, 1.0, 2.0, 4.0, 8.0)
 MIN_ROWS = 40  # half of fewer supports neither a search nor a held-out evaluator
@@ -97,25 +102,26 @@ def choose_beta(
     checks.integer("repeats", repeats, low=1)
     seed = checks.integer("seed", seed, low=0)
     check_sources(tables, targets)
-    scaled = [_scaled(target, tables) for target in targets]
+    rows = tables[0].codes
+    scaled = [with_scale(target, tables, rows, rows) for target in targets]
     rng = np.random.default_rng(seed)
     scores = []
     for _ in range(repeats):
         halves = list(zip(*(_halves(table, rng) for table in tables), strict=True))
         models = [
-            [learn(t, metrics=modeled_metrics(targets, i), seed=seed) for i, t in enumerate(half)]
+            [fit_source(table, targets, i, seed=seed) for i, table in enumerate(half)]
             for half in halves
         ]
-        for rows, own, evaluator in zip(halves, models, reversed(models), strict=True):
+        for half, own, evaluator in zip(halves, models, reversed(models), strict=True):
             codes = [
-                propagate_search(
-                    SearchProblem(own, with_beta(scaled, beta), records=rows),
+                find(
+                    SearchRun(SearchProblem(own, with_beta(scaled, beta), records=half)),
                     strategy=strategy,
                     seed=seed,
                 ).code
                 for beta in compared
             ]
-            held_out = SearchProblem(evaluator, with_beta(scaled, 0.0), records=rows)
+            held_out = SearchProblem(evaluator, with_beta(scaled, 0.0), records=half)
             scores.append(held_out.utility(np.array(codes)))
     best = int(np.mean(scores, axis=0).argmax())
     return BetaChoice(compared[best], compared, np.array(scores))
@@ -128,15 +134,6 @@ def with_beta(targets: Sequence[Target], beta: float) -> list[Target]:
         ValueError: As ``Target``.
     """
     return [one if one.cost is not None else replace(one, beta=beta) for one in targets]
-
-
-def _scaled(target: Target, tables: Sequence[Records]) -> Target:
-    """Return the target with a scale of all rows, the same for both halves."""
-    if target.scale is not None:
-        return target
-    if target.cost is not None:
-        return replace(target, scale=cost_scale(target.cost, tables[0].codes))
-    return replace(target, scale=spread_of(tables[target.predictor].values(target.metric)))
 
 
 def _halves(table: Records, rng: np.random.Generator) -> tuple[Records, Records]:

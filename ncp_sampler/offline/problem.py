@@ -1,18 +1,17 @@
-"""Offline search problems: predictors and targets, and how valid codes compare.
+"""Offline search problems: predictors, targets and measured rows, and how valid codes compare.
 
 Notation
     d, n      columns of a code, codes
     values    prediction of each target, less its beta times the standard deviation, (targets, n)
-    utility   sum over targets of weight * signed value / scale, less the violation of the bounds,
-              whose factor puts it before everything else, (n,)
+    gain      sum over targets without a bound of weight * signed value / scale, (n,)
+    utility   gain, less the violation of the bounds, whose factor puts it before everything else
 """
 
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,11 +20,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
-from ncp_sampler.offline.recipes import learn
-from ncp_sampler.predictors.calibration import Calibrated
-from ncp_sampler.predictors.predictor import Predictor, as_model
-from ncp_sampler.propagation.propagate import Trace
-from ncp_sampler.propagation.targets import Cost, Target, check_metric, label, predict_targets
+from ncp_sampler.offline.measured import MeasuredRows
+from ncp_sampler.offline.recipes import fit_source, modeled_metrics
+from ncp_sampler.predictors.predictor import Model, Predictor, as_model
+from ncp_sampler.propagation.targets import (
+    Cost,
+    Target,
+    check_targets,
+    checked_targets,
+    predict_targets,
+)
 from ncp_sampler.records.records import FloatArray, Records, spread_of
 from ncp_sampler.space.search_space import SearchSpace
 
@@ -34,42 +38,6 @@ Source: TypeAlias = Records | Predictor
 _UNIFORM_CODES = 1024  # random codes that scale the targets of a predictor without records
 _BOUND_FACTOR = 1e3  # factor of a violation, above what other targets can gain
 _LEAST_SCALE = 1e-12
-
-
-@dataclass(frozen=True)
-class Solution:
-    """Result of an offline search.
-
-    Attributes:
-        code: Valid code, (d,).
-        predictions: Metric -> predicted mean; a known cost -> its value.
-        uncertainty: Metric -> standard deviation of the prediction; 0 for a known cost.
-        noise: Metric -> standard deviation of a measurement, such as a training run, around its
-            mean; NaN where the predictor does not know it, 0 for a known cost.
-        utility: Maximized utility.
-        holds: True if the predictions, less beta times the standard deviations, keep every bound.
-        calls: Number of codes predicted, with or without a gradient.
-        seconds: Wall time of the search, without that of fitting predictors.
-        trace: Path of each start; None for a baseline. Hill climbing may lead beyond it.
-        start: Position of the start that led to the code.
-
-    Examples:
-        >>> from ncp_sampler.offline import propagate_search  # ``problem`` as in SearchProblem
-        >>> solution = propagate_search(problem)
-        >>> solution.holds, bool(solution.code.prod() <= 100), sorted(solution.predictions)
-        (True, True, ['accuracy', 'area'])
-    """
-
-    code: NDArray[Any]
-    predictions: dict[str, float]
-    uncertainty: dict[str, float]
-    noise: dict[str, float]
-    utility: float
-    holds: bool
-    calls: int
-    seconds: float
-    trace: Trace | None = field(default=None, repr=False)
-    start: int = 0
 
 
 @with_old_names
@@ -82,12 +50,14 @@ class SearchProblem:
             metric. A target without ``scale`` gets the metric's standard deviation over the
             records, or over random codes of the space where the source is a predictor.
         space: The codes' search space; the records' own if None.
-        records: Rows that fitted predictors were fitted on, which give starts and scales.
+        records: Rows that the fitted predictors were fitted on, in their order; they give starts,
+            scales and the best measured row.
         seed: Seed of fits and random codes.
 
     Attributes:
         predictors: One per source.
         records: The sources that are records, then ``records``.
+        tables: Records of each predictor; None where they are unknown.
         space: The codes' search space.
         targets: The targets, each with a scale.
 
@@ -98,6 +68,7 @@ class SearchProblem:
     Examples:
         >>> import numpy as np
         >>> from ncp_sampler import Integer, SearchSpace
+        >>> from ncp_sampler.offline import Records, SearchProblem, propagate_search
         >>> from ncp_sampler.predictors import GaussianProcess
         >>> from ncp_sampler.propagation import Target
         >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
@@ -126,30 +97,76 @@ class SearchProblem:
         given: list[Source] = checks.sequence("sources", listed, (Records, Predictor), must)
         if not given:
             raise ValueError("sources is empty; give records or a fitted predictor")
-        must = "be a sequence of Target, such as [Target('accuracy')]"
-        if not checks.sequence("targets", targets, Target, must):
-            raise ValueError("targets is empty; give at least one Target")
-        own = [source for source in given if isinstance(source, Records)]
         must = "be a sequence of Records"
-        self.records = [*own, *checks.sequence("records", records, Records, must)]
+        beside: list[Records] = checks.sequence("records", records, Records, must)
+        self.records = [*(one for one in given if isinstance(one, Records)), *beside]
+        rest = iter(beside)
+        self.tables = [one if isinstance(one, Records) else next(rest, None) for one in given]
         self.space = _common_space([table.space for table in self.records], space)
         random = self.space.sample(_UNIFORM_CODES, checks.integer("seed", seed, low=0))
         check_sources(given, targets)
-        self.predictors = [
-            learn(source, metrics=modeled_metrics(targets, i), seed=seed)
+        self.predictors: list[Model] = [
+            fit_source(source, targets, i, seed=seed)
             if isinstance(source, Records)
             else as_model("sources", source)
             for i, source in enumerate(given)
         ]
-        self.targets = [
-            target if target.scale else replace(target, scale=self._scale(target, given, random))
-            for target in targets
-        ]
+        check_targets(self.predictors, targets)
+        codes = self.records[0].codes if self.records else random
+        unit = self.space.normalize(random)
+        self.targets = [with_scale(target, given, codes, unit) for target in targets]
+        self._measured: MeasuredRows | None = None
+
+    @property
+    def measured(self) -> MeasuredRows:
+        """Rows of the tables, by the targets."""
+        if self._measured is None:
+            self._measured = MeasuredRows.of(self)
+        return self._measured
+
+    @property
+    def noise(self) -> FloatArray:
+        """Standard deviation of each target's measurements, (targets,); NaN if unknown."""
+        noise = np.zeros(len(self.targets))
+        for k, target in enumerate(self.targets):
+            if target.cost is None:
+                predictor = self.predictors[target.predictor]
+                known = getattr(predictor, "noise", None)  # 0 where an inner model has none
+                at = predictor.names.index(target.metric)
+                noise[k] = np.nan if known is None or not known[at] > 0 else known[at]
+        return noise
+
+    def moments(self, codes: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation of every target at codes (n, d), (targets, n) each."""
+        rows = np.atleast_2d(np.asarray(codes, dtype=np.float64))
+        x = self.space.normalize(rows)
+        mean = self.costs(rows)
+        std = np.zeros_like(mean)
+        used = {target.predictor for target in self.targets if target.cost is None}
+        posteriors = {i: self.predictors[i].predict(x) for i in used}
+        for k, target in enumerate(self.targets):
+            if target.cost is None:
+                at = self.predictors[target.predictor].names.index(target.metric)
+                mean[k], std[k] = (part[:, at] for part in posteriors[target.predictor])
+        return mean, std
+
+    def costs(self, codes: ArrayLike) -> FloatArray:
+        """Return the known costs at codes (n, d), 0 of a modeled target, (targets, n)."""
+        values = np.zeros((len(self.targets), len(np.asarray(codes))))
+        for k, target in enumerate(self.targets):
+            if target.cost is not None:
+                values[k] = _evaluate(target.cost, codes).numpy()
+        return values
 
     def values(self, codes: ArrayLike) -> FloatArray:
         """Return the value of every target at codes (n, d), (targets, n)."""
         x = self.space.normalize(np.atleast_2d(np.asarray(codes)))
         return predict_targets(self.predictors, self.targets, x, self.space)[0]
+
+    def cautious(self, mean: FloatArray, std: FloatArray) -> FloatArray:
+        """Return the values of moments, (targets, n)."""
+        betas = np.array([target.sign * target.beta for target in self.targets])
+        return mean - betas[:, None] * std
 
     def violation(self, values: FloatArray) -> FloatArray:
         """Return by how much values (targets, n) miss the bounds, weighted and scaled, (n,).
@@ -164,102 +181,40 @@ class SearchProblem:
                 total += (target.weight or 1.0) * missed / (target.scale or 1.0)
         return total
 
+    @property
+    def weights(self) -> FloatArray:
+        """Signed weight of each target per its unit, 0 for a bound, (targets,)."""
+        return np.array(
+            [
+                0.0 if one.bound is not None else one.sign * one.weight / (one.scale or 1.0)
+                for one in self.targets
+            ]
+        )
+
     def utility(self, codes: ArrayLike) -> FloatArray:
         """Return the utility of codes (n, d), (n,)."""
         return self.utility_of(self.values(codes))
 
     def utility_of(self, values: FloatArray) -> FloatArray:
         """Return the utility of values (targets, n), (n,)."""
-        total = -_BOUND_FACTOR * self.violation(values)
-        for row, target in zip(values, self.targets, strict=True):
-            if target.bound is None:
-                total += target.sign * target.weight * row / (target.scale or 1.0)
-        return total
+        return np.asarray(self.weights @ values - self.penalty_of(values))
+
+    def penalty_of(self, values: FloatArray) -> FloatArray:
+        """Return what the violation takes from the utility, (n,)."""
+        return _BOUND_FACTOR * self.violation(values)
 
     def with_target(self, at: int, target: Target) -> SearchProblem:
         """Return the problem with another target, which has a scale, in one position."""
         changed = copy.copy(self)
         changed.targets = [*self.targets[:at], target, *self.targets[at + 1 :]]
+        changed._measured = None
         return changed
 
-    def assessed(self, solution: Solution) -> Solution:
-        """Return a solution with the utility and bounds of this problem."""
-        values = self.values(solution.code)
-        utility, holds = float(self.utility_of(values)[0]), bool(self.violation(values)[0] <= 0)
-        return replace(solution, utility=utility, holds=holds)
-
-    def _scale(self, target: Target, sources: Sequence[Source], random: NDArray[Any]) -> float:
-        if target.cost is not None:
-            return cost_scale(target.cost, self.records[0].codes if self.records else random)
-        source = sources[target.predictor]
-        if isinstance(source, Records):
-            return spread_of(source.values(target.metric))
-        check_metric(self.predictors, target)
-        mean, _ = source.predict(self.space.normalize(random))
-        return max(float(mean[:, source.names.index(target.metric)].std()), _LEAST_SCALE)
-
-
-class SearchRun:
-    """One search of a problem, which counts its predictions and its time.
-
-    Args:
-        problem: The problem to search.
-
-    Attributes:
-        problem: As given.
-        calls: Number of codes predicted so far.
-    """
-
-    def __init__(self, problem: SearchProblem) -> None:
-        must = "be a SearchProblem, such as SearchProblem(records, targets)"
-        self.problem: SearchProblem = checks.instance("problem", problem, SearchProblem, must)
-        self.calls = 0
-        self._began = time.perf_counter()
-
-    def values(self, codes: ArrayLike) -> FloatArray:
-        """Return the value of every target at codes (n, d), (targets, n)."""
-        values = self.problem.values(codes)
-        self.calls += values.shape[1]
-        return values
-
-    def utility(self, codes: ArrayLike) -> FloatArray:
-        """Return the utility of codes (n, d), (n,)."""
-        return self.problem.utility_of(self.values(codes))
-
-    def solution(
-        self, code: NDArray[Any], *, trace: Trace | None = None, start: int = 0
-    ) -> Solution:
-        """Return a code (d,) as the search's result; its own predictions do not count."""
-        problem, x = self.problem, self.problem.space.normalize(code[None])
-        values = problem.values(code)
-        posteriors = [predictor.predict(x) for predictor in problem.predictors]
-        facts = {}  # name -> mean, standard deviation, noise
-        for i, target in enumerate(problem.targets):
-            row = float(values[i, 0]), 0.0, 0.0
-            if target.cost is None:
-                predictor = problem.predictors[target.predictor]
-                mean, std = posteriors[target.predictor]
-                column = predictor.names.index(target.metric)
-                spread = np.nan
-                if isinstance(predictor, Calibrated):
-                    spread = predictor.noise[column]
-                row = float(mean[0, column]), float(std[0, column]), float(spread)
-            facts[label(problem.targets, i)] = row
-        predictions, uncertainty, noise = (
-            {name: row[k] for name, row in facts.items()} for k in range(3)
-        )
-        return Solution(
-            code=code,
-            predictions=predictions,
-            uncertainty=uncertainty,
-            noise=noise,
-            utility=float(problem.utility_of(values)[0]),
-            holds=bool(problem.violation(values)[0] <= 0),
-            calls=self.calls,
-            seconds=time.perf_counter() - self._began,
-            trace=trace,
-            start=start,
-        )
+    def with_observed(self, code: NDArray[Any]) -> SearchProblem:
+        """Return the problem whose predictors have observed their own mean at a code (d,)."""
+        changed, x = copy.copy(self), self.space.normalize(code[None])
+        changed.predictors = [predictor.condition(x) for predictor in self.predictors]
+        return changed
 
 
 def as_problem(
@@ -296,20 +251,33 @@ def given_codes(name: str, value: Any, space: SearchSpace) -> FloatArray:
     return codes
 
 
-def cost_scale(cost: Cost, codes: ArrayLike) -> float:
-    """Return the standard deviation of a known cost over codes (n, d), above 0."""
-    values = cost(torch.as_tensor(np.asarray(codes, dtype=np.float64)))
-    return max(float(values.std()), _LEAST_SCALE)
+def with_scale(
+    target: Target, sources: Sequence[Source], codes: ArrayLike, unit: ArrayLike
+) -> Target:
+    """Return the target with a scale: a standard deviation above 0.
 
-
-def modeled_metrics(targets: Sequence[Target], i: int) -> list[str]:
-    """Return the metrics that source i must predict."""
-    return [t.metric for t in targets if t.cost is None and t.predictor == i]
+    Args:
+        target: The target; one with a scale is returned as it is.
+        sources: The sources; of records, the values count.
+        codes: Codes (n, d) over which a known cost varies.
+        unit: Unit codes (n, d) over which a fitted predictor's mean varies.
+    """
+    if target.scale:
+        return target
+    if target.cost is not None:
+        spread = float(_evaluate(target.cost, codes).std())
+    else:
+        source = sources[target.predictor]
+        if isinstance(source, Records):
+            return replace(target, scale=spread_of(source.values(target.metric)))
+        mean, _ = source.predict(unit)
+        spread = float(mean[:, source.names.index(target.metric)].std())
+    return replace(target, scale=max(spread, _LEAST_SCALE))
 
 
 def check_sources(sources: Sequence[Source], targets: Sequence[Target]) -> None:
     """Raise ValueError for a target without a source, or records without a target."""
-    for target in targets:
+    for target in checked_targets(targets):
         if target.cost is None and target.predictor >= len(sources):
             raise ValueError(
                 f"target {target.metric!r} wants source {target.predictor}, there are "
@@ -320,6 +288,11 @@ def check_sources(sources: Sequence[Source], targets: Sequence[Target]) -> None:
             raise ValueError(
                 f"no target uses source {i}; drop it, or give a Target with predictor={i}"
             )
+
+
+def _evaluate(cost: Cost, codes: ArrayLike) -> torch.Tensor:
+    with torch.no_grad():
+        return cost(torch.as_tensor(np.asarray(codes, dtype=np.float64))).double().cpu()
 
 
 def _common_space(spaces: Sequence[SearchSpace], given: SearchSpace | None) -> SearchSpace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,10 +18,12 @@ from ncp_sampler.predictors.predictor import Model, Predictor, as_model
 from ncp_sampler.predictors.transforms import (
     FeaturePredictor,
     Features,
+    bounded_tail,
     features_vjp,
     with_features,
 )
 from ncp_sampler.predictors.trees import has_lightgbm
+from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import FloatArray, Records
 
 _MAX_ROWS = 2600  # rows of a process; exact inference on more takes more than seconds
@@ -39,20 +41,20 @@ def learn(
 ) -> Calibrated:
     """Fit the mixture of predictors that offline searches use.
 
-    A ``GaussianProcess`` and two trained MLPs see the space's ``features``, or the unit code where
-    it has none. With features, an infinitely wide MLP sees the unit code: it is uncertain of codes
-    far from the records in any column, where features may be alike. From 200 rows on, the MLPs are
-    trained on what boosted trees predict for the rows and for codes far from them (``Distilled``).
-    From 40 rows on, standard deviations and noise are fitted to a fifth of the rows
-    (``Calibrated``).
+    Where the space has ``features``, a ``GaussianProcess`` and two trained MLPs see these, and an
+    infinitely wide MLP sees the unit code: it is uncertain of codes far from the records in any
+    column, where features may be alike. From 200 rows on, the MLPs are trained on what boosted
+    trees predict for the rows and for codes far from them (``Distilled``). Without features the
+    process is alone: on NAS-Bench-Graph trained MLPs led the search astray. From 40 rows on,
+    standard deviations and noise are fitted to a fifth of the rows (``Calibrated``).
 
     Args:
         records: At least one row. With a few dozen, a search with beta 2 proposes a known row, as
             everything else is uncertain; ``choose_beta`` finds a better beta.
         metrics: Metrics to model; all if None.
         seed: Seed of the MLPs, of the held-out rows and of the codes that trees label.
-        trees: Use boosted trees; None if there are 200 rows and LightGBM is installed, as by
-            ``pip install "ncp_sampler[bench]"``.
+        trees: Use boosted trees, and MLPs trained on them; None if the space has features, there
+            are 200 rows, and LightGBM is installed, as by ``pip install "ncp_sampler[bench]"``.
 
     Raises:
         ValueError: A metric that the records lack, or one without a value; or ``trees=True`` with
@@ -66,6 +68,8 @@ def learn(
         must = f"be None or False with {len(records)} records; trees need {_MANY_ROWS}"
         raise checks.refusal("trees", trees, must)
     process, networks = _process(records), with_features(_networks(seed), space.features)
+    if space.features is None and not trees:
+        return Calibrated(process, seed=seed).fit(space.normalize(records.codes), columns)
     if enough and (has_lightgbm() if trees is None else trees):
         samples = space.normalize(space.sample(_TREE_CODES, seed))
         networks = Distilled(networks, samples, features=space.features)
@@ -109,6 +113,39 @@ def fit_paper(
     columns = _columns(records, metrics)
     paper = MLPEnsemble.paper(n_rows=len(records), epochs=epochs, seed=seed)
     return paper.fit(records.space.normalize(records.codes), columns)
+
+
+def fit_source(records: Records, targets: Sequence[Target], i: int, *, seed: int) -> Calibrated:
+    """Return the predictor that ``learn`` fits to source i, with the targets' bad tails leveled.
+
+    A few architectures that failed would else decide on the scale of all predictions. What is
+    better than three spreads below the median stays as it is, and so do metrics with a bound.
+    """
+    names = modeled_metrics(targets, i)
+    metrics = {name: records.values(name) for name in names}
+    for name in names:
+        own = [one for one in targets if one.metric == name and one.predictor == i]
+        if all(one.bound is None and one.sign == own[0].sign for one in own):
+            metrics[name] = own[0].sign * _level_bad_tail(own[0].sign * metrics[name])
+    return learn(replace(records, metrics=metrics), seed=seed)
+
+
+def modeled_metrics(targets: Sequence[Target], i: int) -> list[str]:
+    """Return the metrics that source i must predict."""
+    return [t.metric for t in targets if t.cost is None and t.predictor == i]
+
+
+def _level_bad_tail(values: FloatArray) -> FloatArray:
+    """Return values (n,) to be maximized, in their unit, with the bad tail of ``bounded_tail``."""
+    if np.isnan(values).all():
+        return values
+    leveled = bounded_tail(values[:, None])[:, 0]
+    top, middle = np.nanargmax(values), np.nanargmin(np.abs(values - np.nanmedian(values)))
+    size = leveled[top] - leveled[middle]
+    if not size > 0:
+        return values
+    unit = (values[top] - values[middle]) / size  # it is linear above the tail
+    return np.asarray(values[top] + (leveled - leveled[top]) * unit)
 
 
 @dataclass(frozen=True)

@@ -2,55 +2,45 @@
 
 Predictors are fitted to a table, codes are edited along their gradients (paper, section 3.1), and
 hill climbing continues from the best valid codes of the paths. Several tasks are searched at once
-by accumulating their predictors' gradients (equation 7).
-
-Propagation edits all columns at once and stops where its steps overshoot; single steps still gain
-from there. At a bound they do not: a larger column is affordable only with a smaller one, and no
-single step changes both. So pairs of steps are tried there.
+by accumulating their predictors' gradients (equation 7). What comes out is compared with the best
+measured row.
 
 Notation
     T, n, d   iterations, starts, columns of a code
-    v         values of a valid code: predictions of the targets, less beta, (targets,)
-    moves     valid codes one step away in one dimension (``SearchSpace.neighbors``)
-    pairs     two moves in two dimensions, screened by v + the sum of both moves' changes of v
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
+from ncp_sampler.offline.hill_climbing import differences, hill_climb, new_codes, usual_apart
 from ncp_sampler.offline.problem import (
     SearchProblem,
-    SearchRun,
-    Solution,
     Source,
     as_problem,
     given_codes,
 )
+from ncp_sampler.offline.results import Solution
+from ncp_sampler.offline.run import SearchRun
 from ncp_sampler.propagation.ascent import GradientDescent
-from ncp_sampler.propagation.propagate import propagate
+from ncp_sampler.propagation.propagate import Trace, propagate
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
-from ncp_sampler.records.records import FloatArray
 from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
 _STARTS = 8  # number of starts; 16 reach the same utility in 1.5 times the time
-_CLIMBS = 2  # climbs of a search; 4 gain 0.03 deviations on Seg, nothing elsewhere, at half speed
+_CLIMBS = 4  # climbs of a search, from unlike codes; each takes a tenth of a second on MRSpace
 _BOUND_PULL = 10.0  # factor of a bound's weight, over the targets that pull against it
 _CODE_SCALE = 0.29  # standard deviation of a uniform unit code
-_PAIRS = 48  # number of pairs predicted per code
-_LEAST_GAIN = 1e-9  # smallest gain of a climb in utility; less is rounding, and could go on forever
-
-Allowed: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> True if so
-_Point: TypeAlias = tuple[NDArray[Any], float]  # code (d,), and its utility
+_TRAININGS = 5  # next trainings that are named where nothing new promises more
 
 
 def propagate_search(
@@ -77,20 +67,21 @@ def propagate_search(
         targets: Metrics and costs, their directions, weights (lambda), and steps or bounds. Beta
             above 0 keeps the search where the predictor is certain; ``BETA`` (3) is recommended.
         space: The codes' search space; the records' own if None.
-        strategy: "continuous" for ``GradientDescent(3.0)``, on codes and metrics standardized by
-            the records (the paper's rate 3 crosses the space in a few steps; the best of the many
-            codes on the way is better for it), "winner_takes_all" (equations 4 to 6), or a
-            strategy. One without a scale gets the records' spread, one without a cost the first
-            target's known cost.
+        strategy: "continuous" for ``GradientDescent(3.0, settle=True)``, on codes and metrics
+            standardized by the records (the paper's rate 3 crosses the space in a few steps, and
+            falls wherever a step overshoots), "winner_takes_all" (equations 4 to 6), or a strategy.
+            One without a scale gets the records' spread, one without a cost the first target's
+            known cost.
         starts: Codes (n, d) or (d,) to edit; by default the space's start code and the best
             records, or random codes where there are none.
         iterations: Iterations of each start; the paper's 70.
-        climbs: Number of starts from whose best valid codes hill climbing continues, by single
-            steps, and by pairs of steps at a bound; 0 for propagation alone.
+        climbs: Number of the best unlike codes on the paths from which hill climbing continues, by
+            single steps, and by pairs of steps at a bound; 0 for propagation alone.
         seed: Seed of fits and of random starts.
 
     Returns:
-        The best valid code evaluated.
+        The best valid code evaluated. Measured rows count by their measured values: if no new code
+        has a higher utility than the best of them, that row is returned, with ``next_trainings``.
 
     Raises:
         ValueError: As ``SearchProblem`` and ``propagate``; or no start.
@@ -102,9 +93,32 @@ def propagate_search(
         >>> solution.holds, solution.predictions["area"] <= 100
         (True, True)
     """
-    problem = as_problem(sources, targets, space=space, seed=seed)
+    run = SearchRun(as_problem(sources, targets, space=space, seed=seed))
+    found = find(
+        run, strategy=strategy, starts=starts, iterations=iterations, climbs=climbs, seed=seed
+    )
+    if found.is_new:
+        return found
+    assert found.trace is not None  # propagation always has one
+    passed = valid_codes(run.problem, found.trace)
+    codes = new_codes(run, passed, n=_TRAININGS, apart=1, seed=seed)
+    trainings = ranked(map(run.solution, codes))
+    answer = run.solution(found.code, trace=found.trace, start=found.start)
+    return replace(answer, next_trainings=tuple(trainings))
+
+
+def find(
+    run: SearchRun,
+    *,
+    strategy: Strategy | str = "continuous",
+    starts: ArrayLike | None = None,
+    iterations: int = 70,
+    climbs: int = _CLIMBS,
+    seed: int = 0,
+) -> Solution:
+    """Return the solution of ``propagate_search``, without next trainings."""
+    problem = run.problem
     climbs = checks.integer("climbs", climbs, low=0)
-    run = SearchRun(problem)
     if starts is None:
         begin = _starts(run, _STARTS, seed)
     else:
@@ -116,21 +130,53 @@ def propagate_search(
         begin,
         [_pulling(target) for target in problem.targets],
         space=problem.space,
-        strategy=_completed(as_strategy(strategy, continuous=GradientDescent()), problem),
+        strategy=_completed(
+            as_strategy(strategy, continuous=GradientDescent(settle=True)), problem
+        ),
         iterations=iterations,
     )
     run.calls += trace.loss.size
-    valid = problem.space.round(trace.codes.reshape(-1, trace.codes.shape[-1]))
-    distinct, inverse = np.unique(valid, axis=0, return_inverse=True)
-    utility = run.utility(distinct)[inverse.reshape(trace.loss.shape)]  # (T + 1, n)
-    best, own = utility.argmax(0), np.arange(len(begin))
-    codes, utility = valid.reshape(trace.codes.shape)[best, own], utility[best, own]
-    order = np.argsort(-utility, kind="stable")
-    codes, at = codes[order], 0
+    valid = valid_codes(problem, trace)
+    passed = np.array([*{code_key(code): i for i, code in reversed([*enumerate(valid)])}.values()])
+    codes, starts_of = valid[passed], passed % len(begin)
+    utility = run.utility(codes)
     if climbs:
-        codes, utility = hill_climb(run, codes[:climbs])
-        at = int(utility.argmax())
-    return run.solution(codes[at], trace=trace, start=int(order[at]))
+        at = _unlike(problem.space, codes, np.argsort(-utility, kind="stable"), climbs)
+        reached, reached_utility = hill_climb(run, codes[at])
+        codes, utility = np.concatenate([reached, codes]), np.append(reached_utility, utility)
+        starts_of = np.append(starts_of[at], starts_of)
+    row = problem.measured.best
+    if row is not None:
+        utility = np.where(run.problem.measured.is_new(codes), utility, -np.inf)
+    best = int(utility.argmax())
+    code = codes[best] if row is None or utility[best] > row.utility else row.code
+    return run.solution(code, trace=trace, start=int(starts_of[best]))
+
+
+def _unlike(
+    space: SearchSpace, codes: NDArray[Any], order: NDArray[np.intp], n: int
+) -> list[np.intp]:
+    """Return positions of up to n codes in an order, apart from one another."""
+    chosen: list[np.intp] = []
+    apart = usual_apart(space)
+    while len(order) and len(chosen) < n:
+        chosen.append(order[0])
+        order = order[differences(space, codes[order], codes[order[0]]) >= apart]
+    return chosen
+
+
+def ranked(solutions: Iterable[Solution]) -> list[Solution]:
+    """Return solutions, best first: by bounds, then by expected improvement or utility."""
+
+    def merit(one: Solution) -> tuple[bool, float]:
+        return one.holds, one.utility if one.best is None else one.expected_improvement
+
+    return sorted(solutions, key=merit, reverse=True)
+
+
+def valid_codes(problem: SearchProblem, trace: Trace) -> NDArray[Any]:
+    """Return the nearest valid code of every code on the paths, ((T + 1) * n, d)."""
+    return problem.space.round(trace.codes.reshape(-1, trace.codes.shape[-1]))
 
 
 def default_starts(problem: SearchProblem, *, n: int = _STARTS, seed: int = 0) -> NDArray[Any]:
@@ -141,34 +187,6 @@ def default_starts(problem: SearchProblem, *, n: int = _STARTS, seed: int = 0) -
     """
     run = SearchRun(problem)
     return _starts(run, checks.integer("n", n, low=1), checks.integer("seed", seed, low=0))
-
-
-def hill_climb(
-    run: SearchRun, codes: NDArray[Any], *, allowed: Allowed | None = None
-) -> tuple[NDArray[Any], FloatArray]:
-    """Climb from valid codes (k, d) until neither a move nor a pair of moves gains.
-
-    Args:
-        run: The search, which counts the predictions.
-        codes: Codes to start from.
-        allowed: Predicate of the codes that may be reached; all if None.
-
-    Returns:
-        The codes reached, (k, d), and their utilities, (k,), at least those of the starts. Climbs
-        that meet end alike.
-    """
-    ends: dict[bytes, _Point] = {}  # of the climb through a code
-    reached: list[_Point] = []
-    for code, utility in zip(codes, run.utility(codes), strict=True):
-        point: _Point | None = (code, float(utility))
-        path = []
-        while point is not None and code_key(point[0]) not in ends:
-            path.append(point)
-            point = _step(run, *point, allowed)
-        end = path[-1] if point is None else ends[code_key(point[0])]
-        ends |= {code_key(passed): end for passed, _ in path}
-        reached.append(end)
-    return np.array([code for code, _ in reached]), np.array([utility for _, utility in reached])
 
 
 def code_scale(problem: SearchProblem) -> NDArray[np.float64]:
@@ -206,34 +224,3 @@ def _completed(strategy: Strategy, problem: SearchProblem) -> Strategy:
     if isinstance(strategy, WinnerTakesAll) and strategy.cost is None and known:
         return replace(strategy, cost=known[0])
     return strategy
-
-
-def _step(
-    run: SearchRun, code: NDArray[Any], utility: float, allowed: Allowed | None
-) -> _Point | None:
-    """Return the best move, or else the best pair of moves, or None at a local maximum."""
-    moves = _kept(run.problem.space.neighbors(code), allowed)
-    values = run.values(np.concatenate([code[None], moves]))
-    here, moved = values[:, :1], values[:, 1:]
-    best = _best(moves, run.problem.utility_of(moved), utility)
-    if best is not None:
-        return best
-    first, second = np.triu_indices(len(moves), k=1)
-    apart = ~((moves[first] != code) & (moves[second] != code)).any(1)
-    first, second = first[apart], second[apart]
-    summed = run.problem.utility_of(moved[:, first] + moved[:, second] - here)
-    top = np.argsort(-summed, kind="stable")[:_PAIRS]
-    pairs = run.problem.space.round(moves[first[top]] + moves[second[top]] - code)
-    pairs = _kept(pairs, allowed)
-    return _best(pairs, run.utility(pairs), utility) if len(pairs) else None
-
-
-def _best(codes: NDArray[Any], utilities: FloatArray, least: float) -> _Point | None:
-    """Return the best code if it gains."""
-    if not len(codes) or utilities.max() <= least + _LEAST_GAIN:
-        return None
-    return codes[utilities.argmax()], float(utilities.max())
-
-
-def _kept(codes: NDArray[Any], allowed: Allowed | None) -> NDArray[Any]:
-    return codes if allowed is None or not len(codes) else codes[allowed(codes)]

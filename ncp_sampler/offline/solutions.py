@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.offline.problem import SearchProblem, SearchRun, Solution, Source, as_problem
-from ncp_sampler.offline.search import default_starts, hill_climb, propagate_search
+from ncp_sampler.offline.hill_climbing import new_codes, usual_apart
+from ncp_sampler.offline.problem import SearchProblem, Source, as_problem
+from ncp_sampler.offline.results import Solution
+from ncp_sampler.offline.run import SearchRun
+from ncp_sampler.offline.search import default_starts, find, ranked, valid_codes
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target, label
 from ncp_sampler.search.pareto import pareto_front
-from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.search_space import SearchSpace
 
-_APART = 5  # number of dimensions in which solutions differ
-_RANDOM = 256  # random codes to climb from where no code of the paths is distinct enough
 _NEGLIGIBLE = 1e-3  # factor of a target's weight at the end of a front that neglects it
 _FRONT_STARTS = 8  # starts of each point of a front, beside its neighbor's solution
 
@@ -41,10 +40,11 @@ def propagate_answers(
     iterations: int = 70,
     seed: int = 0,
 ) -> list[Solution]:
-    """Search for several solutions, any two of which differ in some dimensions; best first.
+    """Search for several new architectures to train, any two of which differ in some dimensions.
 
-    The first is that of ``propagate_search``. Each of the others is climbed to from the best code
-    of the paths, or a random code, that differs enough from those before, without coming closer.
+    Where rows are known, no solution is one of them, and they are ranked by the expected
+    improvement over the best row: each is the best given that those before are measured, too. Else
+    the first is that of ``propagate_search``, and utility ranks them.
 
     Args:
         sources: As in ``propagate_search``.
@@ -64,31 +64,18 @@ def propagate_answers(
         (2, True)
     """
     n = checks.integer("n", n, low=1)
-    problem = as_problem(sources, targets, space=space, seed=seed)
-    dimensions = len(problem.space.dimensions)
+    run = SearchRun(as_problem(sources, targets, space=space, seed=seed))
+    space = run.problem.space
     if apart is None:
-        apart = max(1, min(_APART, dimensions // 3))
-    apart = checks.integer("apart", apart, low=1, high=dimensions)
-    first = propagate_search(
-        problem, strategy=strategy, starts=starts, iterations=iterations, seed=seed
-    )
+        apart = usual_apart(space)
+    apart = checks.integer("apart", apart, low=1, high=len(space.dimensions))
+    first = find(run, strategy=strategy, starts=starts, iterations=iterations, seed=seed)
     assert first.trace is not None  # propagation always has one
-    solutions = [first]
-    run = SearchRun(problem)
-    on_paths = problem.space.round(first.trace.codes.reshape(-1, first.code.size))
-    pool = unique_codes(np.concatenate([on_paths, problem.space.sample(_RANDOM, seed)]))
-    utility = run.utility(pool)
-    while len(solutions) < n:
-        chosen = np.array([solution.code for solution in solutions])
-        allowed = partial(_are_apart, problem.space, chosen, apart)
-        candidates = np.flatnonzero(allowed(pool))
-        if not len(candidates):
-            break
-        start = pool[candidates[utility[candidates].argmax()]]
-        codes, _ = hill_climb(run, start[None], allowed=allowed)
-        solutions.append(run.solution(codes[0]))
-        run = SearchRun(problem)
-    return sorted(solutions, key=lambda solution: -solution.utility)
+    passed = np.concatenate([first.code[None], valid_codes(run.problem, first.trace)])
+    unranked = first.best is None and run.problem.measured.is_new(first.code[None])[0]
+    begun = [first.code] if unranked else []
+    codes = new_codes(run, passed, n=n, apart=apart, seed=seed, begun=begun)
+    return ranked([run.solution(code, trace=first.trace, start=first.start) for code in codes])
 
 
 def propagate_front(
@@ -136,7 +123,11 @@ def propagate_front(
     at = _bounded_target(problem, along)
     axis = problem.targets[at]
     neglected = replace(axis, weight=axis.weight * _NEGLIGIBLE)
-    search = partial(propagate_search, strategy=strategy, iterations=iterations, seed=seed)
+
+    def search(one: SearchProblem, starts: ArrayLike | None = None) -> Solution:
+        run = SearchRun(one)
+        return find(run, strategy=strategy, starts=starts, iterations=iterations, seed=seed)
+
     worst, best = search(problem.with_target(at, neglected)), search(_alone(problem, at))
     first, last = problem.values(np.array([best.code, worst.code]))[at]
     levels = (np.geomspace if min(first, last) > 0 else np.linspace)(first, last, n)
@@ -144,20 +135,18 @@ def propagate_front(
     for level in levels[1:-1]:
         bounded = problem.with_target(at, replace(axis, bound=float(level)))
         starts = default_starts(bounded, n=_FRONT_STARTS, seed=seed)
-        front.append(search(bounded, starts=np.concatenate([front[-1].code[None], starts])))
+        front.append(search(bounded, np.concatenate([front[-1].code[None], starts])))
     front.append(worst)
     kept = _pareto_optimal(np.array([solution.code for solution in front]), problem, at)
-    return [problem.assessed(front[i]) for i in kept]
-
-
-def _are_apart(
-    space: SearchSpace, chosen: NDArray[Any], apart: int, codes: NDArray[Any]
-) -> NDArray[np.bool_]:
-    """Return True for codes (n, d) that differ from all chosen ones (k, d) in enough dimensions."""
-    unlike = codes[:, None] != chosen[None]
-    slices = [space.column_slice(name) for name in space.names]
-    counts = np.sum([unlike[..., columns].any(-1) for columns in slices], axis=0)  # (n, k)
-    return np.asarray(counts.min(1) >= apart)
+    run = SearchRun(problem)
+    return [
+        replace(
+            run.solution(one.code, trace=one.trace, start=one.start),
+            calls=one.calls,
+            seconds=one.seconds,
+        )
+        for one in (front[i] for i in kept)
+    ]
 
 
 def _bounded_target(problem: SearchProblem, along: str | None) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +19,10 @@ from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.propagation.strategies import Step, Strategy
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
+
+# Of a descent that settles: unit code of a move below which a start rests; iterations at the rate
+# that overshooting leaves; factor of the rate in each one after these, so that 40 end any search
+_STILL, _WARM, _COOLING = 1e-3, 20, 0.7
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,9 @@ class GradientDescent:
         scale: (d,) unit of the code in unit-code terms, above 0: the standard deviation of
             the training unit codes, say, which makes them the paper's standardized codes. 1 if
             None; searches from records set their own.
+        settle: Halve the rate of a start whenever a step has passed a minimum of the loss along its
+            way, and let a start rest once no column moves by more than 0.001 of its range. At one
+            rate a code near an optimum jumps from one side to the other for good.
 
     Raises:
         ValueError: An argument out of its range.
@@ -40,9 +48,11 @@ class GradientDescent:
 
     rate: float = 3.0
     scale: ArrayLike | None = field(default=None, compare=False)
+    settle: bool = False
 
     def __post_init__(self) -> None:
         checks.number("rate", self.rate, above=0)
+        checks.flag("settle", self.settle)
         if self.scale is not None:
             try:
                 scale = np.asarray(self.scale, dtype=np.float64)
@@ -61,9 +71,18 @@ class GradientDescent:
         scale = np.asarray(1.0 if self.scale is None else self.scale, dtype=np.float64)
         if scale.shape not in ((), (d,)):
             raise ValueError(f"scale has shape {scale.shape}; it must be {d} numbers above 0")
+        rate, moved, cooling = np.full((len(x), 1), self.rate), np.zeros_like(x), count(-_WARM)
 
         def step(x: FloatArray, gradient: FloatArray) -> FloatArray:
-            return project(x - self.rate * scale**2 * gradient, space)
+            if self.settle:
+                rate[(moved * gradient).sum(1) > 0] /= 2  # the last move passed a minimum
+                rate[:] *= _COOLING if next(cooling) > 0 else 1.0
+            after = project(x - rate * scale**2 * gradient, space)
+            if self.settle:
+                still = np.abs(after - x).max(1) < _STILL
+                after[still] = x[still]
+                moved[:] = after - x
+            return after
 
         return step
 

@@ -39,6 +39,7 @@ class Trace:
         gradients: d loss / d unit code, (T + 1, n, d).
         predictions: Metric -> (T + 1, n), in its own unit, less the target's beta times its std.
         final: Nearest valid codes of the end, (n, d).
+        targets: Targets of the propagation.
 
     Examples:
         >>> from ncp_sampler import MRSpace, costs
@@ -54,6 +55,7 @@ class Trace:
     gradients: NDArray[np.float64]
     predictions: dict[str, NDArray[np.float64]]
     final: NDArray[Any]
+    targets: tuple[Target, ...] = ()
 
 
 def propagate(
@@ -78,7 +80,8 @@ def propagate(
         space: The codes' search space.
         strategy: "continuous" for ``GradientDescent()``, "winner_takes_all" for
             ``WinnerTakesAll()`` (equations 4 to 6), or a strategy with settings of its own.
-        iterations: At most so many; fewer if every target is a bound and all hold.
+        iterations: At most so many; fewer if every target is a bound and all hold, or if no step
+            moves a code any more.
 
     Raises:
         ValueError: No target, an unknown metric, a start that does not fit the space, or a
@@ -110,9 +113,10 @@ def propagate(
         loss, by_prediction = target_loss(predicted, targets)
         gradient = pullback(by_prediction)
         path.append((x, loss, gradient, predicted))
-        if i == iterations or not gradient.any():
+        after = step(x, gradient) if i < iterations and gradient.any() else x
+        if (after == x).all():
             break
-        x = step(x, gradient)
+        x = after
     units, losses, gradients, values = map(np.stack, zip(*path, strict=True))
     codes = space.denormalize(units)
     return Trace(
@@ -121,4 +125,5 @@ def propagate(
         gradients=gradients,
         predictions={label(targets, i): values[:, i] for i in range(len(targets))},
         final=space.round(codes[-1]),
+        targets=tuple(targets),
     )

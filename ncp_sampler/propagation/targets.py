@@ -98,6 +98,19 @@ class Target:
         return 1.0 if self.direction == "maximize" else -1.0
 
 
+def checked_targets(targets: Sequence[Target]) -> list[Target]:
+    """Return the targets as a list.
+
+    Raises:
+        ValueError: No targets, or none at all.
+    """
+    must = "be a sequence of Target, such as [Target('accuracy')]"
+    given: list[Target] = checks.sequence("targets", targets, Target, must)
+    if not given:
+        raise ValueError("targets is empty; give at least one Target")
+    return given
+
+
 def check_targets(
     predictors: Predictor | Sequence[Predictor], targets: Sequence[Target]
 ) -> list[Model]:
@@ -108,28 +121,21 @@ def check_targets(
     """
     given = list(predictors) if isinstance(predictors, Sequence) else [predictors]
     models = [as_model("predictors", predictor) for predictor in given]
-    must = "be a sequence of Target, such as [Target('accuracy')]"
-    if not checks.sequence("targets", targets, Target, must):
-        raise ValueError("targets is empty; give at least one Target")
-    for target in targets:
-        if target.cost is None:
-            check_metric(models, target)
+    for target in checked_targets(targets):
+        if target.cost is not None:
+            continue
+        if target.predictor >= len(models):
+            raise ValueError(
+                f"target {target.metric!r} wants predictor {target.predictor}, there are "
+                f"{len(models)}"
+            )
+        names = models[target.predictor].names
+        if target.metric not in names:
+            raise ValueError(
+                f"metric={target.metric!r} is not predicted; predictor {target.predictor} has "
+                f"{list(names)}"
+            )
     return models
-
-
-def check_metric(predictors: Sequence[Predictor], target: Target) -> None:
-    """Raise ValueError unless a predictor has the target's metric."""
-    if target.predictor >= len(predictors):
-        raise ValueError(
-            f"target {target.metric!r} wants predictor {target.predictor}, there are "
-            f"{len(predictors)}"
-        )
-    names = predictors[target.predictor].names
-    if target.metric not in names:
-        raise ValueError(
-            f"metric={target.metric!r} is not predicted; predictor {target.predictor} has "
-            f"{list(names)}"
-        )
 
 
 def predict_targets(
@@ -155,7 +161,7 @@ def predict_targets(
     for k, target in enumerate(targets):
         if target.cost is not None:
             values[k], of_cost = torch_vjp(_of_unit(target.cost, space), x)
-            parts.append(([k], _of_row(of_cost)))
+            parts.append(([k], lambda g, own=of_cost: own(g[0])))  # type: ignore[misc]
     return values, lambda g: np.asarray(sum(pullback(g[at]) for at, pullback in parts))
 
 
@@ -164,28 +170,14 @@ def _modeled(
 ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
     """Return values (targets, n) of one predictor's metrics, and their pullback to x."""
     columns = [predictor.names.index(target.metric) for target in targets]
-    betas = np.array([target.sign * target.beta for target in targets])
+    select = np.eye(len(predictor.names))[columns]  # (targets, m)
+    betas = np.array([[target.sign * target.beta] for target in targets])
     if not betas.any():
         mean, of_mean = predictor.mean_vjp(x)
-        return mean[:, columns].T, lambda g: of_mean(_scattered(g, columns, mean.shape))
+        return select @ mean.T, lambda g: of_mean(g.T @ select)
     mean, std, vjp = predictor.moments(x)
-
-    def pullback(g: FloatArray) -> FloatArray:
-        by_std = _scattered(-betas[:, None] * g, columns, mean.shape)
-        return vjp(_scattered(g, columns, mean.shape), by_std)
-
-    return (mean[:, columns] - std[:, columns] * betas).T, pullback
-
-
-def _scattered(g: FloatArray, columns: Sequence[int], shape: tuple[int, ...]) -> FloatArray:
-    """Return gradients (targets, n) added up in their columns, (n, m)."""
-    total = np.zeros(shape)
-    np.add.at(total.T, list(columns), g)
-    return total
-
-
-def _of_row(pullback: Callable[[FloatArray], FloatArray]) -> Callable[[FloatArray], FloatArray]:
-    return lambda g: pullback(g[0])
+    values = select @ mean.T - betas * (select @ std.T)
+    return values, lambda g: vjp(g.T @ select, -(betas * g).T @ select)
 
 
 def target_loss(predicted: FloatArray, targets: Sequence[Target]) -> tuple[FloatArray, FloatArray]:

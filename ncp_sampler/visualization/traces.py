@@ -44,8 +44,10 @@ def trace_figure(
 ) -> Figure:
     """How a propagation edited one start's code (paper, Figures 3 and 9 to 12).
 
-    The left column has each target's prediction, each cost, and the loss (the length of its
-    gradient where the loss is constant, as of steps alone), on axes of their own;
+    The left column has each target's prediction, less beta standard deviations where it has a
+    beta, each cost, and the loss (the length of its gradient where the loss is constant, as of
+    steps alone), on axes of their own; dotted, their values at the best code so far, the bounds
+    coming first;
     up to six panels beside it have the code: the space's ``groups``, such as ``MRSpace``'s blocks,
     residual units and channels by stage; for spaces without them numbers of one range together,
     and a categorical's choices as their shares. Where there are more than six such groups, the
@@ -160,6 +162,9 @@ def _draw_curves(figure: Figure, where: SubplotSpec, edits: Edits) -> None:
         axes = figure.add_subplot(strips[i])
         _draw_line(axes, curve.values, 0, curve.label)
         _draw_expected(axes, curve)
+        if curve.best is not None:
+            axes.plot(curve.best, ":", color=GREY, lw=2.0, label="best so far", zorder=3)
+            axes.legend(handles=axes.lines[-1:], fontsize=SMALL, frameon=False)
         axes.set_ylabel(curve.label, fontsize=MEDIUM)
         axes.ticklabel_format(axis="y", useOffset=False)
         if i == 0:

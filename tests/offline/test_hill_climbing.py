@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.baselines import net_adapt
 from ncp_sampler import Categorical, Integer, SearchSpace
 from ncp_sampler.multi_resolution import costs
-from ncp_sampler.offline.baselines import net_adapt
-from ncp_sampler.offline.problem import SearchProblem, SearchRun
-from ncp_sampler.offline.search import hill_climb, propagate_search
+from ncp_sampler.offline.hill_climbing import hill_climb
+from ncp_sampler.offline.problem import SearchProblem
+from ncp_sampler.offline.run import SearchRun
+from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.propagation.targets import Target
 from tests.search_examples import SPACE, fitted, records, trade_off

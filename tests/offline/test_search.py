@@ -14,6 +14,7 @@ from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.recipes import fit_paper, learn
 from ncp_sampler.offline.search import code_scale, default_starts, propagate_search
 from ncp_sampler.propagation.targets import Target
+from ncp_sampler.records.records import Records
 from tests.search_examples import SPACE, fitted, records, trade_off, truth
 
 ROWS = records()
@@ -232,3 +233,20 @@ def test_starts_that_are_no_codes_are_refused(starts: Any) -> None:
     problem = SearchProblem(fitted(records(20)), trade_off(), space=SPACE)
     with pytest.raises(ValueError, match=r"starts=.* must be (numbers|finite codes of shape)"):
         propagate_search(problem, starts=starts)
+
+
+def test_failed_architectures_do_not_decide_on_the_scale() -> None:
+    space = SearchSpace([Integer("a", 0, 20), Integer("b", 0, 20)])
+    codes = space.sample(60, 0).astype(float)
+    score = codes.sum(1)
+    broken = score.copy()
+    broken[score < 10] = -1e4
+    rows = Records(space, codes, {"score": broken})
+    good = score > 15
+    searched = SearchProblem(rows, [Target("score")])
+    error = np.abs(searched.values(codes)[0] - score)[good].mean()
+    plain = learn(rows).predict(space.normalize(codes))[0][:, 0]
+    assert error < 1
+    assert np.abs(plain - score)[good].mean() > 10 * error
+    bounded = SearchProblem(rows, [Target("score", bound=20.0)])  # a bound is about all values
+    np.testing.assert_allclose(bounded.values(codes)[0], plain)

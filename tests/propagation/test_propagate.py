@@ -250,3 +250,19 @@ def test_choices_are_edited_as_shares_that_sum_to_one() -> None:
     np.testing.assert_allclose(trace.codes[-1, 0], [0, 0, 1, 4])
     # gradient step from the vertex by (1, 2, 4), less the same from each, none below 0
     np.testing.assert_allclose(trace.codes[1, 0, :3], [0, 0, 1])
+
+
+def test_a_descent_that_settles_ends_at_rest(predictor: GaussianProcess) -> None:
+    """At one rate each code jumps to and fro between two sides of the bound for good."""
+    targets = [Target("top1"), Target("G", "minimize", bound=0.4, weight=100, cost=costs.flops)]
+    starts = np.concatenate([SPACE.start[None], SPACE.sample(7, 0)])
+
+    def moves(settle: bool) -> NDArray[np.float64]:
+        strategy = GradientDescent(0.3, settle=settle)
+        trace = propagate(predictor, starts, targets, space=SPACE, strategy=strategy)
+        return np.diff(trace.predictions["top1"], axis=0)
+
+    plain = moves(False)
+    assert len(plain) == 70
+    assert (plain[1:] * plain[:-1] < 0)[-10:].any(0).all()
+    assert len(moves(True)) < 40  # no step moves any of them any more

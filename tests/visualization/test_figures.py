@@ -36,6 +36,7 @@ from ncp_sampler.visualization import (
     trace_figure,
     walk_figure,
 )
+from tests.search_examples import fitted, records
 from tests.space_examples import MIXED
 
 SPACE = MRSpace()
@@ -317,3 +318,18 @@ WALK = TableWalk(TABLE.codes[:, None], np.ones((3, 1)), np.ones((3, 1)))
 def test_what_cannot_be_drawn_is_named(draw: Callable[[Trace], Figure], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         draw(edited(SPACE))
+
+
+def test_a_search_s_picture_says_what_is_drawn() -> None:
+    """A prediction less beta deviations is named so; dotted, the best code so far."""
+    model = fitted(records())
+    few = Target("limit", "minimize", bound=1.0, cost=costs.flops)
+    targets = [Target("mIoU", beta=3.0), few]
+    strategy = GradientDescent(0.05)
+    drawn = propagate(model, SPACE.start, targets, space=SPACE, strategy=strategy, iterations=12)
+    axes = trace_figure(drawn, SPACE).axes[0]
+    assert axes.get_ylabel() == "mIoU − 3 σ (%)"
+    best = next(np.asarray(line.get_ydata()) for line in axes.lines if line.get_linestyle() == ":")
+    size, score = (drawn.predictions[name][:, 0] for name in ("limit", "mIoU"))
+    at = min(range(13), key=lambda i: (max(size[i] - 1, 0), -score[i]))
+    assert best[-1] == score[at]

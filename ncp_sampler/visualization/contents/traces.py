@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.propagation.propagate import Trace
-from ncp_sampler.propagation.targets import Cost
+from ncp_sampler.propagation.targets import Cost, Target, label
 from ncp_sampler.space.dimensions import Categorical, Integer
 from ncp_sampler.space.hooks import Group
 from ncp_sampler.space.search_space import SearchSpace
@@ -38,12 +38,14 @@ class Curve(NamedTuple):
         expected: Mean and standard deviation of what was predicted, (T + 1,) each, NaN where
             nothing was; None where predictions are no other thing than the values.
         from_zero: Whether its axis begins at 0.
+        best: The value at the best code so far, (T + 1,); None where that is the last one, always.
     """
 
     label: str
     values: FloatArray
     expected: tuple[FloatArray, FloatArray] | None = None
     from_zero: bool = False
+    best: FloatArray | None = None
 
 
 class Line(NamedTuple):
@@ -193,8 +195,45 @@ def _curves(
     first: dict[bytes, str] = {}
     for name, values in named.items():
         first.setdefault(values.tobytes(), name)
-    curves = [Curve(with_unit(name, known), named[name]) for name in first.values()]
+    targets = {label(trace.targets, i): target for i, target in enumerate(trace.targets)}
+    best = (
+        _best_so_far(trace, start, targets) if targets.keys() == trace.predictions.keys() else None
+    )
+    curves = []
+    for name in first.values():
+        values = named[name]
+        text = _curve_label(name, known, targets.get(name))
+        falls_back = best is not None and not np.array_equal(values[best], values)
+        curves.append(Curve(text, values, best=values[best] if falls_back else None))
     return [*curves, _what_falls(trace, start)]
+
+
+def _curve_label(name: str, units: Mapping[str, str], target: Target | None) -> str:
+    """Return a prediction's name and unit, with the standard deviations that it is less or more."""
+    text, shown = with_unit(name, units), with_unit(name, {})
+    if target is None or not target.beta or target.cost is not None:
+        return text
+    sign = "−" if target.sign > 0 else "+"
+    return f"{shown} {sign} {target.beta:g} σ{text.removeprefix(shown)}"
+
+
+def _best_so_far(trace: Trace, start: int, targets: Mapping[str, Target]) -> NDArray[np.intp]:
+    """Return the iteration of the best code up to each iteration, (T + 1,).
+
+    It is the one that misses the bounds least, and of these the one whose targets gain most.
+    """
+    gain, missed = np.zeros((2, len(trace.loss)))
+    for name, target in targets.items():
+        value, unit = trace.predictions[name][:, start], target.scale or 1.0
+        if target.bound is None:
+            gain += target.sign * target.weight * value / unit
+        else:
+            missed += np.maximum(target.sign * (target.bound - value), 0.0) / unit
+    best = [0]
+    for i in range(1, len(gain)):
+        better = (-missed[i], gain[i]) > (-missed[best[-1]], gain[best[-1]])
+        best.append(i if better else best[-1])
+    return np.array(best)
 
 
 def _what_falls(trace: Trace, start: int) -> Curve:

@@ -140,6 +140,13 @@ def _draw_curve(figure: go.Figure, row: int, curve: Curve, edits: Edits, *, last
         )  # fmt: skip
         figure.add_trace(expected, row, 1)
     _draw_line(figure, (row, 1), curve.values, 0, curve.label, edits)
+    if curve.best is not None:
+        best = go.Scatter(
+            x=_steps(edits, curve.best), y=listed(curve.best), mode="lines",
+            line={"color": GREY, "width": 2, "dash": "dot"}, name="best so far",
+            hovertemplate=f"best so far: %{{y:.4g}}<extra>{edits.step} %{{x}}</extra>",
+        )  # fmt: skip
+        figure.add_trace(best, row, 1)
     figure.update_yaxes(title_text=plain(curve.label), row=row, col=1)
     if curve.from_zero:
         figure.update_yaxes(rangemode="tozero", row=row, col=1)

@@ -3,8 +3,7 @@
 Random search (Bergstra & Bengio 2012) and the Neural Predictor (Wen et al. 2020) rank random codes;
 NetAdapt (Yang et al. 2018) edits one code greedily, local search several; regularized evolution
 (Real et al. 2019, algorithm 1) mutates winners of tournaments and drops the oldest code. Searches
-of a ``SearchProblem`` maximize its utility and count their predictions; their examples continue
-that of ``SearchProblem``.
+of a ``SearchProblem`` maximize its utility and count their predictions.
 """
 
 from __future__ import annotations
@@ -19,7 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.offline.problem import SearchProblem, SearchRun, Solution, given_codes
+from ncp_sampler.offline.problem import SearchProblem, given_codes
+from ncp_sampler.offline.results import Solution
+from ncp_sampler.offline.run import SearchRun
 from ncp_sampler.space.dimensions import n_values
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
@@ -27,12 +28,7 @@ _MAX_TRIES = 100  # number of mutations of a child until it is new
 
 
 def random_search(problem: SearchProblem, *, calls: int = 100, seed: int = 0) -> Solution:
-    """Return the best of ``calls`` random codes; the paper's 100.
-
-    Examples:
-        >>> random_search(problem, calls=100).holds
-        True
-    """
+    """Return the best of ``calls`` random codes; the paper's 100."""
     return neural_predictor(problem, calls=calls, top=1, seed=seed)[0]
 
 
@@ -42,10 +38,6 @@ def neural_predictor(
     """Return the ``top`` of ``calls`` random codes, best first; the paper's 10 and 10,000.
 
     The paper trains all of them and reports the best; nothing is trained here.
-
-    Examples:
-        >>> neural_predictor(problem, calls=500)[0].holds
-        True
     """
     calls = checks.integer("calls", calls, low=1)
     top = checks.integer("top", top, low=1, high=calls)
@@ -65,10 +57,6 @@ def net_adapt(
         start: Code to begin with, (d,); the paper's {b, n = 2; c, i, o = 64}.
         calls: Largest number of predictions; None for no limit.
         iterations: Largest number of moves.
-
-    Examples:
-        >>> net_adapt(problem, start=[8, 4]).holds
-        True
     """
     run = SearchRun(problem)
     checks.integer("iterations", iterations, low=1)
@@ -99,10 +87,6 @@ def local_search(
         climbs: Largest number of climbs.
         seconds: Wall time after which no climb begins, except the first; None for no limit.
         seed: Seed of the random codes.
-
-    Examples:
-        >>> local_search(problem, climbs=2).holds
-        True
     """
     climbs = checks.integer("climbs", climbs, low=1)
     if seconds is not None:
@@ -124,12 +108,7 @@ def local_search(
 def evolution_search(
     problem: SearchProblem, *, calls: int = 1000, population: int = 100, seed: int = 0
 ) -> Solution:
-    """Return the best code of ``regularized_evolution`` over ``calls`` predictions.
-
-    Examples:
-        >>> evolution_search(problem, calls=300).holds
-        True
-    """
+    """Return the best code of ``regularized_evolution`` over ``calls`` predictions."""
     run = SearchRun(problem)
     checks.integer("calls", calls, low=1)
     checks.integer("population", population, low=1)
@@ -151,12 +130,6 @@ class Evolution:
     Attributes:
         codes: (budget, d), natural units.
         values: (budget,), to be maximized.
-
-    Examples:
-        >>> import numpy as np
-        >>> history = Evolution(np.array([[8, 1], [16, 2]]), np.array([70.0, 74.0]))
-        >>> history.codes[history.values.argmax()].tolist()
-        [16, 2]
     """
 
     codes: NDArray[Any]
@@ -193,14 +166,6 @@ def regularized_evolution(
 
     Raises:
         ValueError: An argument out of its range, or values that are not n finite numbers.
-
-    Examples:
-        >>> from ncp_sampler import Integer, SearchSpace
-        >>> space = SearchSpace([Integer("width", 1, 64), Integer("depth", 1, 12)])
-        >>> nearness = lambda codes: -abs(codes - 5).sum(1)
-        >>> history = regularized_evolution(nearness, space, budget=300, seed=0)
-        >>> history.codes[history.values.argmax()].tolist()
-        [5, 5]
     """
     checks.call("objective", objective, "be a function of codes", required=True)
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")

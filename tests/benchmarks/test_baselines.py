@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ncp_sampler.offline import baselines
-from ncp_sampler.offline.problem import SearchProblem, Solution
+from benchmarks import baselines
+from ncp_sampler.offline.problem import SearchProblem
+from ncp_sampler.offline.results import Solution
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.predictor import FloatArray
 from tests.search_examples import SPACE, records, trade_off

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.baselines import regularized_evolution
 from ncp_sampler import (
     Categorical,
     Integer,
@@ -13,7 +14,6 @@ from ncp_sampler import (
     NB201Space,
     SearchSpace,
 )
-from ncp_sampler.offline.baselines import regularized_evolution
 from ncp_sampler.space.search_space import code_key
 from tests.space_examples import MIXED
 

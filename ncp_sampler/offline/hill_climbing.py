@@ -1,0 +1,177 @@
+"""Hill climbing over valid codes, and the new codes whose measurement promises most.
+
+Propagation edits all columns at once and stops where its steps overshoot; single steps still gain
+from there. At a bound they do not: a larger column is affordable only with a smaller one, and no
+single step changes both. So pairs of steps are tried there.
+
+Notation
+    v         values of a valid code, of which the objective is made, (k,)
+    moves     valid codes one step away in one dimension (``SearchSpace.neighbors``)
+    pairs     two moves in two dimensions, screened by v + the sum of both moves' changes of v
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler.offline.measured import Improvement
+from ncp_sampler.offline.problem import SearchProblem
+from ncp_sampler.offline.run import SearchRun
+from ncp_sampler.records.records import FloatArray
+from ncp_sampler.space.columns import unique_codes
+from ncp_sampler.space.search_space import SearchSpace, code_key
+
+_PAIRS = 48  # number of pairs predicted per code
+_LEAST_GAIN = 1e-9  # smallest gain of a climb in utility; less is rounding, and could go on forever
+_ROWS = 10  # best measured rows whose neighbors are candidates
+_RANDOM = 256  # random candidates
+_APART = 5  # number of dimensions in which codes are unlike
+
+Allowed: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> True if so
+_Point: TypeAlias = tuple[NDArray[Any], float]  # code (d,), and its utility
+
+
+class Objective(Protocol):
+    """A function of codes to climb on, such as a ``SearchRun`` or an ``Improvement``."""
+
+    problem: SearchProblem
+
+    def values(self, codes: NDArray[Any]) -> FloatArray:
+        """Return values (k, n) of codes (n, d) that change about additively from move to move."""
+
+    def utility_of(self, values: FloatArray) -> FloatArray:
+        """Return the utility of values (k, n), (n,)."""
+
+
+def hill_climb(
+    objective: Objective, codes: NDArray[Any], *, allowed: Allowed | None = None
+) -> tuple[NDArray[Any], FloatArray]:
+    """Climb from valid codes (k, d) until neither a move nor a pair of moves gains.
+
+    Args:
+        objective: What is climbed.
+        codes: Codes to start from.
+        allowed: Predicate of the codes that may be reached; all if None.
+
+    Returns:
+        The codes reached, (k, d), and their utilities, (k,), at least those of the starts. Climbs
+        that meet end alike.
+    """
+    ends: dict[bytes, _Point] = {}  # of the climb through a code
+    reached: list[_Point] = []
+    utilities = objective.utility_of(objective.values(codes))
+    for code, utility in zip(codes, utilities, strict=True):
+        point: _Point | None = (code, float(utility))
+        path = []
+        while point is not None and code_key(point[0]) not in ends:
+            path.append(point)
+            point = _step(objective, *point, allowed)
+        end = path[-1] if point is None else ends[code_key(point[0])]
+        ends |= {code_key(passed): end for passed, _ in path}
+        reached.append(end)
+    return np.array([code for code, _ in reached]), np.array([utility for _, utility in reached])
+
+
+def new_codes(
+    run: SearchRun,
+    passed: NDArray[Any],
+    *,
+    n: int,
+    apart: int,
+    seed: int,
+    begun: Sequence[NDArray[Any]] = (),
+) -> list[NDArray[Any]]:
+    """Return up to n new codes, any two of which differ in some dimensions.
+
+    Each is climbed to from the best candidate: by the expected improvement over the best measured
+    row, given that those before are measured; by utility where no row is known. Candidates are the
+    neighbors of the best measured rows, which differ from them in one step or one category, random
+    codes, and those given.
+
+    Args:
+        run: The search.
+        passed: Valid codes that a search has passed, (k, d).
+        n: Number of codes.
+        apart: Smallest number of dimensions in which two of them differ.
+        seed: Seed of the random candidates.
+        begun: The first of the codes, if there are some.
+    """
+    space, measured = run.problem.space, run.problem.measured
+    near = [space.neighbors(code) for code in measured.codes[:_ROWS]]
+    pool = unique_codes(np.concatenate([passed, *near, space.sample(_RANDOM, seed)]))
+    pool = pool[measured.is_new(pool)]
+    improvement = None if measured.best is None else Improvement(run.problem, measured.best)
+    chosen = list(begun)
+    while len(chosen) < n:
+        objective: Objective = run if improvement is None else improvement
+        allowed = partial(_allowed, run, chosen, apart)
+        candidates = pool[allowed(pool)]
+        if not len(candidates):
+            break
+        utility = objective.utility_of(objective.values(candidates))
+        codes, _ = hill_climb(objective, candidates[[utility.argmax()]], allowed=allowed)
+        chosen.append(codes[0])
+        if improvement is not None:
+            run.calls += improvement.calls
+            improvement = improvement.believing(codes[0])
+    return chosen
+
+
+def usual_apart(space: SearchSpace) -> int:
+    """Return in how many dimensions unlike codes differ: 5, or a third where that is fewer."""
+    return max(1, min(_APART, len(space.dimensions) // 3))
+
+
+def _allowed(
+    run: SearchRun, chosen: list[NDArray[Any]], apart: int, codes: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Return True for codes (n, d) that are new, and differ enough from all chosen ones."""
+    allowed = run.problem.measured.is_new(codes)
+    for code in chosen:
+        allowed &= differences(run.problem.space, codes, code) >= apart
+    return allowed
+
+
+def differences(space: SearchSpace, codes: NDArray[Any], code: NDArray[Any]) -> NDArray[np.intp]:
+    """Return in how many dimensions codes (n, d) differ from one (d,), (n,)."""
+    unlike = codes != code
+    by_dimension = [unlike[:, space.column_slice(name)].any(1) for name in space.names]
+    return np.asarray(np.sum(by_dimension, axis=0, dtype=np.intp))
+
+
+def _step(
+    objective: Objective, code: NDArray[Any], utility: float, allowed: Allowed | None
+) -> _Point | None:
+    """Return the best move, or else the best pair of moves, or None at a local maximum."""
+    space = objective.problem.space
+    moves = _kept(space.neighbors(code), allowed)
+    values = objective.values(np.concatenate([code[None], moves]))
+    here, moved = values[:, :1], values[:, 1:]
+    best = _best(moves, objective.utility_of(moved), utility)
+    if best is not None:
+        return best
+    first, second = np.triu_indices(len(moves), k=1)
+    apart = ~((moves[first] != code) & (moves[second] != code)).any(1)
+    first, second = first[apart], second[apart]
+    summed = objective.utility_of(moved[:, first] + moved[:, second] - here)
+    top = np.argsort(-summed, kind="stable")[:_PAIRS]
+    pairs = _kept(space.round(moves[first[top]] + moves[second[top]] - code), allowed)
+    if not len(pairs):
+        return None
+    return _best(pairs, objective.utility_of(objective.values(pairs)), utility)
+
+
+def _best(codes: NDArray[Any], utilities: FloatArray, least: float) -> _Point | None:
+    """Return the best code if it gains."""
+    if not len(codes) or utilities.max() <= least + _LEAST_GAIN:
+        return None
+    return codes[utilities.argmax()], float(utilities.max())
+
+
+def _kept(codes: NDArray[Any], allowed: Allowed | None) -> NDArray[Any]:
+    return codes if allowed is None or not len(codes) else codes[allowed(codes)]

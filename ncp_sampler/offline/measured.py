@@ -1,0 +1,153 @@
+"""Measured rows beside predictions: the best one, and the improvement over it that codes promise.
+
+Notation
+    y, m, s   measured value, predicted mean and standard deviation of a target
+    v         standard deviation of a measurement
+    w         weight of a measurement, s^2 / (s^2 + v^2): a row counts by m + w (y - m)
+    U         gain of a code, a weighted sum of its targets, and normal as they are
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
+
+from ncp_sampler.offline.results import BestRow
+from ncp_sampler.propagation.targets import label
+from ncp_sampler.records.records import FloatArray
+from ncp_sampler.search.utilities import log_expected_improvement
+from ncp_sampler.space.search_space import code_key
+
+if TYPE_CHECKING:
+    from ncp_sampler.offline.problem import SearchProblem
+
+_LEAST_STD = 1e-9  # standard deviation of an improvement, where costs alone are improved
+
+
+@dataclass(frozen=True)
+class MeasuredRows:
+    """Distinct codes of a problem's tables.
+
+    Attributes:
+        codes: Valid codes that have a value of what is improved, best first, (n, d).
+        keys: ``code_key`` of all codes.
+        best: The best that keeps the bounds; None if none does.
+    """
+
+    codes: NDArray[Any]
+    keys: frozenset[bytes]
+    best: BestRow | None
+
+    @classmethod
+    def of(cls, problem: SearchProblem) -> MeasuredRows:
+        """Return the rows of a problem's tables."""
+        tables = [table for table in problem.tables if table is not None]
+        if not tables:
+            return cls(problem.space.sample(0), frozenset(), None)
+        rounded = [problem.space.round(table.codes) for table in tables]
+        at = {code_key(code): i for i, code in enumerate(np.concatenate(rounded))}
+        codes = np.concatenate(rounded)[[*at.values()]]
+        place = {key: i for i, key in enumerate(at)}
+        y, counts = problem.costs(codes), np.zeros((len(problem.targets), len(codes)))
+        for k, target in enumerate(problem.targets):
+            table = None if target.cost is not None else problem.tables[target.predictor]
+            if table is not None and target.metric in table.metrics:
+                values = table.metrics[target.metric]
+                known = ~np.isnan(values)
+                rows = [place[code_key(code)] for code in problem.space.round(table.codes[known])]
+                counts[k] = np.bincount(rows, minlength=len(codes))
+                y[k] = np.bincount(rows, values[known], len(codes)) / np.maximum(counts[k], 1)
+        modeled = np.array([target.cost is None for target in problem.targets])
+        improved = modeled & (problem.weights != 0)
+        asked = improved if improved.any() else modeled
+        told = np.flatnonzero(counts[asked].any(0) | ~asked.any())
+        codes, y, counts = codes[told], y[:, told], counts[:, told]
+        unknown = (counts[modeled] == 0).any(0)
+        if unknown.any():
+            mean, _ = problem.moments(codes[unknown])
+            y[:, unknown] = np.where(counts[:, unknown] > 0, y[:, unknown], mean)
+        order = np.argsort(-problem.utility_of(y), kind="stable")
+        best = None
+        if len(order) and problem.violation(y[:, order[:1]])[0] <= 0:
+            best = _best_row(problem, codes[order[0]], y[:, order[0]], counts[:, order[0]])
+        return cls(codes[order], frozenset(at), best)
+
+    def is_new(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return True for codes (n, d) that are in no table, (n,)."""
+        return np.array([code_key(code) not in self.keys for code in codes], dtype=bool)
+
+
+def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: FloatArray) -> BestRow:
+    """Return a row of measured values y (targets,), each the mean of n measurements."""
+    mean, std = (part[:, 0] for part in problem.moments(code))
+    noise = np.nan_to_num(problem.noise) / np.sqrt(np.maximum(n, 1))
+    total = std**2 + noise**2
+    weight = np.where(n > 0, np.divide(std**2, total, out=np.ones_like(std), where=total > 0), 0.0)
+    expected = mean + weight * (y - mean)
+    spread = np.where(n > 0, np.sqrt(weight) * noise, std)
+    names = [label(problem.targets, k) for k in range(len(problem.targets))]
+    metrics, means, stds = (
+        dict(zip(names, map(float, row), strict=True)) for row in (y, expected, spread)
+    )
+    # its bounds hold as measured
+    utility = float(problem.weights @ problem.cautious(expected[:, None], spread[:, None])[:, 0])
+    return BestRow(code, metrics, means, stds, utility)
+
+
+class Improvement:
+    """Log expected improvement of the gain over the best measured row, within the bounds.
+
+    Args:
+        problem: The problem.
+        best: The row.
+    """
+
+    def __init__(self, problem: SearchProblem, best: BestRow) -> None:
+        self.problem, self.best = problem, best
+        self._level = problem.weights @ [*best.expected.values()]
+        self._variance = problem.weights**2 @ np.square([*best.uncertainty.values()])
+        self.calls = 0
+
+    def values(self, codes: ArrayLike) -> FloatArray:
+        """Return means, then standard deviations of the targets at codes (n, d), (2 targets, n)."""
+        moments = np.concatenate(self.problem.moments(codes))
+        self.calls += moments.shape[1]
+        return moments
+
+    def utility_of(self, values: FloatArray) -> FloatArray:
+        """Return the log expected improvement, less the penalty of the bounds, (n,)."""
+        gain, std = self._gain(values)
+        penalty = self.problem.penalty_of(self.problem.cautious(*np.split(values, 2)))
+        return np.asarray(log_expected_improvement(gain, std)[0] - penalty)
+
+    def over(self, code: NDArray[Any]) -> tuple[float, float]:
+        """Return expected improvement and probability of improvement of a code (d,).
+
+        The improvement is in the metric's unit if one target alone is improved, else in utility.
+        """
+        if np.array_equal(code, self.best.code):
+            return 0.0, 0.0
+        gain, std = self._gain(np.concatenate(self.problem.moments(code)))
+        free = np.abs(self.problem.weights[self.problem.weights != 0])
+        unit = 1 / float(free[0]) if len(free) == 1 else 1.0
+        expected = math.exp(float(log_expected_improvement(gain, std)[0][0]))
+        return expected * unit, float(ndtr(gain / std)[0])
+
+    def believing(self, code: NDArray[Any]) -> Improvement:
+        """Return the improvement once a code (d,) counts as measured, by its mean.
+
+        Ginsbourger et al. (2010) call this the Kriging believer; it spreads a batch.
+        """
+        return Improvement(self.problem.with_observed(code), self.best)
+
+    def _gain(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation of U less that of the best row, (n,)."""
+        mean, std = np.split(values, 2)
+        weights = self.problem.weights
+        variance = weights**2 @ np.square(std) + self._variance
+        return weights @ mean - self._level, np.sqrt(np.maximum(variance, _LEAST_STD**2))

@@ -1,0 +1,83 @@
+"""One search of a problem: its predictions counted, its result described."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ncp_sampler import checks
+from ncp_sampler.offline.measured import Improvement
+from ncp_sampler.offline.problem import SearchProblem
+from ncp_sampler.offline.results import Solution
+from ncp_sampler.propagation.propagate import Trace
+from ncp_sampler.propagation.targets import label
+from ncp_sampler.records.records import FloatArray
+
+
+class SearchRun:
+    """One search of a problem, which counts its predictions and its time.
+
+    Args:
+        problem: The problem to search.
+
+    Attributes:
+        problem: As given.
+        calls: Number of codes predicted so far.
+    """
+
+    def __init__(self, problem: SearchProblem) -> None:
+        self._began = time.perf_counter()
+        must = "be a SearchProblem, such as SearchProblem(records, targets)"
+        self.problem: SearchProblem = checks.instance("problem", problem, SearchProblem, must)
+        self.calls = 0
+
+    def values(self, codes: ArrayLike) -> FloatArray:
+        """Return the value of every target at codes (n, d), (targets, n)."""
+        values = self.problem.values(codes)
+        self.calls += values.shape[1]
+        return values
+
+    def utility(self, codes: ArrayLike) -> FloatArray:
+        """Return the utility of codes (n, d), (n,)."""
+        return self.utility_of(self.values(codes))
+
+    def utility_of(self, values: FloatArray) -> FloatArray:
+        """Return the utility of values (targets, n), (n,)."""
+        return self.problem.utility_of(values)
+
+    def solution(
+        self, code: NDArray[Any], *, trace: Trace | None = None, start: int = 0
+    ) -> Solution:
+        """Return a code (d,) as the search's result; its own predictions do not count."""
+        problem, best = self.problem, self.problem.measured.best
+        mean, std = problem.moments(code)
+        values = problem.values(code)
+        utility, holds = float(problem.utility_of(values)[0]), problem.violation(values)[0] <= 0
+        names = [label(problem.targets, k) for k in range(len(problem.targets))]
+        predictions, uncertainty, noise = (
+            dict(zip(names, map(float, row), strict=True))
+            for row in (mean[:, 0], std[:, 0], problem.noise)
+        )
+        expected, probability = float("nan"), float("nan")
+        if best is not None:
+            expected, probability = Improvement(problem, best).over(code)
+            if np.array_equal(code, best.code):
+                utility, holds = best.utility, True
+        return Solution(
+            code=code,
+            predictions=predictions,
+            uncertainty=uncertainty,
+            noise=noise,
+            utility=utility,
+            holds=bool(holds),
+            calls=self.calls,
+            seconds=time.perf_counter() - self._began,
+            trace=trace,
+            start=start,
+            best=best,
+            expected_improvement=expected,
+            probability=probability,
+        )

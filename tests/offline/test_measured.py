@@ -1,0 +1,148 @@
+"""The answer beside what is known: the best measured row, and the improvement over it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ncp_sampler import Categorical, Integer, SearchSpace
+from ncp_sampler.offline.problem import SearchProblem
+from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.offline.solutions import propagate_answers
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
+from ncp_sampler.propagation.targets import Target
+from ncp_sampler.records.records import Records
+from ncp_sampler.space.search_space import code_key
+
+CELLS = SearchSpace([Categorical(f"op{i}", ("skip", "conv", "pool", "none")) for i in range(6)])
+GRID = SearchSpace([Integer("a", 0, 9), Integer("b", 0, 9)])
+UP = Target("score")
+
+
+def fitted(rows: Records) -> GaussianProcess:
+    return GaussianProcess().fit(rows.space.normalize(rows.codes), rows.metrics)
+
+
+def problem_of(rows: Records, *targets: Target) -> SearchProblem:
+    return SearchProblem(fitted(rows), targets or [UP], records=[rows])
+
+
+def cells(n: int = 60, *, noise: float = 0.0, signal: float = 1.0) -> Records:
+    """Cells whose score is the number of convolutions less half that of poolings."""
+    codes = CELLS.sample(n, 0).astype(np.float64)
+    one_hot = codes.reshape(n, 6, 4)
+    score = signal * (one_hot[:, :, 1].sum(1) - 0.5 * one_hot[:, :, 2].sum(1))
+    return Records(CELLS, codes, {"score": score + noise * np.random.default_rng(1).normal(size=n)})
+
+
+def test_a_better_cell_is_recommended_where_the_rows_agree() -> None:
+    rows = cells()
+    solution = propagate_search(problem_of(rows, replace(UP, beta=1.0)))
+    assert solution.best is not None
+    assert solution.best.metrics["score"] == rows.values("score").max() < 6
+    assert solution.is_new
+    assert solution.code.reshape(6, 4)[:, 1].all()  # convolutions alone
+    gain = 6 - rows.values("score").max()
+    assert solution.expected_improvement == pytest.approx(gain, rel=0.3)
+    assert solution.probability > 0.9
+    assert solution.next_trainings == ()
+    assert "better than the best measured row" in solution.note
+
+
+def test_the_best_row_is_recommended_where_nothing_promises_more() -> None:
+    """The scores have nothing to do with the cells; what to train next is named all the same."""
+    rows = cells(signal=0.0, noise=1.0)
+    solution = propagate_search(problem_of(rows, replace(UP, beta=3.0)))
+    np.testing.assert_array_equal(solution.code, rows.codes[rows.best("score")[0]])
+    assert not solution.is_new
+    assert (solution.expected_improvement, solution.probability) == (0.0, 0.0)
+    assert "nothing new promises more" in solution.note
+    known = {code_key(code) for code in rows.codes}
+    codes = {code_key(one.code) for one in solution.next_trainings}
+    assert len(codes) == 5
+    assert not codes & known
+    promised = [one.expected_improvement for one in solution.next_trainings]
+    assert promised == sorted(promised, reverse=True)
+    assert all(0 < one.probability < 0.9 for one in solution.next_trainings)
+
+
+def test_new_candidates_are_new_apart_within_bounds_and_ranked() -> None:
+    rows = cells(noise=0.1)
+
+    def skips(codes: torch.Tensor) -> torch.Tensor:
+        return codes[:, 0::4].sum(1)
+
+    few = Target("skips", "minimize", bound=1, cost=skips)
+    answers = propagate_answers(problem_of(rows, UP, few), n=5, apart=2)
+    known = {code_key(code) for code in rows.codes}
+    assert len(answers) == 5
+    for i, one in enumerate(answers):
+        assert one.holds
+        assert one.code[0::4].sum() <= 1
+        assert code_key(one.code) not in known
+        for other in answers[:i]:
+            assert (one.code != other.code).reshape(6, 4).any(1).sum() >= 2
+    promised = [one.expected_improvement for one in answers]
+    assert promised == sorted(promised, reverse=True)
+    assert promised[0] > 0
+
+
+def test_a_space_whose_codes_are_all_known_has_no_candidates() -> None:
+    codes = GRID.enumerate().astype(np.float64)
+    rows = Records(GRID, codes, {"score": codes.sum(1)})
+    problem = problem_of(rows)
+    assert propagate_answers(problem, n=3) == []
+    solution = propagate_search(problem)
+    assert solution.code.tolist() == [9, 9]
+    assert solution.next_trainings == ()
+
+
+def test_the_best_row_keeps_the_bounds_as_measured() -> None:
+    codes = np.array([[1.0, 1], [5, 5], [9, 9], [3, 7]])
+    rows = Records(GRID, codes, {"score": [1.0, 2, 3, np.nan], "ms": [1.0, 4, 9, 2]})  # type: ignore[dict-item]
+    fast = Target("ms", "minimize", bound=5)
+    best = propagate_search(problem_of(rows, UP, fast)).best
+    assert best is not None
+    assert best.code.tolist() == [5, 5]
+    assert best.metrics == {"score": 2.0, "ms": 4.0}
+    none = propagate_search(problem_of(rows, UP, replace(fast, bound=0.5)))
+    assert none.best is None
+    assert np.isnan([none.expected_improvement, none.probability]).all()
+    assert none.note == "no measured row is known that keeps the bounds"
+
+
+def test_repeated_measurements_count_by_their_mean_and_noise_draws_them_in() -> None:
+    rng = np.random.default_rng(0)
+    codes = GRID.enumerate()[23:].astype(np.float64)  # those after (2, 2)
+    codes[:3] = [2, 2]
+    score = codes.sum(1) / 4 + rng.normal(size=len(codes))
+    score[:3] = 40, 1, 1  # once lucky
+    best = propagate_search(problem_of(Records(GRID, codes, {"score": score}))).best
+    assert best is not None
+    assert best.code.tolist() == [2, 2]
+    assert best.metrics["score"] == 14
+    assert best.expected["score"] < best.metrics["score"]
+    assert best.uncertainty["score"] > 0
+
+
+def test_rows_of_two_tasks_count_by_predictions_where_they_were_not_measured() -> None:
+    codes = GRID.sample(40, 0).astype(np.float64)
+    tables = [
+        Records(GRID, codes[:20], {"score": codes[:20, 0]}),
+        Records(GRID, codes[20:], {"score": codes[20:, 1]}),
+    ]
+    targets = [UP, replace(UP, predictor=1)]
+    joint = SearchProblem([fitted(table) for table in tables], targets, records=tables)
+    best = propagate_search(joint).best
+    assert best is not None
+    assert best.metrics.keys() == {"score[0]", "score[1]"}
+    assert sum(best.metrics.values()) == pytest.approx(codes.sum(1).max(), abs=1.5)
+
+
+def test_what_a_search_without_rows_cannot_tell() -> None:
+    solution = propagate_search(fitted(cells()), [UP], space=CELLS)
+    assert solution.best is None
+    assert solution.is_new
