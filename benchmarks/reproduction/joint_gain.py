@@ -95,10 +95,7 @@ def gain_test(gains: Iterable[PairGain], *, seed: int = 0) -> GainTest:
     for (i, j), group, mean in zip(pairs, of_pair.values(), means.mean(1), strict=True):
         correlation[i, j] = correlation[j, i] = group[0].correlation
         gain[i, j] = gain[j, i] = mean
-    rho = _rho(correlation, gain)
-    rng = np.random.default_rng(seed)
-    orders = [rng.permutation(len(tasks)) for _ in range(_PERMUTATIONS)]
-    above = sum(_rho(correlation, gain[order][:, order]) >= rho - 1e-12 for order in orders)
+    rho, p = _mantel(correlation, gain, np.random.default_rng(seed))
     splits = sorted({row.split for row in rows})
     by_split = [
         np.mean([(r.gain_first, r.gain_second) for r in rows if r.split == split])
@@ -109,7 +106,7 @@ def gain_test(gains: Iterable[PairGain], *, seed: int = 0) -> GainTest:
         n_pairs=len(pairs),
         n_splits=len(splits),
         rho=rho,
-        p=(above + 1) / (_PERMUTATIONS + 1),
+        p=p,
         mean=float(means.mean()),
         error=float(error),
         both=int((means > 0).all(1).sum()),
@@ -144,11 +141,22 @@ def read_gains(path: Path) -> list[PairGain]:
         ]
 
 
-def _rho(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Return the Spearman correlation of two symmetric matrices' upper triangles.
+def _mantel(
+    a: NDArray[np.float64], b: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return the Spearman correlation of two symmetric matrices' upper triangles, and its p-value.
 
-    It is 0 where one of them does not vary.
+    The correlation is 0 where one of the matrices does not vary.
     """
-    upper = np.triu_indices(len(a), k=1)
-    x, y = rankdata(a[upper]), rankdata(b[upper])
-    return float(np.corrcoef(x, y)[0, 1]) if np.ptp(x) and np.ptp(y) else 0.0
+    i, j = np.triu_indices(len(a), k=1)
+    ranks = [rankdata(matrix[i, j]) for matrix in (a, b)]
+    x, y = (values - values.mean() for values in ranks)
+    scale = float(np.sqrt((x @ x) * (y @ y)))
+    if scale == 0:
+        return 0.0, 1.0
+    of_b = np.zeros(b.shape)
+    of_b[i, j] = of_b[j, i] = y
+    orders = rng.permuted(np.tile(np.arange(len(a)), (_PERMUTATIONS, 1)), axis=1)
+    permuted = of_b[orders[:, i], orders[:, j]] @ x  # (permutations,)
+    above = int((permuted >= x @ y - 1e-9).sum())
+    return float(x @ y) / scale, (above + 1) / (_PERMUTATIONS + 1)
