@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from ncp_sampler.predictors.predictor import Metrics, State, TorchModel, Weights, isolated_torch
@@ -51,7 +51,7 @@ class PublishedPredictor(TorchModel):
     ) -> None:
         self._groups = [tuple(group) for group in groups]
         self._epochs, self._seed = epochs, seed
-        self._net: nn.Module | None = None
+        self._net: _Network | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -138,6 +138,11 @@ def fit_published(
 class _Network(nn.Module):
     """Standardized metrics of unit codes, with the scales of both as buffers."""
 
+    x_mean: Tensor
+    x_std: Tensor
+    y_mean: Tensor
+    y_std: Tensor
+
     def __init__(self, codes: FloatArray, y: FloatArray, groups: Sequence[tuple[str, ...]]) -> None:
         super().__init__()
         scales: dict[str, Any] = {
@@ -171,8 +176,8 @@ def _train(
     net: _Network,
     codes: FloatArray,
     y: FloatArray,
-    rows: FloatArray,
-    held: FloatArray,
+    rows: NDArray[np.int64],
+    held: NDArray[np.int64],
     epochs: int,
 ) -> None:
     """Train for some epochs, and leave the weights of the best one by L1 of the first metric."""
