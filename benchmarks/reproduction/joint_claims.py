@@ -125,7 +125,8 @@ def _pair(results: Results, first: str, second: str) -> tuple[str, list[Values],
         cells.append(_beside(TASK_LABELS[setting], float(np.mean(both)), float(np.mean(alone))))
         cells[-1] += f" ({with_error(gains[-1], '+.2f')})"
     flops = [r.multiply_adds for r in pair]
-    larger = np.maximum(*([r.multiply_adds for r in joint[s,]] for s in (first, second))).tolist()
+    single = [[r.multiply_adds for r in joint[s,]] for s in (first, second)]
+    larger = [max(pair) for pair in zip(*single, strict=True)]
     cells.append(f"{np.mean(flops):.2f} G, larger alone {np.mean(larger):.2f} G")
     return "; ".join(cells), gains, difference(larger, flops)
 

@@ -70,7 +70,8 @@ class SettingSplit:
 
     def code_scale(self) -> FloatArray:
         """Return the standard deviation of the training unit codes, (d,): the paper's unit."""
-        return self.records.space.normalize(self.records.codes).std(0)
+        scale: FloatArray = self.records.space.normalize(self.records.codes).std(0)
+        return scale
 
     def scale(self, metric: str) -> float:
         """Return the standard deviation of a metric over the training rows."""

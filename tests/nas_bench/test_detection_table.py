@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.fit_surrogates import tables_to_fit
 from ncp_sampler import MRSpace
-from ncp_sampler.__main__ import main
+from ncp_sampler.command_line.program import main
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench import SETTINGS, Judge, NASBenchMR, halves
 from tests.detection_table import with_detection, write_detection_table

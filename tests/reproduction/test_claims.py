@@ -139,7 +139,7 @@ def test_all_pairs_of_settings_are_tested(results: Results) -> None:
         gain = 10 * correlations[search.settings]
         return replace(result, scores={name: s + gain for name, s in result.scores.items()})
 
-    correlations = {
+    correlations: dict[tuple[str, ...], float] = {
         pair: results.correlation(*pair) for pair in itertools.combinations(results.settings, 2)
     }
     section = claims_section(changed(results, related), graph=gains(lambda c: c - 0.9))
