@@ -32,7 +32,7 @@ from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import Records
 
-GRAPH_PAIRS = Path("benchmarks/results/reproduction/graph_pairs.csv")
+GRAPH_PAIRS = Path(__file__).resolve().parents[1] / "results/reproduction/graph_pairs.csv"
 ROWS = 150
 
 _DRAWS = 10
