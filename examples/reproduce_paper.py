@@ -5,7 +5,8 @@
 The tables are not part of the package: pass the `data` folder of a copy of the upstream repository,
 or set NCP_BENCH_ROOT. A full run has ten splits of the rows and all settings, and takes over an
 hour on two cores; --quick runs one split and the settings of the paper's four tasks with a smaller
-budget, in minutes. 3dDet is a part of it where its table is given. The studies are in `benchmarks/reproduction`.
+budget, in minutes. 3dDet is a part of it where its table is given. The studies are in
+`benchmarks/reproduction`.
 """
 
 from __future__ import annotations
