@@ -35,7 +35,10 @@ def test_the_table_has_its_metric_and_costs(root: Path) -> None:
     assert judge.errors["mean"] < table.metrics["moderate"][learning].std()
 
 
-def test_the_command_searches_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_searches_it(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)  # the picture is written there
     options = ["--setting", "3ddet", "--root", str(root), "--max-gflops", "1", "--json"]
     assert main(["search", *options]) == 0
     answer = json.loads(capsys.readouterr().out)
