@@ -174,13 +174,14 @@ class MultiResolutionNet(nn.Module):
         must = "be a MultiResolutionNet of the same code and in_channels, or its state dict"
         state = source.state_dict() if isinstance(source, MultiResolutionNet) else source
         checks.instance("source", state, Mapping, must)
-        own = self.state_dict()
-        names = [name for name in own if name.split(".")[0] in _TRUNK]
-        given = {name: value for name, value in state.items() if name.split(".")[0] in _TRUNK}
-        shapes = {name: tuple(value.shape) for name, value in given.items()}
-        if shapes != {name: tuple(own[name].shape) for name in names}:
+        own = _trunk(self.state_dict())
+        given = _trunk(state)
+        if given.keys() != own.keys() or any(
+            not isinstance(value, Tensor) or value.shape != own[name].shape
+            for name, value in given.items()
+        ):
             raise ValueError(f"source is a network of another trunk; it must {must}")
-        self.load_state_dict({**own, **given})
+        self.load_state_dict({**self.state_dict(), **given})
 
     def extra_repr(self) -> str:
         return f"code={code_string(CODEC.to_params(self.code))!r}, task={self.task!r}"
@@ -306,6 +307,11 @@ class Parallel(nn.ModuleDict):
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
         return [branch(x) for branch, x in zip(self.values(), branches, strict=True)]
+
+
+def _trunk(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a state dict that networks of all tasks share."""
+    return {name: value for name, value in state.items() if str(name).split(".")[0] in _TRUNK}
 
 
 def _stage(
