@@ -60,7 +60,7 @@ def run(
     """
     started = time.perf_counter()
     first, root = _FIRST_SPLIT, bench.root
-    tables = tuple(setting.name for setting in SETTINGS if setting.name in bench.settings)
+    tables = tuple(s.name for s in SETTINGS if s.name != "3ddet" or s.name in bench.settings)
     settings = tuple(name for name in BASIC if name in tables) if quick else tables
     budget = QUICK if quick else FULL
     # A process must set its number of threads before NumPy and PyTorch start, hence "spawn"
