@@ -106,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValueError as error:
         parser.error(str(error))
     gains = true_gains(tasks)
+    write_gains(gains, options.out)
     for draw in range(options.draws):
         gains += graph_gains(tasks, draw)
         write_gains(gains, options.out)
