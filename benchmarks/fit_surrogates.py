@@ -26,7 +26,7 @@ from sklearn.model_selection import KFold
 
 from ncp_sampler import Integer, MRSpace
 from ncp_sampler.formatting import markdown_table
-from ncp_sampler.nas_bench import NASBenchMR, Table
+from ncp_sampler.nas_bench import SETTINGS, NASBenchMR, Table
 from ncp_sampler.nas_bench.features import features
 from ncp_sampler.nas_bench.surrogates import SHIPPED, rounds_of
 from ncp_sampler.predictors.trees import (
@@ -123,8 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(arguments)
     try:
-        bench = NASBenchMR(options.root)
-        tables = [bench.table(setting) for setting in SHIPPED]
+        tables = tables_to_fit(NASBenchMR(options.root))
     except ValueError as error:
         parser.error(str(error))
     rows = []
@@ -132,6 +131,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows.append(_ship(table, options.data))
         print(*rows[-1], flush=True)
     _write(rows, options.out)
+
+
+def tables_to_fit(bench: NASBenchMR) -> list[Table]:
+    """Return the tables of all settings that are shipped, and that of 3dDet where it is given.
+
+    Raises:
+        ValueError: One of them is missing or damaged.
+    """
+    wanted = {*SHIPPED, *bench.settings}
+    return [bench.table(setting.name) for setting in SETTINGS if setting.name in wanted]
 
 
 def _ship(table: Table, folder: Path) -> list[str]:

@@ -11,8 +11,8 @@ for the others), and ``PRESETS["3ddet"]``, the paper's recipe.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-from ncp_sampler.command_line.training import main
 from ncp_sampler.training import (
     PRESETS,
     StreetScenes,
@@ -25,6 +25,10 @@ from ncp_sampler.training.data.streets import (
     PILLAR,
     POINT_RANGE,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `examples` is not installed
+
+from examples.training_program import main
 
 
 def problems(smoke: bool) -> list[TrainingProblem]:

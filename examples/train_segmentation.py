@@ -9,14 +9,18 @@ paper's for Cityscapes.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-from ncp_sampler.command_line.training import main
 from ncp_sampler.training import (
     PRESETS,
     DigitScenes,
     TrainingProblem,
     make_problem,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `examples` is not installed
+
+from examples.training_program import main
 
 
 def problems(smoke: bool) -> list[TrainingProblem]:

@@ -8,8 +8,8 @@ train_classification.py, without ``--max-gflops``, which is for one metric.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-from ncp_sampler.command_line.training import main
 from ncp_sampler.training import (
     PRESETS,
     Digits,
@@ -17,6 +17,10 @@ from ncp_sampler.training import (
     TrainingProblem,
     make_problem,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `examples` is not installed
+
+from examples.training_program import main
 
 
 def problems(smoke: bool) -> list[TrainingProblem]:

@@ -9,14 +9,18 @@ set of (clip (C, T, H, W), class) pairs in the place of ``DigitClips``, and a pr
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-from ncp_sampler.command_line.training import main
 from ncp_sampler.training import (
     PRESETS,
     DigitClips,
     TrainingProblem,
     make_problem,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `examples` is not installed
+
+from examples.training_program import main
 
 FRAMES = 4
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.reproduction.cells import METHODS, NOTHING, calls, prediction, score, seconds
 from benchmarks.reproduction.results import Method, Results, SearchResult, Study
-from benchmarks.reproduction.studies import BASIC, BETAS, GFLOPS
+from benchmarks.reproduction.studies import BETAS, GFLOPS
 from ncp_sampler.formatting import markdown_table, with_error
 from ncp_sampler.nas_bench.settings import find_setting
 
@@ -26,7 +26,7 @@ def baselines_section(results: Results) -> str:
         "mean, with each baseline's FLOPs as its bound, minus the baseline's score; wins: number "
         "of splits with a positive lead.\n\n"
     )
-    for setting in BASIC:
+    for setting in results.basic:
         searches = results.of(Study.BASELINES, setting)
         within = {search.within: group for search, group in searches.items()}
         lines = []
@@ -51,7 +51,7 @@ def bounded_section(results: Results) -> str:
         "steps from random codes: the best of as many starts as end within NCP's seconds (at least "
         "one, at most 20). Propagation alone leaves out the hill climbing that ends NCP.\n\n"
     )
-    for setting in BASIC:
+    for setting in results.basic:
         searches = results.of(Study.BOUNDED, setting)
         for beta in BETAS:
             groups = {s.method: group for s, group in searches.items() if s.beta == beta}

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.reproduction.results import Method, Search, SearchResult, Study
+from benchmarks.reproduction.results import BASIC, Method, Results, Search, SearchResult, Study
 from benchmarks.reproduction.studies import REDUCTION
 from ncp_sampler.formatting import with_error
 
 NOTHING = "–"
 NOT_QUICK = "not run with --quick"
 METHODS = {
-    Method.PLAIN: "plain search, steps of 1 σ",
+    Method.PUBLISHED: "published search, published settings",
+    Method.PAPER_TEXT: "published search, steps of 1 σ",
     Method.NCP: "NCP",
     Method.WINNER_TAKES_ALL: "NCP winner takes all",
     Method.ONE_START: "NCP from the start code alone",
@@ -26,7 +27,7 @@ METHODS = {
     Method.PROPAGATION: "propagation alone",
     Method.HILL_CLIMBING: "hill climbing alone",
 }
-TASK_LABELS = {"cls-50-1000": "Cls", "seg": "Seg", "video": "Video"}
+TASK_LABELS = {"cls-50-1000": "Cls", "seg": "Seg", "video": "Video", "3ddet": "3dDet"}
 _SETTING_LABELS = {
     Study.JOINT: TASK_LABELS,
     Study.SUBSETS: {"cls-50-1000": "A", "cls-50-100": "B", "cls-10-1000": "C"},
@@ -43,8 +44,17 @@ def settings_label(study: Study, settings: tuple[str, ...]) -> str:
     return " + ".join(labels[setting] for setting in settings)
 
 
+def without_detection(results: Results) -> str:
+    """Return the sentence on 3dDet where its table was not read."""
+    if "3ddet" in results.settings:
+        return ""
+    return "3dDet is left out: its table (`3ddet/trainval.pkl`) was not among those given. "
+
+
 def joint_label(search: Search) -> str:
     """Return the label of a search of Table 3."""
+    if search.settings == BASIC:
+        return "Four tasks"
     bound = f", at most {REDUCTION:.0%} of the larger one's FLOPs" if search.within else ""
     return settings_label(search.study, search.settings) + bound
 

@@ -15,26 +15,17 @@ import torch
 
 from benchmarks.reproduction.budgets import FULL, QUICK, Budget
 from benchmarks.reproduction.prediction import Prediction, correlations, predict_held_out
-from benchmarks.reproduction.results import Results, SearchResult
+from benchmarks.reproduction.results import BASIC, Results, SearchResult
 from benchmarks.reproduction.setting_split import SettingSplit, prepare
-from benchmarks.reproduction.studies import (
-    BASIC,
-    PRETRAINING,
-    RESOLUTIONS,
-    SUBSETS,
-    all_searches,
-    fronts,
-)
+from benchmarks.reproduction.studies import StandardizedWinner, all_searches, basic, fronts
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.nas_bench.settings import NB201
-from ncp_sampler.nas_bench.surrogates import SHIPPED
+from ncp_sampler.nas_bench.settings import NB201, SETTINGS
 from ncp_sampler.nas_bench.table_walk import TableWalk, table_predictor, walk_table
 from ncp_sampler.nas_bench.tables import NASBenchMR
 from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import Trace
 from ncp_sampler.propagation.strategies import Strategy
-from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
 from ncp_sampler.records.records import FloatArray
 
 Progress: TypeAlias = Callable[[str], None]
@@ -42,11 +33,6 @@ Progress: TypeAlias = Callable[[str], None]
 _FIRST_SPLIT = 10  # defaults of the search were chosen on the splits below
 _FIRST_WALK_SEED = 400  # settings of the walk were chosen on the seeds below
 _WALK_STARTS = 10
-_SETTINGS = tuple(dict.fromkeys((*BASIC, *SUBSETS, *RESOLUTIONS, *PRETRAINING)))
-_TRACED: dict[str, Strategy] = {
-    "continuous": GradientDescent(rate=0.3),
-    "winner_takes_all": WinnerTakesAll(),
-}
 
 
 @dataclass(frozen=True)
@@ -67,14 +53,15 @@ def run(
 
     Args:
         bench: The tables.
-        quick: Run the three basic settings only, with the budget `QUICK`.
+        quick: Run the basic settings only, with the budget `QUICK`.
         splits: Number of splits of the rows.
         processes: Number of processes, of one thread each.
         progress: Called with a text when a job has ended.
     """
     started = time.perf_counter()
     first, root = _FIRST_SPLIT, bench.root
-    settings, predicted = (BASIC, BASIC) if quick else (_SETTINGS, SHIPPED)
+    tables = tuple(s.name for s in SETTINGS if s.name != "3ddet" or s.name in bench.settings)
+    settings = tuple(name for name in BASIC if name in tables) if quick else tables
     budget = QUICK if quick else FULL
     # A process must set its number of threads before NumPy and PyTorch start, hence "spawn"
     with ProcessPoolExecutor(
@@ -87,7 +74,7 @@ def run(
             pool.submit(_run_split, root, split, settings, budget, split == first)
             for split in range(first, first + splits)
         ]
-        fitted = [pool.submit(_predict, root, setting, budget) for setting in predicted]
+        fitted = [pool.submit(_predict, root, setting, budget) for setting in settings]
         walked = [pool.submit(_walk, root, budget)] if NB201 in bench.settings else []
         jobs: list[Future[Any]] = [*searched, *fitted, *walked]
         for i, _ in enumerate(as_completed(jobs), start=1):
@@ -96,6 +83,7 @@ def run(
     extremes = {s: np.mean([part.extremes[s] for part in parts], axis=0) for s in settings}
     return Results(
         quick=quick,
+        settings=tables,
         splits=splits,
         searches=[result for part in parts for result in part.searches],
         predictions=[job.result() for job in fitted],
@@ -103,7 +91,7 @@ def run(
             s: float(np.mean([part.evaluator_errors[s] for part in parts])) for s in settings
         },
         extremes={s: (float(trained), float(score)) for s, (trained, score) in extremes.items()},
-        correlations=correlations(bench, list(SHIPPED)),
+        correlations=correlations(bench, list(tables)),
         segmentation=dict(bench.table("seg").metrics),
         walks=[walk for job in walked for walk in job.result()],
         traces=parts[0].traces,
@@ -126,7 +114,7 @@ def _run_split(
         evaluator_errors={name: s.evaluator.errors["mean"] for name, s in settings.items()},
         extremes={name: s.extremes() for name, s in settings.items()},
         traces=_traces(settings["seg"]) if with_figures else {},
-        clouds={name: settings[name].cloud() for name in BASIC} if with_figures else {},
+        clouds={name: settings[name].cloud() for name in basic(settings)} if with_figures else {},
     )
 
 
@@ -146,8 +134,12 @@ def _walk(root: Path, budget: Budget) -> list[TableWalk]:
 
 def _traces(setting: SettingSplit) -> dict[str, Trace]:
     """Return the propagation of the start code under each strategy (Figure 3)."""
+    strategies: dict[str, Strategy] = {
+        "continuous": GradientDescent(rate=0.3),
+        "winner_takes_all": StandardizedWinner(scale=setting.code_scale()),
+    }
     traces = {}
-    for name, strategy in _TRACED.items():
+    for name, strategy in strategies.items():
         solution = propagate_search(setting.problem(0.5), strategy=strategy, starts=MRSpace().start)
         assert solution.trace is not None  # only baselines have none
         traces[name] = solution.trace

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from benchmarks.reproduction import baseline_tables, figures, jobs, paper_tables
 from benchmarks.reproduction.budgets import QUICK
+from benchmarks.reproduction.claims import claims_section, write_claims
 from benchmarks.reproduction.jobs import Progress
 from benchmarks.reproduction.results import Results
 from ncp_sampler import checks
@@ -51,7 +52,7 @@ def write_report(
     Args:
         root: Folder of the tables.
         out: Folder of the report, created if missing.
-        quick: Run the three basic settings only, with a smaller budget.
+        quick: Run the basic settings only, with a smaller budget.
         splits: Number of splits of the rows; None for 10, or 1 with ``quick``.
         processes: Number of processes, of one thread each.
         progress: Called with a text when a part of the run has ended.
@@ -80,14 +81,17 @@ def write_report(
 
 
 def write_text(results: Results, folder: Path, bench: NASBenchMR | None = None) -> Path:
-    """Write ``report.md`` and its pictures into a folder, and return the report's path.
+    """Write ``report.md``, ``claims.md`` and pictures into a folder, and return the report's path.
 
     Args:
         results: Results of a run.
         folder: An existing folder.
         bench: The tables, needed for results with walks.
     """
+    claims = claims_section(results)
+    write_claims(claims, folder)
     sections = [
+        claims,
         paper_tables.prediction_section(results),
         paper_tables.code_section(),
         figures.correlations_section(results, folder),

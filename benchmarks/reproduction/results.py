@@ -13,6 +13,8 @@ from benchmarks.reproduction.prediction import Prediction
 from ncp_sampler.nas_bench.table_walk import TableWalk
 from ncp_sampler.propagation.propagate import Trace
 
+BASIC = ("cls-50-1000", "seg", "video", "3ddet")  # the paper's four tasks
+
 
 class Study(Enum):
     """Groups of searches, most of them a table of the paper."""
@@ -25,13 +27,16 @@ class Study(Enum):
     RESOLUTIONS = "resolutions"  # Table 8
     PRETRAINING = "pretraining"  # Table 9
     BOUNDED = "bounded"  # per setting and beta; no table of the paper
+    PAIRS = "pairs"  # all settings alone and in pairs, with lambda and within a bound; appendix A.2
     FRONTS = "fronts"  # Figure 7; first split only, several results per setting
 
 
 class Method(Enum):
     """Search methods."""
 
-    PLAIN = "plain"  # published predictor, modeled FLOPs, last code from one start, steps of 1 σ
+    # The published search: predictor and FLOPs of the published code, last code of one start
+    PUBLISHED = "published"  # targets 0.1 standard deviations away, as in its configurations
+    PAPER_TEXT = "paper_text"  # targets 1 standard deviation away, as in the paper's section 4.1
     NCP = "ncp"  # continuous, lower confidence bound, exact FLOPs, as the methods below
     WINNER_TAKES_ALL = "winner_takes_all"
     ONE_START = "one_start"  # NCP from the start code, or from another task's optimum
@@ -57,7 +62,8 @@ class Search:
         within: Search whose FLOPs bound this one: a baseline, or `NCP` for a pair that stays
             below the larger of its two single searches.
         source: Setting whose optimum is the start, in `TRANSFER`.
-        beta: Confidence coefficient of all methods, in `BOUNDED`.
+        beta: Confidence coefficient of all methods, in `BOUNDED`; in `PAIRS`, of a
+            bounded search.
     """
 
     study: Study
@@ -111,14 +117,15 @@ class Results:
     """Everything that the report shows.
 
     Attributes:
-        quick: True if only the three basic settings were run, with a small budget.
+        quick: True if only the basic settings were run, with a small budget.
+        settings: Settings of NAS-Bench-MR whose tables were read.
         splits: Number of splits.
         searches: Results of all searches, split by split.
         predictions: Predictor errors, one entry per setting.
         evaluator_errors: Setting -> mean absolute error of its evaluators, percent.
         extremes: Setting -> mean trained value and mean score of the ten best rows that an
             evaluator was not fitted on, percent.
-        correlations: Spearman correlations between `SHIPPED`, (8, 8).
+        correlations: Spearman correlations between ``settings``, (k, k).
         segmentation: Metric -> values of the segmentation table, percent, (n,); main metric first.
         walks: Walks over NAS-Bench-201, one entry per training set.
         traces: Strategy -> propagation on segmentation from the start code.
@@ -128,6 +135,7 @@ class Results:
     """
 
     quick: bool
+    settings: tuple[str, ...]
     splits: int
     searches: list[SearchResult]
     predictions: list[Prediction]
@@ -139,6 +147,16 @@ class Results:
     traces: dict[str, Trace]
     clouds: dict[str, NDArray[np.float64]]
     seconds: float
+
+    @property
+    def basic(self) -> tuple[str, ...]:
+        """Settings of the paper's four tasks, as far as their tables were read."""
+        return tuple(name for name in BASIC if name in self.settings)
+
+    def correlation(self, first: str, second: str) -> float:
+        """Return the Spearman correlation of two settings."""
+        i, j = self.settings.index(first), self.settings.index(second)
+        return float(self.correlations[i, j])
 
     def of(self, study: Study, *settings: str) -> dict[Search, list[SearchResult]]:
         """Group a study's results by search, in the order of the first split.

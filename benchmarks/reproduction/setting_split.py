@@ -11,15 +11,15 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from benchmarks.reproduction.budgets import Budget
-from benchmarks.reproduction.results import Search, SearchResult, Study
+from benchmarks.reproduction.published_predictor import PublishedPredictor, fit_published
+from benchmarks.reproduction.results import BASIC, Search, SearchResult, Study
 from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench.judge import Judge, halves
 from ncp_sampler.nas_bench.tables import NASBenchMR
 from ncp_sampler.offline.problem import SearchProblem
-from ncp_sampler.offline.recipes import fit_paper, learn
+from ncp_sampler.offline.recipes import learn
 from ncp_sampler.offline.results import Solution
-from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import FloatArray, Records
@@ -53,7 +53,8 @@ class SettingSplit:
         main: Main metric.
         records: Training rows.
         predictor: Default offline predictor, fitted on the training rows.
-        published: Predictor of the published recipe, fitted on the training rows.
+        published: Predictor of the published code, fitted on the training rows; None for settings
+            that the published search is not run on.
         evaluator: Held-out evaluator, fitted on all other rows.
         disjoint: Two evaluators, each fitted on half of the other rows.
         budget: Budget of the run.
@@ -63,10 +64,15 @@ class SettingSplit:
     main: str
     records: Records
     predictor: Predictor
-    published: MLPEnsemble
+    published: PublishedPredictor | None
     evaluator: Judge
     disjoint: tuple[Judge, Judge]
     budget: Budget
+
+    def code_scale(self) -> FloatArray:
+        """Return the standard deviation of the training unit codes, (d,): the paper's unit."""
+        scale: FloatArray = self.records.space.normalize(self.records.codes).std(0)
+        return scale
 
     def scale(self, metric: str) -> float:
         """Return the standard deviation of a metric over the training rows."""
@@ -82,12 +88,18 @@ class SettingSplit:
         """Return the search problem of this setting alone."""
         return joint_problem([self], weight, beta=beta, bound=bound)
 
-    def plain_problem(self, weight: float) -> SearchProblem:
-        """Return the problem with the published predictor, FLOPs modeled by it, and beta 0."""
+    def published_problem(self, weight: float, step: float) -> SearchProblem:
+        """Return the problem with the published predictor, FLOPs modeled by it, and beta 0.
+
+        Args:
+            weight: The paper's lambda.
+            step: Distance of the targets from the predictions, standard deviations.
+        """
         targets = [
-            Target(self.main, scale=self.scale(self.main)),
-            Target("flops", "minimize", weight=weight, scale=self.scale("flops")),
+            Target(self.main, step=step, scale=self.scale(self.main)),
+            Target("flops", "minimize", weight=weight, step=step, scale=self.scale("flops")),
         ]
+        assert self.published is not None  # only basic settings are searched so
         return SearchProblem(self.published, targets, records=[self.records])
 
     def extremes(self) -> tuple[float, float]:
@@ -113,9 +125,11 @@ def prepare(bench: NASBenchMR, setting: str, split: int, budget: Budget) -> Sett
         main=table.main,
         records=records,
         predictor=learn(records, metrics=[table.main], seed=split),
-        published=fit_paper(
-            records, metrics=[*table.metrics, "flops"], seed=split, epochs=budget.epochs
-        ),
+        published=fit_published(
+            records, table.main, list(table.metrics), seed=split, epochs=budget.epochs
+        )
+        if table.setting in BASIC
+        else None,
         evaluator=Judge(table, evaluation),
         disjoint=(Judge(table, evaluation[::2]), Judge(table, evaluation[1::2])),
         budget=budget,

@@ -7,8 +7,8 @@ models of the other rows.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from benchmarks.baselines import (
     evolution_search,
@@ -17,9 +17,10 @@ from benchmarks.baselines import (
     neural_predictor,
     random_search,
 )
-from benchmarks.reproduction.results import Method, Search, SearchResult, Study
+from benchmarks.reproduction.results import BASIC, Method, Search, SearchResult, Study
 from benchmarks.reproduction.setting_split import SettingSplit, evaluate, joint_problem
 from ncp_sampler.defaults import BETA
+from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.results import Solution
 from ncp_sampler.offline.run import SearchRun
@@ -27,10 +28,12 @@ from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.offline.solutions import propagate_front
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import propagate
+from ncp_sampler.propagation.winner_takes_all import winner_takes_all
+from ncp_sampler.records.records import FloatArray
+from ncp_sampler.space.search_space import SearchSpace
 
 Settings = Mapping[str, SettingSplit]
 
-BASIC = ("cls-50-1000", "seg", "video")  # the paper's four tasks without 3dDet
 SUBSETS = ("cls-50-1000", "cls-50-100", "cls-10-1000")
 RESOLUTIONS = ("seg", "seg-4x")
 PRETRAINING = ("video", "video-p")
@@ -42,6 +45,7 @@ _LAMBDA = 0.5  # section 4.1: the value unless specified
 _LAMBDAS = (0.7, 0.3, 0.1)
 _EVOLUTION_CALLS, _BOUNDED_EVOLUTION_CALLS = 1000, 3000
 _MAX_CLIMBS = 20  # largest number of random starts of hill climbing
+_STEPS = {Method.PUBLISHED: 0.1, Method.PAPER_TEXT: 1.0}  # of the targets, standard deviations
 _START = MRSpace().start
 
 
@@ -53,10 +57,11 @@ def all_searches(settings: Settings, split: int) -> Iterator[SearchResult]:
         if setting in settings:
             yield from baselines(settings, setting, split)
             yield from bounded(settings[setting], split)
-    if settings.keys() >= {*BASIC}:
-        results = list(joint(settings, Study.JOINT, BASIC, _LAMBDA, split, pairs=True))
+    names = basic(settings)
+    if len(names) > 1:
+        results = list(joint(settings, Study.JOINT, names, _LAMBDA, split, pairs=True))
         yield from results
-        yield from transfer(settings, results[: len(BASIC)], split)
+        yield from transfer(settings, results[: len(names)], split)
     for study, names, weight in (
         (Study.SUBSETS, SUBSETS, 0.7),
         (Study.RESOLUTIONS, RESOLUTIONS, _LAMBDA),
@@ -64,30 +69,33 @@ def all_searches(settings: Settings, split: int) -> Iterator[SearchResult]:
     ):
         if settings.keys() >= {*names}:
             yield from joint(settings, study, names, weight, split)
+    if settings.keys() > {*names}:
+        yield from pairs(settings, split)
+
+
+def basic(settings: Settings) -> tuple[str, ...]:
+    """Return the given settings of the paper's four tasks, in its order."""
+    return tuple(name for name in BASIC if name in settings)
 
 
 def fronts(settings: Settings, split: int) -> Iterator[SearchResult]:
     """Search the metric-FLOPs front of each basic setting (Figure 7)."""
-    for setting in BASIC:
+    for setting in basic(settings):
         search = Search(Study.FRONTS, Method.NCP, _LAMBDA, (setting,))
         for solution in propagate_front(settings[setting].problem(_LAMBDA)):
             yield evaluate(search, split, solution, settings)
 
 
-def plain_search(setting: SettingSplit, weight: float) -> Solution:
-    """Propagate the start code through the published predictor, and return the last code.
-
-    The targets' step is 1.0 standard deviation, as in the paper's text; the authors' configuration
-    has 0.1.
-    """
-    problem = setting.plain_problem(weight)
+def published_search(setting: SettingSplit, weight: float, method: Method) -> Solution:
+    """Propagate the start code through the published predictor, and return the last code."""
+    problem = setting.published_problem(weight, _STEPS[method])
     run = SearchRun(problem)
     trace = propagate(
         problem.predictors,
         _START,
         problem.targets,
         space=problem.space,
-        strategy=GradientDescent(scale=setting.published.x_std),
+        strategy=GradientDescent(scale=setting.code_scale()),
     )
     run.calls += len(trace.loss)
     return run.solution(trace.final[0], trace=trace)
@@ -98,10 +106,11 @@ def lambdas(settings: Settings, split: int) -> Iterator[SearchResult]:
     setting = settings["seg"]
     for weight in _LAMBDAS:
         problem = setting.problem(weight)
+        winner = StandardizedWinner(scale=setting.code_scale())
         solutions = {
-            Method.PLAIN: plain_search(setting, weight),
+            **{method: published_search(setting, weight, method) for method in _STEPS},
             Method.NCP: propagate_search(problem),
-            Method.WINNER_TAKES_ALL: propagate_search(problem, strategy="winner_takes_all"),
+            Method.WINNER_TAKES_ALL: propagate_search(problem, strategy=winner),
         }
         for method, solution in solutions.items():
             search = Search(Study.LAMBDAS, method, weight, (setting.setting,))
@@ -118,7 +127,7 @@ def baselines(settings: Settings, name: str, split: int) -> Iterator[SearchResul
     setting = settings[name]
     problem, on_mean = setting.problem(_LAMBDA), setting.problem(_LAMBDA, beta=0.0)
     variants = {
-        Method.PLAIN: plain_search(setting, _LAMBDA),
+        **{method: published_search(setting, _LAMBDA, method) for method in _STEPS},
         Method.NCP: propagate_search(problem),
         Method.ONE_START: propagate_search(problem, starts=_START),
         Method.MEAN: propagate_search(on_mean),
@@ -204,9 +213,46 @@ def transfer(
     settings: Settings, singles: Sequence[SearchResult], split: int
 ) -> Iterator[SearchResult]:
     """Search each basic setting from the optimum of each other one (Table 4)."""
-    for single, target in itertools.product(singles, BASIC):
+    for single, target in itertools.product(singles, basic(settings)):
         (source,) = single.search.settings
         if target != source:
             search = Search(Study.TRANSFER, Method.ONE_START, _LAMBDA, (target,), source=source)
             solution = propagate_search(settings[target].problem(_LAMBDA), starts=single.code)
             yield evaluate(search, split, solution, settings, start_score=single.scores[target])
+
+
+def pairs(settings: Settings, split: int) -> Iterator[SearchResult]:
+    """Search every setting alone and every pair together, freely and within a bound.
+
+    With lambda as in the paper, the architectures differ in FLOPs, too; within the same bound only
+    the tasks differ.
+    """
+    groups = [*((name,) for name in settings), *itertools.combinations(settings, 2)]
+    for group in groups:
+        members = [settings[name] for name in group]
+        for weight, beta, bound in ((_LAMBDA, None, None), (1.0, BETA, GFLOPS)):
+            search = Search(Study.PAIRS, Method.NCP, weight, group, beta=beta)
+            solution = propagate_search(joint_problem(members, weight, bound=bound))
+            yield evaluate(search, split, solution, {name: settings[name] for name in group})
+
+
+@dataclass(frozen=True)
+class StandardizedWinner:
+    """Winner takes all by the gradient of standardized codes, as the paper's (equation 5).
+
+    ``WinnerTakesAll`` compares gradients of codes in [0, 1], where a block or unit weighs 0.82 of
+    what it does in units of the rows' standard deviation.
+
+    Attributes:
+        scale: Standard deviation of the unit codes, (d,).
+    """
+
+    scale: FloatArray
+
+    def begin(
+        self, space: SearchSpace, x: FloatArray
+    ) -> Callable[[FloatArray, FloatArray], FloatArray]:
+        """Return one step of the best column."""
+        return lambda x, gradient: winner_takes_all(
+            x, gradient * self.scale, space=space, cost=costs.flops
+        )

@@ -50,6 +50,7 @@ class PointPillarsNet(nn.Module):
         max_pillars: Pillars kept of a sample.
         max_points: Points kept of a pillar.
         seed: Of the initialization; None leaves it to PyTorch's generator.
+        initialization: Of the trunk, as for ``MultiResolutionNet``.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -79,6 +80,7 @@ class PointPillarsNet(nn.Module):
         max_pillars: int = 12_000,
         max_points: int = 100,
         seed: int | None = None,
+        initialization: str = "identity",
     ) -> None:
         super().__init__()
         must = "be a sequence of Anchor, one a class"
@@ -104,6 +106,7 @@ class PointPillarsNet(nn.Module):
             num_classes=len(anchors),
             in_channels=BEV_CHANNELS,
             seed=seed,
+            initialization=initialization,
         )
 
     def forward(self, points: Sequence[Tensor]) -> AnchorOutput:

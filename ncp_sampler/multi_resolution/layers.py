@@ -95,16 +95,18 @@ def seeded(seed: int | None) -> torch.Generator | None:
     return torch.Generator("cpu").manual_seed(int(seed))  # it takes no integers of NumPy
 
 
-def initialize(module: nn.Module, generator: torch.Generator | None) -> None:
-    """Kaiming-normal weights (fan-out) and zero biases for convolutions; units begin as identities.
-
-    The last batch norm of a residual unit scales by 0 at first (Goyal et al. 2017, section 5.1):
-    a network of few channels and many units then learns from the first steps on.
+def initialize(
+    module: nn.Module, generator: torch.Generator | None, *, identities: bool = True
+) -> None:
+    """Draw Kaiming-normal weights (fan-out) for convolutions, and set their biases to 0.
 
     Args:
         module: Changed in place.
         generator: On the CPU; the weights are then the same on every device. None takes
             PyTorch's own.
+        identities: Begin residual units as identities: their last batch norm scales by 0 at first
+            (Goyal et al. 2017, section 5.1). A network of few channels and many units then learns
+            from the first steps on.
     """
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
@@ -112,7 +114,7 @@ def initialize(module: nn.Module, generator: torch.Generator | None) -> None:
             draw_normal(layer.weight, math.sqrt(2 / fan_out), generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-        elif isinstance(layer, ResidualUnit):
+        elif identities and isinstance(layer, ResidualUnit):
             nn.init.zeros_(layer.second.norm.weight)
 
 

@@ -131,6 +131,7 @@ class MRSpace(SearchSpace):
         num_classes: int,
         in_channels: int = 3,
         seed: int | None = None,
+        initialization: str = "identity",
     ) -> MultiResolutionNet:
         """The network behind params, ready to train; see ``MultiResolutionNet``.
 
@@ -142,5 +143,10 @@ class MRSpace(SearchSpace):
         else:
             self.to_params(params)
         return MultiResolutionNet(
-            params, task=task, num_classes=num_classes, in_channels=in_channels, seed=seed
+            params,
+            task=task,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            seed=seed,
+            initialization=initialization,
         )

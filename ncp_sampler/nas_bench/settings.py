@@ -42,7 +42,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("cls-10c", "cls-10c", _TOP, "ImageNet-50-1000, 10 epochs"),
     Setting("seg", "seg", _SEG, "Cityscapes semantic segmentation, 512x1024"),
     Setting("seg-4x", "seg-4x", _SEG, "Cityscapes semantic segmentation, 128x256"),
-    Setting("3ddet", "3ddet", ("moderate",), "KITTI 3D car detection; not shipped"),
+    Setting("3ddet", "3ddet", ("moderate",), "KITTI 3D car detection; no surrogate is shipped"),
     Setting("video", "video", _TOP, "HMDB51 action recognition, from scratch"),
     Setting("video-p", "video-p", _TOP, "HMDB51 action recognition, pretrained"),
 )

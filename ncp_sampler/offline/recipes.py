@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,12 +14,11 @@ from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.kernels import NNGP
 from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
-from ncp_sampler.predictors.predictor import Model, Predictor, as_model
+from ncp_sampler.predictors.predictor import Predictor, as_model
 from ncp_sampler.predictors.transforms import (
+    ExtendedFeatures,
     FeaturePredictor,
-    Features,
     bounded_tail,
-    features_vjp,
     with_features,
 )
 from ncp_sampler.predictors.trees import has_lightgbm
@@ -102,7 +101,7 @@ def adapt(
         raise ValueError("source is not fitted; call its fit first")
     columns, space = _columns(records, metrics), records.space
     process = _process(records).with_linear_terms(terms)
-    model = FeaturePredictor(process, _WithSource(space.features, model_of_source))
+    model = FeaturePredictor(process, ExtendedFeatures(space.features, [model_of_source.mean_vjp]))
     return Calibrated(model, seed=seed).fit(space.normalize(records.codes), columns)
 
 
@@ -146,31 +145,6 @@ def _level_bad_tail(values: FloatArray) -> FloatArray:
         return values
     unit = (values[top] - values[middle]) / size  # it is linear above the tail
     return np.asarray(values[top] + (leveled - leveled[top]) * unit)
-
-
-@dataclass(frozen=True)
-class _WithSource:
-    """Features of unit codes, and a source's means.
-
-    Attributes:
-        inner: The features; None for unit codes.
-        source: The source.
-    """
-
-    inner: Features | None
-    source: Model
-
-    def vjp(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-        """Return features and means (n, f + m) of unit codes x (n, d), and their pullback."""
-        features, by_features = (x, None) if self.inner is None else features_vjp(self.inner, x)
-        means, by_means = self.source.mean_vjp(x)
-        f = features.shape[1]
-
-        def pullback(g: FloatArray) -> FloatArray:
-            direct = g[:, :f] if by_features is None else by_features(g[:, :f])
-            return np.asarray(direct + by_means(g[:, f:]))
-
-        return np.concatenate([features, means], axis=1), pullback
 
 
 def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, FloatArray]:

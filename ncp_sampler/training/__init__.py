@@ -18,6 +18,7 @@ from ncp_sampler.training.detection import detection_task as detection_task
 from ncp_sampler.training.detection import make_detection_problem as make_detection_problem
 from ncp_sampler.training.loop import Trained as Trained
 from ncp_sampler.training.loop import evaluate as evaluate
+from ncp_sampler.training.loop import measure as measure
 from ncp_sampler.training.loop import train as train
 from ncp_sampler.training.presets import PRESETS as PRESETS
 from ncp_sampler.training.presets import Preset as Preset
@@ -62,5 +63,6 @@ __all__ = [
     "evaluate",
     "make_detection_problem",
     "make_problem",
+    "measure",
     "train",
 ]

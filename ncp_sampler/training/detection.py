@@ -23,12 +23,14 @@ from ncp_sampler.detection3d.loss import Detections
 from ncp_sampler.detection3d.pillars import BEV_CHANNELS, KITTI_PILLAR, KITTI_RANGE, PillarEncoder
 from ncp_sampler.detection3d.point_pillars import PointPillarsNet
 from ncp_sampler.multi_resolution import costs
+from ncp_sampler.multi_resolution.network import INITIALIZATIONS
 from ncp_sampler.training.problem import TrainingProblem, join_problem
 from ncp_sampler.training.recipes import Recipe
 from ncp_sampler.training.tasks import Batch, Task
 
 Scene = tuple[Tensor, Tensor, Tensor]  # points (p, 4), boxes (g, 7), labels (g,)
 
+_METRICS = {view: "AP" + view.upper() for view in VIEWS}
 _LEAST_SCORE = 0.05  # weaker boxes hardly change an average precision
 
 
@@ -45,6 +47,7 @@ def make_detection_problem(
     pillar: float = KITTI_PILLAR,
     workers: int = 0,
     seed: int = 0,
+    initialization: str = "identity",
 ) -> TrainingProblem:
     """A problem of 3D detection, from three data sets of scenes.
 
@@ -63,6 +66,7 @@ def make_detection_problem(
         pillar: As for ``PointPillarsNet``.
         workers: Processes of each loader.
         seed: Of the networks' initial weights.
+        initialization: Of the networks, as for ``MultiResolutionNet``.
 
     Raises:
         ValueError: An argument is out of its range, or anchors and ious differ in number.
@@ -81,6 +85,7 @@ def make_detection_problem(
         point_range=tuple(point_range),
         pillar=pillar,
         seed=checks.integer("seed", seed, low=0),
+        initialization=checks.one_of("initialization", initialization, INITIALIZATIONS),
     )
     return join_problem(
         name, networks, task, recipe, (train, val, test), workers=workers, collate=collate_scenes
@@ -112,15 +117,21 @@ def detection_task(ious: Sequence[float], *, view: str = "3d") -> Task:
 
     Returns:
         A task whose metric is "AP3D" or "APBEV": the mean over those classes of which the
-        samples have a box, 0 if there is none.
+        samples have a box, 0 if there is none. ``measure`` gives both.
 
     Raises:
         ValueError: An argument is not as described.
     """
     checks.one_of("view", view, VIEWS)
     _check_ious(ious)
-    metric = "AP" + view.upper()
-    return Task(metric=metric, loss=_loss, score=partial(_mean_precision, ious=ious, view=view))
+    return Task(
+        metric=_METRICS[view],
+        loss=_loss,
+        score=partial(_mean_precision, ious=ious, view=view),
+        measure=partial(
+            _mean_precisions, ious=ious, views=(view, *(v for v in VIEWS if v != view))
+        ),
+    )
 
 
 def class_precisions(
@@ -139,20 +150,39 @@ def class_precisions(
     """
     checks.one_of("view", view, VIEWS)
     _check_ious(ious)
-    found: list[Detections] = []
-    boxes: list[Tensor] = []
-    labels: list[Tensor] = []
-    for points, some_boxes, some_labels in batches:
-        found += _checked(model).detect(points, score=_LEAST_SCORE)
-        boxes += some_boxes
-        labels += some_labels
-    occur = set(torch.cat(labels).tolist()) if labels else set()
-    return [
-        average_precision(found, boxes, labels, label=k, iou=iou, view=view)
-        if k in occur
-        else float("nan")
-        for k, iou in enumerate(ious)
-    ]
+    return _found(model, batches).precisions(ious, view)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Detections of all samples, beside their true boxes and labels."""
+
+    detections: list[Detections]
+    boxes: list[Tensor]
+    labels: list[Tensor]
+
+    def precisions(self, ious: Sequence[float], view: str) -> list[float]:
+        """Return the average precision of each class, percent; NaN without a box of it."""
+        occur = set(torch.cat(self.labels).tolist()) if self.labels else set()
+        samples = self.detections, self.boxes, self.labels
+        return [
+            average_precision(*samples, label=k, iou=iou, view=view) if k in occur else math.nan
+            for k, iou in enumerate(ious)
+        ]
+
+    def mean_precision(self, ious: Sequence[float], view: str) -> float:
+        """Return the mean over the classes that occur, percent; 0 without any."""
+        known = [value for value in self.precisions(ious, view) if not math.isnan(value)]
+        return sum(known) / max(len(known), 1)
+
+
+def _found(model: nn.Module, batches: Iterable[Batch]) -> _Found:
+    found = _Found([], [], [])
+    for points, boxes, labels in batches:
+        found.detections.extend(_checked(model).detect(points, score=_LEAST_SCORE))
+        found.boxes.extend(boxes)
+        found.labels.extend(labels)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +194,7 @@ class _PillarNetworks:
     pillar: float
     resolution: tuple[int, int]  # pillars along y and along x
     seed: int
+    initialization: str
 
     def build(self, code: ArrayLike) -> nn.Module:
         return PointPillarsNet(
@@ -172,6 +203,7 @@ class _PillarNetworks:
             point_range=self.point_range,
             pillar=self.pillar,
             seed=self.seed,
+            initialization=self.initialization,
         )
 
     def gflops(self, code: ArrayLike) -> float:
@@ -202,9 +234,14 @@ def _loss(model: nn.Module, batch: Batch) -> Tensor:
 def _mean_precision(
     model: nn.Module, batches: Iterable[Batch], *, ious: Sequence[float], view: str
 ) -> float:
-    values = class_precisions(model, batches, ious=ious, view=view)
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / max(len(known), 1)
+    return _found(model, batches).mean_precision(ious, view)
+
+
+def _mean_precisions(
+    model: nn.Module, batches: Iterable[Batch], *, ious: Sequence[float], views: Sequence[str]
+) -> dict[str, float]:
+    found = _found(model, batches)
+    return {_METRICS[view]: found.mean_precision(ious, view) for view in views}
 
 
 def _checked(model: nn.Module) -> PointPillarsNet:

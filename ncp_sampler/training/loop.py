@@ -136,6 +136,33 @@ def evaluate(
         return task.score(model, _on(device, loader))
 
 
+@torch.no_grad()
+def measure(
+    model: nn.Module,
+    loader: DataLoader[Any],
+    *,
+    task: Task,
+    device: str | torch.device = "cpu",
+    bf16: bool = False,
+) -> dict[str, float]:
+    """Return all metrics of the task by name, in percent, the one that ``evaluate`` gives first.
+
+    "top1" and "top5" for classification and video; "mIoU", "mAcc" and "aAcc" (mean accuracy of the
+    classes, accuracy over all pixels) for segmentation; "AP3D" and "APBEV" for 3D detection.
+
+    Raises:
+        ValueError: An argument is not as for ``train``.
+    """
+    place = usable_device(device)
+    _check_what(model, task)
+    checks.instance("loader", loader, Iterable, "be a DataLoader of batches for the task")
+    if task.measure is None:
+        return {task.metric: evaluate(model, loader, task=task, device=device, bf16=bf16)}
+    model.to(place).eval()
+    with torch.autocast(place.type, torch.bfloat16, enabled=checks.flag("bf16", bf16)):
+        return task.measure(model, _on(place, loader))
+
+
 @dataclass(frozen=True)
 class _Run:
     """One training: what does not change from step to step."""

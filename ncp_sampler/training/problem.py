@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution import costs
-from ncp_sampler.multi_resolution.network import MultiResolutionNet
+from ncp_sampler.multi_resolution.network import INITIALIZATIONS, MultiResolutionNet
 from ncp_sampler.training.presets import Preset
 from ncp_sampler.training.recipes import Recipe
 from ncp_sampler.training.tasks import TASK_OF, Task
@@ -75,6 +75,7 @@ def make_problem(
     frames: int | None = None,
     workers: int = 0,
     seed: int = 0,
+    initialization: str = "identity",
 ) -> TrainingProblem:
     """A problem of classification, segmentation or video by a preset, from three data sets.
 
@@ -88,6 +89,8 @@ def make_problem(
         frames: Of the clips, for video alone.
         workers: Processes of each loader.
         seed: Of the networks' initial weights.
+        initialization: Of the networks, as for ``MultiResolutionNet``; "kaiming" repeats the
+            training behind the tables of NAS-Bench-MR.
 
     Raises:
         ValueError: The preset is of another task, or an argument is not as described.
@@ -98,7 +101,13 @@ def make_problem(
             f"preset has task={preset.task!r}, which must be one of {tuple(TASK_OF)}; "
             "construct a TrainingProblem for any other"
         )
-    networks = _PresetNetworks(preset=preset, in_channels=in_channels, frames=frames, seed=seed)
+    networks = _PresetNetworks(
+        preset=preset,
+        in_channels=in_channels,
+        frames=frames,
+        seed=seed,
+        initialization=initialization,
+    )
     return join_problem(
         name,
         networks,
@@ -177,9 +186,11 @@ class _PresetNetworks:
     in_channels: int
     frames: int | None
     seed: int
+    initialization: str
 
     def __post_init__(self) -> None:
         checks.integer("in_channels", self.in_channels, low=1)
+        checks.one_of("initialization", self.initialization, INITIALIZATIONS)
         checks.integer("seed", self.seed, low=0)
         if self.preset.task == "video":
             checks.integer("frames", self.frames, low=1)
@@ -193,6 +204,7 @@ class _PresetNetworks:
             num_classes=self.preset.num_classes,
             in_channels=self.in_channels,
             seed=self.seed,
+            initialization=self.initialization,
         )
 
     def gflops(self, code: ArrayLike) -> float:

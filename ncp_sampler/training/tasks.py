@@ -1,4 +1,4 @@
-"""What the training loop needs to know of a task: its loss, and its metric in percent.
+"""What the training loop needs to know of a task: its loss, and its metrics in percent.
 
 Notation
     n, K       samples of a batch, classes
@@ -24,6 +24,8 @@ from ncp_sampler.training.augmentation import IGNORED
 INPUTS = ("image", "images", "pixel_values", "clip", "video", "input", "inputs", "x")
 TRUTHS = ("label", "labels", "mask", "masks", "target", "targets", "y")
 
+_TOP = {"top1": 1, "top5": 5}  # metric -> number of classes that may be the right one
+
 Batch = Any  # tensors in tuples, lists or dictionaries; only the task knows which
 
 
@@ -36,9 +38,11 @@ class Task:
         loss: Model and batch -> the loss, a number with gradients.
         score: Model and batches -> the metric, in percent, the higher the better. The model is
             in evaluation mode, and no gradients are kept.
+        measure: Model and batches -> all metrics of the task by name, in percent, the one of
+            ``score`` first; None if there are no others. ``training.measure`` calls it.
 
     Raises:
-        ValueError: A metric without a name, or a loss or score that is no function.
+        ValueError: A metric without a name, or a loss, score or measure that is no function.
 
     Examples:
         >>> import torch
@@ -54,11 +58,13 @@ class Task:
     metric: str
     loss: Callable[[nn.Module, Batch], Tensor]
     score: Callable[[nn.Module, Iterable[Batch]], float]
+    measure: Callable[[nn.Module, Iterable[Batch]], dict[str, float]] | None = None
 
     def __post_init__(self) -> None:
         checks.text("metric", self.metric)
         checks.function("loss", self.loss, "be a function of a model and a batch")
         checks.function("score", self.score, "be a function of a model and batches")
+        checks.call("measure", self.measure, "be a function of a model and batches, or None")
 
 
 def pair(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -106,12 +112,20 @@ def _classification_loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def _top1(model: nn.Module, batches: Iterable[Batch]) -> float:
-    right = seen = 0
+    return _top_shares(model, batches)["top1"]
+
+
+def _top_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+    """Percentage of samples whose class is the most likely one, and among the five most likely."""
+    seen, right = 0, dict.fromkeys(_TOP, 0)
     for batch in batches:
         x, y = pair(batch)
-        right += int((model(x).argmax(1) == y).sum())
+        logits = model(x)
+        best = logits.topk(min(max(_TOP.values()), logits.shape[1])).indices  # (n, 5)
+        for name, k in _TOP.items():
+            right[name] += int((best[:, :k] == y[:, None]).sum())
         seen += len(y)
-    return 100.0 * right / max(seen, 1)
+    return {name: 100.0 * count / max(seen, 1) for name, count in right.items()}
 
 
 def _segmentation_loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -123,7 +137,16 @@ def _segmentation_loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def _mean_iou(model: nn.Module, batches: Iterable[Batch]) -> float:
-    """Mean over the classes that occur, of intersection over union in all pixels together."""
+    return _pixel_shares(model, batches)["mIoU"]
+
+
+def _pixel_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+    """Percentages over all pixels together.
+
+    mIoU is the mean, over the classes that occur or are predicted, of intersection over union; mAcc
+    the mean, over those that occur, of the share of their pixels that is right; aAcc the share of
+    all pixels that is right.
+    """
     confusion: Tensor | None = None
     for batch in batches:
         x, y = pair(batch)
@@ -140,14 +163,18 @@ def _mean_iou(model: nn.Module, batches: Iterable[Batch]) -> float:
         counted = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
         confusion = counted if confusion is None else confusion + counted
     if confusion is None:
-        return 0.0
-    hit = confusion.diagonal()
-    union = confusion.sum(0) + confusion.sum(1) - hit
-    return 100.0 * float((hit[union > 0] / union[union > 0]).mean())
+        return dict.fromkeys(("mIoU", "mAcc", "aAcc"), 0.0)
+    hit, truths = confusion.diagonal(), confusion.sum(1)
+    union = confusion.sum(0) + truths - hit
+    return {
+        "mIoU": 100.0 * float((hit[union > 0] / union[union > 0]).mean()),
+        "mAcc": 100.0 * float((hit[truths > 0] / truths[truths > 0]).mean()),
+        "aAcc": 100.0 * float(hit.sum() / truths.sum()),
+    }
 
 
-CLASSIFICATION = Task(metric="top1", loss=_classification_loss, score=_top1)
+CLASSIFICATION = Task(metric="top1", loss=_classification_loss, score=_top1, measure=_top_shares)
 VIDEO = CLASSIFICATION  # clips (n, C, T, H, W) in place of images
-SEGMENTATION = Task(metric="mIoU", loss=_segmentation_loss, score=_mean_iou)
+SEGMENTATION = Task(metric="mIoU", loss=_segmentation_loss, score=_mean_iou, measure=_pixel_shares)
 # name of a network's task -> its loss and metric
 TASK_OF = {"classification": CLASSIFICATION, "segmentation": SEGMENTATION, "video": VIDEO}

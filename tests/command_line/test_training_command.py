@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from examples.training_program import main
 from ncp_sampler import MRSpace
-from ncp_sampler.command_line.training import main
 from ncp_sampler.training import TrainingProblem
 from tests.training_examples import width_problem
 

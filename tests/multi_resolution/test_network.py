@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,57 @@ def test_weights_are_kaiming_normal_by_fan_out(task: str) -> None:
             assert layer.bias is None or not layer.bias.any()
 
 
+@pytest.mark.parametrize("task", costs.TASKS)
+def test_kaiming_is_the_initialization_of_the_published_networks(task: str) -> None:
+    """Kaiming-normal everywhere, batch norms that scale by 1: no identity anywhere."""
+    net = build(SPACE.start, task=task, initialization="kaiming")
+    for name, layer in net.named_modules():
+        if isinstance(layer, (nn.Conv2d, nn.Conv3d)) and "anchors" not in name:
+            expected = (2 / layer.weight[:, 0].numel()) ** 0.5
+            few = 5 / layer.weight.numel() ** 0.5  # standard errors
+            assert layer.weight.std().item() == pytest.approx(expected, rel=few), name
+        elif isinstance(layer, nn.BatchNorm2d):
+            assert (layer.weight == 1).all(), name
+            assert not layer.bias.any(), name
+    default = build(SPACE.start, task=task)
+    assert default.state_dict().keys() == net.state_dict().keys()
+
+
+@pytest.mark.parametrize("as_state", [False, True])
+def test_a_pretrained_trunk_is_taken_over_and_the_head_is_not(as_state: bool) -> None:
+    pretrained, video = build(seed=0), build(task="video", seed=1)
+    pretrained(batch("classification", (32, 32)))  # moves the batch statistics
+    before = {name: value.clone() for name, value in video.state_dict().items()}
+    video.load_trunk(pretrained.state_dict() if as_state else pretrained)
+    images = batch("classification", (32, 32))
+    for own, other in zip(
+        video.eval().features(images), pretrained.eval().features(images), strict=True
+    ):
+        assert torch.equal(own, other)
+    for name, value in video.state_dict().items():
+        if name.startswith("head."):
+            assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (lambda: build(SPACE.start), "source is a network of another trunk; it must be"),
+        (lambda: build(in_channels=1), "source is a network of another trunk"),
+        (dict, "source is a network of another trunk"),
+        (lambda: dict.fromkeys(build().state_dict(), 0.5), "source is a network of another trunk"),
+        (lambda: {3: torch.zeros(2)}, "source is a network of another trunk"),
+        (lambda: nn.Linear(2, 2), "source=.* must be a MultiResolutionNet of the same code"),
+    ],
+)
+def test_another_trunk_is_refused(source: Callable[[], Any], message: str) -> None:
+    net = build()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        net.load_trunk(source())
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
 def test_copies_and_saved_weights_give_the_same_output() -> None:
     net = build().eval()
     x = batch("classification", (40, 32))
@@ -219,6 +271,7 @@ def test_wrong_logits(logits: Tensor, size: tuple[int, ...], message: str) -> No
         ({"in_channels": 0}, "in_channels=0 must be at least 1"),
         ({"seed": 1.5}, "seed=1.5 must be an integer from"),
         ({"seed": 2**64}, "seed=18446744073709551616 must be"),
+        ({"initialization": "xavier"}, r"initialization='xavier' must be one of \('identity', "),
         ({"code": [8] * 26}, r"shape \(26,\)"),
         ({"code": [8] * 27}, "b1=8 is not a value of"),
         ({"code": [7, *SMALLEST[1:]]}, "i1=7 is not a value of .* nearest valid value is 8"),

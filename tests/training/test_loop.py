@@ -29,6 +29,7 @@ from ncp_sampler.training import (
     Trained,
     TrainingProblem,
     evaluate,
+    measure,
     train,
 )
 from tests.training_examples import digits_problem, scenes_problem, uniform_code
@@ -226,6 +227,37 @@ def test_mean_iou_over_classes_that_occur() -> None:
     assert SEGMENTATION.loss(Fixed(), (logits, torch.full_like(truth, IGNORED))) == 0
     with pytest.raises(ValueError, match=f"class {logits.shape[1]}, the network has"):
         SEGMENTATION.score(Fixed(), [(logits, torch.full_like(truth, logits.shape[1]))])
+
+
+def test_top5_counts_the_five_most_likely_classes() -> None:
+    """Of six classes the right one is the first, the fifth and the last."""
+    logits = torch.tensor([[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]]).expand(3, 6)
+    loader: Any = [(logits, torch.tensor([0, 4, 5]))]
+    found = measure(Fixed(), loader, task=CLASSIFICATION)
+    assert list(found) == ["top1", "top5"]
+    assert found == {"top1": pytest.approx(100 / 3), "top5": pytest.approx(200 / 3)}
+    two_classes: Any = [(logits[:, :2], torch.tensor([0, 1, 1]))]
+    assert measure(Fixed(), two_classes, task=CLASSIFICATION)["top5"] == 100
+
+
+def test_accuracies_of_masks_are_by_class_and_over_all_pixels() -> None:
+    """Class 0: 2 of 3 pixels right; 1: 1 of 1; 2 is predicted once and occurs nowhere."""
+    logits = torch.nn.functional.one_hot(torch.tensor([[0, 0, 2, 1, 0]]), 3).float()
+    truth = torch.tensor([[[0, 0, 0, 1, IGNORED]]])
+    loader: Any = [(logits.permute(0, 2, 1)[:, :, None], truth)]
+    found = measure(Fixed(), loader, task=SEGMENTATION)
+    assert list(found) == ["mIoU", "mAcc", "aAcc"]
+    assert found["mIoU"] == pytest.approx(100 * (2 / 3 + 1 + 0) / 3)
+    assert found["mIoU"] == SEGMENTATION.score(Fixed(), loader)
+    assert found["mAcc"] == pytest.approx(100 * (2 / 3 + 1) / 2)
+    assert found["aAcc"] == pytest.approx(100 * 3 / 4)
+
+
+def test_a_task_of_one_metric_has_that_one() -> None:
+    task = Task(metric="half", loss=lambda *_: torch.zeros(()), score=lambda *_: 50.0)
+    assert measure(Fixed(), [], task=task) == {"half": 50.0}  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="measure=3 must be a function of a model and batches"):
+        replace(task, measure=3)  # type: ignore[arg-type]
 
 
 def test_masks_may_be_of_bytes() -> None:

@@ -21,7 +21,7 @@ from ncp_sampler.training import (
     make_problem,
     train,
 )
-from tests.training_examples import width_problem
+from tests.training_examples import uniform_code, width_problem
 
 
 def digits(**changes: Any) -> TrainingProblem:
@@ -52,6 +52,20 @@ def changed(value: Any, **changes: Any) -> object:
     return replace(value, **changes)
 
 
+@pytest.mark.parametrize("problem", [digits, clips, scenes])
+@pytest.mark.parametrize(("initialization", "scale"), [("identity", 0), ("kaiming", 1)])
+def test_networks_begin_as_asked(
+    problem: Callable[..., TrainingProblem], initialization: str, scale: float
+) -> None:
+    """The last batch norm of a residual unit scales by 0, or by 1 as those of the tables."""
+    frames = {"frames": 4} if problem is clips else {}
+    made = problem(initialization=initialization, **frames)
+    state = made.build(uniform_code(1, 8)).state_dict()
+    last = [value for name, value in state.items() if name.endswith("second.norm.weight")]
+    assert len(last) == 10  # one residual unit on each branch of the four stages
+    assert all((value == scale).all() for value in last)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -65,6 +79,8 @@ def changed(value: Any, **changes: Any) -> object:
         (lambda: digits(frames=4), "frames=4 must be None unless the preset is of video"),
         (lambda: digits(workers=-1), "workers=-1 must be at least 0"),
         (lambda: digits(seed=0.5), "seed=0.5 must be an integer of at least 0"),
+        (lambda: digits(initialization="he"), "initialization='he' must be one of"),
+        (lambda: scenes(initialization=None), "initialization=None must be one of"),
         (clips, "frames=None must be an integer of at least 1"),
         (lambda: changed(width_problem(), name=""), "name='' must be a string that is not empty"),
         (lambda: changed(width_problem(), build=None), "build=None must be a function"),

@@ -20,6 +20,7 @@ from ncp_sampler.training import (
     PRESETS,
     TrainingProblem,
     make_detection_problem,
+    measure,
     train,
 )
 from ncp_sampler.training.augmentation import CloudAugmentation
@@ -177,6 +178,17 @@ def test_task_scores_by_mean_average_precision(scenes: StreetScenes) -> None:
     lifted = found_from(scenes, lifted=1.0, keep=1)
     assert detection_task((0.7, 0.5), view="bev").score(lifted, loader) == 50
     assert detection_task((0.7, 0.5), view="bev").metric == "APBEV"
+
+
+@pytest.mark.parametrize(("view", "names"), [("3d", "AP3D APBEV"), ("bev", "APBEV AP3D")])
+def test_both_average_precisions_are_measured_at_once(
+    scenes: StreetScenes, view: str, names: str
+) -> None:
+    loader = DataLoader(scenes, batch_size=7, collate_fn=collate_scenes)
+    lifted = found_from(scenes, lifted=1.0, keep=0)
+    found = measure(lifted, loader, task=detection_task((0.7, 0.5), view=view))
+    assert found == {"AP3D": 0, "APBEV": 50}
+    assert list(found) == names.split()  # the one of the score first
 
 
 def test_class_that_does_not_occur_is_left_out(scenes: StreetScenes) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from examples import training_program as command_line
 from ncp_sampler import MRSpace
-from ncp_sampler.command_line import training as command_line
 from ncp_sampler.command_line.study import create_study, run_study
 from ncp_sampler.training import TensorBoardLog, train
 from tests.training_examples import digits_problem, scenes_problem

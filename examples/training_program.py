@@ -1,4 +1,4 @@
-"""The command line of the training examples: options, progress, and the final report."""
+"""The program that the training examples share: options, progress, and the final report."""
 
 from __future__ import annotations
 
@@ -16,16 +16,11 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from examples.training_report import make_table, score_best, write_csv, write_figure
 from ncp_sampler.checks import usable_device
 from ncp_sampler.command_line.option_types import above, whole
 from ncp_sampler.command_line.options import check_folder, make_parser
 from ncp_sampler.command_line.study import create_study, run_study
-from ncp_sampler.command_line.study_report import (
-    make_table,
-    score_best,
-    write_csv,
-    write_figure,
-)
 from ncp_sampler.command_line.study_trials import (
     checkpoint_path,
     code_of,
