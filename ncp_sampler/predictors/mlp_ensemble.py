@@ -11,6 +11,7 @@ one batched product.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -31,12 +32,16 @@ from ncp_sampler.predictors.predictor import (
     State,
     Weights,
     isolated_torch,
+    one_thread,
     to_array,
     torch_moments,
 )
 from ncp_sampler.predictors.transforms import standardizer, training_arrays
 
 _BATCH_NORM_EPS, _BATCH_NORM_MOMENTUM = 1e-5, 0.1  # torch.nn.BatchNorm1d's defaults
+# Numbers in a layer's output up to which one thread trains: beside other processes, those of two
+# wait for one another (10,000 rows: 4 s of CPU with one, 17 with two; 200: 2 and 10)
+_ONE_THREAD = 8 * 64 * 10_000
 _LEAST_STD = 1e-6  # smallest standard deviation, as a share of the metric's
 _LOSSES = {"squared": mse_loss, "smooth_l1": smooth_l1_loss}
 _SCHEDULES = ("constant", "one_cycle")
@@ -160,7 +165,9 @@ class MLPEnsemble(Model):
         same = names == self.names and self._weights["w1"].shape[1] == codes.shape[1]
         if steps == 0 and same:
             return self
-        with isolated_torch(self.device):
+        size = self.members * self.shared * min(len(codes), self.batch_size or len(codes))
+        small = self.device.type == "cpu" and size <= _ONE_THREAD
+        with one_thread() if small else nullcontext(), isolated_torch(self.device):
             usual = self.warm_steps
             if not same or usual is None:
                 self.names, usual = names, self.steps
