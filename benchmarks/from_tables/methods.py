@@ -26,13 +26,11 @@ from ncp_sampler.offline import (
     BETA,
     SearchProblem,
     evolution_search,
-    learn,
     local_search,
     net_adapt,
     propagate_answers,
     propagate_search,
 )
-from ncp_sampler.predictors import Predictor
 from ncp_sampler.propagation import Target
 from ncp_sampler.records.records import Records
 from ncp_sampler.space.search_space import code_key
@@ -78,9 +76,9 @@ class Case:
         return code
 
     @cached_property
-    def predictor(self) -> Predictor:
-        """The offline searches' predictor of the rows, fitted once for all methods."""
-        return learn(self.records, seed=self.seed)
+    def problem(self) -> SearchProblem:
+        """Offline search problem of the rows, whose predictor is fitted once for all methods."""
+        return SearchProblem(self.records, [Target(METRIC, beta=BETA)], seed=self.seed)
 
     def new(self, codes: ArrayLike) -> NDArray[Any]:
         """Return the first ``NEW`` codes (k, d) of (n, d) that are no known row's, each once."""
@@ -147,8 +145,12 @@ class WatchedProblem(SearchProblem):
     """
 
     def __init__(self, case: Case) -> None:
-        target = Target(METRIC, beta=0.0)
-        super().__init__(case.predictor, [target], records=[case.records], seed=case.seed)
+        super().__init__(
+            case.problem.predictors,
+            [Target(METRIC, beta=0.0)],
+            records=[case.records],
+            seed=case.seed,
+        )
         self._seen: list[NDArray[Any]] = []
         self._values: list[FloatArray] = []
 
@@ -210,11 +212,8 @@ def ncp_optimizer(case: Case) -> Answer:
 
 def ncp(case: Case) -> Answer:
     """Search offline at the defaults: one solution, and several distinct ones."""
-    problem = SearchProblem(
-        case.predictor, [Target(METRIC, beta=BETA)], records=[case.records], seed=case.seed
-    )
-    solution = propagate_search(problem, seed=case.seed)
-    several = propagate_answers(problem, n=_MORE, seed=case.seed)
+    solution = propagate_search(case.problem, seed=case.seed)
+    several = propagate_answers(case.problem, n=_MORE, seed=case.seed)
     return Answer(solution.code, case.new([one.code for one in several]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -46,7 +46,9 @@ def write_report(judgments: Sequence[Judgment], command: str) -> str:
             )
             texts.append(_summary(at) + "\n")
             texts.append("Rank of the best new architecture, table by table:\n\n")
-            texts.append(_by_task(at, lambda one: one.best_rank) + "\n")
+            texts.append(_by_task(at, "best_rank", "known_rank") + "\n")
+            texts.append("Its true value:\n\n")
+            texts.append(_by_task(at, "best", "known") + "\n")
     return "".join(texts).rstrip("\n") + "\n"
 
 
@@ -95,27 +97,34 @@ def _summary(judgments: Sequence[Judgment]) -> str:
                 for one in searched
                 if method != REFERENCE and one.case in reference
             ]
+            pairs = [pair for pair in pairs if not np.isnan(pair)]
             cells += [
                 with_error([one.best_rank for one in searched]),
                 _percent(best >= -_TIE),
                 _percent(best > _TIE),
-                with_error(pairs, "+.2f") if pairs and not np.isnan(pairs).any() else "",
+                with_error(pairs, "+.2f") if pairs else "",
                 f"{np.mean([one.new for one in own]):.1f}",
             ]
         rows.append([*cells, *[""] * (len(_HEADINGS) - len(cells))])
     return markdown_table(_HEADINGS, rows, numbers=True)
 
 
-def _by_task(judgments: Sequence[Judgment], value: Callable[[Judgment], float]) -> str:
-    """Return a row of each table, and a column of each method that names new architectures."""
+def _by_task(judgments: Sequence[Judgment], value: str, known: str) -> str:
+    """Return a row for each table, and a column for each method that names new architectures.
+
+    Args:
+        judgments: Of one number of rows.
+        value: Attribute of a judgment, of the best new architecture.
+        known: The same of the best row.
+    """
     named = [one for one in judgments if not np.isnan(one.best)]
     methods, rows = _methods(named), []
     for name in _ordered(one.task for one in judgments):
         at = [one for one in judgments if one.task == name]
-        known = {one.case: one.known_rank for one in at}
-        cells = [name, with_error(list(known.values()))]
+        best_rows = {one.case: getattr(one, known) for one in at}
+        cells = [name, with_error(list(best_rows.values()))]
         for method in methods:
-            values = [value(one) for one in _index(at, method).values()]
+            values = [getattr(one, value) for one in _index(at, method).values()]
             cells.append(with_error(values) if values else "")
         rows.append(cells)
     return markdown_table(
