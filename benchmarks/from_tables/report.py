@@ -63,7 +63,8 @@ is the share of the table's architectures that are truly better, in %; 0 is the 
 "new" and "better" are shares of the runs, against the true value of the best row known. The best
 new architecture is the best of the {NEW}. "Behind NCP" is its rank less that of {LABELS[REFERENCE]}
 on the same rows: above 0, NCP is ahead. "New ones" is the mean number of distinct new
-architectures among the {NEW}. All figures are means over the runs ± standard errors.
+architectures among the {NEW}. All figures are means over the runs ± standard errors. Methods with
+fewer runs have the first draws alone; "behind NCP" compares what both have.
 
 An ensemble of trees that predicts the whole table shows what a regressor can find without a
 search. NetAdapt, local search and evolution maximize the predicted mean of our predictor, and name
