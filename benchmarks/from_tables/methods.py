@@ -111,7 +111,7 @@ def best_row(case: Case) -> Answer:
 
 def random_rows(case: Case) -> Answer:
     """Recommend the best row known, and random architectures of the table."""
-    rng = np.random.default_rng(case.seed)
+    rng = np.random.default_rng(case.rows)  # the seed alone draws the same for all tables
     codes = rng.permutation(case.task.codes)[: NEW + len(case.rows)]
     return Answer(case.best_code, case.new(codes))
 
