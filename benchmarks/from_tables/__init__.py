@@ -1,0 +1,1 @@
+"""Offline searches judged by tables that hold the true value of every architecture."""

@@ -1,0 +1,130 @@
+"""One method judged on one draw of rows, and the files in which the judgments are kept."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import optuna
+import torch
+from threadpoolctl import threadpool_limits
+
+from benchmarks.from_tables.methods import METHODS, Answer, Case
+from benchmarks.from_tables.tasks import ABSENT, task
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """True values of one answer: a row of a CSV file.
+
+    Attributes:
+        family: Benchmark that the table belongs to.
+        task: Name of the table.
+        rows: Number of rows known.
+        draw: Number of the draw, also the method's seed.
+        method: Key of ``METHODS``.
+        known: True value of the best row known, by its measured value.
+        known_rank: Share of the table that is truly better than it, in %.
+        recommended: True value of the recommended architecture.
+        recommended_rank: Its rank, likewise.
+        recommended_new: 1 if it is no known row, 0 otherwise.
+        best: True value of the best new architecture; NaN without any.
+        best_rank: Its rank; NaN without any.
+        new: Number of distinct new architectures that the table has.
+    """
+
+    family: str
+    task: str
+    rows: int
+    draw: int
+    method: str
+    known: float
+    known_rank: float
+    recommended: float
+    recommended_rank: float
+    recommended_new: int
+    best: float
+    best_rank: float
+    new: int
+
+    @property
+    def case(self) -> tuple[str, int, int]:
+        """Task, rows and draw: methods with the same ones started alike."""
+        return self.task, self.rows, self.draw
+
+
+def judge(case: Case, method: str, draw: int, answer: Answer) -> Judgment:
+    """Look an answer up in the table."""
+    table = case.task
+    recommended, known = table.rows(answer.recommended), np.array([case.best])
+    new = table.rows(answer.new) if len(answer.new) else np.zeros(0, dtype=np.intp)
+    values, nothing = table.true_values(new), not len(new)
+    return Judgment(
+        family=table.family,
+        task=table.name,
+        rows=len(case.rows),
+        draw=draw,
+        method=method,
+        known=float(table.truth[case.best]),
+        known_rank=float(table.ranks(known)[0]),
+        recommended=float(table.true_values(recommended)[0]),
+        recommended_rank=float(table.ranks(recommended)[0]),
+        recommended_new=int(recommended[0] not in case.rows),
+        best=float("nan") if nothing else float(values.max()),
+        best_rank=float("nan") if nothing else float(table.ranks(new).min()),
+        new=len(set(new.tolist()) - {ABSENT, *case.rows.tolist()}),
+    )
+
+
+def run(name: str, rows: int, draw: int, methods: Sequence[str]) -> list[Judgment]:
+    """Judge some methods on one draw of rows, on one thread."""
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    table = task(name)
+    case = Case(table, table.draw(rows, draw), seed=draw)
+    with threadpool_limits(1):  # threads of several runs wait for one another, for minutes
+        return [judge(case, method, draw, METHODS[method](case)) for method in methods]
+
+
+def file_of(folder: Path, method: str) -> Path:
+    """Return the file of a method's judgments."""
+    return folder / f"{method}.csv"
+
+
+def load(path: Path) -> list[Judgment]:
+    """Return the judgments of a file; none where it is not there."""
+    if not path.exists():
+        return []
+    kinds = {"str": str, "int": int, "float": float}
+    read = {one.name: kinds[str(one.type)] for one in fields(Judgment)}
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            Judgment(**{name: read[name](text) for name, text in row.items()})
+            for row in csv.DictReader(file)
+        ]
+
+
+def append(judgments: Iterable[Judgment], folder: Path) -> None:
+    """Add judgments to the files of their methods."""
+    for one in judgments:
+        path = file_of(folder, one.method)
+        begins = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            rows = csv.DictWriter(file, list(asdict(one)), lineterminator="\n")
+            if begins:
+                rows.writeheader()
+            texts = {
+                name: f"{value:.8g}" if isinstance(value, float) else value
+                for name, value in asdict(one).items()
+            }
+            rows.writerow(texts)
+
+
+def sort(path: Path) -> None:
+    """Sort a file's judgments by task, rows and draw, whatever the order in which they ended."""
+    judgments = sorted(load(path), key=lambda one: (one.family, *one.case))
+    path.unlink(missing_ok=True)
+    append(judgments, path.parent)
