@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.kernels import NNGP
 from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
-from ncp_sampler.predictors.predictor import Predictor, as_model
+from ncp_sampler.predictors.predictor import Model, Predictor, as_model, one_thread
 from ncp_sampler.predictors.transforms import (
     ExtendedFeatures,
     FeaturePredictor,
@@ -27,6 +28,7 @@ from ncp_sampler.records.records import FloatArray, Records
 
 _MAX_ROWS = 2600  # rows of a process; exact inference on more takes more than seconds
 _MAX_CODE_ROWS = 1300  # rows of the second one; each step of a search costs their square
+_ONE_THREAD_ROWS = 1000  # rows up to which threads wait for one another rather than compute
 _MANY_ROWS = 200  # number of rows from which on trees and a richer kernel help
 _TREE_CODES = 4000  # number of random codes that trees label
 
@@ -68,14 +70,14 @@ def learn(
         raise checks.refusal("trees", trees, must)
     process, networks = _process(records), with_features(_networks(seed), space.features)
     if space.features is None and not trees:
-        return Calibrated(process, seed=seed).fit(space.normalize(records.codes), columns)
+        return _fitted(process, records, columns, seed)
     if enough and (has_lightgbm() if trees is None else trees):
         samples = space.normalize(space.sample(_TREE_CODES, seed))
         networks = Distilled(networks, samples, features=space.features)
     members = [with_features(process, space.features), networks]
     if space.features is not None:
         members.append(GaussianProcess(NNGP(), max_rows=_MAX_CODE_ROWS))
-    return Calibrated(Mixture(members), seed=seed).fit(space.normalize(records.codes), columns)
+    return _fitted(Mixture(members), records, columns, seed)
 
 
 def adapt(
@@ -102,7 +104,7 @@ def adapt(
     columns, space = _columns(records, metrics), records.space
     process = _process(records).with_linear_terms(terms)
     model = FeaturePredictor(process, ExtendedFeatures(space.features, [model_of_source.mean_vjp]))
-    return Calibrated(model, seed=seed).fit(space.normalize(records.codes), columns)
+    return _fitted(model, records, columns, seed)
 
 
 def fit_paper(
@@ -145,6 +147,14 @@ def _level_bad_tail(values: FloatArray) -> FloatArray:
         return values
     unit = (values[top] - values[middle]) / size  # it is linear above the tail
     return np.asarray(values[top] + (leveled - leveled[top]) * unit)
+
+
+def _fitted(
+    model: Model, records: Records, columns: Mapping[str, FloatArray], seed: int
+) -> Calibrated:
+    with one_thread() if len(records) <= _ONE_THREAD_ROWS else nullcontext():
+        codes = records.space.normalize(records.codes)
+        return Calibrated(model, seed=seed).fit(codes, columns)
 
 
 def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, FloatArray]:
