@@ -68,8 +68,12 @@ def print_found(result: Mapping[str, Any]) -> None:
     for row in result["best_rows"]:
         if row is not None:
             console.print(f"best measured within the limits: {_row(row)}")
+    if result["probability"] is not None:
+        console.print(_comparison(result))
     if len(result["answers"]) > 1:
-        console.print(_answers(result["answers"]))
+        console.print(_answers(result["answers"], "answers"))
+    elif result["next_trainings"]:
+        console.print(_answers(result["next_trainings"], "trainings that promise most"))
     seconds = result["seconds"]
     console.print(
         f"learnt in {seconds['learning']:.1f} s, searched in {seconds['search']:.1f} s "
@@ -93,16 +97,30 @@ def _row(row: Mapping[str, Any]) -> str:
     return f"row {row['row']}{name} of {row['source']}: {', '.join(values)}"
 
 
-def _answers(answers: Sequence[Mapping[str, Any]]) -> Table:
-    """All of several answers, a row each."""
+def _comparison(result: Mapping[str, Any]) -> str:
+    """Return the comparison of the answer with the best measured row in words."""
+    if not result["is_new"]:
+        return "nothing new promises more than the best measured row, which is the answer"
+    return (
+        f"better than the best measured row with a probability of {result['probability']:.0%} by "
+        f"the predictor; expected improvement {result['expected_improvement']:.3g}"
+    )
+
+
+def _answers(answers: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """Return a table of several answers, a row each, with their expected improvement."""
     names = list(answers[0]["predicted"])
     last = "code" if "code" in answers[0] else "params"
-    table = Table("", *names, last, title="answers")
+    compared = all(one["expected_improvement"] is not None for one in answers)
+    gain = ["expected improvement"] if compared else []
+    table = Table("", *names, *gain, last, title=title)
     for i, one in enumerate(answers, start=1):
         cells = []
         for name in names:
             doubt = one["predicted_std"][name]
             cells.append(f"{one['predicted'][name]:.4g}" + (f" ± {doubt:.2g}" if doubt else ""))
+        if compared:
+            cells.append(f"{one['expected_improvement']:.3g}")
         code = one.get("code") or ", ".join(f"{k}={v}" for k, v in one["params"].items())
         table.add_row(str(i), *cells, code)
     return table

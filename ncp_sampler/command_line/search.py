@@ -89,7 +89,9 @@ def run_search(
     return {
         **_facts(sources, problem.targets, found),
         "metrics": _metrics(sources, judged, problem.targets, found),
+        "is_new": found.is_new,
         "answers": [_facts(sources, problem.targets, one) for one in answers],
+        "next_trainings": [_facts(sources, problem.targets, one) for one in found.next_trainings],
         "best_rows": [_best_row(targets, source, i) for i, source in enumerate(sources)],
         "columns": columns,
         "strategy": options.strategy,
@@ -136,14 +138,17 @@ def _answers(
     starts: NDArray[Any] | None,
     options: SearchOptions,
 ) -> tuple[Solution, list[Solution]]:
-    """The best, and all that were asked for."""
+    """Return the recommended architecture, and all that were asked for."""
     if options.front:
         front = propagate_front(problem, n=options.n, strategy=strategy, seed=options.seed)
         return max(front, key=lambda one: (one.holds, one.utility)), front
-    answers = propagate_answers(
-        problem, n=options.n, strategy=strategy, starts=starts, seed=options.seed
+    seed = options.seed
+    found = propagate_search(problem, strategy=strategy, starts=starts, seed=seed)
+    if options.n == 1:
+        return found, [found]
+    return found, propagate_answers(
+        problem, n=options.n, strategy=strategy, starts=starts, seed=seed
     )
-    return answers[0], answers
 
 
 def _sources(options: SearchOptions) -> list[JudgedRecords]:
@@ -246,6 +251,8 @@ def _facts(
         "params": space.to_params(found.code),
         "bounds_hold": found.holds,
         "utility": found.utility,
+        "expected_improvement": _number(found.expected_improvement),
+        "probability": _number(found.probability),
         "predicted": {name: mean for name, (mean, _, _) in predicted.items()},
         "predicted_std": {name: std for name, (_, std, _) in predicted.items()},
         "measured_rows": [row for row in measured if row is not None],

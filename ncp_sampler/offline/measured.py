@@ -109,8 +109,10 @@ class Improvement:
 
     def __init__(self, problem: SearchProblem, best: BestRow) -> None:
         self.problem, self.best = problem, best
-        self._level = problem.weights @ [*best.expected.values()]
-        self._variance = problem.weights**2 @ np.square([*best.uncertainty.values()])
+        # by name: a metric may have two targets, such as a bound and a direction
+        names = [label(problem.targets, k) for k in range(len(problem.targets))]
+        self._level = problem.weights @ [best.expected[name] for name in names]
+        self._variance = problem.weights**2 @ np.square([best.uncertainty[name] for name in names])
         self.calls = 0
 
     def values(self, codes: ArrayLike) -> FloatArray:

@@ -79,6 +79,11 @@ def test_one_command_gives_a_real_architecture_within_the_limit(
     (best,) = found["best_rows"]
     assert best["id"] == f"arch_{best['row'] - 1}"
     assert best["metrics"]["gflops"] <= 0.5
+    # the answer is a new architecture, or that row beside what to train next
+    assert found["is_new"] == (found["measured_rows"] == [])
+    assert found["is_new"] or len(found["next_trainings"]) > 0
+    assert found["is_new"] or found["measured_rows"][0]["row"] == best["row"]
+    assert (found["probability"] > 0) == found["is_new"]
     kinds = {column["column"]: column["kind"] for column in found["columns"]}
     assert (kinds["arch_id"], kinds["date"], kinds["op"]) == ("id", "left out", "categorical")
 

@@ -146,3 +146,18 @@ def test_what_a_search_without_rows_cannot_tell() -> None:
     solution = propagate_search(fitted(cells()), [UP], space=CELLS)
     assert solution.best is None
     assert solution.is_new
+
+
+def test_a_metric_may_have_a_bound_and_a_direction() -> None:
+    """Two targets of one metric: the improvement counts its values once for each."""
+    rows = cells()
+    limited = Records(CELLS, rows.codes, {**rows.metrics, "size": rows.codes[:, 1::4].sum(1)})
+    targets = [
+        replace(UP, beta=1.0),
+        Target("size", "minimize", weight=0.1),
+        Target("size", "minimize", bound=3.0, weight=0.0),
+    ]
+    solution = propagate_search(problem_of(limited, *targets))
+    assert solution.best is not None
+    assert solution.best.metrics["size[0]"] <= 3  # of predictor 0
+    assert np.isfinite(solution.expected_improvement)
