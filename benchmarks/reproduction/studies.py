@@ -69,7 +69,7 @@ def all_searches(settings: Settings, split: int) -> Iterator[SearchResult]:
     ):
         if settings.keys() >= {*names}:
             yield from joint(settings, study, names, weight, split)
-    if settings.keys() > {*names}:
+    if settings.keys() > {*basic(settings)}:  # not a quick run
         yield from pairs(settings, split)
 
 
