@@ -336,9 +336,10 @@ def reasons_of(trial: Any, key: str = "ncp:reasons") -> Mapping[str, Any]:
     """
     if isinstance(trial, Mapping) and "how" in trial:
         return trial
-    attrs = getattr(trial, "system_attrs", None)
-    if hasattr(trial, "storage"):  # a live trial: those of Optuna 5 have no system_attrs
+    if hasattr(trial, "storage"):  # a live trial, whose system_attrs Optuna 4 warns of
         attrs = trial.storage.get_trial_system_attrs(trial._trial_id)
+    else:
+        attrs = getattr(trial, "system_attrs", None)
     if not isinstance(attrs, Mapping) or key not in attrs:
         raise ValueError(
             f"trial={checks.shown(trial)} has no reasons; give a trial that NCPSampler proposed, "
