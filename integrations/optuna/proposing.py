@@ -51,7 +51,9 @@ def propose(
     for tries in range(1, _MAX_TRIES + 1):
         history.read(trials)
         pending = pending_params(history, trials, trial.number)
-        asked = history.optimizer.ask(rank + 1, pending=list(pending.values()), fixed=fixed or None)
+        # reading other workers' trials may replace both, where they have new parameters
+        optimizer, numbers = history.optimizer, history.numbers
+        asked = optimizer.ask(rank + 1, pending=list(pending.values()), fixed=fixed or None)
         codes = [history.code(params) for params in asked]
         taken = set(map(history.code, pending.values()))
         free = [
@@ -59,7 +61,7 @@ def propose(
         ]
         chosen = free[rank % len(free)] if free else 0
         publish_claim(study, trial, asked[chosen], history.distributions)
-        if not free or not history.optimizer.deterministic_objective:
+        if not free or not optimizer.deterministic_objective:
             break
         trials = all_trials(study)
         history.read(trials)
@@ -71,7 +73,7 @@ def propose(
         if not rivals and codes[chosen] not in history.codes:
             break
         rank = tries + sum(number < trial.number for number in rivals)
-    reasons = numbered(history.optimizer.reasons[chosen], history.numbers)
+    reasons = numbered(optimizer.reasons[chosen], numbers)
     study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(reasons))
     return asked[chosen]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -37,13 +38,18 @@ def load_function(term: CostTerm) -> CostFunction:
     return function  # type: ignore[no-any-return]
 
 
-def cost_of_codes(name: str, function: CostFunction, space: SearchSpace) -> Cost:
+def cost_of_codes(
+    name: str, function: CostFunction, space: SearchSpace, *, bounds: Sequence[float] = ()
+) -> Cost:
     """Return a differentiable cost of codes, from a function of params or of codes.
+
+    Infinity, which is over every limit, becomes a number above all others and above all bounds.
 
     Raises:
         ValueError: As ``KnownCost``.
     """
     known = KnownCost(name, function, space)
+    known.raise_ceiling(max([known.ceiling, *(bound + known.spread for bound in bounds)]))
     apply: Any = _KnownAtCodes.apply  # PyTorch does not type it
     return lambda codes: apply(codes, known, space)
 

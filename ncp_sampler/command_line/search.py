@@ -7,6 +7,7 @@ for, ``ncp_sampler.offline`` searches.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler.command_line.search_options import SearchOptions
-from ncp_sampler.command_line.search_targets import LIMIT, search_targets, within
+from ncp_sampler.command_line.search_targets import LIMIT, search_targets
 from ncp_sampler.command_line.sources import JudgedRecords, Scores, setting_records
 from ncp_sampler.command_line.tables import table_records
 from ncp_sampler.defaults import BETA
@@ -75,6 +76,8 @@ def run_search(
         )
     learnt = time.perf_counter()
     found, answers = _answers(problem, strategy, starts, options)
+    if len(answers) < options.n and not options.front:
+        notes.append(f"only {len(answers)} new architectures are left of {options.n} asked for")
     if not found.holds:
         notes.append(
             "no code was found that keeps the bounds by its predictions less beta deviations"
@@ -86,13 +89,16 @@ def run_search(
             notes.append("no picture: matplotlib is not installed (pip install 'ncp_sampler[viz]')")
             picture = None
     seconds = {"learning": learnt - begin, "search": time.perf_counter() - learnt}
+    facts = _facts(sources, problem.targets, found)
+    if options.front:  # the best compromise of a front is not compared with one row
+        facts |= {"expected_improvement": None, "probability": None}
     return {
-        **_facts(sources, problem.targets, found),
+        **facts,
         "metrics": _metrics(sources, judged, problem.targets, found),
-        "is_new": found.is_new,
+        "is_new": not facts["measured_rows"],
         "answers": [_facts(sources, problem.targets, one) for one in answers],
         "next_trainings": [_facts(sources, problem.targets, one) for one in found.next_trainings],
-        "best_rows": [_best_row(targets, source, i) for i, source in enumerate(sources)],
+        "best_rows": [_best_row(problem, source) for source in sources],
         "columns": columns,
         "strategy": options.strategy,
         "lambda": options.weight,
@@ -251,7 +257,7 @@ def _facts(
         "params": space.to_params(found.code),
         "bounds_hold": found.holds,
         "utility": found.utility,
-        "expected_improvement": _number(found.expected_improvement),
+        "expected_improvement": _improvement(sources, targets, found),
         "probability": _number(found.probability),
         "predicted": {name: mean for name, (mean, _, _) in predicted.items()},
         "predicted_std": {name: std for name, (_, std, _) in predicted.items()},
@@ -268,18 +274,30 @@ def _facts(
     return facts
 
 
+def _improvement(
+    sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
+) -> float | None:
+    """Return the expected improvement, of a logarithm in the metric's own unit."""
+    gain = found.expected_improvement
+    free = [i for i, target in enumerate(targets) if target.weight and target.bound is None]
+    target = targets[free[0]]
+    logged = target.cost is None and target.metric in sources[target.predictor].logged
+    if len(free) == 1 and logged and found.best is not None:
+        best = math.exp(found.best.expected[label(targets, free[0])])
+        gain = best * abs(math.expm1(target.sign * gain))
+    return _number(gain)
+
+
 def _measured_row(source: JudgedRecords, code: NDArray[Any]) -> dict[str, Any] | None:
     """Return the first row that has a code; None where it is new."""
     rows = np.flatnonzero((source.table.codes == code).all(1))
     return _row(source, int(rows[0])) if len(rows) else None
 
 
-def _best_row(targets: Sequence[Target], source: JudgedRecords, i: int) -> dict[str, Any] | None:
-    """Return the row of the best main metric within all limits; None if no row keeps them."""
-    keeps = within(targets, source, i)
-    order = source.table.best(source.main, source.directions[source.main])
-    order = order[keeps[order]]
-    return _row(source, int(order[0])) if len(order) else None
+def _best_row(problem: SearchProblem, source: JudgedRecords) -> dict[str, Any] | None:
+    """Return the best measured row that keeps all limits; None if none of the source does."""
+    best = problem.measured.best
+    return None if best is None else _measured_row(source, best.code)
 
 
 def _row(source: JudgedRecords, row: int) -> dict[str, Any]:

@@ -30,9 +30,10 @@ def search_targets(sources: Sequence[JudgedRecords], options: SearchOptions) -> 
         ValueError: Nothing is left to improve, or a limit that no row keeps.
     """
     space = sources[0].records.space
-    known = {
-        term.name: cost_of_codes(term.name, load_function(term), space) for term in options.costs
-    }
+    known = {}
+    for term in options.costs:
+        bounds = [limit.value for limit in options.limits if limit.name == term.name]
+        known[term.name] = cost_of_codes(term.name, load_function(term), space, bounds=bounds)
     targets = [
         Target(
             metric,
@@ -50,20 +51,6 @@ def search_targets(sources: Sequence[JudgedRecords], options: SearchOptions) -> 
     if not any(target.weight and target.bound is None for target in targets):
         raise ValueError("nothing is left to improve; give --lambda above 0, or no --min-metric")
     return targets
-
-
-def within(targets: Sequence[Target], source: JudgedRecords, i: int) -> NDArray[np.bool_]:
-    """Return True for the rows of source i that keep every limit."""
-    keeps = np.ones(len(source.table), dtype=bool)
-    for one in targets:
-        if one.bound is not None and (one.cost is not None or one.predictor == i):
-            if one.cost is None:
-                values = source.table.values(one.metric)
-                values = np.log(values) if one.metric in source.logged else values
-            else:
-                values = _cost_at(one.cost, source.table.codes)
-            keeps &= one.sign * (values - one.bound) >= 0
-    return keeps
 
 
 def _cost_targets(

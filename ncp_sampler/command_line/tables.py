@@ -46,6 +46,11 @@ def table_records(options: SearchOptions) -> list[JudgedRecords]:
             "all, or once for each"
         )
     learnt = [{m: way for m, way in own.items() if m not in costs} for own in given]
+    if not all(learnt):
+        raise ValueError(
+            "--metrics has costs of --cost alone; name a measured metric too, such as "
+            "--metrics accuracy:max,gflops:min"
+        )
     for table, own in zip(tables, learnt, strict=True):
         table.check_roles(metrics=[*own])
         table.check_rows()
@@ -54,7 +59,12 @@ def table_records(options: SearchOptions) -> list[JudgedRecords]:
     space = MRSpace() if is_mr and params is None else None
     knobs = [*(params or ()), *(space.names if space else ())]
     limited = [
-        [*own, *_limits_alone(table, bounds, {*own, *costs, *knobs}, [*options.ignore, options.id])]
+        [
+            *own,
+            *_limits_alone(
+                table, bounds, {*own, *costs, *knobs}, [*options.ignore, options.id], params
+            ),
+        ]
         for table, own in zip(tables, learnt, strict=True)
     ]
     _check_bounded(bounds, tables, {*known, *knobs})
@@ -76,7 +86,11 @@ def table_records(options: SearchOptions) -> list[JudgedRecords]:
 
 
 def _limits_alone(
-    table: CsvTable, bounds: Sequence[Bound], known: set[str], left_out: Sequence[str | None]
+    table: CsvTable,
+    bounds: Sequence[Bound],
+    known: set[str],
+    left_out: Sequence[str | None],
+    params: Sequence[str] | None,
 ) -> list[str]:
     """Return the bounded columns that no argument names, and that are therefore measured.
 
@@ -93,7 +107,7 @@ def _limits_alone(
                 "--metrics"
             )
         cells = table.cells(bound.name)
-        if len({*cells}) <= len(cells) / 2:
+        if not params and len({*cells}) <= len(cells) / 2:
             raise ValueError(
                 f"--bound '{bound}': is {bound.name!r} measured, or a parameter? Name it in "
                 "--metrics, or name all columns that are parameters in --params"

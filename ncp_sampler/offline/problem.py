@@ -37,7 +37,7 @@ Source: TypeAlias = Records | Predictor
 
 _UNIFORM_CODES = 1024  # random codes that scale the targets of a predictor without records
 _BOUND_FACTOR = 1e3  # factor of a violation, above what other targets can gain
-_LEAST_SCALE = 1e-12
+_CONSTANT = 1e-12  # share of its size that a constant varies by, from rounding
 
 
 @with_old_names
@@ -264,15 +264,20 @@ def with_scale(
     """
     if target.scale:
         return target
+    source = None if target.cost is not None else sources[target.predictor]
+    values: FloatArray
     if target.cost is not None:
-        spread = float(_evaluate(target.cost, codes).std())
+        values = _evaluate(target.cost, codes).numpy()
+    elif isinstance(source, Records):
+        values = source.values(target.metric)
     else:
-        source = sources[target.predictor]
-        if isinstance(source, Records):
-            return replace(target, scale=spread_of(source.values(target.metric)))
-        mean, _ = source.predict(unit)
-        spread = float(mean[:, source.names.index(target.metric)].std())
-    return replace(target, scale=max(spread, _LEAST_SCALE))
+        assert source is not None
+        values = source.predict(unit)[0][:, source.names.index(target.metric)]
+    size = float(np.nanmax(np.abs(values)))
+    # over a tiny scale a constant would be so large that all other targets are rounded away
+    if np.nanmax(values) / 2 - np.nanmin(values) / 2 <= _CONSTANT * size:
+        return replace(target, scale=max(size, 1.0))
+    return replace(target, scale=spread_of(values))
 
 
 def check_sources(sources: Sequence[Source], targets: Sequence[Target]) -> None:

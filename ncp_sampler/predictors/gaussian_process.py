@@ -168,6 +168,8 @@ class GaussianProcess(Model):
         """
         codes = np.asarray(x, dtype=np.float64)
         other = copy.copy(self)
+        if not len(codes):
+            return other
         other._posteriors = [one.condition(codes) for one in self._fitted]
         return other
 

@@ -161,3 +161,22 @@ def test_a_metric_may_have_a_bound_and_a_direction() -> None:
     assert solution.best is not None
     assert solution.best.metrics["size[0]"] <= 3  # of predictor 0
     assert np.isfinite(solution.expected_improvement)
+
+
+@pytest.mark.parametrize("constant", [0.0, 3.0, 1e6, -1e90])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_constant_changes_nothing(constant: float, known: bool) -> None:
+    """A cost or metric that all architectures share, however large."""
+    rows = cells()
+
+    def cost(codes: torch.Tensor) -> torch.Tensor:
+        return codes[:, 0] * 0 + constant
+
+    if not known:
+        rows = Records(CELLS, rows.codes, {**rows.metrics, "same": np.full(len(rows), constant)})
+    same = Target("same", "minimize", weight=0.5, cost=cost if known else None)
+    alone = propagate_search(problem_of(cells(), replace(UP, beta=1.0)))
+    found = propagate_search(problem_of(rows, replace(UP, beta=1.0), same))
+    np.testing.assert_array_equal(found.code, alone.code)
+    assert found.best is not None
+    assert found.best.metrics["score"] == rows.values("score").max()

@@ -132,3 +132,24 @@ def test_ranks_beyond_the_codes_left_repeat_nothing(
         assert SPACE.suggest(trial) in codes[n_used:]
         study.tell(trial, 0.0)
     assert len({tuple(sorted(t.params.items())) for t in study.trials}) == len(codes)
+
+
+def test_a_new_parameter_of_another_worker_while_one_chooses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other trial ends in between, with a parameter that makes the search begin anew."""
+    study = optuna.create_study(sampler=NCPSampler(seed=0))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), 3)
+    other = study.ask()
+    other.suggest_float("x", 0, 1)
+
+    def publish(*arguments: Any) -> None:
+        publish_claim(*arguments)
+        monkeypatch.setattr(adapter, "publish_claim", publish_claim)
+        other.suggest_float("new", 0, 1)
+        study.tell(other, 1.0)
+
+    monkeypatch.setattr(adapter, "publish_claim", publish)
+    trial = study.ask()
+    assert 0 <= trial.suggest_float("x", 0, 1) <= 1
+    assert study.trials[trial.number].system_attrs["ncp:reasons"]["how"]
