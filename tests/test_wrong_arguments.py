@@ -26,6 +26,7 @@ from ncp_sampler import (
 )
 from ncp_sampler.integrations import ray
 from ncp_sampler.predictors.registry import predictor_device
+from ncp_sampler.predictors.transforms import ExtendedFeatures
 from ncp_sampler.space import Group
 
 SPACE = MRSpace()
@@ -43,6 +44,7 @@ def names() -> dict[str, Any]:
         public |= {name: getattr(module, name) for name in module.__all__}
     return public | {
         **{name: value for name, value in vars(baselines).items() if callable(value)},
+        "ExtendedFeatures": ExtendedFeatures,
         "Group": Group,
         "SPACE": SPACE,
         "codes": CODES,
@@ -283,6 +285,10 @@ def names() -> dict[str, Any]:
         ('read_csv("/nope", metrics="a")', "path='/nope' cannot"),
         ('GaussianProcess(steps="x")', "steps='x' must"),
         ("GaussianProcess(max_rows=0)", "max_rows=0 must"),
+        ("GaussianProcess().with_linear_terms(0)", "count=0 must"),
+        ('GaussianProcess().with_linear_terms("a")', "count='a' must"),
+        ("ExtendedFeatures(5, [])", "features=5 must"),
+        ("ExtendedFeatures(None, 5)", "functions=5 must"),
         ('model.fit("x", {"a":[1]})', "x='x' must"),
         ("model.fit([[.1]*27], 5)", "metrics=5 must"),
         ('model.fit([[.1]*27], {"a":"x"})', "metrics['a']='x' must"),
@@ -292,8 +298,6 @@ def names() -> dict[str, Any]:
         ("Mixture([5])", "members=[5] must"),
         ("FeaturePredictor(5, same)", "inner=5 must"),
         ("FeaturePredictor(model, 5)", "features=5 must"),
-        ("Mixture([5])", "members"),
-        ("FeaturePredictor(5, len)", "inner=5 must"),
         ('MLPEnsemble(members="x")', "members='x' must"),
         ("MLPEnsemble(loss=5)", "loss=5 must"),
         ('MLPEnsemble.paper(epochs="x")', "epochs='x' must"),

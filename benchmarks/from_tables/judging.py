@@ -29,7 +29,7 @@ class Judgment:
         known: True value of the best row known, by its measured value.
         known_rank: Share of the table that is truly better than it, in %.
         recommended: True value of the recommended architecture.
-        recommended_rank: Its rank, likewise.
+        recommended_rank: Its rank.
         recommended_new: 1 if it is no known row, 0 otherwise.
         best: True value of the best new architecture; NaN without any.
         best_rank: Its rank; NaN without any.

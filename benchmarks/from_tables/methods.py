@@ -182,7 +182,7 @@ def gp_sampler(case: Case) -> Answer:
     study.add_trials(
         [
             create_trial(params=params, distributions=distributions, value=value)
-            for params, value in _told(case)
+            for params, value in _observed(case)
         ]
     )
     asked = [space.to_code(space.suggest(study.ask())) for _ in range(NEW)]
@@ -190,7 +190,7 @@ def gp_sampler(case: Case) -> Answer:
 
 
 def ncp_optimizer(case: Case) -> Answer:
-    """Ask ``NCPOptimizer`` for five proposals after it was told the rows."""
+    """Ask ``NCPOptimizer`` for five proposals after it has observed the rows."""
     space = case.task.space
     optimizer = NCPOptimizer(
         space,
@@ -198,7 +198,7 @@ def ncp_optimizer(case: Case) -> Answer:
         seed=case.seed,
         deterministic_objective=not case.task.noisy,
     )
-    params, values = zip(*_told(case), strict=True)
+    params, values = zip(*_observed(case), strict=True)
     optimizer.tell(params, [{METRIC: value} for value in values])
     return Answer(case.best_code, case.new(space.to_code(optimizer.ask(NEW))))
 
@@ -210,7 +210,7 @@ def ncp(case: Case) -> Answer:
     return Answer(solution.code, case.new([one.code for one in several]))
 
 
-def _told(case: Case) -> Iterator[tuple[dict[str, Any], float]]:
+def _observed(case: Case) -> Iterator[tuple[dict[str, Any], float]]:
     """Yield params and value of each row."""
     params: Any = case.task.space.to_params(case.task.codes[case.rows])
     yield from zip(params, case.records.metrics[METRIC].tolist(), strict=True)
@@ -230,7 +230,7 @@ METHODS: dict[str, Search] = {
 }
 LABELS = {
     "ncp": "NCP offline",
-    "ncp-optimizer": "NCPOptimizer, told the rows",
+    "ncp-optimizer": "NCPOptimizer after the rows",
     "best-row": "best row known",
     "random": "five random ones",
     "random-forest": "random forest, whole table",
@@ -238,5 +238,5 @@ LABELS = {
     "net-adapt": "NetAdapt on our predictor",
     "local-search": "local search on our predictor",
     "evolution": "evolution on our predictor",
-    "gp-sampler": "Optuna's GPSampler, told the rows",
+    "gp-sampler": "Optuna's GPSampler after the rows",
 }

@@ -69,8 +69,8 @@ fewer runs have the first draws alone; "behind NCP" compares what both have.
 An ensemble of trees that predicts the whole table shows what a regressor can find without a
 search. NetAdapt, local search and evolution maximize the predicted mean of our predictor, and name
 the {NEW} best new codes that they predicted; NetAdapt starts from the best row. GPSampler and
-NCPOptimizer are told the rows, and asked for {NEW} trials that run at once; the recommendation is
-the best row. A code that means no architecture of the table counts as its worst.
+NCPOptimizer have observed the rows, and are asked for {NEW} trials that run at once; the
+recommendation is the best row. A code that means no architecture of the table counts as its worst.
 
 """
 

@@ -13,7 +13,7 @@ from ncp_sampler.multi_resolution.blueprint import N_STAGES
 
 
 def print_columns(columns: Sequence[Mapping[str, str]]) -> None:
-    """Print as what the columns of tables are taken, before anything is learnt."""
+    """Print as what the columns of tables are taken, before anything is fitted."""
     for file in dict.fromkeys(column["file"] for column in columns):
         table = Table("column", "taken as", "values", title=file)
         for column in columns:
@@ -76,7 +76,7 @@ def print_found(result: Mapping[str, Any]) -> None:
         console.print(_answers(result["next_trainings"], "trainings that promise most"))
     seconds = result["seconds"]
     console.print(
-        f"learnt in {seconds['learning']:.1f} s, searched in {seconds['search']:.1f} s "
+        f"learned in {seconds['learning']:.1f} s, searched in {seconds['search']:.1f} s "
         f"({result['predictions_made']} predictions)"
     )
     if result["picture"]:

@@ -1,7 +1,7 @@
 """``ncp-sampler search``: offline searches from the published tables or one's own.
 
 In come options; out go an architecture, what the judge and the search think of it, and a picture
-of the search. ``sources`` and ``tables`` read what is learnt from, ``search_targets`` checks what
+of the search. ``sources`` and ``tables`` read what is learned from, ``search_targets`` checks what
 for, ``ncp_sampler.offline`` searches.
 """
 
@@ -24,6 +24,7 @@ from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.confidence import MIN_ROWS, choose_beta, with_beta
+from ncp_sampler.offline.measured import MeasuredRows
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import Solution
 from ncp_sampler.offline.search import propagate_search
@@ -71,10 +72,10 @@ def run_search(
         problem = SearchProblem(records, targets, seed=options.seed)
         rows = ", ".join(str(len(one)) for one in records)
         notes.append(
-            f"the answer is of the same search, learnt from all {rows} rows; what is judged is the "
-            "answer of the part of them that the judge did not see"
+            f"the answer is of the same search, learned from all {rows} rows; what is judged is "
+            "the answer of the part of them that the judge did not see"
         )
-    learnt = time.perf_counter()
+    learned = time.perf_counter()
     found, answers = _answers(problem, strategy, starts, options)
     if len(answers) < options.n and not options.front:
         notes.append(f"only {len(answers)} new architectures are left of {options.n} asked for")
@@ -88,7 +89,7 @@ def run_search(
         if not _draw(found, problem.space, picture, title):
             notes.append("no picture: matplotlib is not installed (pip install 'ncp_sampler[viz]')")
             picture = None
-    seconds = {"learning": learnt - begin, "search": time.perf_counter() - learnt}
+    seconds = {"learning": learned - begin, "search": time.perf_counter() - learned}
     facts = _facts(sources, problem.targets, found)
     if options.front:  # the best compromise of a front is not compared with one row
         facts |= {"expected_improvement": None, "probability": None}
@@ -296,7 +297,7 @@ def _measured_row(source: JudgedRecords, code: NDArray[Any]) -> dict[str, Any] |
 
 def _best_row(problem: SearchProblem, source: JudgedRecords) -> dict[str, Any] | None:
     """Return the best measured row that keeps all limits; None if none of the source does."""
-    best = problem.measured.best
+    best = MeasuredRows.of(problem).best
     return None if best is None else _measured_row(source, best.code)
 
 

@@ -31,8 +31,8 @@ _LAMBDA = 0.5  # the paper's, for its search of one task
 _DESCRIPTION = """\
 Proposes an architecture from a table of trained ones, with nothing trained: predictors learn the
 table, codes are edited along their gradients, and a judge that the search never saw scores the
-answer. Of a published table one half of the rows is learnt from and the other half fits the judge;
-then the answer is learnt from all of them, and is better than what was judged, if anything.
+answer. Of a published table one half of the rows is learned from and the other half fits the judge;
+then the answer is learned from all of them, and is better than what was judged, if anything.
 Without the tables (--root, or NCP_BENCH_ROOT) the shipped surrogates stand for them.
 """
 _EXAMPLES = """\
@@ -49,7 +49,7 @@ examples:
 
 A CSV file has a header row, then one architecture per row. Columns that are not among --metrics,
 --id and --ignore are its parameters. What each column is taken for is printed before anything is
-learnt. 40 rows or more are split in halves, to learn from and to judge by.
+learned. 40 rows or more are split in halves, to learn from and to judge by.
 
 GFLOPs are counted as in the published tables: the 50-class classification network at 128x128.
 """
@@ -79,7 +79,7 @@ class SearchOptions:
         beta: Confidence coefficient of the predictions; None to choose it by cross-validation.
         n: Answers, or points of a front.
         front: Whether the answers are those of the trade-off in place of unlike ones.
-        refit: Whether the answer is learnt from all rows, the judge's among them.
+        refit: Whether the answer is learned from all rows, the judge's among them.
         rows: Learn from so many at most; None for all.
         seed: Of halves and learning.
         picture: File of the search's trace; None for none.
@@ -211,7 +211,7 @@ class _Caution(argparse.Action):
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    """What is learnt from."""
+    """What is learned from."""
     source = parser.add_mutually_exclusive_group(required=True)
     known = ", ".join(setting.alias for setting in SETTINGS)
     source.add_argument(
@@ -318,7 +318,7 @@ def _add_answer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n", type=whole(1), metavar="N", help=text)
     text = f"the trade-off of metric and FLOPs in place of one answer (N = {_FRONT} by default)"
     parser.add_argument("--front", action="store_true", help=text)
-    text = "answer with what the judge judged, learnt from its part of the rows alone"
+    text = "answer with what the judge judged, learned from its part of the rows alone"
     parser.add_argument("--no-refit", dest="refit", action="store_false", help=text)
     text = f"where the search's trace is drawn, {', '.join(_FORMATS)} (default {_PICTURE})"
     parser.add_argument("--picture", default=_PICTURE, metavar="FILE", help=text)

@@ -1,4 +1,4 @@
-"""Targets of the command line's searches, checked against the rows before anything is learnt."""
+"""Targets of the command line's searches, checked against the rows before anything is fitted."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class JudgedRecords:
         table: All rows, as they are.
         directions: Metric -> "maximize" or "minimize"; without those that only have limits.
         judge: Learns, then scores codes; None where no rows are left for one.
-        note: What was learnt from what, and who judges.
+        note: What was learned from what, and who judges.
         everything: All rows, the judge's too, to learn the answer from; None where ``records`` are
             all.
         logged: Metrics that are learned as logarithms.
@@ -70,7 +70,7 @@ def setting_records(
 ) -> list[JudgedRecords]:
     """Settings of NAS-Bench-MR, their main metrics.
 
-    With the tables, one half of the rows is learnt from and the other fits the judge. Without,
+    With the tables, one half of the rows is learned from and the other fits the judge. Without,
     both are the shipped surrogate's.
 
     Args:
@@ -116,8 +116,8 @@ def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> Jud
         return {metric: trees.score(codes)}, {metric: trees.errors["mean"]}
 
     note = (
-        f"{table.setting}: learnt from {len(records)} of {len(table.codes)} trained architectures; "
-        f"the judge, boosted trees and a kernel model, from {len(others)} others"
+        f"{table.setting}: learned from {len(records)} of {len(table.codes)} trained architectures"
+        f"; the judge, boosted trees and a kernel model, from {len(others)} others"
     )
     return JudgedRecords(
         table.setting,
@@ -139,7 +139,7 @@ def _predicted(setting: str, rows: int, seed: int) -> JudgedRecords:
 
     codes = space.sample(rows, seed)
     note = (
-        f"no tables: {model.setting} is learnt from predictions of the shipped surrogate for "
+        f"no tables: {model.setting} is learned from predictions of the shipped surrogate for "
         f"{rows} random codes, and the same surrogate judges; nothing of this was trained. Its "
         "cross-validated errors are in benchmarks/results/surrogates.md; for an independent judge "
         f"give --root or set {ROOT_VARIABLE}"

@@ -21,7 +21,7 @@ from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.dimensions import Categorical, Dimension, Integer
 
 LEAST_JUDGED_ROWS = 40  # half of fewer teaches neither a search nor a judge
-_DECADE = 10.0  # ratio of a cost's values from which on its logarithm is learnt
+_DECADE = 10.0  # ratio of a cost's values from which on its logarithm is modeled
 _SHOWN_CATEGORIES = 6  # number of categories listed
 
 
@@ -30,7 +30,7 @@ def table_records(options: SearchOptions) -> list[JudgedRecords]:
 
     A bounded column that no other option names is a metric with a limit alone; one that a cost's
     function gives is left out. A cost, which is minimized or has an upper limit, is learned as its
-    logarithm if it is positive and spans a decade. Of 40 rows or more one half is learnt from; a
+    logarithm if it is positive and spans a decade. Of 40 rows or more one half is learned from; a
     second predictor of the other half judges.
 
     Raises:
@@ -45,16 +45,16 @@ def table_records(options: SearchOptions) -> list[JudgedRecords]:
             f"--metrics is given {len(given)} times for {len(tables)} tables; give it once for "
             "all, or once for each"
         )
-    learnt = [{m: way for m, way in own.items() if m not in costs} for own in given]
-    if not all(learnt):
+    modeled = [{m: way for m, way in own.items() if m not in costs} for own in given]
+    if not all(modeled):
         raise ValueError(
             "--metrics has costs of --cost alone; name a measured metric too, such as "
             "--metrics accuracy:max,gflops:min"
         )
-    for table, own in zip(tables, learnt, strict=True):
+    for table, own in zip(tables, modeled, strict=True):
         table.check_roles(metrics=[*own])
         table.check_rows()
-    known = {name for own in learnt for name in own} | {*costs}
+    known = {name for own in modeled for name in own} | {*costs}
     is_mr = all({*MRSpace().names} <= {*table.head} - known for table in tables)
     space = MRSpace() if is_mr and params is None else None
     knobs = [*(params or ()), *(space.names if space else ())]
@@ -65,7 +65,7 @@ def table_records(options: SearchOptions) -> list[JudgedRecords]:
                 table, bounds, {*own, *costs, *knobs}, [*options.ignore, options.id], params
             ),
         ]
-        for table, own in zip(tables, learnt, strict=True)
+        for table, own in zip(tables, modeled, strict=True)
     ]
     _check_bounded(bounds, tables, {*known, *knobs})
     heads = {name for table in tables for name in table.head}
@@ -81,7 +81,7 @@ def table_records(options: SearchOptions) -> list[JudgedRecords]:
     )
     return [
         _judged(table, one, own, options)
-        for table, one, own in zip(tables, records, learnt, strict=True)
+        for table, one, own in zip(tables, records, modeled, strict=True)
     ]
 
 
@@ -136,10 +136,10 @@ def _judged(
         for metric in [*natural.metrics][1:]
         if _is_decades_of_cost(metric, natural.values(metric), directions, options.limits)
     )
-    learnt = _in_logs(natural, logged)
+    modeled = _in_logs(natural, logged)
     judge, everything = None, None
     if n < LEAST_JUDGED_ROWS:
-        records = some_rows(learnt, rows, seed)
+        records = some_rows(modeled, rows, seed)
         why = (
             f"with fewer than {LEAST_JUDGED_ROWS} none are left for a judge, so that the figures "
             "are the search's own predictions"
@@ -148,9 +148,9 @@ def _judged(
         mine, others = halves(n, seed)
         _check_measured(name, "rows to learn from", natural.take(mine))
         _check_measured(name, "rows to judge by", natural.take(others))
-        records = some_rows(learnt.take(mine), rows, seed)
-        judge = _second_predictor(learnt.take(others), natural.take(mine), logged, seed)
-        everything = some_rows(learnt, rows, seed)
+        records = some_rows(modeled.take(mine), rows, seed)
+        judge = _second_predictor(modeled.take(others), natural.take(mine), logged, seed)
+        everything = some_rows(modeled, rows, seed)
         why = f"the judge is a second predictor of the same kind, of {len(others)} other rows"
     for metric in directions:
         values = natural.values(metric)
@@ -165,7 +165,7 @@ def _judged(
         natural,
         directions,
         judge,
-        f"{name}: learnt from {len(records)} of {n} rows; {why}",
+        f"{name}: learned from {len(records)} of {n} rows; {why}",
         everything,
         logged,
         _columns(table, natural, directions, logged, options),

@@ -101,7 +101,7 @@ def new_codes(
         seed: Seed of the random candidates.
         begun: The first of the codes, if there are some.
     """
-    space, measured = run.problem.space, run.problem.measured
+    space, measured = run.problem.space, run.measured
     near = [space.neighbors(code) for code in measured.codes[:_ROWS]]
     pool = unique_codes(np.concatenate([passed, *near, space.sample(_RANDOM, seed)]))
     pool = pool[measured.is_new(pool)]
@@ -131,7 +131,7 @@ def _allowed(
     run: SearchRun, chosen: list[NDArray[Any]], apart: int, codes: NDArray[Any]
 ) -> NDArray[np.bool_]:
     """Return True for codes (n, d) that are new, and differ enough from all chosen ones."""
-    allowed = run.problem.measured.is_new(codes)
+    allowed = run.measured.is_new(codes)
     for code in chosen:
         allowed &= differences(run.problem.space, codes, code) >= apart
     return allowed

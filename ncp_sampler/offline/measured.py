@@ -11,20 +11,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
+from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import BestRow
 from ncp_sampler.propagation.targets import label
 from ncp_sampler.records.records import FloatArray
 from ncp_sampler.search.utilities import log_expected_improvement
 from ncp_sampler.space.search_space import code_key
-
-if TYPE_CHECKING:
-    from ncp_sampler.offline.problem import SearchProblem
 
 _LEAST_STD = 1e-9  # standard deviation of an improvement, where costs alone are improved
 
@@ -65,8 +63,8 @@ class MeasuredRows:
         modeled = np.array([target.cost is None for target in problem.targets])
         improved = modeled & (problem.weights != 0)
         asked = improved if improved.any() else modeled
-        told = np.flatnonzero(counts[asked].any(0) | ~asked.any())
-        codes, y, counts = codes[told], y[:, told], counts[:, told]
+        valued = np.flatnonzero(counts[asked].any(0) | ~asked.any())
+        codes, y, counts = codes[valued], y[:, valued], counts[:, valued]
         unknown = (counts[modeled] == 0).any(0)
         if unknown.any():
             mean, _ = problem.moments(codes[unknown])

@@ -20,7 +20,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
-from ncp_sampler.offline.measured import MeasuredRows
 from ncp_sampler.offline.recipes import fit_source, modeled_metrics
 from ncp_sampler.predictors.predictor import Model, Predictor, as_model
 from ncp_sampler.propagation.targets import (
@@ -115,14 +114,6 @@ class SearchProblem:
         codes = self.records[0].codes if self.records else random
         unit = self.space.normalize(random)
         self.targets = [with_scale(target, given, codes, unit) for target in targets]
-        self._measured: MeasuredRows | None = None
-
-    @property
-    def measured(self) -> MeasuredRows:
-        """Rows of the tables, by the targets."""
-        if self._measured is None:
-            self._measured = MeasuredRows.of(self)
-        return self._measured
 
     @property
     def noise(self) -> FloatArray:
@@ -207,7 +198,6 @@ class SearchProblem:
         """Return the problem with another target, which has a scale, in one position."""
         changed = copy.copy(self)
         changed.targets = [*self.targets[:at], target, *self.targets[at + 1 :]]
-        changed._measured = None
         return changed
 
     def with_observed(self, code: NDArray[Any]) -> SearchProblem:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.offline.measured import Improvement
+from ncp_sampler.offline.measured import Improvement, MeasuredRows
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import Solution
 from ncp_sampler.propagation.propagate import Trace
@@ -34,6 +35,11 @@ class SearchRun:
         self.problem: SearchProblem = checks.instance("problem", problem, SearchProblem, must)
         self.calls = 0
 
+    @cached_property
+    def measured(self) -> MeasuredRows:
+        """The measured rows of the problem's tables."""
+        return MeasuredRows.of(self.problem)
+
     def values(self, codes: ArrayLike) -> FloatArray:
         """Return the value of every target at codes (n, d), (targets, n)."""
         values = self.problem.values(codes)
@@ -52,7 +58,7 @@ class SearchRun:
         self, code: NDArray[Any], *, trace: Trace | None = None, start: int = 0
     ) -> Solution:
         """Return a code (d,) as the search's result; its own predictions do not count."""
-        problem, best = self.problem, self.problem.measured.best
+        problem, best = self.problem, self.measured.best
         mean, std = problem.moments(code)
         values = problem.values(code)
         utility, holds = float(problem.utility_of(values)[0]), problem.violation(values)[0] <= 0

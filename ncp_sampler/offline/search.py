@@ -145,9 +145,9 @@ def find(
         reached, reached_utility = hill_climb(run, codes[at])
         codes, utility = np.concatenate([reached, codes]), np.append(reached_utility, utility)
         starts_of = np.append(starts_of[at], starts_of)
-    row = problem.measured.best
+    row = run.measured.best
     if row is not None:
-        utility = np.where(run.problem.measured.is_new(codes), utility, -np.inf)
+        utility = np.where(run.measured.is_new(codes), utility, -np.inf)
     best = int(utility.argmax())
     code = codes[best] if row is None or utility[best] > row.utility else row.code
     return run.solution(code, trace=trace, start=int(starts_of[best]))

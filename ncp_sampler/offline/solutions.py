@@ -72,7 +72,7 @@ def propagate_answers(
     first = find(run, strategy=strategy, starts=starts, iterations=iterations, seed=seed)
     assert first.trace is not None  # propagation always has one
     passed = np.concatenate([first.code[None], valid_codes(run.problem, first.trace)])
-    unranked = first.best is None and run.problem.measured.is_new(first.code[None])[0]
+    unranked = first.best is None and run.measured.is_new(first.code[None])[0]
     begun = [first.code] if unranked else []
     codes = new_codes(run, passed, n=n, apart=apart, seed=seed, begun=begun)
     return ranked([run.solution(code, trace=first.trace, start=first.start) for code in codes])

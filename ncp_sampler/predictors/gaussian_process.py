@@ -178,7 +178,11 @@ class GaussianProcess(Model):
 
         Such columns hold other models' predictions; their slopes are fitted, and a column that does
         not help ends with a slope of 0 (Kennedy & O'Hagan 2000).
+
+        Raises:
+            ValueError: ``count`` is not an integer of at least 1.
         """
+        count = checks.integer("count", count, low=1)
         kernel = Sum(Columns(self.kernel, 0, -count), Columns(Linear(), -count))
         return GaussianProcess(kernel, steps=self.steps, max_rows=self.max_rows)
 

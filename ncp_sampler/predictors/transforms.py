@@ -230,6 +230,11 @@ class ExtendedFeatures:
     features: Features | None
     functions: Sequence[Callable[[FloatArray], tuple[FloatArray, Pullback]]]
 
+    def __post_init__(self) -> None:
+        if not (self.features is None or callable(self.features) or hasattr(self.features, "vjp")):
+            raise checks.refusal("features", self.features, "be a map of unit codes, or None")
+        checks.sequence("functions", self.functions, Callable, "be a sequence of functions")
+
     def vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
         own = (x, lambda g: g) if self.features is None else features_vjp(self.features, x)
         parts = [own, *(function(x) for function in self.functions)]

@@ -49,7 +49,7 @@ def newcomer_table(folder: Path, n: int = 36, name: str = "runs.csv") -> Path:
 
 
 def read(arguments: str) -> tuple[list[JudgedRecords], list[Target]]:
-    """Sources and targets of a search, with nothing learnt."""
+    """Sources and targets of a search, with nothing fitted."""
     given = _parse(["search", *arguments.split(), "--no-picture"])
     del given["command"]
     options = search_options(given)
@@ -243,7 +243,7 @@ def test_mistakes_are_one_line_before_anything_is_learnt(
     message: str,
 ) -> None:
     def learning(*_: object, **__: object) -> None:
-        raise AssertionError("nothing is to be learnt")
+        raise AssertionError("nothing is to be fitted")
 
     monkeypatch.setattr("ncp_sampler.command_line.search.SearchProblem", learning)
     table = newcomer_table(tmp_path, 12)

@@ -57,7 +57,7 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any
 
 
 def read(*arguments: str) -> JudgedRecords:
-    """The source of a search, with nothing learnt."""
+    """The source of a search, with nothing fitted."""
     given = _parse(["search", *arguments, "--no-picture"])
     del given["command"]
     return table_records(search_options(given))[0]
@@ -76,7 +76,7 @@ def test_own_table_is_judged_by_its_other_half(
     truth = 70 + 3 * np.log2(found["params"]["depth"])
     assert abs(accuracy["judged"] - truth) < 2
     assert 0 < accuracy["judge_error"] < 2
-    assert "learnt from 20 of 40 rows" in found["notes"][0]
+    assert "learned from 20 of 40 rows" in found["notes"][0]
     assert found["picture"] == str(picture)
     assert "<svg" in picture.read_text()
 
@@ -92,7 +92,7 @@ def test_table_with_the_27_columns_has_codes_of_mr_space(
     assert SPACE.to_params(code) == found["params"]
     assert found["costs"]["gflops"] == pytest.approx(costs.flops(code).item())
     assert found["bounds_hold"] == (found["costs"]["gflops"] <= 0.8)
-    assert "learnt from 30 of 60 rows" in found["notes"][0]
+    assert "learned from 30 of 60 rows" in found["notes"][0]
 
 
 def test_table_in_which_one_of_the_27_columns_is_a_metric(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_published_table_prints_architecture_judgement_and_costs(
     assert main(["search", *source, "--min-metric", "99", "--picture", picture]) == 0
     text = capsys.readouterr().out
     for part in (
-        "learnt from 60 of 2007 trained architectures",
+        "learned from 60 of 2007 trained architectures",
         "no code was found that keeps the bounds",
         "stage 4",
         "judge's own error",
@@ -158,7 +158,7 @@ def test_the_answer_is_learnt_from_all_rows_after_it_was_judged(
     refit = answer(capsys, *source, "--max-gflops", "2")
     half = answer(capsys, *source, "--max-gflops", "2", "--no-refit")
     assert refit["metrics"][0]["judged"] == half["metrics"][0]["judged"]
-    assert "learnt from all 80 rows" in refit["notes"][1]
+    assert "learned from all 80 rows" in refit["notes"][1]
     assert len(half["notes"]) == 1
     assert refit["code"] != half["code"]
     assert refit["costs"]["gflops"] <= 2
