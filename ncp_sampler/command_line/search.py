@@ -86,7 +86,8 @@ def run_search(
     picture = options.picture
     if picture is not None:
         title = " and ".join(source.name for source in sources)
-        if not _draw(found, problem.space, picture, title):
+        units = {name: "logarithm" for source in sources for name in source.logged}
+        if not _draw(found, problem.space, picture, title, units):
             notes.append("no picture: matplotlib is not installed (pip install 'ncp_sampler[viz]')")
             picture = None
     seconds = {"learning": learned - begin, "search": time.perf_counter() - learned}
@@ -313,7 +314,9 @@ def _row(source: JudgedRecords, row: int) -> dict[str, Any]:
     }
 
 
-def _draw(found: Solution, space: SearchSpace, picture: str, title: str) -> bool:
+def _draw(
+    found: Solution, space: SearchSpace, picture: str, title: str, units: Mapping[str, str]
+) -> bool:
     """Draws the search's trace into a file; False where Matplotlib is missing."""
     try:
         from ncp_sampler.visualization import trace_figure
@@ -323,6 +326,8 @@ def _draw(found: Solution, space: SearchSpace, picture: str, title: str) -> bool
             raise
         return False
     assert found.trace is not None  # of a propagation there is one
-    figure = trace_figure(found.trace, space, start=found.start, units={LIMIT: "G"}, title=title)
+    figure = trace_figure(
+        found.trace, space, start=found.start, units={LIMIT: "G", **units}, title=title
+    )
     save_figure(figure, picture, name="picture")
     return True
