@@ -20,7 +20,7 @@ from optuna.distributions import (
 )
 from optuna.samplers import PartialFixedSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ncp_sampler import checks
 from ncp_sampler.space.conditional import Condition, ConditionalSpace
@@ -28,11 +28,12 @@ from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer,
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 REASONS_KEY = "ncp:reasons"  # Trial attribute with the reasons of its proposal, under 4 kB
+_TASK_KEY = "ncp:task:"  # User attribute of a reported task, followed by its name
 _CONSTRAINTS_KEY = "constraints"  # Optuna's trial attribute
 _METRIC_NAMES_KEY = "study:metric_names"  # Study.metric_names, which Hyperband's study lacks
 
 Distributions = dict[str, BaseDistribution]
-Goals = dict[str, dict[str | int, Any]]  # argument -> objective's name or index -> value
+Goals = dict[str, Any]  # argument -> objective's name or index -> value, or a word
 
 
 def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
@@ -184,16 +185,41 @@ def metric_names(study: Study) -> list[str]:
 
 
 def was_stopped(trial: FrozenTrial) -> bool:
-    """Return True if a finished trial was pruned, but not because its last report was NaN."""
+    """Return True if a finished trial was pruned, but not because its last report was NaN.
+
+    One that has reported some of its tasks was not: what it reported is final.
+    """
+    if trial.state != TrialState.PRUNED or any(k.startswith(_TASK_KEY) for k in trial.user_attrs):
+        return False
     last = trial.last_step
-    report = 0.0 if last is None else trial.intermediate_values[last]
-    return trial.state == TrialState.PRUNED and not math.isnan(report)
+    return last is None or not math.isnan(trial.intermediate_values[last])
 
 
-def metrics_of(trial: FrozenTrial, names: Sequence[str]) -> dict[str, float]:
-    """Return the metrics of a finished trial; none if it failed or was pruned before any report."""
+def reported_tasks(trial: FrozenTrial | Trial, names: Sequence[str]) -> dict[str, float]:
+    """Return the objectives, among ``names``, that ``report_task`` stored with a trial."""
+    attrs = trial.user_attrs
+    return {k: float(attrs[_TASK_KEY + k]) for k in names if _TASK_KEY + k in attrs}
+
+
+def store_task(trial: Trial, name: str, value: float) -> None:
+    """Store an objective's value as a user attribute of a running trial."""
+    trial.set_user_attr(_TASK_KEY + name, value)
+
+
+def metrics_of(trial: FrozenTrial, directions: Mapping[str, str]) -> dict[str, float]:
+    """Return the metrics of a finished trial; none if it failed or was pruned before any report.
+
+    Of one that reported some of its tasks these are its metrics; where it failed, the others have
+    diverged.
+    """
+    names = [*directions]
     if trial.state == TrialState.COMPLETE:
         return dict(zip(names, trial.values, strict=True))
+    if tasks := reported_tasks(trial, names):
+        if trial.state == TrialState.FAIL:
+            worst = {"maximize": -math.inf, "minimize": math.inf}
+            return {name: worst[way] for name, way in directions.items()} | tasks
+        return tasks
     if trial.state == TrialState.PRUNED and len(names) == 1:
         last = trial.last_step
         value = trial.value if last is None else trial.intermediate_values[last]
@@ -234,6 +260,9 @@ def named_goals(goals: Goals, names: Sequence[str]) -> dict[str, Any]:
     """Return goals by metric; refuse indices of objectives that a study does not have."""
     named: dict[str, Any] = {}
     for argument, given in goals.items():
+        if isinstance(given, str):
+            named[argument] = given
+            continue
         wrong = [key for key in given if isinstance(key, int) and not 0 <= key < len(names)]
         if wrong:
             raise ValueError(

@@ -13,7 +13,9 @@ import copy
 import logging
 import threading
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,11 +30,13 @@ from ncp_sampler.integrations.optuna import conversion, proposing
 from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, Distributions, Goals
 from ncp_sampler.integrations.optuna.sources import read_sources
 from ncp_sampler.integrations.optuna.study_history import SpaceHistory, StudyHistory
+from ncp_sampler.optimizer.compromise import Compromise
 from ncp_sampler.optimizer.explanation import DRAWN
 from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.search.known_cost import CostFunction, KnownCost
+from ncp_sampler.search.preference import Weight, check_weights
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _logger = logging.getLogger(__name__)
@@ -63,7 +67,7 @@ class NCPSampler(BaseSampler):
             index, or a name of their own; they need ``space``.
         constraints_func: Finished trial -> numbers that are at most 0 if it is feasible, as for
             Optuna's samplers; ``Trial.set_constraint`` in the objective replaces it.
-        weights: Weights of the objectives, as for ``NCPOptimizer``, by name or index.
+        weights: What is wanted of several objectives, as for ``NCPOptimizer``, by name or index.
         seed: Seed of all proposals, from 0 to 2**32 - 1, or None for a fresh one.
         independent_sampler: Sampler of parameters outside the search space. None draws as
             ``RandomSampler``, by seed, trial and parameter, so that workers with one seed differ.
@@ -98,7 +102,7 @@ class NCPSampler(BaseSampler):
         costs: Mapping[str | int, CostFunction] | None = None,
         limits: Mapping[str | int, float] | None = None,
         constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,
-        weights: Mapping[str | int, float] | None = None,
+        weights: Mapping[str | int, Weight] | str | None = None,
         seed: int | None = None,
         n_startup_trials: int = 10,
         strategy: Strategy | str = "continuous",
@@ -117,8 +121,10 @@ class NCPSampler(BaseSampler):
         checks.instance("independent_sampler", independent_sampler, BaseSampler | None, must)
         must = "be a function of a finished trial, or None"
         self._constraints_func = checks.call("constraints_func", constraints_func, must)
-        self._goals = _checked_goals(costs=costs, limits=limits, weights=weights)
-        by_text = {n: {str(k): v for k, v in goal.items()} for n, goal in self._goals.items()}
+        self._goals = _checked_goals(weights, costs=costs, limits=limits)
+        by_text = {
+            name: {str(k): v for k, v in self._goals[name].items()} for name in ("costs", "limits")
+        }
         self._options = checked_options(
             costs=by_text["costs"], limits=by_text["limits"], weights=None, constraints=None,
             seed=checks.seed(seed, high=checks.LARGEST_SEED), n_startup_trials=n_startup_trials,
@@ -232,6 +238,58 @@ class NCPSampler(BaseSampler):
             if suggested != declared and not (suggested is None and unneeded):
                 raise ValueError(conversion.describe_misfit(name, suggested, declared))
 
+    def compromise(self, study: Study, weights: Any) -> Compromise:
+        """Return the best compromise of a study: see the function of this name."""
+        with self._observing(study) as history:
+            if history is None:
+                raise ValueError("the study has no finished trial with a parameter to search")
+            answer = history.optimizer.compromise(weights)
+            return replace(answer, number=history.numbers[answer.number])
+
+    def next_task(
+        self, study: Study, params: Params, reported: Mapping[str, float], costs: Any
+    ) -> str | None:
+        """Return the task of a running trial to train next: see the function of this name."""
+        with self._observing(study) as history:
+            if history is None:  # of the first trial nothing is known
+                done = {*reported, *self.known_costs(study, params)}
+                left = [name for name in conversion.metric_names(study) if name not in done]
+                return min(left, key=lambda name: costs.get(name, 1.0), default=None)
+            own = history.all_params(params)
+            if own is None:
+                missing = [name for name in history.space.names if name not in params]
+                raise ValueError(f"trial has no {missing} yet; suggest all params before next_task")
+            return history.optimizer.next_task(own, reported, costs)
+
+    def known_costs(self, study: Study, params: Params) -> dict[str, float]:
+        """Return the objectives of a study that are known costs, computed for some params."""
+        names = conversion.metric_names(study)
+        costs = conversion.named_goals({"costs": self._goals["costs"]}, names)["costs"] or {}
+        if self._space is None:
+            return {}
+        code = self._space.to_code(params, clip=True)
+        return {
+            name: float(KnownCost(name, function, self._space).at(code[None])[0])
+            for name, function in costs.items()
+            if name in names
+        }
+
+    @contextmanager
+    def _observing(self, study: Study) -> Iterator[SpaceHistory | None]:
+        """Give the history of the study's whole space, with all finished trials observed.
+
+        It is None as long as no parameter is known.
+        """
+        with self._lock:
+            trials = proposing.all_trials(study)
+            history = self._take(study, trials)
+            searched = self._searched or history.searched()
+            own = history.of_space(study, searched, self._space) if searched else None
+            if own is not None:
+                own.read(trials)
+            yield own
+            self._studies[_key(study)] = history
+
     def _take(self, study: Study, trials: Sequence[FrozenTrial]) -> StudyHistory:
         """Take out the history of the study, read up to ``trials``; a new one if there is none.
 
@@ -296,19 +354,23 @@ class NCPSampler(BaseSampler):
         )  # fmt: skip
 
 
-def _checked_goals(**goals: Mapping[str | int, Any] | None) -> Goals:
+def _checked_goals(
+    weights: Mapping[str | int, Weight] | str | None, **goals: Mapping[str | int, Any] | None
+) -> Goals:
     """Check ``costs``, ``limits`` and ``weights`` by objective, a name or an index."""
     checked: Goals = {}
-    for argument, given in goals.items():
+    for argument, given in {
+        **goals,
+        "weights": {} if isinstance(weights, str) else weights,
+    }.items():
         checks.instance(argument, {} if given is None else given, Mapping, "map names of metrics")
         checked[argument] = dict(given or {})
         for key in checked[argument]:
             if isinstance(key, bool) or not isinstance(key, str | int):
                 must = "be a metric's name, or an objective's index"
                 raise checks.refusal(f"{argument}: key", key, must)
-    for key, weight in checked["weights"].items():
-        checks.number(f"weights[{key!r}]", weight, low=0)
-    return checked
+    check_weights(weights)
+    return {**checked, "weights": weights} if isinstance(weights, str) else checked
 
 
 def _key(study: Study) -> tuple[str, int]:

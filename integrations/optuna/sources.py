@@ -80,7 +80,7 @@ def in_search(
         earlier.check_fixed(name, source.fixed, [trial.params for trial in trials])
         rows = []
         for trial in trials:
-            values = conversion.metrics_of(trial, [*study.directions])
+            values = conversion.metrics_of(trial, study.directions)
             signed = {old: -value if old in turned else value for old, value in values.items()}
             row = {new: signed[old] for old, new in metrics.items() if old in signed}
             rows.append({**row, **conversion.constraints_of(trial)})

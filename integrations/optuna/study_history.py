@@ -175,7 +175,7 @@ class SpaceHistory:
         new_names = {*chain.from_iterable(constraints)} - {*self.optimizer.metric_names}
         if new_names:
             self.optimizer.constrain(dict.fromkeys(sorted(new_names), 0.0))
-        metrics = [conversion.metrics_of(trial, [*self._directions]) for trial, _, _ in rows]
+        metrics = [conversion.metrics_of(trial, self._directions) for trial, _, _ in rows]
         self.optimizer.tell(
             [params for _, params, _ in rows],
             [values | bounded for values, bounded in zip(metrics, constraints, strict=True)],

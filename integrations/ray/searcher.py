@@ -35,6 +35,7 @@ from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.search.known_cost import Costs
+from ncp_sampler.search.preference import Weights
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class NCPSearch(SavedSearcher):
         costs: Costs | None = None,
         limits: Mapping[str, float] | None = None,
         constraints: Mapping[str, float] | None = None,
-        weights: Mapping[str, float] | None = None,
+        weights: Weights | None = None,
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
         evaluated_rewards: Sequence[Any] | None = None,
         seed: int | None = None,

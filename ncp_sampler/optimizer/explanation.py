@@ -47,7 +47,8 @@ from ncp_sampler.predictors.calibration import sequential_factors
 from ncp_sampler.predictors.predictor import FloatArray, Model
 from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
 from ncp_sampler.search.maximize import Maximizer, Maximum
-from ncp_sampler.search.objectives import Objectives, ScaledObservations
+from ncp_sampler.search.objectives import Objectives
+from ncp_sampler.search.scaling import unscaled
 from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
@@ -207,7 +208,7 @@ def _metrics(
             metrics[name] = {"value": end, "start": begin}
             continue
         s = float(measured[k])
-        end, begin, low, high = _unscaled(observed, k, np.array([f, start, f - s, f + s])).tolist()
+        end, begin, low, high = unscaled(observed, k, np.array([f, start, f - s, f + s])).tolist()
         rate = (high - low) / (2 * s) if s > 0 else 0.0
         scales[name] = (end - begin) / (f - start) if abs(f - start) > 1e-9 else rate
         metrics[name] = {"mean": end, "std": abs(high - low) / 2, "start": begin}
@@ -247,22 +248,6 @@ def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[Float
     measured = std.copy()
     measured[modeled] = np.hypot(std[modeled], noise) * factors
     return measured, std
-
-
-def _unscaled(observed: ScaledObservations, k: int, f: FloatArray) -> FloatArray:
-    """Return scaled values of an objective in its own unit, interpolated in its observations."""
-    known = ~np.isnan(observed.values[:, k])
-    scaled, first = np.unique(observed.values[known, k], return_index=True)
-    raw = observed.raw[known, k][first]
-    if len(scaled) == 1:
-        return np.full(len(f), raw[0])
-    values = np.interp(f, scaled, raw)
-    middle = min(len(scaled) // 2, len(scaled) - 2)  # from the median up the scale is linear
-    up = (raw[-1] - raw[middle]) / (scaled[-1] - scaled[middle])
-    down = (raw[1] - raw[0]) / (scaled[1] - scaled[0])
-    values = np.where(f > scaled[-1], raw[-1] + up * (f - scaled[-1]), values)
-    values = np.where(f < scaled[0], raw[0] + down * (f - scaled[0]), values)
-    return np.asarray(values)
 
 
 def _moves(

@@ -11,6 +11,7 @@ Notation
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -58,6 +59,10 @@ class Observations:
         self._trials: list[_Trial] = []
         self._made: _Columns | None = None
         self._indexed: tuple[int, set[bytes]] = (0, set())  # trials whose codes are in the set
+        self._searched: tuple[int, bool] = (
+            0,
+            False,
+        )  # trials searched for gaps, and if one has any
 
     def __len__(self) -> int:
         return len(self._trials)
@@ -66,6 +71,15 @@ class Observations:
     def names(self) -> tuple[str, ...]:
         """The metrics, in the order of the last axis of all values."""
         return self._objectives.names
+
+    @property
+    def has_gaps(self) -> bool:
+        """True if a trial lacks a modeled objective, and has another."""
+        done, found = self._searched
+        if done < len(self._trials):
+            found = found or any(map(self._has_gap, self._trials[done:]))
+            self._searched = len(self._trials), found
+        return found
 
     def excluded(
         self, pending: Sequence[NDArray[Any]], *, repeats: bool = False, retries: bool = False
@@ -152,7 +166,7 @@ class Observations:
         if replace is None:
             self._trials += trials
         else:
-            self._made, self._indexed = None, (0, set())
+            self._made, self._indexed, self._searched = None, (0, set()), (0, False)
             (self._trials[replace],) = trials
 
     def after(self, earlier: Observations) -> Observations:
@@ -179,18 +193,24 @@ class Observations:
             values[:, k] = sign * _finite(sign * values[:, k], complete)
         return at, columns.codes[at], dict(zip(self.names, values.T, strict=True))
 
+    def diverged(self) -> NDArray[np.bool_]:
+        """Return True for trials whose objective, a modeled one, is infinite and bad, (n,)."""
+        objectives = self._objectives
+        modeled = np.array([name not in objectives.known for name in objectives.directions])
+        values = self._columns().values[:, : len(modeled)] * objectives.signs
+        return np.asarray((values[:, modeled] == -np.inf).any(axis=1))
+
     def outcomes(self) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return codes of trials that succeeded or failed, (k, d), and which succeeded, (k,).
 
         Neither are trials that were stopped before they had a value, and those whose failure a
-        reported constraint explains.
+        reported constraint explains. One that diverged in some objective has failed.
         """
-        columns, m = self._columns(), len(self._objectives.signs)
-        succeeded = self._has_objective()
+        columns, diverged = self._columns(), self.diverged()
+        succeeded = self._has_objective() & ~diverged
         explained = np.zeros(len(succeeded), dtype=bool)
         for name, bound in self._objectives.constraints.items():
             explained |= columns.values[:, self.names.index(name)] > bound
-        diverged = np.isinf(columns.values[:, :m]).any(axis=1)
         failed = ~succeeded & (columns.complete | diverged) & ~explained
         at = np.flatnonzero(succeeded | failed)
         return columns.codes[at], succeeded[at]
@@ -258,16 +278,28 @@ class Observations:
         """Values of one trial by name: NaN where unknown, -inf of a satisfied constraint."""
         objectives = self._objectives
         values = {name: trial.metrics.get(name, np.nan) for name in objectives.directions}
-        finished = trial.complete and any(
-            sign * values[name] > -np.inf
-            for name, sign in zip(values, objectives.signs, strict=True)
-            if name not in objectives.known
-        )
+        modeled = self._modeled(trial)
+        # of a trial that has not reported every objective, a constraint may be another's
+        finished = trial.complete and all(value > -np.inf for value in modeled) and bool(modeled)
         absent = -np.inf if finished else np.nan
         return [
             values[name] if name in values else trial.metrics.get(name, absent)
             for name in self.names
         ]
+
+    def _modeled(self, trial: _Trial) -> list[float]:
+        """Modeled objectives of one trial, all to be maximized, NaN where missing."""
+        objectives = self._objectives
+        return [
+            sign * trial.metrics.get(name, np.nan)
+            for name, sign in zip(objectives.directions, objectives.signs, strict=True)
+            if name not in objectives.known
+        ]
+
+    def _has_gap(self, trial: _Trial) -> bool:
+        modeled = self._modeled(trial)
+        missing = [math.isnan(value) for value in modeled]
+        return any(missing) and not all(missing) and -np.inf not in modeled
 
     def _has_value(self, names: Collection[str]) -> NDArray[np.bool_]:
         """Return True for trials that have a value of a modeled metric among some, (n,).

@@ -10,21 +10,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
+from ncp_sampler.optimizer.compromise import KNEE, Compromise
 from ncp_sampler.optimizer.explanation import Reasons
 from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.optimizer.proposer import Proposer
+from ncp_sampler.optimizer.results import checked_results, nearest_codes, pinned_columns
 from ncp_sampler.optimizer.sources import checked_sources
-from ncp_sampler.predictors.predictor import FloatArray, Predictor, State
+from ncp_sampler.predictors.predictor import Predictor, State
 from ncp_sampler.predictors.registry import as_predictor
 from ncp_sampler.predictors.transforms import FeaturePredictor
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.search.known_cost import Costs
 from ncp_sampler.search.objectives import Objectives
+from ncp_sampler.search.preference import COMPROMISE, Weights, check_weights
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _STATE_KEYS = {"observations", "joined", "predictor", "n_fitted", "rng", "design"}
@@ -54,9 +56,13 @@ class NCPOptimizer:
         limits: Known cost -> hard limit; no proposal exceeds it, startup included.
         constraints: Observed metric -> upper bound of what is feasible; it may be one of
             ``directions`` or another. It is modeled, and the best feasible code is sought.
-        weights: Metric -> the paper's lambda, 1 where none is given: then the weighted sum of the
-            scaled metrics is raised, in place of the hypervolume of the whole front. Of a single
-            metric every weight gives the same search.
+        weights: What is wanted of several metrics, in place of the whole front. Metric -> weight,
+            the paper's lambda, 1 where none is given: the weighted sum of the metrics in their own
+            units is raised. A weight "std" or "range", or (2.0, "std"), is one per standard
+            deviation of the observed values, whose bad tail is bounded, or per range: from the
+            median of the first ten values to the best. "std" or "range" alone stands for such a
+            weight of each metric, and "compromise" for the least regret in the worst metric: its
+            loss from the best observed value, over that range.
         seed: Seed of all random choices; None for a fresh one.
         n_startup_trials: Quasi-random trials with a result before the predictor is used; >= 1.
             With a source of another task at most three.
@@ -99,7 +105,7 @@ class NCPOptimizer:
         costs: Costs | None = None,
         limits: Mapping[str, float] | None = None,
         constraints: Mapping[str, float] | None = None,
-        weights: Mapping[str, float] | None = None,
+        weights: Weights | None = None,
         seed: int | None = None,
         n_startup_trials: int = 10,
         strategy: Strategy | str = "continuous",
@@ -200,7 +206,7 @@ class NCPOptimizer:
         checks.instance("fixed", fixed or {}, Mapping, "map parameters to values, or be None")
         # rounded, as observations are: a stepped float's last digits must not make another code
         waiting = list(self.space.round(self.space.to_code(list(pending)))) if pending else []
-        codes = self._proposer.ask(n, waiting, _pinned_columns(self.space, fixed or {}))
+        codes = self._proposer.ask(n, waiting, pinned_columns(self.space, fixed or {}))
         params: list[Params] = self.space.to_params(np.array(codes))  # type: ignore[assignment]
         return params
 
@@ -231,11 +237,63 @@ class NCPOptimizer:
             ValueError: Params or metrics that do not fit, or nothing to replace; nothing is
                 recorded then.
         """
-        rows, results, ended = _checked_results(
+        rows, results, ended = checked_results(
             params, metrics, complete, replace, self.n_observations
         )
-        codes, exact = _nearest_codes(self.space, rows)
+        codes, exact = nearest_codes(self.space, rows)
         self._proposer.tell(codes, results, ended, exact, replace)
+
+    def compromise(self, weights: Weights = COMPROMISE) -> Compromise:
+        """Return the best compromise of the objectives among the observed trials.
+
+        Values that a trial has not reported are predicted, and lowered by one standard deviation.
+
+        Args:
+            weights: As the constructor's: by default the least relative regret in the worst
+                objective. "knee" is the Pareto-optimal trial with the least sum of regrets, by the
+                range of the front.
+
+        Raises:
+            ValueError: Other weights, or no trial that is feasible has a value.
+        """
+        if weights != KNEE:
+            check_weights(weights)
+        return self._proposer.compromise(weights)
+
+    def next_task(
+        self,
+        params: Mapping[str, Any],
+        reported: Mapping[str, float],
+        costs: Mapping[str, float] | None = None,
+    ) -> str | None:
+        """Return the objective of some params to measure next; None if none left is worth its cost.
+
+        After startup it may stop: the expected improvement given what was reported, per cost of
+        what is left, has become smaller than that of new params, per cost of all objectives.
+
+        Args:
+            params: Params whose objectives are measured one after another; not told yet.
+            reported: Objective -> value, of those that were measured.
+            costs: Objective -> cost of measuring it, positive, in any unit; 1 where none is given.
+
+        Raises:
+            ValueError: Params that do not fit, an unknown objective, or a cost that is not
+                positive.
+        """
+        modeled = [name for name in self.directions if name not in self._objectives.known]
+        given = {} if costs is None else costs
+        for argument, mapping in (("reported", reported), ("costs", given)):
+            checks.instance(argument, mapping, Mapping, "map objectives to numbers")
+            unknown = [name for name in mapping if name not in modeled]
+            if unknown:
+                raise ValueError(f"{argument} has {unknown}; it must be of {modeled}")
+        prices = {
+            name: checks.number(f"costs[{name!r}]", given.get(name, 1.0), above=0)
+            for name in modeled
+        }
+        values = {k: checks.number(f"reported[{k!r}]", value) for k, value in reported.items()}
+        codes, _ = nearest_codes(self.space, [params])
+        return self._proposer.next_task(codes[0], values, prices)
 
     def state_dict(self) -> State:
         """Return all that the next ``ask`` depends on, as plain values.
@@ -261,66 +319,3 @@ class NCPOptimizer:
                 f"is broken ({type(error).__name__}: {error}); give what state_dict() of an "
                 "optimizer of the same space, directions and sources returned"
             ) from error
-
-
-def _pinned_columns(space: SearchSpace, fixed: Mapping[str, Any]) -> FloatArray:
-    """Return the values of columns whose parameter is fixed, NaN elsewhere, (d,)."""
-    pinned = np.full(len(space.columns), np.nan)
-    for name, value in fixed.items():
-        where = space.column_slice(name)
-        dim = next(dim for dim in space.dimensions if dim.name == name)
-        alone = SearchSpace([dim])
-        pinned[where] = alone.round(alone.to_code({name: value}))
-    return pinned
-
-
-def _checked_results(
-    params: Any, metrics: Any, complete: Any, replace: Any, n_observations: int
-) -> tuple[list[Mapping[str, Any]], list[Mapping[str, float]], list[bool]]:
-    """Return params, metrics and completeness of one trial or of several, as lists.
-
-    Raises:
-        ValueError: No mappings, not as many of each, or to replace a trial that there is not.
-    """
-    if isinstance(params, Mapping) != isinstance(metrics, Mapping):
-        raise ValueError("params and metrics must be one mapping each, or a sequence each")
-    single, must = isinstance(params, Mapping), "be a mapping from names to values, or a sequence"
-    must += " of such mappings"
-    rows = checks.sequence("params", [params] if single else params, Mapping, must)
-    results = checks.sequence("metrics", [metrics] if single else metrics, Mapping, must)
-    ended = list(complete) if isinstance(complete, Sequence) else [complete] * len(rows)
-    if not len(rows) == len(results) == len(ended):
-        raise ValueError(
-            f"params, metrics and complete have lengths {len(rows)}, {len(results)} and "
-            f"{len(ended)}; they must be equal"
-        )
-    if replace is not None and not (
-        len(rows) == 1 and 0 <= checks.integer("replace", replace) < n_observations
-    ):
-        raise ValueError(
-            f"replace={replace} must be below n_observations={n_observations}, and params one "
-            "trial's"
-        )
-    return rows, results, [checks.flag("complete", each) for each in ended]
-
-
-def _nearest_codes(
-    space: SearchSpace, params: Sequence[Mapping[str, Any]]
-) -> tuple[NDArray[Any], list[bool]]:
-    """Return the valid codes (n, d) nearest to params, and whether each is exact.
-
-    Raises:
-        ValueError: A missing parameter, an unknown category, or a value that is not a number.
-    """
-    codes = space.to_code(list(params), clip=True)
-    if _are_valid(space, params):
-        return codes, [True] * len(params)
-    return codes, [_are_valid(space, [row]) for row in params]
-
-
-def _are_valid(space: SearchSpace, params: Sequence[Mapping[str, Any]]) -> bool:
-    try:
-        space.to_code(list(params))
-    except ValueError:
-        return False
-    return True

@@ -20,6 +20,7 @@ from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.search.known_cost import Costs
 from ncp_sampler.search.objectives import check_costs, check_numbers
+from ncp_sampler.search.preference import Weights, check_weights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -31,7 +32,7 @@ class Options(TypedDict):
     costs: Costs | None
     limits: Mapping[str, float] | None
     constraints: Mapping[str, float] | None
-    weights: Mapping[str, float] | None
+    weights: Weights | None
     seed: int | None
     n_startup_trials: int
     strategy: Strategy | str
@@ -55,7 +56,7 @@ def checked_options(**options: Unpack[Options]) -> Options:
     as_strategy(options["strategy"], continuous=Adam())
     limits = check_costs(options["costs"], options["limits"])
     bounds = options["constraints"]
-    check_numbers("weights", options["weights"], "an objective to its weight", low=0)
+    check_weights(options["weights"])
     deterministic = options["deterministic_objective"]
     return {
         **options,

@@ -18,23 +18,25 @@ from numpy.typing import NDArray
 from ncp_sampler import checks
 from ncp_sampler.optimizer.branch_restarts import other_branch
 from ncp_sampler.optimizer.category_subset import CategorySubset
+from ncp_sampler.optimizer.compromise import Compromise, best_compromise
 from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
 from ncp_sampler.optimizer.initial_design import design_code, untried
+from ncp_sampler.optimizer.next_task import next_task
 from ncp_sampler.optimizer.observations import Observations, rows_to_fit
 from ncp_sampler.optimizer.sources import Source
 from ncp_sampler.optimizer.success_model import SuccessModel
 from ncp_sampler.optimizer.transfer import Transfer
+from ncp_sampler.predictors.joint_process import with_joint_metrics
 from ncp_sampler.predictors.predictor import FloatArray, Model, State, isolated_torch, one_thread
 from ncp_sampler.predictors.transforms import Features, with_features
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
 from ncp_sampler.search.maximize import N_BEST, Excluded, Maximizer
 from ncp_sampler.search.objectives import Objectives
+from ncp_sampler.search.preference import Weights
 from ncp_sampler.search.trust_region import TrustRegion, plateau_length, trust_region_of
 from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.search_space import code_key
-
-_NORMAL_DRAWS = 32  # posterior draws of a scalarized expected improvement
 
 
 class Proposer:
@@ -65,7 +67,7 @@ class Proposer:
         self._noisy, self._device = not deterministic, device
         self._transfer = Transfer(sources, objectives)
         self._observations = self._transfer.begin(Observations(objectives))
-        self._model = self._new_model(self._transfer, 0)
+        self._model = self._new_model(self._transfer, self._observations)
         self.predictor = with_features(self._model, features)
         self._n_fitted = 0
         self._proposals: list[Reasons | Case] = []
@@ -123,15 +125,43 @@ class Proposer:
         replace: int | None,
     ) -> None:
         """Record trials, as ``Observations.add``; ``replace`` is a position among the own ones."""
-        before = self._transfer.key(self.n_observations)
+        before = self._key
         if replace is not None:
             replace += self._transfer.n_joined
             self._n_fitted = 0  # a row that the model was fitted on changes
         self._observations.add(codes, metrics, complete, exact=exact, replace=replace)
         self._observations = self._transfer.compare(self._observations)
-        if self._transfer.key(self.n_observations) != before:
-            self._model = self._new_model(self._transfer, self.n_observations)
+        if self._key != before:
+            self._model = self._new_model(self._transfer, self._observations)
             self._n_fitted = 0
+
+    def compromise(self, weights: Weights) -> Compromise:
+        """Return the best compromise among the search's own trials, as ``best_compromise``."""
+        with one_thread(), isolated_torch(self._device):
+            return best_compromise(
+                self._objectives,
+                self._observations,
+                self._featured(self._new_model(self._transfer, self._observations)),
+                weights,
+                first=self._transfer.n_joined,
+            )
+
+    def next_task(
+        self, code: NDArray[Any], reported: Mapping[str, float], costs: Mapping[str, float]
+    ) -> str | None:
+        """Return the task of a code to train next, as the function of this name."""
+        startup = self._transfer.startup(self._n_startup_trials)
+        single, joint = (self._new_model(self._transfer, self._observations) for _ in range(2))
+        with one_thread(), isolated_torch(self._device):
+            return next_task(
+                self._objectives,
+                self._observations,
+                (self._featured(single), self._featured(with_joint_metrics(joint))),
+                code,
+                reported,
+                costs,
+                may_stop=not self._observations.in_startup(startup),
+            )
 
     def state_dict(self) -> State:
         """Return all that the next proposal depends on, as plain values."""
@@ -149,7 +179,7 @@ class Proposer:
         observations = Observations(self._objectives)
         observations.load(state["observations"])
         transfer = self._transfer.with_joined(state["joined"])
-        model = self._new_model(transfer, len(observations) - transfer.n_joined)
+        model = self._new_model(transfer, observations)
         model.load_state_dict(state["predictor"])
         rng = np.random.default_rng()
         rng.bit_generator.state = state["rng"]
@@ -159,9 +189,25 @@ class Proposer:
         self.predictor = with_features(model, self._features)
         self._rng, self._design_seed, self._n_designed = rng, seed, designed
 
-    def _new_model(self, transfer: Transfer, n_observations: int) -> Model:
-        """Return a model that is not fitted, with linear terms where sources transfer."""
-        return transfer.predictor(copy.deepcopy(self._untrained), n_observations)
+    @property
+    def _key(self) -> tuple[bool, ...]:
+        """What the kind of model depends on."""
+        return (*self._transfer.key(self.n_observations), self._observations.has_gaps)
+
+    def _new_model(self, transfer: Transfer, observations: Observations) -> Model:
+        """Return a model that is not fitted, of the kind that ``_key`` says.
+
+        It has linear terms where sources transfer, and correlated metrics where a trial has not
+        reported them all.
+        """
+        n_observations = len(observations) - transfer.n_joined
+        model = transfer.predictor(copy.deepcopy(self._untrained), n_observations)
+        return with_joint_metrics(model) if observations.has_gaps else model
+
+    def _featured(self, model: Model) -> Model:
+        """Return the model of features that a proposal uses, of all categories."""
+        features = self._transfer.features(self._features, self.n_observations)
+        return with_features(model, features)
 
     def _explain(self) -> list[Reasons]:
         """Compute the reasons not known yet, before the model is fitted to anything else."""
@@ -191,18 +237,15 @@ class Proposer:
     ) -> tuple[NDArray[Any], Reasons | Case]:
         """Return the code of highest expected improvement."""
         positions, codes, metrics = self._observations.informative()
-        observed = self._objectives.scale(codes, metrics)
-        # of a scalarization, which more than four metrics need; drawn whatever is known of them
-        directions = self._objectives.directions
-        shares = self._rng.dirichlet(np.ones(len(directions)))
-        weights = dict(zip(directions, shares, strict=True))
+        diverged = self._observations.diverged()[positions]
+        observed = self._objectives.scale(codes, metrics, diverged)
         branch = None
         is_free = np.isnan(pinned).all() and len(observed.objectives) == 1
         if isinstance(self._space, ConditionalSpace) and is_free:
             begun = np.concatenate([codes, np.reshape(waiting, (-1, codes.shape[1]))])
             merit = np.where(observed.feasible, observed.values[:, 0], np.nan)
             branch = other_branch(self._space, begun, merit, self._rng)
-        order = observed.order(weights, self._rng)
+        order = observed.order(self._rng)
         plateau = plateau_length(observed, order)
         if plateau == len(order):  # no trial stands out yet
             return self._design(waiting, pinned)
@@ -223,10 +266,10 @@ class Proposer:
         limits = self._objectives.limits
         costs = {k: subset.of_part(cost.vjp) for k, cost in self._objectives.known.items()}
         posterior = ObjectivePosterior(fitted, predictor, costs)
-        # the best value had luck, or constraints are unknown
-        if self._noisy or np.isnan(fitted.slack).any():
+        # the best value had luck, or something is unknown
+        if self._noisy or fitted.has_gaps:
             smoothed = posterior.smoothed(unit, noisy=self._noisy)
-            order = rows[smoothed.order(weights, self._rng)]
+            order = rows[smoothed.order(self._rng)]
         success = None
         outcomes, succeeded = self._observations.outcomes()
         if succeeded.any() and not succeeded.all():
@@ -241,8 +284,7 @@ class Proposer:
             posterior,
             unit,
             noisy=self._noisy,
-            weights=weights,
-            normal=self._rng.standard_normal((_NORMAL_DRAWS, len(directions))),
+            rng=self._rng,
             pending=pending,
             penalty=subset.of_part(limits.penalty) if limits.bounds else None,
             success=None if success is None or success.is_random else success,

@@ -101,8 +101,7 @@ class SourceStudy:
 
     @cached_property
     def _order(self) -> NDArray[np.intp]:
-        weights = dict.fromkeys(self._objectives.directions, 1.0)
-        return self.observed.order(weights, np.random.default_rng(0))
+        return self.observed.order(np.random.default_rng(0))
 
     @cached_property
     def _rows(self) -> dict[bytes, int]:

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from ncp_sampler.predictors.predictor import FloatArray, Model, Moments
 from ncp_sampler.search.objectives import ScaledObservations
-from ncp_sampler.search.pareto import pareto_front, scalarize, thinned
+from ncp_sampler.search.pareto import chebyshev, pareto_front, thinned
 from ncp_sampler.search.utilities import (
+    LogChebyshevEI,
     LogEHVI,
     LogEI,
-    LogParEGO,
+    LogSampledHVI,
     LogWeightedEI,
     Utility,
     log_probability_above,
@@ -38,7 +39,11 @@ Function: TypeAlias = Callable[
 # counts, as a predictor's own noise is larger; log probability below which slopes are steeper
 _MIN_GAIN, _MIN_LOG_PROBABILITY, _STEEPNESS = -9.0, -1.0, 10.0
 _SUCCESS_POWER = 2.0  # exponent of the probability of success: a failed trial teaches little
-_FRONT = {2: 200, 3: 80, 4: 50}  # points of a front, beyond which it is thinned
+# Points of a front, beyond which it is thinned, by the number of objectives
+_FRONT = {2: 200, 3: 80, 4: 50, 5: 25, 6: 15}
+_MOST_SAMPLED = 200  # Points of a front whose hypervolume improvement is sampled
+_DRAWS = 32  # Posterior draws of an expectation that has no closed form
+_DIRECTIONS = 128  # Directions of a sampled hypervolume improvement, one posterior draw for each
 _BLOCK = 128  # codes evaluated at once: more do not fit the cache
 
 
@@ -99,11 +104,12 @@ class ObjectivePosterior:
             noisy: True if the posterior mean is better than an observed value.
         """
         mean, m = self.mean(unit), len(self.observations.objectives)
-        missing = np.isnan(self.observations.slack) | noisy
+        unknown = np.isnan(self.observations.slack) | noisy
+        replaced = self.observations.unreported | noisy
         return replace(
             self.observations,
-            values=mean[:, :m] if noisy else self.observations.values,
-            slack=np.where(missing, mean[:, m:], self.observations.slack),
+            values=np.where(replaced, mean[:, :m], self.observations.values),
+            slack=np.where(unknown, mean[:, m:], self.observations.slack),
         )
 
     def mean(self, unit: FloatArray) -> FloatArray:
@@ -114,16 +120,14 @@ class ObjectivePosterior:
 class Acquisition:
     """Log expected improvement plus log probabilities of feasibility and of success.
 
-    With one objective, or ``weights`` of several, the improvement is over the best feasible value;
-    with two to four objectives it is the hypervolume's, with more that of a random scalarization.
-    As long as nothing is feasible, feasibility alone counts.
+    With one objective, or weights of several, the improvement is over the best feasible value;
+    otherwise it is the hypervolume's. As long as nothing is feasible, feasibility alone counts.
 
     Args:
         posterior: Posterior of the observations that the predictor was fitted on.
         unit: Their unit codes, (n, d).
         noisy: Take the posterior mean at the observations in place of observed values.
-        weights: Objective -> its weight in the random scalarization.
-        normal: Standard normal draws for its expectation, (s, objectives in ``weights``).
+        rng: Source of the draws for expectations that have no closed form.
         pending: Unit codes of pending trials, (q, d): they count by their posterior mean.
         penalty: Penalty of unit codes (n, d) over limits, (n,); None without limits.
         success: Model of the probability of success; None where it is the same everywhere.
@@ -135,8 +139,7 @@ class Acquisition:
         unit: FloatArray,
         *,
         noisy: bool,
-        weights: Mapping[str, float],
-        normal: FloatArray,
+        rng: np.random.Generator,
         pending: FloatArray | None = None,
         penalty: Function | None = None,
         success: SuccessProbability | None = None,
@@ -145,9 +148,9 @@ class Acquisition:
         self.success = success
         self._penalty = penalty
         observed = posterior.observations
-        if noisy or np.isnan(observed.slack).any():
+        if noisy or observed.has_gaps:
             observed = posterior.smoothed(unit, noisy=noisy)
-        self.utility = self._utility(observed, unit, weights, normal, pending)
+        self.utility = self._utility(observed, unit, rng, pending)
 
     @property
     def has_floor(self) -> bool:
@@ -228,8 +231,7 @@ class Acquisition:
         self,
         observed: ScaledObservations,
         unit: FloatArray,
-        weights: Mapping[str, float],
-        normal: FloatArray,
+        rng: np.random.Generator,
         pending: FloatArray | None,
     ) -> Utility | None:
         """Return the improvement over what is observed and feasible; None if nothing is."""
@@ -237,31 +239,28 @@ class Acquisition:
         if not feasible.any() or not names:
             return None
         if observed.is_front:
-            return self._front_utility(values, feasible, unit, pending)
+            return self._front_utility(values, feasible, unit, rng, pending)
         values, unit = values[feasible], unit[feasible]
-        if np.isnan(values).all() or (observed.weights is not None and np.isnan(values).any()):
-            # feasible, but with constraints alone; or without some objective
+        if np.isnan(values).any(axis=1).all():
+            # feasible, but with constraints alone; or none with every objective
             values = np.where(np.isnan(values), self.posterior.mean(unit)[:, : len(names)], values)
-        if observed.weights is not None:
-            return LogWeightedEI(float((values @ observed.weights).max()), observed.weights)
-        if len(names) == 1:
+        if observed.weights is None:
             return LogEI(float(np.nanmax(values)), observed.known[0])
-        shares = np.array([weights[name] for name in names])
-        shares = shares / shares.sum()
-        scalars = scalarize(values, shares)
-        if np.isnan(scalars).all():  # no trial has every metric: their means stand in
-            values = np.where(np.isnan(values), self.posterior.mean(unit)[:, : len(names)], values)
-            scalars = scalarize(values, shares)
-        at = [list(weights).index(name) for name in names]
-        return LogParEGO(np.nanmax(values, 0), float(np.nanmax(scalars)), shares, normal[:, at])
+        if not observed.is_maximin:
+            return LogWeightedEI(float(np.nanmax(values @ observed.weights)), observed.weights)
+        ideal = np.nanmax(values, axis=0)
+        scalars, _ = chebyshev(values - ideal, observed.weights)
+        normal = rng.standard_normal((_DRAWS, len(names)))
+        return LogChebyshevEI(ideal, float(np.nanmax(scalars)), observed.weights, normal)
 
     def _front_utility(
         self,
         values: FloatArray,
         feasible: NDArray[np.bool_],
         unit: FloatArray,
+        rng: np.random.Generator,
         pending: FloatArray | None,
-    ) -> LogEHVI:
+    ) -> Utility:
         """Return the hypervolume improvement over the front of feasible and pending trials."""
         m = values.shape[1]
         if np.isnan(values[feasible]).any(axis=1).all():  # their means stand in
@@ -273,9 +272,12 @@ class Acquisition:
         complete = values[feasible & ~np.isnan(values).any(axis=1)]
         if not len(complete):
             complete = np.nanmean(values, axis=0)[None]
-        front = thinned(complete[pareto_front(complete)], _FRONT[m])
-        observed = self.posterior.observations
-        return LogEHVI(front, observed.reference, observed.known)
+        front, observed = complete[pareto_front(complete)], self.posterior.observations
+        if observed.is_exact:
+            return LogEHVI(thinned(front, _FRONT[m]), observed.reference, observed.known)
+        front = thinned(front, _MOST_SAMPLED)
+        normal = rng.standard_normal((2, _DIRECTIONS, m))
+        return LogSampledHVI.of(front, observed.reference, normal[0], normal[1])
 
 
 def _steeper(logs: FloatArray) -> FloatArray:

@@ -21,11 +21,13 @@ from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.predictors.transforms import bounded_tail, standardizer
 from ncp_sampler.search.known_cost import Costs, KnownCost
 from ncp_sampler.search.limits import Limits
-from ncp_sampler.search.pareto import pareto_front, reference_point, scalarize
+from ncp_sampler.search.pareto import chebyshev, pareto_front, reference_point
+from ncp_sampler.search.preference import Preference, Weights
 from ncp_sampler.search.slack import known_slack, scaled_slack
 from ncp_sampler.space.search_space import SearchSpace
 
-MAX_FRONT = 4  # objectives of which the expected hypervolume improvement is computed
+# Largest numbers of modeled objectives, and of all, whose hypervolume improvement is exact
+_MAX_MODELED, _MAX_EXACT = 4, 6
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,11 @@ class CostScale:
     log: bool
 
     @classmethod
-    def of(cls, cost: KnownCost, observed: FloatArray, sign: float) -> CostScale:
+    def of(
+        cls, cost: KnownCost, observed: FloatArray, sign: float, *, linear: bool = False
+    ) -> CostScale:
         """Standardize a cost by its observed values (n,), all to be maximized by ``sign``."""
-        log = cost.spans_decades and bool((observed > 0).all())
+        log = not linear and cost.spans_decades and bool((observed > 0).all())
         values = np.log(observed) if log else observed
         mean, std = standardizer(values[:, None], np.ones(len(values)))
         b = sign / float(std[0])
@@ -77,7 +81,7 @@ class Objectives:
         costs: Name -> known cost.
         known: Known costs that are objectives.
         limits: Limits of the known costs.
-        weights: Weight of every objective; None for the whole front.
+        preference: What is wanted of several objectives; None for the whole front.
 
     Raises:
         ValueError: A weight of no objective, weights that are all 0, a constraint on a known cost,
@@ -92,7 +96,7 @@ class Objectives:
         costs: Costs | None = None,
         limits: Mapping[str, float] | None = None,
         constraints: Mapping[str, float] | None = None,
-        weights: Mapping[str, float] | None = None,
+        weights: Weights | None = None,
     ) -> None:
         self.space = space
         self.directions = dict(directions)
@@ -102,13 +106,7 @@ class Objectives:
         self.limits = Limits(space, self.costs, limits or {})
         self.constraints: dict[str, float] = {}
         self.constrain(constraints or {})
-        self.weights = None
-        if weights is not None:
-            given = {name: float(weight) for name, weight in weights.items()}
-            self.weights = {**dict.fromkeys(self.directions, 1.0), **given}
-            if len(self.weights) > len(self.directions) or not any(self.weights.values()):
-                must = f"weight some of {tuple(self.directions)}, not all of them by 0"
-                raise checks.refusal("weights", weights, must)
+        self.preference = Preference.of(weights, self.directions)
         unused = self.costs.keys() - {*self.directions, *self.limits.bounds}
         if unused:
             raise ValueError(
@@ -133,13 +131,20 @@ class Objectives:
             raise ValueError(f"constraints has {computed}, which costs computes; limit it instead")
         self.constraints.update(added)
 
-    def scale(self, codes: NDArray[Any], metrics: Mapping[str, FloatArray]) -> ScaledObservations:
+    def scale(
+        self,
+        codes: NDArray[Any],
+        metrics: Mapping[str, FloatArray],
+        diverged: NDArray[np.bool_] | None = None,
+    ) -> ScaledObservations:
         """Return observations on the scales of the acquisition function.
 
         Args:
             codes: Valid codes, (n, d).
             metrics: Name -> observed values, (n,), NaN where missing; of a constraint -inf where a
                 finished trial did not report it. Sources lack constraints that came later.
+            diverged: True for observations of which an objective was infinite in its bad direction,
+                (n,); None for none.
         """
         raw = {name: column for name, column in metrics.items() if name in self.directions}
         raw |= {name: cost.finite(codes) for name, cost in self.known.items()}
@@ -152,24 +157,27 @@ class Objectives:
         for name in objectives:
             scales.append(None)
             if name in self.known:
-                scales[-1] = scale = CostScale.of(self.known[name], raw[name], signs[name])
+                cost, linear = self.known[name], self.preference is not None
+                scales[-1] = scale = CostScale.of(cost, raw[name], signs[name], linear=linear)
                 columns.append(scale.apply(raw[name])[0])
             else:
                 columns.append(bounded_tail(signs[name] * raw[name]))
         slack = [scaled_slack(known_slack(self.constraints[c] - metrics[c])) for c in bounds]
-        n = len(codes)
-        values = _stacked(columns, n)
-        weights = None if self.weights is None else [self.weights[name] for name in objectives]
+        n, names = len(codes), tuple(objectives)
+        values, own = _stacked(columns, n), _stacked([raw[name] for name in names], n)
+        wanted = self.preference if len(names) > 1 else None
         return ScaledObservations(
-            objectives=tuple(objectives),
+            objectives=names,
             cost_scales=tuple(scales),
             values=values,
-            raw=_stacked([raw[name] for name in objectives], n),
-            reference=reference_point(values) if len(objectives) > 1 else np.zeros(len(objectives)),
+            raw=own,
+            reference=reference_point(values) if len(names) > 1 else np.zeros(len(names)),
             constraints=tuple(bounds),
             slack=_stacked([scaled for scaled, _ in slack], n),
             bounds=tuple((self.constraints[c], s) for c, (_, s) in zip(bounds, slack, strict=True)),
-            weights=None if weights is None else np.array(weights),
+            weights=None if wanted is None else wanted.scaled(names, values, own),
+            is_maximin=wanted is not None and wanted.is_maximin,
+            diverged=np.zeros(n, dtype=bool) if diverged is None else diverged,
         )
 
 
@@ -186,7 +194,10 @@ class ScaledObservations:
         constraints: Names of those with a value, in order.
         slack: Scaled slack, (n, c).
         bounds: (b, s) of each constraint: its slack is asinh((b - observed) / s).
-        weights: Weights of the objectives, (m,), or None for the whole front.
+        weights: Weights of the scaled objectives, (m,); None for the whole front, or of one
+            objective.
+        is_maximin: True if the worst of the weighted objectives counts, in place of their sum.
+        diverged: True where an objective was infinite in its bad direction, (n,).
     """
 
     objectives: tuple[str, ...]
@@ -198,6 +209,8 @@ class ScaledObservations:
     slack: FloatArray
     bounds: tuple[tuple[float, float], ...]
     weights: FloatArray | None
+    is_maximin: bool
+    diverged: NDArray[np.bool_]
 
     @property
     def known(self) -> tuple[bool, ...]:
@@ -221,7 +234,26 @@ class ScaledObservations:
     @property
     def is_front(self) -> bool:
         """True if the front of several objectives is sought."""
-        return self.weights is None and 1 < len(self.objectives) <= MAX_FRONT
+        return self.weights is None and len(self.objectives) > 1
+
+    @property
+    def is_exact(self) -> bool:
+        """True if the expected hypervolume improvement over the front is computed exactly."""
+        m = len(self.objectives)
+        return m <= _MAX_EXACT and m - sum(self.known) <= _MAX_MODELED
+
+    @property
+    def unreported(self) -> NDArray[np.bool_]:
+        """True for objectives that an observation did not report beside others, (n, m)."""
+        missing = np.isnan(self.values)
+        modeled = ~np.array(self.known, dtype=bool)
+        reported = (~missing & modeled).any(axis=1) & ~self.diverged
+        return np.asarray(missing & reported[:, None])
+
+    @property
+    def has_gaps(self) -> bool:
+        """True if some slack, or some objective of a trial that reported others, is unknown."""
+        return bool(np.isnan(self.slack).any() or self.unreported.any())
 
     def take(self, rows: NDArray[np.intp]) -> ScaledObservations:
         """Return some of the observations, without metrics that have no value in them."""
@@ -238,28 +270,24 @@ class ScaledObservations:
             slack=self.slack[rows][:, bound],
             bounds=tuple(compress(self.bounds, bound)),
             weights=None if self.weights is None else self.weights[has],
+            diverged=self.diverged[rows],
         )
 
-    def merit(self, weights: Mapping[str, float]) -> FloatArray:
-        """Return one number per observation, (n,), NaN where a metric is missing.
-
-        Args:
-            weights: Objective -> its weight in a random scalarization, of sum 1.
-        """
-        if self.weights is not None:
-            return np.asarray(self.values @ self.weights)
-        if self.is_front or len(self.objectives) <= 1:
+    def merit(self) -> FloatArray:
+        """Return one number per observation, (n,), NaN where a metric is missing."""
+        if self.weights is None:
             return np.asarray(self.values.sum(axis=1))
-        shares = np.array([weights[name] for name in self.objectives])
-        return scalarize(self.values, shares / shares.sum())
+        if not self.is_maximin:
+            return np.asarray(self.values @ self.weights)
+        return chebyshev(self.values - np.nanmax(self.values, axis=0), self.weights)[0]
 
-    def order(self, weights: Mapping[str, float], rng: np.random.Generator) -> NDArray[np.intp]:
+    def order(self, rng: np.random.Generator) -> NDArray[np.intp]:
         """Return positions of the observations as starts of the search, (n,).
 
         By merit, the feasible ones first, then the others by their violation. Where a front is
         sought, the whole of it in random order, then the best by each objective.
         """
-        merit = np.nan_to_num(self.merit(weights), nan=-np.inf)
+        merit = np.nan_to_num(self.merit(), nan=-np.inf)
         violation = np.where(self.slack < 0, -self.slack, 0.0).sum(axis=1)
         order = np.lexsort((-merit, violation))
         if not self.is_front:

@@ -134,9 +134,3 @@ def chebyshev(values: FloatArray, weights: FloatArray) -> tuple[FloatArray, Floa
     )
     least = np.take_along_axis(weighted, smallest, -1)[..., 0]
     return least + _AUGMENTATION * weighted.sum(-1), gradient
-
-
-def scalarize(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the augmented Chebyshev value (n,) of metrics (n, m) relative to their best."""
-    scalar, _ = chebyshev(np.nan_to_num(values - np.nanmax(values, 0)), weights)
-    return np.where(np.isnan(values).any(axis=1), np.nan, scalar)

@@ -27,6 +27,7 @@ from ncp_sampler.search.pareto import boxes_beyond, chebyshev
 
 KNOWN_STD = 5e-3  # smoothing of a known cost's improvement, in standard deviations of the cost
 _TEMPERATURE = 1e-2  # smoothing of a scalarized improvement
+_SHORTEST = 1e-3  # length along a direction in which the front does not reach the reference
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 Pullback: TypeAlias = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
@@ -143,7 +144,7 @@ class LogEHVI:
 
 
 @dataclass(frozen=True)
-class LogParEGO:
+class LogChebyshevEI:
     """Log expected improvement of an augmented Chebyshev scalarization (Knowles 2006, equation 2).
 
     Its expectation is taken over fixed draws of the posterior, with a softplus in place of
@@ -175,6 +176,66 @@ class LogParEGO:
             return by_draws.sum(0), (by_draws * self.normal[:, None]).sum(0)
 
         return value + math.log(_TEMPERATURE / len(self.normal)), pullback
+
+
+@dataclass(frozen=True)
+class LogSampledHVI:
+    """Log expected hypervolume improvement, sampled: for more objectives than ``LogEHVI`` takes.
+
+    The hypervolume is proportional to the mean, over directions on the positive part of the sphere,
+    of the m-th power of the length to which the dominated region reaches along the direction
+    (Zhang & Golovin 2020, "Random hypervolume scalarizations", lemma 5). A point y reaches
+    min_k (y_k - reference_k) / direction_k. Each direction has one draw of the posterior.
+
+    Attributes:
+        reference: Point (m,) beyond which hypervolume counts.
+        directions: Positive, of length 1, (s, m).
+        reached: Length to which the front reaches along each direction, positive, (s,).
+        normal: Standard normal draws, (s, m).
+    """
+
+    reference: FloatArray
+    directions: FloatArray
+    reached: FloatArray
+    normal: FloatArray
+
+    @classmethod
+    def of(
+        cls, front: FloatArray, reference: FloatArray, draws: FloatArray, normal: FloatArray
+    ) -> LogSampledHVI:
+        """Return the improvement over a front (p, m), in directions of standard normal draws."""
+        positive = np.maximum(np.abs(draws), 1e-6)
+        directions = positive / np.linalg.norm(positive, axis=1, keepdims=True)
+        lengths = ((front - reference)[:, None] / directions).min(axis=2)
+        return cls(reference, directions, np.maximum(lengths.max(axis=0), _SHORTEST), normal)
+
+    def __call__(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, Pullback]:
+        """Return values (n,) and their pullback, for mean and std (n, m)."""
+        m = mean.shape[1]
+        ratios = (mean - self.reference)[:, None] + self.normal * std[:, None]  # (n, s, m)
+        ratios /= self.directions
+        at = ratios.argmin(axis=2)
+        length = np.take_along_axis(ratios, at[..., None], 2)[..., 0]  # (n, s)
+        log_gain, slope = _log_softplus((length - self.reached) / _TEMPERATURE)
+        log_gain += math.log(_TEMPERATURE)
+        # with r reached, g gain and q = r / (r + g): (r + g)^m - r^m is g (r + g)^(m-1) times the
+        # sum of q^i, i < m, which has digits where g is next to nothing
+        gain = np.exp(log_gain)
+        longer = self.reached + gain
+        powers = (self.reached / longer)[..., None] ** np.arange(m)
+        total = powers.sum(-1)
+        logs = log_gain + (m - 1) * np.log(longer) + np.log(total)
+        value = np.asarray(logsumexp(logs, axis=1))
+        by_gain = powers @ np.arange(m - 1, -1, -1) / (longer * total)
+        rate = np.exp(logs - value[:, None]) * (1 + gain * by_gain) * slope / _TEMPERATURE
+
+        def pullback(g: FloatArray) -> tuple[FloatArray, FloatArray]:
+            by_ratio = np.zeros_like(ratios)
+            np.put_along_axis(by_ratio, at[..., None], (g[:, None] * rate)[..., None], 2)
+            by_ratio /= self.directions
+            return by_ratio.sum(1), (by_ratio * self.normal).sum(1)
+
+        return value - math.log(len(self.directions)), pullback
 
 
 def log_probability_above(mean: FloatArray, std: FloatArray) -> tuple[FloatArray, FloatArray]:

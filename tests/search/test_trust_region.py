@@ -147,7 +147,7 @@ def test_a_plateau_ends_where_a_trial_stands_out(values: list[float], expected: 
     codes = np.linspace(0, 1, len(values))[:, None]
     objectives = Objectives(SearchSpace([Float("x", 0, 1)]), {"a": "maximize"})
     observed = objectives.scale(codes, {"a": np.array(values, dtype=float)})
-    order = observed.order({"a": 1.0}, np.random.default_rng(0))
+    order = observed.order(np.random.default_rng(0))
     assert plateau_length(observed, order) == expected
 
 

@@ -12,9 +12,10 @@ from scipy.integrate import trapezoid
 from ncp_sampler.search.acquisition import _MIN_GAIN, _floored
 from ncp_sampler.search.pareto import boxes_beyond, chebyshev, pareto_front
 from ncp_sampler.search.utilities import (
+    LogChebyshevEI,
     LogEHVI,
     LogEI,
-    LogParEGO,
+    LogSampledHVI,
     LogWeightedEI,
     Utility,
     log_expected_improvement,
@@ -32,9 +33,15 @@ UTILITIES: dict[str, tuple[Utility, int]] = {
     "LogWeightedEI": (LogWeightedEI(0.5, np.array([0.3, 1.0, 0.0])), 3),
     "LogEHVI": (LogEHVI(FRONT, np.full(2, -0.1), (False, False)), 2),
     "LogEHVI with a known cost": (LogEHVI(FRONT, np.full(2, -0.1), (False, True)), 2),
-    "LogParEGO": (
-        LogParEGO(np.zeros(3), -0.1, np.array([0.2, 0.5, 0.3]), RNG.standard_normal((16, 3))),
+    "LogChebyshevEI": (
+        LogChebyshevEI(np.zeros(3), -0.1, np.array([0.2, 0.5, 0.3]), RNG.standard_normal((16, 3))),
         3,
+    ),
+    "LogSampledHVI": (
+        LogSampledHVI.of(
+            FRONT, np.full(2, -0.1), RNG.standard_normal((64, 2)), RNG.standard_normal((64, 2))
+        ),
+        2,
     ),
 }
 
@@ -110,7 +117,7 @@ def test_scalarized_improvement_is_the_expectation_over_draws() -> None:
     normal = np.random.default_rng(0).standard_normal((4000, 2))
     mean, std = np.array([[0.2, -0.1], [-0.5, 0.4]]), np.array([[0.3, 0.5], [0.4, 0.2]])
     weights = np.array([0.3, 0.7])
-    value, _ = LogParEGO(np.zeros(2), -0.05, weights, normal)(mean, std)
+    value, _ = LogChebyshevEI(np.zeros(2), -0.05, weights, normal)(mean, std)
     draws, _ = chebyshev(mean + normal[:, None] * std, weights)
     expected = np.log(np.maximum(draws + 0.05, 0).mean(0))
     np.testing.assert_allclose(value, expected, rtol=0.02, atol=0.02)
@@ -128,3 +135,17 @@ def test_hypervolume_improvement_is_the_expectation_over_draws(m: int) -> None:
     draws = mean + rng.standard_normal((40_000, 1, m)) * std
     sides = [(np.minimum(draws, h) - lo).clip(0).prod(-1) for lo, h in zip(low, high, strict=True)]
     np.testing.assert_allclose(np.exp(value), np.sum(sides, 0).mean(0), rtol=0.04, atol=1e-4)
+
+
+@pytest.mark.parametrize("deviation", [1e-4, 0.3])
+def test_sampled_hypervolume_improvement_is_near_the_exact_one(deviation: float) -> None:
+    rng = np.random.default_rng(3)
+    mean, reference = rng.uniform(0, 1.4, (40, 2)), np.full(2, -0.1)
+    std = np.full((40, 2), deviation)
+    exact, _ = LogEHVI(FRONT, reference, (False, False))(mean, std)
+    draws, normal = rng.standard_normal((2, 4096, 2))
+    sampled, _ = LogSampledHVI.of(FRONT, reference, draws, normal)(mean, std)
+    improves = exact > np.log(0.05)
+    ratio = np.exp(sampled[improves] - exact[improves])
+    # the volume of the unit ball's positive part is the constant of proportion
+    np.testing.assert_allclose(ratio, 4 / np.pi, rtol=0.15)

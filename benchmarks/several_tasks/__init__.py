@@ -1,0 +1,1 @@
+"""One architecture for several tasks: studies whose objectives are the tasks."""

@@ -1,0 +1,142 @@
+"""Tasks that share one search space: an architecture has a value of each.
+
+Notation
+    m        tasks
+    value    what is maximized: an accuracy, or what stands for it
+    regret   (best - value) / (best - median), of one task: 0 at the best value that is known of the
+             task, 1 at the median of the space
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache, partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from benchmarks.from_tables.tasks import task
+from ncp_sampler import MRSpace, SearchSpace, nas_bench
+
+GRAPHS = "NAS-Bench-Graph, two tasks"
+CELLS = "NAS-Bench-201, three data sets"
+SURROGATES = "NAS-Bench-MR surrogates, two tasks"
+COSTED = "NAS-Bench-MR surrogates, four tasks and FLOPs"
+
+GRAPH_DATA = ("cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv")
+_SURROGATE_DATA = ("cls-a", "seg", "video", "seg-4x")
+_SAMPLE = 20_000  # random codes that give a surrogate's median and the start of its best value
+_CLIMBS = 5  # best random codes from which its best value is sought
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """Some tasks of one search space.
+
+    Attributes:
+        name: Key of ``PROBLEMS``.
+        family: Benchmark that the tasks belong to.
+        space: Their search space.
+        names: Names of the tasks, m of them.
+        evaluate: Valid codes (n, d) -> values (n, m).
+        best: Best known value of each task, (m,).
+        median: Median of each task over the space, (m,).
+        flops: True if FLOPs are an objective beside the tasks, a known cost.
+    """
+
+    name: str
+    family: str
+    space: SearchSpace
+    names: tuple[str, ...]
+    evaluate: Callable[[ArrayLike], FloatArray] = field(repr=False)
+    best: FloatArray = field(repr=False)
+    median: FloatArray = field(repr=False)
+    flops: bool = False
+
+    def regrets(self, values: FloatArray) -> FloatArray:
+        """Return the regret of every task, (n, m), of values (n, m)."""
+        return np.asarray((self.best - values) / (self.best - self.median))
+
+
+@cache
+def problem(name: str) -> Tasks:
+    """Return a problem, made once in a process."""
+    return PROBLEMS[name][1]()
+
+
+def _looked_up(name: str, family: str, tables: tuple[str, ...]) -> Tasks:
+    """Return tasks whose values are looked up, of the architectures that all tables have."""
+    tasks = [task(table) for table in tables]
+
+    def evaluate(codes: ArrayLike) -> FloatArray:
+        return np.stack([one.true_values(one.rows(codes)) for one in tasks], axis=1)
+
+    return Tasks(
+        name,
+        family,
+        tasks[0].space,
+        tables,
+        evaluate,
+        best=np.array([one.truth.max() for one in tasks]),
+        median=np.array([np.median(one.truth) for one in tasks]),
+    )
+
+
+def _predicted(name: str, family: str, settings: tuple[str, ...], flops: bool) -> Tasks:
+    """Return tasks whose values are those of the shipped surrogates."""
+    judges = [nas_bench.objective(setting) for setting in settings]
+    space, signs = MRSpace(), np.array([1 if j.directions[0] == "maximize" else -1 for j in judges])
+
+    def evaluate(codes: ArrayLike) -> FloatArray:
+        return np.stack([judge.evaluate(codes)[:, 0] for judge in judges], axis=1) * signs
+
+    sample = space.sample(_SAMPLE, 0)
+    values = evaluate(sample)
+    best = [_climbed(space, lambda c, k=k: evaluate(c)[:, k], sample, values[:, k])
+            for k in range(len(judges))]  # fmt: skip
+    return Tasks(
+        name, family, space, settings, evaluate,
+        best=np.array(best), median=np.median(values, axis=0), flops=flops,
+    )  # fmt: skip
+
+
+def _climbed(
+    space: SearchSpace,
+    value: Callable[[NDArray[Any]], FloatArray],
+    codes: NDArray[Any],
+    values: FloatArray,
+) -> float:
+    """Return the best value that hill climbing from the best codes finds."""
+    reached = []
+    for start in np.argsort(-values)[:_CLIMBS]:
+        code, current = codes[start], float(values[start])
+        while True:
+            neighbors = space.neighbors(code)
+            around = value(neighbors)
+            if around.max() <= current:
+                break
+            code, current = neighbors[around.argmax()], float(around.max())
+        reached.append(current)
+    return max(reached)
+
+
+def _listed() -> Iterator[tuple[str, str, Callable[[], Tasks]]]:
+    for a, b in combinations(GRAPH_DATA, 2):
+        name = f"nbg-{a}+{b}"
+        yield name, GRAPHS, partial(_looked_up, name, GRAPHS, (f"nbg-{a}", f"nbg-{b}"))
+    three = tuple(f"nb201-{data}" for data in ("cifar10", "cifar100", "imagenet"))
+    yield "nb201", CELLS, partial(_looked_up, "nb201", CELLS, three)
+    for pair in combinations(_SURROGATE_DATA, 2):
+        name = "mr-" + "+".join(pair)
+        yield name, SURROGATES, partial(_predicted, name, SURROGATES, pair, False)
+    yield "mr-flops", COSTED, partial(_predicted, "mr-flops", COSTED, _SURROGATE_DATA, True)
+
+
+PROBLEMS: dict[str, tuple[str, Callable[[], Tasks]]] = {
+    name: (family, make) for name, family, make in _listed()
+}

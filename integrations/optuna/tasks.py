@@ -1,0 +1,161 @@
+"""Several tasks in one study: some of them reported, which to train next, the best compromise.
+
+A task is an objective of the study. A trial that has trained all of them returns their values; one
+that has trained some stores these by ``report_task`` and ends as pruned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import optuna
+from optuna.samplers import PartialFixedSampler
+from optuna.study import Study
+from optuna.trial import Trial
+
+from ncp_sampler import checks
+from ncp_sampler.integrations.optuna import conversion
+from ncp_sampler.integrations.optuna.sampler import NCPSampler
+from ncp_sampler.optimizer.compromise import KNEE, Compromise
+from ncp_sampler.search.preference import COMPROMISE, Weight
+
+
+def report_task(trial: Trial, task: str | int, value: float) -> None:
+    """Store the value of one task of a running trial, as a user attribute.
+
+    A trial that ends by ``raise optuna.TrialPruned`` teaches the sampler what it has reported; it
+    does not count as failed. What is reported of one task informs the predictions of the others.
+
+    Args:
+        trial: The running trial of a study of several objectives.
+        task: Name of an objective (``Study.set_metric_names``), or its index.
+        value: Its value, finite.
+
+    Raises:
+        ValueError: The study has one objective, no such objective, or the value is not finite.
+
+    Examples:
+        >>> import optuna
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> study = optuna.create_study(directions=["maximize", "minimize"], sampler=NCPSampler())
+        >>> trial = study.ask()
+        >>> width = trial.suggest_int("width", 8, 64)
+        >>> report_task(trial, 1, 1 / width)
+        >>> study.tell(trial, state=optuna.trial.TrialState.PRUNED).state.name
+        'PRUNED'
+    """
+    name = _task_name(trial, task)
+    conversion.store_task(trial, name, checks.number("value", value))
+
+
+def task_values(trial: Trial) -> list[float]:
+    """Return the reported values of all tasks, to be returned by the objective.
+
+    An objective that is a known cost of the study's ``NCPSampler`` is computed if not reported.
+
+    Raises:
+        optuna.TrialPruned: Some task was not reported: the trial ends with those that were.
+        ValueError: ``trial`` is no trial of a study.
+    """
+    names = _names(trial)
+    values = conversion.reported_tasks(trial, names)
+    sampler = _own_sampler(trial.study)
+    if sampler is not None:
+        values = {**sampler.known_costs(trial.study, trial.params), **values}
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise optuna.TrialPruned(f"not reported: {missing}")
+    return [values[name] for name in names]
+
+
+def next_task(trial: Trial, *, costs: Mapping[str | int, float] | None = None) -> str | None:
+    """Return the task of a running trial to train next; None if none left is worth its cost.
+
+    After the startup trials it may be None before every task was trained: the expected improvement
+    of the trial, given what was reported, has become smaller per cost than that of another trial.
+    Known costs are no tasks. With another sampler than ``NCPSampler`` every task is trained, in
+    order.
+
+    Args:
+        trial: The running trial, all of whose params have been suggested.
+        costs: Task, by name or index -> cost of its training, in any unit; 1 where none is given.
+
+    Raises:
+        ValueError: No such task, or a cost that is not positive.
+
+    Examples:
+        >>> import optuna
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> sampler = NCPSampler(weights="compromise", seed=0)
+        >>> study = optuna.create_study(directions=["maximize"] * 2, sampler=sampler)
+        >>> def objective(trial):
+        ...     x = trial.suggest_float("x", 0, 1)
+        ...     while (task := next_task(trial, costs={0: 1, 1: 10})) is not None:
+        ...         report_task(trial, task, x if task == "value_0" else 1 - x)
+        ...     return task_values(trial)
+        >>> study.optimize(objective, n_trials=20)
+        >>> regrets = compromise(study).regrets  # by the range of each task
+        >>> abs(regrets["value_0"] - regrets["value_1"]) < 0.1
+        True
+    """
+    study, names = trial.study, _names(trial)
+    must = "map tasks to costs"
+    given = checks.instance("costs", {} if costs is None else costs, Mapping, must)
+    prices = {_task_name(trial, task): cost for task, cost in given.items()}
+    for name, cost in prices.items():
+        checks.number(f"costs[{name!r}]", cost, above=0)
+    reported = conversion.reported_tasks(trial, names)
+    sampler = _own_sampler(study)
+    if sampler is None:
+        return next((name for name in names if name not in reported), None)
+    return sampler.next_task(study, trial.params, reported, prices)
+
+
+def compromise(study: Study, weights: Mapping[str | int, Weight] | str = COMPROMISE) -> Compromise:
+    """Return the best compromise among the trials of a study of several objectives.
+
+    Beside ``study.best_trials``, the whole front, it is one trial of it. A study of any sampler
+    will do. Values of tasks that a trial has not reported are predicted from all others, and
+    lowered by one standard deviation.
+
+    Args:
+        study: The study.
+        weights: "compromise" for the least relative regret in the worst objective; "knee" for the
+            Pareto-optimal trial with the least sum of regrets; or as those of ``NCPSampler``.
+
+    Returns:
+        The trial's number, params, values and regrets; ``print`` shows them.
+
+    Raises:
+        ValueError: Other weights, or no trial that is feasible has a value.
+    """
+    checks.instance("study", study, Study, "be a study of Optuna")
+    names = conversion.metric_names(study)
+    if weights != KNEE:
+        weights = conversion.named_goals({"weights": weights}, names)["weights"] or weights
+    sampler = _own_sampler(study) or NCPSampler(warn_independent_sampling=False)
+    return sampler.compromise(study, weights)
+
+
+def _own_sampler(study: Study) -> NCPSampler | None:
+    sampler = study.sampler
+    while isinstance(sampler, PartialFixedSampler):
+        sampler = sampler._base_sampler
+    return sampler if isinstance(sampler, NCPSampler) else None
+
+
+def _names(trial: Trial) -> list[str]:
+    checks.instance("trial", trial, Trial, "be a running trial of Optuna")
+    return conversion.metric_names(trial.study)
+
+
+def _task_name(trial: Trial, task: str | int) -> str:
+    """Return the name of a task of a study of several objectives."""
+    names = _names(trial)
+    if len(names) < 2:
+        raise ValueError("the study has one objective; tasks are those of a study of several")
+    if isinstance(task, int) and not isinstance(task, bool) and 0 <= task < len(names):
+        return names[task]
+    if task not in names:
+        raise checks.refusal("task", task, f"be one of {names}, or an index")
+    return str(task)

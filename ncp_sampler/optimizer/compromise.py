@@ -1,0 +1,152 @@
+"""The best compromise among what a search has observed.
+
+Notation
+    n, m     observations, objectives
+    raw      objectives in their own units, (n, m); a value that was not reported is replaced by its
+             posterior mean, made worse by one posterior standard deviation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ncp_sampler import checks
+from ncp_sampler.optimizer.observations import Observations, rows_to_fit
+from ncp_sampler.predictors.predictor import FloatArray, Model
+from ncp_sampler.search.acquisition import ObjectivePosterior
+from ncp_sampler.search.objectives import Objectives, ScaledObservations
+from ncp_sampler.search.pareto import chebyshev, pareto_front
+from ncp_sampler.search.preference import COMPROMISE, UNITS, Preference, Weights, relative_regrets
+from ncp_sampler.search.scaling import unscaled
+from ncp_sampler.space.search_space import Params
+
+KNEE = "knee"
+
+_PESSIMISM = 1.0  # Posterior standard deviations that an unreported value is lowered by
+
+
+@dataclass(frozen=True)
+class Compromise:
+    """The observation that is the best compromise of the objectives.
+
+    Attributes:
+        number: Its number among all observations, from 0; of a study, its trial's.
+        params: Its params.
+        values: Objective -> value, in its own unit.
+        predicted: Objectives whose value was not reported, but is predicted.
+        regrets: Objective -> its loss from the best observed value: 0 at the best, 1 at the median
+            of the first ten values.
+    """
+
+    number: int
+    params: Params
+    values: dict[str, float]
+    predicted: tuple[str, ...]
+    regrets: dict[str, float]
+
+    def __str__(self) -> str:
+        """Return a line for each objective."""
+        lines = [f"trial {self.number}"]
+        for name, value in self.values.items():
+            note = " (predicted)" if name in self.predicted else ""
+            lines.append(f"  {name}: {value:.6g}{note}, regret {self.regrets[name]:.3f}")
+        return "\n".join(lines)
+
+
+def fitted_posterior(
+    observed: ScaledObservations, unit: FloatArray, objectives: Objectives, model: Model
+) -> ObjectivePosterior:
+    """Return the posterior of a model, fitted to observations at unit codes (n, d)."""
+    rows = rows_to_fit(observed.order(np.random.default_rng(0)), model.max_rows)
+    model.fit(unit[rows], observed.take(rows).modeled)
+    costs = {name: cost.vjp for name, cost in objectives.known.items()}
+    return ObjectivePosterior(observed, model, costs)
+
+
+def best_compromise(
+    objectives: Objectives,
+    observations: Observations,
+    model: Model,
+    weights: Weights,
+    *,
+    first: int = 0,
+) -> Compromise:
+    """Return the best compromise among the observations.
+
+    Args:
+        objectives: Objectives of the search.
+        observations: Its observations.
+        model: Predictor, not fitted, for values that were not reported.
+        weights: As those of ``NCPOptimizer``, or "knee": of the Pareto-optimal observations the one
+            with the least sum of regrets, by the range of the front.
+        first: Position of the first observation that is the search's own, numbered 0.
+
+    Raises:
+        ValueError: Other weights, or nothing that is feasible has a value.
+    """
+    directions = objectives.directions
+    is_knee = isinstance(weights, str) and weights == KNEE
+    preference = None if is_knee else checked_preference(weights, directions)
+    positions, codes, metrics = observations.informative()
+    if not len(positions):
+        raise ValueError("nothing has a value yet; report the result of a trial first")
+    observed = objectives.scale(codes, metrics, observations.diverged()[positions])
+    names, raw, gaps = observed.objectives, observed.raw.copy(), observed.unreported
+    if gaps.any():
+        unit = objectives.space.normalize(codes)
+        moments = fitted_posterior(observed, unit, objectives, model).moments(unit)
+        lower = moments.mean - _PESSIMISM * moments.std
+        for k, rows in enumerate(gaps.T):
+            raw[rows, k] = unscaled(observed, k, lower[rows, k])
+    known = observed.feasible & ~np.isnan(raw).any(axis=1)
+    usable = np.flatnonzero(known & (positions >= first))
+    if not len(usable):
+        raise ValueError(
+            f"no observation is feasible and has a value of all of {names}; nothing to choose from"
+        )
+    signs = np.array([1.0 if directions[name] == "maximize" else -1.0 for name in names])
+    regrets = relative_regrets(np.where(known[:, None], raw, np.nan), signs)
+    if preference is None:
+        losses = _knee_losses(signs * raw[usable])
+    elif preference.is_maximin:
+        losses = chebyshev(-regrets[usable], np.ones(len(names)))[0] * -1.0
+    else:
+        losses = -(signs * raw[usable]) @ preference.per_unit(names, raw[known], signs)
+    best = int(usable[losses.argmin()])
+    params: Params = objectives.space.to_params(codes[best])
+    return Compromise(
+        number=int(positions[best]) - first,
+        params=params,
+        values=dict(zip(names, raw[best].tolist(), strict=True)),
+        predicted=tuple(name for name, gap in zip(names, gaps[best], strict=True) if gap),
+        regrets=dict(zip(names, regrets[best].tolist(), strict=True)),
+    )
+
+
+def _knee_losses(values: FloatArray) -> FloatArray:
+    """Return each point's sum of regrets by the front's range, (n,); infinite off the front.
+
+    Args:
+        values: Objectives, all to be maximized, (n, m).
+    """
+    front, losses = pareto_front(values), np.full(len(values), np.inf)
+    best, worst = values[front].max(axis=0), values[front].min(axis=0)
+    unit = np.where(best > worst, best - worst, 1.0)
+    losses[front] = ((best - values[front]) / unit).sum(axis=1)
+    return losses
+
+
+def checked_preference(weights: Weights, directions: Mapping[str, str]) -> Preference:
+    """Return what ``weights`` asks for.
+
+    Raises:
+        ValueError: It is None, or no weights.
+    """
+    preference = Preference.of(weights, directions)
+    if preference is None:
+        must = f"map objectives to weights, or be one of {(COMPROMISE, KNEE, *UNITS)}"
+        raise checks.refusal("weights", weights, must)
+    return preference

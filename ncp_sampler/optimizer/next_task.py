@@ -1,0 +1,72 @@
+"""Which task of an architecture to train next, where tasks cost differently."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler.optimizer.compromise import fitted_posterior
+from ncp_sampler.optimizer.observations import Observations
+from ncp_sampler.predictors.predictor import Model
+from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
+from ncp_sampler.search.objectives import Objectives
+from ncp_sampler.search.scaling import rescaled
+
+
+def next_task(
+    objectives: Objectives,
+    observations: Observations,
+    models: tuple[Model, Model],
+    code: NDArray[Any],
+    reported: Mapping[str, float],
+    costs: Mapping[str, float],
+    *,
+    may_stop: bool,
+) -> str | None:
+    """Return the task of a code to train next; None if none of those left is worth its cost.
+
+    The expected improvement of the code, given what was reported of it, per cost of what is left,
+    must not be below that before any report, per cost of all tasks: another code would promise as
+    much (expected improvement per second, Snoek et al. 2012, section 3.2). Of the tasks left it is
+    the one whose posterior standard deviation, times its weight, is the largest for its cost.
+
+    Args:
+        objectives: Objectives of the search.
+        observations: Its observations, without those of the code.
+        models: Predictors, not fitted, one of them with correlated metrics.
+        code: Valid code, (d,).
+        reported: Tasks that were trained -> their values.
+        costs: Every task -> cost of its training, positive, in any unit.
+        may_stop: False to train every task.
+    """
+    left = [name for name in costs if name not in reported]
+    positions, codes, metrics = observations.informative()
+    if not left or not len(positions):
+        return min(left, key=lambda name: costs[name], default=None)
+    observed = objectives.scale(codes, metrics, observations.diverged()[positions])
+    unit, at = (objectives.space.normalize(each) for each in (codes, code[None]))
+    single, joint = models
+    posterior = fitted_posterior(observed, unit, objectives, single)
+    acquisition = Acquisition(posterior, unit, noisy=False, rng=np.random.default_rng(0))
+    moments = posterior.moments(at)
+    before = acquisition.terms(at, moments)[0][0]
+    if reported:
+        row = dict.fromkeys(observed.modeled, np.nan)
+        for k, name in enumerate(observed.objectives):
+            if name in reported and name in row:
+                row[name] = float(rescaled(observed, k, np.array([reported[name]]))[0])
+        columns = {k: np.append(column, row[k]) for k, column in observed.modeled.items()}
+        joint.fit(np.concatenate([unit, at]), columns)
+        moments = ObjectivePosterior(observed, joint, posterior.costs).moments(at)
+        now = acquisition.terms(at, moments)[0][0]
+        total, rest = sum(costs.values()), sum(costs[name] for name in left)
+        if may_stop and now - math.log(rest) < before - math.log(total):
+            return None
+    weights = np.ones(len(observed.objectives)) if observed.weights is None else observed.weights
+    spread = moments.std[0, : len(weights)] * weights
+    uncertain = dict(zip(observed.objectives, spread.tolist(), strict=True))
+    return max(left, key=lambda name: uncertain.get(name, math.inf) / costs[name])

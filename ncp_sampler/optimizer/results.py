@@ -1,0 +1,76 @@
+"""Params and results as a user gives them, checked, and as codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler import checks
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.space.search_space import SearchSpace
+
+
+def pinned_columns(space: SearchSpace, fixed: Mapping[str, Any]) -> FloatArray:
+    """Return the values of columns whose parameter is fixed, NaN elsewhere, (d,)."""
+    pinned = np.full(len(space.columns), np.nan)
+    for name, value in fixed.items():
+        where = space.column_slice(name)
+        dim = next(dim for dim in space.dimensions if dim.name == name)
+        alone = SearchSpace([dim])
+        pinned[where] = alone.round(alone.to_code({name: value}))
+    return pinned
+
+
+def checked_results(
+    params: Any, metrics: Any, complete: Any, replace: Any, n_observations: int
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, float]], list[bool]]:
+    """Return params, metrics and completeness of one trial or of several, as lists.
+
+    Raises:
+        ValueError: No mappings, not as many of each, or to replace a trial that there is not.
+    """
+    if isinstance(params, Mapping) != isinstance(metrics, Mapping):
+        raise ValueError("params and metrics must be one mapping each, or a sequence each")
+    single, must = isinstance(params, Mapping), "be a mapping from names to values, or a sequence"
+    must += " of such mappings"
+    rows = checks.sequence("params", [params] if single else params, Mapping, must)
+    results = checks.sequence("metrics", [metrics] if single else metrics, Mapping, must)
+    ended = list(complete) if isinstance(complete, Sequence) else [complete] * len(rows)
+    if not len(rows) == len(results) == len(ended):
+        raise ValueError(
+            f"params, metrics and complete have lengths {len(rows)}, {len(results)} and "
+            f"{len(ended)}; they must be equal"
+        )
+    if replace is not None and not (
+        len(rows) == 1 and 0 <= checks.integer("replace", replace) < n_observations
+    ):
+        raise ValueError(
+            f"replace={replace} must be below n_observations={n_observations}, and params one "
+            "trial's"
+        )
+    return rows, results, [checks.flag("complete", each) for each in ended]
+
+
+def nearest_codes(
+    space: SearchSpace, params: Sequence[Mapping[str, Any]]
+) -> tuple[NDArray[Any], list[bool]]:
+    """Return the valid codes (n, d) nearest to params, and whether each is exact.
+
+    Raises:
+        ValueError: A missing parameter, an unknown category, or a value that is not a number.
+    """
+    codes = space.to_code(list(params), clip=True)
+    if _are_valid(space, params):
+        return codes, [True] * len(params)
+    return codes, [_are_valid(space, [row]) for row in params]
+
+
+def _are_valid(space: SearchSpace, params: Sequence[Mapping[str, Any]]) -> bool:
+    try:
+        space.to_code(list(params))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,166 @@
+"""What is wanted of several objectives: a weighted sum in the user's units, or the best compromise.
+
+Notation
+    n, m    observations, objectives
+    values  objectives, all to be maximized, scaled by ``bounded_tail``, NaN where missing, (n, m)
+    raw     objectives in their own units and directions, (n, m)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ncp_sampler import checks
+from ncp_sampler.predictors.predictor import FloatArray
+
+COMPROMISE = "compromise"
+UNITS = ("std", "range")
+
+_EARLY = 10  # Number of first values whose median is the end of a range
+
+Weight: TypeAlias = float | str | tuple[float, str]
+Weights: TypeAlias = Mapping[str, Weight] | str
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Weights of the objectives, and whether their sum or their worst counts.
+
+    Attributes:
+        weights: Name of an objective -> weight and its unit: None for the objective's own,
+            otherwise one of ``UNITS``.
+        is_maximin: True if the objective that has lost the most counts, in place of the sum.
+    """
+
+    weights: Mapping[str, tuple[float, str | None]]
+    is_maximin: bool = False
+
+    @classmethod
+    def of(cls, given: Weights | None, directions: Mapping[str, str]) -> Preference | None:
+        """Return what ``weights`` of ``NCPOptimizer`` asks for; None for the whole front.
+
+        Raises:
+            ValueError: A weight of no objective, or weights that are all 0.
+        """
+        if given is None:
+            return None
+        if isinstance(given, str):
+            unit = "range" if given == COMPROMISE else given
+            return cls(dict.fromkeys(directions, (1.0, unit)), given == COMPROMISE)
+        weights: dict[str, tuple[float, str | None]] = dict.fromkeys(directions, (1.0, None))
+        weights |= {name: _with_unit(weight) for name, weight in given.items()}
+        if len(weights) > len(directions) or not any(weight for weight, _ in weights.values()):
+            must = f"weight some of {tuple(directions)}, not all of them by 0"
+            raise checks.refusal("weights", given, must)
+        return cls(weights)
+
+    def scaled(self, names: tuple[str, ...], values: FloatArray, raw: FloatArray) -> FloatArray:
+        """Return weights of scaled values, (m,), of sum 1 where they are not all 0.
+
+        A scaled value is linear in the raw one but in the bad tail, so that a weight in the
+        objective's own unit is divided by the slope of that line.
+        """
+        scaled = []
+        for name, column, own in zip(names, values.T, raw.T, strict=True):
+            weight, unit = self.weights[name]
+            if unit != "std":  # which a scaled value has already
+                weight /= _slope(column, own)
+            if unit == "range":
+                weight /= progress_of(own, best=own[np.nanargmax(column)])
+            scaled.append(weight)
+        total = sum(scaled)
+        return np.array(scaled) / (total if total > 0 else 1.0)
+
+    def per_unit(self, names: tuple[str, ...], raw: FloatArray, signs: FloatArray) -> FloatArray:
+        """Return weights of objectives in their own units, (m,).
+
+        Args:
+            names: The objectives.
+            raw: Their values in the order of observation, none missing, (n, m).
+            signs: 1 of an objective to be maximized, -1 of one to be minimized, (m,).
+        """
+        weights = []
+        for name, column, sign in zip(names, raw.T, signs, strict=True):
+            weight, unit = self.weights[name]
+            if unit == "range":
+                weight /= progress_of(column, best=sign * (sign * column).max())
+            elif unit == "std":
+                weight /= column.std() or 1.0
+            weights.append(weight)
+        return np.array(weights)
+
+
+def check_weights(given: Mapping[Any, Weight] | str | None) -> None:
+    """Check ``weights`` in form, as far as no objective is known.
+
+    Raises:
+        ValueError: Neither weights by name nor one of the words, a negative weight, another unit.
+    """
+    must = f"map objectives to weights, or be one of {(COMPROMISE, *UNITS)}"
+    if isinstance(given, str):
+        if given not in (COMPROMISE, *UNITS):
+            raise checks.refusal("weights", given, must)
+        return
+    weights = checks.instance("weights", {} if given is None else given, Mapping, must)
+    for name, weight in weights.items():
+        label = f"weights[{name!r}]"  # a name, or an objective's index for NCPSampler
+        number, unit = weight if isinstance(weight, tuple) and len(weight) == 2 else (weight, None)
+        if isinstance(weight, str):
+            number, unit = 1.0, weight
+        if unit is not None and unit not in UNITS:
+            raise checks.refusal(label, weight, f"be a number, one of {UNITS}, or both")
+        checks.number(label, number, low=0)
+
+
+def progress_of(raw: FloatArray, best: float) -> float:
+    """Return the distance from the median of the first ten values to the best one, positive.
+
+    It is the unit of a relative regret. No search had chosen these first ones, so that the unit
+    does not shrink as the search concentrates, and no outlier sets it.
+
+    Args:
+        raw: Observed values in their order, (n,), NaN where missing.
+        best: The best of them.
+    """
+    known = raw[~np.isnan(raw)]
+    for earlier in (np.median(known[:_EARLY]), np.median(known), known.min(), known.max()):
+        if earlier != best:
+            return float(abs(best - earlier))
+    return 1.0
+
+
+def relative_regrets(raw: FloatArray, signs: FloatArray) -> FloatArray:
+    """Return how much each observation loses of each objective, (n, m), NaN where missing.
+
+    0 is the best observed value of the objective, 1 the median of the first ten.
+
+    Args:
+        raw: Objectives in their own units, in the order of observation, (n, m).
+        signs: 1 of an objective to be maximized, -1 of one to be minimized, (m,).
+    """
+    best = signs * np.nanmax(signs * raw, axis=0)
+    unit = [progress_of(column, value) for column, value in zip(raw.T, best, strict=True)]
+    return np.asarray(signs * (best - raw) / np.array(unit))
+
+
+def _with_unit(weight: Weight) -> tuple[float, str | None]:
+    if isinstance(weight, str):
+        return 1.0, weight
+    return (float(weight[0]), weight[1]) if isinstance(weight, tuple) else (float(weight), None)
+
+
+def _slope(scaled: FloatArray, raw: FloatArray) -> float:
+    """Return the scaled difference per raw one, between the best and the median; 1 if constant."""
+    known = np.flatnonzero(~np.isnan(scaled))
+    order = known[np.argsort(scaled[known], kind="stable")]
+    best, middle = order[-1], order[len(order) // 2]
+    distance = abs(raw[best] - raw[middle])
+    if not distance > 0:  # more than half are the best
+        best, middle = order[-1], order[0]
+        distance = abs(raw[best] - raw[middle])
+    rise = float(scaled[best] - scaled[middle])
+    return rise / float(distance) if distance > 0 and rise > 0 else 1.0

@@ -1,0 +1,43 @@
+"""Values of an objective on the scale of the acquisition function, and in its own unit.
+
+Between observations both are interpolated; beyond them they go on in a straight line.
+
+Notation
+    k   position of the objective among those that have a value
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.search.objectives import ScaledObservations
+
+
+def unscaled(observed: ScaledObservations, k: int, f: FloatArray) -> FloatArray:
+    """Return scaled values (n,) of an objective in its own unit."""
+    known = ~np.isnan(observed.values[:, k])
+    scaled, first = np.unique(observed.values[known, k], return_index=True)
+    return _interpolated(f, scaled, observed.raw[known, k][first])
+
+
+def rescaled(observed: ScaledObservations, k: int, values: FloatArray) -> FloatArray:
+    """Return values (n,) of an objective in its own unit on the scale of the acquisition."""
+    known = ~np.isnan(observed.values[:, k])
+    raw, first = np.unique(observed.raw[known, k], return_index=True)
+    scaled = observed.values[known, k][first]
+    if len(raw) > 1 and scaled[0] > scaled[-1]:  # minimized: the straight part is at the low end
+        return _interpolated(-values, -raw[::-1], scaled[::-1])
+    return _interpolated(values, raw, scaled)
+
+
+def _interpolated(x: FloatArray, xs: FloatArray, ys: FloatArray) -> FloatArray:
+    """Interpolate between points, whose ``xs`` increase, from the bad end to the good one."""
+    if len(xs) == 1:
+        return np.full(len(x), ys[0])
+    middle = min(len(xs) // 2, len(xs) - 2)  # from the median up the scale is linear
+    up = (ys[-1] - ys[middle]) / (xs[-1] - xs[middle])
+    down = (ys[1] - ys[0]) / (xs[1] - xs[0])
+    inside = np.interp(x, xs, ys)
+    above = np.where(x > xs[-1], ys[-1] + up * (x - xs[-1]), inside)
+    return np.asarray(np.where(x < xs[0], ys[0] + down * (x - xs[0]), above))

@@ -1,0 +1,151 @@
+"""Several tasks, of which a trial reports some: what is learned, and which to train next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ncp_sampler import Float, NCPOptimizer, SearchSpace
+
+SPACE = SearchSpace([Float("x", 0, 1), Float("y", 0, 1)])
+TASKS = {"small": "maximize", "large": "maximize"}
+
+
+def _task(name: str, params: dict[str, Any]) -> float:
+    best = 0.3 if name == "small" else 0.6
+    return float(1 - (params["x"] - best) ** 2 - (params["y"] - 0.5) ** 2)
+
+
+def _optimizer(**options: Any) -> NCPOptimizer:
+    return NCPOptimizer(SPACE, directions=TASKS, weights="compromise", seed=0, **options)
+
+
+def _observed(n: int, **options: Any) -> NCPOptimizer:
+    optimizer = _optimizer(**options)
+    for _ in range(n):
+        (params,) = optimizer.ask()
+        optimizer.tell(params, {name: _task(name, params) for name in TASKS})
+    return optimizer
+
+
+def test_tasks_reported_in_turn_are_enough() -> None:
+    """No trial has both, and the compromise is found: by predictions of what was not trained."""
+    optimizer = _optimizer()
+    for n in range(30):
+        (params,) = optimizer.ask()
+        task = [*TASKS][n % 2]
+        optimizer.tell(params, {task: _task(task, params)})
+    found = optimizer.compromise()
+    assert len(found.predicted) == 1
+    assert found.params["x"] == pytest.approx(0.45, abs=0.1)
+    assert found.params["y"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_restored_search_with_gaps_goes_on_alike() -> None:
+    first, second = _optimizer(), _optimizer()
+    for n in range(14):
+        (params,) = first.ask()
+        first.tell(params, {[*TASKS][n % 2]: _task([*TASKS][n % 2], params)})
+    first.ask()
+    second.load_state_dict(first.state_dict())
+    assert first.ask() == second.ask()
+
+
+def test_a_trial_of_some_tasks_has_not_failed() -> None:
+    optimizer = _optimizer(n_startup_trials=5)
+    for n in range(12):
+        (params,) = optimizer.ask()
+        optimizer.tell(params, {"small": _task("small", params)} if n % 2 else {})
+    optimizer.ask()
+    assert optimizer.reasons[0].get("succeeds", 1.0) < 1.0  # of those without any, it has
+    again = _optimizer(n_startup_trials=5)
+    for n in range(12):
+        (params,) = again.ask()
+        again.tell(params, {[*TASKS][n % 2]: _task([*TASKS][n % 2], params)})
+    again.ask()
+    assert "succeeds" not in again.reasons[0]
+
+
+def test_a_task_that_diverges_is_a_failure_and_is_not_predicted() -> None:
+    """Where x > 0.5 the large task diverges: it is best there by prediction alone."""
+    optimizer = _optimizer()
+    diverged = 0
+    for n in range(40):
+        (params,) = optimizer.ask()
+        bad = params["x"] > 0.5
+        diverged += bad and n >= 20
+        large = -np.inf if bad else _task("large", params)
+        optimizer.tell(params, {"small": _task("small", params), "large": large})
+    assert diverged <= 5
+    found = optimizer.compromise()
+    assert found.predicted == ()
+    assert found.params["x"] <= 0.5
+
+
+def test_a_constraint_is_unknown_of_a_trial_that_has_not_trained_every_task() -> None:
+    """It may be the other task's: of complete trials a missing one counts as satisfied."""
+    optimizer = _optimizer(constraints={"memory": 0.7})
+    for n in range(30):
+        (params,) = optimizer.ask()
+        metrics = {"small": _task("small", params)}
+        if n % 2:
+            metrics |= {"large": _task("large", params), "memory": params["x"] + 0.3}
+        optimizer.tell(params, metrics)
+    assert optimizer.compromise().params["x"] == pytest.approx(0.4, abs=0.05)
+
+
+def test_the_next_task_is_the_one_that_tells_more_for_its_cost() -> None:
+    optimizer = _observed(12)
+    (params,) = optimizer.ask()
+    assert optimizer.next_task(params, {}, {"small": 1, "large": 50}) == "small"
+    assert optimizer.next_task(params, {}, {"small": 50, "large": 1}) == "large"
+    assert optimizer.next_task(params, {"small": 1.0, "large": 1.0}) is None
+
+
+def test_a_disappointing_first_task_ends_a_trial() -> None:
+    optimizer = _observed(12)
+    (params,) = optimizer.ask()
+    expected = _task("small", params)
+    assert optimizer.next_task(params, {"small": expected + 0.1}) == "large"
+    assert optimizer.next_task(params, {"small": expected - 0.5}) is None
+
+
+def test_startup_trials_train_every_task() -> None:
+    optimizer = _observed(3)
+    (params,) = optimizer.ask()
+    assert optimizer.next_task(params, {"small": -5.0}) == "large"
+    assert _optimizer().next_task(params, {}, {"large": 0.5}) == "large"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (({"medium": 1.0},), r"reported has \['medium'\]"),
+        (({"small": "high"},), "reported\\['small'\\]='high' must"),
+        (({}, {"large": 0}), "costs\\['large'\\]=0 must"),
+        (({}, 3), "costs=3 must"),
+    ],
+)
+def test_wrong_reports_and_costs_are_refused(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _optimizer().next_task({"x": 0.5, "y": 0.5}, *arguments)
+
+
+@pytest.mark.parametrize("m", [5, 7])
+def test_many_objectives_have_a_front(m: int) -> None:
+    """Five modeled ones are more than the exact improvement takes; samples take their place."""
+    names = [f"m{i}" for i in range(m)]
+    optimizer = NCPOptimizer(SPACE, directions=dict.fromkeys(names, "minimize"), seed=0)
+    rng = np.random.default_rng(1)
+    points = rng.random((m, 2))
+    late = []
+    for n in range(25):
+        (params,) = optimizer.ask()
+        at = np.array([params["x"], params["y"]])
+        distances = ((at - points) ** 2).sum(1)
+        optimizer.tell(params, dict(zip(names, distances.tolist(), strict=True)))
+        late += [at] if n >= 10 else []
+    inside = (np.array(late) > points.min(0) - 0.05) & (np.array(late) < points.max(0) + 0.05)
+    assert inside.all(axis=1).mean() > 0.8  # the front lies between the points
