@@ -54,7 +54,7 @@ def _several(make: Make, *, reports: float = 1.0) -> Method:
     """
 
     def run(problem: Tasks, seed: int, checkpoints: Sequence[int]) -> Run:
-        directions = ["maximize"] * len(problem.names) + ["minimize"] * problem.flops
+        directions: list[Any] = ["maximize"] * len(problem.names) + ["minimize"] * problem.flops
         study = optuna.create_study(directions=directions, sampler=make(problem, seed))
         names = [*problem.names, *["flops"] * problem.flops]
         study.set_metric_names(names)
@@ -145,8 +145,8 @@ def _alone(make: Make) -> Method:
 
 def _ncp(**options: Any) -> Make:
     def make(problem: Tasks, seed: int) -> optuna.samplers.BaseSampler:
-        known = {"costs": {"flops": costs.flops}} if problem.flops else {}
-        return NCPSampler(space=problem.space, seed=seed, **known, **options)
+        known: Any = {"flops": costs.flops} if problem.flops else None
+        return NCPSampler(space=problem.space, seed=seed, costs=known, **options)
 
     return make
 

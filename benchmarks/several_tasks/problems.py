@@ -93,16 +93,21 @@ def _predicted(name: str, family: str, settings: tuple[str, ...], flops: bool) -
     space, signs = MRSpace(), np.array([1 if j.directions[0] == "maximize" else -1 for j in judges])
 
     def evaluate(codes: ArrayLike) -> FloatArray:
-        return np.stack([judge.evaluate(codes)[:, 0] for judge in judges], axis=1) * signs
+        values = [judge.evaluate(codes)[:, 0] for judge in judges]
+        return np.asarray(np.stack(values, axis=1) * signs)
 
     sample = space.sample(_SAMPLE, 0)
     values = evaluate(sample)
-    best = [_climbed(space, lambda c, k=k: evaluate(c)[:, k], sample, values[:, k])
+    best = [_climbed(space, partial(_column, evaluate, k), sample, values[:, k])
             for k in range(len(judges))]  # fmt: skip
     return Tasks(
         name, family, space, settings, evaluate,
         best=np.array(best), median=np.median(values, axis=0), flops=flops,
     )  # fmt: skip
+
+
+def _column(evaluate: Callable[[ArrayLike], FloatArray], k: int, codes: NDArray[Any]) -> FloatArray:
+    return evaluate(codes)[:, k]
 
 
 def _climbed(

@@ -17,7 +17,7 @@ from ncp_sampler import checks
 from ncp_sampler.integrations.optuna import conversion
 from ncp_sampler.integrations.optuna.sampler import NCPSampler
 from ncp_sampler.optimizer.compromise import KNEE, Compromise
-from ncp_sampler.search.preference import COMPROMISE, Weight
+from ncp_sampler.search.preference import COMPROMISE, Weight, check_weights
 
 
 def report_task(trial: Trial, task: str | int, value: float) -> None:
@@ -132,6 +132,7 @@ def compromise(study: Study, weights: Mapping[str | int, Weight] | str = COMPROM
     checks.instance("study", study, Study, "be a study of Optuna")
     names = conversion.metric_names(study)
     if weights != KNEE:
+        check_weights(weights)
         weights = conversion.named_goals({"weights": weights}, names)["weights"] or weights
     sampler = _own_sampler(study) or NCPSampler(warn_independent_sampling=False)
     return sampler.compromise(study, weights)
