@@ -6,6 +6,7 @@ Both are written to the study's storage. The figures are:
     ncp-descent         proposals from which a trial descends, and the change in value by each
     ncp-architectures   best and latest codes; of other spaces than MRSpace their params
     ncp-calibration     predicted against observed values
+    ncp-tasks           objectives as parallel axes, with the best compromise
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
 from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, is_searchable, to_space
+from ncp_sampler.integrations.optuna.tasks import compromise
 from ncp_sampler.optimizer.explanation_table import explain_markdown
 from ncp_sampler.space.search_space import SearchSpace
 
@@ -154,6 +156,10 @@ def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dic
     if measured:
         title = "Predicted before, and observed"
         figures["ncp-calibration"] = plots.plot_calibration(study, title=title)
+    if len(study.directions) > 1:
+        chosen = compromise(study)
+        title = f"Every trial, and the best compromise, trial {chosen.number}"
+        figures["ncp-tasks"] = plots.plot_tasks(study, chosen, title=title)
     return figures
 
 

@@ -29,13 +29,14 @@ from ncp_sampler.integrations.ray.checkpoint import SavedSearcher
 from ncp_sampler.integrations.ray.results import Names
 from ncp_sampler.integrations.ray.sources import Evaluated
 from ncp_sampler.integrations.ray.space import TuneSpace, declared_space, from_domains
+from ncp_sampler.optimizer.compromise import Compromise
 from ncp_sampler.optimizer.explanation import Reasons
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.search.known_cost import Costs
-from ncp_sampler.search.preference import Weights
+from ncp_sampler.search.preference import COMPROMISE, Weights
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _logger = logging.getLogger(__name__)
@@ -227,6 +228,14 @@ class NCPSearch(SavedSearcher):
         value = None if failed else value
         complete = failed or not (stopped or value is None)
         self._learn([Evaluated(parameters, value, complete)])
+
+    def compromise(self, weights: Weights = COMPROMISE) -> Compromise:
+        """Return the best compromise of several metrics: see ``NCPOptimizer.compromise``.
+
+        Of a trial that reported some of the metrics the others are predicted. ``number`` counts the
+        trials in the order in which they were reported.
+        """
+        return self._start()[1].compromise(weights)
 
     def add_evaluated_trials(self, trials_or_analysis: Any, metric: Names) -> None:
         """Learn from the trials of an earlier run of the same task, by their last results.

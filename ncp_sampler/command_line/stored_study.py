@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler.command_line.storages import read_study
 from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, metric_names
+from ncp_sampler.integrations.optuna.tasks import compromise
 from ncp_sampler.multi_resolution.space import MRSpace
 
 EVALUATOR = "Optuna's fANOVA"
@@ -55,6 +56,7 @@ def summary(
         "trials": {state.name.lower(): counts[state.name.lower()] for state in TrialState},
         "best": None if several or not best else _facts(best[0], names),
         "front": [_facts(one, names) for one in best] if several else None,
+        "compromise": _compromise(study) if several else None,
         "importances": _importances(study, names),
         "trial": None
         if shown is None
@@ -72,6 +74,19 @@ def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         except ValueError:  # none is feasible
             return []
     return sorted(study.best_trials, key=lambda one: (one.values[0], one.number))
+
+
+def _compromise(study: Study) -> dict[str, Any] | None:
+    """Return the best compromise of the objectives; None before a trial has a value."""
+    with suppress(ValueError):
+        chosen = compromise(study)
+        return {
+            "number": chosen.number,
+            "values": chosen.values,
+            "predicted": list(chosen.predicted),
+            "regrets": chosen.regrets,
+        }
+    return None
 
 
 def _shown(

@@ -22,6 +22,7 @@ def print_summary(result: Mapping[str, Any]) -> None:
     console.print(f"study {result['study']}: {goals}; trials: {counts}")
     if result["front"]:
         console.print(_front(result["front"]))
+        _print_compromise(console, result["compromise"])
     elif result["best"] is not None:
         _print_trial(console, "best trial", result["best"])
     else:
@@ -48,6 +49,16 @@ def _print_trial(console: Console, what: str, trial: Mapping[str, Any]) -> None:
     else:
         params = ", ".join(f"{name}={_short(value)}" for name, value in trial["params"].items())
         console.print(params)
+
+
+def _print_compromise(console: Console, chosen: Mapping[str, Any] | None) -> None:
+    if chosen is None:
+        return
+    console.print(f"best compromise: trial {chosen['number']}")
+    for name, value in chosen["values"].items():
+        note = " (predicted)" if name in chosen["predicted"] else ""
+        regret = f"{chosen['regrets'][name]:.2f} of its range below the best"
+        console.print(f"  {name} {_short(value)}{note}, {regret}")
 
 
 def _front(front: Sequence[Mapping[str, Any]]) -> Table:

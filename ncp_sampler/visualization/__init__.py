@@ -11,6 +11,7 @@ from ncp_sampler.visualization.correlations import correlation_figure as correla
 from ncp_sampler.visualization.correlations import ranking_figure as ranking_figure
 from ncp_sampler.visualization.proposals import plot_calibration as plot_calibration
 from ncp_sampler.visualization.proposals import plot_proposal as plot_proposal
+from ncp_sampler.visualization.tasks import plot_tasks as plot_tasks
 from ncp_sampler.visualization.traces import descent_figure as descent_figure
 from ncp_sampler.visualization.traces import explain_figure as explain_figure
 from ncp_sampler.visualization.traces import trace_figure as trace_figure
@@ -27,6 +28,7 @@ __all__ = [
     "params_figure",
     "plot_calibration",
     "plot_proposal",
+    "plot_tasks",
     "ranking_figure",
     "trace_figure",
     "trade_off_figure",

@@ -11,6 +11,7 @@ from ncp_sampler.visualization.plotly.architectures import (
 from ncp_sampler.visualization.plotly.architectures import params_figure as params_figure
 from ncp_sampler.visualization.plotly.proposals import plot_calibration as plot_calibration
 from ncp_sampler.visualization.plotly.proposals import plot_proposal as plot_proposal
+from ncp_sampler.visualization.plotly.tasks import plot_tasks as plot_tasks
 from ncp_sampler.visualization.plotly.traces import descent_figure as descent_figure
 from ncp_sampler.visualization.plotly.traces import explain_figure as explain_figure
 from ncp_sampler.visualization.plotly.traces import trace_figure as trace_figure
@@ -22,5 +23,6 @@ __all__ = [
     "params_figure",
     "plot_calibration",
     "plot_proposal",
+    "plot_tasks",
     "trace_figure",
 ]

@@ -16,13 +16,13 @@ from ncp_sampler import Float, Integer, NCPSampler, SearchSpace
 from ncp_sampler.integrations.optuna import compromise, next_task, report_task, task_values
 
 SPACE = SearchSpace([Float("x", 0, 1), Integer("width", 1, 64)])
-WAYS = ["maximize", "minimize"]
+WAYS: list[Any] = ["maximize", "minimize"]
 
 
 def _value(task: int, params: dict[str, Any]) -> float:
     """An accuracy that is best at x = 0.3, and an error that is best at x = 0.6."""
     off = (params["x"] - (0.3, 0.6)[task]) ** 2 + (params["width"] / 64 - 0.5) ** 2
-    return 1 - off if task == 0 else off
+    return float(1 - off if task == 0 else off)
 
 
 def _study(storage: Any = None, **options: Any) -> optuna.Study:

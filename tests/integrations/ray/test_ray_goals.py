@@ -81,3 +81,20 @@ def test_limits_that_leave_nothing_say_so_at_the_first_suggestion() -> None:
     )
     with pytest.raises(ValueError, match=r"the nearest found has sum=0 \(limit -1\)"):
         search.suggest("t0")
+
+
+def test_trials_that_report_one_of_two_tasks_each() -> None:
+    """The best of one lies at x = 30, of the other at x = 60; the compromise is between them."""
+    search = NCPSearch(
+        space=PLANE, metric=["small", "large"], mode=["max", "min"], weights="compromise", seed=0
+    )
+    for i in range(30):
+        config = search.suggest(f"t{i}")
+        assert config is not None
+        net, task = config["net"], ("small", "large")[i % 2]
+        off = (net["x"] - (60 if i % 2 else 30)) ** 2 + (net["y"] - 50) ** 2
+        search.on_trial_complete(f"t{i}", result={task: off if i % 2 else -off})
+    found = search.compromise()
+    assert 35 <= found.params["net/x"] <= 55
+    assert 40 <= found.params["net/y"] <= 60
+    assert len(found.predicted) == 1

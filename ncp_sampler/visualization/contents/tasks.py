@@ -1,0 +1,77 @@
+"""Contents of figures of several tasks: the values of each trial, the front, the compromise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler import checks
+from ncp_sampler.optimizer.compromise import Compromise
+from ncp_sampler.search.pareto import pareto_front
+
+_MUST = "be a study of Optuna of several objectives, with a complete trial"
+
+
+@dataclass(frozen=True)
+class TaskValues:
+    """Values of a study's complete trials.
+
+    Attributes:
+        names: Names of the objectives, m of them.
+        is_maximized: True for each that is maximized, (m,).
+        numbers: Numbers of the trials, (n,).
+        values: Their values, (n, m).
+        is_front: True for each that is Pareto-optimal, (n,).
+        chosen: The compromise; None for none.
+    """
+
+    names: tuple[str, ...]
+    is_maximized: tuple[bool, ...]
+    numbers: tuple[int, ...]
+    values: NDArray[np.float64]
+    is_front: NDArray[np.bool_]
+    chosen: Compromise | None
+
+    @property
+    def ends(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Worst and best value of each objective, (m,) both: the ends of its axis."""
+        rows = self.values
+        if self.chosen is not None:
+            rows = np.concatenate([rows, [list(self.chosen.values.values())]])
+        low, high = rows.min(axis=0), rows.max(axis=0)
+        up = np.array(self.is_maximized)
+        return np.where(up, low, high), np.where(up, high, low)
+
+    def heights(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values (..., m) as heights on their axes: 0 at the worst, 1 at the best."""
+        worst, best = self.ends
+        spread = np.where(best == worst, 1.0, best - worst)
+        return np.asarray(np.where(best == worst, 0.5, (values - worst) / spread))
+
+
+def tasks_of(study: Any, chosen: Any) -> TaskValues:
+    """Return what ``plot_tasks`` shows.
+
+    Raises:
+        ValueError: No study of several objectives with a complete trial, or no compromise of it.
+    """
+    directions = [way.name for way in getattr(study, "directions", ())]
+    if len(directions) < 2:
+        raise checks.refusal("study", study, _MUST)
+    trials = [one for one in study.get_trials(deepcopy=False) if one.state.name == "COMPLETE"]
+    if not trials:
+        raise checks.refusal("study", study, _MUST)
+    must = "be what compromise(study) returned, or None"
+    checks.instance("chosen", chosen, Compromise | None, must)
+    names = study.metric_names or [f"value_{i}" for i in range(len(directions))]
+    if chosen is not None and len(chosen.values) != len(names):
+        raise checks.refusal("chosen", chosen, must)
+    values = np.array([one.values for one in trials], dtype=np.float64)
+    is_maximized = tuple(way == "MAXIMIZE" for way in directions)
+    is_front = np.zeros(len(trials), dtype=bool)
+    is_front[pareto_front(np.where(is_maximized, values, -values))] = True
+    numbers = tuple(one.number for one in trials)
+    return TaskValues(tuple(names), is_maximized, numbers, values, is_front, chosen)
