@@ -92,8 +92,7 @@ def descent_figure(study: Any, space: SearchSpace, *, trial: int | None = None) 
         study: A study whose trials NCPSampler proposed.
         space: Search space of the trials, or a part that all of them have.
         trial: Number of the last trial of the chain; None for the best one, or for the latest one
-            of
-            the Pareto front.
+            of the Pareto front.
 
     Raises:
         ValueError: If there is no such trial, or if a trial lacks a parameter of the space.
@@ -107,8 +106,7 @@ def explain_figure(
     """Draw the negative gradient of the loss at one code as horizontal bars.
 
     Each bar is a derivative with respect to a column of the unit code. A bar to the right raises
-    the
-    column.
+    the column.
 
     Args:
         trace: Result of ``propagation.propagate``.

@@ -36,8 +36,7 @@ class Curve(NamedTuple):
         label: Name of the quantity, with its unit.
         values: Values (T + 1,), NaN if missing.
         expected: Predicted means and standard deviations, (T + 1,) each, NaN if missing; None if
-            the
-            values are predictions themselves.
+            the values are predictions themselves.
         from_zero: True if the axis starts at 0.
         best: Value at the best code so far, (T + 1,); None if that is always the last code.
     """

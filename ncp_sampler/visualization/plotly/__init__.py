@@ -1,10 +1,8 @@
 """Figures of ``ncp_sampler.visualization`` for Plotly, with the same names, contents and colors.
 
 Each function takes the arguments of its namesake and returns a ``plotly.graph_objects.Figure``,
-which
-can be zoomed and shows values on hover: ``.show()``, ``.write_html(path)``. ``pip install
-".[viz]"``
-in a clone installs Plotly.
+which can be zoomed and shows values on hover: ``.show()``, ``.write_html(path)``. ``pip install
+".[viz]"`` in a clone installs Plotly.
 """
 
 from ncp_sampler.visualization.plotly.architectures import (
