@@ -110,7 +110,7 @@ class MultiResolutionNet(nn.Module):
         super().__init__()
         checks.one_of("task", task, TASKS)
         checks.one_of("initialization", initialization, INITIALIZATIONS)
-        self.code = _legal(code)
+        self.code = _valid(code)
         self.task = task
         self.in_channels = checks.integer("in_channels", in_channels, low=1)
         self.num_classes = checks.integer("num_classes", num_classes, low=1)
@@ -324,7 +324,7 @@ def _stage(
     )
 
 
-def _legal(code: Mapping[str, Any] | ArrayLike | Tensor) -> tuple[int, ...]:
+def _valid(code: Mapping[str, Any] | ArrayLike | Tensor) -> tuple[int, ...]:
     if isinstance(code, Mapping):
         return tuple(CODEC.to_code(code).tolist())
     params: Any = CODEC.to_params(code)  # type: ignore[arg-type] # the check is its own

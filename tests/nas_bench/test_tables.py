@@ -202,7 +202,7 @@ def test_surrogates_refuse_what_they_do_not_know() -> None:
         model.predict(code[None, None])
     with pytest.raises(ValueError, match="NaN"):
         model.predict(np.where(np.arange(27) == 3, np.nan, code))
-    with pytest.raises(ValueError, match="i1=65 is illegal"):
+    with pytest.raises(ValueError, match="i1=65 is invalid"):
         model.predict(np.where(np.arange(27) == 0, 65, code))
     with pytest.raises(ValueError, match="no metric"):
         model.predict(code, metrics=["top1"])

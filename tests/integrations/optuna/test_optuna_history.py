@@ -190,7 +190,7 @@ def test_running_and_waiting_trials_are_pending_and_pins_fixed() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Fixed parameter")  # Optuna's, of the pin that it uses
-def test_illegal_pins_are_no_condition_but_count_as_the_nearest_value() -> None:
+def test_invalid_pins_are_no_condition_but_count_as_the_nearest_value() -> None:
     study = new_study()
     study.enqueue_trial({"x": 97})
     assert next_ask(study) == ([], None)

@@ -56,7 +56,7 @@ def _own_domain() -> Any:
 def test_domain(domain: Any, dimension: Dimension) -> None:
     assert to_dimension("x", domain) == dimension
     low_to_high = [domain.sample(random_state=seed) for seed in range(200)]
-    SearchSpace([dimension]).to_code([{"x": value} for value in low_to_high])  # all are legal
+    SearchSpace([dimension]).to_code([{"x": value} for value in low_to_high])  # all are valid
     if isinstance(dimension, Integer):  # the same smallest and largest value as Ray draws
         assert min(low_to_high) >= dimension.low
         assert max(low_to_high) <= dimension.high
