@@ -38,7 +38,7 @@ def columns(table: Table) -> np.ndarray:
 def test_a_flipped_bit_is_found_or_matters_to_nobody(
     bench_root: Path, tmp_path: Path, setting: str
 ) -> None:
-    """What is still read has the same codes; figures differ in the eighth digit, or are halved."""
+    """Undetected damage leaves the codes; metrics change in the eighth digit or are halved."""
     whole = (bench_root / setting / "trainval.pkl").read_bytes()
     good = NASBenchMR(bench_root).table(setting)
     rng = np.random.default_rng(0)

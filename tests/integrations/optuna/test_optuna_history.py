@@ -1,4 +1,4 @@
-"""What NCPSampler tells the optimizer of a study: finished trials, running ones, fixed values."""
+"""Trials, running trials and fixed values that NCPSampler reports to the optimizer."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def add(study: Study, params: Params, state: TrialState = TrialState.COMPLETE, *
 
 
 def next_ask(study: Study) -> tuple[list[Params], Mapping[str, Any] | None]:
-    """What the optimizer is asked for the params of one more trial: pending and fixed ones."""
+    """Return the pending and fixed params with which the optimizer is asked for one more trial."""
     SPACE.suggest(study.ask())
     return Spy.made[-1].asked[-1]
 
