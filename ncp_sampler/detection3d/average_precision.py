@@ -73,8 +73,8 @@ def average_precision(
     check_truths(boxes, labels)
     if len(detections) != len(boxes):
         raise ValueError(
-            f"detections of {len(detections)} samples and boxes of {len(boxes)} must be of equally "
-            "many"
+            f"detections of {len(detections)} samples and boxes of {len(boxes)} must have "
+            "equal lengths"
         )
     truths = [b[k == label].cpu() for b, k in zip(boxes, labels, strict=True)]
     total = sum(len(truth) for truth in truths)

@@ -45,7 +45,7 @@ def check_truths(boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
     checks.sequence("labels", labels, Tensor, must)
     if len(boxes) != len(labels):
         raise ValueError(
-            f"boxes and labels of {len(boxes)} and {len(labels)} samples must be of equally many"
+            f"boxes and labels of {len(boxes)} and {len(labels)} samples must have equal lengths"
         )
     for i, (box, label) in enumerate(zip(boxes, labels, strict=True)):
         check_boxes(box, f"boxes[{i}]")

@@ -83,9 +83,9 @@ class PointPillarsNet(nn.Module):
         initialization: str = "identity",
     ) -> None:
         super().__init__()
-        must = "be a sequence of Anchor, one a class"
+        must = "be a sequence of Anchor, one per class"
         if not checks.sequence("anchors", anchors, Anchor, must):
-            raise ValueError("anchors is empty; give one a class")
+            raise ValueError("anchors is empty; give one per class")
         self.anchors = tuple(anchors)
         self.encoder = PillarEncoder(
             point_range=point_range,
@@ -174,7 +174,7 @@ class PointPillarsNet(nn.Module):
         check_truths(boxes, labels)
         if len(points) != len(boxes):
             raise ValueError(
-                f"points of {len(points)} samples and boxes of {len(boxes)} must be of equally many"
+                f"points of {len(points)} samples and boxes of {len(boxes)} must have equal lengths"
             )
         for i, label in enumerate(labels):
             if not ((label >= 0) & (label < len(self.anchors))).all():

@@ -115,7 +115,7 @@ class MRSpace(SearchSpace):
             part[1] != stage.number for stage, part in zip(STAGES, stages, strict=True)
         ):
             raise ValueError(
-                f"text={text!r} is no code string; it must look like {code_string(_START)}"
+                f"text={text!r} is not a code string; it must look like {code_string(_START)}"
             )
         numbers: list[Any] = [*parts[0]]
         for part in stages:

@@ -204,5 +204,7 @@ def _listed(runs: Sequence[Run]) -> list[Run]:
         raise checks.refusal("runs", runs, must)
     lengths = sorted({len(run.values) for run in found})
     if len(lengths) > 1 or not lengths[0]:
-        raise ValueError(f"runs have {lengths} trials; they must have equally many, at least one")
+        raise ValueError(
+            f"runs have {lengths} trials; they must have equal lengths of at least one"
+        )
     return found

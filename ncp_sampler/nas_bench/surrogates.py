@@ -105,7 +105,7 @@ def surrogate(setting: str) -> Surrogate:
     if found.name not in SHIPPED:
         raise ValueError(
             f"no surrogate is shipped for {setting!r}; those shipped are {list(SHIPPED)}. A search "
-            "learns from its table, where root has it"
+            "can use its table if root has it"
         )
     import_lightgbm()
     return Surrogate(found)
@@ -131,6 +131,6 @@ def _booster(setting: str, metric: str) -> Booster:
         lightgbm.basic.LightGBMError,
     ) as e:
         raise ValueError(
-            f"the shipped surrogate {path} is missing or damaged ({e}); install ncp-sampler anew"
+            f"the shipped surrogate {path} is missing or damaged ({e}); reinstall ncp_sampler"
         ) from e
     return booster

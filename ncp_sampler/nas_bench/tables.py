@@ -215,8 +215,8 @@ def _read(path: Path) -> Any:
         raise ValueError(f"cannot read the table {path}: {error.strerror}") from error
     except Exception as error:  # A broken pickle can raise almost any exception
         raise ValueError(
-            f"{path} is damaged or no table ({type(error).__name__}: {error}); get the file "
-            "anew from the upstream repository"
+            f"{path} is damaged or not a table ({type(error).__name__}: {error}); download "
+            "it again from the upstream repository"
         ) from error
 
 
@@ -226,9 +226,9 @@ def _to_table(name: str, rows: Any, path: Path) -> Table:
     space = _space(name)
     length = len(space.columns)
     problem = f"{path} is not the table of {name!r}"
-    remedy = "get the file anew from the upstream repository"
+    remedy = "download it again from the upstream repository"
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"{problem}: it must hold a list of dictionaries; {remedy}")
+        raise ValueError(f"{problem}: it must be a list of dictionaries; {remedy}")
     wanted = ("embedding", *metrics, flops, params)
     for i, row in enumerate(rows):
         missing = [key for key in wanted if key not in row]
@@ -240,17 +240,19 @@ def _to_table(name: str, rows: Any, path: Path) -> Table:
             key: np.array([row[key] for row in rows], dtype=np.float64) for key in wanted[1:]
         }
     except (OverflowError, TypeError, ValueError):
-        raise ValueError(f"{problem}: a row holds no numbers; {remedy}") from None
+        raise ValueError(f"{problem}: a row has no numbers; {remedy}") from None
     if codes.shape != (len(rows), length):
         raise ValueError(f"{problem}: its codes do not have {length} numbers each; {remedy}")
     for key, column in columns.items():
         if column.shape != (len(rows),) or not np.isfinite(column).all():
-            raise ValueError(f"{problem}: {key!r} is not one finite number a row; {remedy}")
+            raise ValueError(f"{problem}: {key!r} is not one finite number per row; {remedy}")
     if (
         min(columns[key].min() for key in columns) < 0
         or max(columns[key].max() for key in metrics) > 100
     ):
-        raise ValueError(f"{problem}: a metric is no percentage, or a cost is negative; {remedy}")
+        raise ValueError(
+            f"{problem}: a metric is not a percentage, or a cost is negative; {remedy}"
+        )
     valid = np.isfinite(codes).all() and (codes == space.round(np.nan_to_num(codes))).all()
     if not valid:
         raise ValueError(f"{problem}: it has a code outside the search space; {remedy}")

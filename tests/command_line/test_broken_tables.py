@@ -78,7 +78,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "binary": (
         b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
-        r"path='.*' cannot be read: it is no text in UTF-8 .*; save the table as CSV in UTF-8",
+        r"path='.*' cannot be read: it is not text in UTF-8 .*; save the table as CSV in UTF-8",
     ),
     "null characters": (
         HEAD + ROWS + "2,8\0,70\n",

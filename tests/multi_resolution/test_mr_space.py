@@ -105,7 +105,7 @@ def test_round_trips_of_random_codes() -> None:
     ],
 )
 def test_strings_of_another_form(text: Any) -> None:
-    with pytest.raises(ValueError, match=r"is no code string; it must look like 64_64-2_1_"):
+    with pytest.raises(ValueError, match=r"is not a code string; it must look like 64_64-2_1_"):
         SPACE.from_string(text)
 
 
