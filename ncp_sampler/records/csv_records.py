@@ -173,8 +173,8 @@ def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
         text = file_path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{name}={shown!r} cannot be read: it is not text in UTF-8 ({error}); save the table as "
-            "CSV in UTF-8"
+            f"{name}={shown!r} cannot be read: it is not text in UTF-8 ({error}); save the table "
+            "as CSV in UTF-8"
         ) from error
     except (OSError, ValueError) as error:
         raise ValueError(

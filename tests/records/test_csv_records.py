@@ -86,7 +86,7 @@ def test_row_labels_as_pandas_writes_them_are_left_out(tmp_path: Path) -> None:
         ('m,a\n1,"x\n2,y\n3,z\n', ["m"], "unexpected end of data; .* quotation marks closed"),
         ("a,m\n1\0,3\n1,3\n", ["m"], "cannot be read: it holds null characters"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", ["m"], "cannot be read: it is not text in UTF-8"),
-        (CSV.encode("utf-16"), ["ms"], "it is not text in UTF-8 .*; save the table as CSV in UTF-8"),
+        (CSV.encode("utf-16"), ["ms"], "not text in UTF-8 .*; save the table as CSV in UTF-8"),
     ],
 )
 def test_a_broken_file_is_named_with_the_place(
