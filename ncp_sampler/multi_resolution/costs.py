@@ -53,8 +53,8 @@ __all__ = ["CONVENTIONS", "TASKS", "Measurement", "flops", "measure", "params"]
 CONVENTIONS = ("tables", "multiply_adds", "twice_multiply_adds")
 
 _LOW, _HIGH = (CODEC.denormalize(np.full(len(CODEC.columns), end)) for end in (0.0, 1.0))
-_TOLERANCE = 1e-6  # Relative to the range of a column, for codes in float32
-_EXTRA = (1, 2)  # Without and with a norm
+_TOLERANCE = 1e-6  # Tolerance relative to the range of a column, for codes in float32
+_EXTRA = (1, 2)  # Extra operations without and with a norm
 _CHUNK = 8192  # Number of codes per chunk, whose convolutions fit into the cache of the CPU
 
 
