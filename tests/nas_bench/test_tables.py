@@ -155,7 +155,7 @@ def test_a_malicious_pickle_runs_nothing(
         (pickle.dumps([_row(embedding=[10**400] * 27)]), "no numbers"),
         (pickle.dumps([_row(mIoU=float("nan"))]), "'mIoU' is not one finite number"),
         (pickle.dumps([_row(mIoU=[70.0])]), "'mIoU' is not one finite number"),
-        (pickle.dumps([_row(mIoU=170.0)]), "no percentage"),
+        (pickle.dumps([_row(mIoU=170.0)]), "not a percentage"),
         (pickle.dumps([_row(flops=-1.0)]), "a cost is negative"),
     ],
 )
