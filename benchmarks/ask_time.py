@@ -1,4 +1,4 @@
-"""What a proposal of ``NCPSampler`` takes, by the number of trials and by what is searched for.
+"""CPU time of a proposal of ``NCPSampler``, by the number of trials and the objectives.
 
 Run from the repository root, in an environment with the package's ``bench`` extra:
 
@@ -43,7 +43,7 @@ _BEST = 10  # variations are of so many
 
 @dataclass(frozen=True)
 class Regime:
-    """What is searched for.
+    """Objectives, limits and constraints of a search.
 
     Attributes:
         name: As the tables have it.

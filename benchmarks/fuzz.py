@@ -85,7 +85,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Row:
-    """What a part came to, as the CSV file has it.
+    """Results of one part, as a row of the CSV file.
 
     Attributes:
         cases: Cases tried, up to the first finding.

@@ -1,4 +1,4 @@
-"""How long it takes to import the package, and to be told what the command line takes.
+"""Time of the import of the package, and of ``--help``.
 
 Run from the repository root, in an environment with the package:
 

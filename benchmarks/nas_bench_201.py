@@ -155,7 +155,7 @@ def walk_grid(table: Table, seeds: int) -> str:
 
 
 def _statistics(walks: Sequence[TableWalk]) -> list[str]:
-    """How many walks reach the paper's accuracy, and medians of the walks' best steps."""
+    """Return the share of walks that reach the paper's accuracy, and median best steps."""
     best = np.array([walk.best for walk in walks])
     metric = np.stack([walk.metric for walk in walks])  # (seeds, S + 1, n)
     flops = np.stack([walk.flops for walk in walks])

@@ -1,4 +1,4 @@
-"""What several workers lose: the same number of trials, of which several run at any time.
+"""Loss of several workers: the same number of trials, several of which run at any time.
 
 Run from the repository root, in an environment with the package's ``bench`` extra:
 

@@ -1,4 +1,4 @@
-"""What ``NCPSearch`` adds to the optimizer's own time per proposal.
+"""Time that ``NCPSearch`` adds to a proposal of the optimizer.
 
 Run from the repository root, in an environment with the package's ``bench`` and ``ray`` extras:
 

@@ -1,4 +1,4 @@
-"""What earlier work of another task is worth, and what a misleading one costs.
+"""Gain from a source of another task, and loss from a misleading one.
 
 Needs the tables of NAS-Bench-MR (``--root``, or ``NCP_BENCH_ROOT``) and the ``bench`` extra. Run
 from the repository root:

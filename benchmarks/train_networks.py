@@ -1,4 +1,4 @@
-"""How well networks train that are about equal in multiply-adds: ours beside ResNet-18 and HRNet.
+"""Accuracy of trained networks of about equal multiply-adds: ours, ResNet-18 and HRNet.
 
 Run from the repository root, with the peers installed beside the package:
 

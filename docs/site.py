@@ -1,9 +1,8 @@
-"""What MkDocs is told beyond ``mkdocs.yml``: pages from outside ``docs/``, links to them, formulas.
+"""Hooks of MkDocs: pages from outside ``docs/``, links to them, formulas.
 
-In come the repository's CONTRIBUTING.md, CHANGELOG.md and ``benchmarks/results``, as they stand;
-out go pages of the site. Links are written for the repository, so that they work there too, and are
-turned to where the site has what they name. LaTeX between dollars becomes MathML, which browsers
-draw by themselves.
+CONTRIBUTING.md, CHANGELOG.md and ``benchmarks/results`` become pages of the site. Links are written
+for the repository, so that they also work there, and are rewritten for the site. LaTeX between
+dollar signs becomes MathML, which browsers render.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from mkdocs.structure.pages import Page
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _RESULTS = _REPOSITORY / "benchmarks" / "results"
-_PLACES = {  # path in the repository -> on the site
+_PLACES = {  # Path in the repository -> on the site
     _REPOSITORY / "CONTRIBUTING.md": "contributing.md",
     _REPOSITORY / "CHANGELOG.md": "changelog.md",
 }
-_README = {_REPOSITORY / "README.md": "index.md"}  # says the same, and is no page of the site
+_README = {_REPOSITORY / "README.md": "index.md"}  # The index page replaces the README
 _CODE = re.compile(r"(^(`{3,})[^\n]*\n.*?^\2`*[ \t]*$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(\]\()([^)\s#:]+)(#[^)\s]*)?(\))")
 _FORMULA = re.compile(
@@ -36,7 +35,7 @@ _FORMULA = re.compile(
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Adds what stands outside ``docs/``, and completes the navigation."""
+    """Add pages from outside ``docs/``, and complete the navigation."""
     for path, place in (_PLACES | _results()).items():
         files.append(File.generated(config, place, abs_src_path=str(path)))
     pages = sorted(file.src_uri for file in files.documentation_pages())
@@ -46,7 +45,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turns links of the repository to links of the site; code stays as it is."""
+    """Rewrite links of the repository to links of the site, except in code."""
     source = Path(str(page.file.abs_src_path)).parent
     places = {
         Path(file.abs_src_path).resolve(): file.src_uri for file in files if file.abs_src_path
@@ -58,14 +57,14 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         target = relpath(place, dirname(page.file.src_uri) or ".") if place else link[2]
         return f"{link[1]}{target}{link[3] or ''}{link[4]}"
 
-    parts = _CODE.split(markdown)  # text, code, its fence, text, ...
+    parts = _CODE.split(markdown)  # Text, code, its fence, text, ...
     for i in range(0, len(parts), 3):
         parts[i] = _LINK.sub(turned, parts[i])
-    return "".join(part for i, part in enumerate(parts) if i % 3 != 2)  # but for the fences
+    return "".join(part for i, part in enumerate(parts) if i % 3 != 2)  # Without the fences
 
 
 def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Draws formulas."""
+    """Render formulas as MathML."""
     return _FORMULA.sub(_drawn, content)
 
 
@@ -75,14 +74,14 @@ def _drawn(formula: re.Match[str]) -> str:
 
 
 def _results() -> dict[Path, str]:
-    """Tables, pictures and rows of ``benchmarks/results``."""
+    """Return the tables, pictures and CSV files of ``benchmarks/results``."""
     kinds = {".md", ".png", ".svg", ".csv"}
     paths = [path for path in _RESULTS.rglob("*") if path.suffix in kinds]
     return {path: f"results/{path.relative_to(_RESULTS).as_posix()}" for path in paths}
 
 
 def _named(nav: Any) -> list[str]:
-    """Every page and pattern of a navigation."""
+    """Return every page and pattern of a navigation."""
     if isinstance(nav, str):
         return [nav]
     parts = nav.values() if isinstance(nav, dict) else nav or []
@@ -90,7 +89,7 @@ def _named(nav: Any) -> list[str]:
 
 
 def _completed(nav: Any, unnamed: list[str]) -> Any:
-    """The navigation with the pages that a pattern matches in the pattern's place."""
+    """Return the navigation with each pattern replaced by the pages that it matches."""
     if isinstance(nav, dict):
         return {title: _completed(part, unnamed) for title, part in nav.items()}
     if not isinstance(nav, list):

@@ -200,7 +200,7 @@ def make_sampler(name: str, *, most: float, seed: int, startup: int) -> optuna.s
 
 @dataclass(frozen=True)
 class Run:
-    """What one sampler did with one seed.
+    """Result of one sampler with one seed.
 
     Attributes:
         best: The trial of the highest validation accuracy.

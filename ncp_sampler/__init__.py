@@ -1,6 +1,6 @@
 """Network Coding Propagation (NCP) as a sampler for Optuna and a searcher for Ray Tune.
 
-``import ncp_sampler`` imports neither, nor PyTorch: each name below is imported at its first use.
+``import ncp_sampler`` imports none of them, nor PyTorch. Each name is imported at its first use.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ _FOLDERS = (
     "visualization",
 )
 
-if not TYPE_CHECKING:  # a checker that saw it would let every misspelt name pass
+if not TYPE_CHECKING:  # Type checkers would accept every misspelled name
     from ncp_sampler.lazy import lazy_names
 
     _get, __dir__ = lazy_names(__name__, _HOMES, (*_FOLDERS, "__version__"))
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":
-            from importlib import metadata  # a tenth of the whole import
+            from importlib import metadata  # A tenth of the time of the import
 
             globals()[name] = metadata.version("ncp_sampler")
             return globals()[name]

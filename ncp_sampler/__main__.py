@@ -1,4 +1,4 @@
-"""``python -m ncp_sampler``: the command ``ncp-sampler``, where its script is not on the path."""
+"""Entry point of ``python -m ncp_sampler``, which runs the command ``ncp-sampler``."""
 
 from ncp_sampler.command_line.program import main
 

@@ -1,7 +1,7 @@
 """Adam (Kingma & Ba 2015, algorithm 1) for arrays.
 
-It updates a fit's parameters and the codes that a search edits. It is written out because a step of
-``torch.optim.Adam`` takes two to three times as long (docs/decisions/0012-adam.md).
+It updates the parameters of a fit, and the codes of a search. A step of ``torch.optim.Adam`` would
+take two to three times as long (docs/decisions/0012-adam.md).
 
 Notation
     g_t         gradient at step t
@@ -34,7 +34,7 @@ class Adam:
         self._steps = 0
 
     def step(self, x: FloatArray, gradient: FloatArray) -> FloatArray:
-        """Return x after one more step against its gradient."""
+        """Return x after one step against its gradient."""
         beta1, beta2 = self._betas
         self._steps += 1
         self._first = beta1 * self._first + (1 - beta1) * gradient

@@ -1,6 +1,6 @@
-"""Checks of arguments; each raises a ``ValueError`` that names argument, value and remedy.
+"""Argument checks, which raise a ``ValueError`` that names argument, value and remedy.
 
-Each check returns the argument in the type that the caller works with. ``name`` is the name of the
+Each check returns the argument in the type that the caller uses. ``name`` is the name of the
 argument, and ``where`` follows its value in the message: "weight=-1 of 'top1' must be ...".
 """
 
@@ -19,27 +19,27 @@ import torch
 from numpy.typing import NDArray
 
 DIRECTIONS = ("maximize", "minimize")
-LARGEST_SEED = 2**32 - 1  # Largest seed of NumPy's old generators, and so of Optuna
+LARGEST_SEED = 2**32 - 1  # Largest seed of NumPy's legacy generators and of Optuna
 
-_MAX_SHOWN = 200  # Number of characters of a value in a message
+_MAX_SHOWN = 200  # Maximum number of characters of a value in a message
 
 
 def shown(value: object) -> str:
-    """Return a value for a message: on one line, cut if it is long."""
+    """Format a value for a message on one line, and shorten it if it is long."""
     text = " ".join(repr(value)[: 2 * _MAX_SHOWN].split())
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def refusal(name: str, value: object, must: str, where: str = "") -> ValueError:
-    """Return the error ``name=value must must``."""
+    """Return the error "name=value must ..."."""
     return ValueError(f"{name}={shown(value)}{where} must {must}")
 
 
 def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
-    """Return an integer of any integer type within inclusive bounds; True is none.
+    """Return an integer of any integer type within inclusive bounds; booleans are refused.
 
     Raises:
-        ValueError: Anything else.
+        ValueError: For any other value.
     """
     limits = _limits(low=low, high=high)
     try:
@@ -66,7 +66,7 @@ def number(
     """Return a finite number of any type as a float: >= low, > above, <= high, < below.
 
     Raises:
-        ValueError: Anything else; True is no number.
+        ValueError: For any other value, including booleans.
     """
     limits = _limits(low=low, above=above, high=high, below=below)
     if not is_number(type(value)) or not _is_finite(value):
@@ -87,7 +87,7 @@ def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
     """Return a string that is one of ``choices``.
 
     Raises:
-        ValueError: Anything else.
+        ValueError: For any other value.
     """
     if not isinstance(value, str) or value not in choices:
         raise refusal(name, value, f"be one of {tuple(choices)}")
@@ -95,10 +95,10 @@ def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return True or False, NumPy's too.
+    """Return a boolean of Python or NumPy.
 
     Raises:
-        ValueError: Anything else: a word, such as "no", would count as True.
+        ValueError: For any other value; a string such as "no" would count as True.
     """
     if not isinstance(value, bool | np.bool_):
         raise refusal(name, value, "be True or False")
@@ -106,10 +106,10 @@ def flag(name: str, value: Any) -> bool:
 
 
 def text(name: str, value: Any) -> str:
-    """Return a string that is not empty, such as the name of a parameter or a metric.
+    """Return a non-empty string, such as the name of a parameter or a metric.
 
     Raises:
-        ValueError: Anything else.
+        ValueError: For any other value.
     """
     if not isinstance(value, str) or not value:
         raise refusal(name, value, "be a string that is not empty")
@@ -117,10 +117,10 @@ def text(name: str, value: Any) -> str:
 
 
 def texts(name: str, value: Any) -> tuple[str, ...]:
-    """Return names in order; a string alone is refused: its letters would be the names.
+    """Return names in order; a string is refused, because its letters would be the names.
 
     Raises:
-        ValueError: Anything else.
+        ValueError: For any other value.
     """
     if isinstance(value, str) or not isinstance(value, Sequence | Mapping):
         raise refusal(name, value, "be a sequence of names")
@@ -128,22 +128,22 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def instance(name: str, value: Any, kind: Any, must: str) -> Any:
-    """Return an object of a class; ``must`` is such as "be a SearchSpace, such as MRSpace()".
+    """Return an object of a class; an example of ``must`` is "be a SearchSpace, such as MRSpace()".
 
     Raises:
-        ValueError: An object of another class.
+        ValueError: For an object of another class.
     """
-    # a class has the methods that a runtime-checkable Protocol looks for
+    # A class has the methods that a runtime-checkable Protocol looks for
     if isinstance(value, type) or not isinstance(value, kind):
         raise refusal(name, value, must)
     return value
 
 
 def function(name: str, value: Any, must: str) -> Any:
-    """Return what can be called, a class too; ``must`` is such as "be a function of a code".
+    """Return a callable, such as a function or a class; an example of ``must`` is "be a function".
 
     Raises:
-        ValueError: Anything else.
+        ValueError: For any other value.
     """
     if not callable(value):
         raise refusal(name, value, must)
@@ -151,10 +151,10 @@ def function(name: str, value: Any, must: str) -> Any:
 
 
 def sequence(name: str, value: Any, kind: Any, must: str) -> list[Any]:
-    """Return a list of objects of a class; a string, or an object alone, is refused.
+    """Return a list of objects of a class; a string or a single object is refused.
 
     Raises:
-        ValueError: Anything else.
+        ValueError: For any other value.
     """
     listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     if not listed or not all(isinstance(item, kind) for item in value):
@@ -166,7 +166,7 @@ def call(name: str, value: Any, must: str, *, required: bool = False) -> Any:
     """Return a callable, or None if that is not required.
 
     Raises:
-        ValueError: Anything else.
+        ValueError: For any other value.
     """
     if not callable(value) and (required or value is not None):
         raise refusal(name, value, must)
@@ -177,7 +177,7 @@ def seed(value: Any, *, high: int | None = None, name: str = "seed") -> int | No
     """Return a seed: an integer of at least 0, or None for a fresh one.
 
     Raises:
-        ValueError: Anything else.
+        ValueError: For any other value.
     """
     if value is None:
         return None
@@ -189,10 +189,10 @@ def seed(value: Any, *, high: int | None = None, name: str = "seed") -> int | No
 
 
 def generator(value: Any) -> np.random.Generator:
-    """Return a random generator as it is, or one made of a seed, as ``numpy.random.default_rng``.
+    """Return a random generator, or create one from a seed, as ``numpy.random.default_rng``.
 
     Raises:
-        ValueError: Neither.
+        ValueError: For any other value.
     """
     if isinstance(value, np.random.Generator):
         return value
@@ -203,7 +203,7 @@ def array(name: str, value: Any) -> NDArray[np.float64]:
     """Return an array of numbers, of any shape.
 
     Raises:
-        ValueError: Anything else.
+        ValueError: For any other value.
     """
     try:
         return np.asarray(value, dtype=np.float64)
@@ -212,19 +212,19 @@ def array(name: str, value: Any) -> NDArray[np.float64]:
 
 
 def path(name: str, value: Any, what: str = "a file or a folder") -> Path:
-    """Return a path; ``what`` it leads to is for the message.
+    """Return a path; ``what`` describes its target in the message.
 
     Raises:
-        ValueError: Neither a string nor a path.
+        ValueError: For a value that is neither a string nor a path.
     """
     return Path(instance(name, value, (str, os.PathLike), f"be the path of {what}"))
 
 
 def directions(value: Any) -> dict[str, str]:
-    """Return name of a metric -> "maximize" or "minimize"; at least one.
+    """Return names of metrics -> "maximize" or "minimize", at least one.
 
     Raises:
-        ValueError: Anything else.
+        ValueError: For any other value.
     """
     if (
         not isinstance(value, Mapping)
@@ -237,20 +237,20 @@ def directions(value: Any) -> dict[str, str]:
 
 
 def is_number(kind: type) -> bool:
-    """Return True if values of a type count as numbers: bool and str do not."""
+    """Return True if a type is numeric; bool and str are not."""
     return issubclass(kind, Real) and not issubclass(kind, bool)
 
 
 def usable_device(device: str | torch.device) -> torch.device:
-    """Return the device, after writing a number there and reading it back.
+    """Return the device after writing a number to it and reading it back.
 
     Raises:
-        ValueError: PyTorch does not know it, or cannot compute on it here.
+        ValueError: If PyTorch does not know the device, or cannot compute on it here.
     """
     try:
-        torch.zeros(1, device=device).item()  # "meta" holds no numbers
+        torch.zeros(1, device=device).item()  # "meta" has no numbers
         return torch.device(device)
-    except Exception as error:  # AssertionError, RuntimeError, ...: each backend has its own
+    except Exception as error:  # The type of the error depends on the backend
         raise ValueError(
             f"device={device!r} cannot be used here ({str(error).splitlines()[0]}); use 'cpu', or "
             "a device that PyTorch lists as available"
@@ -260,7 +260,7 @@ def usable_device(device: str | torch.device) -> torch.device:
 def _is_finite(value: Any) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # an integer beyond the range of a float
+    except OverflowError:  # Integer beyond the range of floats
         return False
 
 
@@ -271,7 +271,7 @@ def _limits(
     high: float | None = None,
     below: float | None = None,
 ) -> str:
-    """Return bounds in words; empty without any."""
+    """Return bounds in words, or an empty string without bounds."""
     if low is not None and high is not None:
         return f"between {low:g} and {high:g}" if high < 1e6 else f"between {low} and {high}"
     if low is not None and below is not None:
@@ -281,5 +281,5 @@ def _limits(
 
 
 def _within(limits: str) -> str:
-    """Return bounds as they follow "a number": " of at least 1", " between 1 and 4"."""
+    """Return bounds in words that follow "a number", such as " of at least 1"."""
     return f" {'of ' if limits.startswith('at') else ''}{limits}" if limits else ""

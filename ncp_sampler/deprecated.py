@@ -1,4 +1,4 @@
-"""Deprecated names of version 0.2: they warn, and go with version 0.4."""
+"""Deprecated names of version 0.2, which warn and will be removed in version 0.4."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ ClassT = TypeVar("ClassT", bound=type)
 
 
 def warn(old: str, new: str) -> None:
-    """Warn that a name is deprecated, at its caller's caller."""
+    """Warn that a name is deprecated, at the line of the caller's caller."""
     message = f"{old} is deprecated and will be removed in version 0.4; use {new}"
     warnings.warn(message, FutureWarning, stacklevel=3)
 
 
 def with_old_names(cls: ClassT) -> ClassT:
-    """Let a class take arguments, and give attributes, by the names of version 0.2, too."""
+    """Decorate a class to accept arguments and attributes under their names of version 0.2."""
     _rename_arguments(cls, _ARGUMENTS.get(cls.__name__, {}))
     for old, new in _ATTRIBUTES.get(cls.__name__, {}).items():
 
@@ -47,10 +47,10 @@ def _rename_arguments(cls: type, new_names: Mapping[str, str]) -> None:
 
 
 def old_name(module: str, name: str) -> Any:
-    """Return what stands for a name that a module had in version 0.2.
+    """Return the object that replaces a name of a module of version 0.2.
 
     Raises:
-        AttributeError: It had no such name.
+        AttributeError: If the module had no such name.
     """
     if name not in _NAMES.get(module, {}):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
@@ -61,7 +61,7 @@ def old_name(module: str, name: str) -> Any:
 
 def _infinite_mlp(predictors: Any) -> Callable[..., Any]:
     def make(*, steps: int = 15, capacity: int = 400, device: Any = "cpu") -> Any:
-        del device  # exact processes compute on the CPU
+        del device  # Exact processes compute on the CPU
         return predictors.GaussianProcess(predictors.NNGP(), steps=steps, max_rows=capacity)
 
     return make
@@ -91,7 +91,7 @@ def _choose_caution(offline: Any) -> Callable[..., Any]:
     return choose
 
 
-# Module -> old name -> the new one, and what it stands for, given the module
+# Module -> old name -> new name, and the replacement as a function of the module
 _NAMES: dict[str, dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "ncp_sampler.predictors": {
         "InfiniteMLP": ("GaussianProcess(NNGP())", _infinite_mlp),
@@ -108,7 +108,7 @@ _NAMES: dict[str, dict[str, tuple[str, Callable[[Any], Any]]]] = {
     },
 }
 
-# Class -> old name -> the new one
+# Class -> old name -> new name
 _ARGUMENTS = {"GaussianProcess": {"capacity": "max_rows"}, "Target": {"caution": "beta"}}
 _ATTRIBUTES = {
     "BetaChoice": {"caution": "beta", "cautions": "betas", "judged": "scores"},

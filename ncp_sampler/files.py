@@ -1,9 +1,9 @@
 """Atomic writes of files, and checksums that detect damage.
 
-A file is written beside its place and then moved there in one step, so that neither a full disk
-nor a killed process leaves a part of it or removes an older one. The next process to write there
-removes the temporary files of killed ones. A sealed file ends with a line that holds the SHA-256
-of everything before it.
+A file is written to a temporary file in the same folder and then moved in one step. So neither a
+full disk nor a killed process leaves an incomplete file or removes an older one. The next process
+that writes there removes the temporary files of killed processes. A sealed file ends with a line
+with the SHA-256 of its content.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ncp_sampler import checks
 
 try:
     import fcntl
-except ImportError:  # Windows, where temporary files of killed processes stay
+except ImportError:  # Windows, where temporary files of killed processes remain
     fcntl = None  # type: ignore[assignment]
 
 _PREFIX, _SUFFIX = ".ncp-", ".tmp"  # Names of temporary files
@@ -35,20 +35,22 @@ def write_atomic(
     name: str = "path",
     staging: Path | None = None,
 ) -> None:
-    """Write a file in one step: after a failure an older file is unchanged, and no part is left.
+    """Write a file in one step; after a failure, an older file is unchanged.
 
-    The target of a link is written, and the link stays. A device, such as /dev/null, is written to.
+    For a link, its target is written and the link remains. Devices such as /dev/null are written
+    directly.
 
     Args:
-        path: The file; its folder must exist.
+        path: Path of the file; its folder must exist.
         content: The complete content.
         name: Name of the argument in messages.
-        staging: Folder in which the file is written first, if it can be moved in one step from
-            there; the file's own folder if None.
+        staging: Folder of the temporary file, used if files can be moved from there in one step;
+            None for the folder of the file.
 
     Raises:
-        ValueError: No path, a folder, a path in no existing folder, or a content that is no bytes.
-        OSError: The disk is full, or the folder is not writable.
+        ValueError: If the path is a folder or its folder does not exist, or if the content is not
+            bytes.
+        OSError: If the disk is full, or the folder is not writable.
     """
     file = checks.path(name, path, "a file")
     checks.instance("content", content, bytes, "be bytes; encode a text")
@@ -65,12 +67,12 @@ def write_atomic(
 
 
 def sealed(content: bytes) -> bytes:
-    """Return the content with its checksum at the end."""
+    """Append a checksum to a content."""
     return content + _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
 def unsealed(content: bytes) -> bytes | None:
-    """Return the content of ``sealed``; None if a byte was changed, removed or added."""
+    """Return the content of ``sealed``, or None if any byte was changed, removed or added."""
     inner = content[:-_SEAL_LENGTH]
     return inner if sealed(inner) == content else None
 
@@ -79,14 +81,14 @@ def _write(given: Path, content: bytes, name: str, staging: Path | None) -> None
     try:
         target = Path(os.path.realpath(given))
         is_folder, has_folder = target.is_dir(), target.parent.is_dir()
-    except ValueError as error:  # a null character
+    except ValueError as error:  # Null character
         raise checks.refusal(name, str(given), f"be the path of a file ({error})") from None
     if is_folder:
         raise checks.refusal(name, str(given), "be a file; this is a folder")
     if not has_folder:
         raise checks.refusal(name, str(given), "be in a folder that exists; make it first")
     if target.exists() and not target.is_file():
-        target.write_bytes(content)  # moving a file there would replace the device
+        target.write_bytes(content)  # Moving a file would replace the device
     else:
         _replace(target, content, staging)
 
@@ -101,12 +103,12 @@ def _replace(target: Path, content: bytes, staging: Path | None) -> None:
         with file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the new name without its content
+            os.fsync(file.fileno())  # Otherwise a power failure could leave an empty file
             if target.exists():
                 beside.chmod(stat.S_IMODE(target.stat().st_mode))
             if fcntl is None:
-                file.close()  # Windows moves no open file
-            beside.replace(target)  # while the lock is held
+                file.close()  # Windows cannot move open files
+            beside.replace(target)  # While the lock is held
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -120,12 +122,12 @@ def _temporary(folder: Path) -> tuple[Path, BinaryIO]:
         _lock(file, wait=True)
         if path.exists():
             return path, file
-        file.close()  # another process removed it as left behind
+        file.close()  # Another process removed it
 
 
 def _remove_left(folder: Path) -> None:
-    """Remove the temporary files of killed processes: no process holds their locks."""
-    with suppress(OSError):  # of a folder or a file that cannot be read
+    """Remove the temporary files of killed processes, which no process locks."""
+    with suppress(OSError):  # Unreadable folders or files
         for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
             if path.is_file() and not path.is_symlink():
                 with suppress(OSError), path.open("r+b") as file:
@@ -139,11 +141,11 @@ def _lock(file: BinaryIO, *, wait: bool = False) -> bool:
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:  # another process holds it, or the disk has no locks
+    except OSError:  # Another process holds it, or the disk has no locks
         return False
     return True
 
 
 def _moves_at_once(source: Path, target: Path) -> bool:
-    """Return True if a file can be written in one folder and moved to the other in one step."""
+    """Return True if files can be moved from one folder to the other in one step."""
     return os.access(source, os.W_OK) and source.stat().st_dev == target.stat().st_dev

@@ -1,4 +1,4 @@
-"""Formats of results: mean ± standard error, Markdown tables."""
+"""Formatting of results: mean ± standard error, Markdown tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def mean_and_error(values: ArrayLike) -> tuple[float, float]:
     """Return the mean of values (n,) and its standard error, which is NaN for a single value.
 
     Raises:
-        ValueError: No value, or another shape.
+        ValueError: If there is no value, or the shape is different.
     """
     try:
         numbers = np.asarray(values, dtype=np.float64)
@@ -26,14 +26,14 @@ def mean_and_error(values: ArrayLike) -> tuple[float, float]:
 
 
 def with_error(values: ArrayLike, form: str = ".2f") -> str:
-    """Return mean ± standard error as text; the mean alone for a single value.
+    """Return mean ± standard error as text, or only the mean of a single value.
 
     Args:
-        values: Shape (n,).
-        form: Format of both numbers; a sign applies to the mean alone.
+        values: Values (n,).
+        form: Format of both numbers; a sign applies to the mean only.
 
     Raises:
-        ValueError: As ``mean_and_error``.
+        ValueError: As for ``mean_and_error``.
     """
     mean, error = mean_and_error(values)
     return f"{mean:{form}}" if np.isnan(error) else f"{mean:{form}} ± {error:{form.lstrip('+')}}"
@@ -49,11 +49,12 @@ def markdown_table(
 
     Args:
         header: Names of the columns.
-        rows: Cells, as many per row as the header has.
-        numbers: Columns aligned to the right: all but the first if True, none, or one bool each.
+        rows: Rows of cells, as long as the header.
+        numbers: Columns that are aligned to the right: True for all but the first one, False for
+            none, or one bool per column.
 
     Raises:
-        ValueError: A row, or ``numbers``, that is not as long as the header.
+        ValueError: If a row or ``numbers`` is not as long as the header.
     """
     right = [False, *[numbers] * (len(header) - 1)] if isinstance(numbers, bool) else numbers
     rule = ["---:" if is_number else "---" for is_number in right]

@@ -1,6 +1,6 @@
-"""Names of a package that are imported at their first use (PEP 562).
+"""Lazy imports of the names of a package (PEP 562).
 
-PyTorch takes seconds to import, and ``--help`` or a version does not need it.
+PyTorch takes seconds to import, and ``--help`` does not need it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 def lazy_names(
     package: str, homes: Mapping[str, str], folders: Collection[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` of a package that import names at their first use.
+    """Return ``__getattr__`` and ``__dir__`` of a package that imports names at their first use.
 
     Args:
         package: ``__name__`` of the package.
-        homes: Name -> the module that defines it.
-        folders: Modules of the package that are also names of it, imported or not.
+        homes: Name -> module that defines it.
+        folders: Modules of the package that are also names of it.
     """
 
     def get(name: str) -> Any:
@@ -29,7 +29,7 @@ def lazy_names(
             value = import_module(f"{package}.{name}")
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        setattr(sys.modules[package], name, value)  # the next use does not come here
+        setattr(sys.modules[package], name, value)  # The next use finds it directly
         return value
 
     def names() -> list[str]:

@@ -1,4 +1,4 @@
-"""What every test may use: the NAS-Bench-MR tables, a Ray runtime, and one torch thread."""
+"""Fixtures of all tests: the NAS-Bench-MR tables, a Ray runtime, and one PyTorch thread."""
 
 from __future__ import annotations
 

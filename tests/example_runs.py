@@ -35,7 +35,7 @@ def refusal(
     arguments: Sequence[str],
     capsys: pytest.CaptureFixture[str],
 ) -> str:
-    """What a program says on stderr when it refuses arguments, with exit code 2."""
+    """Return the stderr of a program that refuses arguments with exit code 2."""
     with pytest.raises(SystemExit) as stopped:
         parse(arguments)
     assert stopped.value.code == 2

@@ -187,7 +187,7 @@ def metric_of(result: tune.Result, name: str) -> Any:
 
 
 def told(search: NCPSearch) -> list[tuple[dict[str, Any], list[float], bool]]:
-    """What the searcher has learned, in order: params, values, and whether to the end.
+    """Return the searcher's observations in order: params, values, and True if complete.
 
     NaN stands for what was not reported.
     """

@@ -1,8 +1,8 @@
-"""The documentation does what it says: its code runs as it stands, and so do docstrings' examples.
+"""Run the code of the documentation's pages and the examples of docstrings.
 
 A page is one program: its blocks of Python and of shell run in their order, in one folder, and
-build on each other. What no test can run (it installs something, or needs a cluster) says so, to
-the reader too, by the title of its block: ``title="Not run by the tests: why"``.
+build on each other. A block that no test can run (it installs something, or needs a cluster) has a
+comment above it that says why, and that readers of the page do not see: ``<!-- not run: why -->``.
 """
 
 from __future__ import annotations
@@ -61,23 +61,24 @@ EXAMPLES = {  # each once, by the longest of its names
     if (isclass(value) or isfunction(value)) and ">>> " in (value.__doc__ or "")
 }
 DATA = "nas-bench-mr"  # the folder that pages and examples read tables from
-NOT_RUN = "Not run by the tests: "
+_NOT_RUN = re.compile(r"<!-- not run: (.*) -->$")
+_OLD_NOT_RUN = "Not run by the tests: "  # the same as the title of a block
 _BLOCK = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _RUN = ("python", "sh")
 _SHOWN = ("", "text", "csv", "yaml", "toml", "json", "mermaid", "latex")
 
 
 class Block(NamedTuple):
-    """A block of code, the line it begins in, and its title."""
+    """Block of code of a page, the line in which it begins, and why no test runs it."""
 
     language: str
-    title: str
+    reason: str | None
     code: str
     line: int
 
 
 def blocks(page: str) -> list[Block]:
-    """What a page has to run, in order."""
+    """Return the blocks of Python and shell of a page, in order."""
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     found = []
     for match in _BLOCK.finditer(text):
@@ -85,14 +86,20 @@ def blocks(page: str) -> list[Block]:
         line = text.count("\n", 0, match.start()) + 1
         title = re.search(r'title="([^"]*)"', head)
         code = "".join(part.removeprefix(indent) for part in code.splitlines(keepends=True))
-        marked = text[: match.start()].rstrip().endswith(("<!-- main -->", "<!-- tests -->"))
+        before = text[: match.start()].rstrip()
+        marked = before.endswith(("<!-- main -->", "<!-- tests -->"))
+        reason = _NOT_RUN.search(before)
+        why = reason[1] if reason else None
+        if title and title[1].startswith(_OLD_NOT_RUN):
+            why = title[1].removeprefix(_OLD_NOT_RUN)
         if language in _RUN and not marked:  # .ci/run runs the one, test_examples.py the other
-            found.append(Block(language, title[1] if title else "", code, line))
+            found.append(Block(language, why, code, line))
     return found
 
 
 def runnable(page: str) -> list[Block]:
-    return [block for block in blocks(page) if not block.title.startswith(NOT_RUN)]
+    """Return the blocks of a page that the tests run, in order."""
+    return [block for block in blocks(page) if block.reason is None]
 
 
 @pytest.fixture
@@ -163,8 +170,7 @@ def test_no_block_is_left_out(page: str) -> None:
     assert text.count("```") == 2 * len(matches)
     assert {match[2] for match in matches} <= {*_RUN, *_SHOWN}
     for block in blocks(page):
-        reason = block.title.removeprefix(NOT_RUN)
-        assert reason == block.title or len(reason) > 8, f"{page}:{block.line}"
+        assert block.reason is None or len(block.reason) > 8, f"{page}:{block.line}"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = REPOSITORY / "docs" / "how-to" / "other-tools.md"
 SECONDS = 300  # limit of one section, on a machine that does other work
-_BLOCK = re.compile(r'^```(\w+)(?: title="([^"]*)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r'^(<!-- not run: .*\n)?```(\w+)(?: title="([^"]*)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL
+)
 
 
 class Tool(NamedTuple):
@@ -87,10 +89,12 @@ def test_code_of_a_section_runs(name: str, tmp_path: Path) -> None:
     text, port, shell = sections()[name], free_port(), []
     if tool.port:
         text = text.replace(str(tool.port), str(port))
-    for language, title, code in _BLOCK.findall(text):
-        if language == "sh" and not title:
+    for skipped, language, title, code in _BLOCK.findall(text):
+        if skipped:
+            continue
+        if language == "sh":
             shell.append(code)
-        elif language != "sh":
+        else:
             (tmp_path / title).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / title).write_text(code, encoding="utf-8")
     with ExitStack() as stack:

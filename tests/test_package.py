@@ -1,4 +1,4 @@
-"""What an import brings, and what is public."""
+"""Modules that an import loads, and public names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a release says of itself: one version everywhere, and files that the host can read."""
+"""Metadata of a release: one version everywhere, and files that hosts can read."""
 
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ def test_trials_report_the_constraints_that_the_problem_lets_them(
 def test_workers_finish_out_of_order_beside_trials_that_were_there_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of 4 workers, at most 4 trials run at once; NaN and failures are counted."""
+    """At most 4 trials of 4 workers run at once; NaN and failures are counted."""
     stale = create_trial(
         state=TrialState.RUNNING,
         params={"x": 0.25},

@@ -21,7 +21,7 @@ _ERRORS = ("Traceback", "Error", "Killed")
 
 
 def _check_sizes(space: SearchSpace, n_params: Callable[[Any], float], net: Any) -> None:
-    """What the sampler is told is what the networks have."""
+    """The declared cost equals the number of parameters of the networks."""
     for params in space.to_params(space.sample(60, 0)):
         module: nn.Module = net(params)
         assert n_params(params) == sum(weights.numel() for weights in module.parameters())

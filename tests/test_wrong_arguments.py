@@ -35,7 +35,7 @@ CODES = SPACE.sample(12, 0).astype(np.float64)
 
 @pytest.fixture(scope="module")
 def names() -> dict[str, Any]:
-    """What the table's calls may use."""
+    """Return the names that the calls of the table may use."""
     records = offline.Records(SPACE, CODES, {"a": np.arange(12.0)})
     model = predictors.GaussianProcess().fit(SPACE.normalize(CODES), {"a": np.arange(12.0)})
     public: dict[str, Any] = {}

@@ -91,7 +91,7 @@ def publish(
     checks.instance("space", space, SearchSpace | None, _MUST)
     trials = study.get_trials(deepcopy=False)
     if trial is not None and checks.integer("trial", trial, low=0) >= len(trials):
-        raise ValueError(f"trial={trial} is none of the study's, which has {len(trials)}")
+        raise ValueError(f"trial={trial} is not in the study, which has {len(trials)} trials")
     _write_notes(study, trials)
     return _write_figures(study, space, trial)
 

@@ -1,4 +1,4 @@
-"""Boxes in 3D: anchors, pillars, loss, PointPillars around the network behind a code, its score."""
+"""3D detection: anchors, pillars, loss, PointPillars with the network of a code, and its score."""
 
 from ncp_sampler.detection3d.anchors import CAR as CAR
 from ncp_sampler.detection3d.anchors import CYCLIST as CYCLIST

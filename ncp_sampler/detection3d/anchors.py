@@ -1,9 +1,9 @@
-"""Anchors of 3D detection: where they lie, boxes as residuals to them, and which box each learns.
+"""Anchors of 3D detection: their grid, residuals of boxes, and the assignment of boxes to anchors.
 
 Notation
     K, A, H, W   classes, anchors of a cell (2 K: class by class, yaws 0 and 90 degrees), cells
     M            anchors of a sample, H W A
-    n, G         samples; the most boxes that one of them has
+    n, G         samples; the largest number of boxes of a sample
     box          as in ``boxes``; ^a an anchor, d^a = sqrt(length^a² + width^a²)
     residual     ((x - x^a) / d^a, (y - y^a) / d^a, (z - z^a) / height^a,
                  log(length / length^a), log(width / width^a), log(height / height^a), yaw - yaw^a)
@@ -25,24 +25,24 @@ from ncp_sampler import checks
 from ncp_sampler.detection3d.boxes import nearest_rectangles, rectangle_iou
 from ncp_sampler.multi_resolution.blueprint import YAWS
 
-ROTATIONS = tuple(math.pi / YAWS * i for i in range(YAWS))  # yaws of a class's anchors: 0, 90°
-BACKGROUND, IGNORED = -1, -2  # labels of anchors that learn no box
+ROTATIONS = tuple(math.pi / YAWS * i for i in range(YAWS))  # Yaws of the anchors of a class: 0, 90°
+BACKGROUND, IGNORED = -1, -2  # Labels of anchors without a box
 
-_CUT = math.pi / 4  # the circle's halves meet here, far from where most cars point
-_LARGEST_LOG = math.log(100.0)  # of a size over the anchor's: an untrained head's could be infinite
+_CUT = math.pi / 4  # Boundary of the half circles, far from the yaw of most cars
+_LARGEST_LOG = math.log(100.0)  # Bound of a log size ratio of untrained heads
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """The typical box of one class, and when a box is matched to it.
+    """Typical box of one class, and the overlaps at which boxes match it.
 
     Attributes:
-        size: Length, width and height in metres, each > 0.
-        z: Height of the centre in metres.
-        positive: An anchor that overlaps a box of its class by at least this IoU learns it, as
-            does each box's best anchor.
-        negative: An anchor below this IoU with all boxes of its class is background; between
-            the two it is left out of the loss. 0 < negative <= positive <= 1.
+        size: Length, width and height in meters, each > 0.
+        z: Height of the center in meters.
+        positive: IoU from which an anchor is assigned to a box of its class. The best anchor of
+            each box is assigned to it in any case.
+        negative: IoU below which an anchor is background. Between both values it is left out of the
+            loss. 0 < negative <= positive <= 1.
 
     Examples:
         >>> truck = Anchor(size=(10.0, 2.6, 3.2), z=-0.2, positive=0.55, negative=0.4)
@@ -81,14 +81,14 @@ def anchor_grid(
     cell: float,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Anchors as boxes, shape (H, W, A, 7), in the middle of each cell.
+    """Return anchors as boxes (H, W, A, 7) in the center of each cell.
 
     Args:
-        anchors: One a class.
+        anchors: One per class.
         cells: H along y and W along x.
-        corner: Lowest x and y of the grid in metres.
-        cell: Side of a cell in metres.
-        device: Where the result lies.
+        corner: Lowest x and y of the grid in meters.
+        cell: Side of a cell in meters.
+        device: Device of the result.
     """
     height, width = cells
     y = corner[1] + (torch.arange(height, device=device) + 0.5) * cell
@@ -104,7 +104,7 @@ def anchor_grid(
 
 
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Residuals of boxes (..., 7) to anchors (..., 7)."""
+    """Return the residuals of boxes (..., 7) to anchors (..., 7)."""
     scale = _scale(anchors)
     return torch.cat(
         (
@@ -117,10 +117,10 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def decode(residuals: Tensor, anchors: Tensor, half: Tensor) -> Tensor:
-    """Boxes (..., 7), yaws in (-pi, pi].
+    """Return boxes (..., 7) of residuals, with yaws in (-pi, pi].
 
-    Residuals give the yaw up to half a turn, since they are learnt through the sine of their
-    error; the half of the circle says which.
+    Residuals determine the yaw up to half a turn, because their loss is the sine of the error. The
+    half circle determines the direction.
 
     Args:
         residuals: (..., 7).
@@ -140,24 +140,24 @@ def decode(residuals: Tensor, anchors: Tensor, half: Tensor) -> Tensor:
 
 
 def half_circle(yaw: Tensor) -> Tensor:
-    """The direction class: 0 for yaws from 45 to 225 degrees, 1 for the others."""
+    """Return the direction class: 0 for yaws from 45 to 225 degrees, 1 for the others."""
     return (((yaw - _CUT) % (2 * math.pi)) >= math.pi).long()
 
 
 def assign(
     grid: Tensor, anchors: Sequence[Anchor], boxes: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Which box each anchor learns, by the IoU of the nearest axis-aligned rectangles.
+    """Assign boxes to anchors, by the IoU of the nearest axis-aligned rectangles.
 
     Args:
-        grid: The anchors' boxes as ``anchor_grid`` gives them, flattened to (M, 7).
-        anchors: One a class.
-        boxes: (n, G, 7), of any value where a sample has fewer.
-        labels: (n, G), classes 0 to K - 1; negative where a sample has fewer.
+        grid: Boxes of the anchors from ``anchor_grid``, flattened to (M, 7).
+        anchors: One per class.
+        boxes: Boxes (n, G, 7); rows beyond those of a sample may have any value.
+        labels: Classes (n, G), 0 to K - 1; negative beyond the boxes of a sample.
 
     Returns:
-        For every anchor its class, BACKGROUND or IGNORED, shape (n, M), and which of the G boxes
-        it learns, 0 where none.
+        Class of every anchor, BACKGROUND or IGNORED, of shape (n, M); and the index of its box
+        among the G, 0 if it has none.
     """
     n, most = labels.shape
     if most == 0:
@@ -171,7 +171,7 @@ def assign(
     forced = (iou == best_of_box) & (best_of_box > 0)
     is_forced = forced.any(-1)
     overlap, box = iou.max(-1)
-    # an anchor that is some box's best learns that box, even if it overlaps another one more
+    # The best anchor of a box is assigned to it, even if it overlaps another box more
     box = torch.where(is_forced, torch.where(forced, iou, -1.0).argmax(-1), box)
     learns = is_forced | (overlap >= positive)
     rest = torch.where(overlap < negative, BACKGROUND, IGNORED)
@@ -179,6 +179,6 @@ def assign(
 
 
 def _scale(anchors: Tensor) -> Tensor:
-    """What the three offsets of the centre are divided by, shape (..., 3)."""
+    """Return the divisors (..., 3) of the three offsets of the center."""
     diagonal = anchors[..., 3:5].norm(dim=-1)
     return torch.stack((diagonal, diagonal, anchors[..., 5]), -1)

@@ -1,8 +1,8 @@
-"""Average precision of detected boxes, as KITTI counts it: at 40 recalls.
+"""Average precision of detected boxes at 40 recalls, as in KITTI.
 
 Notation
     n       samples
-    D, G    the most detections and the most true boxes of one class that a sample has
+    D, G    largest numbers of detections and of true boxes of one class in a sample
 """
 
 from __future__ import annotations
@@ -34,30 +34,29 @@ def average_precision(
     iou: float = 0.7,
     view: str = "3d",
 ) -> float:
-    """Average precision of one class over a data set.
+    """Return the average precision of one class over a data set.
 
-    Within a sample, detections take the true box of their class that they overlap most and that
-    is not yet taken, the best score first; one without such a box counts as false. The precision
-    at a recall is the best one at that recall or above, and its mean is taken over the recalls
-    1/40, 2/40, ..., 1 (Simonelli et al. 2019, "Disentangling monocular 3D object detection",
-    section 5). KITTI's own difficulty classes and regions that do not count are left to the
-    caller: leave out such boxes.
+    Within a sample, in order of decreasing score, each detection is matched with the free true box
+    of its class that it overlaps most. A detection without such a box is false. The precision at a
+    recall is the best one at that recall or above. The result is its mean over the recalls 1/40,
+    2/40, ..., 1 (Simonelli et al. 2019, "Disentangling monocular 3D object detection", section 5).
+    KITTI's difficulty classes and ignored regions are not implemented: leave out such boxes.
 
     Args:
-        detections: Of each of n samples.
-        boxes: True boxes of each, shapes (g, 7).
-        labels: Their classes, shapes (g,).
-        label: The class to judge.
+        detections: Detections of each of n samples.
+        boxes: True boxes of each sample, (g, 7).
+        labels: Classes of the true boxes of each sample, (g,).
+        label: Class to evaluate.
         iou: Least overlap of a true detection, in (0, 1]; KITTI has 0.7 for cars and 0.5 for
             pedestrians and cyclists.
-        view: "bev" for the overlap seen from above, "3d" for that of the volumes.
+        view: "bev" for the overlap seen from above, "3d" for the overlap of the volumes.
 
     Returns:
         Percent, 0 to 100.
 
     Raises:
-        ValueError: The lists differ in length, an argument is out of its range, or no sample
-            has a box of the class.
+        ValueError: If the lists differ in length, an argument is out of its range, or no sample has
+            a box of the class.
 
     Examples:
         >>> import torch
@@ -74,8 +73,8 @@ def average_precision(
     check_truths(boxes, labels)
     if len(detections) != len(boxes):
         raise ValueError(
-            f"detections of {len(detections)} samples and boxes of {len(boxes)} must be of equally "
-            "many"
+            f"detections of {len(detections)} samples and boxes of {len(boxes)} must have "
+            "equal lengths"
         )
     truths = [b[k == label].cpu() for b, k in zip(boxes, labels, strict=True)]
     total = sum(len(truth) for truth in truths)
@@ -91,7 +90,7 @@ def average_precision(
 
 
 def _check(detections: Sequence[Detections]) -> None:
-    """Raises ValueError unless each is boxes (m, 7), scores (m,) and labels (m,)."""
+    """Raise ValueError unless each element is boxes (m, 7), scores (m,) and labels (m,)."""
     must = "be a sequence of Detections, one for each sample"
     for i, found in enumerate(checks.sequence("detections", detections, Detections, must)):
         for name, part in found._asdict().items():
@@ -106,7 +105,7 @@ def _check(detections: Sequence[Detections]) -> None:
 
 
 def _of_class(detections: Detections, label: int) -> Detections:
-    """Those of the class on the CPU, the best score first."""
+    """Return the detections of the class on the CPU, the best score first."""
     of_class = detections.labels == label
     scores, order = detections.scores[of_class].detach().cpu().sort(descending=True, stable=True)
     boxes = detections.boxes[of_class].detach().cpu()[order]
@@ -114,7 +113,7 @@ def _of_class(detections: Detections, label: int) -> Detections:
 
 
 def _match(overlaps: Sequence[Tensor], threshold: float) -> Tensor:
-    """Which detections (n, D) take a true box, from overlaps (d, g) of each sample."""
+    """Return which detections (n, D) match a true box, from overlaps (d, g) of each sample."""
     most = max(1, *(o.shape[1] for o in overlaps)) if overlaps else 1
     rows = [pad(o, (0, most - o.shape[1]), value=-1.0) for o in overlaps]
     free = pad_sequence(rows, batch_first=True, padding_value=-1.0)  # (n, D, G)
@@ -128,7 +127,7 @@ def _match(overlaps: Sequence[Tensor], threshold: float) -> Tensor:
 
 
 def _area(hit: Tensor, total: int) -> float:
-    """Mean precision in percent, from which detections hit, the best score first."""
+    """Return the mean precision in percent of matched detections, the best score first."""
     true = hit.cumsum(0)
     precision = true.double() / torch.arange(1, len(hit) + 1)
     best_from_here = precision.flip(0).cummax(0).values.flip(0)

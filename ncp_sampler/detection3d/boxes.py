@@ -1,13 +1,13 @@
 """Boxes of 3D detection, and their overlap as axis-aligned rectangles seen from above.
 
 Notation
-    box        (x, y, z, length, width, height, yaw): the centre and the sizes in metres; the yaw
+    box        (x, y, z, length, width, height, yaw): the center and the sizes in meters; the yaw
                in radians, anticlockwise about z, and the length along x at yaw 0
-    rectangle  (x0, y0, x1, y1), its low and its high corner
+    rectangle  (x0, y0, x1, y1): the low and the high corner
     p, q, m    numbers of boxes; leading axes are samples
 
-Anchors are matched and detections suppressed by the nearest axis-aligned rectangles, as
-PointPillars does; scores are given by the exact overlap (``rotated_boxes``).
+Matching of anchors and suppression of detections use the nearest axis-aligned rectangles, as in
+PointPillars. Average precision uses the exact overlap (``rotated_boxes``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ncp_sampler.multi_resolution.blueprint import BOX_VALUES
 
 
 def check_boxes(boxes: Tensor, name: str = "boxes") -> None:
-    """Raises ValueError unless boxes are of shape (m, 7), finite and of positive sizes."""
+    """Raise ValueError unless boxes are of shape (m, 7), finite and of positive sizes."""
     checks.instance(name, boxes, Tensor, f"be a tensor of shape (m, {BOX_VALUES})")
     if boxes.ndim != 2 or boxes.shape[1] != BOX_VALUES:
         raise ValueError(
@@ -39,13 +39,13 @@ def check_boxes(boxes: Tensor, name: str = "boxes") -> None:
 
 
 def check_truths(boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
-    """Raises ValueError unless there are boxes of each sample, and as many integers as labels."""
+    """Raise ValueError unless every sample has boxes and one integer label for each."""
     must = "be a sequence of tensors, one for each sample"
     checks.sequence("boxes", boxes, Tensor, must)
     checks.sequence("labels", labels, Tensor, must)
     if len(boxes) != len(labels):
         raise ValueError(
-            f"boxes and labels of {len(boxes)} and {len(labels)} samples must be of equally many"
+            f"boxes and labels of {len(boxes)} and {len(labels)} samples must have equal lengths"
         )
     for i, (box, label) in enumerate(zip(boxes, labels, strict=True)):
         check_boxes(box, f"boxes[{i}]")
@@ -57,7 +57,7 @@ def check_truths(boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
 
 
 def nearest_rectangles(boxes: Tensor) -> Tensor:
-    """Axis-aligned rectangles (..., 4): each box turned to the nearest multiple of 90 degrees."""
+    """Return rectangles (..., 4) of boxes turned to the nearest multiple of 90 degrees."""
     yaw = boxes[..., 6:]
     sizes = boxes[..., 3:5]
     half = torch.where(yaw.sin().abs() > yaw.cos().abs(), sizes.flip(-1), sizes) / 2
@@ -65,7 +65,7 @@ def nearest_rectangles(boxes: Tensor) -> Tensor:
 
 
 def rectangle_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union (..., p, q) of rectangles (..., p, 4) and (..., q, 4)."""
+    """Return the intersection over union (..., p, q) of rectangles (..., p, 4) and (..., q, 4)."""
     low = torch.maximum(first[..., :, None, :2], second[..., None, :, :2])
     high = torch.minimum(first[..., :, None, 2:], second[..., None, :, 2:])
     shared = (high - low).clamp_min(0).prod(-1)
@@ -74,26 +74,26 @@ def rectangle_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def suppress(rectangles: Tensor, labels: Tensor, *, iou: float) -> Tensor:
-    """Greedy non-maximum suppression within each label.
+    """Apply greedy non-maximum suppression within each label.
 
-    A rectangle stays unless one of its label that stays and comes before it overlaps it by more
-    than ``iou``.
+    A rectangle is kept unless a kept rectangle of its label that comes before it overlaps it by
+    more than ``iou``.
 
     Args:
-        rectangles: (..., m, 4), the best first.
+        rectangles: Rectangles (..., m, 4), the best first.
         labels: Integers (..., m).
-        iou: Largest overlap that two of a label may keep, in [0, 1].
+        iou: Largest overlap of two kept rectangles of a label, in [0, 1].
 
     Returns:
-        Booleans (..., m): which stay.
+        Booleans (..., m), True for kept rectangles.
     """
     m = labels.shape[-1]
     before = torch.ones(m, m, dtype=torch.bool, device=labels.device).triu(1)
     same = labels[..., :, None] == labels[..., None, :]
     beats = (rectangle_iou(rectangles, rectangles) > iou) & same & before  # [i, j]: i over j
     stays = torch.ones_like(labels, dtype=torch.bool)
-    # Pass k settles the first k at least, and what is settled stays so: the only fixed point is
-    # the greedy answer, found after as many passes as the longest chain of suppressions.
+    # Pass k determines at least the first k elements, which then no longer change. The only fixed
+    # point is the greedy result, after as many passes as the longest chain of suppressions.
     while True:
         after = ~(beats & stays[..., :, None]).any(-2)
         if torch.equal(after, stays):

@@ -1,4 +1,4 @@
-"""The loss of 3D detection, and the boxes that its anchor head finds.
+"""Loss of 3D detection, and decoding of the output of its anchor head.
 
 Notation
     n        samples of a batch
@@ -6,7 +6,7 @@ Notation
     K        classes
     A        anchors of a cell: two yaws for each class, 2 K
     M        anchors of a sample, H W A
-    G        the most boxes that a sample of the batch has
+    G        largest number of boxes of a sample
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from ncp_sampler.detection3d.boxes import nearest_rectangles, suppress
 from ncp_sampler.multi_resolution.anchor_head import AnchorOutput
 from ncp_sampler.multi_resolution.blueprint import BOX_VALUES
 
-_ALPHA, _GAMMA = 0.25, 2.0  # of the focal loss
-_BETA = 1 / 9  # where smooth L1 turns from a square to a line, as in SECOND
+_ALPHA, _GAMMA = 0.25, 2.0  # Parameters of the focal loss
+_BETA = 1 / 9  # Transition of smooth L1 from quadratic to linear, as in SECOND
 _BOX_WEIGHT, _CLASS_WEIGHT, _DIRECTION_WEIGHT = 2.0, 1.0, 0.2  # PointPillars, equation 4
 
 
 class DetectionLoss(NamedTuple):
-    """The weighted sum and its parts before weighting, each a number.
+    """Weighted sum of the losses, and its parts before weighting, each a scalar.
 
     Attributes:
         total: 2 boxes + classes + 0.2 directions.
@@ -66,12 +66,12 @@ class DetectionLoss(NamedTuple):
 
 
 class Detections(NamedTuple):
-    """The boxes found in one sample, the best first.
+    """Boxes detected in one sample, the best first.
 
     Attributes:
-        boxes: (m, 7), see ``boxes``.
-        scores: (m,), probabilities.
-        labels: (m,), classes 0 to K - 1.
+        boxes: Boxes (m, 7), see ``boxes``.
+        scores: Probabilities (m,).
+        labels: Classes (m,), 0 to K - 1.
 
     Examples:
         >>> import torch
@@ -92,22 +92,22 @@ def detection_loss(
     boxes: Tensor,
     labels: Tensor,
 ) -> DetectionLoss:
-    """The loss of PointPillars (equations 2 to 4), by the number of anchors that learn a box.
+    """Return the loss of PointPillars (equations 2 to 4) per anchor with a box.
 
     Args:
-        output: The head's values for n samples.
-        grid: The anchors' boxes, shape (H, W, A, 7), from ``anchor_grid``.
-        anchors: One a class.
-        boxes: Ground truth (n, G, 7), of any value where a sample has fewer than G boxes.
-        labels: Their classes (n, G), negative where a sample has fewer.
+        output: Output of the head for n samples.
+        grid: Boxes of the anchors (H, W, A, 7), from ``anchor_grid``.
+        anchors: One per class.
+        boxes: Ground truth (n, G, 7); rows beyond the boxes of a sample may have any value.
+        labels: Classes (n, G), negative beyond the boxes of a sample.
     """
     grid = grid.reshape(-1, BOX_VALUES)  # (M, 7)
     target, box = assign(grid, anchors, boxes, labels)  # (n, M)
-    sample, anchor = (target >= 0).nonzero(as_tuple=True)  # of the anchors that learn a box
+    sample, anchor = (target >= 0).nonzero(as_tuple=True)  # Anchors with a box
     count = max(1, len(sample))
     classes, residuals, directions = (part.flatten(1, 3) for part in output)
 
-    # no class is the target of background and of IGNORED; the latter is masked
+    # The target of background and IGNORED is no class; the latter is masked
     one_hot = (target[..., None] == torch.arange(len(anchors), device=target.device)).float()
     focal = _focal_loss(classes.float(), one_hot) * (target != IGNORED)[..., None]
 
@@ -137,15 +137,15 @@ def find_boxes(
     candidates: int = 500,
     most: int = 100,
 ) -> list[Detections]:
-    """The boxes of each sample: decoded, then axis-aligned NMS within each class.
+    """Decode the boxes of each sample, and apply axis-aligned NMS within each class.
 
     Args:
-        output: The head's values for n samples.
-        grid: The anchors' boxes, shape (H, W, A, 7), from ``anchor_grid``.
+        output: Output of the head for n samples.
+        grid: Boxes of the anchors (H, W, A, 7), from ``anchor_grid``.
         score: Least probability of a box, in [0, 1].
-        iou: Overlap above which the weaker of two boxes goes, in [0, 1].
-        candidates: How many of the best anchors are decoded, at least 1.
-        most: Boxes returned for a sample, at least 1.
+        iou: Overlap above which the weaker of two boxes is removed, in [0, 1].
+        candidates: Number of anchors with the highest scores that are decoded, at least 1.
+        most: Maximum number of boxes per sample, at least 1.
     """
     checks.number("score", score, low=0, high=1)
     checks.number("iou", iou, low=0, high=1)
@@ -153,7 +153,7 @@ def find_boxes(
     checks.integer("most", most, low=1)
     classes, residuals, directions = (part.flatten(1, 3).float() for part in output)
     scores, labels = classes.sigmoid().max(-1)  # (n, M)
-    # sorted, as top-k may order equal scores in any way
+    # Sorted, because the order of equal scores in top-k is undefined
     scores, order = scores.sort(dim=1, descending=True, stable=True)
     candidates = min(candidates, int((scores >= score).sum(1).max()))
     scores, order = scores[:, :candidates], order[:, :candidates]
@@ -173,7 +173,7 @@ def find_boxes(
 
 
 def _focal_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Lin et al. (2017), equation 5, for each logit; target is 0 or 1."""
+    """Return the focal loss of each logit (Lin et al. 2017, equation 5); targets are 0 or 1."""
     log_miss = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     miss = 1 - torch.where(target > 0, logits, -logits).sigmoid()
     return torch.where(target > 0, _ALPHA, 1 - _ALPHA) * miss**_GAMMA * log_miss

@@ -1,14 +1,14 @@
-"""Raw points to a bird's-eye-view map of learnt features: the pillar encoder of PointPillars.
+"""Pillar encoder of PointPillars: point clouds to a bird's-eye-view map of learned features.
 
 Notation
     n, p       samples; points of one of them, each (x, y, z, reflectance)
     H, W       pillars along y and along x
-    P, N       points kept of all samples; pillars that hold one
-    cell       number of a pillar: (sample H + row) W + column
+    P, N       points kept of all samples; pillars with at least one point
+    cell       index of a pillar: (sample H + row) W + column
 
-A pillar is a column of the grid from above that ends with the range of z. Lang et al. (2019),
-"PointPillars", section 2.1, whose pillars are filled up with zeros to the largest number of points;
-here points lie one after the other, so that no work is done on filling.
+A pillar is a vertical column of the grid within the range of z (Lang et al. 2019, "PointPillars",
+section 2.1). The paper pads pillars with zeros to the largest number of points. Here, the points of
+all pillars are concatenated, so that no time is spent on padding.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from ncp_sampler import checks
 
 POINT_VALUES = 4
 BEV_CHANNELS = 64
-KITTI_RANGE = (0.0, -39.68, -3.0, 69.12, 39.68, 1.0)  # x, y, z low, then high; metres
-KITTI_PILLAR = 0.16  # metres
+KITTI_RANGE = (0.0, -39.68, -3.0, 69.12, 39.68, 1.0)  # Low x, y, z, then high x, y, z, in meters
+KITTI_PILLAR = 0.16  # Side of a pillar in meters
 
 _DECORATED = 9
 
@@ -34,27 +34,26 @@ _DECORATED = 9
 class PillarEncoder(nn.Module):
     """Bird's-eye-view map of point clouds.
 
-    Each point is decorated with its offsets to its pillar's mean (x, y, z) and to the pillar's
-    centre (x, y); a linear layer, batch norm and ReLU make 64 features of the 9 values, and their
-    largest over a pillar's points is the map's value there, 0 where there is no point.
+    Each point gets its offsets to the mean of its pillar (x, y, z) and to the center of the pillar
+    (x, y). A linear layer, batch norm and ReLU compute 64 features of these 9 values. The value of
+    the map is their maximum over the points of a pillar, and 0 without points.
 
-    Where a cap is exceeded, the points kept are spread evenly over the pillar's points in the
-    cloud's order, and the pillars kept evenly over the occupied ones in the map's order. The
-    paper draws both at random; this way equal clouds give equal maps.
+    If there are more points or pillars than allowed, an evenly spaced subset is kept, in the order
+    of the cloud or of the map. The paper draws random subsets. Here, equal clouds give equal maps.
 
     Args:
-        point_range: Low x, y, z, then high x, y, z in metres; points outside are left out. The
+        point_range: Low x, y, z, then high x, y, z in meters; points outside are left out. The
             sides along x and y must be multiples of ``pillar``.
-        pillar: Side of a pillar in metres, > 0.
-        max_pillars: Pillars kept of a sample, at least 1.
-        max_points: Points kept of a pillar, at least 1.
-        generator: Draws the weights; PyTorch's own by default.
+        pillar: Side of a pillar in meters, > 0.
+        max_pillars: Maximum number of pillars per sample, at least 1.
+        max_points: Maximum number of points per pillar, at least 1.
+        generator: Generator of the weights; None for PyTorch's own.
 
     Attributes:
         shape: H and W of the map; (496, 432) by default.
 
     Raises:
-        ValueError: An argument is out of its range.
+        ValueError: If an argument is out of its range.
 
     Examples:
         >>> import torch
@@ -80,22 +79,22 @@ class PillarEncoder(nn.Module):
         self.max_points = checks.integer("max_points", max_points, low=1)
         self.linear = skip_init(nn.Linear, _DECORATED, BEV_CHANNELS, bias=False)
         self.norm = nn.BatchNorm1d(BEV_CHANNELS)
-        # the draw of torch.nn.Linear
+        # Initialization of torch.nn.Linear
         nn.init.kaiming_uniform_(self.linear.weight, a=math.sqrt(5), generator=generator)
 
     def forward(self, points: Sequence[Tensor]) -> Tensor:
-        """Encodes n point clouds.
+        """Encode n point clouds.
 
         Args:
-            points: n tensors of shape (p, 4) and any type of number: x, y, z in metres, and
-                reflectance. p is at least 1 and may differ.
+            points: n tensors (p, 4) of any numeric type: x, y, z in meters, and reflectance. p is
+                at least 1 and may differ.
 
         Returns:
             Map of shape (n, 64, H, W).
 
         Raises:
-            ValueError: There is no cloud, one is empty, of another shape or not finite, or, in
-                training, fewer than two points of the batch lie within the range.
+            ValueError: If there is no cloud, if one is empty, of another shape or not finite, or if
+                in training fewer than two points of the batch are in the range.
         """
         check_points(points)
         kept, cells = self._in_cells(points)
@@ -113,18 +112,18 @@ class PillarEncoder(nn.Module):
         return bev.view(len(points), height, width, BEV_CHANNELS).permute(0, 3, 1, 2)
 
     def _pillars(self, points: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """The cells (N,) of the pillars that hold a point, and their features (N, 64)."""
-        # pillar is the place of a point's pillar among the N
+        """Return the cells (N,) of pillars with points, and their features (N, 64)."""
+        # pillar is the index of the pillar of a point among the N
         occupied, pillar, counts = torch.unique(cells, return_inverse=True, return_counts=True)
         features: Tensor = self.norm(self.linear(self._decorate(points, cells, pillar, counts)))
-        # ReLU leaves nothing below 0, so that the zeros do not take part in the maximum
+        # After ReLU no value is below 0, so that zeros do not change the maximum
         largest = features.new_zeros(len(occupied), BEV_CHANNELS).scatter_reduce(
             0, pillar[:, None].expand_as(features), features.relu(), "amax"
         )
         return occupied, largest
 
     def _in_cells(self, points: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """The points kept (P, 4), cell by cell, and their cells (P,), ascending."""
+        """Return the kept points (P, 4), sorted by cell, and their cells (P,)."""
         height, width = self.shape
         cloud = torch.cat(list(points)).to(self.linear.weight.dtype)
         sizes = torch.tensor([len(p) for p in points], device=cloud.device)
@@ -133,7 +132,7 @@ class PillarEncoder(nn.Module):
         inside = ((cloud[:, :3] >= low) & (cloud[:, :3] < high)).all(1)
         cloud, sample = cloud[inside], sample[inside]
         column, row = ((cloud[:, :2] - low[:2]) / self.pillar).long().T
-        # a point just below the high end may be rounded up to it
+        # A point just below the high end may be rounded up to it
         column, row = column.clamp_max(width - 1), row.clamp_max(height - 1)
         cells, order = ((sample * height + row) * width + column).sort(stable=True)
         cloud = cloud[order]
@@ -147,9 +146,9 @@ class PillarEncoder(nn.Module):
         return cloud[keep], cells[keep]
 
     def _decorate(self, points: Tensor, cells: Tensor, pillar: Tensor, counts: Tensor) -> Tensor:
-        """Shape (P, 9): the points, offsets to their pillar's mean and to its centre."""
+        """Return points with their offsets to the mean and the center of their pillar, (P, 9)."""
         width = self.shape[1]
-        # sums of sorted runs, in an order that does not change from run to run on a GPU either
+        # Segment sums have a deterministic order, also on a GPU
         mean = torch.segment_reduce(points[:, :3], "mean", lengths=counts, axis=0)
         centre = torch.stack((cells % width, cells // width % self.shape[0]), 1) + 0.5
         corner = points.new_tensor(self.point_range[:2])
@@ -158,7 +157,7 @@ class PillarEncoder(nn.Module):
 
 
 def check_points(points: Sequence[Tensor]) -> None:
-    """Raises ValueError unless points are clouds of shape (p, 4), p >= 1, finite."""
+    """Raise ValueError unless points are finite clouds of shape (p, 4), p >= 1."""
     must = "be a sequence of tensors of shape (p, 4), one for each sample"
     if not checks.sequence("points", points, Tensor, must):
         raise ValueError("points holds no cloud; give at least one")
@@ -175,7 +174,7 @@ def check_points(points: Sequence[Tensor]) -> None:
 
 
 def _grid(point_range: Sequence[float], pillar: float) -> tuple[int, int]:
-    """Pillars along y and along x."""
+    """Return the numbers of pillars along y and along x."""
     ends = checks.array("point_range", point_range)
     if ends.shape != (6,) or not np.isfinite(ends).all():
         must = "be six numbers: low x, y, z, high x, y, z"
@@ -196,12 +195,12 @@ def _grid(point_range: Sequence[float], pillar: float) -> tuple[int, int]:
 
 
 def _rank(counts: Tensor) -> Tensor:
-    """Place of each element within its run, for runs of these lengths: 0 .. counts[0] - 1, 0 .."""
+    """Return the index of each element within its run, for runs of the given lengths."""
     ends = counts.cumsum(0)
     starts = torch.repeat_interleave(ends - counts, counts)
     return torch.arange(len(starts), device=counts.device) - starts
 
 
 def _spread(rank: Tensor, count: Tensor, most: int) -> Tensor:
-    """Which elements of runs to keep: all, or ``most`` that lie evenly, shape of rank."""
+    """Return which elements of runs to keep: all, or ``most`` at even distances; shape of rank."""
     return (rank + 1) * most // count > rank * most // count

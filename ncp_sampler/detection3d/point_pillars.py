@@ -1,4 +1,4 @@
-"""PointPillars with the network behind a code in the middle: point clouds in, boxes out."""
+"""PointPillars with the network of a code as its backbone: point clouds to boxes."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ from ncp_sampler.multi_resolution.anchor_head import AnchorOutput
 from ncp_sampler.multi_resolution.layers import seeded
 from ncp_sampler.multi_resolution.network import MultiResolutionNet
 
-SMALLEST_MAP = 32  # pillars a side
+SMALLEST_MAP = 32  # Least number of pillars per side
 
-_STRIDE = 4  # pillars a side of one cell of the head
+_STRIDE = 4  # Pillars per side of a cell of the head
 
 
 class PointPillarsNet(nn.Module):
-    """3D detection: pillar encoder, trunk behind a code, anchor head.
+    """Network for 3D detection: pillar encoder, trunk of a code, anchor head.
 
-    Lang et al. (2019), "PointPillars", with the trunk in the place of its 2D backbone, as in
-    section 3.2 of the NCP paper. The defaults are those for KITTI's cars: a map of 496×432
-    pillars and anchors every 0.64 m.
+    It is PointPillars (Lang et al. 2019) with the trunk instead of its 2D backbone, as in section
+    3.2 of the NCP paper. The defaults are those for KITTI's cars: a map of 496×432 pillars, and
+    anchors every 0.64 m.
 
     Args:
         code: The 27 integers of an ``MRSpace`` code, or its params (a dictionary).
-        anchors: One a class, at least one; ``anchors`` has KITTI's three.
-        point_range: Low x, y, z, then high x, y, z in metres.
-        pillar: Side of a pillar in metres; the range has at least 32 along x and along y.
-        max_pillars: Pillars kept of a sample.
-        max_points: Points kept of a pillar.
-        seed: Of the initialization; None leaves it to PyTorch's generator.
-        initialization: Of the trunk, as for ``MultiResolutionNet``.
+        anchors: One per class, at least one; the module ``anchors`` has the three of KITTI.
+        point_range: Low x, y, z, then high x, y, z in meters.
+        pillar: Side of a pillar in meters; the range needs at least 32 along x and along y.
+        max_pillars: Maximum number of pillars per sample.
+        max_points: Maximum number of points per pillar.
+        seed: Seed of the initialization; None uses PyTorch's generator.
+        initialization: Initialization of the trunk, as for ``MultiResolutionNet``.
 
     Raises:
-        ValueError: An argument is out of its range.
+        ValueError: If an argument is out of its range.
 
     Examples:
         >>> from ncp_sampler import MRSpace
@@ -83,9 +83,9 @@ class PointPillarsNet(nn.Module):
         initialization: str = "identity",
     ) -> None:
         super().__init__()
-        must = "be a sequence of Anchor, one a class"
+        must = "be a sequence of Anchor, one per class"
         if not checks.sequence("anchors", anchors, Anchor, must):
-            raise ValueError("anchors is empty; give one a class")
+            raise ValueError("anchors is empty; give one per class")
         self.anchors = tuple(anchors)
         self.encoder = PillarEncoder(
             point_range=point_range,
@@ -110,7 +110,7 @@ class PointPillarsNet(nn.Module):
         )
 
     def forward(self, points: Sequence[Tensor]) -> AnchorOutput:
-        """Values of every anchor for n point clouds (p, 4): x, y, z, reflectance.
+        """Return the output of every anchor for n point clouds (p, 4): x, y, z, reflectance.
 
         Raises:
             ValueError: As for ``PillarEncoder``.
@@ -121,15 +121,15 @@ class PointPillarsNet(nn.Module):
     def loss(
         self, points: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
     ) -> DetectionLoss:
-        """Loss of n samples; ``total`` is what to minimize.
+        """Return the loss of n samples; minimize ``total``.
 
         Args:
             points: Clouds (p, 4).
-            boxes: True boxes of each, (g, 7); (0, 7) for none.
-            labels: Their classes (g,), integers 0 to K - 1.
+            boxes: True boxes of each sample, (g, 7); (0, 7) for none.
+            labels: Classes of the true boxes of each sample, (g,), integers 0 to K - 1.
 
         Raises:
-            ValueError: The lists differ in length, or one of them is malformed.
+            ValueError: If the lists differ in length, or if one of them is malformed.
         """
         self._check_truths(points, boxes, labels)
         output = self(points)
@@ -145,19 +145,19 @@ class PointPillarsNet(nn.Module):
     def detect(
         self, points: Sequence[Tensor], *, score: float = 0.1, iou: float = 0.5, most: int = 100
     ) -> list[Detections]:
-        """Boxes, scores and labels found in each of n clouds, in the mode the module is in.
+        """Detect boxes in each of n clouds, in the current mode of the module.
 
         Args:
             points: Clouds (p, 4).
             score: Least probability of a box, in [0, 1].
-            iou: Overlap above which the weaker of two boxes of a class goes, in [0, 1].
-            most: Boxes returned for a sample, at least 1.
+            iou: Overlap above which the weaker of two boxes of a class is removed, in [0, 1].
+            most: Maximum number of boxes per sample, at least 1.
         """
         output = self(points)
         return find_boxes(output, self.grid(output), score=score, iou=iou, most=most)
 
     def grid(self, output: AnchorOutput) -> Tensor:
-        """The anchors that an output speaks of, as boxes (H, W, A, 7)."""
+        """Return the anchors of an output as boxes (H, W, A, 7)."""
         x, y = self.encoder.point_range[:2]
         return anchor_grid(
             self.anchors,
@@ -174,7 +174,7 @@ class PointPillarsNet(nn.Module):
         check_truths(boxes, labels)
         if len(points) != len(boxes):
             raise ValueError(
-                f"points of {len(points)} samples and boxes of {len(boxes)} must be of equally many"
+                f"points of {len(points)} samples and boxes of {len(boxes)} must have equal lengths"
             )
         for i, label in enumerate(labels):
             if not ((label >= 0) & (label < len(self.anchors))).all():

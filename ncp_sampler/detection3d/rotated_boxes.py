@@ -1,13 +1,13 @@
-"""Exact overlap of rotated boxes: from above (BEV) and in space.
+"""Exact overlap of rotated boxes, from above (BEV) and in 3D.
 
 Notation
-    a, b   boxes as in ``boxes``; p, q of them
+    a, b   p and q boxes as in ``boxes``
     s, e   start and edge vector of a rectangle's sides, anticlockwise, shape (..., 4, 2)
     t      position along a side, 0 to 1
 
 The area of a region is 1/2 ∮ (x dy - y dx) along its border. The border of the intersection of two
-convex polygons consists of those parts of each one's sides that lie within the other, and a side is
-cut to them by clipping it with the other's half-planes (Liang and Barsky 1984). So no vertices are
+convex polygons consists of the parts of each polygon's sides inside the other one. Each side is
+clipped with the half-planes of the other polygon (Liang and Barsky 1984). So no vertices are
 collected or sorted.
 """
 
@@ -16,13 +16,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_TOLERANCE = 1e-9  # of metres; by how much sides that coincide may be apart
+_TOLERANCE = 1e-9  # Distance in meters below which sides coincide
 
 
 def bev_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union from above, shape (p, q), of boxes (p, 7) and (q, 7).
+    """Return the intersection over union from above (p, q) of boxes (p, 7) and (q, 7).
 
-    Sizes must be positive. Computed in float64; not meant to be differentiated.
+    Sizes must be positive. The result is computed in float64 and is not meant to be differentiated.
     """
     shared = _pairwise_intersection(a, b)
     areas = [boxes[:, 3:5].double().prod(1) for boxes in (a, b)]
@@ -30,9 +30,9 @@ def bev_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of the volumes, shape (p, q), of boxes (p, 7) and (q, 7).
+    """Return the intersection over union of volumes (p, q) of boxes (p, 7) and (q, 7).
 
-    As ``bev_iou`` otherwise.
+    Otherwise it is the same as ``bev_iou``.
     """
     low, high = (
         [boxes[:, 2].double() + side * boxes[:, 5].double() / 2 for boxes in (a, b)]
@@ -45,7 +45,7 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
-    """Areas (p, q); only the pairs that are near enough to overlap are clipped."""
+    """Return shared areas (p, q); only pairs close enough to overlap are clipped."""
     a, b = (boxes[:, [0, 1, 3, 4, 6]].double() for boxes in (a, b))
     reach = [boxes[:, 2:4].norm(dim=1) / 2 for boxes in (a, b)]
     near = torch.cdist(a[:, :2], b[:, :2]) < reach[0][:, None] + reach[1]
@@ -56,7 +56,7 @@ def _pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _intersection(a: Tensor, b: Tensor) -> Tensor:
-    """Areas (m,) shared by rectangles (m, 5): x, y, length, width, yaw."""
+    """Return the shared areas (m,) of rectangles (m, 5): x, y, length, width, yaw."""
     origin = a[:, :2]
     sides_a, sides_b = _sides(a, origin), _sides(b, origin)
     area = _border_within(*sides_a, *sides_b, owns_shared=True)
@@ -77,15 +77,15 @@ def _sides(rectangles: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _border_within(s: Tensor, e: Tensor, s2: Tensor, e2: Tensor, *, owns_shared: bool) -> Tensor:
-    """1/2 ∮ (x dy - y dx) along the parts of sides s, e that lie within the polygon s2, e2."""
+    """Return 1/2 ∮ (x dy - y dx) along the parts of sides s, e inside the polygon s2, e2."""
     e2 = e2[:, None]
     length = e2.norm(dim=-1)
     depth = (
         _cross(e2, s[:, :, None] - s2[:, None]) / length
-    )  # of t = 0 in each half-plane (m, 4, 4)
+    )  # Depth of t = 0 in each half-plane (m, 4, 4)
     slope = _cross(e2, e[:, :, None]) / length
-    # A stretch that two sides share counts once, and not at all where the polygons only touch
-    # there: the sides then run against each other.
+    # A segment that two sides share counts once. It does not count where the polygons only touch:
+    # then the sides have opposite directions.
     along = (e2 * e[:, :, None]).sum(-1) > 0
     slack = torch.where(along & owns_shared, _TOLERANCE, -_TOLERANCE)
     parallel = slope.abs() < 1e-12

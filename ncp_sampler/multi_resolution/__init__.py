@@ -1,4 +1,4 @@
-"""The 27 numbers: blueprint, search space, exact costs, features, and the network behind a code."""
+"""Multi-resolution network: blueprint, search space, exact costs, features, PyTorch module."""
 
 from ncp_sampler.multi_resolution import costs as costs
 from ncp_sampler.multi_resolution.anchor_head import AnchorOutput as AnchorOutput

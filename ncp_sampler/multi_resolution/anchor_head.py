@@ -1,4 +1,4 @@
-"""The anchor head of 3D detection: class, box and direction of every anchor.
+"""Anchor head of 3D detection: class, box and direction of every anchor.
 
 Notation
     n        samples of a batch
@@ -19,11 +19,11 @@ from ncp_sampler import checks
 from ncp_sampler.multi_resolution.blueprint import YAWS, output_channels
 from ncp_sampler.multi_resolution.layers import convolution, draw_normal
 
-_PRIOR = 0.01  # probability that an untrained head gives to each class
+_PRIOR = 0.01  # Probability of each class in an untrained head
 
 
 class AnchorOutput(NamedTuple):
-    """What the head says of every anchor.
+    """Output of the head for every anchor.
 
     Attributes:
         classes: Logits, shape (n, H, W, A, K).
@@ -46,9 +46,9 @@ class AnchorOutput(NamedTuple):
 
 
 class AnchorHead(nn.Module):
-    """Class scores, box residuals and direction of each anchor, by three 1×1 convolutions.
+    """Three 1×1 convolutions for the class scores, box residuals and direction of each anchor.
 
-    They have biases and 2 K (K + 7 + 2) output channels in all (Lang et al. 2019, section 2.3).
+    They have biases and a total of 2 K (K + 7 + 2) output channels (Lang et al. 2019, section 2.3).
     Weights and biases are unset until ``reset_parameters``, which ``MultiResolutionNet`` calls.
 
     Args:
@@ -56,7 +56,7 @@ class AnchorHead(nn.Module):
         num_classes: K, at least 1.
 
     Raises:
-        ValueError: An argument is below 1.
+        ValueError: If an argument is below 1.
     """
 
     def __init__(self, *, in_channels: int, num_classes: int) -> None:
@@ -70,10 +70,10 @@ class AnchorHead(nn.Module):
         )
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draws the weights, from PyTorch's generator by default, and sets the biases.
+        """Draw the weights, by default from PyTorch's generator, and set the biases.
 
-        The class bias gives each class a probability of 0.01, so that the many empty anchors do
-        not swamp the first steps (Lin et al. 2017, "Focal loss", section 3.3).
+        The bias of the classes gives each a probability of 0.01, so that the many empty anchors do
+        not dominate the first steps (Lin et al. 2017, "Focal loss", section 3.3).
         """
         class_bias = math.log(_PRIOR / (1 - _PRIOR))
         for layer, bias in ((self.classes, class_bias), (self.boxes, 0.0), (self.directions, 0.0)):
@@ -82,12 +82,12 @@ class AnchorHead(nn.Module):
             nn.init.constant_(layer.bias, bias)
 
     def forward(self, features: Tensor) -> AnchorOutput:
-        """Maps features (n, in_channels, H, W) to the values of all anchors."""
+        """Map features (n, in_channels, H, W) to the output of all anchors."""
         layers = (self.classes, self.boxes, self.directions)
         return AnchorOutput(*(self._per_anchor(layer(features)) for layer in layers))
 
     def _per_anchor(self, values: Tensor) -> Tensor:
-        """Shape (n, A v, H, W) to (n, H, W, A, v)."""
+        """Reshape (n, A v, H, W) to (n, H, W, A, v)."""
         n, channels, height, width = values.shape
         grouped = values.reshape(n, self.num_anchors, channels // self.num_anchors, height, width)
         return grouped.permute(0, 3, 4, 1, 2)

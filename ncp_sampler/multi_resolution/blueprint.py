@@ -1,7 +1,7 @@
-"""The multi-resolution network as data: its 27 numbers, stages, fusion paths, heads (section 3.2).
+"""Blueprint of the multi-resolution network (paper, section 3.2).
 
-The network is built, its costs are summed and its features are made from what stands here. In the
-tables' order (equation 9), with s the stage and r the branch of resolution 1/2^(r+1), the code is
+The network, its costs and its features are all computed from this data. In the order of the tables
+(equation 9), with stage s and branch r of resolution 1/2^(r+1), the code is
 
     i1 i2 | b1 n1_1 c1_1 | b2 n2_1 n2_2 c2_1 c2_2 | b3 n3_1.. c3_1.. | b4 n4_1.. c4_1.. | o1
 
@@ -20,24 +20,24 @@ from ncp_sampler.space.search_space import SearchSpace
 TASKS = ("classification", "segmentation", "video", "detection3d")
 N_STAGES = 4
 MAX_DEPTH, MAX_WIDTH, WIDTH_STEP = 4, 128, 8
-KERNEL = 3  # of every convolution but those named below
-UNIT_CONVOLUTIONS = 2  # of a residual unit
+KERNEL = 3  # Kernel size of convolutions, unless stated otherwise
+UNIT_CONVOLUTIONS = 2  # Convolutions per residual unit
 
-HIGHEST, LOWEST, POOLED = 2, N_STAGES + 1, N_STAGES + 2  # levels; a pooled map is one pixel
-LEAST_SIDE = 2**LOWEST  # of an input: the lowest branch then has one pixel
+HIGHEST, LOWEST, POOLED = 2, N_STAGES + 1, N_STAGES + 2  # Levels; a pooled map has one pixel
+LEAST_SIDE = 2**LOWEST  # Least side of an input, of which the lowest branch has one pixel
 
-# anchors of 3D detection: yaws of each class; values of a box; halves of the circle
+# Anchors of 3D detection: yaws per class, values of a box, half circles
 YAWS, BOX_VALUES, DIRECTIONS = 2, 7, 2
 
 
 class Stage(NamedTuple):
-    """A stage by the names of its numbers; one blocks' number, the others of each branch.
+    """Names of the parameters of a stage.
 
     Attributes:
-        number: s, from 1; as many branches.
+        number: Index s of the stage, from 1, which is also its number of branches.
         blocks: Name of the number of blocks.
-        units: Names of the residual units of a block.
-        widths: Names of the channels.
+        units: Names of the numbers of residual units, one per branch.
+        widths: Names of the numbers of channels, one per branch.
     """
 
     number: int
@@ -50,11 +50,11 @@ class Path(NamedTuple):
     """One convolution of a fusion, with batch norm and ReLU, between branches counted from 1.
 
     Attributes:
-        source: Where it comes from.
-        target: Where it is summed up.
-        kernel: 1 from a lower resolution, whose output is upsampled; else 3.
-        stride: 2 from a higher resolution.
-        fused: Whether it begins a new branch, from the fused output of the one above.
+        source: Branch of the input.
+        target: Branch of the sum.
+        kernel: 1 from a lower resolution, whose output is upsampled; otherwise 3.
+        stride: 2 from a higher resolution; otherwise 1.
+        fused: True if it starts a new branch, from the fused output of the branch above.
     """
 
     source: int
@@ -65,18 +65,18 @@ class Path(NamedTuple):
 
     @property
     def level(self) -> int:
-        """Of the convolution's own output, before it is upsampled."""
+        """Level of the output of the convolution, before upsampling."""
         return max(self.source, self.target) + 1
 
 
 class Head(NamedTuple):
-    """From four branches to the output of a task.
+    """Head of a task, from four branches to its output.
 
     Attributes:
         meets: Index of the branch to whose size the others are resized.
-        kernel: Of the convolution over their concatenation.
+        kernel: Kernel size of the convolution over their concatenation.
         axes: 2 for a kernel over images, 3 for one over clips.
-        pooled: Whether its output is averaged before the last convolutions.
+        pooled: True if the output is averaged before the last convolutions.
     """
 
     meets: int
@@ -86,11 +86,11 @@ class Head(NamedTuple):
 
     @property
     def level(self) -> int:
-        """Where the branches meet."""
+        """Level at which the branches are concatenated."""
         return HIGHEST if self.meets == 0 else LOWEST
 
 
-STEM = (("image", "i1"), ("i1", "i2"))  # 3x3 of stride 2 each: where from, where to
+STEM = (("image", "i1"), ("i1", "i2"))  # Input and output of the two 3x3 convolutions of stride 2
 STAGES = tuple(
     Stage(
         s,
@@ -116,7 +116,7 @@ NAMES = (
 
 
 def dimensions(*, width: int = MAX_WIDTH, depth: int = MAX_DEPTH) -> list[Integer]:
-    """The 27 integers; narrower than the published space if asked for."""
+    """Return the 27 dimensions, optionally with lower maxima than the published space."""
     return [
         Integer(name, 1, depth)
         if name in DEPTHS
@@ -129,14 +129,15 @@ CODEC = SearchSpace(dimensions())
 
 
 def uniform_params(*, depth: int, width: int) -> dict[str, int]:
-    """Params with one depth and one width everywhere; the paper's start code has 2 and 64."""
+    """Return params with the same depth and width everywhere; the paper's start has 2 and 64."""
     return {name: depth if name in DEPTHS else width for name in NAMES}
 
 
 def fusion_paths(before: int, after: int) -> tuple[Path, ...]:
-    """The convolutions of a fusion of ``before`` branches into ``after``, by target, then source.
+    """Return the convolutions of a fusion of ``before`` branches into ``after``.
 
-    Each branch gathers from itself and its neighbors in resolution.
+    They are sorted by target, then source. Each branch receives input from itself and from its
+    neighbors in resolution.
     """
     paths = []
     for target in range(1, after + 1):
@@ -150,7 +151,7 @@ def fusion_paths(before: int, after: int) -> tuple[Path, ...]:
 
 
 def output_channels(task: str, classes: int) -> dict[str, int]:
-    """Channels of the last convolutions, 1x1 with bias, by name."""
+    """Return the numbers of channels of the last convolutions, 1x1 with bias, by name."""
     if task != "detection3d":
         return {"classifier": classes}
     anchors = YAWS * classes
@@ -162,9 +163,9 @@ def output_channels(task: str, classes: int) -> dict[str, int]:
 
 
 def code_string(params: dict[str, Any]) -> str:
-    """Published form of a code, ``i1_i2-b1_1_n.._c..-b2_2_..-b3_3_..-b4_4_..-o1``.
+    """Return the published form of a code, ``i1_i2-b1_1_n.._c..-b2_2_..-b3_3_..-b4_4_..-o1``.
 
-    Each stage also names its number of branches after b.
+    Each stage also has its number of branches after b.
     """
     parts = [[params[name] for _, name in STEM]]
     for stage in STAGES:

@@ -1,23 +1,23 @@
-"""Exact FLOPs and params of MRSpace codes: a closed form, vectorized and differentiable.
+"""Exact FLOPs and params of MRSpace codes in closed form, vectorized and differentiable.
 
 Notation
-    code    (n, 27), the columns of ``MRSpace``; fractions are legal, so that gradients exist
+    code    (n, 27), the columns of ``MRSpace``; fractions are valid, so that gradients exist
     level   a feature map at 1/2^level of the input; branch r of the network has level r + 1
-    extra   operations per output element beside a convolution's multiply-adds
+    extra   operations per output element beside the multiply-adds of a convolution
 
 The network is a list of convolutions, whose widths and numbers are columns of the code. A cost is
 the sum of c_out * pixels * (weights c_in + extra) over the list, where weights is the volume of
 the kernel. There are three conventions for FLOPs:
 
-    "multiply_adds"        extra = 0: the convolutions' multiply-adds, as in the paper's Table 3,
-                           and as ``measure`` counts those of any module
-    "tables"               the ``flops`` of NAS-Bench-MR. extra = 2, one for the output itself and
-                           one for its batch norm, or 1 where a bias stands for the norm
+    "multiply_adds"        extra = 0: multiply-adds of the convolutions, as in the paper's Table 3
+                           and as counted by ``measure`` for any module
+    "tables"               the ``flops`` of NAS-Bench-MR. extra = 2: one for the output and one for
+                           its batch norm; extra = 1 with a bias instead of the norm
     "twice_multiply_adds"  a multiplication and an addition are two operations, as in the data
                            sheets of hardware and in PyTorch's ``FlopCounterMode``
 
-Params are the sum of "tables" with one pixel everywhere: extra is then the norm's scale and shift,
-or the bias.
+Params are the sum of "tables" with one pixel everywhere: extra is then the scale and shift of the
+norm, or the bias.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ __all__ = ["CONVENTIONS", "TASKS", "Measurement", "flops", "measure", "params"]
 CONVENTIONS = ("tables", "multiply_adds", "twice_multiply_adds")
 
 _LOW, _HIGH = (CODEC.denormalize(np.full(len(CODEC.columns), end)) for end in (0.0, 1.0))
-_TOLERANCE = 1e-6  # of a column's range, for codes clamped in single precision
-_EXTRA = (1, 2)  # without and with a norm
-_CHUNK = 8192  # codes at once: their convolutions fit the CPU's cache
+_TOLERANCE = 1e-6  # Tolerance relative to the range of a column, for codes in float32
+_EXTRA = (1, 2)  # Extra operations without and with a norm
+_CHUNK = 8192  # Number of codes per chunk, whose convolutions fit into the cache of the CPU
 
 
 def flops(
@@ -68,24 +68,24 @@ def flops(
     frames: int | None = None,
     convention: str = "tables",
 ) -> torch.Tensor:
-    """FLOPs of the networks behind codes, in G (1e9), for one input.
+    """Return the FLOPs of the networks of codes, in G (1e9), for one input.
 
     Args:
-        codes: MRSpace codes of shape (n, 27), or one of shape (27,). Any numbers within the
-            space's bounds; gradients flow back to a tensor.
+        codes: MRSpace codes (n, 27), or one code (27,), within the bounds of the space. Gradients
+            flow back to a tensor.
         resolution: Height and width of the input, each at least 32. For "detection3d" it is the
-            grid of pillars, whose encoder is not counted.
-        num_classes: Outputs of the classifier, or classes with two anchors each.
+            grid of pillars; the pillar encoder is not counted.
+        num_classes: Number of classes. "detection3d" has two anchors for each.
         task: "classification", "segmentation", "video" or "detection3d".
         in_channels: Channels of the input.
-        frames: Of a clip, at least 1; for "video", and for it alone.
+        frames: Frames of a clip, at least 1; for "video" only.
         convention: "tables", "multiply_adds" or "twice_multiply_adds"; see the module.
 
     Returns:
-        Shape (n,), or (1,) for one code; float64, on the codes' device.
+        FLOPs (n,), or (1,) for one code; float64, on the device of the codes.
 
     Raises:
-        ValueError: An argument has another form or is out of its range.
+        ValueError: If an argument has another form or is out of its range.
 
     Examples:
         >>> from ncp_sampler import MRSpace
@@ -107,7 +107,7 @@ def params(
     task: str = "classification",
     in_channels: int = 3,
 ) -> torch.Tensor:
-    """Trainable parameters of the networks behind codes, in M (1e6).
+    """Return the trainable parameters of the networks of codes, in M (1e6).
 
     Args:
         codes: As for ``flops``.
@@ -119,7 +119,7 @@ def params(
         As for ``flops``.
 
     Raises:
-        ValueError: An argument has another form or is out of its range.
+        ValueError: If an argument has another form or is out of its range.
 
     Examples:
         >>> from ncp_sampler import MRSpace
@@ -130,16 +130,16 @@ def params(
 
 
 class _Convolution(NamedTuple):
-    """``blocks * units`` convolutions of one form; the strings name columns, see ``_columns``."""
+    """Group of ``blocks * units`` equal convolutions; strings are names of ``_columns``."""
 
     kernel: int
     c_in: str
     c_out: str
-    level: int  # of the output
+    level: int  # Level of the output
     blocks: str = "1"
     units: str = "1"
-    norm: bool = True  # a batch norm follows, else there is a bias
-    depth: int = 1  # of the kernel, along time
+    norm: bool = True  # True with a batch norm, False with a bias
+    depth: int = 1  # Size of the kernel along time
 
 
 @cache
@@ -148,12 +148,12 @@ def _network(task: str) -> tuple[_Convolution, ...]:
 
 
 def _walk(task: str) -> Iterator[_Convolution]:
-    """Every convolution, from the stem to the classifier."""
+    """Yield every convolution, from the stem to the classifier."""
     for level, (c_in, c_out) in enumerate(STEM, start=1):
         yield _Convolution(KERNEL, c_in, c_out, level)
-    before: tuple[str, ...] = (STEM[-1][1],)  # widths of the branches that enter a block
+    before: tuple[str, ...] = (STEM[-1][1],)  # Widths of the input branches of a block
     for stage in STAGES:
-        yield from _fusion(before, stage.widths, blocks="1")  # the first makes the transition
+        yield from _fusion(before, stage.widths, blocks="1")  # The first block makes the transition
         yield from _fusion(stage.widths, stage.widths, blocks=f"{stage.blocks}-1")
         for r, (units, width) in enumerate(zip(stage.units, stage.widths, strict=True), start=1):
             for _ in range(UNIT_CONVOLUTIONS):
@@ -168,7 +168,7 @@ def _walk(task: str) -> Iterator[_Convolution]:
 
 
 def _fusion(before: Sequence[str], after: Sequence[str], blocks: str) -> Iterator[_Convolution]:
-    """Fusion from branches of widths ``before`` to ``after``, which may have one more."""
+    """Yield the fusion from branches of widths ``before`` to ``after``, which may have one more."""
     for path in fusion_paths(len(before), len(after)):
         c_in = (after if path.fused else before)[path.source - 1]
         yield _Convolution(path.kernel, c_in, after[path.target - 1], path.level, blocks)
@@ -177,7 +177,7 @@ def _fusion(before: Sequence[str], after: Sequence[str], blocks: str) -> Iterato
 def _columns(
     code: torch.Tensor, task: str, num_classes: int, in_channels: int
 ) -> dict[str, torch.Tensor]:
-    """What the strings of the network stand for, each of shape (n,)."""
+    """Return the values (n,) of the names in the network."""
     column = dict(zip(CODEC.columns, code.unbind(1), strict=True))
     one = torch.ones_like(column[OUTPUT])
     column |= {"1": one, "image": in_channels * one}
@@ -197,7 +197,7 @@ def _count(
     task: str,
     in_channels: int,
 ) -> torch.Tensor:
-    """The sum over every convolution, shape (n,); ``pixels`` of each level."""
+    """Return the sum (n,) over all convolutions, given the ``pixels`` of each level."""
     code = _check_codes(codes)
     checks.one_of("task", task, TASKS)
     num_classes = _positive("num_classes", num_classes)
@@ -216,10 +216,11 @@ def _count(
 def _plan(
     task: str, num_classes: int, in_channels: int, pixels: tuple[int, ...], extra: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What picks c_in, c_out, blocks and units of each convolution, and its two factors.
+    """Return the matrix that selects the numbers of each convolution, and its two factors.
 
-    Each of them is a column, a number, or a sum of them: a product with a matrix, whose last row
-    is added. To pick them one by one took most of a proposal under a limit.
+    The numbers are c_in, c_out, blocks and units, each a column, a constant, or a sum of them. So
+    all are one product with a matrix, whose last row is added. Separate selections took most of the
+    time of a proposal under a limit.
     """
     network = _network(task)
     named = zip(*((one.c_in, one.c_out, one.blocks, one.units) for one in network), strict=True)
@@ -235,7 +236,7 @@ def _plan(
 
 
 def _positive(name: str, number: Any) -> int:
-    """A whole number of at least 1, of any type: 50.0 is one too."""
+    """Check for an integer of at least 1 of any type, including 50.0."""
     exact = checks.is_number(type(number)) and number % 1 == 0
     return checks.integer(name, int(number) if exact else number, low=1)
 
@@ -249,14 +250,14 @@ def _check_frames(frames: int | None, task: str) -> int:
 
 
 def _pixels(resolution: tuple[int, int], frames: int) -> list[int]:
-    """Pixels of each level; a strided 3×3 convolution of padding 1 gives ceil(side / 2)."""
+    """Return the pixels of each level; a convolution of stride 2 gives ceil(side / 2)."""
     try:
         height, width = (int(side) for side in resolution if side % 1 == 0)
     except (TypeError, ValueError):
         height = width = 0
     if min(height, width) < LEAST_SIDE:
         raise ValueError(
-            f"resolution={resolution!r} must be two whole numbers (height, width), each at least "
+            f"resolution={resolution!r} must be two integers (height, width), each at least "
             f"{LEAST_SIDE}, the stride of the lowest branch"
         )
     return [frames * -(-height // 2**k) * -(-width // 2**k) for k in range(LOWEST + 1)] + [1]

@@ -1,17 +1,17 @@
-"""Features of an MRSpace code beside its numbers: sums and products that decide metrics.
+"""Features of MRSpace codes: sums and products of columns on which metrics depend.
 
 Notation, as in `blueprint`
     s, r            stage 1..4 and branch 1..s; branch r works at 1/2^(r+1) of the input
     b_s, n_sr, c_sr blocks, residual units and channels; each (n, 10) for the ten branches s, r
     codes           (n, 27) in natural units; fractions are valid, so that gradients exist
 
-Work is depth times width squared, and sums over branches: a tree spends many splits, a small
-network many units and both many rows to find that. They are given here, in log2, where the
-metrics bend least. The costs are leading terms alone; the exact ones are in `costs`.
+Work is depth times width squared, summed over branches. Trees need many splits to model this, small
+networks many units, and both many rows. So these features are given, in log2, because metrics are
+closest to linear there. Costs contain the leading terms only; the exact ones are in `costs`.
 
-A search differentiates this at every step, on few codes, where the number of operations counts:
-all are sums of products of up to four columns. Columns are picked, products summed, and sums sorted
-by products with constant matrices, which takes a third of the time of indexing.
+A search differentiates the features at every step on few codes, where the number of operations
+determines the time. All features are sums of products of up to four columns. Products with constant
+matrices select columns, sum products and sort the sums, in a third of the time of indexing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ncp_sampler.space.search_space import SearchSpace
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
-_VOLUME = KERNEL**2  # weights of a kernel per pair of channels
+_VOLUME = KERNEL**2  # Number of weights of a kernel per pair of channels
 _S = [stage.number for stage in STAGES]
 _BRANCHES = [(s, r) for s in _S for r in range(1, s + 1)]
 
@@ -51,19 +51,19 @@ NAMES = (
 )
 
 
-_Sum: TypeAlias = dict[tuple[str, ...], float]  # products of columns, and their factors
+_Sum: TypeAlias = dict[tuple[str, ...], float]  # Products of columns -> their factors
 
 _UNITS = {(s.number, r): name for s in STAGES for r, name in enumerate(s.units, start=1)}
 _WIDTHS = {(s.number, r): name for s in STAGES for r, name in enumerate(s.widths, start=1)}
 
 
 def _depth(branches: Sequence[tuple[int, int]]) -> _Sum:
-    """Residual units of some branches."""
+    """Return the sum of the residual units of some branches."""
     return {(STAGES[s - 1].blocks, _UNITS[s, r]): 1.0 for s, r in branches}
 
 
 def _weights(branches: Sequence[tuple[int, int]], *, shrink: float = 1.0) -> _Sum:
-    """Weights of the residual units of some branches, less from resolution to resolution."""
+    """Return the weights of the residual units of some branches, scaled by resolution."""
     return {
         (STAGES[s - 1].blocks, _UNITS[s, r], _WIDTHS[s, r], _WIDTHS[s, r]): 2 * _VOLUME * shrink**r
         for s, r in branches
@@ -97,9 +97,9 @@ _NARROWEST = {f"narrowest_r{r}": [_WIDTHS[branch] for branch in _RESOLUTION[r]] 
 
 
 def _picking(products: Sequence[Sequence[str]], factors: int, missing: float) -> Tensor:
-    """(28, factors * products): each product's first factors, then the second ones, and so on.
+    """Return the matrix (28, factors * products) that selects first factors, then second ones, etc.
 
-    The last row is added, whatever the code: what stands for a factor that a product lacks.
+    The last row is added for every code. It has the value of factors that a product lacks.
     """
     pick = torch.zeros(len(CODEC.columns) + 1, factors, len(products), dtype=torch.float64)
     for j, product in enumerate(products):
@@ -133,17 +133,17 @@ _SIZES = [*[len(_PRODUCTS)] * _FACTORS, len(_S) * len(_NARROWEST)]
 _FACTORS_AT = _PICK[:, : _FACTORS * len(_PRODUCTS)].argmax(0).reshape(_FACTORS, -1).numpy()
 _WIDTHS_AT = _PICK[:, _FACTORS * len(_PRODUCTS) :].numpy()
 _WIDTHS_AT = np.where(_WIDTHS_AT[-1] > 0, len(CODEC.columns), _WIDTHS_AT[:-1].argmax(0))
-_ORDER = _SORT.argmax(0).numpy()  # position of each name among those made
+_ORDER = _SORT.argmax(0).numpy()  # Position of each name among the computed ones
 _SUMS_ARRAY, _PICK_BACK = _SUMS.numpy(), np.ascontiguousarray(_PICK[:-1].numpy().T)
 _LOG2E = 1 / math.log(2)
 
 
 def derived(codes: Tensor) -> Tensor:
-    """Return features of codes (n, 27) without the code's own numbers, (n, 46); differentiable.
+    """Return differentiable features (n, 46) of codes (n, 27), without the columns of the codes.
 
-    In the order of ``NAMES``: for each stage residual units and log2 weights of each branch, then
-    log2 weights and width of the stage; for each resolution depth, log2 weights and narrowest
-    width; then blocks and depth, and log2 of fusion, params, FLOPs and stem.
+    They have the order of ``NAMES``: for each stage, residual units and log2 weights of each
+    branch, then log2 weights and width of the stage; for each resolution, depth, log2 weights and
+    smallest width; then blocks and depth; then log2 of fusion, params, FLOPs and stem.
     """
     pick, sums, sort = (matrix.to(codes) for matrix in (_PICK, _SUMS, _SORT))
     one, two, three, four, widths = torch.addmm(pick[-1], codes, pick[:-1]).split(_SIZES, dim=1)
@@ -174,7 +174,7 @@ def derived_vjp(codes: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], F
         )
         by_product = np.concatenate([by_plain, by_logs * _LOG2E / powers], 1) @ _SUMS_ARRAY.T
         by_first, by_second = by_product * second, by_product * first
-        narrow = widths == narrowest[:, None]  # ties share the slope, as PyTorch's amin does
+        narrow = widths == narrowest[:, None]  # Ties share the gradient, as in PyTorch's amin
         by_widths = narrow * (by_narrowest / narrow.sum(1))[:, None]
         by_factors = [by_first * two, by_first * one, by_second * four, by_second * three]
         return np.asarray(np.concatenate([*by_factors, by_widths.reshape(n, -1)], 1) @ _PICK_BACK)
@@ -184,10 +184,10 @@ def derived_vjp(codes: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], F
 
 @dataclass(frozen=True)
 class SmoothFeatures:
-    """Features of unit codes that a predictor sees of ``MRSpace``: (n, 27) -> (n, 73).
+    """Features of unit codes of ``MRSpace`` for predictors: (n, 27) -> (n, 73).
 
-    The code's numbers in log2, since the metrics follow ratios of widths and depths, then
-    ``derived``. PyTorch can call and differentiate them; NumPy has a closed form of their gradient.
+    They are the columns of the code in log2, because metrics depend on ratios of widths and depths,
+    and ``derived``. PyTorch can call and differentiate them. ``vjp`` has their gradient in NumPy.
 
     Attributes:
         codec: Space of the unit codes: ``CODEC``, or a narrower one.
@@ -199,7 +199,7 @@ class SmoothFeatures:
         """Return the features of a tensor of unit codes.
 
         Raises:
-            ValueError: Another number of columns.
+            ValueError: If there is another number of columns.
         """
         checks.instance("unit", unit, torch.Tensor, "be a tensor of unit codes (n, 27)")
         self._check(tuple(unit.shape))
@@ -210,7 +210,7 @@ class SmoothFeatures:
         """Return the features of an array of unit codes, and their pullback.
 
         Raises:
-            ValueError: Another number of columns.
+            ValueError: If there is another number of columns.
         """
         self._check(unit.shape)
         low = np.array([dim.low for dim in self.codec.dimensions], dtype=np.float64)  # type: ignore[union-attr]

@@ -1,9 +1,9 @@
-"""From the four branches to the output of a task: resize, concatenate, convolve, classify.
+"""Heads: resize, concatenate, convolve and classify the four branches for a task.
 
 Notation
     branches   four maps (n, c_r, h_(r+1), w_(r+1)), the highest resolution first
-    c          channels of the four together
-    o          the code's o1
+    c          sum of the channels of the four branches
+    o          channels o1 of the code
     K          classes
 """
 
@@ -22,16 +22,16 @@ from ncp_sampler.multi_resolution.layers import ConvNorm, convolution
 
 
 class LogitsHead(nn.Module):
-    """Logits of K classes.
+    """Head with logits of K classes.
 
-    "classification" and "video" meet at the lowest resolution and pool: (n, K); "segmentation"
-    meets at the highest: (n, K, h_2, w_2).
+    "classification" and "video" concatenate at the lowest resolution and pool: (n, K).
+    "segmentation" concatenates at the highest resolution: (n, K, h_2, w_2).
 
     Args:
-        task: One of the three.
-        c: Channels of the branches together.
+        task: One of the three tasks.
+        c: Sum of the channels of the branches.
         o: Channels before the classifier.
-        num_classes: K.
+        num_classes: Number K of classes.
     """
 
     def __init__(self, task: str, c: int, o: int, num_classes: int) -> None:
@@ -41,7 +41,7 @@ class LogitsHead(nn.Module):
         self.pooled = HEADS[task].pooled
 
     def forward(self, branches: list[Tensor], frames: int | None = None) -> Tensor:
-        """Of n maps; of n clips of T frames, whose branches have n T maps, if T is given."""
+        """Return the logits of n images, or of n clips of T frames with n T maps per branch."""
         x = self.fuse(branches, frames)
         if self.pooled:
             x = x.mean(tuple(range(2, x.ndim)))[:, :, None, None]  # (n, o, 1, 1)
@@ -50,7 +50,7 @@ class LogitsHead(nn.Module):
 
 
 class DetectionHead(nn.Module):
-    """Meets at the highest resolution, where every cell has its anchors."""
+    """Head of 3D detection at the highest resolution, with anchors in every cell."""
 
     def __init__(self, task: str, c: int, o: int, num_classes: int) -> None:
         super().__init__()
@@ -63,11 +63,11 @@ class DetectionHead(nn.Module):
 
 
 class Fuse(ConvNorm):
-    """Resizes the branches to one of them, concatenates and convolves them: (n, o, h, w).
+    """Resize the branches to one of them, concatenate and convolve them: (n, o, h, w).
 
     Args:
-        task: Its head says at which branch they meet, and by what kernel.
-        c: Channels of the branches together.
+        task: Task, whose head determines the resolution and the kernel.
+        c: Sum of the channels of the branches.
         o: Channels of the output.
     """
 
@@ -79,7 +79,7 @@ class Fuse(ConvNorm):
     def forward(  # type: ignore[override] # of several maps in place of one
         self, branches: list[Tensor], frames: int | None = None
     ) -> Tensor:
-        """Of n T maps, where ``frames`` T is given, as clips (n, o, T, h, w)."""
+        """Return maps (n, o, h, w), or clips (n, o, T, h, w) of n T maps if ``frames`` is T."""
         size = branches[self.meets].shape[-2:]
         like = branches[self.meets]
         x = torch.cat([x if x is like else _resize(x, size) for x in branches], 1)
@@ -89,10 +89,10 @@ class Fuse(ConvNorm):
 
 
 def resize_logits(logits: Tensor, size: Sequence[int]) -> Tensor:
-    """Brings logits (n, K, h, w) to a size (H, W), bilinearly: shape (n, K, H, W).
+    """Resize logits (n, K, h, w) bilinearly to (n, K, H, W).
 
     Raises:
-        ValueError: The logits have other axes, or the size is not two numbers of at least 1.
+        ValueError: If the logits have other axes, or if the size is not two integers of at least 1.
     """
     if checks.instance("logits", logits, Tensor, "be a tensor (n, K, h, w)").ndim != 4:
         raise ValueError(f"logits has shape {tuple(logits.shape)}; it must be (n, K, h, w)")

@@ -1,4 +1,4 @@
-"""What the networks are made of: convolution with batch norm, the residual unit, their weights."""
+"""Layers of the networks: convolution with batch norm, residual unit, and their initialization."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch.nn import functional
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, batch norm, and ReLU unless told otherwise.
+    """Convolution without bias, batch norm, and an optional ReLU.
 
-    The padding is kernel // 2, so sides become ceil(side / stride).
+    The padding is kernel // 2, so that sides become ceil(side / stride).
 
     Args:
         c_in: Channels of the input.
         c_out: Channels of the output.
         kernel: Side of the kernel, odd.
-        stride: Of the convolution.
+        stride: Stride of the convolution.
         axes: 2 for images (n, c, h, w), 3 for clips (n, c, t, h, w).
-        relu: Whether a ReLU follows.
+        relu: True for a ReLU at the end.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ConvNorm(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """Two 3×3 convolutions with batch norm beside an identity; (n, c, h, w) in and out."""
+    """Residual unit of two 3×3 convolutions with batch norm, (n, c, h, w) to (n, c, h, w)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -69,30 +69,30 @@ class _Unset3d(nn.Conv3d):
 def convolution(
     c_in: int, c_out: int, *, kernel: int, stride: int = 1, axes: int = 2, bias: bool = True
 ) -> nn.Conv2d | nn.Conv3d:
-    """A convolution whose weights and bias are still to be set, by ``initialize``.
+    """Return a convolution with unset weights and bias, which ``initialize`` sets.
 
-    PyTorch's own draw would take most of the time that it takes to build a network
-    (``skip_init`` as much), for nothing.
+    PyTorch's own initialization, also with ``skip_init``, would take most of the time of building a
+    network.
     """
     unset, plain = (_Unset2d, nn.Conv2d) if axes == 2 else (_Unset3d, nn.Conv3d)
     conv: nn.Conv2d | nn.Conv3d = unset(
         c_in, c_out, kernel, stride=stride, padding=kernel // 2, bias=bias
     )
-    conv.__class__ = plain  # counters of FLOPs know the exact types only
+    conv.__class__ = plain  # Counters of FLOPs compare exact types
     return conv
 
 
 def seeded(seed: int | None) -> torch.Generator | None:
-    """A generator on the CPU; None, for PyTorch's own, without a seed.
+    """Return a seeded generator on the CPU, or None (PyTorch's own) without a seed.
 
     Raises:
-        ValueError: The seed is no whole number, or none that PyTorch takes.
+        ValueError: If the seed is not an integer that PyTorch accepts.
     """
     if seed is None:
         return None
     if not isinstance(seed, Integral) or not -(2**63) <= seed < 2**64:
         raise ValueError(f"seed={seed!r} must be an integer from -2**63 to 2**64 - 1, or None")
-    return torch.Generator("cpu").manual_seed(int(seed))  # it takes no integers of NumPy
+    return torch.Generator("cpu").manual_seed(int(seed))  # NumPy integers are refused
 
 
 def initialize(
@@ -101,12 +101,12 @@ def initialize(
     """Draw Kaiming-normal weights (fan-out) for convolutions, and set their biases to 0.
 
     Args:
-        module: Changed in place.
-        generator: On the CPU; the weights are then the same on every device. None takes
+        module: Module to change in place.
+        generator: Generator on the CPU, which gives the same weights on every device; None for
             PyTorch's own.
-        identities: Begin residual units as identities: their last batch norm scales by 0 at first
-            (Goyal et al. 2017, section 5.1). A network of few channels and many units then learns
-            from the first steps on.
+        identities: True to initialize residual units as identities: the scale of their last batch
+            norm is 0 (Goyal et al. 2017, section 5.1). Networks of few channels and many units then
+            learn from the first steps.
     """
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
@@ -120,10 +120,10 @@ def initialize(
 
 @torch.no_grad()
 def pass_on(layer: nn.Conv2d | nn.Conv3d) -> None:
-    """Halves a convolution's weights and adds the identity, as far as it has channels for it.
+    """Halve the weights of a convolution, and add the identity for as many channels as possible.
 
-    What comes in then goes on at first (Zagoruyko & Komodakis 2017, equation 3, have the sum for
-    good).
+    The input is then initially passed on (Zagoruyko & Komodakis 2017, equation 3, keep the sum
+    permanently).
     """
     identity = nn.init.dirac_(torch.empty_like(layer.weight))
     layer.weight.mul_(0.5).add_(identity)
@@ -131,7 +131,7 @@ def pass_on(layer: nn.Conv2d | nn.Conv3d) -> None:
 
 @torch.no_grad()
 def draw_normal(weight: Tensor, std: float, generator: torch.Generator | None) -> None:
-    """Fills a tensor of any device from N(0, std²); ``generator`` as for ``initialize``."""
+    """Fill a tensor on any device from N(0, std²); ``generator`` is as for ``initialize``."""
     if generator is None or weight.device == generator.device:
         weight.normal_(0, std, generator=generator)
     elif not weight.is_meta:

@@ -1,4 +1,4 @@
-"""Multiply-adds and params of any module, by ptflops, whose ATen engine sees every operation."""
+"""Multiply-adds and params of any module, counted by the ATen engine of ptflops."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _FUSED_ATTENTION = (
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one input costs a module.
+    """Cost of one input of a module.
 
     Attributes:
-        multiply_adds: A number, not in G; 1e9 times what ``costs.flops`` gives with the convention
+        multiply_adds: Number of multiply-adds; 1e9 times ``costs.flops`` with the convention
             "multiply_adds".
-        params: Trainable parameters, a number, not in M.
+        params: Number of trainable parameters; 1e6 times ``costs.params``.
 
     Examples:
         >>> Measurement(multiply_adds=447_105_792, params=9_472).params
@@ -37,20 +37,19 @@ class Measurement:
 
 
 def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
-    """Multiply-adds and trainable parameters of a module, measured by one forward pass.
+    """Count the multiply-adds and trainable parameters of a module by one forward pass.
 
-    Convolutions, matrix products, attention and LSTMs are counted, wherever in the module they
-    happen; biases, norms, activations, pooling and resizing are not. The module is run in
-    evaluation mode, on its own device and in its own type, and left as it was; on the "meta"
-    device nothing is computed.
+    Convolutions, matrix products, attention and LSTMs are counted anywhere in the module. Biases,
+    norms, activations, pooling and resizing are not. The module runs in evaluation mode, on its
+    device and in its data type, and is not changed. On the "meta" device nothing is computed.
 
     Args:
-        module: Takes one tensor of shape (1, *input_shape).
-        input_shape: Shape of one input without the batch's axis, such as (3, 224, 224).
+        module: Module that takes one tensor of shape (1, *input_shape).
+        input_shape: Shape of one input without the batch axis, such as (3, 224, 224).
 
     Raises:
-        ValueError: ``module`` is no module, cannot run on such an input, or ``input_shape`` is
-            not made of whole numbers of at least 1.
+        ValueError: If ``module`` is not a module or cannot run on such an input, or if
+            ``input_shape`` does not consist of integers of at least 1.
 
     Examples:
         >>> import torch
@@ -68,11 +67,11 @@ def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
     probe = _Probe(module)
     module.eval()
     try:
-        # Where gradients are asked for, PyTorch takes no fused path through attention layers; in
-        # inference mode ptflops would see whole layers, which it does not know, and count 0.
+        # With gradients, PyTorch takes no fused path through attention layers. In inference mode,
+        # ptflops would see whole layers, which it does not know, and count 0.
         with torch.inference_mode(False), torch.enable_grad():
             leaf = torch.zeros((1, *shape), dtype=example.dtype, device=example.device)
-            batch = leaf.requires_grad_().clone()  # a leaf could not be changed in place
+            batch = leaf.requires_grad_().clone()  # A leaf cannot be changed in place
             count, _ = get_model_complexity_info(
                 probe,
                 shape,
@@ -95,7 +94,7 @@ def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
 
 
 class _Probe(nn.Module):
-    """Hides a module from ptflops, which would leave hooks on its parts and print its errors."""
+    """Wrapper that hides a module from ptflops, which would leave hooks and print errors."""
 
     error: Exception | None = None
 
@@ -106,12 +105,12 @@ class _Probe(nn.Module):
     def forward(self, batch: torch.Tensor) -> None:
         try:
             self.run(batch)
-        except Exception as error:  # any that the user's module raises
+        except Exception as error:  # Any error of the user's module
             self.error = error
 
 
 def _counters() -> dict[Any, Callable[[Any, Any], int]]:
-    """What replaces or adds to ptflops' own: no biases, and the fused operations."""
+    """Return counters that replace or extend those of ptflops: no biases, and fused operations."""
     from ptflops import aten_ops
 
     aten = torch.ops.aten
@@ -119,10 +118,10 @@ def _counters() -> dict[Any, Callable[[Any, Any], int]]:
     def convolution(inputs: Any, outputs: Any) -> int:
         return int(aten_ops.conv_flop((*inputs[:2], None, *inputs[3:]), outputs))
 
-    def product(inputs: Any, outputs: Any) -> int:  # bias or summand, matrix, matrix
+    def product(inputs: Any, outputs: Any) -> int:  # Bias or summand, matrix, matrix
         return int(inputs[1].numel() * inputs[2].shape[-1])
 
-    def attention(inputs: Any, outputs: Any) -> int:  # query (.., l, e), key and value (.., s, _)
+    def attention(inputs: Any, outputs: Any) -> int:  # Query (.., l, e), key and value (.., s, _)
         query, key, value = inputs[:3]
         length = key.shape[-2]
         return int(query.numel() * length + query[..., 0].numel() * length * value.shape[-1])

@@ -1,4 +1,4 @@
-"""The HRNet-like network behind a code of ``MRSpace`` (paper, section 3.2).
+"""HRNet-like network of a code of ``MRSpace`` (paper, section 3.2).
 
 Notation
     n, C, H, W   images of a batch, and their channels, height and width
@@ -6,10 +6,10 @@ Notation
     stage s      1 to 4; it has s branches and b_s blocks
     branch r     1 to 4; a feature map (n, c_r, h_(r+1), w_(r+1)), at 1/2^(r+1) of the image
 
-A block is a fusion module, then a parallel one, and the first block's fusion makes the transition
-to one branch more. The paper says that fusions gather features by residual units; the published
-code, and the published params and FLOPs, have convolution, batch norm and ReLU, as here.
-``ncp_sampler.multi_resolution.costs`` counts these same convolutions in the same order.
+A block is a fusion module followed by a parallel module. The fusion of the first block adds one
+branch. The paper describes fusions with residual units; the published code, params and FLOPs have
+convolution, batch norm and ReLU, as here. ``ncp_sampler.multi_resolution.costs`` counts the same
+convolutions in the same order.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _TRUNK = ("stem", *(f"stage{stage.number}" for stage in STAGES))
 
 
 class MultiResolutionNet(nn.Module):
-    """The network of one code, with the head of a task.
+    """Network of one code, with the head of a task.
 
     | task | input | output |
     | --- | --- | --- |
@@ -60,30 +60,30 @@ class MultiResolutionNet(nn.Module):
     | "video" | (n, C, T, H, W) | logits (n, K) |
     | "detection3d" | (n, C, H, W), a map from above | ``AnchorOutput`` at (h_2, w_2) |
 
-    H and W may be any numbers from 32 on, T any from 1 on. While training, batch norm needs more
-    than one value per channel, so a single 32 × 32 image is too little then. All tasks share the
-    names and shapes of ``stem`` and ``stage1`` to ``stage4`` in the state dict: ``load_trunk``
-    carries them from one to another.
+    H and W are at least 32, and T is at least 1. In training, batch norm needs more than one value
+    per channel, so that a single 32 × 32 image is too small. In the state dict, ``stem`` and
+    ``stage1`` to ``stage4`` have the same names and shapes for all tasks. ``load_trunk`` copies
+    them from one network to another.
 
     Args:
         code: The 27 integers of an ``MRSpace`` code, or its params (a dictionary).
         task: One of the four above.
-        num_classes: K, at least 1.
-        in_channels: C, at least 1.
-        seed: Seeds the initial weights and leaves PyTorch's own generators alone; by default
-            they are drawn from these.
-        initialization: "identity" begins residual units and the branches of fusions as identities,
-            which trains better in few epochs (decision 0026); "kaiming" draws Kaiming-normal
-            weights everywhere, as the networks behind the tables of NAS-Bench-MR began.
+        num_classes: Number K of classes, at least 1.
+        in_channels: Number C of input channels, at least 1.
+        seed: Seed of the initial weights, which does not change PyTorch's own generators; None
+            draws from these.
+        initialization: "identity" initializes residual units and the branches of fusions as
+            identities, which trains better in few epochs (decision 0026). "kaiming" draws
+            Kaiming-normal weights everywhere, as for the networks of the NAS-Bench-MR tables.
 
     Attributes:
         code: The code, a tuple of 27 integers.
-        task: As given.
-        in_channels: As given.
-        num_classes: As given.
+        task: The task.
+        in_channels: Number of input channels.
+        num_classes: Number of classes.
 
     Raises:
-        ValueError: An argument is not as described.
+        ValueError: If an argument is not as described.
 
     Examples:
         >>> import torch
@@ -110,7 +110,7 @@ class MultiResolutionNet(nn.Module):
         super().__init__()
         checks.one_of("task", task, TASKS)
         checks.one_of("initialization", initialization, INITIALIZATIONS)
-        self.code = _legal(code)
+        self.code = _valid(code)
         self.task = task
         self.in_channels = checks.integer("in_channels", in_channels, low=1)
         self.num_classes = checks.integer("num_classes", num_classes, low=1)
@@ -120,7 +120,7 @@ class MultiResolutionNet(nn.Module):
         self.stem = nn.Sequential(
             *(ConvNorm(params[i], params[o], kernel=KERNEL, stride=2) for i, o in STEM)
         )
-        before = [params[STEM[-1][1]]]  # widths of the branches
+        before = [params[STEM[-1][1]]]  # Widths of the branches
         for stage in STAGES:
             after = [params[name] for name in stage.widths]
             units = [params[name] for name in stage.units]
@@ -139,10 +139,10 @@ class MultiResolutionNet(nn.Module):
             self.head.anchors.reset_parameters(generator)
 
     def forward(self, x: Tensor) -> Tensor | AnchorOutput:
-        """Maps a batch to the output of the task; see the class.
+        """Map a batch to the output of the task; see the class.
 
         Raises:
-            ValueError: The batch has another number of axes or channels, or is too small.
+            ValueError: If the batch has another number of axes or channels, or is too small.
         """
         self._check(x)
         if self.task != "video":
@@ -153,23 +153,24 @@ class MultiResolutionNet(nn.Module):
         return logits
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """The four branches of images (n, C, H, W), the highest resolution first."""
+        """Return the four branches of images (n, C, H, W), the highest resolution first."""
         branches = [self.stem(images)]  # (n, i2, h_2, w_2)
         for stage in STAGES:
             branches = getattr(self, f"stage{stage.number}")(branches)
         return branches  # (n, c_r, h_(r+1), w_(r+1)) for r = 1 to 4
 
     def load_trunk(self, source: MultiResolutionNet | Mapping[str, Tensor]) -> None:
-        """Take over the trunk of a trained network of the same code, but not its head.
+        """Load the trunk of a trained network of the same code, without its head.
 
-        The trunk is ``stem`` and ``stage1`` to ``stage4``, with their batch statistics. The paper's
-        Video-p starts HMDB51 from a network that was trained on ImageNet-50-1000 so.
+        The trunk is ``stem`` and ``stage1`` to ``stage4``, with their batch statistics. In this
+        way, the paper's Video-p starts HMDB51 from a network that was trained on ImageNet-50-1000.
 
         Args:
-            source: A network of any task, or its state dict.
+            source: Network of any task, or its state dict.
 
         Raises:
-            ValueError: The source has another code or number of input channels, or is no network.
+            ValueError: If the source has another code or number of input channels, or is not a
+                network.
         """
         must = "be a MultiResolutionNet of the same code and in_channels, or its state dict"
         state = source.state_dict() if isinstance(source, MultiResolutionNet) else source
@@ -208,12 +209,12 @@ class MultiResolutionNet(nn.Module):
 
 
 class Block(nn.Module):
-    """A fusion module, then a parallel one: s or s - 1 branches in, s out.
+    """Fusion module followed by a parallel module: s or s - 1 branches in, s out.
 
     Args:
-        before: Widths of the branches that enter.
-        after: Widths of those that leave; one more than before where a stage begins.
-        units: Residual units of each of these.
+        before: Widths of the input branches.
+        after: Widths of the output branches; one more in the first block of a stage.
+        units: Residual units of each output branch.
     """
 
     def __init__(self, before: Sequence[int], after: Sequence[int], units: Sequence[int]) -> None:
@@ -228,11 +229,11 @@ class Block(nn.Module):
 
 
 class Fusion(nn.ModuleDict):
-    """Each branch gathers from its neighbors in resolution; a new one from the fused one above.
+    """Fusion of each branch with its neighbors; a new branch starts from the one above.
 
     Args:
-        before: Widths of the branches that enter.
-        after: Widths of those that leave.
+        before: Widths of the input branches.
+        after: Widths of the output branches.
     """
 
     def __init__(self, before: Sequence[int], after: Sequence[int]) -> None:
@@ -255,15 +256,15 @@ class Fusion(nn.ModuleDict):
 
 
 class Gather(nn.ModuleDict):
-    """Branch r of a fusion: ReLU of the sum of what comes from branches r - 1, r and r + 1.
+    """Branch r of a fusion: ReLU of the sum of the inputs from branches r - 1, r and r + 1.
 
-    From r itself by a 3×3 convolution, from r - 1 by one of stride 2, from r + 1 by a 1×1
-    convolution and nearest upsampling; from those of the three that exist.
+    Branch r enters through a 3×3 convolution, branch r - 1 through one of stride 2, and branch r +
+    1 through a 1×1 convolution and nearest upsampling. Missing branches are left out.
 
     Args:
-        paths: Its convolutions, by source.
-        before: Widths of the branches that enter.
-        width: Its channels from here on.
+        paths: Convolutions of the branch, by source.
+        before: Widths of the input branches.
+        width: Channels of the output.
     """
 
     def __init__(self, paths: Sequence[Path], before: Sequence[int], width: int) -> None:
@@ -276,9 +277,9 @@ class Gather(nn.ModuleDict):
 
     @property
     def own(self) -> ConvNorm:
-        """From the branch itself; without a residual unit's identity, a block's only way on."""
+        """Convolution from the branch itself to itself."""
         own = self[f"from{self.r}"]
-        assert isinstance(own, ConvNorm)  # as all of them
+        assert isinstance(own, ConvNorm)  # Every path is one
         return own
 
     def forward(self, branches: list[Tensor]) -> Tensor:
@@ -286,18 +287,18 @@ class Gather(nn.ModuleDict):
         parts: list[Tensor] = []
         for source, path in zip(self.sources, self.values(), strict=True):
             part = path(branches[source - 1])
-            if source > self.r:  # to a size, not by a factor: odd sides are one less than twice
+            if source > self.r:  # By size, because odd sides are not doubled
                 part = functional.interpolate(part, list(size), mode="nearest")
             parts.append(part)
         return functional.relu(sum(parts[1:], parts[0]))  # (n, width, *size)
 
 
 class Parallel(nn.ModuleDict):
-    """Residual units on every branch, alone: branches of widths c in and out.
+    """Residual units on each branch separately; the widths do not change.
 
     Args:
-        widths: c, of each branch.
-        units: Residual units of each.
+        widths: Channels of each branch.
+        units: Residual units of each branch.
     """
 
     def __init__(self, widths: Sequence[int], units: Sequence[int]) -> None:
@@ -317,13 +318,13 @@ def _trunk(state: Mapping[str, Any]) -> dict[str, Any]:
 def _stage(
     before: Sequence[int], after: Sequence[int], units: Sequence[int], blocks: int
 ) -> nn.Sequential:
-    """The blocks of a stage; the first makes the transition from ``before``."""
+    """Return the blocks of a stage; the first one makes the transition from ``before``."""
     return nn.Sequential(
         *(Block(after if block else before, after, units) for block in range(blocks))
     )
 
 
-def _legal(code: Mapping[str, Any] | ArrayLike | Tensor) -> tuple[int, ...]:
+def _valid(code: Mapping[str, Any] | ArrayLike | Tensor) -> tuple[int, ...]:
     if isinstance(code, Mapping):
         return tuple(CODEC.to_code(code).tolist())
     params: Any = CODEC.to_params(code)  # type: ignore[arg-type] # the check is its own

@@ -1,4 +1,4 @@
-"""The multi-resolution search space of NAS-Bench-MR: 27 named integers (paper, section 3.2)."""
+"""Multi-resolution search space of NAS-Bench-MR: 27 named integers (paper, section 3.2)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from ncp_sampler.multi_resolution.network import MultiResolutionNet
 from ncp_sampler.space.hooks import Group
 from ncp_sampler.space.search_space import SearchSpace
 
-_START = uniform_params(depth=2, width=64)  # the paper's start code, section 4.1
-# as the tables of NAS-Bench-MR
+_START = uniform_params(depth=2, width=64)  # Start code of the paper, section 4.1
+# Units of the tables of NAS-Bench-MR
 _UNITS = {
     **dict.fromkeys(("top1", "top5", "mIoU", "mAcc", "aAcc", "easy", "moderate", "hard"), "%"),
     "flops": "G",
@@ -35,7 +35,7 @@ _UNITS = {
 
 
 def _groups() -> tuple[Group, ...]:
-    """Blocks and outer layers, then units and channels of the small stages and of the last."""
+    """Return groups: blocks and outer layers; units and channels of stages 1 to 3; of stage 4."""
     *first, last = STAGES
     outer = tuple(name for name in CODEC.names if name[0] in "io")
     return (
@@ -49,16 +49,16 @@ def _groups() -> tuple[Group, ...]:
 
 
 class MRSpace(SearchSpace):
-    """The 27-dimensional space; its code is what the published tables call ``embedding``.
+    """Search space of 27 integers; the published tables call its code ``embedding``.
 
-    ``start`` is the paper's start code, ``features`` are ``SmoothFeatures``.
+    ``start`` is the start code of the paper, and ``features`` are ``SmoothFeatures``.
 
     Args:
-        width: Most channels, a multiple of 8 from 8 to 128; the published space has 128.
-        depth: Most blocks and residual units, 1 to 4; the published space has 4.
+        width: Maximum number of channels, a multiple of 8 from 8 to 128; 128 in the paper.
+        depth: Maximum number of blocks and of residual units, 1 to 4; 4 in the paper.
 
     Raises:
-        ValueError: An argument is not as described.
+        ValueError: If an argument is not as described.
 
     Examples:
         >>> space = MRSpace()
@@ -86,24 +86,24 @@ class MRSpace(SearchSpace):
 
     @property
     def start(self) -> NDArray[np.int64]:
-        """The paper's start code, (27,): 2 for every b and n, 64 for every i, c and o, or less."""
+        """Start code (27,) of the paper: 2 for every b and n, 64 for every i, c and o, or less."""
         return self.to_code({dim.name: min(_START[dim.name], dim.high) for dim in self._integers})
 
     def to_string(self, code: ArrayLike) -> str:
-        """Published form of one code, ``i1_i2-b1_1_n.._c..-b2_2_..-b3_3_..-b4_4_..-o1``.
+        """Return the published form of a code, ``i1_i2-b1_1_n.._c..-b2_2_..-b3_3_..-b4_4_..-o1``.
 
-        Each stage also names its number of branches after b.
+        Each stage also has its number of branches after b.
 
         Raises:
-            ValueError: The code has another length or an illegal number.
+            ValueError: If the code has another length or an invalid number.
         """
         return code_string(self.to_params(np.asarray(code).reshape(-1)))
 
     def from_string(self, text: str) -> NDArray[np.int64]:
-        """Code of a published code string, shape (27,).
+        """Return the code (27,) of a published code string.
 
         Raises:
-            ValueError: The string has another form, or an illegal number.
+            ValueError: If the string has another form or an invalid number.
         """
         lengths = [len(STEM), *[2 + 2 * stage.number for stage in STAGES], 1]
         try:
@@ -115,7 +115,7 @@ class MRSpace(SearchSpace):
             part[1] != stage.number for stage, part in zip(STAGES, stages, strict=True)
         ):
             raise ValueError(
-                f"text={text!r} is no code string; it must look like {code_string(_START)}"
+                f"text={text!r} is not a code string; it must look like {code_string(_START)}"
             )
         numbers: list[Any] = [*parts[0]]
         for part in stages:
@@ -133,10 +133,10 @@ class MRSpace(SearchSpace):
         seed: int | None = None,
         initialization: str = "identity",
     ) -> MultiResolutionNet:
-        """The network behind params, ready to train; see ``MultiResolutionNet``.
+        """Return the network of params, ready to train; see ``MultiResolutionNet``.
 
         Raises:
-            ValueError: As for ``MultiResolutionNet``, or params of another space than this.
+            ValueError: As for ``MultiResolutionNet``, or if the params are of another space.
         """
         if isinstance(params, Mapping):
             self.to_code(params)

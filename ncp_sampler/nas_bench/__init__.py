@@ -1,4 +1,4 @@
-"""NAS-Bench-MR as a benchmark: its tables, fitted surrogates of them, and objectives."""
+"""NAS-Bench-MR as a benchmark: tables, fitted surrogates, and objectives."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _HOMES = {
     "walk_table": "ncp_sampler.nas_bench.table_walk",
 }
 
-if not TYPE_CHECKING:  # the settings' names stand in the command line's help
+if not TYPE_CHECKING:  # Help of the command line imports the names of the settings
     from ncp_sampler.lazy import lazy_names
 
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)

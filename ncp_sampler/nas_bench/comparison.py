@@ -1,8 +1,8 @@
-"""Samplers compared on a surrogate, from the same first trials: studies in, ``Run``s out.
+"""Comparison of samplers on a surrogate.
 
 For each seed, the first trials of all samplers are the same: the quasi-random codes with which
-NCPSampler starts. From there on each sampler proposes its own. Studies run in processes of their
-own, several at once.
+NCPSampler starts. From then on each sampler proposes. Each study runs in its own process, several
+at once.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench.objectives import Objective, objective
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 
-STARTUP = 10  # trials that all samplers share
-ASKS_TIMED = 20  # the median time of an ask is that of so many asks, the last ones
+STARTUP = 10  # Number of trials that all samplers share
+ASKS_TIMED = 20  # Number of last asks whose median time is reported
 
-# name -> constructor from a seed, the slowest first. CMA-ES learns from its own trials alone, and
-# starts in the middle of the space; its margin is for integers, and measured better here.
+# Name -> constructor from a seed, the slowest first. CMA-ES uses its own trials only, and starts in
+# the middle of the space. Its margin is for integers and measured better here.
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "gp": lambda seed: optuna.samplers.GPSampler(
         seed=seed, n_startup_trials=STARTUP, deterministic_objective=True
@@ -49,22 +49,22 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
 }
 LABELS = {"gp": "GP", "ncp": "NCP", "tpe": "TPE", "cma": "CMA-ES", "random": "random"}
 
-_ticks: SimpleQueue[str]  # of a worker
+_ticks: SimpleQueue[str]  # Queue of finished trials of a worker
 
 
 @dataclass(frozen=True)
 class Run:
-    """One study, trial by trial.
+    """Results of one study.
 
     Attributes:
-        setting: Name of the benchmark's setting.
+        setting: Name of the setting.
         sampler: Key of ``SAMPLERS``.
-        seed: The sampler's seed, and that of the shared first codes.
+        seed: Seed of the sampler and of the shared first codes.
         values: Value of each trial, to be maximized.
-        ask_seconds: CPU seconds that the sampler took to propose each trial; may be empty.
+        ask_seconds: CPU seconds of each proposal; may be empty.
 
     Raises:
-        ValueError: An attribute of another type.
+        ValueError: If an attribute has another type.
     """
 
     setting: str
@@ -93,10 +93,10 @@ class Run:
         return np.maximum.accumulate(np.array(self.values))
 
     def ask_ms(self, n_trials: int) -> float:
-        """Median milliseconds of an ask, just before a study has ``n_trials`` trials.
+        """Return the median CPU milliseconds of the last asks before trial ``n_trials``.
 
         Raises:
-            ValueError: No more trials than all samplers share, or more than were timed.
+            ValueError: If ``n_trials`` is at most ``STARTUP``, or more than were timed.
         """
         if len(self.ask_seconds) <= STARTUP:
             raise ValueError(
@@ -111,15 +111,15 @@ class Run:
 def run_study(
     setting: str, sampler: str, seed: int, n_trials: int, tick: Callable[[], object]
 ) -> Run:
-    """Runs one study; ``tick`` is called after each trial.
+    """Run one study, and call ``tick`` after each trial.
 
     Raises:
-        ValueError: As ``run_all``.
-        ImportError: LightGBM, or what the sampler needs, is not installed.
+        ValueError: As for ``run_all``.
+        ImportError: If LightGBM, or a package of the sampler, is not installed.
     """
     judge = _check(setting, [sampler], [seed], n_trials)
     study = optuna.create_study(direction="maximize", sampler=SAMPLERS[sampler](seed))
-    # what NCPSampler(seed=seed) proposes first
+    # First proposals of NCPSampler(seed=seed)
     first = NCPOptimizer(judge.space, directions={"value": "maximize"}, seed=seed).ask(STARTUP)
     for params in first:
         study.enqueue_trial(params)
@@ -127,7 +127,7 @@ def run_study(
     values, seconds = [], []
     for _ in range(n_trials):
         start = time.process_time()
-        trial = study.ask(distributions)  # suggests all params
+        trial = study.ask(distributions)  # Suggests all params
         seconds.append(time.process_time() - start)
         values.append(float(judge.evaluate(judge.space.to_code(trial.params))[0, 0]))
         study.tell(trial, values[-1])
@@ -144,25 +144,25 @@ def run_all(
     jobs: int,
     threads: int,
 ) -> list[Run]:
-    """Runs a study for each sampler and seed under a progress bar (stderr).
+    """Run a study for each sampler and seed, with a progress bar on stderr.
 
     Args:
-        setting: Of a shipped surrogate, such as "seg".
+        setting: Setting of a shipped surrogate, such as "seg".
         samplers: Keys of ``SAMPLERS``.
-        seeds: At least 0 each.
-        n_trials: Of each study; above ``STARTUP``.
-        jobs: Studies at once.
-        threads: Of each, for PyTorch and BLAS.
+        seeds: Seeds of at least 0.
+        n_trials: Number of trials of each study, more than ``STARTUP``.
+        jobs: Number of studies at once.
+        threads: Threads of each study, for PyTorch and BLAS.
 
     Raises:
-        ValueError: An argument is not as described.
-        ImportError: LightGBM, or what a sampler needs, is not installed.
+        ValueError: If an argument is not as described.
+        ImportError: If LightGBM, or a package of a sampler, is not installed.
     """
     _check(setting, checks.texts("samplers", samplers), seeds, n_trials)
     checks.integer("jobs", jobs, low=1)
     checks.integer("threads", threads, low=1)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(threads)  # for the new processes
+        os.environ[name] = str(threads)  # For the new processes
     context = get_context("spawn")
     ticks: SimpleQueue[str] = context.SimpleQueue()
     with (
@@ -188,13 +188,13 @@ def run_all(
 
 
 def progress_bars() -> Progress:
-    """A bar for each sampler, named by its label, on stderr."""
+    """Show a progress bar for each sampler on stderr."""
     columns = (TextColumn("{task.description:7}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
 
 
 def be_quiet() -> None:
-    """Leaves out what Optuna says of each trial, and of samplers that it calls experimental."""
+    """Silence Optuna's messages about trials and about experimental samplers."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
 
@@ -219,7 +219,7 @@ def _start_worker(ticks: SimpleQueue[str], threads: int) -> None:
 
 def _end_with_parent() -> None:
     if (parent := parent_process()) is not None:
-        parent.join()  # killed, or it would have ended this process
+        parent.join()  # The parent was killed; otherwise it would have ended this process
         os._exit(1)
 
 

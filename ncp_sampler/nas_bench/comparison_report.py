@@ -1,6 +1,6 @@
-"""What a comparison of samplers comes to: runs in, a table, a figure and a CSV file out.
+"""Reports of a comparison of samplers: a table, a figure and a CSV file.
 
-Of several seeds everything is mean ± standard error of the best value so far.
+Values are the best ones so far. Several seeds are shown as mean ± standard error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ncp_sampler.visualization.style import BLACK, BLUE, GREEN, PINK, RED
 
 CHECKPOINTS = (25, 50, 100, 200, 500, 1000)
 
-_LINES: dict[str, tuple[str, Any]] = {  # told apart in grey too
+_LINES: dict[str, tuple[str, Any]] = {  # Distinguishable in gray too
     "gp": (PINK, (0, (3, 1, 1, 1))),
     "ncp": (RED, "-"),
     "tpe": (BLUE, "--"),
@@ -35,10 +35,10 @@ _LINES: dict[str, tuple[str, Any]] = {  # told apart in grey too
 
 
 def checkpoints(n_trials: int, candidates: Sequence[int] = CHECKPOINTS) -> list[int]:
-    """Trials at which results are shown; the last is always among them.
+    """Return the trials at which results are shown, which include the last one.
 
     Raises:
-        ValueError: Less than one trial.
+        ValueError: If there is no trial.
     """
     checks.integer("n_trials", n_trials, low=1)
     checks.sequence("candidates", candidates, int, "be integers, such as (25, 50, 100)")
@@ -46,10 +46,10 @@ def checkpoints(n_trials: int, candidates: Sequence[int] = CHECKPOINTS) -> list[
 
 
 def group(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs by sampler, the one with the highest final mean first.
+    """Group runs by sampler, the one with the highest final mean first.
 
     Raises:
-        ValueError: No run.
+        ValueError: If there is no run.
     """
     by_name: dict[str, list[Run]] = {}
     for run in _listed(runs):
@@ -59,10 +59,10 @@ def group(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def summarize(runs: Sequence[Run]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean best value after each trial, and its standard error (NaN for a single run).
+    """Return the mean best value after each trial, and its standard error (NaN for a single run).
 
     Raises:
-        ValueError: No run.
+        ValueError: If there is no run.
     """
     best = np.stack([run.best for run in _listed(runs)])
     mean, error = np.array([mean_and_error(values) for values in best.T]).T
@@ -70,10 +70,10 @@ def summarize(runs: Sequence[Run]) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def cells(grouped: Mapping[str, Sequence[Run]], at: Sequence[int]) -> dict[str, list[str]]:
-    """Texts "mean ± standard error" at the given trials; the highest of each trial has a ``*``.
+    """Return "mean ± standard error" at the given trials, with a ``*`` at the highest value.
 
     Raises:
-        ValueError: Runs of another form than ``group`` gives, or a trial that they do not have.
+        ValueError: If the runs are not a result of ``group``, or do not have a trial.
     """
     must = "map samplers to their runs, as group(runs) does"
     for runs in checks.instance("grouped", grouped, Mapping, must).values():
@@ -91,10 +91,10 @@ def cells(grouped: Mapping[str, Sequence[Run]], at: Sequence[int]) -> dict[str, 
 
 
 def make_table(runs: Sequence[Run], metric: str) -> Table:
-    """The results as printed, the best sampler first.
+    """Return the table of results, the best sampler first.
 
     Raises:
-        ValueError: No run, or one whose asks were not timed.
+        ValueError: If there is no run, or if the asks of a run were not timed.
     """
     seconds, asks = {}, {}
     for name, own in group(runs).items():
@@ -111,17 +111,17 @@ def best_table(
     how: str = "",
     times: Mapping[str, Mapping[str, str]],
 ) -> Table:
-    """Best values at the checkpoints, the best sampler first, and times of any kind.
+    """Return a table of best values at the checkpoints, the best sampler first, with extra columns.
 
     Args:
-        runs: Of one setting, of equal length.
-        metric: What the values are, in percent.
-        kind: Head of the samplers' names.
-        how: The runs were made, as the title adds it, such as ", 2 at a time".
-        times: Head of a further column -> its text by sampler.
+        runs: Runs of one setting, of equal length.
+        metric: Name of the metric in percent.
+        kind: Header of the names of the samplers.
+        how: Addition to the title, such as ", 2 at a time".
+        times: Header of an extra column -> its text by sampler.
 
     Raises:
-        ValueError: No run.
+        ValueError: If there is no run.
     """
     checks.instance("times", times, Mapping, "map heads of columns to texts by sampler")
     for head, column in times.items():
@@ -142,10 +142,10 @@ def best_table(
 
 
 def write_csv(runs: Sequence[Run], path: Path) -> None:
-    """Writes every trial; no seconds where asks were not timed.
+    """Write every trial to a CSV file; seconds are empty if asks were not timed.
 
     Raises:
-        ValueError: No run.
+        ValueError: If there is no run.
     """
     listed = _listed(runs)
     text = io.StringIO(newline="")
@@ -161,10 +161,10 @@ def write_csv(runs: Sequence[Run], path: Path) -> None:
 
 
 def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
-    """Draws mean and standard error of the best value over the trials.
+    """Draw mean and standard error of the best value over the trials.
 
     Raises:
-        ValueError: No run.
+        ValueError: If there is no run.
     """
     grouped = group(runs)
     checks.text("metric", metric)
@@ -184,7 +184,7 @@ def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
     margin = 0.06 * (highest - lowest) or 1.0
     axes.set_ylim(lowest - 2 * margin, highest + margin)
     axes.set_xlim(1, max(n_trials, 2))
-    if n_trials > STARTUP:  # text beyond the axes would leave them no width
+    if n_trials > STARTUP:  # Text beyond the axes would take their width
         axes.axvspan(1, STARTUP, color="0.93", zorder=0)
         axes.text(STARTUP, highest, f" the first {STARTUP} are shared", color="0.35", va="center")
     axes.set_xlabel("Trials")
@@ -197,12 +197,14 @@ def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
 
 
 def _listed(runs: Sequence[Run]) -> list[Run]:
-    """The runs, at least one, of one setting and equally many trials."""
+    """Return the runs after checking that they have one setting and equal lengths."""
     must = "be the runs of one setting, at least one"
     found: list[Run] = checks.sequence("runs", runs, Run, must)
     if not found or len({run.setting for run in found}) > 1:
         raise checks.refusal("runs", runs, must)
     lengths = sorted({len(run.values) for run in found})
     if len(lengths) > 1 or not lengths[0]:
-        raise ValueError(f"runs have {lengths} trials; they must have equally many, at least one")
+        raise ValueError(
+            f"runs have {lengths} trials; they must have equal lengths of at least one"
+        )
     return found

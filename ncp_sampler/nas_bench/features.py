@@ -1,4 +1,4 @@
-"""What surrogates and judges see of an architecture: its code, and sums that trees cannot form.
+"""Features of surrogates and held-out evaluators: the code, and sums that trees cannot form.
 
 Notation, as in `multi_resolution/blueprint`
     codes     (n, 27) in natural units
@@ -20,28 +20,28 @@ _SPACE = MRSpace()
 
 
 def features(codes: NDArray[np.int64]) -> FloatArray:
-    """Features of legal codes (n, 27), shape (n, f)."""
+    """Return the features (n, f) of valid codes (n, 27)."""
     numbers = torch.as_tensor(np.asarray(codes, dtype=np.float64))
     columns = torch.cat([numbers, derived(numbers)], dim=1)
-    table: FloatArray = columns.numpy().round(6)  # rounded: alike on every platform
+    table: FloatArray = columns.numpy().round(6)  # Rounded, so that all platforms agree
     return table
 
 
-def legal_codes(codes: ArrayLike) -> NDArray[np.int64]:
-    """Codes (n, 27) or (27,) as whole numbers, shape (n, 27).
+def valid_codes(codes: ArrayLike) -> NDArray[np.int64]:
+    """Return codes (n, 27) or (27,) as integers (n, 27).
 
     Raises:
-        ValueError: A code of another length, with a NaN or an illegal number.
+        ValueError: If a code has another length, a NaN or an invalid number.
     """
-    legal: NDArray[np.int64] = _SPACE.round(codes)
+    valid: NDArray[np.int64] = _SPACE.round(codes)
     numbers = np.asarray(codes, dtype=np.float64)
     if numbers.ndim > 2:
         raise ValueError(f"codes has shape {numbers.shape}; it must be (n, {numbers.shape[-1]})")
-    wrong = np.argwhere(np.abs(numbers - legal) > 1e-6)
+    wrong = np.argwhere(np.abs(numbers - valid) > 1e-6)
     if len(wrong):
         at = tuple(wrong[0])
         raise ValueError(
-            f"{_SPACE.columns[at[-1]]}={numbers[at]:g} is illegal in MRSpace; the nearest legal "
-            f"value is {legal[at]}: pass codes through MRSpace().round"
+            f"{_SPACE.columns[at[-1]]}={numbers[at]:g} is invalid in MRSpace; the nearest valid "
+            f"value is {valid[at]}: pass codes through MRSpace().round"
         )
-    return np.atleast_2d(legal)
+    return np.atleast_2d(valid)

@@ -1,7 +1,8 @@
-"""Scores architectures that nobody trained, by models that the search never saw.
+"""Held-out evaluators, which score untrained architectures with models that the search never saw.
 
-Two-way cross-fitting: one half of a table's rows is learnt from and searched, the other half
-fits the judge. Only then does a search's score not profit from its own predictor's errors.
+The evaluation is two-way cross-fitting: the search uses one half of the rows of a table, and the
+evaluator is fitted on the other half. So the score of a search does not profit from the errors of
+its own predictor.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ from sklearn.svm import SVR
 
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.nas_bench.features import features, legal_codes
+from ncp_sampler.nas_bench.features import features, valid_codes
 from ncp_sampler.nas_bench.surrogates import rounds_of
 from ncp_sampler.nas_bench.tables import Table
 from ncp_sampler.predictors.trees import fit_trees, predict_trees
 
 FloatArray = NDArray[np.float64]
 
-# of the kernel model, on standardized log2 codes and metrics
+# Settings of the kernel model, on standardized log2 codes and metrics
 _SUPPORT_VECTORS = {"C": 3.0, "gamma": 0.01, "epsilon": 0.05}
 
 
 def halves(n: int, split: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of the rows to learn from and to judge by, drawn at random for each split.
+    """Return random positions of rows for the search and for the evaluator.
 
-    The two halves of split 2k change places in split 2k + 1.
+    The two halves of split 2k are swapped in split 2k + 1.
 
     Raises:
-        ValueError: Fewer than two rows, or a negative split.
+        ValueError: If there are fewer than two rows, or if the split is negative.
     """
     n, split = checks.integer("n", n, low=2), checks.integer("split", split, low=0)
     order = np.random.default_rng(split // 2).permutation(n)
@@ -42,22 +43,22 @@ def halves(n: int, split: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 class Judge:
-    """Mean of boosted trees on features and a support-vector machine on log2 codes.
+    """Held-out evaluator: mean of boosted trees on features and an SVM on log2 codes.
 
     Args:
-        table: A setting of NAS-Bench-MR.
-        rows: Positions of the rows that it is fitted on.
-        metric: Main metric if None.
+        table: Table of a setting of NAS-Bench-MR.
+        rows: Positions of the rows for the fit.
+        metric: Metric to predict; the main metric if None.
 
     Attributes:
-        metric: What it judges, in percent.
-        errors: Its own mean absolute errors on all other rows, in percent: of the "trees", of
-            the "kernel" model and of their "mean". NaN if there are no others.
+        metric: Predicted metric, in percent.
+        errors: Mean absolute errors on all other rows, in percent: of the "trees", of the "kernel"
+            model and of their "mean". NaN if there are no other rows.
 
     Raises:
-        ValueError: A table of other codes, an unknown metric, or rows that are not at least two of
-            the table's.
-        ImportError: LightGBM is not installed.
+        ValueError: If the table has other codes, the metric is unknown, or there are not at least
+            two rows of the table.
+        ImportError: If LightGBM is not installed.
 
     Examples:
         >>> import numpy as np
@@ -97,12 +98,12 @@ class Judge:
         }
 
     def score(self, codes: ArrayLike) -> FloatArray:
-        """Judged metric of legal codes (n, 27) or (27,), shape (n,).
+        """Return the predicted metric (n,) of valid codes (n, 27) or (27,).
 
         Raises:
-            ValueError: A code of another length, with a NaN or an illegal number.
+            ValueError: If a code has another length, a NaN or an invalid number.
         """
-        return dict(self._columns(legal_codes(codes)))["mean"]
+        return dict(self._columns(valid_codes(codes)))["mean"]
 
     def _columns(self, codes: NDArray[np.int64]) -> Iterator[tuple[str, FloatArray]]:
         if not len(codes):

@@ -1,4 +1,4 @@
-"""A surrogate or a complete table as the objective of a study: trial in, metrics out."""
+"""Surrogates and complete tables as objectives of studies."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _COSTS = {"flops": costs.flops, "params": costs.params}
 
 
 class Objective:
-    """Callable for ``study.optimize``; use ``objective`` to get it. It pickles.
+    """Surrogate as an objective for ``study.optimize``, returned by ``objective``.
 
-    The metrics are predictions of a surrogate, not results of training; ``flops`` (G, the
-    50-class network at 128x128) and ``params`` (M) are exact.
+    The metrics are predictions of a surrogate, not results of training. ``flops`` (G, of the
+    50-class network at 128x128) and ``params`` (M) are exact. An objective can be pickled.
 
     Attributes:
         setting: Folder name of the setting.
-        metrics: What it returns, in order.
-        directions: "maximize" or "minimize" for each, as ``optuna.create_study`` takes them.
-        space: The search space.
+        metrics: Names of the returned metrics, in order.
+        directions: "maximize" or "minimize" for each, for ``optuna.create_study``.
+        space: Search space.
 
     Examples:
         >>> from ncp_sampler import nas_bench
@@ -55,15 +55,15 @@ class Objective:
         ]
 
     def __call__(self, trial: BaseTrial) -> float | tuple[float, ...]:
-        """The metrics of a trial, which suggests the whole space; a plain float if it is one."""
+        """Suggest the whole space and return the metrics, or a float if there is one."""
         values = self.evaluate(self.space.to_code(self.space.suggest(trial)))[0]
         return float(values[0]) if len(values) == 1 else tuple(values.tolist())
 
     def evaluate(self, codes: ArrayLike) -> NDArray[np.float64]:
-        """Metrics (n, m) of legal codes (n, d) or (d,).
+        """Return the metrics (n, m) of valid codes (n, d) or (d,).
 
         Raises:
-            ValueError: An illegal code.
+            ValueError: If a code is invalid.
         """
         learnt = [name for name in self.metrics if name not in _COSTS]
         predicted = self._model.predict(codes, metrics=learnt)
@@ -75,7 +75,7 @@ class Objective:
 
 
 class TableObjective(Objective):
-    """What was measured, looked up in a table; use ``table_objective`` to get it.
+    """Complete table as an objective; ``table_objective`` returns it.
 
     Examples:
         >>> import numpy as np
@@ -93,40 +93,40 @@ class TableObjective(Objective):
         self._table = table
 
     def evaluate(self, codes: ArrayLike) -> NDArray[np.float64]:
-        """Metrics (n, m) of codes (n, d) or (d,).
+        """Return the metrics (n, m) of codes (n, d) or (d,).
 
         Raises:
-            ValueError: A code that is not in the table.
+            ValueError: If a code is not in the table.
         """
         rows = self._table.rows(np.atleast_2d(np.asarray(codes)))
         return np.stack([self._table.column(name)[rows] for name in self.metrics], axis=1)
 
 
 def objective(setting: str, *, metrics: Sequence[str] | None = None) -> Objective:
-    """The objective of a setting, by folder name or short name (``"seg"``, ``"cls-a"``, ...).
+    """Return the objective of a setting, by folder name or short name (``"cls-a"``).
 
     Args:
-        setting: One of those with a shipped surrogate.
-        metrics: Among the setting's own and "flops" and "params"; by default the main metric.
+        setting: Setting with a shipped surrogate.
+        metrics: Metrics of the setting, "flops" or "params"; by default the main metric.
 
     Raises:
-        ValueError: An unknown setting, an unknown or repeated metric, or no metric.
-        ImportError: LightGBM is not installed.
+        ValueError: If the setting or a metric is unknown, a metric is repeated, or there is none.
+        ImportError: If LightGBM is not installed.
     """
     model = surrogate(setting)
     return Objective(model, _chosen(metrics, model.metrics, model.setting))
 
 
 def table_objective(table: Table, *, metrics: Sequence[str] | None = None) -> TableObjective:
-    """The objective of a table that holds its whole space, as NAS-Bench-201's does.
+    """Return the objective of a table of its whole space, such as that of NAS-Bench-201.
 
     Args:
-        table: From ``NASBenchMR(root).table("nas-bench-201")``.
-        metrics: As ``objective``; "flops" is in the table's unit (M for NAS-Bench-201).
+        table: Table, such as ``NASBenchMR(root).table("nas-bench-201")``.
+        metrics: As for ``objective``; "flops" is in the unit of the table (M for NAS-Bench-201).
 
     Raises:
-        ValueError: An unknown or repeated metric, no metric, or a table that lacks codes of its
-            space.
+        ValueError: If a metric is unknown or repeated, there is none, or the table lacks codes of
+            its space.
     """
     checks.instance("table", table, Table, "be a Table of NASBenchMR")
     if len(table.codes) < table.space.size:
@@ -138,7 +138,7 @@ def table_objective(table: Table, *, metrics: Sequence[str] | None = None) -> Ta
 
 
 def _chosen(metrics: Sequence[str] | None, measured: Sequence[str], setting: str) -> Sequence[str]:
-    """The metrics asked for, by default the main one."""
+    """Return the requested metrics, by default the main one."""
     chosen = measured[:1] if metrics is None else checks.texts("metrics", metrics)
     known = (*measured, *_COSTS)
     if not chosen or len(set(chosen)) < len(chosen):

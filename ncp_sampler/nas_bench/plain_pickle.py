@@ -1,14 +1,13 @@
-"""Reads pickles of plain data: builtin containers, numbers, strings and NumPy arrays of numbers.
+"""Safe reading of pickles of plain data: builtin containers, numbers, strings, arrays of numbers.
 
-A pickle is a program that may call whatever its names resolve to, and NumPy's own functions are
-not safe to offer: a dtype whose state is forged makes them take the file's bytes for pointers. So
-no name resolves to the real thing. The few that the pickle of an array mentions get stand-ins
-from here, which check their arguments; every other name is refused.
+A pickle is a program that may call whatever its names resolve to. NumPy's own functions are not
+safe either: a dtype with a forged state makes them interpret bytes of the file as pointers. So no
+name resolves to the real object. The few names in pickles of arrays resolve to stand-ins of this
+module, which check their arguments. Every other name is refused.
 
-A few bytes can also nest one container in another again and again. Whoever then walks through all
-of it, such as ``hash``, ``repr`` or ``numpy.array``, never ends. So depth, and what a container is
-written out, are bounded: of tuples and frozensets when they are made, since they may be keys, and
-of the whole at the end.
+A few bytes can also nest containers exponentially, so that ``hash``, ``repr`` or ``numpy.array``
+never end. So the depth and the expanded size of containers are bounded: for tuples and frozensets
+when they are created, because they may be keys, and for the result at the end.
 """
 
 from __future__ import annotations
@@ -23,40 +22,41 @@ from typing import IO, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-_NUMBER = re.compile(r"[biuf]\d{1,2}")  # booleans, integers and floats
+_NUMBER = re.compile(r"[biuf]\d{1,2}")  # Booleans, integers and floats
 _CONTAINERS = (list, tuple, dict, set, frozenset)
-_NATIVE = (None, None, None, -1, -1, 0)  # rest of the state of a dtype that is a number's
+_NATIVE = (None, None, None, -1, -1, 0)  # Rest of the state of a numeric dtype
 
 
-_DEEPEST = 32  # containers within one another
-_LARGEST_KEY = 10_000  # elements of a tuple or a frozenset, written out
-_LARGEST = 1_000_000  # elements of the whole, written out, beside twice as many as there are
+_DEEPEST = 32  # Maximum depth of nested containers
+_LARGEST_KEY = 10_000  # Maximum number of expanded elements of a tuple or frozenset
+_LARGEST = 1_000_000  # Maximum number of expanded elements in addition to twice the actual ones
 
-_Size = tuple[int, int]  # of a container: elements written out, and how deep they are nested
+_Size = tuple[int, int]  # Expanded elements of a container, and its depth
 
 
 def load(file: IO[bytes]) -> Any:
-    """Return the object in a pickle; its arrays are objects that ``numpy.array`` converts.
+    """Return the object of a pickle; its arrays are objects that ``numpy.array`` converts.
 
     Raises:
-        pickle.UnpicklingError: The pickle mentions anything but plain data, or nests it without
+        pickle.UnpicklingError: If the pickle refers to anything but plain data, or nests it beyond
+        the
             bounds.
-        Exception: It is broken; a broken pickle can raise nearly anything.
+        Exception: If it is broken; a broken pickle can raise almost any exception.
     """
     found = _Unpickler(file).load()
     _check_size(found)
     return found
 
 
-class _Unpickler(pickle._Unpickler):  # the one in Python, as its steps can be checked
+class _Unpickler(pickle._Unpickler):  # The implementation in Python, whose steps can be checked
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
-        self._made: dict[int, tuple[object, _Size]] = {}  # tuples and frozensets, which stay alive
+        self._made: dict[int, tuple[object, _Size]] = {}  # Tuples and frozensets, which stay alive
 
     def _checked(self: Any, code: int) -> None:
-        """Make a tuple or a frozenset, and check its size before it can be a key."""
+        """Create a tuple or a frozenset, and check its size before it can be a key."""
         pickle._Unpickler.dispatch[code](self)
         one = self.stack[-1]
         inner = [self._made[id(part)][1] for part in one if id(part) in self._made]
@@ -70,7 +70,7 @@ class _Unpickler(pickle._Unpickler):  # the one in Python, as its steps can be c
         dispatch[_code[0]] = partial(_checked, code=_code[0])
 
     def _load_bytearray(self: Any) -> None:
-        """Make a byte array of the bytes in the file; Python's own allocates the stated length."""
+        """Create a byte array from bytes of the file; Python's own allocates the stated length."""
         (length,) = struct.unpack("<Q", self.read(8))
         self.append(bytearray(self.read(length)))
 
@@ -84,7 +84,7 @@ class _Unpickler(pickle._Unpickler):  # the one in Python, as its steps can be c
 
 
 class _DType:
-    """Stands in for ``numpy.dtype``."""
+    """Stand-in for ``numpy.dtype``."""
 
     __slots__ = ("dtype",)
 
@@ -101,7 +101,7 @@ class _DType:
 
 
 class _Array:
-    """Stands in for ``numpy.ndarray``."""
+    """Stand-in for ``numpy.ndarray``."""
 
     __slots__ = ("array",)
 
@@ -115,23 +115,23 @@ class _Array:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.array, dtype=dtype)
 
-    # bound methods: a pickle cannot change them, as it could a function's attributes
+    # Bound methods, because a pickle could change the attributes of a function
 
     @classmethod
     def reconstruct(cls, *_arguments: object) -> _Array:
-        """``numpy.core.multiarray._reconstruct``: an array whose state follows."""
+        """Stand-in for ``numpy.core.multiarray._reconstruct``: an array whose state follows."""
         return cls.__new__(cls)
 
     @classmethod
     def from_buffer(cls, data: bytes, dtype: _DType, shape: Any, order: str) -> _Array:
-        """``numpy.core.numeric._frombuffer``, from pickle protocol 5 on."""
+        """Stand-in for ``numpy.core.numeric._frombuffer``, from pickle protocol 5 on."""
         made = cls.__new__(cls)
         made.array = _array(data, dtype, shape, order)
         return made
 
     @classmethod
     def scalar(cls, dtype: _DType, data: bytes) -> Any:
-        """``numpy.core.multiarray.scalar``, as a builtin number."""
+        """Stand-in for ``numpy.core.multiarray.scalar``, which returns a builtin number."""
         return _array(data, dtype, (), "C").item()
 
 
@@ -142,7 +142,7 @@ def _array(data: bytes, dtype: _DType, shape: Any, order: Any) -> NDArray[Any]:
 
 
 def _check_size(whole: object) -> None:
-    """Refuse containers that hold themselves, are nested deeply, or grow when written out."""
+    """Refuse containers that contain themselves, are nested deeply, or expand too much."""
     sizes: dict[int, _Size] = {}
     above: set[int] = set()
     elements = 0

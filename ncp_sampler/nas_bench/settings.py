@@ -1,4 +1,4 @@
-"""The settings of NAS-Bench-MR: their folder names, short names, metrics and main metric."""
+"""Settings of NAS-Bench-MR: folder names, short names, metrics and main metric."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Setting:
 
     Attributes:
         name: Folder of the published table.
-        alias: Short name, after the paper's.
-        metrics: Names of the trained metrics in percent, all to be maximized; the main one first.
+        alias: Short name, derived from the paper's.
+        metrics: Names of the metrics in percent, all to be maximized; the main one first.
         description: Task, data set and variant.
 
     Examples:
@@ -28,7 +28,7 @@ class Setting:
 
     @property
     def main(self) -> str:
-        """The metric that the paper reports for this setting."""
+        """Metric that the paper reports for this setting."""
         return self.metrics[0]
 
 
@@ -52,10 +52,10 @@ _BY_NAME = {key: s for s in SETTINGS for key in (s.name, s.alias)}
 
 
 def find_setting(name: str) -> Setting:
-    """Setting of a folder name or short name, in any case.
+    """Return the setting of a folder name or short name, in upper or lower case.
 
     Raises:
-        ValueError: No such setting.
+        ValueError: If there is no such setting.
     """
     found = _BY_NAME.get(name.lower()) if isinstance(name, str) else None
     if found is None:

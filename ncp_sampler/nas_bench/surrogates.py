@@ -1,12 +1,11 @@
-"""Fitted models of NAS-Bench-MR, shipped with the package: the metrics of any code, at once.
+"""Fitted models of NAS-Bench-MR that are shipped with the package and predict the metrics of codes.
 
-A surrogate's value is a prediction, learned from 2,007 trained architectures; nothing was
-trained to get it. It never leaves the range of the trained values by much, and it is a step
-function: neighboring codes may share a value. `benchmarks/results/surrogates.md` has the
-cross-validated errors.
+A value of a surrogate is a prediction, fitted to 2,007 trained architectures. It hardly leaves the
+range of the trained values. It is a step function, so that neighboring codes may have equal values.
+`benchmarks/results/surrogates.md` has the cross-validated errors.
 
-One file per setting and metric, `data/SETTING.METRIC.txt.xz`: LightGBM's own text format,
-compressed. The models see `features.features`, not the bare code.
+There is one file per setting and metric, `data/SETTING.METRIC.txt.xz`, in LightGBM's text format,
+compressed. The models see `features.features`, not the code.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.nas_bench.features import features, legal_codes
+from ncp_sampler.nas_bench.features import features, valid_codes
 from ncp_sampler.nas_bench.settings import SETTINGS, Setting, find_setting
 from ncp_sampler.predictors.trees import import_lightgbm, predict_trees
 
@@ -31,25 +30,25 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-# trees of each booster; settings whose training is noisy overfit earlier
+# Number of trees of each booster; settings with noisy training overfit earlier
 _ROUNDS = {"cls-10-1000": 200, "video": 400, "video-p": 400}
 _DEFAULT_ROUNDS = 600
 
 _DATA = resources.files("ncp_sampler.nas_bench") / "data"
 
-# 3dDet's table is public, too; its surrogate is there once `benchmarks.fit_surrogates` was given it
+# The table of 3dDet is public; `benchmarks.fit_surrogates` writes its surrogate if it is given
 SHIPPED: tuple[str, ...] = tuple(
     s.name for s in SETTINGS if s.name != "3ddet" or (_DATA / f"{s.name}.{s.main}.txt.xz").is_file()
 )
 
 
 class Surrogate:
-    """The fitted model of one setting; use `surrogate` to get it.
+    """Fitted model of one setting; ``surrogate`` returns it.
 
     Attributes:
-        setting: Name of the setting, as the tables' folder.
-        metrics: Names of the metrics that it predicts, the main one first.
-        space: The space of its codes.
+        setting: Folder name of the setting.
+        metrics: Names of the predicted metrics, the main one first.
+        space: Search space of the codes.
 
     Examples:
         >>> from ncp_sampler import MRSpace, nas_bench
@@ -70,25 +69,25 @@ class Surrogate:
     def predict(
         self, codes: ArrayLike, *, metrics: Sequence[str] | None = None
     ) -> dict[str, FloatArray]:
-        """Predicted metrics in percent.
+        """Return predicted metrics in percent.
 
         Args:
-            codes: Legal codes, shape (n, 27); one code of shape (27,) counts as n = 1.
-            metrics: Those to predict; all by default.
+            codes: Valid codes (n, 27), or one code (27,), which counts as n = 1.
+            metrics: Metrics to predict; all by default.
 
         Returns:
-            Metric name -> array of shape (n,).
+            Name of each metric -> array (n,).
 
         Raises:
-            ValueError: A code of another length, with a NaN or an illegal number; an unknown
-                metric; or a shipped file that is missing or damaged.
-            ImportError: LightGBM is not installed.
+            ValueError: If a code has another length, a NaN or an invalid number, a metric is
+                unknown, or a shipped file is missing or damaged.
+            ImportError: If LightGBM is not installed.
         """
         wanted = self.metrics if metrics is None else checks.texts("metrics", metrics)
         unknown = [name for name in wanted if name not in self.metrics]
         if unknown:
             raise ValueError(f"{self.setting} has no metric {unknown}; it has {self.metrics}")
-        numbers = legal_codes(codes)
+        numbers = valid_codes(codes)
         if not len(numbers):
             return {name: np.zeros(0) for name in wanted}
         x = features(numbers)
@@ -96,24 +95,24 @@ class Surrogate:
 
 
 def surrogate(setting: str) -> Surrogate:
-    """Fitted model of a setting, by folder name or short name (``"seg"``, ``"cls-a"``, ...).
+    """Return the fitted model of a setting, by folder name or short name (``"cls-a"``).
 
     Raises:
-        ValueError: No such setting, or one without a shipped surrogate (``"3ddet"``).
-        ImportError: LightGBM is not installed.
+        ValueError: If there is no such setting, or if it has no surrogate (``"3ddet"``).
+        ImportError: If LightGBM is not installed.
     """
     found = find_setting(setting)
     if found.name not in SHIPPED:
         raise ValueError(
             f"no surrogate is shipped for {setting!r}; those shipped are {list(SHIPPED)}. A search "
-            "learns from its table, where root has it"
+            "can use its table if root has it"
         )
     import_lightgbm()
     return Surrogate(found)
 
 
 def rounds_of(setting: str) -> int:
-    """Trees of each booster of a setting's surrogates, and of its judges."""
+    """Return the number of trees of each booster of a setting, for surrogates and evaluators."""
     return _ROUNDS.get(setting, _DEFAULT_ROUNDS)
 
 
@@ -122,7 +121,7 @@ def _booster(setting: str, metric: str) -> Booster:
     path = _DATA / f"{setting}.{metric}.txt.xz"
     lightgbm = import_lightgbm()
     try:
-        text = lzma.decompress(path.read_bytes(), lzma.FORMAT_XZ).decode()  # checks its CRC
+        text = lzma.decompress(path.read_bytes(), lzma.FORMAT_XZ).decode()  # Checks the CRC
         booster: Booster = lightgbm.Booster(model_str=text)
     except (
         OSError,
@@ -132,6 +131,6 @@ def _booster(setting: str, metric: str) -> Booster:
         lightgbm.basic.LightGBMError,
     ) as e:
         raise ValueError(
-            f"the shipped surrogate {path} is missing or damaged ({e}); install ncp-sampler anew"
+            f"the shipped surrogate {path} is missing or damaged ({e}); reinstall ncp_sampler"
         ) from e
     return booster

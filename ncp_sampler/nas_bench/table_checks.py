@@ -1,8 +1,8 @@
-"""Whether a table's numbers can be those that were published: what a damaged file betrays.
+"""Checks of the numbers of a table, which detect a damaged file.
 
-The published files have no checksum, and a flipped bit leaves a number that looks like any other.
-But costs follow from the code, and measured figures have few digits, which a flipped bit hardly
-leaves them. What passes is a metric that was halved, or is another in its eighth digit.
+The published files have no checksum, and a flipped bit gives a number that looks like any other.
+But costs follow from the code, and measured values have few digits, which a flipped bit almost
+always changes. A metric that was halved, or that differs in its eighth digit, is not detected.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ncp_sampler.nas_bench.settings import NB201
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-_UNKNOWN = "3ddet"  # how its costs are counted and its figures rounded
-_DECIMALS = 3  # of a measured figure, at most
-_ORDERED = (("top1", "top5"), ("mIoU", "mAcc"))  # by definition
-_COST_ERROR = 1e-8  # in G and M
-# NAS-Bench-201: an accuracy is a share of its images, averaged in single precision; flops in M and
-# params in M grow by these with each 1x1 and each 3x3 convolution on the edges, and are rounded
+_UNKNOWN = "3ddet"  # Setting whose cost convention and rounding are unknown
+_DECIMALS = 3  # Maximum number of decimals of a measured value
+_ORDERED = (("top1", "top5"), ("mIoU", "mAcc"))  # First <= second, by definition
+_COST_ERROR = 1e-8  # Tolerance of costs, in G and M
+# NAS-Bench-201: accuracies are shares of its images, averaged in float32. FLOPs (M) and params (M)
+# increase by these values with each 1x1 and each 3x3 convolution on the edges, and are rounded.
 _IMAGES, _IMAGE_ERROR = 3000, 1e-4
 _EDGES = 6
 _LEAST_COSTS = np.array([7.79, 0.079])
@@ -34,17 +34,17 @@ _ROUNDED_COST_ERRORS = np.array([0.02, 0.0005])
 def find_damage(
     setting: str, codes: NDArray[np.int64], columns: Mapping[str, FloatArray]
 ) -> str | None:
-    """What no published table of a setting has, in words; None if nothing is found.
+    """Return a description of values that no published table has; None if there are none.
 
     Args:
-        setting: Folder name; nothing is known of the table of "3ddet".
-        codes: Legal ones, (n, d).
-        columns: Metrics and costs, (n,) and finite each.
+        setting: Folder name of the setting; "3ddet" is not checked.
+        codes: Valid codes (n, d).
+        columns: Name -> finite metrics and costs (n,).
     """
     if setting == _UNKNOWN:
         return None
     check = _nas_bench_201 if setting == NB201 else _nas_bench_mr
-    with np.errstate(over="ignore"):  # a flipped exponent's
+    with np.errstate(over="ignore"):  # Flipped exponents overflow
         found = check(codes, columns)
     for name, wrong in found.items():
         if wrong.any():
@@ -55,7 +55,7 @@ def find_damage(
 def _nas_bench_mr(
     codes: NDArray[np.int64], columns: Mapping[str, FloatArray]
 ) -> dict[str, BoolArray]:
-    """Column -> which rows are wrong, (n,)."""
+    """Return column -> wrong rows, booleans (n,)."""
     exact = {"flops": costs.flops(codes).numpy(), "params": costs.params(codes).numpy()}
     wrong: dict[str, BoolArray] = {
         name: np.abs(columns[name] - values) > _COST_ERROR for name, values in exact.items()
@@ -72,7 +72,7 @@ def _nas_bench_mr(
 def _nas_bench_201(
     codes: NDArray[np.int64], columns: Mapping[str, FloatArray]
 ) -> dict[str, BoolArray]:
-    """As above."""
+    """Return column -> wrong rows, booleans (n,)."""
     first = np.unique(codes, axis=0, return_index=True)[1]
     images = columns["Acc"] * _IMAGES / 100
     edges = np.arange(_EDGES + 1)
@@ -82,7 +82,7 @@ def _nas_bench_201(
     near = (np.abs(found[:, None] - known) <= _ROUNDED_COST_ERRORS).all(2).any(1)
     rounded = np.round(found, _DECIMALS) == found
     return {
-        "embedding": ~np.isin(np.arange(len(codes)), first),  # each code stands there once
+        "embedding": ~np.isin(np.arange(len(codes)), first),  # Each code occurs once
         "Acc": np.abs(images - np.round(images)) > _IMAGE_ERROR,
         "Flops": ~near | ~rounded[:, 0],
         "Params": ~near | ~rounded[:, 1],

@@ -1,4 +1,4 @@
-"""The walk of the paper's Appendix C over a complete table, NAS-Bench-201's: every step looked up.
+"""Walk of the paper's Appendix C over a complete table, in which every step is looked up.
 
 Notation
     S, n, d   steps, starts, columns
@@ -22,17 +22,17 @@ from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target
 
 _STRATEGY = GradientDescent(rate=0.7)
-_HIGH_FLOPS = 0.9  # quantile of the table above which a code has high FLOPs
+_HIGH_FLOPS = 0.9  # Quantile of FLOPs above which a code has high FLOPs
 
 
 @dataclass(frozen=True)
 class TableWalk:
-    """What the table says of the codes that a walk came through; S steps, n starts.
+    """Values of the codes of a walk in the table; S steps, n starts.
 
     Attributes:
-        codes: The starts first, (S + 1, n, d).
-        metric: The table's main metric, (S + 1, n).
-        flops: In the table's unit, (S + 1, n).
+        codes: Codes (S + 1, n, d), the starts first.
+        metric: Main metric of the table (S + 1, n).
+        flops: FLOPs (S + 1, n) in the unit of the table.
 
     Examples:
         >>> import numpy as np
@@ -48,18 +48,18 @@ class TableWalk:
 
     @property
     def best(self) -> NDArray[np.float64]:
-        """Best metric of each walk's steps, the start left out, (n,)."""
+        """Best metric (n,) of the steps of each walk, without the start."""
         found: NDArray[np.float64] = self.metric[1:].max(0)
         return found
 
 
 def hard_starts(table: Table, n: int) -> NDArray[np.int64]:
-    """Low accuracy, high FLOPs: the n rows of least main metric above the FLOPs' 90 % quantile.
+    """Return the n rows with the lowest main metric above the 90 % quantile of FLOPs.
 
-    Equal ones in the table's order.
+    Equal rows keep the order of the table.
 
     Raises:
-        ValueError: n < 1, or more than there are.
+        ValueError: If n is below 1, or larger than the number of such rows.
     """
     checks.instance("table", table, Table, "be a Table of NASBenchMR")
     high = np.flatnonzero(table.flops > np.quantile(table.flops, _HIGH_FLOPS))
@@ -69,18 +69,18 @@ def hard_starts(table: Table, n: int) -> NDArray[np.int64]:
 
 
 def table_predictor(table: Table, *, n_rows: int = 500, seed: int = 0) -> GaussianProcess:
-    """A Gaussian process of "metric" and "flops" fitted on rows of a table drawn at random.
+    """Fit a Gaussian process of "metric" and "flops" on random rows of a table.
 
-    The main metric goes through ``warp``, since its low tail says little about its best end, and
-    FLOPs are in standard deviations, so that the weights of both compare.
+    The main metric is transformed by ``bounded_tail``, because its low tail says little about its
+    best values. FLOPs are standardized, so that the weights of both are comparable.
 
     Args:
         table: The table.
-        n_rows: Rows to fit on.
-        seed: Draws the rows.
+        n_rows: Number of rows for the fit.
+        seed: Seed of the rows.
 
     Raises:
-        ValueError: n_rows outside the table.
+        ValueError: If ``n_rows`` is out of range.
     """
     checks.instance("table", table, Table, "be a Table of NASBenchMR")
     checks.integer("n_rows", n_rows, low=2, high=len(table.codes))
@@ -106,20 +106,22 @@ def walk_table(
     strategy: Strategy = _STRATEGY,
     revisit: bool = False,
 ) -> TableWalk:
-    """Walks from ``hard_starts`` to higher main metric, and looks the steps up.
+    """Walk from ``hard_starts`` to a higher main metric, and look up the steps in the table.
 
-    What it looks up is not learnt.
+    The predictor is not fitted to the values that are looked up.
 
     Args:
-        table: One that holds its whole space, ``NASBenchMR(root).table("nas-bench-201")``.
-        predictor: From ``table_predictor``, or another of "metric" and "flops" in like units.
-        n_starts: Walks.
-        flops_weight: The paper's lambda, for lower FLOPs too; by default the metric alone counts.
-        strategy: As ``discrete_walk``.
-        revisit: As ``discrete_walk``; True is the paper's plain argmax.
+        table: Table of its whole space, such as ``NASBenchMR(root).table("nas-bench-201")``.
+        predictor: Result of ``table_predictor``, or another one of "metric" and "flops" in the same
+            units.
+        n_starts: Number of walks.
+        flops_weight: The paper's lambda for lower FLOPs; by default only the metric counts.
+        strategy: As for ``discrete_walk``.
+        revisit: As for ``discrete_walk``; True is the paper's argmax.
 
     Raises:
-        ValueError: n_starts out of range, a code outside the table, or as ``discrete_walk``.
+        ValueError: If ``n_starts`` is out of range, a code is not in the table, or as for
+            ``discrete_walk``.
     """
     walk = discrete_walk(
         predictor,

@@ -1,6 +1,6 @@
-"""The published tables of NAS-Bench-MR and NAS-Bench-201, read without trusting them.
+"""Safe reading of the published tables of NAS-Bench-MR and NAS-Bench-201.
 
-The tables are pickles, and a pickle can run code: `plain_pickle` builds plain data alone, and
+The tables are pickles, and a pickle can run code. So `plain_pickle` creates plain data only, and
 every row is checked before it is used.
 """
 
@@ -27,20 +27,20 @@ from ncp_sampler.space.nas_bench_201 import NB201Space
 ROOT_VARIABLE = "NCP_BENCH_ROOT"
 
 _FILE = "trainval.pkl"
-_LARGEST = 128  # number in a code
+_LARGEST = 128  # Largest number in a code
 _SPACE, _NB201_SPACE = MRSpace(), NB201Space()
 
 
 @dataclass(frozen=True)
 class Table:
-    """One setting's trained architectures, in the published order.
+    """Trained architectures of one setting, in the published order.
 
     Attributes:
         setting: Folder name of the setting.
-        codes: (n, 27) integers; for NAS-Bench-201 (n, 30) one-hot.
-        metrics: Metric name -> (n,) in percent, the main metric first.
-        flops: (n,) in G; in M for NAS-Bench-201.
-        params: (n,) in M.
+        codes: Integers (n, 27); one-hot numbers (n, 30) for NAS-Bench-201.
+        metrics: Name -> metric (n,) in percent, the main metric first.
+        flops: FLOPs (n,) in G; in M for NAS-Bench-201.
+        params: Parameters (n,) in M.
 
     Examples:
         >>> import numpy as np
@@ -66,14 +66,14 @@ class Table:
 
     @property
     def space(self) -> MRSpace | NB201Space:
-        """The search space of its codes."""
+        """Search space of the codes."""
         return _space(self.setting)
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """A metric, or "flops" or "params", (n,).
+        """Return a metric, "flops" or "params", (n,).
 
         Raises:
-            ValueError: No such column.
+            ValueError: If there is no such column.
         """
         columns = {**self.metrics, "flops": self.flops, "params": self.params}
         if not isinstance(name, str) or name not in columns:
@@ -81,10 +81,10 @@ class Table:
         return columns[name]
 
     def rows(self, codes: ArrayLike) -> NDArray[np.intp]:
-        """Where codes (k, d) stand in the table, (k,); of equal ones the first.
+        """Return the positions (k,) of codes (k, d) in the table, the first one of equal rows.
 
         Raises:
-            ValueError: Another shape, or a code that is not in the table.
+            ValueError: If the shape is different, or if a code is not in the table.
         """
         numbers = np.asarray(codes, dtype=np.float64)
         if numbers.ndim != 2 or numbers.shape[1] != self.codes.shape[1]:
@@ -108,24 +108,24 @@ class Table:
         return {row.tobytes(): i for i, row in reversed(list(enumerate(self.codes)))}
 
     def records(self) -> Records:
-        """What an offline search learns from: the metrics, then "flops" and "params"."""
+        """Return records for an offline search: the metrics, then "flops" and "params"."""
         columns = {**self.metrics, "flops": self.flops, "params": self.params}
         return Records(self.space, self.codes.astype(np.float64), columns)
 
 
 class NASBenchMR:
-    """The published tables in a folder, each read when it is first asked for.
+    """Published tables in a folder, each read at its first use.
 
     Args:
-        root: Folder that holds ``SETTING/trainval.pkl``, or its parent with a ``data`` folder;
-            the environment variable ``NCP_BENCH_ROOT`` if None.
+        root: Folder with ``SETTING/trainval.pkl``, or its parent with a ``data`` folder; None for
+            the environment variable ``NCP_BENCH_ROOT``.
 
     Attributes:
-        root: The folder of the settings.
-        settings: Those that it holds.
+        root: Folder of the settings.
+        settings: Settings with a table in the folder.
 
     Raises:
-        ValueError: No root given, or a folder without any table.
+        ValueError: If there is no root, or if the folder has no table.
 
     Examples:
         >>> bench = NASBenchMR("nas-bench-mr/data")  # your copy of the published tables
@@ -155,10 +155,11 @@ class NASBenchMR:
         self._tables: dict[str, Table] = {}
 
     def table(self, setting: str) -> Table:
-        """The table of a setting, by folder name or short name (``"seg"``, ``"cls-a"``, ...).
+        """Return the table of a setting, by folder name or short name (``"cls-a"``).
 
         Raises:
-            ValueError: An unknown setting, or a file that is missing, damaged or no table.
+            ValueError: If the setting is unknown, or if the file is missing, damaged or not a
+                table.
         """
         name = NB201 if setting == NB201 else find_setting(setting).name
         if name not in self._tables:
@@ -169,14 +170,14 @@ class NASBenchMR:
         return self._tables[name]
 
     def query(self, code: ArrayLike | Mapping[str, Any] | str, *, setting: str) -> dict[str, float]:
-        """What was measured of one architecture: its metrics, ``flops`` and ``params``.
+        """Return the metrics, ``flops`` and ``params`` of one architecture.
 
         Args:
             code: A code, params, or a published code string.
-            setting: As ``table``.
+            setting: As for ``table``.
 
         Raises:
-            ValueError: The architecture is not in the table, or the code is illegal.
+            ValueError: If the architecture is not in the table, or if the code is invalid.
         """
         table = self.table(setting)
         (row,) = table.rows(_to_numbers(code, table)[None])
@@ -189,7 +190,7 @@ def _space(setting: str) -> MRSpace | NB201Space:
 
 
 def _to_numbers(code: ArrayLike | Mapping[str, Any] | str, table: Table) -> NDArray[np.float64]:
-    """One code, of the shape of the table's rows."""
+    """Return one code in the shape of the rows of the table."""
     shape = table.codes.shape[1:]
     if isinstance(code, str):
         code = table.space.from_string(code)
@@ -212,10 +213,10 @@ def _read(path: Path) -> Any:
             return plain_pickle.load(file)
     except OSError as error:
         raise ValueError(f"cannot read the table {path}: {error.strerror}") from error
-    except Exception as error:  # a broken pickle can raise nearly anything
+    except Exception as error:  # A broken pickle can raise almost any exception
         raise ValueError(
-            f"{path} is damaged or no table ({type(error).__name__}: {error}); get the file "
-            "anew from the upstream repository"
+            f"{path} is damaged or not a table ({type(error).__name__}: {error}); download "
+            "it again from the upstream repository"
         ) from error
 
 
@@ -225,9 +226,9 @@ def _to_table(name: str, rows: Any, path: Path) -> Table:
     space = _space(name)
     length = len(space.columns)
     problem = f"{path} is not the table of {name!r}"
-    remedy = "get the file anew from the upstream repository"
+    remedy = "download it again from the upstream repository"
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"{problem}: it must hold a list of dictionaries; {remedy}")
+        raise ValueError(f"{problem}: it must be a list of dictionaries; {remedy}")
     wanted = ("embedding", *metrics, flops, params)
     for i, row in enumerate(rows):
         missing = [key for key in wanted if key not in row]
@@ -239,19 +240,21 @@ def _to_table(name: str, rows: Any, path: Path) -> Table:
             key: np.array([row[key] for row in rows], dtype=np.float64) for key in wanted[1:]
         }
     except (OverflowError, TypeError, ValueError):
-        raise ValueError(f"{problem}: a row holds no numbers; {remedy}") from None
+        raise ValueError(f"{problem}: a row has no numbers; {remedy}") from None
     if codes.shape != (len(rows), length):
         raise ValueError(f"{problem}: its codes do not have {length} numbers each; {remedy}")
     for key, column in columns.items():
         if column.shape != (len(rows),) or not np.isfinite(column).all():
-            raise ValueError(f"{problem}: {key!r} is not one finite number a row; {remedy}")
+            raise ValueError(f"{problem}: {key!r} is not one finite number per row; {remedy}")
     if (
         min(columns[key].min() for key in columns) < 0
         or max(columns[key].max() for key in metrics) > 100
     ):
-        raise ValueError(f"{problem}: a metric is no percentage, or a cost is negative; {remedy}")
-    legal = np.isfinite(codes).all() and (codes == space.round(np.nan_to_num(codes))).all()
-    if not legal:
+        raise ValueError(
+            f"{problem}: a metric is not a percentage, or a cost is negative; {remedy}"
+        )
+    valid = np.isfinite(codes).all() and (codes == space.round(np.nan_to_num(codes))).all()
+    if not valid:
         raise ValueError(f"{problem}: it has a code outside the search space; {remedy}")
     damage = find_damage(name, codes.astype(np.int64), columns)
     if damage is not None:

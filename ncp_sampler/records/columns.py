@@ -1,4 +1,4 @@
-"""Kinds of a table's columns, from the text of their cells: numbers, categories, names of rows."""
+"""Types of the columns of a table, inferred from their text: numbers, categories, names of rows."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
 
 FloatArray = NDArray[np.float64]
 
-_DATES, _MEASURED_COLUMN = "has dates", "is named as a measurement"  # reasons against a parameter
-_LARGEST_INTEGER = 2**53  # beyond it a float is no longer each integer
-_MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}  # cells of a metric without a value
+_DATES, _MEASURED_COLUMN = "has dates", "is named as a measurement"  # Reasons
+_LARGEST_INTEGER = 2**53  # Largest number up to which floats represent every integer
+_MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}  # Cells of a missing metric
 _PLAIN = "write plain numbers such as 1234.5, without units, percent signs or separators"
-_MANY_NAMES = 20  # number of distinct texts, most of them once, that are names of rows
-_LEAST_NUMBERED = 10  # number of rows that count from 0 or 1 before they are row numbers
+_MANY_NAMES = 20  # Number of distinct texts from which mostly unique texts name rows
+_LEAST_NUMBERED = 10  # Number of rows from which consecutive numbers are row numbers
 
 _LEADING_ZERO = re.compile(r"[-+]?0\d+")
 _DECORATED = re.compile(r"(?=.*[,%' ])[-+]?\d[\d.,' ]*%?")  # 10%, 1,234, 0,5
@@ -32,22 +32,22 @@ _MEASURED = re.compile(
     r"|fps|acc|accuracy|top-?[15]|miou|f1|auc|loss|error|ms)([^a-z]+(ms|us|s|k|m|g|mb|gb|mj|j|val"
     r"|test)?[^a-z]*)?",
     re.IGNORECASE,
-)  # the name of a measurement, and perhaps a unit or a split
+)  # Name of a measurement, with an optional unit or split
 
 
 def infer_dimension(
     path: str, name: str, cells: Sequence[str], *, category: bool = False
 ) -> Dimension:
-    """Return the dimension that a column spans: the values that occur, and those between.
+    """Return the dimension of a column: its values, and for numbers those between.
 
     Args:
-        path: The file, for messages.
-        name: The column.
-        cells: Its cells, without the space around them.
-        category: True if its values are names, whatever they look like.
+        path: Path of the file, for messages.
+        name: Name of the column.
+        cells: Cells of the column, stripped.
+        category: True if all values are categories, even if they look like numbers.
 
     Raises:
-        ValueError: Numbers beside text or empty cells, or numbers with units or separators.
+        ValueError: If numbers are mixed with text or empty cells, or have units or separators.
     """
     filled = [cell for cell in cells if cell]
     numeric = sum(map(is_number, filled))
@@ -73,7 +73,7 @@ def infer_dimension(
 
 
 def why_no_parameter(name: str, cells: Sequence[str]) -> str | None:
-    """Return why a column seems to name or measure its rows; None if it may be a parameter."""
+    """Return why a column seems to be no parameter; None if it may be one."""
     filled = [cell for cell in cells if cell]
     if not filled or all(map(_DECORATED.fullmatch, filled)):
         return None
@@ -81,7 +81,7 @@ def why_no_parameter(name: str, cells: Sequence[str]) -> str | None:
         return _DATES
     different, numeric = len(set(filled)), sum(map(is_number, filled))
     mostly = different > max(len(filled) / 2, 1)
-    # of hexadecimal names some are numbers, such as 1e5
+    # Some hexadecimal names are numbers, such as 1e5
     if numeric <= len(filled) / 2 or any(map(_LEADING_ZERO.fullmatch, filled)):
         if different == len(cells):
             return "has another text in every row"
@@ -98,7 +98,7 @@ def why_no_parameter(name: str, cells: Sequence[str]) -> str | None:
 
 
 def no_parameters(path: str, refused: Mapping[str, str]) -> ValueError:
-    """Return the error for columns that seem to be no parameters, name -> reason."""
+    """Return the error for columns that do not seem to be parameters, name -> reason."""
     listed = "; ".join(f"{name!r} {reason}" for name, reason in refused.items())
     measured = [name for name, reason in refused.items() if reason == _MEASURED_COLUMN]
     dates = [name for name, reason in refused.items() if reason == _DATES]
@@ -108,17 +108,17 @@ def no_parameters(path: str, refused: Mapping[str, str]) -> ValueError:
     remedies += [f"--id {name!r}" for name in ids[:1]]
     remedies += [f"--ignore {left_out!r}"] if left_out else []
     return ValueError(
-        f"{path!r} has columns that seem to be no parameters: {listed}. Give "
+        f"{path!r} has columns that do not seem to be parameters: {listed}. Give "
         f"{' '.join(remedies)} (of read_csv: metrics=, id=, ignore=), or all columns that are "
         "parameters by --params (params=)"
     )
 
 
 def metric_values(path: str, name: str, cells: Sequence[str]) -> FloatArray:
-    """Return a metric's numbers, (n,); NaN where it has none.
+    """Return the values (n,) of a metric, NaN if missing.
 
     Raises:
-        ValueError: Text, or an infinite number.
+        ValueError: If a cell has text or an infinite number.
     """
     known = ["nan" if cell.lower() in _MISSING else cell for cell in cells]
     values = _parsed(path, name, known, f"{_PLAIN}, or leave the cell empty")
@@ -130,10 +130,10 @@ def metric_values(path: str, name: str, cells: Sequence[str]) -> FloatArray:
 
 
 def numbers(path: str, name: str, cells: Sequence[str]) -> FloatArray:
-    """Return a parameter's numbers, (n,).
+    """Return the numbers (n,) of a parameter.
 
     Raises:
-        ValueError: Text, or a number that is not finite.
+        ValueError: If a cell has text or a number that is not finite.
     """
     values = _parsed(path, name, cells, _PLAIN)
     if not np.isfinite(values).all():
@@ -144,7 +144,7 @@ def numbers(path: str, name: str, cells: Sequence[str]) -> FloatArray:
 
 
 def is_number(cell: str) -> bool:
-    """Return True if a cell is a plain number, such as -1.5e3; 1_000 is text."""
+    """Return True if a cell is a plain number, such as -1.5e3, but not 1_000."""
     try:
         float(cell)
     except ValueError:
@@ -153,7 +153,7 @@ def is_number(cell: str) -> bool:
 
 
 def column_error(path: str, name: str, row: int, what: str) -> ValueError:
-    """Return the error for the cell of a column in a row, counted from 0."""
+    """Return the error for a cell of a column, with rows counted from 0."""
     return ValueError(f"{path!r}: column {name!r}: row {row + 1} has {what}")
 
 

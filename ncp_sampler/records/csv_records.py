@@ -1,8 +1,7 @@
-"""CSV files as records: a space for the columns that are parameters, and the metrics.
+"""Reading of CSV files as records: a search space of the parameter columns, and the metrics.
 
-Everything wrong with a file is a ``ValueError`` that names the file, the column and the row, so
-that messages which name the place go out. Rows are counted from 1, below the header row; empty
-lines do not count.
+Every problem of a file is a ``ValueError`` that names the file, the column and the row. Rows are
+counted from 1 below the header row, without empty lines.
 """
 
 from __future__ import annotations
@@ -42,27 +41,27 @@ def read_csv(
     categories: str | Sequence[str] = (),
     space: SearchSpace | None = None,
 ) -> Records:
-    """Read records from a CSV file: a header row, then one architecture per row.
+    """Read records from a CSV file with a header row and one architecture per row.
 
-    Without a space, each parameter becomes a dimension over the values that occur: integers an
-    ``Integer``, other numbers a ``Float``, text and numbers with leading zeros a ``Categorical``.
-    A column that names its rows (text that differs in every row, dates, row numbers, "id") or that
-    is named as a measurement is refused unless ``params`` names it. An empty metric is missing
-    (NaN). A first column without a name, such as the index that pandas writes, is left out.
+    Without a space, each parameter becomes a dimension over its values: integers an ``Integer``,
+    other numbers a ``Float``, text and numbers with leading zeros a ``Categorical``. Two types of
+    columns are refused unless ``params`` names them: columns that name rows (text that differs in
+    every row, dates, row numbers, "id"), and columns named like a measurement. An empty metric is
+    missing (NaN). A first column without a name, such as pandas' index, is ignored.
 
     Args:
-        path: The file.
+        path: Path of the file.
         metrics: Columns that are metrics or costs.
-        params: Columns that are parameters; all that no other argument names if None.
-        ignore: Columns to leave out.
-        id: Column that names each row, ``Records.ids``; None for none.
-        categories: Parameters whose numbers are names, without an order.
-        space: The codes' search space, in place of one inferred; its parameters are columns.
+        params: Columns that are parameters; None for all that no other argument names.
+        ignore: Columns to ignore.
+        id: Column with the name of each row (``Records.ids``), or None.
+        categories: Parameters whose numbers are categories, without an order.
+        space: Search space of the codes, instead of an inferred one; its parameters are columns.
 
     Raises:
-        ValueError: A file that cannot be read, a missing column or one that is there twice, a
-            column with two roles, a row of another length, a metric that is no number, a column
-            that is no parameter, or fewer than two rows.
+        ValueError: If the file cannot be read, a column is missing, repeated or has two roles,
+            a row has another length, a metric is not a number, a column does not seem to be a
+            parameter, or there are fewer than two rows.
 
     Examples:
         >>> from pathlib import Path
@@ -96,11 +95,11 @@ def read_tables(
     categories: str | Sequence[str] = (),
     space: SearchSpace | None = None,
 ) -> list[Records]:
-    """Read records of several tasks, whose space spans the values of all tables.
+    """Read records of several tasks in one space, which spans the values of all tables.
 
     Args:
-        tables: One per task.
-        metrics: The metrics of each table.
+        tables: One table per task.
+        metrics: Metrics of each table.
         params: As for ``read_csv``.
         ignore: As for ``read_csv``; a column may be missing in some of the tables.
         id: As for ``read_csv``.
@@ -108,7 +107,7 @@ def read_tables(
         space: As for ``read_csv``.
 
     Raises:
-        ValueError: As ``read_csv``.
+        ValueError: As for ``read_csv``.
     """
     measured = [_names("metrics", one) for one in metrics]
     left_out, labels = _names("ignore", ignore), () if id is None else (checks.text("id", id),)
@@ -154,28 +153,28 @@ def csv_names(path: str | os.PathLike[str]) -> list[str]:
     """Return the header row of a CSV file.
 
     Raises:
-        ValueError: It cannot be read, or has no header row.
+        ValueError: If the file cannot be read, or has no header row.
     """
     return open_csv(path).head
 
 
 def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
-    """Return the table in a file, its rows not checked yet.
+    """Return the table of a file without checking its rows.
 
     Args:
-        path: The file.
-        name: Name of the argument that held it, for messages.
+        path: Path of the file.
+        name: Name of the argument of the path, for messages.
 
     Raises:
-        ValueError: It cannot be read, or is empty.
+        ValueError: If the file cannot be read, or is empty.
     """
     file_path, shown = checks.path(name, path, "a CSV file"), os.fspath(path)
     try:
         text = file_path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{name}={shown!r} cannot be read: it is no text in UTF-8 ({error}); save the table as "
-            "CSV in UTF-8"
+            f"{name}={shown!r} cannot be read: it is not text in UTF-8 ({error}); save the table "
+            "as CSV in UTF-8"
         ) from error
     except (OSError, ValueError) as error:
         raise ValueError(
@@ -186,34 +185,34 @@ def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
             f"{name}={shown!r} cannot be read: it holds null characters, as no CSV does"
         )
     try:
-        # strict, or a quotation mark that nothing closes would swallow the rows below it
+        # Strict, because an unclosed quotation mark would swallow the rows below it
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        lines = [row for row in reader if any(map(str.strip, row))]  # spreadsheets end with ",,,"
+        lines = [row for row in reader if any(map(str.strip, row))]  # Spreadsheets end with ",,,"
     except csv.Error as error:
         raise ValueError(
             f"{name}={shown!r} cannot be read: {error}; give a CSV file, its values separated by "
             "commas and its quotation marks closed"
         ) from error
     if not lines:
-        raise ValueError(f"{name}={shown!r} is empty; give a head of names, then one row a code")
+        raise ValueError(f"{name}={shown!r} is empty; give a header row, then one row per code")
     head, *rows = [[cell.strip() for cell in line] for line in lines]
     if len(head) == 1 and any(mark in head[0] for mark in _OTHER_SEPARATORS):
         raise ValueError(
             f"{name}={shown!r} has one column, {head[0]!r}; its columns must be separated by commas"
         )
-    if len(head) > 1 and not head[0]:  # row labels, as pandas writes them
+    if len(head) > 1 and not head[0]:  # Row labels, as written by pandas
         head, rows = head[1:], [row[1:] for row in rows]
     return CsvTable(shown, head, rows)
 
 
 @dataclass(frozen=True)
 class CsvTable:
-    """Cells of a file, without the space around them.
+    """Stripped cells of a CSV file.
 
     Attributes:
-        path: For messages.
-        head: The columns' names.
-        rows: Of any length until ``check_rows`` has been called.
+        path: Path of the file, for messages.
+        head: Names of the columns.
+        rows: Rows, of any length until ``check_rows`` has been called.
     """
 
     path: str
@@ -221,12 +220,12 @@ class CsvTable:
     rows: list[list[str]]
 
     def cells(self, name: str) -> list[str]:
-        """Return a column, once rows have been checked."""
+        """Return a column. Call ``check_rows`` first."""
         column = self.head.index(name)
         return [row[column] for row in self.rows]
 
     def check_roles(self, **roles: Sequence[str]) -> None:
-        """Raise ValueError unless the names are columns, and each has one role; metrics exist."""
+        """Raise ValueError unless all names are columns with one role, and there are metrics."""
         for role, given in roles.items():
             if any(one not in self.head for one in given) or (role == "metrics" and not given):
                 raise ValueError(
@@ -241,7 +240,7 @@ class CsvTable:
                     raise ValueError(f"{one!r} is in {before} and in {role}; name it in one")
 
     def check_rows(self) -> None:
-        """Raise ValueError unless rows are enough, each as long as a header of distinct names."""
+        """Raise ValueError unless names are distinct and there are enough rows of equal length."""
         twice = [name for i, name in enumerate(self.head) if name in self.head[:i]]
         if twice:
             raise ValueError(f"{self.path!r} has a column {twice[0]!r} twice; name each one once")
@@ -252,11 +251,11 @@ class CsvTable:
         for i, row in enumerate(self.rows, start=1):
             if len(row) != len(self.head):
                 raise ValueError(
-                    f"{self.path!r}: row {i} has {len(row)} values, the head {len(self.head)}; "
+                    f"{self.path!r}: row {i} has {len(row)} values, the header {len(self.head)}; "
                     "give each column one"
                 )
         if not self.rows:
-            raise ValueError(f"{self.path!r} has a head and no rows; give at least {_LEAST_ROWS}")
+            raise ValueError(f"{self.path!r} has a header and no rows; give at least {_LEAST_ROWS}")
         if len(self.rows) < _LEAST_ROWS:
             raise ValueError(f"{self.path!r} has 1 row; give at least {_LEAST_ROWS}")
 
@@ -266,7 +265,7 @@ class CsvTable:
         """Return the rows as records of a space, whose parameters are columns.
 
         Raises:
-            ValueError: A parameter is no column, a metric too, or has an invalid value.
+            ValueError: If a parameter is not a column, is also a metric, or has an invalid value.
         """
         absent = [name for name in space.names if name not in self.head or name in metrics]
         if absent:
@@ -275,7 +274,7 @@ class CsvTable:
         return Records(space, codes, metrics, None if id is None else tuple(self.cells(id)))
 
     def _params(self, space: SearchSpace) -> list[Params]:
-        """Return the rows in a space's form."""
+        """Return the rows as params of a space."""
         columns = {}
         for dim in space.dimensions:
             cells: list[str] | FloatArray = self.cells(dim.name)
@@ -298,10 +297,10 @@ def _inferred_space(
     """Return the space that the columns of all tables span.
 
     Args:
-        tables: Checked.
-        params: The columns.
-        categories: Those of them whose values are names.
-        guessed: True if the columns are all that were left, so that some may be no parameters.
+        tables: Checked tables.
+        params: Columns of the parameters.
+        categories: Columns whose values are categories.
+        guessed: True if no argument named the parameters, so that some columns may be others.
     """
     unknown = [name for name in categories if name not in params]
     if unknown:
@@ -319,7 +318,7 @@ def _inferred_space(
         columns.append((_paths(tables), [cell for _, cells in columns for cell in cells]))
         is_category = name in categories
         reason = why_no_parameter(name, columns[-1][1]) if guessed and not is_category else None
-        if reason is None:  # each table first, whose errors name the file and the row
+        if reason is None:  # Per table first, because its errors name the file and the row
             spans = [infer_dimension(p, name, c, category=is_category) for p, c in columns]
             dimensions.append(spans[-1])
         else:
@@ -330,7 +329,7 @@ def _inferred_space(
 
 
 def _names(argument: str, given: str | Sequence[str]) -> tuple[str, ...]:
-    """Return names; a string alone is one name."""
+    """Return names as a list; a string is one name."""
     return (given,) if isinstance(given, str) and given else checks.texts(argument, given)
 
 

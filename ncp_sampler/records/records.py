@@ -1,4 +1,4 @@
-"""Architectures and what was measured of them: data of searches that did not measure it."""
+"""Measured architectures, as data of offline searches and as sources."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ncp_sampler.space.search_space import SearchSpace
 
 FloatArray = NDArray[np.float64]
 
-_TOLERANCE = 1e-6  # of a column's range
+_TOLERANCE = 1e-6  # Tolerance, relative to the range of a column
 _LEAST_SPREAD = 1e-12
 _LARGEST_HALF = float(np.finfo(np.float64).max) / 2
 
 
 @dataclass(frozen=True)
 class Records:
-    """Codes and their metrics.
+    """Codes with their metrics.
 
     Attributes:
-        space: The codes' search space.
-        codes: (n, d), natural units.
-        metrics: Name -> (n,), costs included; NaN where not measured.
-        ids: Name of each row, for answers; None for none. Rows of one name are measurements of one
-            architecture; an empty name is none.
+        space: Search space of the codes.
+        codes: Codes (n, d) in natural units.
+        metrics: Name -> values (n,), including costs; NaN if not measured.
+        ids: Name of each row, or None. Rows with the same name are measurements of one
+            architecture. An empty string is no name.
 
     Raises:
-        ValueError: No row, a metric of another length or with an infinity, codes that do not fit
-            the space, or one name of several architectures.
+        ValueError: If there is no row, a metric has another length or an infinity, codes do not fit
+            the space, or different architectures have the same name.
 
     Examples:
         >>> import numpy as np
@@ -91,10 +91,10 @@ class Records:
         return len(self.codes)
 
     def take(self, rows: ArrayLike) -> Records:
-        """The records at some positions.
+        """Return the records at the given positions.
 
         Raises:
-            ValueError: A position that does not exist, or none.
+            ValueError: If a position does not exist, or if there is none.
         """
         at = np.asarray(rows)
         if at.ndim != 1 or not len(at) or at.max() >= len(self) or at.min() < -len(self):
@@ -104,10 +104,10 @@ class Records:
         return Records(self.space, self.codes[at], metrics, ids)
 
     def best(self, metric: str, direction: str = "maximize") -> NDArray[np.int64]:
-        """Positions from the best value of a metric to the worst, NaN left out.
+        """Return positions from the best value of a metric to the worst, without NaN.
 
         Raises:
-            ValueError: An unknown metric or direction.
+            ValueError: If the metric or direction is unknown.
         """
         checks.one_of("direction", direction, checks.DIRECTIONS)
         values = self.values(metric)
@@ -116,10 +116,10 @@ class Records:
         return ordered[::-1] if direction == "maximize" else ordered
 
     def values(self, metric: str) -> FloatArray:
-        """One metric, (n,).
+        """Return the values (n,) of one metric.
 
         Raises:
-            ValueError: There is no such metric.
+            ValueError: If there is no such metric.
         """
         if metric not in self.metrics:
             raise ValueError(
@@ -129,7 +129,7 @@ class Records:
 
 
 def _checked_ids(ids: Sequence[str], codes: FloatArray) -> tuple[str, ...]:
-    """Return the names of rows (n,), each of one architecture."""
+    """Return the names of rows (n,) after checking that each names one architecture."""
     names = tuple(checks.sequence("ids", ids, str, "be a sequence of strings, one per row"))
     if len(names) != len(codes):
         raise ValueError(f"ids has {len(names)} names; there are {len(codes)} codes")
@@ -145,10 +145,10 @@ def _checked_ids(ids: Sequence[str], codes: FloatArray) -> tuple[str, ...]:
 
 
 def spread_of(values: FloatArray) -> float:
-    """Standard deviation of the known values, above 0 and finite whatever their size."""
+    """Return the standard deviation of the known values, always positive and finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         spread = float(np.nanstd(values))
-        if not np.isfinite(spread):  # squares overflow; halves, as so may twice the deviation
+        if not np.isfinite(spread):  # Squares or twice the deviation overflow
             largest = float(np.nanmax(np.abs(values)))
             spread = 2 * min(float(np.nanstd(values / largest)) * (largest / 2), _LARGEST_HALF)
     return max(spread, _LEAST_SPREAD)

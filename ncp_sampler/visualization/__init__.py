@@ -1,8 +1,8 @@
-"""Figures of searches: how codes were edited, what was found, how settings rank alike.
+"""Figures of searches: edits of codes, proposals, architectures and rank correlations.
 
-Each function returns a ``matplotlib.figure.Figure``: ``.savefig(path)`` writes it, a notebook shows
-it. pyplot and its global state are not used. ``pip install "ncp_sampler[viz]"`` brings Matplotlib.
-``visualization.plotly`` has the same by Plotly.
+Each function returns a ``matplotlib.figure.Figure``. Save it with ``.savefig(path)``; a notebook
+displays it. pyplot and its global state are not used. ``pip install ".[viz]"`` in a clone installs
+Matplotlib. ``visualization.plotly`` has the figures of studies for Plotly.
 """
 
 from ncp_sampler.visualization.architectures import architecture_figure as architecture_figure

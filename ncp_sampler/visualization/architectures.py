@@ -1,4 +1,4 @@
-"""Architectures of the multi-resolution space as bars, stage by stage; params of any other."""
+"""Figures of architectures of the multi-resolution space, and of params of any other space."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _AT = np.arange(len(NAMES))
 
 
 def architecture_figure(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
-    """Architectures as 27 bars each, a row an architecture (paper, Figures 8, 13 and 14).
+    """Draw each architecture as a row of 27 bars (paper, Figures 8, 13 and 14).
 
     Args:
-        codes: Label of a row -> code (27,).
-        space: Theirs: ``MRSpace()``, or another of the same 27 integers.
+        codes: Label of each row -> code (27,).
+        space: Search space of the codes: ``MRSpace()``, or another one with the same 27 integers.
 
     Raises:
-        ValueError: No code, an illegal one, or a space of other numbers.
+        ValueError: If there is no code or an invalid one, or if the space has other parameters.
 
     Examples:
         >>> from ncp_sampler import MRSpace
@@ -56,14 +56,14 @@ def architecture_figure(codes: Mapping[str, ArrayLike], space: SearchSpace) -> F
 
 
 def params_figure(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
-    """Params of any space: where in its range each parameter is, group by group.
+    """Draw the position of each parameter in its range, group by group, for any space.
 
     Args:
         codes: Label -> code (d,).
-        space: Theirs; its ``groups`` are panels.
+        space: Search space of the codes. Each of its ``groups`` is a panel.
 
     Raises:
-        ValueError: No code, an illegal one, or no space.
+        ValueError: If there is no code or an invalid one, or if ``space`` is not a search space.
     """
     content = params_of(codes, space)
     lengths = [len(rows) for rows in content.groups.values()]
@@ -93,7 +93,7 @@ def params_figure(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
 
 
 def _draw(axes: Axes, values: NDArray[np.int64], all_of: Architectures) -> None:
-    """One architecture: channels on the left axis, blocks and units on the right one."""
+    """Draw one architecture: channels on the left axis, blocks and units on the right one."""
     right = axes.twinx()
     wide = axes.bar(_AT[~DEEP], values[~DEEP], color=BLUE)
     colors = [color for color, deep in zip(all_of.colors, DEEP, strict=True) if deep]

@@ -1,4 +1,4 @@
-"""How settings and metrics rank architectures alike: a heat map, and ranks against ranks."""
+"""Figures of rank correlations: a heat map of settings, and ranks by several metrics."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ from ncp_sampler.visualization.style import (
 def correlation_figure(
     names: Sequence[str], matrix: ArrayLike, *, published: ArrayLike | None = None
 ) -> Figure:
-    """Spearman's rank correlations between settings, a number a cell (paper, Figure 4).
+    """Draw a heat map of Spearman's rank correlations between settings (paper, Figure 4).
 
     Args:
-        names: Of the k settings.
-        matrix: (k, k), in [-1, 1]; NaN where there is none.
-        published: The same as the paper prints it, in small type below; NaN where it does not.
+        names: Names of the k settings.
+        matrix: Correlations (k, k) in [-1, 1], NaN if missing.
+        published: Correlations of the paper (k, k), drawn in small type below; NaN if missing.
 
     Raises:
-        ValueError: No names, a matrix of another shape, or a correlation outside [-1, 1].
+        ValueError: If there are no names, a matrix has another shape, or a correlation is outside
+            [-1, 1].
 
     Examples:
         >>> len(correlation_figure(["seg", "video"], [[1.0, -0.02], [-0.02, 1.0]]).axes) > 0
@@ -67,14 +68,14 @@ def correlation_figure(
 
 
 def ranking_figure(metrics: Mapping[str, ArrayLike]) -> Figure:
-    """Ranks by other metrics against those by the first; 1 is the best (paper, Figure 5b).
+    """Draw ranks by other metrics against ranks by the first; 1 is the best (paper, Figure 5b).
 
     Args:
-        metrics: Name -> of the same n architectures, (n,), each the better the higher; at least
-            two names.
+        metrics: Name -> values (n,) of the same n architectures, higher is better; at least two
+            names.
 
     Raises:
-        ValueError: One metric, no architectures, or unlike numbers of them.
+        ValueError: If there is one metric, no architecture, or arrays of different lengths.
 
     Examples:
         >>> figure = ranking_figure({"mIoU": [70, 72, 75], "mAcc": [80, 79, 85]})
@@ -93,7 +94,7 @@ def ranking_figure(metrics: Mapping[str, ArrayLike]) -> Figure:
     first, *others = columns
     figure = Figure(figsize=(5.5, 5.0), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
-    for color, name in zip(itertools.cycle(COLORS), others):  # without an end
+    for color, name in zip(itertools.cycle(COLORS), others):  # Repeats the colors
         label = f"{name}, Spearman {spearmanr(columns[first], columns[name]).statistic:.3f}"
         x, y = (rankdata(-columns[one]) for one in (first, name))
         axes.scatter(x, y, s=5, lw=0, color=color, alpha=0.6, label=label)

@@ -1,4 +1,4 @@
-"""Figures of proposals: what each move brings, and whether predictions come true."""
+"""Figures of proposals: effects of moves, and predicted against observed values."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ncp_sampler.visualization.style import BLUE, DPI, GREY, LINE, MEDIUM, SMALL
 
 
 def plot_proposal(trial: Any) -> Figure:
-    """The moves from a proposal's start to it, and by how much each changes every metric.
+    """Draw the moves from the start of a proposal, and the change of each metric by each move.
 
     Args:
-        trial: A trial of Optuna that NCPSampler proposed, or the reasons themselves.
+        trial: A trial that NCPSampler proposed, or its reasons.
 
     Raises:
-        ValueError: The trial holds no reasons, or was proposed without a prediction.
+        ValueError: If the trial has no reasons, or was proposed without a prediction.
     """
     moves = moves_of(trial)
     rows, columns = max(len(moves.labels), 3), max(len(moves.metrics), 1)
@@ -45,15 +45,15 @@ def plot_proposal(trial: Any) -> Figure:
 
 
 def plot_calibration(study: Any, *, results: Mapping[str, Sequence[float]] | None = None) -> Figure:
-    """Predicted against observed values of the trials, with two standard deviations.
+    """Draw predicted against observed values of the trials, with two standard deviations.
 
     Args:
-        study: A study of Optuna whose trials NCPSampler proposed; or reasons in order, such as
+        study: A study whose trials NCPSampler proposed; or reasons in order, such as
             ``NCPSearch.reasons.values()``.
-        results: With reasons, metric -> what was observed of each, NaN where nothing was.
+        results: With reasons: metric -> observed values in the same order, NaN if missing.
 
     Raises:
-        ValueError: No trial has both a prediction and a value.
+        ValueError: If no trial has both a prediction and a value.
     """
     metrics = calibrations_of(study, results)
     size = (0.6 + 3.6 * len(metrics), 3.8)

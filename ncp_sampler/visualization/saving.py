@@ -1,4 +1,4 @@
-"""Figures as files, written at once."""
+"""Atomic writing of figures to files."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ncp_sampler.files import write_atomic
 def save_figure(
     figure: Figure, path: str | os.PathLike[str], *, dpi: float | None = None, name: str = "path"
 ) -> None:
-    """Writes a figure in the format that the path's ending names, such as .png or .svg.
+    """Write a figure in the format of the suffix of the path, such as .png or .svg.
 
     Args:
-        figure: To be written.
-        path: The file.
-        dpi: Dots an inch; the figure's own if None.
-        name: The path's in messages.
+        figure: Figure to write.
+        path: Path of the file.
+        dpi: Dots per inch; None for those of the figure.
+        name: Name of the path in messages.
 
     Raises:
-        ValueError: No path of a file in a folder that exists, or an ending that is no format.
-        OSError: The disk is full, or nothing may be written there.
+        ValueError: If the folder does not exist, or if the suffix is not a format.
+        OSError: If the file cannot be written.
     """
     checks.instance("figure", figure, Figure, "be a Figure of Matplotlib")
     suffix = checks.path(name, path, "a picture").suffix.lower().removeprefix(".")

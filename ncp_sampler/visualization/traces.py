@@ -1,4 +1,4 @@
-"""A propagation's trace: how one start's code was edited, and why; and a proposal's descent."""
+"""Figures of a trace, with edits and gradients of one start's code, and of a proposal's origin."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from ncp_sampler.visualization.style import (
 )
 
 _DASHES = ("-", "--", "-.", ":")
-_LEGEND = 42  # letters that fit over a panel
-_HANDLE = 7  # of them, a line's sample
+_LEGEND = 42  # Number of letters that fit above a panel
+_HANDLE = 7  # Number of letters that a line sample takes
 
 
 def trace_figure(
@@ -42,31 +42,32 @@ def trace_figure(
     units: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """How a propagation edited one start's code (paper, Figures 3 and 9 to 12).
+    """Draw the edits of one start's code by a propagation (paper, Figures 3 and 9 to 12).
 
-    The left column has each target's prediction, less beta standard deviations where it has a
-    beta, each cost, and the loss (the length of its gradient where the loss is constant, as of
-    steps alone), on axes of their own; dotted, their values at the best code so far, the bounds
-    coming first;
-    up to six panels beside it have the code: the space's ``groups``, such as ``MRSpace``'s blocks,
-    residual units and channels by stage; for spaces without them numbers of one range together,
-    and a categorical's choices as their shares. Where there are more than six such groups, the
-    columns are split in the code's order and drawn as unit code. A panel names the eight lines
-    that moved farthest. Curves that are equal throughout, as of a cost that is both a step and a
+    The left column shows the prediction of each target minus its beta standard deviations, each
+    cost, and the loss, on separate axes. If the loss is constant, as with step targets only, the
+    norm of its gradient replaces it. Dotted lines show the values at the best code so far; bounds
+    take precedence over targets.
+
+    Up to six panels beside it show the code. They are the ``groups`` of the space, such as the
+    blocks, residual units and channels of ``MRSpace`` by stage. A space without groups has a panel
+    for numbers of one range, and one for the shares of each categorical. With more than six such
+    groups, the columns are split in the order of the code and drawn as unit code. A panel names the
+    eight lines that moved farthest. Equal curves, such as those of a cost that is both a step and a
     bound, are drawn once.
 
     Args:
-        trace: From ``propagation.propagate``, or a search's ``Solution.trace``.
-        space: The codes' search space.
-        start: Which of the n starts.
-        costs: Further costs to show, name -> function of codes (n, d), such as
+        trace: Result of ``propagation.propagate``, or ``Solution.trace`` of a search.
+        space: Search space of the codes.
+        start: Index of the start, 0 to n - 1.
+        costs: Additional costs to show: name -> function of codes (n, d), such as
             ``{"flops": costs.flops}``.
-        units: Name of a prediction or cost -> its unit, beside and before the space's ``units``.
-        title: Above the figure.
+        units: Name of a prediction or cost -> its unit, which replaces those of the space.
+        title: Title of the figure.
 
     Raises:
-        ValueError: A start outside 0..n-1, a trace of another space, or an argument that is not
-            as described.
+        ValueError: If the start is outside 0..n-1, if the trace is of another space, or if an
+            argument is not as described.
 
     Examples:
         >>> from ncp_sampler import MRSpace, costs
@@ -82,19 +83,19 @@ def trace_figure(
 
 
 def descent_figure(study: Any, space: SearchSpace, *, trial: int | None = None) -> Figure:
-    """How a trial's params came about, proposal by proposal, each from an earlier trial.
+    """Draw the chain of trials that leads to a trial, each proposed from an earlier one.
 
-    The left column has what each of those trials brought, and what was predicted of it (± 2 σ);
-    the panels beside it have the code, as in ``trace_figure``.
+    The left column shows the observed and the predicted value (± 2 σ) of each trial. The panels
+    beside it show the code, as in ``trace_figure``.
 
     Args:
-        study: A study of Optuna whose trials NCPSampler proposed.
-        space: The search space, or a part that all those trials have.
-        trial: Number of the last one; None for the best, of several objectives the latest of the
-            front.
+        study: A study whose trials NCPSampler proposed.
+        space: Search space of the trials, or a part that all of them have.
+        trial: Number of the last trial of the chain; None for the best one, or for the latest one
+            of the Pareto front.
 
     Raises:
-        ValueError: No such trial, or one that lacks a parameter of the space.
+        ValueError: If there is no such trial, or if a trial lacks a parameter of the space.
     """
     return _draw(descent_of(study, space, trial=trial))
 
@@ -102,19 +103,21 @@ def descent_figure(study: Any, space: SearchSpace, *, trial: int | None = None) 
 def explain_figure(
     trace: Trace, space: SearchSpace, *, start: int = 0, iteration: int = 0, largest: int = 15
 ) -> Figure:
-    """Which columns the gradient pushes which way, as horizontal bars.
+    """Draw the negative gradient of the loss at one code as horizontal bars.
 
-    A bar is minus the loss's derivative by the unit code: to the right, the column is raised.
+    Each bar is a derivative with respect to a column of the unit code. A bar to the right raises
+    the column.
 
     Args:
-        trace: From ``propagation.propagate``.
-        space: The codes' search space.
-        start: Which of the n starts.
-        iteration: At which iteration's code, 0 the start.
-        largest: Bars, at most; the largest ones.
+        trace: Result of ``propagation.propagate``.
+        space: Search space of the codes.
+        start: Index of the start, 0 to n - 1.
+        iteration: Iteration whose code is explained; 0 is the start.
+        largest: Maximum number of bars; the largest ones are drawn.
 
     Raises:
-        ValueError: A start, iteration or number of bars out of range, or a trace of another space.
+        ValueError: If a start, iteration or number of bars is out of range, or if the trace is of
+            another space.
 
     Examples:
         >>> from ncp_sampler import MRSpace, costs
@@ -140,7 +143,7 @@ def explain_figure(
 
 
 def _draw(edits: Edits) -> Figure:
-    """Curves in the left column, the code's panels in two rows beside it."""
+    """Draw curves in the left column, and the panels of the code in two rows beside it."""
     panels = edits.panels
     n_columns = 1 + (len(panels) + 1) // 2
     figure = Figure(figsize=(3.0 * n_columns, 6.2), dpi=DPI, layout="constrained")
@@ -156,7 +159,7 @@ def _draw(edits: Edits) -> Figure:
 
 
 def _draw_curves(figure: Figure, where: SubplotSpec, edits: Edits) -> None:
-    """Each curve on axes of its own, one above the other."""
+    """Draw each curve on its own axes, one above the other."""
     strips = where.subgridspec(len(edits.curves), 1)
     for i, curve in enumerate(edits.curves):
         axes = figure.add_subplot(strips[i])
@@ -175,7 +178,7 @@ def _draw_curves(figure: Figure, where: SubplotSpec, edits: Edits) -> None:
 
 
 def _draw_expected(axes: Axes, curve: Curve) -> None:
-    """What was predicted of each step, ± 2 σ, as grey bars."""
+    """Draw the prediction of each step, ± 2 σ, as gray bars."""
     if curve.expected is not None:
         mean, std = curve.expected
         at = np.arange(len(mean))
@@ -183,7 +186,7 @@ def _draw_expected(axes: Axes, curve: Curve) -> None:
 
 
 def _draw_code(axes: Axes, panel: Panel) -> None:
-    """Lines of a panel's columns; those that moved farthest by name, the others grey."""
+    """Draw the lines of a panel; those that moved farthest are named, the others are gray."""
     for line in panel.lines:
         _draw_line(axes, line.values, line.color, _shorten(line.name))
     axes.set_ylim(*panel.limits)
@@ -211,26 +214,26 @@ def _draw_code(axes: Axes, panel: Panel) -> None:
 
 
 def _shorten(name: str) -> str:
-    """The name as far as a legend has room: a wider one would leave the panel no width."""
+    """Shorten a name to the room of the legend, so that the panel keeps its width."""
     room = _LEGEND - _HANDLE
     return name if len(name) <= room else f"{name[: room - 1]}…"
 
 
 def _draw_line(axes: Axes, values: NDArray[np.float64], i: int | None, name: str) -> None:
-    """Values (T + 1,) over the steps, in the i-th colour, or grey and without a name."""
+    """Draw values (T + 1,) over the steps, in the i-th color, or in gray without a name."""
     axes.plot(
         values,
         _DASHES[(i or 0) % len(_DASHES)],
         color=GREY if i is None else COLORS[i % len(COLORS)],
-        label=name if i is not None else f"_{name}",  # legends leave out names that start with _
-        lw=1.0 if i is None else 2.6 - 0.2 * (i % len(COLORS)),  # the lower ones show beside
+        label=name if i is not None else f"_{name}",  # Legends omit names that start with _
+        lw=1.0 if i is None else 2.6 - 0.2 * (i % len(COLORS)),  # Lower lines are wider
         marker="o" if len(values) == 1 else "",
         zorder=1 if i is None else 2,
     )
 
 
 def _finish(axes: Axes, edits: Edits, *, last: bool) -> None:
-    """Steps along x, named at the lowest axes of a column alone."""
+    """Label the steps along x, only at the lowest axes of a column."""
     if edits.names is None:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     else:

@@ -1,4 +1,4 @@
-"""What costs how much: architectures by cost and metric, each as large as it has params."""
+"""Figure of trade-offs: architectures by cost and metric, with their size as area."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from numpy.typing import ArrayLike, NDArray
 from ncp_sampler import checks
 from ncp_sampler.visualization.style import BLUE, COLORS, DPI, GREY, MEDIUM
 
-_AREA = 14.0  # points² of a circle per unit of size
-_LEGEND = 40.0  # of any in the legend
-_DOT = 4.0  # of a point without a size
+_AREA = 14.0  # Area of a circle in points² per unit of size
+_LEGEND = 40.0  # Area of circles in the legend
+_DOT = 4.0  # Area of a dot of the cloud
 
 
 @dataclass(frozen=True, kw_only=True)
 class TradeOff:
-    """One panel of ``trade_off_figure``. A point is its cost (> 0), metric and size.
+    """One panel of ``trade_off_figure``. A point has a cost (> 0), a metric and a size.
 
     Attributes:
-        front: What a search proposes, points (k, 3): circles on a line.
-        cloud: What is known, such as a table's rows, points (n, 3): dots, whatever their size.
-        others: Label -> points (k, 3) or (3,) of others.
+        front: Points (k, 3) that a search proposes, drawn as circles on a line.
+        cloud: Known points (n, 3), such as the rows of a table, drawn as dots of equal size.
+        others: Label -> other points, (k, 3) or (3,).
         cost: Label of the horizontal axis.
-        metric: Label of the vertical one.
+        metric: Label of the vertical axis.
 
     Examples:
         >>> panel = TradeOff(front=[[1.0, 84.0, 4.0], [2.0, 85.0, 6.0]])
@@ -43,13 +43,13 @@ class TradeOff:
 
 
 def trade_off_figure(panels: Mapping[str, TradeOff]) -> Figure:
-    """Metric over the logarithm of cost; a circle's area is its size (paper, Figure 7).
+    """Draw the metric over the logarithm of the cost; area shows the size (paper, Figure 7).
 
     Args:
-        panels: Title -> what is in it.
+        panels: Title -> content of the panel.
 
     Raises:
-        ValueError: No panels, something else, or points of another shape.
+        ValueError: If there are no panels, or if points have another shape.
 
     Examples:
         >>> panel = TradeOff(front=[[1.0, 84.0, 4.0], [2.0, 85.0, 6.0]], metric="top1 (%)")

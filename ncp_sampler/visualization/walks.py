@@ -1,4 +1,4 @@
-"""A walk over a complete table."""
+"""Figure of a walk over a complete table."""
 
 from __future__ import annotations
 
@@ -23,52 +23,52 @@ from ncp_sampler.visualization.style import (
 
 @runtime_checkable
 class CompleteTable(Protocol):
-    """What a walk is drawn on, such as ``nas_bench.Table``; N architectures."""
+    """Table of N architectures on which a walk is drawn, such as ``nas_bench.Table``."""
 
     @property
     def space(self) -> SearchSpace:
-        """Of its codes, with the units."""
+        """Search space of the codes, with units."""
 
     @property
     def main(self) -> str:
-        """Name of the metric that counts."""
+        """Name of the main metric."""
 
     @property
     def metrics(self) -> Mapping[str, NDArray[np.float64]]:
-        """Name -> (N,), in percent."""
+        """Name -> values (N,) in percent."""
 
     @property
     def flops(self) -> NDArray[np.float64]:
-        """(N,)."""
+        """FLOPs (N,)."""
 
 
 @runtime_checkable
 class Walk(Protocol):
-    """What is drawn, such as ``nas_bench.TableWalk``; S steps, n walks."""
+    """Walks of S steps from n starts, such as ``nas_bench.TableWalk``."""
 
     @property
     def metric(self) -> NDArray[np.float64]:
-        """(S + 1, n), the starts first."""
+        """Metric of each step (S + 1, n), the starts first."""
 
     @property
     def flops(self) -> NDArray[np.float64]:
-        """(S + 1, n)."""
+        """FLOPs of each step (S + 1, n)."""
 
     @property
     def best(self) -> NDArray[np.float64]:
-        """Best metric of each walk's steps, (n,)."""
+        """Best metric of each walk (n,)."""
 
 
 def walk_figure(table: CompleteTable, walk: Walk, *, start: int = 0) -> Figure:
-    """A walk over a complete table, its steps numbered from the start, 0 (paper, Figure 6).
+    """Draw one walk over a complete table; numbers are steps, 0 is the start (paper, Figure 6).
 
     Args:
-        table: The one that was walked on.
-        walk: From ``nas_bench.walk_table``.
-        start: Which of its n walks.
+        table: Table of the walk.
+        walk: Result of ``nas_bench.walk_table``.
+        start: Index of the walk, 0 to n - 1.
 
     Raises:
-        ValueError: A start outside 0..n-1, or something that is no table or no walk.
+        ValueError: If ``start`` is out of range, or if an argument is not a table or a walk.
     """
     checks.instance("table", table, CompleteTable, "be a Table, as NASBenchMR(root).table gives it")
     checks.instance("walk", walk, Walk, "be a TableWalk, as walk_table returns it")
@@ -90,7 +90,7 @@ def walk_figure(table: CompleteTable, walk: Walk, *, start: int = 0) -> Figure:
         label=f"the walk, best step {walk.best[start]:.2f} %",
     )  # fmt: skip
     for step, (x, y) in enumerate(zip(flops, metric, strict=True)):
-        turn = 2 * np.pi * step / len(metric)  # numbers of steps on one point stand around it
+        turn = 2 * np.pi * step / len(metric)  # Spreads labels around a point
         axes.annotate(
             str(step),
             (x, y),

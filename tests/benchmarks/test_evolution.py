@@ -35,7 +35,7 @@ def test_it_climbs_beyond_random_codes() -> None:
 
 
 @pytest.mark.parametrize("space", [SPACE, MRSpace(), MIXED])
-def test_codes_are_legal_new_and_the_seed_s_own(space: SearchSpace) -> None:
+def test_codes_are_valid_new_and_the_seed_s_own(space: SearchSpace) -> None:
     def run(seed: int) -> NDArray[Any]:
         found = regularized_evolution(
             lambda codes: codes.sum(1), space, budget=60, population=10, sample=3, seed=seed

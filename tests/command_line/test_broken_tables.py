@@ -23,8 +23,8 @@ OPTIONS = ["--metrics", "accuracy", "--no-picture"]
 
 # what is wrong -> content of the file, and the line that says so
 BROKEN: dict[str, tuple[str | bytes, str]] = {
-    "empty": ("", r"path='.*' is empty; give a head of names, then one row a code"),
-    "a head only": (HEAD, r"'.*' has a head and no rows; give at least 2"),
+    "empty": ("", r"path='.*' is empty; give a header row, then one row per code"),
+    "a head only": (HEAD, r"'.*' has a header and no rows; give at least 2"),
     "one row": (HEAD + "2,8,70\n", r"'.*' has 1 row; give at least 2"),
     "a column twice": (
         "depth,depth,accuracy\n" + ROWS,
@@ -36,11 +36,11 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "a row too short": (
         HEAD + ROWS + "2,8\n",
-        r"'.*': row 4 has 2 values, the head 3; give each column one",
+        r"'.*': row 4 has 2 values, the header 3; give each column one",
     ),
     "a row too long": (
         HEAD + ROWS + "2,8,70,9\n",
-        r"'.*': row 4 has 4 values, the head 3; give each column one",
+        r"'.*': row 4 has 4 values, the header 3; give each column one",
     ),
     "no number": (
         HEAD + ROWS + "2,8,oops\n",
@@ -78,7 +78,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "binary": (
         b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
-        r"path='.*' cannot be read: it is no text in UTF-8 .*; save the table as CSV in UTF-8",
+        r"path='.*' cannot be read: it is not text in UTF-8 .*; save the table as CSV in UTF-8",
     ),
     "null characters": (
         HEAD + ROWS + "2,8\0,70\n",

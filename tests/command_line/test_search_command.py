@@ -96,7 +96,7 @@ def test_table_with_the_27_columns_has_codes_of_mr_space(
 
 
 def test_table_in_which_one_of_the_27_columns_is_a_metric(tmp_path: Path) -> None:
-    """What is left is no code of MRSpace: the space is the one that the values span."""
+    """The other columns are no code of MRSpace, so that the space is inferred from the values."""
     source = read("--table", mr_table(tmp_path, 10), "--metrics", "accuracy,i1")
     names = ["note", *(name for name in reversed(SPACE.names) if name != "i1")]
     assert list(source.records.space.names) == names

@@ -245,7 +245,7 @@ def test_options_are_checked(
 def test_names_with_brackets_are_shown_as_they_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What rich would take for markup, which vanishes or raises, or for an emoji."""
+    """Names that Rich would interpret as markup or as an emoji."""
     names, metrics = ["layer[conv]", "x[/b]", "[red]:smile:"], ["loss[val]", "[/size]"]
 
     def objective(trial: optuna.Trial) -> list[float]:

@@ -196,7 +196,7 @@ def test_loss_is_that_of_the_definition() -> None:
 def perfect_output(
     anchors: Tensor, kinds: list[Anchor], boxes: Tensor, labels: Tensor
 ) -> AnchorOutput:
-    """What a head would say that knows the boxes (1, G, 7)."""
+    """Return the output of a head that predicts the boxes (1, G, 7) perfectly."""
     flat = anchors.reshape(-1, 7)
     target, box = assign(flat, kinds, boxes, labels)
     truth = boxes[0, box[0]]

@@ -173,9 +173,9 @@ def test_malformed_scenes_are_refused(change: dict[str, list[Tensor]], message: 
     ("arguments", "message"),
     [
         ({"anchors": ()}, "anchors is empty"),
-        ({"anchors": 5}, "anchors=5 must be a sequence of Anchor, one a class"),
+        ({"anchors": 5}, "anchors=5 must be a sequence of Anchor, one per class"),
         ({"point_range": 5}, "point_range=5 must be six numbers"),
-        ({"anchors": ANCHORS[0]}, r"anchors=Anchor\(.* must be a sequence of Anchor, one a class"),
+        ({"anchors": ANCHORS[0]}, r"anchors=Anchor\(.* must be a sequence of Anchor, one per"),
         ({"anchors": ["car"]}, r"anchors=\['car'\] must be a sequence of Anchor"),
         ({"pillar": 1.0}, r"map of \(16, 16\) pillars; it needs 32 a side"),
         ({"pillar": 0.3}, "make that side a multiple"),

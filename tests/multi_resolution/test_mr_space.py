@@ -105,7 +105,7 @@ def test_round_trips_of_random_codes() -> None:
     ],
 )
 def test_strings_of_another_form(text: Any) -> None:
-    with pytest.raises(ValueError, match=r"is no code string; it must look like 64_64-2_1_"):
+    with pytest.raises(ValueError, match=r"is not a code string; it must look like 64_64-2_1_"):
         SPACE.from_string(text)
 
 
@@ -113,7 +113,7 @@ def test_strings_of_another_form(text: Any) -> None:
     ("old", "new", "message"),
     [("96_", "95_", "i1=95 is not .* 96"), ("-4_4", "-5_4", "b4=5 is not"), ("-64", "-0", "o1=0")],
 )
-def test_strings_of_illegal_codes(old: str, new: str, message: str) -> None:
+def test_strings_of_invalid_codes(old: str, new: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SPACE.from_string(TEXT.replace(old, new))
 
@@ -122,7 +122,7 @@ def test_strings_of_illegal_codes(old: str, new: str, message: str) -> None:
     ("code", "message"),
     [(CODE[:-1], "27 columns"), ([*CODE[:-1], 60], "o1=60"), ([CODE, CODE], "27 columns")],
 )
-def test_illegal_codes_have_no_string(code: Any, message: str) -> None:
+def test_invalid_codes_have_no_string(code: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SPACE.to_string(code)
 

@@ -101,7 +101,7 @@ def test_a_summary_has_every_trial() -> None:
         (lambda _: checkpoints("x"), "n_trials='x' must be an integer"),  # type: ignore[arg-type]
         (lambda _: group("x"), "runs='x' must be the runs"),  # type: ignore[arg-type]
         (lambda _: group([*RUNS, replace(RUNS[0], setting="video")]), "the runs of one setting"),
-        (lambda _: group([*RUNS, SHORT]), r"runs have \[2, 12\] trials; .* equally many"),
+        (lambda _: group([*RUNS, SHORT]), r"runs have \[2, 12\] trials; .* equal lengths"),
         (lambda _: group([replace(SHORT, values=())]), r"runs have \[0\] trials"),
         (lambda _: cells(5, [1]), "grouped=5 must map samplers"),  # type: ignore[arg-type]
         (lambda _: cells(group(RUNS), "x"), "at='x' must be numbers"),  # type: ignore[arg-type]

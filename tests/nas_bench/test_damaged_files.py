@@ -38,7 +38,7 @@ def columns(table: Table) -> np.ndarray:
 def test_a_flipped_bit_is_found_or_matters_to_nobody(
     bench_root: Path, tmp_path: Path, setting: str
 ) -> None:
-    """What is still read has the same codes; figures differ in the eighth digit, or are halved."""
+    """Undetected damage leaves the codes; metrics change in the eighth digit or are halved."""
     whole = (bench_root / setting / "trainval.pkl").read_bytes()
     good = NASBenchMR(bench_root).table(setting)
     rng = np.random.default_rng(0)
@@ -57,7 +57,7 @@ def test_a_flipped_bit_is_found_or_matters_to_nobody(
     assert len(refusals) > 10
     for message in refusals:
         assert "trainval.pkl" in message
-        assert "get the file anew from the upstream repository" in message
+        assert "download it again from the upstream repository" in message
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -104,14 +104,14 @@ def test_figures_that_cannot_be_right_are_named(
     ("setting", "content"), [("seg", b""), ("seg", b"\x80\x04"), ("nas-bench-201", b"")]
 )
 def test_an_empty_or_cut_table_is_refused(tmp_path: Path, setting: str, content: bytes) -> None:
-    with pytest.raises(ValueError, match=r"trainval.pkl is damaged or no table"):
+    with pytest.raises(ValueError, match=r"trainval.pkl is damaged or not a table"):
         written(tmp_path, setting, content).table(setting)
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.999])
 def test_a_truncated_table_is_refused(bench_root: Path, tmp_path: Path, part: float) -> None:
     whole = (bench_root / "seg" / "trainval.pkl").read_bytes()
-    with pytest.raises(ValueError, match=r"trainval.pkl is damaged or no table"):
+    with pytest.raises(ValueError, match=r"trainval.pkl is damaged or not a table"):
         written(tmp_path, "seg", whole[: int(part * len(whole))]).table("seg")
 
 

@@ -77,10 +77,10 @@ def test_refuses_rows_metrics_and_tables_that_it_cannot_judge(bench_root: Path) 
         ("x", "must"),
         ([1.0], "must"),
         (np.full(27, np.nan), "NaN"),
-        (MRSpace().start + 1, "i1=65 is illegal"),
+        (MRSpace().start + 1, "i1=65 is invalid"),
     ],
 )
-def test_scores_legal_codes_alone(bench_root: Path, codes: Any, message: str) -> None:
+def test_scores_valid_codes_alone(bench_root: Path, codes: Any, message: str) -> None:
     table = NASBenchMR(bench_root).table("cls-10-1000")
     with pytest.raises(ValueError, match=message):
         Judge(table, np.arange(40)).score(codes)

@@ -83,7 +83,7 @@ def test_root_comes_from_the_environment(bench_root: Path, monkeypatch: Any) -> 
         (np.full(27, np.nan), "not among the 1 architectures"),
         ([1e300] * 27, "not among the 1 architectures"),
         (["x"] * 27, "must be 27 numbers, params or a code string"),
-        ("64_64", "no code string"),
+        ("64_64", "not a code string"),
         ({"i1": 8}, "params do not fit"),
     ],
 )
@@ -144,8 +144,8 @@ def test_a_malicious_pickle_runs_nothing(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pickle.dumps([_row()] * 50)[:200], "damaged or no table"),
-        (b"not a pickle", "damaged or no table"),
+        (pickle.dumps([_row()] * 50)[:200], "damaged or not a table"),
+        (b"not a pickle", "damaged or not a table"),
         (pickle.dumps({"a": 1}), "list of dictionaries"),
         (pickle.dumps([{"mIoU": 1.0}]), "row 0 lacks"),
         (pickle.dumps([_row(embedding=[1, 2])]), "27 numbers each"),
@@ -155,7 +155,7 @@ def test_a_malicious_pickle_runs_nothing(
         (pickle.dumps([_row(embedding=[10**400] * 27)]), "no numbers"),
         (pickle.dumps([_row(mIoU=float("nan"))]), "'mIoU' is not one finite number"),
         (pickle.dumps([_row(mIoU=[70.0])]), "'mIoU' is not one finite number"),
-        (pickle.dumps([_row(mIoU=170.0)]), "no percentage"),
+        (pickle.dumps([_row(mIoU=170.0)]), "not a percentage"),
         (pickle.dumps([_row(flops=-1.0)]), "a cost is negative"),
     ],
 )
@@ -202,7 +202,7 @@ def test_surrogates_refuse_what_they_do_not_know() -> None:
         model.predict(code[None, None])
     with pytest.raises(ValueError, match="NaN"):
         model.predict(np.where(np.arange(27) == 3, np.nan, code))
-    with pytest.raises(ValueError, match="i1=65 is illegal"):
+    with pytest.raises(ValueError, match="i1=65 is invalid"):
         model.predict(np.where(np.arange(27) == 0, 65, code))
     with pytest.raises(ValueError, match="no metric"):
         model.predict(code, metrics=["top1"])

@@ -47,7 +47,7 @@ def _run(
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_failing_region_is_left(seed: int) -> None:
-    """Of random params 57 % fail; 0.2 failed in 36 to 40 of 50 trials, at a best loss of -8.0."""
+    """Random params fail in 57 % of trials, and 0.2 in 36 to 40 of 50 at a best loss of -8.0."""
     optimizer = NCPOptimizer(NETWORK, directions={"loss": "minimize"}, seed=seed)
     _, found = _run(optimizer, 50, _network)
     assert min(one["loss"] for one in found if one) < -9.0
@@ -102,7 +102,7 @@ def test_random_failures_are_told_from_failing_regions(seed: int) -> None:
 
 
 def test_a_code_that_failed_once_is_tried_again_where_failures_are_random() -> None:
-    """Of 100 codes the best one is lost once, as by a worker that dies."""
+    """The best of 100 codes fails once, as if a worker died."""
     space = SearchSpace([Integer("a", 0, 9), Integer("b", 0, 9)])
     optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, seed=0)
     lost = 0

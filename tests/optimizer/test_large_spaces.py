@@ -84,7 +84,7 @@ def test_unique_codes_are_sorted_as_numpy_does(low: int) -> None:
         assert found.dtype == codes.dtype
 
 
-def test_neighbors_are_legal_and_differ_in_one_parameter() -> None:
+def test_neighbors_are_valid_and_differ_in_one_parameter() -> None:
     space = SearchSpace(
         [Float("a", 1, 3), Float("log", 0.1, 1, log=True), Integer("b", 0, 9, step=3),
          Categorical("c", ("x", "y", "z")), Categorical("d", (0, 1)), Categorical("one", ("x",))]

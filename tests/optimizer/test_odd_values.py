@@ -22,7 +22,7 @@ SPACE = SearchSpace(
 
 @pytest.mark.parametrize("always_missing", [True, False])
 def test_a_metric_without_a_value_is_done_without(always_missing: bool) -> None:
-    """Of two metrics one has no value, or never one in the same trial as the other."""
+    """One of two metrics has no value, or never one in the same trial as the other."""
     optimizer = NCPOptimizer(SPACE, directions={"a": "minimize", "b": "minimize"}, seed=0)
     for i in range(5):
         (params,) = optimizer.ask()

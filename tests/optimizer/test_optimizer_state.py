@@ -127,7 +127,7 @@ def test_another_state_is_refused_and_nothing_changes() -> None:
     ],
 )
 def test_a_broken_state_is_refused_whole(part: str, wrong: object) -> None:
-    """What comes after the refusal is what would have come without it."""
+    """Proposals after the refusal are those without it."""
     optimizer, untouched = _new(), _new()
     for one in (optimizer, untouched):
         _advance(one, 14)

@@ -1,4 +1,4 @@
-"""What learns from the trials: by name, or given."""
+"""Choice of the predictor, by name or as an object."""
 
 from __future__ import annotations
 

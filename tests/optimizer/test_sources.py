@@ -39,7 +39,7 @@ def optimizer(**given: Any) -> NCPOptimizer:
 
 
 def hows(search: NCPOptimizer, n: int, loss: Any = mixed_loss) -> list[str]:
-    """How each of the next n proposals came about."""
+    """Return the reasons' ``how`` of the next n proposals."""
     found = []
     for _ in range(n):
         (params,) = search.ask()

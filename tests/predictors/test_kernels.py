@@ -57,7 +57,7 @@ def test_matern_is_the_textbook_formula() -> None:
 
 
 def test_nngp_is_the_covariance_of_wide_random_networks() -> None:
-    """Of 20 networks of two hidden layers of 2,000 ReLU, with a bias unit in each layer."""
+    """The 20 networks have two hidden layers of 2,000 ReLU and a bias unit in each layer."""
     x, kernel = _codes(), NNGP()
     theta = _parameters(kernel)
     rng, width = np.random.default_rng(2), 2_000

@@ -54,7 +54,7 @@ def test_it_comes_to_the_best_code_of_an_additive_metric(
         assert (walk.codes[:, j] == best).all(1).any()
         different = len(np.unique(walk.codes[:, j], axis=0))
         assert different < 7 if revisit else different == 7
-    # predictions are those of the legal codes
+    # predictions are those of the valid codes
     at_end = predictor.predict(walk.codes[-1])[0][:, 0]
     np.testing.assert_allclose(walk.predictions["gain"][-1], at_end)
 

@@ -56,7 +56,7 @@ def test_the_papers_search_on_the_papers_predictor(bench_root: Path) -> None:
     assert trace.codes.shape == trace.gradients.shape == (71, 1, 27)
     np.testing.assert_allclose(trace.codes[0, 0], SPACE.start)
     assert trace.predictions["mIoU"][-1, 0] > trace.predictions["mIoU"][0, 0] + 1
-    assert SPACE.to_params(trace.final[0])  # legal: channels are multiples of 8
+    assert SPACE.to_params(trace.final[0])  # valid: channels are multiples of 8
 
 
 def test_lambda_trades_the_metric_for_the_cost(predictor: GaussianProcess) -> None:

@@ -1,4 +1,4 @@
-"""What must hold of proposals: valid by a check of its own, and new while codes are left."""
+"""Invariants of proposals: valid by an independent check, and new while codes are left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Optuna trials go on and end, and what was drawn independently in them."""
+"""Strategies for the course and the end of Optuna trials, and their independent draws."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # trials fail here on pur
 
 @dataclass(frozen=True)
 class Ending:
-    """How a trial goes on once it has its params.
+    """Course of a trial after its params are known.
 
     Attributes:
         state: "complete", "pruned", "failed", or "running": it is never told.

@@ -1,4 +1,4 @@
-"""What the properties are tried on: search spaces, values and metrics, odd ones among them.
+"""Hypothesis strategies: search spaces, values and metrics, including unusual ones.
 
 All of it is drawn as plain values whose ``repr`` can be pasted into a test, and shrinks to few,
 short and round ones.

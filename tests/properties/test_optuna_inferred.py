@@ -43,7 +43,7 @@ _Given: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Parameter:
-    """What an objective suggests.
+    """Parameter that an objective suggests.
 
     Attributes:
         distribution: Until the change, and after it without another.

@@ -1,4 +1,4 @@
-"""What a column of a CSV file is taken for, and how one that is no parameter is refused."""
+"""Inferred types of CSV columns, and refusal of columns that are no parameters."""
 
 from __future__ import annotations
 

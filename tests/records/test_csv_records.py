@@ -64,9 +64,9 @@ def test_row_labels_as_pandas_writes_them_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "metrics", "message"),
     [
-        ("", ["accuracy"], r"table.csv' is empty; give a head of names"),
-        ("\n\n", ["accuracy"], r"table.csv' is empty; give a head of names"),
-        ("a,m\n", ["m"], r"table.csv' has a head and no rows; give at least 2"),
+        ("", ["accuracy"], r"table.csv' is empty; give a header row"),
+        ("\n\n", ["accuracy"], r"table.csv' is empty; give a header row"),
+        ("a,m\n", ["m"], r"table.csv' has a header and no rows; give at least 2"),
         ("a,m\n1,3\n", ["m"], r"table.csv' has 1 row; give at least 2"),
         ("a,a,m\n1,2,3\n1,2,3\n", ["m"], r"table.csv' has a column 'a' twice"),
         ("a,m, m\n1,2,3\n1,2,3\n", ["m"], r"table.csv' has a column 'm' twice"),
@@ -79,14 +79,14 @@ def test_row_labels_as_pandas_writes_them_are_left_out(tmp_path: Path) -> None:
         (CSV + "1,2,3,relu,4,inf\n", ["ms"], "column 'ms': row 4 has inf, no finite number"),
         (CSV + "1,,3,relu,4,5\n", ["ms"], "column 'width': row 4 has no value; only a metric"),
         (CSV + "1,nan,3,relu,4,5\n", ["ms"], "column 'width': row 4 has nan, no finite number"),
-        (CSV + "1,2\n", ["ms"], "row 4 has 2 values, the head 6"),
-        (CSV + "1,2,3,4,5,6,7\n", ["ms"], "row 4 has 7 values, the head 6"),
+        (CSV + "1,2\n", ["ms"], "row 4 has 2 values, the header 6"),
+        (CSV + "1,2,3,4,5,6,7\n", ["ms"], "row 4 has 7 values, the header 6"),
         ("m\n1\n2\n", ["m"], r"has no column but \['m'\]; add one for each number of a code"),
         (CSV.replace(",", ";"), ["ms"], "columns must be separated by commas"),
         ('m,a\n1,"x\n2,y\n3,z\n', ["m"], "unexpected end of data; .* quotation marks closed"),
         ("a,m\n1\0,3\n1,3\n", ["m"], "cannot be read: it holds null characters"),
-        (b"\x89PNG\r\n\x1a\n\xff\xfe", ["m"], "cannot be read: it is no text in UTF-8"),
-        (CSV.encode("utf-16"), ["ms"], "it is no text in UTF-8 .*; save the table as CSV in UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", ["m"], "cannot be read: it is not text in UTF-8"),
+        (CSV.encode("utf-16"), ["ms"], "not text in UTF-8 .*; save the table as CSV in UTF-8"),
     ],
 )
 def test_a_broken_file_is_named_with_the_place(

@@ -91,7 +91,7 @@ def test_no_proposal_exceeds_a_limit(strategy: str, noisy: bool) -> None:
 
 
 def test_a_narrow_limit_is_kept_from_the_first_trial_on() -> None:
-    """Of random codes one in 10^4 is within: they are moved there by the cost's gradient."""
+    """One of 10^4 random codes is within the limit; the cost's gradient moves codes there."""
     space = MRSpace()
     optimizer = NCPOptimizer(
         space,
@@ -148,7 +148,7 @@ def _fits_of_params(params: Mapping[str, Any]) -> float:
 @pytest.mark.parametrize("function", [_fits_of_code, _fits_of_params])
 @pytest.mark.parametrize("limit", [90, 500])  # which finite costs exceed, or none
 def test_an_infinite_cost_is_over_every_limit(function: Any, limit: float) -> None:
-    """What cannot be built at all has no size: the loss would be least where x is 100."""
+    """Params that cannot be built have an infinite cost; the loss would be lowest at x = 100."""
     optimizer = NCPOptimizer(
         PLANE, directions={"loss": "minimize"}, seed=0, n_startup_trials=5,
         costs={"sum": function}, limits={"sum": limit},

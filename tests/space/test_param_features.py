@@ -1,4 +1,4 @@
-"""What a user knows of params, such as a size, as features that predictors and gradients see."""
+"""Features of params that a user gives, such as a size, with gradients."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def test_mean_iou_over_classes_that_occur() -> None:
 
 
 def test_top5_counts_the_five_most_likely_classes() -> None:
-    """Of six classes the right one is the first, the fifth and the last."""
+    """The right one of six classes is the first, the fifth and the last."""
     logits = torch.tensor([[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]]).expand(3, 6)
     loader: Any = [(logits, torch.tensor([0, 4, 5]))]
     found = measure(Fixed(), loader, task=CLASSIFICATION)

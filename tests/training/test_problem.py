@@ -1,4 +1,4 @@
-"""What a study trains and what it keeps: wrong arguments are refused before anything is trained."""
+"""Problems and checkpoints of a study; wrong arguments are refused before any training."""
 
 from __future__ import annotations
 

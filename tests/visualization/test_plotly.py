@@ -154,7 +154,7 @@ def test_params_of_any_space(space: SearchSpace) -> None:
         (lambda f, study: f.descent_figure(5, SPACE), "study=5 must be a study of Optuna"),
         (lambda f, study: f.descent_figure(study, 5), "space=5 must be the SearchSpace"),
         (lambda f, study: f.descent_figure(study, SPACE), r"space has \['i1'.*lack; give the part"),
-        (lambda f, study: f.descent_figure(study, OPTIMIZED, trial=99), "trial=99 is none of"),
+        (lambda f, study: f.descent_figure(study, OPTIMIZED, trial=99), "trial=99 is not in"),
         (lambda f, study: f.descent_figure(study, OPTIMIZED, trial="x"), "trial='x' must"),
         (lambda f, study: f.descent_figure(optuna.create_study(), MIXED), "has no complete trial"),
         (lambda f, study: f.params_figure({}, SPACE), "codes is empty"),

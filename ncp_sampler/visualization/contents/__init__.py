@@ -1,1 +1,1 @@
-"""What figures show, as values: computed here once, drawn by Matplotlib and by Plotly."""
+"""Contents of figures as plain values, which Matplotlib and Plotly draw."""

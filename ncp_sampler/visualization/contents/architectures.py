@@ -1,4 +1,4 @@
-"""What figures of architectures and of params show: their numbers, part by part."""
+"""Contents of figures of architectures and of params."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from ncp_sampler.space.dimensions import Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 from ncp_sampler.visualization.style import BLUE, ORANGE, RED, channel_ticks
 
-PARTS = (  # title, numbers
+PARTS = (  # Title of each part, and its parameters
     ("in", tuple(name for _, name in STEM)),
     *((f"stage {s.number}", (s.blocks, *s.units, *s.widths)) for s in STAGES),
     ("out", (OUTPUT,)),
 )
 DEEP = np.array([name in DEPTHS for name in NAMES])
 KINDS = {"channels": BLUE, "blocks (b)": RED, "units (n)": ORANGE}
-TOP, TITLES = 1.375, 158 / 128  # heights of an axis and of the titles, in its highest numbers
+TOP, TITLES = 1.375, 158 / 128  # Heights of an axis and of its titles, in units of its maximum
 
 _BLOCKS = {stage.blocks for stage in STAGES}
 
 
 @dataclass(frozen=True)
 class Architectures:
-    """Architectures of the 27 numbers.
+    """Architectures of the 27 integers.
 
     Attributes:
-        rows: Label -> numbers (27,).
-        colors: Of the 27.
-        widest: Most channels.
-        ticks: Of the channels' axis.
-        deepest: Most blocks or units, as high as the most channels.
+        rows: Label -> integers (27,).
+        colors: Color of each integer.
+        widest: Maximum number of channels.
+        ticks: Ticks of the axis of channels.
+        deepest: Maximum number of blocks or units, drawn at the height of ``widest``.
     """
 
     rows: dict[str, NDArray[np.int64]]
@@ -47,12 +47,13 @@ class Architectures:
 
 
 class Row(NamedTuple):
-    """A parameter of several params.
+    """Values of one parameter in several params.
 
     Attributes:
-        name: The parameter.
-        positions: From 0, the lowest value or the first choice, to 1, for each of the params.
-        values: The same as texts.
+        name: Name of the parameter.
+        positions: Position in the range, from 0 (lowest value or first category) to 1, for each
+            params.
+        values: The values as texts.
     """
 
     name: str
@@ -65,7 +66,7 @@ class ParamGroups:
     """Params of any space.
 
     Attributes:
-        labels: Of the params, in order.
+        labels: Labels of the params, in order.
         groups: Title -> parameters.
     """
 
@@ -74,16 +75,16 @@ class ParamGroups:
 
 
 def has_stages(space: SearchSpace) -> bool:
-    """Whether a space has the 27 integers of an architecture."""
+    """Return True if a space has the 27 integers of an architecture."""
     dims = space.dimensions
     return space.names == NAMES and all(isinstance(dim, Integer) for dim in dims)
 
 
 def architectures_of(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Architectures:
-    """What ``architecture_figure`` shows.
+    """Return the content of ``architecture_figure``.
 
     Raises:
-        ValueError: No code, an illegal one, or a space of other numbers.
+        ValueError: If there is no code or an invalid one, or if the space has other parameters.
     """
     if not isinstance(space, SearchSpace) or not has_stages(space):
         raise checks.refusal("space", space, "be MRSpace, whose codes have stages to draw")
@@ -104,10 +105,10 @@ def architectures_of(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Arch
 
 
 def params_of(codes: Mapping[str, ArrayLike], space: SearchSpace) -> ParamGroups:
-    """What ``params_figure`` shows.
+    """Return the content of ``params_figure``.
 
     Raises:
-        ValueError: No code, an illegal one, or no space.
+        ValueError: If there is no code or an invalid one, or if ``space`` is not a search space.
     """
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")
     known = _all_params(codes, space)
@@ -135,7 +136,7 @@ def _all_params(codes: Mapping[str, ArrayLike], space: SearchSpace) -> dict[str,
 
 
 def _position(space: SearchSpace, name: str, unit: NDArray[np.float64]) -> float:
-    """Of a number its place in the range, of a choice that among the choices."""
+    """Return the position of a value in its range, or of a category among the categories."""
     part = unit[space.column_slice(name)]
     if len(part) == 1:
         return float(part[0])

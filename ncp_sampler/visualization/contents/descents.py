@@ -1,4 +1,4 @@
-"""What figures of a proposal's descent show: the trials that it comes from, one from another."""
+"""Contents of figures of a proposal's origin: the chain of trials that leads to it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ncp_sampler.visualization.style import with_unit
 
 
 def descent_of(study: Any, space: SearchSpace, *, trial: int | None = None) -> Edits:
-    """What ``descent_figure`` shows.
+    """Return the content of ``descent_figure``.
 
     Raises:
-        ValueError: No such trial, or one that lacks a parameter of the space.
+        ValueError: If there is no such trial, or if a trial lacks a parameter of the space.
     """
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the study's trials")
     chain = _chain(study, trial)
@@ -43,16 +43,16 @@ def descent_of(study: Any, space: SearchSpace, *, trial: int | None = None) -> E
 
 
 def origin_of(study: Any, trial: int | None = None) -> list[int]:
-    """Numbers of the trials that one comes from, its own the last.
+    """Return the numbers of the trials that lead to a trial, which is the last one.
 
     Raises:
-        ValueError: No such trial.
+        ValueError: If there is no such trial.
     """
     return [one.number for one in _chain(study, trial)]
 
 
 def _chain(study: Any, number: int | None) -> list[Any]:
-    """The trials from the first to this one, each proposed from the one before."""
+    """Return the trials from the first one to this one, each proposed from the one before."""
     trials = getattr(study, "trials", None)
     if not isinstance(trials, Iterable):
         raise checks.refusal("study", study, "be a study of Optuna")
@@ -60,7 +60,7 @@ def _chain(study: Any, number: int | None) -> list[Any]:
     if number is None:
         number = _best(study, known)
     if checks.integer("trial", number) not in known:
-        raise ValueError(f"trial={number} is none of the study's; it has {len(known)} trials")
+        raise ValueError(f"trial={number} is not in the study, which has {len(known)} trials")
     chain = [known[number]]
     while (before := _source(chain[0])) in known and known[before] not in chain:
         chain.insert(0, known[before])
@@ -68,7 +68,7 @@ def _chain(study: Any, number: int | None) -> list[Any]:
 
 
 def _best(study: Any, known: Mapping[int, Any]) -> int:
-    """The best trial; of a front the latest."""
+    """Return the number of the best trial, or of the latest on the Pareto front."""
     best = study.best_trials if any(one.values for one in known.values()) else []
     if not best:
         raise ValueError(f"study={checks.shown(study)} has no complete trial; run some")
@@ -76,7 +76,7 @@ def _best(study: Any, known: Mapping[int, Any]) -> int:
 
 
 def _source(trial: Any) -> int | None:
-    """The trial that one was proposed from, if any."""
+    """Return the number of the trial from which a trial was proposed, if any."""
     start = _reasons(trial).get("start", {})
     found: int | None = start.get("trial")
     return found
@@ -85,12 +85,12 @@ def _source(trial: Any) -> int | None:
 def _reasons(trial: Any) -> Mapping[str, Any]:
     try:
         return reasons_of(trial)
-    except ValueError:  # another sampler's, or enqueued
+    except ValueError:  # Proposed by another sampler, or enqueued
         return {}
 
 
 def _curves(chain: list[Any], space: SearchSpace) -> list[Curve]:
-    """Each objective: what was observed, and what was predicted of it."""
+    """Return the observed and the predicted values of each objective."""
     told = [_reasons(trial).get("objectives", ()) for trial in chain]
     names: list[str] = next((list(one) for one in reversed(told) if one), [])
     if not names:

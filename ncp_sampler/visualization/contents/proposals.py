@@ -1,4 +1,4 @@
-"""What figures of proposals show: what each move brings, and whether predictions come true."""
+"""Contents of figures of proposals: effects of moves, and predicted against observed values."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MOST_MOVES = 16
 
 @dataclass(frozen=True)
 class Changes:
-    """What the moves change of one metric.
+    """Changes of one metric by the moves.
 
     Attributes:
-        name: The metric.
-        title: What is expected of it in all.
-        quantity: What the numbers are.
-        numbers: A change for each move.
+        name: Name of the metric.
+        title: Prediction of the metric for the proposal.
+        quantity: Label of the numbers.
+        numbers: Change by each move.
     """
 
     name: str
@@ -34,13 +34,13 @@ class Changes:
 
 @dataclass(frozen=True)
 class Moves:
-    """A proposal's moves, the largest first.
+    """Moves of a proposal, the largest first.
 
     Attributes:
-        labels: Of each move, such as "b1: 1 → 2".
-        metrics: Those that the moves change.
-        left_out: How many smaller moves there are beside.
-        title: The chance of feasibility, or empty.
+        labels: Label of each move, such as "b1: 1 → 2".
+        metrics: Changes of each metric.
+        left_out: Number of smaller moves that are not listed.
+        title: Probability of feasibility, or empty.
     """
 
     labels: tuple[str, ...]
@@ -54,11 +54,11 @@ class Calibration:
     """Predicted and observed values of one metric.
 
     Attributes:
-        name: The metric.
-        mean: Predicted, (n,).
-        std: Of the prediction, (n,).
-        value: Observed, (n,).
-        trials: Numbers of the trials, or positions, (n,).
+        name: Name of the metric.
+        mean: Predicted means (n,).
+        std: Predicted standard deviations (n,).
+        value: Observed values (n,).
+        trials: Numbers of the trials, or their positions, (n,).
     """
 
     name: str
@@ -69,32 +69,32 @@ class Calibration:
 
     @property
     def title(self) -> str:
-        """How many are within two standard deviations."""
+        """Number of observed values within two standard deviations of their prediction."""
         inside = float(np.mean(np.abs(self.value - self.mean) <= 2 * self.std))
         return f"{self.name}: {inside:.0%} of {len(self.mean)} within 2 σ"
 
     @property
     def diagonal(self) -> tuple[float, float]:
-        """From the lowest number to the highest one."""
+        """Lowest and highest number."""
         low = min(float(self.mean.min()), float(self.value.min()))
         return low, max(float(self.mean.max()), float(self.value.max()))
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Of the predictions' axis; a bar may reach far beyond what was observed."""
+        """Limits of the axis of predictions; an error bar may exceed the observed values by far."""
         low, high = self.diagonal
         margin = 0.1 * (high - low) or 1.0
         return low - margin, high + margin
 
 
 def moves_of(trial: Any) -> Moves:
-    """The moves from a proposal's start to it.
+    """Return the moves from the start of a proposal to the proposal.
 
     Args:
-        trial: A trial of Optuna that NCPSampler proposed, or the reasons themselves.
+        trial: A trial that NCPSampler proposed, or its reasons.
 
     Raises:
-        ValueError: The trial holds no reasons, or was proposed without a prediction.
+        ValueError: If the trial has no reasons, or was proposed without a prediction.
     """
     reasons = reasons_of(trial)
     if reasons["how"] != "search":
@@ -123,14 +123,14 @@ def moves_of(trial: Any) -> Moves:
 def calibrations_of(
     study: Any, results: Mapping[str, Sequence[float]] | None = None
 ) -> list[Calibration]:
-    """Predicted and observed values of each metric.
+    """Return predicted and observed values of each metric.
 
     Args:
-        study: A study of Optuna whose trials NCPSampler proposed; or reasons in order.
-        results: With reasons, metric -> what was observed of each, NaN where nothing was.
+        study: A study whose trials NCPSampler proposed; or reasons in order.
+        results: With reasons: metric -> observed values in the same order, NaN if missing.
 
     Raises:
-        ValueError: No trial has both a prediction and a value.
+        ValueError: If no trial has both a prediction and a value.
     """
     pairs = _of_reasons(study, results) if results is not None else _of_study(study)
     if not pairs:
@@ -145,7 +145,7 @@ def calibrations_of(
     return found
 
 
-_Rows = dict[str, list[tuple[int, float, float, float]]]  # metric -> trial, mean, std, value
+_Rows = dict[str, list[tuple[int, float, float, float]]]  # Metric -> trial, mean, std, value
 
 
 def _of_study(study: Any) -> _Rows:
@@ -156,7 +156,7 @@ def _of_study(study: Any) -> _Rows:
     for trial in trials:
         try:
             reasons = reasons_of(trial)
-        except ValueError:  # another sampler's
+        except ValueError:  # Proposed by another sampler
             continue
         predicted = reasons.get("metrics", {})
         names = reasons.get("objectives", ())

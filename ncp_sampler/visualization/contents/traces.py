@@ -1,4 +1,4 @@
-"""What figures of edited codes show: curves beside the code, column by column.
+"""Contents of figures of edited codes: curves, and the columns of the code.
 
 Notation
     T, n, d    iterations, starts, columns of a code
@@ -24,21 +24,21 @@ from ncp_sampler.visualization.style import channel_ticks, with_unit
 
 FloatArray = NDArray[np.float64]
 
-_CONSTANT = 1e-6  # of a loss; less is rounding
-_PANELS = 6  # of a code
-_NAMED = 8  # lines of a panel that are told apart
+_CONSTANT = 1e-6  # Range of a loss below which it counts as constant
+_PANELS = 6  # Maximum number of panels of a code
+_NAMED = 8  # Number of lines of a panel with a color of their own
 
 
 class Curve(NamedTuple):
-    """A number over the steps.
+    """Values of one quantity over the steps.
 
     Attributes:
-        label: What it is, with its unit.
-        values: (T + 1,); NaN where there is none.
-        expected: Mean and standard deviation of what was predicted, (T + 1,) each, NaN where
-            nothing was; None where predictions are no other thing than the values.
-        from_zero: Whether its axis begins at 0.
-        best: The value at the best code so far, (T + 1,); None where that is the last one, always.
+        label: Name of the quantity, with its unit.
+        values: Values (T + 1,), NaN if missing.
+        expected: Predicted means and standard deviations, (T + 1,) each, NaN if missing; None if
+            the values are predictions themselves.
+        from_zero: True if the axis starts at 0.
+        best: Value at the best code so far, (T + 1,); None if that is always the last code.
     """
 
     label: str
@@ -49,12 +49,12 @@ class Curve(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A column of a code over the steps.
+    """One column of a code over the steps.
 
     Attributes:
-        name: The column, without its panel's title.
-        values: (T + 1,).
-        color: Its place among the panel's columns; None for one that is not told apart.
+        name: Name of the column, without the title of its panel.
+        values: Values (T + 1,).
+        color: Index of its color in the panel, or None for a gray line.
     """
 
     name: str
@@ -67,13 +67,13 @@ class Panel:
     """Columns of a code that share axes.
 
     Attributes:
-        title: Of the group.
-        quantity: What the numbers are.
-        lines: A column each.
-        limits: Of the axis; beyond the range by a margin.
-        log: Whether the axis is logarithmic.
-        ticks: Where they are, or None.
-        whole: Whether the numbers are whole ones.
+        title: Title of the group.
+        quantity: Label of the numbers.
+        lines: One line for each column.
+        limits: Limits of the axis: the range with a margin.
+        log: True if the axis is logarithmic.
+        ticks: Positions of the ticks, or None.
+        whole: True if the numbers are integers.
     """
 
     title: str
@@ -87,15 +87,15 @@ class Panel:
 
 @dataclass(frozen=True)
 class Edits:
-    """How a code became another one, step by step.
+    """Edits of a code, step by step.
 
     Attributes:
-        heading: Over the curves.
-        curves: Predictions, costs, and what falls.
-        panels: At most six.
-        step: What a step is, "iteration".
-        names: Of the steps, T + 1; None where they are numbered from 0.
-        title: Of the whole, or empty.
+        heading: Heading of the curves.
+        curves: Predictions, costs, and the loss or its gradient.
+        panels: At most six panels of columns.
+        step: Word for a step, such as "iteration".
+        names: Names of the T + 1 steps; None if they are numbered from 0.
+        title: Title of the figure, or empty.
     """
 
     heading: str
@@ -115,11 +115,11 @@ def edits_of(
     units: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> Edits:
-    """What ``trace_figure`` shows of one start.
+    """Return the content of ``trace_figure`` for one start.
 
     Raises:
-        ValueError: A start outside 0..n-1, a trace of another space, or an argument that is not
-            as described there.
+        ValueError: If the start is outside 0..n-1, if the trace is of another space, or if an
+            argument is not as described there.
     """
     codes = codes_of(trace, space, start)  # (T + 1, d)
     checks.instance("title", title, str | None, "be a string, or None")
@@ -136,10 +136,11 @@ def edits_of(
 def pushes_of(
     trace: Trace, space: SearchSpace, *, start: int, iteration: int, largest: int
 ) -> tuple[list[str], list[float]]:
-    """Columns and minus the loss's derivatives by them, the largest first.
+    """Return columns and the negative derivatives of the loss by them, the largest first.
 
     Raises:
-        ValueError: A start, iteration or number of bars out of range, or a trace of another space.
+        ValueError: If a start, iteration or number of bars is out of range, or if the trace is of
+            another space.
     """
     codes = codes_of(trace, space, start)
     checks.integer("iteration", iteration, low=0, high=len(codes) - 1)
@@ -150,10 +151,10 @@ def pushes_of(
 
 
 def codes_of(trace: Trace, space: SearchSpace, start: int) -> FloatArray:
-    """One start's codes, (T + 1, d).
+    """Return the codes (T + 1, d) of one start.
 
     Raises:
-        ValueError: No such start, or a trace of another space.
+        ValueError: If there is no such start, or if the trace is of another space.
     """
     checks.instance("trace", trace, Trace, "be a Trace, as propagate returns it")
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the trace's codes")
@@ -167,7 +168,7 @@ def codes_of(trace: Trace, space: SearchSpace, start: int) -> FloatArray:
 
 
 def panels_of(space: SearchSpace, codes: FloatArray) -> tuple[Panel, ...]:
-    """At most six groups of columns of codes (T + 1, d)."""
+    """Return at most six groups of columns of codes (T + 1, d)."""
     unit = space.normalize(codes)
     return tuple(
         _panel(title, quantity, columns, space, codes, unit)
@@ -183,7 +184,7 @@ def _curves(
     costs: Mapping[str, Cost],
     units: Mapping[str, str],
 ) -> list[Curve]:
-    """What differs, the loss or its gradient last."""
+    """Return the curves that differ from each other, the loss or its gradient last."""
     checks.instance("costs", costs, Mapping, "map names to functions of codes")
     known = {**space.units, **checks.instance("units", units, Mapping, "map names to units")}
     named = {name: values[:, start] for name, values in trace.predictions.items()}
@@ -209,7 +210,7 @@ def _curves(
 
 
 def _curve_label(name: str, units: Mapping[str, str], target: Target | None) -> str:
-    """Return a prediction's name and unit, with the standard deviations that it is less or more."""
+    """Return the name and unit of a prediction, with the standard deviations added to it."""
     text, shown = with_unit(name, units), with_unit(name, {})
     if target is None or not target.beta or target.cost is not None:
         return text
@@ -220,7 +221,7 @@ def _curve_label(name: str, units: Mapping[str, str], target: Target | None) -> 
 def _best_so_far(trace: Trace, start: int, targets: Mapping[str, Target]) -> NDArray[np.intp]:
     """Return the iteration of the best code up to each iteration, (T + 1,).
 
-    It is the one that misses the bounds least, and of these the one whose targets gain most.
+    The best code violates the bounds least; among equal ones, its targets gain most.
     """
     gain, missed = np.zeros((2, len(trace.loss)))
     for name, target in targets.items():
@@ -237,7 +238,7 @@ def _best_so_far(trace: Trace, start: int, targets: Mapping[str, Target]) -> NDA
 
 
 def _what_falls(trace: Trace, start: int) -> Curve:
-    """The loss; where it is constant, as of steps set anew each time, its gradient's length."""
+    """Return the loss, or the norm of its gradient if the loss is constant (step targets)."""
     loss = trace.loss[:, start]
     if float(np.ptp(loss)) > _CONSTANT * max(float(np.abs(loss).max()), 1e-12):
         return Curve("loss", loss, from_zero=True)
@@ -246,7 +247,7 @@ def _what_falls(trace: Trace, start: int) -> Curve:
 
 
 def _grouped(space: SearchSpace) -> Iterator[tuple[str, str, list[int]]]:
-    """Title, quantity and columns of at most six panels."""
+    """Return title, quantity and columns of at most six panels."""
     groups = space.groups or _ranges(space)
     if len(groups) <= _PANELS:
         for title, quantity, names in groups:
@@ -263,7 +264,7 @@ def _columns(space: SearchSpace, name: str) -> range:
 
 
 def _ranges(space: SearchSpace) -> list[Group]:
-    """Numbers of one range together, a categorical alone."""
+    """Group numbers with the same range; each categorical is a group of its own."""
     groups: dict[str, Group] = {}
     for dim in space.dimensions:
         if isinstance(dim, Categorical):
@@ -284,7 +285,7 @@ def _panel(
     codes: FloatArray,
     unit: FloatArray,
 ) -> Panel:
-    """Lines of some columns; those that moved farthest are told apart."""
+    """Return the lines of some columns; those that moved farthest have colors."""
     values = unit if quantity == "unit code" else codes
     moved = np.argsort(np.ptp(unit[:, columns], axis=0), kind="stable")
     told_apart = set(moved[-_NAMED:].tolist())

@@ -1,8 +1,8 @@
-"""The figures of ``ncp_sampler.visualization`` by Plotly: same names, contents and colours.
+"""Figures of ``ncp_sampler.visualization`` for Plotly, with the same names, contents and colors.
 
-Each function takes the arguments of its namesake and returns a ``plotly.graph_objects.Figure``, to
-be zoomed and hovered over: ``.show()``, ``.write_html(path)``. ``pip install "ncp_sampler[viz]"``
-brings Plotly.
+Each function takes the arguments of its namesake and returns a ``plotly.graph_objects.Figure``,
+which can be zoomed and shows values on hover: ``.show()``, ``.write_html(path)``. ``pip install
+".[viz]"`` in a clone installs Plotly.
 """
 
 from ncp_sampler.visualization.plotly.architectures import (

@@ -1,4 +1,4 @@
-"""Figures of architectures and params by Plotly."""
+"""Figures of architectures and params for Plotly."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _AT = np.arange(len(NAMES))
 def architecture_figure(
     codes: Mapping[str, ArrayLike], space: SearchSpace, *, title: str = ""
 ) -> go.Figure:
-    """As ``visualization.architecture_figure``.
+    """Draw ``visualization.architecture_figure``.
 
     Args:
-        codes: Label of a row -> code (27,).
-        space: Theirs: ``MRSpace()``, or another of the same 27 integers.
-        title: Above the figure.
+        codes: Label of each row -> code (27,).
+        space: Search space of the codes: ``MRSpace()``, or another one with the same 27 integers.
+        title: Title of the figure.
 
     Raises:
-        ValueError: No code, an illegal one, or a space of other numbers.
+        ValueError: If there is no code or an invalid one, or if the space has other parameters.
     """
     all_of = architectures_of(codes, space)
     n = len(all_of.rows)
@@ -64,15 +64,15 @@ def architecture_figure(
 def params_figure(
     codes: Mapping[str, ArrayLike], space: SearchSpace, *, title: str = ""
 ) -> go.Figure:
-    """As ``visualization.params_figure``.
+    """Draw ``visualization.params_figure``.
 
     Args:
         codes: Label -> code (d,).
-        space: Theirs; its ``groups`` are panels.
-        title: Above the figure.
+        space: Search space of the codes. Each of its ``groups`` is a panel.
+        title: Title of the figure.
 
     Raises:
-        ValueError: No code, an illegal one, or no space.
+        ValueError: If there is no code or an invalid one, or if ``space`` is not a search space.
     """
     content = params_of(codes, space)
     lengths = [len(rows) for rows in content.groups.values()]
@@ -112,14 +112,14 @@ def params_figure(
 
 
 def _top(n: int) -> float:
-    """Height of an axis in its highest numbers; of many rows the titles need more of it."""
+    """Return the relative height of an axis; with many rows, titles need more room."""
     return TOP if n < 3 else 1.25 * TOP
 
 
 def _draw(
     figure: go.Figure, row: int, values: NDArray[np.int64], all_of: Architectures, top: float
 ) -> None:
-    """Channels on the left axis, blocks and units on the right one."""
+    """Draw channels on the left axis, blocks and units on the right one."""
     colors = np.array(all_of.colors)
     for kind, color in KINDS.items():
         some = colors == color
@@ -149,7 +149,7 @@ def _draw(
 
 
 def _name_parts(figure: go.Figure, row: int, height: float) -> None:
-    """The parts' titles, and lines between them."""
+    """Draw the titles of the parts, and lines between them."""
     for name, names in PARTS:
         first, last = NAMES.index(names[0]), NAMES.index(names[-1])
         if first:

@@ -1,6 +1,6 @@
-"""What the figures of Plotly share: the layout, beside the colours and sizes of ``style``.
+"""Common layout of the Plotly figures; ``style`` has their colors and sizes.
 
-Numbers are given as lists: arrays would be written in a form that older viewers cannot read.
+Numbers are passed as lists, because older viewers cannot read Plotly's format of arrays.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from numpy.typing import ArrayLike
 
 from ncp_sampler.visualization.style import LARGE, MEDIUM, SMALL
 
-DASHES = ("solid", "dash", "dashdot", "dot")  # as Matplotlib's "-", "--", "-.", ":"
-DARK = "#333333"  # of texts
+DASHES = ("solid", "dash", "dashdot", "dot")  # Matplotlib's "-", "--", "-.", ":"
+DARK = "#333333"  # Color of texts
 GRID = "#E6E6E6"
 
-_PIXELS = 4 / 3  # of a point
+_PIXELS = 4 / 3  # Pixels per point
 
 
 def finish(figure: Any, title: str = "", *, legend: bool = False, top: int = 60) -> Any:
-    """The same figure with the common layout; as large as the room it is shown in.
+    """Apply the common layout to a figure and return it; its width is that of its container.
 
     Args:
-        figure: Of Plotly.
-        title: Above it, or empty.
-        legend: Whether it has one, below.
+        figure: A Plotly figure.
+        title: Title of the figure, or empty.
+        legend: True for a legend below the panels.
         top: Pixels above the panels.
     """
     figure.update_layout(
@@ -43,12 +43,12 @@ def finish(figure: Any, title: str = "", *, legend: bool = False, top: int = 60)
     axes |= {"tickcolor": GRID, "linecolor": "#999999", "showline": True, "mirror": True}
     figure.update_xaxes(**axes, title_font_size=px(SMALL), title_standoff=6)
     figure.update_yaxes(**axes, title_font_size=px(SMALL), title_standoff=4)
-    figure.update_annotations(font_size=px(MEDIUM))  # the panels' titles
+    figure.update_annotations(font_size=px(MEDIUM))  # Titles of the panels
     return figure
 
 
 def titles_left(figure: Any) -> None:
-    """Moves the panels' titles, which make_subplots centers, to the panels' left edges."""
+    """Move the titles of the panels, which make_subplots centers, to the left edges."""
     domains = [axis.domain for axis in figure.select_xaxes()]
     for title in figure.layout.annotations:
         left = max(low for low, high in domains if low <= title.x <= high)
@@ -56,21 +56,21 @@ def titles_left(figure: Any) -> None:
 
 
 def px(points: float) -> float:
-    """Pixels of a font size in points."""
+    """Convert a font size in points to pixels."""
     return round(points * _PIXELS, 1)
 
 
 def listed(values: ArrayLike) -> list[float | None]:
-    """Numbers for JSON, which has no NaN."""
+    """Convert numbers for JSON, which has no NaN."""
     flat = np.asarray(values, dtype=np.float64).tolist()
     return [value if np.isfinite(value) else None for value in flat]
 
 
 def bold(text: str) -> str:
-    """A panel's title, in two lines where it has two parts; names are shown as they are."""
+    """Return the title of a panel in bold, in two lines if it has two parts."""
     return f"<b>{plain(text).replace(', ', ',<br>', 1)}</b>"
 
 
 def plain(text: str) -> str:
-    """A text whose signs are no markup of Plotly's."""
+    """Escape a text so that Plotly reads no markup in it."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

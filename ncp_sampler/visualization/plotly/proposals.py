@@ -1,4 +1,4 @@
-"""Figures of proposals by Plotly."""
+"""Figures of proposals for Plotly."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ncp_sampler.visualization.style import BLUE, GREY, LINE, sign_colors
 
 
 def plot_proposal(trial: Any, *, title: str = "") -> go.Figure:
-    """As ``visualization.plot_proposal``.
+    """Draw ``visualization.plot_proposal``.
 
     Args:
-        trial: A trial of Optuna that NCPSampler proposed, or the reasons themselves.
-        title: Above the figure.
+        trial: A trial that NCPSampler proposed, or its reasons.
+        title: Title of the figure.
 
     Raises:
-        ValueError: The trial holds no reasons, or was proposed without a prediction.
+        ValueError: If the trial has no reasons, or was proposed without a prediction.
     """
     moves = moves_of(trial)
     metrics = moves.metrics
@@ -56,15 +56,15 @@ def plot_proposal(trial: Any, *, title: str = "") -> go.Figure:
 def plot_calibration(
     study: Any, *, results: Mapping[str, Sequence[float]] | None = None, title: str = ""
 ) -> go.Figure:
-    """As ``visualization.plot_calibration``.
+    """Draw ``visualization.plot_calibration``.
 
     Args:
-        study: A study of Optuna whose trials NCPSampler proposed; or reasons in order.
-        results: With reasons, metric -> what was observed of each, NaN where nothing was.
-        title: Above the figure.
+        study: A study whose trials NCPSampler proposed; or reasons in order.
+        results: With reasons: metric -> observed values in the same order, NaN if missing.
+        title: Title of the figure.
 
     Raises:
-        ValueError: No trial has both a prediction and a value.
+        ValueError: If no trial has both a prediction and a value.
     """
     metrics = calibrations_of(study, results)
     titles = [plain(metric.title) for metric in metrics]

@@ -1,4 +1,4 @@
-"""Figures of edited codes by Plotly."""
+"""Figures of edited codes for Plotly."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ def trace_figure(
     units: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> go.Figure:
-    """As ``visualization.trace_figure``; the mouse over a line shows its name.
+    """Draw ``visualization.trace_figure`` for Plotly. Hovering over a line shows its name.
 
     Args:
-        trace: From ``propagation.propagate``, or a search's ``Solution.trace``.
-        space: The codes' search space.
-        start: Which of the n starts.
-        costs: Further costs to show, name -> function of codes (n, d).
+        trace: Result of ``propagation.propagate``, or ``Solution.trace`` of a search.
+        space: Search space of the codes.
+        start: Index of the start, 0 to n - 1.
+        costs: Additional costs to show: name -> function of codes (n, d).
         units: Name of a prediction or cost -> its unit.
-        title: Above the figure.
+        title: Title of the figure.
 
     Raises:
-        ValueError: A start outside 0..n-1, a trace of another space, or an argument that is not
-            as described.
+        ValueError: If the start is outside 0..n-1, if the trace is of another space, or if an
+            argument is not as described.
     """
     return _draw(edits_of(trace, space, start=start, costs=costs, units=units, title=title))
 
 
 def descent_figure(study: Any, space: SearchSpace, *, trial: int | None = None) -> go.Figure:
-    """As ``visualization.descent_figure``.
+    """Draw ``visualization.descent_figure``.
 
     Args:
-        study: A study of Optuna whose trials NCPSampler proposed.
-        space: The search space, or a part that all those trials have.
-        trial: Number of the last one; None for the best.
+        study: A study whose trials NCPSampler proposed.
+        space: Search space of the trials, or a part that all of them have.
+        trial: Number of the last trial of the chain; None for the best trial.
 
     Raises:
-        ValueError: No such trial, or one that lacks a parameter of the space.
+        ValueError: If there is no such trial, or if a trial lacks a parameter of the space.
     """
     return _draw(descent_of(study, space, trial=trial))
 
@@ -68,17 +68,18 @@ def descent_figure(study: Any, space: SearchSpace, *, trial: int | None = None) 
 def explain_figure(
     trace: Trace, space: SearchSpace, *, start: int = 0, iteration: int = 0, largest: int = 15
 ) -> go.Figure:
-    """As ``visualization.explain_figure``.
+    """Draw ``visualization.explain_figure``.
 
     Args:
-        trace: From ``propagation.propagate``.
-        space: The codes' search space.
-        start: Which of the n starts.
-        iteration: At which iteration's code, 0 the start.
-        largest: Bars, at most; the largest ones.
+        trace: Result of ``propagation.propagate``.
+        space: Search space of the codes.
+        start: Index of the start, 0 to n - 1.
+        iteration: Iteration whose code is explained; 0 is the start.
+        largest: Maximum number of bars; the largest ones are drawn.
 
     Raises:
-        ValueError: A start, iteration or number of bars out of range, or a trace of another space.
+        ValueError: If a start, iteration or number of bars is out of range, or if the trace is of
+            another space.
     """
     names, push = pushes_of(trace, space, start=start, iteration=iteration, largest=largest)
     bars = go.Bar(
@@ -96,10 +97,10 @@ def explain_figure(
 
 
 def _draw(edits: Edits) -> go.Figure:
-    """Curves in the left column, the code's panels in two rows beside it."""
+    """Draw curves in the left column, and the panels of the code in two rows beside it."""
     n_curves, n_panels = len(edits.curves), len(edits.panels)
     columns = 1 + (n_panels + 1) // 2
-    rows = 2 * n_curves  # so that both kinds fit: a curve takes 2 of them, a panel half
+    rows = 2 * n_curves  # A curve takes 2 grid rows, a panel half of all rows
     specs: list[list[Any]] = [[None] * columns for _ in range(rows)]
     titles = []
     for i in range(rows):
@@ -118,7 +119,7 @@ def _draw(edits: Edits) -> go.Figure:
         specs=specs,
         subplot_titles=titles,
         horizontal_spacing=0.24 / columns,
-        vertical_spacing=min(0.14, 0.9 / (rows - 1)),  # a title of two lines has room
+        vertical_spacing=min(0.14, 0.9 / (rows - 1)),  # Leaves room for titles of two lines
     )
     for i, curve in enumerate(edits.curves):
         _draw_curve(figure, 2 * i + 1, curve, edits, last=i == n_curves - 1)
@@ -179,7 +180,7 @@ def _draw_line(
     name: str,
     edits: Edits,
 ) -> None:
-    """Values over the steps, in the i-th colour, or grey."""
+    """Draw values over the steps, in the i-th color or in gray."""
     line = go.Scatter(
         x=_steps(edits, values),
         y=listed(values),

@@ -41,7 +41,7 @@ from tests.optuna_examples import NotingSampler
 def test_dimension_as_a_distribution_and_back(
     dimension: Dimension, distribution: BaseDistribution
 ) -> None:
-    """What Optuna draws are values of the dimension."""
+    """Values that Optuna draws are values of the dimension."""
     space = SearchSpace([dimension])
     assert to_distributions(space) == space.distributions == {"x": distribution}
     assert to_space({"x": distribution}) == space

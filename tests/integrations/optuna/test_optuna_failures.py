@@ -78,7 +78,7 @@ def test_pruning_before_the_first_report_is_no_failure() -> None:
 
 
 def test_params_whose_trial_died_once_are_tried_again() -> None:
-    """Of 100 codes the best one is lost once; 0.2 never tried it again."""
+    """The best of 100 codes fails once; version 0.2 never tried it again."""
     lost = 0
 
     def objective(trial: Trial) -> float:

@@ -107,7 +107,7 @@ def test_an_index_that_the_study_does_not_have() -> None:
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_limits_hold_from_the_first_trial_on_and_given_what_is_fixed() -> None:
-    """Also where a fixed value is off the range: then for the nearest legal one."""
+    """Also where a fixed value is off the range: then for the nearest valid one."""
     space = MRSpace()
     sampler = NCPSampler(
         space=space, seed=0, n_startup_trials=3, costs={"flops": costs.flops}, limits={"flops": 0.3}

@@ -1,4 +1,4 @@
-"""What NCPSampler tells the optimizer of a study: finished trials, running ones, fixed values."""
+"""Trials, running trials and fixed values that NCPSampler reports to the optimizer."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def add(study: Study, params: Params, state: TrialState = TrialState.COMPLETE, *
 
 
 def next_ask(study: Study) -> tuple[list[Params], Mapping[str, Any] | None]:
-    """What the optimizer is asked for the params of one more trial: pending and fixed ones."""
+    """Return the pending and fixed params with which the optimizer is asked for one more trial."""
     SPACE.suggest(study.ask())
     return Spy.made[-1].asked[-1]
 
@@ -190,7 +190,7 @@ def test_running_and_waiting_trials_are_pending_and_pins_fixed() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Fixed parameter")  # Optuna's, of the pin that it uses
-def test_illegal_pins_are_no_condition_but_count_as_the_nearest_value() -> None:
+def test_invalid_pins_are_no_condition_but_count_as_the_nearest_value() -> None:
     study = new_study()
     study.enqueue_trial({"x": 97})
     assert next_ask(study) == ([], None)

@@ -63,7 +63,7 @@ def below_another(trial: Trial) -> float:
     "objective", [one_other_high, widened_log, narrowed, without_step, below_another]
 )
 def test_a_range_that_changes_is_searched_on(objective: Callable[[Trial], float]) -> None:
-    """Of the last ten trials most are near the optimum; before, these parameters were random."""
+    """Most of the last ten trials are near the optimum; 0.2 drew these parameters at random."""
     noting = NotingSampler()
     study = optuna.create_study(sampler=NCPSampler(seed=0, independent_sampler=noting))
     study.optimize(objective, n_trials=32)

@@ -35,7 +35,7 @@ def earlier(n: int = 14, space: SpaceOrNone = SPACE, **kwargs: Any) -> Study:
 
 
 def hows(study: Study) -> list[str]:
-    """How each trial was proposed."""
+    """Return the reasons' ``how`` of each trial."""
     return [t.system_attrs.get("ncp:reasons", {"how": "drawn"})["how"] for t in study.trials]
 
 

@@ -1,4 +1,4 @@
-"""What the searcher cannot be given: each is refused at once, with the argument and the remedy."""
+"""Wrong arguments of the searcher: each is refused with its name and the remedy."""
 
 from __future__ import annotations
 

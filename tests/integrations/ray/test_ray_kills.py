@@ -46,7 +46,7 @@ def run_driver(folder: str) -> None:
 
 
 def _told_in(folder: Path) -> Told:
-    """What the searcher in the run's folder has learnt; nothing while Ray writes it."""
+    """Return the observations of the saved searcher, none while Ray writes it."""
     search = NCPSearch()
     try:
         search.restore_from_dir(str(folder / "run"))

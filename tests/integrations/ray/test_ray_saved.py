@@ -160,7 +160,7 @@ except OSError as error:
 
 
 def test_disk_that_is_full(state: Path) -> None:
-    """What was saved before is left, and nothing beside it; the next save succeeds."""
+    """The older file remains without temporary files, and the next save succeeds."""
     before = state.read_bytes()
     assert len(before) > 1000
     done = subprocess.run(

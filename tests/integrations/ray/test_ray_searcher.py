@@ -1,4 +1,4 @@
-"""What the searcher suggests, from which space, and what it is given beforehand."""
+"""Suggestions of the searcher, its space, and points that are known before."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def _own_domain() -> Any:
 def test_domain(domain: Any, dimension: Dimension) -> None:
     assert to_dimension("x", domain) == dimension
     low_to_high = [domain.sample(random_state=seed) for seed in range(200)]
-    SearchSpace([dimension]).to_code([{"x": value} for value in low_to_high])  # all are legal
+    SearchSpace([dimension]).to_code([{"x": value} for value in low_to_high])  # all are valid
     if isinstance(dimension, Integer):  # the same smallest and largest value as Ray draws
         assert min(low_to_high) >= dimension.low
         assert max(low_to_high) <= dimension.high
@@ -264,7 +264,7 @@ def test_range_of_one_value(end: float) -> None:
 
 @pytest.mark.parametrize("side", ["low", "high"])
 def test_draws_at_the_ends_of_a_log_range(side: str) -> None:
-    """Of random search, which goes on with NCPSearch."""
+    """Draws of random search that NCPSearch continues."""
     ends = np.random.default_rng(0).uniform(1e-5, 10, 200).tolist()
     for end in ends:
         low, high = (end, 2 * end) if side == "low" else (end / 2, end)
@@ -286,7 +286,7 @@ def test_draws_at_the_ends_of_a_log_range(side: str) -> None:
     ],
 )
 def test_grid_without_0_is_no_domain(dimension: Dimension) -> None:
-    """Of the searcher it can be a space all the same."""
+    """The searcher accepts it as a space."""
     space = SearchSpace([dimension])
     message = r"x: Tune's steps of .* count from 0, and low=.*; give NCPSearch\(space=\.\.\.\)"
     for convert in (to_domains, SearchSpace.tune_space):

@@ -1,4 +1,4 @@
-"""What the searcher learns from reports and completions, call by call."""
+"""Observations of the searcher from reports and completions, call by call."""
 
 from __future__ import annotations
 
