@@ -70,6 +70,14 @@ def numbers(text: str) -> tuple[float, ...]:
     return tuple(at_least(0)(part) for part in names(text))
 
 
+def limits(text: str) -> float | dict[str, float]:
+    """Return a number above 0, or name -> number of ``NAME=NUMBER`` with commas between."""
+    if "=" not in text:
+        return above(0)(text)
+    terms = [term.rpartition("=")[::2] for term in names(text)]
+    return {name.strip(): above(0)(value) for name, value in terms}
+
+
 def names(text: str) -> tuple[str, ...]:
     """Names with commas between, in order; empty ones are left out."""
     return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ncp_sampler import checks
-from ncp_sampler.training.pairs import ends, height_and_width
+from ncp_sampler.training.pair_checks import check_range, check_size
 
 # image and mask, image alone, or points and boxes -> the same two, the second None if not given
 Transform = Callable[..., tuple[Tensor, Tensor | None]]
@@ -75,8 +75,8 @@ class ImageAugmentation:
     def __post_init__(self) -> None:
         if (self.area is None) == (self.zoom is None):
             raise ValueError(f"give one of area={self.area} and zoom={self.zoom}")
-        height_and_width("size", self.size, low=1)
-        ends(*("zoom", self.zoom) if self.area is None else ("area", self.area))
+        check_size("size", self.size, low=1)
+        check_range(*("zoom", self.zoom) if self.area is None else ("area", self.area))
         for name in ("flip", "grayscale"):
             checks.number(name, getattr(self, name), low=0, high=1)
         for name in ("brightness", "contrast", "saturation"):
@@ -171,7 +171,7 @@ class CloudAugmentation:
     def __post_init__(self) -> None:
         checks.number("flip", self.flip, low=0, high=1)
         checks.number("rotation", self.rotation, low=0)
-        ends("scale", self.scale)
+        check_range("scale", self.scale)
         checks.number("translation", self.translation, low=0)
 
     def __call__(self, points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:

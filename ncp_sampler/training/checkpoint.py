@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from ncp_sampler import checks
-from ncp_sampler.training.kept import read_kept, write_kept
 from ncp_sampler.training.problem import TrainingProblem
+from ncp_sampler.training.tensor_files import read_tensors, write_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class Checkpoint:
             ValueError: No path of a file in a folder that exists.
             OSError: The disk is full, or nothing may be written there.
         """
-        write_kept(path, vars(self))
+        write_tensors(path, vars(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Checkpoint:
@@ -93,7 +93,7 @@ class Checkpoint:
         """
         given = checks.path("path", path, "a file that Checkpoint.save wrote")
         try:
-            kept = read_kept(given, [field.name for field in fields(cls)])
+            kept = read_tensors(given, [field.name for field in fields(cls)])
         except ValueError as error:
             raise _refusal(path, str(error)) from error
         return cls(**{**kept, "code": tuple(kept["code"])})

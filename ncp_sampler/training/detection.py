@@ -10,7 +10,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -206,7 +208,7 @@ class _PillarNetworks:
             initialization=self.initialization,
         )
 
-    def gflops(self, code: ArrayLike) -> float:
+    def gflops(self, code: ArrayLike) -> Any:
         cost = costs.flops(
             code,
             resolution=self.resolution,
@@ -215,7 +217,7 @@ class _PillarNetworks:
             in_channels=BEV_CHANNELS,
             convention="multiply_adds",
         )
-        return float(cost[0])
+        return cost if np.ndim(code) == 2 else float(cost[0])
 
 
 def _check_ious(ious: Sequence[float]) -> None:

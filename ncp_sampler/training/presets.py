@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.blueprint import LEAST_SIDE, TASKS
 from ncp_sampler.training.augmentation import CloudAugmentation, ImageAugmentation
-from ncp_sampler.training.pairs import height_and_width
+from ncp_sampler.training.pair_checks import check_size
 from ncp_sampler.training.recipes import Recipe
 
 
@@ -56,7 +56,7 @@ class Preset:
         checks.integer("num_classes", self.num_classes, low=1)
         checks.instance("recipe", self.recipe, Recipe, "be a Recipe")
         if self.test_size is not None:
-            height_and_width("test_size", self.test_size, low=LEAST_SIDE)
+            check_size("test_size", self.test_size, low=LEAST_SIDE)
         if self.pretrained is not None:
             checks.text("pretrained", self.pretrained)
 

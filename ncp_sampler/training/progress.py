@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ncp_sampler import checks
-from ncp_sampler.training.kept import read_kept, write_kept
+from ncp_sampler.training.tensor_files import read_tensors, write_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ class Progress:
             OSError: The disk is full, or nothing may be written there.
         """
         epochs = [asdict(epoch) for epoch in self.epochs]
-        write_kept(path, {**vars(self), "epochs": epochs})
+        write_tensors(path, {**vars(self), "epochs": epochs})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Progress:
@@ -148,7 +148,7 @@ class Progress:
         given = checks.path("path", path, "a file that Progress.save wrote")
         must = "be a file that Progress.save wrote, so copy it anew, or train from the start"
         try:
-            kept = read_kept(given, [field.name for field in fields(cls)])
+            kept = read_tensors(given, [field.name for field in fields(cls)])
             return cls(**{**kept, "epochs": tuple(Epoch(**epoch) for epoch in kept["epochs"])})
         except Exception as error:  # a foreign file can raise nearly anything
             raise checks.refusal("path", os.fspath(path), f"{must} ({error})") from error

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.blueprint import LEAST_SIDE
 from ncp_sampler.training.augmentation import CloudAugmentation, ImageAugmentation
-from ncp_sampler.training.pairs import height_and_width
+from ncp_sampler.training.pair_checks import check_size
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("cosine", "poly", "one_cycle")
@@ -80,7 +80,7 @@ class Recipe:
         checks.number("momentum", self.momentum, low=0, below=1)
         if self.clip_norm is not None:
             checks.number("clip_norm", self.clip_norm, above=0)
-        height_and_width("size", self.size, low=LEAST_SIDE)
+        check_size("size", self.size, low=LEAST_SIDE)
         kinds = (ImageAugmentation, CloudAugmentation, type(None))
         must = "be an ImageAugmentation, a CloudAugmentation or None"
         checks.instance("augmentation", self.augmentation, kinds, must)

@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.blueprint import LEAST_SIDE
 from ncp_sampler.training.augmentation import Transform
-from ncp_sampler.training.data.parts import PARTS, check_part, check_transform, part_generator
+from ncp_sampler.training.data.splits import PARTS, check_split, check_transform, split_generator
 
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # right, left, down, up: steps of (row, column)
 CLIP_CLASSES = 2 * len(DIRECTIONS)
@@ -106,7 +106,7 @@ class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
         seed: int = 0,
         transform: Transform | None = None,
     ) -> None:
-        rng = part_generator(part, seed)
+        rng = split_generator(part, seed)
         length, size = checks.integer("length", length, low=1), _side(size)
         digits, labels = _source(part)
         self.images = torch.zeros(length, 1, size, size)
@@ -170,7 +170,7 @@ class DigitClips(Dataset[tuple[Tensor, Tensor]]):
         seed: int = 0,
         wrap: bool = False,
     ) -> None:
-        rng = part_generator(part, seed)
+        rng = split_generator(part, seed)
         length, frames = (
             checks.integer("length", length, low=1),
             checks.integer("frames", frames, low=2),
@@ -211,7 +211,7 @@ def source_rows(part: str) -> NDArray[np.intp]:
     Raises:
         ValueError: An unknown part.
     """
-    return _split()[check_part(part)]
+    return _split()[check_split(part)]
 
 
 @cache

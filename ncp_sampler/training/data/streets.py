@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from ncp_sampler import checks
 from ncp_sampler.detection3d.anchors import CAR, CYCLIST
 from ncp_sampler.training.augmentation import Transform
-from ncp_sampler.training.data.parts import check_transform, part_generator
+from ncp_sampler.training.data.splits import check_transform, split_generator
 from ncp_sampler.training.detection import Scene
 
 CLASSES = ("car", "cyclist")
@@ -82,7 +82,7 @@ class StreetScenes(Dataset[Scene]):
         self, part: str, *, length: int, seed: int = 0, transform: Transform | None = None
     ) -> None:
         numbers = range(checks.integer("length", length, low=1))
-        self.scenes = [_scene(part_generator(part, seed, i)) for i in numbers]
+        self.scenes = [_scene(split_generator(part, seed, i)) for i in numbers]
         self._transform = check_transform(transform)
 
     def __len__(self) -> int:
