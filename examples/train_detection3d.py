@@ -1,6 +1,6 @@
 """Searches networks that find cars and cyclists in lidar scans, by training each of them.
 
-The scans are generated: streets with boxes of two classes and clutter, scanned by a simulated lidar.
+The scans are generated: streets with boxes of two classes and clutter, seen by a simulated lidar.
 The metric is the mean average precision in 3D at KITTI's looser overlaps, IoU 0.5 for cars and 0.25
 for cyclists. Options are those of train_classification.py. To train on KITTI, replace
 ``StreetScenes`` by a data set of (points, boxes, labels), and use the anchors of

@@ -1,6 +1,6 @@
 """Searches one code for two tasks, classification of digits and segmentation of scenes of them.
 
-Every code is trained on both, one network for each. The study has three objectives: the two metrics,
+Every code is trained on both, one network for each. The study has three objectives, the two metrics
 and the multiply-adds of both networks together. Its answer is the best compromise. The regret of a
 code in a task is its distance from the best metric of the study, relative to that of the worst; the
 answer is the code whose larger regret is the smallest. Options are those of
