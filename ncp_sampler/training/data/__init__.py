@@ -1,4 +1,4 @@
-"""Data at hand: real digits that a package ships, street scenes from a seeded generator."""
+"""Data sets without a download: scikit-learn's digits, and generated street scenes."""
 
 from ncp_sampler.training.data.digits import CLIP_CLASSES as CLIP_CLASSES
 from ncp_sampler.training.data.digits import DigitClips as DigitClips
