@@ -1,4 +1,4 @@
-"""The best compromise between several tasks: maximin of relative regret.
+"""Best compromise between several tasks: maximin of relative regret.
 
 Notation
     n, m     trials, tasks
