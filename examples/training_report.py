@@ -129,7 +129,7 @@ def write_csv(study: Study, problems: Sequence[TrainingProblem], path: Path) -> 
 def write_figure(
     study: Study, results: Sequence[Result], problems: Sequence[TrainingProblem], path: Path
 ) -> None:
-    """Draw each problem's metric over the cost: all complete trials, and the best ones."""
+    """Draw each problem's metric over the cost: all complete trials, the best ones, the answer."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -142,6 +142,7 @@ def write_figure(
     cost = np.array([trial.user_attrs["gflops"] for trial in complete])
     on_front = np.array([trial.number in best for trial in complete], dtype=bool)
     front = "Pareto-optimal" if len(best) > 1 else "best"
+    answer = answer_trial(study, len(problems))
     for i, problem in enumerate(problems):
         axes = figure.add_subplot(1, len(problems), i + 1)
         value = np.array([trial.values[i] for trial in complete])
@@ -150,6 +151,10 @@ def write_figure(
         x, y = cost[on_front][order], value[on_front][order]
         if len(problems) == 1:
             axes.step(x, y, where="post", color=RED, lw=1)
+        else:
+            at = (answer.user_attrs["gflops"], answer.values[i])
+            label = "best compromise"
+            axes.scatter(*at, s=220, facecolors="none", edgecolors=BLACK, label=label)
         axes.scatter(x, y, s=48, color=RED, marker="D", label=f"{front}, validation")
         test = [result.test[i] for result in results]
         axes.scatter(x, test, s=60, color=BLACK, marker="x", lw=1.2, label=f"{front}, test")
@@ -161,5 +166,5 @@ def write_figure(
         axes.set_ylabel(f"{problem.task.metric} (%)")
         axes.set_title(f"{problem.name}: {len(complete)} trained codes")
         axes.grid(alpha=0.3)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False)
     save_figure(figure, path, dpi=150)
