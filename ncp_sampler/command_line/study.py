@@ -75,7 +75,7 @@ def create_study(
         problems: Problems that each code is trained on, one network for each.
         space: Space of the codes, such as ``MRSpace(width=64, depth=2)``.
         max_gflops: Hard limit of multiply-adds, in G, which the network of each problem keeps; or
-            problem's name -> limit of its network. None for no limit.
+            problem's name -> limit of its network, and no limit for the others. None for no limit.
         seed: Seed of the sampler.
 
     Raises:

@@ -28,24 +28,34 @@ class MultiplyAdds:
         self._problems, self._space = tuple(problems), space
 
     def __call__(self, given: Tensor | Params) -> Any:
-        """Return the cost of params, or of a tensor of codes (n, d) where all problems take one.
+        """Return the cost of params, or the costs (n,) of a tensor of codes (n, d).
 
-        The sampler tries a tensor first. Where that fails, it interpolates the costs of params.
+        The sampler tries a tensor first. If that fails, it interpolates the costs of params.
+
+        Raises:
+            ValueError: Given a tensor, a problem does not return a differentiable tensor (n,).
         """
-        code: Any = self._space.to_code(given) if isinstance(given, Mapping) else given
-        return gflops_of(self._problems, code)
+        if isinstance(given, Mapping):
+            return gflops_of(self._problems, self._space.to_code(given))
+        counts: list[Any] = [problem.gflops(given) for problem in self._problems]
+        for problem, count in zip(self._problems, counts, strict=True):
+            if not isinstance(count, Tensor) or count.shape != given.shape[:1]:
+                raise ValueError(f"gflops of {problem.name!r} takes one code at a time")
+            if given.requires_grad and not count.requires_grad:
+                raise ValueError(f"gflops of {problem.name!r} is not differentiable")
+        return sum(counts)
 
 
-def gflops_of(problems: Sequence[TrainingProblem], code: ArrayLike) -> Any:
+def gflops_of(problems: Sequence[TrainingProblem], code: ArrayLike) -> float:
     """Return the multiply-adds of all networks of a code together, in G."""
-    return sum(problem.gflops(code) for problem in problems)
+    return sum(float(problem.gflops(code)) for problem in problems)
 
 
 def excess(
     problems: Sequence[TrainingProblem], code: ArrayLike, limits: Mapping[str, float]
 ) -> float:
     """Return the largest ratio of a network's multiply-adds to its limit; 0 without a limit."""
-    ratios = [p.gflops(code) / limits[p.name] for p in problems if p.name in limits]
+    ratios = [float(p.gflops(code)) / limits[p.name] for p in problems if p.name in limits]
     return max(ratios, default=0.0)
 
 
@@ -93,7 +103,7 @@ def checked_limits(
     for name, limit in given.items():
         argument = f"max_gflops[{name!r}]" if each else "max_gflops"
         limits[name] = checks.number(argument, limit, above=0)
-        least = named[name].gflops(cheapest)
+        least = float(named[name].gflops(cheapest))
         if limit < least:
             where = "" if each or len(named) == 1 else f" for {name!r}"
             must = f"be at least {least:.4g}, the cost of the cheapest code{where}"

@@ -34,7 +34,7 @@ from tests.training_examples import (
     width_problem,
 )
 
-SMALL = MRSpace(width=32, depth=2)
+TINY, SMALL = MRSpace(width=16, depth=1), MRSpace(width=32, depth=2)
 
 
 def trials_of(study: optuna.Study) -> list[FrozenTrial]:
@@ -86,6 +86,25 @@ def test_best_network_of_a_giga_in_25_trainings(seed: int, tmp_path: Path) -> No
     assert len(trials_of(study)) == 25
     assert costs.flops(np.array([code_of(trial) for trial in trials_of(study)])).max() <= 1.0
     assert study.best_value > 75.5
+
+
+@pytest.mark.parametrize(
+    "gflops",
+    [
+        lambda code: float(np.asarray(code).sum()) / 1000,  # an error if it is given a tensor
+        lambda code: float(torch.as_tensor(code).sum()) / 1000,  # one number for all codes
+        lambda code: torch.tensor(np.array(code)[..., :].sum(-1) / 1000),  # without a gradient
+    ],
+)
+def test_costs_that_are_not_functions_of_many_codes_are_interpolated(gflops: Any) -> None:
+    """Beside a problem whose costs are."""
+    problems, space = [replace(width_problem(), gflops=gflops), narrow_problem()], TINY
+    study = create_study(problems, space=space)
+    study.optimize(lambda trial: (0, 0, space.suggest(trial)["o1"]), n_trials=7)
+    metrics = reasons_of(trials_of(study)[6])["metrics"]
+    code = code_of(trials_of(study)[6])
+    total = sum(float(problem.gflops(code)) for problem in problems)
+    assert [*metrics.values()][2]["value"] == pytest.approx(total, rel=1e-3)
 
 
 def test_costs_that_take_one_code_alone_are_limited_too(tmp_path: Path) -> None:
