@@ -1,9 +1,10 @@
 """Searches networks that classify scikit-learn's handwritten digits, by training each of them.
 
-By default the study has two objectives, accuracy and multiply-adds; ``--max-gflops 0.05`` searches
-the most accurate network within a limit, and stops bad trainings early. To train on images of
-your own, put another data set in the place of ``Digits``, such as torchvision's ``ImageFolder``,
-and a preset like ``PRESETS["cls-50-1000"]``, the paper's.
+By default the study has two objectives, accuracy and multiply-adds, which are computed and not
+learned. ``--max-gflops 0.05`` searches the most accurate network within a limit: no code over it is
+proposed, and bad trainings are stopped early. To train on your own images, replace ``Digits`` by
+another data set, such as torchvision's ``ImageFolder``, and use a preset such as the paper's
+``PRESETS["cls-50-1000"]``.
 """
 
 from __future__ import annotations

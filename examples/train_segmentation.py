@@ -1,9 +1,8 @@
 """Searches networks that segment scenes of several handwritten digits, by training each of them.
 
 Every pixel is background or ink of a digit's class. Options are those of train_classification.py.
-To segment images of your own, put a data set of (image, mask) pairs in the place of
-``DigitScenes`` (255 marks the pixels that do not count), and a preset like ``PRESETS["seg"]``, the
-paper's for Cityscapes.
+To segment your own images, replace ``DigitScenes`` by a data set of (image, mask) pairs (255 marks
+ignored pixels), and use a preset such as ``PRESETS["seg"]``, the paper's for Cityscapes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
 """Searches one code for two tasks, classification of digits and segmentation of scenes of them.
 
-Every code is trained on both, one network for each, and the study has three objectives: the two
-metrics, and the multiply-adds of both networks together. Options are those of
-train_classification.py, without ``--max-gflops``, which is for one metric.
+Every code is trained on both, one network for each. The study has three objectives, the two metrics
+and the multiply-adds of both networks together. Its answer is the best compromise. The regret of a
+code in a task is its distance from the best metric of the study, relative to that of the worst; the
+answer is the code whose larger regret is the smallest. Options are those of
+train_classification.py. ``--max-gflops 0.02`` limits each of the two networks, and
+``--max-gflops digits=0.005,scenes=0.02`` gives each its own limit; the metrics are then the only
+objectives.
 """
 
 from __future__ import annotations

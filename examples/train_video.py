@@ -1,8 +1,8 @@
 """Searches networks that recognize the motion of handwritten digits, by training each of them.
 
-The class is the direction of motion and whether the digit is 5 or more; no single frame tells the
-direction. Options are those of train_classification.py. To train on clips of your own, put a data
-set of (clip (C, T, H, W), class) pairs in the place of ``DigitClips``, and a preset like
+The class combines the direction of motion and whether the digit is 5 or more; no single frame shows
+the direction. Options are those of train_classification.py. To train on your own clips, replace
+``DigitClips`` by a data set of (clip (C, T, H, W), class) pairs, and use a preset such as
 ``PRESETS["video"]``, the paper's for HMDB51.
 """
 

@@ -1,4 +1,4 @@
-"""The program that the training examples share: options, progress, and the final report."""
+"""Program that the training examples share: options, progress, and the final report."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from examples.training_report import make_table, score_best, write_csv, write_figure
+from examples.training_report import (
+    describe_answer,
+    make_table,
+    score_best,
+    write_csv,
+    write_figure,
+)
 from ncp_sampler.checks import usable_device
-from ncp_sampler.command_line.option_types import above, whole
+from ncp_sampler.command_line.option_types import limits, whole
 from ncp_sampler.command_line.options import check_folder, make_parser
 from ncp_sampler.command_line.study import create_study, run_study
-from ncp_sampler.command_line.study_trials import (
-    checkpoint_path,
-    code_of,
-    has_checkpoints,
-    is_trained,
-    proposed_trials,
-)
+from ncp_sampler.command_line.study_costs import MaxGflops
+from ncp_sampler.command_line.study_trials import has_checkpoints, is_trained, proposed_trials
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.training.problem import TrainingProblem
 from ncp_sampler.training.tensorboard import find_writer
@@ -47,19 +48,19 @@ def main(
     depth: int = 4,
     arguments: Sequence[str] | None = None,
 ) -> int:
-    """Runs a study as the command line says, and prints and writes its results.
+    """Run a study with the options of the command line, and print and write its results.
 
     Args:
-        description: Of the program; its first paragraph is shown by ``--help``.
-        problems: Whether this is a smoke run (few samples) -> what to train.
+        description: Description of the program; ``--help`` shows its first paragraph.
+        problems: Function that returns the problems, of few samples if it is given True.
         trials: Default of ``--trials``.
         out: Default of ``--out``.
         width: Default of ``--width``.
         depth: Default of ``--depth``.
-        arguments: In place of the command line's.
+        arguments: Arguments in place of those of the command line.
 
     Returns:
-        The exit status: 0, 1 if no trial ran to its end, 2 on a full disk, 130 after Ctrl-C.
+        Exit status: 0, 1 if no trial was completed, 2 on a full disk, 130 after Ctrl-C.
     """
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -96,11 +97,11 @@ def main(
 
 @dataclass(frozen=True, kw_only=True)
 class _Options:
-    """What the user asked for; each is described by ``--help``."""
+    """Options of the command line; ``--help`` describes them."""
 
     trials: int
     epochs: int | None
-    max_gflops: float | None
+    max_gflops: MaxGflops
     width: int
     depth: int
     device: str
@@ -117,25 +118,26 @@ def _parser(
 ) -> argparse.ArgumentParser:
     parser = make_parser(description)
     add = parser.add_argument
-    add("--trials", type=whole(1), default=trials, help="codes to train")
-    add("--epochs", type=whole(1), help="of each training, in place of the preset's")
-    add("--max-gflops", type=above(0), help="search the best code of at most so many G")
-    add("--width", type=int, default=width, help="most channels of a layer, 8 to 128")
-    add("--depth", type=int, default=depth, help="most blocks and residual units, 1 to 4")
+    add("--trials", type=whole(1), default=trials, help="number of codes to train")
+    add("--epochs", type=whole(1), help="epochs of each training, in place of the preset's")
+    text = "limit of each network's multiply-adds, in G; or one per problem, as NAME=G,NAME=G"
+    add("--max-gflops", type=limits, metavar="G", help=text)
+    add("--width", type=int, default=width, help="maximum channels of a layer, 8 to 128")
+    add("--depth", type=int, default=depth, help="maximum blocks and residual units, 1 to 4")
     add("--device", default="cpu", help="cpu, cuda, ...")
-    add("--bf16", action="store_true", help="forward passes in bfloat16")
-    add("--threads", type=whole(1), help="of PyTorch on the CPU; all cores if not given")
-    add("--seed", type=int, default=0, help="of the sampler and the trainings")
+    add("--bf16", action="store_true", help="run forward passes in bfloat16")
+    add("--threads", type=whole(1), help="threads of PyTorch on the CPU; all cores by default")
+    add("--seed", type=int, default=0, help="seed of the sampler and the trainings")
     add("--out", type=Path, default=Path(out), help="folder of checkpoints, figure and CSV")
-    text = "folder of TensorBoard's curves, new for each study"
+    text = "folder of TensorBoard curves, a new one for each study"
     add("--tensorboard", type=Path, metavar="DIR", help=text)
-    add("--smoke", action="store_true", help="a few samples, codes and epochs, to see it work")
+    add("--smoke", action="store_true", help="try it with few samples, codes and epochs")
     return parser
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> _Options:
     given = parser.parse_args(arguments)
-    if given.smoke:  # once more, so that a default that is asked for stays
+    if given.smoke:  # parsed once more, so that given values win over the smoke run's
         parser.set_defaults(**_SMOKE)
         given = parser.parse_args(arguments)
     return _Options(**vars(given))
@@ -144,7 +146,7 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> 
 def _with_epochs(
     problems: Sequence[TrainingProblem], epochs: int | None
 ) -> Sequence[TrainingProblem]:
-    """The problems, trained for so many epochs if given."""
+    """Return the problems, with a number of epochs if given."""
     if epochs is None:
         return problems
     return [replace(p, recipe=replace(p.recipe, epochs=epochs)) for p in problems]
@@ -153,7 +155,7 @@ def _with_epochs(
 def _run(
     study: Study, problems: Sequence[TrainingProblem], space: MRSpace, options: _Options
 ) -> bool:
-    """Runs the study under a progress bar; False if the user interrupted it."""
+    """Run the study under a progress bar; return False if the user interrupted it."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f}%"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
         total = options.trials * sum(problem.recipe.epochs for problem in problems)
@@ -173,15 +175,15 @@ def _run(
                 tensorboard=options.tensorboard,
             )
         except KeyboardInterrupt:
-            return False  # what was trained so far is reported
+            return False  # the trials so far are reported
     return True
 
 
 def _report(
     study: Study, problems: Sequence[TrainingProblem], out: Path, device: str, *, bf16: bool
 ) -> bool:
-    """Whether there was a trial to report."""
-    # paths and names are no markup
+    """Print and write the results; return False if no trial was completed."""
+    # paths and names are not markup
     console = Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False)
     results = score_best(study, problems, out, device, bf16=bf16)
     if not results:
@@ -194,16 +196,12 @@ def _report(
     write_csv(study, problems, rows)
     write_figure(study, results, problems, figure)
     console.print(make_table(results, problems))
-    best = max(results, key=lambda result: result.trial.values[0])
     console.print(
-        f"{trained} codes trained, {pruned} of them stopped early; {len(trials) - trained} above "
-        "the limit not trained.\n"
-        "Epochs and codes are selected by the validation samples; the test samples are used here "
-        "alone.\n"
-        f"Highest validation {problems[0].task.metric}: trial {best.trial.number}, code "
-        f"{MRSpace().to_string(code_of(best.trial))}\n"
-        f"Networks: {checkpoint_path(out, best.trial.number)} and alike; "
-        f"all trials: {rows}, {figure}",
+        f"{trained} codes trained, {pruned} of them stopped early.\n"
+        "Epochs and codes are selected on the validation samples; only these figures use the test "
+        "samples.\n"
+        f"{describe_answer(study, problems, out)}\n"
+        f"All trials: {rows}, {figure}",
         highlight=False,
         soft_wrap=True,
     )

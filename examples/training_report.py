@@ -1,4 +1,4 @@
-"""What a training study leaves behind: table of the best trials, figure and CSV of all."""
+"""Report of a training study: table of the best trials, its answer, figure and CSV of all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
+from ncp_sampler.command_line.compromise import relative_regret
 from ncp_sampler.command_line.study_trials import (
+    answer_trial,
     best_trials,
     checkpoint_path,
     code_of,
@@ -32,7 +34,7 @@ class Result:
     """A best trial after the study.
 
     Attributes:
-        trial: With its validation metrics.
+        trial: Trial, with its validation metrics.
         test: Test metric of each problem, in percent.
     """
 
@@ -43,12 +45,12 @@ class Result:
 def score_best(
     study: Study, problems: Sequence[TrainingProblem], out: Path, device: str, *, bf16: bool = False
 ) -> list[Result]:
-    """Scores the checkpoints of the best trials on the test samples; the cheapest first."""
+    """Score the checkpoints of the best trials on the test samples, the cheapest first."""
     results = []
     for trial in sorted(best_trials(study), key=lambda trial: trial.user_attrs["gflops"]):
-        kept = Checkpoint.load(checkpoint_path(out, trial.number))
+        checkpoint = Checkpoint.load(checkpoint_path(out, trial.number))
         scores = [
-            evaluate(kept.network(p), p.test, task=p.task, device=device, bf16=bf16)
+            evaluate(checkpoint.network(p), p.test, task=p.task, device=device, bf16=bf16)
             for p in problems
         ]
         results.append(Result(trial=trial, test=tuple(scores)))
@@ -56,46 +58,78 @@ def score_best(
 
 
 def make_table(results: Sequence[Result], problems: Sequence[TrainingProblem]) -> Table:
-    """Costs and metrics of the best trials."""
-    several = len(results) > 1
-    title = "Trials that no other one dominates, the cheapest first" if several else "Best trial"
+    """Return a table of the costs and metrics of the best trials.
+
+    Several problems have a column each for the multiply-adds of their networks.
+    """
+    title = "Pareto-optimal trials, the cheapest first" if len(results) > 1 else "Best trial"
     table = Table(title=title, title_justify="left")
     for name in ("trial", "G multiply-adds", "M params"):
         table.add_column(name, justify="right")
+    several = len(problems) > 1
     for problem in problems:
+        if several:
+            table.add_column(f"{problem.name}: G", justify="right")
         table.add_column(f"{problem.name}: {problem.task.metric} val. (%)", justify="right")
         table.add_column("test (%)", justify="right")
     for result in results:
         attrs = result.trial.user_attrs
-        pairs = zip(result.trial.values, result.test, strict=False)  # the cost is no metric
-        scores = [f"{score:.2f}" for pair in pairs for score in pair]
-        costs = (f"{attrs['gflops']:.4f}", f"{attrs['params']:.3f}")
-        table.add_row(str(result.trial.number), *costs, *scores)
+        cells = [str(result.trial.number), f"{attrs['gflops']:.4f}", f"{attrs['params']:.3f}"]
+        # the values end in the cost where there is no limit
+        for problem, val, test in zip(problems, result.trial.values, result.test, strict=False):
+            own = [f"{problem.gflops(code_of(result.trial)):.4f}"] if several else []
+            cells += [*own, f"{val:.2f}", f"{test:.2f}"]
+        table.add_row(*cells)
     return table
 
 
+def describe_answer(study: Study, problems: Sequence[TrainingProblem], out: Path) -> str:
+    """Return two lines: the answer of a study with complete trials, and where its networks are.
+
+    The answer of several problems is their best compromise, whose regrets are relative to the best
+    and the worst complete trial of each problem.
+    """
+    answer, complete = answer_trial(study, len(problems)), complete_trials(study)
+    name = f"trial {answer.number}, code {MRSpace().to_string(code_of(answer))}"
+    if len(problems) > 1:
+        regrets = relative_regret(np.array([trial.values[: len(problems)] for trial in complete]))
+        row = [trial.number for trial in complete].index(answer.number)
+        shares = zip(problems, regrets[row], strict=True)
+        parts = ", ".join(f"{problem.name} {regret:.0%}" for problem, regret in shares)
+        text = f"Best compromise: {name}\nRegret from the best (0%) to the worst (100%): {parts}"
+    else:
+        text = f"Highest validation {problems[0].task.metric}: {name}"
+    return f"{text}\nNetworks: {checkpoint_path(out, answer.number)}"
+
+
 def write_csv(study: Study, problems: Sequence[TrainingProblem], path: Path) -> None:
-    """Writes every proposed trial; metrics of validation, empty where there is none."""
+    """Write every proposed trial; validation metrics are empty where there are none.
+
+    Several problems have a column each for the multiply-adds of their networks.
+    """
+    several = len(problems) > 1
+    own = [f"{problem.name} gflops" for problem in problems] if several else []
     names = [f"{problem.name} {problem.task.metric}" for problem in problems]
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["trial", "state", "epochs", "gflops", *names, "seconds", "code"])
+    rows.writerow(["trial", "state", "epochs", "gflops", *own, *names, "seconds", "code"])
     for trial in proposed_trials(study):
         values = trial.values if trial.state == TrialState.COMPLETE else None
         metrics = [f"{v:.4f}" for v in values[: len(problems)]] if values else [""] * len(names)
-        cost = f"{trial.user_attrs['gflops']:.6f}"
+        counts = [problem.gflops(code_of(trial)) for problem in problems] if several else []
+        cost = [f"{count:.6f}" for count in (trial.user_attrs["gflops"], *counts)]
         seconds = trial.duration.total_seconds() if trial.duration else float("nan")
         epochs = trial.user_attrs.get("epochs", 0)
         code = MRSpace().to_string(code_of(trial))
         state = trial.state.name.lower()
-        rows.writerow([trial.number, state, epochs, cost, *metrics, f"{seconds:.2f}", code])
+        rows.writerow([trial.number, state, epochs, *cost, *metrics, f"{seconds:.2f}", code])
     write_atomic(path, text.getvalue().encode())
 
 
 def write_figure(
     study: Study, results: Sequence[Result], problems: Sequence[TrainingProblem], path: Path
 ) -> None:
-    """Draws each problem's metric over the cost: all complete trials, and the best ones."""
+    """Draw each problem's metric over the cost: all complete trials, the best ones, the answer."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -107,7 +141,8 @@ def write_figure(
     best = {result.trial.number for result in results}
     cost = np.array([trial.user_attrs["gflops"] for trial in complete])
     on_front = np.array([trial.number in best for trial in complete], dtype=bool)
-    front = "not dominated" if len(best) > 1 else "best"
+    front = "Pareto-optimal" if len(best) > 1 else "best"
+    answer = answer_trial(study, len(problems))
     for i, problem in enumerate(problems):
         axes = figure.add_subplot(1, len(problems), i + 1)
         value = np.array([trial.values[i] for trial in complete])
@@ -116,6 +151,10 @@ def write_figure(
         x, y = cost[on_front][order], value[on_front][order]
         if len(problems) == 1:
             axes.step(x, y, where="post", color=RED, lw=1)
+        else:
+            at = (answer.user_attrs["gflops"], answer.values[i])
+            label = "best compromise"
+            axes.scatter(*at, s=220, facecolors="none", edgecolors=BLACK, label=label)
         axes.scatter(x, y, s=48, color=RED, marker="D", label=f"{front}, validation")
         test = [result.test[i] for result in results]
         axes.scatter(x, test, s=60, color=BLACK, marker="x", lw=1.2, label=f"{front}, test")
@@ -127,5 +166,5 @@ def write_figure(
         axes.set_ylabel(f"{problem.task.metric} (%)")
         axes.set_title(f"{problem.name}: {len(complete)} trained codes")
         axes.grid(alpha=0.3)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False)
     save_figure(figure, path, dpi=150)

@@ -65,6 +65,11 @@ class Width(nn.Module):
         self.epochs = 0
 
 
+def sum_of_code(code: Any) -> Any:
+    """A cost: a thousandth of the sum of a code, or of each of a tensor of codes."""
+    return code.sum(1) / 1000 if np.ndim(code) == 2 else float(np.asarray(code).sum()) / 1000
+
+
 def width_problem(*, ruin: int | None = None) -> TrainingProblem:
     """Trains in no time: the metric is the width, 1 more each epoch; the cost the code's sum.
 
@@ -96,8 +101,24 @@ def width_problem(*, ruin: int | None = None) -> TrainingProblem:
         task=Task(metric="half", loss=loss, score=score),
         recipe=recipe,
         build=Width,
-        gflops=lambda code: float(np.asarray(code).sum()) / 1000,
+        gflops=sum_of_code,
         train=data,
         val=data,
         test=data,
+    )
+
+
+def narrow_problem() -> TrainingProblem:
+    """Trains in no time as ``width_problem``, but prefers narrow networks, which cost twice."""
+
+    def score(model: nn.Module, batches: object) -> float:
+        assert isinstance(model, Width)
+        return 64 - model.layer.out_features / 2
+
+    problem = width_problem()
+    return replace(
+        problem,
+        name="narrow",
+        task=replace(problem.task, score=score),
+        gflops=lambda code: 2 * problem.gflops(code),
     )

@@ -1,1 +1,1 @@
-"""Programs: ``ncp-sampler`` searches tables and sums up studies; training examples run studies."""
+"""Programs: ``ncp-sampler``, which searches tables and summarizes studies, and training studies."""

@@ -1,4 +1,4 @@
-"""The command line's answer as tables for a reader."""
+"""Tables that print the answer of a search on the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ncp_sampler.multi_resolution.blueprint import N_STAGES
 
 
 def print_columns(columns: Sequence[Mapping[str, str]]) -> None:
-    """Print as what the columns of tables are taken, before anything is fitted."""
+    """Print the role of each column of the tables, before anything is fitted."""
     for file in dict.fromkeys(column["file"] for column in columns):
         table = Table("column", "taken as", "values", title=file)
         for column in columns:
@@ -25,7 +25,7 @@ def print_columns(columns: Sequence[Mapping[str, str]]) -> None:
 
 
 def print_found(result: Mapping[str, Any]) -> None:
-    """Prints what ``ncp-sampler search --json`` gives as tables."""
+    """Print the answer of ``ncp-sampler search --json`` as tables."""
     console = _console()
     for note in result["notes"]:
         console.print(note, style="yellow")
@@ -49,9 +49,9 @@ def print_found(result: Mapping[str, Any]) -> None:
         cells = ["none" if row[k] is None else f"{row[k]:.4g}" for k in ("judged", "judge_error")]
         if row["judged"] is not None and row["judge_error"] is None:
             cells[1] = "unknown"
-        doubt = f"{row['predicted']:.4g} ± {row['predicted_std']:.2g}"
+        prediction = f"{row['predicted']:.4g} ± {row['predicted_std']:.2g}"
         noise = "unknown" if row["noise"] is None else f"{row['noise']:.2g}"
-        table.add_row(row["source"], row["metric"], *cells, doubt, noise)
+        table.add_row(row["source"], row["metric"], *cells, prediction, noise)
     console.print(table)
     if "costs" in result:
         size = result["costs"]
@@ -84,12 +84,12 @@ def print_found(result: Mapping[str, Any]) -> None:
 
 
 def _console() -> Console:
-    # names are the user's, and brackets in them no markup
+    # brackets in the user's names are not markup
     return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def _row(row: Mapping[str, Any]) -> str:
-    """A measured row in one line."""
+    """Return a measured row as one line."""
     values = [
         f"{k} {'missing' if v is None else format(v, '.4g')}" for k, v in row["metrics"].items()
     ]
@@ -117,8 +117,8 @@ def _answers(answers: Sequence[Mapping[str, Any]], title: str) -> Table:
     for i, one in enumerate(answers, start=1):
         cells = []
         for name in names:
-            doubt = one["predicted_std"][name]
-            cells.append(f"{one['predicted'][name]:.4g}" + (f" ± {doubt:.2g}" if doubt else ""))
+            std = one["predicted_std"][name]
+            cells.append(f"{one['predicted'][name]:.4g}" + (f" ± {std:.2g}" if std else ""))
         if compared:
             cells.append(f"{one['expected_improvement']:.3g}")
         code = one.get("code") or ", ".join(f"{k}={v}" for k, v in one["params"].items())

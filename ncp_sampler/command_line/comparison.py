@@ -1,4 +1,4 @@
-"""Options of the programs that compare samplers or searchers, added and checked in one way."""
+"""Options shared by the programs that compare samplers or searchers, and their checks."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ncp_sampler.nas_bench.objectives import objective
 
 
 def add_studies(parser: argparse.ArgumentParser, *, trials: int, seeds: int) -> None:
-    """Adds how many studies there are, and how they are run: ``--trials`` to ``--threads``."""
+    """Add the options for number and execution of the studies, ``--trials`` to ``--threads``."""
     add = parser.add_argument
-    add("--trials", type=int, default=trials, help="of each study")
+    add("--trials", type=int, default=trials, help="number of trials of each study")
     add("--seeds", type=int, default=seeds, help="studies of each sampler, with seeds 0, 1, ..")
-    add("--jobs", type=int, default=2, help="studies at once")
+    add("--jobs", type=int, default=2, help="number of studies at once")
     add("--threads", type=int, default=1, help="threads of a study, for torch and BLAS")
 
 
 def check_samplers(options: argparse.Namespace, settings: Sequence[str]) -> tuple[str, ...]:
-    """The samplers that ``--samplers`` names, once all options of a comparison are good.
+    """Check the options of a comparison, and return the samplers that ``--samplers`` names.
 
     Raises:
-        ValueError: One is not.
-        ImportError: LightGBM, or what a sampler needs, is not installed.
+        ValueError: An option is wrong.
+        ImportError: LightGBM, or a package of a sampler, is not installed.
     """
     check_at_least_one(options, "jobs", "threads")
     picked = check_comparison(options, settings, kind="samplers", known=SAMPLERS)
@@ -37,13 +37,14 @@ def check_samplers(options: argparse.Namespace, settings: Sequence[str]) -> tupl
 def check_comparison(
     options: argparse.Namespace, settings: Sequence[str], *, kind: str, known: Collection[str]
 ) -> tuple[str, ...]:
-    """The names that the option ``kind`` holds, once it and those of any comparison are good.
+    """Check the options of any comparison, and return the names in the option ``kind``.
 
     Args:
-        options: With ``trials``, ``seeds``, ``out``, and ``kind``: names with commas between.
-        settings: Of the surrogates.
-        kind: What is compared, "samplers".
-        known: All that can be.
+        options: Options with ``trials``, ``seeds``, ``out``, and ``kind``, names separated by
+            commas.
+        settings: Settings of the surrogates.
+        kind: Option that names what is compared, such as "samplers".
+        known: Valid names.
 
     Raises:
         ValueError: An option is wrong, or ``out`` cannot be written to.

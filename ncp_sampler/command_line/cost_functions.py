@@ -1,4 +1,4 @@
-"""A user's Python functions as known costs of codes."""
+"""User functions in Python modules as known costs of codes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ncp_sampler.space.search_space import SearchSpace
 
 
 def load_function(term: CostTerm) -> CostFunction:
-    """Return the function of a module that can be imported, or lies in the working directory.
+    """Return the function of a module that can be imported, also from the working directory.
 
     Raises:
-        ValueError: There is none, or its module raises an error.
+        ValueError: There is no such function, or its module raises an error.
     """
     folder = os.getcwd()
     if folder not in sys.path:
@@ -55,7 +55,7 @@ def cost_of_codes(
 
 
 class _KnownAtCodes(torch.autograd.Function):
-    """A known cost at codes (n, d) in natural units, whose gradient it has at unit codes."""
+    """Known cost at codes (n, d) in natural units, with the gradient of the cost at unit codes."""
 
     @staticmethod
     def forward(ctx: Any, codes: Tensor, known: KnownCost, space: SearchSpace) -> Tensor:

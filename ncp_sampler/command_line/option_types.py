@@ -1,4 +1,4 @@
-"""Types of options for argparse: numbers within limits, names, metrics, bounds and functions."""
+"""Option types for argparse: numbers within limits, names, metrics, bounds and functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:  # --help comes without it
+if TYPE_CHECKING:  # --help does without it
     import numpy as np
     from numpy.typing import NDArray
 
@@ -16,14 +16,14 @@ _DIRECTIONS = {"max": "maximize", "min": "minimize", "maximize": "maximize", "mi
 
 
 class Bound(NamedTuple):
-    """A limit of a column or a cost: at most (minimize) or at least (maximize) a value."""
+    """Limit of a column or a cost: at most (minimize) or at least (maximize) a value."""
 
     name: str
     direction: str
     value: float
 
     def keeps(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return True for values within the limit; a missing one is not."""
+        """Return True for values within the limit; a missing value is not."""
         return values <= self.value if self.direction == "minimize" else values >= self.value
 
     def __str__(self) -> str:
@@ -31,7 +31,7 @@ class Bound(NamedTuple):
 
 
 class CostTerm(NamedTuple):
-    """A cost, and where its function is."""
+    """Cost, and the location of its function."""
 
     name: str
     module: str
@@ -39,7 +39,7 @@ class CostTerm(NamedTuple):
 
 
 def at_least(low: float) -> Callable[[str], float]:
-    """A finite number from ``low`` on."""
+    """Return a type for finite numbers of at least ``low``."""
 
     def number(text: str) -> float:
         return _within(text, float(text), f"at least {low:g}", lambda value: value >= low)
@@ -48,7 +48,7 @@ def at_least(low: float) -> Callable[[str], float]:
 
 
 def above(low: float) -> Callable[[str], float]:
-    """A finite number beyond ``low``."""
+    """Return a type for finite numbers above ``low``."""
 
     def number(text: str) -> float:
         return _within(text, float(text), f"above {low:g}", lambda value: value > low)
@@ -57,7 +57,7 @@ def above(low: float) -> Callable[[str], float]:
 
 
 def whole(low: int) -> Callable[[str], int]:
-    """A whole number from ``low`` on."""
+    """Return a type for integers of at least ``low``."""
 
     def number(text: str) -> int:
         return int(_within(text, int(text), f"at least {low}", lambda value: value >= low))
@@ -66,17 +66,25 @@ def whole(low: int) -> Callable[[str], int]:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Return numbers with commas between, each at least 0."""
+    """Return numbers separated by commas, each at least 0."""
     return tuple(at_least(0)(part) for part in names(text))
 
 
+def limits(text: str) -> float | dict[str, float]:
+    """Return a number above 0, or name -> number from ``NAME=NUMBER`` separated by commas."""
+    if "=" not in text:
+        return above(0)(text)
+    terms = [term.rpartition("=")[::2] for term in names(text)]
+    return {name.strip(): above(0)(value) for name, value in terms}
+
+
 def names(text: str) -> tuple[str, ...]:
-    """Names with commas between, in order; empty ones are left out."""
+    """Return names separated by commas, in order, without empty ones."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def metrics(text: str) -> tuple[tuple[str, str], ...]:
-    """Return metrics and their directions, of ``NAME[:max|min]`` with commas between."""
+    """Return metrics and their directions, from ``NAME[:max|min]`` separated by commas."""
     terms = []
     for term in names(text):
         name, _, end = term.rpartition(":")

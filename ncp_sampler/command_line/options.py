@@ -1,6 +1,6 @@
-"""Options that several programs have, added and checked in one way.
+"""Options shared by several programs, and their checks.
 
-A wrong one is a ``ValueError`` that names the option as the user wrote it, for ``parser.error``.
+A wrong option is a ``ValueError`` that names it as the user wrote it, for ``parser.error``.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import NoReturn
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose errors are one line in place of the whole usage."""
+    """Argument parser whose errors are one line instead of the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}; --help lists the options\n")
 
 
 def make_parser(text: str | None, *, prog: str | None = None) -> argparse.ArgumentParser:
-    """A parser that shows defaults, described by the first paragraph of a program's docstring."""
+    """Return a parser that shows defaults, with a docstring's first paragraph as description."""
     return argparse.ArgumentParser(
         prog=prog,
         description=(text or "").split("\n\n", maxsplit=1)[0],
@@ -29,10 +29,10 @@ def make_parser(text: str | None, *, prog: str | None = None) -> argparse.Argume
 
 
 def check_at_least_one(options: argparse.Namespace, *names: str) -> None:
-    """Refuses counts below 1.
+    """Check that counts are at least 1.
 
     Raises:
-        ValueError: There is one.
+        ValueError: A count is below 1.
     """
     for name in names:
         if getattr(options, name) < 1:
@@ -40,10 +40,10 @@ def check_at_least_one(options: argparse.Namespace, *names: str) -> None:
 
 
 def check_folder(out: Path, option: str = "--out") -> None:
-    """Makes the folder of an option where it is missing.
+    """Create the folder of an option if it is missing.
 
     Raises:
-        ValueError: It cannot be written to.
+        ValueError: The folder cannot be written to.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -58,12 +58,12 @@ def check_folder(out: Path, option: str = "--out") -> None:
 def parse_benchmark(
     parser: argparse.ArgumentParser, arguments: Sequence[str], *counts: str
 ) -> argparse.Namespace:
-    """Options of a benchmark: the parser's, with ``--out``; it exits where one is wrong.
+    """Parse the options of a benchmark, ``--out`` among them; exit if one is wrong.
 
     Args:
-        parser: It has the options but ``--out``.
-        arguments: To be parsed.
-        counts: The options that are at least 1.
+        parser: Parser with the other options.
+        arguments: Arguments of the command line.
+        counts: Options that must be at least 1.
     """
     parser.add_argument(
         "--out", type=Path, default=Path("benchmarks/results"), help="folder of the results"

@@ -1,7 +1,7 @@
-"""The command ``ncp-sampler``: which of its programs is asked for, and how the answer is printed.
+"""Command ``ncp-sampler``: runs one of its programs and prints the answer.
 
-Each gives an answer as JSON holds it; ``--json`` prints that, and tables are made of it otherwise.
-``--help`` and what is wrong with options are said without PyTorch, in a fraction of a second.
+Each program returns its answer as JSON values; ``--json`` prints them, and tables show them
+otherwise. ``--help`` and wrong options do not import PyTorch, and take a fraction of a second.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ncp_sampler.command_line.options import OneLineParser
 from ncp_sampler.command_line.search_options import add_search, search_options
 from ncp_sampler.command_line.stored_study_options import add_study
 
-_Answer = tuple[dict[str, Any], Callable[[Mapping[str, Any]], None]]  # and how it is printed
+_Answer = tuple[dict[str, Any], Callable[[Mapping[str, Any]], None]]  # answer, and its printer
 
 _ABOUT = """\
-Offline searches from the published tables or one's own, and what a storage of Optuna holds.
+Offline searches in the published tables or your own, and summaries of Optuna studies.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code, 2 for a wrong argument.
+    """Run the command line; return the exit code, 2 for a wrong argument.
 
     Args:
-        arguments: In place of the command line's.
+        arguments: Arguments in place of those of the command line.
     """
     try:
         given = _parse(arguments)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Version(argparse.Action):
-    """Prints the version, which is read when it is asked for alone."""
+    """Action that prints the version, which is read only then."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(f"ncp-sampler {ncp_sampler.__version__}")
@@ -76,8 +76,8 @@ def _study(given: Mapping[str, Any]) -> _Answer:
     from ncp_sampler.command_line.stored_study import summary
     from ncp_sampler.command_line.stored_study_tables import print_summary
 
-    found = summary(given["storage"], name=given["name"], trial=given["trial"])
-    return found, print_summary
+    answer = summary(given["storage"], name=given["name"], trial=given["trial"])
+    return answer, print_summary
 
 
 def _fail(message: str) -> int:

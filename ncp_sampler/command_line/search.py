@@ -1,8 +1,8 @@
-"""``ncp-sampler search``: offline searches from the published tables or one's own.
+"""``ncp-sampler search``: offline searches in the published tables or the user's own.
 
-In come options; out go an architecture, what the judge and the search think of it, and a picture
-of the search. ``sources`` and ``tables`` read what is learned from, ``search_targets`` checks what
-for, ``ncp_sampler.offline`` searches.
+The answer is an architecture with its held-out evaluation, its predictions, and a picture of the
+search. ``sources`` and ``tables`` read the rows, ``search_targets`` checks the targets, and
+``ncp_sampler.offline`` searches.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from ncp_sampler.space.search_space import SearchSpace
 def run_search(
     options: SearchOptions, *, before: Callable[[Sequence[Mapping[str, str]]], object] | None = None
 ) -> dict[str, Any]:
-    """Return the answer, as JSON holds it.
+    """Return the answer as JSON values.
 
-    First a search of the rows that are not the judge's, whose answer is judged; then the same
-    search of all rows, which gives the answer.
+    The reported score is held out: it is of the architecture found before the final refit on all
+    rows, by an evaluator fitted on the other half of the rows.
 
     Args:
-        options: As given.
-        before: Called with the columns of tables, as what they are taken, before learning.
+        options: Options of the command line.
+        before: Function called with the roles of the tables' columns, before anything is fitted.
     """
     sources = _sources(options)
     space = sources[0].records.space
@@ -113,7 +113,7 @@ def run_search(
     }
 
 
-_Judged = tuple[Scores, Mapping[str, float]]  # scores of one code, and the judge's own errors
+_Judged = tuple[Scores, Mapping[str, float]]  # scores of one code, and the evaluator's errors
 
 
 def _judged(
@@ -123,7 +123,7 @@ def _judged(
     starts: NDArray[Any] | None,
     seed: int,
 ) -> list[_Judged | None]:
-    """Return what each source's judge, if any, says of the answer of rows that are not its own."""
+    """Return the held-out evaluation, if any, of the answer before the refit, for each source."""
     if all(source.judge is None for source in sources):
         return [None] * len(sources)
     code = propagate_search(problem, strategy=strategy, starts=starts, seed=seed).code
@@ -133,7 +133,7 @@ def _judged(
 def _beta(
     records: Sequence[Records], targets: Sequence[Target], options: SearchOptions
 ) -> tuple[float, str]:
-    """Choose beta by cross-validation where the rows suffice; return it and a note."""
+    """Choose beta by cross-validation if the rows suffice; return it and a note."""
     if min(len(one) for one in records) < MIN_ROWS:
         return BETA, f"beta {BETA:g}, as there are too few rows to choose it by"
     choice = choose_beta(records, targets, strategy=options.strategy, seed=options.seed)
@@ -146,7 +146,7 @@ def _answers(
     starts: NDArray[Any] | None,
     options: SearchOptions,
 ) -> tuple[Solution, list[Solution]]:
-    """Return the recommended architecture, and all that were asked for."""
+    """Return the recommended architecture, and all requested ones."""
     if options.front:
         front = propagate_front(problem, n=options.n, strategy=strategy, seed=options.seed)
         return max(front, key=lambda one: (one.holds, one.utility)), front
@@ -194,7 +194,7 @@ def _start(text: str, sources: Sequence[JudgedRecords], space: SearchSpace) -> N
 
 
 def _strategy(name: str, space: SearchSpace) -> Strategy | str:
-    """Steps of MRSpace codes compete by their exact cost, whatever the targets are."""
+    """Return the strategy; winner-takes-all compares steps of MRSpace codes by exact FLOPs."""
     if name == "winner_takes_all" and isinstance(space, MRSpace):
         return WinnerTakesAll(costs.flops)
     return name
@@ -206,7 +206,7 @@ def _metrics(
     targets: Sequence[Target],
     found: Solution,
 ) -> list[dict[str, Any]]:
-    """Return what the judge says of the trial, and what the search predicts, of each metric."""
+    """Return the held-out evaluation and the prediction of each metric."""
     rows = {}
     for i, target in enumerate(targets):
         if target.cost is None and (target.predictor, target.metric) not in rows:
@@ -228,7 +228,7 @@ def _metrics(
 def _prediction(
     sources: Sequence[JudgedRecords], targets: Sequence[Target], i: int, found: Solution
 ) -> tuple[float, float, float]:
-    """Return the mean, deviation and noise of a target, of a logarithm in the metric's own unit."""
+    """Return mean, standard deviation and noise of a target, in the metric's unit."""
     name, target = label(targets, i), targets[i]
     mean, std, noise = found.predictions[name], found.uncertainty[name], found.noise[name]
     if target.cost is None and target.metric in sources[target.predictor].logged:
@@ -238,14 +238,14 @@ def _prediction(
 
 
 def _number(value: float) -> float | None:
-    """JSON has no NaN."""
+    """Return a number for JSON, which has no NaN."""
     return None if np.isnan(value) else value
 
 
 def _facts(
     sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
 ) -> dict[str, Any]:
-    """Return what one answer is; published form and exact costs of an MRSpace code."""
+    """Return one answer as JSON values, with published form and exact costs of an MRSpace code."""
     space = sources[0].records.space
     modeled = {(one.metric, one.predictor) for one in targets if one.cost is None}
     tasks = Counter(metric for metric, _ in modeled)
@@ -279,7 +279,7 @@ def _facts(
 def _improvement(
     sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
 ) -> float | None:
-    """Return the expected improvement, of a logarithm in the metric's own unit."""
+    """Return the expected improvement, in the metric's unit."""
     gain = found.expected_improvement
     free = [i for i, target in enumerate(targets) if target.weight and target.bound is None]
     target = targets[free[0]]
@@ -291,13 +291,13 @@ def _improvement(
 
 
 def _measured_row(source: JudgedRecords, code: NDArray[Any]) -> dict[str, Any] | None:
-    """Return the first row that has a code; None where it is new."""
+    """Return the first row that has a code; None if it is new."""
     rows = np.flatnonzero((source.table.codes == code).all(1))
     return _row(source, int(rows[0])) if len(rows) else None
 
 
 def _best_row(problem: SearchProblem, source: JudgedRecords) -> dict[str, Any] | None:
-    """Return the best measured row that keeps all limits; None if none of the source does."""
+    """Return the best measured row of the source within all limits, or None."""
     best = MeasuredRows.of(problem).best
     return None if best is None else _measured_row(source, best.code)
 
@@ -317,7 +317,7 @@ def _row(source: JudgedRecords, row: int) -> dict[str, Any]:
 def _draw(
     found: Solution, space: SearchSpace, picture: str, title: str, units: Mapping[str, str]
 ) -> bool:
-    """Draws the search's trace into a file; False where Matplotlib is missing."""
+    """Draw the search's trace into a file; return False if Matplotlib is missing."""
     try:
         from ncp_sampler.visualization import trace_figure
         from ncp_sampler.visualization.saving import save_figure
@@ -325,7 +325,7 @@ def _draw(
         if error.name is None or error.name.partition(".")[0] != "matplotlib":
             raise
         return False
-    assert found.trace is not None  # of a propagation there is one
+    assert found.trace is not None  # propagation records it
     figure = trace_figure(
         found.trace, space, start=found.start, units={LIMIT: "G", **units}, title=title
     )

@@ -1,4 +1,4 @@
-"""Options of ``ncp-sampler search``: what the user wrote comes in, checked typed values go out."""
+"""Options of ``ncp-sampler search``, parsed and checked."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from ncp_sampler.nas_bench.settings import SETTINGS
 
 _PICTURE = "ncp-search.png"
 _FORMATS = (".png", ".svg", ".pdf")
-_FRONT = 8  # points
-_LAMBDA = 0.5  # the paper's, for its search of one task
+_FRONT = 8  # default number of points of a front
+_LAMBDA = 0.5  # the paper's weight for its search of one task
 
 _DESCRIPTION = """\
 Proposes an architecture from a table of trained ones, with nothing trained: predictors learn the
@@ -57,36 +57,36 @@ GFLOPs are counted as in the published tables: the 50-class classification netwo
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """What to search, for what, and how to answer.
+    """Options of a search: its data, its targets, and the form of the answer.
 
     Attributes:
-        settings: Of NAS-Bench-MR; empty with a table.
+        settings: Settings of NAS-Bench-MR; empty with a table.
         tables: CSV files, one per task; empty with settings.
-        metrics: Of each table, or of all: metric -> direction, the main one first.
-        params: Columns that are parameters; None for all that are nothing else.
+        metrics: Metric -> direction of each table, or of all, the main metric first.
+        params: Columns that are parameters; None for all columns without another role.
         ignore: Columns to leave out.
-        id: Column that names the rows; None for none.
-        categories: Parameters whose numbers are names.
-        costs: Functions of params.
+        id: Column that names the rows, or None.
+        categories: Parameters whose numbers are categories.
+        costs: Costs that are functions of params.
         limits: Bounds of columns and costs.
-        weights: Of each setting or table; empty for 1 each.
+        weights: Weight of each setting or table; empty for 1 each.
         starts: Codes to edit, as text; empty for the best rows.
         root: Folder of the published tables, or None.
-        weight: Of few FLOPs, or of the other metrics, against 1 of each main metric.
-        max_gflops: Most FLOPs of MRSpace codes, in G; None for no limit.
-        bounds: Of the main metric of each source; empty for none.
-        strategy: How codes are edited, one of ``STRATEGIES``.
+        weight: Weight of few FLOPs, or of the other metrics, relative to 1 of each main metric.
+        max_gflops: Hard limit of the FLOPs of MRSpace codes, in G; None for no limit.
+        bounds: Bound of the main metric of each source; empty for none.
+        strategy: Strategy of the edits, one of ``STRATEGIES``.
         beta: Confidence coefficient of the predictions; None to choose it by cross-validation.
-        n: Answers, or points of a front.
-        front: Whether the answers are those of the trade-off in place of unlike ones.
-        refit: Whether the answer is learned from all rows, the judge's among them.
-        rows: Learn from so many at most; None for all.
-        seed: Of halves and learning.
-        picture: File of the search's trace; None for none.
-        json: Whether to print JSON.
+        n: Number of answers, or of points of a front.
+        front: True for the points of a front as answers, False for dissimilar ones.
+        refit: True to learn the answer from all rows, the evaluator's among them.
+        rows: Maximum number of rows to learn from; None for all.
+        seed: Seed of halves and learning.
+        picture: File of the search's trace, or None.
+        json: True to print JSON.
 
     Raises:
-        ValueError: Options that do not go together, or a picture that cannot be written.
+        ValueError: Options contradict each other, or the picture cannot be written.
     """
 
     settings: tuple[str, ...]
@@ -148,7 +148,7 @@ class SearchOptions:
 
 
 def search_options(given: Mapping[str, Any]) -> SearchOptions:
-    """The options, from what argparse read by ``add_search``.
+    """Return the options from the values that argparse parsed by ``add_search``.
 
     Raises:
         ValueError: As for ``SearchOptions``.
@@ -181,7 +181,7 @@ def _directed(
 
 
 def add_search(commands: Any) -> argparse.ArgumentParser:
-    """Adds the command to those of a parser."""
+    """Add the command to those of a parser."""
     search: argparse.ArgumentParser = commands.add_parser(
         "search",
         help="propose an architecture from a table, with nothing trained",
@@ -201,7 +201,7 @@ def _beta(text: str) -> float | None:
 
 
 class _Caution(argparse.Action):
-    """The name of ``--beta`` in version 0.2."""
+    """Action of ``--caution``, the name of ``--beta`` in version 0.2."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any
@@ -211,7 +211,7 @@ class _Caution(argparse.Action):
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    """What is learned from."""
+    """Add the options of the data."""
     source = parser.add_mutually_exclusive_group(required=True)
     known = ", ".join(setting.alias for setting in SETTINGS)
     source.add_argument(
@@ -256,7 +256,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_goals(parser: argparse.ArgumentParser) -> None:
-    """Where metrics and costs shall go."""
+    """Add the options of the targets."""
     parser.add_argument(
         "--lambda",
         dest="weight",
@@ -273,7 +273,7 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
         "--bound", dest="limits", action="append", type=bound, default=[],
         metavar="'NAME<=X'", help=text,
     )  # fmt: skip
-    text = "at most so many (MRSpace codes)"
+    text = "hard limit of the FLOPs of MRSpace codes, in G"
     parser.add_argument("--max-gflops", type=at_least(0), metavar="G", help=text)
     parser.add_argument(
         "--min-metric",
@@ -288,7 +288,7 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
-    """How it is searched."""
+    """Add the options of the search."""
     text = (
         "edit this architecture in place of the best rows: NAME=VALUE,.. of all parameters, a name "
         "that --id has, or a code string of MRSpace; may be given several times"
@@ -306,21 +306,21 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--caution", type=_beta, action=_Caution, default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
-    text = "learn from so many rows at most (default all; 2000 codes without tables)"
+    text = "maximum number of rows to learn from (default all; 2000 codes without tables)"
     parser.add_argument("--rows", type=whole(2), metavar="N", help=text)
-    text = "of halves and learning (default 0)"
+    text = "seed of halves and learning (default 0)"
     parser.add_argument("--seed", type=whole(0), default=0, metavar="S", help=text)
 
 
 def _add_answer(parser: argparse.ArgumentParser) -> None:
-    """What is drawn and printed."""
-    text = "so many answers, any two unlike in 5 numbers or more; with --front, points of it"
+    """Add the options of the answer."""
+    text = "number of answers, any two different in at least 5 numbers; with --front, of its points"
     parser.add_argument("--n", type=whole(1), metavar="N", help=text)
-    text = f"the trade-off of metric and FLOPs in place of one answer (N = {_FRONT} by default)"
+    text = f"answer with the Pareto front of metric and FLOPs (N = {_FRONT} by default)"
     parser.add_argument("--front", action="store_true", help=text)
-    text = "answer with what the judge judged, learned from its part of the rows alone"
+    text = "answer with the architecture that was judged, learned from one half of the rows"
     parser.add_argument("--no-refit", dest="refit", action="store_false", help=text)
-    text = f"where the search's trace is drawn, {', '.join(_FORMATS)} (default {_PICTURE})"
+    text = f"file of the search's trace, {', '.join(_FORMATS)} (default {_PICTURE})"
     parser.add_argument("--picture", default=_PICTURE, metavar="FILE", help=text)
     parser.add_argument(
         "--no-picture", dest="picture", action="store_const", const=None, help="draw none"

@@ -1,4 +1,4 @@
-"""Targets of the command line's searches, checked against the rows before anything is fitted."""
+"""Targets of offline searches, checked against the rows before anything is fitted."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _RANDOM_CODES = 1000  # random codes, some of which must be within a limit of a 
 
 
 def search_targets(sources: Sequence[JudgedRecords], options: SearchOptions) -> list[Target]:
-    """Return what each metric and cost is searched for.
+    """Return the targets of metrics and costs.
 
     Raises:
-        ValueError: Nothing is left to improve, or a limit that no row keeps.
+        ValueError: Nothing is left to improve, or no row is within a limit.
     """
     space = sources[0].records.space
     known = {}

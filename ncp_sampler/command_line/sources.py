@@ -1,6 +1,6 @@
-"""Sources of the command line's searches: rows to learn from, and a judge that saw others.
+"""Sources of offline searches: rows to learn from, and a held-out evaluator ("judge").
 
-Reading comes first, and everything that may be wrong with it; judges learn when they are asked.
+Tables are read and checked first. Evaluators are fitted when they are called.
 """
 
 from __future__ import annotations
@@ -21,28 +21,27 @@ from ncp_sampler.records.records import Records
 
 FloatArray = NDArray[np.float64]
 Scores: TypeAlias = Mapping[str, FloatArray]  # metric -> (n,)
-# codes (n, d) -> scores, and metric -> the judge's own mean absolute error on rows that it never
-# saw, in the metric's unit; NaN where unknown
+# codes (n, d) -> scores, and metric -> mean absolute error of the evaluator on held-out rows, in
+# the metric's unit; NaN if unknown
 Judgement: TypeAlias = Callable[[NDArray[Any]], tuple[Scores, Mapping[str, float]]]
 
-PREDICTED_ROWS = 2000  # as many as the published tables have
+PREDICTED_ROWS = 2000  # number of rows without tables, as in the published ones
 
 
 @dataclass(frozen=True)
 class JudgedRecords:
-    """One source of an offline search: records to learn from, and who judges codes.
+    """Source of an offline search: records to learn from, and their held-out evaluator.
 
     Attributes:
-        name: Setting or file.
-        records: Rows to learn from; metrics in ``logged`` by their logarithms.
-        table: All rows, as they are.
-        directions: Metric -> "maximize" or "minimize"; without those that only have limits.
-        judge: Learns, then scores codes; None where no rows are left for one.
-        note: What was learned from what, and who judges.
-        everything: All rows, the judge's too, to learn the answer from; None where ``records`` are
-            all.
+        name: Name of the setting or file.
+        records: Rows to learn from; metrics in ``logged`` as logarithms.
+        table: All rows, untransformed.
+        directions: Metric -> "maximize" or "minimize"; without metrics that only have limits.
+        judge: Held-out evaluator, fitted when called; None if no rows are left for it.
+        note: Sentence that states the rows that are learned from, and the evaluator.
+        everything: All rows, the evaluator's too, for the final refit; None if ``records`` are all.
         logged: Metrics that are learned as logarithms.
-        columns: Every column of a file, as what it is taken; empty for a setting.
+        columns: Role of every column of a file; empty for a setting.
     """
 
     name: str
@@ -57,7 +56,7 @@ class JudgedRecords:
 
     @property
     def main(self) -> str:
-        """The first metric."""
+        """First metric."""
         return next(iter(self.records.metrics))
 
 
@@ -68,20 +67,20 @@ def setting_records(
     rows: int | None = None,
     seed: int = 0,
 ) -> list[JudgedRecords]:
-    """Settings of NAS-Bench-MR, their main metrics.
+    """Return settings of NAS-Bench-MR, with their main metrics, as sources.
 
-    With the tables, one half of the rows is learned from and the other fits the judge. Without,
-    both are the shipped surrogate's.
+    With the tables, one half of the rows is learned from and the other half fits the evaluator.
+    Without them, the shipped surrogate provides the rows and evaluates.
 
     Args:
         settings: Folder names or short names.
-        root: The tables' folder; ``NCP_BENCH_ROOT`` if None. Without both, no tables.
-        rows: Learn from so many at most; at least 1.
-        seed: At least 0, of the halves, and of random codes.
+        root: Folder of the tables; ``NCP_BENCH_ROOT`` if None. Without both, no tables are read.
+        rows: Maximum number of rows to learn from, at least 1.
+        seed: Seed of the halves and of random codes, at least 0.
 
     Raises:
-        ValueError: A setting twice, an unknown one, none, tables that cannot be read, or rows or
-            a seed out of range.
+        ValueError: A setting is unknown or repeated, there is none, tables cannot be read, or rows
+            or a seed are out of range.
         ImportError: LightGBM is not installed.
     """
     settings = checks.texts("settings", settings)
@@ -98,7 +97,7 @@ def setting_records(
 
 
 def some_rows(records: Records, rows: int | None, seed: int) -> Records:
-    """Return so many random rows at most, in their order."""
+    """Return at most ``rows`` random rows, in their order."""
     if rows is None or rows >= len(records):
         return records
     return records.take(np.sort(np.random.default_rng(seed).permutation(len(records))[:rows]))

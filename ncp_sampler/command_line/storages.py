@@ -1,6 +1,6 @@
-"""Storages of Optuna, opened to be read: nothing is made where none is, and nothing is written.
+"""Optuna storages, opened read-only: a missing one is not created, and nothing is written.
 
-Nothing is unpickled, either: of a journal in Redis every entry is read, and no snapshot.
+Nothing is unpickled, either: the entries of a journal in Redis are read, and not its snapshot.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-_SQLITE = b"SQLite format 3\0"  # how such a file begins
-_LONGEST = 1_000_000  # bytes of a journal's first line, which makes a study
-_REDIS = ("redis", "rediss", "unix")  # schemes of its URLs
-_PORT, _PATIENCE = 13000, 10  # of Optuna's gRPC server; seconds for it to answer
+_SQLITE = b"SQLite format 3\0"  # first bytes of a SQLite file
+_LONGEST = 1_000_000  # maximum bytes of a journal's first line, which creates a study
+_REDIS = ("redis", "rediss", "unix")  # URL schemes of Redis
+_PORT, _PATIENCE = 13000, 10  # default port of Optuna's gRPC server; timeout in seconds
 _READ_ONLY = {"mode": "ro", "uri": "true"}
 
 
 def read_study(storage: str, name: str | None = None) -> Study:
-    """A study of a storage.
+    """Return a study of a storage.
 
     Args:
         storage: URL of a database, of Redis or of a gRPC server, or the path of a SQLite or
             journal file.
-        name: Of the study; None where there is one alone.
+        name: Name of the study; None if it is the only one.
 
     Raises:
-        ValueError: No such storage or study, or several and no name.
+        ValueError: There is no such storage or study, or several studies and no name.
     """
     opened = _opened(storage)
     names = sorted(study.study_name for study in opened.get_all_studies())
@@ -85,12 +85,12 @@ def _of_file(text: str, path: Path) -> BaseStorage:
         if line and "op_code" not in json.loads(line):
             raise ValueError("no entry")
         return JournalStorage(JournalFileBackend(str(path)))
-    except Exception as error:  # of a foreign file each line may raise its own
+    except Exception as error:  # a foreign file can raise nearly anything
         raise ValueError(f"{text} is neither a SQLite database nor a journal of Optuna") from error
 
 
 def _database(text: str, url: URL) -> BaseStorage:
-    """A database that has Optuna's tables already: else they would be made."""
+    """Open a database that has Optuna's tables, which would otherwise be created."""
     try:
         engine = create_engine(url)
         known = inspect(engine).has_table("studies")
@@ -100,12 +100,12 @@ def _database(text: str, url: URL) -> BaseStorage:
         return RDBStorage(url.render_as_string(hide_password=False))
     except ModuleNotFoundError as error:
         raise ValueError(f"{text} needs {error.name}, which is not installed") from error
-    except (SQLAlchemyError, RuntimeError) as error:  # the latter: of another version of Optuna
+    except (SQLAlchemyError, RuntimeError) as error:  # RuntimeError: other versions
         raise ValueError(f"{text} cannot be read: {error}") from error
 
 
 class _Journal(JournalRedisBackend):
-    """A journal in Redis without its snapshot, which is a pickle."""
+    """Journal in Redis without its snapshot, which is a pickle."""
 
     def load_snapshot(self) -> None:
         return None
@@ -129,13 +129,13 @@ def _grpc(text: str) -> BaseStorage:
 
 
 def _served(text: str, connect: Callable[[str], BaseStorage]) -> BaseStorage:
-    """Connect to a server, and read which studies it has."""
+    """Connect to a server, and check that its studies can be read."""
     try:
         storage = connect(text)
         storage.get_all_studies()
-    except ImportError as error:  # Optuna's own text says what to install
+    except ImportError as error:  # Optuna's message names the missing package
         raise ValueError(f"{text} cannot be read: {error}") from error
-    except Exception as error:  # Redis and gRPC have errors of their own
+    except Exception as error:  # Redis and gRPC raise their own errors
         raise ValueError(f"{text} cannot be read ({type(error).__name__}: {error})") from error
     return storage
 

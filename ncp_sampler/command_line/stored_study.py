@@ -1,4 +1,4 @@
-"""What ``ncp-sampler study`` says of a study: in comes a storage, out goes what JSON holds."""
+"""Summary of a stored study as JSON values, for ``ncp-sampler study``."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ EVALUATOR = "Optuna's fANOVA"
 def summary(
     storage: str, *, name: str | None = None, trial: int | str | None = None
 ) -> dict[str, Any]:
-    """The study in short.
+    """Return the summary of a study.
 
     Args:
-        storage: As ``read_study`` takes it.
-        name: Of the study; None where the storage holds one alone.
-        trial: Whose reasons are wanted: its number, "best" or "last"; None for the best of one
-            objective, for the last of several.
+        storage: Storage, as for ``read_study``.
+        name: Name of the study; None if it is the only one.
+        trial: Trial whose reasons are included: its number, "best" or "last". None is the best
+            trial of one objective, the last one of several.
 
     Raises:
-        ValueError: No such storage, study or trial, or a study without trials.
+        ValueError: There is no such storage, study or trial, or the study has no trials.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = read_study(storage, name)
@@ -65,7 +65,7 @@ def summary(
 
 
 def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The best feasible trial, or the front by its first objective; none before one is complete."""
+    """Return the best feasible trial, or the front sorted by its first objective; may be empty."""
     if not any(one.state == TrialState.COMPLETE for one in trials):
         return []
     if len(study.directions) == 1:
@@ -95,7 +95,7 @@ def _shown(
     best: Sequence[FrozenTrial],
     wanted: int | str | None,
 ) -> FrozenTrial | None:
-    """The trial whose reasons are shown; None if that is the best and there is none."""
+    """Return the trial whose reasons are shown; None if that is the best and there is none."""
     several = len(study.directions) > 1
     if isinstance(wanted, int):
         if wanted >= len(trials):
@@ -111,7 +111,7 @@ def _shown(
 
 
 def _facts(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
-    """A trial as JSON holds it; published form of an MRSpace code."""
+    """Return a trial as JSON values, with the published form of an MRSpace code."""
     values = [_number(value) for value in trial.values or ()]
     facts: dict[str, Any] = {
         "number": trial.number,
@@ -122,13 +122,13 @@ def _facts(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
     }
     space = MRSpace()
     if trial.params.keys() == {*space.names}:
-        with suppress(ValueError):  # other numbers of the same names
+        with suppress(ValueError):  # other parameters with the same names
             facts["code"] = space.to_string(space.to_code(trial.params))
     return facts
 
 
 def _importances(study: Study, names: Sequence[str]) -> dict[str, Any]:
-    """Metric -> parameter -> share of the variance, by Optuna's evaluator; or why there is none."""
+    """Return metric -> parameter -> share of the variance, and a note if there is none."""
     of: dict[str, dict[str, float]] = {}
     note = None
     evaluator = FanovaImportanceEvaluator(seed=0)
@@ -137,7 +137,7 @@ def _importances(study: Study, names: Sequence[str]) -> dict[str, Any]:
         for i, name in enumerate(names):
             try:
                 of[name] = get_param_importances(study, evaluator=evaluator, target=_Value(i))
-            except (RuntimeError, ValueError) as error:  # too few trials, or all alike
+            except (RuntimeError, ValueError) as error:  # too few trials, or equal values
                 note = f"no importances of {name}: {error}"
                 continue
             if not of[name]:
@@ -147,7 +147,7 @@ def _importances(study: Study, names: Sequence[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Value:
-    """One of a trial's values."""
+    """Function of a trial that returns one of its values."""
 
     index: int
 
@@ -156,5 +156,5 @@ class _Value:
 
 
 def _number(value: float) -> float | str:
-    """JSON has no infinity."""
+    """Return a number for JSON, which has no infinity."""
     return value if math.isfinite(value) else str(value)

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 _DESCRIPTION = """\
-Sums up a study in a storage of Optuna: its best trial, or the front of several objectives; which
-parameters matter; and why NCPSampler proposed a trial. Nothing is written to the storage.
+Summarize a study in an Optuna storage: its best trial or Pareto front, the importances of its
+parameters, and the reasons of NCPSampler for a trial. Nothing is written to the storage.
 """
 _EXAMPLES = """\
 examples:
@@ -17,23 +17,23 @@ examples:
   ncp-sampler study redis://localhost:6379
   ncp-sampler study grpc://localhost:13000
 
-STORAGE is a database's URL as Optuna takes it, the file of a SQLite database, a journal file, the
-URL of Redis with a journal in it, or grpc://HOST:PORT of Optuna's gRPC server.
+STORAGE is the URL of a database as for Optuna, a SQLite or journal file, the URL of Redis with a
+journal in it, or grpc://HOST:PORT of Optuna's gRPC server.
 """
 
 
 def add_study(commands: Any) -> argparse.ArgumentParser:
-    """Adds the command to those of a parser."""
+    """Add the command to those of a parser."""
     study: argparse.ArgumentParser = commands.add_parser(
         "study",
-        help="sum up a study in a storage of Optuna",
+        help="summarize a study in an Optuna storage",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     study.add_argument("storage", metavar="STORAGE", help="URL or file")
-    study.add_argument("--name", metavar="NAME", help="of the study, where there are several")
-    text = "whose reasons are shown: a number, best or last (default best; last of a front)"
+    study.add_argument("--name", metavar="NAME", help="name of the study, if there are several")
+    text = "trial whose reasons are shown: number, best or last (default best; last with a front)"
     study.add_argument("--trial", type=_trial, metavar="N", help=text)
     return study
 

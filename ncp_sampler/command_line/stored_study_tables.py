@@ -1,4 +1,4 @@
-"""The summary of a stored study as tables for a reader."""
+"""Tables that print the summary of a stored study on the terminal."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rich.table import Table
 
 from ncp_sampler.optimizer.explanation_table import explain
 
-_IMPORTANT = 10  # parameters
+_IMPORTANT = 10  # number of parameters shown
 
 
 def print_summary(result: Mapping[str, Any]) -> None:
-    """Prints what ``ncp-sampler study --json`` gives as tables."""
-    # names are the user's, and brackets in them no markup
+    """Print the answer of ``ncp-sampler study --json`` as tables."""
+    # brackets in the user's names are not markup
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     goals = ", ".join(f"{way} {name}" for name, way in result["directions"].items())
     counts = ", ".join(f"{n} {state}" for state, n in result["trials"].items() if n)
@@ -75,7 +75,7 @@ def _front(front: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _importances(found: Mapping[str, Any]) -> Table | str:
-    """A row for each parameter that matters most in any metric."""
+    """Return a table of the parameters with the largest importances in any metric."""
     of = found["of"]
     if found["note"] is not None:
         return str(found["note"])

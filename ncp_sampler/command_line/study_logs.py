@@ -1,4 +1,4 @@
-"""TensorBoard's curves of a training study: a folder for each trial."""
+"""TensorBoard curves of a training study, in a folder for each trial."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ncp_sampler.training.tensorboard import TensorBoardLog
 def trial_log(
     folder: Path | None, trial: Trial, problem: TrainingProblem
 ) -> Iterator[Callable[[Epoch], object]]:
-    """Hears a training's epochs: curves named by the problem, and why the code was proposed.
+    """Yield a function that logs a training's epochs, and log why the code was proposed.
 
     Args:
-        folder: Of all trials; None to write nothing.
-        trial: Whose folder is ``trial-NNN`` in it.
-        problem: What is trained.
+        folder: Folder of all trials; None to log nothing.
+        trial: Trial, whose folder is ``trial-NNN`` in it.
+        problem: Problem that is trained; the curves have its name.
     """
     if folder is None:
         yield lambda epoch: None
         return
     with TensorBoardLog(folder / f"trial-{trial.number:03}", name=problem.name) as log:
-        with suppress(ValueError):  # one that was enqueued has no reasons
+        with suppress(ValueError):  # an enqueued trial has no reasons
             log.text("why", explain_markdown(trial))
         yield log

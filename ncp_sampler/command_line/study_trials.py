@@ -1,4 +1,4 @@
-"""What the trials of a training study tell: code, state, and where the networks are."""
+"""Trials of a training study: their codes and states, the best of them, and their checkpoints."""
 
 from __future__ import annotations
 
@@ -9,44 +9,60 @@ from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from ncp_sampler.command_line.compromise import best_compromise
 from ncp_sampler.multi_resolution.space import MRSpace
 
 _SPACE = MRSpace()
 
 
 def best_trials(study: Study) -> list[FrozenTrial]:
-    """The complete trials that no other one dominates; for one objective, the best one."""
+    """Return the Pareto-optimal complete trials; the best one if there is one objective."""
     if not complete_trials(study):
         return []
     return study.best_trials if len(study.directions) > 1 else [study.best_trial]
 
 
+def answer_trial(study: Study, n_problems: int) -> FrozenTrial:
+    """Return the best trial of one problem, and the best compromise of several.
+
+    Costs do not count: of equal metrics, the cheapest network is the answer. It is Pareto-optimal.
+
+    Args:
+        study: Study with a complete trial.
+        n_problems: Number of objectives that are metrics of problems; they come first.
+    """
+    best = {trial.number for trial in best_trials(study)}
+    trials = sorted(
+        complete_trials(study), key=lambda t: (t.number not in best, t.user_attrs["gflops"])
+    )
+    return trials[best_compromise(np.array([trial.values[:n_problems] for trial in trials]))]
+
+
 def complete_trials(study: Study) -> list[FrozenTrial]:
-    """The trials whose trainings ran to their end."""
+    """Return the trials whose trainings were completed."""
     return [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
 
 
 def proposed_trials(study: Study) -> list[FrozenTrial]:
-    """The trials that have a code, unlike those still enqueued or interrupted while proposed."""
+    """Return the trials that have a code, unlike enqueued ones and interrupted proposals."""
     return [t for t in study.get_trials(deepcopy=False) if "gflops" in t.user_attrs]
 
 
 def is_trained(trial: FrozenTrial) -> bool:
-    """Whether a finished trial trained its networks, be it in part or in vain."""
-    penalized = trial.state == TrialState.PRUNED and list(trial.intermediate_values) == [0]
-    return trial.state.is_finished() and not penalized
+    """Return True for a finished trial that trained its networks, even in part or in vain."""
+    return trial.state.is_finished() and "epochs" in trial.user_attrs
 
 
 def code_of(trial: FrozenTrial) -> NDArray[np.int64]:
-    """The code (27,) of a trial."""
+    """Return the code (27,) of a trial."""
     return _SPACE.to_code(trial.params)
 
 
 def checkpoint_path(out: Path, number: int) -> Path:
-    """Where a trial's checkpoint is, if it is among the best."""
+    """Return the path of a trial's checkpoint, which exists if the trial is among the best."""
     return out / f"trial-{number:03}.pt"
 
 
 def has_checkpoints(out: Path) -> bool:
-    """Whether a folder holds checkpoints of trials."""
+    """Return True if a folder holds checkpoints of trials."""
     return any(out.glob("trial-*.pt"))

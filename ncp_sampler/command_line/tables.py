@@ -1,4 +1,4 @@
-"""A user's own tables as sources of a search: the roles of columns, halves, and a second judge."""
+"""User tables as sources of a search: roles of columns, halves, and a held-out evaluator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ncp_sampler.records.records import Records
 from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.dimensions import Categorical, Dimension, Integer
 
-LEAST_JUDGED_ROWS = 40  # half of fewer teaches neither a search nor a judge
+LEAST_JUDGED_ROWS = 40  # minimum number of rows that are split for a held-out evaluator
 _DECADE = 10.0  # ratio of a cost's values from which on its logarithm is modeled
 _SHOWN_CATEGORIES = 6  # number of categories listed
 
@@ -28,13 +28,14 @@ _SHOWN_CATEGORIES = 6  # number of categories listed
 def table_records(options: SearchOptions) -> list[JudgedRecords]:
     """Read CSV files, one per task; those with MRSpace's 27 columns have its codes.
 
-    A bounded column that no other option names is a metric with a limit alone; one that a cost's
-    function gives is left out. A cost, which is minimized or has an upper limit, is learned as its
-    logarithm if it is positive and spans a decade. Of 40 rows or more one half is learned from; a
-    second predictor of the other half judges.
+    A bounded column that no other option names is a metric that only has a limit; a column that a
+    cost's function computes is left out. A cost, which is minimized or has an upper limit, is
+    learned as its logarithm if it is positive and spans a decade. 40 rows or more are split: one
+    half is learned from, and a second predictor of the other half is the held-out evaluator.
 
     Raises:
-        ValueError: As ``read_csv``; metrics of another number of files, or a limit of no column.
+        ValueError: As ``read_csv``; or the number of metrics differs from that of the files, or a
+            limit names no column.
     """
     metrics, bounds, params = options.metrics, options.limits, options.params
     costs = [term.name for term in options.costs]
@@ -207,7 +208,7 @@ def _check_measured(name: str, what: str, records: Records) -> None:
 def _second_predictor(
     records: Records, unseen: Records, logged: frozenset[str], seed: int
 ) -> Judgement:
-    """Return the judge that learns some records, its errors those on rows that it does not see."""
+    """Return an evaluator that learns some records, with its errors on unseen ones."""
 
     def judge(codes: NDArray[Any]) -> tuple[Scores, Mapping[str, float]]:
         predictor = learn(records, seed=seed)
@@ -234,7 +235,7 @@ def _columns(
     logged: frozenset[str],
     options: SearchOptions,
 ) -> list[dict[str, str]]:
-    """Return how each column is taken, and its values."""
+    """Return the role of each column, and its values."""
     spans = {dim.name: dim for dim in records.space.dimensions}
     rows = []
     for name in table.head:

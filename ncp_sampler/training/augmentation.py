@@ -1,14 +1,14 @@
 """Augmentation of single training samples, for a data set's ``transform``.
 
 Notation
-    image   (..., C, H, W) in [0, 1], or bytes, which become that; the leading axes of a clip,
-            (T, C, H, W), share one draw
+    image   (..., C, H, W) in [0, 1], or bytes, which are scaled to that range; the leading axes of
+            a clip, (T, C, H, W), share one draw
     mask    (H, W), classes
     points  (p, 4): x, y, z, reflectance
     boxes   (g, 7): x, y, z, length, width, height, yaw
 
-All random numbers come from PyTorch's global generator, as those of torchvision, so that
-``torch.manual_seed`` (or ``train(..., seed=...)``) fixes them, in a loader's workers too.
+All random numbers come from PyTorch's global generator, as in torchvision, so that
+``torch.manual_seed`` (or ``train(..., seed=...)``) determines them, in a loader's workers too.
 """
 
 from __future__ import annotations
@@ -22,34 +22,32 @@ from torch import Tensor
 from torch.nn import functional
 
 from ncp_sampler import checks
-from ncp_sampler.training.pairs import ends, height_and_width
+from ncp_sampler.training.pair_checks import check_range, check_size
 
-# image and mask, image alone, or points and boxes -> the same two, the second None if not given
+# image and mask, image alone, or points and boxes -> the same, with None for a missing second one
 Transform = Callable[..., tuple[Tensor, Tensor | None]]
 
-IGNORED = 255  # class of the pixels that a mask does not know
+IGNORED = 255  # class of a mask's unlabeled pixels
 
 _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageAugmentation:
-    """A random crop resized to one size, a flip and photometric changes; a number each.
+    """Random crop resized to one size, random flip, and random photometric changes.
 
     Attributes:
         size: Height and width of the result, each at least 1.
-        area: Range of the crop's area as a share of the image's; with it the crop's aspect is
-            drawn from 3/4 to 4/3, and all of it lies in the image (classification).
-        zoom: Range of the image's magnification, in place of ``area``: the crop is then of
-            ``size`` / zoom, and where it exceeds the image it is padded, the mask by 255
-            (segmentation).
+        area: Range of the crop's area as a fraction of the image's. The crop's aspect ratio is
+            drawn from 3/4 to 4/3, and the crop lies within the image (classification).
+        zoom: Range of the image's magnification, in place of ``area``. The crop's size is ``size``
+            / zoom; outside the image it is padded, the mask by 255 (segmentation).
         flip: Probability of a horizontal flip.
-        brightness: Largest relative change, as of contrast and saturation; factors are drawn
-            from 1 - b to 1 + b.
-        contrast: See brightness.
-        saturation: See brightness; images of three channels only, as for hue and grayscale.
-        hue: Largest turn of the hue, in turns, up to 0.5.
-        grayscale: Probability of losing all colour.
+        brightness: Largest relative change b; the factor is drawn from 1 - b to 1 + b.
+        contrast: As for brightness.
+        saturation: As for brightness; only for images of three channels, as hue and grayscale.
+        hue: Largest rotation of the hue, in turns, up to 0.5.
+        grayscale: Probability of conversion to grayscale.
 
     Raises:
         ValueError: Both or neither of area and zoom, or a value out of its range.
@@ -75,8 +73,8 @@ class ImageAugmentation:
     def __post_init__(self) -> None:
         if (self.area is None) == (self.zoom is None):
             raise ValueError(f"give one of area={self.area} and zoom={self.zoom}")
-        height_and_width("size", self.size, low=1)
-        ends(*("zoom", self.zoom) if self.area is None else ("area", self.area))
+        check_size("size", self.size, low=1)
+        check_range(*("zoom", self.zoom) if self.area is None else ("area", self.area))
         for name in ("flip", "grayscale"):
             checks.number(name, getattr(self, name), low=0, high=1)
         for name in ("brightness", "contrast", "saturation"):
@@ -84,17 +82,17 @@ class ImageAugmentation:
         checks.number("hue", self.hue, low=0, high=0.5)
 
     def __call__(self, image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """The image (..., C, *size) and the mask (*size) after one draw of all changes.
+        """Return the image (..., C, *size) and the mask (*size) after one draw of all changes.
 
         Raises:
-            ValueError: An image that is no tensor of three axes or more.
+            ValueError: The image is not a tensor of at least three axes.
         """
         checks.instance("image", image, Tensor, "be a tensor of shape (..., C, H, W)")
         if image.ndim < 3:
             raise ValueError(f"image has shape {tuple(image.shape)}; it must be (..., C, H, W)")
         top, left, height, width = self._box(image.shape[-2], image.shape[-1])
         flip = bool(torch.rand(()) < self.flip)
-        if image.dtype == torch.uint8:  # bytes, whose white is 255
+        if image.dtype == torch.uint8:  # bytes: white is 255
             image = image.float() / 255
         image = self._fit(_crop(image, top, left, height, width, 0.0), flip, smooth=True)
         if mask is not None:
@@ -103,7 +101,7 @@ class ImageAugmentation:
         return self._photometric(image), mask
 
     def _box(self, rows: int, columns: int) -> tuple[int, int, int, int]:
-        """Top, left, height and width of the crop, in the image's pixels."""
+        """Draw top, left, height and width of the crop, in the image's pixels."""
         if self.area is not None:
             area = _uniform(*self.area) * rows * columns
             aspect = math.exp(_uniform(math.log(3 / 4), math.log(4 / 3)))
@@ -116,7 +114,7 @@ class ImageAugmentation:
         return _offset(rows, height), _offset(columns, width), height, width
 
     def _fit(self, images: Tensor, flip: bool, *, smooth: bool) -> Tensor:
-        """Images (..., C, h, w) resized to ``size``, and flipped if told."""
+        """Return images (..., C, h, w) resized to ``size``, and flipped if ``flip``."""
         flat = images.reshape(-1, 1, *images.shape[-2:])
         if flat.shape[-2:] != tuple(self.size):
             flat = (
@@ -147,13 +145,13 @@ class ImageAugmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class CloudAugmentation:
-    """Global changes of a point cloud and its boxes; the reflectance stays.
+    """Random global transformation of a point cloud and its boxes; reflectances do not change.
 
     Attributes:
-        flip: Probability of a mirroring at the x axis.
-        rotation: Largest turn about z, in radians, at least 0.
-        scale: Range of the scaling.
-        translation: Standard deviation of the shift along each axis, in metres, at least 0.
+        flip: Probability of a reflection across the x axis.
+        rotation: Largest rotation about z, in radians, at least 0.
+        scale: Range of the scale factor.
+        translation: Standard deviation of the shift along each axis, in meters, at least 0.
 
     Raises:
         ValueError: A value out of its range.
@@ -171,14 +169,14 @@ class CloudAugmentation:
     def __post_init__(self) -> None:
         checks.number("flip", self.flip, low=0, high=1)
         checks.number("rotation", self.rotation, low=0)
-        ends("scale", self.scale)
+        check_range("scale", self.scale)
         checks.number("translation", self.translation, low=0)
 
     def __call__(self, points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Points (p, 4) and boxes (g, 7) after one draw of all changes; new tensors.
+        """Return points (p, 4) and boxes (g, 7) after one draw of all changes, as new tensors.
 
         Raises:
-            ValueError: Points or boxes that are no such tensors.
+            ValueError: Points or boxes are not such tensors.
         """
         for name, rows, width in (("points", points, 4), ("boxes", boxes, 7)):
             checks.instance(name, rows, Tensor, f"be a tensor of shape (n, {width})")
@@ -210,13 +208,13 @@ def _factor(change: float) -> float:
 
 
 def _offset(side: int, crop: int) -> int:
-    """Where a crop begins; negative where it is longer than the side."""
+    """Draw the start of a crop along a side; negative if the crop is longer than the side."""
     low, high = min(0, side - crop), max(0, side - crop)
     return int(torch.randint(low, high + 1, ()))
 
 
 def _crop(image: Tensor, top: int, left: int, height: int, width: int, fill: float) -> Tensor:
-    """Rows top to top + height, columns alike, of (..., H, W), filled outside the image."""
+    """Return height rows from top and width columns from left, filled outside the image."""
     rows, columns = image.shape[-2:]
     inside = image[..., max(top, 0) : top + height, max(left, 0) : left + width]
     before_x, before_y = max(-left, 0), max(-top, 0)
@@ -225,7 +223,7 @@ def _crop(image: Tensor, top: int, left: int, height: int, width: int, fill: flo
 
 
 def _gray(image: Tensor) -> Tensor:
-    """Luma (..., 1, H, W); the mean of the channels where these are not three."""
+    """Return the luma (..., 1, H, W); the mean of the channels unless there are three."""
     if image.shape[-3] != 3:
         return image.mean(-3, keepdim=True)
     weights = image.new_tensor(_LUMA)[:, None, None]
@@ -233,7 +231,7 @@ def _gray(image: Tensor) -> Tensor:
 
 
 def _turn_hue(image: Tensor, turns: float) -> Tensor:
-    """Turns the chroma plane of YIQ, which keeps the luma."""
+    """Rotate the chroma plane of YIQ, which keeps the luma."""
     to_yiq = image.new_tensor([_LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
     cos, sin = math.cos(2 * math.pi * turns), math.sin(2 * math.pi * turns)
     turn = image.new_tensor([(1, 0, 0), (0, cos, -sin), (0, sin, cos)])

@@ -1,4 +1,4 @@
-"""What a study keeps of a code: its trained networks, one for each problem, in a file."""
+"""Checkpoints of a study: the trained networks of one code, one for each problem, in a file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from ncp_sampler import checks
-from ncp_sampler.training.kept import read_kept, write_kept
 from ncp_sampler.training.problem import TrainingProblem
+from ncp_sampler.training.tensor_files import read_tensors, write_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """The trained networks of one code, one for each problem of the study.
+    """Trained networks of one code, one for each problem of the study.
 
     Attributes:
         code: 27 integers.
@@ -46,10 +46,10 @@ class Checkpoint:
         metrics: Mapping[str, float],
         networks: Mapping[str, nn.Module],
     ) -> Checkpoint:
-        """The checkpoint of trained networks, by problem's name; its tensors are copies.
+        """Return the checkpoint of trained networks, by problem's name, with copies of the tensors.
 
         Raises:
-            ValueError: An argument of another type, or a cost below 0.
+            ValueError: An argument has the wrong type, or the cost is below 0.
         """
         numbers = np.atleast_1d(checks.array("code", code))
         if numbers.ndim != 1 or not np.isfinite(numbers).all() or (numbers % 1).any():
@@ -61,7 +61,7 @@ class Checkpoint:
             checks.instance(f"networks[{name!r}]", network, nn.Module, must)
         return cls(
             code=tuple(int(number) for number in numbers),
-            # NumPy's numbers would be written, but not read again with ``weights_only``
+            # NumPy numbers could be written, but not read again with ``weights_only``
             gflops=checks.number("gflops", gflops, low=0),
             metrics={
                 name: float(checks.array(f"metrics[{name!r}]", value))
@@ -74,36 +74,36 @@ class Checkpoint:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a file of tensors and plain values, at once, with a checksum at its end.
+        """Write a file of tensors and plain values, atomically, with a checksum at its end.
 
         ``torch.load`` reads it too, but would not notice a damaged one.
 
         Raises:
-            ValueError: No path of a file in a folder that exists.
-            OSError: The disk is full, or nothing may be written there.
+            ValueError: The path is not that of a file in an existing folder.
+            OSError: The disk is full, or the folder cannot be written to.
         """
-        write_kept(path, vars(self))
+        write_tensors(path, vars(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Checkpoint:
-        """Reads what ``save`` wrote; ``weights_only``, so that a foreign file runs no code.
+        """Read a file that ``save`` wrote; with ``weights_only``, so that no file runs code.
 
         Raises:
             ValueError: The file cannot be read, is damaged, or holds something else.
         """
         given = checks.path("path", path, "a file that Checkpoint.save wrote")
         try:
-            kept = read_kept(given, [field.name for field in fields(cls)])
+            values = read_tensors(given, [field.name for field in fields(cls)])
         except ValueError as error:
             raise _refusal(path, str(error)) from error
-        return cls(**{**kept, "code": tuple(kept["code"])})
+        return cls(**{**values, "code": tuple(values["code"])})
 
     def network(self, problem: TrainingProblem) -> nn.Module:
-        """The trained network of a problem, in evaluation mode.
+        """Return the trained network of a problem, in evaluation mode.
 
         Raises:
-            ValueError: The checkpoint has none of that name, or it is the network of another
-                problem.
+            ValueError: The checkpoint has no network of that name, or the problem builds another
+                network.
         """
         must = "be a TrainingProblem of the study"
         checks.instance("problem", problem, TrainingProblem, must)
@@ -114,7 +114,7 @@ class Checkpoint:
             network.load_state_dict(self.states[problem.name])
         except RuntimeError as error:
             raise ValueError(
-                f"problem={problem.name!r} builds another network than the one that was kept; give "
+                f"problem={problem.name!r} builds another network than the checkpoint's; give "
                 f"the problem that it was trained on ({checks.shown(str(error))})"
             ) from error
         return network.eval()

@@ -1,7 +1,7 @@
 """3D detection as a task of the training loop.
 
 A batch is three lists, of points (p, 4), boxes (g, 7) and labels (g,), as ``collate_scenes`` makes
-it of a data set's samples; KITTI's go in alike.
+it from the samples of a data set, such as KITTI.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -31,7 +33,7 @@ from ncp_sampler.training.tasks import Batch, Task
 Scene = tuple[Tensor, Tensor, Tensor]  # points (p, 4), boxes (g, 7), labels (g,)
 
 _METRICS = {view: "AP" + view.upper() for view in VIEWS}
-_LEAST_SCORE = 0.05  # weaker boxes hardly change an average precision
+_MIN_SCORE = 0.05  # lower scores hardly change an average precision
 
 
 def make_detection_problem(
@@ -49,38 +51,38 @@ def make_detection_problem(
     seed: int = 0,
     initialization: str = "identity",
 ) -> TrainingProblem:
-    """A problem of 3D detection, from three data sets of scenes.
+    """Make a problem of 3D detection from three data sets of scenes.
 
-    The multiply-adds are those of the network behind the code; the pillar encoder, the same for
-    all codes and dependent on the points, is left out, as in the paper.
+    The multiply-adds are those of the code's network. Those of the pillar encoder, which depend on
+    the points and not on the code, are not counted, as in the paper.
 
     Args:
-        name: Of the problem.
-        recipe: Of every training; its ``size`` is not used.
-        train: Scenes to learn from: points (p, 4), boxes (g, 7), labels (g,).
-        val: Scenes to select by.
+        name: Name of the problem.
+        recipe: Settings of every training; its ``size`` is not used.
+        train: Training scenes: points (p, 4), boxes (g, 7), labels (g,).
+        val: Validation scenes, which select epochs and codes.
         test: Scenes for the final figures.
-        anchors: One a class.
-        ious: As for ``detection_task``, one a class.
+        anchors: Anchors, one per class.
+        ious: As for ``detection_task``, one per class.
         point_range: As for ``PointPillarsNet``.
         pillar: As for ``PointPillarsNet``.
-        workers: Processes of each loader.
-        seed: Of the networks' initial weights.
-        initialization: Of the networks, as for ``MultiResolutionNet``.
+        workers: Number of processes of each loader.
+        seed: Seed of the networks' initial weights.
+        initialization: Initial weights, as for ``MultiResolutionNet``.
 
     Raises:
         ValueError: An argument is out of its range, or anchors and ious differ in number.
     """
-    must = "be a sequence of Anchor, one a class"
+    must = "be a sequence of Anchor, one per class"
     if not checks.sequence("anchors", anchors, Anchor, must):
-        raise ValueError("anchors is empty; give one a class")
+        raise ValueError("anchors is empty; give one per class")
     task = detection_task(ious)
     if len(anchors) != len(ious):
         must = f"be {len(anchors)}, one for each of the anchors"
         raise checks.refusal("ious", tuple(ious), must)
     networks = _PillarNetworks(
         anchors=tuple(anchors),
-        # the encoder refuses a range that is none
+        # the encoder refuses an invalid range
         resolution=PillarEncoder(point_range=point_range, pillar=pillar).shape,
         point_range=tuple(point_range),
         pillar=pillar,
@@ -93,10 +95,10 @@ def make_detection_problem(
 
 
 def collate_scenes(scenes: Sequence[Scene]) -> list[list[Tensor]]:
-    """A batch as ``PointPillarsNet.loss`` takes it: lists of points, of boxes and of labels.
+    """Return a batch as ``PointPillarsNet.loss`` takes it: lists of points, boxes and labels.
 
     Raises:
-        ValueError: Something that is no scene.
+        ValueError: An element is not a scene.
     """
     must = "be a sequence of scenes: points, boxes and labels each"
     for scene in checks.sequence("scenes", scenes, tuple | list, must):
@@ -106,18 +108,18 @@ def collate_scenes(scenes: Sequence[Scene]) -> list[list[Tensor]]:
 
 
 def detection_task(ious: Sequence[float], *, view: str = "3d") -> Task:
-    """Loss of PointPillars and mean average precision.
+    """Return the task of PointPillars' loss and the mean average precision.
 
     The model is a ``PointPillarsNet``.
 
     Args:
-        ious: Least overlap of a true detection for each class, in (0, 1]; KITTI has 0.7 for cars
+        ious: Minimum overlap of a true detection for each class, in (0, 1]; KITTI has 0.7 for cars
             and 0.5 for pedestrians and cyclists.
         view: "3d", or "bev" for overlaps seen from above.
 
     Returns:
-        A task whose metric is "AP3D" or "APBEV": the mean over those classes of which the
-        samples have a box, 0 if there is none. ``measure`` gives both.
+        A task whose metric is "AP3D" or "APBEV": the mean over the classes that have a box in the
+        samples, 0 if there is no box. ``measure`` gives both.
 
     Raises:
         ValueError: An argument is not as described.
@@ -137,16 +139,16 @@ def detection_task(ious: Sequence[float], *, view: str = "3d") -> Task:
 def class_precisions(
     model: nn.Module, batches: Iterable[Batch], *, ious: Sequence[float], view: str = "3d"
 ) -> list[float]:
-    """Average precision of each class in percent; NaN where the samples have no box of it.
+    """Return the average precision of each class in percent; NaN without a box of the class.
 
     Args:
         model: A ``PointPillarsNet``, in evaluation mode.
-        batches: On its device.
+        batches: Batches on the model's device.
         ious: As for ``detection_task``.
-        view: As there.
+        view: As for ``detection_task``.
 
     Raises:
-        ValueError: Another model, or an argument is not as described.
+        ValueError: The model is another one, or an argument is not as described.
     """
     checks.one_of("view", view, VIEWS)
     _check_ious(ious)
@@ -155,7 +157,7 @@ def class_precisions(
 
 @dataclass(frozen=True)
 class _Found:
-    """Detections of all samples, beside their true boxes and labels."""
+    """Detections of all samples, with their true boxes and labels."""
 
     detections: list[Detections]
     boxes: list[Tensor]
@@ -179,7 +181,7 @@ class _Found:
 def _found(model: nn.Module, batches: Iterable[Batch]) -> _Found:
     found = _Found([], [], [])
     for points, boxes, labels in batches:
-        found.detections.extend(_checked(model).detect(points, score=_LEAST_SCORE))
+        found.detections.extend(_checked(model).detect(points, score=_MIN_SCORE))
         found.boxes.extend(boxes)
         found.labels.extend(labels)
     return found
@@ -187,7 +189,7 @@ def _found(model: nn.Module, batches: Iterable[Batch]) -> _Found:
 
 @dataclass(frozen=True, kw_only=True)
 class _PillarNetworks:
-    """Networks behind codes as detectors; the pillar encoder does not count among their costs."""
+    """Detectors with the networks of codes; their costs are without the pillar encoder's."""
 
     anchors: tuple[Anchor, ...]
     point_range: tuple[float, ...]
@@ -206,7 +208,7 @@ class _PillarNetworks:
             initialization=self.initialization,
         )
 
-    def gflops(self, code: ArrayLike) -> float:
+    def gflops(self, code: ArrayLike) -> Any:
         cost = costs.flops(
             code,
             resolution=self.resolution,
@@ -215,7 +217,7 @@ class _PillarNetworks:
             in_channels=BEV_CHANNELS,
             convention="multiply_adds",
         )
-        return float(cost[0])
+        return cost if np.ndim(code) == 2 else float(cost[0])
 
 
 def _check_ious(ious: Sequence[float]) -> None:

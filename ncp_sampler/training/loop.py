@@ -1,4 +1,4 @@
-"""The training loop: any model, any loader of PyTorch, any task."""
+"""Training loop for any model, any PyTorch loader and any task."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ncp_sampler.training.progress import Epoch, Progress, best_of
 from ncp_sampler.training.recipes import Recipe
 from ncp_sampler.training.tasks import Batch, Task
 
-_LARGEST_SEED = 2**63 - 1  # half of what PyTorch takes: the first epoch is added
+_LARGEST_SEED = 2**63 - 1  # half of PyTorch's range, since the first epoch is added
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """The result of a training.
+    """Result of a training.
 
     Attributes:
         metric: Validation metric of the best epoch, in percent.
-        epoch: That epoch's number.
-        epochs: All of them.
+        epoch: Number of the best epoch.
+        epochs: All epochs.
 
     Examples:
         >>> from ncp_sampler.training import Epoch
@@ -60,33 +60,34 @@ def train(
     progress: Progress | None = None,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> Trained:
-    """Trains a model in place and leaves it with the weights of its best epoch.
+    """Train a model in place and leave it with the weights of its best epoch.
 
-    Best is the highest validation metric, and the first of several. The same seed gives the same
-    result on a CPU; on CUDA, up to kernels that add up in any order. Random numbers outside are
-    left alone, but a loader that shuffles by a generator of its own is not seeded here.
+    The best epoch is the first with the highest validation metric. The same seed gives the same
+    result on a CPU; on CUDA, except for kernels that add in an arbitrary order. PyTorch's global
+    random state is restored. A loader with its own generator is not seeded.
 
     Args:
-        model: Moved to the device.
-        train_loader: Batches for the task; shuffle it. It should drop a last batch of one
-            sample (``drop_last``), which batch norm cannot train on.
-        val_loader: Batches to select the epoch by; keep test samples out of it.
+        model: Model, moved to the device.
+        train_loader: Batches for the task; they should be shuffled, without a last batch of one
+            sample (``drop_last``), on which batch norm cannot train.
+        val_loader: Batches that select the epoch; keep test samples out of it.
         task: Loss and metric.
-        recipe: Its ``size``, ``batch_size`` and ``augmentation`` are the loaders' business.
-        device: Where to train.
-        seed: Of shuffling, augmentation and dropout; at least 0.
-        bf16: Run the forward pass under bfloat16 autocast; the weights stay in float32.
-        optimizer: Of the model's parameters; None for ``recipe.make_optimizer(model)``.
-        first_epoch: Above 1 to go on before this epoch with model and optimizer as they are: other
-            shuffles follow, and the result is of the epochs from it on.
-        on_epoch: Called after each epoch; its exception ends the training and is passed on.
-        progress: Of a training that was stopped, to go on as if it had not been: its epochs count.
-            The states of Python's and NumPy's own generators are not kept.
-        on_progress: Called after ``on_epoch`` with what ``progress`` takes, to be saved.
+        recipe: Settings; the loaders are responsible for ``size``, ``batch_size`` and
+            ``augmentation``.
+        device: Device to train on.
+        seed: Seed of shuffling, augmentation and dropout; at least 0.
+        bf16: True for a forward pass under bfloat16 autocast; the weights stay in float32.
+        optimizer: Optimizer of the model's parameters; None for ``recipe.make_optimizer(model)``.
+        first_epoch: Number of the first epoch; above 1 to continue with model and optimizer as they
+            are. The shuffles differ from those of the epochs before, which are not in the result.
+        on_epoch: Function called after each epoch; its exceptions end the training and propagate.
+        progress: Progress of a stopped training, to continue it as if it had not been stopped. The
+            states of Python's and NumPy's own generators are not restored.
+        on_progress: Function called after ``on_epoch`` with the current ``Progress``, to save it.
 
     Raises:
         ValueError: An argument is not as described, or a loader has no batches or no length.
-        FloatingPointError: The loss became infinite or NaN, or the metric NaN.
+        FloatingPointError: The loss is infinite or NaN, or the metric is NaN.
 
     Examples:
         >>> from dataclasses import replace
@@ -103,7 +104,7 @@ def train(
     """
     place, bf16 = usable_device(device), checks.flag("bf16", bf16)
     run = _Run(model, train_loader, val_loader, task, recipe, place, bf16)
-    seed = checks.integer("seed", seed, low=0, high=_LARGEST_SEED)  # PyTorch takes none of NumPy's
+    seed = checks.integer("seed", seed, low=0, high=_LARGEST_SEED)  # PyTorch refuses NumPy integers
     if optimizer is not None:
         must = "be a torch.optim.Optimizer of the model's parameters, or None"
         checks.instance("optimizer", optimizer, Optimizer, must)
@@ -123,7 +124,7 @@ def evaluate(
     device: str | torch.device = "cpu",
     bf16: bool = False,
 ) -> float:
-    """The task's metric of a loader's samples, in percent; the model is left in evaluation mode.
+    """Return the task's metric of a loader's samples, in percent; the model is left in eval mode.
 
     Raises:
         ValueError: An argument is not as for ``train``.
@@ -165,7 +166,7 @@ def measure(
 
 @dataclass(frozen=True)
 class _Run:
-    """One training: what does not change from step to step."""
+    """Settings of one training, which do not change between steps."""
 
     model: nn.Module
     train_loader: DataLoader[Any]
@@ -189,7 +190,7 @@ class _Run:
         progress: Progress | None,
         on_progress: Callable[[Progress], object] | None,
     ) -> Trained:
-        """Trains from an epoch on; the model then has the weights of the best one."""
+        """Train from an epoch on; the model then has the weights of the best epoch."""
         self.model.to(self.device)
         optimizer = self.recipe.make_optimizer(self.model) if optimizer is None else optimizer
         place: dict[str, Any] = {
@@ -212,20 +213,20 @@ class _Run:
                 on_epoch(epochs[-1])
             if on_progress is not None:
                 now = Progress.of(epochs, best=best, **place)
-                with _kept(self.device):  # what it draws is no part of the training
+                with _kept_rng(self.device):  # the function's draws are not part of the training
                     on_progress(now)
         self.model.load_state_dict(best)
         top = best_of(epochs)
         return Trained(metric=top.metric, epoch=top.number, epochs=tuple(epochs))
 
     def _epoch(self, number: int, optimizer: Optimizer) -> Epoch:
-        """Trains for one epoch and scores the result."""
+        """Train for one epoch and score the result."""
         self.model.train()
         length = len(self.train_loader)
         steps, done = self.recipe.epochs * length, (number - 1) * length
         total = torch.zeros((), device=self.device)
         for i, batch in enumerate(_on(self.device, self.train_loader)):
-            # a stream of samples may give more batches than it promised
+            # an iterable data set may give more batches than its length
             total += self._step(batch, optimizer, min((done + i) / max(steps - 1, 1), 1.0))
         mean = float(total) / length
         if not math.isfinite(mean):
@@ -244,7 +245,7 @@ class _Run:
         return Epoch(number=number, loss=mean, metric=metric)
 
     def _step(self, batch: Batch, optimizer: Optimizer, progress: float) -> Tensor:
-        """One step of the optimizer; the loss before it, without gradients."""
+        """Make one optimizer step; return the loss before it, detached."""
         for group in optimizer.param_groups:
             group["lr"] = self.recipe.rate(progress)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
@@ -258,7 +259,7 @@ class _Run:
 
 
 def _check_first(first_epoch: int, progress: Progress | None, recipe: Recipe) -> int:
-    """The first epoch of a recipe, which goes on from a progress or at a number."""
+    """Return the first epoch of a recipe that continues from a progress or at a number."""
     first_epoch = checks.integer("first_epoch", first_epoch)
     if first_epoch not in range(1, recipe.epochs + 1):
         must = f"be from 1 to epochs={recipe.epochs}"
@@ -267,7 +268,7 @@ def _check_first(first_epoch: int, progress: Progress | None, recipe: Recipe) ->
         return first_epoch
     checks.instance("progress", progress, Progress, "be a Progress of this training, or None")
     if first_epoch != 1:
-        raise checks.refusal("first_epoch", first_epoch, "be 1 with progress, which knows its own")
+        raise checks.refusal("first_epoch", first_epoch, "be 1 with progress, which has its own")
     if len(progress.epochs) > recipe.epochs:
         must = f"have at most epochs={recipe.epochs} behind it, those of the recipe"
         raise checks.refusal("progress", f"{len(progress.epochs)} epochs", must)
@@ -280,13 +281,13 @@ def _check_what(model: nn.Module, task: Task) -> None:
 
 
 def _check_loader(name: str, loader: DataLoader[Any]) -> None:
-    """Raises ValueError unless it has batches, and knows how many."""
+    """Raise ValueError unless the loader has batches, and a length."""
     checks.instance(name, loader, Iterable, "be a DataLoader of batches for the task")
     try:
         batches = len(loader)
     except TypeError:  # of an IterableDataset
         raise ValueError(
-            f"{name} has no length, by which the learning rate goes: give its data set a "
+            f"{name} has no length, which the learning-rate schedule needs: give its data set a "
             "__len__, the number of samples"
         ) from None
     if batches == 0 and not isinstance(loader, DataLoader):
@@ -304,7 +305,7 @@ def _on(device: torch.device, loader: DataLoader[Any]) -> Iterator[Batch]:
 
 
 def _moved(batch: Batch, device: torch.device) -> Batch:
-    """The same nest of tuples, lists and dictionaries, with its tensors on the device."""
+    """Return the same nest of tuples, lists and dictionaries, with its tensors on the device."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):
@@ -314,17 +315,17 @@ def _moved(batch: Batch, device: torch.device) -> Batch:
     return batch
 
 
-def _kept(device: torch.device) -> AbstractContextManager[None]:
-    """Random numbers of PyTorch are afterwards as they were."""
-    kept: AbstractContextManager[None] = torch.random.fork_rng(
+def _kept_rng(device: torch.device) -> AbstractContextManager[None]:
+    """Restore PyTorch's random state afterwards."""
+    fork: AbstractContextManager[None] = torch.random.fork_rng(
         [device] if device.type == "cuda" else []
     )
-    return kept
+    return fork
 
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    with _kept(device):
+    with _kept_rng(device):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU
         if device.type == "cuda":
             with torch.cuda.device(device):

@@ -1,9 +1,9 @@
 """Recipes by name: those of NAS-Bench-MR's nine settings, and small ones for the digits.
 
-The figures are those of the paper's Table 6 and Appendix A. What these leave open is the customary
-choice and marked so: the ranges of resizing and cropping, the strength of the photometric
-distortion, the shape of one-cycle. The momentum is kept, though the paper says that it follows
-"poly" as well.
+The values are those of the paper's Table 6 and Appendix A. Values that these do not give are
+customary choices, marked as such: the ranges of resizing and cropping, the strength of the
+photometric distortion, the shape of one-cycle. The momentum is constant, although the paper says
+that it follows "poly" as well.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from dataclasses import dataclass, replace
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.blueprint import LEAST_SIDE, TASKS
 from ncp_sampler.training.augmentation import CloudAugmentation, ImageAugmentation
-from ncp_sampler.training.pairs import height_and_width
+from ncp_sampler.training.pair_checks import check_size
 from ncp_sampler.training.recipes import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """One setting.
+    """Task, data set, metric and recipe of one setting.
 
     Attributes:
         task: "classification", "segmentation", "video" or "detection3d".
-        data: Data set.
-        num_classes: Of the network, at least 1.
-        metric: The main one.
-        recipe: Of the training.
-        test_size: Height and width of the test input, where it is not the training's.
-        pretrained: The preset whose trained weights the network starts from, or None.
+        data: Name of the data set.
+        num_classes: Number of classes of the network, at least 1.
+        metric: Main metric.
+        recipe: Settings of the training.
+        test_size: Height and width of the test input; None if they are those of the training.
+        pretrained: Preset whose trained weights the network starts from, or None.
 
     Raises:
-        ValueError: A value out of its range, or of another type.
+        ValueError: A value is out of its range, or has the wrong type.
 
     Examples:
         >>> from dataclasses import replace
@@ -56,7 +56,7 @@ class Preset:
         checks.integer("num_classes", self.num_classes, low=1)
         checks.instance("recipe", self.recipe, Recipe, "be a Recipe")
         if self.test_size is not None:
-            height_and_width("test_size", self.test_size, low=LEAST_SIDE)
+            check_size("test_size", self.test_size, low=LEAST_SIDE)
         if self.pretrained is not None:
             checks.text("pretrained", self.pretrained)
 
@@ -121,7 +121,7 @@ _DETECTION = Recipe(
     augmentation=CloudAugmentation(),  # ranges of PointPillars
 )
 
-# for small data sets: AdamW and one cycle as well
+# small data sets: also AdamW with one cycle
 _SMALL = replace(_DETECTION, min_learning_rate=1e-5, clip_norm=5.0)
 _STREETS = replace(
     _SMALL,
@@ -132,7 +132,7 @@ _STREETS = replace(
     clip_norm=10.0,
     augmentation=CloudAugmentation(rotation=0.3),  # more would leave the narrow range
 )
-_ZOOM = ImageAugmentation(size=(32, 32), zoom=(0.85, 1.15))  # no flips: they make other digits
+_ZOOM = ImageAugmentation(size=(32, 32), zoom=(0.85, 1.15))  # without flips, which change digits
 _DIGITS = replace(
     _SMALL, learning_rate=4e-3, epochs=10, batch_size=32, size=(32, 32), augmentation=_ZOOM
 )

@@ -1,4 +1,4 @@
-"""What a study trains for one task: data in batches, networks of codes, and their cost."""
+"""Training problems: the data of one task in batches, the networks of codes, and their costs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import ArrayLike
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -24,17 +25,20 @@ class TrainingProblem:
     """One task of a study.
 
     Attributes:
-        name: Of the task, as in tables; unique in a study.
+        name: Name of the task, as in tables; unique in a study.
         task: Loss and metric.
-        recipe: Of every training.
-        build: Code (27,) -> its network, seeded.
-        gflops: Code (27,) -> the network's multiply-adds for one sample, in G.
-        train: Batches to learn from.
+        recipe: Settings of every training.
+        build: Function of a code (27,) that returns its network, seeded.
+        gflops: Function of a code (27,) that returns the network's multiply-adds for one sample,
+            in G. Given a tensor of codes (n, 27), it may return a differentiable tensor (n,), as
+            those of ``make_problem`` do; a study interpolates any other between codes, which is
+            slower.
+        train: Batches to train on.
         val: Batches that select epochs and codes.
-        test: Batches that only the final figures use.
+        test: Batches for the final figures only.
 
     Raises:
-        ValueError: An attribute of another type.
+        ValueError: An attribute has the wrong type.
 
     Examples:
         >>> from ncp_sampler import MRSpace
@@ -77,19 +81,19 @@ def make_problem(
     seed: int = 0,
     initialization: str = "identity",
 ) -> TrainingProblem:
-    """A problem of classification, segmentation or video by a preset, from three data sets.
+    """Make a problem of classification, segmentation or video from a preset and three data sets.
 
     Args:
-        name: Of the problem.
-        preset: Gives task, classes and recipe.
-        train: Samples to learn from; (image, class), (image, mask) or (clip, class).
-        val: Samples to select by.
+        name: Name of the problem.
+        preset: Preset that gives task, classes and recipe.
+        train: Training samples; (image, class), (image, mask) or (clip, class).
+        val: Validation samples, which select epochs and codes.
         test: Samples for the final figures.
-        in_channels: Of the samples.
-        frames: Of the clips, for video alone.
-        workers: Processes of each loader.
-        seed: Of the networks' initial weights.
-        initialization: Of the networks, as for ``MultiResolutionNet``; "kaiming" repeats the
+        in_channels: Number of channels of the samples.
+        frames: Number of frames of the clips; only for video.
+        workers: Number of processes of each loader.
+        seed: Seed of the networks' initial weights.
+        initialization: Initial weights, as for ``MultiResolutionNet``; "kaiming" repeats the
             training behind the tables of NAS-Bench-MR.
 
     Raises:
@@ -119,13 +123,13 @@ def make_problem(
 
 
 class Networks(Protocol):
-    """What codes stand for in one problem."""
+    """Networks of codes in one problem, and their costs."""
 
     def build(self, code: ArrayLike) -> nn.Module:
-        """The network of a code, seeded."""
+        """Return the network of a code, seeded."""
 
-    def gflops(self, code: ArrayLike) -> float:
-        """Its multiply-adds for one sample, in G."""
+    def gflops(self, code: ArrayLike) -> Any:
+        """Return the multiply-adds for one sample, in G: of a code, or of a tensor of codes."""
 
 
 def join_problem(
@@ -138,18 +142,19 @@ def join_problem(
     workers: int,
     collate: Callable[[list[Any]], Any] | None = None,
 ) -> TrainingProblem:
-    """A problem of its networks, and of samples to learn from, to select by and to test on.
+    """Make a problem from its networks and the samples to train on, to select by and to test on.
 
-    Batches are of the recipe's size; those to learn from are shuffled, without a smaller last one.
+    Batches have the recipe's size. Training batches are shuffled, and a smaller last one is
+    dropped.
 
     Args:
-        name: Of the problem.
-        networks: Of codes.
+        name: Name of the problem.
+        networks: Networks of codes.
         task: Loss and metric.
-        recipe: Of every training.
-        data: Samples of the three parts.
-        workers: Processes of each loader, at least 0.
-        collate: Samples -> batch; PyTorch's own if None.
+        recipe: Settings of every training.
+        data: Samples for training, validation and test.
+        workers: Number of processes of each loader, at least 0.
+        collate: Function of samples that returns a batch; PyTorch's own if None.
 
     Raises:
         ValueError: An argument is not as described.
@@ -180,7 +185,7 @@ def join_problem(
 
 @dataclass(frozen=True, kw_only=True)
 class _PresetNetworks:
-    """Networks behind codes, as a preset wants them."""
+    """Networks of codes with the task and the classes of a preset."""
 
     preset: Preset
     in_channels: int
@@ -207,7 +212,7 @@ class _PresetNetworks:
             initialization=self.initialization,
         )
 
-    def gflops(self, code: ArrayLike) -> float:
+    def gflops(self, code: ArrayLike) -> Any:
         cost = costs.flops(
             code,
             resolution=self.preset.test_size or self.preset.recipe.size,
@@ -217,4 +222,4 @@ class _PresetNetworks:
             frames=self.frames,
             convention="multiply_adds",
         )
-        return float(cost[0])
+        return cost if np.ndim(code) == 2 else float(cost[0])

@@ -1,7 +1,7 @@
-"""Where a training stands after an epoch: all that its rest depends on, in a value or a file.
+"""Progress of a training after an epoch, from which it can be continued.
 
-A training that goes on from it is the one that was never stopped: weights, optimizer, place in the
-schedule, random numbers and the best epoch so far are those of then.
+It holds weights, optimizer, position in the schedule, random states and the best epoch so far. A
+training that continues from it gives the same result as one that was never stopped.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ncp_sampler import checks
-from ncp_sampler.training.kept import read_kept, write_kept
+from ncp_sampler.training.tensor_files import read_tensors, write_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one epoch gave.
+    """Result of one epoch.
 
     Attributes:
-        number: From 1 on.
-        loss: Mean over the training steps.
-        metric: Of the validation samples, in percent.
+        number: Number of the epoch, from 1 on.
+        loss: Mean loss of the training steps.
+        metric: Metric of the validation samples, in percent.
 
     Examples:
         >>> Epoch(number=1, loss=2.1, metric=40.0).metric
@@ -41,15 +41,15 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """A training after one of its epochs; ``train(progress=...)`` goes on from it.
+    """State of a training after one of its epochs; ``train(progress=...)`` continues from it.
 
     Attributes:
-        epochs: Those so far, all of them.
-        model: The network's ``state_dict``.
-        best: That of the best epoch so far.
-        optimizer: The optimizer's ``state_dict``.
+        epochs: All epochs so far.
+        model: ``state_dict`` of the network.
+        best: ``state_dict`` of the network after the best epoch so far.
+        optimizer: ``state_dict`` of the optimizer.
         random: States of the generators that the next epoch draws from: "cpu", the "device" if it
-            has its own, and those that a loader brings ("loader", "sampler").
+            has its own, and those of a loader ("loader", "sampler").
 
     Examples:
         >>> from dataclasses import replace
@@ -62,9 +62,9 @@ class Progress:
         >>> recipe = replace(PRESETS["digits-cls"].recipe, epochs=1)
         >>> of = {"model": net, "train_loader": loader, "val_loader": loader}
         >>> of["task"] = CLASSIFICATION
-        >>> kept = []
-        >>> _ = train(**of, recipe=recipe, on_progress=kept.append)
-        >>> trained = train(**of, recipe=replace(recipe, epochs=2), progress=kept[-1])
+        >>> saved = []
+        >>> _ = train(**of, recipe=recipe, on_progress=saved.append)
+        >>> trained = train(**of, recipe=replace(recipe, epochs=2), progress=saved[-1])
         >>> len(trained.epochs)
         2
     """
@@ -86,7 +86,7 @@ class Progress:
         loader: Iterable[Any],
         device: torch.device,
     ) -> Progress:
-        """The progress of a training right now; its tensors are copies."""
+        """Return the current progress of a training, with copies of its tensors."""
         generators = _generators(loader)
         random = {name: one.get_state() for name, one in generators.items()}
         random["cpu"] = torch.get_rng_state()
@@ -108,10 +108,10 @@ class Progress:
         loader: Iterable[Any],
         device: torch.device,
     ) -> None:
-        """Puts a training back to where it stood.
+        """Restore a training to this state.
 
         Raises:
-            ValueError: The network or the optimizer is another.
+            ValueError: The network or the optimizer does not match.
         """
         try:
             model.load_state_dict(self.model)
@@ -129,18 +129,18 @@ class Progress:
             torch.cuda.set_rng_state(self.random["device"].cpu(), device)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a file of tensors and plain values, at once, with a checksum at its end.
+        """Write a file of tensors and plain values, atomically, with a checksum at its end.
 
         Raises:
-            ValueError: No path of a file in a folder that exists.
-            OSError: The disk is full, or nothing may be written there.
+            ValueError: The path is not that of a file in an existing folder.
+            OSError: The disk is full, or the folder cannot be written to.
         """
         epochs = [asdict(epoch) for epoch in self.epochs]
-        write_kept(path, {**vars(self), "epochs": epochs})
+        write_tensors(path, {**vars(self), "epochs": epochs})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Progress:
-        """Reads what ``save`` wrote, onto the CPU; a foreign file runs no code.
+        """Read a file that ``save`` wrote, onto the CPU; no file runs code.
 
         Raises:
             ValueError: The file cannot be read, is damaged, or holds something else.
@@ -148,21 +148,21 @@ class Progress:
         given = checks.path("path", path, "a file that Progress.save wrote")
         must = "be a file that Progress.save wrote, so copy it anew, or train from the start"
         try:
-            kept = read_kept(given, [field.name for field in fields(cls)])
-            return cls(**{**kept, "epochs": tuple(Epoch(**epoch) for epoch in kept["epochs"])})
+            values = read_tensors(given, [field.name for field in fields(cls)])
+            return cls(**{**values, "epochs": tuple(Epoch(**epoch) for epoch in values["epochs"])})
         except Exception as error:  # a foreign file can raise nearly anything
             raise checks.refusal("path", os.fspath(path), f"{must} ({error})") from error
 
 
 def best_of(epochs: Iterable[Epoch]) -> Epoch:
-    """The highest validation metric; the first of several."""
+    """Return the first epoch with the highest validation metric."""
     return max(epochs, key=lambda epoch: epoch.metric)
 
 
 def _generators(loader: Iterable[Any]) -> dict[str, torch.Generator]:
-    """Those that a loader draws from, beside PyTorch's own."""
-    found = {
+    """Return the generators of a loader by name, without PyTorch's global one."""
+    candidates = {
         "loader": getattr(loader, "generator", None),
         "sampler": getattr(getattr(loader, "sampler", None), "generator", None),
     }
-    return {name: one for name, one in found.items() if isinstance(one, torch.Generator)}
+    return {name: one for name, one in candidates.items() if isinstance(one, torch.Generator)}

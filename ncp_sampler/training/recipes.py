@@ -1,7 +1,7 @@
-"""How a network is trained: optimizer, learning rate over the steps, batch, augmentation.
+"""Training recipes: optimizer, learning-rate schedule, batch size and augmentation.
 
 Notation
-    p    progress, in [0, 1]: steps done of all steps
+    p    progress in [0, 1], the fraction of steps done
     lr   learning rate at p; from ``learning_rate`` (the highest) to ``min_learning_rate``
 """
 
@@ -17,36 +17,37 @@ from torch.optim import Optimizer
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.blueprint import LEAST_SIDE
 from ncp_sampler.training.augmentation import CloudAugmentation, ImageAugmentation
-from ncp_sampler.training.pairs import height_and_width
+from ncp_sampler.training.pair_checks import check_size
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("cosine", "poly", "one_cycle")
 
-_POWER = 0.9  # of "poly"
-_RISE = 0.3  # share of the steps in which "one_cycle" rises, from the minimum
+_POWER = 0.9  # exponent of "poly"
+_RISE = 0.3  # fraction of the steps in which "one_cycle" rises from the minimum
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The settings of one training.
+    """Settings of one training.
 
     Attributes:
-        optimizer: "sgd" (Nesterov off), "adam" or "adamw".
-        learning_rate: The highest, > 0.
-        schedule: Of the learning rate, set anew each step: "cosine" (Loshchilov and Hutter 2017,
-            no restart), "poly" with power 0.9, or "one_cycle", which rises along a cosine from
-            the minimum in the first 30 % and falls back along another.
-        epochs: At least 1.
-        batch_size: At least 2, as batch norm trains on no single value.
+        optimizer: "sgd" (without Nesterov momentum), "adam" or "adamw".
+        learning_rate: Highest learning rate, > 0.
+        schedule: Learning-rate schedule per step: "cosine" (Loshchilov and Hutter 2017, without
+            restarts), "poly" with power 0.9, or "one_cycle", which rises along a cosine from the
+            minimum in the first 30 % of the steps and falls back along another.
+        epochs: Number of epochs, at least 1.
+        batch_size: Batch size, at least 2: batch norm cannot train on a single value.
         size: Height and width of the training input, each at least 32.
-        augmentation: Of the training samples, for the data set to apply; None for none.
-        momentum: Of SGD, or Adam's first beta; in [0, 1).
-        weight_decay: At least 0; L2 for SGD and Adam, decoupled for AdamW.
-        min_learning_rate: Where the schedule ends, at least 0.
-        clip_norm: Largest norm of a step's gradient, > 0; None for no limit.
+        augmentation: Augmentation of the training samples, which the data set applies; None for
+            none.
+        momentum: Momentum of SGD, or Adam's first beta; in [0, 1).
+        weight_decay: Weight decay, at least 0; L2 for SGD and Adam, decoupled for AdamW.
+        min_learning_rate: Learning rate at the end of the schedule, at least 0.
+        clip_norm: Largest gradient norm of a step, > 0; None for no limit.
 
     Raises:
-        ValueError: A value out of its range.
+        ValueError: A value is out of its range.
 
     Examples:
         >>> recipe = Recipe(
@@ -80,16 +81,16 @@ class Recipe:
         checks.number("momentum", self.momentum, low=0, below=1)
         if self.clip_norm is not None:
             checks.number("clip_norm", self.clip_norm, above=0)
-        height_and_width("size", self.size, low=LEAST_SIDE)
+        check_size("size", self.size, low=LEAST_SIDE)
         kinds = (ImageAugmentation, CloudAugmentation, type(None))
         must = "be an ImageAugmentation, a CloudAugmentation or None"
         checks.instance("augmentation", self.augmentation, kinds, must)
 
     def rate(self, p: float) -> float:
-        """Learning rate at progress p, in [0, 1].
+        """Return the learning rate at progress p, in [0, 1].
 
         Raises:
-            ValueError: p is outside.
+            ValueError: p is outside that range.
         """
         checks.number("p", p, low=0, high=1)
         low, high = self.min_learning_rate, self.learning_rate
@@ -104,10 +105,10 @@ class Recipe:
         return low + (high - low) * share
 
     def make_optimizer(self, model: nn.Module) -> Optimizer:
-        """The optimizer of a model's parameters, at the rate of progress 0.
+        """Return an optimizer of the model's parameters, with the learning rate at progress 0.
 
         Raises:
-            ValueError: The model is none, or has no parameters.
+            ValueError: The model is not a module, or has no parameters.
         """
         checks.instance("model", model, nn.Module, "be a torch.nn.Module")
         rate, decay = self.rate(0.0), self.weight_decay

@@ -1,8 +1,8 @@
-"""What the training loop needs to know of a task: its loss, and its metrics in percent.
+"""Tasks of the training loop: their losses, and their metrics in percent.
 
 Notation
     n, K       samples of a batch, classes
-    batch      what a loader gives, on the model's device
+    batch      value that a loader yields, on the model's device
     pair       images or clips, and classes or masks
 """
 
@@ -20,29 +20,29 @@ from ncp_sampler import checks
 from ncp_sampler.multi_resolution.heads import resize_logits
 from ncp_sampler.training.augmentation import IGNORED
 
-# names of a pair's two parts in loaders that yield dictionaries
+# keys of the two parts of a pair in loaders that yield dictionaries
 INPUTS = ("image", "images", "pixel_values", "clip", "video", "input", "inputs", "x")
 TRUTHS = ("label", "labels", "mask", "masks", "target", "targets", "y")
 
-_TOP = {"top1": 1, "top5": 5}  # metric -> number of classes that may be the right one
+_TOP = {"top1": 1, "top5": 5}  # metric -> number of most likely classes that count
 
-Batch = Any  # tensors in tuples, lists or dictionaries; only the task knows which
+Batch = Any  # tensors in tuples, lists or dictionaries; the task defines which
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A loss and a metric; both are given batches on the model's device.
+    """Loss and metric of a task; both take batches on the model's device.
 
     Attributes:
         metric: Name of the metric.
-        loss: Model and batch -> the loss, a number with gradients.
-        score: Model and batches -> the metric, in percent, the higher the better. The model is
-            in evaluation mode, and no gradients are kept.
-        measure: Model and batches -> all metrics of the task by name, in percent, the one of
-            ``score`` first; None if there are no others. ``training.measure`` calls it.
+        loss: Function of a model and a batch that returns the loss, a scalar with gradients.
+        score: Function of a model and batches that returns the metric, in percent, higher is
+            better. The model is in evaluation mode, and gradients are disabled.
+        measure: Function of a model and batches that returns all metrics by name, in percent, that
+            of ``score`` first; None if there are no others. ``training.measure`` calls it.
 
     Raises:
-        ValueError: A metric without a name, or a loss, score or measure that is no function.
+        ValueError: The metric has no name, or a loss, score or measure is not a function.
 
     Examples:
         >>> import torch
@@ -68,30 +68,30 @@ class Task:
 
 
 def pair(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Images or clips, and classes or masks, of a batch; images of bytes as numbers in [0, 1].
+    """Return the images or clips, and classes or masks, of a batch; bytes become numbers in [0, 1].
 
-    A batch is a tuple or list of two tensors, or a dictionary in which each has one of the names
-    ``INPUTS`` and ``TRUTHS``.
+    A batch is a tuple or list of two tensors, or a dictionary that has one of the keys ``INPUTS``
+    and one of ``TRUTHS``.
 
     Raises:
-        ValueError: Another batch, or images of whole numbers that are no bytes.
+        ValueError: The batch is another one, or has integer images that are not bytes.
     """
     parts = batch
     if isinstance(batch, Mapping):
-        found = [[name for name in names if name in batch] for names in (INPUTS, TRUTHS)]
-        if any(len(names) != 1 for names in found):
+        keys = [[name for name in names if name in batch] for names in (INPUTS, TRUTHS)]
+        if any(len(names) != 1 for names in keys):
             raise ValueError(
                 f"a batch has the keys {list(batch)}, which must be one of {INPUTS} and one of "
                 f"{TRUTHS}; rename them in the loader's collate_fn, or write a Task of your own"
             )
-        parts = [batch[names[0]] for names in found]
+        parts = [batch[names[0]] for names in keys]
     if (
         not isinstance(parts, list | tuple)
         or len(parts) != 2
         or not all(isinstance(part, Tensor) for part in parts)
     ):
         raise ValueError(
-            f"a batch ({type(batch).__name__}) is something else than two tensors; "
+            f"a batch ({type(batch).__name__}) is not two tensors; "
             "give images or clips, and classes or masks, or write a Task of your own"
         )
     x, y = parts
@@ -107,7 +107,7 @@ def pair(batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _classification_loss(model: nn.Module, batch: Batch) -> Tensor:
     x, y = pair(batch)
-    # shares of classes, as mixup makes them, are no class numbers
+    # class probabilities, as mixup makes them, are floats
     return functional.cross_entropy(model(x).float(), y if y.is_floating_point() else y.long())
 
 
@@ -116,7 +116,7 @@ def _top1(model: nn.Module, batches: Iterable[Batch]) -> float:
 
 
 def _top_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-    """Percentage of samples whose class is the most likely one, and among the five most likely."""
+    """Return the percentages of samples whose class is the first, or among the first five."""
     seen, right = 0, dict.fromkeys(_TOP, 0)
     for batch in batches:
         x, y = pair(batch)
@@ -141,11 +141,10 @@ def _mean_iou(model: nn.Module, batches: Iterable[Batch]) -> float:
 
 
 def _pixel_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-    """Percentages over all pixels together.
+    """Return metrics over all pixels together, in percent.
 
-    mIoU is the mean, over the classes that occur or are predicted, of intersection over union; mAcc
-    the mean, over those that occur, of the share of their pixels that is right; aAcc the share of
-    all pixels that is right.
+    mIoU is the mean intersection over union of the classes that occur or are predicted, mAcc the
+    mean accuracy of the classes that occur, and aAcc the accuracy over all pixels.
     """
     confusion: Tensor | None = None
     for batch in batches:
@@ -157,7 +156,7 @@ def _pixel_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float
         for wrong in truth[(truth < 0) | (truth >= classes)][:1].tolist():
             raise ValueError(
                 f"a mask has class {wrong}, the network has {classes}: use 0 to {classes - 1}, or "
-                f"{IGNORED} for pixels that do not count"
+                f"{IGNORED} for ignored pixels"
             )
         pairs = truth * classes + logits.argmax(1)[known]
         counted = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
@@ -176,5 +175,5 @@ def _pixel_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float
 CLASSIFICATION = Task(metric="top1", loss=_classification_loss, score=_top1, measure=_top_shares)
 VIDEO = CLASSIFICATION  # clips (n, C, T, H, W) in place of images
 SEGMENTATION = Task(metric="mIoU", loss=_segmentation_loss, score=_mean_iou, measure=_pixel_shares)
-# name of a network's task -> its loss and metric
+# task of a network -> its loss and metric
 TASK_OF = {"classification": CLASSIFICATION, "segmentation": SEGMENTATION, "video": VIDEO}

@@ -1,6 +1,6 @@
-"""TensorBoard: epochs of trainings as curves, written by PyTorch's own writer.
+"""TensorBoard curves of a training's epochs, written by PyTorch's own writer.
 
-``train`` knows nothing of it: a log is a function of an ``Epoch``, for ``train(on_epoch=...)``.
+A log is a function of an ``Epoch``, for ``train(on_epoch=...)``.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class TensorBoardLog:
-    """Writes each epoch's loss and metric into a folder that ``tensorboard --logdir`` shows.
+    """Log of each epoch's loss and metric, in a folder that ``tensorboard --logdir`` shows.
 
     Args:
-        folder: Of this training's curves; made where it is missing.
-        name: Before the curves' names, for several trainings in one folder; "" for none.
+        folder: Folder of the curves; created if missing.
+        name: Prefix of the curves' names, for several trainings in one folder; "" for none.
 
     Raises:
-        ValueError: No path, or no name.
+        ValueError: The folder is not a path, or the name not a text.
         ImportError: The package tensorboard is missing.
 
     Examples:
-        Give it to ``train(on_epoch=)``.
+        Pass it to ``train(on_epoch=)``.
 
         >>> with TensorBoardLog("runs/first") as log:
         ...     log(Epoch(number=1, loss=0.9, metric=61.0))
@@ -40,17 +40,17 @@ class TensorBoardLog:
         self._writer: SummaryWriter = find_writer()(os.fspath(folder))
 
     def __call__(self, epoch: Epoch) -> None:
-        """Writes an epoch, at once."""
+        """Write an epoch, and flush."""
         self._writer.add_scalar(f"{self._prefix}loss", epoch.loss, epoch.number)
         self._writer.add_scalar(f"{self._prefix}metric", epoch.metric, epoch.number)
         self._writer.flush()
 
     def text(self, name: str, markdown: str) -> None:
-        """Writes a text, such as ``explain_markdown(trial)``."""
+        """Write a text, such as ``explain_markdown(trial)``."""
         self._writer.add_text(name, markdown)
 
     def close(self) -> None:
-        """Ends the writer."""
+        """Close the writer."""
         self._writer.close()
 
     def __enter__(self) -> TensorBoardLog:
@@ -66,7 +66,7 @@ class TensorBoardLog:
 
 
 def find_writer() -> type[SummaryWriter]:
-    """PyTorch's writer.
+    """Return PyTorch's writer class.
 
     Raises:
         ImportError: The package tensorboard is missing.

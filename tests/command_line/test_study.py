@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -78,26 +77,6 @@ def test_checkpoint_gives_the_metric_again(tmp_path: Path) -> None:
     assert evaluate(network, problem.val, task=problem.task) == study.best_value
     with pytest.raises(ValueError, match="problem 'scenes' is not among"):
         kept.network(scenes_problem(length=16))
-
-
-def test_codes_above_the_limit_are_told_but_not_trained(tmp_path: Path) -> None:
-    problem, space = width_problem(), MRSpace()
-    study = create_study([problem], space=space, max_gflops=0.8)
-    run_study(study, [problem], space=space, out=tmp_path, trials=12, max_gflops=0.8)
-    trained = [trial for trial in trials_of(study) if is_trained(trial)]
-    untrained = [trial for trial in trials_of(study) if not is_trained(trial)]
-    assert len(trained) == 12
-    assert untrained
-    assert all(trial.user_attrs["gflops"] <= 0.8 for trial in trained)
-    for trial in untrained:
-        assert trial.state == TrialState.PRUNED
-        expected = -10 * math.log2(trial.user_attrs["gflops"] / 0.8)
-        assert trial.intermediate_values == {0: pytest.approx(expected)}
-        assert expected < 0
-    # it learns where the limit is: a random code is within it once in some thousands
-    numbers = [trial.number for trial in trained]
-    assert np.diff(numbers[6:]).mean() < 4
-    assert study.best_trial.user_attrs["gflops"] <= 0.8
 
 
 def test_pruner_stops_those_below_the_median(tmp_path: Path) -> None:
@@ -185,8 +164,16 @@ def test_narrow_codes_are_legal(width: int, depth: int) -> None:
         (lambda: create_study([], space=TINY), "at least one, of different names"),
         (lambda: create_study([width_problem()] * 2, space=TINY), "of different names"),
         (
-            lambda: create_study([width_problem(), digits_problem()], space=TINY, max_gflops=1),
-            "one problem, or no limit",
+            lambda: create_study([width_problem()], space=TINY, max_gflops={"digits": 1}),
+            r"be a number, or map some of the problems \('width',\) to numbers",
+        ),
+        (
+            lambda: create_study([width_problem()], space=TINY, max_gflops={}),
+            r"max_gflops={} must be a number, or map some of the problems",
+        ),
+        (
+            lambda: create_study([width_problem()], space=TINY, max_gflops={"width": 0.01}),
+            r"max_gflops\['width'\]=0.01 must be at least 0.1",
         ),
         (
             lambda: create_study([width_problem()], space=TINY, max_gflops=0.01),

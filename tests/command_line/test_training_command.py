@@ -14,7 +14,7 @@ import pytest
 from examples.training_program import main
 from ncp_sampler import MRSpace
 from ncp_sampler.training import TrainingProblem
-from tests.training_examples import width_problem
+from tests.training_examples import narrow_problem, width_problem
 
 
 def run_main(out: Path, *arguments: str) -> int:
@@ -50,8 +50,40 @@ def test_report_of_fewer_trials_than_were_enqueued(
 ) -> None:
     """The first of the two start codes is trained; the other one waits, and has no code yet."""
     assert run_main(tmp_path, "--trials", "1") == 0
-    assert "1 codes trained, 0 of them stopped early; 0 above" in capsys.readouterr().out
+    assert "1 codes trained, 0 of them stopped early." in capsys.readouterr().out
     assert len((tmp_path / "trials.csv").read_text(encoding="utf-8").splitlines()) == 2
+
+
+@pytest.mark.parametrize("limit", ["1.0", "narrow=1.0", "narrow=1.0,width=0.6"])
+def test_two_tasks_under_a_limit_end_in_their_compromise(
+    limit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each network keeps its limit: that of ``narrow_problem`` costs twice as much."""
+
+    def two(smoke: bool) -> list[TrainingProblem]:
+        return [width_problem(), narrow_problem()]
+
+    options = ["--out", str(tmp_path), "--max-gflops", limit, "--trials", "8"]
+    assert main("Two.", two, trials=5, out="unused", arguments=options) == 0
+    printed = capsys.readouterr().out
+    assert "8 codes trained" in printed
+    with (tmp_path / "trials.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8
+    assert max(float(row["narrow gflops"]) for row in rows) <= 1.0
+    assert max(float(row["width gflops"]) for row in rows) <= (0.6 if "width" in limit else 0.5)
+    match = re.search(r"Best compromise: trial (\d+), code (\S+)", printed)
+    assert match
+    assert rows[int(match[1])]["code"] == match[2]
+    assert f"trial-{int(match[1]):03}.pt" in printed
+    assert (tmp_path / f"trial-{int(match[1]):03}.pt").exists()
+    regret = re.search(r"Regret .*: width (\d+)%, narrow (\d+)%", printed)
+    assert regret
+    metrics = [[float(row[name]) for row in rows] for name in ("width half", "narrow half")]
+    for values, given in zip(metrics, regret.groups(), strict=True):
+        own = values[int(match[1])]
+        expected = (max(values) - own) / (max(values) - min(values))
+        assert float(given) == pytest.approx(100 * expected, abs=0.51)
 
 
 def test_smoke_run_of_as_many_trials_as_asked_for(
@@ -77,6 +109,8 @@ def test_study_in_which_all_fails_says_so(
     [
         (("--trials", "0"), "--trials: 0 must be at least 1"),
         (("--max-gflops", "nan"), "--max-gflops: nan must be above 0"),
+        (("--max-gflops", "width=0"), "--max-gflops: 0 must be above 0"),
+        (("--max-gflops", "depth=1"), "map some of the problems ('width',) to numbers"),
         (("--max-gflops", "0.001"), "max_gflops=0.001 must be at least"),
         (("--width", "20"), "width=20 must be a multiple of 8"),
         (("--device", "nonsense"), "device='nonsense' cannot be used here"),

@@ -40,5 +40,6 @@ def test_smoke(name: str, networks: list[str], arguments: list[str], tmp_path: P
     for checkpoint in kept:
         assert list(checkpoint.states) == list(checkpoint.metrics) == networks
         assert f"{checkpoint.gflops:.4f}" in done.stdout
+    assert ("Best compromise: trial" in done.stdout) == (len(networks) > 1)
     if arguments:
         assert all(float(row["gflops"]) <= 0.004 for row in rows)

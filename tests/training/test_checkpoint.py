@@ -145,5 +145,5 @@ def test_the_network_of_another_problem_is_refused() -> None:
     kept = Checkpoint.of([2], gflops=0.0, metrics={}, networks=networks)
     assert isinstance(kept.network(problem), nn.Module)
     other = replace(problem, build=lambda code: nn.Linear(7, 7))
-    with pytest.raises(ValueError, match="builds another network than the one that was kept"):
+    with pytest.raises(ValueError, match="builds another network than the checkpoint's"):
         kept.network(other)

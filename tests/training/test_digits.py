@@ -18,7 +18,7 @@ from ncp_sampler.training import (
     ImageAugmentation,
 )
 from ncp_sampler.training.data.digits import DIRECTIONS, source_rows
-from ncp_sampler.training.data.parts import PARTS
+from ncp_sampler.training.data.splits import PARTS
 
 
 def test_parts_share_no_source_digit_and_have_all_of_them() -> None:

@@ -1,8 +1,8 @@
-"""Real data that a package ships: scikit-learn's handwritten digits, as images, scenes and clips.
+"""Data sets of scikit-learn's handwritten digits: images, scenes and clips.
 
-The 1,797 source digits (8 × 8) are split once, by class, so that no digit of one part is in
-another, neither as an image nor in a scene or clip. Scenes and clips are composed of the digits of
-their part by a seeded generator.
+The 1,797 source digits (8 × 8) are split once, stratified by class, so that no digit of one part is
+in another, as an image or in a scene or clip. A seeded generator composes scenes and clips from the
+digits of their part.
 
 Notation
     n, C, H, W   samples, channels (1), height and width; values in [0, 1]
@@ -23,26 +23,26 @@ from torch.utils.data import Dataset
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.blueprint import LEAST_SIDE
 from ncp_sampler.training.augmentation import Transform
-from ncp_sampler.training.data.parts import PARTS, check_part, check_transform, part_generator
+from ncp_sampler.training.data.splits import PARTS, check_split, check_transform, split_generator
 
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # right, left, down, up: steps of (row, column)
 CLIP_CLASSES = 2 * len(DIRECTIONS)
 
 _SPLIT_SEED = 0  # the parts are the same for every data set and every seed
-_INK = 0.4  # a pixel of at least this value belongs to its digit
+_INK = 0.4  # minimum value of a pixel that belongs to a digit
 
 
 class Digits(Dataset[tuple[Tensor, Tensor]]):
-    """The digits of one part, each enlarged: image (1, size, size) and its class, 0 to 9.
+    """Digits of one part, enlarged: image (1, size, size) and class, 0 to 9.
 
     Args:
         part: "train", "val" or "test".
         size: Side of an image, at least 32.
-        limit: Use the first so many alone, at least 1; None for all.
-        transform: Applied to an image each time it is read.
+        limit: Number of digits, the first of the part, at least 1; None for all.
+        transform: Function applied to an image each time it is read.
 
     Raises:
-        ValueError: An unknown part, or a size or limit below its least.
+        ValueError: An unknown part, or a size or limit below its minimum.
 
     Examples:
         >>> image, label = Digits("train", limit=10)[0]
@@ -60,7 +60,7 @@ class Digits(Dataset[tuple[Tensor, Tensor]]):
     ) -> None:
         images, labels = _source(part)
         if limit is not None:
-            checks.integer("limit", limit, low=1)  # a slice to -1 would leave out the last one
+            checks.integer("limit", limit, low=1)  # a slice to -1 would drop the last digit
         self.images = _enlarge(images[:limit], _side(size))
         self.labels = labels[:limit]
         self._transform = check_transform(transform)
@@ -82,14 +82,14 @@ class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
     is on top. Digits are 20 to 28 pixels high.
 
     Args:
-        part: "train", "val" or "test": whose digits the scenes hold.
+        part: Part of the digits in the scenes: "train", "val" or "test".
         length: Number of scenes, at least 1.
         size: Side of a scene, at least 32.
-        seed: Of the composition, at least 0.
-        transform: Applied to a scene each time it is read.
+        seed: Seed of the composition, at least 0.
+        transform: Function applied to a scene each time it is read.
 
     Raises:
-        ValueError: An unknown part, or a length, size or seed below its least.
+        ValueError: An unknown part, or a length, size or seed below its minimum.
 
     Examples:
         >>> image, mask = DigitScenes("train", length=2)[0]
@@ -106,7 +106,7 @@ class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
         seed: int = 0,
         transform: Transform | None = None,
     ) -> None:
-        rng = part_generator(part, seed)
+        rng = split_generator(part, seed)
         length, size = checks.integer("length", length, low=1), _side(size)
         digits, labels = _source(part)
         self.images = torch.zeros(length, 1, size, size)
@@ -137,18 +137,18 @@ class DigitClips(Dataset[tuple[Tensor, Tensor]]):
     """Clips of one moving digit: (1, frames, size, size) and the class, 0 to 7.
 
     The class is 2 × direction + (digit >= 5), with the four ``DIRECTIONS``. The canvas wraps
-    around and the digit starts anywhere, so that no single frame tells anything of the direction.
+    around and the digit starts anywhere, so that no single frame shows the direction.
 
     Args:
-        part: "train", "val" or "test": whose digits the clips hold.
-        frames: Of a clip, at least 2.
+        part: Part of the digits in the clips: "train", "val" or "test".
+        frames: Number of frames of a clip, at least 2.
         length: Number of clips, at least 1.
         size: Side of a frame, at least 32.
-        step: Pixels that the digit moves from frame to frame; at least 1, and less than half of
-            ``size``, beyond which left and right look the same.
-        seed: Of the composition, at least 0.
-        wrap: Roll a clip by a random number of pixels each time it is read, which is as good as
-            a clip that starts elsewhere.
+        step: Number of pixels that the digit moves per frame; at least 1, and less than half of
+            ``size``, from which on left and right look the same.
+        seed: Seed of the composition, at least 0.
+        wrap: True to roll a clip by a random number of pixels each time it is read, which is
+            equivalent to another start.
 
     Raises:
         ValueError: An unknown part, or a number out of its range.
@@ -170,7 +170,7 @@ class DigitClips(Dataset[tuple[Tensor, Tensor]]):
         seed: int = 0,
         wrap: bool = False,
     ) -> None:
-        rng = part_generator(part, seed)
+        rng = split_generator(part, seed)
         length, frames = (
             checks.integer("length", length, low=1),
             checks.integer("frames", frames, low=2),
@@ -206,12 +206,12 @@ class DigitClips(Dataset[tuple[Tensor, Tensor]]):
 
 
 def source_rows(part: str) -> NDArray[np.intp]:
-    """Rows of ``sklearn.datasets.load_digits()`` that a part has, in random order.
+    """Return the rows of ``sklearn.datasets.load_digits()`` in a part, in random order.
 
     Raises:
         ValueError: An unknown part.
     """
-    return _split()[check_part(part)]
+    return _split()[check_split(part)]
 
 
 @cache
@@ -242,7 +242,7 @@ def _load() -> tuple[Tensor, Tensor]:
 
 
 def _source(part: str) -> tuple[Tensor, Tensor]:
-    """Images (n, 1, 8, 8) in [0, 1] and classes (n,) of a part."""
+    """Return the images (n, 1, 8, 8) in [0, 1] and classes (n,) of a part."""
     images, labels = _load()
     rows = torch.from_numpy(source_rows(part))
     return images[rows], labels[rows]

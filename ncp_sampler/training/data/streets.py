@@ -1,4 +1,4 @@
-"""Seeded street scenes as a lidar sees them, for 3D detection where no real scans can be shipped.
+"""Generated lidar scans of street scenes, for 3D detection without a download.
 
 Notation
     R    rays of a scan, all from the origin, 1.73 m above the ground
@@ -6,11 +6,11 @@ Notation
     box  as in ``ncp_sampler.detection3d.boxes``
 
 Each scene is a flat ground with cars, cyclists and clutter (walls, poles and bushes: boxes of any
-size). Objects are drawn without overlap; each has its own size, yaw and reflectance, and a front
-that differs from its back: a bonnet, a rider behind the front wheel. A ray gives the first surface
-that it meets, so near objects hide far ones; ranges and reflectances have noise, and some rays are
-lost. Classes differ by their sizes and, on average, by reflectance, which clutter shares. Most
-objects head along the street (the x axis), some across.
+size). Objects do not overlap. Each has its own size, yaw and reflectance, and a front that differs
+from its back: a hood, a rider behind the front wheel. A ray returns the first surface that it hits,
+so near objects hide far ones; ranges and reflectances have noise, and some rays are lost. Classes
+differ in size and, on average, in reflectance, but clutter has any reflectance. Most objects head
+along the street (the x axis), some across.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from torch.utils.data import Dataset
 from ncp_sampler import checks
 from ncp_sampler.detection3d.anchors import CAR, CYCLIST
 from ncp_sampler.training.augmentation import Transform
-from ncp_sampler.training.data.parts import check_transform, part_generator
+from ncp_sampler.training.data.splits import check_transform, split_generator
 from ncp_sampler.training.detection import Scene
 
 CLASSES = ("car", "cyclist")
-ANCHORS = (  # matched more loosely than KITTI's, whose cells are smaller than 0.8 m
+ANCHORS = (  # matched at lower overlaps than KITTI's, whose cells are smaller than 0.8 m
     replace(CAR, positive=0.45, negative=0.3),
     replace(CYCLIST, positive=0.35, negative=0.2),
 )
-IOUS = (0.5, 0.25)  # of a true detection: KITTI's looser ones
-POINT_RANGE = (0.0, -8.0, -3.0, 16.0, 8.0, 1.0)  # metres
-PILLAR = 0.2  # metres: a map of 80×80
+IOUS = (0.5, 0.25)  # minimum overlaps of a true detection: KITTI's looser ones
+POINT_RANGE = (0.0, -8.0, -3.0, 16.0, 8.0, 1.0)  # meters
+PILLAR = 0.2  # side in meters, for a map of 80×80
 
-_GROUND = -1.73  # z in metres, as under KITTI's scanner
-_BEAMS, _TURNS = 32, 150  # rays up and down, and around
+_GROUND = -1.73  # z in meters, as under KITTI's scanner
+_BEAMS, _TURNS = 32, 150  # numbers of elevations and azimuths
 _ELEVATION = (-24.0, 2.0)  # degrees
 _AZIMUTH = (-45.0, 45.0)
 _RANGE_NOISE = 0.02  # metres
-_LOST = 0.1  # share of the rays
+_LOST = 0.1  # fraction of lost rays
 _REFLECTANCE = {"car": 0.55, "cyclist": 0.35, "ground": 0.2}  # mean
-_OBJECTS = (2, 6)  # of a scene, fewest and most
+_OBJECTS = (2, 6)  # minimum and maximum number in a scene
 _CLUTTER = (1, 4)
-_SEEN = 8  # points that a box needs to count
-_TRIES = 30  # to place an object
+_SEEN = 8  # minimum number of points on a labeled box
+_TRIES = 30  # attempts to place an object
 _HEADINGS = (0.0, math.pi, math.pi / 2, -math.pi / 2)  # along the street, and across
 _HEADING_SHARES = (0.35, 0.35, 0.15, 0.15)
 _SWERVE = math.radians(10)  # standard deviation
@@ -59,18 +59,18 @@ Array = NDArray[np.float64]
 class StreetScenes(Dataset[Scene]):
     """Scenes of one part: points (p, 4), boxes (g, 7) and their classes (g,).
 
-    Points are x, y, z in metres and reflectance in [0, 1]. Boxes are those that at least 8 points
-    lie on and whose centre is in ``POINT_RANGE``; g may be 0. Classes are those of ``CLASSES``.
+    Points are x, y, z in meters and reflectance in [0, 1]. Boxes have at least 8 points on them and
+    their center in ``POINT_RANGE``; g may be 0. Classes are those of ``CLASSES``.
 
     Args:
         part: "train", "val" or "test"; no scene is in two of them.
         length: Number of scenes, at least 1; the first ones are the same for any length.
-        seed: Of the scenes, at least 0.
-        transform: As ``CloudAugmentation``, each time a scene is read; boxes that leave the
-            range with their centre are then left out.
+        seed: Seed of the scenes, at least 0.
+        transform: Function such as ``CloudAugmentation``, applied each time a scene is read; boxes
+            whose center leaves the range are dropped.
 
     Raises:
-        ValueError: An unknown part, or a length or seed below its least.
+        ValueError: An unknown part, or a length or seed below its minimum.
 
     Examples:
         >>> points, boxes, labels = StreetScenes("train", length=1)[0]
@@ -82,7 +82,7 @@ class StreetScenes(Dataset[Scene]):
         self, part: str, *, length: int, seed: int = 0, transform: Transform | None = None
     ) -> None:
         numbers = range(checks.integer("length", length, low=1))
-        self.scenes = [_scene(part_generator(part, seed, i)) for i in numbers]
+        self.scenes = [_scene(split_generator(part, seed, i)) for i in numbers]
         self._transform = check_transform(transform)
 
     def __len__(self) -> int:
@@ -124,7 +124,7 @@ def _scene(rng: np.random.Generator) -> Scene:
 
 
 def _place(rng: np.random.Generator) -> list[tuple[int, Array]]:
-    """Labels (-1 for clutter) and boxes on the ground, apart from one another and the scanner."""
+    """Draw labels (-1 for clutter) and disjoint boxes on the ground, away from the scanner."""
     wanted = [int(k) for k in rng.integers(0, len(CLASSES), rng.integers(*_OBJECTS, endpoint=True))]
     wanted += [-1] * int(rng.integers(*_CLUTTER, endpoint=True))
     placed: list[tuple[int, Array]] = []
@@ -149,10 +149,10 @@ def _place(rng: np.random.Generator) -> list[tuple[int, Array]]:
 
 
 def _solids(labels: Array, boxes: Array) -> tuple[Array, NDArray[np.int64]]:
-    """Solid boxes (S, 7), and which object each belongs to.
+    """Return solid boxes (S, 7), and the index of the object of each.
 
-    Clutter is one solid. The others are a lower part of the full length and a higher one that
-    covers the rear: 60 % of a car, half of a cyclist.
+    Clutter is one solid. Other objects are a lower part of the full length and a higher one at the
+    rear: 60 % of a car, half of a cyclist.
     """
     parts, owner = [], []
     for i, (label, (x, y, z, length, width, height, yaw)) in enumerate(
@@ -182,7 +182,7 @@ def _solids(labels: Array, boxes: Array) -> tuple[Array, NDArray[np.int64]]:
 
 
 def _rays(rng: np.random.Generator) -> Array:
-    """Unit vectors (R, 3); the scan starts at a random turn."""
+    """Return unit vectors (R, 3); the scan starts at a random azimuth."""
     elevation = np.radians(np.linspace(*_ELEVATION, _BEAMS))[:, None]
     step = (_AZIMUTH[1] - _AZIMUTH[0]) / _TURNS
     azimuth = np.radians(_AZIMUTH[0] + step * (np.arange(_TURNS) + rng.random()))
@@ -195,7 +195,7 @@ def _rays(rng: np.random.Generator) -> Array:
 
 
 def _first_hit(rays: Array, solids: Array) -> tuple[Array, NDArray[np.int64]]:
-    """Distances (R,) to what each ray meets first, and which solid; -1 for ground and sky."""
+    """Return the distance (R,) to each first hit, and its solid; -1 for ground and sky."""
     with np.errstate(divide="ignore"):
         ground = np.where(rays[:, 2] < 0, _GROUND / rays[:, 2], np.inf)
     cos, sin = np.cos(solids[:, 6]), np.sin(solids[:, 6])
@@ -214,7 +214,7 @@ def _first_hit(rays: Array, solids: Array) -> tuple[Array, NDArray[np.int64]]:
 
 
 def _shine(rng: np.random.Generator, label: int) -> float:
-    """Mean reflectance of one object."""
+    """Draw the mean reflectance of one object."""
     if label < 0:
         return float(rng.uniform(0.1, 0.8))
     return float(rng.normal(_REFLECTANCE[CLASSES[label]], 0.1))

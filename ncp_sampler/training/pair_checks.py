@@ -1,4 +1,4 @@
-"""Checks of pairs of numbers: height and width, the low and the high end of a range."""
+"""Checks of arguments that are pairs of numbers: a height and a width, the ends of a range."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from ncp_sampler import checks
 
 
-def height_and_width(name: str, value: Any, *, low: int) -> tuple[int, int]:
-    """Two whole numbers of at least ``low``.
+def check_size(name: str, value: Any, *, low: int) -> tuple[int, int]:
+    """Return a height and a width, integers of at least ``low``.
 
     Raises:
         ValueError: Anything else.
@@ -21,8 +21,8 @@ def height_and_width(name: str, value: Any, *, low: int) -> tuple[int, int]:
     return height, width
 
 
-def ends(name: str, value: Any) -> tuple[float, float]:
-    """Two numbers above 0, the second no smaller.
+def check_range(name: str, value: Any) -> tuple[float, float]:
+    """Return the ends of a range: two numbers above 0, the second at least the first.
 
     Raises:
         ValueError: Anything else.

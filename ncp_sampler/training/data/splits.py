@@ -1,0 +1,40 @@
+"""Training, validation and test parts of the data sets, their random generators and checks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ncp_sampler import checks
+from ncp_sampler.training.augmentation import Transform
+
+PARTS = {"train": 0.6, "val": 0.2, "test": 0.2}  # fraction of the source in each part
+
+
+def split_generator(part: str, seed: int, *more: int) -> np.random.Generator:
+    """Return a generator that differs between parts, so that their samples differ in layout.
+
+    Raises:
+        ValueError: An unknown part, or a seed that is not an integer of at least 0.
+    """
+    number = tuple(PARTS).index(check_split(part))
+    return np.random.default_rng([checks.integer("seed", seed, low=0), number, *more])
+
+
+def check_split(part: str) -> str:
+    """Return the name of a part.
+
+    Raises:
+        ValueError: An unknown part.
+    """
+    return checks.one_of("part", part, tuple(PARTS))
+
+
+def check_transform(transform: Transform | None) -> Transform | None:
+    """Return the function that changes a sample each time it is read, or None.
+
+    Raises:
+        ValueError: It is not callable.
+    """
+    must = "be a function of a sample, such as ImageAugmentation(...), or None"
+    checks.call("transform", transform, must)
+    return transform
