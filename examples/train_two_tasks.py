@@ -2,9 +2,9 @@
 
 Every code is trained on both, one network for each. The study has three objectives, the two metrics
 and the multiply-adds of both networks together. Its answer is the best compromise. The regret of a
-code in a task is its distance from the best metric of the study, relative to that of the worst; the
-answer is the code whose larger regret is the smallest. Options are those of
-train_classification.py. ``--max-gflops 0.02`` limits each of the two networks, and
+code in a task is its distance from the best metric of the study, relative to that of the median of
+the first ten trials; the answer is the code whose larger regret is the smallest. Options are those
+of train_classification.py. ``--max-gflops 0.02`` limits each of the two networks, and
 ``--max-gflops digits=0.005,scenes=0.02`` gives each its own limit; the metrics are then the only
 objectives.
 """

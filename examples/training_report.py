@@ -13,7 +13,6 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from ncp_sampler.command_line.compromise import relative_regret
 from ncp_sampler.command_line.study_trials import (
     answer_trial,
     best_trials,
@@ -21,6 +20,7 @@ from ncp_sampler.command_line.study_trials import (
     code_of,
     complete_trials,
     proposed_trials,
+    regrets_of,
 )
 from ncp_sampler.files import write_atomic
 from ncp_sampler.multi_resolution.space import MRSpace
@@ -86,17 +86,17 @@ def make_table(results: Sequence[Result], problems: Sequence[TrainingProblem]) -
 def describe_answer(study: Study, problems: Sequence[TrainingProblem], out: Path) -> str:
     """Return two lines: the answer of a study with complete trials, and where its networks are.
 
-    The answer of several problems is their best compromise, whose regrets are relative to the best
-    and the worst complete trial of each problem.
+    The answer of several problems is their best compromise, printed with its regrets.
     """
     answer, complete = answer_trial(study, len(problems)), complete_trials(study)
     name = f"trial {answer.number}, code {MRSpace().to_string(code_of(answer))}"
     if len(problems) > 1:
-        regrets = relative_regret(np.array([trial.values[: len(problems)] for trial in complete]))
+        regrets = regrets_of(complete, len(problems))
         row = [trial.number for trial in complete].index(answer.number)
         shares = zip(problems, regrets[row], strict=True)
         parts = ", ".join(f"{problem.name} {regret:.0%}" for problem, regret in shares)
-        text = f"Best compromise: {name}\nRegret from the best (0%) to the worst (100%): {parts}"
+        scale = "0% at the best, 100% at the median of the first ten trials"
+        text = f"Best compromise: {name}\nRegret ({scale}): {parts}"
     else:
         text = f"Highest validation {problems[0].task.metric}: {name}"
     return f"{text}\nNetworks: {checkpoint_path(out, answer.number)}"

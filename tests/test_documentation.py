@@ -63,16 +63,16 @@ EXAMPLES = {  # each once, by the longest of its names
 }
 DATA = "nas-bench-mr"  # the folder that pages and examples read tables from
 _NOT_RUN = re.compile(r"<!-- not run: (.*) -->$")
-_OLD_NOT_RUN = "Not run by the tests: "  # the same as the title of a block
 _BLOCK = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _RUN = ("python", "sh")
 _SHOWN = ("", "text", "csv", "yaml", "toml", "json", "mermaid", "latex")
 
 
 class Block(NamedTuple):
-    """Block of code of a page, the line in which it begins, and why no test runs it."""
+    """Block of code of a page, its title, why no test runs it, and the line in which it begins."""
 
     language: str
+    title: str
     reason: str | None
     code: str
     line: int
@@ -91,10 +91,8 @@ def blocks(page: str) -> list[Block]:
         marked = before.endswith(("<!-- main -->", "<!-- tests -->"))
         reason = _NOT_RUN.search(before)
         why = reason[1] if reason else None
-        if title and title[1].startswith(_OLD_NOT_RUN):
-            why = title[1].removeprefix(_OLD_NOT_RUN)
         if language in _RUN and not marked:  # .ci/run runs the one, test_examples.py the other
-            found.append(Block(language, why, code, line))
+            found.append(Block(language, title[1] if title else "", why, code, line))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ncp_sampler.command_line.compromise import best_compromise
 from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.search.preference import relative_regrets
 
 _SPACE = MRSpace()
 
@@ -32,10 +33,19 @@ def answer_trial(study: Study, n_problems: int) -> FrozenTrial:
         n_problems: Number of objectives that are metrics of problems; they come first.
     """
     best = {trial.number for trial in best_trials(study)}
-    trials = sorted(
-        complete_trials(study), key=lambda t: (t.number not in best, t.user_attrs["gflops"])
-    )
-    return trials[best_compromise(np.array([trial.values[:n_problems] for trial in trials]))]
+    trials = complete_trials(study)
+    regrets = regrets_of(trials, n_problems)
+    keys = [
+        (float(own.max()), float(own.sum()), trial.number not in best, trial.user_attrs["gflops"])
+        for trial, own in zip(trials, regrets, strict=True)
+    ]
+    return trials[min(range(len(trials)), key=keys.__getitem__)]
+
+
+def regrets_of(trials: Sequence[FrozenTrial], n_problems: int) -> NDArray[np.float64]:
+    """Return relative regrets (n, problems) of complete trials, in order, by each problem."""
+    values = np.array([trial.values[:n_problems] for trial in trials])
+    return relative_regrets(values, np.ones(n_problems))
 
 
 def complete_trials(study: Study) -> list[FrozenTrial]:

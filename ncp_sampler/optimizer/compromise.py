@@ -18,13 +18,14 @@ from ncp_sampler.optimizer.observations import Observations, rows_to_fit
 from ncp_sampler.predictors.predictor import FloatArray, Model
 from ncp_sampler.search.acquisition import ObjectivePosterior
 from ncp_sampler.search.objectives import Objectives, ScaledObservations
-from ncp_sampler.search.pareto import chebyshev, pareto_front
+from ncp_sampler.search.pareto import pareto_front
 from ncp_sampler.search.preference import COMPROMISE, UNITS, Preference, Weights, relative_regrets
 from ncp_sampler.search.scaling import unscaled
 from ncp_sampler.space.search_space import Params
 
 KNEE = "knee"
 
+_TIE = 1e-3  # Weight of the mean regret, which decides between equal regrets of the worst objective
 _PESSIMISM = 1.0  # Posterior standard deviations that an unreported value is lowered by
 
 
@@ -112,7 +113,8 @@ def best_compromise(
     if preference is None:
         losses = _knee_losses(signs * raw[usable])
     elif preference.is_maximin:
-        losses = chebyshev(-regrets[usable], np.ones(len(names)))[0] * -1.0
+        worst = regrets[usable].max(axis=1)
+        losses = worst + _TIE * regrets[usable].mean(axis=1)
     else:
         losses = -(signs * raw[usable]) @ preference.per_unit(names, raw[known], signs)
     best = int(usable[losses.argmin()])
