@@ -16,7 +16,8 @@ def plot_tasks(study: Any, chosen: Compromise | None = None) -> Figure:
     """Draw every objective of a study as an axis, and every complete trial as a line across.
 
     Up is better on each axis. Pareto-optimal trials are blue, and the compromise is red; a value of
-    it that is predicted is a hollow point.
+    it that is predicted is a hollow point. Trials worse than both the front and the median leave
+    the figure at the bottom.
 
     Args:
         study: A study of Optuna of several objectives.
@@ -41,15 +42,18 @@ def plot_tasks(study: Any, chosen: Compromise | None = None) -> Figure:
         values = np.array(list(chosen.values.values()))
         height = shown.heights(values)
         label = f"compromise: trial {chosen.number}"
-        axes.plot(at, height, color=RED, lw=2.2, label=label, zorder=3)
+        axes.plot(at, height, color=RED, lw=2.2, label=label, zorder=3, clip_on=False)
         for k, name in enumerate(chosen.values):
             face = "white" if name in chosen.predicted else RED
-            axes.plot(at[k], height[k], "o", color=RED, markerfacecolor=face, zorder=4)
+            axes.plot(
+                at[k], height[k], "o", color=RED, markerfacecolor=face, zorder=4, clip_on=False
+            )
             left = k == m - 1
             axes.annotate(
                 f"{values[k]:.4g}", (at[k], height[k]), color=RED, fontsize=SMALL,
                 xytext=(-6 if left else 6, 4), textcoords="offset points",
-                ha="right" if left else "left",
+                ha="right" if left else "left", zorder=5,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
             )  # fmt: skip
     worst, best = shown.ends
     for k in range(m):
@@ -61,7 +65,7 @@ def plot_tasks(study: Any, chosen: Compromise | None = None) -> Figure:
     axes.set_yticks([])
     axes.set_ylabel("better →", fontsize=SMALL)
     axes.set_xlim(-0.35, m - 0.65)
-    axes.set_ylim(-0.1, 1.1)
+    axes.set_ylim(0, 1)
     for spine in axes.spines.values():
         spine.set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, fontsize=SMALL, frameon=False)

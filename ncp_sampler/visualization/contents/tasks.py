@@ -37,16 +37,21 @@ class TaskValues:
 
     @property
     def ends(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Worst and best value of each objective, (m,) both: the ends of its axis."""
-        rows = self.values
+        """Lower and upper end of each objective's axis, (m,) both: up is better.
+
+        From the worst value on the front, or the median if that is worse, to the best: the worst
+        trials of all would leave no room for the others.
+        """
+        up = np.where(self.is_maximized, 1.0, -1.0)
+        signed, front = up * self.values, up * self.values[self.is_front]
+        low, high = np.minimum(front.min(axis=0), np.median(signed, axis=0)), signed.max(axis=0)
         if self.chosen is not None:
-            rows = np.concatenate([rows, [list(self.chosen.values.values())]])
-        low, high = rows.min(axis=0), rows.max(axis=0)
-        up = np.array(self.is_maximized)
-        return np.where(up, low, high), np.where(up, high, low)
+            own = up * np.array(list(self.chosen.values.values()))
+            low, high = np.minimum(low, own), np.maximum(high, own)
+        return up * low, up * high
 
     def heights(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return values (..., m) as heights on their axes: 0 at the worst, 1 at the best."""
+        """Return values (..., m) as heights on their axes, from 0 to 1 between the ends."""
         worst, best = self.ends
         spread = np.where(best == worst, 1.0, best - worst)
         return np.asarray(np.where(best == worst, 0.5, (values - worst) / spread))

@@ -56,5 +56,5 @@ def plot_tasks(study: Any, chosen: Compromise | None = None, *, title: str = "")
     ]
     figure = finish(figure, title, legend=True)
     figure.update_xaxes(tickvals=at, ticktext=labels, range=[-0.35, len(at) - 0.65], mirror=False)
-    figure.update_yaxes(showticklabels=False, title_text="better →", range=[-0.08, 1.12])
+    figure.update_yaxes(showticklabels=False, title_text="better →", range=[0, 1.08])
     return figure
