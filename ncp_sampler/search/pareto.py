@@ -20,9 +20,9 @@ from ncp_sampler.predictors.predictor import FloatArray
 _ADVANCE = 0.05  # smallest advance of a front that counts, as a share of the first trials' spread
 _WINDOW = 200  # latest trials of which one or two windows are searched for advances
 _EARLY = 10  # first trials, whose worst values the reference point lies below
-# Weight of the sum beside the minimum: a search by the minimum alone (ParEGO has 0.05) improves one
+# Weight of the sum beside the minimum. By the minimum alone (ParEGO has 0.05) a search improves one
 # objective at a time, and is behind on all
-_AUGMENTATION = 0.3
+_AUGMENTATION = 1.0
 
 
 def pareto_front(values: FloatArray) -> NDArray[np.intp]:
@@ -125,8 +125,8 @@ def advances(
 def chebyshev(values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the augmented Chebyshev scalarization over the last axis, and its gradient.
 
-    The scalarization min_k w_k f_k + 0.3 sum_k w_k f_k is the one of ParEGO (Knowles 2006, equation
-    2) with a larger share of the sum, for metrics to be maximized whose ideal is 0.
+    The scalarization min_k w_k f_k + sum_k w_k f_k is the one of ParEGO (Knowles 2006, equation 2)
+    with a larger share of the sum, for metrics to be maximized whose ideal is 0.
     """
     weighted = values * weights
     smallest = weighted.argmin(-1)[..., None]

@@ -49,7 +49,7 @@ class Preference:
         if given is None:
             return None
         if isinstance(given, str):
-            unit = "range" if given == COMPROMISE else given
+            unit = "std" if given == COMPROMISE else given
             return cls(dict.fromkeys(directions, (1.0, unit)), given == COMPROMISE)
         weights: dict[str, tuple[float, str | None]] = dict.fromkeys(directions, (1.0, None))
         weights |= {name: _with_unit(weight) for name, weight in given.items()}
