@@ -82,8 +82,8 @@ class NCPSearch(SavedSearcher):
 
     def __init__(
         self,
-        *,
         space: SearchSpace | Mapping[str, Any] | None = None,
+        *,
         metric: Names | None = None,
         mode: Names | None = None,
         costs: Costs | None = None,

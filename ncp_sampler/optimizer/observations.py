@@ -72,6 +72,10 @@ class Observations:
         """The metrics, in the order of the last axis of all values."""
         return self._objectives.names
 
+    def reported(self, first: int) -> list[tuple[NDArray[Any], dict[str, float], bool]]:
+        """Return code (d,), metrics and completeness of the trials from a position on."""
+        return [(t.code, dict(t.metrics), t.complete) for t in self._trials[first:]]
+
     @property
     def has_gaps(self) -> bool:
         """True if a trial lacks a modeled objective, and has another."""

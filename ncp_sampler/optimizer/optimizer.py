@@ -19,6 +19,7 @@ from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.optimizer.proposer import Proposer
 from ncp_sampler.optimizer.results import checked_results, nearest_codes, pinned_columns
 from ncp_sampler.optimizer.sources import checked_sources
+from ncp_sampler.optimizer.trials import Trial, best_trial
 from ncp_sampler.predictors.predictor import Predictor, State
 from ncp_sampler.predictors.registry import as_predictor
 from ncp_sampler.predictors.transforms import FeaturePredictor
@@ -145,6 +146,30 @@ class NCPOptimizer:
     def n_observations(self) -> int:
         """Number of trials reported by ``tell``, failed ones included, those of sources not."""
         return self._proposer.n_observations
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The search's own trials, in the order in which they were reported."""
+        return self._proposer.trials()
+
+    @property
+    def best_trial(self) -> Trial:
+        """The best complete trial of one objective that violates no reported constraint.
+
+        Raises:
+            ValueError: There is none, or there are several objectives: see ``compromise``.
+        """
+        return best_trial(self._objectives, self.trials)
+
+    @property
+    def best_params(self) -> Params:
+        """Params of ``best_trial``."""
+        return self.best_trial.params
+
+    @property
+    def best_metrics(self) -> dict[str, float]:
+        """Metrics of ``best_trial``."""
+        return self.best_trial.metrics
 
     @property
     def metric_names(self) -> tuple[str, ...]:

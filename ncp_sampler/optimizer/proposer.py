@@ -26,6 +26,7 @@ from ncp_sampler.optimizer.observations import Observations, rows_to_fit
 from ncp_sampler.optimizer.sources import Source
 from ncp_sampler.optimizer.success_model import SuccessModel
 from ncp_sampler.optimizer.transfer import Transfer
+from ncp_sampler.optimizer.trials import Trial, trials_of
 from ncp_sampler.predictors.joint_process import with_joint_metrics
 from ncp_sampler.predictors.predictor import FloatArray, Model, State, isolated_torch, one_thread
 from ncp_sampler.predictors.transforms import Features, with_features
@@ -134,6 +135,10 @@ class Proposer:
         if self._key != before:
             self._model = self._new_model(self._transfer, self._observations)
             self._n_fitted = 0
+
+    def trials(self) -> list[Trial]:
+        """Return the search's own trials."""
+        return trials_of(self._objectives, self._observations, self._transfer.n_joined)
 
     def compromise(self, weights: Weights) -> Compromise:
         """Return the best compromise among the search's own trials, as ``best_compromise``."""

@@ -318,3 +318,20 @@ def test_bad_requests_are_refused() -> None:
         optimizer.ask(fixed={"a": 9})
     with pytest.raises(ValueError, match="missing"):
         optimizer.ask(pending=[{"a": 1}])
+
+
+def test_the_best_trial_is_complete_and_feasible() -> None:
+    optimizer = NCPOptimizer(MIXED, directions={"y": "minimize"}, constraints={"heat": 1.0})
+    with pytest.raises(ValueError, match="no trial that is complete and feasible"):
+        _ = optimizer.best_params
+    rows = optimizer.ask(5)
+    results: list[dict[str, float]] = [
+        {"y": 3.0}, {"y": 1.0, "heat": 2.0}, {"y": 2.0, "heat": 1.0}, {"y": math.nan}, {"y": 0.0},
+    ]  # fmt: skip
+    optimizer.tell(rows, results, complete=[True, True, True, True, False])
+    assert optimizer.best_metrics == {"y": 2.0, "heat": 1.0}
+    assert optimizer.best_params == rows[2] == optimizer.trials[2].params
+    assert [trial.complete for trial in optimizer.trials] == [True] * 4 + [False]
+    both = NCPOptimizer(MIXED, directions={"a": "minimize", "b": "minimize"})
+    with pytest.raises(ValueError, match="use compromise"):
+        _ = both.best_trial

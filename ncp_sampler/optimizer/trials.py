@@ -1,0 +1,57 @@
+"""Trials of a search as a user reads them, and the best of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ncp_sampler.optimizer.observations import Observations
+from ncp_sampler.search.objectives import Objectives
+from ncp_sampler.space.search_space import Params
+
+
+class Trial(NamedTuple):
+    """A trial as it was reported.
+
+    Attributes:
+        params: Its params; the nearest valid ones to those that were reported.
+        metrics: Name -> value.
+        complete: False for a trial that was stopped early.
+    """
+
+    params: Params
+    metrics: dict[str, float]
+    complete: bool
+
+
+def trials_of(objectives: Objectives, observations: Observations, first: int) -> list[Trial]:
+    """Return the trials from a position on, in the order in which they were reported."""
+    return [
+        Trial(objectives.space.to_params(code), metrics, complete)
+        for code, metrics, complete in observations.reported(first)
+    ]
+
+
+def best_trial(objectives: Objectives, trials: Sequence[Trial]) -> Trial:
+    """Return the best complete trial of one objective that violates no reported constraint.
+
+    Raises:
+        ValueError: There is none, or there are several objectives.
+    """
+    if len(objectives.directions) > 1:
+        raise ValueError(
+            f"there are {len(objectives.directions)} objectives; use compromise() for one answer"
+        )
+    (name,), sign = objectives.directions, float(objectives.signs[0])
+    bounds = objectives.constraints.items()
+    usable = [
+        trial
+        for trial in trials
+        if trial.complete
+        and math.isfinite(trial.metrics.get(name, math.nan))
+        and not any(trial.metrics.get(key, bound) > bound for key, bound in bounds)
+    ]
+    if not usable:
+        raise ValueError("no trial that is complete and feasible has a value yet")
+    return max(usable, key=lambda trial: sign * trial.metrics[name])
