@@ -39,7 +39,7 @@ over problems and seeds ± standard errors over problems; "ahead" counts the pro
         own = [one for one in studies if one.family == family]
         names = list(dict.fromkeys(one.problem for one in own))
         seeds = len({one.seed for one in own})
-        texts.append(f"\n## {family}\n\n{len(names)} problems, {seeds} seeds.\n\n")
+        texts.append(f"\n## {family}\n\n{_count(len(names), 'problem')}, {seeds} seeds.\n\n")
         for field, title in (
             ("worst", "Regret in the worst task"),
             ("mean", "Mean regret of the tasks"),
@@ -48,6 +48,10 @@ over problems and seeds ± standard errors over problems; "ahead" counts the pro
             texts.append(f"{title}:\n\n{_table(own, names, field)}\n")
         texts.append(f"Regret in the worst task after 50 trials:\n\n{_by_problem(own, names)}\n")
     return "".join(texts).rstrip("\n") + "\n"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'s' if n > 1 else ''}"
 
 
 def _label(method: str) -> str:

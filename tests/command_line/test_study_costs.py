@@ -185,7 +185,7 @@ def test_answer_of_two_tasks_is_a_compromise(tmp_path: Path) -> None:
     answer = answer_trial(study, len(problems))
     values = np.array([trial.values[:2] for trial in trials_of(study)])
     assert not (values[answer.number] == values.max(axis=0)).any()
-    assert regrets_of(trials_of(study), 2)[answer.number].max() < 1
+    assert regrets_of(trials_of(study), 2)[answer.number].max() <= 1  # that of the median
     assert answer.number in {trial.number for trial in best_trials(study)}
     assert checkpoint_path(tmp_path, answer.number).exists()
 
