@@ -28,7 +28,7 @@ from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer,
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 REASONS_KEY = "ncp:reasons"  # Trial attribute with the reasons of its proposal, under 4 kB
-_TASK_KEY = "ncp:task:"  # User attribute of a reported task, followed by its name
+_TASK_KEY = "ncp:task:"  # User attribute of a reported task, followed by the objective's index
 _CONSTRAINTS_KEY = "constraints"  # Optuna's trial attribute
 _METRIC_NAMES_KEY = "study:metric_names"  # Study.metric_names, which Hyperband's study lacks
 
@@ -196,14 +196,18 @@ def was_stopped(trial: FrozenTrial) -> bool:
 
 
 def reported_tasks(trial: FrozenTrial | Trial, names: Sequence[str]) -> dict[str, float]:
-    """Return the objectives, among ``names``, that ``report_task`` stored with a trial."""
+    """Return the objectives, of all ``names`` in order, that ``report_task`` stored with a trial.
+
+    They are stored by index: names can be set, or changed, later.
+    """
     attrs = trial.user_attrs
-    return {k: float(attrs[_TASK_KEY + k]) for k in names if _TASK_KEY + k in attrs}
+    keys = [f"{_TASK_KEY}{i}" for i in range(len(names))]
+    return {k: float(attrs[key]) for k, key in zip(names, keys, strict=True) if key in attrs}
 
 
-def store_task(trial: Trial, name: str, value: float) -> None:
+def store_task(trial: Trial, index: int, value: float) -> None:
     """Store an objective's value as a user attribute of a running trial."""
-    trial.set_user_attr(_TASK_KEY + name, value)
+    trial.set_user_attr(f"{_TASK_KEY}{index}", value)
 
 
 def metrics_of(trial: FrozenTrial, directions: Mapping[str, str]) -> dict[str, float]:

@@ -12,6 +12,7 @@ Both are written to the study's storage. The figures are:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -136,6 +137,8 @@ def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dic
         return figures
     measured = [trial.number for trial in predicted if trial.state == TrialState.COMPLETE]
     best = [trial.number for trial in study.best_trials]
+    if number is None and not best:  # none is feasible
+        return figures
     if number is None:
         number = max(best)
         if measured and len(origin_of(study, number)) <= 1:
@@ -157,9 +160,10 @@ def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dic
         title = "Predicted before, and observed"
         figures["ncp-calibration"] = plots.plot_calibration(study, title=title)
     if len(study.directions) > 1:
-        chosen = compromise(study)
-        title = f"Every trial, and the best compromise, trial {chosen.number}"
-        figures["ncp-tasks"] = plots.plot_tasks(study, chosen, title=title)
+        with suppress(ValueError):  # an objective may have no finite value yet
+            chosen = compromise(study)
+            title = f"Every trial, and the best compromise, trial {chosen.number}"
+            figures["ncp-tasks"] = plots.plot_tasks(study, chosen, title=title)
     return figures
 
 

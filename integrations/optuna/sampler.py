@@ -15,7 +15,6 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,6 @@ from ncp_sampler.integrations.optuna import conversion, proposing
 from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, Distributions, Goals
 from ncp_sampler.integrations.optuna.sources import read_sources
 from ncp_sampler.integrations.optuna.study_history import SpaceHistory, StudyHistory
-from ncp_sampler.optimizer.compromise import Compromise
 from ncp_sampler.optimizer.explanation import DRAWN
 from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.predictors.predictor import Predictor
@@ -238,34 +236,11 @@ class NCPSampler(BaseSampler):
             if suggested != declared and not (suggested is None and unneeded):
                 raise ValueError(conversion.describe_misfit(name, suggested, declared))
 
-    def compromise(self, study: Study, weights: Any) -> Compromise:
-        """Return the best compromise of a study: see the function of this name."""
-        with self._observing(study) as history:
-            if history is None:
-                raise ValueError("the study has no finished trial with a parameter to search")
-            answer = history.optimizer.compromise(weights)
-            return replace(answer, number=history.numbers[answer.number])
-
-    def next_task(
-        self, study: Study, params: Params, reported: Mapping[str, float], costs: Any
-    ) -> str | None:
-        """Return the task of a running trial to train next: see the function of this name."""
-        with self._observing(study) as history:
-            if history is None:  # of the first trial nothing is known
-                done = {*reported, *self.known_costs(study, params)}
-                left = [name for name in conversion.metric_names(study) if name not in done]
-                return min(left, key=lambda name: costs.get(name, 1.0), default=None)
-            own = history.all_params(params)
-            if own is None:
-                missing = [name for name in history.space.names if name not in params]
-                raise ValueError(f"trial has no {missing} yet; suggest all params before next_task")
-            return history.optimizer.next_task(own, reported, costs)
-
     def known_costs(self, study: Study, params: Params) -> dict[str, float]:
         """Return the objectives of a study that are known costs, computed for some params."""
         names = conversion.metric_names(study)
         costs = conversion.named_goals({"costs": self._goals["costs"]}, names)["costs"] or {}
-        if self._space is None:
+        if self._space is None or not {*self._space.names} <= {*params}:
             return {}
         code = self._space.to_code(params, clip=True)
         return {
@@ -275,8 +250,8 @@ class NCPSampler(BaseSampler):
         }
 
     @contextmanager
-    def _observing(self, study: Study) -> Iterator[SpaceHistory | None]:
-        """Give the history of the study's whole space, with all finished trials observed.
+    def observing(self, study: Study) -> Iterator[SpaceHistory | None]:
+        """Give the history of a study's whole space, with all finished trials observed.
 
         It is None as long as no parameter is known.
         """

@@ -43,6 +43,7 @@ class StudyHistory:
     ) -> None:
         self._space, self._options, self._goals = space, options, goals
         self._directions = study.directions
+        self._names = conversion.metric_names(study)
         self._storage: weakref.ref[BaseStorage] | None = weakref.ref(study._storage)
         self.spaces: list[SpaceHistory] = []  # the last used at the end
         self._warned: set[str] = set()
@@ -63,6 +64,8 @@ class StudyHistory:
         """
         if study.directions != self._directions or not self._cursor.is_in(trials):
             return False
+        if len(self._directions) > 1 and conversion.metric_names(study) != self._names:
+            return False  # named since
         self._storage = self._storage or weakref.ref(study._storage)
         return not isinstance(study._storage, InMemoryStorage) or self._storage() is study._storage
 
@@ -133,6 +136,7 @@ class SpaceHistory:
         warned: set[str],
     ) -> None:
         self.space, self.distributions, self._warned = space, distributions, warned
+        self.inferred = inferred
         self.conditions = space.conditions if isinstance(space, ConditionalSpace) else ()
         middle = space.round(space.denormalize(np.full(len(space.columns), 0.5))).tolist()
         defaults: Params = space.to_params(middle)

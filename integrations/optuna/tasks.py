@@ -6,7 +6,9 @@ that has trained some stores these by ``report_task`` and ends as pruned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from numbers import Integral
 
 import optuna
 from optuna.samplers import PartialFixedSampler
@@ -44,8 +46,10 @@ def report_task(trial: Trial, task: str | int, value: float) -> None:
         >>> study.tell(trial, state=optuna.trial.TrialState.PRUNED).state.name
         'PRUNED'
     """
-    name = _task_name(trial, task)
-    conversion.store_task(trial, name, checks.number("value", value))
+    names = _names(trial)
+    number = value.item() if hasattr(value, "item") else value  # of NumPy's and PyTorch's scalars
+    index = names.index(_task_name(names, task))
+    conversion.store_task(trial, index, checks.number("value", number))
 
 
 def task_values(trial: Trial) -> list[float]:
@@ -98,17 +102,30 @@ def next_task(trial: Trial, *, costs: Mapping[str | int, float] | None = None) -
         >>> abs(regrets["value_0"] - regrets["value_1"]) < 0.1
         True
     """
-    study, names = trial.study, _names(trial)
-    must = "map tasks to costs"
+    names, must = _names(trial), "map tasks to costs"
+    study = trial.study
     given = checks.instance("costs", {} if costs is None else costs, Mapping, must)
-    prices = {_task_name(trial, task): cost for task, cost in given.items()}
-    for name, cost in prices.items():
-        checks.number(f"costs[{name!r}]", cost, above=0)
+    prices: dict[str, float] = {}
+    for task, cost in given.items():
+        name = _task_name(names, task)
+        if name in prices:
+            raise ValueError(f"costs={given} has {name!r} twice, by name and by index; give one")
+        prices[name] = checks.number(f"costs[{name!r}]", cost, above=0)
     reported = conversion.reported_tasks(trial, names)
     sampler = _own_sampler(study)
     if sampler is None:
         return next((name for name in names if name not in reported), None)
-    return sampler.next_task(study, trial.params, reported, prices)
+    with sampler.observing(study) as history:
+        own = None if history is None else history.all_params(trial.params, may_lack=True)
+        if history is not None and own is not None:
+            return history.optimizer.next_task(own, reported, prices)
+        if history is not None and not history.inferred and not history.conditions:
+            missing = [name for name in history.space.names if name not in trial.params]
+            raise ValueError(f"trial has no {missing} yet; suggest all params before next_task")
+        # of the first trial nothing is known, nor of one that lacks a parameter of its branch
+        done = {*reported, *sampler.known_costs(study, trial.params)}
+        left = [name for name in names if name not in done]
+        return min(left, key=lambda name: prices.get(name, 1.0), default=None)
 
 
 def compromise(study: Study, weights: Mapping[str | int, Weight] | str = COMPROMISE) -> Compromise:
@@ -131,11 +148,21 @@ def compromise(study: Study, weights: Mapping[str | int, Weight] | str = COMPROM
     """
     checks.instance("study", study, Study, "be a study of Optuna")
     names = conversion.metric_names(study)
-    if weights != KNEE:
+    if not (isinstance(weights, str) and weights == KNEE):
+        if weights is None:
+            must = 'map objectives to weights, or be a word such as "compromise" or "knee"'
+            raise checks.refusal("weights", weights, must)
         check_weights(weights)
         weights = conversion.named_goals({"weights": weights}, names)["weights"] or weights
     sampler = _own_sampler(study) or NCPSampler(warn_independent_sampling=False)
-    return sampler.compromise(study, weights)
+    with sampler.observing(study) as history:
+        if history is None:
+            raise ValueError("the study has no finished trial with a parameter to search")
+        answer = history.optimizer.compromise(weights)  # type: ignore[arg-type] # by name
+        number = history.numbers[answer.number]
+    # as suggested: the search knows the nearest valid params, of parameters that it searches
+    trial = study.get_trials(deepcopy=False)[number]
+    return replace(answer, number=number, params=dict(trial.params))
 
 
 def _own_sampler(study: Study) -> NCPSampler | None:
@@ -150,13 +177,12 @@ def _names(trial: Trial) -> list[str]:
     return conversion.metric_names(trial.study)
 
 
-def _task_name(trial: Trial, task: str | int) -> str:
+def _task_name(names: Sequence[str], task: str | int) -> str:
     """Return the name of a task of a study of several objectives."""
-    names = _names(trial)
     if len(names) < 2:
         raise ValueError("the study has one objective; tasks are those of a study of several")
-    if isinstance(task, int) and not isinstance(task, bool) and 0 <= task < len(names):
-        return names[task]
-    if task not in names:
-        raise checks.refusal("task", task, f"be one of {names}, or an index")
-    return str(task)
+    if isinstance(task, Integral) and not isinstance(task, bool) and 0 <= task < len(names):
+        return names[int(task)]
+    if not isinstance(task, str) or task not in names:
+        raise checks.refusal("task", task, f"be one of {list(names)}, or an index")
+    return task

@@ -16,7 +16,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler.command_line.storages import read_study
-from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, metric_names
+from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, metric_names, reported_tasks
 from ncp_sampler.integrations.optuna.tasks import compromise
 from ncp_sampler.multi_resolution.space import MRSpace
 
@@ -116,7 +116,7 @@ def _facts(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "number": trial.number,
         "state": trial.state.name.lower(),
-        "values": dict(zip(names, values, strict=False)),
+        "values": dict(zip(names, values, strict=False)) or reported_tasks(trial, names),
         "params": trial.params,
         "seconds": None if trial.duration is None else trial.duration.total_seconds(),
     }

@@ -22,11 +22,11 @@ def print_summary(result: Mapping[str, Any]) -> None:
     console.print(f"study {result['study']}: {goals}; trials: {counts}")
     if result["front"]:
         console.print(_front(result["front"]))
-        _print_compromise(console, result["compromise"])
     elif result["best"] is not None:
         _print_trial(console, "best trial", result["best"])
     else:
         console.print("no trial is complete, or none is feasible")
+    _print_compromise(console, result["compromise"])
     console.print(_importances(result["importances"]))
     shown = result["trial"]
     if shown is None:

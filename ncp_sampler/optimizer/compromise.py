@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.optimizer.observations import Observations, rows_to_fit
@@ -25,7 +27,6 @@ from ncp_sampler.space.search_space import Params
 
 KNEE = "knee"
 
-_TIE = 1e-3  # Weight of the mean regret, which decides between equal regrets of the worst objective
 _PESSIMISM = 1.0  # Posterior standard deviations that an unreported value is lowered by
 
 
@@ -58,11 +59,20 @@ class Compromise:
 
 
 def fitted_posterior(
-    observed: ScaledObservations, unit: FloatArray, objectives: Objectives, model: Model
+    observed: ScaledObservations,
+    unit: FloatArray,
+    objectives: Objectives,
+    model: Model,
+    *,
+    steps: int | None = None,
 ) -> ObjectivePosterior:
-    """Return the posterior of a model, fitted to observations at unit codes (n, d)."""
+    """Return the posterior of a model, fitted to observations at unit codes (n, d).
+
+    ``steps`` is as for ``Predictor.fit``.
+    """
     rows = rows_to_fit(observed.order(np.random.default_rng(0)), model.max_rows)
-    model.fit(unit[rows], observed.take(rows).modeled)
+    rows = observed.covering(rows)
+    model.fit(unit[rows], observed.take(rows).modeled, steps=steps)
     costs = {name: cost.vjp for name, cost in objectives.known.items()}
     return ObjectivePosterior(observed, model, costs)
 
@@ -74,35 +84,41 @@ def best_compromise(
     weights: Weights,
     *,
     first: int = 0,
+    steps: int | None = None,
 ) -> Compromise:
     """Return the best compromise among the observations.
 
     Args:
         objectives: Objectives of the search.
         observations: Its observations.
-        model: Predictor, not fitted, for values that were not reported.
+        model: Predictor for values that were not reported.
         weights: As those of ``NCPOptimizer``, or "knee": of the Pareto-optimal observations the one
             with the least sum of regrets, by the range of the front.
         first: Position of the first observation that is the search's own, numbered 0.
+        steps: Training steps of the predictor, as for ``Predictor.fit``.
 
     Raises:
-        ValueError: Other weights, or nothing that is feasible has a value.
+        ValueError: Other weights, or nothing that is feasible has a value of every objective.
     """
     directions = objectives.directions
     is_knee = isinstance(weights, str) and weights == KNEE
     preference = None if is_knee else checked_preference(weights, directions)
-    positions, codes, metrics = observations.informative()
-    if not len(positions):
-        raise ValueError("nothing has a value yet; report the result of a trial first")
-    observed = objectives.scale(codes, metrics, observations.diverged()[positions])
+    positions, codes, metrics = _valued(objectives, observations)
+    diverged = observations.diverged()[positions]
+    observed = objectives.scale(codes, metrics, diverged)
     names, raw, gaps = observed.objectives, observed.raw.copy(), observed.unreported
-    if gaps.any():
+    if missing := [name for name in directions if name not in names]:
+        raise ValueError(f"no trial has a finite value of {missing}; nothing to choose from")
+    unknown = np.isnan(observed.slack)
+    feasible = observed.feasible
+    if gaps.any() or unknown.any():
         unit = objectives.space.normalize(codes)
-        moments = fitted_posterior(observed, unit, objectives, model).moments(unit)
+        moments = fitted_posterior(observed, unit, objectives, model, steps=steps).moments(unit)
         lower = moments.mean - _PESSIMISM * moments.std
         for k, rows in enumerate(gaps.T):
             raw[rows, k] = unscaled(observed, k, lower[rows, k])
-    known = observed.feasible & ~np.isnan(raw).any(axis=1)
+        feasible = feasible & ~(unknown & (lower[:, len(names) :] < 0)).any(axis=1)
+    known = feasible & ~diverged & ~np.isnan(raw).any(axis=1)
     usable = np.flatnonzero(known & (positions >= first))
     if not len(usable):
         raise ValueError(
@@ -113,19 +129,37 @@ def best_compromise(
     if preference is None:
         losses = _knee_losses(signs * raw[usable])
     elif preference.is_maximin:
-        worst = regrets[usable].max(axis=1)
-        losses = worst + _TIE * regrets[usable].mean(axis=1)
+        losses = regrets[usable].max(axis=1)
     else:
         losses = -(signs * raw[usable]) @ preference.per_unit(names, raw[known], signs)
-    best = int(usable[losses.argmin()])
+    # of equal ones, that of the least regrets: where a weight is 0, the others decide
+    best = int(usable[np.lexsort((regrets[usable].mean(axis=1), losses))[0]])
     params: Params = objectives.space.to_params(codes[best])
     return Compromise(
         number=int(positions[best]) - first,
         params=params,
         values=dict(zip(names, raw[best].tolist(), strict=True)),
         predicted=tuple(name for name, gap in zip(names, gaps[best], strict=True) if gap),
-        regrets=dict(zip(names, regrets[best].tolist(), strict=True)),
+        regrets=dict(zip(names, np.abs(regrets[best]).tolist(), strict=True)),
     )
+
+
+def _valued(
+    objectives: Objectives, observations: Observations
+) -> tuple[NDArray[np.intp], NDArray[Any], dict[str, FloatArray]]:
+    """Return ``Observations.informative``; all, where every objective is a known cost.
+
+    Raises:
+        ValueError: There is none.
+    """
+    positions, codes, metrics = observations.informative()
+    if not len(positions) and objectives.known.keys() == objectives.directions.keys():
+        codes = np.array([code for code, _, _ in observations.reported(0)])
+        positions = np.arange(len(codes))
+        metrics = {name: np.full(len(codes), np.nan) for name in objectives.names}
+    if not len(positions):
+        raise ValueError("nothing has a value yet; report the result of a trial first")
+    return positions, codes, metrics
 
 
 def _knee_losses(values: FloatArray) -> FloatArray:

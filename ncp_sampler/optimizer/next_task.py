@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler.optimizer.compromise import fitted_posterior
-from ncp_sampler.optimizer.observations import Observations
+from ncp_sampler.optimizer.observations import Observations, rows_to_fit
 from ncp_sampler.predictors.predictor import Model
 from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
 from ncp_sampler.search.objectives import Objectives
@@ -21,6 +21,7 @@ def next_task(
     objectives: Objectives,
     observations: Observations,
     models: tuple[Model, Model],
+    steps: tuple[int | None, int | None],
     code: NDArray[Any],
     reported: Mapping[str, float],
     costs: Mapping[str, float],
@@ -37,7 +38,8 @@ def next_task(
     Args:
         objectives: Objectives of the search.
         observations: Its observations, without those of the code.
-        models: Predictors, not fitted, one of them with correlated metrics.
+        models: Two predictors, the second one with correlated metrics.
+        steps: Training steps of each, as for ``Predictor.fit``.
         code: Valid code, (d,).
         reported: Tasks that were trained -> their values.
         costs: Every task -> cost of its training, positive, in any unit.
@@ -50,7 +52,7 @@ def next_task(
     observed = objectives.scale(codes, metrics, observations.diverged()[positions])
     unit, at = (objectives.space.normalize(each) for each in (codes, code[None]))
     single, joint = models
-    posterior = fitted_posterior(observed, unit, objectives, single)
+    posterior = fitted_posterior(observed, unit, objectives, single, steps=steps[0])
     acquisition = Acquisition(posterior, unit, noisy=False, rng=np.random.default_rng(0))
     moments = posterior.moments(at)
     before = acquisition.terms(at, moments)[0][0]
@@ -59,8 +61,10 @@ def next_task(
         for k, name in enumerate(observed.objectives):
             if name in reported and name in row:
                 row[name] = float(rescaled(observed, k, np.array([reported[name]]))[0])
-        columns = {k: np.append(column, row[k]) for k, column in observed.modeled.items()}
-        joint.fit(np.concatenate([unit, at]), columns)
+        rows = rows_to_fit(observed.order(np.random.default_rng(0)), joint.max_rows)
+        rows = observed.covering(rows)
+        columns = {k: np.append(column[rows], row[k]) for k, column in observed.modeled.items()}
+        joint.fit(np.concatenate([unit[rows], at]), columns, steps=steps[1])
         moments = ObjectivePosterior(observed, joint, posterior.costs).moments(at)
         now = acquisition.terms(at, moments)[0][0]
         total, rest = sum(costs.values()), sum(costs[name] for name in left)

@@ -37,12 +37,12 @@ _STATE_KEYS = {"observations", "joined", "predictor", "n_fitted", "rng", "design
 class NCPOptimizer:
     """Search of a space for the best metrics by Network Coding Propagation, by ask and tell.
 
-    The first ``n_startup_trials`` are the middle of the space and quasi-random codes (scrambled
-    Sobol). Then each ``ask`` fits the predictor on the observations, raises the expected
-    improvement of many codes at once along its gradient, and proposes the best valid code that is
-    not known yet, from a trust region around the best trial. Of two to four metrics it raises the
-    expected hypervolume improvement, around a point of the front; more are scalarized with weights
-    drawn anew for each proposal (ParEGO, Knowles 2006).
+    The first ``n_startup_trials`` are the middle of the space and scrambled Sobol codes. Then each
+    ``ask`` fits the predictor on the observations, raises the expected improvement of many codes
+    along its gradient, and proposes the best valid code that is not known yet, from a trust region
+    around the best trial. Of several metrics it raises the expected hypervolume improvement, around
+    a point of the front (exactly of up to four modeled metrics and two known costs, from samples of
+    more), or what ``weights`` says.
 
     ``NCPSampler`` and ``NCPSearch`` take the arguments from ``costs`` to ``sources`` with the same
     meaning.
@@ -62,8 +62,8 @@ class NCPOptimizer:
             units is raised. A weight "std" or "range", or (2.0, "std"), is one per standard
             deviation of the observed values, whose bad tail is bounded, or per range: from the
             median of the first ten values to the best. "std" or "range" alone stands for such a
-            weight of each metric, and "compromise" for the least regret in the worst metric: its
-            loss from the best observed value, over that range.
+            weight of each metric, and "compromise" for the least loss in the worst metric: the
+            worst standardized metric plus the sum is raised.
         seed: Seed of all random choices; None for a fresh one.
         n_startup_trials: Quasi-random trials with a result before the predictor is used; >= 1.
             With a source of another task at most three.
@@ -281,7 +281,7 @@ class NCPOptimizer:
         Raises:
             ValueError: Other weights, or no trial that is feasible has a value.
         """
-        if weights != KNEE:
+        if not (isinstance(weights, str) and weights == KNEE):
             check_weights(weights)
         return self._proposer.compromise(weights)
 
@@ -300,23 +300,28 @@ class NCPOptimizer:
             params: Params whose objectives are measured one after another; not told yet.
             reported: Objective -> value, of those that were measured.
             costs: Objective -> cost of measuring it, positive, in any unit; 1 where none is given.
+                Known costs need no measurement.
 
         Raises:
             ValueError: Params that do not fit, an unknown objective, or a cost that is not
                 positive.
         """
-        modeled = [name for name in self.directions if name not in self._objectives.known]
         given = {} if costs is None else costs
         for argument, mapping in (("reported", reported), ("costs", given)):
             checks.instance(argument, mapping, Mapping, "map objectives to numbers")
-            unknown = [name for name in mapping if name not in modeled]
+            unknown = [name for name in mapping if name not in self.directions]
             if unknown:
-                raise ValueError(f"{argument} has {unknown}; it must be of {modeled}")
+                raise ValueError(f"{argument} has {unknown}; it must be of {[*self.directions]}")
+        modeled = [name for name in self.directions if name not in self._objectives.known]
         prices = {
             name: checks.number(f"costs[{name!r}]", given.get(name, 1.0), above=0)
             for name in modeled
         }
-        values = {k: checks.number(f"reported[{k!r}]", value) for k, value in reported.items()}
+        values = {
+            name: checks.number(f"reported[{name!r}]", reported[name])
+            for name in modeled
+            if name in reported
+        }
         codes, _ = nearest_codes(self.space, [params])
         return self._proposer.next_task(codes[0], values, prices)
 

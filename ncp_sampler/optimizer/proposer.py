@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.optimizer.branch_restarts import other_branch
-from ncp_sampler.optimizer.category_subset import CategorySubset
+from ncp_sampler.optimizer.category_subset import CategorySubset, has_too_many
 from ncp_sampler.optimizer.compromise import Compromise, best_compromise
 from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
 from ncp_sampler.optimizer.initial_design import design_code, untried
@@ -38,6 +38,8 @@ from ncp_sampler.search.preference import Weights
 from ncp_sampler.search.trust_region import TrustRegion, plateau_length, trust_region_of
 from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.search_space import code_key
+
+_FEW_STEPS = 15  # Training steps of a model of correlated tasks, where none has been fitted
 
 
 class Proposer:
@@ -143,30 +145,39 @@ class Proposer:
     def compromise(self, weights: Weights) -> Compromise:
         """Return the best compromise among the search's own trials, as ``best_compromise``."""
         with one_thread(), isolated_torch(self._device):
+            model, steps = self._fresh()
             return best_compromise(
-                self._objectives,
-                self._observations,
-                self._featured(self._new_model(self._transfer, self._observations)),
-                weights,
-                first=self._transfer.n_joined,
-            )
+                self._objectives, self._observations, model, weights,
+                first=self._transfer.n_joined, steps=steps,
+            )  # fmt: skip
 
     def next_task(
         self, code: NDArray[Any], reported: Mapping[str, float], costs: Mapping[str, float]
     ) -> str | None:
         """Return the task of a code to train next, as the function of this name."""
         startup = self._transfer.startup(self._n_startup_trials)
-        single, joint = (self._new_model(self._transfer, self._observations) for _ in range(2))
         with one_thread(), isolated_torch(self._device):
+            (single, steps), (joint, joint_steps) = self._fresh(), self._fresh(joint=True)
             return next_task(
-                self._objectives,
-                self._observations,
-                (self._featured(single), self._featured(with_joint_metrics(joint))),
-                code,
-                reported,
-                costs,
-                may_stop=not self._observations.in_startup(startup),
-            )
+                self._objectives, self._observations, (single, joint), (steps, joint_steps), code,
+                reported, costs, may_stop=not self._observations.in_startup(startup),
+            )  # fmt: skip
+
+    def _fresh(self, *, joint: bool = False) -> tuple[Model, int | None]:
+        """Return a model of all categories to fit, and the steps that its fit takes.
+
+        It goes on from the parameters of the last proposal's where there are some: then none.
+        """
+        model = self._new_model(self._transfer, self._observations)
+        is_other = joint and not self._observations.has_gaps
+        steps: int | None = None
+        if is_other:
+            model, steps = with_joint_metrics(model), _FEW_STEPS
+        elif self._n_fitted and not any(map(has_too_many, self._space.dimensions)):
+            model.load_state_dict(self._model.state_dict())
+            steps = 0
+        features = self._transfer.features(self._features, self.n_observations)
+        return with_features(model, features), steps
 
     def state_dict(self) -> State:
         """Return all that the next proposal depends on, as plain values."""
@@ -208,11 +219,6 @@ class Proposer:
         n_observations = len(observations) - transfer.n_joined
         model = transfer.predictor(copy.deepcopy(self._untrained), n_observations)
         return with_joint_metrics(model) if observations.has_gaps else model
-
-    def _featured(self, model: Model) -> Model:
-        """Return the model of features that a proposal uses, of all categories."""
-        features = self._transfer.features(self._features, self.n_observations)
-        return with_features(model, features)
 
     def _explain(self) -> list[Reasons]:
         """Compute the reasons not known yet, before the model is fitted to anything else."""
@@ -256,7 +262,7 @@ class Proposer:
             return self._design(waiting, pinned)
         if branch is not None:
             pinned = branch
-        rows = rows_to_fit(order, self.predictor.max_rows)
+        rows = observed.covering(rows_to_fit(order, self.predictor.max_rows))
         subset = CategorySubset.draw(self._space, codes, order, pinned, self._rng)
         unit = subset.part.normalize(subset.reduce(codes[rows]))
         fitted = observed.take(rows)

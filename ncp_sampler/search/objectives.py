@@ -28,6 +28,7 @@ from ncp_sampler.space.search_space import SearchSpace
 
 # Largest numbers of modeled objectives, and of all, whose hypervolume improvement is exact
 _MAX_MODELED, _MAX_EXACT = 4, 6
+_FEW = 10  # Latest values of a metric that is rare, which are always among those fitted
 
 
 @dataclass(frozen=True)
@@ -252,8 +253,15 @@ class ScaledObservations:
 
     @property
     def has_gaps(self) -> bool:
-        """True if some slack, or some objective of a trial that reported others, is unknown."""
+        """True if slack, or an objective of a trial that reported others, is unknown."""
         return bool(np.isnan(self.slack).any() or self.unreported.any())
+
+    def covering(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return rows, and some more where otherwise a modeled column had no value in them."""
+        for column in self.modeled.values():
+            if np.isnan(column[rows]).all():
+                rows = np.union1d(rows, np.flatnonzero(~np.isnan(column))[-_FEW:])
+        return rows
 
     def take(self, rows: NDArray[np.intp]) -> ScaledObservations:
         """Return some of the observations, without metrics that have no value in them."""

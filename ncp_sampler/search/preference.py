@@ -16,6 +16,7 @@ import numpy as np
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.predictors.transforms import bounded_tail
 
 COMPROMISE = "compromise"
 UNITS = ("std", "range")
@@ -88,8 +89,8 @@ class Preference:
             weight, unit = self.weights[name]
             if unit == "range":
                 weight /= progress_of(column, best=sign * (sign * column).max())
-            elif unit == "std":
-                weight /= column.std() or 1.0
+            elif unit == "std":  # as in ``scaled``: no outlier sets it
+                weight *= _slope(bounded_tail(sign * column), column)
             weights.append(weight)
         return np.array(weights)
 

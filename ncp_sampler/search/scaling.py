@@ -38,6 +38,7 @@ def _interpolated(x: FloatArray, xs: FloatArray, ys: FloatArray) -> FloatArray:
     middle = min(len(xs) // 2, len(xs) - 2)  # from the median up the scale is linear
     up = (ys[-1] - ys[middle]) / (xs[-1] - xs[middle])
     down = (ys[1] - ys[0]) / (xs[1] - xs[0])
+    up, down = np.nan_to_num([up, down], posinf=0.0, neginf=0.0)  # of steps of 1e-310
     inside = np.interp(x, xs, ys)
     above = np.where(x > xs[-1], ys[-1] + up * (x - xs[-1]), inside)
     return np.asarray(np.where(x < xs[0], ys[0] + down * (x - xs[0]), above))

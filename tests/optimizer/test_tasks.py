@@ -149,3 +149,20 @@ def test_many_objectives_have_a_front(m: int) -> None:
         late += [at] if n >= 10 else []
     inside = (np.array(late) > points.min(0) - 0.05) & (np.array(late) < points.max(0) + 0.05)
     assert inside.all(axis=1).mean() > 0.8  # the front lies between the points
+
+
+def test_a_task_of_few_reports_is_predicted_in_a_long_history() -> None:
+    """Of more trials than are fitted, those that have the rare task are among them."""
+    optimizer = NCPOptimizer(
+        SPACE, directions=dict.fromkeys("abc", "maximize"), weights="std", seed=0
+    )
+    rng = np.random.default_rng(0)
+    rows = [{"x": float(x), "y": float(y)} for x, y in rng.random((450, 2))]
+    results = [
+        {"b": row["x"]} if i in (7, 241) else {"a": -row["x"] - row["y"], "c": row["x"]}
+        for i, row in enumerate(rows)
+    ]
+    optimizer.tell(rows, results)
+    assert "b" in optimizer.compromise().predicted
+    (params,) = optimizer.ask()
+    assert optimizer.next_task(params, {}, {"a": 50.0, "b": 1.0, "c": 50.0}) == "b"

@@ -51,7 +51,7 @@ def test_weights_are_in_the_units_of_the_metrics(weights: dict[str, float], best
 def test_named_units_need_no_numbers(weights: Any) -> None:
     given = {"accuracy": "std", **weights} if isinstance(weights, dict) else weights
     found = _optimum(given).compromise(given)
-    assert 0.25 < found.params["x"] < 0.75
+    assert 0.2 < found.params["x"] < 0.8  # the optima of both
     assert found.values == pytest.approx(_measure(found.params))
     assert found.predicted == ()
 
