@@ -42,7 +42,15 @@ _Maker = Callable[[], Problem]
 PROBLEMS: dict[str, tuple[str, _Maker]] = {
     name: (family, make)
     for module in (
-        architectures, tables, functions, models, designs, real_life, shifted, categories, trainings
+        architectures,
+        tables,
+        functions,
+        models,
+        designs,
+        real_life,
+        shifted,
+        categories,
+        trainings,
     )
     for name, family, make in module.problems()
 }
@@ -148,9 +156,7 @@ def run(name: str, sampler: str, seed: int) -> Study:
     )
 
 
-def _repeated(
-    one: Problem, params: Sequence[Params], outcomes: Sequence[Outcome]
-) -> list[Outcome]:
+def _repeated(one: Problem, params: Sequence[Params], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Return the outcomes, with the mean of further evaluations of each that looked best."""
     if one.mean is None:
         return list(outcomes)
