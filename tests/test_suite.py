@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import optuna
@@ -272,13 +274,13 @@ class Halving:
         self.x /= 2
         return {"x": self.x}, self.x
 
-    def tell(self, token: float, params: dict[str, float], loss: float) -> None:
+    def tell(self, token: float, params: Mapping[str, float], loss: float) -> None:
         assert params == {"x": token}
         self.losses.append(loss)
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
-def test_any_optimizer_takes_part(direction: str) -> None:
+def test_any_optimizer_takes_part(direction: Literal["minimize", "maximize"]) -> None:
     """It minimizes, learns a failed trial as the worst so far, and leaves what is new to chance."""
     optimizer, one = Halving(), some()
     sampler = AskTellSampler(optimizer, distributions_of(one), seed=0)

@@ -230,13 +230,7 @@ def _fit(
 ) -> float:
     x, y, test, of_test = _data("digits")
     images, labels = shape(torch.tensor(x, dtype=torch.float32)), torch.tensor(y)
-    lr, decay, momentum = params["lr"], params["decay"], params["momentum"]
-    weights = list(model.parameters())
-    optimizer: torch.optim.Optimizer = {
-        "sgd": lambda: torch.optim.SGD(weights, lr, momentum, weight_decay=decay),
-        "adam": lambda: torch.optim.Adam(weights, lr, (momentum, 0.99), weight_decay=decay),
-        "rmsprop": lambda: torch.optim.RMSprop(weights, lr, momentum=momentum, weight_decay=decay),
-    }[params["optimizer"]]()
+    optimizer = _optimizer_of(model, params)
     for _ in range(epochs):
         for rows in torch.randperm(len(images)).split(params["batch"]):
             optimizer.zero_grad()
@@ -248,6 +242,16 @@ def _fit(
     with torch.no_grad():
         logits = model(shape(torch.tensor(test, dtype=torch.float32)))
         return float(cross_entropy(logits, torch.tensor(of_test)))
+
+
+def _optimizer_of(model: nn.Module, params: Params) -> torch.optim.Optimizer:
+    weights, lr, decay = list(model.parameters()), params["lr"], params["decay"]
+    momentum = params["momentum"]
+    if params["optimizer"] == "sgd":
+        return torch.optim.SGD(weights, lr, momentum, weight_decay=decay)
+    if params["optimizer"] == "adam":
+        return torch.optim.Adam(weights, lr, (momentum, 0.99), weight_decay=decay)
+    return torch.optim.RMSprop(weights, lr, momentum=momentum, weight_decay=decay)
 
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
