@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -232,10 +233,11 @@ def append(study: Study, path: Path) -> None:
 
 
 def load(path: Path) -> list[Study]:
-    """Rows of a file; none where it is not there."""
+    """Rows of a file, which may be compressed (.gz); none where it is not there."""
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", newline="", encoding="utf-8") as file:
         return [_study(row) for row in csv.DictReader(file)]
 
 

@@ -31,6 +31,9 @@ FloatArray: TypeAlias = NDArray[np.float64]
 Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # W (n, n) -> d tr(W K) / 2 d theta, (p,)
 
 _LAYERS = 2  # hidden layers of the networks
+# Standard deviation of a log length scale's prior in up to so many columns; beyond, it grows with
+# the root of their number, up to the widest: the more columns, the fewer of them matter
+_NARROW_SD, _NARROW_COLUMNS, _WIDEST_SD = 0.6, 12, 1.5
 _ROOT5 = math.sqrt(5)
 _MUST = "be a kernel, such as Matern52()"
 
@@ -81,7 +84,9 @@ class Matern52:
     theta is log l (d,), then log s2: length scales in unit codes, output variance.
 
     Attributes:
-        length_scale_sd: Standard deviation of log l's prior, whose median is 0.3 sqrt(d).
+        length_scale_sd: Standard deviation of log l's prior, whose median is 0.3 sqrt(d). None for
+            0.6 in up to 12 columns, 0.6 sqrt(d / 12) in more, 1.5 from 75 columns on: of many
+            columns few matter, and a narrow prior would let none of the others go.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -92,14 +97,18 @@ class Matern52:
         (1, 1)
     """
 
-    length_scale_sd: float = 0.6
+    length_scale_sd: float | None = None
 
     def __post_init__(self) -> None:
-        checks.number("length_scale_sd", self.length_scale_sd, above=0)
+        if self.length_scale_sd is not None:
+            checks.number("length_scale_sd", self.length_scale_sd, above=0)
 
     def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
         mean = [math.log(0.3 * math.sqrt(d))] * d + [math.log(variance)]
-        return mean, [self.length_scale_sd] * d + [1.0]
+        sd = self.length_scale_sd
+        if sd is None:
+            sd = min(_NARROW_SD * math.sqrt(max(d / _NARROW_COLUMNS, 1.0)), _WIDEST_SD)
+        return mean, [sd] * d + [1.0]
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
         scaled = x * (_ROOT5 * np.exp(-theta[:-1]))
