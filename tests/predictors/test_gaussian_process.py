@@ -146,8 +146,11 @@ def test_leave_one_out_is_a_prediction_without_the_row(kernel: Kernel) -> None:
     assert residuals[0, 0] == pytest.approx((y[24] - mean[24, 0]) / std[24, 0])
 
 
-@pytest.mark.parametrize("last", [8, 30])
-def test_sequential_residuals_are_those_of_one_prediction_after_another(last: int) -> None:
+@pytest.mark.parametrize(("last", "behind"), [(8, 0), (30, 0), (8, 3), (30, 50)])
+def test_sequential_residuals_are_those_of_one_prediction_after_another(
+    last: int, behind: int
+) -> None:
+    """Of rows that ran beside, none of the last ``behind`` is known."""
     x, y = _data(n=30)
     y[::7] = np.nan
     model = GaussianProcess(Matern52()).fit(x, {"a": y})
@@ -156,9 +159,10 @@ def test_sequential_residuals_are_those_of_one_prediction_after_another(last: in
     covariance = Matern52().covariance(x, theta[:-1])[0] + 1.0
     covariance += (math.exp(theta[-1]) + 1e-5) * np.eye(30)
     rows = list(range(30 - last, 30))
-    residuals = model.sequential_residuals(rows)[0]
+    residuals = model.sequential_residuals(rows, behind=behind)[0]
     for row, residual in zip(rows, residuals, strict=True):
-        before = np.flatnonzero(known & (np.arange(30) < row))
+        beside = [one for one in rows if one < row and known[one]][-behind or 30 :]
+        before = np.setdiff1d(np.flatnonzero(known & (np.arange(30) < row)), beside)
         if not known[row]:
             assert np.isnan(residual)
             continue
