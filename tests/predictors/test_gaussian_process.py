@@ -171,6 +171,27 @@ def test_sequential_residuals_are_those_of_one_prediction_after_another(
         assert residual == pytest.approx((z[row] - weights @ z[before]) / std, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_of_many_columns_the_few_that_matter_are_found(seed: int) -> None:
+    """Three of 60, by 40 rows; a narrow prior keeps the length scales of the others too short."""
+    x = np.random.default_rng(seed).random((240, 60))
+    y = np.sin(4 * x[:, 7]) + 2 * (x[:, 20] - 0.3) ** 2 + x[:, 41]
+    errors = []
+    for kernel in (None, Sum(NNGP(), Matern52(length_scale_sd=0.6))):
+        process = GaussianProcess(kernel)
+        for _ in range(4):
+            process.fit(x[:40], {"y": y[:40]})
+        error = process.predict(x[40:])[0][:, 0] - y[40:]
+        errors.append(float(np.sqrt(np.mean(error**2)) / y.std()))
+    assert errors[0] < 0.45
+    assert errors[0] < 0.9 * errors[1]
+
+
+def test_of_few_columns_the_prior_is_as_narrow_as_ever() -> None:
+    for d in (1, 6, 12):
+        assert Matern52().prior(d) == Matern52(length_scale_sd=0.6).prior(d)
+
+
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_a_linear_term_of_either_sign_is_used(sign: float) -> None:
     x, y = _bumps(60)
