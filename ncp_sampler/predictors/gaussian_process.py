@@ -250,7 +250,7 @@ class GaussianProcess(Model):
             due: Number of steps of a warm-started fit.
         """
         n, d = rows.x.shape
-        means, sds = self.kernel.prior(d)
+        means, sds = self.kernel.prior(d, binary=((rows.x == 0) | (rows.x == 1)).all(axis=0))
         mean, sd = np.array([*means, _NOISE_PRIOR[0]]), np.array([*sds, _NOISE_PRIOR[1]])
         if theta is None or len(theta) != len(mean):
             theta, steps = mean, _FIRST_STEPS if steps is None else steps
