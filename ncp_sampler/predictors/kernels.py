@@ -32,9 +32,9 @@ BinaryColumns: TypeAlias = NDArray[np.bool_] | None
 Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # W (n, n) -> d tr(W K) / 2 d theta, (p,)
 
 _LAYERS = 2  # hidden layers of the networks
-# Standard deviation of a log length scale's prior in up to so many columns of numbers; beyond, it
-# grows with the root of their number, up to the widest: the more columns, the fewer of them matter
-_NARROW_SD, _NARROW_COLUMNS, _WIDEST_SD = 0.6, 20, 1.5
+# Standard deviation of a log length scale's prior in up to so many columns of numbers; what each
+# further one adds, up to the widest: the more columns, the fewer of them matter
+_NARROW_SD, _NARROW_COLUMNS, _WIDENING, _WIDEST_SD = 0.6, 20, 0.02, 1.5
 _ROOT5 = math.sqrt(5)
 _MUST = "be a kernel, such as Matern52()"
 
@@ -90,9 +90,9 @@ class Matern52:
 
     Attributes:
         length_scale_sd: Standard deviation of log l's prior, whose median is 0.3 sqrt(d). None for
-            0.6 in up to 20 columns of numbers, 0.6 sqrt(k / 20) in k, 1.5 from 125 on, and 0.6 in
-            columns that only hold 0 and 1. Of many columns few matter, and a narrow prior would let
-            none of the others go; but categories would seem to have nothing in common.
+            0.6 in up to 20 columns of numbers, 0.02 more for each further one, 1.5 from 65 on, and
+            0.6 in columns that only hold 0 and 1. Of many columns few matter, and a narrow prior
+            would let none of the others go; but categories would have nothing in common.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -116,8 +116,8 @@ class Matern52:
         if self.length_scale_sd is not None:
             return mean, [self.length_scale_sd] * d + [1.0]
         numbers = np.ones(d, dtype=bool) if binary is None else ~binary
-        ratio = max(numbers.sum() / _NARROW_COLUMNS, 1.0)
-        wide = min(_NARROW_SD * math.sqrt(ratio), _WIDEST_SD)
+        more = max(int(numbers.sum()) - _NARROW_COLUMNS, 0)
+        wide = min(_NARROW_SD + _WIDENING * more, _WIDEST_SD)
         return mean, [*np.where(numbers, wide, _NARROW_SD).tolist(), 1.0]
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
