@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -452,6 +454,22 @@ def test_rows_of_an_older_version_are_kept(tmp_path: Path) -> None:
     path.write_text(older, encoding="utf-8")
     append(study("tpe", 1, "1:2"), path)
     assert load(path) == [study("tpe", 0, "1:3"), study("tpe", 1, "1:2")]
+
+
+def test_rows_may_be_compressed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A report is made of both kinds of file."""
+    folder = tmp_path / "suite"
+    folder.mkdir()
+    for sampler in ("ncp", "tpe"):
+        row = replace(study(sampler, 0, "1:3 9:1"), family=SHIFTED, ask_ms="1.0")
+        append(row, folder / f"{sampler}.csv")
+    plain, packed = folder / "tpe.csv", folder / "tpe.csv.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    rows = load(plain)
+    plain.unlink()
+    assert load(packed) == rows
+    assert main(["--out", str(tmp_path), "--report"]) == 0
+    assert "| TPE |" in capsys.readouterr().out
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
