@@ -12,10 +12,11 @@ from ncp_sampler import checks
 from ncp_sampler.predictors.calibration import Calibrated
 from ncp_sampler.predictors.distillation import Distilled
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.kernels import NNGP, Matern52, Sum
+from ncp_sampler.predictors.kernels import NNGP
 from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Model, Predictor, as_model, one_thread
+from ncp_sampler.predictors.registry import narrow_process
 from ncp_sampler.predictors.transforms import (
     ExtendedFeatures,
     FeaturePredictor,
@@ -30,8 +31,6 @@ _MAX_ROWS = 2600  # rows of a process; exact inference on more takes more than s
 _MAX_CODE_ROWS = 1300  # rows of the second one; each step of a search costs their square
 _ONE_THREAD_ROWS = 1000  # rows up to which threads wait for one another rather than compute
 _MANY_ROWS = 200  # number of rows from which on trees and a richer kernel help
-# Standard deviation of the log length scales' prior: what the measurements behind these recipes had
-_LENGTH_SCALE_SD = 0.6
 _TREE_CODES = 4000  # number of random codes that trees label
 
 
@@ -177,8 +176,9 @@ def _process(records: Records) -> GaussianProcess:
     On 50 rows with 73 features, the default's Matern part makes searches too careful.
     """
     few = records.space.features is not None and len(records) < _MANY_ROWS
-    kernel = NNGP() if few else Sum(NNGP(), Matern52(_LENGTH_SCALE_SD))
-    return GaussianProcess(kernel, max_rows=_MAX_ROWS)
+    if few:
+        return GaussianProcess(NNGP(), max_rows=_MAX_ROWS)
+    return narrow_process(max_rows=_MAX_ROWS)
 
 
 def _networks(seed: int) -> MLPEnsemble:

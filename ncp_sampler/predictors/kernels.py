@@ -34,7 +34,7 @@ Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # W (n, n) -> d tr(W K
 _LAYERS = 2  # hidden layers of the networks
 # Standard deviation of a log length scale's prior in up to so many columns of numbers; what each
 # further one adds, up to the widest: the more columns, the fewer of them matter
-_NARROW_SD, _NARROW_COLUMNS, _WIDENING, _WIDEST_SD = 0.6, 20, 0.02, 1.5
+NARROW_SD, _NARROW_COLUMNS, _WIDENING, _WIDEST_SD = 0.6, 20, 0.02, 1.5
 _ROOT5 = math.sqrt(5)
 _MUST = "be a kernel, such as Matern52()"
 
@@ -117,8 +117,8 @@ class Matern52:
             return mean, [self.length_scale_sd] * d + [1.0]
         numbers = np.ones(d, dtype=bool) if binary is None else ~binary
         more = max(int(numbers.sum()) - _NARROW_COLUMNS, 0)
-        wide = min(_NARROW_SD + _WIDENING * more, _WIDEST_SD)
-        return mean, [*np.where(numbers, wide, _NARROW_SD).tolist(), 1.0]
+        wide = min(NARROW_SD + _WIDENING * more, _WIDEST_SD)
+        return mean, [*np.where(numbers, wide, NARROW_SD).tolist(), 1.0]
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
         scaled = x * (_ROOT5 * np.exp(-theta[:-1]))
