@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
+from scipy.optimize import minimize
 
 from benchmarks.suite.__main__ import main
+from benchmarks.suite.peers import AskTellSampler, distributions_of
 from benchmarks.suite.problem import Outcome, Problem
 from benchmarks.suite.ranks import rank
 from benchmarks.suite.real_life import FAILURES, REAL_LIFE, SUFFIX
 from benchmarks.suite.report import write_report
 from benchmarks.suite.samplers import SAMPLERS, takes
+from benchmarks.suite.shifted import SHIFTED, SPARSE
 from benchmarks.suite.studies import PROBLEMS, Study, append, curve, load, problem, run
+from benchmarks.suite.trainings import TRAININGS
 
 NAN = float("nan")
 REAL = [name for name, (family, _) in PROBLEMS.items() if family == REAL_LIFE]
@@ -138,6 +146,12 @@ def test_ranks_are_of_pairs_that_all_samplers_have() -> None:
         "DTLZ2, 7 params",
         "pressure vessel",
         "welded beam",
+        "ackley",
+        "levy 8 in 60, mixed",
+        "NK, 30 bits",
+        "Potts, 24 of 4",
+        "features, 30 bits",
+        *(name for name, (family, _) in PROBLEMS.items() if family == TRAININGS),
     ],
 )
 def test_problems_of_every_class(name: str) -> None:
@@ -174,6 +188,124 @@ def test_best_designs_that_are_published() -> None:
     )
     assert beam.values[0] == pytest.approx(1.72485, abs=1e-4)
     assert max(beam.violations[2:]) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("hartmann6", -3.32237),
+        ("michalewicz", -4.687658),
+        ("ackley", 0.0),
+        ("levy", 0.0),
+        ("griewank", 0.0),
+        ("styblinski", -39.16617),
+        ("rosenbrock", 0.0),
+    ],
+)
+def test_least_values_that_are_published(name: str, least: float) -> None:
+    """Surjanovic & Bingham's library prints them; Styblinski and Tang's is a parameter's share."""
+    one = problem(name)
+    assert one.family == SHIFTED
+    assert one.optimum == pytest.approx(least, abs=1e-5)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    noise = np.random.default_rng(0)
+    outcomes = [one.evaluate(one.suggest(study.ask()), noise) for _ in range(500)]
+    assert one.losses(outcomes).min() > one.optimum
+
+
+def test_each_seed_has_its_optimum_elsewhere() -> None:
+    """Found by descents from many starts, at least a tenth of each range from its ends."""
+    one = problem("hartmann6")
+    assert one.instance is not None
+    found = []
+    for seed in (1, 2):
+        evaluate = one.instance(seed).evaluate
+        noise = np.random.default_rng(seed)
+
+        def value(x: np.ndarray, evaluate: object = evaluate, noise: object = noise) -> float:
+            params = {f"x{i}": each for i, each in enumerate(x)}
+            return float(evaluate(params, noise).values[0])  # type: ignore[operator]
+
+        starts = [min(noise.random((200, 6)), key=value) for _ in range(6)]
+        ends = [minimize(value, start, bounds=[(0, 1)] * 6) for start in starts]
+        best = min(ends, key=lambda end: float(end.fun))
+        assert best.fun == pytest.approx(one.optimum, abs=1e-4)
+        assert best.x.min() > 0.09
+        assert best.x.max() < 0.91
+        found.append(best.x)
+    assert np.abs(found[0] - found[1]).max() > 0.05
+
+
+def test_of_a_sparse_space_few_parameters_matter() -> None:
+    counts = {}
+    for name in (name for name, (family, _) in PROBLEMS.items() if family == SPARSE):
+        one, noise = problem(name), np.random.default_rng(0)
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        params, other = one.suggest(study.ask()), one.suggest(study.ask())
+        value = one.evaluate(params, noise).values
+        changed = [one.evaluate({**params, key: other[key]}, noise).values for key in params]
+        counts[name] = (len(params), sum(each != value for each in changed))
+    assert counts["ackley 4 in 100"] == (100, 4)
+    assert counts["hartmann6 in 60"] == (60, 6)
+    assert all(60 <= d <= 100 and 1 <= active <= 8 for d, active in counts.values())
+
+
+def test_a_training_that_looks_best_counts_by_the_mean_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of three trials the second and the third look better than all before."""
+    values, repeated = iter([3.0, 2.0, 1.0, 5.0]), []
+
+    def mean(params: dict[str, float]) -> tuple[float, ...]:
+        repeated.append(params)
+        return (10.0 * len(repeated),)
+
+    one = some(evaluate=lambda *_: Outcome((next(values),)), trials=4, mean=mean)
+    monkeypatch.setitem(PROBLEMS, "mean", (one.family, lambda: one))
+    assert run("mean", "random", 0).steps == "1:10 2:20 3:30"
+    assert len(repeated) == 3
+
+
+class Halving:
+    """An optimizer that halves x each time, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.x, self.losses = 1.0, list[float]()
+
+    def ask(self) -> tuple[dict[str, float], float]:
+        self.x /= 2
+        return {"x": self.x}, self.x
+
+    def tell(self, token: float, params: Mapping[str, float], loss: float) -> None:
+        assert params == {"x": token}
+        self.losses.append(loss)
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_any_optimizer_takes_part(direction: Literal["minimize", "maximize"]) -> None:
+    """It minimizes, learns a failed trial as the worst so far, and leaves what is new to chance."""
+    optimizer, one = Halving(), some()
+    sampler = AskTellSampler(optimizer, distributions_of(one), seed=0)
+    study = optuna.create_study(sampler=sampler, direction=direction)
+    for value in (None, 3.0, None, 2.0):
+        trial = study.ask()
+        params = {**one.suggest(trial), "y": trial.suggest_float("y", 0, 1)}
+        assert params["x"] == 0.5 ** (trial.number + 1)
+        if value is None:
+            study.tell(trial, state=TrialState.FAIL)
+        else:
+            study.tell(trial, value)
+    expected = [3.0, 3.0, 2.0] if direction == "minimize" else [-3.0, -3.0, -2.0]
+    assert optimizer.losses == expected
+
+
+def test_which_problems_peers_take() -> None:
+    taken = {
+        name
+        for name in ("ackley", "jenatton", "welded beam", "DTLZ2, 7 params", "late constraint")
+        if takes("ngopt", problem(name))
+    }
+    assert taken == {"ackley"}
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -322,6 +454,22 @@ def test_rows_of_an_older_version_are_kept(tmp_path: Path) -> None:
     path.write_text(older, encoding="utf-8")
     append(study("tpe", 1, "1:2"), path)
     assert load(path) == [study("tpe", 0, "1:3"), study("tpe", 1, "1:2")]
+
+
+def test_rows_may_be_compressed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A report is made of both kinds of file."""
+    folder = tmp_path / "suite"
+    folder.mkdir()
+    for sampler in ("ncp", "tpe"):
+        row = replace(study(sampler, 0, "1:3 9:1"), family=SHIFTED, ask_ms="1.0")
+        append(row, folder / f"{sampler}.csv")
+    plain, packed = folder / "tpe.csv", folder / "tpe.csv.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    rows = load(plain)
+    plain.unlink()
+    assert load(packed) == rows
+    assert main(["--out", str(tmp_path), "--report"]) == 0
+    assert "| TPE |" in capsys.readouterr().out
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder.mkdir(exist_ok=True)
     if not options.report:
         run_all(options, folder)
-    studies = [study for path in sorted(folder.glob("*.csv")) for study in load(path)]
+    studies = [study for path in sorted(folder.glob("*.csv*")) for study in load(path)]
     text = write_report(studies, options.out / "suite.md")
     draw(studies, options.out / "suite.png")
     print(text)

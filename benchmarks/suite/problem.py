@@ -61,7 +61,7 @@ class Problem:
         directions: "minimize" or "maximize" for each value.
         trials: Of a study.
         space: What a user of NCPSampler would declare; None to leave it to the trials.
-        noisy: Whether the values have noise.
+        noisy: Whether the values have noise, and samplers are told so.
         conditional: Whether some params exist only under others.
         costs: What a user of NCPSampler would say is computed: a name or the value's index -> a
             function of codes.
@@ -71,6 +71,9 @@ class Problem:
         workers: Number of trials that run at once, for durations that vary.
         reported_from: Number of the first trial that reports constraints.
         partial: True if the trials report different numbers of constraints.
+        mean: Params -> values without noise, where they take further evaluations; computed of the
+            trials that look best alone. None where ``evaluate`` returns them.
+        instance: Seed of a study -> the problem of that study; None where all have the same.
     """
 
     name: str
@@ -89,6 +92,8 @@ class Problem:
     workers: int = 1
     reported_from: int = 0
     partial: bool = False
+    mean: Callable[[Params], tuple[float, ...]] | None = field(default=None, repr=False)
+    instance: Callable[[int], Problem] | None = field(default=None, repr=False)
 
     @property
     def signs(self) -> NDArray[np.float64]:

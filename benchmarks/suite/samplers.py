@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import optuna
 
+from benchmarks.suite import peers
 from benchmarks.suite.problem import Problem
 from ncp_sampler import NCPSampler
 from ncp_sampler.predictors.registry import PREDICTORS
@@ -43,9 +44,12 @@ SAMPLERS: dict[str, Make] = {
     "cma": lambda _, seed: optuna.samplers.CmaEsSampler(seed=seed),
     "nsga2": lambda _, seed: optuna.samplers.NSGAIISampler(seed=seed),
     _GP: lambda problem, seed: optuna.samplers.GPSampler(
-        seed=seed, deterministic_objective=not problem.noisy
+        seed=seed,
+        # False is its default; of trainings nothing is told
+        deterministic_objective=not (problem.noisy or problem.mean is not None),
     ),
     "botorch": _botorch,
+    **peers.PEERS,
     "ncp": _ncp(),
     _LEARNT: _ncp(told=False),
     **{_VARIANT + name: _ncp(name) for name in PREDICTORS},
@@ -57,6 +61,7 @@ LABELS = {
     "nsga2": "NSGA-II",
     _GP: "GPSampler",
     "botorch": "BoTorch",
+    **peers.LABELS,
     "ncp": "NCP",
     _LEARNT: "NCP, costs learnt",
     **{_VARIANT + name: f"NCP, {name}" for name in PREDICTORS},
@@ -67,10 +72,12 @@ def takes(sampler: str, problem: Problem) -> bool:
     """Return True if a sampler is made for a problem.
 
     CMA-ES is for one objective, NSGA-II for several; GPSampler and BoTorch want the same
-    constraints of every trial.
+    constraints of every trial. Peers that are no samplers of Optuna are for one objective alone.
     """
     if problem.partial and sampler in {_GP, "botorch"}:
         return False
+    if sampler in peers.PEERS:
+        return peers.takes(problem)
     several = len(problem.directions) > 1
     return not several if sampler == "cma" else several if sampler == "nsga2" else True
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from heapq import heappop, heappush
 from pathlib import Path
@@ -19,7 +20,17 @@ from moocore import hypervolume
 from numpy.typing import NDArray
 from optuna.trial import TrialState
 
-from benchmarks.suite import architectures, designs, functions, models, real_life, tables
+from benchmarks.suite import (
+    architectures,
+    categories,
+    designs,
+    functions,
+    models,
+    real_life,
+    shifted,
+    tables,
+    trainings,
+)
 from benchmarks.suite.problem import Outcome, Params, Problem
 from benchmarks.suite.samplers import SAMPLERS, holds_limits
 
@@ -31,7 +42,17 @@ _SPREAD = 0.5  # of the logarithm of a trial's duration, where several run at on
 _Maker = Callable[[], Problem]
 PROBLEMS: dict[str, tuple[str, _Maker]] = {
     name: (family, make)
-    for module in (architectures, tables, functions, models, designs, real_life)
+    for module in (
+        architectures,
+        tables,
+        functions,
+        models,
+        designs,
+        real_life,
+        shifted,
+        categories,
+        trainings,
+    )
     for name, family, make in module.problems()
 }
 
@@ -50,7 +71,7 @@ class Study:
         family: Of the problem.
         problem: Its name.
         sampler: A key of ``SAMPLERS``.
-        seed: Of the sampler, and of the problem's noise.
+        seed: Of the sampler, and of the problem's noise and instance.
         trials: Number of trials.
         steps: "n:loss" wherever the loss changes after trial n: the least true value that is
             feasible, what is maximized negative; of several objectives, minus the hypervolume
@@ -92,11 +113,13 @@ def run(name: str, sampler: str, seed: int) -> Study:
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")  # of peers, each trial
-    one = problem(name)
+    shared = problem(name)
+    one = shared if shared.instance is None else shared.instance(seed)
     study = optuna.create_study(directions=one.directions, sampler=SAMPLERS[sampler](one, seed))
     study.add_trials(one.earlier)
     noise, durations = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     outcomes: list[Outcome] = []
+    finished: list[Params] = []
     ask, tell = np.zeros(one.trials), np.zeros(one.trials)
     clock = 0.0
     running: list[tuple[float, int, optuna.Trial, Params]] = []  # a heap, by their end
@@ -110,13 +133,15 @@ def run(name: str, sampler: str, seed: int) -> Study:
         if n + 1 >= one.workers:
             clock, _, trial, params = heappop(running)
             outcomes.append(one.evaluate(params, noise))
+            finished.append(params)
             start = time.process_time()
             reports = trial.number >= one.reported_from and not holds_limits(sampler, one)
             _finish(study, trial, outcomes[-1], reports=reports)
             tell[len(outcomes) - 1] = time.process_time() - start
     at = [n for n in CHECKPOINTS if n <= one.trials]
+    outcomes = _repeated(one, finished, outcomes)
     losses = one.losses(outcomes)
-    late = losses[LATE:, 0] > one.middle[0] if one.trials > LATE else np.zeros(0)
+    late = losses[LATE:, 0] > shared.middle[0] if one.trials > LATE else np.zeros(0)
     return Study(
         family=one.family,
         problem=name,
@@ -130,6 +155,18 @@ def run(name: str, sampler: str, seed: int) -> Study:
         within=_within(study),
         failures=str(sum(outcome.failed for outcome in outcomes)),
     )
+
+
+def _repeated(one: Problem, params: Sequence[Params], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes, with the mean of further evaluations of each that looked best."""
+    if one.mean is None:
+        return list(outcomes)
+    observed = one.losses(outcomes, observed=True)[:, 0]
+    best = np.concatenate([[np.inf], np.minimum.accumulate(observed)[:-1]])
+    return [
+        replace(outcome, true=one.mean(given)) if better else outcome
+        for outcome, given, better in zip(outcomes, params, observed < best, strict=True)
+    ]
 
 
 def _finish(study: optuna.Study, trial: optuna.Trial, outcome: Outcome, *, reports: bool) -> None:
@@ -196,10 +233,11 @@ def append(study: Study, path: Path) -> None:
 
 
 def load(path: Path) -> list[Study]:
-    """Rows of a file; none where it is not there."""
+    """Rows of a file, which may be compressed (.gz); none where it is not there."""
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", newline="", encoding="utf-8") as file:
         return [_study(row) for row in csv.DictReader(file)]
 
 

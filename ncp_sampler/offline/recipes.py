@@ -16,6 +16,7 @@ from ncp_sampler.predictors.kernels import NNGP
 from ncp_sampler.predictors.mixture import Mixture
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Model, Predictor, as_model, one_thread
+from ncp_sampler.predictors.registry import narrow_process
 from ncp_sampler.predictors.transforms import (
     ExtendedFeatures,
     FeaturePredictor,
@@ -175,7 +176,9 @@ def _process(records: Records) -> GaussianProcess:
     On 50 rows with 73 features, the default's Matern part makes searches too careful.
     """
     few = records.space.features is not None and len(records) < _MANY_ROWS
-    return GaussianProcess(NNGP() if few else None, max_rows=_MAX_ROWS)
+    if few:
+        return GaussianProcess(NNGP(), max_rows=_MAX_ROWS)
+    return narrow_process(max_rows=_MAX_ROWS)
 
 
 def _networks(seed: int) -> MLPEnsemble:

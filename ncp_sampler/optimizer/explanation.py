@@ -77,6 +77,7 @@ class Case:
         predictor: The fitted predictor, before it observed any pending trial's mean.
         unit: Unit codes of the observations that the predictor was fitted on, (n, d).
         numbers: Their positions among all observations, (n,); below 0 for sources.
+        pending: Number of trials that run beside.
         is_branch: True if the pinned columns are those of another branch, whose turn it was.
     """
 
@@ -87,6 +88,7 @@ class Case:
     predictor: Model
     unit: FloatArray
     numbers: NDArray[np.intp]
+    pending: int
     is_branch: bool
 
 
@@ -242,7 +244,7 @@ def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[Float
         present = space.exists(space.round(space.denormalize(case.unit)))
         latest = latest[(present[latest] == space.exists(code)).all(axis=1)]
     noise = np.asarray(getattr(case.predictor, "noise", np.zeros(len(case.predictor.names))))
-    factors = sequential_factors(case.predictor, latest.tolist())
+    factors = sequential_factors(case.predictor, latest.tolist(), pending=case.pending)
     known = [*posterior.observations.known, *[False] * len(posterior.observations.constraints)]
     modeled = ~np.array(known)
     measured = std.copy()

@@ -128,7 +128,8 @@ class NCPOptimizer:
         self.strategy = strategy
         self.deterministic_objective = options["deterministic_objective"]
         self.device = torch.device(options["device"])
-        model, features = as_predictor(predictor, device=self.device), space.features
+        features = space.features
+        model = as_predictor(predictor, device=self.device, has_features=features is not None)
         if isinstance(model, FeaturePredictor):
             features, model = model.features, model.inner
         self._objectives = Objectives(

@@ -321,7 +321,7 @@ class Proposer:
         numbers = positions[rows] - self._transfer.n_joined
         case = Case(
             self._objectives, subset, maximizer, maximum, self.predictor, unit, numbers,
-            branch is not None,
+            len(waiting), branch is not None,
         )  # fmt: skip
         return subset.expand(maximum.code), case
 

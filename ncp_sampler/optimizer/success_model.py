@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_ndtr
 
 from ncp_sampler.optimizer.observations import rows_to_fit
-from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.predictors.registry import narrow_process
 from ncp_sampler.predictors.transforms import Features, with_features
 from ncp_sampler.search.utilities import log_probability_above
 
@@ -54,7 +54,7 @@ class SuccessModel:
         rows = np.sort(np.concatenate([_newest(at) for at in of_either]))
         unit, succeeded = unit[rows], succeeded[rows]
         labels = np.where(succeeded, 1.0, -1.0)
-        process = GaussianProcess()
+        process = narrow_process()
         self._model = with_features(process, features)
         self._model.fit(unit, {"success": labels}, steps=_STEPS)
         mean, std = (column[:, 0] for column in process.leave_one_out())

@@ -25,8 +25,8 @@ from ncp_sampler import checks
 from ncp_sampler.optimizer.category_subset import has_too_many
 from ncp_sampler.optimizer.observations import Observations, rows_to_fit
 from ncp_sampler.optimizer.sources import EarlierTrials, Source, earlier_trials
-from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.predictors.predictor import FloatArray, Model, Predictor
+from ncp_sampler.predictors.registry import narrow_process
 from ncp_sampler.predictors.transforms import (
     ExtendedFeatures,
     FeaturePredictor,
@@ -95,7 +95,7 @@ class SourceStudy:
     def model(self) -> Model:
         """Predictor of the source's modeled metrics over unit codes."""
         rows = rows_to_fit(self._order, _MAX_ROWS)
-        model = with_features(GaussianProcess(), self._space.features)
+        model = with_features(narrow_process(), self._space.features)
         model.fit(self._unit[rows], self.observed.take(rows).modeled)
         return model
 

@@ -39,8 +39,11 @@ _WITHIN_ONE = 2 * ndtr(1.0) - 1  # share of a normal distribution within one sta
 _PRIOR = ndtri(0.5 + 0.5 * (np.arange(3) + 0.5) / 3)  # residuals of three trials as predicted
 
 
-def sequential_factors(predictor: Model, rows: Sequence[int]) -> FloatArray:
-    """Recalibrate predictive standard deviations from recent one-step-ahead residuals, (m,).
+def sequential_factors(predictor: Model, rows: Sequence[int], *, pending: int = 0) -> FloatArray:
+    """Recalibrate predictive standard deviations from recent residuals, (m,).
+
+    Each of the latest trials is predicted from what was known when it was proposed: with trials
+    running beside, as many of those observed just before it were not.
 
     A process has one noise and one set of length scales for the whole space. Late in a study most
     trials lie where the function is smooth and end closer to their predictions than it says; where
@@ -50,6 +53,7 @@ def sequential_factors(predictor: Model, rows: Sequence[int]) -> FloatArray:
         predictor: A fitted predictor.
         rows: Positions, among the trials that it was fitted on and in the order of observation, of
             those that are similar to the trial in question.
+        pending: Number of trials that run beside the one in question.
 
     Returns:
         The number of deviations within which the share of a normal distribution's one lies, of the
@@ -57,7 +61,8 @@ def sequential_factors(predictor: Model, rows: Sequence[int]) -> FloatArray:
     """
     residuals = None
     if len(rows):
-        residuals = predictor.sequential_residuals(rows[-_RECENT:])
+        latest = predictor.sequential_residuals(rows[-_RECENT - pending :], behind=pending)
+        residuals = None if latest is None else latest[:, -_RECENT:]
     if residuals is None:
         return np.ones(len(predictor.names))
     return np.array(

@@ -34,7 +34,16 @@ from scipy.linalg.lapack import dpotrf, dtrtri
 from ncp_sampler import checks
 from ncp_sampler.adam import Adam
 from ncp_sampler.deprecated import with_old_names
-from ncp_sampler.predictors.kernels import NNGP, Columns, Kernel, Linear, Matern52, Query, Sum
+from ncp_sampler.predictors.kernels import (
+    NNGP,
+    Columns,
+    Kernel,
+    Linear,
+    Matern52,
+    Query,
+    Sum,
+    row_squares,
+)
 from ncp_sampler.predictors.predictor import (
     FloatArray,
     Metrics,
@@ -197,16 +206,18 @@ class GaussianProcess(Model):
         means, stds = zip(*(one.leave_one_out() for one in self._fitted), strict=True)
         return np.stack(means, 1), np.stack(stds, 1)
 
-    def sequential_residuals(self, rows: Sequence[int]) -> FloatArray:
+    def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray:
         """Return residuals of rows, each predicted from those before it and all others, (m, k).
 
         Args:
             rows: Positions among those that it was fitted on, in the order of observation.
+            behind: Number of rows just before it that no prediction knows, such as trials that ran
+                beside it.
 
         Returns:
             In standard deviations of a measurement, noise included; NaN where a metric is missing.
         """
-        return np.stack([one.sequential_residuals(list(rows)) for one in self._fitted])
+        return np.stack([one.sequential_residuals(list(rows), behind) for one in self._fitted])
 
     def state_dict(self) -> State:
         theta = {name: values.tolist() for name, values in self._theta.items()}
@@ -239,7 +250,7 @@ class GaussianProcess(Model):
             due: Number of steps of a warm-started fit.
         """
         n, d = rows.x.shape
-        means, sds = self.kernel.prior(d)
+        means, sds = self.kernel.prior(d, binary=((rows.x == 0) | (rows.x == 1)).all(axis=0))
         mean, sd = np.array([*means, _NOISE_PRIOR[0]]), np.array([*sds, _NOISE_PRIOR[1]])
         if theta is None or len(theta) != len(mean):
             theta, steps = mean, _FIRST_STEPS if steps is None else steps
@@ -371,14 +382,21 @@ class _Posterior:
         std[self.rows.at] = self.rows.std / np.sqrt(precision[:n])
         return mean, std
 
-    def sequential_residuals(self, rows: list[int]) -> FloatArray:
-        """Solve R e = (C^-1 y)_k with R R' = (C^-1)_kk, the last row first."""
+    def sequential_residuals(self, rows: list[int], behind: int) -> FloatArray:
+        """Solve e = L w, L L' the rows' covariance given all others, and e their residuals.
+
+        The inverse of that covariance is a block of C^-1, and e = L L' (C^-1 y). The prediction of
+        row i from the first a rows leaves the terms of L w from a on.
+        """
         known = np.isin(rows, self.rows.at)
         at = np.searchsorted(self.rows.at, np.array(rows, dtype=np.intp)[known])[::-1]
         residuals = np.full(len(rows), np.nan)
         if len(at):
-            lower = np.linalg.cholesky(self.root[:, at].T @ self.root[:, at])
-            residuals[known] = solve_triangular(lower, self.alpha[at], lower=True)[::-1]
+            upper = np.linalg.cholesky(self.root[:, at].T @ self.root[:, at])
+            lower = solve_triangular(upper, np.eye(len(at)), lower=True).T[::-1, ::-1]
+            terms = np.tril(np.triu(np.ones(lower.shape), -behind)) * lower
+            size = np.sqrt(row_squares(terms))
+            residuals[known] = terms @ (lower.T @ self.alpha[at[::-1]]) / size
         return residuals
 
 

@@ -25,7 +25,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.kernels import Cross, FloatArray, Kernel, Pullback, Query, joined
+from ncp_sampler.predictors.kernels import (
+    BinaryColumns,
+    Cross,
+    FloatArray,
+    Kernel,
+    Pullback,
+    Query,
+    joined,
+)
 from ncp_sampler.predictors.predictor import Metrics, Model, Moments, State, Weights
 from ncp_sampler.predictors.transforms import standardizer, training_arrays
 
@@ -51,8 +59,11 @@ class Coregionalized:
     kernel: Kernel
     count: int
 
-    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
-        means, sds = self.kernel.prior(d - 1, variance)
+    def prior(
+        self, d: int, variance: float = 1.0, *, binary: BinaryColumns = None
+    ) -> tuple[list[float], list[float]]:
+        own = None if binary is None else binary[:-1]
+        means, sds = self.kernel.prior(d - 1, variance, binary=own)
         m = self.count
         return means + [_COMMON[0]] * m + [_OWN[0]] * m, sds + [_COMMON[1]] * m + [_OWN[1]] * m
 
@@ -176,12 +187,16 @@ class JointProcess(Model):
             other._process = self._fitted.condition(every)
         return other
 
-    def sequential_residuals(self, rows: Sequence[int]) -> FloatArray:
+    def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray:
         """See ``GaussianProcess``; of a code's metrics each is predicted from those before it."""
         at = self._rows[list(rows)]
         known = at >= 0
         residuals = np.full(at.shape, np.nan)
-        residuals[known] = self._fitted.sequential_residuals(at[known].tolist())[0]
+        if known.any():
+            per_code = math.ceil(known.sum() / len(at))
+            residuals[known] = self._fitted.sequential_residuals(
+                at[known].tolist(), behind=behind * per_code
+            )[0]
         return residuals.T
 
     def state_dict(self) -> State:

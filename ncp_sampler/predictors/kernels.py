@@ -28,9 +28,13 @@ from numpy.typing import NDArray
 from ncp_sampler import checks
 
 FloatArray: TypeAlias = NDArray[np.float64]
+BinaryColumns: TypeAlias = NDArray[np.bool_] | None
 Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # W (n, n) -> d tr(W K) / 2 d theta, (p,)
 
 _LAYERS = 2  # hidden layers of the networks
+# Standard deviation of a log length scale's prior in up to so many columns of numbers; what each
+# further one adds, up to the widest: the more columns, the fewer of them matter
+NARROW_SD, _NARROW_COLUMNS, _WIDENING, _WIDEST_SD = 0.6, 20, 0.02, 1.5
 _ROOT5 = math.sqrt(5)
 _MUST = "be a kernel, such as Matern52()"
 
@@ -56,12 +60,16 @@ Query: TypeAlias = Callable[[FloatArray], Cross]  # Z (q, d) -> its covariance w
 class Kernel(Protocol):
     """Prior covariance of a metric's standardized values."""
 
-    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
+    def prior(
+        self, d: int, variance: float = 1.0, *, binary: BinaryColumns = None
+    ) -> tuple[list[float], list[float]]:
         """Return means and standard deviations (p,) of theta's normal prior.
 
         Args:
             d: Number of columns.
             variance: Median of the output's variance, in variances of the metric.
+            binary: True for columns that only hold 0 and 1, such as a categorical's, (d,); None for
+                none.
         """
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
@@ -81,7 +89,10 @@ class Matern52:
     theta is log l (d,), then log s2: length scales in unit codes, output variance.
 
     Attributes:
-        length_scale_sd: Standard deviation of log l's prior, whose median is 0.3 sqrt(d).
+        length_scale_sd: Standard deviation of log l's prior, whose median is 0.3 sqrt(d). None for
+            0.6 in up to 20 columns of numbers, 0.02 more for each further one, 1.5 from 65 on, and
+            0.6 in columns that only hold 0 and 1. Of many columns few matter, and a narrow prior
+            would let none of the others go; but categories would have nothing in common.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -92,14 +103,22 @@ class Matern52:
         (1, 1)
     """
 
-    length_scale_sd: float = 0.6
+    length_scale_sd: float | None = None
 
     def __post_init__(self) -> None:
-        checks.number("length_scale_sd", self.length_scale_sd, above=0)
+        if self.length_scale_sd is not None:
+            checks.number("length_scale_sd", self.length_scale_sd, above=0)
 
-    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
+    def prior(
+        self, d: int, variance: float = 1.0, *, binary: BinaryColumns = None
+    ) -> tuple[list[float], list[float]]:
         mean = [math.log(0.3 * math.sqrt(d))] * d + [math.log(variance)]
-        return mean, [self.length_scale_sd] * d + [1.0]
+        if self.length_scale_sd is not None:
+            return mean, [self.length_scale_sd] * d + [1.0]
+        numbers = np.ones(d, dtype=bool) if binary is None else ~binary
+        more = max(int(numbers.sum()) - _NARROW_COLUMNS, 0)
+        wide = min(NARROW_SD + _WIDENING * more, _WIDEST_SD)
+        return mean, [*np.where(numbers, wide, NARROW_SD).tolist(), 1.0]
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
         scaled = x * (_ROOT5 * np.exp(-theta[:-1]))
@@ -145,7 +164,9 @@ class NNGP:
         (1, 1)
     """
 
-    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
+    def prior(
+        self, d: int, variance: float = 1.0, *, binary: BinaryColumns = None
+    ) -> tuple[list[float], list[float]]:
         return [0.0] * (d + 1) + [math.log(variance)], [0.6] * d + [1.0, 1.0]
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
@@ -218,7 +239,9 @@ class Linear:
         (1, 1)
     """
 
-    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
+    def prior(
+        self, d: int, variance: float = 1.0, *, binary: BinaryColumns = None
+    ) -> tuple[list[float], list[float]]:
         return [0.0] * d, [1.5] * d
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
@@ -264,8 +287,11 @@ class Columns:
     def __post_init__(self) -> None:
         checks.instance("kernel", self.kernel, Kernel, _MUST)
 
-    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
-        return self.kernel.prior(len(range(d)[self._slice]), variance)
+    def prior(
+        self, d: int, variance: float = 1.0, *, binary: BinaryColumns = None
+    ) -> tuple[list[float], list[float]]:
+        own = None if binary is None else binary[self._slice]
+        return self.kernel.prior(len(range(d)[self._slice]), variance, binary=own)
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
         return self.kernel.covariance(np.ascontiguousarray(x[:, self._slice]), theta)
@@ -321,9 +347,12 @@ class Sum:
             checks.instance("kernels", kernel, Kernel, _MUST)
         object.__setattr__(self, "kernels", kernels)
 
-    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
+    def prior(
+        self, d: int, variance: float = 1.0, *, binary: BinaryColumns = None
+    ) -> tuple[list[float], list[float]]:
         share = variance / len(self.kernels)
-        means, sds = zip(*(kernel.prior(d, share) for kernel in self.kernels), strict=True)
+        priors = (kernel.prior(d, share, binary=binary) for kernel in self.kernels)
+        means, sds = zip(*priors, strict=True)
         return [*chain(*means)], [*chain(*sds)]
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:

@@ -122,7 +122,7 @@ class Model(Predictor):
     @abstractmethod
     def condition(self, x: ArrayLike) -> Model: ...
 
-    def sequential_residuals(self, rows: Sequence[int]) -> FloatArray | None:
+    def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray | None:
         """Return one-step-ahead residuals of fitted rows, (m, k); None if it has no closed form.
 
         See ``GaussianProcess.sequential_residuals``.

@@ -15,6 +15,7 @@ import numpy as np
 from ncp_sampler import checks
 from ncp_sampler.predictors.kernels import (
     NNGP,
+    BinaryColumns,
     Cross,
     FloatArray,
     Pullback,
@@ -50,7 +51,9 @@ class RandomReLU:
         checks.integer("width", self.width, low=1)
         checks.integer("seed", self.seed, low=0)
 
-    def prior(self, d: int, variance: float = 1.0) -> tuple[list[float], list[float]]:
+    def prior(
+        self, d: int, variance: float = 1.0, *, binary: BinaryColumns = None
+    ) -> tuple[list[float], list[float]]:
         return NNGP().prior(d, variance)
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:

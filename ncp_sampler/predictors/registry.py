@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 
 from ncp_sampler import checks
-from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.kernels import NNGP, Matern52
+from ncp_sampler.predictors.gaussian_process import MAX_ROWS, GaussianProcess
+from ncp_sampler.predictors.kernels import NARROW_SD, NNGP, Matern52, Sum
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Model, Predictor, as_model
 from ncp_sampler.predictors.random_relu import RandomReLU
@@ -28,6 +28,15 @@ _NAMED: dict[str, Callable[[torch.device], Model]] = {
 PREDICTORS = tuple(_NAMED)
 
 
+def narrow_process(*, max_rows: int = MAX_ROWS) -> GaussianProcess:
+    """Return the default process with a narrow prior of length scales, however many columns.
+
+    Features are many, but computed from few parameters, and most of them matter: with a wide prior
+    a search finds no more, and half of the trials lie outside one stated deviation.
+    """
+    return GaussianProcess(Sum(NNGP(), Matern52(NARROW_SD)), max_rows=max_rows)
+
+
 def predictor_device(predictor: Predictor, device: torch.device) -> torch.device:
     """Return the device of a predictor: an object computes on its own.
 
@@ -40,7 +49,9 @@ def predictor_device(predictor: Predictor, device: torch.device) -> torch.device
     return predictor.device
 
 
-def as_predictor(given: Predictor | str, *, device: torch.device) -> Model:
+def as_predictor(
+    given: Predictor | str, *, device: torch.device, has_features: bool = False
+) -> Model:
     """Return a new predictor: a copy of the one given, or the one of a name.
 
     Args:
@@ -50,12 +61,15 @@ def as_predictor(given: Predictor | str, *, device: torch.device) -> Model:
             (``MLPEnsemble``) and "paper" (``MLPEnsemble.paper``, trained for as many steps as its
             200 epochs of 128 rows are).
         device: Device of a named ensemble; exact processes compute on the CPU.
+        has_features: True if it will see a space's features: then "auto" is ``narrow_process``.
 
     Raises:
         ValueError: Another word or object.
     """
     if isinstance(given, Predictor) and not isinstance(given, type):
         return as_model("predictor", copy.deepcopy(given))
+    if given == "auto" and has_features:
+        return narrow_process()
     if isinstance(given, str) and given in _NAMED:
         return _NAMED[given](device)
     must = f"be one of {PREDICTORS}, or a predictor such as GaussianProcess()"

@@ -164,8 +164,8 @@ class FeaturePredictor(Wrapper):
         mean, by_features = self.inner.mean_vjp(scaled)
         return mean, lambda g: pullback(by_features(g))
 
-    def sequential_residuals(self, rows: Sequence[int]) -> FloatArray | None:
-        return self.inner.sequential_residuals(rows)
+    def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray | None:
+        return self.inner.sequential_residuals(rows, behind=behind)
 
     def condition(self, x: ArrayLike) -> FeaturePredictor:
         return super().condition(self._scaled(np.asarray(x, dtype=np.float64))[0])

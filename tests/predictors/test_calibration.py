@@ -114,6 +114,16 @@ def test_recent_trials_that_end_near_their_predictions_narrow_the_deviations() -
     assert sequential_factors(process, ORDER[::-1])[0] > factors[0]  # the curved part came last
 
 
+def test_trials_that_ran_beside_do_not_predict_one_another() -> None:
+    """Past a step, one trial after the other is a surprise once; eight at once are eight."""
+    walk = np.linspace(0, 1, 60)[:, None]
+    process = GaussianProcess().fit(walk, {"y": np.where(np.arange(60) < 52, 0.0, 1.0)})
+    alone, beside = (
+        sequential_factors(process, list(range(60)), pending=running)[0] for running in (0, 7)
+    )
+    assert beside > 1.5 * alone
+
+
 def test_each_metric_has_its_own_factor() -> None:
     wild = np.where(SEQUENCE[:, 0] < 0.6, 0.0, RNG.normal(0.0, 3.0, len(SEQUENCE)))
     model = FeaturePredictor(GaussianProcess(), lambda unit: unit)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.predictors.kernels import NNGP, Kernel, Matern52, Sum
+from ncp_sampler.predictors.kernels import NNGP, Columns, Kernel, Matern52, Sum
 from ncp_sampler.predictors.random_relu import RandomReLU
 
 Array = NDArray[np.float64]
@@ -146,8 +146,11 @@ def test_leave_one_out_is_a_prediction_without_the_row(kernel: Kernel) -> None:
     assert residuals[0, 0] == pytest.approx((y[24] - mean[24, 0]) / std[24, 0])
 
 
-@pytest.mark.parametrize("last", [8, 30])
-def test_sequential_residuals_are_those_of_one_prediction_after_another(last: int) -> None:
+@pytest.mark.parametrize(("last", "behind"), [(8, 0), (30, 0), (8, 3), (30, 50)])
+def test_sequential_residuals_are_those_of_one_prediction_after_another(
+    last: int, behind: int
+) -> None:
+    """Of rows that ran beside, none of the last ``behind`` is known."""
     x, y = _data(n=30)
     y[::7] = np.nan
     model = GaussianProcess(Matern52()).fit(x, {"a": y})
@@ -156,15 +159,43 @@ def test_sequential_residuals_are_those_of_one_prediction_after_another(last: in
     covariance = Matern52().covariance(x, theta[:-1])[0] + 1.0
     covariance += (math.exp(theta[-1]) + 1e-5) * np.eye(30)
     rows = list(range(30 - last, 30))
-    residuals = model.sequential_residuals(rows)[0]
+    residuals = model.sequential_residuals(rows, behind=behind)[0]
     for row, residual in zip(rows, residuals, strict=True):
-        before = np.flatnonzero(known & (np.arange(30) < row))
+        beside = [one for one in rows if one < row and known[one]][-behind or 30 :]
+        before = np.setdiff1d(np.flatnonzero(known & (np.arange(30) < row)), beside)
         if not known[row]:
             assert np.isnan(residual)
             continue
         weights = np.linalg.solve(covariance[np.ix_(before, before)], covariance[before, row])
         std = math.sqrt(covariance[row, row] - weights @ covariance[before, row])
         assert residual == pytest.approx((z[row] - weights @ z[before]) / std, rel=1e-4, abs=1e-6)
+
+
+def test_of_many_columns_the_few_that_matter_are_found() -> None:
+    """Three of 60, by 40 rows; a narrow prior keeps the length scales of the others too short."""
+    errors = []
+    for seed in range(3):
+        x = np.random.default_rng(seed).random((240, 60))
+        y = np.sin(4 * x[:, 7]) + 2 * (x[:, 20] - 0.3) ** 2 + x[:, 41]
+        for kernel in (None, Sum(NNGP(), Matern52(length_scale_sd=0.6))):
+            process = GaussianProcess(kernel)
+            for _ in range(4):
+                process.fit(x[:40], {"y": y[:40]})
+            error = process.predict(x[40:])[0][:, 0] - y[40:]
+            errors.append(np.sqrt(np.mean(error**2)) / y.std())
+    default, narrow = np.reshape(errors, (3, 2)).mean(0)
+    assert default < 0.45
+    assert default < 0.6 * narrow
+
+
+def test_the_prior_widens_with_the_columns_of_numbers() -> None:
+    """In few columns, and in those of categories, it is as narrow as a setting of 0.6."""
+    for d in (1, 6, 20):
+        assert Matern52().prior(d) == Matern52(length_scale_sd=0.6).prior(d)
+    categories = np.arange(60) >= 40
+    for kernel in (Matern52(), Sum(Matern52()), Columns(Matern52())):
+        _, sds = kernel.prior(60, binary=categories)
+        assert sds[:60] == pytest.approx([1.0] * 40 + [0.6] * 20)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
