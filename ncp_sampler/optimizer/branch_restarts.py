@@ -39,15 +39,15 @@ def other_branch(
         return None
     present = space.exists(codes)
     best = int(np.nanargmax(merit))
-    progress = _PROGRESS * (merit[best] - float(np.median(merit[known])))
-    if (present[-1] != present[best]).any() or not _stalls(merit[known], progress):
+    progress = least_progress(merit)
+    if (present[-1] != present[best]).any() or not stalls(merit[known], progress):
         return None
     branches, which = np.unique(present, axis=0, return_inverse=True)
     which = which.reshape(-1)
     others = {
         i: int((which == i).sum())
         for i in range(len(branches))
-        if i != which[best] and not _stalls(merit[(which == i) & known], progress)
+        if i != which[best] and not stalls(merit[(which == i) & known], progress)
     }
     if not others:
         return None
@@ -62,7 +62,17 @@ def other_branch(
     return pinned
 
 
-def _stalls(merit: FloatArray, progress: float) -> bool:
+def least_progress(merit: FloatArray) -> float:
+    """Return the progress, in units of merit, below which a search counts as stalled.
+
+    Args:
+        merit: Merit of the observations, to be maximized, NaN where unknown, (n,).
+    """
+    known = merit[~np.isnan(merit)]
+    return _PROGRESS * float(known.max() - np.median(known)) if len(known) else 0.0
+
+
+def stalls(merit: FloatArray, progress: float) -> bool:
     """Return True if the last trials of a branch, or of all, made no more than least progress."""
     if len(merit) <= _RECENT:
         return False

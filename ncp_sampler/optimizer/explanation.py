@@ -12,6 +12,8 @@ The reasons are plain values, made to be stored with a trial (docs/how-to/reason
     left_out   number of moves that are not listed
     branch     {parameter: category} of another branch than the best trial's, where that one makes
                no progress and it was the other's turn; absent otherwise
+    category   {parameter: category} that few trials had, where a search without branches makes no
+               progress and it was its turn; absent otherwise
     objectives names of the metrics that are optimized, in order
     metrics    {metric: {"mean", "std", "start"}}: predicted for a measurement, noise included, with
                the calibrated predictive standard deviation, and predicted for the start; of a known
@@ -78,7 +80,8 @@ class Case:
         unit: Unit codes of the observations that the predictor was fitted on, (n, d).
         numbers: Their positions among all observations, (n,); below 0 for sources.
         pending: Number of trials that run beside.
-        is_branch: True if the pinned columns are those of another branch, whose turn it was.
+        is_elsewhere: True if the pinned columns are those of another branch, or of a category,
+            whose turn it was.
     """
 
     objectives: Objectives
@@ -89,7 +92,7 @@ class Case:
     unit: FloatArray
     numbers: NDArray[np.intp]
     pending: int
-    is_branch: bool
+    is_elsewhere: bool
 
 
 def reasons_for(case: Case) -> Reasons:
@@ -108,10 +111,11 @@ def reasons_for(case: Case) -> Reasons:
         "objectives": list(case.objectives.directions),
         "metrics": metrics,
     }
-    if case.is_branch:
+    if case.is_elsewhere:
         pinned, params = case.maximizer.pinned, space.to_params(code)
         fixed = [n for n in space.names if not np.isnan(pinned[space.column_slice(n)]).any()]
-        reasons["branch"] = {name: _plain(params[name]) for name in fixed}
+        key = "branch" if getattr(space, "conditions", ()) else "category"
+        reasons[key] = {name: _plain(params[name]) for name in fixed}
     chances = [metric["chance"] for metric in metrics.values() if "chance" in metric]
     if chances:
         reasons["feasible"] = _short(math.prod(chances))

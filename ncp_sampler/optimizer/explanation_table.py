@@ -131,6 +131,8 @@ def _summary(reasons: Mapping[str, Any]) -> list[str]:
     if "branch" in reasons:
         branch = ", ".join(f"{name} = {category}" for name, category in reasons["branch"].items())
         lines.append(f"explores another branch, as the best trial's makes no progress: {branch}")
+    for name, category in reasons.get("category", {}).items():
+        lines.append(f"explores {name} = {category}, tried rarely, as the search makes no progress")
     for name, metric in reasons["metrics"].items():
         if "value" in metric:
             line = f"{name}: {metric['value']:g}, known cost"

@@ -23,6 +23,7 @@ from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Re
 from ncp_sampler.optimizer.initial_design import design_code, untried
 from ncp_sampler.optimizer.next_task import next_task
 from ncp_sampler.optimizer.observations import Observations, rows_to_fit
+from ncp_sampler.optimizer.other_category import other_category
 from ncp_sampler.optimizer.sources import Source
 from ncp_sampler.optimizer.success_model import SuccessModel
 from ncp_sampler.optimizer.transfer import Transfer
@@ -252,10 +253,12 @@ class Proposer:
         observed = self._objectives.scale(codes, metrics, diverged)
         branch = None
         is_free = np.isnan(pinned).all() and len(observed.objectives) == 1
-        if isinstance(self._space, ConditionalSpace) and is_free:
+        if is_free:
             begun = np.concatenate([codes, np.reshape(waiting, (-1, codes.shape[1]))])
             merit = np.where(observed.feasible, observed.values[:, 0], np.nan)
-            branch = other_branch(self._space, begun, merit, self._rng)
+            has_branches = isinstance(self._space, ConditionalSpace) and self._space.conditions
+            elsewhere = other_branch if has_branches else other_category
+            branch = elsewhere(self._space, begun, merit, self._rng)
         order = observed.order(self._rng)
         plateau = plateau_length(observed, order)
         if plateau == len(order):  # no trial stands out yet

@@ -1,0 +1,58 @@
+"""Exploration of a rarely tried category once a search without branches makes no progress.
+
+Of a category that few trials had, most of them with other parameters at random, a model knows that
+these were bad, and takes the category for the reason. Proposals then stay with the categories of
+the best trial. So once a search makes no progress, every third proposal has the category that was
+tried least of a categorical drawn at random, until its own trials make no progress either.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler.optimizer.branch_restarts import least_progress, stalls
+from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.space.dimensions import Categorical
+from ncp_sampler.space.search_space import SearchSpace
+
+_TURNS = 3  # one proposal in so many
+_MOST_CATEGORIES = 16  # categories of a categorical, beyond which trying each would take a study
+
+
+def other_category(
+    space: SearchSpace, codes: NDArray[np.float64], merit: FloatArray, rng: np.random.Generator
+) -> FloatArray | None:
+    """Return the columns (d,) that select a category, NaN elsewhere; None to search them all.
+
+    Args:
+        space: The search space.
+        codes: Codes of the observations in order, then of pending trials, (n, d).
+        merit: Merit of the observations, to be maximized, NaN where unknown, (at most n,).
+        rng: Draws the categorical, and among categories that were tried equally rarely.
+    """
+    dimensions = [
+        dim
+        for dim in space.dimensions
+        if isinstance(dim, Categorical) and 1 < len(dim.choices) <= _MOST_CATEGORIES
+    ]
+    known = merit[~np.isnan(merit)]
+    if not dimensions or len(codes) % _TURNS or not stalls(known, least_progress(merit)):
+        return None
+    where = space.column_slice(dimensions[rng.integers(len(dimensions))].name)
+    block = codes[:, where] > 0
+    progress = least_progress(merit)
+    others = [
+        i
+        for i, own in enumerate(block[: len(merit)].T)
+        if not block[int(np.nanargmax(merit)), i]
+        and not stalls(merit[own & ~np.isnan(merit)], progress)
+    ]
+    if not others:
+        return None
+    tried = block.sum(axis=0)
+    rarest = [i for i in others if tried[i] == tried[others].min()]
+    pinned = np.full(len(space.columns), np.nan)
+    pinned[where] = 0.0
+    pinned[where.start + rng.choice(rarest)] = 1.0
+    return pinned
