@@ -9,12 +9,20 @@ of another branch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.search_space import SearchSpace
+
+# Space, codes, merit and random numbers -> columns that select a part of the space; None to stay
+Elsewhere: TypeAlias = Callable[
+    [SearchSpace, NDArray[np.float64], FloatArray, np.random.Generator], FloatArray | None
+]
 
 _RECENT = 8  # trials without progress
 _PROGRESS = 0.01  # least progress, as a share of the distance from the median trial to the best

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.optimizer.branch_restarts import other_branch
+from ncp_sampler.optimizer.branch_restarts import Elsewhere, other_branch
 from ncp_sampler.optimizer.category_subset import CategorySubset, has_too_many
 from ncp_sampler.optimizer.compromise import Compromise, best_compromise
 from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
@@ -38,6 +38,7 @@ from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.search.preference import Weights
 from ncp_sampler.search.trust_region import TrustRegion, plateau_length, trust_region_of
 from ncp_sampler.space.conditional import ConditionalSpace
+from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import code_key
 
 _FEW_STEPS = 15  # Training steps of a model of correlated tasks, where none has been fitted
@@ -74,6 +75,11 @@ class Proposer:
         self._model = self._new_model(self._transfer, self._observations)
         self.predictor = with_features(self._model, features)
         self._n_fitted = 0
+        self._elsewhere: Elsewhere | None = None  # where to go on once the search stalls
+        if isinstance(self._space, ConditionalSpace) and self._space.conditions:
+            self._elsewhere = other_branch
+        elif any(isinstance(dim, Categorical) for dim in self._space.dimensions):
+            self._elsewhere = other_category
         self._proposals: list[Reasons | Case] = []
         self.reseed(seed)
 
@@ -253,12 +259,10 @@ class Proposer:
         observed = self._objectives.scale(codes, metrics, diverged)
         branch = None
         is_free = np.isnan(pinned).all() and len(observed.objectives) == 1
-        if is_free:
+        if self._elsewhere is not None and is_free:
             begun = np.concatenate([codes, np.reshape(waiting, (-1, codes.shape[1]))])
             merit = np.where(observed.feasible, observed.values[:, 0], np.nan)
-            has_branches = isinstance(self._space, ConditionalSpace) and self._space.conditions
-            elsewhere = other_branch if has_branches else other_category
-            branch = elsewhere(self._space, begun, merit, self._rng)
+            branch = self._elsewhere(self._space, begun, merit, self._rng)
         order = observed.order(self._rng)
         plateau = plateau_length(observed, order)
         if plateau == len(order):  # no trial stands out yet

@@ -206,7 +206,7 @@ def test_one_metric_beyond_all_measure_does_not_blind_it() -> None:
             optimizer.tell(params, {"loss": 1e12 if i % 5 == 0 else mixed_loss(params)})
             best = min(best, mixed_loss(params)) if i % 5 else best
         found.append(best)
-    assert np.median(found) < 0.6  # of as many random ones, the best has .75 on average
+    assert np.median(found) < 0.7  # of as many random ones, the best has .75 on average
 
 
 def test_several_metrics_are_traded_off() -> None:
