@@ -75,7 +75,7 @@ def _drawn(formula: re.Match[str]) -> str:
 
 def _results() -> dict[Path, str]:
     """Return the tables, pictures and CSV files of ``benchmarks/results``."""
-    kinds = {".md", ".png", ".svg", ".csv"}
+    kinds = {".md", ".png", ".svg", ".csv", ".gz"}
     paths = [path for path in _RESULTS.rglob("*") if path.suffix in kinds]
     return {path: f"results/{path.relative_to(_RESULTS).as_posix()}" for path in paths}
 
