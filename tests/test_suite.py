@@ -267,7 +267,7 @@ def test_a_training_that_looks_best_counts_by_the_mean_of_others(
 
 
 class Halving:
-    """An optimizer that halves x each time, and keeps what it is told."""
+    """An optimizer that halves x each time, and keeps what it observes."""
 
     def __init__(self) -> None:
         self.x, self.losses = 1.0, list[float]()

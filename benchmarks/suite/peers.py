@@ -1,6 +1,6 @@
 """Optimizers that are no samplers of Optuna, as samplers of the suite.
 
-``AskTellSampler`` takes any optimizer that proposes params and is told their loss. To add one,
+``AskTellSampler`` takes any optimizer that proposes params and observes their loss. To add one,
 write its ``AskTell`` and an entry of ``PEERS``. Each needs its package, in the versions of
 ``peers.txt``, which the suite itself does not need.
 """
@@ -40,8 +40,8 @@ class AskTellSampler(optuna.samplers.BaseSampler):
     """An ask/tell optimizer as a sampler of Optuna, for the parameters that a problem begins with.
 
     Parameters that the optimizer does not know, or whose range has changed since, are drawn at
-    random. A failed trial, of which most such optimizers want to know nothing, is told as the worst
-    loss so far, or not at all before there is one.
+    random. A failed trial, of which most such optimizers want to know nothing, is reported as
+    the worst loss so far, or not at all before there is one.
 
     Args:
         optimizer: The optimizer.

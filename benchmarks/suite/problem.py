@@ -61,7 +61,7 @@ class Problem:
         directions: "minimize" or "maximize" for each value.
         trials: Of a study.
         space: What a user of NCPSampler would declare; None to leave it to the trials.
-        noisy: Whether the values have noise, and samplers are told so.
+        noisy: Whether the values have noise, and samplers know it.
         conditional: Whether some params exist only under others.
         costs: What a user of NCPSampler would say is computed: a name or the value's index -> a
             function of codes.

@@ -18,12 +18,12 @@ _VARIANT = "ncp:"  # followed by the name of a predictor
 _LEARNT = "ncp:learnt"  # costs and limits are learnt as any metric
 
 
-def _ncp(predictor: str = "auto", *, told: bool = True) -> Make:
-    """NCPSampler, told of costs and limits what there is to tell, or not."""
+def _ncp(predictor: str = "auto", *, known: bool = True) -> Make:
+    """Return a maker of NCPSampler, with the known costs and limits or without."""
     return lambda problem, seed: NCPSampler(
         space=problem.space,
-        costs=problem.costs if told else None,
-        limits=problem.limits if told else None,
+        costs=problem.costs if known else None,
+        limits=problem.limits if known else None,
         seed=seed,
         deterministic_objective=not problem.noisy,
         predictor=predictor,
@@ -45,13 +45,13 @@ SAMPLERS: dict[str, Make] = {
     "nsga2": lambda _, seed: optuna.samplers.NSGAIISampler(seed=seed),
     _GP: lambda problem, seed: optuna.samplers.GPSampler(
         seed=seed,
-        # False is its default; of trainings nothing is told
+        # False is its default; of trainings nothing is known
         deterministic_objective=not (problem.noisy or problem.mean is not None),
     ),
     "botorch": _botorch,
     **peers.PEERS,
     "ncp": _ncp(),
-    _LEARNT: _ncp(told=False),
+    _LEARNT: _ncp(known=False),
     **{_VARIANT + name: _ncp(name) for name in PREDICTORS},
 }
 LABELS = {
@@ -83,5 +83,5 @@ def takes(sampler: str, problem: Problem) -> bool:
 
 
 def holds_limits(sampler: str, problem: Problem) -> bool:
-    """Whether a sampler was told the problem's limits, and so needs no constraints."""
+    """Return True if a sampler knows the problem's limits, and so needs no constraints."""
     return bool(problem.limits) and sampler.startswith("ncp") and sampler != _LEARNT

@@ -1,6 +1,6 @@
 """Real trainings of small networks, trees and support vectors, each of less than half a second.
 
-The seed of a training varies from trial to trial, as in practice, and no sampler is told so. What
+The seed of a training varies from trial to trial, as in practice, and no sampler knows it. What
 counts in the end is the mean of further trainings of the trial that looks best.
 """
 

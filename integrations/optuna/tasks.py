@@ -132,7 +132,7 @@ def compromise(study: Study, weights: Mapping[str | int, Weight] | str = COMPROM
 
     Beside ``study.best_trials``, the whole front, it is one trial of it. A study of any sampler
     will do. Values of tasks that a trial has not reported are predicted from all others, and
-    lowered by one standard deviation.
+    count as worse by one standard deviation.
 
     Args:
         study: The study.

@@ -27,7 +27,7 @@ from ncp_sampler.space.search_space import Params
 
 KNEE = "knee"
 
-_PESSIMISM = 1.0  # Posterior standard deviations that an unreported value is lowered by
+_PESSIMISM = 1.0  # Posterior standard deviations by which an unreported value counts as worse
 
 
 @dataclass(frozen=True)

@@ -272,7 +272,7 @@ class NCPOptimizer:
     def compromise(self, weights: Weights = COMPROMISE) -> Compromise:
         """Return the best compromise of the objectives among the observed trials.
 
-        Values that a trial has not reported are predicted, and lowered by one standard deviation.
+        Values that a trial has not reported are predicted, and count as worse by one deviation.
 
         Args:
             weights: As the constructor's: by default the least relative regret in the worst
@@ -298,7 +298,7 @@ class NCPOptimizer:
         what is left, has become smaller than that of new params, per cost of all objectives.
 
         Args:
-            params: Params whose objectives are measured one after another; not told yet.
+            params: Params whose objectives are measured one after another; not reported yet.
             reported: Objective -> value, of those that were measured.
             costs: Objective -> cost of measuring it, positive, in any unit; 1 where none is given.
                 Known costs need no measurement.
