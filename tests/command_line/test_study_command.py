@@ -17,6 +17,7 @@ from rich.console import Console
 
 from ncp_sampler import MRSpace, NCPSampler, costs, explain
 from ncp_sampler.command_line.program import main
+from ncp_sampler.integrations.optuna import compromise, report_task, task_values
 
 SPACE = MRSpace(width=16, depth=2)
 STARTUP = 5
@@ -96,6 +97,32 @@ def test_a_study_of_two_objectives_has_a_front_and_codes(
     assert found["trial"]["number"] == 6  # the last
     assert found["trial"]["reasons"]["how"] == "search"
     assert set(found["importances"]["of"]) == {"value_0", "value_1"}
+
+
+def test_the_compromise_of_trials_that_report_one_task_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tasks.db"
+    study = optuna.create_study(
+        storage=f"sqlite:///{path}", directions=["minimize"] * 2, sampler=NCPSampler(seed=0)
+    )
+
+    def objective(trial: optuna.Trial) -> list[float]:
+        x, task = trial.suggest_float("x", 0, 1), trial.number % 2
+        report_task(trial, task, (x - (0.3, 0.6)[task]) ** 2)
+        return task_values(trial)
+
+    study.optimize(objective, 12)
+    chosen = compromise(study)
+    assert main(["study", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["compromise"]["number"] == chosen.number
+    assert found["compromise"]["predicted"] == list(chosen.predicted)
+    assert list(found["trial"]["values"]) == ["value_1"]  # what the last trial reported
+    assert main(["study", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert f"best compromise: trial {chosen.number}" in printed
+    assert "(predicted)" in printed
 
 
 @pytest.mark.parametrize(
