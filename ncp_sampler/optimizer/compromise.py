@@ -84,18 +84,16 @@ def best_compromise(
     weights: Weights,
     *,
     first: int = 0,
-    steps: int | None = None,
 ) -> Compromise:
     """Return the best compromise among the observations.
 
     Args:
         objectives: Objectives of the search.
         observations: Its observations.
-        model: Predictor for values that were not reported.
+        model: Predictor, not fitted, for values that were not reported.
         weights: As those of ``NCPOptimizer``, or "knee": of the Pareto-optimal observations the one
             with the least sum of regrets, by the range of the front.
         first: Position of the first observation that is the search's own, numbered 0.
-        steps: Training steps of the predictor, as for ``Predictor.fit``.
 
     Raises:
         ValueError: Other weights, or nothing that is feasible has a value of every objective.
@@ -113,7 +111,7 @@ def best_compromise(
     feasible = observed.feasible
     if gaps.any() or unknown.any():
         unit = objectives.space.normalize(codes)
-        moments = fitted_posterior(observed, unit, objectives, model, steps=steps).moments(unit)
+        moments = fitted_posterior(observed, unit, objectives, model).moments(unit)
         lower = moments.mean - _PESSIMISM * moments.std
         for k, rows in enumerate(gaps.T):
             raw[rows, k] = unscaled(observed, k, lower[rows, k])

@@ -152,10 +152,12 @@ class Proposer:
     def compromise(self, weights: Weights) -> Compromise:
         """Return the best compromise among the search's own trials, as ``best_compromise``."""
         with one_thread(), isolated_torch(self._device):
-            model, steps = self._fresh()
+            # fitted from nothing: every process that has read the trials gives the same answer
+            model = self._new_model(self._transfer, self._observations)
+            features = self._transfer.features(self._features, self.n_observations)
             return best_compromise(
-                self._objectives, self._observations, model, weights,
-                first=self._transfer.n_joined, steps=steps,
+                self._objectives, self._observations, with_features(model, features), weights,
+                first=self._transfer.n_joined,
             )  # fmt: skip
 
     def next_task(
