@@ -105,6 +105,8 @@ def names() -> dict[str, Any]:
         ('optimizer(costs={"flops": costs.flops}, limits=5)', "limits=5 must"),
         ('optimizer(costs={"f": costs.flops}, limits={"f": "x"})', "limits['f']='x' must"),
         ('optimizer(constraints={"ms": None})', "constraints['ms']=None must"),
+        ('optimizer(constraints={"ms": (0.0, 1.0)})', "constraints['ms']=(0.0, 1.0) must"),
+        ('optimizer(constraints={"ms": (None, "x")})', "constraints['ms']='x' must"),
         ('optimizer(costs={"f": costs.flops}, constraints={"f": 1})', "constraints has ['f']"),
         ('optimizer(weights={"a": -1})', "weights['a']=-1 must"),
         ('optimizer(weights={"b": 1})', "weights={'b': 1} must"),

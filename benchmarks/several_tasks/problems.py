@@ -19,16 +19,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from benchmarks.from_tables.tasks import task
+from benchmarks.several_tasks import trainings
 from ncp_sampler import MRSpace, SearchSpace, nas_bench
 
 GRAPHS = "NAS-Bench-Graph, two tasks"
 CELLS = "NAS-Bench-201, three data sets"
 SURROGATES = "NAS-Bench-MR surrogates, two tasks"
 COSTED = "NAS-Bench-MR surrogates, four tasks and FLOPs"
+TRAININGS = "trainings of small networks, two tasks"
 
 GRAPH_DATA = ("cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv")
 _SURROGATE_DATA = ("cls-a", "seg", "video", "seg-4x")
 _SAMPLE = 20_000  # random codes that give a surrogate's median and the start of its best value
+_TRAINED = 300  # random codes that give a training's median and its best known value
 _CLIMBS = 5  # best random codes from which its best value is sought
 
 FloatArray = NDArray[np.float64]
@@ -106,6 +109,19 @@ def _predicted(name: str, family: str, settings: tuple[str, ...], flops: bool) -
     )  # fmt: skip
 
 
+def _trained(name: str, pair: tuple[str, ...]) -> Tasks:
+    """Return tasks whose values are accuracies of networks trained anew.
+
+    Their best values are those of random codes: a regret below 0 is better than all of them.
+    """
+    evaluate = partial(trainings.accuracies, pair)
+    values = evaluate(trainings.SPACE.sample(_TRAINED, 0))
+    return Tasks(
+        name, TRAININGS, trainings.SPACE, pair, evaluate,
+        best=values.max(axis=0), median=np.median(values, axis=0),
+    )  # fmt: skip
+
+
 def _column(evaluate: Callable[[ArrayLike], FloatArray], k: int, codes: NDArray[Any]) -> FloatArray:
     return evaluate(codes)[:, k]
 
@@ -140,6 +156,9 @@ def _listed() -> Iterator[tuple[str, str, Callable[[], Tasks]]]:
         name = "mr-" + "+".join(pair)
         yield name, SURROGATES, partial(_predicted, name, SURROGATES, pair, False)
     yield "mr-flops", COSTED, partial(_predicted, "mr-flops", COSTED, _SURROGATE_DATA, True)
+    for pair in combinations(trainings.TASKS, 2):
+        name = "train-" + "+".join(pair)
+        yield name, TRAININGS, partial(_trained, name, pair)
 
 
 PROBLEMS: dict[str, tuple[str, Callable[[], Tasks]]] = {

@@ -37,6 +37,7 @@ from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.search.known_cost import Costs
 from ncp_sampler.search.preference import COMPROMISE, Weights
+from ncp_sampler.search.slack import Constraints
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class NCPSearch(SavedSearcher):
         mode: Names | None = None,
         costs: Costs | None = None,
         limits: Mapping[str, float] | None = None,
-        constraints: Mapping[str, float] | None = None,
+        constraints: Constraints | None = None,
         weights: Weights | None = None,
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
         evaluated_rewards: Sequence[Any] | None = None,

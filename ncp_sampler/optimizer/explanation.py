@@ -17,8 +17,8 @@ The reasons are plain values, made to be stored with a trial (docs/how-to/reason
     objectives names of the metrics that are optimized, in order
     metrics    {metric: {"mean", "std", "start"}}: predicted for a measurement, noise included, with
                the calibrated predictive standard deviation, and predicted for the start; of a known
-               cost {"value", "start"} and its "limit"; of a constraint {"mean", "std", "bound",
-               "chance"}
+               cost {"value", "start"} and its "limit"; of a constraint {"mean", "std", "chance",
+               and its "bound", or "at_least" of a lower one}
     feasible   probability that every constraint holds
     succeeds   probability that the trial does not fail; present where failures are not random
     stopped    what kept better codes, one step away, from being proposed: {"limit": [costs],
@@ -223,12 +223,13 @@ def _metrics(
         mean, std = float(values[0, k]), float(latent[k])
         metric = metrics.setdefault(name, {})
         if "std" not in metric:  # an objective is predicted already
-            metric["mean"] = bound - size * math.sinh(mean)
+            metric["mean"] = bound.of_slack(size * math.sinh(mean))
             metric["std"] = size * math.cosh(mean) * std
-        metric |= {"bound": bound, "chance": 0.5 * math.erfc(-mean / std / math.sqrt(2))}
+        end = "at_least" if bound.sign < 0 else "bound"
+        metric |= {end: bound.value, "chance": 0.5 * math.erfc(-mean / std / math.sqrt(2))}
     costs = limits.costs(case.subset.expand(ends)).T.tolist()
-    for (name, bound), (value, start) in zip(limits.bounds.items(), costs, strict=True):
-        metrics[name] = {"value": value, "start": start, "limit": bound}
+    for (name, limit), (value, start) in zip(limits.bounds.items(), costs, strict=True):
+        metrics[name] = {"value": value, "start": start, "limit": limit}
     short = {name: {k: _short(v) for k, v in metric.items()} for name, metric in metrics.items()}
     return short, scales
 

@@ -141,7 +141,9 @@ def _summary(reasons: Mapping[str, Any]) -> list[str]:
         line += f" (start: {metric['start']:g})" if "start" in metric else ""
         line += f", limit {metric['limit']:g}" if "limit" in metric else ""
         if "chance" in metric:
-            line += f"; at most {metric['bound']:g} with probability {metric['chance']:.0%}"
+            end = f"at most {metric['bound']:g}" if "bound" in metric else None
+            end = end or f"at least {metric['at_least']:g}"
+            line += f"; {end} with probability {metric['chance']:.0%}"
         lines.append(line)
     if "feasible" in reasons:
         lines.append(f"probability that every constraint holds: {reasons['feasible']:.0%}")

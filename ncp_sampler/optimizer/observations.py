@@ -40,7 +40,7 @@ class _Columns(NamedTuple):
 
     names: tuple[str, ...]
     codes: NDArray[Any]  # (n, d)
-    values: NDArray[np.float64]  # (n, m); constraints that count as satisfied are -inf
+    values: NDArray[np.float64]  # (n, m); constraints that count as satisfied are infinite
     complete: NDArray[np.bool_]  # (n,)
 
 
@@ -186,7 +186,7 @@ class Observations:
 
         Objectives are finite or NaN: one that is infinite in its good direction counts as the best
         finite value, and a trial that was stopped early as at best the median of the complete ones.
-        Constraints are as reported, NaN where unknown and -inf where they count as satisfied.
+        Constraints are as reported, NaN where unknown, infinite where they count as satisfied.
 
         Returns:
             Their positions among all (n,), codes (n, d), and name -> values (n,).
@@ -214,7 +214,7 @@ class Observations:
         succeeded = self._has_objective() & ~diverged
         explained = np.zeros(len(succeeded), dtype=bool)
         for name, bound in self._objectives.constraints.items():
-            explained |= columns.values[:, self.names.index(name)] > bound
+            explained |= bound.slack(columns.values[:, self.names.index(name)]) < 0
         failed = ~succeeded & (columns.complete | diverged) & ~explained
         at = np.flatnonzero(succeeded | failed)
         return columns.codes[at], succeeded[at]
@@ -279,17 +279,16 @@ class Observations:
         return made
 
     def _values(self, trial: _Trial) -> list[float]:
-        """Values of one trial by name: NaN where unknown, -inf of a satisfied constraint."""
+        """Values of one trial by name: NaN where unknown, infinite of a satisfied constraint."""
         objectives = self._objectives
         values = {name: trial.metrics.get(name, np.nan) for name in objectives.directions}
         modeled = self._modeled(trial)
         # of a trial that has not reported every objective, a constraint may be another's
         finished = trial.complete and all(value > -np.inf for value in modeled) and bool(modeled)
-        absent = -np.inf if finished else np.nan
-        return [
-            values[name] if name in values else trial.metrics.get(name, absent)
-            for name in self.names
-        ]
+        for name, bound in objectives.constraints.items():
+            absent = bound.satisfied if finished else np.nan
+            values.setdefault(name, trial.metrics.get(name, absent))
+        return [values[name] for name in self.names]
 
     def _modeled(self, trial: _Trial) -> list[float]:
         """Modeled objectives of one trial, all to be maximized, NaN where missing."""

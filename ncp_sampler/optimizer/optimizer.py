@@ -28,6 +28,7 @@ from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.search.known_cost import Costs
 from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.search.preference import COMPROMISE, Weights, check_weights
+from ncp_sampler.search.slack import Constraints
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _STATE_KEYS = {"observations", "joined", "predictor", "n_fitted", "rng", "design"}
@@ -55,8 +56,9 @@ class NCPOptimizer:
             params; inf for params over every limit. Each must be one of ``directions`` or have one
             of ``limits``.
         limits: Known cost -> hard limit; no proposal exceeds it, startup included.
-        constraints: Observed metric -> upper bound of what is feasible; it may be one of
-            ``directions`` or another. It is modeled, and the best feasible code is sought.
+        constraints: Observed metric -> upper bound of what is feasible, or ``(low, None)`` for a
+            lower one; it may be one of ``directions`` or another. It is modeled, and the best
+            feasible code is sought.
         weights: What is wanted of several metrics, in place of the whole front. Metric -> weight,
             the paper's lambda, 1 where none is given: the weighted sum of the metrics in their own
             units is raised. A weight "std" or "range", or (2.0, "std"), is one per standard
@@ -105,7 +107,7 @@ class NCPOptimizer:
         directions: Mapping[str, str],
         costs: Costs | None = None,
         limits: Mapping[str, float] | None = None,
-        constraints: Mapping[str, float] | None = None,
+        constraints: Constraints | None = None,
         weights: Weights | None = None,
         seed: int | None = None,
         n_startup_trials: int = 10,
@@ -201,7 +203,7 @@ class NCPOptimizer:
         """
         self._proposer.reseed(checks.seed(seed))
 
-    def constrain(self, bounds: Mapping[str, float]) -> None:
+    def constrain(self, bounds: Constraints) -> None:
         """Add constraints, as the constructor's, that become known later.
 
         Raises:

@@ -19,8 +19,9 @@ from ncp_sampler.predictors.registry import as_predictor, predictor_device
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.search.known_cost import Costs
-from ncp_sampler.search.objectives import check_costs, check_numbers
+from ncp_sampler.search.objectives import check_costs
 from ncp_sampler.search.preference import Weights, check_weights
+from ncp_sampler.search.slack import Constraints, checked_bounds
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -31,7 +32,7 @@ class Options(TypedDict):
 
     costs: Costs | None
     limits: Mapping[str, float] | None
-    constraints: Mapping[str, float] | None
+    constraints: Constraints | None
     weights: Weights | None
     seed: int | None
     n_startup_trials: int
@@ -55,13 +56,12 @@ def checked_options(**options: Unpack[Options]) -> Options:
     check_transfer(options["sources"] or (), predictor)
     as_strategy(options["strategy"], continuous=Adam())
     limits = check_costs(options["costs"], options["limits"])
-    bounds = options["constraints"]
+    checked_bounds(options["constraints"])
     check_weights(options["weights"])
     deterministic = options["deterministic_objective"]
     return {
         **options,
         "limits": limits,
-        "constraints": check_numbers("constraints", bounds, "an observed metric to its bound"),
         "seed": checks.seed(options["seed"]),
         "n_startup_trials": checks.integer("n_startup_trials", options["n_startup_trials"], low=1),
         "deterministic_objective": checks.flag("deterministic_objective", deterministic),

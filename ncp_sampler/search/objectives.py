@@ -23,7 +23,13 @@ from ncp_sampler.search.known_cost import Costs, KnownCost
 from ncp_sampler.search.limits import Limits
 from ncp_sampler.search.pareto import chebyshev, pareto_front, reference_point
 from ncp_sampler.search.preference import Preference, Weights
-from ncp_sampler.search.slack import known_slack, scaled_slack
+from ncp_sampler.search.slack import (
+    Bound,
+    Constraints,
+    checked_bounds,
+    known_slack,
+    scaled_slack,
+)
 from ncp_sampler.space.search_space import SearchSpace
 
 # Largest numbers of modeled objectives, and of all, whose hypervolume improvement is exact
@@ -78,7 +84,7 @@ class Objectives:
         space: As given.
         directions: As given.
         signs: 1 of an objective to be maximized, -1 of one to be minimized, (m,).
-        constraints: As given, and those that ``constrain`` added.
+        constraints: Name -> bound, as given and as ``constrain`` added.
         costs: Name -> known cost.
         known: Known costs that are objectives.
         limits: Limits of the known costs.
@@ -96,7 +102,7 @@ class Objectives:
         *,
         costs: Costs | None = None,
         limits: Mapping[str, float] | None = None,
-        constraints: Mapping[str, float] | None = None,
+        constraints: Constraints | None = None,
         weights: Weights | None = None,
     ) -> None:
         self.space = space
@@ -105,7 +111,7 @@ class Objectives:
         self.costs = {name: KnownCost(name, given, space) for name, given in (costs or {}).items()}
         self.known = {name: self.costs[name] for name in self.directions if name in self.costs}
         self.limits = Limits(space, self.costs, limits or {})
-        self.constraints: dict[str, float] = {}
+        self.constraints: dict[str, Bound] = {}
         self.constrain(constraints or {})
         self.preference = Preference.of(weights, self.directions)
         unused = self.costs.keys() - {*self.directions, *self.limits.bounds}
@@ -120,13 +126,13 @@ class Objectives:
         """Metrics that are observed: the objectives, then the constraints that are none."""
         return tuple(dict.fromkeys([*self.directions, *self.constraints]))
 
-    def constrain(self, bounds: Mapping[str, float]) -> None:
-        """Add constraints: observed metric -> upper bound.
+    def constrain(self, bounds: Constraints) -> None:
+        """Add constraints, as the constructor's.
 
         Raises:
             ValueError: A bound that is not a number, or of a known cost.
         """
-        added = check_numbers("constraints", bounds, "an observed metric to its bound")
+        added = checked_bounds(bounds)
         computed = [name for name in added if name in self.costs]
         if computed:
             raise ValueError(f"constraints has {computed}, which costs computes; limit it instead")
@@ -142,8 +148,9 @@ class Objectives:
 
         Args:
             codes: Valid codes, (n, d).
-            metrics: Name -> observed values, (n,), NaN where missing; of a constraint -inf where a
-                finished trial did not report it. Sources lack constraints that came later.
+            metrics: Name -> observed values, (n,), NaN where missing; of a constraint
+                infinite where a finished trial did not report it, on the side that satisfies it.
+                Sources lack constraints that came later.
             diverged: True for observations of which an objective was infinite in its bad direction,
                 (n,); None for none.
         """
@@ -163,7 +170,7 @@ class Objectives:
                 columns.append(scale.apply(raw[name])[0])
             else:
                 columns.append(bounded_tail(signs[name] * raw[name]))
-        slack = [scaled_slack(known_slack(self.constraints[c] - metrics[c])) for c in bounds]
+        slack = [scaled_slack(known_slack(self.constraints[c].slack(metrics[c]))) for c in bounds]
         n, names = len(codes), tuple(objectives)
         values, own = _stacked(columns, n), _stacked([raw[name] for name in names], n)
         wanted = self.preference if len(names) > 1 else None
@@ -194,7 +201,7 @@ class ScaledObservations:
         reference: Point beyond which hypervolume counts, (m,).
         constraints: Names of those with a value, in order.
         slack: Scaled slack, (n, c).
-        bounds: (b, s) of each constraint: its slack is asinh((b - observed) / s).
+        bounds: Bound and unit s of each constraint: its scaled slack is asinh(slack / s).
         weights: Weights of the scaled objectives, (m,); None for the whole front, or of one
             objective.
         is_maximin: True if the worst of the weighted objectives counts, in place of their sum.
@@ -208,7 +215,7 @@ class ScaledObservations:
     reference: FloatArray
     constraints: tuple[str, ...]
     slack: FloatArray
-    bounds: tuple[tuple[float, float], ...]
+    bounds: tuple[tuple[Bound, float], ...]
     weights: FloatArray | None
     is_maximin: bool
     diverged: NDArray[np.bool_]

@@ -1,8 +1,8 @@
-"""Slack of black-box constraints: what is known of it, and its scale.
+"""Bounds of black-box constraints, and their slack: what is known of it, and its scale.
 
-The slack of a trial is the bound less the reported value: at least 0 where the constraint holds,
-NaN where it is unknown, infinite where a finished trial did not report it, which counts as
-satisfied.
+The slack of a trial is the distance of the reported value from the bound: at least 0 where the
+constraint holds, NaN where it is unknown, infinite where a finished trial did not report it, which
+counts as satisfied.
 
 Notation
     n   trials, in the order in which they were reported
@@ -10,12 +10,70 @@ Notation
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias, TypeVar
+
 import numpy as np
 
+from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.predictors.transforms import LARGEST
 
+# Observed metric -> its upper bound, or (low, high), one of which is None
+Constraints: TypeAlias = Mapping[str, float | tuple[float | None, float | None]]
+
 _LATE_REPORTS = 3  # reports in a row, after which a constraint counts as one that came late
+_Values = TypeVar("_Values", float, FloatArray)
+
+
+class Bound(NamedTuple):
+    """A bound of an observed metric.
+
+    Attributes:
+        value: The bound, in the metric's own unit.
+        sign: 1 of an upper bound, -1 of a lower one.
+    """
+
+    value: float
+    sign: float = 1.0
+
+    @property
+    def satisfied(self) -> float:
+        """Value that satisfies it by more than any other."""
+        return -self.sign * math.inf
+
+    def slack(self, observed: _Values) -> _Values:
+        """Return the slack of observed values."""
+        return self.sign * (self.value - observed)
+
+    def of_slack(self, slack: float) -> float:
+        """Return the observed value that has some slack."""
+        return self.value - self.sign * slack
+
+
+def checked_bounds(constraints: Constraints | None) -> dict[str, Bound]:
+    """Return the bound of each constrained metric.
+
+    Raises:
+        ValueError: No mapping from names to numbers or pairs, or a pair with two bounds or none.
+    """
+    must = "map an observed metric to its bound"
+    given = {} if constraints is None else constraints
+    checks.instance("constraints", given, Mapping, must)
+    bounds = {}
+    for name, bound in given.items():
+        label = f"constraints[{checks.text('constraints', name)!r}]"
+        pair = bound if isinstance(bound, tuple | list) else (None, bound)
+        if len(pair) != 2 or sum(end is None for end in pair) != 1:
+            must = "be an upper bound, or (low, None) or (None, high) with one bound"
+            raise checks.refusal(label, bound, must)
+        low, high = pair
+        if high is None:
+            bounds[name] = Bound(checks.number(label, low), -1.0)
+        else:
+            bounds[name] = Bound(checks.number(label, high))
+    return bounds
 
 
 def known_slack(slack: FloatArray) -> FloatArray:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ncp_sampler import Categorical, Float, NCPOptimizer, SearchSpace
+from ncp_sampler.optimizer.explanation_table import explain_markdown
 
 SQUARE = SearchSpace([Float("x", -1, 2), Float("y", -1, 2)])
 
@@ -132,3 +133,31 @@ def test_a_constraint_that_is_zero_wherever_it_holds(report: str) -> None:
     feasible = [params for params in asked if params["x"] + params["y"] <= 1.2]
     assert min(map(_square, feasible)) < -2.04
     assert len(feasible) >= 16  # 17 to 23 with seeds 0 to 3
+
+
+def test_at_least() -> None:
+    """A lower bound is an upper one of the metric with its sign turned, reported or not."""
+
+    def search(bound: float | tuple[float | None, float | None], sign: float) -> NCPOptimizer:
+        space = SearchSpace([Float("x", 0, 1), Float("y", 0, 1)])
+        optimizer = NCPOptimizer(
+            space, directions={"loss": "minimize"}, constraints={"c": bound}, seed=0
+        )
+        for _ in range(20):
+            (params,) = optimizer.ask()
+            x, y = params["x"], params["y"]
+            metrics = {"loss": x + y}
+            if x + y < 1.4:  # the objective reports it near the bound alone
+                metrics["c"] = sign * (x + 2 * y)
+            optimizer.tell(params, metrics)
+        optimizer.ask()
+        return optimizer
+
+    low, high = search((1.2, None), 1.0), search(-1.2, -1.0)
+    assert [trial.params for trial in low.trials] == [trial.params for trial in high.trials]
+    assert low.best_trial.params == high.best_trial.params
+    assert low.best_metrics["c"] == pytest.approx(1.2, abs=0.1)
+    assert low.best_metrics["c"] >= 1.2
+    reasons = low.reasons[0]
+    assert reasons["metrics"]["c"]["at_least"] == 1.2
+    assert "; at least 1.2 with probability" in explain_markdown(reasons)

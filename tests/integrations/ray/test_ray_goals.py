@@ -42,6 +42,15 @@ def test_a_result_is_kept_below_its_bound() -> None:
     assert max(feasible) >= 118
 
 
+def test_a_result_is_kept_above_its_bound() -> None:
+    search = NCPSearch(
+        space=PLANE, metric="gain", mode="min", constraints={"cost/heat": (60.0, None)}, seed=0
+    )
+    found = _searched(search, 30)
+    feasible = [net["x"] + 2 * net["y"] for net in found if net["x"] + net["y"] >= 60]
+    assert min(feasible) <= 62
+
+
 def test_what_a_failed_trial_reported_of_a_constraint_is_learnt() -> None:
     search = NCPSearch(space=PLANE, metric="gain", mode="max", constraints={"cost/heat": 9}, seed=0)
     _searched(search, 5)
