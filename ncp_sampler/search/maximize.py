@@ -132,8 +132,10 @@ class Maximizer:
         """Return each of some valid codes once, except those excluded or outside the region."""
         unique = unique_codes(valid)
         if not self.region.is_whole:
-            free = np.isnan(self.pinned)
-            unique = unique[self.region.contains(self.space.normalize(unique), free)]
+            counts = np.isnan(self.pinned)
+            if self.space.conditions:  # the middle of what does not exist is nowhere
+                counts = counts & self.space.exists(unique, by_column=True)
+            unique = unique[self.region.contains(self.space.normalize(unique), counts)]
         return unique[~self.excluded(unique)]
 
     def _values(self, codes: NDArray[Any]) -> FloatArray:
