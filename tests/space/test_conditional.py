@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from ncp_sampler import Categorical, Float, Integer, SearchSpace
+from ncp_sampler.space import Dimension
 
 DIMENSIONS = (
     Integer("width_2", 8, 64, step=8),
@@ -90,7 +92,7 @@ def test_a_parent_off_its_range_counts_as_the_nearest() -> None:
         "w0": 1,
     }
     for wrong in ("three", float("nan"), None):
-        with pytest.raises(ValueError, match="n_layers|NaN"):
+        with pytest.raises(ValueError, match=r"n_layers|NaN"):
             LAYERS.to_code({**params, "n_layers": wrong}, clip=True)
 
 
@@ -109,7 +111,7 @@ def test_spaces_with_other_conditions_are_others() -> None:
     assert {SPACE: 1}[again] == {again: 1}[pickle.loads(pickle.dumps(SPACE))] == 1
     assert SearchSpace(DIMENSIONS, conditions=SPACE.conditions) == SPACE
     alike = Categorical("a", ([1], True, 1))  # no hash, and equal to each other
-    dims = [alike, Float("x", 0, 1)]
+    dims: list[Dimension] = [alike, Float("x", 0, 1)]
     listed = [SearchSpace(dims, conditions={"x": ("a", [[1]])}) for _ in range(2)]
     other = SearchSpace(dims, conditions={"x": ("a", [True])})
     assert len({*listed, other}) == 2
@@ -140,7 +142,7 @@ def test_each_code_is_counted_and_enumerated_once() -> None:
     assert SPACE.size == np.inf
     # of ten kinds with ten options each, without a grid of 10**11 codes
     kinds = SearchSpace(
-        [Categorical("kind", range(10)), *(Integer(f"x{i}", 1, 10) for i in range(10))],
+        [Categorical("kind", tuple(range(10))), *(Integer(f"x{i}", 1, 10) for i in range(10))],
         conditions={f"x{i}": ("kind", [i]) for i in range(10)},
     )
     assert len(kinds.enumerate()) == kinds.size == 100
@@ -159,7 +161,8 @@ def test_a_range_of_very_many_values_is_not_listed() -> None:
 
 def test_neighbors_differ_in_what_exists() -> None:
     code = LAYERS.to_code({"n_layers": 2, "w0": 1, "w1": 3})
-    assert LAYERS.to_params(LAYERS.neighbors(code)) == [
+    near: Any = LAYERS.to_params(LAYERS.neighbors(code))
+    assert near == [
         {"n_layers": 1, "w0": 1},
         {"n_layers": 2, "w0": 1, "w1": 2},
         {"n_layers": 3, "w0": 1, "w1": 3, "w2": 2},  # a layer more begins in the middle
@@ -185,16 +188,16 @@ def test_a_predictor_sees_the_middle_and_no_slope_where_a_parameter_does_not_exi
 def test_features_of_params_get_only_those_that_exist() -> None:
     calls = []
 
-    def total(params: dict[str, Any]) -> float:
+    def total(params: Mapping[str, Any]) -> float:
         calls.append(params)
         assert not LAYERS.missing(params)
-        return sum(params[f"w{i}"] for i in range(params["n_layers"]))
+        return float(sum(params[f"w{i}"] for i in range(params["n_layers"])))
 
     space = SearchSpace(LAYERS.dimensions, conditions=LAYERS.conditions, param_features=total)
     codes = space.enumerate()
     assert space.features is not None
     features = space.features(torch.as_tensor(space.normalize(codes))).numpy()
-    assert features[:, -1].tolist() == [total(params) for params in space.to_params(codes)]
+    assert features[:, -1].tolist() == [total(space.to_params(code)) for code in codes]
     called = [tuple(params.items()) for params in calls[: int(space.size) + 1]]
     assert len(set(called)) == space.size  # once for each, but for the first that is tried
 
@@ -247,7 +250,7 @@ def test_it_pickles() -> None:
     ],
 )
 def test_wrong_conditions(conditions: Any, message: str) -> None:
-    dims = [
+    dims: list[Dimension] = [
         Categorical("a", (0, 1)),
         Categorical("b", (0, 1)),
         Float("x", 0, 1),
