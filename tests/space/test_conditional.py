@@ -46,7 +46,8 @@ def test_what_exists_under_its_parents() -> None:
         [True, True, True, False, False],
     ]
     assert SPACE.exists(codes, by_column=True).shape == codes.shape
-    assert SPACE.to_params(codes) == params
+    again: Any = SPACE.to_params(codes)
+    assert again == params
     assert [*SPACE.conditions] == ["norm", "width_2", "momentum"]  # parents first
     assert SPACE.conditions["width_2"] == ("depth", (3, 4))
 
