@@ -188,7 +188,7 @@ def test_trials_of_a_source_lack_what_does_not_exist(tmp_path: Path) -> None:
 def test_a_table_is_searched_with_its_conditions() -> None:
     codes = NETWORK.sample(60, 0).astype(float)
     codes[:, 1:] += 0.0
-    values = np.array([accuracy(params) for params in NETWORK.to_params(codes)])
+    values = np.array([accuracy(NETWORK.to_params(code)) for code in codes])
     raw = codes.copy()
     raw[~NETWORK.exists(codes, by_column=True)] = 16  # what a table may have there
     records = Records(NETWORK, raw, {"acc": values})
