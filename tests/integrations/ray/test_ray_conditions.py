@@ -10,7 +10,7 @@ import pytest
 from ray import tune
 from ray.tune import ExperimentAnalysis
 
-from ncp_sampler import Categorical, Float, Integer, NCPSearch, SearchSpace
+from ncp_sampler import Categorical, Float, Integer, NCPSearch, SearchSpace, Source
 from tests.conditional_examples import LIMIT, NETWORK, accuracy, flops
 from tests.ray_examples import config_of, fit, told
 
@@ -112,5 +112,6 @@ def test_a_run_of_the_tuner(tmp_path: Path) -> None:
     assert not any(result.error for result in results)
     configs = [config_of(result) for result in results]
     assert max(map(flops, configs)) <= LIMIT
-    later = new_search(sources=[ExperimentAnalysis(str(tmp_path / "run"))], seed=1)
+    earlier = Source(ExperimentAnalysis(str(tmp_path / "run")), same_task=True)
+    later = new_search(sources=[earlier], seed=1)
     assert all(config not in configs for config in run(later, 3))
