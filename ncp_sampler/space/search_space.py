@@ -44,14 +44,12 @@ class SearchSpace:
 
     Args:
         dimensions: ``Integer``, ``Float`` or ``Categorical``, in the order of the code.
-        conditions: Parameter that exists only under others -> its parent, a categorical or an
-            integer, and the values of the parent with which it exists, such as
-            ``{"width_3": ("n_layers", [3, 4])}``. A parent may have a condition itself. Params are
-            without those that do not exist, whose columns hold the middle in a code.
+        conditions: Parameter -> its parent, a categorical or an integer, and the values of the
+            parent with which it exists, such as ``{"width_3": ("n_layers", [3, 4])}``. Params are
+            without those that do not exist, whose columns in a code hold the middle.
         start: Code (d,) that a search begins from, or its params; None for no such code.
         features: Input of predictors in place of unit codes: a differentiable map of tensors
-            (n, d) to (n, f), with the middle for parameters that do not exist. None for the unit
-            codes themselves.
+            (n, d), the middle for what does not exist, to (n, f). None for the unit codes.
         param_features: Input of predictors in addition to unit codes: a plain function of params,
             such as parameters, depth or FLOPs, that returns a number or a sequence of them. It is
             called once for each valid params, and interpolated between them.
@@ -65,7 +63,7 @@ class SearchSpace:
         names: The parameters' names, in order.
         columns: Name of each of the d columns of a code: the parameter's name, or
             ``name=category`` for a categorical.
-        features: As given, or made of ``param_features``; None without either.
+        features: As given, or made of ``param_features`` or conditions; None without these.
         units: As given; empty if None.
         groups: As given.
 
