@@ -61,13 +61,15 @@ SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
     "NCP, conditions and limit": lambda seed: NCPSampler(
         space=SPACE, costs={"flops": flops}, limits={"flops": LIMIT}, seed=seed
     ),
-    "NCP, conditions, limit as a constraint": lambda seed: NCPSampler(
+    "NCP, conditions, the limit as a constraint": lambda seed: NCPSampler(
         space=SPACE, constraints_func=constrained, seed=seed
     ),
     "NCP, conditions, pruned over the limit": lambda seed: NCPSampler(space=SPACE, seed=seed),
-    "NCP, inferred, pruned over the limit": lambda seed: NCPSampler(seed=seed),
-    "TPE, limit as a constraint": lambda seed: TPESampler(seed=seed, constraints_func=constrained),
-    "TPE, group, limit as a constraint": lambda seed: TPESampler(
+    "NCP, inferred conditions, pruned over the limit": lambda seed: NCPSampler(seed=seed),
+    "TPE, the limit as a constraint": lambda seed: TPESampler(
+        seed=seed, constraints_func=constrained
+    ),
+    "TPE with `group=True`, the limit as a constraint": lambda seed: TPESampler(
         seed=seed, constraints_func=constrained, multivariate=True, group=True
     ),
     "random": lambda seed: RandomSampler(seed=seed),
@@ -101,7 +103,7 @@ def main() -> None:
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ncp_sampler").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    warnings.simplefilter("ignore")  # Optuna's, of constraints_func and of TPE's arguments
     after = [n for n in (10, 20, 50) if n <= options.trials]
     rows = []
     for method in SAMPLERS:
