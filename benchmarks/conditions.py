@@ -101,9 +101,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="number of studies of each method")
     parser.add_argument("--trials", type=int, default=50, help="number of trials of each study")
     options = parser.parse_args()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    logging.getLogger("ncp_sampler").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")  # Optuna's, of constraints_func and of TPE's arguments
     after = [n for n in (10, 20, 50) if n <= options.trials]
     rows = []
     for method in SAMPLERS:
@@ -115,4 +112,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("ncp_sampler").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")  # Optuna's, of constraints_func and of TPE's arguments
     main()
