@@ -149,7 +149,9 @@ class Maximizer:
         size = _PERTURBATION * (self.region.high - self.region.low)
         perturbed = self.region.clip(top + changed * rng.normal(0.0, 1.0, top.shape) * size)
         given = ~np.isnan(self.pinned)
-        random = np.where(given, self.pinned, self._random(top[0], rng))
+        random = self._valid(self._random(top[0], rng))
+        if self.space.conditions:  # a branch of few codes is drawn often
+            random = unique_codes(random)
         random = random[np.argsort(-self._values(random), kind="stable")[:_N_RANDOM]]
         unit = np.concatenate([top, perturbed, self.space.normalize(random)])
         if given.any():

@@ -199,7 +199,11 @@ class Fewest:
 
     lowest, has_floor = -np.inf, False
 
+    def __init__(self) -> None:
+        self.screened = np.empty((0, 0))  # the most codes that were evaluated at once
+
     def __call__(self, unit: np.ndarray) -> np.ndarray:
+        self.screened = max(self.screened, unit, key=len)
         return -unit[:, 0]
 
     def value_and_gradient(self, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -228,3 +232,19 @@ def test_a_layer_may_go_however_small_the_region_is() -> None:
     assert params.keys() == {"n_layers", "w0"}
     assert region.low[1] <= params["w0"] <= region.high[1] < 1.0 + 1e-9
     assert region.low[2] > 0.5
+
+
+def test_each_code_is_screened_once() -> None:
+    """A kind without parameters is one code among the random ones, not a third of them."""
+    space = SearchSpace(
+        [Categorical("kind", ("none", "one", "two")), Float("x", 0, 1), Float("y", 0, 1)],
+        conditions={"x": ("kind", ["one", "two"]), "y": ("kind", ["two"])},
+    )
+    acquisition, none = Fewest(), np.full(5, np.nan)
+    maximizer = Maximizer(
+        acquisition,  # type: ignore[arg-type]
+        space, Adam(), none, lambda codes: np.zeros(len(codes), dtype=bool), TrustRegion.whole(5),
+    )  # fmt: skip
+    maximizer.maximize(space.normalize(space.sample(3, 0)), np.random.default_rng(0))
+    screened = acquisition.screened
+    assert len(np.unique(screened, axis=0)) == len(screened) > 300
