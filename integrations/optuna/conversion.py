@@ -23,8 +23,15 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ncp_sampler import checks
-from ncp_sampler.space.conditional import Condition, ConditionalSpace
-from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer, check_in_optuna
+from ncp_sampler.space.conditions import Conditions
+from ncp_sampler.space.dimensions import (
+    Categorical,
+    Dimension,
+    Float,
+    Integer,
+    check_in_optuna,
+    n_values,
+)
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 REASONS_KEY = "ncp:reasons"  # Trial attribute with the reasons of its proposal, under 4 kB
@@ -69,6 +76,8 @@ def to_distribution(dim: Dimension) -> BaseDistribution:
 def to_distributions(space: SearchSpace) -> Distributions:
     """Return the space as Optuna distributions by name; ``to_space`` is the inverse.
 
+    They are without its conditions.
+
     Raises:
         ValueError: No space, a grid in log, or one of which Optuna would leave out the last value.
 
@@ -82,9 +91,9 @@ def to_distributions(space: SearchSpace) -> Distributions:
 
 
 def to_space(
-    distributions: Mapping[str, BaseDistribution], conditions: Sequence[Condition] = ()
+    distributions: Mapping[str, BaseDistribution], conditions: Conditions | None = None
 ) -> SearchSpace:
-    """Return the search space of distributions, in their order, and of conditions if any.
+    """Return the search space of distributions, in their order, with conditions if any.
 
     Raises:
         ValueError: No distributions by name, or one that codes cannot hold exactly.
@@ -97,11 +106,11 @@ def to_space(
     must = 'map names to distributions, such as {"x": FloatDistribution(0, 1)}'
     checks.instance("distributions", distributions, Mapping, must)
     dims = [to_dimension(name, distribution) for name, distribution in distributions.items()]
-    return ConditionalSpace(dims, conditions) if conditions else SearchSpace(dims)
+    return SearchSpace(dims, conditions=conditions)
 
 
 def to_searched_space(
-    distributions: Mapping[str, BaseDistribution], conditions: Sequence[Condition] = ()
+    distributions: Mapping[str, BaseDistribution], conditions: Conditions | None = None
 ) -> SearchSpace:
     """Return the space to search, as ``to_space``, with one of several equal categories.
 
@@ -149,6 +158,34 @@ def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool
         space.to_code(params)
         return code, False
     return code, True
+
+
+def missing_params(space: SearchSpace, params: Mapping[str, Any]) -> list[str]:
+    """Return the parameters of several values that params lack though they exist."""
+    single = {
+        dim.name: dim.choices[0] if isinstance(dim, Categorical) else dim.low
+        for dim in space.dimensions
+        if n_values(dim) == 1
+    }
+    return space.missing({**single, **params})
+
+
+def check_suggested(
+    space: SearchSpace, declared: Distributions, trial: FrozenTrial, state: TrialState
+) -> None:
+    """Refuse a finished trial that does not suggest the parameters of a space as declared.
+
+    One that was pruned may lack some. What is suggested of a parameter that does not exist is
+    ignored.
+
+    Raises:
+        ValueError: Another distribution, or none of a parameter that exists.
+    """
+    missing = [] if state == TrialState.PRUNED else missing_params(space, trial.params)
+    for name, distribution in declared.items():
+        suggested = trial.distributions.get(name)
+        if suggested != distribution and (suggested is not None or name in missing):
+            raise ValueError(describe_misfit(name, suggested, distribution))
 
 
 def valid_pins(

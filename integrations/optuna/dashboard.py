@@ -144,14 +144,14 @@ def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dic
         if measured and len(origin_of(study, number)) <= 1:
             number = measured[-1]
     space = space or _space_of(study, trials)
-    if space is not None and set(space.names) <= trials[number].params.keys():
+    if space is not None and not space.missing(trials[number].params):
         figures["ncp-descent"] = plots.descent_figure(study, space, trial=number)
         latest = [trial.number for trial in predicted[-1:]]
         picked = dict.fromkeys([origin_of(study, number)[0], number, *reversed(best), *latest])
         codes = {
             _label(trials[i], best): space.to_code(trials[i].params, clip=True)
             for i in list(picked)[:_MAX_CODES]
-            if set(space.names) <= trials[i].params.keys()
+            if not space.missing(trials[i].params)
         }
         draw = plots.architecture_figure if has_stages(space) else plots.params_figure
         title = f"Where trial {number} began, and what it became"

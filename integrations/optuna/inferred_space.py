@@ -7,7 +7,7 @@ Neither the order of the parameters in a trial nor that of the trials matters: g
 from __future__ import annotations
 
 import math
-from bisect import insort
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial
 
-from ncp_sampler.space.conditional import Condition
+from ncp_sampler.space.conditions import Condition
 
 _RECENT = 10  # Latest trials of a parameter, two changes within which make its range dynamic
 _MAX_NAMES = 256  # Number of parameters above which those of a single trial are left out
@@ -72,6 +72,36 @@ class Ranges:
         return current
 
 
+@dataclass(frozen=True)
+class InferredCondition:
+    """Condition for a parameter to exist, as far as trials tell.
+
+    Attributes:
+        name: The parameter.
+        parent: The parameter that decides, a categorical or an integer.
+        having: Values of the parent with which it is known to exist.
+        without: Values with which it is known not to. Any further category counts as having it,
+            any further number as the nearest of both.
+    """
+
+    name: str
+    parent: str
+    having: tuple[Any, ...]
+    without: tuple[Any, ...]
+
+    def within(self, distribution: BaseDistribution) -> Condition:
+        """Return the condition for the values of the parent's distribution; there may be none."""
+        if isinstance(distribution, CategoricalDistribution):
+            having = tuple(one for one in distribution.choices if one not in self.without)
+            return Condition(self.parent, having)
+        assert isinstance(distribution, IntDistribution)  # nothing else is a parent
+        grid = range(distribution.low, distribution.high + 1, distribution.step)
+        (above,), (below,) = self.having, self.without  # the threshold is halfway
+        if above > below:
+            return Condition(self.parent, grid[bisect_left(grid, -(-(above + below) // 2)) :])
+        return Condition(self.parent, grid[: bisect_right(grid, (above + below) // 2)])
+
+
 class Conditions:
     """Conditions that agree with the complete trials read so far.
 
@@ -111,7 +141,7 @@ class Conditions:
             _add(self._values.setdefault(parent, {}), value, self._is_number[parent])
         self._n_trials.update(trial.params.keys())
 
-    def among(self, names: Collection[str]) -> tuple[Condition, ...]:
+    def among(self, names: Collection[str]) -> tuple[InferredCondition, ...]:
         """Return the conditions between some parameters, at most one for each.
 
         Of several parents that explain a parameter equally, it depends on the one that most trials
@@ -127,7 +157,7 @@ class Conditions:
             ]
             if deciding:
                 _, _, parent, sides = min(deciding, key=lambda row: row[:3])
-                conditions.append(Condition(name, parent, *sides))
+                conditions.append(InferredCondition(name, parent, *sides))
         return tuple(conditions)
 
 

@@ -60,7 +60,8 @@ def propose(
             i for i, code in enumerate(codes) if code not in taken and code not in history.codes
         ]
         chosen = free[rank % len(free)] if free else 0
-        publish_claim(study, trial, asked[chosen], history.distributions)
+        claimed = history.with_middle(asked[chosen])
+        publish_claim(study, trial, claimed, history.distributions)
         if not free or not optimizer.deterministic_objective:
             break
         trials = all_trials(study)
@@ -75,7 +76,8 @@ def propose(
         rank = tries + sum(number < trial.number for number in rivals)
     reasons = numbered(optimizer.reasons[chosen], numbers)
     study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(reasons))
-    return asked[chosen]
+    # what is inferred not to exist may exist all the same
+    return claimed if history.inferred else asked[chosen]
 
 
 def pending_params(

@@ -191,7 +191,7 @@ class NCPSampler(BaseSampler):
             space_history, pins = self._space_history(study, trial, history, search_space)
             params = proposing.propose(study, trial, trials, space_history, pins)
             self._studies[_key(study)] = history
-        return {name: params[name] for name in search_space}
+        return {name: params[name] for name in search_space if name in params}
 
     def sample_independent(
         self,
@@ -230,17 +230,14 @@ class NCPSampler(BaseSampler):
             return
         if self._constraints_func is not None:
             conversion.publish_constraints(study, trial, self._constraints_func)
-        for name, declared in self._declared.items():
-            suggested = trial.distributions.get(name)
-            unneeded = state == TrialState.PRUNED or declared.single()  # may be left out
-            if suggested != declared and not (suggested is None and unneeded):
-                raise ValueError(conversion.describe_misfit(name, suggested, declared))
+        if self._space is not None:
+            conversion.check_suggested(self._space, self._declared, trial, state)
 
     def known_costs(self, study: Study, params: Params) -> dict[str, float]:
         """Return the objectives of a study that are known costs, computed for some params."""
         names = conversion.metric_names(study)
         costs = conversion.named_goals({"costs": self._goals["costs"]}, names)["costs"] or {}
-        if self._space is None or not {*self._space.names} <= {*params}:
+        if self._space is None or self._space.missing(params):
             return {}
         code = self._space.to_code(params, clip=True)
         return {

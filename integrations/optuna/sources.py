@@ -13,7 +13,7 @@ from ncp_sampler import checks
 from ncp_sampler.integrations.optuna import conversion
 from ncp_sampler.optimizer import sources as earlier
 from ncp_sampler.optimizer.sources import EarlierTrials, Source, checked_sources
-from ncp_sampler.space.search_space import Params
+from ncp_sampler.space.search_space import Params, SearchSpace
 
 _MUST = "be a study, Records, the path of a CSV file, or a Source with one of them"
 
@@ -54,15 +54,15 @@ def source_constraints(sources: Sequence[Source]) -> set[str]:
 def in_search(
     sources: Sequence[Source],
     directions: Mapping[str, str],
-    names: Collection[str],
+    space: SearchSpace,
     defaults: Params,
     own: Collection[object],
 ) -> list[Source]:
-    """Return the sources, studies as trials in a search's names, but for the search's own study.
+    """Return the sources, studies as trials in a space's names, but for the search's own study.
 
     A trial may lack the parameters of ``defaults``; ``own`` are the own study's by ``identity``.
     """
-    converted = []
+    converted, names = [], space.names
     for i, source in enumerate(sources):
         study, name = source.trials, f"sources[{i}]"
         if not isinstance(study, StudyTrials):
@@ -75,7 +75,7 @@ def in_search(
         if len(study.directions) == len(directions) > len(metrics):
             metrics = dict(zip(study.directions, directions, strict=True))
         turned = {old for old, new in metrics.items() if study.directions[old] != directions[new]}
-        complete = [trial for trial in study.trials if {*names} <= {*trial.params, *given}]
+        complete = [t for t in study.trials if not space.missing({**given, **t.params})]
         trials = complete or study.trials  # of which the optimizer says what is missing
         earlier.check_fixed(name, source.fixed, [trial.params for trial in trials])
         rows = []

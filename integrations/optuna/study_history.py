@@ -24,7 +24,7 @@ from ncp_sampler.integrations.optuna.conversion import Distributions, Goals
 from ncp_sampler.integrations.optuna.inferred_space import Conditions, Ranges
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.optimizer.options import Options
-from ncp_sampler.space.conditional import ConditionalSpace
+from ncp_sampler.space.conditions import Conditions as SpaceConditions
 from ncp_sampler.space.dimensions import n_values
 from ncp_sampler.space.search_space import Params, SearchSpace
 
@@ -87,18 +87,17 @@ class StudyHistory:
         ``space`` is the declared one, if ``distributions`` are all of it.
         """
         inferred = self._space is None
-        conditions = self._conditions.among(distributions) if inferred else ()
-        # a space sorts its conditions, parents first
-        wanted = list(distributions.items()), {one.name: one for one in conditions}
+        conditions = self._conditions_among(distributions)
+        wanted = list(distributions.items()), conditions
         for history in self.spaces:
-            known = {one.name: one for one in history.conditions}
-            if (list(history.distributions.items()), known) == wanted:
+            if (list(history.distributions.items()), history.conditions) == wanted:
                 break
         else:
             space = space or conversion.to_searched_space(distributions, conditions)
             history = SpaceHistory(
-                study, space, distributions, self._options, self._goals, inferred, self._warned
-            )
+                study, space, distributions, conditions, self._options, self._goals, inferred,
+                self._warned,
+            )  # fmt: skip
         others = [other for other in self.spaces if other.distributions != distributions]
         self.spaces = [*others, history][-_MAX_SPACES:]
         return history
@@ -108,6 +107,17 @@ class StudyHistory:
         self._options = {**self._options, "seed": None}
         for history in self.spaces:
             history.reseed()
+
+    def _conditions_among(self, distributions: Distributions) -> SpaceConditions:
+        """Return the conditions between some parameters, as declared or as inferred."""
+        if self._space is None:
+            inferred = self._conditions.among(distributions)
+            return {one.name: one.within(distributions[one.parent]) for one in inferred}
+        return {
+            name: condition
+            for name, condition in self._space.conditions.items()
+            if name in distributions and condition.parent in distributions
+        }
 
     def _infer(self, trial: FrozenTrial, number: int) -> None:
         if self._space is None and trial.state != TrialState.FAIL:
@@ -119,10 +129,10 @@ class StudyHistory:
 class SpaceHistory:
     """The optimizer of one search space of a study, and the trials that it has observed.
 
-    Trials that lack a parameter of a declared space are not observed; of an inferred space, the
-    middle of the range stands for it. Once trials differ in more than the space's parameters
-    (conditional or undeclared ones), equal codes are not equal trials, and the optimizer becomes
-    one for an objective that is not deterministic.
+    Trials that lack a parameter of a declared space that exists are not observed; of an inferred
+    space, the middle of the range stands for it. Once trials differ in more than the space's
+    parameters (undeclared ones), equal codes are not equal trials, and the optimizer becomes one
+    for an objective that is not deterministic.
     """
 
     def __init__(
@@ -130,19 +140,20 @@ class SpaceHistory:
         study: Study,
         space: SearchSpace,
         distributions: Distributions,
+        conditions: SpaceConditions,
         options: Options,
         goals: Goals,
         inferred: bool,
         warned: set[str],
     ) -> None:
         self.space, self.distributions, self._warned = space, distributions, warned
-        self.inferred = inferred
-        self.conditions = space.conditions if isinstance(space, ConditionalSpace) else ()
-        middle = space.round(space.denormalize(np.full(len(space.columns), 0.5))).tolist()
-        defaults: Params = space.to_params(middle)
+        self.conditions, self.inferred = conditions, inferred
         self._single = {dim.name for dim in space.dimensions if n_values(dim) == 1}
+        plain = SearchSpace(space.dimensions)  # in which all of them exist
+        middle = plain.round(plain.denormalize(np.full(len(plain.columns), 0.5)))
+        self._middle = plain.to_params(middle)
         # values of parameters that a trial does not have
-        self._defaults = {n: v for n, v in defaults.items() if inferred or n in self._single}
+        self._defaults = {n: v for n, v in self._middle.items() if inferred or n in self._single}
         names = conversion.metric_names(study)
         directions = [direction.name.lower() for direction in study.directions]
         self._directions = dict(zip(names, directions, strict=True))
@@ -152,7 +163,7 @@ class SpaceHistory:
         arguments: Any = {
             **options,
             **conversion.named_goals(goals, names),
-            "sources": sources.in_search(given, self._directions, space.names, self._defaults, own),
+            "sources": sources.in_search(given, self._directions, space, self._defaults, own),
             "constraints": dict.fromkeys(sorted(sources.source_constraints(given)), 0.0),
         }
         self._options: Options = arguments
@@ -190,20 +201,25 @@ class SpaceHistory:
         """Return the code of valid params, to compare."""
         return tuple(self.space.to_code(params, clip=True).tolist())
 
+    def with_middle(self, params: Params) -> Params:
+        """Return params with the middle for the parameters that do not exist."""
+        return {**self._middle, **params}
+
+    def missing(self, params: Params) -> list[str]:
+        """Return the parameters that params lack though they exist, given the others."""
+        return conversion.missing_params(self.space, params)
+
     def all_params(self, params: Params, *, may_lack: bool = False) -> Params | None:
-        """Return the space's own params; None if one is missing that exists given the others."""
+        """Return the space's own params; None if one is missing that exists given the others.
+
+        Args:
+            params: Params of a trial, which may be others', too.
+            may_lack: True if the middle may stand for what is missing, in an inferred space.
+        """
+        if self.missing(params) and not (may_lack and self.inferred):
+            return None
         known = {**self._defaults, **params}
-        if any(name not in known for name in self.space.names):
-            return None
-        own = {name: known[name] for name in self.space.names}
-        missing = own.keys() - params.keys() - self._single
-        if not missing or may_lack:
-            return own
-        nearest = conversion.nearest_code(self.space, own)
-        if nearest is None or not isinstance(self.space, ConditionalSpace):
-            return None
-        exists = dict(zip(self.space.names, self.space.exists(nearest[0])[0], strict=True))
-        return None if any(exists[name] for name in missing) else own
+        return {name: known[name] for name in self.space.names if name in known}
 
     def _start(self, deterministic: bool) -> None:
         self._options["deterministic_objective"] = deterministic
@@ -224,10 +240,10 @@ class SpaceHistory:
         params = self.all_params(trial.params, may_lack=not failed)
         if params is None:
             if trial.state == TrialState.COMPLETE:
-                missing = [name for name in self.space.names if name not in trial.params]
                 self._warn_once(
                     "trial %d lacks %s, so it is left out of a space that has them; declare only "
-                    "what every trial suggests", trial.number, reprlib.repr(missing),
+                    "what every trial suggests", trial.number,
+                    reprlib.repr(self.missing(trial.params)),
                 )  # fmt: skip
             return None
         kinds_fit = all(

@@ -118,8 +118,8 @@ def next_task(trial: Trial, *, costs: Mapping[str | int, float] | None = None) -
         own = None if history is None else history.all_params(trial.params, may_lack=True)
         if history is not None and own is not None:
             return history.optimizer.next_task(own, reported, prices)
-        if history is not None and not history.inferred and not history.conditions:
-            missing = [name for name in history.space.names if name not in trial.params]
+        if history is not None and not history.inferred:
+            missing = history.missing(trial.params)
             raise ValueError(f"trial has no {missing} yet; suggest all params before next_task")
         # of the first trial nothing is known, nor of one that lacks a parameter of its branch
         done = {*reported, *sampler.known_costs(study, trial.params)}

@@ -72,10 +72,10 @@ class TuneSpace:
                 "if it makes no difference, or give trials of another task as sources=[...]"
             )
         params = self.known_params(config, prefix)
-        missing = [name for name in self.space.names if name not in params]
-        if missing:
+        if missing := self.space.missing(params):
+            every = "every parameter that exists" if self.space.conditions else "every parameter"
             raise ValueError(
-                f"config lacks {missing}; give every parameter of {self.space}, flat "
+                f"config lacks {missing}; give {every} of {self.space}, flat "
                 f'({{"a/b": 1}}) or nested ({{"a": {{"b": 1}}}})'
             )
         return params
@@ -238,7 +238,8 @@ def to_domains(space: SearchSpace) -> dict[str, Any]:
     A name with ``/`` stays one key; ``NCPSearch`` takes such a space itself, and nests it.
 
     Raises:
-        ValueError: No space, or a grid without 0, which all of Tune's quantized domains contain.
+        ValueError: No space, one with conditions, or a grid without 0, which all of Tune's
+            quantized domains contain.
 
     Examples:
         >>> from ncp_sampler import Float, SearchSpace
@@ -246,6 +247,11 @@ def to_domains(space: SearchSpace) -> dict[str, Any]:
         0.1
     """
     checks.instance("space", space, SearchSpace, "be a SearchSpace, such as MRSpace()")
+    if space.conditions:
+        raise ValueError(
+            f"space has conditions, on {list(space.conditions)}, and Tune's domains have none; "
+            "give NCPSearch(space=...) the space itself, with metric and mode"
+        )
     return {dim.name: _to_domain(dim) for dim in space.dimensions}
 
 

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler.predictors.predictor import FloatArray
-from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.search_space import SearchSpace
 
 # Space, codes, merit and random numbers -> columns that select a part of the space; None to stay
@@ -39,7 +38,7 @@ def other_branch(
         merit: Merit of the observations, to be maximized, NaN where unknown, (at most n,).
         rng: Draws among branches that were tried equally rarely.
     """
-    if not isinstance(space, ConditionalSpace) or not space.conditions:
+    if not space.conditions:
         return None
     merit = np.concatenate([merit, np.full(len(codes) - len(merit), np.nan)])
     known = ~np.isnan(merit)
@@ -63,7 +62,7 @@ def other_branch(
     chosen = np.flatnonzero(which == rng.choice(rarest))
     at = chosen[np.argmax(np.nan_to_num(merit[chosen], nan=-np.inf))]
     pinned = np.full(len(space.columns), np.nan)
-    for parent in {condition.parent for condition in space.conditions}:
+    for parent in {condition.parent for condition in space.conditions.values()}:
         if present[at, space.names.index(parent)]:
             where = space.column_slice(parent)
             pinned[where] = codes[at, where]

@@ -21,6 +21,7 @@ from ncp_sampler.predictors.transforms import Features, features_vjp
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Step, Strategy
 from ncp_sampler.search.acquisition import Function
+from ncp_sampler.space.conditions import narrowed
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
@@ -73,7 +74,8 @@ class CategorySubset:
                 dim = Categorical(dim.name, tuple(dim.choices[i] for i in picked))  # noqa: PLW2901
             columns.append(where.start + picked)
             dimensions.append(dim)
-        return cls(space, SearchSpace(dimensions), np.concatenate(columns))
+        part = SearchSpace(dimensions, conditions=narrowed(space.conditions, dimensions))
+        return cls(space, part, np.concatenate(columns))
 
     def reduce(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Return the part's columns of codes (..., d)."""
@@ -86,6 +88,13 @@ class CategorySubset:
         whole = np.zeros((*codes.shape[:-1], len(self.space.columns)), dtype=codes.dtype)
         whole[..., self.columns] = codes
         return whole
+
+    def valid(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """Return the whole's valid codes of the part's.
+
+        Both have another category for the middle of a categorical that does not exist.
+        """
+        return codes if self.columns is None else self.space.round(self.expand(codes))
 
     def of_part(self, function: Function) -> Function:
         """Return a function of the whole's unit codes as one of the part's."""

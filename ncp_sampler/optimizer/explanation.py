@@ -8,7 +8,8 @@ The reasons are plain values, made to be stored with a trial (docs/how-to/reason
     start      of a search: {"from": "trial" | "variation" | "random", "observation": its number};
                {"from": "source"} if it was a source's trial, or a variation of one
     moves      largest first: [parameter, before, after, {metric: change}], the change in predicted
-               value in the metric's unit, positive where the metric rises
+               value in the metric's unit, positive where the metric rises; "absent" where the
+               parameter does not exist
     left_out   number of moves that are not listed
     branch     {parameter: category} of another branch than the best trial's, where that one makes
                no progress and it was the other's turn; absent otherwise
@@ -51,7 +52,6 @@ from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
 from ncp_sampler.search.maximize import Maximizer, Maximum
 from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.search.scaling import unscaled
-from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
@@ -62,6 +62,7 @@ SOURCE: Reasons = {"how": "source"}
 DRAWN: Reasons = {"how": "drawn"}
 UNTRIED: Reasons = {"how": "untried"}
 
+ABSENT = "absent"  # Value, in a move, of a parameter that does not exist
 _MAX_BYTES = 3900  # size of the JSON, so that it stays under 4 kB
 _EDGE = 1e-9  # tolerance in unit codes, and in acquisition values
 _STEPS = 16  # points on the line from the start to the proposal
@@ -113,8 +114,8 @@ def reasons_for(case: Case) -> Reasons:
     }
     if case.is_elsewhere:
         pinned, params = case.maximizer.pinned, space.to_params(code)
-        fixed = [n for n in space.names if not np.isnan(pinned[space.column_slice(n)]).any()]
-        key = "branch" if getattr(space, "conditions", ()) else "category"
+        fixed = [n for n in params if not np.isnan(pinned[space.column_slice(n)]).any()]
+        key = "branch" if space.conditions else "category"
         reasons[key] = {name: _plain(params[name]) for name in fixed}
     chances = [metric["chance"] for metric in metrics.values() if "chance" in metric]
     if chances:
@@ -245,7 +246,7 @@ def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[Float
     before = ObjectivePosterior(posterior.observations, case.predictor, posterior.costs)
     std = before.moments(unit[None]).std[0]
     latest = np.argsort(case.numbers)
-    if isinstance(space, ConditionalSpace):
+    if space.conditions:
         present = space.exists(space.round(space.denormalize(case.unit)))
         latest = latest[(present[latest] == space.exists(code)).all(axis=1)]
     noise = np.asarray(getattr(case.predictor, "noise", np.zeros(len(case.predictor.names))))
@@ -265,7 +266,9 @@ def _moves(
     scales: Mapping[str, float],
 ) -> list[list[Any]]:
     """Return the parameters that moved, those of the largest change in any objective first."""
-    before, after = space.to_params(start), space.to_params(code)
+    before, after = (
+        {**dict.fromkeys(space.names, ABSENT), **space.to_params(end)} for end in (start, code)
+    )
     scaled = {n: changes[:, space.column_slice(n)].sum(axis=1) for n in space.names}
     moved = [name for name in space.names if before[name] != after[name]]
     moved.sort(key=lambda name: -np.abs(scaled[name]).max(initial=0.0))

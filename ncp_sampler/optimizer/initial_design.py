@@ -44,7 +44,7 @@ def design_code(
     """
     for at in range(number, number + _TRIES):
         code = space.from_uniform(_design_point(len(space.dimensions), seed, at)[None])[0]
-        code = np.where(np.isnan(pinned), code, pinned).astype(code.dtype)
+        code = space.round(np.where(np.isnan(pinned), code, pinned))
         if not excluded(code[None])[0]:
             return code, at + 1
     return None, number + _TRIES

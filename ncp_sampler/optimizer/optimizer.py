@@ -53,8 +53,8 @@ class NCPOptimizer:
         directions: Metric name -> "maximize" or "minimize"; at least one.
         costs: Known costs, evaluated and not modeled: name -> a differentiable function of codes,
             tensor (n, d) in natural units to (n,), such as ``costs.flops``; or a plain function of
-            params; inf for params over every limit. Each must be one of ``directions`` or have one
-            of ``limits``.
+            params, those that exist; inf for params over every limit. Each must be one of
+            ``directions`` or have one of ``limits``.
         limits: Known cost -> hard limit; no proposal exceeds it, startup included.
         constraints: Observed metric -> upper bound of what is feasible, or ``(low, None)`` for a
             lower one; it may be one of ``directions`` or another. It is modeled, and the best
@@ -223,7 +223,7 @@ class NCPOptimizer:
         Args:
             n: Number of proposals; each takes the earlier ones for pending.
             pending: Params under evaluation elsewhere; not proposed again, and avoided.
-            fixed: Values that every proposal has; the rest is chosen given them.
+            fixed: Values that every proposal has where they exist; the rest is chosen given them.
 
         Raises:
             ValueError: n < 1, pending or fixed values that do not fit the space, or limits within
@@ -250,7 +250,7 @@ class NCPOptimizer:
 
         Args:
             params: The trial's params; numbers off the range or grid count as the nearest valid,
-                which may be proposed all the same.
+                which may be proposed all the same, and parameters that do not exist are ignored.
             metrics: Name -> value. A complete trial without a value of any objective, as with
                 ``{}``, has failed: its params are avoided where failures depend on the params. NaN,
                 and infinity in the bad direction, are no value; in the good direction infinity

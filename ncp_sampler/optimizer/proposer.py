@@ -37,7 +37,6 @@ from ncp_sampler.search.maximize import N_BEST, Excluded, Maximizer
 from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.search.preference import Weights
 from ncp_sampler.search.trust_region import TrustRegion, plateau_length, trust_region_of
-from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import code_key
 
@@ -76,7 +75,7 @@ class Proposer:
         self.predictor = with_features(self._model, features)
         self._n_fitted = 0
         self._elsewhere: Elsewhere | None = None  # where to go on once the search stalls
-        if isinstance(self._space, ConditionalSpace) and self._space.conditions:
+        if self._space.conditions:
             self._elsewhere = other_branch
         elif any(isinstance(dim, Categorical) for dim in self._space.dimensions):
             self._elsewhere = other_category
@@ -316,7 +315,7 @@ class Proposer:
             subset.part,
             subset.strategy(self._strategy),
             subset.reduce(pinned),
-            lambda part: excluded(subset.expand(part)),
+            lambda part: excluded(subset.valid(part)),
             trust_region_of(subset.part, best[0], observed, order, n_startup, plateau)
             if np.isnan(pinned).all()
             else TrustRegion.whole(unit.shape[1]),
@@ -332,7 +331,7 @@ class Proposer:
             self._objectives, subset, maximizer, maximum, self.predictor, unit, numbers,
             len(waiting), branch is not None,
         )  # fmt: skip
-        return subset.expand(maximum.code), case
+        return subset.valid(maximum.code), case
 
     def _untried(
         self, pinned: FloatArray, excluded: Excluded, waiting: Sequence[NDArray[Any]]

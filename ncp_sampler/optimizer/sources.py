@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ncp_sampler import checks
+from ncp_sampler.records.columns import param_values
 from ncp_sampler.records.csv_records import CsvTable, open_csv, read_tables
 from ncp_sampler.records.records import Records
 from ncp_sampler.search.objectives import Objectives
@@ -129,8 +130,9 @@ def earlier_trials(name: str, source: Source, objectives: Objectives) -> Earlier
         trials = _of_table(name, source, objectives)
     kept, params = [], []
     for i, row in enumerate(trials.params):
-        _check_has(name, row, space, source.fixed)
-        every = {one: row[one] if one in row else source.fixed[one] for one in space.names}
+        own = {**source.fixed, **{one: row[one] for one in space.names if one in row}}
+        every = _by_text(space, own)
+        _check_has(name, space.missing(every))
         valid = _valid(space, every)
         if valid is not None:  # with no unknown category
             kept.append(i)
@@ -158,9 +160,15 @@ def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrial
     modeled = [one for one in objectives.directions if one not in objectives.costs]
     metrics = metric_names(name, measured, modeled, objectives.names)
     check_fixed(name, source.fixed, [have])
-    _check_has(name, have, space, source.fixed)
+    every_row = [one for one in space.names if one not in space.conditions]
+    _check_has(name, [one for one in every_row if one not in {*have, *source.fixed}])
+    rows_of: dict[str, list[Any]] = {}  # of parameters whose cells may be empty
     if isinstance(table, CsvTable):
-        columns = [one for one in space.names if one in have]
+        columns = [one for one in every_row if one in have]
+        for dim in space.dimensions:
+            if dim.name in space.conditions and dim.name in have:
+                cells = table.cells(dim.name)
+                rows_of[dim.name] = param_values(table.path, dim, cells, optional=True)
         of_text = [
             dim.name
             for dim in space.dimensions
@@ -169,9 +177,12 @@ def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrial
             and not all(checks.is_number(type(choice)) for choice in dim.choices)
         ]
         (table,) = read_tables(
-            [table], metrics=[[*metrics]], params=columns or None, categories=of_text
-        )
+            [table], metrics=[[*metrics]], params=columns or None, categories=of_text,
+            ignore=[*rows_of],
+        )  # fmt: skip
     params: list[Params] = table.space.to_params(table.space.round(table.codes))
+    for i, row in enumerate(params):
+        row |= {one: cells[i] for one, cells in rows_of.items() if cells[i] is not None}
     values = {new: table.metrics[old].tolist() for old, new in metrics.items()}
     # of constraints that it lacks nothing is known
     absent = {one: np.nan for one in objectives.names if one not in modeled and one not in values}
@@ -216,30 +227,32 @@ def check_fixed(name: str, fixed: Collection[str], have: Collection[Collection[s
         raise ValueError(f"{name}: fixed has {known}, which its trials have; leave that out")
 
 
-def _check_has(
-    name: str, have: Collection[str], space: SearchSpace, fixed: Mapping[str, Any]
-) -> None:
-    """Raise ValueError if a parameter is neither present nor fixed."""
-    lacks = [one for one in space.names if one not in have and one not in fixed]
+def _check_has(name: str, lacks: Sequence[str]) -> None:
+    """Raise ValueError if parameters are neither present nor fixed."""
     if lacks:
         raise ValueError(
-            f"{name} lacks the parameters {lacks}; if all its trials had one value of each, give "
-            f"Source(..., fixed={{{lacks[0]!r}: value}})"
+            f"{name} lacks the parameters {list(lacks)}; if all its trials had one value of each, "
+            f"give Source(..., fixed={{{lacks[0]!r}: value}})"
         )
 
 
-def _valid(space: SearchSpace, params: Params) -> Params | None:
-    """Return the nearest valid params, categories by their text if need be; None without any."""
+def _by_text(space: SearchSpace, params: Params) -> Params:
+    """Return params with categories in place of their text."""
     by_text = dict(params)
     for dim in space.dimensions:
-        if isinstance(dim, Categorical):
+        if isinstance(dim, Categorical) and dim.name in params:
             texts = {str(choice): choice for choice in dim.choices}
             try:
                 dim.index(params[dim.name])
             except ValueError:
                 by_text[dim.name] = texts.get(str(params[dim.name]), params[dim.name])
+    return by_text
+
+
+def _valid(space: SearchSpace, params: Params) -> Params | None:
+    """Return the nearest valid params; None without any."""
     try:
-        valid: Params = space.to_params(space.to_code(by_text, clip=True))
+        valid: Params = space.to_params(space.to_code(params, clip=True))
     except ValueError:
         return None
     return valid

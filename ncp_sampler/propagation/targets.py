@@ -202,7 +202,7 @@ def target_loss(predicted: FloatArray, targets: Sequence[Target]) -> tuple[Float
 
 
 def _of_unit(cost: Cost, space: SearchSpace) -> Callable[[Tensor], Tensor]:
-    return lambda x: cost(space.denormalize(x))
+    return lambda x: cost(space.denormalize(space.effective(x)))
 
 
 def label(targets: Sequence[Target], i: int) -> str:

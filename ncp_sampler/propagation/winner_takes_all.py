@@ -103,7 +103,7 @@ def winner_takes_all(
 def _increase(x: FloatArray, k: FloatArray, space: SearchSpace, cost: Cost) -> FloatArray:
     """Return the cost's increase by one step of each column, (n, d), above 0 (equation 4)."""
     after = np.clip(x[:, None] + np.diag(k), 0.0, 1.0).reshape(-1, x.shape[1])
-    codes = torch.as_tensor(space.denormalize(np.concatenate([after, x])))
+    codes = space.denormalize(space.effective(torch.as_tensor(np.concatenate([after, x]))))
     with torch.no_grad():
         costs = cost(codes).double().cpu().numpy()
     increase = costs[: len(after)].reshape(x.shape) - costs[len(after) :, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +128,20 @@ def metric_values(path: str, name: str, cells: Sequence[str]) -> FloatArray:
         what = f"{cells[at]}, no finite number; leave the cell empty"
         raise column_error(path, name, at, what)
     return values
+
+
+def param_values(path: str, dim: Dimension, cells: Sequence[str], optional: bool) -> list[Any]:
+    """Return the values of a parameter, texts of a categorical; None for empty optional ones.
+
+    Raises:
+        ValueError: If a number is text, or not finite.
+    """
+    if isinstance(dim, Categorical):
+        return [None if optional and not c and c not in dim.choices else c for c in cells]
+    absent = [optional and cell.lower() in _MISSING for cell in cells]
+    known = ["0" if gone else cell for cell, gone in zip(cells, absent, strict=True)]
+    found = numbers(path, dim.name, known).tolist()
+    return [None if gone else value for value, gone in zip(found, absent, strict=True)]
 
 
 def numbers(path: str, name: str, cells: Sequence[str]) -> FloatArray:

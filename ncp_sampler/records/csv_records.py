@@ -20,11 +20,11 @@ from ncp_sampler.records.columns import (
     infer_dimension,
     metric_values,
     no_parameters,
-    numbers,
+    param_values,
     why_no_parameter,
 )
 from ncp_sampler.records.records import Records
-from ncp_sampler.space.dimensions import Categorical, Integer
+from ncp_sampler.space.dimensions import Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 
 _LEAST_ROWS = 2
@@ -57,6 +57,7 @@ def read_csv(
         id: Column with the name of each row (``Records.ids``), or None.
         categories: Parameters whose numbers are categories, without an order.
         space: Search space of the codes, instead of an inferred one; its parameters are columns.
+            Those that exist only under conditions may be empty where they do not.
 
     Raises:
         ValueError: If the file cannot be read, a column is missing, repeated or has two roles,
@@ -277,15 +278,14 @@ class CsvTable:
         """Return the rows as params of a space."""
         columns = {}
         for dim in space.dimensions:
-            cells: list[str] | FloatArray = self.cells(dim.name)
-            if not isinstance(dim, Categorical):
-                cells = numbers(self.path, dim.name, self.cells(dim.name)).tolist()
-            columns[dim.name] = cells
+            optional = dim.name in space.conditions
+            columns[dim.name] = param_values(self.path, dim, self.cells(dim.name), optional)
         whole = {dim.name for dim in space.dimensions if isinstance(dim, Integer)}
         return [
             {
                 name: int(values[i]) if name in whole and values[i] % 1 == 0 else values[i]
                 for name, values in columns.items()
+                if values[i] is not None
             }
             for i in range(len(self.rows))
         ]

@@ -24,7 +24,8 @@ class Records:
 
     Attributes:
         space: Search space of the codes.
-        codes: Codes (n, d) in natural units.
+        codes: Codes (n, d) in natural units; what a parameter has that does not exist is replaced
+            by the middle of its range.
         metrics: Name -> values (n,), including costs; NaN if not measured.
         ids: Name of each row, or None. Rows with the same name are measurements of one
             architecture. An empty string is no name.
@@ -66,6 +67,9 @@ class Records:
                 f"codes[{row}] has {self.space.columns[column]}={codes[row, column]:g}, outside "
                 "the search space; space.round gives the nearest valid code"
             )
+        if self.space.conditions:
+            valid = self.space.round(codes)
+            codes = np.where(self.space.exists(valid, by_column=True), codes, valid)
         if not self.metrics:
             raise ValueError("metrics is empty; give at least one name -> values")
         columns = {

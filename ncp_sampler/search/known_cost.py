@@ -35,8 +35,9 @@ class KnownCost:
 
     Args:
         name: Name of the cost.
-        function: Differentiable function of codes, a tensor (n, d) in natural units -> (n,); or a
-            plain function of params, which is interpolated between valid codes.
+        function: Differentiable function of codes, a tensor (n, d) in natural units -> (n,), with
+            the middle for parameters that do not exist; or a plain function of params, of those
+            that exist, which is interpolated between valid codes.
         space: The codes' search space.
 
     Attributes:
@@ -124,7 +125,7 @@ class KnownCost:
     def _of_unit(self, unit: Tensor) -> Tensor:
         if self._of_params is not None:
             return self._of_params(unit)[:, -1]
-        value: Tensor = self._function(self._space.denormalize(unit))
+        value: Tensor = self._function(self._space.denormalize(self._space.effective(unit)))
         return torch.where(value.isposinf(), self.ceiling, value).to(unit)
 
     def _refusal(self, what: str, code: NDArray[Any], n: int) -> ValueError:

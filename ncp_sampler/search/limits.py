@@ -39,6 +39,9 @@ class Limits:
     ) -> None:
         self.bounds = dict(bounds)
         self._space = space
+        self._parents = np.zeros(len(space.columns), dtype=bool)  # their columns
+        for condition in space.conditions.values():
+            self._parents[space.column_slice(condition.parent)] = True
         self._costs = [costs[name] for name in bounds]
         self._ends = np.array(list(bounds.values()), dtype=np.float64)  # (l,)
         for cost, bound in zip(self._costs, self._ends.tolist(), strict=True):
@@ -93,7 +96,13 @@ class Limits:
             over = self.exceeded(valid)
             if not over.any():
                 break
-            excess, pullback = self._excess(unit[over], _MARGIN * (turn + 1))
+            margin = _MARGIN * (turn + 1)
+            excess, pullback = self._excess(unit[over], margin)
+            rounded = np.flatnonzero(over)[excess <= margin]  # rounding alone exceeds a limit
+            if self._parents.any() and len(rounded):  # as if a fraction of a layer was too little
+                whole = self._space.normalize(valid[rounded])
+                unit[rounded] = np.where(self._parents, whole, unit[rounded])
+                excess, pullback = self._excess(unit[over], margin)
             slope = np.nan_to_num(pullback(np.ones(len(excess)))) * free  # beside an infinite cost
             size = np.maximum((slope**2).sum(1, keepdims=True), 1e-12)
             unit[over] = np.clip(unit[over] - excess[:, None] * slope / size, 0.0, 1.0)

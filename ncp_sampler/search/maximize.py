@@ -132,8 +132,10 @@ class Maximizer:
         """Return each of some valid codes once, except those excluded or outside the region."""
         unique = unique_codes(valid)
         if not self.region.is_whole:
-            free = np.isnan(self.pinned)
-            unique = unique[self.region.contains(self.space.normalize(unique), free)]
+            counts = np.isnan(self.pinned)
+            if self.space.conditions:  # the middle of what does not exist is nowhere
+                counts = counts & self.space.exists(unique, by_column=True)
+            unique = unique[self.region.contains(self.space.normalize(unique), counts)]
         return unique[~self.excluded(unique)]
 
     def _values(self, codes: NDArray[Any]) -> FloatArray:
@@ -147,7 +149,9 @@ class Maximizer:
         size = _PERTURBATION * (self.region.high - self.region.low)
         perturbed = self.region.clip(top + changed * rng.normal(0.0, 1.0, top.shape) * size)
         given = ~np.isnan(self.pinned)
-        random = np.where(given, self.pinned, self._random(top[0], rng))
+        random = self._valid(self._random(top[0], rng))
+        if self.space.conditions:  # a branch of few codes is drawn often
+            random = unique_codes(random)
         random = random[np.argsort(-self._values(random), kind="stable")[:_N_RANDOM]]
         unit = np.concatenate([top, perturbed, self.space.normalize(random)])
         if given.any():

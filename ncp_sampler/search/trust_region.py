@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.search.objectives import ScaledObservations
 from ncp_sampler.search.pareto import advances
-from ncp_sampler.space.conditional import ConditionalSpace
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
@@ -58,7 +57,7 @@ class TrustRegion:
         return not ((self.low > 0).any() or (self.high < 1).any())
 
     def contains(self, unit: FloatArray, columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return True for unit codes (n, d) inside, by some of their columns (d,)."""
+        """Return True for unit codes (n, d) inside, by some of their columns, (d,) or (n, d)."""
         inside = (unit >= self.low - _ROUNDING) & (unit <= self.high + _ROUNDING)
         return np.asarray((inside | ~columns).all(axis=1), dtype=bool)
 
@@ -146,7 +145,7 @@ def trust_region(
         else:
             stepped[where] = dim.step is not None
     code = space.round(space.denormalize(center))
-    if isinstance(space, ConditionalSpace):
+    if space.conditions:
         for dim, there in zip(space.dimensions, space.exists(code)[0], strict=True):
             if not there:
                 half[space.column_slice(dim.name)] = _WHOLE

@@ -1,5 +1,6 @@
 """Search spaces: dimensions, and the codec between params, codes and unit codes."""
 
+from ncp_sampler.space.conditions import Condition as Condition
 from ncp_sampler.space.dimensions import Categorical as Categorical
 from ncp_sampler.space.dimensions import Dimension as Dimension
 from ncp_sampler.space.dimensions import Float as Float
@@ -11,6 +12,7 @@ from ncp_sampler.space.search_space import SearchSpace as SearchSpace
 
 __all__ = [
     "Categorical",
+    "Condition",
     "Dimension",
     "Float",
     "Group",

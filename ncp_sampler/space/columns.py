@@ -240,7 +240,15 @@ class Columns:
         return self.from_values(self.low + self.step * index)
 
     def from_uniform(self, u: FloatArray) -> FloatArray:
-        """Return codes (n, d), not rounded, of numbers (n, D) in [0, 1]."""
+        """Return codes (n, d), not rounded, of numbers (n, D) in [0, 1].
+
+        Raises:
+            ValueError: Another shape, or a number outside [0, 1].
+        """
+        if u.ndim != 2 or u.shape[1] != len(self._dimensions):
+            raise ValueError(f"u has shape {u.shape}; it must be (n, {len(self._dimensions)})")
+        if not ((u >= 0) & (u <= 1)).all():
+            raise ValueError("u has a number outside [0, 1]; take it from a uniform distribution")
         start, size = self._draws
         drawn = u.copy()
         drawn[:, self._draw_steps] = np.minimum(

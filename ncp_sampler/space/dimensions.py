@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -202,6 +203,22 @@ class Categorical:
 
 
 Dimension: TypeAlias = Integer | Float | Categorical
+
+
+def checked_dimensions(given: Any) -> tuple[Dimension, ...]:
+    """Return the dimensions of a search space.
+
+    Raises:
+        ValueError: Something else, none, or two of the same name.
+    """
+    must = "be a sequence of dimensions, such as [Integer('width', 8, 64)]"
+    dims = checks.sequence("dimensions", given, (Integer, Float, Categorical), must)
+    if not dims:
+        raise ValueError("dimensions is empty; a search space needs at least one")
+    (name, count), *_ = Counter(dim.name for dim in dims).most_common(1)
+    if count > 1:
+        raise ValueError(f"dimensions has {name!r} more than once; rename one")
+    return tuple(dims)
 
 
 def columns(dim: Dimension) -> tuple[str, ...]:

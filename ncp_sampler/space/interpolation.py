@@ -3,7 +3,8 @@
 A known property of an architecture is often a function of its params: number of weights, depth,
 FLOPs. It has values at valid codes only, and no gradient. In between it is interpolated linearly
 over simplices (the Lovász extension of each cell): continuous, exact at every valid code, and of
-d + 1 values per point, where multilinear interpolation takes 2^d.
+d + 1 values per point, where multilinear interpolation takes 2^d. A parameter that exists in some
+corners of a cell only has the code's own columns there, as it would once its parent got that far.
 
 Notation
     n, d, D, f  unit codes, columns, dimensions, features
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from ncp_sampler import checks
 from ncp_sampler.space.columns import Columns, FloatArray
+from ncp_sampler.space.conditions import Condition
 from ncp_sampler.space.dimensions import Dimension
 
 ParamFeatures: TypeAlias = Callable[[Mapping[str, Any]], Sequence[float] | float]
@@ -40,6 +42,10 @@ class Codec(Protocol):
 
     dimensions: tuple[Dimension, ...]
     columns: tuple[str, ...]
+    conditions: dict[str, Condition]
+
+    def round(self, code: FloatArray) -> NDArray[Any]:
+        """Return the nearest valid codes, with the middle where a parameter does not exist."""
 
     def to_params(self, code: NDArray[Any]) -> Any:
         """Return params of valid codes (n, d), as a list."""
@@ -88,6 +94,7 @@ class InterpolatedFeatures:
             isinstance(other, InterpolatedFeatures)
             and self._function == other._function
             and self._space.dimensions == other._space.dimensions
+            and self._space.conditions == other._space.conditions
         )
 
     def __hash__(self) -> int:
@@ -202,6 +209,9 @@ class InterpolatedFeatures:
 
     def _at_values(self, values: FloatArray) -> FloatArray:
         """Return the function's values (n, f) at some values (n, D)."""
+        if self._space.conditions:  # what does not exist changes no params
+            codes = self._space.round(self._columns.from_values(values))
+            values = self._columns.to_values(codes.astype(np.float64))
         if len(self._known) > _MAX_CACHED:
             self._known.clear()
         keys = [row.tobytes() for row in values]
@@ -241,6 +251,30 @@ class InterpolatedFeatures:
             f"{self._name} {what} for {checks.shown(params)}; it must give a finite number, or as "
             f"many of them for all params{infinite}"
         )
+
+
+class EffectiveFeatures:
+    """Features in which nothing changes with a parameter that does not exist.
+
+    Args:
+        effective: Map of unit codes (n, d) to the middle where a parameter does not exist.
+        features: Features of unit codes; None for the unit codes themselves.
+    """
+
+    def __init__(
+        self, effective: Callable[[Tensor], Tensor], features: Callable[[Tensor], Tensor] | None
+    ) -> None:
+        self._effective, self._features = effective, features
+
+    def __call__(self, unit: Tensor) -> Tensor:
+        """Return features (n, f) of unit codes (n, d)."""
+        effective = self._effective(unit)
+        if self._features is None:
+            return effective
+        if isinstance(self._features, InterpolatedFeatures):  # which see to it themselves
+            own = self._features(unit)[:, unit.shape[1] :]
+            return torch.cat([effective, own], dim=1)
+        return self._features(effective)
 
 
 def _later_shares(unit: Tensor) -> Tensor:

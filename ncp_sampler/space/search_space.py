@@ -10,9 +10,6 @@ Notation
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
@@ -24,18 +21,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
-from ncp_sampler.space.columns import Columns, FloatArray, Numbers
-from ncp_sampler.space.dimensions import (
-    Categorical,
-    Dimension,
-    Float,
-    Integer,
-    decode,
-    n_values,
-    suggest,
-)
+from ncp_sampler.space.columns import FloatArray, Numbers
+from ncp_sampler.space.conditional_columns import ConditionalColumns
+from ncp_sampler.space.conditions import Conditions, checked_conditions
+from ncp_sampler.space.dimensions import Dimension, checked_dimensions, suggest
+from ncp_sampler.space.encoding import encode
 from ncp_sampler.space.hooks import Group, check_groups, check_units, comparable
-from ncp_sampler.space.interpolation import InterpolatedFeatures, ParamFeatures
+from ncp_sampler.space.interpolation import EffectiveFeatures, InterpolatedFeatures, ParamFeatures
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -52,9 +44,12 @@ class SearchSpace:
 
     Args:
         dimensions: ``Integer``, ``Float`` or ``Categorical``, in the order of the code.
+        conditions: Parameter -> its parent, a categorical or an integer, and the values of the
+            parent with which it exists, such as ``{"width_3": ("n_layers", [3, 4])}``. Params are
+            without those that do not exist, whose columns in a code hold the middle.
         start: Code (d,) that a search begins from, or its params; None for no such code.
         features: Input of predictors in place of unit codes: a differentiable map of tensors
-            (n, d) to (n, f). None for the unit codes themselves.
+            (n, d), the middle for what does not exist, to (n, f). None for the unit codes.
         param_features: Input of predictors in addition to unit codes: a plain function of params,
             such as parameters, depth or FLOPs, that returns a number or a sequence of them. It is
             called once for each valid params, and interpolated between them.
@@ -63,17 +58,20 @@ class SearchSpace:
 
     Attributes:
         dimensions: The dimensions, in order.
+        conditions: Parameter -> its parent and values, parents first; those that always hold
+            are left out.
         names: The parameters' names, in order.
         columns: Name of each of the d columns of a code: the parameter's name, or
             ``name=category`` for a categorical.
-        features: As given, or made of ``param_features``; None without either.
+        features: As given, or made of ``param_features`` or conditions; None without these.
         units: As given; empty if None.
         groups: As given.
 
     Spaces of one class with equal arguments are equal; functions are equal if they are the same.
 
     Raises:
-        ValueError: No dimension, two of the same name, or a start outside the space.
+        ValueError: No dimension, two of the same name, a start outside the space, or conditions
+            that go round in a circle or have an unknown parent, a float, or no values of it.
 
     Examples:
         >>> from ncp_sampler import Categorical, Integer, SearchSpace
@@ -92,28 +90,28 @@ class SearchSpace:
         self,
         dimensions: Sequence[Dimension],
         *,
+        conditions: Conditions | None = None,
         start: ArrayLike | Mapping[str, Any] | None = None,
         features: Callable[[torch.Tensor], torch.Tensor] | None = None,
         param_features: ParamFeatures | None = None,
         units: Mapping[str, str] | None = None,
         groups: Sequence[Group] = (),
     ) -> None:
-        must = "be a sequence of dimensions, such as [Integer('width', 8, 64)]"
-        given = checks.sequence("dimensions", dimensions, (Integer, Float, Categorical), must)
-        self.dimensions: tuple[Dimension, ...] = tuple(given)
-        if not self.dimensions:
-            raise ValueError("dimensions is empty; a search space needs at least one")
+        self.dimensions: tuple[Dimension, ...] = checked_dimensions(dimensions)
         self.names = tuple(dim.name for dim in self.dimensions)
-        (name, count), *_ = Counter(self.names).most_common(1)
-        if count > 1:
-            raise ValueError(f"dimensions has {name!r} more than once; rename one")
-        self._columns = Columns(self.dimensions)
+        self.conditions = checked_conditions(conditions, self.dimensions)
+        self._columns = ConditionalColumns(self.dimensions, self.conditions)
         self.columns: tuple[str, ...] = self._columns.names
-        self.features = checks.call("features", features, "be a function of unit codes, or None")
+        must = "be a function of unit codes, or None"
+        self._features = checks.call("features", features, must)
         if param_features is not None:
             if features is not None:
                 raise ValueError("features and param_features are both given; give one of them")
-            self.features = InterpolatedFeatures(SearchSpace(self.dimensions), param_features)
+            plain = SearchSpace(self.dimensions, conditions=self.conditions)
+            self._features = InterpolatedFeatures(plain, param_features)
+        self.features = self._features
+        if self.conditions:
+            self.features = EffectiveFeatures(self._columns.effective, self._features)
         self.units = check_units(units or {})
         self.groups = check_groups(groups, self.names)
         self._start = None if start is None else self._check_start(start)
@@ -124,15 +122,18 @@ class SearchSpace:
         return self.same_codes(other) and self._hooks() == other._hooks()
 
     def __hash__(self) -> int:
-        return hash((type(self), self.dimensions))
+        return hash((type(self), *self._codec()))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.dimensions)} dimensions, {self.size:.3g} codes)"
 
     @cached_property
     def size(self) -> float:
-        """Number of valid codes; infinite if a dimension is continuous."""
-        return math.prod(float(n_values(dim)) for dim in self.dimensions)
+        """Number of valid codes; infinite if a dimension is continuous.
+
+        An upper bound if a parameter with over 100,000 values is a parent.
+        """
+        return self._columns.size()
 
     @property
     def start(self) -> NDArray[Any] | None:
@@ -164,6 +165,17 @@ class SearchSpace:
         checks.instance("other", other, SearchSpace, "be a SearchSpace, such as MRSpace()")
         return self._codec() == other._codec()
 
+    def missing(self, params: Mapping[str, Any]) -> list[str]:
+        """Return the parameters that params lack though they exist, by their parents' values."""
+        return [name for name in self._columns.existing(params) if name not in params]
+
+    def exists(self, codes: ArrayLike, *, by_column: bool = False) -> NDArray[np.bool_]:
+        """Return True where a parameter of valid codes (n, d) exists, (n, D); by column (n, d)."""
+        numbers = np.atleast_2d(self._columns.check_shape(codes))
+        if by_column:
+            return self._columns.exists_by_column(numbers)
+        return self._columns.exists(self._columns.to_values(numbers))
+
     def column_slice(self, name: str) -> slice:
         """Return the columns of a code that hold parameter ``name``.
 
@@ -184,10 +196,17 @@ class SearchSpace:
         return self.to_code({name: config[name] for name in self.names if name in config})
 
     def suggest(self, trial: BaseTrial) -> Params:
-        """Return params of one Optuna trial, by ``trial.suggest_*`` for each dimension in order."""
+        """Return params of one Optuna trial, by ``trial.suggest_*`` for each dimension in order.
+
+        Parameters that do not exist are not suggested; parents come before their children.
+        """
         if not hasattr(trial, "suggest_int"):
             raise checks.refusal("trial", trial, "be an Optuna trial")
-        return {dim.name: suggest(dim, trial) for dim in self.dimensions}
+        params: Params = {}
+        for i in self._columns.order():
+            if self.names[i] in self._columns.existing(params):
+                params[self.names[i]] = suggest(self.dimensions[i], trial)
+        return {name: params[name] for name in self.names if name in params}
 
     def to_code(
         self, params: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, clip: bool = False
@@ -195,7 +214,8 @@ class SearchSpace:
         """Return the code of params: shape (d,) for one dictionary, (n, d) for a sequence of n.
 
         Args:
-            params: Exactly the space's parameters, each with a valid value.
+            params: The space's parameters, each with a valid value. A parameter that does not
+                exist may be missing, and any value of it is ignored.
             clip: Take the nearest valid value for a number off the range or the grid, rather
                 than raise (a study can hold such values: Optuna lets users enqueue them).
 
@@ -206,7 +226,8 @@ class SearchSpace:
             code: NDArray[Any] = self.to_code([params], clip=clip)[0]
             return code
         must = "be params, a dictionary from names to values, or a sequence of such dictionaries"
-        numbers = self._encode(checks.sequence("params", params, Mapping, must))
+        rows = checks.sequence("params", params, Mapping, must)
+        numbers = encode(rows, self._columns)
         if clip:
             return self.round(numbers)
         return self._columns.check_valid(numbers).astype(self._columns.dtype)
@@ -218,25 +239,35 @@ class SearchSpace:
     def to_params(self, code: Any) -> Params | list[Params]:
         """Return params of a valid code: a dictionary for shape (d,), a list of n for (n, d).
 
+        They are without the parameters that do not exist.
+
         Raises:
             ValueError: Wrong length, NaN, or an invalid number (``round`` gives the nearest code).
         """
         numbers = self._columns.check_valid(self._columns.check_shape(code))
         if numbers.ndim > 2:
             raise ValueError(f"code has shape {numbers.shape}; it must be (d,) or (n, d)")
-        values = self._columns.to_values(np.atleast_2d(numbers))
-        by_name = map(decode, self.dimensions, values.T)
-        rows = [dict(zip(self.names, row, strict=True)) for row in zip(*by_name, strict=True)]
+        rows = self._columns.to_params(np.atleast_2d(numbers))
         return rows[0] if numbers.ndim == 1 else rows
 
     def round(self, code: ArrayLike | torch.Tensor) -> NDArray[Any]:
         """Return the nearest valid code: clipped, on the grid, one category per categorical.
+
+        Columns of a parameter that does not exist are in the middle.
 
         Raises:
             ValueError: Wrong number of columns, or NaN.
         """
         valid = self._columns.round(self._columns.check_shape(code))
         return valid.astype(self._columns.dtype, copy=False)
+
+    def effective(self, unit: torch.Tensor) -> torch.Tensor:
+        """Return unit codes (n, d) with the middle where a parameter does not exist.
+
+        Between valid codes, the nearest one tells which parameters exist. Gradients pass where one
+        does, and are 0 elsewhere.
+        """
+        return self._columns.effective(unit)
 
     def normalize(self, code: ArrayLike) -> FloatArray:
         """Return the unit code, shape kept: ``low`` is 0, ``high`` is 1 (0 if they are equal).
@@ -259,12 +290,7 @@ class SearchSpace:
         Raises:
             ValueError: Another shape, or a number outside [0, 1].
         """
-        numbers = checks.array("u", u)
-        if numbers.ndim != 2 or numbers.shape[1] != len(self.dimensions):
-            raise ValueError(f"u has shape {numbers.shape}; it must be (n, {len(self.dimensions)})")
-        if not ((numbers >= 0) & (numbers <= 1)).all():
-            raise ValueError("u has a number outside [0, 1]; take it from a uniform distribution")
-        return self.round(self._columns.from_uniform(numbers))
+        return self.round(self._columns.from_uniform(checks.array("u", u)))
 
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> NDArray[Any]:
         """Draw n >= 0 valid codes, shape (n, d), uniformly (log dimensions in log)."""
@@ -275,7 +301,7 @@ class SearchSpace:
         """Return the valid codes (m, d) that differ from one code (d,) by one step.
 
         A categorical's neighbors are its other categories; a continuous dimension moves by 5 % of
-        its unit range.
+        its unit range. A parameter that comes to exist with a step begins in its middle.
 
         Raises:
             ValueError: Another shape, or NaN.
@@ -299,43 +325,15 @@ class SearchSpace:
             raise ValueError(f"the space has {self.size:.3g} codes, over {MAX_ENUMERATED}")
         first = checks.integer("start", start, low=0)
         last = int(self.size) if stop is None else checks.integer("stop", stop, low=0)
-        positions = np.arange(first, min(last, int(self.size)))
-        counts = np.array([int(n_values(dim)) for dim in self.dimensions])
-        strides = int(self.size) // np.cumprod(counts)
-        return self.round(self._columns.at(positions[:, None] // strides % counts))
+        return self.round(self._columns.enumerate(first, last))
 
     def _codec(self) -> tuple[Any, ...]:
         """Return what decides which codes are valid: the dimensions, and their conditions."""
-        return self.dimensions, ()
+        return self.dimensions, self._columns.key
 
     def _hooks(self) -> tuple[Any, ...]:
         start = None if self.start is None else self.start.tolist()
-        return start, comparable(self.features, self), self.units, self.groups
-
-    def _encode(self, rows: Sequence[Mapping[str, Any]]) -> FloatArray:
-        """Return codes (n, d) of params, which may be off their ranges and grids."""
-        for row in rows:
-            if row.keys() != self._columns.slices.keys():
-                missing = [name for name in self.names if name not in row]
-                unknown = [name for name in row if name not in self._columns.slices]
-                raise ValueError(
-                    f"params do not fit the space: missing {missing}, unknown {unknown}; "
-                    f"give exactly {list(self.names)}"
-                )
-        names = [self.names[i] for i in self._columns.numeric]
-        numbers = [[row[name] for name in names] for row in rows]
-        if not all(map(checks.is_number, set(map(type, itertools.chain.from_iterable(numbers))))):
-            items = ((name, row[name]) for row in rows for name in names)
-            name, value = next(item for item in items if not checks.is_number(type(item[1])))
-            raise ValueError(f"{name}={value!r} is not a number; give an int or a float")
-        values, shape = np.empty((len(rows), len(self.names))), (len(rows), len(names))
-        try:
-            values[:, self._columns.numeric] = np.array(numbers, dtype=float).reshape(shape)
-        except OverflowError:
-            raise ValueError("params has a number beyond the range of a float") from None
-        for i, dim in self._columns.categoricals.items():
-            values[:, i] = [dim.index(row[dim.name]) for row in rows]
-        return self._columns.check_shape(self._columns.from_values(values))
+        return start, comparable(self._features, self), self.units, self.groups
 
     def _check_start(self, start: ArrayLike | Mapping[str, Any]) -> NDArray[Any]:
         if isinstance(start, Mapping):

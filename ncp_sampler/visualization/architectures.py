@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -77,6 +78,8 @@ def params_figure(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
             color = COLORS[k % len(COLORS)]
             axes.plot(positions, range(len(rows)), "o", color=color, label=label)
             for j, row in enumerate(rows):
+                if math.isnan(positions[j]):  # it does not exist
+                    continue
                 where = (positions[j], j)
                 shift = (0, 4 if k % 2 == 0 else -10)
                 axes.annotate(

@@ -227,7 +227,7 @@ def _draw_line(axes: Axes, values: NDArray[np.float64], i: int | None, name: str
         color=GREY if i is None else COLORS[i % len(COLORS)],
         label=name if i is not None else f"_{name}",  # Legends omit names that start with _
         lw=1.0 if i is None else 2.6 - 0.2 * (i % len(COLORS)),  # Lower lines are wider
-        marker="o" if len(values) == 1 else "",
+        marker="o" if len(values) == 1 or np.isnan(values).any() else "",
         zorder=1 if i is None else 2,
     )
 

@@ -8,14 +8,10 @@ import pytest
 from ncp_sampler import Categorical, Float, NCPOptimizer, SearchSpace
 from ncp_sampler.optimizer.branch_restarts import other_branch
 from ncp_sampler.optimizer.explanation_table import explain_markdown
-from ncp_sampler.space.conditional import Condition, ConditionalSpace
 
-SPACE = ConditionalSpace(
+SPACE = SearchSpace(
     [Categorical("kind", ("a", "b", "c")), Float("xa", 0, 1), Float("xb", 0, 1)],
-    [
-        Condition("xa", "kind", having=("a",), without=("b", "c")),
-        Condition("xb", "kind", having=("b",), without=("a", "c")),
-    ],
+    conditions={"xa": ("kind", ["a"]), "xb": ("kind", ["b"])},
 )
 RNG = np.random.default_rng(0)
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from ncp_sampler import Categorical, Float, Integer, NCPOptimizer, SearchSpace
+from ncp_sampler.propagation import Adam
+from ncp_sampler.search.maximize import Maximizer
 from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.search.trust_region import (
     TrustRegion,
@@ -190,3 +192,59 @@ def test_late_proposals_for_a_front_are_near_it() -> None:
         sphere = (np.cos(u) * np.cos(v), np.cos(u) * np.sin(v), np.sin(u))
         optimizer.tell(params, {k: (1 + off[-1]) * y for k, y in zip("abc", sphere, strict=True)})
     assert np.median(off[30:]) < 0.5  # that of random codes; in the whole space .9
+
+
+class Fewest:
+    """An acquisition function that is the higher the fewer layers a code has."""
+
+    lowest, has_floor = -np.inf, False
+
+    def __init__(self) -> None:
+        self.screened = np.empty((0, 0))  # the most codes that were evaluated at once
+
+    def __call__(self, unit: np.ndarray) -> np.ndarray:
+        self.screened = max(self.screened, unit, key=len)
+        return -unit[:, 0]
+
+    def value_and_gradient(self, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        gradient = np.zeros_like(unit)
+        gradient[:, 0] = -1.0
+        return self(unit), gradient
+
+
+def test_a_layer_may_go_however_small_the_region_is() -> None:
+    """Its column is in the middle then, far from the center's; that of the other layer counts."""
+    space = SearchSpace(
+        [Integer("n_layers", 1, 2), Float("w0", 0, 1), Float("w1", 0, 1)],
+        conditions={"w1": ("n_layers", [2])},
+    )
+    center = space.normalize(space.to_code({"n_layers": 2, "w0": 0.9, "w1": 0.9}))
+    region = trust_region(space, center, merits("-" * 20))
+    assert not region.is_whole
+    none = np.full(len(center), np.nan)
+    maximizer = Maximizer(
+        Fewest(),  # type: ignore[arg-type]
+        space, Adam(), none, lambda codes: np.zeros(len(codes), dtype=bool), region,
+    )  # fmt: skip
+    maximum = maximizer.maximize(center[None], np.random.default_rng(0))
+    assert maximum is not None
+    params = space.to_params(maximum.code)
+    assert params.keys() == {"n_layers", "w0"}
+    assert region.low[1] <= params["w0"] <= region.high[1] < 1.0 + 1e-9
+    assert region.low[2] > 0.5
+
+
+def test_each_code_is_screened_once() -> None:
+    """A kind without parameters is one code among the random ones, not a third of them."""
+    space = SearchSpace(
+        [Categorical("kind", ("none", "one", "two")), Float("x", 0, 1), Float("y", 0, 1)],
+        conditions={"x": ("kind", ["one", "two"]), "y": ("kind", ["two"])},
+    )
+    acquisition, none = Fewest(), np.full(5, np.nan)
+    maximizer = Maximizer(
+        acquisition,  # type: ignore[arg-type]
+        space, Adam(), none, lambda codes: np.zeros(len(codes), dtype=bool), TrustRegion.whole(5),
+    )  # fmt: skip
+    maximizer.maximize(space.normalize(space.sample(3, 0)), np.random.default_rng(0))
+    screened = acquisition.screened
+    assert len(np.unique(screened, axis=0)) == len(screened) > 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -51,7 +52,8 @@ class Row(NamedTuple):
 
     Attributes:
         name: Name of the parameter.
-        positions: Position in the range, from 0 (lowest value or first category) to 1, for each
+        positions: Position in the range, from 0 (lowest value or first category) to 1, NaN where
+            it does not exist, for each
             params.
         values: The values as texts.
     """
@@ -121,8 +123,11 @@ def params_of(codes: Mapping[str, ArrayLike], space: SearchSpace) -> ParamGroups
             groups[title] = tuple(
                 Row(
                     name,
-                    tuple(_position(space, name, one) for one in unit),
-                    tuple(_text(params[name]) for params in known.values()),
+                    tuple(
+                        _position(space, name, one) if name in params else math.nan
+                        for one, params in zip(unit, known.values(), strict=True)
+                    ),
+                    tuple(_text(params.get(name, "")) for params in known.values()),
                 )
                 for name in names
             )

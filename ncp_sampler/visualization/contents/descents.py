@@ -19,11 +19,13 @@ def descent_of(study: Any, space: SearchSpace, *, trial: int | None = None) -> E
     """Return the content of ``descent_figure``.
 
     Raises:
-        ValueError: If there is no such trial, or if a trial lacks a parameter of the space.
+        ValueError: If there is no such trial, or if a trial lacks a parameter of the space that
+            exists.
     """
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the study's trials")
     chain = _chain(study, trial)
-    missing = [n for n in space.names if any(n not in one.params for one in chain)]
+    lacked = {name for one in chain for name in space.missing(one.params)}
+    missing = [name for name in space.names if name in lacked]
     if missing:
         raise ValueError(
             f"space has {missing}, which trials {[one.number for one in chain]} lack; give the "

@@ -170,8 +170,9 @@ def codes_of(trace: Trace, space: SearchSpace, start: int) -> FloatArray:
 def panels_of(space: SearchSpace, codes: FloatArray) -> tuple[Panel, ...]:
     """Return at most six groups of columns of codes (T + 1, d)."""
     unit = space.normalize(codes)
+    exists = space.exists(space.round(codes), by_column=True)
     return tuple(
-        _panel(title, quantity, columns, space, codes, unit)
+        _panel(title, quantity, columns, space, codes, unit, exists)
         for title, quantity, columns in _grouped(space)
     )
 
@@ -284,9 +285,13 @@ def _panel(
     space: SearchSpace,
     codes: FloatArray,
     unit: FloatArray,
+    exists: NDArray[np.bool_],
 ) -> Panel:
-    """Return the lines of some columns; those that moved farthest have colors."""
-    values = unit if quantity == "unit code" else codes
+    """Return the lines of some columns, NaN where a parameter does not exist.
+
+    Those that moved farthest have colors.
+    """
+    values = np.where(exists, unit if quantity == "unit code" else codes, np.nan)
     moved = np.argsort(np.ptp(unit[:, columns], axis=0), kind="stable")
     told_apart = set(moved[-_NAMED:].tolist())
     lines = tuple(

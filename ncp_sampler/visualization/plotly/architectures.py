@@ -20,7 +20,7 @@ from ncp_sampler.visualization.contents.architectures import (
     architectures_of,
     params_of,
 )
-from ncp_sampler.visualization.plotly.layout import finish, plain, px, titles_left
+from ncp_sampler.visualization.plotly.layout import finish, listed, plain, px, titles_left
 from ncp_sampler.visualization.style import BLUE, COLORS, GREY, RED, SMALL
 
 _AT = np.arange(len(NAMES))
@@ -88,7 +88,7 @@ def params_figure(
         for k, label in enumerate(content.labels):
             color = COLORS[k % len(COLORS)]
             points = go.Scatter(
-                x=[one.positions[k] for one in rows],
+                x=listed([one.positions[k] for one in rows]),
                 y=names,
                 text=[plain(one.values[k]) for one in rows],
                 mode="markers+text",

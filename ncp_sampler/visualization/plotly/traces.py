@@ -181,10 +181,13 @@ def _draw_line(
     edits: Edits,
 ) -> None:
     """Draw values over the steps, in the i-th color or in gray."""
+    mode = "lines" if len(values) > 1 else "markers"
+    if np.isnan(values).any():  # where a line has gaps, it may be a point
+        mode = "lines+markers"
     line = go.Scatter(
         x=_steps(edits, values),
         y=listed(values),
-        mode="lines" if len(values) > 1 else "markers",
+        mode=mode,
         line={
             "color": GREY if i is None else COLORS[i % len(COLORS)],
             "width": 1 if i is None else 3 - 0.2 * (i % len(COLORS)),

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import Trial, TrialState
 
 from ncp_sampler import NCPSampler, explain
-from ncp_sampler.integrations.optuna.inferred_space import Conditions
+from ncp_sampler.integrations.optuna.inferred_space import Conditions, InferredCondition
 from ncp_sampler.predictors import GaussianProcess
-from ncp_sampler.space.conditional import Condition
 from tests.optuna_examples import NotingSampler
 
 
@@ -45,11 +45,11 @@ def test_the_tree_is_read_off_the_trials(url: str | None, tmp_path: Path) -> Non
         conditions.read(trial)
     names = ["depth", "kind", "leaf", "rate", "width_0", "width_1", "width_2"]
     assert conditions.among(names) == (
-        Condition("depth", "kind", ("net",), ("tree",)),
-        Condition("leaf", "kind", ("tree",), ("net",)),
-        Condition("width_0", "kind", ("net",), ("tree",)),
-        Condition("width_1", "depth", (2,), (1,)),
-        Condition("width_2", "depth", (3,), (2,)),
+        InferredCondition("depth", "kind", ("net",), ("tree",)),
+        InferredCondition("leaf", "kind", ("tree",), ("net",)),
+        InferredCondition("width_0", "kind", ("net",), ("tree",)),
+        InferredCondition("width_1", "depth", (2,), (1,)),
+        InferredCondition("width_2", "depth", (3,), (2,)),
     )
     assert conditions.among(["leaf", "rate"]) == ()  # of a parent that is not searched
 
@@ -69,6 +69,44 @@ def test_what_no_parameter_explains_has_no_condition() -> None:
     for trial in told(by_chance):
         conditions.read(trial)
     assert conditions.among(["kind", "x", "late"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("distribution", "having", "without", "values"),
+    [
+        (CategoricalDistribution(["a", "b", "c"]), ("a",), ("b",), ("a", "c")),  # c may have it
+        (CategoricalDistribution(["b", "c"]), ("a",), ("b", "c"), ()),  # which is no more
+        (IntDistribution(0, 9), (7,), (2,), range(5, 10)),
+        (IntDistribution(0, 9), (2,), (7,), range(5)),
+        (IntDistribution(0, 9), (7,), (3,), range(5, 10)),  # as near to both: with it
+        (IntDistribution(1, 9, step=4), (7,), (2,), (5, 9)),
+        (IntDistribution(1, 9, step=4), (2,), (7,), (1,)),
+        (IntDistribution(0, 3), (7,), (2,), ()),
+        (IntDistribution(6, 9), (7,), (2,), range(6, 10)),
+    ],
+)
+def test_values_of_a_parent_that_were_never_seen(
+    distribution: Any, having: Any, without: Any, values: Any
+) -> None:
+    """A new choice may have the parameter; a number counts as the nearest known one."""
+    condition = InferredCondition("x", "parent", having, without).within(distribution)
+    assert condition.parent == "parent"
+    assert [*condition.values] == [*values]
+
+
+def test_a_parameter_that_exists_no_more_is_no_difference() -> None:
+    """Once the depth ends at 2, no third width is asked for, nor does it tell codes apart."""
+    study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=4))
+
+    def layers(trial: Trial, most: int) -> float:
+        depth = trial.suggest_int("depth", 1, most)
+        return float(sum(trial.suggest_int(f"width_{i}", 1, 6) for i in range(depth)))
+
+    study.optimize(lambda trial: layers(trial, 4), n_trials=12)
+    study.optimize(lambda trial: layers(trial, 2), n_trials=8)
+    tried = [tuple(trial.params.items()) for trial in study.trials]
+    assert len(set(tried[13:])) == 7  # of trial 12, the range was not known yet
+    assert not {*tried[13:]} & {*tried[:13]}
 
 
 def test_nothing_is_drawn_at_random_once_every_branch_was_seen() -> None:

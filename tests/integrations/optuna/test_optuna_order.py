@@ -18,8 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, create_trial
 
 from ncp_sampler import NCPSampler
-from ncp_sampler.integrations.optuna.inferred_space import Conditions
-from ncp_sampler.space.conditional import Condition
+from ncp_sampler.integrations.optuna.inferred_space import Conditions, InferredCondition
 from tests.integrations.optuna.test_optuna_conditional import branches
 
 grpc = pytest.importorskip("grpc", reason="Optuna's gRPC proxy needs grpcio and protobuf")
@@ -78,11 +77,11 @@ def grpc_storage(folder: Path) -> Iterator[BaseStorage]:
 def test_the_tree_does_not_depend_on_an_order(sampled: list[FrozenTrial]) -> None:
     rng = np.random.default_rng(0)
     expected = (
-        Condition("depth", "kind", ("net",), ("tree",)),
-        Condition("leaf", "kind", ("tree",), ("net",)),
-        Condition("width_0", "kind", ("net",), ("tree",)),
-        Condition("width_1", "depth", (2,), (1,)),
-        Condition("width_2", "depth", (3,), (2,)),
+        InferredCondition("depth", "kind", ("net",), ("tree",)),
+        InferredCondition("leaf", "kind", ("tree",), ("net",)),
+        InferredCondition("width_0", "kind", ("net",), ("tree",)),
+        InferredCondition("width_1", "depth", (2,), (1,)),
+        InferredCondition("width_2", "depth", (3,), (2,)),
     )
     orders = [sampled, [reordered(trial, None) for trial in sampled]]
     for _ in range(20):
@@ -110,8 +109,8 @@ def test_siblings_are_not_taken_for_parents() -> None:
         distributions = {name: dists[name] for name in params}
         conditions.read(create_trial(params=params, distributions=distributions, value=0.0))
     assert conditions.among(["one", "p", "q", "two"]) == (
-        Condition("one", "p", ("a",), ("b",)),
-        Condition("two", "p", ("a",), ("b",)),
+        InferredCondition("one", "p", ("a",), ("b",)),
+        InferredCondition("two", "p", ("a",), ("b",)),
     )
 
 

@@ -1,0 +1,206 @@
+"""Arithmetic on codes whose parameters exist only under conditions.
+
+A code has all columns nevertheless. Those of a parameter that does not exist hold the middle of its
+range, so that codes which differ in nothing else are one code, and a predictor learns from every
+trial in one model: what a branch does not have is the same in all of it.
+
+Notation
+    n, d, D   codes, columns, dimensions
+    values    (n, D), numbers, and positions of categories
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import compress
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ncp_sampler.space.columns import Columns, FloatArray
+from ncp_sampler.space.conditions import Condition, nearest_value
+from ncp_sampler.space.dimensions import Categorical, Dimension, decode, n_values
+
+_COUNTED = 100_000  # Number of a parent's values from which on codes are not counted exactly
+
+_Test: TypeAlias = tuple[int, ...] | range  # values of a number, positions of categories
+
+
+class ConditionalColumns(Columns):
+    """Codec between values, codes and unit codes of dimensions with conditions.
+
+    Args:
+        dimensions: The dimensions.
+        conditions: From ``checked_conditions``; there may be none.
+
+    Attributes:
+        conditions: As given.
+        key: Hashable value that is equal for equal conditions.
+        middle: Params with all parameters in the middle, whether they exist or not.
+    """
+
+    def __init__(
+        self, dimensions: Sequence[Dimension], conditions: Mapping[str, Condition]
+    ) -> None:
+        super().__init__(dimensions)
+        self.conditions = conditions
+        at = {dim.name: i for i, dim in enumerate(dimensions)}
+        self._parents: dict[int, tuple[int, _Test]] = {  # parents before their children
+            at[name]: (at[one.parent], _test(dimensions[at[one.parent]], one.values))
+            for name, one in conditions.items()
+        }
+        self._children: dict[tuple[int, _Test], list[int]] = {}  # those that exist together
+        for child, condition in self._parents.items():
+            self._children.setdefault(condition, []).append(child)
+        self.key = tuple(sorted((k, parent, repr(t)) for k, (parent, t) in self._parents.items()))
+        code = super().round(self.denormalize(np.full((1, len(self.names)), 0.5)))
+        values = self.to_values(code)
+        self._middle_code, self._middle_values = code[0], values
+        self._middle_unit = self.normalize(code)[0]
+        by_name = zip(dimensions, values.T, strict=True)
+        self.middle = {dim.name: decode(dim, column)[0] for dim, column in by_name}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ConditionalColumns, (self._dimensions, self.conditions)
+
+    def round(self, numbers: FloatArray) -> FloatArray:
+        """Return the nearest valid code, as floats, the middle for what does not exist."""
+        valid = super().round(numbers)
+        return self._settled(valid, valid) if self.conditions else valid
+
+    def check_valid(self, code: FloatArray) -> FloatArray:
+        """Return the code if it is valid, the middle for what does not exist.
+
+        Raises:
+            ValueError: A number of a parameter that exists is off its range or grid.
+        """
+        settled = self._settled(code, super().round(code)) if self.conditions else code
+        return super().check_valid(settled)
+
+    def neighbors(self, base: FloatArray) -> FloatArray:
+        """Return the valid codes (m, d) one step or one category from a valid code (d,)."""
+        near = super().neighbors(base)
+        if not self.conditions:
+            return near
+        near = self.round(near)
+        others: FloatArray = near[(near != base).any(axis=1)]  # in more than what does not exist
+        return others
+
+    def effective(self, unit: torch.Tensor) -> torch.Tensor:
+        """Return unit codes (n, d) with the middle where the nearest code lacks a parameter."""
+        if not self.conditions:
+            return unit
+        code = self.denormalize(unit.detach().cpu().double().numpy())
+        exists = torch.as_tensor(self.exists_by_column(super().round(code)))
+        middle = torch.as_tensor(self._middle_unit).to(unit)
+        return torch.where(exists.to(unit.device), unit, middle)
+
+    def exists(self, values: FloatArray) -> NDArray[np.bool_]:
+        """Return True where a parameter exists, (n, D)."""
+        exists = np.ones(values.shape, dtype=bool)
+        for (parent, test), children in self._children.items():
+            holds = exists[:, parent] & _holds(test, values[:, parent])
+            exists[:, children] = holds[:, None]
+        return exists
+
+    def exists_by_column(self, valid: FloatArray) -> NDArray[np.bool_]:
+        """Return True for columns of parameters that exist in valid codes (n, d), (n, d)."""
+        return self.exists(self.to_values(valid)).take(self.owner, axis=1)
+
+    def existing(self, params: Mapping[str, Any]) -> list[str]:
+        """Return the parameters that exist by params, whose numbers count as the nearest valid.
+
+        A parameter whose parent is missing counts as one that does not exist.
+        """
+        exists = [True] * len(self._dimensions)
+        for child, (parent, test) in self._parents.items():
+            dim = self._dimensions[parent]
+            known = exists[parent] and dim.name in params
+            exists[child] = known and nearest_value(dim, params[dim.name]) in test
+        return [dim.name for dim, there in zip(self._dimensions, exists, strict=True) if there]
+
+    def to_params(self, valid: FloatArray) -> list[dict[str, Any]]:
+        """Return params of valid codes (n, d), without the parameters that do not exist."""
+        values = self.to_values(valid)
+        by_name = map(decode, self._dimensions, values.T)
+        rows = [dict(zip(self.slices, row, strict=True)) for row in zip(*by_name, strict=True)]
+        if not self.conditions:
+            return rows
+        exists = self.exists(values).tolist()
+        return [dict(compress(row.items(), own)) for row, own in zip(rows, exists, strict=True)]
+
+    def order(self) -> list[int]:
+        """Return the positions of all dimensions, in order but parents before their children."""
+        order: dict[int, None] = {}
+
+        def add(i: int) -> None:
+            if i in self._parents:
+                add(self._parents[i][0])
+            order.setdefault(i)
+
+        for i in range(len(self._dimensions)):
+            add(i)
+        return list(order)
+
+    def size(self) -> float:
+        """Return the number of valid codes, infinite if a dimension is continuous.
+
+        It is an upper bound if a parent has more than 100,000 values.
+        """
+        below = [float(n_values(dim)) for dim in self._dimensions]  # codes of it and its children
+        groups: dict[int, list[tuple[_Test, list[int]]]] = {}
+        for (parent, test), children in self._children.items():
+            groups.setdefault(parent, []).append((test, children))
+        for parent in reversed(self.order()):
+            products = [(t, math.prod(below[i] for i in c)) for t, c in groups.get(parent, ())]
+            if products and below[parent] > _COUNTED:
+                below[parent] *= math.prod(product for _, product in products)
+            elif products:
+                grid = _grid(self._dimensions[parent])
+                counts = [np.where(_holds(test, grid), product, 1.0) for test, product in products]
+                below[parent] = float(np.prod(counts, axis=0).sum())
+        return math.prod(n for i, n in enumerate(below) if i not in self._parents)
+
+    def enumerate(self, first: int, last: int) -> FloatArray:
+        """Return the codes at positions from the first to before the last, (n, d), not rounded."""
+        if not self.conditions:
+            counts = np.array([int(n_values(dim)) for dim in self._dimensions])
+            size = math.prod(counts.tolist())
+            positions = np.arange(first, min(last, size))
+            return self.at(positions[:, None] // (size // np.cumprod(counts)) % counts)
+        rows = self._middle_values
+        for i in self.order():
+            there, grid = self.exists(rows)[:, i], _grid(self._dimensions[i])
+            added = np.repeat(rows[there], len(grid), axis=0)
+            added[:, i] = np.tile(grid, int(there.sum()))
+            rows = np.concatenate([rows[~there], added])
+        return self.from_values(rows[np.lexsort(rows.T[::-1])][first:last])
+
+    def _settled(self, code: FloatArray, valid: FloatArray) -> FloatArray:
+        """Return codes (..., d) with the middle for what does not exist by their valid codes."""
+        exists = self.exists_by_column(valid.reshape(-1, valid.shape[-1]))
+        return np.where(exists.reshape(valid.shape), code, self._middle_code)
+
+
+def _test(dim: Dimension, values: tuple[Any, ...] | range) -> _Test:
+    """Return values of a parent as numbers, or as positions of categories."""
+    if isinstance(dim, Categorical):
+        return tuple(dim.index(value) for value in values)
+    return values
+
+
+def _holds(test: _Test, column: FloatArray) -> NDArray[np.bool_]:
+    """Return True for a parent's values (n,) that are among those of a test."""
+    if isinstance(test, range) and len(test):
+        inside = (column >= test[0]) & (column <= test[-1])
+        return np.asarray(inside & ((column - test[0]) % test.step == 0))
+    return np.isin(column, np.array(test, dtype=np.float64))
+
+
+def _grid(dim: Dimension) -> FloatArray:
+    """Return all values of a dimension, (k,)."""
+    index = np.arange(int(n_values(dim)), dtype=np.float64)
+    return index if isinstance(dim, Categorical) else dim.low + index * (dim.step or 0.0)

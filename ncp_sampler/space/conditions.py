@@ -1,0 +1,152 @@
+"""Conditions: parameters that exist only under certain values of others.
+
+A parameter has one parent at most, so that parents and children form trees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from ncp_sampler import checks
+from ncp_sampler.space.categories import same_category
+from ncp_sampler.space.dimensions import (
+    Categorical,
+    Dimension,
+    Float,
+    Integer,
+    n_values,
+)
+
+_LISTED = 1000  # Number of values from which on a range is not listed
+_COLLECTIONS = (list, tuple, range, set, frozenset)
+
+
+class Condition(NamedTuple):
+    """Condition for a parameter to exist: its parent exists, and has one of some values.
+
+    Attributes:
+        parent: Name of the parent, a categorical or an integer.
+        values: Values of the parent with which the parameter exists.
+
+    Examples:
+        >>> Condition("n_layers", (2, 3, 4)).parent
+        'n_layers'
+    """
+
+    parent: str
+    values: tuple[Any, ...] | range
+
+
+Conditions: TypeAlias = Mapping[str, tuple[str, Any]]  # parameter -> parent, and its values
+
+
+def checked_conditions(
+    given: Conditions | None, dimensions: Sequence[Dimension]
+) -> dict[str, Condition]:
+    """Return the conditions, parents before their children, without those that always hold.
+
+    A ``Condition`` may have no value, where its parent was narrowed.
+
+    Raises:
+        ValueError: An unknown parameter or parent, a parent that is a float, values that it does
+            not have or none, or conditions that go round in a circle.
+    """
+    must = 'map parameters to a parent and its values, such as {"w2": ("n_layers", [2, 3])}'
+    left = dict(checks.instance("conditions", {} if given is None else given, Mapping, must))
+    dims = {dim.name: dim for dim in dimensions}
+    conditions = {name: _checked(name, one, dims) for name, one in left.items()}
+    ordered: dict[str, Condition] = {}
+    while conditions:
+        ready = {n: one for n, one in conditions.items() if one.parent not in conditions}
+        if not ready:
+            raise ValueError(
+                f"conditions of {sorted(conditions)} go round in a circle; a parameter must not be "
+                "its own parent, nor its parent's"
+            )
+        for name, one in ready.items():
+            every = len(one.values) == n_values(dims[one.parent])
+            if not every or one.parent in ordered:
+                ordered[name] = one
+            del conditions[name]
+    return ordered
+
+
+def narrowed(
+    conditions: Mapping[str, Condition], dimensions: Sequence[Dimension]
+) -> dict[str, Condition]:
+    """Return conditions with those values of categorical parents that some dimensions have."""
+    choices = {dim.name: dim.choices for dim in dimensions if isinstance(dim, Categorical)}
+    return {
+        name: one._replace(values=tuple(v for v in one.values if _is_among(v, choices[one.parent])))
+        if one.parent in choices
+        else one
+        for name, one in conditions.items()
+    }
+
+
+def describe(conditions: Mapping[str, Condition], params: Mapping[str, Any], name: str) -> str:
+    """Return under which value of its parent a parameter exists, for messages."""
+    parent = conditions[name].parent
+    return f"{name!r} exists with {parent}={checks.shown(params.get(parent))}"
+
+
+def _checked(name: Any, given: Any, dims: Mapping[str, Dimension]) -> Condition:
+    argument = f"conditions[{name!r}]"
+    if name not in dims:
+        raise ValueError(f"conditions has {name!r}, no parameter of the space: {list(dims)}")
+    must = 'be a parent and its values, such as ("n_layers", [2, 3])'
+    if not isinstance(given, list | tuple) or len(given) != 2 or not isinstance(given[0], str):
+        raise checks.refusal(argument, given, must)
+    parent, values = given
+    if parent not in dims:
+        raise ValueError(f"{argument} has the parent {parent!r}; the space has {list(dims)}")
+    dim = dims[parent]
+    if isinstance(dim, Float):
+        raise ValueError(
+            f"{argument} has the parent {parent!r}, a float; give a categorical or an integer"
+        )
+    if not isinstance(values, _COLLECTIONS):
+        must = f"be a list of values of {parent!r}, or a range"
+        raise checks.refusal(f"{argument}: values", values, must)
+    if not len(values) and not isinstance(given, Condition):
+        raise ValueError(
+            f"{argument} has no value of {parent!r}, so that {name!r} never exists; give at least "
+            "one, or leave the parameter out"
+        )
+    try:
+        return Condition(parent, _checked_values(dim, values))
+    except ValueError as error:
+        raise ValueError(f"{argument}: {error}") from None
+
+
+def _checked_values(dim: Integer | Categorical, values: Any) -> tuple[Any, ...] | range:
+    """Return the values in order, each once, a long range as it is."""
+    if isinstance(dim, Categorical):
+        return tuple(dim.choices[i] for i in sorted({dim.index(value) for value in values}))
+    long = isinstance(values, range) and len(values) > _LISTED
+    for value in (values[0], values[1], values[-1]) if long else values:
+        if not checks.is_number(type(value)) or nearest_value(dim, value) != value:
+            raise ValueError(f"{dim.name}={checks.shown(value)} is not a value of {dim}")
+    if long:
+        return values[::-1] if values.step < 0 else values  # type: ignore[no-any-return]
+    return tuple(sorted({int(value) for value in values}))
+
+
+def nearest_value(dim: Dimension, value: Any) -> int | None:
+    """Return the nearest valid value of a number, or a category's position; None if it is none."""
+    if isinstance(dim, Categorical):
+        try:
+            return dim.index(value)
+        except ValueError:
+            return None
+    assert isinstance(dim, Integer)  # no other number is a parent
+    if not checks.is_number(type(value)):
+        return None
+    steps = (min(max(value, dim.low), dim.high) - dim.low) / dim.step
+    return None if math.isnan(steps) else dim.low + dim.step * round(steps)
+
+
+def _is_among(value: Any, choices: Sequence[Any]) -> bool:
+    return any(same_category(value, choice) for choice in choices)
