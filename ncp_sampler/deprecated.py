@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -91,6 +92,19 @@ def _choose_caution(offline: Any) -> Callable[..., Any]:
     return choose
 
 
+# Old name of a figure -> its name since 0.3, in Matplotlib and in Plotly
+_FIGURES = {
+    "architecture_figure": "plot_architectures",
+    "correlation_figure": "plot_correlations",
+    "descent_figure": "plot_descent",
+    "explain_figure": "plot_gradient",
+    "params_figure": "plot_params",
+    "ranking_figure": "plot_ranks",
+    "trace_figure": "plot_trace",
+    "trade_off_figure": "plot_trade_offs",
+    "walk_figure": "plot_walk",
+}
+
 # Module -> old name -> new name, and the replacement as a function of the module
 _NAMES: dict[str, dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "ncp_sampler.predictors": {
@@ -105,6 +119,10 @@ _NAMES: dict[str, dict[str, tuple[str, Callable[[Any], Any]]]] = {
         "CautionChoice": ("BetaChoice", lambda offline: offline.BetaChoice),
         "Found": ("Solution", lambda offline: offline.Solution),
         "choose_caution": ("choose_beta", _choose_caution),
+    },
+    **{
+        module: {old: (new, operator.attrgetter(new)) for old, new in _FIGURES.items()}
+        for module in ("ncp_sampler.visualization", "ncp_sampler.visualization.plotly")
     },
 }
 

@@ -319,14 +319,14 @@ def _draw(
 ) -> bool:
     """Draw the search's trace into a file; return False if Matplotlib is missing."""
     try:
-        from ncp_sampler.visualization import trace_figure
+        from ncp_sampler.visualization import plot_trace
         from ncp_sampler.visualization.saving import save_figure
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "matplotlib":
             raise
         return False
     assert found.trace is not None  # propagation records it
-    figure = trace_figure(
+    figure = plot_trace(
         found.trace, space, start=found.start, units={LIMIT: "G", **units}, title=title
     )
     save_figure(figure, picture, name="picture")

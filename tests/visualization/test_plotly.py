@@ -61,8 +61,8 @@ def study() -> optuna.Study:
 @pytest.mark.parametrize("space", [SPACE, NB201Space(), MIXED, ODD_SPACE])
 def test_a_trace_has_the_same_lines(space: SearchSpace) -> None:
     trace = edited(space)
-    drawn = plain(plotly.trace_figure(trace, space, start=1, title="a <title>"))
-    theirs = matplotlib.trace_figure(trace, space, start=1, title="a <title>")
+    drawn = plain(plotly.plot_trace(trace, space, start=1, title="a <title>"))
+    theirs = matplotlib.plot_trace(trace, space, start=1, title="a <title>")
     lines = [np.asarray(line.get_ydata()) for axes in theirs.axes for line in axes.lines]
     assert len(drawn["data"]) == len(lines)
     for mine, line in zip(drawn["data"], lines, strict=True):
@@ -76,8 +76,8 @@ def test_a_trace_has_the_same_lines(space: SearchSpace) -> None:
 
 def test_pushes_and_moves_have_the_same_bars(study: optuna.Study) -> None:
     trace = edited(SPACE)
-    (bars,) = plain(plotly.explain_figure(trace, SPACE, iteration=2, largest=5))["data"]
-    (axes,) = matplotlib.explain_figure(trace, SPACE, iteration=2, largest=5).axes
+    (bars,) = plain(plotly.plot_gradient(trace, SPACE, iteration=2, largest=5))["data"]
+    (axes,) = matplotlib.plot_gradient(trace, SPACE, iteration=2, largest=5).axes
     assert bars["x"] == [bar.get_width() for bar in axes.patches]  # type: ignore[attr-defined]
     moves = plotly.plot_proposal(study.trials[-1], title="t")
     theirs = matplotlib.plot_proposal(study.trials[-1]).axes[0]
@@ -99,9 +99,9 @@ def test_calibrations_are_the_same(study: optuna.Study) -> None:
 
 def test_a_descent_ends_at_the_trial_and_follows_the_reasons(study: optuna.Study) -> None:
     for figures in (matplotlib, plotly):
-        assert figures.descent_figure(study, OPTIMIZED) is not None
+        assert figures.plot_descent(study, OPTIMIZED) is not None
     last = study.trials[-1]
-    drawn = plain(plotly.descent_figure(study, OPTIMIZED, trial=last.number))
+    drawn = plain(plotly.plot_descent(study, OPTIMIZED, trial=last.number))
     doubts, values = drawn["data"][:2]
     numbers = [int(name) for name in values["x"]]
     assert numbers[-1] == last.number
@@ -114,19 +114,19 @@ def test_a_descent_ends_at_the_trial_and_follows_the_reasons(study: optuna.Study
     lines = {one["name"]: one["y"] for one in drawn["data"] if "name" in one}
     name = next(d.name for d in OPTIMIZED.dimensions if not isinstance(d, Categorical))
     assert lines[name] == [pytest.approx(study.trials[n].params[name]) for n in numbers]
-    (axes, *_) = matplotlib.descent_figure(study, OPTIMIZED, trial=last.number).axes
+    (axes, *_) = matplotlib.plot_descent(study, OPTIMIZED, trial=last.number).axes
     np.testing.assert_array_equal(np.asarray(axes.lines[0].get_ydata()), values["y"])
 
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_architectures_have_the_same_bars(n: int) -> None:
     codes = {f"code {i}": code for i, code in enumerate(SPACE.sample(n, 0))}
-    drawn = plain(plotly.architecture_figure(codes, SPACE, title="t"))
+    drawn = plain(plotly.plot_architectures(codes, SPACE, title="t"))
     for i, code in enumerate(codes.values()):
         bars = drawn["data"][3 * i : 3 * i + 3]
         heights = {x: y for bar in bars for x, y in zip(bar["x"], bar["y"], strict=True)}
         assert [heights[k] for k in range(27)] == code.tolist()
-    shown = texts(plotly.architecture_figure(codes, SPACE))
+    shown = texts(plotly.plot_architectures(codes, SPACE))
     assert shown[:n] == [f"<b>{label}</b>" for label in codes]
     assert shown.count("stage 4") == n
 
@@ -134,8 +134,8 @@ def test_architectures_have_the_same_bars(n: int) -> None:
 @pytest.mark.parametrize("space", [MIXED, ODD_SPACE, NB201Space(), MRSpace(width=16, depth=1)])
 def test_params_of_any_space(space: SearchSpace) -> None:
     codes = dict(zip("ab", space.sample(2, 0), strict=True))
-    drawn = plain(plotly.params_figure(codes, space))
-    axes = matplotlib.params_figure(codes, space).axes
+    drawn = plain(plotly.plot_params(codes, space))
+    axes = matplotlib.plot_params(codes, space).axes
     assert sum(len(one.get_yticks()) for one in axes) == len(space.names)
     assert {one["name"] for one in drawn["data"]} == {"a", "b"}
     for label, code in codes.items():
@@ -151,19 +151,19 @@ def test_params_of_any_space(space: SearchSpace) -> None:
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda f, study: f.descent_figure(5, SPACE), "study=5 must be a study of Optuna"),
-        (lambda f, study: f.descent_figure(study, 5), "space=5 must be the SearchSpace"),
-        (lambda f, study: f.descent_figure(study, SPACE), r"space has \['i1'.*lack; give the part"),
-        (lambda f, study: f.descent_figure(study, OPTIMIZED, trial=99), "trial=99 is not in"),
-        (lambda f, study: f.descent_figure(study, OPTIMIZED, trial="x"), "trial='x' must"),
-        (lambda f, study: f.descent_figure(optuna.create_study(), MIXED), "has no complete trial"),
-        (lambda f, study: f.params_figure({}, SPACE), "codes is empty"),
-        (lambda f, study: f.params_figure(5, SPACE), "codes=5 must map labels to codes"),
-        (lambda f, study: f.params_figure({"a": SPACE.start}, 5), "space=5 must be the SearchSp"),
-        (lambda f, study: f.architecture_figure({"a": SPACE.start}, MIXED), "must be MRSpace"),
+        (lambda f, study: f.plot_descent(5, SPACE), "study=5 must be a study of Optuna"),
+        (lambda f, study: f.plot_descent(study, 5), "space=5 must be the SearchSpace"),
+        (lambda f, study: f.plot_descent(study, SPACE), r"space has \['i1'.*lack; give the part"),
+        (lambda f, study: f.plot_descent(study, OPTIMIZED, trial=99), "trial=99 is not in"),
+        (lambda f, study: f.plot_descent(study, OPTIMIZED, trial="x"), "trial='x' must"),
+        (lambda f, study: f.plot_descent(optuna.create_study(), MIXED), "has no complete trial"),
+        (lambda f, study: f.plot_params({}, SPACE), "codes is empty"),
+        (lambda f, study: f.plot_params(5, SPACE), "codes=5 must map labels to codes"),
+        (lambda f, study: f.plot_params({"a": SPACE.start}, 5), "space=5 must be the SearchSp"),
+        (lambda f, study: f.plot_architectures({"a": SPACE.start}, MIXED), "must be MRSpace"),
         (lambda f, study: f.plot_proposal(study.trials[0]), "proposed without a prediction"),
         (lambda f, study: f.plot_calibration(5), "study=5 must be a study"),
-        (lambda f, study: f.trace_figure(5, SPACE), "trace=5 must be a Trace"),
+        (lambda f, study: f.plot_trace(5, SPACE), "trace=5 must be a Trace"),
     ],
 )
 def test_what_cannot_be_drawn_is_named_by_both(
