@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 import ncp_sampler
-from ncp_sampler import Float, NCPOptimizer, SearchSpace, offline, predictors
+from ncp_sampler import Float, NCPOptimizer, SearchSpace, offline, predictors, visualization
 from ncp_sampler.predictors import GaussianProcess
 from ncp_sampler.propagation import Target
+from ncp_sampler.visualization import plotly
 
 X = np.linspace(0, 1, 12)[:, None]
 Y = {"loss": (X[:, 0] - 0.3) ** 2}
@@ -41,6 +43,29 @@ def test_offline_names() -> None:
         choose = offline.choose_caution
     with pytest.raises(ValueError, match="betas="):
         choose([], [Target("loss")], cautions="x")
+
+
+@pytest.mark.parametrize("figures", [visualization, plotly])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("architecture_figure", "plot_architectures"),
+        ("descent_figure", "plot_descent"),
+        ("explain_figure", "plot_gradient"),
+        ("params_figure", "plot_params"),
+        ("trace_figure", "plot_trace"),
+    ],
+)
+def test_figures(figures: ModuleType, old: str, new: str) -> None:
+    with pytest.warns(FutureWarning, match=f"{old} is deprecated .* use {new}"):
+        assert getattr(figures, old) is getattr(figures, new)
+
+
+def test_figures_of_matplotlib_alone() -> None:
+    names = ("correlation", "ranking", "trade_off", "walk")
+    for name, new in zip(names, ("correlations", "ranks", "trade_offs", "walk"), strict=True):
+        with pytest.warns(FutureWarning, match=f"use plot_{new}"):
+            assert callable(getattr(visualization, f"{name}_figure"))
 
 
 def test_arguments_and_attributes() -> None:

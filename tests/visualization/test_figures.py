@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from ncp_sampler.visualization import (
     plot_architectures,
     plot_correlations,
     plot_gradient,
+    plot_proposal,
     plot_trace,
     plot_walk,
 )
@@ -218,6 +220,33 @@ def test_bars_of_an_explanation_are_the_largest_pushes(trace: Trace) -> None:
     widths = [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
     assert widths == [push[SPACE.names.index(name)] for name in names]
     assert min(np.abs(widths)) == np.sort(np.abs(push))[-5]
+
+
+def test_long_names_of_a_proposal_stay_beside_each_other() -> None:
+    metrics = ["validation_accuracy_of_the_moving_average", "latency_on_the_device_in_milliseconds"]
+    names = ["encoder.number_of_channels_in_the_first_layer_of_all", "depth", "activation"]
+    moves = [
+        [name, "RandAugment with two operations", "none", dict.fromkeys(metrics, 0.1 - 0.1 * i)]
+        for i, name in enumerate(names)
+    ]
+    predicted = {name: {"mean": 0.5576, "std": 123.4, "start": 447.7} for name in metrics}
+    reasons = {"how": "search", "moves": moves, "metrics": predicted, "left_out": 0}
+    figure = plot_proposal(reasons)
+    figure.draw_without_rendering()
+    boxes = [
+        text.get_window_extent()
+        for axes in figure.axes
+        for text in (axes.title, axes.xaxis.label, *axes.get_yticklabels())
+        if text.get_visible() and text.get_text()
+    ]
+    assert len(boxes) >= 2 * 2 + len(names)
+    for one, other in itertools.combinations(boxes, 2):
+        assert not one.overlaps(other)
+    assert all(figure.bbox.contains(box.x0, box.y0) for box in boxes)
+    assert all(figure.bbox.contains(box.x1, box.y1) for box in boxes)
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert labels[1] == "depth: RandAugmen…perations → none"
+    assert min(axes.get_position().width * figure.get_figwidth() for axes in figure.axes) > 2
 
 
 def test_an_architectures_bars_are_its_code() -> None:

@@ -13,6 +13,7 @@ import optuna
 import pytest
 
 from ncp_sampler import Categorical, Float, Integer, MRSpace, NB201Space, NCPSampler, SearchSpace
+from ncp_sampler.nas_bench import Table, TableWalk
 from ncp_sampler.propagation import GradientDescent
 from ncp_sampler.propagation.propagate import Trace, propagate
 from ncp_sampler.propagation.targets import Target
@@ -83,7 +84,7 @@ def test_pushes_and_moves_have_the_same_bars(study: optuna.Study) -> None:
     theirs = matplotlib.plot_proposal(study.trials[-1]).axes[0]
     (bars,) = plain(moves)["data"]
     assert bars["x"] == [bar.get_width() for bar in theirs.patches]  # type: ignore[attr-defined]
-    assert bars["y"] == [tick.get_text() for tick in theirs.get_yticklabels()]
+    assert bars["customdata"] == [tick.get_text() for tick in theirs.get_yticklabels()]
     assert texts(moves) == [theirs.get_title()]
 
 
@@ -148,6 +149,72 @@ def test_params_of_any_space(space: SearchSpace) -> None:
         assert max(positions) <= 1
 
 
+def test_correlations_stand_in_the_same_cells() -> None:
+    ours = [[1, -0.0154, np.nan], [-0.0154, 1, 0.7161], [np.nan, 0.7161, 1]]
+    published = np.full((3, 3), np.nan)
+    published[1, 2] = 0.639
+    drawn = plotly.plot_correlations(["a", "b", "<c>"], ours, published=published)
+    (cells,) = plain(drawn)["data"]
+    assert cells["z"] == [[1, -0.0154, None], [-0.0154, 1, 0.7161], [None, 0.7161, 1]]
+    shown = {(one["x"], one["y"]): one["text"] for one in plain(drawn)["layout"]["annotations"]}
+    assert shown[0, 1] == "−0.015"
+    assert shown[2, 1].startswith("0.716<br>")
+    assert "(0.639)" in shown[2, 1]
+    assert len(shown) == 7  # none in the cells without a number
+    assert plain(drawn)["layout"]["xaxis"]["ticktext"] == ["a", "b", "&lt;c&gt;"]
+
+
+def test_ranks_are_the_same_dots() -> None:
+    metrics = {"mIoU": [70, 75, 72], "mAcc": [80, 85, 79], "aAcc": [1, 2, 3]}
+    drawn = plain(plotly.plot_ranks(metrics, title="Three"))
+    (axes,) = matplotlib.plot_ranks(metrics).axes
+    for mine, dots in zip(drawn["data"], axes.collections, strict=True):
+        np.testing.assert_array_equal(np.transpose([mine["x"], mine["y"]]), dots.get_offsets())
+        assert mine["name"] == dots.get_label()
+    assert drawn["layout"]["xaxis"]["title"]["text"] == axes.get_xlabel()
+
+
+def test_trade_offs_have_the_same_points() -> None:
+    front = [[1.0, 84.0, 4.0], [2.0, 85.0, 8.0]]
+    others = {"NetAdapt": [2.0, 84.5, 6.0]}
+    seg = matplotlib.TradeOff(front=front, cloud=[[1, 2, 3], [4, 5, 6]], others=others)
+    drawn = plain(plotly.plot_trade_offs({"Seg": seg, "Cls": matplotlib.TradeOff(front=front)}))
+    known, ours, other, again = drawn["data"]
+    assert (known["x"], known["y"]) == ([1, 4], [2, 5])
+    assert (ours["x"], ours["y"], ours["customdata"]) == ([1, 2], [84, 85], [4, 8])
+    assert (other["name"], other["x"]) == ("NetAdapt", [2])
+    small, large = ours["marker"]["size"]
+    assert large**2 == pytest.approx(2 * small**2)  # areas are as the sizes
+    assert (ours["showlegend"], again["showlegend"]) == (True, False)
+    assert drawn["layout"]["xaxis"]["type"] == drawn["layout"]["xaxis2"]["type"] == "log"
+    assert (
+        drawn["layout"]["xaxis"]["range"][0]
+        < 0
+        < np.log10(4)
+        < drawn["layout"]["xaxis"]["range"][1]
+    )
+
+
+def test_a_walk_is_numbered() -> None:
+    rng = np.random.default_rng(0)
+    table = Table("seg", SPACE.sample(9, 0), {"mIoU": rng.random(9)}, rng.random(9), np.ones(9))
+    rows = np.array([[0, 1], [2, 3], [4, 5]])
+    walk = TableWalk(table.codes[rows], table.metrics["mIoU"][rows], table.flops[rows])
+    every, best, path = plain(plotly.plot_walk(table, walk, start=1, title="t"))["data"]
+    assert every["x"] == table.flops.tolist()
+    assert best["y"] == [table.metrics["mIoU"].max()]
+    assert (path["x"], path["text"]) == (table.flops[rows[:, 1]].tolist(), ["0", "1", "2"])
+    assert [every["name"], best["name"], path["name"]] == [
+        str(one.get_label())
+        for (axes,) in [matplotlib.plot_walk(table, walk, start=1).axes]
+        for one in (*axes.collections, *axes.lines)
+    ]
+
+
+def test_both_libraries_have_the_same_figures() -> None:
+    assert {name for name in matplotlib.__all__ if name.startswith("plot_")} == set(plotly.__all__)
+
+
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
@@ -164,6 +231,10 @@ def test_params_of_any_space(space: SearchSpace) -> None:
         (lambda f, study: f.plot_proposal(study.trials[0]), "proposed without a prediction"),
         (lambda f, study: f.plot_calibration(5), "study=5 must be a study"),
         (lambda f, study: f.plot_trace(5, SPACE), "trace=5 must be a Trace"),
+        (lambda f, study: f.plot_correlations(["a"], [[2.0]]), "matrix has a number outside"),
+        (lambda f, study: f.plot_ranks({"a": [1, 2]}), "metrics has 1 of shapes"),
+        (lambda f, study: f.plot_trade_offs({}), "panels is empty"),
+        (lambda f, study: f.plot_walk(5, 5), "table=5 must be a Table"),
     ],
 )
 def test_what_cannot_be_drawn_is_named_by_both(

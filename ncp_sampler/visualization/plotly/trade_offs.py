@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ncp_sampler.visualization.contents.trade_offs import AREA, FRONT, Points, TradeOff, points_of
-from ncp_sampler.visualization.plotly.layout import finish, listed, plain, px
+from ncp_sampler.visualization.plotly.layout import PIXELS, finish, listed, plain
 from ncp_sampler.visualization.style import COLORS, GREY
 
 
@@ -44,7 +44,7 @@ def _draw(figure: go.Figure, column: int, panel: Points, named: set[str]) -> Non
         figure.add_trace(known, 1, column)
     for i, (label, points) in enumerate(panel.shown.items()):
         color = COLORS[i % len(COLORS)]
-        diameters = [px(math.sqrt(4 / math.pi * AREA * size)) for size in points[:, 2]]
+        diameters = listed(PIXELS * np.sqrt(4 / math.pi * AREA * points[:, 2]))
         circles = go.Scatter(
             x=listed(points[:, 0]),
             y=listed(points[:, 1]),
@@ -63,6 +63,6 @@ def _draw(figure: go.Figure, column: int, panel: Points, named: set[str]) -> Non
     everywhere = np.concatenate([panel.cloud, *panel.shown.values()])[:, 0]
     low, high = np.log10([everywhere.min(), everywhere.max()]) if len(everywhere) else (0.0, 1.0)
     margin = 0.08 * (high - low) or 0.1
-    axis = {"type": "log", "range": listed([low - margin, high + margin])}
+    axis = {"type": "log", "nticks": 5, "range": listed([low - margin, high + margin])}
     figure.update_xaxes(**axis, title_text=plain(panel.cost), row=1, col=column)
     figure.update_yaxes(title_text=plain(panel.metric), row=1, col=column)

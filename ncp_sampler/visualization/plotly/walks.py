@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from ncp_sampler.visualization.contents.walks import CompleteTable, Walk, steps_of
 from ncp_sampler.visualization.plotly.layout import finish, listed, plain, px
-from ncp_sampler.visualization.style import BLUE, GREY, ORANGE, SMALL
+from ncp_sampler.visualization.style import BLUE, GREY, MEDIUM, ORANGE
 
 _POSITIONS = ("top center", "middle right", "bottom center", "middle left")
 
@@ -40,7 +40,7 @@ def plot_walk(table: CompleteTable, walk: Walk, *, start: int = 0, title: str = 
         x=listed(steps.flops), y=listed(steps.metric), mode="lines+markers+text",
         text=[str(step) for step in range(n)],
         textposition=[_POSITIONS[step % len(_POSITIONS)] for step in range(n)],
-        textfont={"size": px(SMALL)}, line={"color": BLUE, "width": 2}, name=path,
+        textfont={"size": px(MEDIUM)}, line={"color": BLUE, "width": 2}, name=path,
         hovertemplate="step %{text}: %{x:.4g}, %{y:.4g}<extra></extra>",
     )  # fmt: skip
     finish(figure, plain(title), legend=True)
