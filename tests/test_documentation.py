@@ -32,6 +32,7 @@ PAGES = sorted(
     )
 )
 ELSEWHERE = {  # pages whose blocks other files of tests run, and look at what they give
+    "docs/gallery.md",  # test_gallery.py
     "docs/how-to/export.md",  # test_export_page.py
     "docs/how-to/optunahub.md",  # integrations/test_optunahub.py
     "docs/how-to/other-tools.md",  # test_other_tools.py
