@@ -212,6 +212,18 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert wanted - listed == set(), "docs/reference lacks them"
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CONTRIBUTING.md"])
+def test_code_fits_beside_the_navigation(page: str) -> None:
+    """Lines of code have at most 80 columns; docs/ruff.toml formats the Python of the pages."""
+    long = [
+        line
+        for block in blocks(page)
+        for line in block.code.splitlines()
+        if len(line) > 80 and not line.startswith("python3 -m venv ")  # one line to copy
+    ]
+    assert long == []
+
+
 def test_readme_is_short_and_names_the_commands_that_ci_runs() -> None:
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert len(text.encode()) <= 7000
