@@ -41,7 +41,10 @@ def _rename_arguments(cls: type, new_names: Mapping[str, str]) -> None:
         for old, new in new_names.items():
             if old in kwargs:
                 warn(f"{cls.__name__}({old}=)", f"{new}=")
-                kwargs[new] = kwargs.pop(old)
+                value = kwargs.pop(old)
+                if kwargs.get(new) is not None and value is not None:
+                    raise ValueError(f"{old}= is the old name of {new}=; give {new}= alone")
+                kwargs[new] = kwargs.get(new) if value is None else value
         init(self, *args, **kwargs)
 
     cls.__init__ = renaming  # type: ignore[misc]
@@ -127,7 +130,13 @@ _NAMES: dict[str, dict[str, tuple[str, Callable[[Any], Any]]]] = {
 }
 
 # Class -> old name -> new name
-_ARGUMENTS = {"GaussianProcess": {"capacity": "max_rows"}, "Target": {"caution": "beta"}}
+_ARGUMENTS = {
+    "GaussianProcess": {"capacity": "max_rows"},
+    "NCPOptimizer": {"weights": "objective_weights"},
+    "NCPSampler": {"weights": "objective_weights"},
+    "NCPSearch": {"weights": "objective_weights"},
+    "Target": {"caution": "beta"},
+}
 _ATTRIBUTES = {
     "BetaChoice": {"caution": "beta", "cautions": "betas", "judged": "scores"},
     "Model": {"capacity": "max_rows"},

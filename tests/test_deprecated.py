@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -9,7 +10,16 @@ import numpy as np
 import pytest
 
 import ncp_sampler
-from ncp_sampler import Float, NCPOptimizer, SearchSpace, offline, predictors, visualization
+from ncp_sampler import (
+    Float,
+    NCPOptimizer,
+    NCPSampler,
+    NCPSearch,
+    SearchSpace,
+    offline,
+    predictors,
+    visualization,
+)
 from ncp_sampler.predictors import GaussianProcess
 from ncp_sampler.propagation import Target
 from ncp_sampler.visualization import plotly
@@ -80,6 +90,42 @@ def test_arguments_and_attributes() -> None:
         assert optimizer.n_told == 0  # type: ignore[attr-defined]
     with pytest.warns(FutureWarning, match="use neighbors"):
         assert len(SPACE.neighbours([0.5])) == 2  # type: ignore[attr-defined]
+
+
+def _make(cls: Any, **options: Any) -> Any:
+    directions = {"a": "maximize", "b": "minimize"}
+    common = {"directions": directions} if cls is NCPOptimizer else {}
+    if cls is NCPSearch:
+        common = {"metric": list(directions), "mode": ["max", "min"]}
+    return cls(space=SPACE, **common, **options)
+
+
+@pytest.mark.parametrize("cls", [NCPOptimizer, NCPSampler, NCPSearch])
+def test_weights_of_objectives(cls: Any) -> None:
+    """The old name has the meaning, and the checks, of the new one."""
+    warned = pytest.warns(FutureWarning, match=r"\(weights=\) is deprecated .* use objective_weig")
+    with warned:
+        _make(cls, weights="compromise")
+    with warned, pytest.raises(ValueError, match="objective_weights='best' must"):
+        _make(cls, weights="best")
+    with warned, pytest.raises(ValueError, match="give objective_weights= alone"):
+        _make(cls, weights="std", objective_weights="std")
+    with warned:
+        _make(cls, weights=None, objective_weights="std")
+
+
+def test_the_search_by_old_weights_is_that_by_objective_weights() -> None:
+    found = []
+    for name in ("weights", "objective_weights"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            optimizer = _make(NCPOptimizer, **{name: {"a": 0.0, "b": 1.0}}, seed=0)
+        for _ in range(14):
+            (params,) = optimizer.ask()
+            x = params["x"]
+            optimizer.tell(params, {"a": x, "b": (x - 0.3) ** 2})
+        found.append(params["x"])
+    assert found[0] == found[1] == pytest.approx(0.3, abs=0.05)
 
 
 def test_unknown_names_are_still_refused() -> None:

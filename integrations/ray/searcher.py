@@ -23,6 +23,7 @@ import torch
 from ray.tune.result import DEFAULT_METRIC
 
 from ncp_sampler import checks
+from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.integrations.ray import results
 from ncp_sampler.integrations.ray import sources as earlier
 from ncp_sampler.integrations.ray.checkpoint import SavedSearcher
@@ -42,6 +43,7 @@ from ncp_sampler.space.search_space import Params, SearchSpace
 _logger = logging.getLogger(__name__)
 
 
+@with_old_names
 class NCPSearch(SavedSearcher):
     """Ray Tune searcher by Network Coding Propagation: gradient edits of good codes.
 
@@ -89,7 +91,7 @@ class NCPSearch(SavedSearcher):
         costs: Costs | None = None,
         limits: Mapping[str, float] | None = None,
         constraints: Mapping[str, float] | None = None,
-        weights: Weights | None = None,
+        objective_weights: Weights | None = None,
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
         evaluated_rewards: Sequence[Any] | None = None,
         seed: int | None = None,
@@ -104,8 +106,8 @@ class NCPSearch(SavedSearcher):
         super().__init__(metric=names, mode=modes)
         self._space = declared_space(space)
         self._options = checked_options(
-            costs=costs, limits=limits, constraints=constraints, weights=weights, seed=seed,
-            n_startup_trials=n_startup_trials, strategy=strategy, device=device,
+            costs=costs, limits=limits, constraints=constraints, seed=seed,
+            objective_weights=objective_weights, n_startup_trials=n_startup_trials, strategy=strategy, device=device,
             deterministic_objective=deterministic_objective, predictor=predictor,
             sources=earlier.read_sources(sources),
         )  # fmt: skip
@@ -229,13 +231,13 @@ class NCPSearch(SavedSearcher):
         complete = failed or not (stopped or value is None)
         self._learn([Evaluated(parameters, value, complete)])
 
-    def compromise(self, weights: Weights = COMPROMISE) -> Compromise:
+    def compromise(self, objective_weights: Weights = COMPROMISE) -> Compromise:
         """Return the best compromise of several metrics: see ``NCPOptimizer.compromise``.
 
         Of a trial that reported some of the metrics the others are predicted. ``number`` counts the
         trials in the order in which they were reported.
         """
-        return self._start()[1].compromise(weights)
+        return self._start()[1].compromise(objective_weights)
 
     def add_evaluated_trials(self, trials_or_analysis: Any, metric: Names) -> None:
         """Learn from the trials of an earlier run of the same task, by their last results.
