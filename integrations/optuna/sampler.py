@@ -128,9 +128,10 @@ class NCPSampler(BaseSampler):
         }
         self._options = checked_options(
             costs=by_text["costs"], limits=by_text["limits"], constraints=None,
-            objective_weights=None, seed=checks.seed(seed, high=checks.LARGEST_SEED), n_startup_trials=n_startup_trials,
-            strategy=strategy, deterministic_objective=deterministic_objective, device=device,
-            predictor=predictor, sources=read_sources(sources),
+            objective_weights=None, seed=checks.seed(seed, high=checks.LARGEST_SEED),
+            n_startup_trials=n_startup_trials, strategy=strategy, device=device,
+            deterministic_objective=deterministic_objective, predictor=predictor,
+            sources=read_sources(sources),
         )  # fmt: skip
         for name, function in by_text["costs"].items():
             if space is None:
