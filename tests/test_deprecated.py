@@ -94,7 +94,7 @@ def test_arguments_and_attributes() -> None:
 
 def _make(cls: Any, **options: Any) -> Any:
     directions = {"a": "maximize", "b": "minimize"}
-    common = {"directions": directions} if cls is NCPOptimizer else {}
+    common: dict[str, Any] = {"directions": directions} if cls is NCPOptimizer else {}
     if cls is NCPSearch:
         common = {"metric": list(directions), "mode": ["max", "min"]}
     return cls(space=SPACE, **common, **options)

@@ -139,7 +139,7 @@ def compromise(
     Args:
         study: The study.
         objective_weights: "compromise" for the least relative regret in the worst objective; "knee"
-            for the Pareto-optimal trial with the least sum of regrets; or as those of ``NCPSampler``.
+            for the Pareto-optimal trial with the least sum of regrets; or as for ``NCPSampler``.
 
     Returns:
         The trial's number, params, values and regrets; ``print`` shows them.
@@ -155,10 +155,8 @@ def compromise(
             must = 'map objectives to weights, or be a word such as "compromise" or "knee"'
             raise checks.refusal("objective_weights", weights, must)
         check_weights(weights)
-        weights = (
-            conversion.named_goals({"objective_weights": weights}, names)["objective_weights"]
-            or weights
-        )
+        named = conversion.named_goals({"objective_weights": weights}, names)
+        weights = named["objective_weights"] or weights
     sampler = _own_sampler(study) or NCPSampler(warn_independent_sampling=False)
     with sampler.observing(study) as history:
         if history is None:

@@ -107,9 +107,9 @@ class NCPSearch(SavedSearcher):
         self._space = declared_space(space)
         self._options = checked_options(
             costs=costs, limits=limits, constraints=constraints, seed=seed,
-            objective_weights=objective_weights, n_startup_trials=n_startup_trials, strategy=strategy, device=device,
-            deterministic_objective=deterministic_objective, predictor=predictor,
-            sources=earlier.read_sources(sources),
+            objective_weights=objective_weights, n_startup_trials=n_startup_trials,
+            strategy=strategy, device=device, deterministic_objective=deterministic_objective,
+            predictor=predictor, sources=earlier.read_sources(sources),
         )  # fmt: skip
         self._optimizer: NCPOptimizer | None = None  # from the start of the search on
         # configs to suggest, and evaluations of elsewhere that came before the start

@@ -58,10 +58,10 @@ class NCPOptimizer:
         constraints: Observed metric -> upper bound of what is feasible; it may be one of
             ``directions`` or another. It is modeled, and the best feasible code is sought.
         objective_weights: What is wanted of several metrics, in place of the whole front. Metric ->
-            weight, the paper's lambda, 1 where none is given: the weighted sum of the metrics in their own
-            units is raised. A weight "std" or "range", or (2.0, "std"), is one per standard
-            deviation of the observed values, whose bad tail is bounded, or per range: from the
-            median of the first ten values to the best. "std" or "range" alone stands for such a
+            weight, the paper's lambda, 1 where none is given: the weighted sum of the metrics in
+            their own units is raised. A weight "std" or "range", or (2.0, "std"), is one per
+            standard deviation of the observed values, whose bad tail is bounded, or per range: from
+            the median of the first ten values to the best. "std" or "range" alone stands for such a
             weight of each metric, and "compromise" for the least loss in the worst metric: the
             worst standardized metric plus the sum is raised.
         seed: Seed of all random choices; None for a fresh one.
@@ -121,8 +121,9 @@ class NCPOptimizer:
         given = checked_sources(sources)
         options = checked_options(
             costs=costs, limits=limits, constraints=constraints, seed=seed,
-            objective_weights=objective_weights, n_startup_trials=n_startup_trials, strategy=strategy, device=device,
-            deterministic_objective=deterministic_objective, predictor=predictor, sources=given,
+            objective_weights=objective_weights, n_startup_trials=n_startup_trials,
+            strategy=strategy, device=device, deterministic_objective=deterministic_objective,
+            predictor=predictor, sources=given,
         )  # fmt: skip
         self.n_startup_trials = options["n_startup_trials"]
         self.strategy = strategy
@@ -275,15 +276,14 @@ class NCPOptimizer:
         Values that a trial has not reported are predicted, and count as worse by one deviation.
 
         Args:
-            objective_weights: As the constructor's: by default the least relative regret in the worst
-                objective. "knee" is the Pareto-optimal trial with the least sum of regrets, by the
-                range of the front.
+            objective_weights: As the constructor's: by default the least relative regret in the
+                worst objective. "knee" is the Pareto-optimal trial with the least sum of regrets,
+                by the range of the front.
 
         Raises:
             ValueError: Other weights, or no trial that is feasible has a value.
         """
-        is_knee = isinstance(objective_weights, str) and objective_weights == KNEE
-        if not is_knee:
+        if not (isinstance(objective_weights, str) and objective_weights == KNEE):
             check_weights(objective_weights)
         return self._proposer.compromise(objective_weights)
 
