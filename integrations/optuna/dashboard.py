@@ -32,7 +32,7 @@ try:
 except ImportError as error:
     raise ImportError(
         f"the dashboard needs optuna-dashboard and Plotly ({error}); install them with: "
-        "pip install 'ncp_sampler[dashboard]'"
+        "pip install optuna-dashboard plotly"
     ) from error
 
 HEADING = "### Why this proposal"  # First line of our part of a note

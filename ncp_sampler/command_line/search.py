@@ -88,7 +88,7 @@ def run_search(
         title = " and ".join(source.name for source in sources)
         units = {name: "logarithm" for source in sources for name in source.logged}
         if not _draw(found, problem.space, picture, title, units):
-            notes.append("no picture: matplotlib is not installed (pip install 'ncp_sampler[viz]')")
+            notes.append("no picture: matplotlib is not installed (pip install matplotlib)")
             picture = None
     seconds = {"learning": learned - begin, "search": time.perf_counter() - learned}
     facts = _facts(sources, problem.targets, found)
