@@ -2,7 +2,8 @@
 
 Each function returns a ``matplotlib.figure.Figure``. Save it with ``.savefig(path)``; a notebook
 displays it after ``%matplotlib inline``. pyplot and its global state are not used. ``pip install
-".[viz]"`` in a clone installs Matplotlib. ``visualization.plotly`` has the same functions for Plotly.
+".[viz]"`` in a clone installs Matplotlib. ``visualization.plotly`` has the same functions for
+Plotly.
 """
 
 from typing import Any
