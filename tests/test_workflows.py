@@ -16,8 +16,8 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 HOSTED = [*WORKFLOWS, ROOT / ".readthedocs.yaml", ROOT / ".devcontainer" / "devcontainer.json"]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    parsed: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+def _read(path: Path) -> dict[Any, Any]:
+    parsed: dict[Any, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return parsed
 
 
