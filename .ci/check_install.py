@@ -17,7 +17,7 @@ for name in ncp_sampler.__all__:
     except ImportError as error:
         missing[name] = str(error)
 assert list(missing) == ["NCPSearch"], missing  # Ray is an extra
-assert "pip install 'ncp_sampler[ray]'" in missing["NCPSearch"], missing
+assert "pip install 'ray[tune]>=2.60'" in missing["NCPSearch"], missing
 
 files = [str(file) for file in metadata.files("ncp_sampler") or []]
 for wanted in ("/LICENSE", "/NOTICE", "/py.typed"):

@@ -25,8 +25,12 @@ _PLACES = {  # Path in the repository -> on the site
     _REPOSITORY / "CONTRIBUTING.md": "contributing.md",
     _REPOSITORY / "CHANGELOG.md": "changelog.md",
 }
-_README = {_REPOSITORY / "README.md": "index.md"}  # The index page replaces the README
-_CODE = re.compile(r"(^(`{3,})[^\n]*\n.*?^\2`*[ \t]*$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
+_README = {
+    _REPOSITORY / "README.md": "index.md"
+}  # The index page replaces the README
+_CODE = re.compile(
+    r"(^(`{3,})[^\n]*\n.*?^\2`*[ \t]*$|`[^`\n]+`)", re.MULTILINE | re.DOTALL
+)
 _LINK = re.compile(r"(\]\()([^)\s#:]+)(#[^)\s]*)?(\))")
 _FORMULA = re.compile(
     r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>',
@@ -40,30 +44,44 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, place, abs_src_path=str(path)))
     pages = sorted(file.src_uri for file in files.documentation_pages())
     named = set(_named(config.nav))
-    config.nav = _completed(config.nav, [page for page in pages if page not in named])
+    config.nav = _completed(
+        config.nav, [page for page in pages if page not in named]
+    )
     return files
 
 
-def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(
+    markdown: str, *, page: Page, config: MkDocsConfig, files: Files
+) -> str:
     """Rewrite links of the repository to links of the site, except in code."""
     source = Path(str(page.file.abs_src_path)).parent
     places = {
-        Path(file.abs_src_path).resolve(): file.src_uri for file in files if file.abs_src_path
+        Path(file.abs_src_path).resolve(): file.src_uri
+        for file in files
+        if file.abs_src_path
     }
     places |= _README
 
     def turned(link: re.Match[str]) -> str:
         place = places.get((source / link[2]).resolve())
-        target = relpath(place, dirname(page.file.src_uri) or ".") if place else link[2]
+        target = (
+            relpath(place, dirname(page.file.src_uri) or ".")
+            if place
+            else link[2]
+        )
         return f"{link[1]}{target}{link[3] or ''}{link[4]}"
 
     parts = _CODE.split(markdown)  # Text, code, its fence, text, ...
     for i in range(0, len(parts), 3):
         parts[i] = _LINK.sub(turned, parts[i])
-    return "".join(part for i, part in enumerate(parts) if i % 3 != 2)  # Without the fences
+    return "".join(
+        part for i, part in enumerate(parts) if i % 3 != 2
+    )  # Without the fences
 
 
-def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_content(
+    content: str, *, page: Page, config: MkDocsConfig, files: Files
+) -> str:
     """Render formulas as MathML."""
     return _FORMULA.sub(_drawn, content)
 
@@ -77,7 +95,10 @@ def _results() -> dict[Path, str]:
     """Return the tables, pictures and CSV files of ``benchmarks/results``."""
     kinds = {".md", ".png", ".svg", ".csv", ".gz"}
     paths = [path for path in _RESULTS.rglob("*") if path.suffix in kinds]
-    return {path: f"results/{path.relative_to(_RESULTS).as_posix()}" for path in paths}
+    return {
+        path: f"results/{path.relative_to(_RESULTS).as_posix()}"
+        for path in paths
+    }
 
 
 def _named(nav: Any) -> list[str]:

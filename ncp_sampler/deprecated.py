@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -40,7 +41,10 @@ def _rename_arguments(cls: type, new_names: Mapping[str, str]) -> None:
         for old, new in new_names.items():
             if old in kwargs:
                 warn(f"{cls.__name__}({old}=)", f"{new}=")
-                kwargs[new] = kwargs.pop(old)
+                value = kwargs.pop(old)
+                if kwargs.get(new) is not None and value is not None:
+                    raise ValueError(f"{old}= is the old name of {new}=; give {new}= alone")
+                kwargs[new] = kwargs.get(new) if value is None else value
         init(self, *args, **kwargs)
 
     cls.__init__ = renaming  # type: ignore[misc]
@@ -91,6 +95,19 @@ def _choose_caution(offline: Any) -> Callable[..., Any]:
     return choose
 
 
+# Old name of a figure -> its name since 0.3, in Matplotlib and in Plotly
+_FIGURES = {
+    "architecture_figure": "plot_architectures",
+    "correlation_figure": "plot_correlations",
+    "descent_figure": "plot_descent",
+    "explain_figure": "plot_gradient",
+    "params_figure": "plot_params",
+    "ranking_figure": "plot_ranks",
+    "trace_figure": "plot_trace",
+    "trade_off_figure": "plot_trade_offs",
+    "walk_figure": "plot_walk",
+}
+
 # Module -> old name -> new name, and the replacement as a function of the module
 _NAMES: dict[str, dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "ncp_sampler.predictors": {
@@ -106,10 +123,20 @@ _NAMES: dict[str, dict[str, tuple[str, Callable[[Any], Any]]]] = {
         "Found": ("Solution", lambda offline: offline.Solution),
         "choose_caution": ("choose_beta", _choose_caution),
     },
+    **{
+        module: {old: (new, operator.attrgetter(new)) for old, new in _FIGURES.items()}
+        for module in ("ncp_sampler.visualization", "ncp_sampler.visualization.plotly")
+    },
 }
 
 # Class -> old name -> new name
-_ARGUMENTS = {"GaussianProcess": {"capacity": "max_rows"}, "Target": {"caution": "beta"}}
+_ARGUMENTS = {
+    "GaussianProcess": {"capacity": "max_rows"},
+    "NCPOptimizer": {"weights": "objective_weights"},
+    "NCPSampler": {"weights": "objective_weights"},
+    "NCPSearch": {"weights": "objective_weights"},
+    "Target": {"caution": "beta"},
+}
 _ATTRIBUTES = {
     "BetaChoice": {"caution": "beta", "cautions": "betas", "judged": "scores"},
     "Model": {"capacity": "max_rows"},

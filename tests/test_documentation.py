@@ -32,6 +32,7 @@ PAGES = sorted(
     )
 )
 ELSEWHERE = {  # pages whose blocks other files of tests run, and look at what they give
+    "docs/gallery.md",  # test_gallery.py
     "docs/how-to/export.md",  # test_export_page.py
     "docs/how-to/optunahub.md",  # integrations/test_optunahub.py
     "docs/how-to/other-tools.md",  # test_other_tools.py
@@ -209,6 +210,18 @@ def test_every_public_name_is_in_the_reference() -> None:
     listed = {name.split(".")[-1] for name in re.findall(r"^::: ([\w.]+)", text, re.MULTILINE)}
     wanted = {name.split(".")[-1] for name in PUBLIC} - {"__version__"}
     assert wanted - listed == set(), "docs/reference lacks them"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CONTRIBUTING.md"])
+def test_code_fits_beside_the_navigation(page: str) -> None:
+    """Lines of code have at most 80 columns; docs/ruff.toml formats the Python of the pages."""
+    long = [
+        line
+        for block in blocks(page)
+        for line in block.code.splitlines()
+        if len(line) > 80 and not line.startswith("python3 -m venv ")  # one line to copy
+    ]
+    assert long == []
 
 
 def test_readme_is_short_and_names_the_commands_that_ci_runs() -> None:

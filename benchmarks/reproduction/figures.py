@@ -12,12 +12,13 @@ from benchmarks.reproduction.results import Method, Results, SearchResult, Study
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench.settings import NB201, find_setting
 from ncp_sampler.nas_bench.tables import NASBenchMR
-from ncp_sampler.visualization.architectures import architecture_figure
-from ncp_sampler.visualization.correlations import correlation_figure, ranking_figure
+from ncp_sampler.visualization.architectures import plot_architectures
+from ncp_sampler.visualization.contents.trade_offs import TradeOff
+from ncp_sampler.visualization.correlations import plot_correlations, plot_ranks
 from ncp_sampler.visualization.saving import save_figure
-from ncp_sampler.visualization.traces import trace_figure
-from ncp_sampler.visualization.trade_offs import TradeOff, trade_off_figure
-from ncp_sampler.visualization.walks import walk_figure
+from ncp_sampler.visualization.traces import plot_trace
+from ncp_sampler.visualization.trade_offs import plot_trade_offs
+from ncp_sampler.visualization.walks import plot_walk
 
 _DPI = 110
 _PICTURED = (Method.RANDOM_SEARCH, Method.NEURAL_PREDICTOR, Method.NET_ADAPT, Method.EVOLUTION)
@@ -31,7 +32,7 @@ def correlations_section(results: Results, folder: Path) -> str:
         if set(pair) <= set(names):
             i, j = (names.index(name) for name in pair)
             paper[i, j] = paper[j, i] = value
-    figure = correlation_figure(names, results.correlations, published=paper)
+    figure = plot_correlations(names, results.correlations, published=paper)
     save_figure(figure, folder / "figure4.png", dpi=_DPI)
     proxy = ""
     if {"cls-10c", "cls-50-1000"} <= set(names):
@@ -47,7 +48,7 @@ def correlations_section(results: Results, folder: Path) -> str:
 
 def rankings_section(results: Results, folder: Path) -> str:
     """Return Figure 5b: ranks by the metrics of segmentation."""
-    save_figure(ranking_figure(results.segmentation), folder / "figure5b.png", dpi=_DPI)
+    save_figure(plot_ranks(results.segmentation), folder / "figure5b.png", dpi=_DPI)
     return (
         "## Figure 5b: metrics of segmentation\n\n![ranks](figure5b.png)\n\n"
         "Ranks of the public rows. As in the paper the three go up together, so that a search for "
@@ -72,7 +73,7 @@ def trade_offs_section(results: Results, folder: Path) -> str:
             others=baselines,
             metric=f"score, {find_setting(setting).main} (%)",
         )
-    save_figure(trade_off_figure(panels), folder / "figure7.png", dpi=_DPI)
+    save_figure(plot_trade_offs(panels), folder / "figure7.png", dpi=_DPI)
     return (
         "## Figure 7: metric and FLOPs\n\n![trade-offs](figure7.png)\n\n"
         "The first split; λ = 0.5, by the tables' FLOPs; the area of a circle is its params. "
@@ -90,14 +91,14 @@ def codes_section(results: Results, folder: Path) -> str:
     """Return Figures 3 and 8: two propagations, and the architectures of Table 3."""
     space = MRSpace()
     for strategy, trace in results.traces.items():
-        figure = trace_figure(trace, space, title=f"Segmentation, {strategy.replace('_', ' ')}")
+        figure = plot_trace(trace, space, title=f"Segmentation, {strategy.replace('_', ' ')}")
         save_figure(figure, folder / f"figure3-{strategy}.png", dpi=_DPI)
     codes = {
         joint_label(search): group[0].code
         for search, group in results.of(Study.JOINT).items()
         if len(search.settings) in {1, len(results.basic)}
     }
-    save_figure(architecture_figure(codes, space), folder / "figure8.png", dpi=_DPI)
+    save_figure(plot_architectures(codes, space), folder / "figure8.png", dpi=_DPI)
     return (
         "## Figures 3 and 8: propagations and the architectures found\n\n"
         "![continuous](figure3-continuous.png)\n\n"
@@ -116,7 +117,7 @@ def codes_section(results: Results, folder: Path) -> str:
 def walks_section(results: Results, folder: Path, bench: NASBenchMR) -> str:
     """Return Figure 6: walks over NAS-Bench-201."""
     best = np.stack([walk.best for walk in results.walks])  # (seeds, starts)
-    figure = walk_figure(bench.table(NB201), results.walks[0], start=0)
+    figure = plot_walk(bench.table(NB201), results.walks[0], start=0)
     save_figure(figure, folder / "figure6.png", dpi=_DPI)
     accuracy, flops, highest = published.NAS_BENCH_201
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -96,8 +96,8 @@ class SettingSplit:
             step: Distance of the targets from the predictions, standard deviations.
         """
         targets = [
-            Target(self.main, step=step, scale=self.scale(self.main)),
-            Target("flops", "minimize", weight=weight, step=step, scale=self.scale("flops")),
+            replace(target, step=step, scale=self.scale(target.metric), beta=0.0)
+            for target in (Target(self.main), Target("flops", "minimize", weight=weight))
         ]
         assert self.published is not None  # only basic settings are searched so
         return SearchProblem(self.published, targets, records=[self.records])

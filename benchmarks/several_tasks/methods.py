@@ -177,9 +177,12 @@ def _worst(z: FloatArray) -> float:
 
 METHODS: dict[str, tuple[str, Method]] = {
     "ncp-front": ("NCP, front", _several(_ncp())),
-    "ncp-compromise": ("NCP, compromise", _several(_ncp(weights="compromise"))),
-    "ncp-weights": ("NCP, weights in std", _several(_ncp(weights="std"))),
-    "ncp-half": ("NCP, half of the reports", _several(_ncp(weights="compromise"), reports=0.5)),
+    "ncp-compromise": ("NCP, compromise", _several(_ncp(objective_weights="compromise"))),
+    "ncp-weights": ("NCP, weights in std", _several(_ncp(objective_weights="std"))),
+    "ncp-half": (
+        "NCP, half of the reports",
+        _several(_ncp(objective_weights="compromise"), reports=0.5),
+    ),
     "ncp-sum": ("NCP, own sum", _scalar(_ncp(), _sum)),
     "ncp-worst": ("NCP, own minimum", _scalar(_ncp(), _worst)),
     "ncp-alone": ("NCP, a study per task", _alone(_ncp())),

@@ -32,7 +32,7 @@ try:
 except ImportError as error:
     raise ImportError(
         f"the dashboard needs optuna-dashboard and Plotly ({error}); install them with: "
-        "pip install 'ncp_sampler[dashboard]'"
+        "pip install optuna-dashboard plotly"
     ) from error
 
 HEADING = "### Why this proposal"  # First line of our part of a note
@@ -145,7 +145,7 @@ def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dic
             number = measured[-1]
     space = space or _space_of(study, trials)
     if space is not None and not space.missing(trials[number].params):
-        figures["ncp-descent"] = plots.descent_figure(study, space, trial=number)
+        figures["ncp-descent"] = plots.plot_descent(study, space, trial=number)
         latest = [trial.number for trial in predicted[-1:]]
         picked = dict.fromkeys([origin_of(study, number)[0], number, *reversed(best), *latest])
         codes = {
@@ -153,7 +153,7 @@ def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dic
             for i in list(picked)[:_MAX_CODES]
             if not space.missing(trials[i].params)
         }
-        draw = plots.architecture_figure if has_stages(space) else plots.params_figure
+        draw = plots.plot_architectures if has_stages(space) else plots.plot_params
         title = f"Where trial {number} began, and what it became"
         figures["ncp-architectures"] = draw(codes, space, title=title)
     if measured:

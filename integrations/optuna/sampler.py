@@ -25,6 +25,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
+from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.integrations.optuna import conversion, proposing
 from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, Distributions, Goals
 from ncp_sampler.integrations.optuna.sources import read_sources
@@ -42,6 +43,7 @@ _logger = logging.getLogger(__name__)
 _MAX_STUDIES = 4  # Number of studies that are remembered; a forgotten one is read anew
 
 
+@with_old_names
 class NCPSampler(BaseSampler):
     """Optuna sampler by Network Coding Propagation: gradient edits of good codes.
 
@@ -65,7 +67,8 @@ class NCPSampler(BaseSampler):
             index, or a name of their own; they need ``space``.
         constraints_func: Finished trial -> numbers that are at most 0 if it is feasible, as for
             Optuna's samplers; ``Trial.set_constraint`` in the objective replaces it.
-        weights: What is wanted of several objectives, as for ``NCPOptimizer``, by name or index.
+        objective_weights: What is wanted of several objectives, as for ``NCPOptimizer``, by name or
+            index.
         seed: Seed of all proposals, from 0 to 2**32 - 1, or None for a fresh one.
         independent_sampler: Sampler of parameters outside the search space. None draws as
             ``RandomSampler``, by seed, trial and parameter, so that workers with one seed differ.
@@ -100,7 +103,7 @@ class NCPSampler(BaseSampler):
         costs: Mapping[str | int, CostFunction] | None = None,
         limits: Mapping[str | int, float] | None = None,
         constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,
-        weights: Mapping[str | int, Weight] | str | None = None,
+        objective_weights: Mapping[str | int, Weight] | str | None = None,
         seed: int | None = None,
         n_startup_trials: int = 10,
         strategy: Strategy | str = "continuous",
@@ -119,15 +122,16 @@ class NCPSampler(BaseSampler):
         checks.instance("independent_sampler", independent_sampler, BaseSampler | None, must)
         must = "be a function of a finished trial, or None"
         self._constraints_func = checks.call("constraints_func", constraints_func, must)
-        self._goals = _checked_goals(weights, costs=costs, limits=limits)
+        self._goals = _checked_goals(objective_weights, costs=costs, limits=limits)
         by_text = {
             name: {str(k): v for k, v in self._goals[name].items()} for name in ("costs", "limits")
         }
         self._options = checked_options(
-            costs=by_text["costs"], limits=by_text["limits"], weights=None, constraints=None,
-            seed=checks.seed(seed, high=checks.LARGEST_SEED), n_startup_trials=n_startup_trials,
-            strategy=strategy, deterministic_objective=deterministic_objective, device=device,
-            predictor=predictor, sources=read_sources(sources),
+            costs=by_text["costs"], limits=by_text["limits"], constraints=None,
+            objective_weights=None, seed=checks.seed(seed, high=checks.LARGEST_SEED),
+            n_startup_trials=n_startup_trials, strategy=strategy, device=device,
+            deterministic_objective=deterministic_objective, predictor=predictor,
+            sources=read_sources(sources),
         )  # fmt: skip
         for name, function in by_text["costs"].items():
             if space is None:
@@ -329,11 +333,11 @@ class NCPSampler(BaseSampler):
 def _checked_goals(
     weights: Mapping[str | int, Weight] | str | None, **goals: Mapping[str | int, Any] | None
 ) -> Goals:
-    """Check ``costs``, ``limits`` and ``weights`` by objective, a name or an index."""
+    """Check ``costs``, ``limits`` and ``objective_weights`` by objective, a name or an index."""
     checked: Goals = {}
     for argument, given in {
         **goals,
-        "weights": {} if isinstance(weights, str) else weights,
+        "objective_weights": {} if isinstance(weights, str) else weights,
     }.items():
         checks.instance(argument, {} if given is None else given, Mapping, "map names of metrics")
         checked[argument] = dict(given or {})
@@ -342,7 +346,7 @@ def _checked_goals(
                 must = "be a metric's name, or an objective's index"
                 raise checks.refusal(f"{argument}: key", key, must)
     check_weights(weights)
-    return {**checked, "weights": weights} if isinstance(weights, str) else checked
+    return {**checked, "objective_weights": weights} if isinstance(weights, str) else checked
 
 
 def _key(study: Study) -> tuple[str, int]:

@@ -90,7 +90,7 @@ def next_task(trial: Trial, *, costs: Mapping[str | int, float] | None = None) -
     Examples:
         >>> import optuna
         >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
-        >>> sampler = NCPSampler(weights="compromise", seed=0)
+        >>> sampler = NCPSampler(objective_weights="compromise", seed=0)
         >>> study = optuna.create_study(directions=["maximize"] * 2, sampler=sampler)
         >>> def objective(trial):
         ...     x = trial.suggest_float("x", 0, 1)
@@ -127,7 +127,9 @@ def next_task(trial: Trial, *, costs: Mapping[str | int, float] | None = None) -
         return min(left, key=lambda name: prices.get(name, 1.0), default=None)
 
 
-def compromise(study: Study, weights: Mapping[str | int, Weight] | str = COMPROMISE) -> Compromise:
+def compromise(
+    study: Study, objective_weights: Mapping[str | int, Weight] | str = COMPROMISE
+) -> Compromise:
     """Return the best compromise among the trials of a study of several objectives.
 
     Beside ``study.best_trials``, the whole front, it is one trial of it. A study of any sampler
@@ -136,8 +138,8 @@ def compromise(study: Study, weights: Mapping[str | int, Weight] | str = COMPROM
 
     Args:
         study: The study.
-        weights: "compromise" for the least relative regret in the worst objective; "knee" for the
-            Pareto-optimal trial with the least sum of regrets; or as those of ``NCPSampler``.
+        objective_weights: "compromise" for the least relative regret in the worst objective; "knee"
+            for the Pareto-optimal trial with the least sum of regrets; or as for ``NCPSampler``.
 
     Returns:
         The trial's number, params, values and regrets; ``print`` shows them.
@@ -147,12 +149,14 @@ def compromise(study: Study, weights: Mapping[str | int, Weight] | str = COMPROM
     """
     checks.instance("study", study, Study, "be a study of Optuna")
     names = conversion.metric_names(study)
+    weights = objective_weights
     if not (isinstance(weights, str) and weights == KNEE):
         if weights is None:
             must = 'map objectives to weights, or be a word such as "compromise" or "knee"'
-            raise checks.refusal("weights", weights, must)
+            raise checks.refusal("objective_weights", weights, must)
         check_weights(weights)
-        weights = conversion.named_goals({"weights": weights}, names)["weights"] or weights
+        named = conversion.named_goals({"objective_weights": weights}, names)
+        weights = named["objective_weights"] or weights
     sampler = _own_sampler(study) or NCPSampler(warn_independent_sampling=False)
     with sampler.observing(study) as history:
         if history is None:

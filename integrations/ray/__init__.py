@@ -4,7 +4,7 @@ try:  # before the first module that needs it
     from ray import tune as _tune  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        f"NCPSearch needs Ray Tune ({error}); install it with: pip install 'ncp_sampler[ray]'"
+        f"NCPSearch needs Ray Tune ({error}); install it with: pip install 'ray[tune]>=2.60'"
     ) from error
 
 from ncp_sampler.integrations.ray.callbacks import ReasonsCallback as ReasonsCallback

@@ -23,6 +23,7 @@ import torch
 from ray.tune.result import DEFAULT_METRIC
 
 from ncp_sampler import checks
+from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.integrations.ray import results
 from ncp_sampler.integrations.ray import sources as earlier
 from ncp_sampler.integrations.ray.checkpoint import SavedSearcher
@@ -43,6 +44,7 @@ from ncp_sampler.space.search_space import Params, SearchSpace
 _logger = logging.getLogger(__name__)
 
 
+@with_old_names
 class NCPSearch(SavedSearcher):
     """Ray Tune searcher by Network Coding Propagation: gradient edits of good codes.
 
@@ -90,7 +92,7 @@ class NCPSearch(SavedSearcher):
         costs: Costs | None = None,
         limits: Mapping[str, float] | None = None,
         constraints: Constraints | None = None,
-        weights: Weights | None = None,
+        objective_weights: Weights | None = None,
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
         evaluated_rewards: Sequence[Any] | None = None,
         seed: int | None = None,
@@ -105,10 +107,10 @@ class NCPSearch(SavedSearcher):
         super().__init__(metric=names, mode=modes)
         self._space = declared_space(space)
         self._options = checked_options(
-            costs=costs, limits=limits, constraints=constraints, weights=weights, seed=seed,
-            n_startup_trials=n_startup_trials, strategy=strategy, device=device,
-            deterministic_objective=deterministic_objective, predictor=predictor,
-            sources=earlier.read_sources(sources),
+            costs=costs, limits=limits, constraints=constraints, seed=seed,
+            objective_weights=objective_weights, n_startup_trials=n_startup_trials,
+            strategy=strategy, device=device, deterministic_objective=deterministic_objective,
+            predictor=predictor, sources=earlier.read_sources(sources),
         )  # fmt: skip
         self._optimizer: NCPOptimizer | None = None  # from the start of the search on
         # configs to suggest, and evaluations of elsewhere that came before the start
@@ -230,13 +232,13 @@ class NCPSearch(SavedSearcher):
         complete = failed or not (stopped or value is None)
         self._learn([Evaluated(parameters, value, complete)])
 
-    def compromise(self, weights: Weights = COMPROMISE) -> Compromise:
+    def compromise(self, objective_weights: Weights = COMPROMISE) -> Compromise:
         """Return the best compromise of several metrics: see ``NCPOptimizer.compromise``.
 
         Of a trial that reported some of the metrics the others are predicted. ``number`` counts the
         trials in the order in which they were reported.
         """
-        return self._start()[1].compromise(weights)
+        return self._start()[1].compromise(objective_weights)
 
     def add_evaluated_trials(self, trials_or_analysis: Any, metric: Names) -> None:
         """Learn from the trials of an earlier run of the same task, by their last results.

@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             show(answer)
     except ModuleNotFoundError as error:
-        return _fail(f"{error.name} is not installed: pip install 'ncp_sampler[bench]'")
+        package = (error.name or "").partition(".")[0]
+        return _fail(f"{package} is not installed: pip install {package}")
     except (ImportError, OSError, ValueError) as error:
         return _fail(str(error))
     return 0

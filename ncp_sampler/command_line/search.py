@@ -88,7 +88,7 @@ def run_search(
         title = " and ".join(source.name for source in sources)
         units = {name: "logarithm" for source in sources for name in source.logged}
         if not _draw(found, problem.space, picture, title, units):
-            notes.append("no picture: matplotlib is not installed (pip install 'ncp_sampler[viz]')")
+            notes.append("no picture: matplotlib is not installed (pip install matplotlib)")
             picture = None
     seconds = {"learning": learned - begin, "search": time.perf_counter() - learned}
     facts = _facts(sources, problem.targets, found)
@@ -319,14 +319,14 @@ def _draw(
 ) -> bool:
     """Draw the search's trace into a file; return False if Matplotlib is missing."""
     try:
-        from ncp_sampler.visualization import trace_figure
+        from ncp_sampler.visualization import plot_trace
         from ncp_sampler.visualization.saving import save_figure
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "matplotlib":
             raise
         return False
     assert found.trace is not None  # propagation records it
-    figure = trace_figure(
+    figure = plot_trace(
         found.trace, space, start=found.start, units={LIMIT: "G", **units}, title=title
     )
     save_figure(figure, picture, name="picture")

@@ -124,7 +124,7 @@ class SearchOptions:
         if self.tables and not self.metrics:
             raise ValueError("--metrics is missing; name the columns of --table that are metrics")
         n, what = len(self.settings or self.tables), "settings" if self.settings else "tables"
-        for option, given in (("--min-metric", self.bounds), ("--weights", self.weights)):
+        for option, given in (("--min-metric", self.bounds), ("--objective-weights", self.weights)):
             if given and len(given) != n:
                 raise ValueError(f"{option} is given {len(given)} times for {n} {what}")
         if self.front and self.starts:
@@ -267,7 +267,10 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
         f"(default {_LAMBDA})",
     )
     text = "weight of each --setting or --table, in their order (default 1 each)"
-    parser.add_argument("--weights", type=numbers, default=(), metavar="W,W", help=text)
+    parser.add_argument(
+        "--objective-weights", "--weights", dest="weights", type=numbers, default=(),
+        metavar="W,W", help=text,
+    )  # fmt: skip
     text = "limit of a metric, another measured column, a parameter or a --cost: 'gflops<=0.5'"
     parser.add_argument(
         "--bound", dest="limits", action="append", type=bound, default=[],

@@ -50,13 +50,14 @@ def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
     Raises:
         ValueError: If ``module`` is not a module or cannot run on such an input, or if
             ``input_shape`` does not consist of integers of at least 1.
+        ImportError: If ptflops, the extra "measure", is missing.
 
     Examples:
         >>> import torch
         >>> measure(torch.nn.Conv2d(3, 64, 7), (3, 224, 224))
         Measurement(multiply_adds=447105792, params=9472)
     """
-    from ptflops import get_model_complexity_info
+    get_model_complexity_info = _import_ptflops().get_model_complexity_info
 
     if not isinstance(module, nn.Module):
         raise ValueError(f"module={module!r} must be a torch.nn.Module")
@@ -91,6 +92,17 @@ def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
         ) from probe.error
     params = sum(p.numel() for p in module.parameters() if p.requires_grad)
     return Measurement(multiply_adds=int(count), params=params)
+
+
+def _import_ptflops() -> Any:
+    try:
+        import ptflops
+    except ImportError as error:
+        raise ImportError(
+            f'costs.measure needs ptflops ({error}), which the extra "measure" has; install it '
+            "with: pip install ptflops"
+        ) from error
+    return ptflops
 
 
 class _Probe(nn.Module):

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
+from ncp_sampler.defaults import BETA
 from ncp_sampler.deprecated import with_old_names
 from ncp_sampler.offline.recipes import fit_source, modeled_metrics
 from ncp_sampler.predictors.predictor import Model, Predictor, as_model
@@ -47,7 +48,8 @@ class SearchProblem:
         sources: Records, to which ``learn`` fits a predictor, or fitted predictors; one per task.
         targets: At least one; ``Target.predictor`` is the position of the source that has the
             metric. A target without ``scale`` gets the metric's standard deviation over the
-            records, or over random codes of the space where the source is a predictor.
+            records, or over random codes of the space where the source is a predictor. One without
+            ``beta`` gets ``BETA`` (3).
         space: The codes' search space; the records' own if None.
         records: Rows that the fitted predictors were fitted on, in their order; they give starts,
             scales and the best measured row.
@@ -58,7 +60,7 @@ class SearchProblem:
         records: The sources that are records, then ``records``.
         tables: Records of each predictor; None where they are unknown.
         space: The codes' search space.
-        targets: The targets, each with a scale.
+        targets: The targets, each with a scale and a beta.
 
     Raises:
         ValueError: No source or target, sources of different spaces, records that no target uses,
@@ -113,7 +115,8 @@ class SearchProblem:
         check_targets(self.predictors, targets)
         codes = self.records[0].codes if self.records else random
         unit = self.space.normalize(random)
-        self.targets = [with_scale(target, given, codes, unit) for target in targets]
+        scaled = [with_scale(target, given, codes, unit) for target in targets]
+        self.targets = [replace(one, beta=BETA) if one.beta is None else one for one in scaled]
 
     @property
     def noise(self) -> FloatArray:
@@ -156,7 +159,7 @@ class SearchProblem:
 
     def cautious(self, mean: FloatArray, std: FloatArray) -> FloatArray:
         """Return the values of moments, (targets, n)."""
-        betas = np.array([target.sign * target.beta for target in self.targets])
+        betas = np.array([target.sign * (target.beta or 0.0) for target in self.targets])
         return mean - betas[:, None] * std
 
     def violation(self, values: FloatArray) -> FloatArray:

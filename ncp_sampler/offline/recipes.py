@@ -56,7 +56,7 @@ def learn(
         metrics: Metrics to model; all if None.
         seed: Seed of the MLPs, of the held-out rows and of the codes that trees label.
         trees: Use boosted trees, and MLPs trained on them; None if the space has features, there
-            are 200 rows, and LightGBM is installed, as by ``pip install "ncp_sampler[bench]"``.
+            are 200 rows, and LightGBM is installed (``pip install lightgbm``).
 
     Raises:
         ValueError: A metric that the records lack, or one without a value; or ``trees=True`` with

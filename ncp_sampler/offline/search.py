@@ -57,15 +57,16 @@ def propagate_search(
     """Search for the code of highest utility.
 
     The paper's search for one task is
-    ``targets=[Target("top1"), Target("flops", "minimize", weight=0.5)]`` with
+    ``targets=[Target("top1", beta=0), Target("flops", "minimize", weight=0.5, beta=0)]`` with
     ``starts=space.start``; "at least 84 % with the fewest FLOPs" is
     ``[Target("top1", bound=84.0), Target("flops", "minimize", cost=costs.flops)]``.
 
     Args:
         sources: Records, to which ``learn`` fits a predictor, or fitted predictors; one per task.
             Or a ``SearchProblem`` of both sources and targets, to search it several times.
-        targets: Metrics and costs, their directions, weights (lambda), and steps or bounds. Beta
-            above 0 keeps the search where the predictor is certain; ``BETA`` (3) is recommended.
+        targets: Metrics and costs, their directions, weights (lambda), and steps or bounds. Beta,
+            ``BETA`` (3) unless a target has its own, keeps the search where the predictor is
+            certain; 0 is the paper's search.
         space: The codes' search space; the records' own if None.
         strategy: "continuous" for ``GradientDescent(3.0, settle=True)``, on codes and metrics
             standardized by the records (the paper's rate 3 crosses the space in a few steps, and

@@ -174,7 +174,7 @@ def _knee_losses(values: FloatArray) -> FloatArray:
 
 
 def checked_preference(weights: Weights, directions: Mapping[str, str]) -> Preference:
-    """Return what ``weights`` asks for.
+    """Return what ``objective_weights`` asks for.
 
     Raises:
         ValueError: It is None, or no weights.
@@ -182,5 +182,5 @@ def checked_preference(weights: Weights, directions: Mapping[str, str]) -> Prefe
     preference = Preference.of(weights, directions)
     if preference is None:
         must = f"map objectives to weights, or be one of {(COMPROMISE, KNEE, *UNITS)}"
-        raise checks.refusal("weights", weights, must)
+        raise checks.refusal("objective_weights", weights, must)
     return preference

@@ -16,10 +16,15 @@ The reasons are plain values, made to be stored with a trial (docs/how-to/reason
     category   {parameter: category} that few trials had, where a search without branches makes no
                progress and it was its turn; absent otherwise
     objectives names of the metrics that are optimized, in order
-    metrics    {metric: {"mean", "std", "start"}}: predicted for a measurement, noise included, with
-               the calibrated predictive standard deviation, and predicted for the start; of a known
-               cost {"value", "start"} and its "limit"; of a constraint {"mean", "std", "chance",
+    metrics    {metric: {"mean", "std", "start", "start_std", "incumbent"}}: predicted for a
+               measurement, noise included, with the calibrated predictive standard deviation, for
+               the proposal and for the start, and the incumbent's value; of a known cost {"value",
+               "start"}, its "limit" and "incumbent"; of a constraint {"mean", "std", "chance",
                and its "bound", or "at_least" of a lower one}
+    acquisition
+               {"value", "start"}: acquisition values of the proposal and of the start, logarithms
+    incumbent  {"observation": its number} or {"from": "source"}: the best feasible observation,
+               over which an improvement counts; absent for a front, or if nothing is feasible
     feasible   probability that every constraint holds
     succeeds   probability that the trial does not fail; present where failures are not random
     stopped    what kept better codes, one step away, from being proposed: {"limit": [costs],
@@ -46,12 +51,11 @@ from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.optimizer.category_subset import CategorySubset
-from ncp_sampler.predictors.calibration import sequential_factors
+from ncp_sampler.optimizer.predicted_metrics import predicted_metrics, short
 from ncp_sampler.predictors.predictor import FloatArray, Model
-from ncp_sampler.search.acquisition import Acquisition, ObjectivePosterior
+from ncp_sampler.search.acquisition import Acquisition
 from ncp_sampler.search.maximize import Maximizer, Maximum
 from ncp_sampler.search.objectives import Objectives
-from ncp_sampler.search.scaling import unscaled
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
@@ -103,7 +107,7 @@ def reasons_for(case: Case) -> Reasons:
     neighbors = space.neighbors(code)
     unit = space.normalize(np.concatenate([[code, start], neighbors]))
     mean, values, slope, changes = _view(acquisition, unit)
-    metrics, scales = _metrics(case, mean, unit[0], np.stack([code, start]))
+    metrics, scales = predicted_metrics(case, mean, unit[:2], np.stack([code, start]))
     reasons: Reasons = {
         "how": "search",
         "start": origin,
@@ -111,7 +115,11 @@ def reasons_for(case: Case) -> Reasons:
         "left_out": 0,
         "objectives": list(case.objectives.directions),
         "metrics": metrics,
+        "acquisition": {"value": short(values[0]), "start": short(values[1])},
     }
+    if acquisition.incumbent is not None:
+        number = int(case.numbers[acquisition.incumbent.row])
+        reasons["incumbent"] = {"observation": number} if number >= 0 else {"from": "source"}
     if case.is_elsewhere:
         pinned, params = case.maximizer.pinned, space.to_params(code)
         fixed = [n for n in params if not np.isnan(pinned[space.column_slice(n)]).any()]
@@ -119,26 +127,28 @@ def reasons_for(case: Case) -> Reasons:
         reasons[key] = {name: _plain(params[name]) for name in fixed}
     chances = [metric["chance"] for metric in metrics.values() if "chance" in metric]
     if chances:
-        reasons["feasible"] = _short(math.prod(chances))
+        reasons["feasible"] = short(math.prod(chances))
     if acquisition.success is not None:
         log_probability, _ = acquisition.success.log_probability(unit[:1])
-        reasons["succeeds"] = _short(math.exp(log_probability[0]))
+        reasons["succeeds"] = short(math.exp(log_probability[0]))
     reasons["stopped"] = _stopped(case, neighbors[values[2:] > values[0] + _EDGE], unit[0], slope)
     return _fitting(reasons)
 
 
 def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
-    """Return reasons with the integration's number of the trial that a proposal comes from.
+    """Return reasons with the integration's numbers of the trials that they name.
 
     Args:
         reasons: Reasons of a proposal.
         numbers: The integration's number of each observation.
     """
-    start = reasons.get("start", {})
-    if "observation" not in start:
-        return reasons
-    trial = numbers[start["observation"]]
-    return {**reasons, "start": {"from": start["from"], "trial": trial}}
+    named = dict(reasons)
+    for key in ("start", "incumbent"):
+        found = reasons.get(key, {})
+        if "observation" in found:
+            kept = {name: value for name, value in found.items() if name != "observation"}
+            named[key] = {**kept, "trial": numbers[found["observation"]]}
+    return named
 
 
 def _origin(case: Case) -> tuple[dict[str, Any], NDArray[Any]]:
@@ -191,73 +201,6 @@ def _view(
     return moments.mean[:2], values[: len(unit)], pullback(at_proposal)[0], np.nan_to_num(changes)
 
 
-def _metrics(
-    case: Case, values: FloatArray, unit: FloatArray, ends: NDArray[Any]
-) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """Return predictions for proposal and start, and the objectives' units per unit of f.
-
-    Args:
-        case: The proposal.
-        values: Posterior means of objectives and slack at proposal and start, (2, m + c).
-        unit: Unit code of the proposal, (d,).
-        ends: Codes of proposal and start, (2, d).
-    """
-    observed, limits = case.maximizer.acquisition.posterior.observations, case.objectives.limits
-    m = len(observed.objectives)
-    measured, latent = _deviations(case, unit, ends[0])
-    metrics: dict[str, dict[str, float]] = {}
-    scales: dict[str, float] = {}
-    for k, (name, scale) in enumerate(zip(observed.objectives, observed.cost_scales, strict=True)):
-        f, start = values[:, k].tolist()
-        if scale is not None:
-            end, begin = scale.invert(np.array([f, start])).tolist()
-            scales[name] = (end - begin) / (f - start) if f != start else 0.0
-            metrics[name] = {"value": end, "start": begin}
-            continue
-        s = float(measured[k])
-        end, begin, low, high = unscaled(observed, k, np.array([f, start, f - s, f + s])).tolist()
-        rate = (high - low) / (2 * s) if s > 0 else 0.0
-        scales[name] = (end - begin) / (f - start) if abs(f - start) > 1e-9 else rate
-        metrics[name] = {"mean": end, "std": abs(high - low) / 2, "start": begin}
-    for k, name in enumerate(observed.constraints, m):
-        bound, size = observed.bounds[k - m]
-        mean, std = float(values[0, k]), float(latent[k])
-        metric = metrics.setdefault(name, {})
-        if "std" not in metric:  # an objective is predicted already
-            metric["mean"] = bound.of_slack(size * math.sinh(mean))
-            metric["std"] = size * math.cosh(mean) * std
-        end = "at_least" if bound.sign < 0 else "bound"
-        metric |= {end: bound.value, "chance": 0.5 * math.erfc(-mean / std / math.sqrt(2))}
-    costs = limits.costs(case.subset.expand(ends)).T.tolist()
-    for (name, limit), (value, start) in zip(limits.bounds.items(), costs, strict=True):
-        metrics[name] = {"value": value, "start": start, "limit": limit}
-    short = {name: {k: _short(v) for k, v in metric.items()} for name, metric in metrics.items()}
-    return short, scales
-
-
-def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-    """Return calibrated deviations of a measurement, and posterior deviations, (m + c,).
-
-    Both are those before the means of pending trials were observed. Objectives are recalibrated by
-    the latest trials, in a conditional space those of the same branch; probabilities of constraints
-    go by the posterior.
-    """
-    posterior, space = case.maximizer.acquisition.posterior, case.maximizer.space
-    before = ObjectivePosterior(posterior.observations, case.predictor, posterior.costs)
-    std = before.moments(unit[None]).std[0]
-    latest = np.argsort(case.numbers)
-    if space.conditions:
-        present = space.exists(space.round(space.denormalize(case.unit)))
-        latest = latest[(present[latest] == space.exists(code)).all(axis=1)]
-    noise = np.asarray(getattr(case.predictor, "noise", np.zeros(len(case.predictor.names))))
-    factors = sequential_factors(case.predictor, latest.tolist(), pending=case.pending)
-    known = [*posterior.observations.known, *[False] * len(posterior.observations.constraints)]
-    modeled = ~np.array(known)
-    measured = std.copy()
-    measured[modeled] = np.hypot(std[modeled], noise) * factors
-    return measured, std
-
-
 def _moves(
     space: SearchSpace,
     start: NDArray[Any],
@@ -274,7 +217,7 @@ def _moves(
     moved.sort(key=lambda name: -np.abs(scaled[name]).max(initial=0.0))
     moves = []
     for name in moved:
-        change = {k: _short(v * s) for v, (k, s) in zip(scaled[name], scales.items(), strict=True)}
+        change = {k: short(v * s) for v, (k, s) in zip(scaled[name], scales.items(), strict=True)}
         moves.append([name, _plain(before[name]), _plain(after[name]), change])
     return moves
 
@@ -311,15 +254,10 @@ def _fitting(reasons: Reasons) -> Reasons:
     return {**cut, "branch": dict(branch)} if "branch" in reasons else cut
 
 
-def _short(number: float) -> float:
-    """Return four significant digits, more than a prediction has."""
-    return float(f"{number:.4g}") if math.isfinite(number) else 0.0
-
-
 def _plain(value: Any) -> Any:
     """Return a parameter's value for JSON, shortened."""
     if isinstance(value, float):
-        return _short(value)
+        return short(value)
     return value if value is None or isinstance(value, int) else str(value)[:40]
 
 

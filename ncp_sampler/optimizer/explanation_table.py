@@ -138,13 +138,18 @@ def _summary(reasons: Mapping[str, Any]) -> list[str]:
             line = f"{name}: {metric['value']:g}, known cost"
         else:
             line = f"{name}: {metric['mean']:g} ± {metric['std']:.2g} predicted"
-        line += f" (start: {metric['start']:g})" if "start" in metric else ""
+        line += _start(metric)
         line += f", limit {metric['limit']:g}" if "limit" in metric else ""
         if "chance" in metric:
             end = f"at most {metric['bound']:g}" if "bound" in metric else None
             end = end or f"at least {metric['at_least']:g}"
             line += f"; {end} with probability {metric['chance']:.0%}"
         lines.append(line)
+    if "acquisition" in reasons:
+        value, start = (reasons["acquisition"][key] for key in ("value", "start"))
+        lines.append(f"acquisition value, a logarithm: {value:.3g} (start: {start:.3g})")
+    if "incumbent" in reasons:
+        lines.append(_incumbent(reasons))
     if "feasible" in reasons:
         lines.append(f"probability that every constraint holds: {reasons['feasible']:.0%}")
     if "succeeds" in reasons:
@@ -160,6 +165,24 @@ def _summary(reasons: Mapping[str, Any]) -> list[str]:
             + ", ".join(stopped["range"])
         )
     return lines
+
+
+def _start(metric: Mapping[str, float]) -> str:
+    if "start" not in metric:
+        return ""
+    spread = f" ± {metric['start_std']:.2g}" if "start_std" in metric else ""
+    return f" (start: {metric['start']:g}{spread})"
+
+
+def _incumbent(reasons: Mapping[str, Any]) -> str:
+    """Return the observation over which an improvement counts, and its values."""
+    number = reasons["incumbent"].get("trial", reasons["incumbent"].get("observation"))
+    values = ", ".join(
+        f"{name} {metric['incumbent']:g}"
+        for name, metric in reasons["metrics"].items()
+        if "incumbent" in metric
+    )
+    return f"to improve on: {'a source' if number is None else f'trial {number}'}, {values}"
 
 
 def _escaped(text: str) -> str:

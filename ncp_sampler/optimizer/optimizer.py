@@ -43,7 +43,7 @@ class NCPOptimizer:
     along its gradient, and proposes the best valid code that is not known yet, from a trust region
     around the best trial. Of several metrics it raises the expected hypervolume improvement, around
     a point of the front (exactly of up to four modeled metrics and two known costs, from samples of
-    more), or what ``weights`` says.
+    more), or what ``objective_weights`` says.
 
     ``NCPSampler`` and ``NCPSearch`` take the arguments from ``costs`` to ``sources`` with the same
     meaning.
@@ -59,11 +59,11 @@ class NCPOptimizer:
         constraints: Observed metric -> upper bound of what is feasible, or ``(low, None)`` for a
             lower one; it may be one of ``directions`` or another. It is modeled, and the best
             feasible code is sought.
-        weights: What is wanted of several metrics, in place of the whole front. Metric -> weight,
-            the paper's lambda, 1 where none is given: the weighted sum of the metrics in their own
-            units is raised. A weight "std" or "range", or (2.0, "std"), is one per standard
-            deviation of the observed values, whose bad tail is bounded, or per range: from the
-            median of the first ten values to the best. "std" or "range" alone stands for such a
+        objective_weights: What is wanted of several metrics, in place of the whole front. Metric ->
+            weight, the paper's lambda, 1 where none is given: the weighted sum of the metrics in
+            their own units is raised. A weight "std" or "range", or (2.0, "std"), is one per
+            standard deviation of the observed values, whose bad tail is bounded, or per range: from
+            the median of the first ten values to the best. "std" or "range" alone stands for such a
             weight of each metric, and "compromise" for the least loss in the worst metric: the
             worst standardized metric plus the sum is raised.
         seed: Seed of all random choices; None for a fresh one.
@@ -108,7 +108,7 @@ class NCPOptimizer:
         costs: Costs | None = None,
         limits: Mapping[str, float] | None = None,
         constraints: Constraints | None = None,
-        weights: Weights | None = None,
+        objective_weights: Weights | None = None,
         seed: int | None = None,
         n_startup_trials: int = 10,
         strategy: Strategy | str = "continuous",
@@ -122,9 +122,10 @@ class NCPOptimizer:
         self.directions = checks.directions(directions)
         given = checked_sources(sources)
         options = checked_options(
-            costs=costs, limits=limits, constraints=constraints, weights=weights, seed=seed,
-            n_startup_trials=n_startup_trials, strategy=strategy, device=device,
-            deterministic_objective=deterministic_objective, predictor=predictor, sources=given,
+            costs=costs, limits=limits, constraints=constraints, seed=seed,
+            objective_weights=objective_weights, n_startup_trials=n_startup_trials,
+            strategy=strategy, device=device, deterministic_objective=deterministic_objective,
+            predictor=predictor, sources=given,
         )  # fmt: skip
         self.n_startup_trials = options["n_startup_trials"]
         self.strategy = strategy
@@ -136,7 +137,7 @@ class NCPOptimizer:
             features, model = model.features, model.inner
         self._objectives = Objectives(
             space, self.directions, costs=costs, limits=options["limits"],
-            constraints=options["constraints"], weights=weights,
+            constraints=options["constraints"], weights=objective_weights,
         )  # fmt: skip
         self._proposer = Proposer(
             self._objectives, given, model, features,
@@ -271,22 +272,22 @@ class NCPOptimizer:
         codes, exact = nearest_codes(self.space, rows)
         self._proposer.tell(codes, results, ended, exact, replace)
 
-    def compromise(self, weights: Weights = COMPROMISE) -> Compromise:
+    def compromise(self, objective_weights: Weights = COMPROMISE) -> Compromise:
         """Return the best compromise of the objectives among the observed trials.
 
         Values that a trial has not reported are predicted, and count as worse by one deviation.
 
         Args:
-            weights: As the constructor's: by default the least relative regret in the worst
-                objective. "knee" is the Pareto-optimal trial with the least sum of regrets, by the
-                range of the front.
+            objective_weights: As the constructor's: by default the least relative regret in the
+                worst objective. "knee" is the Pareto-optimal trial with the least sum of regrets,
+                by the range of the front.
 
         Raises:
             ValueError: Other weights, or no trial that is feasible has a value.
         """
-        if not (isinstance(weights, str) and weights == KNEE):
-            check_weights(weights)
-        return self._proposer.compromise(weights)
+        if not (isinstance(objective_weights, str) and objective_weights == KNEE):
+            check_weights(objective_weights)
+        return self._proposer.compromise(objective_weights)
 
     def next_task(
         self,

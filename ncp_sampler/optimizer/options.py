@@ -33,7 +33,7 @@ class Options(TypedDict):
     costs: Costs | None
     limits: Mapping[str, float] | None
     constraints: Constraints | None
-    weights: Weights | None
+    objective_weights: Weights | None
     seed: int | None
     n_startup_trials: int
     strategy: Strategy | str
@@ -57,7 +57,7 @@ def checked_options(**options: Unpack[Options]) -> Options:
     as_strategy(options["strategy"], continuous=Adam())
     limits = check_costs(options["costs"], options["limits"])
     checked_bounds(options["constraints"])
-    check_weights(options["weights"])
+    check_weights(options["objective_weights"])
     deterministic = options["deterministic_objective"]
     return {
         **options,

@@ -71,6 +71,6 @@ def import_lightgbm() -> Any:
     except ImportError as error:
         raise ImportError(
             "surrogates, evaluators and Distilled need LightGBM, which is not installed: "
-            "pip install 'ncp-sampler[bench]'"
+            "pip install lightgbm"
         ) from error
     return lightgbm

@@ -50,7 +50,9 @@ class Target:
             the standard deviation of the metric, as the paper's standardized targets. 1 if None.
         beta: Confidence coefficient, at least 0: the prediction is ``mean - beta * std`` of a
             metric to maximize, ``mean + beta * std`` of one to minimize. 0 is the paper's search,
-            which leaves the region that the predictor knows. A known cost has no uncertainty.
+            which leaves the region that the predictor knows. None is 0 in ``propagate`` and
+            ``discrete_walk``, and ``offline.BETA`` (3) in an offline search, as on the command
+            line. A known cost has no uncertainty.
 
     Raises:
         ValueError: Another direction, a negative weight or beta, a step or scale that is not above
@@ -73,7 +75,7 @@ class Target:
     predictor: int = 0
     cost: Cost | None = None
     scale: float | None = None
-    beta: float = 0.0
+    beta: float | None = None
 
     def __post_init__(self) -> None:
         checks.text("metric", self.metric)
@@ -81,7 +83,8 @@ class Target:
         of = f" of {self.metric!r}"
         checks.number("weight", self.weight, low=0, where=of)
         checks.number("step", self.step, above=0, where=of)
-        checks.number("beta", self.beta, low=0, where=of)
+        if self.beta is not None:
+            checks.number("beta", self.beta, low=0, where=of)
         if self.scale is not None:
             checks.number("scale", self.scale, above=0, where=of)
         if self.bound is not None:
@@ -171,7 +174,7 @@ def _modeled(
     """Return values (targets, n) of one predictor's metrics, and their pullback to x."""
     columns = [predictor.names.index(target.metric) for target in targets]
     select = np.eye(len(predictor.names))[columns]  # (targets, m)
-    betas = np.array([[target.sign * target.beta] for target in targets])
+    betas = np.array([[target.sign * (target.beta or 0.0)] for target in targets])
     if not betas.any():
         mean, of_mean = predictor.mean_vjp(x)
         return select @ mean.T, lambda g: of_mean(g.T @ select)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,18 @@ class ObjectivePosterior:
         return self.moments(unit).mean
 
 
+class Incumbent(NamedTuple):
+    """The observation over which an improvement counts.
+
+    Attributes:
+        row: Its position among the observations.
+        values: Its objectives, scaled, (m,); NaN where not reported.
+    """
+
+    row: int
+    values: FloatArray
+
+
 class Acquisition:
     """Log expected improvement plus log probabilities of feasibility and of success.
 
@@ -146,6 +158,7 @@ class Acquisition:
     ) -> None:
         self.posterior = posterior
         self.success = success
+        self.incumbent: Incumbent | None = None  # None for a front, or if nothing is feasible
         self._penalty = penalty
         observed = posterior.observations
         if noisy or observed.has_gaps:
@@ -240,18 +253,25 @@ class Acquisition:
             return None
         if observed.is_front:
             return self._front_utility(values, feasible, unit, rng, pending)
-        values, unit = values[feasible], unit[feasible]
+        rows, values, unit = np.flatnonzero(feasible), values[feasible], unit[feasible]
         if np.isnan(values).any(axis=1).all():
             # feasible, but with constraints alone; or none with every objective
             values = np.where(np.isnan(values), self.posterior.mean(unit)[:, : len(names)], values)
+        ideal = np.nanmax(values, axis=0) if observed.is_maximin else np.zeros(len(names))
         if observed.weights is None:
-            return LogEI(float(np.nanmax(values)), observed.known[0])
+            scalars = values[:, 0]
+        elif observed.is_maximin:
+            scalars, _ = chebyshev(values - ideal, observed.weights)
+        else:
+            scalars = values @ observed.weights
+        best = int(np.nanargmax(scalars))
+        self.incumbent = Incumbent(int(rows[best]), values[best])
+        if observed.weights is None:
+            return LogEI(float(scalars[best]), observed.known[0])
         if not observed.is_maximin:
-            return LogWeightedEI(float(np.nanmax(values @ observed.weights)), observed.weights)
-        ideal = np.nanmax(values, axis=0)
-        scalars, _ = chebyshev(values - ideal, observed.weights)
+            return LogWeightedEI(float(scalars[best]), observed.weights)
         normal = rng.standard_normal((_DRAWS, len(names)))
-        return LogChebyshevEI(ideal, float(np.nanmax(scalars)), observed.weights, normal)
+        return LogChebyshevEI(ideal, float(scalars[best]), observed.weights, normal)
 
     def _front_utility(
         self,

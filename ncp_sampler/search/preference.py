@@ -42,7 +42,7 @@ class Preference:
 
     @classmethod
     def of(cls, given: Weights | None, directions: Mapping[str, str]) -> Preference | None:
-        """Return what ``weights`` of ``NCPOptimizer`` asks for; None for the whole front.
+        """Return what ``objective_weights`` of ``NCPOptimizer`` asks for; None for the whole front.
 
         Raises:
             ValueError: A weight of no objective, or weights that are all 0.
@@ -56,7 +56,7 @@ class Preference:
         weights |= {name: _with_unit(weight) for name, weight in given.items()}
         if len(weights) > len(directions) or not any(weight for weight, _ in weights.values()):
             must = f"weight some of {tuple(directions)}, not all of them by 0"
-            raise checks.refusal("weights", given, must)
+            raise checks.refusal("objective_weights", given, must)
         return cls(weights)
 
     def scaled(self, names: tuple[str, ...], values: FloatArray, raw: FloatArray) -> FloatArray:
@@ -96,7 +96,7 @@ class Preference:
 
 
 def check_weights(given: Mapping[Any, Weight] | str | None) -> None:
-    """Check ``weights`` in form, as far as no objective is known.
+    """Check ``objective_weights`` in form, as far as no objective is known.
 
     Raises:
         ValueError: Neither weights by name nor one of the words, a negative weight, another unit.
@@ -104,11 +104,11 @@ def check_weights(given: Mapping[Any, Weight] | str | None) -> None:
     must = f"map objectives to weights, or be one of {(COMPROMISE, *UNITS)}"
     if isinstance(given, str):
         if given not in (COMPROMISE, *UNITS):
-            raise checks.refusal("weights", given, must)
+            raise checks.refusal("objective_weights", given, must)
         return
-    weights = checks.instance("weights", {} if given is None else given, Mapping, must)
+    weights = checks.instance("objective_weights", {} if given is None else given, Mapping, must)
     for name, weight in weights.items():
-        label = f"weights[{name!r}]"  # a name, or an objective's index for NCPSampler
+        label = f"objective_weights[{name!r}]"  # a name, or an objective's index for NCPSampler
         number, unit = weight if isinstance(weight, tuple) and len(weight) == 2 else (weight, None)
         if isinstance(weight, str):
             number, unit = 1.0, weight

@@ -75,7 +75,6 @@ def find_writer() -> type[SummaryWriter]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise ImportError(
-            f"TensorBoardLog needs tensorboard ({error}); install it with: "
-            "pip install 'ncp_sampler[tensorboard]'"
+            f"TensorBoardLog needs tensorboard ({error}); install it with: pip install tensorboard"
         ) from error
     return SummaryWriter

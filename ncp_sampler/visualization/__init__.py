@@ -1,36 +1,45 @@
 """Figures of searches: edits of codes, proposals, architectures and rank correlations.
 
 Each function returns a ``matplotlib.figure.Figure``. Save it with ``.savefig(path)``; a notebook
-displays it. pyplot and its global state are not used. ``pip install ".[viz]"`` in a clone installs
-Matplotlib. ``visualization.plotly`` has the figures of studies for Plotly.
+displays it after ``%matplotlib inline``. pyplot and its global state are not used. ``pip install
+".[viz]"`` in a clone installs Matplotlib. ``visualization.plotly`` has the same functions for
+Plotly.
 """
 
-from ncp_sampler.visualization.architectures import architecture_figure as architecture_figure
-from ncp_sampler.visualization.architectures import params_figure as params_figure
-from ncp_sampler.visualization.correlations import correlation_figure as correlation_figure
-from ncp_sampler.visualization.correlations import ranking_figure as ranking_figure
+from typing import Any
+
+from ncp_sampler.deprecated import old_name
+from ncp_sampler.visualization.architectures import plot_architectures as plot_architectures
+from ncp_sampler.visualization.architectures import plot_params as plot_params
+from ncp_sampler.visualization.contents.trade_offs import TradeOff as TradeOff
+from ncp_sampler.visualization.correlations import plot_correlations as plot_correlations
+from ncp_sampler.visualization.correlations import plot_ranks as plot_ranks
 from ncp_sampler.visualization.proposals import plot_calibration as plot_calibration
 from ncp_sampler.visualization.proposals import plot_proposal as plot_proposal
 from ncp_sampler.visualization.tasks import plot_tasks as plot_tasks
-from ncp_sampler.visualization.traces import descent_figure as descent_figure
-from ncp_sampler.visualization.traces import explain_figure as explain_figure
-from ncp_sampler.visualization.traces import trace_figure as trace_figure
-from ncp_sampler.visualization.trade_offs import TradeOff as TradeOff
-from ncp_sampler.visualization.trade_offs import trade_off_figure as trade_off_figure
-from ncp_sampler.visualization.walks import walk_figure as walk_figure
+from ncp_sampler.visualization.traces import plot_descent as plot_descent
+from ncp_sampler.visualization.traces import plot_gradient as plot_gradient
+from ncp_sampler.visualization.traces import plot_trace as plot_trace
+from ncp_sampler.visualization.trade_offs import plot_trade_offs as plot_trade_offs
+from ncp_sampler.visualization.walks import plot_walk as plot_walk
 
 __all__ = [
     "TradeOff",
-    "architecture_figure",
-    "correlation_figure",
-    "descent_figure",
-    "explain_figure",
-    "params_figure",
+    "plot_architectures",
     "plot_calibration",
+    "plot_correlations",
+    "plot_descent",
+    "plot_gradient",
+    "plot_params",
     "plot_proposal",
+    "plot_ranks",
     "plot_tasks",
-    "ranking_figure",
-    "trace_figure",
-    "trade_off_figure",
-    "walk_figure",
+    "plot_trace",
+    "plot_trade_offs",
+    "plot_walk",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what stands for a deprecated name."""
+    return old_name(__name__, name)

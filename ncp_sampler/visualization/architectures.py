@@ -28,7 +28,7 @@ from ncp_sampler.visualization.style import BLUE, COLORS, DPI, GREY, MEDIUM, RED
 _AT = np.arange(len(NAMES))
 
 
-def architecture_figure(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
+def plot_architectures(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
     """Draw each architecture as a row of 27 bars (paper, Figures 8, 13 and 14).
 
     Args:
@@ -40,7 +40,7 @@ def architecture_figure(codes: Mapping[str, ArrayLike], space: SearchSpace) -> F
 
     Examples:
         >>> from ncp_sampler import MRSpace
-        >>> len(architecture_figure({"start": MRSpace().start}, MRSpace()).axes) > 0
+        >>> len(plot_architectures({"start": MRSpace().start}, MRSpace()).axes) > 0
         True
     """
     all_of = architectures_of(codes, space)
@@ -56,7 +56,7 @@ def architecture_figure(codes: Mapping[str, ArrayLike], space: SearchSpace) -> F
     return figure
 
 
-def params_figure(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
+def plot_params(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
     """Draw the position of each parameter in its range, group by group, for any space.
 
     Args:

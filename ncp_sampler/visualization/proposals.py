@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ncp_sampler.visualization.contents.proposals import Calibration, calibrations_of, moves_of
 from ncp_sampler.visualization.style import BLUE, DPI, GREY, LINE, MEDIUM, SMALL, sign_colors
+
+_PANEL = 38  # Number of characters above a panel
+_LETTER = 0.065  # Width of a letter of the smallest font, in inches
 
 
 def plot_proposal(trial: Any) -> Figure:
@@ -22,17 +26,20 @@ def plot_proposal(trial: Any) -> Figure:
     Raises:
         ValueError: If the trial has no reasons, or was proposed without a prediction.
     """
-    moves = moves_of(trial)
+    moves = moves_of(trial, lambda n: _PANEL)
     rows, columns = max(len(moves.labels), 3), max(len(moves.metrics), 1)
-    size = (2.2 + 3.2 * columns, 1.4 + 0.28 * rows)
+    room = _LETTER * max(map(len, moves.labels), default=0)
+    size = (0.6 + room + 3.0 * columns, 1.6 + 0.28 * rows)
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, columns, sharey=True))
     at = range(len(moves.labels))
     for axes, metric in zip(panels, moves.metrics, strict=False):
         axes.barh(at, metric.numbers, color=sign_colors(metric.numbers))
         axes.axvline(0, color=LINE, linewidth=0.8)
-        axes.set_title(metric.title, fontsize=MEDIUM)
-        axes.set_xlabel(metric.quantity, fontsize=SMALL)
+        axes.set_title("\n".join(metric.title), fontsize=MEDIUM)
+        axes.set_xlabel("change by the move", fontsize=SMALL)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.tick_params(labelsize=SMALL)
     if not moves.labels:
         panels[0].text(0.5, 0.5, "nothing moved", ha="center", transform=panels[0].transAxes)
     panels[0].set_yticks(at, moves.labels, fontsize=SMALL)

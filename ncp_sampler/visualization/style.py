@@ -19,6 +19,26 @@ def channel_ticks(fewest: float, most: float) -> list[float]:
     return sorted({fewest, *(tick for tick in quarters if tick >= fewest)})
 
 
+def shorten(text: str, room: int) -> str:
+    """Return a text of at most ``room`` characters, its middle replaced by an ellipsis."""
+    if len(text) <= room:
+        return text
+    tail = (room - 1) // 2
+    return f"{text[: room - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def wrap(text: str, room: int) -> list[str]:
+    """Return a text as one line, or as two of at most ``room`` characters.
+
+    The break is after a space or one of the characters that join parts of a name.
+    """
+    if len(text) <= room:
+        return [text]
+    breaks = [i + 1 for i, c in enumerate(text[:room]) if c in " _./-:" and i >= room // 2]
+    at = breaks[-1] if breaks else room
+    return [text[:at].rstrip(), shorten(text[at:].lstrip(), room)]
+
+
 def sign_colors(numbers: Iterable[float]) -> list[str]:
     """Return colors of bars: blue for a number of at least 0, red for a negative one."""
     return [BLUE if number >= 0 else RED for number in numbers]

@@ -33,7 +33,7 @@ _LEGEND = 42  # Number of letters that fit above a panel
 _HANDLE = 7  # Number of letters that a line sample takes
 
 
-def trace_figure(
+def plot_trace(
     trace: Trace,
     space: SearchSpace,
     *,
@@ -74,7 +74,7 @@ def trace_figure(
         >>> from ncp_sampler.propagation import Target, propagate
         >>> target = Target("flops", "minimize", cost=costs.flops)
         >>> trace = propagate([], MRSpace().start, [target], space=MRSpace(), iterations=3)
-        >>> figure = trace_figure(trace, MRSpace())  # figure.savefig("trace.png")
+        >>> figure = plot_trace(trace, MRSpace())  # figure.savefig("trace.png")
         >>> len(figure.axes) > 0
         True
     """
@@ -82,11 +82,11 @@ def trace_figure(
     return _draw(edits)
 
 
-def descent_figure(study: Any, space: SearchSpace, *, trial: int | None = None) -> Figure:
+def plot_descent(study: Any, space: SearchSpace, *, trial: int | None = None) -> Figure:
     """Draw the chain of trials that leads to a trial, each proposed from an earlier one.
 
     The left column shows the observed and the predicted value (± 2 σ) of each trial. The panels
-    beside it show the code, as in ``trace_figure``.
+    beside it show the code, as in ``plot_trace``.
 
     Args:
         study: A study whose trials NCPSampler proposed.
@@ -100,7 +100,7 @@ def descent_figure(study: Any, space: SearchSpace, *, trial: int | None = None) 
     return _draw(descent_of(study, space, trial=trial))
 
 
-def explain_figure(
+def plot_gradient(
     trace: Trace, space: SearchSpace, *, start: int = 0, iteration: int = 0, largest: int = 15
 ) -> Figure:
     """Draw the negative gradient of the loss at one code as horizontal bars.
@@ -124,7 +124,7 @@ def explain_figure(
         >>> from ncp_sampler.propagation import Target, propagate
         >>> target = Target("flops", "minimize", cost=costs.flops)
         >>> trace = propagate([], MRSpace().start, [target], space=MRSpace(), iterations=3)
-        >>> len(explain_figure(trace, MRSpace()).axes) > 0
+        >>> len(plot_gradient(trace, MRSpace()).axes) > 0
         True
     """
     names, push = pushes_of(trace, space, start=start, iteration=iteration, largest=largest)

@@ -172,7 +172,7 @@ def test_several_tables_are_tasks_of_one_architecture(tmp_path: Path) -> None:
     a, b = newcomer_table(tmp_path), newcomer_table(tmp_path, 20, "other.csv")
     b.write_text(b.read_text().replace("top1", "miou"))
     sources, targets = read(
-        f"--table {a} --table {b} --metrics top1 --metrics miou --weights 1,0.5 "
+        f"--table {a} --table {b} --metrics top1 --metrics miou --objective-weights 1,0.5 "
         "--id arch_id --ignore date --bound gflops<=0.5"
     )
     assert [source.name for source in sources] == ["runs.csv", "other.csv"]
@@ -230,7 +230,7 @@ def test_spreadsheets_write_marks_line_ends_and_spaces(tmp_path: Path) -> None:
         (f"{ROLES} --start w1=16", "or NAME=VALUE,.. of all parameters ['w1', 'w2'"),
         (f"{ROLES} --start arch_99", "must be a name that --id has"),
         (f"{ROLES} --front --start arch_3", "--start goes without --front"),
-        (f"{ROLES} --weights 1,2", "--weights is given 2 times for 1 tables"),
+        (f"{ROLES} --weights 1,2", "--objective-weights is given 2 times for 1 tables"),
         ("--metrics one --params w1", "has 3 of 'one' in all rows"),
         (f"{ROLES} --lambda 0 --min-metric 71", "nothing is left to improve"),
     ],

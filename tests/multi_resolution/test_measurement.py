@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -34,6 +35,12 @@ class Forward(nn.Module):
 def attention(**options: bool) -> Forward:
     part = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
     return Forward(lambda layer, x: layer(x, x, x, **options), part)
+
+
+def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ptflops", None)
+    with pytest.raises(ImportError, match=r'extra "measure" has; .* pip install ptflops'):
+        measure(nn.Linear(1, 1), (1,))
 
 
 @pytest.mark.parametrize(

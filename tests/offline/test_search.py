@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 
 from ncp_sampler import Integer, SearchSpace
+from ncp_sampler.command_line.search_options import add_search
 from ncp_sampler.multi_resolution import costs
+from ncp_sampler.offline import BETA
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.recipes import fit_paper, learn
 from ncp_sampler.offline.search import code_scale, default_starts, propagate_search
+from ncp_sampler.propagation import propagate
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import Records
 from tests.search_examples import SPACE, fitted, records, trade_off, truth
@@ -235,6 +239,17 @@ def test_starts_that_are_no_codes_are_refused(starts: Any) -> None:
         propagate_search(problem, starts=starts)
 
 
+def test_a_target_without_beta_has_that_of_the_command_line() -> None:
+    predictor, codes = fitted(records()), SPACE.sample(5, 0)
+    problem = SearchProblem(predictor, [Target("mIoU")], space=SPACE)
+    command = add_search(argparse.ArgumentParser().add_subparsers())
+    assert problem.targets[0].beta == command.parse_args(["--setting", "seg"]).beta == BETA
+    mean, std = predictor.predict(SPACE.normalize(codes))
+    np.testing.assert_allclose(problem.values(codes)[0], mean[:, 0] - BETA * std[:, 0])
+    plain = propagate(predictor, codes, [Target("mIoU")], space=SPACE, iterations=1)
+    np.testing.assert_allclose(plain.predictions["mIoU"][0], mean[:, 0])
+
+
 def test_failed_architectures_do_not_decide_on_the_scale() -> None:
     space = SearchSpace([Integer("a", 0, 20), Integer("b", 0, 20)])
     codes = space.sample(60, 0).astype(float)
@@ -243,10 +258,12 @@ def test_failed_architectures_do_not_decide_on_the_scale() -> None:
     broken[score < 10] = -1e4
     rows = Records(space, codes, {"score": broken})
     good = score > 15
-    searched = SearchProblem(rows, [Target("score")])
+    searched = SearchProblem(rows, [Target("score", beta=0)])
     error = np.abs(searched.values(codes)[0] - score)[good].mean()
     plain = learn(rows).predict(space.normalize(codes))[0][:, 0]
     assert error < 1
     assert np.abs(plain - score)[good].mean() > 10 * error
-    bounded = SearchProblem(rows, [Target("score", bound=20.0)])  # a bound is about all values
+    bounded = SearchProblem(
+        rows, [Target("score", bound=20.0, beta=0)]
+    )  # a bound is about all values
     np.testing.assert_allclose(bounded.values(codes)[0], plain)

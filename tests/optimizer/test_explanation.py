@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ncp_sampler import (
     Categorical,
+    Float,
     Integer,
     MRSpace,
     NCPOptimizer,
@@ -87,6 +88,53 @@ def test_reasons_add_up_and_name_what_matters() -> None:
     heat = [one["metrics"]["heat"]["mean"] for one in reasons[16:]]
     errors = np.abs(np.array(heat) - np.array(codes[16:])[:, 1])
     assert np.median(errors) < 3
+
+
+def test_a_proposal_is_compared_with_its_start_and_with_the_incumbent() -> None:
+    """Its acquisition value is the higher one, even if its mean is not: its uncertainty is."""
+    line = SearchSpace([Float("x", -5, 5), Float("y", -5, 5)])
+    optimizer = NCPOptimizer(line, directions={"loss": "minimize"}, seed=0, n_startup_trials=5)
+    losses: list[float] = []
+    means = []
+    for number in range(16):
+        (params,) = optimizer.ask()
+        (reasons,) = optimizer.reasons
+        if number >= 5:
+            loss, acquisition = reasons["metrics"]["loss"], reasons["acquisition"]
+            assert acquisition["value"] >= acquisition["start"]
+            assert reasons["incumbent"] == {"observation": int(np.argmin(losses))}
+            assert loss["incumbent"] == pytest.approx(min(losses), rel=1e-3)
+            assert loss["start_std"] >= 0
+            assert f"to improve on: trial {int(np.argmin(losses))}, loss " in _text(reasons)
+            assert "acquisition value, a logarithm: " in _text(reasons)
+            if reasons["start"]["from"] == "trial":
+                means.append(loss["mean"] - loss["start"])
+                assert loss["start"] == pytest.approx(
+                    losses[reasons["start"]["observation"]], abs=3 * loss["start_std"] + 0.1
+                )
+        losses.append((params["x"] - 1) ** 2 + params["y"] ** 2)
+        optimizer.tell(params, {"loss": losses[-1]})
+    assert means
+
+
+def test_a_front_has_no_incumbent() -> None:
+    reasons = _told(_plane(n_startup_trials=4), 8)[-1]
+    assert "incumbent" not in reasons
+    assert "incumbent" not in reasons["metrics"]["gain"]
+    assert reasons["acquisition"]["value"] >= reasons["acquisition"]["start"]
+    assert "start_std" not in reasons["metrics"]["sum"]  # a known cost
+
+
+def test_the_incumbent_of_a_study_has_the_number_of_its_trial() -> None:
+    sampler = NCPSampler(seed=0, n_startup_trials=4)
+    study = optuna.create_study(sampler=sampler)
+    study.enqueue_trial({"x": 9.0})
+    study.optimize(lambda trial: (trial.suggest_float("x", -10, 10) - 2) ** 2, n_trials=9)
+    before = study.trials[:-1]
+    best = min(before, key=lambda trial: trial.value or 0.0)
+    reasons = study.trials[-1].system_attrs["ncp:reasons"]
+    assert reasons["incumbent"] == {"trial": best.number}
+    assert f"to improve on: trial {best.number}, value {best.value:.4g}" in _text(study.trials[-1])
 
 
 def test_reasons_are_the_same_whenever_they_are_read() -> None:

@@ -19,7 +19,7 @@ def _task(name: str, params: dict[str, Any]) -> float:
 
 
 def _optimizer(**options: Any) -> NCPOptimizer:
-    return NCPOptimizer(SPACE, directions=TASKS, weights="compromise", seed=0, **options)
+    return NCPOptimizer(SPACE, directions=TASKS, objective_weights="compromise", seed=0, **options)
 
 
 def _observed(n: int, **options: Any) -> NCPOptimizer:
@@ -154,7 +154,7 @@ def test_many_objectives_have_a_front(m: int) -> None:
 def test_a_task_of_few_reports_is_predicted_in_a_long_history() -> None:
     """Of more trials than are fitted, those that have the rare task are among them."""
     optimizer = NCPOptimizer(
-        SPACE, directions=dict.fromkeys("abc", "maximize"), weights="std", seed=0
+        SPACE, directions=dict.fromkeys("abc", "maximize"), objective_weights="std", seed=0
     )
     rng = np.random.default_rng(0)
     rows = [{"x": float(x), "y": float(y)} for x, y in rng.random((450, 2))]

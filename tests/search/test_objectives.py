@@ -399,7 +399,7 @@ def test_weights_choose_one_point_of_the_front() -> None:
             PLANE,
             directions={"gain": "maximize", "loss": "minimize"},
             costs={"loss": lambda codes: codes[:, 0]},
-            weights=weights,
+            objective_weights=weights,
             seed=0,
         )
         found = _searched(optimizer, 18, lambda p: {"gain": float(p["x"]), "loss": float(p["x"])})

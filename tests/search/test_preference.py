@@ -23,7 +23,10 @@ def _measure(params: dict[str, Any]) -> dict[str, float]:
 
 def _optimum(weights: Any, *, reported: float = 1.0, n: int = 30) -> NCPOptimizer:
     optimizer = NCPOptimizer(
-        LINE, directions={"accuracy": "maximize", "loss": "minimize"}, weights=weights, seed=0
+        LINE,
+        directions={"accuracy": "maximize", "loss": "minimize"},
+        objective_weights=weights,
+        seed=0,
     )
     rng = np.random.default_rng(0)
     for _ in range(n):
@@ -87,11 +90,11 @@ def test_regrets_are_0_at_the_best_and_1_at_the_median_of_the_first_ten() -> Non
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ("best", "weights='best' must"),
-        ({"loss": "median"}, "weights['loss']='median' must"),
-        ({"loss": (1.0, "mean")}, r"weights['loss']=(1.0, 'mean') must"),
-        ({"loss": (-1.0, "std")}, "weights['loss']=-1.0 must"),
-        ({"speed": 1.0}, "weights={'speed': 1.0} must"),
+        ("best", "objective_weights='best' must"),
+        ({"loss": "median"}, "objective_weights['loss']='median' must"),
+        ({"loss": (1.0, "mean")}, r"objective_weights['loss']=(1.0, 'mean') must"),
+        ({"loss": (-1.0, "std")}, "objective_weights['loss']=-1.0 must"),
+        ({"speed": 1.0}, "objective_weights={'speed': 1.0} must"),
     ],
 )
 def test_other_weights_are_refused(weights: Any, message: str) -> None:
@@ -103,5 +106,5 @@ def test_there_is_nothing_to_choose_from_before_a_result() -> None:
     optimizer = NCPOptimizer(LINE, directions={"a": "maximize", "b": "minimize"})
     with pytest.raises(ValueError, match="nothing has a value yet"):
         optimizer.compromise()
-    with pytest.raises(ValueError, match="weights=None must"):
+    with pytest.raises(ValueError, match="objective_weights=None must"):
         optimizer.compromise(None)  # type: ignore[arg-type]

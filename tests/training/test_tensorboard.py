@@ -94,8 +94,8 @@ def test_what_is_missing_is_named(
         command_line.main("x", lambda smoke: problems, trials=1, out="x", arguments=options)
     assert "--tensorboard" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ImportError, match=r"pip install 'ncp_sampler\[tensorboard\]'"):
+    with pytest.raises(ImportError, match="pip install tensorboard"):
         TensorBoardLog(tmp_path)
     with pytest.raises(SystemExit):
         command_line.main("x", lambda smoke: problems, trials=1, out="x", arguments=options)
-    assert "ncp_sampler[tensorboard]" in capsys.readouterr().err
+    assert "pip install tensorboard" in capsys.readouterr().err

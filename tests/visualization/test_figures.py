@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,11 +31,12 @@ from ncp_sampler.propagation.propagate import Trace, propagate
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.space.hooks import Group
 from ncp_sampler.visualization import (
-    architecture_figure,
-    correlation_figure,
-    explain_figure,
-    trace_figure,
-    walk_figure,
+    plot_architectures,
+    plot_correlations,
+    plot_gradient,
+    plot_proposal,
+    plot_trace,
+    plot_walk,
 )
 from tests.search_examples import fitted, records
 from tests.space_examples import MIXED
@@ -90,7 +92,7 @@ def bars(axes: Axes) -> dict[int, float]:
 def test_a_trace_shows_every_column_prediction_cost_and_what_falls(
     trace: Trace, start: int
 ) -> None:
-    figure = trace_figure(trace, SPACE, start=start, costs={"params": costs.params})
+    figure = plot_trace(trace, SPACE, start=start, costs={"params": costs.params})
     drawn = lines(figure)
     for i, name in enumerate(SPACE.names):
         np.testing.assert_array_equal(drawn[name], trace.codes[:, start, i])
@@ -102,7 +104,7 @@ def test_a_trace_shows_every_column_prediction_cost_and_what_falls(
         drawn["gradient's length"], length
     )  # the loss of steps is constant
     bounded = replace(trace, loss=trace.loss * np.linspace(1, 0, len(trace.loss))[:, None])
-    drawn = lines(trace_figure(bounded, SPACE, start=start))
+    drawn = lines(plot_trace(bounded, SPACE, start=start))
     np.testing.assert_array_equal(drawn["loss"], bounded.loss[:, start])
 
 
@@ -121,7 +123,7 @@ def test_a_trace_shows_every_column_prediction_cost_and_what_falls(
 def test_the_code_is_grouped_and_each_axis_says_what_it_is(
     trace: Trace, name: str, fellows: set[str], quantity: str
 ) -> None:
-    axes = panel(trace_figure(trace, SPACE), name)
+    axes = panel(plot_trace(trace, SPACE), name)
     assert {line.get_label() for line in axes.lines} == fellows
     assert axes.get_ylabel() == quantity
     if len(fellows) > 1:
@@ -146,7 +148,7 @@ def test_any_space_has_at_most_six_panels_beside_the_predictions(
     space: SearchSpace, panels: int
 ) -> None:
     trace = edited(space)
-    figure = trace_figure(trace, space)
+    figure = plot_trace(trace, space)
     assert len(figure.axes) == len(trace.predictions) + 1 + panels
     assert sum(len(axes.lines) for axes in figure.axes[-panels:]) == len(space.columns)
     assert any(axes.get_xlabel() == "iteration" for axes in figure.axes)
@@ -158,7 +160,7 @@ def test_a_crowded_panel_names_the_lines_that_moved_farthest() -> None:
     space = SearchSpace([Categorical("c", tuple(range(12)))])
     trace = edited(space)
     moved = np.ptp(trace.codes[:, 0], axis=0)
-    legend = trace_figure(trace, space).axes[-1].get_legend()
+    legend = plot_trace(trace, space).axes[-1].get_legend()
     assert legend is not None
     named = {int(text.get_text()) for text in legend.get_texts()}
     assert len(named) == 8
@@ -169,18 +171,18 @@ def test_a_cost_that_is_a_step_and_a_bound_is_drawn_once() -> None:
     limit = Target("limit", "minimize", bound=2.0, cost=costs.flops)
     step = Target("flops", "minimize", cost=costs.flops)
     trace = propagate([], SPACE.start, [step, limit], space=SPACE, iterations=2)
-    drawn = lines(trace_figure(trace, SPACE))
+    drawn = lines(plot_trace(trace, SPACE))
     assert "FLOPs (G)" in drawn
     assert "limit" not in drawn
 
 
 def test_units_are_the_tables_or_ones_own(trace: Trace) -> None:
-    assert "FLOPs (G)" in lines(trace_figure(trace, SPACE))
+    assert "FLOPs (G)" in lines(plot_trace(trace, SPACE))
     renamed = replace(trace, predictions={"top1[1]": trace.predictions["top1"]})
-    assert "top1[1] (%)" in lines(trace_figure(renamed, SPACE))
+    assert "top1[1] (%)" in lines(plot_trace(renamed, SPACE))
     elsewhere = edited(MIXED)
-    assert "top1" in lines(trace_figure(elsewhere, MIXED))
-    assert "top1 (s)" in lines(trace_figure(elsewhere, MIXED, units={"top1": "s"}))
+    assert "top1" in lines(plot_trace(elsewhere, MIXED))
+    assert "top1 (s)" in lines(plot_trace(elsewhere, MIXED, units={"top1": "s"}))
 
 
 def test_a_space_says_what_belongs_together_and_in_which_units() -> None:
@@ -189,7 +191,7 @@ def test_a_space_says_what_belongs_together_and_in_which_units() -> None:
         units={"top1": "s"},
         groups=[Group("Widths", "channels", ("wide",)), Group("Rest", "share", ("act", "rate"))],
     )
-    figure = trace_figure(edited(space), space)
+    figure = plot_trace(edited(space), space)
     assert "top1 (s)" in lines(figure)
     assert {str(line.get_label()) for line in panel(figure, "rate").lines} == {
         "rate",
@@ -203,7 +205,7 @@ def test_a_space_says_what_belongs_together_and_in_which_units() -> None:
 
 def test_a_narrower_space_has_the_same_groups_within_its_range() -> None:
     space = MRSpace(width=32, depth=2)
-    figure = trace_figure(edited(space), space)
+    figure = plot_trace(edited(space), space)
     channels, blocks = panel(figure, "c4_1"), panel(figure, "b1")
     assert {line.get_label() for line in channels.lines} == {"c4_1", "c4_2", "c4_3", "c4_4"}
     assert channels.get_yticks().tolist() == [8, 16, 24, 32]
@@ -212,7 +214,7 @@ def test_a_narrower_space_has_the_same_groups_within_its_range() -> None:
 
 
 def test_bars_of_an_explanation_are_the_largest_pushes(trace: Trace) -> None:
-    (axes,) = explain_figure(trace, SPACE, start=1, iteration=2, largest=5).axes
+    (axes,) = plot_gradient(trace, SPACE, start=1, iteration=2, largest=5).axes
     push = -trace.gradients[2, 1]
     names = [tick.get_text() for tick in axes.get_yticklabels()]
     widths = [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
@@ -220,9 +222,36 @@ def test_bars_of_an_explanation_are_the_largest_pushes(trace: Trace) -> None:
     assert min(np.abs(widths)) == np.sort(np.abs(push))[-5]
 
 
+def test_long_names_of_a_proposal_stay_beside_each_other() -> None:
+    metrics = ["validation_accuracy_of_the_moving_average", "latency_on_the_device_in_milliseconds"]
+    names = ["encoder.number_of_channels_in_the_first_layer_of_all", "depth", "activation"]
+    moves = [
+        [name, "RandAugment with two operations", "none", dict.fromkeys(metrics, 0.1 - 0.1 * i)]
+        for i, name in enumerate(names)
+    ]
+    predicted = {name: {"mean": 0.5576, "std": 123.4, "start": 447.7} for name in metrics}
+    reasons = {"how": "search", "moves": moves, "metrics": predicted, "left_out": 0}
+    figure = plot_proposal(reasons)
+    figure.draw_without_rendering()
+    boxes = [
+        text.get_window_extent()
+        for axes in figure.axes
+        for text in (axes.title, axes.xaxis.label, *axes.get_yticklabels())
+        if text.get_visible() and text.get_text()
+    ]
+    assert len(boxes) >= 2 * 2 + len(names)
+    for one, other in itertools.combinations(boxes, 2):
+        assert not one.overlaps(other)
+    assert all(figure.bbox.contains(box.x0, box.y0) for box in boxes)
+    assert all(figure.bbox.contains(box.x1, box.y1) for box in boxes)
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert labels[1] == "depth: RandAugmen…perations → none"
+    assert min(axes.get_position().width * figure.get_figwidth() for axes in figure.axes) > 2
+
+
 def test_an_architectures_bars_are_its_code() -> None:
     codes = {"start": SPACE.start, "drawn": SPACE.sample(1, 0)[0]}
-    figure = architecture_figure(codes, SPACE)
+    figure = plot_architectures(codes, SPACE)
     channels = [axes for axes in figure.axes if axes.get_ylabel() == "channels"]
     depths = [axes for axes in figure.axes if axes.get_ylabel() == "blocks, units"]
     assert [axes.get_title(loc="left") for axes in channels] == list(codes)
@@ -244,7 +273,7 @@ def test_architectures_of_a_narrower_space_fill_its_own_axes(
     space: SearchSpace, ticks: tuple[list[int], list[int]]
 ) -> None:
     code = space.sample(1, 0)[0]
-    wide, deep = architecture_figure({"drawn": code}, space).axes
+    wide, deep = plot_architectures({"drawn": code}, space).axes
     assert [{**bars(wide), **bars(deep)}[i] for i in range(27)] == code.tolist()
     assert (wide.get_yticks().tolist(), deep.get_yticks().tolist()) == ticks
     assert [text.get_text() for text in wide.texts][-6:] == [
@@ -258,7 +287,7 @@ def test_a_walk_is_numbered_over_the_whole_table(bench_root: Path) -> None:
     table = NASBenchMR(bench_root).table("nas-bench-201")
     rows = np.arange(14).reshape(7, STARTS) * 1000
     walk = TableWalk(table.codes[rows], table.metrics["Acc"][rows], table.flops[rows])
-    (axes,) = walk_figure(table, walk, start=1).axes
+    (axes,) = plot_walk(table, walk, start=1).axes
     (line,) = axes.lines
     np.testing.assert_array_equal(line.get_xdata(), table.flops[rows[:, 1]])
     np.testing.assert_array_equal(line.get_ydata(), table.metrics["Acc"][rows[:, 1]])
@@ -271,7 +300,7 @@ def test_correlations_stand_beside_the_published_ones() -> None:
     ours = np.array([[1, -0.0154, np.nan], [-0.0154, 1, 0.7161], [np.nan, 0.7161, 1]])
     published = np.full((3, 3), np.nan)
     published[1, 2] = 0.639
-    figure = correlation_figure(["a", "b", "c"], ours, published=published)
+    figure = plot_correlations(["a", "b", "c"], ours, published=published)
     texts = {(t.get_position()[0], t.get_text()) for t in figure.axes[0].texts}
     assert {(1, "−0.015"), (2, "0.716"), (2, "(0.639)")} <= texts
     assert len(figure.axes[0].texts) == 8  # none in the cells without a number
@@ -279,7 +308,7 @@ def test_correlations_stand_beside_the_published_ones() -> None:
 
 
 def test_a_walks_units_are_its_tables() -> None:
-    (axes,) = walk_figure(TABLE, WALK).axes
+    (axes,) = plot_walk(TABLE, WALK).axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("FLOPs (G)", "mIoU (%)")
 
 
@@ -290,29 +319,29 @@ WALK = TableWalk(TABLE.codes[:, None], np.ones((3, 1)), np.ones((3, 1)))
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda trace: trace_figure(trace, SPACE, start=2), r"start=2 must be between 0 and 1"),
-        (lambda trace: trace_figure(trace, SPACE, start=1.5), "start=1.5 must be an integer"),  # type: ignore[arg-type]
-        (lambda trace: trace_figure(trace, NB201Space()), "27 columns, space has 30"),
-        (lambda trace: trace_figure(trace.codes, SPACE), "must be a Trace, as"),
-        (lambda trace: trace_figure(trace, "MRSpace"), "space='MRSpace' must be"),  # type: ignore[arg-type]
-        (lambda trace: trace_figure(trace, SPACE, costs={"x": 1}), r"costs\['x'\]=1 must be"),  # type: ignore[dict-item]
-        (lambda trace: trace_figure(trace, SPACE, units="G"), "units='G' must map names"),  # type: ignore[arg-type]
-        (lambda trace: trace_figure(trace, SPACE, title=3), "title=3 must be a string"),  # type: ignore[arg-type]
-        (lambda trace: explain_figure(trace, SPACE, start=-1), "start=-1"),
-        (lambda trace: explain_figure(trace, SPACE, iteration=9), "iteration=9.*0 and 8"),
-        (lambda trace: explain_figure(trace, SPACE, largest=0), "largest=0"),
-        (lambda _: architecture_figure({}, SPACE), "codes is empty"),
-        (lambda _: architecture_figure({"x": SPACE.start + 1}, SPACE), "not a value of"),
-        (lambda _: architecture_figure({"x": SPACE.start[:5]}, SPACE), "shape"),
-        (lambda _: architecture_figure({"x": MIXED.sample(1, 0)[0]}, MIXED), "must be MRSpace"),
-        (lambda _: architecture_figure([SPACE.start], SPACE), "must map labels to codes"),  # type: ignore[arg-type]
-        (lambda _: walk_figure(TABLE, WALK, start=1), "start=1"),
-        (lambda _: walk_figure(WALK, WALK), "must be a Table, as"),  # type: ignore[arg-type]
-        (lambda _: walk_figure(TABLE, TABLE), "must be a TableWalk, as"),  # type: ignore[arg-type]
-        (lambda _: correlation_figure(["a"], "b"), r"matrix='b' must be a matrix of numbers"),
-        (lambda _: correlation_figure(["a", "b"], np.eye(3)), r"matrix has shape \(3, 3\)"),
-        (lambda _: correlation_figure(["a"], [[1.0]], published=[[2.0]]), "published.*outside"),
-        (lambda _: correlation_figure([], np.empty((0, 0))), "0 names"),
+        (lambda trace: plot_trace(trace, SPACE, start=2), r"start=2 must be between 0 and 1"),
+        (lambda trace: plot_trace(trace, SPACE, start=1.5), "start=1.5 must be an integer"),  # type: ignore[arg-type]
+        (lambda trace: plot_trace(trace, NB201Space()), "27 columns, space has 30"),
+        (lambda trace: plot_trace(trace.codes, SPACE), "must be a Trace, as"),
+        (lambda trace: plot_trace(trace, "MRSpace"), "space='MRSpace' must be"),  # type: ignore[arg-type]
+        (lambda trace: plot_trace(trace, SPACE, costs={"x": 1}), r"costs\['x'\]=1 must be"),  # type: ignore[dict-item]
+        (lambda trace: plot_trace(trace, SPACE, units="G"), "units='G' must map names"),  # type: ignore[arg-type]
+        (lambda trace: plot_trace(trace, SPACE, title=3), "title=3 must be a string"),  # type: ignore[arg-type]
+        (lambda trace: plot_gradient(trace, SPACE, start=-1), "start=-1"),
+        (lambda trace: plot_gradient(trace, SPACE, iteration=9), "iteration=9.*0 and 8"),
+        (lambda trace: plot_gradient(trace, SPACE, largest=0), "largest=0"),
+        (lambda _: plot_architectures({}, SPACE), "codes is empty"),
+        (lambda _: plot_architectures({"x": SPACE.start + 1}, SPACE), "not a value of"),
+        (lambda _: plot_architectures({"x": SPACE.start[:5]}, SPACE), "shape"),
+        (lambda _: plot_architectures({"x": MIXED.sample(1, 0)[0]}, MIXED), "must be MRSpace"),
+        (lambda _: plot_architectures([SPACE.start], SPACE), "must map labels to codes"),  # type: ignore[arg-type]
+        (lambda _: plot_walk(TABLE, WALK, start=1), "start=1"),
+        (lambda _: plot_walk(WALK, WALK), "must be a Table, as"),  # type: ignore[arg-type]
+        (lambda _: plot_walk(TABLE, TABLE), "must be a TableWalk, as"),  # type: ignore[arg-type]
+        (lambda _: plot_correlations(["a"], "b"), r"matrix='b' must be a matrix of numbers"),
+        (lambda _: plot_correlations(["a", "b"], np.eye(3)), r"matrix has shape \(3, 3\)"),
+        (lambda _: plot_correlations(["a"], [[1.0]], published=[[2.0]]), "published.*outside"),
+        (lambda _: plot_correlations([], np.empty((0, 0))), "0 names"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(draw: Callable[[Trace], Figure], message: str) -> None:
@@ -327,7 +356,7 @@ def test_a_search_s_picture_says_what_is_drawn() -> None:
     targets = [Target("mIoU", beta=3.0), few]
     strategy = GradientDescent(0.05)
     drawn = propagate(model, SPACE.start, targets, space=SPACE, strategy=strategy, iterations=12)
-    axes = trace_figure(drawn, SPACE).axes[0]
+    axes = plot_trace(drawn, SPACE).axes[0]
     assert axes.get_ylabel() == "mIoU − 3 σ (%)"
     best = next(np.asarray(line.get_ydata()) for line in axes.lines if line.get_linestyle() == ":")
     size, score = (drawn.predictions[name][:, 0] for name in ("limit", "mIoU"))

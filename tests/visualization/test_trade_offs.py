@@ -9,11 +9,11 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-from ncp_sampler.visualization import TradeOff, ranking_figure, trade_off_figure
+from ncp_sampler.visualization import TradeOff, plot_ranks, plot_trade_offs
 
 
 def test_ranks_by_other_metrics_stand_over_those_by_the_first() -> None:
-    (axes,) = ranking_figure({"mIoU": [70, 75, 72], "mAcc": [80, 85, 79]}).axes
+    (axes,) = plot_ranks({"mIoU": [70, 75, 72], "mAcc": [80, 85, 79]}).axes
     (dots,) = axes.collections
     np.testing.assert_array_equal(dots.get_offsets(), [[3, 2], [1, 1], [2, 3]])  # 1 is the best
     assert dots.get_label() == "mAcc, Spearman 0.500"
@@ -23,7 +23,7 @@ def test_ranks_by_other_metrics_stand_over_those_by_the_first() -> None:
 def test_a_trade_off_shows_the_front_among_what_is_known() -> None:
     front = [[1.0, 84.0, 4.0], [2.0, 85.0, 8.0]]
     seg = TradeOff(front=front, cloud=np.ones((5, 3)), others={"NetAdapt": [2.0, 84.5, 6.0]})
-    both = trade_off_figure({"Seg": seg, "Cls": TradeOff(front=front, metric="top1 (%)")})
+    both = plot_trade_offs({"Seg": seg, "Cls": TradeOff(front=front, metric="top1 (%)")})
     first, second = both.axes
     known, ours, other = first.collections
     assert len(np.asarray(known.get_offsets())) == 5
@@ -42,16 +42,16 @@ def test_a_trade_off_shows_the_front_among_what_is_known() -> None:
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda: ranking_figure({"a": [1, 2]}), "metrics has 1 of shapes"),
-        (lambda: ranking_figure({"a": [1, 2], "b": [1]}), r"shapes \[\(1,\), \(2,\)\]"),
-        (lambda: ranking_figure([1]), "must map names to numbers"),  # type: ignore[arg-type]
-        (lambda: trade_off_figure({}), "panels is empty"),
-        (lambda: trade_off_figure({"a": 1}), r"panels\['a'\]=1 must be a TradeOff"),  # type: ignore[dict-item]
-        (lambda: trade_off_figure({"a": TradeOff(front=[1, 2])}), r"front has shape \(2,\)"),
-        (lambda: ranking_figure({"a": [1, 2], "b": [1, np.nan]}), "metrics has a NaN"),
-        (lambda: trade_off_figure({"a": TradeOff(front=[0, 2, 1])}), "front must be finite, costs"),
-        (lambda: trade_off_figure({"a": TradeOff(front=[1, 2, 1], others=3)}), "others=3 must"),  # type: ignore[arg-type]
-        (lambda: trade_off_figure({"a": TradeOff(front=[1, 2, 1], cost="")}), "cost"),
+        (lambda: plot_ranks({"a": [1, 2]}), "metrics has 1 of shapes"),
+        (lambda: plot_ranks({"a": [1, 2], "b": [1]}), r"shapes \[\(1,\), \(2,\)\]"),
+        (lambda: plot_ranks([1]), "must map names to numbers"),  # type: ignore[arg-type]
+        (lambda: plot_trade_offs({}), "panels is empty"),
+        (lambda: plot_trade_offs({"a": 1}), r"panels\['a'\]=1 must be a TradeOff"),  # type: ignore[dict-item]
+        (lambda: plot_trade_offs({"a": TradeOff(front=[1, 2])}), r"front has shape \(2,\)"),
+        (lambda: plot_ranks({"a": [1, 2], "b": [1, np.nan]}), "metrics has a NaN"),
+        (lambda: plot_trade_offs({"a": TradeOff(front=[0, 2, 1])}), "front must be finite, costs"),
+        (lambda: plot_trade_offs({"a": TradeOff(front=[1, 2, 1], others=3)}), "others=3 must"),  # type: ignore[arg-type]
+        (lambda: plot_trade_offs({"a": TradeOff(front=[1, 2, 1], cost="")}), "cost"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(draw: Callable[[], Figure], message: str) -> None:

@@ -83,7 +83,7 @@ def has_stages(space: SearchSpace) -> bool:
 
 
 def architectures_of(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Architectures:
-    """Return the content of ``architecture_figure``.
+    """Return the content of ``plot_architectures``.
 
     Raises:
         ValueError: If there is no code or an invalid one, or if the space has other parameters.
@@ -107,7 +107,7 @@ def architectures_of(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Arch
 
 
 def params_of(codes: Mapping[str, ArrayLike], space: SearchSpace) -> ParamGroups:
-    """Return the content of ``params_figure``.
+    """Return the content of ``plot_params``.
 
     Raises:
         ValueError: If there is no code or an invalid one, or if ``space`` is not a search space.

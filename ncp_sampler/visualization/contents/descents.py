@@ -16,7 +16,7 @@ from ncp_sampler.visualization.style import with_unit
 
 
 def descent_of(study: Any, space: SearchSpace, *, trial: int | None = None) -> Edits:
-    """Return the content of ``descent_figure``.
+    """Return the content of ``plot_descent``.
 
     Raises:
         ValueError: If there is no such trial, or if a trial lacks a parameter of the space that

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.optimizer.explanation import reasons_of
+from ncp_sampler.visualization.style import shorten, wrap
 
 _MOST_MOVES = 16
+_NAME, _VALUE = 40, 20  # Number of characters of a parameter's name and of its values
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,12 @@ class Changes:
 
     Attributes:
         name: Name of the metric.
-        title: Prediction of the metric for the proposal.
-        quantity: Label of the numbers.
+        title: Name and prediction of the metric for the proposal, as lines.
         numbers: Change by each move.
     """
 
     name: str
-    title: str
-    quantity: str
+    title: tuple[str, ...]
     numbers: tuple[float, ...]
 
 
@@ -37,7 +37,7 @@ class Moves:
     """Moves of a proposal, the largest first.
 
     Attributes:
-        labels: Label of each move, such as "b1: 1 → 2".
+        labels: Label of each move, such as "b1: 1 → 2"; long names and values are shortened.
         metrics: Changes of each metric.
         left_out: Number of smaller moves that are not listed.
         title: Probability of feasibility, or empty.
@@ -87,11 +87,12 @@ class Calibration:
         return low - margin, high + margin
 
 
-def moves_of(trial: Any) -> Moves:
+def moves_of(trial: Any, room: Callable[[int], int]) -> Moves:
     """Return the moves from the start of a proposal to the proposal.
 
     Args:
         trial: A trial that NCPSampler proposed, or its reasons.
+        room: Number of panels -> number of characters that fit above one.
 
     Raises:
         ValueError: If the trial has no reasons, or was proposed without a prediction.
@@ -105,12 +106,11 @@ def moves_of(trial: Any) -> Moves:
     moves = reasons["moves"][:_MOST_MOVES]
     names = list(moves[0][3]) if moves else []
     return Moves(
-        labels=tuple(f"{name}: {before} → {after}" for name, before, after, _ in moves),
+        labels=tuple(_label(*move[:3]) for move in moves),
         metrics=tuple(
             Changes(
                 name,
-                _expected(name, reasons["metrics"][name]),
-                f"change of {name} by the move",
+                _title(name, reasons["metrics"][name], room(len(names))),
                 tuple(move[3][name] for move in moves),
             )
             for name in names
@@ -182,7 +182,14 @@ def _add(
         pairs.setdefault(name, []).append((number, predicted["mean"], predicted["std"], value))
 
 
-def _expected(name: str, one: Mapping[str, float]) -> str:
-    if "value" in one:
-        return f"{name}: {one['start']:g} → {one['value']:g}"
-    return f"{name}: {one['start']:g} → {one['mean']:g} ± {one['std']:.2g}"
+def _label(name: str, before: Any, after: Any) -> str:
+    values = " → ".join(shorten(str(value), _VALUE) for value in (before, after))
+    return f"{shorten(name, _NAME)}: {values}"
+
+
+def _title(name: str, one: Mapping[str, float], room: int) -> tuple[str, ...]:
+    """Return name and prediction on one line where they fit, else the prediction below."""
+    end = f"{one['value']:g}" if "value" in one else f"{one['mean']:g} ± {one['std']:.2g}"
+    expected = f"{one['start']:g} → {end}"
+    line = f"{name}: {expected}"
+    return (line,) if len(line) <= room else (*wrap(name, room), expected)

@@ -115,7 +115,7 @@ def edits_of(
     units: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> Edits:
-    """Return the content of ``trace_figure`` for one start.
+    """Return the content of ``plot_trace`` for one start.
 
     Raises:
         ValueError: If the start is outside 0..n-1, if the trace is of another space, or if an

@@ -5,24 +5,38 @@ which can be zoomed and shows values on hover: ``.show()``, ``.write_html(path)`
 ".[viz]"`` in a clone installs Plotly.
 """
 
-from ncp_sampler.visualization.plotly.architectures import (
-    architecture_figure as architecture_figure,
-)
-from ncp_sampler.visualization.plotly.architectures import params_figure as params_figure
+from typing import Any
+
+from ncp_sampler.deprecated import old_name
+from ncp_sampler.visualization.plotly.architectures import plot_architectures as plot_architectures
+from ncp_sampler.visualization.plotly.architectures import plot_params as plot_params
+from ncp_sampler.visualization.plotly.correlations import plot_correlations as plot_correlations
+from ncp_sampler.visualization.plotly.correlations import plot_ranks as plot_ranks
 from ncp_sampler.visualization.plotly.proposals import plot_calibration as plot_calibration
 from ncp_sampler.visualization.plotly.proposals import plot_proposal as plot_proposal
 from ncp_sampler.visualization.plotly.tasks import plot_tasks as plot_tasks
-from ncp_sampler.visualization.plotly.traces import descent_figure as descent_figure
-from ncp_sampler.visualization.plotly.traces import explain_figure as explain_figure
-from ncp_sampler.visualization.plotly.traces import trace_figure as trace_figure
+from ncp_sampler.visualization.plotly.traces import plot_descent as plot_descent
+from ncp_sampler.visualization.plotly.traces import plot_gradient as plot_gradient
+from ncp_sampler.visualization.plotly.traces import plot_trace as plot_trace
+from ncp_sampler.visualization.plotly.trade_offs import plot_trade_offs as plot_trade_offs
+from ncp_sampler.visualization.plotly.walks import plot_walk as plot_walk
 
 __all__ = [
-    "architecture_figure",
-    "descent_figure",
-    "explain_figure",
-    "params_figure",
+    "plot_architectures",
     "plot_calibration",
+    "plot_correlations",
+    "plot_descent",
+    "plot_gradient",
+    "plot_params",
     "plot_proposal",
+    "plot_ranks",
     "plot_tasks",
-    "trace_figure",
+    "plot_trace",
+    "plot_trade_offs",
+    "plot_walk",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what stands for a deprecated name."""
+    return old_name(__name__, name)

@@ -26,10 +26,10 @@ from ncp_sampler.visualization.style import BLUE, COLORS, GREY, RED, SMALL
 _AT = np.arange(len(NAMES))
 
 
-def architecture_figure(
+def plot_architectures(
     codes: Mapping[str, ArrayLike], space: SearchSpace, *, title: str = ""
 ) -> go.Figure:
-    """Draw ``visualization.architecture_figure``.
+    """Draw ``visualization.plot_architectures``.
 
     Args:
         codes: Label of each row -> code (27,).
@@ -61,10 +61,10 @@ def architecture_figure(
     return figure
 
 
-def params_figure(
+def plot_params(
     codes: Mapping[str, ArrayLike], space: SearchSpace, *, title: str = ""
 ) -> go.Figure:
-    """Draw ``visualization.params_figure``.
+    """Draw ``visualization.plot_params``.
 
     Args:
         codes: Label -> code (d,).

@@ -16,7 +16,7 @@ DASHES = ("solid", "dash", "dashdot", "dot")  # Matplotlib's "-", "--", "-.", ":
 DARK = "#333333"  # Color of texts
 GRID = "#E6E6E6"
 
-_PIXELS = 4 / 3  # Pixels per point
+PIXELS = 4 / 3  # Pixels per point
 
 
 def finish(figure: Any, title: str = "", *, legend: bool = False, top: int = 60) -> Any:
@@ -57,7 +57,7 @@ def titles_left(figure: Any) -> None:
 
 def px(points: float) -> float:
     """Convert a font size in points to pixels."""
-    return round(points * _PIXELS, 1)
+    return round(points * PIXELS, 1)
 
 
 def listed(values: ArrayLike) -> list[float | None]:

@@ -12,6 +12,9 @@ from ncp_sampler.visualization.contents.proposals import calibrations_of, moves_
 from ncp_sampler.visualization.plotly.layout import finish, listed, plain
 from ncp_sampler.visualization.style import BLUE, GREY, LINE, sign_colors
 
+_PANELS = 78  # Number of characters above all panels of a figure of usual width
+_FEWEST = 16  # Minimum number of characters above one panel
+
 
 def plot_proposal(trial: Any, *, title: str = "") -> go.Figure:
     """Draw ``visualization.plot_proposal``.
@@ -23,29 +26,33 @@ def plot_proposal(trial: Any, *, title: str = "") -> go.Figure:
     Raises:
         ValueError: If the trial has no reasons, or was proposed without a prediction.
     """
-    moves = moves_of(trial)
+    moves = moves_of(trial, lambda n: max(_PANELS // n, _FEWEST))
     metrics = moves.metrics
     figure = make_subplots(
         1,
         max(len(metrics), 1),
         shared_yaxes=True,
         horizontal_spacing=0.04,
-        subplot_titles=[plain(metric.title) for metric in metrics],
+        subplot_titles=["<br>".join(map(plain, metric.title)) for metric in metrics],
     )
     labels = [plain(label) for label in moves.labels]
+    at = list(range(len(labels)))  # Positions, as two shortened labels may be equal
     for column, metric in enumerate(metrics, start=1):
         bars = go.Bar(
             x=listed(metric.numbers),
-            y=labels,
+            y=at,
+            customdata=labels,
             orientation="h",
             marker_color=sign_colors(metric.numbers),
-            hovertemplate="%{y}<br>%{x:+.3g}<extra></extra>",
+            hovertemplate="%{customdata}<br>%{x:+.3g}<extra></extra>",
         )
         figure.add_trace(bars, 1, column)
         figure.add_vline(0, line={"color": LINE, "width": 1}, row=1, col=column)
-        figure.update_xaxes(title_text=plain(metric.quantity), row=1, col=column)
+        figure.update_xaxes(title_text="change by the move", row=1, col=column)
+    most_lines = max((len(metric.title) for metric in metrics), default=1)
     finish(figure, " — ".join(filter(None, [plain(title), moves.title])))
-    figure.update_yaxes(autorange="reversed", type="category")
+    figure.update_yaxes(autorange="reversed", tickvals=at, ticktext=labels)
+    figure.update_layout(margin_t=figure.layout.margin.t + 18 * (most_lines - 1))
     if moves.left_out:
         figure.update_yaxes(title_text=f"and {moves.left_out} smaller moves", row=1, col=1)
     if not labels:

@@ -25,7 +25,7 @@ from ncp_sampler.visualization.plotly.layout import DASHES, bold, finish, listed
 from ncp_sampler.visualization.style import COLORS, GREY, LINE, sign_colors
 
 
-def trace_figure(
+def plot_trace(
     trace: Trace,
     space: SearchSpace,
     *,
@@ -34,7 +34,7 @@ def trace_figure(
     units: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> go.Figure:
-    """Draw ``visualization.trace_figure`` for Plotly. Hovering over a line shows its name.
+    """Draw ``visualization.plot_trace`` for Plotly. Hovering over a line shows its name.
 
     Args:
         trace: Result of ``propagation.propagate``, or ``Solution.trace`` of a search.
@@ -51,8 +51,8 @@ def trace_figure(
     return _draw(edits_of(trace, space, start=start, costs=costs, units=units, title=title))
 
 
-def descent_figure(study: Any, space: SearchSpace, *, trial: int | None = None) -> go.Figure:
-    """Draw ``visualization.descent_figure``.
+def plot_descent(study: Any, space: SearchSpace, *, trial: int | None = None) -> go.Figure:
+    """Draw ``visualization.plot_descent``.
 
     Args:
         study: A study whose trials NCPSampler proposed.
@@ -65,10 +65,10 @@ def descent_figure(study: Any, space: SearchSpace, *, trial: int | None = None) 
     return _draw(descent_of(study, space, trial=trial))
 
 
-def explain_figure(
+def plot_gradient(
     trace: Trace, space: SearchSpace, *, start: int = 0, iteration: int = 0, largest: int = 15
 ) -> go.Figure:
-    """Draw ``visualization.explain_figure``.
+    """Draw ``visualization.plot_gradient``.
 
     Args:
         trace: Result of ``propagation.propagate``.

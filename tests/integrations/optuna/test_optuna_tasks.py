@@ -27,7 +27,7 @@ def _value(task: int, params: dict[str, Any]) -> float:
 
 
 def _study(storage: Any = None, **options: Any) -> optuna.Study:
-    options = {"weights": "compromise", "seed": 0, **options}
+    options = {"objective_weights": "compromise", "seed": 0, **options}
     sampler = NCPSampler(**options)
     return optuna.create_study(directions=WAYS, sampler=sampler, storage=storage)
 
@@ -157,11 +157,14 @@ def test_a_known_cost_is_no_task_and_needs_no_report() -> None:
         (lambda trial: report_task("trial", 0, 1.0), "trial='trial' must"),  # type: ignore[arg-type]
         (lambda trial: next_task(trial, costs={0: 0.0}), "costs\\['value_0'\\]=0.0 must"),
         (compromise, "study=.* must"),
-        (lambda trial: compromise(trial.study, "best"), "weights='best' must"),
-        (lambda trial: compromise(trial.study, None), "weights=None must"),  # type: ignore[arg-type]
+        (lambda trial: compromise(trial.study, "best"), "objective_weights='best' must"),
+        (lambda trial: compromise(trial.study, None), "objective_weights=None must"),  # type: ignore[arg-type]
         (lambda trial: next_task(trial.study, costs={}), "trial=.* must"),
         (lambda trial: next_task(trial, costs={0: 1, "value_0": 2}), "'value_0' twice"),
-        (lambda trial: compromise(trial.study, {5: 1.0}), "weights has the objectives \\[5\\]"),
+        (
+            lambda trial: compromise(trial.study, {5: 1.0}),
+            "objective_weights has the objectives \\[5\\]",
+        ),
         (lambda trial: compromise(trial.study), "no finished trial"),
     ],
 )

@@ -95,7 +95,11 @@ def test_limits_that_leave_nothing_say_so_at_the_first_suggestion() -> None:
 def test_trials_that_report_one_of_two_tasks_each() -> None:
     """The best of one lies at x = 30, of the other at x = 60; the compromise is between them."""
     search = NCPSearch(
-        space=PLANE, metric=["small", "large"], mode=["max", "min"], weights="compromise", seed=0
+        space=PLANE,
+        metric=["small", "large"],
+        mode=["max", "min"],
+        objective_weights="compromise",
+        seed=0,
     )
     for i in range(30):
         config = search.suggest(f"t{i}")

@@ -1,0 +1,98 @@
+"""Contents of figures of trade-offs: points with a cost, a metric and a size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ncp_sampler import checks
+
+FloatArray = NDArray[np.float64]
+
+AREA = 14.0  # Area of a circle in points² per unit of size
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradeOff:
+    """One panel of ``plot_trade_offs``. A point has a cost (> 0), a metric and a size.
+
+    Attributes:
+        front: Points (k, 3) that a search proposes, drawn as circles on a line.
+        cloud: Known points (n, 3), such as the rows of a table, drawn as dots of equal size.
+        others: Label -> other points, (k, 3) or (3,).
+        cost: Label of the horizontal axis.
+        metric: Label of the vertical axis.
+
+    Examples:
+        >>> panel = TradeOff(front=[[1.0, 84.0, 4.0], [2.0, 85.0, 6.0]])
+        >>> panel.cost
+        'FLOPs (G)'
+    """
+
+    front: ArrayLike
+    cloud: ArrayLike = ()
+    others: Mapping[str, ArrayLike] = field(default_factory=dict)
+    cost: str = "FLOPs (G)"
+    metric: str = "metric (%)"
+
+
+class Points(NamedTuple):
+    """Checked points of one panel.
+
+    Attributes:
+        title: Title of the panel.
+        cost: Label of the horizontal axis.
+        metric: Label of the vertical axis.
+        cloud: Known points (n, 3).
+        shown: Label -> points (k, 3): the front, and the others.
+    """
+
+    title: str
+    cost: str
+    metric: str
+    cloud: FloatArray
+    shown: dict[str, FloatArray]
+
+    @property
+    def cloud_label(self) -> str:
+        """Number of known points, for the legend."""
+        return f"{len(self.cloud):,} known"
+
+
+FRONT = "NCP"  # Label of the front among the points
+
+
+def points_of(panels: Mapping[str, TradeOff]) -> list[Points]:
+    """Return the content of ``plot_trade_offs``.
+
+    Raises:
+        ValueError: If there are no panels, or if points have another shape.
+    """
+    checks.instance("panels", panels, Mapping, "map titles to their TradeOff")
+    if not panels:
+        raise ValueError("panels is empty; give at least one, such as {'Seg': TradeOff(front=...)}")
+    found = []
+    for title, panel in panels.items():
+        checks.instance(f"panels[{title!r}]", panel, TradeOff, "be a TradeOff")
+        cloud, front = _points("cloud", panel.cloud), _points("front", panel.front)
+        checks.instance("others", panel.others, Mapping, "map labels to their points")
+        others = {name: _points(f"others[{name!r}]", at) for name, at in panel.others.items()}
+        cost, metric = checks.text("cost", panel.cost), checks.text("metric", panel.metric)
+        found.append(Points(title, cost, metric, cloud, {FRONT: front, **others}))
+    return found
+
+
+def _points(name: str, points: ArrayLike) -> FloatArray:
+    numbers = checks.array(name, points)
+    if not numbers.size:
+        return np.empty((0, 3))
+    if numbers.ndim not in (1, 2) or numbers.shape[-1] != 3:
+        raise ValueError(f"{name} has shape {numbers.shape}; it must be (n, 3): cost, metric, size")
+    rows = np.atleast_2d(numbers)
+    if not (np.isfinite(rows).all() and (rows[:, 0] > 0).all() and (rows[:, 2] >= 0).all()):
+        raise ValueError(f"{name} must be finite, costs above 0 and sizes of at least 0")
+    return rows
