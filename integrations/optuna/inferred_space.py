@@ -89,14 +89,20 @@ class InferredCondition:
     having: tuple[Any, ...]
     without: tuple[Any, ...]
 
-    def within(self, distribution: BaseDistribution) -> Condition:
-        """Return the condition for the values of the parent's distribution; there may be none."""
+    def within(self, distribution: BaseDistribution) -> Condition | None:
+        """Return the condition for the values of the parent's distribution; there may be none.
+
+        None if the parent was of another kind in the trials that tell.
+        """
         if isinstance(distribution, CategoricalDistribution):
-            having = tuple(one for one in distribution.choices if one not in self.without)
-            return Condition(self.parent, having)
-        assert isinstance(distribution, IntDistribution)  # nothing else is a parent
+            choices = dict.fromkeys(distribution.choices)  # one of several equal ones
+            return Condition(self.parent, tuple(one for one in choices if one not in self.without))
+        known = (*self.having, *self.without)
+        numbers = len(known) == 2 and all(isinstance(value, int) for value in known)
+        if not isinstance(distribution, IntDistribution) or not numbers:
+            return None
         grid = range(distribution.low, distribution.high + 1, distribution.step)
-        (above,), (below,) = self.having, self.without  # the threshold is halfway
+        above, below = known  # the threshold is halfway
         if above > below:
             return Condition(self.parent, grid[bisect_left(grid, -(-(above + below) // 2)) :])
         return Condition(self.parent, grid[: bisect_right(grid, (above + below) // 2)])

@@ -111,8 +111,11 @@ class StudyHistory:
     def _conditions_among(self, distributions: Distributions) -> SpaceConditions:
         """Return the conditions between some parameters, as declared or as inferred."""
         if self._space is None:
-            inferred = self._conditions.among(distributions)
-            return {one.name: one.within(distributions[one.parent]) for one in inferred}
+            return {
+                one.name: condition
+                for one in self._conditions.among(distributions)
+                if (condition := one.within(distributions[one.parent])) is not None
+            }
         return {
             name: condition
             for name, condition in self._space.conditions.items()

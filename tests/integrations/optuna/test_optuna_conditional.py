@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial, TrialState
 
 from ncp_sampler import NCPSampler, explain
@@ -90,8 +90,51 @@ def test_values_of_a_parent_that_were_never_seen(
 ) -> None:
     """A new choice may have the parameter; a number counts as the nearest known one."""
     condition = InferredCondition("x", "parent", having, without).within(distribution)
+    assert condition is not None
     assert condition.parent == "parent"
     assert [*condition.values] == [*values]
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (IntDistribution(1, 3), FloatDistribution(1, 3)),
+        (IntDistribution(1, 3), CategoricalDistribution(("1", "2", "3"))),
+        (CategoricalDistribution((3, 2, 1)), IntDistribution(1, 3)),
+    ],
+)
+def test_a_parent_that_changes_its_kind_decides_no_more(before: Any, now: Any) -> None:
+    """Trials that are added may have another kind: until more tell, the child always exists."""
+    study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=3))
+    width = FloatDistribution(0, 1)
+
+    def add(depth: Any, distribution: Any, state: TrialState) -> None:
+        params, dists = {"depth": depth}, {"depth": distribution}
+        if depth == 3:
+            params["width"], dists["width"] = 0.5, width
+        study.add_trial(
+            optuna.trial.create_trial(params=params, distributions=dists, value=0.0, state=state)
+        )
+
+    for depth in (1, 2, 3):
+        add(depth, before, TrialState.COMPLETE)
+    assert study.ask().relative_params.keys() == {"depth", "width"}
+    last = "1" if isinstance(now, CategoricalDistribution) else 1
+    add(last, now, TrialState.PRUNED)  # a range is known from it, and a condition is not
+    for _ in range(4):
+        assert study.ask().relative_params.keys() == {"depth", "width"}
+
+
+def test_equal_choices_of_a_parent() -> None:
+    """Optuna takes True for 1; both are one value of the parent."""
+    study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=3))
+
+    def objective(trial: Trial) -> float:
+        kind = trial.suggest_categorical("kind", [0, 1, True, "more"])
+        return trial.suggest_float("x", 0, 1) if kind in (1, "more") else 0.5
+
+    study.optimize(objective, n_trials=12)
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
 
 
 def test_a_parameter_that_exists_no_more_is_no_difference() -> None:
