@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+
+from tests import preloaded
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadFileScheduling
@@ -33,9 +38,13 @@ _LONGEST = (  # parts of groups' names, in the order in which they begin
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)  # the tests' tensors are small; more threads only wait
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that they start
+    if preloaded.SOCKET not in os.environ:  # else this is a process of pytest-xdist
+        folder = tempfile.mkdtemp()
+        os.environ[preloaded.SOCKET] = os.path.join(folder, "socket")
+        config.add_cleanup(partial(shutil.rmtree, folder))  # ends the server
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

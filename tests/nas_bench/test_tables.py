@@ -21,6 +21,7 @@ from ncp_sampler.nas_bench import NASBenchMR
 from ncp_sampler.nas_bench.features import features
 from ncp_sampler.nas_bench.surrogates import rounds_of
 from ncp_sampler.predictors import trees
+from tests import preloaded
 
 SPACE = MRSpace()
 COSTS = {"flops": costs.flops(SPACE.start).item(), "params": costs.params(SPACE.start).item()}
@@ -241,7 +242,7 @@ def test_a_pickled_objective_works_in_a_new_process() -> None:
         "print(objective.evaluate(objective.space.start)[0, 0])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], input=content, capture_output=True, check=True
+        [*preloaded.python(), "-c", program], input=content, capture_output=True, check=True
     )
     assert float(done.stdout) == objective.evaluate(SPACE.start)[0, 0]
 

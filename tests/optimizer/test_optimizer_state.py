@@ -6,7 +6,6 @@ import copy
 import json
 import pickle
 import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -19,6 +18,7 @@ from ncp_sampler import (
 )
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
+from tests import preloaded
 
 SPACE = MRSpace()
 DIRECTIONS = {"top1": "maximize", "cost": "minimize"}
@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_codes_in_another_process() -> None:
         "print('\\n'.join(_advance(_new(), 12)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [*preloaded.python(), "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == _advance(_new(), 12)
 

@@ -28,7 +28,7 @@ from ncp_sampler.nas_bench.tables import NASBenchMR
 from tests.detection_table import with_detection
 
 ROOT = Path(__file__).parents[2]
-LEFT_OUT = 3  # each third published row is not in the report: the searches take half the time
+EACH = 4  # each fourth published row is in the report: its time grows faster than their number
 
 pytestmark = pytest.mark.timeout(
     1200
@@ -47,14 +47,13 @@ def rows_root(bench_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         else:
             with published.open("rb") as file:
                 rows = pickle.load(file)
-            part = [row for i, row in enumerate(rows, start=1) if i % LEFT_OUT]
-            (root / setting / "trainval.pkl").write_bytes(pickle.dumps(part))
+            (root / setting / "trainval.pkl").write_bytes(pickle.dumps(rows[::EACH]))
     return root
 
 
 @pytest.fixture(scope="module")
 def nine_tables(rows_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Most of the published tables, and a made-up one of 3dDet."""
+    """A part of the published tables, and a made-up one of 3dDet."""
     codes = NASBenchMR(rows_root).table("seg").codes
     return with_detection(rows_root, tmp_path_factory.mktemp("tables"), codes)
 
