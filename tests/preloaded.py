@@ -41,12 +41,13 @@ _MODULES = (  # none that starts threads or reads the environment, such as Ray
     "optuna",
     "optuna.importance",
     "pandas",
+    "pytest",
     "rich.progress",
     "scipy.stats",
     "sklearn.datasets",
     "sklearn.ensemble",
     "sqlalchemy",
-    "torch",
+    "torch._dynamo",  # of the first optimizer
 )
 
 

@@ -79,8 +79,8 @@ def trade_offs_section(results: Results, folder: Path) -> str:
         "## Figure 7: metric and FLOPs\n\n![trade-offs](figure7.png)\n\n"
         "The first split; λ = 0.5, by the tables' FLOPs; the area of a circle is its params. "
         f"`propagate_front` proposes the blue ones at {levels} levels of FLOPs; dots are the "
-        "training rows. Held-out evaluators score both. The paper's figure has trained networks, of which "
-        "HRNet and ResNet have no code here.\n"
+        "training rows. Held-out evaluators score both. The paper's figure has trained networks, "
+        "of which HRNet and ResNet have no code here.\n"
     )
 
 

@@ -145,7 +145,9 @@ def _traces(setting: SettingSplit) -> dict[str, Trace]:
     }
     traces = {}
     for name, strategy in strategies.items():
-        solution = ncp_search(setting.problem(0.5), strategy=strategy, starts=MRSpace().start)
+        solution = ncp_search(
+            setting.problem(0.5), setting.budget, strategy=strategy, starts=MRSpace().start
+        )
         assert solution.trace is not None  # only baselines have none
         traces[name] = solution.trace
     return traces

@@ -210,11 +210,11 @@ def prediction_section(results: Results) -> str:
     first = results.predictions[0]
     return (
         "## Table 6: predictor error\n\n"
-        f"L1 in percent of the main metric on {first.n_held_out} held-out rows, drawn with seed 0 and "
-        f"used for nothing else; {first.n_rows} training rows (the paper: 2,000, and the epoch that "
-        "was best on the validation rows themselves). Covered: fraction of the held-out rows in our 95 % "
-        "interval, of uncertainty and noise together; noise: our estimate of the standard "
-        f"deviation of a training.\n\n{markdown_table(header, lines)}\n"
+        f"L1 in percent of the main metric on {first.n_held_out} held-out rows, drawn with seed 0 "
+        f"and used for nothing else; {first.n_rows} training rows (the paper: 2,000, and the epoch "
+        "that was best on the validation rows themselves). Covered: fraction of the held-out rows "
+        "in our 95 % interval, of uncertainty and noise together; noise: our estimate of the "
+        f"standard deviation of a training.\n\n{markdown_table(header, lines)}\n"
     )
 
 
