@@ -18,6 +18,8 @@ from tests import preloaded
 if TYPE_CHECKING:
     from xdist.scheduler import LoadFileScheduling
 
+    from ncp_sampler.nas_bench.tables import NASBenchMR
+
 _RAY = (  # parts of the names of tests that share a runtime; pages that use Ray among them
     "integrations/ray/",
     "[README.md]",
@@ -96,6 +98,14 @@ def bench_root() -> Path:
             pytest.fail(f"{reason} (NCP_REQUIRE_DATA=1 forbids skipping)", pytrace=False)
         pytest.skip(reason)
     return root
+
+
+@pytest.fixture(scope="session")
+def bench(bench_root: Path) -> NASBenchMR:
+    """The NAS-Bench-MR tables, each read at its first use; for tests that change none."""
+    from ncp_sampler.nas_bench.tables import NASBenchMR
+
+    return NASBenchMR(bench_root)
 
 
 @pytest.fixture(scope="session")

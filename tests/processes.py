@@ -6,8 +6,10 @@ know.
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +17,6 @@ from typing import Any
 
 from tests import preloaded
 
-_ROOT = Path(__file__).resolve().parents[1]
 _CALL = "import pickle, sys; function, given = pickle.load(sys.stdin.buffer); function(*given)"
 
 
@@ -26,7 +27,7 @@ def start(
     with ExitStack() as files:
         process = subprocess.Popen(
             [*preloaded.python(), "-c", _CALL],
-            cwd=_ROOT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},  # has the tests' folders
             stdin=subprocess.PIPE,
             stderr=None if errors is None else files.enter_context(errors.open("wb")),
         )

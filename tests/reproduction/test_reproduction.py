@@ -81,8 +81,7 @@ def results(report: Path) -> Results:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_any_number_of_settings_is_correlated(bench_root: Path, n: int) -> None:
-    bench = NASBenchMR(bench_root)
+def test_any_number_of_settings_is_correlated(bench: NASBenchMR, n: int) -> None:
     matrix = correlations(bench, list(BASIC[:n]))
     tables = [bench.table(setting) for setting in BASIC[:n]]
     columns = [table.metrics[table.main] for table in tables]
@@ -161,9 +160,9 @@ def test_a_predictor_beats_the_mean_by_far(results: Results) -> None:
         assert prediction.spearman > 0.7
 
 
-def test_correlations_are_those_of_the_tables(bench_root: Path) -> None:
+def test_correlations_are_those_of_the_tables(bench: NASBenchMR) -> None:
     """Seg and Cls-A: 0.715 on the rows at hand, where the paper's text has 0.639."""
-    matrix = correlations(NASBenchMR(bench_root), ["seg", "cls-50-1000", "video"])
+    matrix = correlations(bench, ["seg", "cls-50-1000", "video"])
     np.testing.assert_allclose(matrix, matrix.T)
     assert matrix[0, 1] == pytest.approx(0.7145, abs=0.005)
     assert matrix[0, 2] == pytest.approx(-0.0105, abs=0.005)
