@@ -25,7 +25,6 @@ _RAY = (  # parts of the names of tests that share a runtime; pages that use Ray
     "[README.md]",
     "[docs/how-to/tensorboard.md]",
     "[docs/tutorials/ray.md]",
-    "[Ray's OptunaSearch]",
 )
 _LONGEST = (  # parts of groups' names, in the order in which they begin
     "Ray",

@@ -79,9 +79,7 @@ def test_every_section_has_a_row_and_a_test() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TOOLS)
-def test_code_of_a_section_runs(
-    name: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_code_of_a_section_runs(name: str, tmp_path: Path) -> None:
     tool = TOOLS[name]
     for package in tool.packages:
         try:
@@ -90,11 +88,6 @@ def test_code_of_a_section_runs(
             pytest.skip(f"{package} is not installed; {PAGE.name} says how to install it")
     if tool.server and not shutil.which(tool.server):
         pytest.skip(f"no program {tool.server} on the path; install the server")
-    if "ray" in tool.packages:  # a runtime of its own, with a dashboard, takes longer to start
-        request.getfixturevalue("ray_runtime")
-        import ray
-
-        monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
     text, port, shell = sections()[name], free_port(), []
     if tool.port:
         text = text.replace(str(tool.port), str(port))

@@ -39,7 +39,16 @@ def test_the_command_searches_it(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root)  # the picture is written there
-    options = ["--setting", "3ddet", "--root", str(root), "--max-gflops", "1", "--json"]
+    options = [
+        "--setting",
+        "3ddet",
+        "--root",
+        str(root),
+        "--max-gflops",
+        "1",
+        "--no-refit",
+        "--json",
+    ]
     assert main(["search", *options]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert "moderate" in json.dumps(answer)

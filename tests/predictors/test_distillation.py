@@ -74,7 +74,7 @@ def test_samples_are_of_the_rows_space(samples: list[object], message: str) -> N
 
 
 def test_learn_asks_trees_where_lightgbm_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, new = records(60), SPACE.normalize(SPACE.sample(5, 3))
+    rows, new = records(200), SPACE.normalize(SPACE.sample(5, 3))
     by_default = learn(rows, metrics=["mIoU"]).predict(new)[0]
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     assert (learn(rows, metrics=["mIoU"]).predict(new)[0] != by_default).all()

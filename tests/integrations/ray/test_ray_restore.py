@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ from ray import tune
 from ray.tune import Callback
 
 from ncp_sampler import NCPSearch
-from tests.ray_examples import config_of, listed, metric_of, start, told, train_long
+from tests.ray_examples import config_of, listed, metric_of, told, train_long
 
 _N = 8  # trials
-POINTS = [{"x": 0.5, "y": 7}]
 SPACE = {"x": tune.uniform(0, 1), "y": tune.randint(0, 100)}
 
 
@@ -50,44 +48,6 @@ def _tuner(search: NCPSearch, folder: Path, trainable: Any, **config: Any) -> tu
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a run that a SIGINT ends in its 6th trial, when the predictor is in use."""
-    start()
-    folder = tmp_path_factory.mktemp("interrupted")
-    search = NCPSearch(seed=4, n_startup_trials=3, points_to_evaluate=POINTS)
-    results = _tuner(search, folder, train_long, callbacks=[_Interrupt(6)]).fit()
-    assert len(results) == 6
-    return folder
-
-
-@pytest.fixture(scope="module")
-def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a run of which some trials have failed, with the file that breaks them."""
-    start()
-    folder = tmp_path_factory.mktemp("failed")
-    (folder / "broken").touch()
-    # what failed may come again once all failures look random, and then counts once more
-    search = NCPSearch(seed=4, n_startup_trials=_N)
-    results = _tuner(search, folder, _repairable(folder), concurrent=2).fit()
-    n_errors = len(results.errors)
-    assert 0 < n_errors < _N
-    assert sum(values[0] == values[0] for _, values, _ in told(_left_by(folder))) == _N - n_errors
-    return folder
-
-
-def _repairable(folder: Path) -> Any:
-    """Return a function that fails for some parameters while there is a file."""
-
-    def train(config: dict[str, Any]) -> None:
-        tune.report({"m": 0.0})
-        if config["y"] % 4 == 0 and (folder / "broken").exists():
-            raise RuntimeError("as meant")
-        tune.report({"m": config["x"]})
-
-    return train
-
-
 def _left_by(folder: Path) -> NCPSearch:
     """The searcher as the run's folder has it."""
     search = NCPSearch()
@@ -95,17 +55,18 @@ def _left_by(folder: Path) -> NCPSearch:
     return search
 
 
-def test_interrupted_run_goes_on_as_if_it_had_not_been(interrupted: Path, tmp_path: Path) -> None:
-    shutil.copytree(interrupted / "run", tmp_path / "run")
+def test_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """SIGINT in the middle of the 6th trial, when the predictor is in use."""
+    search = NCPSearch(seed=4, n_startup_trials=3)
+    results = _tuner(search, tmp_path, train_long, callbacks=[_Interrupt(6)]).fit()
+    assert len(results) == 6
     left = _left_by(tmp_path)
     assert len(told(left)) == 5
     assert len(left._running) == 1
     results = tune.Tuner.restore(str(tmp_path / "run"), trainable=train_long).fit()
     assert (len(results), results.errors) == (_N, [])
 
-    sequential = NCPSearch(
-        space=SPACE, metric="m", mode="max", seed=4, n_startup_trials=3, points_to_evaluate=POINTS
-    )
+    sequential = NCPSearch(space=SPACE, metric="m", mode="max", seed=4, n_startup_trials=3)
     for i in range(_N):
         config = sequential.suggest(str(i)) or {}
         sequential.on_trial_complete(str(i), result={"m": 4 * config["x"]})
@@ -113,10 +74,12 @@ def test_interrupted_run_goes_on_as_if_it_had_not_been(interrupted: Path, tmp_pa
 
 
 def test_damaged_searcher_learns_the_runs_trials_anew(
-    interrupted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It says so; the trial that was interrupted is told once, and no given point runs twice."""
-    shutil.copytree(interrupted / "run", tmp_path / "run")
+    points = [{"x": 0.5, "y": 7}]
+    search = NCPSearch(seed=4, n_startup_trials=3, points_to_evaluate=points)
+    _tuner(search, tmp_path, train_long, callbacks=[_Interrupt(6)]).fit()
     before = told(_left_by(tmp_path))
     assert len(before) == 5
     (path,) = (tmp_path / "run").glob("searcher-state-*.pkl")
@@ -141,14 +104,28 @@ def test_damaged_searcher_learns_the_runs_trials_anew(
 
 
 @pytest.mark.parametrize("how", ["restart_errored", "resume_errored"])
-def test_errored_trials_are_learnt_once_they_are_repaired(
-    how: str, failed: Path, tmp_path: Path
-) -> None:
+def test_errored_trials_are_learnt_once_they_are_repaired(how: str, tmp_path: Path) -> None:
     """Ray restarts them under new ids, or resumes them under the old ones."""
-    shutil.copytree(failed / "run", tmp_path / "run")
+    broken = tmp_path / "broken"
+    broken.touch()
+
+    def repairable(config: dict[str, Any]) -> None:
+        tune.report({"m": 0.0})
+        if config["y"] % 4 == 0 and broken.exists():
+            raise RuntimeError("as meant")
+        tune.report({"m": config["x"]})
+
+    # what failed may come again once all failures look random, and then counts once more
+    search = NCPSearch(seed=4, n_startup_trials=_N)
+    results = _tuner(search, tmp_path, repairable, concurrent=2).fit()
+    n_errors = len(results.errors)
+    assert 0 < n_errors < _N
+    assert sum(values[0] == values[0] for _, values, _ in told(_left_by(tmp_path))) == _N - n_errors
+
+    broken.unlink()
     arguments: dict[str, Any] = {how: True}
     results = tune.Tuner.restore(
-        str(tmp_path / "run"), trainable=_repairable(tmp_path), param_space=SPACE, **arguments
+        str(tmp_path / "run"), trainable=repairable, param_space=SPACE, **arguments
     ).fit()
     assert not results.errors
     learnt = {params["x"]: v[0] for params, v, _ in told(_left_by(tmp_path)) if v[0] == v[0]}
