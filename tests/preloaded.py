@@ -12,7 +12,6 @@ ones.
 from __future__ import annotations
 
 import ast
-import fcntl
 import gc
 import os
 import runpy
@@ -53,6 +52,10 @@ _MODULES = (  # none that starts threads or reads the environment, such as Ray
 
 def python() -> list[str]:
     """Return the command that stands for ``python``, and start the server if need be."""
+    if not hasattr(os, "fork"):  # as on Windows
+        return [sys.executable]
+    import fcntl
+
     path = Path(os.environ[SOCKET])
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # other processes of the same tests

@@ -75,7 +75,7 @@ def test_searchers_compared(tmp_path: Path) -> None:
     command = ("-m", "examples.compare_searchers", "--trials", trials, "--seeds", "1")
     options = ("--concurrent", "1", "--out", str(tmp_path))  # each has processes, slow to start
     out, error = _finish(_start(*command, *options))
-    found = re.findall(r"│ (NCP|TPE|random) +│ +([\d.]+)[* ] │", out)
+    found = re.findall(r"│ (NCP|TPE|random) +│ +([\d.]+)\*? │", out)
     assert {name for name, _ in found} == {"NCP", "TPE", "random"}
     best = [float(value) for _, value in found]
     assert best == sorted(best, reverse=True)
