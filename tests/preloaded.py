@@ -169,6 +169,7 @@ def _become(
         2, "w", encoding=encoding, errors="backslashreplace", buffering=1, closefd=False
     )
     main = sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.modules["__mp_main__"] = main  # its name in processes that multiprocessing spawns
     first, *rest = arguments
     added = [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
     sys.path[:] = [*added, *(part for part in sys.path if part not in ("", str(_ROOT)))]
