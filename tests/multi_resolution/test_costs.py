@@ -218,7 +218,7 @@ def test_many_codes_take_no_more_steps_of_python_than_few() -> None:
     codes = SPACE.sample(10_000, 0)
     costs.flops(codes[:10])  # imports, once
     few = instructions(lambda: costs.flops(codes[:10]))
-    assert instructions(lambda: costs.flops(codes)) == few
+    assert instructions(lambda: costs.flops(codes)) < 2 * few
 
 
 @pytest.mark.parametrize("device", ["meta", "cpu"])
