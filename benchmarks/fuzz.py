@@ -143,7 +143,6 @@ class Tally:
 def run_part(part: Part) -> Row:
     """Draws and tries a part's cases."""
     torch.set_num_threads(1)
-    logging.getLogger("ncp_sampler").setLevel(logging.CRITICAL)
     module = import_module(KINDS[part.kind][0])
     tally = Tally(module)
     seed = f"{part.seed}, {part.kind}, {part.number}"  # a string has the same hash in any process
@@ -159,6 +158,9 @@ def run_part(part: Part) -> Row:
     )
     tried = hypothesis.seed(int.from_bytes(seed.encode(), "big"))(limits(tried))
     start = time.process_time()
+    logger = logging.getLogger("ncp_sampler")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -166,6 +168,8 @@ def run_part(part: Part) -> Row:
         except Exception:
             if not tally.failures:
                 raise
+        finally:
+            logger.setLevel(level)
     seconds = time.process_time() - start
     findings = "\f".join(tally.failures.values())
     return Row(
@@ -187,6 +191,9 @@ def plan(n_cases: int, seed: int) -> list[Part]:
 
 def run(parts: Sequence[Part], jobs: int) -> Iterator[Row]:
     """The parts' rows as they end."""
+    if len(parts) == 1:  # a process takes longer to start than a part
+        yield run_part(parts[0])
+        return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         yield from pool.imap_unordered(run_part, parts)
 

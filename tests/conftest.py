@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
+from tests import preloaded
+
 if TYPE_CHECKING:
     from xdist.scheduler import LoadFileScheduling
+
+    from ncp_sampler.nas_bench.tables import NASBenchMR
 
 _RAY = (  # parts of the names of tests that share a runtime; pages that use Ray among them
     "integrations/ray/",
@@ -33,9 +40,13 @@ _LONGEST = (  # parts of groups' names, in the order in which they begin
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)  # the tests' tensors are small; more threads only wait
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that they start
+    if preloaded.SOCKET not in os.environ:  # else this is a process of pytest-xdist
+        folder = tempfile.mkdtemp()
+        os.environ[preloaded.SOCKET] = os.path.join(folder, "socket")
+        config.add_cleanup(partial(shutil.rmtree, folder))  # ends the server
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
@@ -86,6 +97,14 @@ def bench_root() -> Path:
             pytest.fail(f"{reason} (NCP_REQUIRE_DATA=1 forbids skipping)", pytrace=False)
         pytest.skip(reason)
     return root
+
+
+@pytest.fixture(scope="session")
+def bench(bench_root: Path) -> NASBenchMR:
+    """The NAS-Bench-MR tables, each read at its first use; for tests that change none."""
+    from ncp_sampler.nas_bench.tables import NASBenchMR
+
+    return NASBenchMR(bench_root)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A made-up table of 3dDet in the form of the published ones, for tests: it cannot be had here."""
+"""Folders of tables: some rows of the published ones, and a made-up 3dDet, which is not shipped."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ def write_detection_table(folder: Path, codes: NDArray[np.int64]) -> None:
     ]
     (folder / "3ddet").mkdir(parents=True)
     (folder / "3ddet" / FILE).write_bytes(pickle.dumps(rows))
+
+
+def with_rows(root: Path, folder: Path, rows: slice) -> Path:
+    """Return a folder of all tables of ``root``, with some of their rows."""
+    for table in root.glob(f"*/{FILE}"):
+        content = pickle.loads(table.read_bytes())
+        (folder / table.parent.name).mkdir()
+        (folder / table.parent.name / FILE).write_bytes(pickle.dumps(content[rows]))
+    return folder
 
 
 def with_detection(root: Path, folder: Path, codes: NDArray[np.int64]) -> Path:

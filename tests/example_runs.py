@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests import preloaded
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,7 +21,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
         filter(None, [str(_ROOT), environment.get("PYTHONPATH")])
     )
     return subprocess.run(
-        [sys.executable, *command],
+        [*preloaded.python(), *command],
         cwd=_ROOT,
         env=environment,
         capture_output=True,

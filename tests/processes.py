@@ -1,46 +1,46 @@
-"""Processes that start at once, forked from a server which has imported the packages, and no more.
+"""Functions in processes of their own, which start at once: see ``preloaded``.
 
-An import of torch takes seconds of each process that is started from nothing. What a process here
-has in common with the tests' own are its arguments and the files that both know.
+What a process here has in common with the tests' own are its arguments and the files that both
+know.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["pytest", "optuna", "torch", "ncp_sampler.integrations.optuna"])
+from tests import preloaded
+
+_CALL = "import pickle, sys; function, given = pickle.load(sys.stdin.buffer); function(*given)"
 
 
 def start(
     function: Callable[..., None], *arguments: Any, errors: Path | None = None
-) -> BaseProcess:
+) -> subprocess.Popen[bytes]:
     """Call a function of a module in another process, with what it says on stderr in a file."""
-    process = _CONTEXT.Process(target=_call, args=(function, arguments, errors), daemon=True)
-    process.start()
+    with ExitStack() as files:
+        process = subprocess.Popen(
+            [*preloaded.python(), "-c", _CALL],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},  # has the tests' folders
+            stdin=subprocess.PIPE,
+            stderr=None if errors is None else files.enter_context(errors.open("wb")),
+        )
+    assert process.stdin is not None
+    with process.stdin:
+        process.stdin.write(pickle.dumps((function, arguments)))
     return process
 
 
-def finish(process: BaseProcess, seconds: float) -> int:
+def finish(process: subprocess.Popen[bytes], seconds: float) -> int:
     """Return the exit code, -n of one that signal n has ended; kill what takes longer."""
-    process.join(seconds)
-    code = process.exitcode
-    process.kill()
-    process.join()
-    assert code is not None, f"the process has not ended within {seconds} s"
-    return code
-
-
-def _call(function: Callable[..., None], arguments: tuple[Any, ...], errors: Path | None) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    if errors is not None:
-        file = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(file, 2)
-    function(*arguments)
+    try:
+        return process.wait(seconds)
+    finally:
+        process.kill()
+        process.wait()

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ os.environ.update(  # read when Ray is imported or started
 import ray
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter
+
+from tests import preloaded
 
 if TYPE_CHECKING:
     from ncp_sampler import NCPSearch
@@ -132,7 +134,11 @@ def fit(
 
 
 def start_process(
-    function: Callable[..., None], *arguments: object, output: Path, **environment: str
+    function: Callable[..., None],
+    *arguments: object,
+    output: Path,
+    python: Sequence[str] = (sys.executable,),
+    **environment: str,
 ) -> subprocess.Popen[bytes]:
     """Calls a function of a test's module, with strings, in a process of its own.
 
@@ -143,7 +149,7 @@ def start_process(
     path = os.pathsep.join([str(_ROOT), str(folder), os.environ.get("PYTHONPATH", "")])
     with output.open("wb") as file:
         return subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, arguments)],
+            [*python, "-c", code, *map(str, arguments)],
             cwd=_ROOT,
             env={**os.environ, "PYTHONPATH": path, **environment},
             stdout=file,
@@ -159,7 +165,9 @@ def succeed(function: Callable[..., None], *arguments: object, folder: Path) -> 
     """
     for i in range(_TRIES):
         output = folder / f"{i}.log"
-        process = start_process(function, *arguments, folder / f"{i}", output=output)
+        process = start_process(
+            function, *arguments, folder / f"{i}", output=output, python=preloaded.python()
+        )
         try:
             assert process.wait(_SECONDS) == 0, output.read_text()
             return

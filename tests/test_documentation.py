@@ -21,6 +21,7 @@ import pytest
 
 import ncp_sampler
 from ncp_sampler.offline import SearchProblem
+from tests import preloaded
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -113,7 +114,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def shell(block: Block, page: str, folder: Path) -> None:
     """Runs a block as a user's shell does; a line that fails ends it."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    bin = preloaded.programs(folder / ".bin")
+    path = os.pathsep.join([str(bin), str(Path(sys.executable).parent), os.environ["PATH"]])
     sources = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.code],

@@ -22,6 +22,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import preloaded
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = REPOSITORY / "docs" / "how-to" / "other-tools.md"
 SECONDS = 300  # limit of one section, on a machine that does other work
@@ -106,7 +108,8 @@ def test_code_of_a_section_runs(name: str, tmp_path: Path) -> None:
 
 def run(code: str, folder: Path) -> str:
     """Run shell code in a folder that is home, too; return its output once it has succeeded."""
-    path = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    bin = preloaded.programs(folder / ".bin")
+    path = [str(bin), str(Path(sys.executable).parent), os.environ["PATH"]]
     sources = filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])
     environment = os.environ | {
         "HOME": str(folder),  # of Ray's results, and of what other tools keep

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.reproduction import published
+from benchmarks.reproduction.budgets import FULL, QUICK
 from benchmarks.reproduction.cells import METHODS, TASK_LABELS, joint_label, without_detection
 from benchmarks.reproduction.results import Method, Results, SearchResult, Study
 from ncp_sampler.multi_resolution.space import MRSpace
@@ -73,13 +74,14 @@ def trade_offs_section(results: Results, folder: Path) -> str:
             others=baselines,
             metric=f"score, {find_setting(setting).main} (%)",
         )
+    levels = (QUICK if results.quick else FULL).levels
     save_figure(plot_trade_offs(panels), folder / "figure7.png", dpi=_DPI)
     return (
         "## Figure 7: metric and FLOPs\n\n![trade-offs](figure7.png)\n\n"
         "The first split; λ = 0.5, by the tables' FLOPs; the area of a circle is its params. "
-        "`propagate_front` proposes the blue ones at ten levels of FLOPs; dots are the training "
-        "rows. Held-out evaluators score both. The paper's figure has trained networks, of which "
-        "HRNet and ResNet have no code here.\n"
+        f"`propagate_front` proposes the blue ones at {levels} levels of FLOPs; dots are the "
+        "training rows. Held-out evaluators score both. The paper's figure has trained networks, "
+        "of which HRNet and ResNet have no code here.\n"
     )
 
 

@@ -17,12 +17,17 @@ from benchmarks.reproduction.budgets import FULL, QUICK, Budget
 from benchmarks.reproduction.prediction import Prediction, correlations, predict_held_out
 from benchmarks.reproduction.results import BASIC, Results, SearchResult
 from benchmarks.reproduction.setting_split import SettingSplit, prepare
-from benchmarks.reproduction.studies import StandardizedWinner, all_searches, basic, fronts
+from benchmarks.reproduction.studies import (
+    StandardizedWinner,
+    all_searches,
+    basic,
+    fronts,
+    ncp_search,
+)
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench.settings import NB201, SETTINGS
 from ncp_sampler.nas_bench.table_walk import TableWalk, table_predictor, walk_table
 from ncp_sampler.nas_bench.tables import NASBenchMR
-from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import Trace
 from ncp_sampler.propagation.strategies import Strategy
@@ -140,7 +145,9 @@ def _traces(setting: SettingSplit) -> dict[str, Trace]:
     }
     traces = {}
     for name, strategy in strategies.items():
-        solution = propagate_search(setting.problem(0.5), strategy=strategy, starts=MRSpace().start)
+        solution = ncp_search(
+            setting.problem(0.5), setting.budget, strategy=strategy, starts=MRSpace().start
+        )
         assert solution.trace is not None  # only baselines have none
         traces[name] = solution.trace
     return traces

@@ -23,7 +23,6 @@ from benchmarks.reproduction.cells import (
     settings_label,
     without_detection,
 )
-from benchmarks.reproduction.prediction import HELD_OUT
 from benchmarks.reproduction.results import BASIC, Method, Results, Study
 from benchmarks.reproduction.studies import PRETRAINING, RESOLUTIONS, SUBSETS
 from ncp_sampler.defaults import BETA
@@ -208,14 +207,14 @@ def prediction_section(results: Results) -> str:
             lines.append([setting, *[NOTHING] * 4, f"{value:.2f}", *[NOTHING] * 3, why])
     header = ["setting", "mean", "std", "L1, ours", "L1, published recipe, same rows"]
     header += ["L1, paper", "Spearman, ours", "covered", "noise", "s to fit"]
-    n_rows = results.predictions[0].n_rows
+    first = results.predictions[0]
     return (
         "## Table 6: predictor error\n\n"
-        f"L1 in percent of the main metric on {HELD_OUT} held-out rows, drawn with seed 0 and used "
-        f"for nothing else; {n_rows} training rows (the paper: 2,000, and the epoch that was best "
-        "on the validation rows themselves). Covered: fraction of the held-out rows in our 95 % "
-        "interval, of uncertainty and noise together; noise: our estimate of the standard "
-        f"deviation of a training.\n\n{markdown_table(header, lines)}\n"
+        f"L1 in percent of the main metric on {first.n_held_out} held-out rows, drawn with seed 0 "
+        f"and used for nothing else; {first.n_rows} training rows (the paper: 2,000, and the epoch "
+        "that was best on the validation rows themselves). Covered: fraction of the held-out rows "
+        "in our 95 % interval, of uncertainty and noise together; noise: our estimate of the "
+        f"standard deviation of a training.\n\n{markdown_table(header, lines)}\n"
     )
 
 

@@ -131,8 +131,8 @@ def _introduction(results: Results) -> str:
     number = "One split" if results.splits == 1 else f"{results.splits} splits"
     if results.quick:
         number += (
-            f" of the rows (--quick), with {QUICK.evolution:.0%} of evolution's children and fewer "
-            "walks"
+            f" of the rows (--quick), with {QUICK.evolution:.0%} of evolution's children, and "
+            "fewer walks, levels of the fronts and hill climbs"
         )
     return _INTRODUCTION.format(
         errors=", ".join(f"{s} {error:.2f}" for s, error in results.evaluator_errors.items()),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from benchmarks.baselines import (
     evolution_search,
@@ -17,14 +18,16 @@ from benchmarks.baselines import (
     neural_predictor,
     random_search,
 )
+from benchmarks.reproduction.budgets import Budget
 from benchmarks.reproduction.results import BASIC, Method, Search, SearchResult, Study
 from benchmarks.reproduction.setting_split import SettingSplit, evaluate, joint_problem
 from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import Solution
 from ncp_sampler.offline.run import SearchRun
-from ncp_sampler.offline.search import propagate_search
+from ncp_sampler.offline.search import find
 from ncp_sampler.offline.solutions import propagate_front
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import propagate
@@ -80,9 +83,10 @@ def basic(settings: Settings) -> tuple[str, ...]:
 
 def fronts(settings: Settings, split: int) -> Iterator[SearchResult]:
     """Search the metric-FLOPs front of each basic setting (Figure 7)."""
-    for setting in basic(settings):
-        search = Search(Study.FRONTS, Method.NCP, _LAMBDA, (setting,))
-        for solution in propagate_front(settings[setting].problem(_LAMBDA)):
+    for name in basic(settings):
+        setting = settings[name]
+        search = Search(Study.FRONTS, Method.NCP, _LAMBDA, (name,))
+        for solution in propagate_front(setting.problem(_LAMBDA), n=setting.budget.levels):
             yield evaluate(search, split, solution, settings)
 
 
@@ -101,6 +105,17 @@ def published_search(setting: SettingSplit, weight: float, method: Method) -> So
     return run.solution(trace.final[0], trace=trace)
 
 
+def ncp_search(problem: SearchProblem, budget: Budget, **options: Any) -> Solution:
+    """Return the solution of ``propagate_search`` without next trainings, which no table shows.
+
+    Args:
+        problem: The problem.
+        budget: Budget of the run.
+        **options: Options of ``propagate_search``.
+    """
+    return find(SearchRun(problem), **{"climbs": budget.climbs, **options})
+
+
 def lambdas(settings: Settings, split: int) -> Iterator[SearchResult]:
     """Search segmentation at several lambdas (Table 2)."""
     setting = settings["seg"]
@@ -109,8 +124,8 @@ def lambdas(settings: Settings, split: int) -> Iterator[SearchResult]:
         winner = StandardizedWinner(scale=setting.code_scale())
         solutions = {
             **{method: published_search(setting, weight, method) for method in _STEPS},
-            Method.NCP: propagate_search(problem),
-            Method.WINNER_TAKES_ALL: propagate_search(problem, strategy=winner),
+            Method.NCP: ncp_search(problem, setting.budget),
+            Method.WINNER_TAKES_ALL: ncp_search(problem, setting.budget, strategy=winner),
         }
         for method, solution in solutions.items():
             search = Search(Study.LAMBDAS, method, weight, (setting.setting,))
@@ -128,9 +143,9 @@ def baselines(settings: Settings, name: str, split: int) -> Iterator[SearchResul
     problem, on_mean = setting.problem(_LAMBDA), setting.problem(_LAMBDA, beta=0.0)
     variants = {
         **{method: published_search(setting, _LAMBDA, method) for method in _STEPS},
-        Method.NCP: propagate_search(problem),
-        Method.ONE_START: propagate_search(problem, starts=_START),
-        Method.MEAN: propagate_search(on_mean),
+        Method.NCP: ncp_search(problem, setting.budget),
+        Method.ONE_START: ncp_search(problem, setting.budget, starts=_START),
+        Method.MEAN: ncp_search(on_mean, setting.budget),
     }
     calls = variants[Method.ONE_START].calls
     children = round(setting.budget.evolution * _EVOLUTION_CALLS)
@@ -146,7 +161,8 @@ def baselines(settings: Settings, name: str, split: int) -> Iterator[SearchResul
         result = evaluate(search, split, solution, settings)
         yield result
         if method in peers:
-            within = propagate_search(setting.problem(1.0, beta=0.0, bound=result.flops))
+            bounded_problem = setting.problem(1.0, beta=0.0, bound=result.flops)
+            within = ncp_search(bounded_problem, setting.budget)
             search = Search(Study.BASELINES, Method.NCP, 1.0, (name,), within=method)
             lead = setting.score(within.code) - result.scores[name]
             yield evaluate(search, split, within, settings, lead=lead)
@@ -161,10 +177,10 @@ def bounded(setting: SettingSplit, split: int) -> Iterator[SearchResult]:
     children = round(setting.budget.evolution * _BOUNDED_EVOLUTION_CALLS)
     for beta in BETAS:
         problem = setting.problem(1.0, beta=beta, bound=GFLOPS)
-        ncp = propagate_search(problem)
+        ncp = ncp_search(problem, setting.budget)
         solutions = {
             Method.NCP: ncp,
-            Method.PROPAGATION: propagate_search(problem, climbs=0),
+            Method.PROPAGATION: ncp_search(problem, setting.budget, climbs=0),
             Method.HILL_CLIMBING: local_search(
                 problem, climbs=_MAX_CLIMBS, seconds=ncp.seconds, seed=split
             ),
@@ -198,14 +214,15 @@ def joint(
     for group in [*groups, tuple(names)]:
         members = [settings[name] for name in group]
         search = Search(study, Method.NCP, weight, group)
-        solution = propagate_search(joint_problem(members, weight))
+        solution = ncp_search(joint_problem(members, weight), members[0].budget)
         result = evaluate(search, split, solution, settings)
         yield result
         if len(group) == 1:
             flops[group[0]] = result.flops
         elif pairs and len(group) == 2:
             bound = REDUCTION * max(flops[name] for name in group)
-            solution = propagate_search(joint_problem(members, weight, bound=bound))
+            problem = joint_problem(members, weight, bound=bound)
+            solution = ncp_search(problem, members[0].budget)
             yield evaluate(replace(search, within=Method.NCP), split, solution, settings)
 
 
@@ -217,7 +234,9 @@ def transfer(
         (source,) = single.search.settings
         if target != source:
             search = Search(Study.TRANSFER, Method.ONE_START, _LAMBDA, (target,), source=source)
-            solution = propagate_search(settings[target].problem(_LAMBDA), starts=single.code)
+            setting = settings[target]
+            problem = setting.problem(_LAMBDA)
+            solution = ncp_search(problem, setting.budget, starts=single.code)
             yield evaluate(search, split, solution, settings, start_score=single.scores[target])
 
 
@@ -232,7 +251,8 @@ def pairs(settings: Settings, split: int) -> Iterator[SearchResult]:
         members = [settings[name] for name in group]
         for weight, beta, bound in ((_LAMBDA, None, None), (1.0, BETA, GFLOPS)):
             search = Search(Study.PAIRS, Method.NCP, weight, group, beta=beta)
-            solution = propagate_search(joint_problem(members, weight, bound=bound))
+            problem = joint_problem(members, weight, bound=bound)
+            solution = ncp_search(problem, members[0].budget)
             yield evaluate(search, split, solution, {name: settings[name] for name in group})
 
 

@@ -155,10 +155,11 @@ def _check_size(whole: object) -> None:
         if not is_ready:
             if id(one) in above:
                 raise _refusal("a container that holds itself")
-            above.add(id(one))
-            left.append((one, True))
-            left += [(part, False) for part in parts if isinstance(part, _CONTAINERS)]
-            continue
+            containers = [(part, False) for part in parts if isinstance(part, _CONTAINERS)]
+            if containers:
+                above.add(id(one))
+                left += [(one, True), *containers]
+                continue
         above.discard(id(one))
         elements += len(parts)
         inner = [sizes[id(part)] for part in parts if id(part) in sizes]

@@ -5,20 +5,14 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ncp_sampler.command_line.program import main
+from tests import preloaded
 
 HEAD, ROWS = "depth,width,accuracy\n", "2,8,70\n4,24,71\n8,16,72\n"
-COMMAND = [
-    sys.executable,
-    "-c",
-    "import sys; from ncp_sampler.command_line.program import main; sys.exit(main())",
-    "search",
-]
 OPTIONS = ["--metrics", "accuracy", "--no-picture"]
 
 # what is wrong -> content of the file, and the line that says so
@@ -88,7 +82,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
 
 
 def run(path: str) -> subprocess.CompletedProcess[str]:
-    arguments = [*COMMAND, "--table", path, *OPTIONS]
+    arguments = [*preloaded.python(), "-m", "ncp_sampler", "search", "--table", path, *OPTIONS]
     return subprocess.run(arguments, capture_output=True, text=True, check=False)
 
 
@@ -175,7 +169,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_picture(tmp_path: Path) -> N
         "sys.exit(main())\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, *options], capture_output=True, text=True, check=False
+        [*preloaded.python(), "-c", program, *options], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
     line = r"ncp-sampler: error: \[Errno 27\] File too large: nothing was written, .*search.png'\n"

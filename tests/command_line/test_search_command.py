@@ -81,11 +81,11 @@ def test_own_table_is_judged_by_its_other_half(
     assert "<svg" in picture.read_text()
 
 
-@pytest.mark.parametrize("strategy", ["continuous", "winner_takes_all"])
+@pytest.mark.parametrize("strategy", [["continuous"], ["winner_takes_all", "--no-refit"]])
 def test_table_with_the_27_columns_has_codes_of_mr_space(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], strategy: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], strategy: list[str]
 ) -> None:
-    options = ["--metrics", "accuracy", "--max-gflops", "0.8", "--strategy", strategy]
+    options = ["--metrics", "accuracy", "--max-gflops", "0.8", "--strategy", *strategy]
     found = answer(capsys, "--table", mr_table(tmp_path, 60), *options, "--no-picture")
     assert list(found["params"]) == list(SPACE.names)
     code = SPACE.from_string(found["code"])

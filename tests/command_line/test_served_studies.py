@@ -6,7 +6,6 @@ import json
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from optuna.storages.journal import JournalRedisBackend
 
 from ncp_sampler import NCPSampler
 from ncp_sampler.command_line.program import main
+from tests import preloaded
 
 SERVE = """
 import sys
@@ -75,7 +75,7 @@ def test_a_study_behind_a_grpc_server(tmp_path: Path, capsys: pytest.CaptureFixt
     storage, port = f"sqlite:///{tmp_path / 'runs.db'}", free_port()
     fill(storage)
     before = (tmp_path / "runs.db").read_bytes()
-    with running([sys.executable, "-c", SERVE, storage, str(port)], port):
+    with running([*preloaded.python(), "-c", SERVE, storage, str(port)], port):
         check(f"grpc://localhost:{port}", capsys)
     assert (tmp_path / "runs.db").read_bytes() == before
 

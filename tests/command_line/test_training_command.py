@@ -6,7 +6,6 @@ import csv
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 from examples.training_program import main
 from ncp_sampler import MRSpace
 from ncp_sampler.training import TrainingProblem
+from tests import preloaded
 from tests.training_examples import narrow_problem, width_problem
 
 
@@ -170,7 +170,10 @@ def test_a_full_disk_ends_a_study_with_one_line_that_says_so(tmp_path: Path) -> 
         "sys.exit(run_main(Path(sys.argv[1])))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
+        [*preloaded.python(), "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     line = r".*error: \[Errno 27\] File too large: nothing was written, .*trial-000.pt'"

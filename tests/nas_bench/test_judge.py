@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,8 +32,8 @@ def test_halves_refuse(n: int, split: int) -> None:
         halves(n, split)
 
 
-def test_judges_rows_that_it_never_saw(bench_root: Path) -> None:
-    table = NASBenchMR(bench_root).table("seg")
+def test_judges_rows_that_it_never_saw(bench: NASBenchMR) -> None:
+    table = bench.table("seg")
     mine = np.arange(0, 2007, 5)
     others = np.setdiff1d(np.arange(2007), mine)
     judge = Judge(table, mine)
@@ -59,8 +58,7 @@ def test_judges_rows_that_it_never_saw(bench_root: Path) -> None:
     assert all(np.isnan(error) for error in small.errors.values())
 
 
-def test_refuses_rows_metrics_and_tables_that_it_cannot_judge(bench_root: Path) -> None:
-    bench = NASBenchMR(bench_root)
+def test_refuses_rows_metrics_and_tables_that_it_cannot_judge(bench: NASBenchMR) -> None:
     table = bench.table("seg")
     for rows in ([], [1], [0, len(table.codes)], [-1, 3]):
         with pytest.raises(ValueError, match="at least two of 0 to"):
@@ -80,7 +78,7 @@ def test_refuses_rows_metrics_and_tables_that_it_cannot_judge(bench_root: Path) 
         (MRSpace().start + 1, "i1=65 is invalid"),
     ],
 )
-def test_scores_valid_codes_alone(bench_root: Path, codes: Any, message: str) -> None:
-    table = NASBenchMR(bench_root).table("cls-10-1000")
+def test_scores_valid_codes_alone(bench: NASBenchMR, codes: Any, message: str) -> None:
+    table = bench.table("cls-10-1000")
     with pytest.raises(ValueError, match=message):
         Judge(table, np.arange(40)).score(codes)

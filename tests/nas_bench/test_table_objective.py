@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from ncp_sampler.nas_bench import NASBenchMR, Table, table_objective
 
 
 @pytest.fixture(scope="module")
-def table(bench_root: Path) -> Table:
-    return NASBenchMR(bench_root).table("nas-bench-201")
+def table(bench: NASBenchMR) -> Table:
+    return bench.table("nas-bench-201")
 
 
 def test_codes_are_found_in_any_order(table: Table) -> None:
@@ -68,10 +67,10 @@ def test_a_study_of_six_categoricals(table: Table) -> None:
 
 
 def test_tables_that_lack_codes_and_unknown_metrics_are_refused(
-    table: Table, bench_root: Path
+    table: Table, bench: NASBenchMR
 ) -> None:
     with pytest.raises(ValueError, match=r"'seg' holds 2007 of 1.21e\+24 codes; use nas_bench.obj"):
-        table_objective(NASBenchMR(bench_root).table("seg"))
+        table_objective(bench.table("seg"))
     with pytest.raises(ValueError, match=r"has no metric \['top1'\]; it has \('Acc', 'flops'"):
         table_objective(table, metrics=["top1"])
     with pytest.raises(ValueError, match="must be some of"):

@@ -21,6 +21,7 @@ from ncp_sampler.nas_bench import NASBenchMR
 from ncp_sampler.nas_bench.features import features
 from ncp_sampler.nas_bench.surrogates import rounds_of
 from ncp_sampler.predictors import trees
+from tests import preloaded
 
 SPACE = MRSpace()
 COSTS = {"flops": costs.flops(SPACE.start).item(), "params": costs.params(SPACE.start).item()}
@@ -39,8 +40,7 @@ def _write(folder: Path, content: bytes) -> NASBenchMR:
 
 
 @pytest.mark.parametrize("setting", SHIPPED)
-def test_reads_every_published_table(bench_root: Path, setting: str) -> None:
-    bench = NASBenchMR(bench_root)
+def test_reads_every_published_table(bench: NASBenchMR, setting: str) -> None:
     table = bench.table(setting)
     assert setting in bench.settings
     assert table.codes.shape == (2007, 27)
@@ -48,8 +48,8 @@ def test_reads_every_published_table(bench_root: Path, setting: str) -> None:
     np.testing.assert_allclose(costs.flops(table.codes), table.flops, atol=5e-10)
 
 
-def test_reads_nas_bench_201(bench_root: Path) -> None:
-    table = NASBenchMR(bench_root).table("nas-bench-201")
+def test_reads_nas_bench_201(bench: NASBenchMR) -> None:
+    table = bench.table("nas-bench-201")
     assert table.codes.shape == (15625, 30)
     assert table.metrics["Acc"].max() == pytest.approx(47.333, abs=1e-3)
 
@@ -180,8 +180,8 @@ def test_missing_files_and_settings_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", SHIPPED)
-def test_surrogates_know_their_tables_and_any_code(bench_root: Path, setting: str) -> None:
-    table = NASBenchMR(bench_root).table(setting)
+def test_surrogates_know_their_tables_and_any_code(bench: NASBenchMR, setting: str) -> None:
+    table = bench.table(setting)
     model = nas_bench.surrogate(setting)
     metric = model.metrics[0]
     fitted = model.predict(table.codes)[metric]
@@ -241,7 +241,7 @@ def test_a_pickled_objective_works_in_a_new_process() -> None:
         "print(objective.evaluate(objective.space.start)[0, 0])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], input=content, capture_output=True, check=True
+        [*preloaded.python(), "-c", program], input=content, capture_output=True, check=True
     )
     assert float(done.stdout) == objective.evaluate(SPACE.start)[0, 0]
 
@@ -257,9 +257,9 @@ def test_the_shipped_file_is_the_mean_of_its_boosters() -> None:
 
 
 @pytest.mark.slow
-def test_the_script_makes_the_shipped_models(bench_root: Path) -> None:
+def test_the_script_makes_the_shipped_models(bench: NASBenchMR) -> None:
     setting = "cls-10-1000"
-    table = NASBenchMR(bench_root).table(setting)
+    table = bench.table(setting)
     boosters = trees.fit_trees(features(table.codes), table.metrics["top1"], rounds_of(setting))
     codes = SPACE.sample(1000, 0)
     shipped = nas_bench.surrogate(setting).predict(codes)["top1"]

@@ -6,7 +6,6 @@ import copy
 import json
 import pickle
 import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -19,6 +18,7 @@ from ncp_sampler import (
 )
 from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Predictor
+from tests import preloaded
 
 SPACE = MRSpace()
 DIRECTIONS = {"top1": "maximize", "cost": "minimize"}
@@ -51,15 +51,31 @@ def _through_pickle(optimizer: NCPOptimizer) -> NCPOptimizer:
     return restored
 
 
+@pytest.fixture(scope="module")
+def uninterrupted() -> list[str]:
+    """Proposals of an optimizer that nothing interrupts."""
+    return _advance(_new(), 17)
+
+
+@pytest.fixture(scope="module")
+def stopped() -> dict[int, NCPOptimizer]:
+    """Optimizers by the number of their trials."""
+    optimizers = {n: _new() for n in (5, 8, 12)}
+    for n, optimizer in optimizers.items():
+        _advance(optimizer, n)
+    return optimizers
+
+
 @pytest.mark.parametrize("restore", [_through_json, _through_pickle, copy.deepcopy])
 @pytest.mark.parametrize("stop", [5, 8, 12])
 def test_restored_proposals_equal_uninterrupted_ones(
-    restore: Callable[[NCPOptimizer], NCPOptimizer], stop: int
+    restore: Callable[[NCPOptimizer], NCPOptimizer],
+    stop: int,
+    stopped: dict[int, NCPOptimizer],
+    uninterrupted: list[str],
 ) -> None:
-    optimizer = _new()
-    _advance(optimizer, stop)
-    restored = restore(optimizer)
-    assert _advance(restored, 5) == _advance(optimizer, 5)
+    restored = restore(stopped[stop])
+    assert _advance(restored, 5) == uninterrupted[stop : stop + 5]
 
 
 def test_a_state_between_two_asks_of_one_batch_is_whole_too() -> None:
@@ -78,16 +94,16 @@ def test_an_ensembles_state_is_in_it() -> None:
     assert _advance(restored, 4) == _advance(optimizer, 4)
 
 
-def test_the_same_seed_gives_the_same_codes_in_another_process() -> None:
+def test_the_same_seed_gives_the_same_codes_in_another_process(uninterrupted: list[str]) -> None:
     script = (
         "import torch; torch.set_num_threads(1)\n"
         "from tests.optimizer.test_optimizer_state import _advance, _new\n"
         "print('\\n'.join(_advance(_new(), 12)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [*preloaded.python(), "-c", script], capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == _advance(_new(), 12)
+    assert done.stdout.split() == uninterrupted[:12]
 
 
 def test_reseeding_changes_what_comes_and_keeps_what_was_told() -> None:
@@ -126,12 +142,12 @@ def test_another_state_is_refused_and_nothing_changes() -> None:
         ("observations", {"codes": [[8] * 27], "values": [["high"]], "complete": [True]}),
     ],
 )
-def test_a_broken_state_is_refused_whole(part: str, wrong: object) -> None:
+def test_a_broken_state_is_refused_whole(
+    part: str, wrong: object, stopped: dict[int, NCPOptimizer], uninterrupted: list[str]
+) -> None:
     """Proposals after the refusal are those without it."""
-    optimizer, untouched = _new(), _new()
-    for one in (optimizer, untouched):
-        _advance(one, 14)
+    optimizer = copy.deepcopy(stopped[12])
     with pytest.raises(ValueError, match="state"):
         optimizer.load_state_dict({**_new().state_dict(), part: wrong})
-    assert optimizer.n_observations == 14
-    assert _advance(optimizer, 2) == _advance(untouched, 2)
+    assert optimizer.n_observations == 12
+    assert _advance(optimizer, 2) == uninterrupted[12:14]

@@ -12,8 +12,9 @@ from ncp_sampler.predictors.registry import PREDICTORS, as_predictor
 from tests.optimizer_examples import MIXED, mixed_loss, run
 
 
-@pytest.mark.parametrize("predictor", PREDICTORS)
-@pytest.mark.parametrize("n_metrics", [1, 2])
+@pytest.mark.parametrize(
+    ("predictor", "n_metrics"), [("auto", 1), *((predictor, 2) for predictor in PREDICTORS)]
+)
 def test_predictors_by_name(predictor: str, n_metrics: int) -> None:
     """Each proposes after startup, and one that is restored goes on as if never stopped."""
     names = ["loss", "other"][:n_metrics]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,9 +22,9 @@ def _data(n: int = 120, d: int = 4, seed: int = 0) -> tuple[Array, Array]:
     return x, 70 + 10 * np.sin(3 * x[:, 0]) - 5 * x[:, 1]
 
 
-def test_paper_predictor_learns_a_published_table(bench_root: Path) -> None:
+def test_paper_predictor_learns_a_published_table(bench: NASBenchMR) -> None:
     """Within 200 epochs on 1,607 rows; here 30 of them, tested on the 400 rows left."""
-    table = NASBenchMR(bench_root).table("cls-50-1000")
+    table = bench.table("cls-50-1000")
     order = np.random.default_rng(0).permutation(len(table.codes))
     train, test = order[:-400], order[-400:]
     unit = MRSpace().normalize(table.codes)

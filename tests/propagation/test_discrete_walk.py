@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,8 +28,8 @@ GAINS = np.random.default_rng(5).permuted(np.tile(np.arange(5.0), (6, 1)), axis=
 
 
 @pytest.fixture(scope="module")
-def table(bench_root: Path) -> Table:
-    return NASBenchMR(bench_root).table("nas-bench-201")
+def table(bench: NASBenchMR) -> Table:
+    return bench.table("nas-bench-201")
 
 
 @pytest.fixture(scope="module")

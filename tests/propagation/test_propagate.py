@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,9 +39,9 @@ def predictor() -> GaussianProcess:
     )
 
 
-def test_the_papers_search_on_the_papers_predictor(bench_root: Path) -> None:
+def test_the_papers_search_on_the_papers_predictor(bench: NASBenchMR) -> None:
     """Start code, lambda 0.5, t = p +- 1, learning rate 3, 70 iterations, rounding to 8."""
-    table = NASBenchMR(bench_root).table("seg")
+    table = bench.table("seg")
     unit = SPACE.normalize(table.codes)
     model = MLPEnsemble.paper(n_rows=len(unit), epochs=10)
     model.fit(unit, {"mIoU": table.metrics["mIoU"], "flops": table.flops})

@@ -169,7 +169,7 @@ def check(case: AskTellCase) -> int:
     return play(_Run(case))
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(cases())
 def test_every_proposal_is_valid_and_new_and_restored_as_uninterrupted(case: AskTellCase) -> None:
     check(case)

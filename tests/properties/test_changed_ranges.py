@@ -157,7 +157,7 @@ _BEYOND_FLOATS = ChangedCase(
 )
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @example(_BESIDE_THE_GRID)
 @example(_BEYOND_FLOATS)
 @given(cases())

@@ -114,7 +114,7 @@ def check(case: FailedCase) -> int:
     return len(study.trials)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(cases())
 def test_proposals_are_valid_and_new_where_trials_fail(case: FailedCase) -> None:
     check(case)

@@ -152,7 +152,7 @@ def _check_optimizer(case: JsonCase) -> int:
     return len(case.observed)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(cases())
 def test_what_went_through_json_is_learned_alike(case: JsonCase) -> None:
     check(case)

@@ -157,7 +157,7 @@ HALF = DeclaredCase(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @example(HALF)
 @example(RUNNING)
 @given(cases())

@@ -161,7 +161,7 @@ def _check_independent(case: InferredCase, study: Study) -> None:
         )
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(cases())
 def test_objectives_that_branch_and_change_are_searched(case: InferredCase) -> None:
     check(case)

@@ -167,7 +167,7 @@ def _check_plain(case: ConstrainedCase) -> int:
     return len(case.values)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(cases())
 def test_constraints_that_some_trials_report(case: ConstrainedCase) -> None:
     check(case)

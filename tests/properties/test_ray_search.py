@@ -247,7 +247,7 @@ def check(case: RayCase) -> int:
     return play(_Run(case))
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(cases())
 def test_every_suggestion_is_valid_and_new_and_restored_as_uninterrupted(case: RayCase) -> None:
     check(case)

@@ -181,7 +181,7 @@ BRANCHED = ReorderedCase(
 )
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @example(BRANCHED)
 @given(cases())
 def test_the_order_of_params_changes_no_proposal(case: ReorderedCase) -> None:

@@ -81,7 +81,7 @@ EQUAL_FOR_OPTUNA = SpaceCase(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @example(EQUAL_FOR_OPTUNA)
 @given(cases())
 def test_codes_of_any_space_are_valid_and_lead_back(case: SpaceCase) -> None:

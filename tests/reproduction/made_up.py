@@ -98,7 +98,7 @@ def pair_searches(settings: tuple[str, ...]) -> list[Search]:
 
 def made_up(searches: list[Search], splits: int, settings: tuple[str, ...] = NINE) -> Results:
     """Results of all searches, split by split as in a run."""
-    figures = (70.0, 5.0, 1507, 0.7, 0.03, 0.8, 0.9, 0.95, 0.4, 4.0, 0.2, 0.3)
+    figures = (70.0, 5.0, 1507, 500, 0.7, 0.03, 0.8, 0.9, 0.95, 0.4, 4.0, 0.2, 0.3)
     searched = {name for search in searches for name in search.settings}
     places = np.arange(len(settings))
     return Results(

@@ -65,7 +65,8 @@ def test_what_the_published_code_does_not_have_is_refused() -> None:
 def setting(tmp_path_factory: pytest.TempPathFactory) -> SettingSplit:
     root = tmp_path_factory.mktemp("tables")
     write_detection_table(root, SPACE.sample(120, 0).astype(np.int64))
-    return prepare(NASBenchMR(root), "3ddet", 0, Budget(epochs=20, evolution=0.1, walk_seeds=1))
+    budget = Budget(epochs=20, evolution=0.1, walk_seeds=1, levels=2, climbs=1)
+    return prepare(NASBenchMR(root), "3ddet", 0, budget)
 
 
 @pytest.mark.slow

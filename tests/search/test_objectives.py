@@ -69,8 +69,10 @@ def test_codes_over_a_limit_are_moved_below_it(bound: float) -> None:
     assert (limits.penalty(space.normalize(codes[before]))[0] > 0).all()
 
 
-@pytest.mark.parametrize("strategy", ["continuous", "winner_takes_all"])
-@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize(
+    ("strategy", "noisy"),
+    [("continuous", False), ("continuous", True), ("winner_takes_all", False)],
+)
 def test_no_proposal_exceeds_a_limit(strategy: str, noisy: bool) -> None:
     """Neither in startup nor after; and what it costs to reach the best is spent."""
     optimizer = NCPOptimizer(

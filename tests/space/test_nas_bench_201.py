@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,8 +27,8 @@ PATHS = [("e3_0",), ("e1_0", "e3_1"), ("e2_0", "e3_2"), ("e1_0", "e2_1", "e3_2")
 
 
 @pytest.fixture(scope="module")
-def table(bench_root: Path) -> Table:
-    return NASBenchMR(bench_root).table("nas-bench-201")
+def table(bench: NASBenchMR) -> Table:
+    return bench.table("nas-bench-201")
 
 
 def test_dimensions() -> None:
@@ -109,7 +108,7 @@ def test_a_skip_passes_a_convolution_on_and_a_pool_does_not(table: Table) -> Non
     assert accuracy(e1_0="avg_pool_3x3", e3_1="nor_conv_3x3") < alone - 10
 
 
-def test_the_best_cell(table: Table, bench_root: Path) -> None:
-    found = NASBenchMR(bench_root).query(TEXT, setting="nas-bench-201")
+def test_the_best_cell(table: Table, bench: NASBenchMR) -> None:
+    found = bench.query(TEXT, setting="nas-bench-201")
     assert found["Acc"] == table.metrics["Acc"].max() == pytest.approx(47.333, abs=1e-3)
-    assert NASBenchMR(bench_root).query(PARAMS, setting="nas-bench-201") == found
+    assert bench.query(PARAMS, setting="nas-bench-201") == found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 
 from ncp_sampler.training import Checkpoint
+from tests import preloaded
 from tests.training_examples import digits_problem, width_problem
 
 REMEDY = "it must be a file that Checkpoint.save wrote, so copy it anew, or train the code again"
@@ -105,7 +105,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path) -> None:
         "made.save(sys.argv[1])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
+        [*preloaded.python(), "-c", program, str(path)], capture_output=True, text=True, check=False
     )
     assert "OSError: [Errno 27] File too large: nothing was written" in done.stderr
     assert path.read_bytes() == before

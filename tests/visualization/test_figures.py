@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -283,8 +282,8 @@ def test_architectures_of_a_narrower_space_fill_its_own_axes(
     ]
 
 
-def test_a_walk_is_numbered_over_the_whole_table(bench_root: Path) -> None:
-    table = NASBenchMR(bench_root).table("nas-bench-201")
+def test_a_walk_is_numbered_over_the_whole_table(bench: NASBenchMR) -> None:
+    table = bench.table("nas-bench-201")
     rows = np.arange(14).reshape(7, STARTS) * 1000
     walk = TableWalk(table.codes[rows], table.metrics["Acc"][rows], table.flops[rows])
     (axes,) = plot_walk(table, walk, start=1).axes

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import preloaded
+
 _SECONDS = 120  # a child that hangs does so for ever
 _STUDY = """
 import multiprocessing, optuna, torch, warnings
@@ -48,7 +50,7 @@ def in_fork(function, *arguments):
 def _run(code: str) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     subprocess.run(
-        [sys.executable, "-c", _STUDY + textwrap.dedent(code)],
+        [*preloaded.python(), "-c", _STUDY + textwrap.dedent(code)],
         env={**environment, "PYTHONPATH": str(Path(__file__).parents[3])},
         check=True,
         timeout=_SECONDS,

@@ -19,13 +19,20 @@ from ncp_sampler import NCPSearch
 from tests.ray_examples import STORE, config_of, listed, metric_of, told
 
 _N = 6  # trials
+_LOST = {  # Ray gives a node up that refuses several connections, here within a second
+    "health_check_initial_delay_ms": 1000,
+    "health_check_period_ms": 200,
+}
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Two nodes of one CPU each, as processes of this machine."""
     ray.shutdown()
-    head = {"num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False}
+    head = {
+        "num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False,
+        "_system_config": _LOST,
+    }  # fmt: skip
     started = Cluster(initialize_head=True, head_node_args=head)
     started.add_node(num_cpus=1, object_store_memory=STORE)
     ray.init(address=started.address, log_to_driver=False, logging_level=logging.ERROR)

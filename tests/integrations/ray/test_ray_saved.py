@@ -15,6 +15,7 @@ from ray import tune
 
 from ncp_sampler import NCPSearch
 from ncp_sampler.files import sealed, unsealed
+from tests import preloaded
 from tests.ray_examples import new_search, told
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -164,7 +165,7 @@ def test_disk_that_is_full(state: Path) -> None:
     before = state.read_bytes()
     assert len(before) > 1000
     done = subprocess.run(
-        [sys.executable, "-c", _FULL, str(state)],
+        [*preloaded.python(), "-c", _FULL, str(state)],
         cwd=_ROOT, capture_output=True, encoding="utf-8", timeout=120, check=True,
     )  # fmt: skip
     assert "File too large: nothing was written, and an older file is as it was" in done.stdout
