@@ -37,11 +37,11 @@ def data_of(figure: Any) -> list[Any]:
 
 
 def test_params_that_do_not_exist_have_no_mark() -> None:
-    shallow, deep = data_of(plotly.params_figure(CODES, NETWORK))
+    shallow, deep = data_of(plotly.plot_params(CODES, NETWORK))
     assert list(shallow["text"]) == ["1", "64", "", "", ""]
     assert list(shallow["x"]) == [0.0, pytest.approx(48 / 112), None, None, None]
     assert list(deep["text"]) == ["4", "16", "24", "32", "128"]
-    figure = visualization.params_figure(CODES, NETWORK)
+    figure = visualization.plot_params(CODES, NETWORK)
     figure.canvas.draw()
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.texts] == ["1", "64", "4", "16", "24", "32", "128"]
