@@ -49,7 +49,7 @@ def test_params_that_do_not_exist_have_no_mark() -> None:
 
 def test_lines_of_params_have_gaps(study: optuna.Study) -> None:
     for trial in study.trials[5:]:
-        figure = plotly.descent_figure(study, NETWORK, trial=trial.number)
+        figure = plotly.plot_descent(study, NETWORK, trial=trial.number)
         lines = {one["name"]: one for one in data_of(figure) if "name" in one}
         for name in ("w1", "w2", "w3"):
             chain = [study.trials[int(number)] for number in lines[name]["x"]]
@@ -57,7 +57,7 @@ def test_lines_of_params_have_gaps(study: optuna.Study) -> None:
             assert list(lines[name]["y"]) == [
                 None if value is None else pytest.approx(value) for value in drawn
             ]
-        visualization.descent_figure(study, NETWORK, trial=trial.number).canvas.draw()
+        visualization.plot_descent(study, NETWORK, trial=trial.number).canvas.draw()
 
 
 def test_a_trial_without_what_exists_is_refused(study: optuna.Study) -> None:
@@ -68,7 +68,7 @@ def test_a_trial_without_what_exists_is_refused(study: optuna.Study) -> None:
     )
     for figures in (visualization, plotly):
         with pytest.raises(ValueError, match=r"space has \['w1'\], which trials \[0\] lack"):
-            figures.descent_figure(study, NETWORK)
+            figures.plot_descent(study, NETWORK)
 
 
 def test_moves_name_what_is_absent(study: optuna.Study) -> None:
