@@ -117,7 +117,7 @@ def test_params_and_codes_are_the_same_both_ways(case: ConditionalCase, data: An
     assert space.missing(own) == []
     code = space.to_code(own)
     np.testing.assert_array_equal(space.to_code(full), code)  # the others are ignored
-    assert repr(space.to_params(code)) == repr(space.to_params(space.round(code)))
+    np.testing.assert_array_equal(space.to_code(space.to_params(code)), code)
     assert [*space.to_params(code)] == [*own]
     for name in own:
         lacking = {key: value for key, value in own.items() if key != name}
@@ -129,8 +129,7 @@ def test_params_and_codes_are_the_same_both_ways(case: ConditionalCase, data: An
         assert case.existing({**full, **params}) == [*params]
         assert [name for name, there in zip(space.names, exists, strict=True) if there] == [*params]
         np.testing.assert_array_equal(space.round(space.to_code(params)), each)
-    near = codes[8:]
-    assert len({code_key(each) for each in near} | {code_key(space.round(code))}) == len(near) + 1
+    assert code_key(space.round(code)) not in {code_key(near) for near in codes[8:]}
     if space.size <= _ENUMERATED:
         every = space.enumerate()
         assert len({code_key(each) for each in every}) == len(every) == space.size
