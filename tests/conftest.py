@@ -33,6 +33,7 @@ _LONGEST = (  # parts of groups' names, in the order in which they begin
     "test_documentation",
     "test_examples",
     "test_other_tools",
+    "test_search_command",
     "tests/properties/",
     "test_training_runs",
     "test_optuna_kills",

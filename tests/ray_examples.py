@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,11 +82,6 @@ def train_long(config: dict[str, Any]) -> None:
             (Path(folder) / "epoch").write_text(str(epoch))
             checkpoint = tune.Checkpoint.from_directory(folder)
             tune.report({"m": config["x"] * epoch}, checkpoint=checkpoint)
-
-
-def train_slowly(config: dict[str, Any]) -> None:
-    time.sleep(0.3)
-    train_long(config)
 
 
 def start() -> None:

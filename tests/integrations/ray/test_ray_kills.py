@@ -9,6 +9,7 @@ import math
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,30 @@ from tests.ray_examples import (
     start,
     start_process,
     told,
-    train_slowly,
+    train_long,
 )
 
 pytestmark = pytest.mark.usefixtures("ray_runtime")
 
 _N = 7  # trials
+_TOLD = 4  # trials that are told before the kill
 _SPACE = {"x": tune.uniform(0, 1)}
 
 Told = list[tuple[dict[str, Any], list[float], bool]]
+
+
+def waiting(folder: Path) -> Callable[[dict[str, Any]], None]:
+    """Return a function that trains; once some trials have, others wait until the kill."""
+    done, killed = folder / "done", folder / "killed"
+    done.mkdir(exist_ok=True)
+
+    def train(config: dict[str, Any]) -> None:  # goes to the workers with its code
+        while len([*done.iterdir()]) >= _TOLD and not killed.exists():
+            time.sleep(0.05)
+        train_long(config)
+        (done / str(config["x"])).touch()
+
+    return train
 
 
 def run_driver(folder: str) -> None:
@@ -40,8 +56,8 @@ def run_driver(folder: str) -> None:
     start()
     search = NCPSearch(seed=0, n_startup_trials=3)
     fit(
-        train_slowly, search, Path(folder), space=_SPACE, samples=_N, max_concurrent_trials=2,
-        metric="m", mode="max",
+        waiting(Path(folder)), search, Path(folder), space=_SPACE, samples=_N,
+        max_concurrent_trials=2, metric="m", mode="max",
     )  # fmt: skip
 
 
@@ -64,17 +80,18 @@ def test_driver_killed_in_the_middle(tmp_path: Path) -> None:
     first = start_process(run_driver, tmp_path, output=output, TUNE_GLOBAL_CHECKPOINT_S="0")
     deadline = time.monotonic() + 100
     try:
-        while len(_told_in(tmp_path)) < 4:
+        while len(_told_in(tmp_path)) < _TOLD:
             assert first.poll() is None, output.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:
         first.send_signal(signal.SIGKILL)
         first.wait()
+        (tmp_path / "killed").touch()
     before = _told_in(tmp_path)
-    assert 4 <= len(before) < _N
+    assert _TOLD <= len(before) < _N
 
-    results = tune.Tuner.restore(str(tmp_path / "run"), trainable=train_slowly).fit()
+    results = tune.Tuner.restore(str(tmp_path / "run"), trainable=waiting(tmp_path)).fit()
     assert (len(results), results.errors) == (_N, [])
     found = {config_of(result)["x"]: [metric_of(result, "m")] for result in listed(results)}
     learnt = _told_in(tmp_path)
