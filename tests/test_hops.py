@@ -11,7 +11,7 @@ import ncp_sampler
 from ncp_sampler import MRSpace, NCPOptimizer
 
 ROOT = Path(ncp_sampler.__file__).resolve().parent
-MAX_FILES, MAX_EDGES = 22, 40
+MAX_FILES, MAX_EDGES = 23, 40
 
 
 class Tracer:

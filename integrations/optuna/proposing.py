@@ -1,9 +1,5 @@
 """Proposals of workers that share only a storage: no two of them run the same params.
 
-A *claim* is published by a running trial as soon as its params are chosen, before any of them is
-suggested, so that other workers see them: JSON, name -> Optuna's internal representation (a
-categorical is its index), in system attributes ``ncp:claim:0, ncp:claim:1, ...``.
-
 A *stale* trial is one of a worker that was killed. Without a heartbeat, Optuna's storages keep it
 as running for ever. A running trial counts as stale once far more trials began after it, and
 finished, than began during any recent finished trial: all workers agree on that.
@@ -11,7 +7,6 @@ finished, than began during any recent finished trial: all workers agree on that
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,14 +15,13 @@ from itertools import islice
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, Distributions, nearest_code
+from ncp_sampler.integrations.optuna.claims import claimed_params, publish_claim
+from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, nearest_code
 from ncp_sampler.integrations.optuna.study_history import SpaceHistory
 from ncp_sampler.optimizer.explanation import numbered
 from ncp_sampler.space.search_space import Params
 
 _MAX_TRIES = 10  # Number of choices: the first, and nine after a collision with another worker
-_CLAIM_KEY = "ncp:claim"
-_CHUNK_LENGTH = 2_045  # Characters, as Optuna's samplers: RDBStorage documents 2,046 as too many
 _GRACE = 10  # Number of later finished trials that never make a trial stale
 _FACTOR = 3  # Multiple of the usual number of later trials from which on a trial is stale
 _RECENT = 100  # Number of latest finished trials that define the usual number
@@ -98,38 +92,6 @@ def pending_params(
 def all_trials(study: Study) -> list[FrozenTrial]:
     """Return the trials as they are in the storage now."""
     return study._get_trials(deepcopy=False, use_cache=False)
-
-
-def publish_claim(
-    study: Study, trial: FrozenTrial, params: Params, distributions: Distributions
-) -> None:
-    """Show the chosen params to the other workers, replacing an earlier claim of the trial."""
-    text = json.dumps({n: d.to_internal_repr(params[n]) for n, d in distributions.items()})
-    for i in range(0, len(text), _CHUNK_LENGTH):
-        study._storage.set_trial_system_attr(
-            trial._trial_id, f"{_CLAIM_KEY}:{i // _CHUNK_LENGTH}", text[i : i + _CHUNK_LENGTH]
-        )
-
-
-def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:
-    """Return the params that an unfinished trial has or will have, as far as they are known.
-
-    A claim that is half written or corrupt counts as none: its writer looks at the other trials
-    after writing, so that it is the one to step aside.
-    """
-    chunks: list[str] = []
-    while isinstance(chunk := trial.system_attrs.get(f"{_CLAIM_KEY}:{len(chunks)}"), str):
-        chunks.append(chunk)
-    params: Params = {}
-    try:
-        # a longer claim before this one leaves chunks behind, which raw_decode does not read
-        claim, _ = json.JSONDecoder().raw_decode("".join(chunks))
-        for name, distribution in distributions.items():
-            if name in claim:
-                params[name] = distribution.to_external_repr(claim[name])
-    except (ValueError, TypeError, IndexError, AttributeError, OverflowError):
-        params = {}
-    return {**params, **trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def stale_numbers(trials: Sequence[FrozenTrial], unfinished: Sequence[FrozenTrial]) -> set[int]:

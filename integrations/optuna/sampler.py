@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
-from ncp_sampler.integrations.optuna import conversion, proposing
+from ncp_sampler.integrations.optuna import claims, conversion, proposing
 from ncp_sampler.integrations.optuna.conversion import REASONS_KEY, Distributions, Goals
 from ncp_sampler.integrations.optuna.sources import read_sources
 from ncp_sampler.integrations.optuna.study_history import SpaceHistory, StudyHistory
@@ -211,7 +211,7 @@ class NCPSampler(BaseSampler):
         # even if no float is nearer: most values of FloatDistribution(1e6, 1e6 + 1, step=1e-3). It
         # does not check the value that it asks for then.
         only = {param_name: param_distribution}
-        proposed = conversion.valid_pins(only, proposing.claimed_params(trial, only))
+        proposed = conversion.valid_pins(only, claims.claimed_params(trial, only))
         if proposed:
             return proposed[param_name]
         self._warn_independent(study, trial, param_name, param_distribution)
@@ -316,7 +316,7 @@ class NCPSampler(BaseSampler):
         known = any(name in earlier.params for earlier in trials)
         if not known or len(trials) < self._options["n_startup_trials"]:
             return
-        if name in proposing.claimed_params(trial, {name: distribution}):
+        if name in claims.claimed_params(trial, {name: distribution}):
             reason = f"its proposal is outside {distribution}, which other trials did not have"
         else:
             unknown = "it is not declared" if self._space else "too few trials had it so far"

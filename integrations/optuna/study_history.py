@@ -20,6 +20,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler.integrations.optuna import conversion, sources
+from ncp_sampler.integrations.optuna.claims import claimed_params
 from ncp_sampler.integrations.optuna.conversion import Distributions, Goals
 from ncp_sampler.integrations.optuna.inferred_space import Conditions, Ranges
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
@@ -241,6 +242,9 @@ class SpaceHistory:
         """Return a finished trial's params, and its code if tried; None if they do not fit."""
         failed = trial.state == TrialState.FAIL
         params = self.all_params(trial.params, may_lack=not failed)
+        if params is None and trial.state != TrialState.COMPLETE:
+            # it ended before it had suggested all of them
+            params = self.all_params(claimed_params(trial, self.distributions))
         if params is None:
             if trial.state == TrialState.COMPLETE:
                 self._warn_once(

@@ -252,14 +252,21 @@ class Proposer:
         return self._untried(pinned, excluded, waiting) if code is None else code, STARTUP
 
     def _propose(
-        self, waiting: Sequence[NDArray[Any]], pinned: FloatArray
+        self, waiting: Sequence[NDArray[Any]], given: FloatArray, *, may_leave: bool = True
     ) -> tuple[NDArray[Any], Reasons | Case]:
-        """Return the code of highest expected improvement."""
+        """Return the code of highest expected improvement.
+
+        Args:
+            waiting: Pending codes.
+            given: Values of columns that the caller has fixed, NaN elsewhere, (d,).
+            may_leave: True if it may explore another part of the space where the search stalls.
+        """
+        pinned = given
         positions, codes, metrics = self._observations.informative()
         diverged = self._observations.diverged()[positions]
         observed = self._objectives.scale(codes, metrics, diverged)
         branch = None
-        is_free = np.isnan(pinned).all() and len(observed.objectives) == 1
+        is_free = may_leave and np.isnan(pinned).all() and len(observed.objectives) == 1
         if self._elsewhere is not None and is_free:
             begun = np.concatenate([codes, np.reshape(waiting, (-1, codes.shape[1]))])
             merit = np.where(observed.feasible, observed.values[:, 0], np.nan)
@@ -324,6 +331,8 @@ class Proposer:
             else None,
         )
         maximum = maximizer.maximize(best, self._rng)
+        if maximum is None and branch is not None:  # nothing is left there
+            return self._propose(waiting, given, may_leave=False)
         if maximum is None:
             return self._untried(pinned, excluded, waiting), UNTRIED
         numbers = positions[rows] - self._transfer.n_joined

@@ -131,13 +131,16 @@ def metric_values(path: str, name: str, cells: Sequence[str]) -> FloatArray:
 
 
 def param_values(path: str, dim: Dimension, cells: Sequence[str], optional: bool) -> list[Any]:
-    """Return the values of a parameter, texts of a categorical; None for empty optional ones.
+    """Return the values of a parameter, unknown categories as text; None for empty optional ones.
 
     Raises:
         ValueError: If a number is text, or not finite.
     """
     if isinstance(dim, Categorical):
-        return [None if optional and not c and c not in dim.choices else c for c in cells]
+        by_text = {str(choice): choice for choice in dim.choices}
+        return [
+            None if optional and not c and c not in by_text else by_text.get(c, c) for c in cells
+        ]
     absent = [optional and cell.lower() in _MISSING for cell in cells]
     known = ["0" if gone else cell for cell, gone in zip(cells, absent, strict=True)]
     found = numbers(path, dim.name, known).tolist()

@@ -104,6 +104,9 @@ class Limits:
                 unit[rounded] = np.where(self._parents, whole, unit[rounded])
                 excess, pullback = self._excess(unit[over], margin)
             slope = np.nan_to_num(pullback(np.ones(len(excess)))) * free  # beside an infinite cost
+            # a column at its end cannot go on, and would take the others' share of the step
+            at = unit[over]
+            slope[((at <= 0) & (slope > 0)) | ((at >= 1) & (slope < 0))] = 0.0
             size = np.maximum((slope**2).sum(1, keepdims=True), 1e-12)
             unit[over] = np.clip(unit[over] - excess[:, None] * slope / size, 0.0, 1.0)
             back = self._space.denormalize(unit[over])

@@ -10,7 +10,7 @@ Notation
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -24,6 +24,7 @@ from ncp_sampler.space.dimensions import (
     Dimension,
     Integer,
     columns,
+    decode,
     n_values,
 )
 from ncp_sampler.space.one_hot import OneHot
@@ -49,7 +50,14 @@ class Columns:
         low, high: (D,), smallest and largest value.
         step: (D,), distance between values; 0 for a continuous dimension.
         dtype: Type of valid codes: integers if every column is integer.
+        conditions: Conditions for parameters to exist; none here.
+        middle: Params in the middle of all ranges, where there are conditions.
+        key: Hashable value that is equal for equal conditions.
     """
+
+    conditions: Mapping[str, Any] = {}
+    middle: Mapping[str, Any] = {}
+    key: tuple[Any, ...] = ()
 
     def __init__(self, dimensions: Sequence[Dimension]) -> None:
         self._dimensions = tuple(dimensions)
@@ -278,6 +286,46 @@ class Columns:
         switched = np.repeat(base[None], len(blocks), axis=0)
         switched[:, self._hot] = blocks
         return np.concatenate([moved, switched])
+
+    def exists(self, values: FloatArray) -> NDArray[np.bool_]:
+        """Return True where a parameter exists, (n, D): everywhere, without conditions."""
+        return np.ones(values.shape, dtype=bool)
+
+    def exists_by_column(self, valid: FloatArray) -> NDArray[np.bool_]:
+        """Return True for columns of parameters that exist in valid codes (n, d), (n, d)."""
+        return self.exists(self.to_values(valid)).take(self.owner, axis=1)
+
+    def may_follow(self, i: int, params: Mapping[str, Any]) -> bool:
+        """Return True if the i-th parameter exists by the params of those before it in order."""
+        return True
+
+    def existing(self, params: Mapping[str, Any]) -> list[str]:
+        """Return the names of the parameters that exist by params: all of them."""
+        return list(self.slices)
+
+    def effective(self, unit: torch.Tensor) -> torch.Tensor:
+        """Return unit codes (n, d) with the middle for what does not exist."""
+        return unit
+
+    def to_params(self, valid: FloatArray) -> list[dict[str, Any]]:
+        """Return params of valid codes (n, d)."""
+        by_name = map(decode, self._dimensions, self.to_values(valid).T)
+        return [dict(zip(self.slices, row, strict=True)) for row in zip(*by_name, strict=True)]
+
+    def order(self) -> list[int]:
+        """Return the positions of all dimensions, in order."""
+        return list(range(len(self._dimensions)))
+
+    def size(self) -> float:
+        """Return the number of valid codes, infinite if a dimension is continuous."""
+        return math.prod(float(n_values(dim)) for dim in self._dimensions)
+
+    def enumerate(self, first: int, last: int) -> FloatArray:
+        """Return the codes at positions from the first to before the last, (n, d), not rounded."""
+        counts = np.array([int(n_values(dim)) for dim in self._dimensions])
+        size = math.prod(counts.tolist())
+        positions = np.arange(first, min(last, size))
+        return self.at(positions[:, None] // (size // np.cumprod(counts)) % counts)
 
 
 def unique_codes(codes: NDArray[Any]) -> NDArray[Any]:

@@ -34,7 +34,7 @@ class ConditionalColumns(Columns):
 
     Args:
         dimensions: The dimensions.
-        conditions: From ``checked_conditions``; there may be none.
+        conditions: From ``checked_conditions``, at least one.
 
     Attributes:
         conditions: As given.
@@ -55,7 +55,8 @@ class ConditionalColumns(Columns):
         self._children: dict[tuple[int, _Test], list[int]] = {}  # those that exist together
         for child, condition in self._parents.items():
             self._children.setdefault(condition, []).append(child)
-        self.key = tuple(sorted((k, parent, repr(t)) for k, (parent, t) in self._parents.items()))
+        parents = sorted(self._parents.items())
+        self.key = tuple((child, parent, _canonical(test)) for child, (parent, test) in parents)
         code = super().round(self.denormalize(np.full((1, len(self.names)), 0.5)))
         values = self.to_values(code)
         self._middle_code, self._middle_values = code[0], values
@@ -69,7 +70,7 @@ class ConditionalColumns(Columns):
     def round(self, numbers: FloatArray) -> FloatArray:
         """Return the nearest valid code, as floats, the middle for what does not exist."""
         valid = super().round(numbers)
-        return self._settled(valid, valid) if self.conditions else valid
+        return self._settled(valid, valid)
 
     def check_valid(self, code: FloatArray) -> FloatArray:
         """Return the code if it is valid, the middle for what does not exist.
@@ -77,22 +78,16 @@ class ConditionalColumns(Columns):
         Raises:
             ValueError: A number of a parameter that exists is off its range or grid.
         """
-        settled = self._settled(code, super().round(code)) if self.conditions else code
-        return super().check_valid(settled)
+        return super().check_valid(self._settled(code, super().round(code)))
 
     def neighbors(self, base: FloatArray) -> FloatArray:
         """Return the valid codes (m, d) one step or one category from a valid code (d,)."""
-        near = super().neighbors(base)
-        if not self.conditions:
-            return near
-        near = self.round(near)
+        near = self.round(super().neighbors(base))
         others: FloatArray = near[(near != base).any(axis=1)]  # in more than what does not exist
         return others
 
     def effective(self, unit: torch.Tensor) -> torch.Tensor:
         """Return unit codes (n, d) with the middle where the nearest code lacks a parameter."""
-        if not self.conditions:
-            return unit
         code = self.denormalize(unit.detach().cpu().double().numpy())
         exists = torch.as_tensor(self.exists_by_column(super().round(code)))
         middle = torch.as_tensor(self._middle_unit).to(unit)
@@ -106,9 +101,13 @@ class ConditionalColumns(Columns):
             exists[:, children] = holds[:, None]
         return exists
 
-    def exists_by_column(self, valid: FloatArray) -> NDArray[np.bool_]:
-        """Return True for columns of parameters that exist in valid codes (n, d), (n, d)."""
-        return self.exists(self.to_values(valid)).take(self.owner, axis=1)
+    def may_follow(self, i: int, params: Mapping[str, Any]) -> bool:
+        """Return True if the i-th parameter exists by the params of those before it in order."""
+        if i not in self._parents:
+            return True
+        parent, test = self._parents[i]
+        dim = self._dimensions[parent]
+        return dim.name in params and nearest_value(dim, params[dim.name]) in test
 
     def existing(self, params: Mapping[str, Any]) -> list[str]:
         """Return the parameters that exist by params, whose numbers count as the nearest valid.
@@ -124,12 +123,7 @@ class ConditionalColumns(Columns):
 
     def to_params(self, valid: FloatArray) -> list[dict[str, Any]]:
         """Return params of valid codes (n, d), without the parameters that do not exist."""
-        values = self.to_values(valid)
-        by_name = map(decode, self._dimensions, values.T)
-        rows = [dict(zip(self.slices, row, strict=True)) for row in zip(*by_name, strict=True)]
-        if not self.conditions:
-            return rows
-        exists = self.exists(values).tolist()
+        exists, rows = self.exists(self.to_values(valid)).tolist(), super().to_params(valid)
         return [dict(compress(row.items(), own)) for row, own in zip(rows, exists, strict=True)]
 
     def order(self) -> list[int]:
@@ -161,16 +155,12 @@ class ConditionalColumns(Columns):
             elif products:
                 grid = _grid(self._dimensions[parent])
                 counts = [np.where(_holds(test, grid), product, 1.0) for test, product in products]
-                below[parent] = float(np.prod(counts, axis=0).sum())
+                with np.errstate(over="ignore"):  # more codes than a float counts are infinite
+                    below[parent] = float(np.prod(counts, axis=0).sum())
         return math.prod(n for i, n in enumerate(below) if i not in self._parents)
 
     def enumerate(self, first: int, last: int) -> FloatArray:
         """Return the codes at positions from the first to before the last, (n, d), not rounded."""
-        if not self.conditions:
-            counts = np.array([int(n_values(dim)) for dim in self._dimensions])
-            size = math.prod(counts.tolist())
-            positions = np.arange(first, min(last, size))
-            return self.at(positions[:, None] // (size // np.cumprod(counts)) % counts)
         rows = self._middle_values
         for i in self.order():
             there, grid = self.exists(rows)[:, i], _grid(self._dimensions[i])
@@ -186,15 +176,30 @@ class ConditionalColumns(Columns):
 
 
 def _test(dim: Dimension, values: tuple[Any, ...] | range) -> _Test:
-    """Return values of a parent as numbers, or as positions of categories."""
-    if isinstance(dim, Categorical):
-        return tuple(dim.index(value) for value in values)
-    return values
+    """Return values of a parent as numbers, or as positions of categories; evenly spaced a range.
+
+    A range is tested by two comparisons.
+    """
+    if isinstance(values, range):
+        return values
+    listed = [dim.index(v) for v in values] if isinstance(dim, Categorical) else list(values)
+    step = listed[1] - listed[0] if len(listed) > 1 else 1
+    even = range(listed[0], listed[-1] + 1, step) if listed else range(0)
+    return even if list(even) == listed else tuple(listed)
+
+
+def _canonical(test: _Test) -> tuple[int, ...]:
+    """Return equal numbers for tests of equal values."""
+    if isinstance(test, range) and len(test):
+        return test[0], test[-1], len(test)
+    return -1, *test
 
 
 def _holds(test: _Test, column: FloatArray) -> NDArray[np.bool_]:
     """Return True for a parent's values (n,) that are among those of a test."""
-    if isinstance(test, range) and len(test):
+    if not len(test):
+        return np.zeros(len(column), dtype=bool)
+    if isinstance(test, range):
         inside = (column >= test[0]) & (column <= test[-1])
         return np.asarray(inside & ((column - test[0]) % test.step == 0))
     return np.isin(column, np.array(test, dtype=np.float64))

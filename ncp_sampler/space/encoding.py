@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from ncp_sampler import checks
-from ncp_sampler.space.columns import FloatArray
-from ncp_sampler.space.conditional_columns import ConditionalColumns
+from ncp_sampler.space.columns import Columns, FloatArray
 from ncp_sampler.space.conditions import Condition, describe
 
 
-def encode(rows: Sequence[Mapping[str, Any]], columns: ConditionalColumns) -> FloatArray:
+def encode(rows: Sequence[Mapping[str, Any]], columns: Columns) -> FloatArray:
     """Return codes (n, d) of params, not rounded, with the middle of what does not exist.
 
     Raises:

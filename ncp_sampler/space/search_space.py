@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
-from ncp_sampler.space.columns import FloatArray, Numbers
+from ncp_sampler.space.columns import Columns, FloatArray, Numbers
 from ncp_sampler.space.conditional_columns import ConditionalColumns
 from ncp_sampler.space.conditions import Conditions, checked_conditions
 from ncp_sampler.space.dimensions import Dimension, checked_dimensions, suggest
@@ -100,7 +100,11 @@ class SearchSpace:
         self.dimensions: tuple[Dimension, ...] = checked_dimensions(dimensions)
         self.names = tuple(dim.name for dim in self.dimensions)
         self.conditions = checked_conditions(conditions, self.dimensions)
-        self._columns = ConditionalColumns(self.dimensions, self.conditions)
+        self._columns = (
+            ConditionalColumns(self.dimensions, self.conditions)
+            if self.conditions
+            else Columns(self.dimensions)
+        )
         self.columns: tuple[str, ...] = self._columns.names
         must = "be a function of unit codes, or None"
         self._features = checks.call("features", features, must)
@@ -204,7 +208,7 @@ class SearchSpace:
             raise checks.refusal("trial", trial, "be an Optuna trial")
         params: Params = {}
         for i in self._columns.order():
-            if self.names[i] in self._columns.existing(params):
+            if self._columns.may_follow(i, params):
                 params[self.names[i]] = suggest(self.dimensions[i], trial)
         return {name: params[name] for name in self.names if name in params}
 

@@ -224,3 +224,71 @@ def test_categories_of_which_few_are_considered_have_conditions_too() -> None:
         optimizer.tell(params, {"y": y})
         proposed.append(tuple(params.items()))
     assert len(set(proposed)) == 16
+
+
+def test_a_stalled_search_goes_on_where_codes_are_left() -> None:
+    """A branch whose only code is tried is explored in turn: nothing is left there."""
+    space = SearchSpace(
+        [Categorical("k", ("a", "c")), Integer("x", 0, 29)], conditions={"x": ("k", ["a"])}
+    )
+    optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, seed=0, n_startup_trials=4)
+    asked = []
+    for _ in range(25):
+        (params,) = optimizer.ask()
+        asked.append((params["k"], params.get("x")))
+        loss = 1.0 if params["k"] == "c" else abs(params["x"] - 15) / 50
+        optimizer.tell(params, {"loss": loss})
+    assert len(set(asked)) == 25
+
+
+@pytest.mark.parametrize("conditions", [None, {"x": ("k", ["a", "b", "c"])}])
+def test_a_stalled_search_leaves_out_what_is_over_the_limit(conditions: Any) -> None:
+    """The category tried least is over the limit, which came after its trials."""
+    space = SearchSpace(
+        [Categorical("k", ("a", "b", "c", "d")), Integer("x", 0, 300)], conditions=conditions
+    )
+
+    def cost(params: Any) -> float:
+        return float(params.get("x", 0) + (1000 if params["k"] in ("c", "d") else 0))
+
+    optimizer = NCPOptimizer(
+        space, directions={"gain": "maximize"}, costs={"f": cost}, limits={"f": 50}, seed=0
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        for k in space.dimensions[0].choices:  # type: ignore[union-attr]
+            x = int(rng.integers(301))
+            optimizer.tell({"k": k, "x": x}, {"gain": x / 1000 + (k == "a")})
+    for _ in range(25):
+        (params,) = optimizer.ask()
+        assert cost(params) <= 50
+        optimizer.tell(params, {"gain": params.get("x", 0) / 1000 + (params["k"] == "a")})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_codes_within_a_limit_are_found_beside_a_costly_category(seed: int) -> None:
+    """The least cost is 0; the slope of the category is steep and leads out of the space."""
+    space = SearchSpace([Categorical("a", ("s", "t")), *(Float(f"x{i}", 0, 1) for i in range(6))])
+
+    def cost(params: Any) -> float:
+        return float((params["a"] == "t") * 300 + sum(params[f"x{i}"] for i in range(6)))
+
+    optimizer = NCPOptimizer(
+        space, directions={"gain": "maximize"}, costs={"c": cost}, limits={"c": 0.5}, seed=seed
+    )
+    (params,) = optimizer.ask()
+    assert cost(params) <= 0.5
+
+
+def test_many_conditions_are_suggested_and_counted_at_once() -> None:
+    layers = range(1, 301)
+    space = SearchSpace(
+        [Integer("n", 1, 300), *(Integer(f"w{i}", 1, 64) for i in layers)],
+        conditions={f"w{i}": ("n", range(i, 301)) for i in layers},
+    )
+    assert space.size == float("inf")
+    same = {f"w{i}": ("n", [*range(i, 301)]) for i in layers}
+    assert space == SearchSpace(space.dimensions, conditions=same)
+    code = space.sample(1, 0)[0]
+    params = space.to_params(code)
+    assert [*params] == ["n", *(f"w{i}" for i in range(1, params["n"] + 1))]

@@ -76,7 +76,7 @@ def test_moves_name_what_is_absent(study: optuna.Study) -> None:
         label
         for trial in study.trials[5:]
         for bars in data_of(plotly.plot_proposal(trial))  # none without a move
-        for label in bars["y"]
+        for label in bars["customdata"]
     ]
     assert any("absent" in label for label in labels)
     assert not any("None" in label for label in labels)

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 
-from ncp_sampler import NCPSampler
+from ncp_sampler import Float, Integer, NCPSampler, SearchSpace
 from tests.optuna_examples import constrain
 from tests.processes import finish, start
 
@@ -175,3 +175,21 @@ def test_choices_that_are_equal_for_optuna_are_one() -> None:
     study = optuna.create_study(sampler=NCPSampler(seed=0))
     study.optimize(objective, n_trials=20)
     assert len({str(trial.params) for trial in study.trials}) >= 19
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_trial_that_fails_before_it_has_suggested_all_is_learned(declared: bool) -> None:
+    """Its claim says which params it would have had; one trial would be repeated for ever."""
+    space = SearchSpace([Integer("n", 1, 40), Float("x", 0, 1), Float("y", 0, 1)])
+
+    def objective(trial: optuna.Trial) -> float:
+        n = trial.suggest_int("n", 1, 40)
+        if n > 20:
+            raise MemoryError
+        return trial.suggest_float("x", 0, 1) + trial.suggest_float("y", 0, 1) - n
+
+    sampler = NCPSampler(space=space if declared else None, seed=0, n_startup_trials=4)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(objective, n_trials=30, catch=(MemoryError,))
+    assert sum(trial.params["n"] > 20 for trial in study.trials) <= 20
+    assert study.best_value < -15

@@ -17,8 +17,9 @@ from optuna.storages import BaseStorage, RDBStorage, RetryFailedTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
 from ncp_sampler import NCPSampler
+from ncp_sampler.integrations.optuna import claims
 from ncp_sampler.integrations.optuna import proposing as adapter
-from ncp_sampler.integrations.optuna.proposing import publish_claim
+from ncp_sampler.integrations.optuna.claims import publish_claim
 from ncp_sampler.space.search_space import Params
 from tests.integrations.optuna.test_optuna_storage import (
     SPACE,
@@ -55,7 +56,7 @@ def run_victim(kind: str, folder: Path, point: str) -> None:  # noqa: F811
         if len(own) == _LAST and point == "before the claim":
             die()
         if len(own) == _LAST and point == "half a claim":
-            adapter._CHUNK_LENGTH = 5
+            claims._CHUNK_LENGTH = 5
             _die_at_second_chunk(study._storage)
         publish_claim(study, trial, params, distributions)
         if len(own) == _LAST and point == "after the claim":

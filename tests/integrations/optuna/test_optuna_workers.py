@@ -20,7 +20,7 @@ from ncp_sampler import (
     SearchSpace,
 )
 from ncp_sampler.integrations.optuna import proposing as adapter
-from ncp_sampler.integrations.optuna.proposing import publish_claim
+from ncp_sampler.integrations.optuna.claims import publish_claim
 from ncp_sampler.space.search_space import Params
 
 SPACE = SearchSpace([Integer("x", 0, 40, step=10), Categorical("op", ("a", "b"))])

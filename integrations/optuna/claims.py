@@ -1,0 +1,52 @@
+"""Claims: the params of a running trial, for those who read the storage.
+
+A *claim* is published by a running trial as soon as its params are chosen, before any of them is
+suggested, so that other workers see them: JSON, name -> Optuna's internal representation (a
+categorical is its index), in system attributes ``ncp:claim:0, ncp:claim:1, ...``. Of a trial that
+ended before it had suggested all of its params, the claim says which they were.
+"""
+
+from __future__ import annotations
+
+import json
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from ncp_sampler.integrations.optuna.conversion import Distributions
+from ncp_sampler.space.search_space import Params
+
+_CLAIM_KEY = "ncp:claim"
+_CHUNK_LENGTH = 2_045  # Characters, as Optuna's samplers: RDBStorage documents 2,046 as too many
+
+
+def publish_claim(
+    study: Study, trial: FrozenTrial, params: Params, distributions: Distributions
+) -> None:
+    """Show the chosen params to the other workers, replacing an earlier claim of the trial."""
+    text = json.dumps({n: d.to_internal_repr(params[n]) for n, d in distributions.items()})
+    for i in range(0, len(text), _CHUNK_LENGTH):
+        study._storage.set_trial_system_attr(
+            trial._trial_id, f"{_CLAIM_KEY}:{i // _CHUNK_LENGTH}", text[i : i + _CHUNK_LENGTH]
+        )
+
+
+def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:
+    """Return the params that an unfinished trial has or will have, as far as they are known.
+
+    A claim that is half written or corrupt counts as none: its writer looks at the other trials
+    after writing, so that it is the one to step aside.
+    """
+    chunks: list[str] = []
+    while isinstance(chunk := trial.system_attrs.get(f"{_CLAIM_KEY}:{len(chunks)}"), str):
+        chunks.append(chunk)
+    params: Params = {}
+    try:
+        # a longer claim before this one leaves chunks behind, which raw_decode does not read
+        claim, _ = json.JSONDecoder().raw_decode("".join(chunks))
+        for name, distribution in distributions.items():
+            if name in claim:
+                params[name] = distribution.to_external_repr(claim[name])
+    except (ValueError, TypeError, IndexError, AttributeError, OverflowError):
+        params = {}
+    return {**params, **trial.system_attrs.get("fixed_params", {}), **trial.params}
