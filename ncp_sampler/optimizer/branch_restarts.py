@@ -9,7 +9,7 @@ of another branch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.search_space import SearchSpace
 
-# Space, codes, merit and random numbers -> columns that select a part of the space; None to stay
+# Space, codes, merit, random numbers and parts where nothing is left -> columns that select a part
+# of the space; None to stay
 Elsewhere: TypeAlias = Callable[
-    [SearchSpace, NDArray[np.float64], FloatArray, np.random.Generator], FloatArray | None
+    [SearchSpace, NDArray[np.float64], FloatArray, np.random.Generator, Sequence[FloatArray]],
+    FloatArray | None,
 ]
 
 _RECENT = 8  # trials without progress
@@ -28,7 +30,11 @@ _PROGRESS = 0.01  # least progress, as a share of the distance from the median t
 
 
 def other_branch(
-    space: SearchSpace, codes: NDArray[np.float64], merit: FloatArray, rng: np.random.Generator
+    space: SearchSpace,
+    codes: NDArray[np.float64],
+    merit: FloatArray,
+    rng: np.random.Generator,
+    without: Sequence[FloatArray] = (),
 ) -> FloatArray | None:
     """Return the columns (d,) that select another branch, NaN elsewhere; None to stay.
 
@@ -37,6 +43,7 @@ def other_branch(
         codes: Codes of the observations in order, then of pending trials, (n, d).
         merit: Merit of the observations, to be maximized, NaN where unknown, (at most n,).
         rng: Draws among branches that were tried equally rarely.
+        without: Columns that select branches in which nothing is left, (d,) each.
     """
     if not space.conditions:
         return None
@@ -56,17 +63,25 @@ def other_branch(
         for i in range(len(branches))
         if i != which[best] and not stalls(merit[(which == i) & known], progress)
     }
-    if not others:
-        return None
-    rarest = [i for i, count in others.items() if count == min(others.values())]
-    chosen = np.flatnonzero(which == rng.choice(rarest))
-    at = chosen[np.argmax(np.nan_to_num(merit[chosen], nan=-np.inf))]
-    pinned = np.full(len(space.columns), np.nan)
-    for parent in {condition.parent for condition in space.conditions.values()}:
-        if present[at, space.names.index(parent)]:
-            where = space.column_slice(parent)
-            pinned[where] = codes[at, where]
-    return pinned
+    while others:
+        rarest = [i for i, count in others.items() if count == min(others.values())]
+        drawn = int(rng.choice(rarest))
+        chosen = np.flatnonzero(which == drawn)
+        at = chosen[np.argmax(np.nan_to_num(merit[chosen], nan=-np.inf))]
+        pinned = np.full(len(space.columns), np.nan)
+        for parent in {condition.parent for condition in space.conditions.values()}:
+            if present[at, space.names.index(parent)]:
+                where = space.column_slice(parent)
+                pinned[where] = codes[at, where]
+        if not is_among(pinned, without):
+            return pinned
+        del others[drawn]
+    return None
+
+
+def is_among(pinned: FloatArray, others: Sequence[FloatArray]) -> bool:
+    """Return True if columns (d,) that select a part of the space are among others'."""
+    return any(np.array_equal(pinned, other, equal_nan=True) for other in others)
 
 
 def least_progress(merit: FloatArray) -> float:

@@ -8,10 +8,12 @@ tried least of a categorical drawn at random, until its own trials make no progr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ncp_sampler.optimizer.branch_restarts import least_progress, stalls
+from ncp_sampler.optimizer.branch_restarts import is_among, least_progress, stalls
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
@@ -21,7 +23,11 @@ _MOST_CATEGORIES = 16  # categories of a categorical, beyond which trying each w
 
 
 def other_category(
-    space: SearchSpace, codes: NDArray[np.float64], merit: FloatArray, rng: np.random.Generator
+    space: SearchSpace,
+    codes: NDArray[np.float64],
+    merit: FloatArray,
+    rng: np.random.Generator,
+    without: Sequence[FloatArray] = (),
 ) -> FloatArray | None:
     """Return the columns (d,) that select a category, NaN elsewhere; None to search them all.
 
@@ -30,6 +36,7 @@ def other_category(
         codes: Codes of the observations in order, then of pending trials, (n, d).
         merit: Merit of the observations, to be maximized, NaN where unknown, (at most n,).
         rng: Draws the categorical, and among categories that were tried equally rarely.
+        without: Columns that select categories in which nothing is left, (d,) each.
     """
     dimensions = [
         dim
@@ -48,11 +55,14 @@ def other_category(
         if not block[int(np.nanargmax(merit)), i]
         and not stalls(merit[own & ~np.isnan(merit)], progress)
     ]
-    if not others:
-        return None
     tried = block.sum(axis=0)
-    rarest = [i for i in others if tried[i] == tried[others].min()]
-    pinned = np.full(len(space.columns), np.nan)
-    pinned[where] = 0.0
-    pinned[where.start + rng.choice(rarest)] = 1.0
-    return pinned
+    while others:
+        rarest = [i for i in others if tried[i] == tried[others].min()]
+        drawn = int(rng.choice(rarest))
+        pinned = np.full(len(space.columns), np.nan)
+        pinned[where] = 0.0
+        pinned[where.start + drawn] = 1.0
+        if not is_among(pinned, without):
+            return pinned
+        others.remove(drawn)
+    return None

@@ -252,25 +252,28 @@ class Proposer:
         return self._untried(pinned, excluded, waiting) if code is None else code, STARTUP
 
     def _propose(
-        self, waiting: Sequence[NDArray[Any]], given: FloatArray, *, may_leave: bool = True
+        self,
+        waiting: Sequence[NDArray[Any]],
+        given: FloatArray,
+        without: Sequence[FloatArray] = (),
     ) -> tuple[NDArray[Any], Reasons | Case]:
         """Return the code of highest expected improvement.
 
         Args:
             waiting: Pending codes.
             given: Values of columns that the caller has fixed, NaN elsewhere, (d,).
-            may_leave: True if it may explore another part of the space where the search stalls.
+            without: Columns that select parts of the space in which nothing is left, (d,) each.
         """
         pinned = given
         positions, codes, metrics = self._observations.informative()
         diverged = self._observations.diverged()[positions]
         observed = self._objectives.scale(codes, metrics, diverged)
         branch = None
-        is_free = may_leave and np.isnan(pinned).all() and len(observed.objectives) == 1
+        is_free = np.isnan(pinned).all() and len(observed.objectives) == 1
         if self._elsewhere is not None and is_free:
             begun = np.concatenate([codes, np.reshape(waiting, (-1, codes.shape[1]))])
             merit = np.where(observed.feasible, observed.values[:, 0], np.nan)
-            branch = self._elsewhere(self._space, begun, merit, self._rng)
+            branch = self._elsewhere(self._space, begun, merit, self._rng, without)
         order = observed.order(self._rng)
         plateau = plateau_length(observed, order)
         if plateau == len(order):  # no trial stands out yet
@@ -332,7 +335,7 @@ class Proposer:
         )
         maximum = maximizer.maximize(best, self._rng)
         if maximum is None and branch is not None:  # nothing is left there
-            return self._propose(waiting, given, may_leave=False)
+            return self._propose(waiting, given, [*without, branch])
         if maximum is None:
             return self._untried(pinned, excluded, waiting), UNTRIED
         numbers = positions[rows] - self._transfer.n_joined
