@@ -162,12 +162,17 @@ def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool
 
 def missing_params(space: SearchSpace, params: Mapping[str, Any]) -> list[str]:
     """Return the parameters of several values that params lack though they exist."""
+    return space.missing(with_single_values(space, params))
+
+
+def with_single_values(space: SearchSpace, params: Mapping[str, Any]) -> Params:
+    """Return params with those of one value, which an objective need not suggest."""
     single = {
         dim.name: dim.choices[0] if isinstance(dim, Categorical) else dim.low
         for dim in space.dimensions
         if n_values(dim) == 1
     }
-    return space.missing({**single, **params})
+    return {**single, **params}
 
 
 def check_suggested(

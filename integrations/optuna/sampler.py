@@ -241,9 +241,9 @@ class NCPSampler(BaseSampler):
         """Return the objectives of a study that are known costs, computed for some params."""
         names = conversion.metric_names(study)
         costs = conversion.named_goals({"costs": self._goals["costs"]}, names)["costs"] or {}
-        if self._space is None or self._space.missing(params):
+        if self._space is None or conversion.missing_params(self._space, params):
             return {}
-        code = self._space.to_code(params, clip=True)
+        code = self._space.to_code(conversion.with_single_values(self._space, params), clip=True)
         return {
             name: float(KnownCost(name, function, self._space).at(code[None])[0])
             for name, function in costs.items()

@@ -43,19 +43,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler import checks
-from ncp_sampler.optimizer.category_subset import CategorySubset
-from ncp_sampler.optimizer.predicted_metrics import predicted_metrics, short
-from ncp_sampler.predictors.predictor import FloatArray, Model
+from ncp_sampler.optimizer.predicted_metrics import Case, predicted_metrics, short
+from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.search.acquisition import Acquisition
-from ncp_sampler.search.maximize import Maximizer, Maximum
-from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
@@ -70,34 +66,6 @@ ABSENT = "absent"  # Value, in a move, of a parameter that does not exist
 _MAX_BYTES = 3900  # size of the JSON, so that it stays under 4 kB
 _EDGE = 1e-9  # tolerance in unit codes, and in acquisition values
 _STEPS = 16  # points on the line from the start to the proposal
-
-
-@dataclass(frozen=True)
-class Case:
-    """A proposal, and how it was chosen.
-
-    Attributes:
-        objectives: Objectives and limits of the search.
-        subset: The part of the space that was searched.
-        maximizer: Search that was run, in the part.
-        maximum: Its result.
-        predictor: The fitted predictor, before it observed any pending trial's mean.
-        unit: Unit codes of the observations that the predictor was fitted on, (n, d).
-        numbers: Their positions among all observations, (n,); below 0 for sources.
-        pending: Number of trials that run beside.
-        is_elsewhere: True if the pinned columns are those of another branch, or of a category,
-            whose turn it was.
-    """
-
-    objectives: Objectives
-    subset: CategorySubset
-    maximizer: Maximizer
-    maximum: Maximum
-    predictor: Model
-    unit: FloatArray
-    numbers: NDArray[np.intp]
-    pending: int
-    is_elsewhere: bool
 
 
 def reasons_for(case: Case) -> Reasons:

@@ -19,7 +19,7 @@ from ncp_sampler.predictors.registry import as_predictor, predictor_device
 from ncp_sampler.propagation.ascent import Adam
 from ncp_sampler.propagation.strategies import Strategy, as_strategy
 from ncp_sampler.search.known_cost import Costs
-from ncp_sampler.search.objectives import check_costs
+from ncp_sampler.search.limits import checked_limits
 from ncp_sampler.search.preference import Weights, check_weights
 from ncp_sampler.search.slack import Constraints, checked_bounds
 
@@ -55,7 +55,7 @@ def checked_options(**options: Unpack[Options]) -> Options:
     device = predictor_device(predictor, asked)
     check_transfer(options["sources"] or (), predictor)
     as_strategy(options["strategy"], continuous=Adam())
-    limits = check_costs(options["costs"], options["limits"])
+    limits = checked_limits(options["costs"], options["limits"])
     checked_bounds(options["constraints"])
     check_weights(options["objective_weights"])
     deterministic = options["deterministic_objective"]

@@ -8,18 +8,47 @@ Notation
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ncp_sampler.optimizer.category_subset import CategorySubset
 from ncp_sampler.predictors.calibration import sequential_factors
-from ncp_sampler.predictors.predictor import FloatArray
+from ncp_sampler.predictors.predictor import FloatArray, Model
 from ncp_sampler.search.acquisition import ObjectivePosterior
+from ncp_sampler.search.maximize import Maximizer, Maximum
+from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.search.scaling import unscaled
 
-if TYPE_CHECKING:
-    from ncp_sampler.optimizer.explanation import Case
+
+@dataclass(frozen=True)
+class Case:
+    """A proposal, and how it was chosen.
+
+    Attributes:
+        objectives: Objectives and limits of the search.
+        subset: The part of the space that was searched.
+        maximizer: Search that was run, in the part.
+        maximum: Its result.
+        predictor: The fitted predictor, before it observed any pending trial's mean.
+        unit: Unit codes of the observations that the predictor was fitted on, (n, d).
+        numbers: Their positions among all observations, (n,); below 0 for sources.
+        pending: Number of trials that run beside.
+        is_elsewhere: True if the pinned columns are those of another branch, or of a category,
+            whose turn it was.
+    """
+
+    objectives: Objectives
+    subset: CategorySubset
+    maximizer: Maximizer
+    maximum: Maximum
+    predictor: Model
+    unit: FloatArray
+    numbers: NDArray[np.intp]
+    pending: int
+    is_elsewhere: bool
 
 
 def predicted_metrics(

@@ -19,11 +19,12 @@ from ncp_sampler import checks
 from ncp_sampler.optimizer.branch_restarts import Elsewhere, other_branch
 from ncp_sampler.optimizer.category_subset import CategorySubset, has_too_many
 from ncp_sampler.optimizer.compromise import Compromise, best_compromise
-from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Case, Reasons, reasons_for
+from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Reasons, reasons_for
 from ncp_sampler.optimizer.initial_design import design_code, untried
 from ncp_sampler.optimizer.next_task import next_task
 from ncp_sampler.optimizer.observations import Observations, rows_to_fit
 from ncp_sampler.optimizer.other_category import other_category
+from ncp_sampler.optimizer.predicted_metrics import Case
 from ncp_sampler.optimizer.sources import Source
 from ncp_sampler.optimizer.success_model import SuccessModel
 from ncp_sampler.optimizer.transfer import Transfer

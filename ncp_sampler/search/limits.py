@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import FloatArray
-from ncp_sampler.search.known_cost import KnownCost
+from ncp_sampler.search.known_cost import Costs, KnownCost
 from ncp_sampler.space.search_space import SearchSpace
 
 _SLOPE = 100.0  # slope of the penalty per spread of a cost: steeper than a log improvement
@@ -143,3 +144,30 @@ class Limits:
             return np.asarray(sum(pullback(g * slope) for slope, pullback in parts))
 
         return total, pull
+
+
+def checked_limits(costs: Costs | None, limits: Mapping[str, float] | None) -> dict[str, float]:
+    """Check costs and limits in form, and return the limits.
+
+    Raises:
+        ValueError: No mappings from names to functions and to numbers, or a limit without a cost.
+    """
+    given = {} if costs is None else costs
+    checks.instance("costs", given, Mapping, 'map names to functions, as {"flops": costs.flops}')
+    for name, function in given.items():
+        checks.text("costs", name)
+        must = "be a function of codes, such as costs.flops, or of params"
+        checks.call(f"costs[{name!r}]", function, must, required=True)
+    bounds = {} if limits is None else limits
+    checks.instance("limits", bounds, Mapping, "map a known cost to its upper bound")
+    numbers = {
+        checks.text("limits", name): checks.number(f"limits[{name!r}]", bound)
+        for name, bound in bounds.items()
+    }
+    unknown = [name for name in numbers if name not in given]
+    if unknown:
+        raise ValueError(
+            f"limits has {unknown}, which costs does not compute; give costs={{name: function}}, "
+            "or constraints= for what is measured"
+        )
+    return numbers

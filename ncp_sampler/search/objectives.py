@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.predictors.transforms import bounded_tail, standardizer
 from ncp_sampler.search.known_cost import Costs, KnownCost
@@ -313,43 +312,6 @@ class ScaledObservations:
         best = np.argsort(by_each, axis=0, kind="stable")[: len(merit) // 2]
         first = [*rng.permutation(front).tolist(), *best.ravel().tolist(), *order.tolist()]
         return np.array(list(dict.fromkeys(first)), dtype=np.intp)
-
-
-def check_costs(costs: Costs | None, limits: Mapping[str, float] | None) -> dict[str, float]:
-    """Check costs and limits in form, and return the limits.
-
-    Raises:
-        ValueError: No mappings from names to functions and to numbers, or a limit without a cost.
-    """
-    given = {} if costs is None else costs
-    checks.instance("costs", given, Mapping, 'map names to functions, as {"flops": costs.flops}')
-    for name, function in given.items():
-        checks.text("costs", name)
-        must = "be a function of codes, such as costs.flops, or of params"
-        checks.call(f"costs[{name!r}]", function, must, required=True)
-    bounds = check_numbers("limits", limits, "a known cost to its upper bound")
-    unknown = [name for name in bounds if name not in given]
-    if unknown:
-        raise ValueError(
-            f"limits has {unknown}, which costs does not compute; give costs={{name: function}}, "
-            "or constraints= for what is measured"
-        )
-    return bounds
-
-
-def check_numbers(
-    name: str, given: Mapping[str, float] | None, what: str, *, low: float | None = None
-) -> dict[str, float]:
-    """Return name -> a finite number; nothing for None.
-
-    Raises:
-        ValueError: Anything else.
-    """
-    checks.instance(name, {} if given is None else given, Mapping, f"map {what}")
-    return {
-        checks.text(name, key): checks.number(f"{name}[{key!r}]", value, low=low)
-        for key, value in (given or {}).items()
-    }
 
 
 def _stacked(columns: Sequence[FloatArray], n: int) -> FloatArray:

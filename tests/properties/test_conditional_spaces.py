@@ -1,6 +1,6 @@
 """Spaces with conditions: whatever the tree, what exists, codes, costs and proposals agree.
 
-Which parameters exist is told here by a plain recursion over params, apart from the package's own.
+A plain recursion over params, apart from the package's own, says here which parameters exist.
 """
 
 from __future__ import annotations

@@ -259,3 +259,18 @@ def test_wrong_conditions(conditions: Any, message: str) -> None:
     ]
     with pytest.raises(ValueError, match=message):
         SearchSpace(dims, conditions=conditions)
+
+
+def test_neighbors_are_one_step_away_in_one_parameter() -> None:
+    """A step of the parent, which ends the child, does not stand for the child's own step."""
+    space = SearchSpace([Integer("n", 1, 3), Integer("w", 1, 9)], conditions={"w": ("n", [1, 2])})
+
+    def near(**params: int) -> list[dict[str, int]]:
+        found = space.to_params(space.neighbors(space.to_code(params)))
+        assert isinstance(found, list)
+        return found
+
+    below, above, more = {"n": 1, "w": 5}, {"n": 1, "w": 7}, {"n": 2, "w": 6}
+    assert near(n=1, w=6) == [below, more, above]
+    assert near(n=2, w=6) == [{"n": 1, "w": 6}, {"n": 2, "w": 5}, {"n": 3}, {"n": 2, "w": 7}]
+    assert near(n=3) == [{"n": 2, "w": 5}]  # the middle

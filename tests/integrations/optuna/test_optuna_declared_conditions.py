@@ -268,3 +268,12 @@ def test_a_branch_is_explored_and_named() -> None:
     ]
     assert turns
     assert all(branch == {"n": n} for branch, n in turns)
+
+
+def test_a_known_cost_of_params_without_one_that_has_a_single_value() -> None:
+    """Such a parameter need not be suggested."""
+    space = SearchSpace([Integer("one", 3, 3), Float("x", 0, 1)])
+    sampler = NCPSampler(space=space, costs={1: lambda params: params["one"] + params["x"]})
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    assert sampler.known_costs(study, {"x": 0.5}) == {"value_1": 3.5}
+    assert sampler.known_costs(study, {"one": 3}) == {}

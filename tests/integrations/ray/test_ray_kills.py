@@ -31,7 +31,7 @@ from tests.ray_examples import (
 pytestmark = pytest.mark.usefixtures("ray_runtime")
 
 _N = 7  # trials
-_TOLD = 4  # trials that are told before the kill
+_REPORTED = 4  # trials that have reported before the kill
 _SPACE = {"x": tune.uniform(0, 1)}
 
 Told = list[tuple[dict[str, Any], list[float], bool]]
@@ -43,7 +43,7 @@ def waiting(folder: Path) -> Callable[[dict[str, Any]], None]:
     done.mkdir(exist_ok=True)
 
     def train(config: dict[str, Any]) -> None:  # goes to the workers with its code
-        while len([*done.iterdir()]) >= _TOLD and not killed.exists():
+        while len([*done.iterdir()]) >= _REPORTED and not killed.exists():
             time.sleep(0.05)
         train_long(config)
         (done / str(config["x"])).touch()
@@ -61,7 +61,7 @@ def run_driver(folder: str) -> None:
     )  # fmt: skip
 
 
-def _told_in(folder: Path) -> Told:
+def _reported_in(folder: Path) -> Told:
     """Return the observations of the saved searcher, none while Ray writes it."""
     search = NCPSearch()
     try:
@@ -80,7 +80,7 @@ def test_driver_killed_in_the_middle(tmp_path: Path) -> None:
     first = start_process(run_driver, tmp_path, output=output, TUNE_GLOBAL_CHECKPOINT_S="0")
     deadline = time.monotonic() + 100
     try:
-        while len(_told_in(tmp_path)) < _TOLD:
+        while len(_reported_in(tmp_path)) < _REPORTED:
             assert first.poll() is None, output.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -88,13 +88,13 @@ def test_driver_killed_in_the_middle(tmp_path: Path) -> None:
         first.send_signal(signal.SIGKILL)
         first.wait()
         (tmp_path / "killed").touch()
-    before = _told_in(tmp_path)
-    assert _TOLD <= len(before) < _N
+    before = _reported_in(tmp_path)
+    assert _REPORTED <= len(before) < _N
 
     results = tune.Tuner.restore(str(tmp_path / "run"), trainable=waiting(tmp_path)).fit()
     assert (len(results), results.errors) == (_N, [])
     found = {config_of(result)["x"]: [metric_of(result, "m")] for result in listed(results)}
-    learnt = _told_in(tmp_path)
+    learnt = _reported_in(tmp_path)
     assert learnt[: len(before)] == before
     assert len(found) == len(learnt) == _N  # no params twice
     assert {params["x"]: values for params, values, _ in learnt} == found
