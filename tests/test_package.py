@@ -64,16 +64,16 @@ def test_the_package_runs_as_the_command() -> None:
     assert wrong.stderr.startswith("ncp-sampler study: error: the following arguments are required")
 
 
-@pytest.mark.parametrize("predictor", ["auto", "mlp"])
+@pytest.mark.parametrize("predictor", ["auto", "mlp", "ensemble"])
 def test_a_modeled_trial_does_without_slow_imports(predictor: str) -> None:
-    """``scipy.stats`` takes half a second, as does sympy, which PyTorch may import."""
+    """``scipy.stats`` takes half a second, as does sympy; ``torch._dynamo`` takes two."""
     code = f"""import optuna, sys
 from ncp_sampler import NCPSampler
 sampler = NCPSampler(seed=0, n_startup_trials=2, predictor="{predictor}")
 study = optuna.create_study(sampler=sampler)
 study.optimize(lambda trial: trial.suggest_float("x", -1, 1) ** 2, n_trials=4)
 assert study.trials[3].system_attrs["ncp:reasons"]["how"] == "search"
-assert not {{"scipy.stats", "sympy"}} & sys.modules.keys()"""
+assert not {{"scipy.stats", "sympy", "torch._dynamo"}} & sys.modules.keys()"""
     ended = run(code, REPOSITORY)
     assert not ended.returncode, ended.stderr
 

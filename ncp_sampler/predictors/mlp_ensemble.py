@@ -20,10 +20,9 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 from torch import Tensor
 from torch.nn.functional import mse_loss, silu, smooth_l1_loss
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import OneCycleLR
 
 from ncp_sampler import checks
+from ncp_sampler.predictors.adamw import AdamW
 from ncp_sampler.predictors.predictor import (
     FloatArray,
     Metrics,
@@ -332,10 +331,10 @@ class MLPEnsemble(Model):
             importance = importance * -(1 - self._uniform((self.members, n, 1))).log()
         size = n if self.batch_size is None else min(self.batch_size, n)
         weights = [w.requires_grad_(True) for w in self._weights.values()]
-        optimizer = AdamW(weights, self.learning_rate, weight_decay=self.weight_decay)
-        cycle = None
-        if self.schedule == "one_cycle":
-            cycle = OneCycleLR(optimizer, self.learning_rate, total_steps=steps, div_factor=10)
+        cycle = steps if self.schedule == "one_cycle" else None
+        optimizer = AdamW(
+            weights, rate=self.learning_rate, weight_decay=self.weight_decay, cycle=cycle
+        )
         order = torch.empty(0, dtype=torch.long)
         rows: Tensor | slice = slice(None)
         for _ in range(steps):
@@ -347,10 +346,5 @@ class MLPEnsemble(Model):
             goal = target[rows].expand_as(out)
             error = _LOSSES[self.loss](out, goal, reduction="none")
             weight = importance[:, rows]
-            loss = ((weight * error).sum(1) / weight.sum(1).clamp_min(1e-9)).sum()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            if cycle is not None:
-                cycle.step()
+            optimizer.step(((weight * error).sum(1) / weight.sum(1).clamp_min(1e-9)).sum())
         self._weights = {name: w.detach() for name, w in self._weights.items()}
