@@ -50,7 +50,7 @@ def best_trial(objectives: Objectives, trials: Sequence[Trial]) -> Trial:
         for trial in trials
         if trial.complete
         and math.isfinite(trial.metrics.get(name, math.nan))
-        and not any(b.slack(trial.metrics.get(key, b.value)) < 0 for key, b in bounds)
+        and all(b.slack(trial.metrics.get(key, b.value)) >= 0 for key, b in bounds)  # NaN is not
     ]
     if not usable:
         raise ValueError("no trial that is complete and feasible has a value yet")

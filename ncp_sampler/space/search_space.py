@@ -297,7 +297,11 @@ class SearchSpace:
         return self.round(self._columns.from_uniform(checks.array("u", u)))
 
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> NDArray[Any]:
-        """Draw n >= 0 valid codes, shape (n, d), uniformly (log dimensions in log)."""
+        """Draw n >= 0 valid codes, shape (n, d).
+
+        Each dimension is uniform, a log dimension in log. Under conditions, parameters that do not
+        exist are then left out: codes of few parameters are drawn more often than those of many.
+        """
         checks.integer("n", n, low=0)
         return self.from_uniform(checks.generator(rng).random((n, len(self.dimensions))))
 

@@ -324,14 +324,15 @@ def test_the_best_trial_is_complete_and_feasible() -> None:
     optimizer = NCPOptimizer(MIXED, directions={"y": "minimize"}, constraints={"heat": 1.0})
     with pytest.raises(ValueError, match="no trial that is complete and feasible"):
         _ = optimizer.best_params
-    rows = optimizer.ask(5)
+    rows = optimizer.ask(6)
     results: list[dict[str, float]] = [
         {"y": 3.0}, {"y": 1.0, "heat": 2.0}, {"y": 2.0, "heat": 1.0}, {"y": math.nan}, {"y": 0.0},
+        {"y": 0.5, "heat": math.nan},
     ]  # fmt: skip
-    optimizer.tell(rows, results, complete=[True, True, True, True, False])
+    optimizer.tell(rows, results, complete=[True, True, True, True, False, True])
     assert optimizer.best_metrics == {"y": 2.0, "heat": 1.0}
     assert optimizer.best_params == rows[2] == optimizer.trials[2].params
-    assert [trial.complete for trial in optimizer.trials] == [True] * 4 + [False]
+    assert [trial.complete for trial in optimizer.trials] == [True] * 4 + [False, True]
     both = NCPOptimizer(MIXED, directions={"a": "minimize", "b": "minimize"})
     with pytest.raises(ValueError, match="use compromise"):
         _ = both.best_trial
