@@ -227,14 +227,17 @@ def metric_names(study: Study) -> list[str]:
 
 
 def was_stopped(trial: FrozenTrial) -> bool:
-    """Return True if a finished trial was pruned, but not because its last report was NaN.
+    """Return True if a finished trial was pruned after it had reported a value.
 
-    One that has reported some of its tasks was not: what it reported is final.
+    One that has reported some of its tasks was not stopped: what it reported is final. One that
+    has reported nothing, or NaN last, has failed: TPE ranks it behind all others, too, and
+    objectives refuse params so, such as a network that is too large.
     """
     if trial.state != TrialState.PRUNED or any(k.startswith(_TASK_KEY) for k in trial.user_attrs):
         return False
     last = trial.last_step
-    return last is None or not math.isnan(trial.intermediate_values[last])
+    value = trial.value if last is None else trial.intermediate_values[last]
+    return value is not None and not math.isnan(value)
 
 
 def reported_tasks(trial: FrozenTrial | Trial, names: Sequence[str]) -> dict[str, float]:

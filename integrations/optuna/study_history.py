@@ -240,7 +240,9 @@ class SpaceHistory:
 
     def _row(self, trial: FrozenTrial) -> tuple[Params, Code | None] | None:
         """Return a finished trial's params, and its code if tried; None if they do not fit."""
-        failed = trial.state == TrialState.FAIL
+        failed = trial.state != TrialState.COMPLETE and not conversion.metrics_of(
+            trial, self._directions
+        )
         params = self.all_params(trial.params, may_lack=not failed)
         if params is None and trial.state != TrialState.COMPLETE:
             # it ended before it had suggested all of them

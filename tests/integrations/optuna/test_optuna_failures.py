@@ -65,16 +65,31 @@ def test_nan_that_is_reported_and_pruned_is_a_failure() -> None:
     assert _late_trials(study, 10).count(TrialState.PRUNED) < 10
 
 
-def test_pruning_before_the_first_report_is_no_failure() -> None:
+@pytest.mark.parametrize("directions", [["minimize"], ["minimize", "minimize"]])
+def test_params_that_the_objective_prunes_at_once_are_left(directions: list[str]) -> None:
+    """Of several objectives nothing can be reported before; TPE ranks such trials last, too."""
+
+    def objective(trial: Trial) -> tuple[float, ...]:
+        value = _beside_nan(trial)
+        if math.isnan(value):
+            raise optuna.TrialPruned
+        return (value, trial.params["x"] ** 2)[: len(directions)]
+
+    study = optuna.create_study(directions=directions, sampler=NCPSampler(seed=0))
+    study.optimize(objective, n_trials=30)
+    assert _late_trials(study, 10).count(TrialState.PRUNED) < 10
+
+
+def test_pruning_that_the_params_do_not_explain_is_random() -> None:
     def objective(trial: Trial) -> float:
         x = trial.suggest_float("x", 0, 1)
         if trial.number % 3 == 0:
             raise optuna.TrialPruned
-        return x
+        return (x - 0.4) ** 2
 
     study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=4))
-    study.optimize(objective, n_trials=12)
-    assert "succeeds" not in study.trials[-1].system_attrs["ncp:reasons"]
+    study.optimize(objective, n_trials=15)
+    assert study.best_value < 1e-4
 
 
 def test_params_whose_trial_died_once_are_tried_again() -> None:

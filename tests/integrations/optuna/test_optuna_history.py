@@ -94,7 +94,7 @@ def told(study: Study) -> list[Told]:
         ({"state": COMPLETE, "value": -math.inf}, {"value": -math.inf}, True),
         ({"state": PRUNED, "value": 3.0, "intermediate_values": {0: 9.0, 4: 3.0}}, {"value": 3}, 0),
         ({"state": PRUNED, "value": 2.0}, {"value": 2.0}, False),
-        ({"state": PRUNED}, {}, False),
+        ({"state": PRUNED}, {}, True),
         ({"state": FAIL}, {}, True),
     ],
 )
