@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ncp_sampler.command_line.cost_functions import cost_of_codes, load_function
+from ncp_sampler.command_line.cost_functions import load_function
 from ncp_sampler.command_line.option_types import Bound
 from ncp_sampler.command_line.search_options import SearchOptions
 from ncp_sampler.command_line.sources import JudgedRecords
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.offline.known_costs import cost_of_codes
 from ncp_sampler.propagation.targets import Cost, Target
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
