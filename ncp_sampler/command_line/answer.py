@@ -13,6 +13,7 @@ from ncp_sampler.multi_resolution.blueprint import N_STAGES
 from ncp_sampler.offline.results import probability_text
 
 _VERDICTS = {"yes": "kept", "only by its mean": "kept only by the mean", "no": "not kept"}
+_SIGNS = {"upper bound": "plus", "lower bound": "minus"}
 
 
 def print_columns(columns: Sequence[Mapping[str, str]]) -> None:
@@ -126,21 +127,15 @@ def _limit(limit: Mapping[str, Any]) -> str:
     if not limit["beta"]:
         return f"{text}; the value is {limit['compared']:.4g}"
     of = " of the logarithm" if limit["logarithm"] else ""
-    sign = "plus" if "<=" in limit["limit"] else "minus"
     return (
         f"{text}; the {_end_of(limit)} of the prediction is {limit['compared']:.4g} "
-        f"({limit['mean']:.4g} {sign} {limit['beta']:g} standard deviations{of})"
+        f"({limit['mean']:.4g} {_SIGNS[_end_of(limit)]} {limit['beta']:g} standard deviations{of})"
     )
 
 
 def _judged(result: Mapping[str, Any]) -> Table:
     """Return the table of the held-out evaluation, apart from the answer's predictions."""
-    title = (
-        "This architecture, judged"
-        if result["judged_params"] == result["params"]
-        else "Check of the method: the architecture found from half of the rows, judged by the "
-        "other half"
-    )
+    title = f"Check of the method: {result['judged_architecture']}"
     table = Table("source", "metric", "score by the judge", "judge's own error", title=title)
     for row in result["metrics"]:
         if row["judged"] is not None:
@@ -174,6 +169,12 @@ def _print_answers(console: Console, answers: Sequence[Mapping[str, Any]], title
         cells.append(f"{one['expected_improvement' if compared else 'utility']:.3g}")
         table.add_row(str(i), *cells)
     console.print(table)
+    for limit in (answers[0]["limits"][i] for i in margins):
+        of, sign = " of the logarithm" if limit["logarithm"] else "", _SIGNS[_end_of(limit)]
+        console.print(
+            f"{limit['metric']}, {_end_of(limit)}: prediction {sign} {limit['beta']:g} standard "
+            f"deviations{of}, to be compared with {limit['limit']}"
+        )
     for i, one in enumerate(answers, start=1):
         code = one.get("code") or ",".join(f"{k}={v}" for k, v in one["params"].items())
         console.print(f"{i}: {code}")

@@ -102,6 +102,7 @@ def run_search(
         "warning": warning,
         "metrics": metric_facts(sources, judged, problem.targets, found),
         "judged_params": None if judged_code is None else problem.space.to_params(judged_code),
+        "judged_architecture": _judged_text(sources, options, judged_code, found),
         "is_new": not facts["measured_rows"],
         "answers": [solution_facts(sources, problem.targets, one) for one in answers],
         "answers_order": _order(options, found),
@@ -162,6 +163,22 @@ def _answers(
     return found, propagate_answers(
         problem, n=options.n, strategy=strategy, starts=starts, seed=seed
     )
+
+
+def _judged_text(
+    sources: Sequence[JudgedRecords],
+    options: SearchOptions,
+    code: NDArray[Any] | None,
+    found: Solution,
+) -> str | None:
+    """Return which architecture the held-out evaluation is of, in words."""
+    if code is None:
+        return None
+    if np.array_equal(code, found.code):
+        return "this architecture"
+    if options.refit and any(source.everything is not None for source in sources):
+        return "the architecture found from half of the rows, judged by the other half"
+    return "the architecture of the highest utility"
 
 
 def _order(options: SearchOptions, found: Solution) -> str:

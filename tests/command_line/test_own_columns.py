@@ -355,7 +355,7 @@ def test_each_answer_says_whether_it_keeps_the_limits(
     for part in (
         "answers, those that keep the limits first, then by expected improvement",
         "keeps the",
-        "standard deviations of the logarithm)",
+        "prediction plus 3 standard deviations of the logarithm, to be compared with gflops<=0.5",
     ):
         assert part in text
     assert "100%" not in text
@@ -401,7 +401,7 @@ def test_the_check_of_the_method_is_apart_from_the_answer(
     predictions, check = text.index("predicted ± std"), text.index("score by the judge")
     assert "the architecture found from half of the rows" in text[predictions:check]
     assert main(["search", *options, "--no-refit"]) == 0
-    assert "This architecture, judged" in capsys.readouterr().out
+    assert "Check of the method: this architecture" in capsys.readouterr().out
 
 
 def test_json_does_without_rich(
