@@ -10,6 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ncp_sampler.multi_resolution.blueprint import N_STAGES
+from ncp_sampler.offline.results import probability_text
+
+_VERDICTS = {"yes": "kept", "only by its mean": "kept only by the mean", "no": "not kept"}
+_SIGNS = {"upper bound": "plus", "lower bound": "minus"}
 
 
 def print_columns(columns: Sequence[Mapping[str, str]]) -> None:
@@ -44,22 +48,25 @@ def print_found(result: Mapping[str, Any]) -> None:
         for name, value in params.items():
             table.add_row(str(name), f"{value:g}" if isinstance(value, float) else str(value))
     console.print(table)
-    table = Table("source", "metric", "judged", "judge's own error", "predicted ± std", "noise")
+    table = Table("source", "metric", "predicted ± std", "noise")
     for row in result["metrics"]:
-        cells = ["none" if row[k] is None else f"{row[k]:.4g}" for k in ("judged", "judge_error")]
-        if row["judged"] is not None and row["judge_error"] is None:
-            cells[1] = "unknown"
         prediction = f"{row['predicted']:.4g} ± {row['predicted_std']:.2g}"
-        noise = "unknown" if row["noise"] is None else f"{row['noise']:.2g}"
-        table.add_row(row["source"], row["metric"], *cells, prediction, noise)
+        table.add_row(row["source"], row["metric"], prediction, _known(row["noise"], ".2g"))
     console.print(table)
+    for limit in result["limits"]:
+        console.print(_limit(limit), style=None if limit["kept"] == "yes" else "yellow")
+    if result["warning"] is not None:
+        console.print(result["warning"], style="yellow")
     if "costs" in result:
         size = result["costs"]
         console.print(
             f"{size['gflops']:.4g} GFLOPs (the tables' convention), "
             f"{size['g_multiply_adds']:.4g} G multiply-adds, {size['m_params']:.4g} M params"
         )
-    exact = [name for name, std in result["predicted_std"].items() if std == 0]
+    limited = {limit["metric"] for limit in result["limits"] if not limit["beta"]}
+    exact = [
+        name for name, std in result["predicted_std"].items() if std == 0 and name not in limited
+    ]
     if exact and "costs" not in result:
         values = ", ".join(f"{name} {result['predicted'][name]:.4g}" for name in exact)
         console.print(f"exact: {values}")
@@ -71,9 +78,15 @@ def print_found(result: Mapping[str, Any]) -> None:
     if result["probability"] is not None:
         console.print(_comparison(result))
     if len(result["answers"]) > 1:
-        console.print(_answers(result["answers"], "answers"))
+        _print_answers(console, result["answers"], f"answers, {result['answers_order']}")
     elif result["next_trainings"]:
-        console.print(_answers(result["next_trainings"], "trainings that promise most"))
+        _print_answers(
+            console,
+            result["next_trainings"],
+            f"trainings that promise most, {result['answers_order']}",
+        )
+    if result["judged_params"] is not None:
+        console.print(_judged(result))
     seconds = result["seconds"]
     console.print(
         f"learned in {seconds['learning']:.1f} s, searched in {seconds['search']:.1f} s "
@@ -102,25 +115,71 @@ def _comparison(result: Mapping[str, Any]) -> str:
     if not result["is_new"]:
         return "nothing new promises more than the best measured row, which is the answer"
     return (
-        f"better than the best measured row with a probability of {result['probability']:.0%} by "
-        f"the predictor; expected improvement {result['expected_improvement']:.3g}"
+        "better than the best measured row with a probability of "
+        f"{probability_text(result['probability'])} by the predictor (for ranking only: it is too "
+        f"high); expected improvement {result['expected_improvement']:.3g}"
     )
 
 
-def _answers(answers: Sequence[Mapping[str, Any]], title: str) -> Table:
-    """Return a table of several answers, a row each, with their expected improvement."""
+def _limit(limit: Mapping[str, Any]) -> str:
+    """Return a limit of the answer, with the value that is compared with it, in words."""
+    text = f"limit {limit['limit']}: {_VERDICTS[limit['kept']]}"
+    if not limit["beta"]:
+        return f"{text}; the value is {limit['compared']:.4g}"
+    of = " of the logarithm" if limit["logarithm"] else ""
+    return (
+        f"{text}; the {_end_of(limit)} of the prediction is {limit['compared']:.4g} "
+        f"({limit['mean']:.4g} {_SIGNS[_end_of(limit)]} {limit['beta']:g} standard deviations{of})"
+    )
+
+
+def _judged(result: Mapping[str, Any]) -> Table:
+    """Return the table of the held-out evaluation, apart from the answer's predictions."""
+    title = f"Check of the method: {result['judged_architecture']}"
+    table = Table("source", "metric", "score by the judge", "judge's own error", title=title)
+    for row in result["metrics"]:
+        if row["judged"] is not None:
+            error = _known(row["judge_error"], ".4g")
+            table.add_row(row["source"], row["metric"], f"{row['judged']:.4g}", error)
+    return table
+
+
+def _known(value: float | None, form: str) -> str:
+    return "unknown" if value is None else format(value, form)
+
+
+def _print_answers(console: Console, answers: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print several answers: a table of their limits and what orders them, then their codes."""
     names = list(answers[0]["predicted"])
-    last = "code" if "code" in answers[0] else "params"
     compared = all(one["expected_improvement"] is not None for one in answers)
-    gain = ["expected improvement"] if compared else []
-    table = Table("", *names, *gain, last, title=title)
+    margins = [i for i, limit in enumerate(answers[0]["limits"]) if limit["beta"]]
+    columns = [
+        f"{answers[0]['limits'][i]['metric']}, {_end_of(answers[0]['limits'][i])}" for i in margins
+    ]
+    columns += ["keeps the limits"] if answers[0]["limits"] else []
+    columns.append("expected improvement" if compared else "utility")
+    table = Table("", *names, *columns, title=title)
     for i, one in enumerate(answers, start=1):
         cells = []
         for name in names:
             std = one["predicted_std"][name]
             cells.append(f"{one['predicted'][name]:.4g}" + (f" ± {std:.2g}" if std else ""))
-        if compared:
-            cells.append(f"{one['expected_improvement']:.3g}")
-        code = one.get("code") or ", ".join(f"{k}={v}" for k, v in one["params"].items())
-        table.add_row(str(i), *cells, code)
-    return table
+        cells += [f"{one['limits'][k]['compared']:.4g}" for k in margins]
+        cells += [one["keeps_limits"]] if one["limits"] else []
+        cells.append(f"{one['expected_improvement' if compared else 'utility']:.3g}")
+        table.add_row(str(i), *cells)
+    console.print(table)
+    for limit in (answers[0]["limits"][i] for i in margins):
+        of, sign = " of the logarithm" if limit["logarithm"] else "", _SIGNS[_end_of(limit)]
+        console.print(
+            f"{limit['metric']}, {_end_of(limit)}: prediction {sign} {limit['beta']:g} standard "
+            f"deviations{of}, to be compared with {limit['limit']}"
+        )
+    for i, one in enumerate(answers, start=1):
+        code = one.get("code") or ",".join(f"{k}={v}" for k, v in one["params"].items())
+        console.print(f"{i}: {code}")
+
+
+def _end_of(limit: Mapping[str, Any]) -> str:
+    """Return which bound of the prediction is compared with a limit."""
+    return "upper bound" if "<=" in limit["limit"] else "lower bound"

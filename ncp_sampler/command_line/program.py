@@ -33,12 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = _parse(arguments)
         answer, show = (_search if given.pop("command") == "search" else _study)(given)
-        if given["json"]:
-            print(json.dumps(answer, indent=2, allow_nan=False))
-        else:
-            show(answer)
+        show(answer)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
+        if package == "rich":
+            return _fail(
+                'rich is not installed, which draws the tables: pip install ".[viz]" in the clone, '
+                "or pip install rich; --json does without it"
+            )
         return _fail(f"{package} is not installed: pip install {package}")
     except (ImportError, OSError, ValueError) as error:
         return _fail(str(error))
@@ -66,19 +68,31 @@ def _parse(arguments: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _search(given: Mapping[str, Any]) -> _Answer:
+    options = search_options(given)
+    if options.json:
+        from ncp_sampler.command_line.search import run_search
+
+        return run_search(options), _print_json
+    # First, so that a missing rich is an error before the search
     from ncp_sampler.command_line.answer import print_columns, print_found
     from ncp_sampler.command_line.search import run_search
 
-    options = search_options(given)
-    return run_search(options, before=None if options.json else print_columns), print_found
+    return run_search(options, before=print_columns), print_found
 
 
 def _study(given: Mapping[str, Any]) -> _Answer:
     from ncp_sampler.command_line.stored_study import summary
-    from ncp_sampler.command_line.stored_study_tables import print_summary
 
-    answer = summary(given["storage"], name=given["name"], trial=given["trial"])
-    return answer, print_summary
+    show: Callable[[Mapping[str, Any]], None] = _print_json
+    if not given["json"]:
+        from ncp_sampler.command_line.stored_study_tables import print_summary
+
+        show = print_summary
+    return summary(given["storage"], name=given["name"], trial=given["trial"]), show
+
+
+def _print_json(answer: Mapping[str, Any]) -> None:
+    print(json.dumps(answer, indent=2, allow_nan=False))
 
 
 def _fail(message: str) -> int:

@@ -7,9 +7,7 @@ search. ``sources`` and ``tables`` read the rows, ``search_targets`` checks the 
 
 from __future__ import annotations
 
-import math
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,20 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncp_sampler.command_line.search_options import SearchOptions
-from ncp_sampler.command_line.search_targets import LIMIT, search_targets
-from ncp_sampler.command_line.sources import JudgedRecords, Scores, setting_records
+from ncp_sampler.command_line.search_targets import FLOPS, search_targets
+from ncp_sampler.command_line.solution_facts import (
+    Judged,
+    best_row,
+    limits_missed,
+    metric_facts,
+    solution_facts,
+)
+from ncp_sampler.command_line.sources import JudgedRecords, setting_records
 from ncp_sampler.command_line.tables import table_records
 from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.confidence import MIN_ROWS, choose_beta, with_beta
-from ncp_sampler.offline.measured import MeasuredRows
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import Solution
 from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.offline.solutions import propagate_answers, propagate_front
 from ncp_sampler.propagation.strategies import Strategy
-from ncp_sampler.propagation.targets import Target, label
+from ncp_sampler.propagation.targets import Target
 from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
 from ncp_sampler.records.records import Records
 from ncp_sampler.space.dimensions import Categorical
@@ -66,23 +70,22 @@ def run_search(
     targets = with_beta(targets, beta)
     problem = SearchProblem(records, targets, seed=options.seed)
     strategy = _strategy(options.strategy, problem.space)
-    judged = _judged(sources, problem, strategy, starts, options.seed)
+    judged_code, judged = _judged(sources, problem, strategy, starts, options.seed)
     if options.refit and any(source.everything is not None for source in sources):
         records = [source.everything or source.records for source in sources]
         problem = SearchProblem(records, targets, seed=options.seed)
         rows = ", ".join(str(len(one)) for one in records)
         notes.append(
-            f"the answer is of the same search, learned from all {rows} rows; what is judged is "
-            "the answer of the part of them that the judge did not see"
+            f"the answer is learned from all {rows} rows; the check of the method judges the "
+            "architecture that was found from half of them"
         )
     learned = time.perf_counter()
     found, answers = _answers(problem, strategy, starts, options)
     if len(answers) < options.n and not options.front:
         notes.append(f"only {len(answers)} new architectures are left of {options.n} asked for")
-    if not found.holds:
-        notes.append(
-            "no code was found that keeps the bounds by its predictions less beta deviations"
-        )
+    warning = None if found.holds else limits_missed(sources, problem.targets, found)
+    if warning is not None:
+        notes.append(warning)
     picture = options.picture
     if picture is not None:
         title = " and ".join(source.name for source in sources)
@@ -91,16 +94,22 @@ def run_search(
             notes.append("no picture: matplotlib is not installed (pip install matplotlib)")
             picture = None
     seconds = {"learning": learned - begin, "search": time.perf_counter() - learned}
-    facts = _facts(sources, problem.targets, found)
+    facts = solution_facts(sources, problem.targets, found)
     if options.front:  # the best compromise of a front is not compared with one row
         facts |= {"expected_improvement": None, "probability": None}
     return {
         **facts,
-        "metrics": _metrics(sources, judged, problem.targets, found),
+        "warning": warning,
+        "metrics": metric_facts(sources, judged, problem.targets, found),
+        "judged_params": None if judged_code is None else problem.space.to_params(judged_code),
+        "judged_architecture": _judged_text(sources, options, judged_code, found),
         "is_new": not facts["measured_rows"],
-        "answers": [_facts(sources, problem.targets, one) for one in answers],
-        "next_trainings": [_facts(sources, problem.targets, one) for one in found.next_trainings],
-        "best_rows": [_best_row(problem, source) for source in sources],
+        "answers": [solution_facts(sources, problem.targets, one) for one in answers],
+        "answers_order": _order(options, found),
+        "next_trainings": [
+            solution_facts(sources, problem.targets, one) for one in found.next_trainings
+        ],
+        "best_rows": [best_row(problem, source) for source in sources],
         "columns": columns,
         "strategy": options.strategy,
         "lambda": options.weight,
@@ -113,21 +122,18 @@ def run_search(
     }
 
 
-_Judged = tuple[Scores, Mapping[str, float]]  # scores of one code, and the evaluator's errors
-
-
 def _judged(
     sources: Sequence[JudgedRecords],
     problem: SearchProblem,
     strategy: Strategy | str,
     starts: NDArray[Any] | None,
     seed: int,
-) -> list[_Judged | None]:
-    """Return the held-out evaluation, if any, of the answer before the refit, for each source."""
+) -> tuple[NDArray[Any] | None, list[Judged | None]]:
+    """Return the answer before the refit and, for each source, its held-out evaluation, if any."""
     if all(source.judge is None for source in sources):
-        return [None] * len(sources)
+        return None, [None] * len(sources)
     code = propagate_search(problem, strategy=strategy, starts=starts, seed=seed).code
-    return [None if one.judge is None else one.judge(code[None]) for one in sources]
+    return code, [None if one.judge is None else one.judge(code[None]) for one in sources]
 
 
 def _beta(
@@ -157,6 +163,30 @@ def _answers(
     return found, propagate_answers(
         problem, n=options.n, strategy=strategy, starts=starts, seed=seed
     )
+
+
+def _judged_text(
+    sources: Sequence[JudgedRecords],
+    options: SearchOptions,
+    code: NDArray[Any] | None,
+    found: Solution,
+) -> str | None:
+    """Return which architecture the held-out evaluation is of, in words."""
+    if code is None:
+        return None
+    if np.array_equal(code, found.code):
+        return "this architecture"
+    if options.refit and any(source.everything is not None for source in sources):
+        return "the architecture found from half of the rows, judged by the other half"
+    return "the architecture of the highest utility"
+
+
+def _order(options: SearchOptions, found: Solution) -> str:
+    """Return what orders the answers."""
+    if options.front:
+        return "along the front"
+    by = "utility" if found.best is None else "expected improvement"
+    return f"those that keep the limits first, then by {by}"
 
 
 def _sources(options: SearchOptions) -> list[JudgedRecords]:
@@ -200,120 +230,6 @@ def _strategy(name: str, space: SearchSpace) -> Strategy | str:
     return name
 
 
-def _metrics(
-    sources: Sequence[JudgedRecords],
-    judged: Sequence[_Judged | None],
-    targets: Sequence[Target],
-    found: Solution,
-) -> list[dict[str, Any]]:
-    """Return the held-out evaluation and the prediction of each metric."""
-    rows = {}
-    for i, target in enumerate(targets):
-        if target.cost is None and (target.predictor, target.metric) not in rows:
-            source, judgement = sources[target.predictor], judged[target.predictor]
-            scores, errors = judgement or (None, {})
-            mean, std, noise = _prediction(sources, targets, i, found)
-            rows[target.predictor, target.metric] = {
-                "source": source.name,
-                "metric": target.metric,
-                "judged": None if scores is None else float(scores[target.metric][0]),
-                "judge_error": _number(errors.get(target.metric, np.nan)),
-                "predicted": mean,
-                "predicted_std": std,
-                "noise": _number(noise),
-            }
-    return list(rows.values())
-
-
-def _prediction(
-    sources: Sequence[JudgedRecords], targets: Sequence[Target], i: int, found: Solution
-) -> tuple[float, float, float]:
-    """Return mean, standard deviation and noise of a target, in the metric's unit."""
-    name, target = label(targets, i), targets[i]
-    mean, std, noise = found.predictions[name], found.uncertainty[name], found.noise[name]
-    if target.cost is None and target.metric in sources[target.predictor].logged:
-        mean = float(np.exp(mean))
-        std, noise = mean * std, mean * noise
-    return mean, std, noise
-
-
-def _number(value: float) -> float | None:
-    """Return a number for JSON, which has no NaN."""
-    return None if np.isnan(value) else value
-
-
-def _facts(
-    sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
-) -> dict[str, Any]:
-    """Return one answer as JSON values, with published form and exact costs of an MRSpace code."""
-    space = sources[0].records.space
-    modeled = {(one.metric, one.predictor) for one in targets if one.cost is None}
-    tasks = Counter(metric for metric, _ in modeled)
-    predicted = {}
-    for i, target in enumerate(targets):
-        shared = target.cost is None and tasks[target.metric] > 1
-        name = f"{target.metric}[{target.predictor}]" if shared else target.metric
-        predicted[name] = _prediction(sources, targets, i, found)
-    measured = [_measured_row(source, found.code) for source in sources]
-    facts: dict[str, Any] = {
-        "params": space.to_params(found.code),
-        "bounds_hold": found.holds,
-        "utility": found.utility,
-        "expected_improvement": _improvement(sources, targets, found),
-        "probability": _number(found.probability),
-        "predicted": {name: mean for name, (mean, _, _) in predicted.items()},
-        "predicted_std": {name: std for name, (_, std, _) in predicted.items()},
-        "measured_rows": [row for row in measured if row is not None],
-    }
-    if isinstance(space, MRSpace):
-        code = found.code
-        facts["code"] = space.to_string(code)
-        facts["costs"] = {
-            "gflops": costs.flops(code).item(),
-            "g_multiply_adds": costs.flops(code, convention="multiply_adds").item(),
-            "m_params": costs.params(code).item(),
-        }
-    return facts
-
-
-def _improvement(
-    sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
-) -> float | None:
-    """Return the expected improvement, in the metric's unit."""
-    gain = found.expected_improvement
-    free = [i for i, target in enumerate(targets) if target.weight and target.bound is None]
-    target = targets[free[0]]
-    logged = target.cost is None and target.metric in sources[target.predictor].logged
-    if len(free) == 1 and logged and found.best is not None:
-        best = math.exp(found.best.expected[label(targets, free[0])])
-        gain = best * abs(math.expm1(target.sign * gain))
-    return _number(gain)
-
-
-def _measured_row(source: JudgedRecords, code: NDArray[Any]) -> dict[str, Any] | None:
-    """Return the first row that has a code; None if it is new."""
-    rows = np.flatnonzero((source.table.codes == code).all(1))
-    return _row(source, int(rows[0])) if len(rows) else None
-
-
-def _best_row(problem: SearchProblem, source: JudgedRecords) -> dict[str, Any] | None:
-    """Return the best measured row of the source within all limits, or None."""
-    best = MeasuredRows.of(problem).best
-    return None if best is None else _measured_row(source, best.code)
-
-
-def _row(source: JudgedRecords, row: int) -> dict[str, Any]:
-    """Return the measurements of a row, counted from 0 here and from 1 in the answer."""
-    ids = source.table.ids
-    metrics = {name: _number(float(v[row])) for name, v in source.table.metrics.items()}
-    return {
-        "source": source.name,
-        "row": row + 1,
-        "id": None if ids is None else ids[row],
-        "metrics": metrics,
-    }
-
-
 def _draw(
     found: Solution, space: SearchSpace, picture: str, title: str, units: Mapping[str, str]
 ) -> bool:
@@ -327,7 +243,7 @@ def _draw(
         return False
     assert found.trace is not None  # propagation records it
     figure = plot_trace(
-        found.trace, space, start=found.start, units={LIMIT: "G", **units}, title=title
+        found.trace, space, start=found.start, units={FLOPS: "G", **units}, title=title
     )
     save_figure(figure, picture, name="picture")
     return True

@@ -43,8 +43,8 @@ examples:
   ncp-sampler search --setting cls-a --setting seg               one architecture for both
   ncp-sampler search --setting video --front --n 6               six trade-offs with FLOPs
   ncp-sampler search --setting seg --max-gflops 1 --n 5          five unlike ones to train
-  ncp-sampler search --table runs.csv --metrics accuracy:max,ms:min --id run --ignore date
-  ncp-sampler search --table runs.csv --metrics accuracy --bound 'ms<=20' --params width,depth
+  ncp-sampler search --table runs.csv --metrics accuracy --bound 'ms<=20' --id run --ignore date
+  ncp-sampler search --table runs.csv --metrics accuracy:max,ms:min --params width,depth
   ncp-sampler search --table a.csv --table b.csv --metrics accuracy   one architecture for both
 
 A CSV file has a header row, then one architecture per row. Columns that are not among --metrics,
@@ -271,7 +271,10 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
         "--objective-weights", "--weights", dest="weights", type=numbers, default=(),
         metavar="W,W", help=text,
     )  # fmt: skip
-    text = "limit of a metric, another measured column, a parameter or a --cost: 'gflops<=0.5'"
+    text = (
+        "limit of a metric, another measured column (which needs no --metrics), a parameter or a "
+        "--cost: 'gflops<=0.5'"
+    )
     parser.add_argument(
         "--bound", dest="limits", action="append", type=bound, default=[],
         metavar="'NAME<=X'", help=text,
@@ -317,7 +320,10 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 def _add_answer(parser: argparse.ArgumentParser) -> None:
     """Add the options of the answer."""
-    text = "number of answers, any two different in at least 5 numbers; with --front, of its points"
+    text = (
+        "number of answers, any two different in at least 5 parameters, or in a third of all where "
+        "that is fewer; with --front, of its points"
+    )
     parser.add_argument("--n", type=whole(1), metavar="N", help=text)
     text = f"answer with the Pareto front of metric and FLOPs (N = {_FRONT} by default)"
     parser.add_argument("--front", action="store_true", help=text)

@@ -9,17 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ncp_sampler.command_line.cost_functions import cost_of_codes, load_function
+from ncp_sampler.command_line.cost_functions import load_function
 from ncp_sampler.command_line.option_types import Bound
 from ncp_sampler.command_line.search_options import SearchOptions
 from ncp_sampler.command_line.sources import JudgedRecords
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.offline.known_costs import cost_of_codes
 from ncp_sampler.propagation.targets import Cost, Target
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
-FLOPS, LIMIT = "flops", "flops limit"  # names of the exact cost as a target
+FLOPS = "flops"  # name of the exact cost as a target
 _RANDOM_CODES = 1000  # random codes, some of which must be within a limit of a cost
 
 
@@ -75,8 +76,11 @@ def _cost_targets(
         targets.append(Target(FLOPS, "minimize", weight=options.weight, cost=costs.flops))
     if options.max_gflops is not None:
         if not exact:
-            raise ValueError("--max-gflops needs a table with the 27 columns of MRSpace")
-        targets.append(Target(LIMIT, "minimize", bound=options.max_gflops, cost=costs.flops))
+            raise ValueError(
+                "--max-gflops needs a table with the 27 columns of MRSpace; to limit a column or a "
+                f"--cost of your own, give --bound 'gflops<={options.max_gflops:g}'"
+            )
+        targets.append(Target(FLOPS, "minimize", bound=options.max_gflops, cost=costs.flops))
     return targets
 
 
@@ -92,7 +96,7 @@ def _limits(
             more = _cost_at(cost, space.sample(_RANDOM_CODES, 0))
             if not limit.keeps(more).any():
                 raise _unusable(limit, np.concatenate([values, more]))
-        return [Target(f"{name} limit", limit.direction, bound=limit.value, cost=cost)]
+        return [Target(name, limit.direction, bound=limit.value, cost=cost)]
     targets = []
     for i, source in enumerate(sources):
         if name in source.records.metrics:

@@ -104,8 +104,8 @@ def _limits_alone(
             continue
         if bound.name in left_out:
             raise ValueError(
-                f"--bound '{bound}': {bound.name!r} is left out by --ignore or --id; name it in "
-                "--metrics"
+                f"--bound '{bound}': {bound.name!r} is left out by --ignore or --id; take it out "
+                "there: --bound alone makes a column a metric with a limit"
             )
         cells = table.cells(bound.name)
         if not params and len({*cells}) <= len(cells) / 2:
@@ -152,7 +152,7 @@ def _judged(
         records = some_rows(modeled.take(mine), rows, seed)
         judge = _second_predictor(modeled.take(others), natural.take(mine), logged, seed)
         everything = some_rows(modeled, rows, seed)
-        why = f"the judge is a second predictor of the same kind, of {len(others)} other rows"
+        why = f"the other {len(others)} fit a second predictor, the judge"
     for metric in directions:
         values = natural.values(metric)
         if np.nanmin(values) == np.nanmax(values):

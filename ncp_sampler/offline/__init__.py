@@ -11,6 +11,7 @@ from ncp_sampler.offline.recipes import adapt as adapt
 from ncp_sampler.offline.recipes import fit_paper as fit_paper
 from ncp_sampler.offline.recipes import learn as learn
 from ncp_sampler.offline.results import BestRow as BestRow
+from ncp_sampler.offline.results import LimitCheck as LimitCheck
 from ncp_sampler.offline.results import Solution as Solution
 from ncp_sampler.offline.search import default_starts as default_starts
 from ncp_sampler.offline.search import propagate_search as propagate_search
@@ -23,6 +24,7 @@ __all__ = [
     "BETA",
     "BestRow",
     "BetaChoice",
+    "LimitCheck",
     "Records",
     "SearchProblem",
     "Solution",

@@ -14,6 +14,7 @@ import numpy as np
 
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
+from ncp_sampler.offline.known_costs import with_known_costs
 from ncp_sampler.offline.problem import (
     SearchProblem,
     check_sources,
@@ -102,6 +103,7 @@ def choose_beta(
     checks.integer("repeats", repeats, low=1)
     seed = checks.integer("seed", seed, low=0)
     check_sources(tables, targets)
+    targets = with_known_costs(targets, tables[0].space)
     rows = tables[0].codes
     scaled = [with_scale(target, tables, rows, rows) for target in targets]
     rng = np.random.default_rng(seed)

@@ -10,6 +10,7 @@ Notation
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,18 +36,20 @@ class MeasuredRows:
         codes: Valid codes that have a value of what is improved, best first, (n, d).
         keys: ``code_key`` of all codes.
         best: The best that keeps the bounds; None if none does.
+        nearest: Where none does, metric of each bound -> value of the row that comes nearest.
     """
 
     codes: NDArray[Any]
     keys: frozenset[bytes]
     best: BestRow | None
+    nearest: Mapping[str, float]
 
     @classmethod
     def of(cls, problem: SearchProblem) -> MeasuredRows:
         """Return the rows of a problem's tables."""
         tables = [table for table in problem.tables if table is not None]
         if not tables:
-            return cls(problem.space.sample(0), frozenset(), None)
+            return cls(problem.space.sample(0), frozenset(), None, {})
         rounded = [problem.space.round(table.codes) for table in tables]
         at = {code_key(code): i for i, code in enumerate(np.concatenate(rounded))}
         codes = np.concatenate(rounded)[[*at.values()]]
@@ -70,10 +73,16 @@ class MeasuredRows:
             mean, _ = problem.moments(codes[unknown])
             y[:, unknown] = np.where(counts[:, unknown] > 0, y[:, unknown], mean)
         order = np.argsort(-problem.utility_of(y), kind="stable")
-        best = None
-        if len(order) and problem.violation(y[:, order[:1]])[0] <= 0:
+        best, nearest = None, {}
+        if len(order) and problem.violation(y[:, order[:1]])[0] > 0:
+            nearest = {
+                label(problem.targets, k): float(y[k, order[0]])
+                for k, target in enumerate(problem.targets)
+                if target.bound is not None
+            }
+        elif len(order):
             best = _best_row(problem, codes[order[0]], y[:, order[0]], counts[:, order[0]])
-        return cls(codes[order], frozenset(at), best)
+        return cls(codes[order], frozenset(at), best, nearest)
 
     def is_new(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
         """Return True for codes (n, d) that are in no table, (n,)."""
@@ -101,12 +110,19 @@ class Improvement:
     """Log expected improvement of the gain over the best measured row, within the bounds.
 
     Args:
-        problem: The problem.
+        problem: The problem, which may believe codes that were not measured.
         best: The row.
+        known: The problem without beliefs, if another. Its standard deviations are the margins of
+            the bounds: to believe a code makes no prediction more certain.
     """
 
-    def __init__(self, problem: SearchProblem, best: BestRow) -> None:
+    def __init__(
+        self, problem: SearchProblem, best: BestRow, *, known: SearchProblem | None = None
+    ) -> None:
         self.problem, self.best = problem, best
+        self._known = problem if known is None else known
+        bounded = any(one.bound is not None and one.cost is None for one in problem.targets)
+        self._margins = self._known if bounded else problem
         # by name: a metric may have two targets, such as a bound and a direction
         names = [label(problem.targets, k) for k in range(len(problem.targets))]
         self._level = problem.weights @ [best.expected[name] for name in names]
@@ -114,16 +130,17 @@ class Improvement:
         self.calls = 0
 
     def values(self, codes: ArrayLike) -> FloatArray:
-        """Return means, then standard deviations of the targets at codes (n, d), (2 targets, n)."""
-        moments = np.concatenate(self.problem.moments(codes))
-        self.calls += moments.shape[1]
-        return moments
+        """Return means, standard deviations and margins' deviations at codes, (3 targets, n)."""
+        mean, std = self.problem.moments(codes)
+        unbelieved = std if self._margins is self.problem else self._margins.moments(codes)[1]
+        self.calls += mean.shape[1]
+        return np.concatenate([mean, std, unbelieved])
 
     def utility_of(self, values: FloatArray) -> FloatArray:
         """Return the log expected improvement, less the penalty of the bounds, (n,)."""
-        gain, std = self._gain(values)
-        penalty = self.problem.penalty_of(self.problem.cautious(*np.split(values, 2)))
-        return np.asarray(log_expected_improvement(gain, std)[0] - penalty)
+        mean, std, unbelieved = np.split(values, 3)
+        penalty = self.problem.penalty_of(self.problem.cautious(mean, unbelieved))
+        return np.asarray(log_expected_improvement(*self._gain(mean, std))[0] - penalty)
 
     def over(self, code: NDArray[Any]) -> tuple[float, float]:
         """Return expected improvement and probability of improvement of a code (d,).
@@ -132,7 +149,7 @@ class Improvement:
         """
         if np.array_equal(code, self.best.code):
             return 0.0, 0.0
-        gain, std = self._gain(np.concatenate(self.problem.moments(code)))
+        gain, std = self._gain(*self.problem.moments(code))
         free = np.abs(self.problem.weights[self.problem.weights != 0])
         unit = 1 / float(free[0]) if len(free) == 1 else 1.0
         expected = math.exp(float(log_expected_improvement(gain, std)[0][0]))
@@ -143,11 +160,10 @@ class Improvement:
 
         Ginsbourger et al. (2010) call this the Kriging believer; it spreads a batch.
         """
-        return Improvement(self.problem.with_observed(code), self.best)
+        return Improvement(self.problem.with_observed(code), self.best, known=self._known)
 
-    def _gain(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _gain(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of U less that of the best row, (n,)."""
-        mean, std = np.split(values, 2)
         weights = self.problem.weights
         variance = weights**2 @ np.square(std) + self._variance
         return weights @ mean - self._level, np.sqrt(np.maximum(variance, _LEAST_STD**2))

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from ncp_sampler import checks
 from ncp_sampler.defaults import BETA
 from ncp_sampler.deprecated import with_old_names
+from ncp_sampler.offline.known_costs import with_known_costs
 from ncp_sampler.offline.recipes import fit_source, modeled_metrics
 from ncp_sampler.predictors.predictor import Model, Predictor, as_model
 from ncp_sampler.propagation.targets import (
@@ -64,7 +65,7 @@ class SearchProblem:
 
     Raises:
         ValueError: No source or target, sources of different spaces, records that no target uses,
-            or an unknown metric.
+            an unknown metric, or a cost that is neither a function of codes nor of params.
 
     Examples:
         >>> import numpy as np
@@ -106,6 +107,7 @@ class SearchProblem:
         self.space = _common_space([table.space for table in self.records], space)
         random = self.space.sample(_UNIFORM_CODES, checks.integer("seed", seed, low=0))
         check_sources(given, targets)
+        targets = with_known_costs(targets, self.space)
         self.predictors: list[Model] = [
             fit_source(source, targets, i, seed=seed)
             if isinstance(source, Records)

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from ncp_sampler.propagation.propagate import Trace
 
+KEPT = ("yes", "only by its mean", "no")  # how far a limit is kept, best first
+_NEARLY_CERTAIN = 0.99  # largest probability that is stated as a number
+
 
 @dataclass(frozen=True)
 class BestRow:
@@ -43,6 +46,73 @@ class BestRow:
 
 
 @dataclass(frozen=True)
+class LimitCheck:
+    """A limit of a metric, beside the value of one code that is compared with it.
+
+    Attributes:
+        metric: The metric or known cost.
+        direction: "minimize" for at most ``bound``, "maximize" for at least.
+        bound: The limit.
+        mean: Predicted mean; the value itself of a known cost or of a measured row.
+        beta: Number of standard deviations of the margin; 0 of a known cost or of a measured row.
+        compared: The value that must keep the limit: the mean, plus (at most) or minus (at least)
+            beta standard deviations.
+        kept: "yes", "only by its mean", or "no".
+
+    Examples:
+        >>> from ncp_sampler.offline import LimitCheck
+        >>> LimitCheck.of("ms", "minimize", 10.0, mean=9.0, beta=3.0, compared=11.0).kept
+        'only by its mean'
+    """
+
+    metric: str
+    direction: str
+    bound: float
+    mean: float
+    beta: float
+    compared: float
+    kept: str
+
+    @classmethod
+    def of(
+        cls,
+        metric: str,
+        direction: str,
+        bound: float,
+        *,
+        mean: float,
+        beta: float,
+        compared: float,
+    ) -> LimitCheck:
+        """Return the check, with how far the limit is kept."""
+        sign = 1 if direction == "maximize" else -1
+        kept = KEPT[2]
+        if sign * (compared - bound) >= 0:
+            kept = KEPT[0]
+        elif sign * (mean - bound) >= 0:
+            kept = KEPT[1]
+        return cls(metric, direction, bound, mean, beta, compared, kept)
+
+    def __str__(self) -> str:
+        relation = "<=" if self.direction == "minimize" else ">="
+        text = f"{self.metric}{relation}{self.bound:.4g}: {self.mean:.4g}"
+        if self.beta:
+            end, sign = ("upper", "+") if self.direction == "minimize" else ("lower", "-")
+            margin = f"{sign} {self.beta:g} standard deviations"
+            text += f" predicted, {end} bound {self.compared:.4g} ({margin})"
+        return f"{text}; kept: {self.kept}"
+
+
+def probability_text(probability: float) -> str:
+    """Return a stated probability of improvement; one near 0 or 1 is not known so exactly."""
+    if probability > _NEARLY_CERTAIN:
+        return f"> {_NEARLY_CERTAIN:.0%}"
+    if probability < 1 - _NEARLY_CERTAIN:
+        return f"< {1 - _NEARLY_CERTAIN:.0%}"
+    return f"{probability:.0%}"
+
+
+@dataclass(frozen=True)
 class Solution:
     """Result of an offline search: an architecture, beside the best measured row.
 
@@ -55,11 +125,14 @@ class Solution:
             mean; NaN where the predictor does not know it, 0 for a known cost.
         utility: Maximized utility; a measured row's is that of its measured values.
         holds: True if the predictions, less beta times the standard deviations, keep every bound.
+        limits: Each bound, with the value that is compared with it.
         calls: Number of codes predicted, with or without a gradient.
         seconds: Wall time of the search, without that of fitting predictors.
         trace: Path of each start; None for a baseline. Hill climbing may lead beyond it.
         start: Position of the start that led to the code.
         best: Best measured row that keeps the bounds; None if there is none.
+        nearest: Where rows are known but none keeps the bounds: limited metric -> value of the row
+            that comes nearest.
         expected_improvement: Expected improvement of ``code`` over ``best``, in the metric's unit;
             in utility where several targets have no bound. NaN if there is no ``best``.
         probability: The predictor's probability that ``code`` is better than ``best``, which is too
@@ -83,9 +156,11 @@ class Solution:
     holds: bool
     calls: int
     seconds: float
+    limits: tuple[LimitCheck, ...] = ()
     trace: Trace | None = field(default=None, repr=False)
     start: int = 0
     best: BestRow | None = None
+    nearest: dict[str, float] = field(default_factory=dict)
     expected_improvement: float = float("nan")
     probability: float = float("nan")
     next_trainings: tuple[Solution, ...] = field(default=(), repr=False)
@@ -96,14 +171,28 @@ class Solution:
         return self.best is None or not np.array_equal(self.code, self.best.code)
 
     @property
+    def keeps_limits(self) -> str:
+        """How far all limits are kept: "yes", "only by its mean" or "no"."""
+        return max((limit.kept for limit in self.limits), key=KEPT.index, default=KEPT[0])
+
+    @property
     def note(self) -> str:
-        """The comparison with the best measured row in words."""
+        """The comparison with the best measured row in words, and the limits that are not kept."""
+        missed = [str(limit) for limit in self.limits if limit.kept != KEPT[0]]
+        return "; ".join([self._comparison, *missed])
+
+    @property
+    def _comparison(self) -> str:
+        if self.best is None and self.nearest:
+            values = ", ".join(f"{name} {value:.5g}" for name, value in self.nearest.items())
+            return f"no measured row keeps the limits, of which the nearest has {values}"
         if self.best is None:
-            return "no measured row is known that keeps the bounds"
+            return "no measured row is known"
         known = ", ".join(f"{name} {value:.5g}" for name, value in self.best.metrics.items())
         if not self.is_new:
             return f"nothing new promises more than the best measured row ({known}), which is given"
         return (
             f"better than the best measured row ({known}) with a probability of "
-            f"{self.probability:.0%}; expected improvement {self.expected_improvement:.3g}"
+            f"{probability_text(self.probability)} (for ranking only: it is too high); expected "
+            f"improvement {self.expected_improvement:.3g}"
         )

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ncp_sampler import checks
 from ncp_sampler.offline.measured import Improvement, MeasuredRows
 from ncp_sampler.offline.problem import SearchProblem
-from ncp_sampler.offline.results import Solution
+from ncp_sampler.offline.results import BestRow, LimitCheck, Solution
 from ncp_sampler.propagation.propagate import Trace
 from ncp_sampler.propagation.targets import label
 from ncp_sampler.records.records import FloatArray
@@ -67,10 +67,11 @@ class SearchRun:
             dict(zip(names, map(float, row), strict=True))
             for row in (mean[:, 0], std[:, 0], problem.noise)
         )
+        measured = best is not None and np.array_equal(code, best.code)
         expected, probability = float("nan"), float("nan")
         if best is not None:
             expected, probability = Improvement(problem, best).over(code)
-            if np.array_equal(code, best.code):
+            if measured:
                 utility, holds = best.utility, True
         return Solution(
             code=code,
@@ -79,11 +80,33 @@ class SearchRun:
             noise=noise,
             utility=utility,
             holds=bool(holds),
+            limits=self._limits(mean[:, 0], values[:, 0], best if measured else None),
             calls=self.calls,
             seconds=time.perf_counter() - self._began,
             trace=trace,
             start=start,
             best=best,
+            nearest=dict(self.measured.nearest),
             expected_improvement=expected,
             probability=probability,
         )
+
+    def _limits(
+        self, mean: FloatArray, values: FloatArray, row: BestRow | None
+    ) -> tuple[LimitCheck, ...]:
+        """Return each bound beside the mean and value (targets,) of a code, or those of a row."""
+        limits = []
+        for k, target in enumerate(self.problem.targets):
+            if target.bound is None:
+                continue
+            name, exact = label(self.problem.targets, k), row is not None or target.cost is not None
+            check = LimitCheck.of(
+                name,
+                target.direction,
+                target.bound,
+                mean=float(mean[k]) if row is None else row.metrics[name],
+                beta=0.0 if exact else target.beta or 0.0,
+                compared=float(values[k]) if row is None else row.metrics[name],
+            )
+            limits.append(check)
+        return tuple(limits)

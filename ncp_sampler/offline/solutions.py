@@ -42,9 +42,11 @@ def propagate_answers(
 ) -> list[Solution]:
     """Search for several new architectures to train, any two of which differ in some dimensions.
 
-    Where rows are known, no solution is one of them, and they are ranked by the expected
-    improvement over the best row: each is the best given that those before are measured, too. Else
-    the first is that of ``propagate_search``, and utility ranks them.
+    Where rows are known, no solution is one of them, and each has the highest expected improvement
+    over the best row, given that those before are measured, too. Else the first is that of
+    ``propagate_search``, and each has the highest utility. A solution must keep the bounds with the
+    margin of beta standard deviations, as far as any does (``Solution.limits``). Those that do come
+    first; then expected improvement, or utility, orders them.
 
     Args:
         sources: As in ``propagate_search``.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from torch import Tensor
@@ -45,7 +45,8 @@ class Target:
             metric's unit; no pull once it holds.
         predictor: Position of the predictor that has the metric.
         cost: A known differentiable cost, codes (n, d) in natural units -> (n,), such as
-            ``costs.flops``; no predictor is asked then.
+            ``costs.flops``; no predictor is asked then. An offline search also accepts a plain
+            function of params, as ``costs=`` of the samplers does.
         scale: Unit of distances to the target, so that the weights of different metrics compare:
             the standard deviation of the metric, as the paper's standardized targets. 1 if None.
         beta: Confidence coefficient, at least 0: the prediction is ``mean - beta * std`` of a
@@ -73,7 +74,7 @@ class Target:
     step: float = 1.0
     bound: float | None = None
     predictor: int = 0
-    cost: Cost | None = None
+    cost: Callable[[Any], Any] | None = None  # Cost, or a function of params
     scale: float | None = None
     beta: float | None = None
 
@@ -93,7 +94,9 @@ class Target:
                 must = "be left out: a bound takes its place"
                 raise checks.refusal("step", self.step, must, of)
         checks.integer("predictor", self.predictor, low=0)
-        checks.call("cost", self.cost, "be a function of codes, such as costs.flops, or None")
+        checks.call(
+            "cost", self.cost, "be a function of codes or of params, such as costs.flops, or None"
+        )
 
     @property
     def sign(self) -> float:
@@ -209,7 +212,12 @@ def _of_unit(cost: Cost, space: SearchSpace) -> Callable[[Tensor], Tensor]:
 
 
 def label(targets: Sequence[Target], i: int) -> str:
-    """Return a target's metric, with its predictor where targets share the metric's name."""
+    """Return a target's metric, with its predictor where the name stands for several quantities.
+
+    A direction and a bound of one metric, or of one known cost, are targets of one quantity.
+    """
     target = targets[i]
-    shared = sum(other.metric == target.metric for other in targets) > 1
+    same = [other for other in targets if other.metric == target.metric]
+    quantities = {None if other.cost is not None else other.predictor for other in same}
+    shared = target.cost is None and len(quantities) > 1
     return f"{target.metric}[{target.predictor}]" if shared else target.metric

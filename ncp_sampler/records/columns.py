@@ -17,6 +17,8 @@ FloatArray = NDArray[np.float64]
 _DATES, _MEASURED_COLUMN = "has dates", "is named as a measurement"  # Reasons
 _LARGEST_INTEGER = 2**53  # Largest number up to which floats represent every integer
 _MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}  # Cells of a missing metric
+# Cells of a missing parameter; "none" is a category of many spaces, such as "no operation"
+_MISSING_PARAMS = _MISSING - {"none"}
 _PLAIN = "write plain numbers such as 1234.5, without units, percent signs or separators"
 _MANY_NAMES = 20  # Number of distinct texts from which mostly unique texts name rows
 _LEAST_NUMBERED = 10  # Number of rows from which consecutive numbers are row numbers
@@ -48,19 +50,26 @@ def infer_dimension(
         category: True if all values are categories, even if they look like numbers.
 
     Raises:
-        ValueError: If numbers are mixed with text or empty cells, or have units or separators.
+        ValueError: If a cell has no value, or numbers are mixed with text, or have units or
+            separators.
     """
-    filled = [cell for cell in cells if cell]
+    if category:
+        return Categorical(name, tuple(sorted(set(cells))))
+    filled = [cell for cell in cells if cell.lower() not in _MISSING_PARAMS]
     numeric = sum(map(is_number, filled))
-    names = category or not numeric or any(map(_LEADING_ZERO.fullmatch, filled))
-    if names and not category and filled and all(map(_DECORATED.fullmatch, filled)):
+    names = not numeric or any(map(_LEADING_ZERO.fullmatch, filled))
+    if names and filled and all(map(_DECORATED.fullmatch, filled)):
         what = f"{checks.shown(filled[0])}, no plain number; {_PLAIN}, or name the column in "
         raise column_error(path, name, cells.index(filled[0]), f"{what}categories (--categories)")
+    if len(filled) < len(cells):
+        at = next(i for i, cell in enumerate(cells) if cell.lower() in _MISSING_PARAMS)
+        shown = f"{checks.shown(cells[at])}, which is " if cells[at] else ""
+        what = f"{shown}no value; only a metric may be empty: fill it in, leave the row out, or "
+        what += "the column by ignore (--ignore)"
+        category_too = "; if it is a category, name the column in categories (--categories)"
+        raise column_error(path, name, at, what + (category_too if names else ""))
     if names:
         return Categorical(name, tuple(sorted(set(cells))))
-    if len(filled) < len(cells):
-        what = "no value; only a metric may be empty: fill it in, leave the row out, or the column "
-        raise column_error(path, name, cells.index(""), f"{what}by ignore (--ignore)")
     if numeric < len(filled):
         at = next(i for i, cell in enumerate(cells) if not is_number(cell))
         what = f"{checks.shown(cells[at])} among numbers; correct it, or name the column in "
@@ -108,10 +117,12 @@ def no_parameters(path: str, refused: Mapping[str, str]) -> ValueError:
     remedies = [f"--metrics ..,{name}:min" for name in measured]
     remedies += [f"--id {name!r}" for name in ids[:1]]
     remedies += [f"--ignore {left_out!r}"] if left_out else []
+    limits = [f"--bound '{name}<=..'" for name in measured]
+    alone = f"; {' '.join(limits)} in place of --metrics limits it alone" if measured else ""
     return ValueError(
         f"{path!r} has columns that do not seem to be parameters: {listed}. Give "
         f"{' '.join(remedies)} (of read_csv: metrics=, id=, ignore=), or all columns that are "
-        "parameters by --params (params=)"
+        f"parameters by --params (params=){alone}"
     )
 
 
@@ -139,7 +150,8 @@ def param_values(path: str, dim: Dimension, cells: Sequence[str], optional: bool
     if isinstance(dim, Categorical):
         by_text = {str(choice): choice for choice in dim.choices}
         return [
-            None if optional and not c and c not in by_text else by_text.get(c, c) for c in cells
+            None if optional and c.lower() in _MISSING and c not in by_text else by_text.get(c, c)
+            for c in cells
         ]
     absent = [optional and cell.lower() in _MISSING for cell in cells]
     known = ["0" if gone else cell for cell, gone in zip(cells, absent, strict=True)]

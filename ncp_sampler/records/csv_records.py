@@ -47,7 +47,8 @@ def read_csv(
     other numbers a ``Float``, text and numbers with leading zeros a ``Categorical``. Two types of
     columns are refused unless ``params`` names them: columns that name rows (text that differs in
     every row, dates, row numbers, "id"), and columns named like a measurement. An empty metric is
-    missing (NaN). A first column without a name, such as pandas' index, is ignored.
+    missing (NaN). A parameter without a value (empty, NA, NaN, null) is refused, unless
+    ``categories`` names it. A first column without a name, such as pandas' index, is ignored.
 
     Args:
         path: Path of the file.

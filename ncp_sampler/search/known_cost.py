@@ -39,6 +39,7 @@ class KnownCost:
             the middle for parameters that do not exist; or a plain function of params, of those
             that exist, which is interpolated between valid codes.
         space: The codes' search space.
+        argument: Name of the function in messages; ``costs[name]`` if None.
 
     Attributes:
         name: As given.
@@ -50,8 +51,11 @@ class KnownCost:
         ValueError: The function is neither: it raises an error, or gives something else.
     """
 
-    def __init__(self, name: str, function: CostFunction, space: SearchSpace) -> None:
+    def __init__(
+        self, name: str, function: CostFunction, space: SearchSpace, *, argument: str | None = None
+    ) -> None:
         self.name = name
+        self._argument = argument or f"costs[{name!r}]"
         self._space = space
         self._function = cast(Any, function)  # which kind it is, only a call tells
         self._of_params: InterpolatedFeatures | None = None
@@ -66,15 +70,15 @@ class KnownCost:
         if isinstance(values, Tensor) and values.shape == (2,):
             if not values.requires_grad:
                 must = "be differentiable by the codes: give a function made of tensor operations"
-                raise checks.refusal(f"costs[{name!r}]", function, must)
+                raise checks.refusal(self._argument, function, must)
         else:
             try:
                 self._of_params = InterpolatedFeatures(
-                    space, self._function, name=f"costs[{name!r}]", ceiling=0.0
+                    space, self._function, name=self._argument, ceiling=0.0
                 )
             except Exception as error:
                 raise ValueError(
-                    f"costs[{name!r}]={checks.shown(function)} must be a differentiable function "
+                    f"{self._argument}={checks.shown(function)} must be a differentiable function "
                     f"of codes, a tensor (n, {len(space.columns)}) -> (n,), which {why}; or of "
                     f"params, which is refused: {error}"
                 ) from error
@@ -83,6 +87,11 @@ class KnownCost:
         self.spread = (float(np.std(finite)) if len(finite) else 0.0) or 1.0
         self.spans_decades = bool(len(finite)) and finite.max() > _DECADE * finite.min() > 0
         self.raise_ceiling(float(finite.max(initial=0.0)) + self.spread)
+
+    @property
+    def is_of_params(self) -> bool:
+        """True if the function takes params, False if it takes codes."""
+        return self._of_params is not None
 
     def at(self, codes: NDArray[Any]) -> FloatArray:
         """Return the cost (n,) of valid codes (n, d); inf is over every limit.
@@ -133,6 +142,6 @@ class KnownCost:
         params = checks.shown(self._space.to_params(code.tolist()))
         where = params if n == 1 else f"{n} codes, such as that of {params}"
         return ValueError(
-            f"costs[{self.name!r}] {what} for {where}; give a function that gives a number for "
+            f"{self._argument} {what} for {where}; give a function that gives a number for "
             "every valid code, inf for one over every limit"
         )

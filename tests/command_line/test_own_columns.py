@@ -120,7 +120,7 @@ def test_directions_limits_and_weights(tmp_path: Path) -> None:
         ("gflops", "minimize", 0.2, None),
         ("gflops", "minimize", 1.0, np.log(0.5)),
         ("gflops", "maximize", 1.0, np.log(0.1)),
-        ("kernel limit", "minimize", 1.0, 5),
+        ("kernel", "minimize", 1.0, 5),
     ]
 
 
@@ -149,7 +149,7 @@ def test_costs_of_a_function_are_exact(tmp_path: Path, monkeypatch: pytest.Monke
     assert [*sources[0].records.metrics] == ["top1"]
     assert facts(targets)[1:] == [
         ("gflops", "minimize", 0.5, None),
-        ("gflops limit", "minimize", 1.0, 0.5),
+        ("gflops", "minimize", 1.0, 0.5),
     ]
     rows = sources[0].table
     codes = torch.as_tensor(rows.codes).requires_grad_(True)
@@ -218,7 +218,12 @@ def test_spreadsheets_write_marks_line_ends_and_spaces(tmp_path: Path) -> None:
         (f"{ROLES} --bound gflops=0.5", "must be NAME<=NUMBER or NAME>=NUMBER"),
         (f"{ROLES} --bound gflops<=50%", "must be NAME<=NUMBER or NAME>=NUMBER"),
         (f"{ROLES} --bound flops<=0.5", "--bound 'flops<=0.5' must name a column of"),
-        (f"{ROLES} --bound date<=3", "'date' is left out by --ignore or --id"),
+        (f"{ROLES} --bound date<=3", "'date' is left out by --ignore or --id; take it out there"),
+        (
+            "--metrics top1 --id arch_id --ignore date",
+            "--bound 'gflops<=..' in place of --metrics limits it alone",
+        ),
+        (f"{ROLES} --max-gflops 0.3", "of your own, give --bound 'gflops<=0.3'"),
         (f"{ROLES} --bound gflops<=0.0001", "is kept by no row, of which the nearest has"),
         (f"{ROLES} --bound kernel<=5", "is 'kernel' measured, or a parameter? Name it"),
         ("--metrics top1 --params w1,op --bound op<=5", "'op' has categories; bound a number"),

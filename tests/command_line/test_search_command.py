@@ -140,7 +140,7 @@ def test_published_table_prints_architecture_judgement_and_costs(
     text = capsys.readouterr().out
     for part in (
         "learned from 60 of 2007 trained architectures",
-        "no code was found that keeps the bounds",
+        "no architecture is predicted to keep the limits",
         "stage 4",
         "judge's own error",
         "G multiply-adds",

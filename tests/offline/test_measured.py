@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 
 from ncp_sampler import Categorical, Integer, SearchSpace
 from ncp_sampler.offline.problem import SearchProblem
+from ncp_sampler.offline.results import LimitCheck
 from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.offline.solutions import propagate_answers
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
@@ -50,6 +53,7 @@ def test_a_better_cell_is_recommended_where_the_rows_agree() -> None:
     assert solution.probability > 0.9
     assert solution.next_trainings == ()
     assert "better than the best measured row" in solution.note
+    assert "100%" not in solution.note  # the stated probability is for ranking only
 
 
 def test_the_best_row_is_recommended_where_nothing_promises_more() -> None:
@@ -111,7 +115,8 @@ def test_the_best_row_keeps_the_bounds_as_measured() -> None:
     none = propagate_search(problem_of(rows, UP, replace(fast, bound=0.5)))
     assert none.best is None
     assert np.isnan([none.expected_improvement, none.probability]).all()
-    assert none.note == "no measured row is known that keeps the bounds"
+    assert none.note.startswith("no measured row keeps the limits, of which the nearest has ms 1;")
+    assert none.nearest == {"ms": 1.0}
 
 
 def test_repeated_measurements_count_by_their_mean_and_noise_draws_them_in() -> None:
@@ -159,7 +164,7 @@ def test_a_metric_may_have_a_bound_and_a_direction() -> None:
     ]
     solution = propagate_search(problem_of(limited, *targets))
     assert solution.best is not None
-    assert solution.best.metrics["size[0]"] <= 3  # of predictor 0
+    assert solution.best.metrics["size"] <= 3
     assert np.isfinite(solution.expected_improvement)
 
 
@@ -180,3 +185,39 @@ def test_a_constant_changes_nothing(constant: float, known: bool) -> None:
     np.testing.assert_array_equal(found.code, alone.code)
     assert found.best is not None
     assert found.best.metrics["score"] == rows.values("score").max()
+
+
+def test_each_limit_is_beside_the_value_that_is_compared_with_it() -> None:
+    """The mean plus beta standard deviations of a metric, the value itself of a known cost."""
+    rows = cells()
+    limited = Records(CELLS, rows.codes, {**rows.metrics, "size": rows.codes[:, 1::4].sum(1)})
+
+    def skips(params: Mapping[str, Any]) -> float:
+        return float(sum(op == "skip" for op in params.values()))
+
+    small = Target("size", "minimize", bound=3.0, beta=2.0)
+    few = Target("skips", "minimize", bound=1.0, cost=skips)
+    answers = propagate_answers(problem_of(limited, UP, small, few), n=5, apart=2)
+    for one in answers:
+        size, skipped = one.limits
+        mean, std = one.predictions["size"], one.uncertainty["size"]
+        assert size.compared == pytest.approx(mean + 2 * std)
+        assert skipped.compared == one.predictions["skips"]
+        assert one.holds == (one.keeps_limits == "yes")
+
+
+def test_answers_keep_limits_by_what_was_measured_alone() -> None:
+    """To believe the answers before it makes the size of the next one no more certain."""
+    rows = cells(30)
+    limited = Records(CELLS, rows.codes, {**rows.metrics, "size": rows.codes[:, 1::4].sum(1)})
+    small = Target("size", "minimize", bound=3.5)
+    answers = propagate_answers(problem_of(limited, UP, small), n=8, apart=1)
+    assert [one.keeps_limits for one in answers] == ["yes"] * 8
+    gains = [one.expected_improvement for one in answers]
+    assert gains == sorted(gains, reverse=True)
+
+
+def test_a_limit_kept_only_by_the_mean_says_so() -> None:
+    check = LimitCheck.of("ms", "minimize", 5.0, mean=4.0, beta=3.0, compared=7.0)
+    assert check.kept == "only by its mean"
+    assert str(check).endswith("upper bound 7 (+ 3 standard deviations); kept: only by its mean")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from ncp_sampler.offline import BETA
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.recipes import fit_paper, learn
 from ncp_sampler.offline.search import code_scale, default_starts, propagate_search
+from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.propagation import propagate
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import Records
@@ -267,3 +269,33 @@ def test_failed_architectures_do_not_decide_on_the_scale() -> None:
         rows, [Target("score", bound=20.0, beta=0)]
     )  # a bound is about all values
     np.testing.assert_allclose(bounded.values(codes)[0], plain)
+
+
+def area(params: Mapping[str, Any]) -> float:
+    return float(params["width"] * params["depth"])
+
+
+def test_a_cost_may_be_a_function_of_params() -> None:
+    """As on the command line; it is exact, and the same as the function of codes."""
+    space = SearchSpace([Integer("width", 1, 16), Integer("depth", 1, 8)])
+    codes = space.sample(30, 0).astype(np.float64)
+    model = GaussianProcess().fit(space.normalize(codes), {"score": codes.sum(1)})
+    found = [
+        propagate_search(
+            model, [Target("score"), Target("area", "minimize", bound=40, cost=cost)], space=space
+        )
+        for cost in (area, lambda codes: codes[:, 0] * codes[:, 1])
+    ]
+    assert found[0].holds
+    assert found[0].predictions["area"] == found[0].code.prod() <= 40
+    np.testing.assert_array_equal(found[0].code, found[1].code)
+
+
+def test_a_cost_that_fails_is_named_with_the_params() -> None:
+    space = SearchSpace([Integer("width", 1, 16), Integer("height", 1, 8)])
+    message = r"Target\('area'\)\.cost raises KeyError: 'depth' for \{'width': 1, 'height': 1\}"
+    with pytest.raises(ValueError, match=message):
+        SearchProblem(
+            Records(space, space.sample(9, 0).astype(np.float64), {"score": np.arange(9.0)}),
+            [Target("score"), Target("area", "minimize", cost=area)],
+        )

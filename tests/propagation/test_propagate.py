@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.propagation import Adam, GradientDescent, Strategy, WinnerTakesAll
 from ncp_sampler.propagation.ascent import ascend
 from ncp_sampler.propagation.propagate import propagate
-from ncp_sampler.propagation.targets import Target, target_loss
+from ncp_sampler.propagation.targets import Target, label, target_loss
 from ncp_sampler.propagation.winner_takes_all import winner_takes_all
 
 SPACE = MRSpace()
@@ -265,3 +266,11 @@ def test_a_descent_that_settles_ends_at_rest(predictor: GaussianProcess) -> None
     assert len(plain) == 70
     assert (plain[1:] * plain[:-1] < 0)[-10:].any(0).all()
     assert len(moves(True)) < 40  # no step moves any of them any more
+
+
+def test_targets_of_one_quantity_share_its_name() -> None:
+    """A direction and a bound of one cost; metrics of two sources have their numbers."""
+    few = Target("flops", "minimize", cost=costs.flops)
+    targets = [few, replace(few, bound=1.0), Target("top1"), Target("top1", predictor=1)]
+    names = [label(targets, i) for i in range(len(targets))]
+    assert names == ["flops", "flops", "top1[0]", "top1[1]"]

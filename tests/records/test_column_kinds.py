@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ncp_sampler import Categorical, Float, Integer
+from ncp_sampler import Categorical, Float, Integer, SearchSpace
 from ncp_sampler.records.csv_records import open_csv, read_csv, read_tables
 from ncp_sampler.records.records import Records
 from ncp_sampler.space.dimensions import Dimension
@@ -82,9 +82,14 @@ def test_hexadecimal_names_some_of_which_are_numbers_name_rows(tmp_path: Path) -
     ("cells", "message"),
     [
         (["3", "same", "5"], r"row 2 has 'same' among numbers; .* \(--categories\)"),
-        (["3", "NA", "5"], "row 2 has 'NA' among numbers"),
+        (["3", "NA", "5"], "row 2 has 'NA', which is no value; only a metric may be empty"),
         (["3", "", "5"], r"row 2 has no value; .* leave the row out, or the column by ignore"),
-        (["3", "nan", "5"], "row 2 has nan, no finite number"),
+        (["3", "nan", "5"], "row 2 has 'nan', which is no value; only a metric may be empty"),
+        (["3", "inf", "5"], "row 2 has inf, no finite number"),
+        (["conv", "", "conv"], r"row 2 has no value; only a metric .* categories \(--categories\)"),
+        (["conv", "NaN", "conv"], "row 2 has 'NaN', which is no value; only a metric"),
+        (["conv", "n/a", "conv"], "row 2 has 'n/a', which is no value; only a metric"),
+        (["", "", ""], "row 1 has no value; only a metric may be empty"),
         (["10%", "20%", "10%"], "row 1 has '10%', no plain number; write plain numbers such as"),
         (["1,024", "2,048", "1,024"], "row 1 has '1,024', no plain number"),
         (["0,5", "0,25", "0,5"], "row 1 has '0,5', no plain number"),
@@ -101,6 +106,30 @@ def test_a_cell_that_breaks_a_parameter_is_named(
 def test_categories_are_names_whatever_they_look_like(tmp_path: Path, cells: Sequence[str]) -> None:
     rows = table(tmp_path, "op", cells, categories="op")
     assert rows.space.dimensions == (Categorical("op", tuple(sorted({*cells}))),)
+
+
+@pytest.mark.parametrize("cell", ["", "NA", "null"])
+def test_a_cell_without_a_value_is_a_category_where_categories_name_it(
+    tmp_path: Path, cell: str
+) -> None:
+    rows = table(tmp_path, "op", ["conv", cell, "conv"], categories="op")
+    assert rows.space.dimensions == (Categorical("op", tuple(sorted({"conv", cell}))),)
+
+
+def test_none_is_a_category_as_in_many_spaces(tmp_path: Path) -> None:
+    rows = table(tmp_path, "op", ["none", "skip", "none"])
+    assert rows.space.dimensions == (Categorical("op", ("none", "skip")),)
+
+
+@pytest.mark.parametrize("cell", ["", "NA"])
+def test_a_category_that_does_not_exist_is_empty(tmp_path: Path, cell: str) -> None:
+    """As numbers that exist only under a condition are."""
+    path = tmp_path / "runs.csv"
+    path.write_text(f"norm,affine,top1\nbatch,yes,70\nnone,{cell},71\n")
+    dimensions = [Categorical("norm", ("batch", "none")), Categorical("affine", ("no", "yes"))]
+    space = SearchSpace(dimensions, conditions={"affine": ("norm", ["batch"])})
+    rows = read_csv(path, metrics="top1", space=space)
+    assert space.to_params(rows.codes[1].tolist()) == {"norm": "none"}
 
 
 @pytest.mark.parametrize("missing", ["", "NaN", "NA", "n/a", "null", "None", "-"])

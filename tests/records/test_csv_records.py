@@ -78,7 +78,7 @@ def test_row_labels_as_pandas_writes_them_are_left_out(tmp_path: Path) -> None:
         (CSV + "1,2,3,relu,4,oops\n", ["ms"], "column 'ms': row 4 has 'oops', no number"),
         (CSV + "1,2,3,relu,4,inf\n", ["ms"], "column 'ms': row 4 has inf, no finite number"),
         (CSV + "1,,3,relu,4,5\n", ["ms"], "column 'width': row 4 has no value; only a metric"),
-        (CSV + "1,nan,3,relu,4,5\n", ["ms"], "column 'width': row 4 has nan, no finite number"),
+        (CSV + "1,nan,3,relu,4,5\n", ["ms"], "column 'width': row 4 has 'nan', which is no value"),
         (CSV + "1,2\n", ["ms"], "row 4 has 2 values, the header 6"),
         (CSV + "1,2,3,4,5,6,7\n", ["ms"], "row 4 has 7 values, the header 6"),
         ("m\n1\n2\n", ["m"], r"has no column but \['m'\]; add one for each number of a code"),
@@ -104,8 +104,11 @@ def test_names_may_have_space_around_them_and_a_mark_of_the_encoding(tmp_path: P
     np.testing.assert_array_equal(rows.values("m"), [2, 4])
 
 
-def test_an_empty_cell_among_words_is_a_choice(tmp_path: Path) -> None:
-    rows = read_csv(write(tmp_path, "act,m\nrelu,1\n,2\n"), metrics=["m"])
+def test_an_empty_cell_among_words_is_a_category_only_if_it_is_named_one(tmp_path: Path) -> None:
+    path = write(tmp_path, "act,m\nrelu,1\n,2\n")
+    with pytest.raises(ValueError, match=r"'act': row 2 has no value; .* name the column in categ"):
+        read_csv(path, metrics=["m"])
+    rows = read_csv(path, metrics=["m"], categories="act")
     assert rows.space.dimensions == (Categorical("act", ("", "relu")),)
 
 

@@ -198,9 +198,7 @@ def _curves(
     for name, values in named.items():
         first.setdefault(values.tobytes(), name)
     targets = {label(trace.targets, i): target for i, target in enumerate(trace.targets)}
-    best = (
-        _best_so_far(trace, start, targets) if targets.keys() == trace.predictions.keys() else None
-    )
+    best = _best_so_far(trace, start) if targets.keys() == trace.predictions.keys() else None
     curves = []
     for name in first.values():
         values = named[name]
@@ -219,14 +217,15 @@ def _curve_label(name: str, units: Mapping[str, str], target: Target | None) -> 
     return f"{shown} {sign} {target.beta:g} σ{text.removeprefix(shown)}"
 
 
-def _best_so_far(trace: Trace, start: int, targets: Mapping[str, Target]) -> NDArray[np.intp]:
+def _best_so_far(trace: Trace, start: int) -> NDArray[np.intp]:
     """Return the iteration of the best code up to each iteration, (T + 1,).
 
     The best code violates the bounds least; among equal ones, its targets gain most.
     """
     gain, missed = np.zeros((2, len(trace.loss)))
-    for name, target in targets.items():
-        value, unit = trace.predictions[name][:, start], target.scale or 1.0
+    for i, target in enumerate(trace.targets):
+        value = trace.predictions[label(trace.targets, i)][:, start]
+        unit = target.scale or 1.0
         if target.bound is None:
             gain += target.sign * target.weight * value / unit
         else:

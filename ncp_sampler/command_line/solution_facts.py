@@ -1,0 +1,198 @@
+"""Solutions of an offline search as JSON values, in the units of the tables.
+
+Metrics that are learned as logarithms are given as values: their limits and what is compared with
+them, too, which keep their order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ncp_sampler.command_line.sources import JudgedRecords, Scores
+from ncp_sampler.multi_resolution import costs
+from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.offline.measured import MeasuredRows
+from ncp_sampler.offline.problem import SearchProblem
+from ncp_sampler.offline.results import Solution
+from ncp_sampler.propagation.targets import Target, label
+
+Judged: TypeAlias = tuple[Scores, Mapping[str, float]]  # scores of one code, the judge's errors
+
+
+def metric_facts(
+    sources: Sequence[JudgedRecords],
+    judged: Sequence[Judged | None],
+    targets: Sequence[Target],
+    found: Solution,
+) -> list[dict[str, Any]]:
+    """Return the held-out evaluation and the prediction of each metric."""
+    rows = {}
+    for i, target in enumerate(targets):
+        if target.cost is None and (target.predictor, target.metric) not in rows:
+            source, judgement = sources[target.predictor], judged[target.predictor]
+            scores, errors = judgement or (None, {})
+            mean, std, noise = _prediction(sources, targets, i, found)
+            rows[target.predictor, target.metric] = {
+                "source": source.name,
+                "metric": target.metric,
+                "judged": None if scores is None else float(scores[target.metric][0]),
+                "judge_error": _number(errors.get(target.metric, np.nan)),
+                "predicted": mean,
+                "predicted_std": std,
+                "noise": _number(noise),
+            }
+    return list(rows.values())
+
+
+def _prediction(
+    sources: Sequence[JudgedRecords], targets: Sequence[Target], i: int, found: Solution
+) -> tuple[float, float, float]:
+    """Return mean, standard deviation and noise of a target, in the metric's unit."""
+    name, target = label(targets, i), targets[i]
+    mean, std, noise = found.predictions[name], found.uncertainty[name], found.noise[name]
+    if target.cost is None and target.metric in sources[target.predictor].logged:
+        mean = float(np.exp(mean))
+        std, noise = mean * std, mean * noise
+    return mean, std, noise
+
+
+def _number(value: float) -> float | None:
+    """Return a number for JSON, which has no NaN."""
+    return None if np.isnan(value) else value
+
+
+def solution_facts(
+    sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
+) -> dict[str, Any]:
+    """Return one answer as JSON values, with published form and exact costs of an MRSpace code."""
+    space = sources[0].records.space
+    modeled = {(one.metric, one.predictor) for one in targets if one.cost is None}
+    tasks = Counter(metric for metric, _ in modeled)
+    predicted = {}
+    for i, target in enumerate(targets):
+        shared = target.cost is None and tasks[target.metric] > 1
+        name = f"{target.metric}[{target.predictor}]" if shared else target.metric
+        predicted[name] = _prediction(sources, targets, i, found)
+    measured = [_measured_row(source, targets, found.code) for source in sources]
+    facts: dict[str, Any] = {
+        "params": space.to_params(found.code),
+        "bounds_hold": found.holds,
+        "keeps_limits": found.keeps_limits,
+        "limits": _limit_facts(sources, targets, found),
+        "utility": found.utility,
+        "expected_improvement": _improvement(sources, targets, found),
+        "probability": _number(found.probability),
+        "predicted": {name: mean for name, (mean, _, _) in predicted.items()},
+        "predicted_std": {name: std for name, (_, std, _) in predicted.items()},
+        "measured_rows": [row for row in measured if row is not None],
+    }
+    if isinstance(space, MRSpace):
+        code = found.code
+        facts["code"] = space.to_string(code)
+        facts["costs"] = {
+            "gflops": costs.flops(code).item(),
+            "g_multiply_adds": costs.flops(code, convention="multiply_adds").item(),
+            "m_params": costs.params(code).item(),
+        }
+    return facts
+
+
+def limits_missed(
+    sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
+) -> str:
+    """Return the warning for an answer that does not keep the limits, in words."""
+    text = "no architecture is predicted to keep the limits with the margin of beta"
+    if found.nearest:
+        logged = _logged(sources, targets)
+        values = [
+            f"{name} {math.exp(value) if name in logged else value:.4g}"
+            for name, value in found.nearest.items()
+        ]
+        text += f"; no measured row keeps them, and the nearest has {', '.join(values)}"
+    return f"{text}. The answer only comes nearest"
+
+
+def _limit_facts(
+    sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
+) -> list[dict[str, Any]]:
+    """Return the limits of a solution, with the values that are compared with them."""
+    logged = _logged(sources, targets)
+    facts = []
+    for limit in found.limits:
+        is_logged = limit.metric in logged
+        bound, mean, compared = (
+            math.exp(value) if is_logged else value
+            for value in (limit.bound, limit.mean, limit.compared)
+        )
+        relation = "<=" if limit.direction == "minimize" else ">="
+        facts.append(
+            {
+                "metric": limit.metric,
+                "limit": f"{limit.metric}{relation}{bound:.4g}",
+                "mean": mean,
+                "beta": limit.beta,
+                "logarithm": is_logged,
+                "compared": compared,
+                "kept": limit.kept,
+            }
+        )
+    return facts
+
+
+def _logged(sources: Sequence[JudgedRecords], targets: Sequence[Target]) -> set[str]:
+    """Return the labels of the targets that are learned as logarithms."""
+    return {
+        label(targets, i)
+        for i, target in enumerate(targets)
+        if target.cost is None and target.metric in sources[target.predictor].logged
+    }
+
+
+def _improvement(
+    sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
+) -> float | None:
+    """Return the expected improvement, in the metric's unit."""
+    gain = found.expected_improvement
+    free = [i for i, target in enumerate(targets) if target.weight and target.bound is None]
+    target = targets[free[0]]
+    logged = target.cost is None and target.metric in sources[target.predictor].logged
+    if len(free) == 1 and logged and found.best is not None:
+        best = math.exp(found.best.expected[label(targets, free[0])])
+        gain = best * abs(math.expm1(target.sign * gain))
+    return _number(gain)
+
+
+def _measured_row(
+    source: JudgedRecords, targets: Sequence[Target], code: NDArray[Any]
+) -> dict[str, Any] | None:
+    """Return the first row that has a code, with its known costs; None if it is new."""
+    rows = np.flatnonzero((source.table.codes == code).all(1))
+    return _row(source, targets, int(rows[0])) if len(rows) else None
+
+
+def best_row(problem: SearchProblem, source: JudgedRecords) -> dict[str, Any] | None:
+    """Return the best measured row of the source within all limits, or None."""
+    best = MeasuredRows.of(problem).best
+    return None if best is None else _measured_row(source, problem.targets, best.code)
+
+
+def _row(source: JudgedRecords, targets: Sequence[Target], row: int) -> dict[str, Any]:
+    """Return the values of a row, counted from 0 here and from 1 in the answer."""
+    ids = source.table.ids
+    metrics = {name: _number(float(v[row])) for name, v in source.table.metrics.items()}
+    code = torch.as_tensor(source.table.codes[[row]].astype(np.float64))
+    with torch.no_grad():
+        known = {one.metric: one.cost(code).item() for one in targets if one.cost is not None}
+    return {
+        "source": source.name,
+        "row": row + 1,
+        "id": None if ids is None else ids[row],
+        "metrics": metrics | known,
+    }

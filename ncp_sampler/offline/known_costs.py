@@ -1,0 +1,73 @@
+"""Known costs of offline searches: user functions of params as differentiable costs of codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ncp_sampler.propagation.targets import Cost, Target
+from ncp_sampler.search.known_cost import CostFunction, KnownCost
+from ncp_sampler.space.search_space import SearchSpace
+
+
+def with_known_costs(targets: Sequence[Target], space: SearchSpace) -> list[Target]:
+    """Return the targets with each cost that is a function of params as a cost of codes.
+
+    Raises:
+        ValueError: A cost is neither a function of codes nor of params.
+    """
+    return [_with_known_cost(target, space) for target in targets]
+
+
+def _with_known_cost(target: Target, space: SearchSpace) -> Target:
+    if target.cost is None:
+        return target
+    argument = f"Target({target.metric!r}).cost"
+    known = KnownCost(target.metric, target.cost, space, argument=argument)
+    if not known.is_of_params:
+        return target
+    bounds = [] if target.bound is None else [target.bound]
+    return replace(target, cost=_cost(known, space, bounds))
+
+
+def cost_of_codes(
+    name: str, function: CostFunction, space: SearchSpace, *, bounds: Sequence[float] = ()
+) -> Cost:
+    """Return a differentiable cost of codes, from a function of params or of codes.
+
+    Infinity, which is over every limit, becomes a number above all others and above all bounds.
+
+    Raises:
+        ValueError: As ``KnownCost``.
+    """
+    return _cost(KnownCost(name, function, space), space, bounds)
+
+
+def _cost(known: KnownCost, space: SearchSpace, bounds: Sequence[float]) -> Cost:
+    known.raise_ceiling(max([known.ceiling, *(bound + known.spread for bound in bounds)]))
+    apply: Any = _KnownAtCodes.apply  # PyTorch does not type it
+    return lambda codes: apply(codes, known, space)
+
+
+class _KnownAtCodes(torch.autograd.Function):
+    """Known cost at codes (n, d) in natural units, with the gradient of the cost at unit codes."""
+
+    @staticmethod
+    def forward(ctx: Any, codes: Tensor, known: KnownCost, space: SearchSpace) -> Tensor:
+        unit = space.normalize(codes.detach().cpu().double().numpy())
+        values, ctx.pullback = known.vjp(unit)
+        ctx.unit, ctx.space = torch.as_tensor(unit), space
+        return torch.as_tensor(values).to(codes)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        unit = ctx.unit.clone().requires_grad_(True)
+        with torch.enable_grad():  # d code / d unit: columns do not mix
+            slope = torch.autograd.grad(ctx.space.denormalize(unit).sum(), unit)[0]
+        by_unit = torch.as_tensor(ctx.pullback(gradient.cpu().double().numpy()))
+        by_code = torch.where(slope == 0, 0.0, by_unit / torch.where(slope == 0, 1.0, slope))
+        return by_code.to(gradient), None, None

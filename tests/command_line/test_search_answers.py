@@ -1,0 +1,97 @@
+"""What ``ncp-sampler search`` says of its answers: limits, their order, warnings and the check."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ncp_sampler.command_line.program import main
+from tests.command_line.test_own_columns import ROLES, answer_of, gflops, newcomer_table
+
+
+def test_each_answer_says_whether_it_keeps_the_limits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the upper bound of the prediction, which is in JSON; the table names the order."""
+    options = ["--metrics", "top1", "--id", "arch_id", "--ignore", "date", "--n", "4"]
+    options += ["--table", str(newcomer_table(tmp_path)), "--bound", "gflops<=0.5"]
+    found = answer_of(capsys, *options)
+    for one in found["answers"]:
+        (limit,) = one["limits"]
+        assert (limit["metric"], limit["limit"], limit["beta"]) == ("gflops", "gflops<=0.5", 3)
+        assert limit["logarithm"]  # the table's costs span more than a decade
+        mean, std = one["predicted"]["gflops"], one["predicted_std"]["gflops"]
+        assert limit["compared"] == pytest.approx(mean * np.exp(3 * std / mean))
+        kept = "yes" if limit["compared"] <= 0.5 else "only by its mean" if mean <= 0.5 else "no"
+        assert one["keeps_limits"] == kept
+        assert one["bounds_hold"] == (kept == "yes")
+    order = [(not one["bounds_hold"], -one["expected_improvement"]) for one in found["answers"]]
+    assert order == sorted(order)
+    assert main(["search", *options, "--no-picture"]) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "answers, those that keep the limits first, then by expected improvement",
+        "keeps the",
+        "prediction plus 3 standard deviations of the logarithm, to be compared with gflops<=0.5",
+    ):
+        assert part in text
+    assert "100%" not in text
+
+
+def test_a_known_cost_keeps_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In predictions and of measured rows, whether the table or a function gives it."""
+    monkeypatch.chdir(tmp_path)
+    options = ["--table", str(newcomer_table(tmp_path)), "--metrics", "top1", "--id", "arch_id"]
+    options += ["--ignore", "date", "--bound", "gflops<=0.5"]
+    here = "tests.command_line.test_own_columns:gflops"
+    found = answer_of(capsys, *options, "--cost", here)
+    assert found["predicted"].keys() == {"top1", "gflops"}
+    assert found["predicted"]["gflops"] == pytest.approx(gflops(found["params"]))
+    assert found["best_rows"][0]["metrics"]["gflops"] <= 0.5
+
+
+def test_a_limit_that_nobody_keeps_is_a_warning_beside_the_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--table", str(newcomer_table(tmp_path)), "--metrics", "top1", "--id", "arch_id"]
+    options += ["--ignore", "date,gflops", "--bound", "top1>=99", "--no-picture"]
+    assert main(["search", *options]) == 0
+    text = capsys.readouterr().out
+    after_the_answer = text[text.index("parameter") :]
+    for part in (
+        "limit top1>=99: not kept; the lower bound of the prediction is",
+        "no measured row keeps them, and the nearest has top1 ",
+        "The answer only comes nearest",
+    ):
+        assert part in after_the_answer
+
+
+def test_the_check_of_the_method_is_apart_from_the_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The judge scores the architecture found from half of the rows, which may be another."""
+    options = ["--table", str(newcomer_table(tmp_path, 48)), *ROLES.split(), "--no-picture"]
+    assert main(["search", *options]) == 0
+    text = capsys.readouterr().out
+    predictions, check = text.index("predicted ± std"), text.index("score by the judge")
+    assert "the architecture found from half of the rows" in text[predictions:check]
+    assert main(["search", *options, "--no-refit"]) == 0
+    assert "Check of the method: this architecture" in capsys.readouterr().out
+
+
+def test_json_does_without_rich(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.delitem(sys.modules, "ncp_sampler.command_line.answer", raising=False)
+    options = ["--table", str(newcomer_table(tmp_path)), *ROLES.split()]
+    assert "params" in answer_of(capsys, *options)
+    assert main(["search", *options, "--no-picture"]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert 'rich is not installed, which draws the tables: pip install ".[viz]"' in output.err
