@@ -37,7 +37,7 @@ from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.search.known_cost import Costs
-from ncp_sampler.search.preference import COMPROMISE, Weights
+from ncp_sampler.search.preference import COMPROMISE, Preference, Weights
 from ncp_sampler.search.slack import Constraints
 from ncp_sampler.space.search_space import Params, SearchSpace
 
@@ -112,6 +112,8 @@ class NCPSearch(SavedSearcher):
             strategy=strategy, device=device, deterministic_objective=deterministic_objective,
             predictor=predictor, sources=earlier.read_sources(sources),
         )  # fmt: skip
+        if names is not None and modes is not None:
+            Preference.of(objective_weights, results.directions(names, modes))
         self._optimizer: NCPOptimizer | None = None  # from the start of the search on
         # configs to suggest, and evaluations of elsewhere that came before the start
         self._queued, self._evaluated = earlier.given_points(points_to_evaluate, evaluated_rewards)

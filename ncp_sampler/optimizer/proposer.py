@@ -116,13 +116,16 @@ class Proposer:
         Raises:
             ValueError: No code within the limits was found.
         """
-        in_startup = self._observations.in_startup(self._transfer.startup(self._n_startup_trials))
+        n_startup = self._transfer.startup(self._n_startup_trials)
+        in_startup = self._observations.in_startup(n_startup)
         waiting, self._proposals = list(pending), []
         with one_thread(), isolated_torch(self._device):
             for _ in range(n):
                 choose = self._design if in_startup else self._propose
                 code, reasons = choose(waiting, pinned)
                 waiting.append(code)
+                if in_startup:
+                    reasons = {**reasons, "startup": n_startup}
                 self._proposals.append(reasons)
         return waiting[-n:]
 
