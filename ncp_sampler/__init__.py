@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ncp_sampler.lazy import has_module, lazy_names
-
 if TYPE_CHECKING:
     from ncp_sampler.integrations.optuna import NCPSampler
     from ncp_sampler.integrations.ray import NCPSearch
@@ -35,10 +33,6 @@ __all__ = [
     "costs",
     "explain",
 ]
-
-# ``from ncp_sampler import *`` works without the extra, and with a Ray that lacks Tune's needs
-if not all(map(has_module, ("ray", "pandas", "pyarrow"))):
-    __all__.remove("NCPSearch")
 
 _HOMES = {
     "Categorical": "ncp_sampler.space",
@@ -71,6 +65,12 @@ _FOLDERS = (
 )
 
 if not TYPE_CHECKING:  # Type checkers would accept every misspelled name
+    from ncp_sampler.lazy import has_module, lazy_names
+
+    # ``from ncp_sampler import *`` works without Ray, and with a Ray that lacks what Tune needs
+    if not all(map(has_module, ("ray", "pandas", "pyarrow"))):
+        __all__.remove("NCPSearch")
+
     _get, __dir__ = lazy_names(__name__, _HOMES, (*_FOLDERS, "__version__"))
 
     def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
+from typing import Any
 
 import optuna
 from optuna.samplers import PartialFixedSampler
@@ -156,12 +157,13 @@ def compromise(
     check_weights(weights, ANSWERS)
     named = conversion.named_goals({"objective_weights": weights}, names)
     weights = named["objective_weights"] or weights
-    Preference.of(weights, dict.fromkeys(names, ""))  # refused before anything is predicted
+    by_name: Any = weights
+    Preference.of(by_name, dict.fromkeys(names, ""))  # refused before anything is predicted
     sampler = _own_sampler(study) or NCPSampler(warn_independent_sampling=False)
     with sampler.observing(study) as history:
         if history is None:
             raise ValueError("the study has no finished trial with a parameter to search")
-        answer = history.optimizer.compromise(weights)  # type: ignore[arg-type] # by name
+        answer = history.optimizer.compromise(by_name)
         number = history.numbers[answer.number]
     # as suggested: the search knows the nearest valid params, of parameters that it searches
     trial = study.get_trials(deepcopy=False)[number]

@@ -121,12 +121,13 @@ class Proposer:
         waiting, self._proposals = list(pending), []
         with one_thread(), isolated_torch(self._device):
             for _ in range(n):
-                choose = self._design if in_startup else self._propose
-                code, reasons = choose(waiting, pinned)
-                waiting.append(code)
                 if in_startup:
-                    reasons = {**reasons, "startup": n_startup}
-                self._proposals.append(reasons)
+                    code, reasons = self._design(waiting, pinned)
+                    self._proposals.append({**reasons, "startup": n_startup})
+                else:
+                    code, case = self._propose(waiting, pinned)
+                    self._proposals.append(case)
+                waiting.append(code)
         return waiting[-n:]
 
     def tell(

@@ -105,6 +105,16 @@ def test_an_index_that_the_study_does_not_have() -> None:
         study.ask(PLANE.distributions)
 
 
+def test_a_weight_of_no_objective_is_refused_when_the_first_trial_suggests() -> None:
+    """A study's objectives are unknown to the constructor; the space is inferred."""
+    study = optuna.create_study(
+        directions=["maximize", "maximize"],
+        sampler=NCPSampler(seed=0, objective_weights={"diabet": 2.0}),
+    )
+    with pytest.raises(ValueError, match=r"\['diabet'\], no objectives; they are \['value_0', 'v"):
+        study.ask().suggest_float("x", 0, 1)
+
+
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_limits_hold_from_the_first_trial_on_and_given_what_is_fixed() -> None:
     """Also where a fixed value is off the range: then for the nearest valid one."""
