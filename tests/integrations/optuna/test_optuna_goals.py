@@ -136,6 +136,30 @@ def test_limits_hold_from_the_first_trial_on_and_given_what_is_fixed() -> None:
     assert [trial.params["c1_1"] for trial in trials[-2:]] == [64, 64]
 
 
+def test_trials_over_a_limit_that_a_user_gives_are_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An enqueued trial with all params runs as given, and an older trial has run."""
+    sampler = NCPSampler(space=PLANE, seed=0, costs={"sum": _sum}, limits={"sum": 60})
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    older = {"x": 70, "y": 7, "one": 1}
+    study.add_trial(optuna.trial.create_trial(
+        params=older, distributions=PLANE.distributions, value=84.0
+    ))  # fmt: skip
+    enqueued = {"x": 100, "y": 100, "one": 1}
+    study.enqueue_trial(enqueued)
+    study.enqueue_trial({"x": 20, "y": 40})
+    study.optimize(_gain, n_trials=14)
+    assert study.best_trial.number == 1
+    assert all(_sum(trial.params) <= 60 for trial in study.trials[2:])
+    over = [message for message in caplog.messages if "exceeds the limit" in message]
+    assert over == [
+        f"trial with {params} (observation {i}) exceeds the limit sum<=60: {cost}; hard limits "
+        "bind proposals only, and it counts as any other trial"
+        for i, (params, cost) in enumerate([(older, 77), (enqueued, 200)])
+    ]
+
+
 def test_costs_want_all_parameters() -> None:
     sampler = NCPSampler(space=PLANE, seed=0, costs={"sum": _sum})
     study = optuna.create_study(sampler=sampler)
