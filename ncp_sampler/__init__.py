@@ -65,7 +65,11 @@ _FOLDERS = (
 )
 
 if not TYPE_CHECKING:  # Type checkers would accept every misspelled name
-    from ncp_sampler.lazy import lazy_names
+    from ncp_sampler.lazy import has_module, lazy_names
+
+    # ``from ncp_sampler import *`` works without Ray, and with a Ray that lacks what Tune needs
+    if not all(map(has_module, ("ray", "pandas", "pyarrow"))):
+        __all__.remove("NCPSearch")
 
     _get, __dir__ = lazy_names(__name__, _HOMES, (*_FOLDERS, "__version__"))
 

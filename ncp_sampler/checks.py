@@ -20,13 +20,19 @@ from numpy.typing import NDArray
 
 DIRECTIONS = ("maximize", "minimize")
 LARGEST_SEED = 2**32 - 1  # Largest seed of NumPy's legacy generators and of Optuna
+# Demand on a search space; a list of dimensions alone is a common mistake
+A_SPACE = "be a SearchSpace, such as SearchSpace([Float('x', 0, 1)]) or MRSpace()"
 
 _MAX_SHOWN = 200  # Maximum number of characters of a value in a message
 
 
 def shown(value: object) -> str:
     """Format a value for a message on one line, and shorten it if it is long."""
-    text = " ".join(repr(value)[: 2 * _MAX_SHOWN].split())
+    return cut(" ".join(repr(value)[: 2 * _MAX_SHOWN].split()))
+
+
+def cut(text: str) -> str:
+    """Shorten a text for a message if it is long."""
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
@@ -128,7 +134,7 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def instance(name: str, value: Any, kind: Any, must: str) -> Any:
-    """Return an object of a class; an example of ``must`` is "be a SearchSpace, such as MRSpace()".
+    """Return an object of a class; an example of ``must`` is "be a function".
 
     Raises:
         ValueError: For an object of another class.

@@ -40,6 +40,12 @@ def _rename_arguments(cls: type, new_names: Mapping[str, str]) -> None:
     def renaming(self: Any, *args: Any, **kwargs: Any) -> None:
         for old, new in new_names.items():
             if old in kwargs:
+                if old == "weights" and callable(kwargs[old]):  # as of Optuna's TPESampler
+                    raise ValueError(
+                        f"weights={kwargs[old]!r} is an argument of TPESampler, which weights past "
+                        f"trials; {cls.__name__} has no equivalent, as its model needs none: leave "
+                        "it out. To weight objectives, give objective_weights={name: number}"
+                    )
                 warn(f"{cls.__name__}({old}=)", f"{new}=")
                 value = kwargs.pop(old)
                 if kwargs.get(new) is not None and value is not None:

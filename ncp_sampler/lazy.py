@@ -8,7 +8,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
+
+
+def has_module(name: str) -> bool:
+    """Return True if a top-level module can be imported; it is not imported.
+
+    A folder of that name on the path is no module.
+    """
+    spec = find_spec(name)
+    return spec is not None and spec.origin is not None
 
 
 def lazy_names(

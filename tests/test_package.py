@@ -91,6 +91,39 @@ def test_public_names_resolve(name: str) -> None:
     assert name in dir(ncp_sampler)
 
 
+@pytest.mark.parametrize("missing", ["ray", "pyarrow"])
+def test_star_import_without_ray(missing: str) -> None:
+    """``pip install .`` brings no Ray, and ``pip install ray`` not what Tune needs."""
+    code = f"""import sys
+sys.modules["{missing}"] = None
+from ncp_sampler import *
+print(NCPSampler.__name__, "NCPSearch" in vars())
+import ncp_sampler
+ncp_sampler.NCPSearch"""
+    result = run(code, REPOSITORY)
+    assert result.stdout == "NCPSampler False\n"
+    assert "NCPSearch needs Ray Tune" in result.stderr
+    with_ray = "from ncp_sampler import *; import sys; assert NCPSearch, 'ray' in sys.modules"
+    assert run(with_ray, REPOSITORY).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "missing", "answer"),
+    [
+        ("visualization", "matplotlib", "visualization needs Matplotlib"),
+        ("visualization.plotly", "plotly", "visualization.plotly needs Plotly"),
+    ],
+)
+@pytest.mark.parametrize("name", ["plot_proposal", "plot_tasks"])
+def test_figures_say_what_to_install(module: str, missing: str, answer: str, name: str) -> None:
+    code = f"""import sys
+sys.modules["{missing}"] = None
+from ncp_sampler.{module} import {name}"""
+    error = run(code, REPOSITORY).stderr
+    assert answer in error
+    assert f"pip install {missing}, or pip install '.[viz]' in a clone" in error
+
+
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'NCPsampler'"):
         ncp_sampler.NCPsampler  # type: ignore[attr-defined]  # noqa: B018

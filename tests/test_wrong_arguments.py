@@ -100,7 +100,10 @@ def names() -> dict[str, Any]:
         ("optimizer(costs=5)", "costs=5 must"),
         ('optimizer(costs={"flops": 5})', "costs['flops']=5 must"),
         ('optimizer(costs={"flops": lambda codes: codes.detach()[:, 0]})', "costs['flops']=<func"),
-        ('optimizer(costs={"flops": lambda params: params["no"]})', "costs['flops']=<function"),
+        (
+            'optimizer(costs={"flops": lambda params: params["no"]})',
+            "costs['flops'] raises KeyError: 'no' for params {'i1': ",
+        ),
         ('optimizer(limits={"flops": 1.0})', "limits has ['flops'], which costs"),
         ('optimizer(costs={"flops": costs.flops}, limits=5)', "limits=5 must"),
         ('optimizer(costs={"f": costs.flops}, limits={"f": "x"})', "limits['f']='x' must"),
@@ -109,12 +112,37 @@ def names() -> dict[str, Any]:
         ('optimizer(constraints={"ms": (None, "x")})', "constraints['ms']='x' must"),
         ('optimizer(costs={"f": costs.flops}, constraints={"f": 1})', "constraints has ['f']"),
         ('optimizer(objective_weights={"a": -1})', "objective_weights['a']=-1 must"),
-        ('optimizer(objective_weights={"b": 1})', "objective_weights={'b': 1} must"),
+        (
+            'optimizer(objective_weights={"b": 1})',
+            "objective_weights has ['b'], no objectives; they are ['a']",
+        ),
+        (
+            'NCPSearch(metric=["a", "c"], mode=["max", "min"], objective_weights={"b": 1})',
+            "objective_weights has ['b'], no objectives; they are ['a', 'c']",
+        ),
+        (
+            'optimizer().compromise("knees")',
+            "objective_weights='knees' must map objectives to weights, or be one of ('compromise', "
+            "'knee', 'std', 'range')",
+        ),
+        (
+            "NCPSampler(weights=lambda n: np.ones(n))",
+            "weights=<function <lambda> at",
+        ),
+        (
+            'NCPOptimizer([Float("x", 0, 1)], directions={"a": "maximize"})',
+            "space=[Float(name='x', low=0.0, high=1.0, step=None, log=False)] must be a "
+            "SearchSpace, such as SearchSpace([Float('x', 0, 1)])",
+        ),
         ('optimizer(objective_weights={"a": 0})', "objective_weights={'a': 0} must"),
         ('optimizer().constrain({"ms": "x"})', "constraints['ms']='x' must"),
         ('NCPSampler(costs={"flops": costs.flops})', "costs has ['flops'], but there is no space"),
         ("NCPSampler(space=SPACE, costs={1.5: costs.flops})", "costs: key=1.5 must"),
-        ('NCPSampler(space=SPACE, limits={"flops": 1})', "limits has ['flops'], which costs"),
+        (
+            'NCPSampler(space=SPACE, limits={"flops": 1})',
+            "limits has ['flops'], which costs does not compute; give costs={'flops': function}, "
+            "or Trial.set_constraint or constraints_func= for what is measured",
+        ),
         ("NCPSampler(constraints_func=5)", "constraints_func=5 must"),
         ("NCPSampler(objective_weights={0: -1})", "objective_weights[0]=-1 must"),
         ("optimizer(sources=5)", "sources=5 must be a sequence"),

@@ -86,7 +86,7 @@ def to_distributions(space: SearchSpace) -> Distributions:
         >>> to_distributions(SearchSpace([Integer("width", 8, 64, step=8)]))
         {'width': IntDistribution(high=64, log=False, low=8, step=8)}
     """
-    checks.instance("space", space, SearchSpace, "be a SearchSpace, such as MRSpace()")
+    checks.instance("space", space, SearchSpace, checks.A_SPACE)
     return {dim.name: to_distribution(dim) for dim in space.dimensions}
 
 

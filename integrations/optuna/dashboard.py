@@ -37,7 +37,7 @@ except ImportError as error:
 
 HEADING = "### Why this proposal"  # First line of our part of a note
 _MAX_CODES = 3  # Number of architectures in the figure
-_MUST = "be a SearchSpace, such as MRSpace(), or None"
+_MUST = f"{checks.A_SPACE}, or None"
 
 
 class DashboardCallback:

@@ -35,6 +35,7 @@ from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.search.known_cost import CostFunction, KnownCost
+from ncp_sampler.search.limits import checked_limits
 from ncp_sampler.search.preference import Weight, check_weights
 from ncp_sampler.space.search_space import Params, SearchSpace
 
@@ -114,7 +115,7 @@ class NCPSampler(BaseSampler):
         predictor: Predictor | str = "auto",
         sources: Sequence[Any] | None = None,
     ) -> None:
-        must = "be a SearchSpace, such as MRSpace(), or None"
+        must = f"{checks.A_SPACE}, or None"
         checks.instance("space", space, SearchSpace | None, must)
         if space is not None:
             conversion.check_categories(space)
@@ -126,6 +127,8 @@ class NCPSampler(BaseSampler):
         by_text = {
             name: {str(k): v for k, v in self._goals[name].items()} for name in ("costs", "limits")
         }
+        measured = "Trial.set_constraint or constraints_func="
+        checked_limits(by_text["costs"], by_text["limits"], measured)
         self._options = checked_options(
             costs=by_text["costs"], limits=by_text["limits"], constraints=None,
             objective_weights=None, seed=checks.seed(seed, high=checks.LARGEST_SEED),

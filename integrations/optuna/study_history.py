@@ -25,6 +25,7 @@ from ncp_sampler.integrations.optuna.conversion import Distributions, Goals
 from ncp_sampler.integrations.optuna.inferred_space import Conditions, Ranges
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.optimizer.options import Options
+from ncp_sampler.search.preference import Preference
 from ncp_sampler.space.conditions import Conditions as SpaceConditions
 from ncp_sampler.space.dimensions import n_values
 from ncp_sampler.space.search_space import Params, SearchSpace
@@ -45,6 +46,8 @@ class StudyHistory:
         self._space, self._options, self._goals = space, options, goals
         self._directions = study.directions
         self._names = conversion.metric_names(study)
+        weights = conversion.named_goals(goals, self._names)["objective_weights"]
+        Preference.of(weights, dict.fromkeys(self._names, ""))  # refused before a trial runs
         self._storage: weakref.ref[BaseStorage] | None = weakref.ref(study._storage)
         self.spaces: list[SpaceHistory] = []  # the last used at the end
         self._warned: set[str] = set()

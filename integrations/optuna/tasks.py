@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
+from typing import Any
 
 import optuna
 from optuna.samplers import PartialFixedSampler
@@ -18,8 +19,8 @@ from optuna.trial import Trial
 from ncp_sampler import checks
 from ncp_sampler.integrations.optuna import conversion
 from ncp_sampler.integrations.optuna.sampler import NCPSampler
-from ncp_sampler.optimizer.compromise import KNEE, Compromise
-from ncp_sampler.search.preference import COMPROMISE, Weight, check_weights
+from ncp_sampler.optimizer.compromise import ANSWERS, Compromise
+from ncp_sampler.search.preference import COMPROMISE, Preference, Weight, check_weights
 
 
 def report_task(trial: Trial, task: str | int, value: float) -> None:
@@ -150,18 +151,19 @@ def compromise(
     checks.instance("study", study, Study, "be a study of Optuna")
     names = conversion.metric_names(study)
     weights = objective_weights
-    if not (isinstance(weights, str) and weights == KNEE):
-        if weights is None:
-            must = 'map objectives to weights, or be a word such as "compromise" or "knee"'
-            raise checks.refusal("objective_weights", weights, must)
-        check_weights(weights)
-        named = conversion.named_goals({"objective_weights": weights}, names)
-        weights = named["objective_weights"] or weights
+    if weights is None:
+        must = f"map objectives to weights, or be one of {ANSWERS}"
+        raise checks.refusal("objective_weights", weights, must)
+    check_weights(weights, ANSWERS)
+    named = conversion.named_goals({"objective_weights": weights}, names)
+    weights = named["objective_weights"] or weights
+    by_name: Any = weights
+    Preference.of(by_name, dict.fromkeys(names, ""))  # refused before anything is predicted
     sampler = _own_sampler(study) or NCPSampler(warn_independent_sampling=False)
     with sampler.observing(study) as history:
         if history is None:
             raise ValueError("the study has no finished trial with a parameter to search")
-        answer = history.optimizer.compromise(weights)  # type: ignore[arg-type] # by name
+        answer = history.optimizer.compromise(by_name)
         number = history.numbers[answer.number]
     # as suggested: the search knows the nearest valid params, of parameters that it searches
     trial = study.get_trials(deepcopy=False)[number]

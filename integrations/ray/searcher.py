@@ -34,10 +34,11 @@ from ncp_sampler.optimizer.compromise import Compromise
 from ncp_sampler.optimizer.explanation import Reasons
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 from ncp_sampler.optimizer.options import checked_options
+from ncp_sampler.optimizer.trials import Trial
 from ncp_sampler.predictors.predictor import Predictor
 from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.search.known_cost import Costs
-from ncp_sampler.search.preference import COMPROMISE, Weights
+from ncp_sampler.search.preference import COMPROMISE, Preference, Weights
 from ncp_sampler.search.slack import Constraints
 from ncp_sampler.space.search_space import Params, SearchSpace
 
@@ -112,6 +113,8 @@ class NCPSearch(SavedSearcher):
             strategy=strategy, device=device, deterministic_objective=deterministic_objective,
             predictor=predictor, sources=earlier.read_sources(sources),
         )  # fmt: skip
+        if names is not None and modes is not None:
+            Preference.of(objective_weights, results.directions(names, modes))
         self._optimizer: NCPOptimizer | None = None  # from the start of the search on
         # configs to suggest, and evaluations of elsewhere that came before the start
         self._queued, self._evaluated = earlier.given_points(points_to_evaluate, evaluated_rewards)
@@ -231,6 +234,29 @@ class NCPSearch(SavedSearcher):
         value = None if failed else value
         complete = failed or not (stopped or value is None)
         self._learn([Evaluated(parameters, value, complete)])
+
+    @property
+    def best_trial(self) -> Trial:
+        """The best complete trial of one metric that violates no constraint.
+
+        Ray's ``ResultGrid.get_best_result`` knows no constraints. Params are by name, ``a/b`` for
+        ``config["a"]["b"]``, without constants. A trial that a scheduler stopped counts as complete
+        by its last report, as for Ray.
+
+        Raises:
+            ValueError: There is none, or there are several metrics: see ``compromise``.
+        """
+        return self._start()[1].best_trial
+
+    @property
+    def best_params(self) -> Params:
+        """Params of ``best_trial``."""
+        return self.best_trial.params
+
+    @property
+    def best_metrics(self) -> dict[str, float]:
+        """Metrics of ``best_trial``, the constraints' among them."""
+        return self.best_trial.metrics
 
     def compromise(self, objective_weights: Weights = COMPROMISE) -> Compromise:
         """Return the best compromise of several metrics: see ``NCPOptimizer.compromise``.

@@ -148,8 +148,8 @@ def declared_space(space: SearchSpace | Mapping[str, Any] | None) -> TuneSpace |
     declared = from_domains(space) if isinstance(space, Mapping) else None
     if declared is None and space is not None:
         must = (
-            "be a SearchSpace such as MRSpace(), or a dictionary with at least one Tune domain, "
-            "such as tune.uniform(0, 1)"
+            f"{checks.A_SPACE}, or a dictionary with at least one Tune domain, such as "
+            "tune.uniform(0, 1)"
         )
         raise checks.refusal("space", space, must)
     return declared
@@ -246,7 +246,7 @@ def to_domains(space: SearchSpace) -> dict[str, Any]:
         >>> to_domains(SearchSpace([Float("rate", 1e-4, 1e-1, log=True)]))["rate"].upper
         0.1
     """
-    checks.instance("space", space, SearchSpace, "be a SearchSpace, such as MRSpace()")
+    checks.instance("space", space, SearchSpace, checks.A_SPACE)
     if space.conditions:
         raise ValueError(
             f"space has conditions, on {list(space.conditions)}, and Tune's domains have none; "

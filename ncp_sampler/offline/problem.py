@@ -302,7 +302,7 @@ def _common_space(spaces: Sequence[SearchSpace], given: SearchSpace | None) -> S
         ValueError: There is none, or they have different codes.
     """
     if given is not None:
-        must = "be a SearchSpace, or None for the records' own"
+        must = f"{checks.A_SPACE}, or None for the records' own"
         spaces = [checks.instance("space", given, SearchSpace, must), *spaces]
     if not spaces:
         raise ValueError("space is missing; predictors do not know theirs, so give it")

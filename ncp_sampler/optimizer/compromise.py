@@ -26,6 +26,7 @@ from ncp_sampler.search.scaling import unscaled
 from ncp_sampler.space.search_space import Params
 
 KNEE = "knee"
+ANSWERS = (COMPROMISE, KNEE, *UNITS)  # Words for which there is a best compromise
 
 _PESSIMISM = 1.0  # Posterior standard deviations by which an unreported value counts as worse
 
@@ -181,6 +182,6 @@ def checked_preference(weights: Weights, directions: Mapping[str, str]) -> Prefe
     """
     preference = Preference.of(weights, directions)
     if preference is None:
-        must = f"map objectives to weights, or be one of {(COMPROMISE, KNEE, *UNITS)}"
+        must = f"map objectives to weights, or be one of {ANSWERS}"
         raise checks.refusal("objective_weights", weights, must)
     return preference

@@ -5,6 +5,8 @@ The reasons are plain values, made to be stored with a trial (docs/how-to/reason
     how        "startup", "source" (one of the first trials, a good one of a source), "drawn" (no
                parameter was known before the trial), "search" or "untried" (every code that the
                search evaluated was excluded)
+    startup    of "startup" and "source": number of trials with a value from which on the model
+               proposes; absent where it did not as no trial stood out
     start      of a search: {"from": "trial" | "variation" | "random", "observation": its number};
                {"from": "source"} if it was a source's trial, or a variation of one
     moves      largest first: [parameter, before, after, {metric: change}], the change in predicted

@@ -63,7 +63,7 @@ def explain(trial: Any) -> Table:
         ) from error
     if reasons["how"] in _HOW:
         table = Table(title=_HOW[reasons["how"]], min_width=_WIDTH)
-        table.add_column("nothing was predicted")
+        table.add_column(_later(reasons) or "nothing was predicted")
         return table
     table = Table(
         title=_title(reasons),
@@ -91,12 +91,20 @@ def explain_markdown(trial: Any) -> str:
     """
     reasons = reasons_of(trial)
     if reasons["how"] in _HOW:
-        return f"{_HOW[reasons['how']].capitalize()}.\n"
+        return ". ".join(filter(None, (_HOW[reasons["how"]].capitalize(), _later(reasons)))) + ".\n"
     heads = _heads(reasons)
     rows = [[_escaped(cell) for cell in row] for row in _rows(reasons)]
     table = markdown_table([_escaped(head) for head in heads], rows, numbers=True)
     points = "".join(f"- {_escaped(line)}\n" for line in _summary(reasons))
     return f"{_title(reasons).capitalize()}.\n\n{table if rows else ''}\n{points}"
+
+
+def _later(reasons: Mapping[str, Any]) -> str:
+    """Return when the model proposes, of a startup trial; empty if that is unknown."""
+    if "startup" not in reasons:
+        return ""
+    n = reasons["startup"]
+    return f"The model proposes from trial {n} on, if the {n} before it have a value"
 
 
 def _heads(reasons: Mapping[str, Any]) -> list[str]:

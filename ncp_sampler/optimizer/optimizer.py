@@ -13,7 +13,7 @@ import torch
 
 from ncp_sampler import checks
 from ncp_sampler.deprecated import with_old_names
-from ncp_sampler.optimizer.compromise import KNEE, Compromise
+from ncp_sampler.optimizer.compromise import ANSWERS, Compromise
 from ncp_sampler.optimizer.explanation import Reasons
 from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.optimizer.proposer import Proposer
@@ -117,8 +117,7 @@ class NCPOptimizer:
         predictor: Predictor | str = "auto",
         sources: Sequence[Any] | None = None,
     ) -> None:
-        must = "be a SearchSpace, such as MRSpace()"
-        self.space: SearchSpace = checks.instance("space", space, SearchSpace, must)
+        self.space: SearchSpace = checks.instance("space", space, SearchSpace, checks.A_SPACE)
         self.directions = checks.directions(directions)
         given = checked_sources(sources)
         options = checked_options(
@@ -285,8 +284,7 @@ class NCPOptimizer:
         Raises:
             ValueError: Other weights, or no trial that is feasible has a value.
         """
-        if not (isinstance(objective_weights, str) and objective_weights == KNEE):
-            check_weights(objective_weights)
+        check_weights(objective_weights, ANSWERS)
         return self._proposer.compromise(objective_weights)
 
     def next_task(

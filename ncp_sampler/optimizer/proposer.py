@@ -22,6 +22,7 @@ from ncp_sampler.optimizer.compromise import Compromise, best_compromise
 from ncp_sampler.optimizer.explanation import SOURCE, STARTUP, UNTRIED, Reasons, reasons_for
 from ncp_sampler.optimizer.initial_design import design_code, untried
 from ncp_sampler.optimizer.next_task import next_task
+from ncp_sampler.optimizer.notices import Notices
 from ncp_sampler.optimizer.observations import Observations, rows_to_fit
 from ncp_sampler.optimizer.other_category import other_category
 from ncp_sampler.optimizer.predicted_metrics import Case
@@ -81,6 +82,7 @@ class Proposer:
         elif any(isinstance(dim, Categorical) for dim in self._space.dimensions):
             self._elsewhere = other_category
         self._proposals: list[Reasons | Case] = []
+        self._notices = Notices(objectives)
         self.reseed(seed)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -116,14 +118,18 @@ class Proposer:
         Raises:
             ValueError: No code within the limits was found.
         """
-        in_startup = self._observations.in_startup(self._transfer.startup(self._n_startup_trials))
+        in_startup, own_startup = self._in_startup, self._n_startup - self._transfer.n_joined
+        later = {"startup": own_startup} if own_startup > 0 else {}
         waiting, self._proposals = list(pending), []
         with one_thread(), isolated_torch(self._device):
             for _ in range(n):
-                choose = self._design if in_startup else self._propose
-                code, reasons = choose(waiting, pinned)
+                if in_startup:
+                    code, reasons = self._design(waiting, pinned)
+                    self._proposals.append({**reasons, **later})
+                else:
+                    code, case = self._propose(waiting, pinned)
+                    self._proposals.append(case)
                 waiting.append(code)
-                self._proposals.append(reasons)
         return waiting[-n:]
 
     def tell(
@@ -135,7 +141,7 @@ class Proposer:
         replace: int | None,
     ) -> None:
         """Record trials, as ``Observations.add``; ``replace`` is a position among the own ones."""
-        before = self._key
+        before, first = self._key, self.n_observations if replace is None else replace
         if replace is not None:
             replace += self._transfer.n_joined
             self._n_fitted = 0  # a row that the model was fitted on changes
@@ -144,6 +150,10 @@ class Proposer:
         if self._key != before:
             self._model = self._new_model(self._transfer, self._observations)
             self._n_fitted = 0
+        self._notices.warn_over_limits(codes, first)
+        if not self._in_startup:
+            others = [study.observations for study in self._transfer.studies]
+            self._notices.warn_unreported(self._observations, others)
 
     def trials(self) -> list[Trial]:
         """Return the search's own trials."""
@@ -164,12 +174,11 @@ class Proposer:
         self, code: NDArray[Any], reported: Mapping[str, float], costs: Mapping[str, float]
     ) -> str | None:
         """Return the task of a code to train next, as the function of this name."""
-        startup = self._transfer.startup(self._n_startup_trials)
         with one_thread(), isolated_torch(self._device):
             (single, steps), (joint, joint_steps) = self._fresh(), self._fresh(joint=True)
             return next_task(
                 self._objectives, self._observations, (single, joint), (steps, joint_steps), code,
-                reported, costs, may_stop=not self._observations.in_startup(startup),
+                reported, costs, may_stop=not self._in_startup,
             )  # fmt: skip
 
     def _fresh(self, *, joint: bool = False) -> tuple[Model, int | None]:
@@ -213,6 +222,15 @@ class Proposer:
         self._observations, self._transfer, self._model = observations, transfer, model
         self.predictor = with_features(model, self._features)
         self._rng, self._design_seed, self._n_designed = rng, seed, designed
+
+    @property
+    def _n_startup(self) -> int:
+        """Number of startup trials with a value, those of joined sources included."""
+        return self._transfer.startup(self._n_startup_trials)
+
+    @property
+    def _in_startup(self) -> bool:
+        return self._observations.in_startup(self._n_startup)
 
     @property
     def _key(self) -> tuple[bool, ...]:
@@ -319,7 +337,6 @@ class Proposer:
             penalty=subset.of_part(limits.penalty) if limits.bounds else None,
             success=None if success is None or success.is_random else success,
         )
-        n_startup = self._transfer.startup(self._n_startup_trials)
         best = subset.part.normalize(subset.reduce(codes[order[:N_BEST]]))
         maximizer = Maximizer(
             acquisition,
@@ -327,7 +344,7 @@ class Proposer:
             subset.strategy(self._strategy),
             subset.reduce(pinned),
             lambda part: excluded(subset.valid(part)),
-            trust_region_of(subset.part, best[0], observed, order, n_startup, plateau)
+            trust_region_of(subset.part, best[0], observed, order, self._n_startup, plateau)
             if np.isnan(pinned).all()
             else TrustRegion.whole(unit.shape[1]),
             (lambda part: subset.project(part, limits.projected, pinned))

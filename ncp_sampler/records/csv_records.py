@@ -146,7 +146,7 @@ def read_tables(
     elif named is not None or categories:
         raise ValueError("space and params or categories are both given; give the space alone")
     else:
-        must = "be a SearchSpace, or None to have it inferred"
+        must = f"{checks.A_SPACE}, or None to have it inferred"
         inferred = checks.instance("space", space, SearchSpace, must)
     return [table.in_space(inferred, own, id) for table, own in zip(tables, values, strict=True)]
 

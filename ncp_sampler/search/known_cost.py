@@ -77,11 +77,12 @@ class KnownCost:
                     space, self._function, name=self._argument, ceiling=0.0
                 )
             except Exception as error:
-                raise ValueError(
-                    f"{self._argument}={checks.shown(function)} must be a differentiable function "
-                    f"of codes, a tensor (n, {len(space.columns)}) -> (n,), which {why}; or of "
-                    f"params, which is refused: {error}"
-                ) from error
+                shape = f"as a function of codes, a tensor (n, {len(space.columns)}) -> (n,)"
+                if isinstance(values, Tensor):  # a function of params would have failed
+                    message = f"{self._argument} {why} {shape}; as a function of params: {error}"
+                else:
+                    message = f"{error}; {shape}, it {why}"
+                raise ValueError(message) from error
         sampled = self.at(space.sample(_SAMPLED_CODES, 0))
         finite = sampled[np.isfinite(sampled)]
         self.spread = (float(np.std(finite)) if len(finite) else 0.0) or 1.0

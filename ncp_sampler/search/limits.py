@@ -146,8 +146,15 @@ class Limits:
         return total, pull
 
 
-def checked_limits(costs: Costs | None, limits: Mapping[str, float] | None) -> dict[str, float]:
+def checked_limits(
+    costs: Costs | None, limits: Mapping[str, float] | None, measured: str = "constraints="
+) -> dict[str, float]:
     """Check costs and limits in form, and return the limits.
+
+    Args:
+        costs: Name -> known cost.
+        limits: Known cost -> its upper bound.
+        measured: How the host is told the bound of a measured value, for the message.
 
     Raises:
         ValueError: No mappings from names to functions and to numbers, or a limit without a cost.
@@ -167,7 +174,7 @@ def checked_limits(costs: Costs | None, limits: Mapping[str, float] | None) -> d
     unknown = [name for name in numbers if name not in given]
     if unknown:
         raise ValueError(
-            f"limits has {unknown}, which costs does not compute; give costs={{name: function}}, "
-            "or constraints= for what is measured"
+            f"limits has {unknown}, which costs does not compute; give "
+            f"costs={{{unknown[0]!r}: function}}, or {measured} for what is measured"
         )
     return numbers

@@ -8,7 +8,7 @@ Notation
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from ncp_sampler.predictors.transforms import bounded_tail
 
 COMPROMISE = "compromise"
 UNITS = ("std", "range")
+WORDS = (COMPROMISE, *UNITS)
 
 _EARLY = 10  # Number of first values whose median is the end of a range
 
@@ -54,7 +55,11 @@ class Preference:
             return cls(dict.fromkeys(directions, (1.0, unit)), given == COMPROMISE)
         weights: dict[str, tuple[float, str | None]] = dict.fromkeys(directions, (1.0, None))
         weights |= {name: _with_unit(weight) for name, weight in given.items()}
-        if len(weights) > len(directions) or not any(weight for weight, _ in weights.values()):
+        if unknown := [name for name in given if name not in directions]:
+            raise ValueError(
+                f"objective_weights has {unknown}, no objectives; they are {[*directions]}"
+            )
+        if not any(weight for weight, _ in weights.values()):
             must = f"weight some of {tuple(directions)}, not all of them by 0"
             raise checks.refusal("objective_weights", given, must)
         return cls(weights)
@@ -95,15 +100,19 @@ class Preference:
         return np.array(weights)
 
 
-def check_weights(given: Mapping[Any, Weight] | str | None) -> None:
+def check_weights(given: Mapping[Any, Weight] | str | None, words: Sequence[str] = WORDS) -> None:
     """Check ``objective_weights`` in form, as far as no objective is known.
+
+    Args:
+        given: The argument.
+        words: Strings that may stand for the weights.
 
     Raises:
         ValueError: Neither weights by name nor one of the words, a negative weight, another unit.
     """
-    must = f"map objectives to weights, or be one of {(COMPROMISE, *UNITS)}"
+    must = f"map objectives to weights, or be one of {(*words,)}"
     if isinstance(given, str):
-        if given not in (COMPROMISE, *UNITS):
+        if given not in words:
             raise checks.refusal("objective_weights", given, must)
         return
     weights = checks.instance("objective_weights", {} if given is None else given, Mapping, must)

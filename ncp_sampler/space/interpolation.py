@@ -234,7 +234,7 @@ class InterpolatedFeatures:
         try:
             result = self._function(params)
         except Exception as error:  # a user's function raises anything
-            raise self._refusal(params, f"raises {type(error).__name__}: {error}") from error
+            raise self._refusal(params, f"raises {type(error).__name__}: {error}", error) from error
         try:
             value = np.atleast_1d(np.asarray(result, dtype=np.float64))
         except (TypeError, ValueError) as error:
@@ -245,12 +245,24 @@ class InterpolatedFeatures:
             raise self._refusal(params, f"gives {checks.shown(value.tolist())}")
         return value
 
-    def _refusal(self, params: Mapping[str, Any], what: str) -> ValueError:
+    def _refusal(
+        self, params: Mapping[str, Any], what: str, error: Exception | None = None
+    ) -> ValueError:
         infinite = "" if self.ceiling is None else ", or inf for params over every limit"
         return ValueError(
-            f"{self._name} {what} for {checks.shown(params)}; it must give a finite number, or as "
-            f"many of them for all params{infinite}"
+            f"{self._name} {what} for params {checks.shown(params)}{self._missing(params, error)}; "
+            f"it must give a finite number, or as many of them for all params{infinite}"
         )
+
+    def _missing(self, params: Mapping[str, Any], error: Exception | None) -> str:
+        """Return which of the params a function found missing, if it raised for that."""
+        if not isinstance(error, KeyError) or not error.args or error.args[0] in params:
+            return ""
+        name = error.args[0]
+        if name in [dim.name for dim in self._space.dimensions]:
+            return f": {name!r} does not exist there, so use params.get({name!r}, 0), say"
+        names = ", ".join(repr(dim.name) for dim in self._space.dimensions)
+        return f": {name!r} is no parameter; the names are {checks.cut(names)}"
 
 
 class EffectiveFeatures:

@@ -166,7 +166,7 @@ class SearchSpace:
         Raises:
             ValueError: It is no search space.
         """
-        checks.instance("other", other, SearchSpace, "be a SearchSpace, such as MRSpace()")
+        checks.instance("other", other, SearchSpace, checks.A_SPACE)
         return self._codec() == other._codec()
 
     def missing(self, params: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,14 @@ Plotly.
 
 from typing import Any
 
+try:  # before the first module that needs it
+    import matplotlib as _matplotlib  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"ncp_sampler.visualization needs Matplotlib ({error}); install it with: "
+        "pip install matplotlib, or pip install '.[viz]' in a clone"
+    ) from error
+
 from ncp_sampler.deprecated import old_name
 from ncp_sampler.visualization.architectures import plot_architectures as plot_architectures
 from ncp_sampler.visualization.architectures import plot_params as plot_params

@@ -305,6 +305,15 @@ def test_trials_without_reasons(function: Any, trial: Any) -> None:
         function(random.trials[0])
 
 
+def test_startup_trials_say_when_the_model_proposes(study: optuna.Study) -> None:
+    """From the eleventh trial on by default: no figure then, and no table of moves."""
+    later = "The model proposes from trial 10 on, if the 10 before it have a value"
+    assert later in _text(study.trials[0])
+    assert explain_markdown(study.trials[9]).endswith(f"without a prediction. {later}.\n")
+    assert study.trials[10].system_attrs["ncp:reasons"]["how"] == "search"
+    assert "nothing was predicted" in _text({"how": "startup"})  # as version 0.2 stored it
+
+
 def test_startup_has_no_figure(study: optuna.Study) -> None:
     with pytest.raises(ValueError, match="proposed without a prediction"):
         plot_proposal(study.trials[0])

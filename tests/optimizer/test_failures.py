@@ -138,7 +138,7 @@ def test_failures_count_as_startup_once_some_trials_have_succeeded() -> None:
     optimizer = NCPOptimizer(NETWORK, directions={"loss": "minimize"}, seed=0, n_startup_trials=6)
     for i in range(6):
         (params,) = optimizer.ask()
-        assert optimizer.reasons[0] == {"how": "startup"}
+        assert optimizer.reasons[0]["how"] == "startup"
         optimizer.tell(params, {"loss": float(i)} if i % 2 else {})
     optimizer.ask()
     assert optimizer.reasons[0]["how"] == "search"

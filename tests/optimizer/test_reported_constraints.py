@@ -94,6 +94,33 @@ def test_an_infinite_violation_is_one() -> None:
     assert best["metrics"]["memory"]["bound"] == 8.0
 
 
+def test_a_constraint_that_no_trial_reports_is_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It would count as satisfied in all trials; one that few trials report is as meant."""
+
+    def run(constraints: dict[str, float], report: dict[int, dict[str, float]]) -> list[str]:
+        caplog.clear()
+        optimizer = NCPOptimizer(
+            SQUARE, directions={"loss": "minimize"}, constraints=constraints, seed=0,
+            n_startup_trials=5,
+        )  # fmt: skip
+        for i in range(8):
+            (params,) = optimizer.ask()
+            optimizer.tell(params, {"loss": _square(params), **report.get(i, {})})
+            assert i >= 4 or not caplog.messages  # startup
+        return caplog.messages
+
+    (message,) = run({"latency": 50.0, "memory": 8.0}, {2: {"memory": 7.0}})
+    assert message == (
+        "no complete trial has reported ['latency'] of constraints, which counts as satisfied in "
+        "all of them; report it beside ['loss'], or correct the name"
+    )
+    assert run({"memory": 8.0}, {4: {"memory": math.nan}}) == []
+    assert run({"loss": 8.0}, {}) == []
+    assert run({}, {}) == []
+
+
 def test_nan_is_unknown_and_missing_is_satisfied() -> None:
     def chance(metrics: dict[str, float]) -> float:
         space = SearchSpace([Float("x", 0, 1)])

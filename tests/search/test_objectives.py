@@ -186,6 +186,35 @@ def test_a_cost_that_fails_names_the_params(wrong: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wrong", "messages"),
+    [
+        (
+            lambda p: p["net"]["width"],  # as in Ray's nested config
+            ["raises KeyError: 'net' for params {", "the names are 'net/width', 'depth', 'w1'"],
+        ),
+        (
+            lambda p: p["net/width"] * p["w1"],
+            ["raises KeyError: 'w1' for params {", "'w1' does not exist there"],
+        ),
+        (lambda p: "many", ["gives 'many' for params {"]),
+        (lambda codes: codes.sum(), ["gives tensor(", " as a function of codes, a tensor (n, 3)"]),
+    ],
+)
+def test_a_cost_that_fails_is_refused_as_what_it_is(wrong: Any, messages: list[str]) -> None:
+    """A function that a tensor breaks is one of params: what is wrong with that comes first."""
+    space = SearchSpace(
+        [Integer("net/width", 8, 64), Integer("depth", 1, 2), Integer("w1", 8, 64)],
+        conditions={"w1": ("depth", [2])},
+    )
+    with pytest.raises(ValueError, match=r"^costs\['a'\] ") as refusal:
+        NCPOptimizer(space, directions={"l": "minimize"}, costs={"a": wrong}, limits={"a": 5.0})
+    text = str(refusal.value)
+    assert text.removeprefix("costs['a'] ").startswith(messages[0])
+    assert all(message in text for message in messages)
+    assert "as a function of codes, a tensor (n, 3) -> (n,)" in text
+
+
+@pytest.mark.parametrize(
     ("space", "limit", "fixed", "message"),
     [
         (PLANE, -3.5, None, r"limits=\{'sum': -3.5\} leave no code; .* has sum=0 \(limit -3.5\)"),

@@ -7,6 +7,14 @@ which can be zoomed and shows values on hover: ``.show()``, ``.write_html(path)`
 
 from typing import Any
 
+try:  # before the first module that needs it
+    import plotly as _plotly  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"ncp_sampler.visualization.plotly needs Plotly ({error}); install it with: "
+        "pip install plotly, or pip install '.[viz]' in a clone"
+    ) from error
+
 from ncp_sampler.deprecated import old_name
 from ncp_sampler.visualization.plotly.architectures import plot_architectures as plot_architectures
 from ncp_sampler.visualization.plotly.architectures import plot_params as plot_params

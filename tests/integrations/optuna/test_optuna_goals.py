@@ -105,6 +105,16 @@ def test_an_index_that_the_study_does_not_have() -> None:
         study.ask(PLANE.distributions)
 
 
+def test_a_weight_of_no_objective_is_refused_when_the_first_trial_suggests() -> None:
+    """A study's objectives are unknown to the constructor; the space is inferred."""
+    study = optuna.create_study(
+        directions=["maximize", "maximize"],
+        sampler=NCPSampler(seed=0, objective_weights={"diabet": 2.0}),
+    )
+    with pytest.raises(ValueError, match=r"\['diabet'\], no objectives; they are \['value_0', 'v"):
+        study.ask().suggest_float("x", 0, 1)
+
+
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_limits_hold_from_the_first_trial_on_and_given_what_is_fixed() -> None:
     """Also where a fixed value is off the range: then for the nearest valid one."""
@@ -124,6 +134,30 @@ def test_limits_hold_from_the_first_trial_on_and_given_what_is_fixed() -> None:
     codes = space.to_code([trial.params for trial in trials], clip=True)
     assert costs.flops(codes).max() <= 0.3
     assert [trial.params["c1_1"] for trial in trials[-2:]] == [64, 64]
+
+
+def test_trials_over_a_limit_that_a_user_gives_are_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An enqueued trial with all params runs as given, and an older trial has run."""
+    sampler = NCPSampler(space=PLANE, seed=0, costs={"sum": _sum}, limits={"sum": 60})
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    older = {"x": 70, "y": 7, "one": 1}
+    study.add_trial(optuna.trial.create_trial(
+        params=older, distributions=PLANE.distributions, value=84.0
+    ))  # fmt: skip
+    enqueued = {"x": 100, "y": 100, "one": 1}
+    study.enqueue_trial(enqueued)
+    study.enqueue_trial({"x": 20, "y": 40})
+    study.optimize(_gain, n_trials=14)
+    assert study.best_trial.number == 1
+    assert all(trial.params["x"] + trial.params["y"] <= 60 for trial in study.trials[2:])
+    over = [message for message in caplog.messages if "exceeds the limit" in message]
+    assert over == [
+        f"trial with {params} (observation {i}) exceeds the limit sum<=60: {cost}; hard limits "
+        "bind proposals only, and it counts as any other trial"
+        for i, (params, cost) in enumerate([(older, 77), (enqueued, 200)])
+    ]
 
 
 def test_costs_want_all_parameters() -> None:

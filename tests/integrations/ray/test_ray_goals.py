@@ -42,6 +42,38 @@ def test_a_result_is_kept_below_its_bound() -> None:
     assert max(feasible) >= 118
 
 
+def test_the_best_trial_is_feasible() -> None:
+    """Ray's own best result would be the best of all."""
+    search = NCPSearch(
+        space=PLANE, metric="gain", mode="max", constraints={"cost/heat": 60.0}, seed=0
+    )
+    with pytest.raises(ValueError, match="no trial that is complete and feasible has a value yet"):
+        search.best_trial  # noqa: B018
+    found = _searched(search, 20)
+    ended = [net for i, net in enumerate(found) if i % 5 != 4]  # the others failed
+    best = max(
+        (net for net in ended if net["x"] + net["y"] <= 60), key=lambda net: net["x"] + 2 * net["y"]
+    )
+    assert search.best_params == {"net/x": best["x"], "net/y": best["y"]}
+    assert search.best_metrics["gain"] == best["x"] + 2 * best["y"]
+    assert search.best_metrics["cost/heat"] <= 60
+    assert max(net["x"] + 2 * net["y"] for net in ended) > search.best_metrics["gain"]
+    several = NCPSearch(space=PLANE, metric=["gain", "loss"], mode=["max", "min"])
+    with pytest.raises(ValueError, match=r"use compromise\(\) for one answer"):
+        several.best_params  # noqa: B018
+
+
+def test_a_misspelled_constraint_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Ray's results have more than the searcher asks for: it would read the others in silence."""
+    search = NCPSearch(
+        space=PLANE, metric="gain", mode="max", constraints={"heat": 60.0, "cost/heat": 60.0}
+    )
+    _searched(search, 20)
+    (message,) = caplog.messages
+    assert "no complete trial has reported ['heat'] of constraints" in message
+    assert "correct the name" in message
+
+
 def test_a_result_is_kept_above_its_bound() -> None:
     search = NCPSearch(
         space=PLANE, metric="gain", mode="min", constraints={"cost/heat": (60.0, None)}, seed=0

@@ -73,6 +73,20 @@ def test_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     assert told(_left_by(tmp_path)) == told(sequential)
 
 
+def test_the_best_feasible_trial_is_known_to_the_run_and_to_its_folder(tmp_path: Path) -> None:
+    """The Tuner uses the searcher that it was given; a later process reads the run's."""
+
+    def measured(config: dict[str, Any]) -> None:
+        tune.report({"m": config["x"], "ms": 100 * config["x"]})
+
+    search = NCPSearch(seed=0, n_startup_trials=4, constraints={"ms": 60.0})
+    results = listed(_tuner(search, tmp_path, measured).fit())
+    feasible = [result for result in results if metric_of(result, "ms") <= 60]
+    best = max(metric_of(result, "m") for result in feasible)
+    assert search.best_metrics["m"] == best < max(metric_of(result, "m") for result in results)
+    assert _left_by(tmp_path).best_params == search.best_params
+
+
 def test_damaged_searcher_learns_the_runs_trials_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

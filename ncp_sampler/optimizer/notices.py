@@ -1,0 +1,87 @@
+"""Warnings of what a search was told, each logged once.
+
+Hard limits bind proposals: params that a user gives may exceed them. A constraint that no trial
+reports counts as satisfied in all of them, as if it had not been given.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncp_sampler import checks
+from ncp_sampler.optimizer.observations import Observations
+from ncp_sampler.search.objectives import Objectives
+from ncp_sampler.space.search_space import code_key
+
+_logger = logging.getLogger(__name__)
+
+
+class Notices:
+    """Warnings of one search, and which of them were logged.
+
+    Args:
+        objectives: Objectives of the search; constraints that are added later come from reports.
+    """
+
+    def __init__(self, objectives: Objectives) -> None:
+        self._objectives = objectives
+        self._over: set[bytes] = set()  # codes over a limit that were named
+        self._bounded = [n for n in objectives.constraints if n not in objectives.directions]
+
+    def warn_over_limits(self, codes: NDArray[Any], first: int) -> None:
+        """Warn of each code over a hard limit, once.
+
+        Args:
+            codes: Observed codes, (n, d).
+            first: Number of the first of them among the search's observations.
+        """
+        limits = self._objectives.limits
+        if not limits.bounds:
+            return
+        costs = np.empty((0, len(limits.bounds)))
+        with suppress(ValueError):  # a cost fails for these params, which says nothing of limits
+            costs = limits.costs(codes)
+        for i, row in enumerate(costs.tolist()):
+            over = [
+                f"{name}<={bound:,.6g}: {cost:,.6g}"
+                for (name, bound), cost in zip(limits.bounds.items(), row, strict=True)
+                if cost > bound
+            ]
+            key = code_key(codes[i])
+            if over and key not in self._over:
+                self._over.add(key)
+                params = checks.shown(self._objectives.space.to_params(codes[i]))
+                _logger.warning(
+                    "trial with %s (observation %d) exceeds the limit %s; hard limits bind "
+                    "proposals only, and it counts as any other trial",
+                    params, first + i, ", ".join(over),
+                )  # fmt: skip
+
+    def warn_unreported(self, observations: Observations, others: Sequence[Observations]) -> None:
+        """Warn of declared constraints that no complete trial has reported, once.
+
+        Args:
+            observations: All observations, those of the startup trials among them.
+            others: Observations of sources, whose trials may have reported them.
+        """
+        if not self._bounded:
+            return
+        reports = [metrics for _, metrics, complete in observations.reported(0) if complete]
+        if not any(metrics.keys() & self._objectives.directions.keys() for metrics in reports):
+            return  # nothing that ran to its end has a value
+        for each in others:
+            reports += [metrics for _, metrics, complete in each.reported(0) if complete]
+        names, self._bounded = self._bounded, []
+        unreported = [name for name in names if not any(name in metrics for metrics in reports)]
+        if unreported:
+            _logger.warning(
+                "no complete trial has reported %s of constraints, which counts as satisfied in "
+                "all of them; report it beside %s, or correct the name",
+                unreported, [*self._objectives.directions],
+            )  # fmt: skip
