@@ -230,7 +230,7 @@ def test_spreadsheets_write_marks_line_ends_and_spaces(tmp_path: Path) -> None:
         ("--metrics top1 --params w1,op --bound w1<=8", "is kept by no row, of which the nearest"),
         (f"{ROLES} --cost nowhere:gflops", "cannot be imported (ModuleNotFoundError"),
         (f"{ROLES} --cost gflops", "must be [NAME=]MODULE:FUNCTION"),
-        (f"{ROLES} --cost ms=math:floor", "costs['ms']="),
+        (f"{ROLES} --cost ms=math:floor", "costs['ms'] raises TypeError"),
         (f"{ROLES} --cost price=tests.command_line.test_own_columns:gflops", "is not used; give"),
         (f"{ROLES} --start w1=16", "or NAME=VALUE,.. of all parameters ['w1', 'w2'"),
         (f"{ROLES} --start arch_99", "must be a name that --id has"),

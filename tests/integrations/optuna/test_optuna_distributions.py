@@ -68,7 +68,7 @@ def test_names_keep_their_order() -> None:
 @pytest.mark.parametrize(
     ("convert", "argument", "message"),
     [
-        (to_distributions, 5, r"space=5 must be a SearchSpace, such as MRSpace\(\)"),
+        (to_distributions, 5, r"space=5 must be a SearchSpace, such as SearchSpace"),
         (to_distributions, {"x": 1}, r"space=\{'x': 1\} must be a SearchSpace"),
         (
             to_distributions,

@@ -30,7 +30,7 @@ def _quiet() -> Iterator[None]:
     [
         (
             {"space": {"x": 1}},
-            r"space=\{'x': 1\} must be a SearchSpace, such as MRSpace\(\), or None",
+            r"space=\{'x': 1\} must be a SearchSpace, such as SearchSpace.* or None",
         ),
         ({"space": 5}, "space=5 must be a SearchSpace"),
         ({"seed": -1}, "seed=-1 must be between 0 and 4294967295, or None"),

@@ -74,6 +74,23 @@ def test_a_misspelled_constraint_is_said_once(caplog: pytest.LogCaptureFixture) 
     assert "correct the name" in message
 
 
+def test_points_over_a_limit_run_as_given_and_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    """Suggested or already evaluated; no other suggestion exceeds the limit."""
+    far, near = {"net/x": 90, "net/y": 5}, {"net/x": 10, "net/y": 5}
+    options: dict[str, Any] = {
+        "space": PLANE, "metric": "gain", "mode": "max", "seed": 0,
+        "costs": {"sum": _sum}, "limits": {"sum": 60}, "points_to_evaluate": [near, far],
+    }  # fmt: skip
+    found = _searched(NCPSearch(**options), 14)
+    assert found[1] == {"x": 90, "y": 5}
+    assert all(net["x"] + net["y"] <= 60 for net in found[2:])
+    (message,) = caplog.messages
+    assert f"trial with {far} (observation 1) exceeds the limit sum<=60: 95; " in message
+    caplog.clear()
+    NCPSearch(**options, evaluated_rewards=[20.0, 100.0])
+    assert caplog.messages == [message]
+
+
 def test_a_result_is_kept_above_its_bound() -> None:
     search = NCPSearch(
         space=PLANE, metric="gain", mode="min", constraints={"cost/heat": (60.0, None)}, seed=0

@@ -145,7 +145,7 @@ def test_points_beyond_the_range_of_a_normal_domain(domain: Any) -> None:
 
 @pytest.mark.parametrize("space", [{}, {"x": 1}, {"x": {"y": "z"}}, "x", [tune.uniform(0, 1)]])
 def test_space_without_a_domain(space: Any) -> None:
-    with pytest.raises(ValueError, match=r"must be a SearchSpace such as MRSpace\(\), or a dict"):
+    with pytest.raises(ValueError, match=r"must be a SearchSpace, such as .*, or a dict"):
         NCPSearch(space=space)
 
 
@@ -299,7 +299,7 @@ def test_grid_without_0_is_no_domain(dimension: Dimension) -> None:
 @pytest.mark.parametrize(
     ("convert", "argument", "message"),
     [
-        (to_domains, 5, r"space=5 must be a SearchSpace, such as MRSpace\(\)"),
+        (to_domains, 5, r"space=5 must be a SearchSpace, such as SearchSpace"),
         (to_domains, {"x": tune.uniform(0, 1)}, "must be a SearchSpace"),
         (from_domains, 5, "config=5 must be a dictionary with Tune domains in it"),
         (from_domains, MRSpace(), "config=MRSpace.* must be a dictionary with Tune domains"),
