@@ -210,22 +210,19 @@ class Observations:
         Neither are trials that were stopped before they had a value, and those whose failure a
         reported constraint explains. One that diverged in some objective has failed.
         """
-        columns, diverged = self._columns(), self.diverged()
-        succeeded = self._has_objective() & ~diverged
-        explained = np.zeros(len(succeeded), dtype=bool)
-        for name, bound in self._objectives.constraints.items():
-            explained |= bound.slack(columns.values[:, self.names.index(name)]) < 0
-        failed = ~succeeded & (columns.complete | diverged) & ~explained
-        at = np.flatnonzero(succeeded | failed)
-        return columns.codes[at], succeeded[at]
+        at, succeeded = self._ended()
+        return self._columns().codes[at], succeeded
 
     def failures(self) -> Counter[bytes]:
-        """Return code -> how often it failed, of the codes that never succeeded."""
-        codes, succeeded = self.outcomes()
+        """Return code -> how often it failed, of the codes that never gave a value.
+
+        A trial that diverged in one objective, and has another, would do so again.
+        """
+        at, succeeded = self._ended()
         if succeeded.all():
             return Counter()
-        keys = [code_key(code) for code in codes]
-        good = {key for key, ok in zip(keys, succeeded, strict=True) if ok}
+        keys = [code_key(code) for code in self._columns().codes[at]]
+        good = {key for key, ok in zip(keys, self._has_objective()[at], strict=True) if ok}
         return Counter(key for key in keys if key not in good)
 
     def state_dict(self) -> State:
@@ -303,6 +300,17 @@ class Observations:
         modeled = self._modeled(trial)
         missing = [math.isnan(value) for value in modeled]
         return any(missing) and not all(missing) and -np.inf not in modeled
+
+    def _ended(self) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Return the positions of trials that succeeded or failed, and which succeeded, (k,)."""
+        columns, diverged = self._columns(), self.diverged()
+        succeeded = self._has_objective() & ~diverged
+        explained = np.zeros(len(succeeded), dtype=bool)
+        for name, bound in self._objectives.constraints.items():
+            explained |= bound.slack(columns.values[:, self.names.index(name)]) < 0
+        failed = ~succeeded & (columns.complete | diverged) & ~explained
+        at = np.flatnonzero(succeeded | failed)
+        return at, succeeded[at]
 
     def _has_value(self, names: Collection[str]) -> NDArray[np.bool_]:
         """Return True for trials that have a value of a modeled metric among some, (n,).

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ncp_sampler import Float, NCPOptimizer, SearchSpace
+from ncp_sampler import Float, Integer, NCPOptimizer, SearchSpace
 
 SPACE = SearchSpace([Float("x", 0, 1), Float("y", 0, 1)])
 TASKS = {"small": "maximize", "large": "maximize"}
@@ -166,3 +166,17 @@ def test_a_task_of_few_reports_is_predicted_in_a_long_history() -> None:
     assert "b" in optimizer.compromise().predicted
     (params,) = optimizer.ask()
     assert optimizer.next_task(params, {}, {"a": 50.0, "b": 1.0, "c": 50.0}) == "b"
+
+
+def test_params_that_diverged_in_one_objective_are_not_tried_again() -> None:
+    """They have a value of the other: a deterministic objective would give the same again."""
+    space = SearchSpace([Integer("x", 1, 5)])
+    optimizer = NCPOptimizer(
+        space, directions={"a": "minimize", "b": "minimize"}, n_startup_trials=2, seed=0
+    )
+    tried = []
+    for bad in (0.0, 0.0, np.inf, 1.0, 0.0):
+        (params,) = optimizer.ask()
+        optimizer.tell(params, {"a": 0.0, "b": bad})
+        tried.append(params["x"])
+    assert sorted(tried) == [1, 2, 3, 4, 5]
