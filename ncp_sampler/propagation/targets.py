@@ -35,28 +35,29 @@ class Target:
     """The direction or bound that one metric is propagated to.
 
     Attributes:
-        metric: A predictor's metric, or a name of its own for ``cost``.
+        metric: Metric of a predictor, or any name for ``cost``.
         direction: "maximize" or "minimize".
-        weight: The paper's lambda (1 for the metric itself), at least 0. Of a bound, the strength
-            of its pull; an offline search keeps bounds of weight 0 too.
+        weight: The paper's lambda (1 for the metric itself), at least 0. For a bound, the strength
+            of its pull; an offline search also keeps bounds of weight 0.
         step: The paper's target, prediction plus (maximize) or minus (minimize) ``step`` times
             ``scale``, set anew each iteration. The paper takes 1.
-        bound: In place of a step: at least (maximize) or at most (minimize) this value, in the
-            metric's unit; no pull once it holds.
+        bound: Used instead of a step: at least (maximize) or at most (minimize) this value, in the
+            metric's unit; no pull once the bound holds.
         predictor: Position of the predictor that has the metric.
         cost: A known differentiable cost, codes (n, d) in natural units -> (n,), such as
-            ``costs.flops``; no predictor is asked then.
-        scale: Unit of distances to the target, so that the weights of different metrics compare:
-            the standard deviation of the metric, as the paper's standardized targets. 1 if None.
-        beta: Confidence coefficient, at least 0: the prediction is ``mean - beta * std`` of a
-            metric to maximize, ``mean + beta * std`` of one to minimize. 0 is the paper's search,
-            which leaves the region that the predictor knows. None is 0 in ``propagate`` and
-            ``discrete_walk``, and ``offline.BETA`` (3) in an offline search, as on the command
-            line. A known cost has no uncertainty.
+            ``costs.flops``; no predictor is used then.
+        scale: Unit of distances to the target, which makes the weights of different metrics
+            comparable: the standard deviation of the metric, as in the paper's standardized
+            targets. 1 if None.
+        beta: Confidence coefficient, at least 0: the prediction is ``mean - beta * std`` for a
+            metric to maximize, and ``mean + beta * std`` for a metric to minimize. 0 is the
+            paper's search, which leaves the region where the predictor is reliable. None means 0
+            in ``propagate`` and ``discrete_walk``, and ``offline.BETA`` (3) in an offline search,
+            as on the command line. A known cost has no uncertainty.
 
     Raises:
-        ValueError: Another direction, a negative weight or beta, a step or scale that is not above
-            0, an infinite bound, or a step beside a bound.
+        ValueError: An unknown direction, a negative weight or beta, a step or scale that is not
+            above 0, an infinite bound, or both a step and a bound.
 
     Examples:
         >>> from ncp_sampler import costs
@@ -117,7 +118,7 @@ def checked_targets(targets: Sequence[Target]) -> list[Target]:
 def check_targets(
     predictors: Predictor | Sequence[Predictor], targets: Sequence[Target]
 ) -> list[Model]:
-    """Return the predictors as a list, after a check that one of them has each target's metric.
+    """Return the predictors as a list, after checking that they have the targets' metrics.
 
     Raises:
         ValueError: No predictor, no target, or a metric that is not predicted.
@@ -144,7 +145,7 @@ def check_targets(
 def predict_targets(
     predictors: Sequence[Model], targets: Sequence[Target], x: FloatArray, space: SearchSpace
 ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-    """Return each target's predicted value, less its beta, and their pullback to x.
+    """Return each target's prediction less beta standard deviations, and the pullback to x.
 
     Args:
         predictors: Fitted.
@@ -209,7 +210,7 @@ def _of_unit(cost: Cost, space: SearchSpace) -> Callable[[Tensor], Tensor]:
 
 
 def label(targets: Sequence[Target], i: int) -> str:
-    """Return a target's metric, with its predictor where targets share the metric's name."""
+    """Return a target's metric, with its predictor if several targets share the metric's name."""
     target = targets[i]
     shared = sum(other.metric == target.metric for other in targets) > 1
     return f"{target.metric}[{target.predictor}]" if shared else target.metric
