@@ -38,7 +38,7 @@ _TRIES = 256  # successive points that may all be excluded
 def design_code(
     space: SearchSpace, seed: int, number: int, pinned: FloatArray, excluded: Excluded
 ) -> tuple[NDArray[Any] | None, int]:
-    """Return the code (d,) of the first point not excluded, counting from a number, and the next one.
+    """Return the code (d,) of the first point not excluded, from a number on, and the next number.
 
     The code is None if so many points are excluded that no other may be left.
     """

@@ -1,8 +1,8 @@
-"""The search behind ``NCPOptimizer``: observations, model and random choices, and the next codes.
+"""The search behind ``NCPOptimizer``: its observations, model and random state, and the next codes.
 
-One proposal: scale the observations, fit the predictor, build the acquisition function, maximize it
-over valid codes. Before the predictor can be used, and where no code is left, codes come from
-``initial_design.py``.
+A proposal takes four steps: scale the observations, fit the predictor, build the acquisition
+function, and maximize it over valid codes. Before the predictor can be used, or if no code is
+left, codes come from ``initial_design.py``.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ _FEW_STEPS = 15  # Training steps of a model of correlated tasks, where none has
 class Proposer:
     """State of a search between two trials, and its next codes.
 
-    The arguments are those of ``NCPOptimizer``, checked; ``model`` predicts ``features``.
+    The arguments are those of ``NCPOptimizer``, already checked; ``model`` predicts from
+    ``features``.
 
     Attributes:
-        predictor: Model of codes, as fitted for the last proposal after startup.
+        predictor: Model of codes that was fitted for the last proposal after startup.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Proposer:
 
     @property
     def reasons(self) -> list[Reasons]:
-        """Reasons of each of the last proposals, computed when they are read first."""
+        """Reasons for each of the last proposals, computed when they are first read."""
         with one_thread(), isolated_torch(self._device):
             return self._explain()
 
@@ -109,7 +110,7 @@ class Proposer:
         """Return the next n codes (d,).
 
         Args:
-            n: Number of codes; each takes the earlier ones for pending.
+            n: Number of codes, each of which treats the earlier ones as pending.
             pending: Pending codes.
             pinned: Values of fixed columns, NaN elsewhere, (d,).
 
@@ -134,7 +135,7 @@ class Proposer:
         exact: Sequence[bool],
         replace: int | None,
     ) -> None:
-        """Record trials, as ``Observations.add``; ``replace`` is a position among the own ones."""
+        """Record trials, as ``Observations.add``; ``replace`` is a position without sources."""
         before = self._key
         if replace is not None:
             replace += self._transfer.n_joined
@@ -163,7 +164,7 @@ class Proposer:
     def next_task(
         self, code: NDArray[Any], reported: Mapping[str, float], costs: Mapping[str, float]
     ) -> str | None:
-        """Return the task of a code to train next, as the function of this name."""
+        """Return the task to train next for a code, as the function of this name."""
         startup = self._transfer.startup(self._n_startup_trials)
         with one_thread(), isolated_torch(self._device):
             (single, steps), (joint, joint_steps) = self._fresh(), self._fresh(joint=True)
@@ -173,9 +174,10 @@ class Proposer:
             )  # fmt: skip
 
     def _fresh(self, *, joint: bool = False) -> tuple[Model, int | None]:
-        """Return a model of all categories to fit, and the steps that its fit takes.
+        """Return a model of all categories to fit, and the number of steps of its fit.
 
-        It goes on from the parameters of the last proposal's where there are some: then none.
+        If the model of the last proposal has parameters, they are reused, and the fit takes no
+        steps.
         """
         model = self._new_model(self._transfer, self._observations)
         is_other = joint and not self._observations.has_gaps
@@ -189,7 +191,7 @@ class Proposer:
         return with_features(model, features), steps
 
     def state_dict(self) -> State:
-        """Return all that the next proposal depends on, as plain values."""
+        """Return everything that the next proposal depends on, as plain values."""
         return {
             "observations": self._observations.state_dict(),
             "joined": list(self._transfer.joined),
@@ -200,7 +202,7 @@ class Proposer:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Continue from what ``state_dict`` returned; raises nearly anything, nothing changed."""
+        """Continue from a ``state_dict``; after an exception, of almost any kind, change nothing."""
         observations = Observations(self._objectives)
         observations.load(state["observations"])
         transfer = self._transfer.with_joined(state["joined"])
@@ -216,21 +218,21 @@ class Proposer:
 
     @property
     def _key(self) -> tuple[bool, ...]:
-        """What the kind of model depends on."""
+        """Key of everything that the kind of model depends on."""
         return (*self._transfer.key(self.n_observations), self._observations.has_gaps)
 
     def _new_model(self, transfer: Transfer, observations: Observations) -> Model:
-        """Return a model that is not fitted, of the kind that ``_key`` says.
+        """Return an unfitted model of the kind that ``_key`` identifies.
 
-        It has linear terms where sources transfer, and correlated metrics where a trial has not
-        reported them all.
+        It has linear terms if sources transfer, and correlated metrics if a trial has not reported
+        all of them.
         """
         n_observations = len(observations) - transfer.n_joined
         model = transfer.predictor(copy.deepcopy(self._untrained), n_observations)
         return with_joint_metrics(model) if observations.has_gaps else model
 
     def _explain(self) -> list[Reasons]:
-        """Compute the reasons not known yet, before the model is fitted to anything else."""
+        """Compute missing reasons before the model is fitted to anything else."""
         reasons = [reasons_for(one) if isinstance(one, Case) else one for one in self._proposals]
         self._proposals = [*reasons]
         return reasons
@@ -238,7 +240,7 @@ class Proposer:
     def _design(
         self, waiting: Sequence[NDArray[Any]], pinned: FloatArray
     ) -> tuple[NDArray[Any], Reasons]:
-        """Return the next code of a source, or of the initial design, that is not known yet."""
+        """Return the next new code of a source or of the initial design."""
         # trials that exist count: another process may have run them
         self._n_designed = max(self._n_designed, len(self._observations) + len(waiting))
         # of a source each code is tried once, if the objective is noisy, too
@@ -258,12 +260,12 @@ class Proposer:
         given: FloatArray,
         without: Sequence[FloatArray] = (),
     ) -> tuple[NDArray[Any], Reasons | Case]:
-        """Return the code of highest expected improvement.
+        """Return the code with the highest expected improvement.
 
         Args:
             waiting: Pending codes.
             given: Values of columns that the caller has fixed, NaN elsewhere, (d,).
-            without: Columns that select parts of the space in which nothing is left, (d,) each.
+            without: Columns that select parts of the space without any code left, (d,) each.
         """
         pinned = given
         positions, codes, metrics = self._observations.informative()
