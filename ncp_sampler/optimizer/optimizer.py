@@ -150,7 +150,7 @@ class NCPOptimizer:
 
     @property
     def n_observations(self) -> int:
-        """Number of trials reported by ``tell``, including failed ones, but not those of sources."""
+        """Number of trials reported by ``tell``, including failed ones but not those of sources."""
         return self._proposer.n_observations
 
     @property

@@ -202,7 +202,7 @@ class Proposer:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Continue from a ``state_dict``; after an exception, of almost any kind, change nothing."""
+        """Continue from a ``state_dict``; change nothing if that raises (almost any exception)."""
         observations = Observations(self._objectives)
         observations.load(state["observations"])
         transfer = self._transfer.with_joined(state["joined"])
