@@ -143,7 +143,7 @@ class Maximizer:
         return np.asarray(np.nan_to_num(values, nan=-np.inf))
 
     def _starts(self, best: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Return the best known codes, perturbed ones, and the best of many random codes, (s, d)."""
+        """Return the best known codes, perturbed ones, and the best of many random ones, (s, d)."""
         top = self.region.clip(best[:N_BEST])
         changed = rng.random(top.shape) < _PERTURBED_SHARE
         size = _PERTURBATION * (self.region.high - self.region.low)
