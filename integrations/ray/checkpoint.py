@@ -1,7 +1,7 @@
-"""Files of a saved searcher: written completely or not at all, read completely or refused.
+"""Files of saved searchers, written completely or not at all, and read completely or refused.
 
-A file is one line, ``ncp_sampler.NCPSearch VERSION``, the pickled searcher, and the seal of
-``ncp_sampler.files``: a pickle alone may load as something else once a byte has changed.
+A file contains one line, ``ncp_sampler.NCPSearch VERSION``, the pickled searcher, and the seal of
+``ncp_sampler.files``. Without a seal, a pickle may load as something else once a byte has changed.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _PICKLE = b"\x80"  # First byte of a pickle, and so of the files of ncp_sampler 
 
 
 class SavedSearcher(Searcher):
-    """A searcher that can be pickled, and whose files are such pickles."""
+    """A searcher that can be pickled, and is saved to files as a sealed pickle."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Write all that the next suggestions depend on to a file, or leave it unchanged.
+        """Write everything that the next suggestions depend on to a file, all or nothing.
 
         Raises:
-            OSError: The disk is full, or nothing may be written there.
-            ValueError: No path of a file, or something that cannot be pickled.
+            OSError: The disk is full, or the file cannot be written.
+            ValueError: Not the path of a file, or an object that cannot be pickled.
         """
         path = checks.path("checkpoint_path", checkpoint_path)
         write_atomic(path, self._content(), name="checkpoint_path")
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
-        """Save into a run's folder, as Tune does.
+        """Save to a run's folder, as Tune does.
 
-        Tune may be copying that folder, and fails if a file is gone that it has just seen: the
-        temporary file is beside the folder.
+        Tune may be copying that folder, and fails if a file that it has just listed is gone. So
+        the temporary file is next to the folder, not in it.
         """
         folder = checks.path("checkpoint_dir", checkpoint_dir, "a folder")
         path = folder / self.CKPT_FILE_TMPL.format(session_str)
@@ -45,13 +45,13 @@ class SavedSearcher(Searcher):
         write_atomic(path, self._content(), name="checkpoint_dir", staging=beside)
 
     def restore(self, checkpoint_path: str) -> None:
-        """Continue as the searcher that was saved would have, whatever this one was.
+        """Continue as the saved searcher would have, whatever the state of this one.
 
         The file is unpickled: read only your own.
 
         Raises:
-            ValueError: No such file, it is another's or another version's, it is damaged, or it
-                holds what cannot be loaded here; then nothing is changed.
+            ValueError: The file does not exist, comes from another program or version, is damaged,
+                or contains objects that cannot be loaded here. Then nothing is changed.
         """
         path = checks.path("checkpoint_path", checkpoint_path)
         try:
@@ -76,7 +76,7 @@ class SavedSearcher(Searcher):
 
 
 def _read(path: Path) -> Any:
-    """Return the searcher of a file; raise ValueError saying what is wrong with it."""
+    """Return the searcher in a file; raise a ValueError that describes what is wrong with it."""
     try:
         if path.exists() and not path.is_file():  # a device may have no end
             raise ValueError("it is no file")
