@@ -13,16 +13,16 @@ from ncp_sampler.propagation.propagate import Trace
 
 @dataclass(frozen=True)
 class BestRow:
-    """The best measured row that keeps the bounds, by its measured values.
+    """The best measured row within the bounds, judged by its measured values.
 
     Attributes:
         code: Valid code, (d,).
-        metrics: Metric -> measured value, the mean of repeated ones, or a known cost; the predicted
-            mean of what was not measured of this code.
-        expected: Metric -> the measured value, drawn towards the prediction where measurements are
-            noisy: the best of many noisy rows had luck.
+        metrics: Metric -> measured value (the mean of repeated measurements) or known cost; the
+            predicted mean for metrics without a measurement of this code.
+        expected: Metric -> measured value, shrunk towards the prediction if measurements are
+            noisy, because the best of many noisy rows was lucky.
         uncertainty: Metric -> standard deviation of ``expected``.
-        utility: Utility of ``expected``, less beta times ``uncertainty``.
+        utility: Utility of ``expected`` minus beta times ``uncertainty``.
 
     Examples:
         Continued from ``SearchProblem``:
@@ -44,28 +44,28 @@ class BestRow:
 
 @dataclass(frozen=True)
 class Solution:
-    """Result of an offline search: an architecture, beside the best measured row.
+    """Result of an offline search: an architecture, compared with the best measured row.
 
     Attributes:
-        code: Valid code, (d,). ``propagate_search`` gives the architecture that it recommends,
-            which is the best measured row where nothing new promises more.
+        code: Valid code, (d,). In ``propagate_search``, it is the recommended architecture, which
+            is the best measured row if no new code is better.
         predictions: Metric -> predicted mean; a known cost -> its value.
         uncertainty: Metric -> standard deviation of the prediction; 0 for a known cost.
         noise: Metric -> standard deviation of a measurement, such as a training run, around its
-            mean; NaN where the predictor does not know it, 0 for a known cost.
-        utility: Maximized utility; a measured row's is that of its measured values.
-        holds: True if the predictions, less beta times the standard deviations, keep every bound.
-        calls: Number of codes predicted, with or without a gradient.
-        seconds: Wall time of the search, without that of fitting predictors.
-        trace: Path of each start; None for a baseline. Hill climbing may lead beyond it.
+            mean; NaN if it is unknown, 0 for a known cost.
+        utility: Maximized utility; for a measured row, the utility of its measured values.
+        holds: True if the predictions minus beta times the standard deviations satisfy every bound.
+        calls: Number of predicted codes, with or without a gradient.
+        seconds: Wall time of the search, without fitting predictors.
+        trace: Path from each start; None for a baseline. Hill climbing may continue beyond it.
         start: Position of the start that led to the code.
-        best: Best measured row that keeps the bounds; None if there is none.
+        best: Best measured row within the bounds; None if there is none.
         expected_improvement: Expected improvement of ``code`` over ``best``, in the metric's unit;
-            in utility where several targets have no bound. NaN if there is no ``best``.
+            in utility if several targets have no bound. NaN if there is no ``best``.
         probability: The predictor's probability that ``code`` is better than ``best``, which is too
             high for the best of many codes; NaN if there is none.
-        next_trainings: Where ``code`` is the best measured row, the new codes whose training
-            promises most, each as a solution.
+        next_trainings: If ``code`` is the best measured row, the new codes with the most promising
+            trainings, each as a solution.
 
     Examples:
         Continued from ``SearchProblem``:
@@ -97,7 +97,7 @@ class Solution:
 
     @property
     def note(self) -> str:
-        """The comparison with the best measured row in words."""
+        """Comparison with the best measured row, in words."""
         if self.best is None:
             return "no measured row is known that keeps the bounds"
         known = ", ".join(f"{name} {value:.5g}" for name, value in self.best.metrics.items())

@@ -321,7 +321,7 @@ class Columns:
         return math.prod(float(n_values(dim)) for dim in self._dimensions)
 
     def enumerate(self, first: int, last: int) -> FloatArray:
-        """Return the codes at positions from the first to before the last, (n, d), not rounded."""
+        """Return the codes at positions ``first`` to ``last - 1``, (n, d), not rounded."""
         counts = np.array([int(n_values(dim)) for dim in self._dimensions])
         size = math.prod(counts.tolist())
         positions = np.arange(first, min(last, size))
