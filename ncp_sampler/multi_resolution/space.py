@@ -86,7 +86,7 @@ class MRSpace(SearchSpace):
 
     @property
     def start(self) -> NDArray[np.int64]:
-        """Start code (27,) of the paper: 2 for every b and n, 64 for every i, c and o, or less."""
+        """Start code (27,) of the paper: 2 for every b and n, 64 for every i, c, o, or the maximum."""
         return self.to_code({dim.name: min(_START[dim.name], dim.high) for dim in self._integers})
 
     def to_string(self, code: ArrayLike) -> str:
@@ -133,10 +133,10 @@ class MRSpace(SearchSpace):
         seed: int | None = None,
         initialization: str = "identity",
     ) -> MultiResolutionNet:
-        """Return the network of params, ready to train; see ``MultiResolutionNet``.
+        """Return the network that params describe, ready to train; see ``MultiResolutionNet``.
 
         Raises:
-            ValueError: As for ``MultiResolutionNet``, or if the params are of another space.
+            ValueError: As for ``MultiResolutionNet``, or if the params belong to another space.
         """
         if isinstance(params, Mapping):
             self.to_code(params)

@@ -54,7 +54,7 @@ def origin_of(study: Any, trial: int | None = None) -> list[int]:
 
 
 def _chain(study: Any, number: int | None) -> list[Any]:
-    """Return the trials from the first one to this one, each proposed from the one before."""
+    """Return the trials from the first to this one, each proposed from the previous trial."""
     trials = getattr(study, "trials", None)
     if not isinstance(trials, Iterable):
         raise checks.refusal("study", study, "be a study of Optuna")
