@@ -98,7 +98,7 @@ def _row(row: Mapping[str, Any]) -> str:
 
 
 def _comparison(result: Mapping[str, Any]) -> str:
-    """Return the comparison of the answer with the best measured row in words."""
+    """Return a comparison of the answer with the best measured row, in words."""
     if not result["is_new"]:
         return "nothing new promises more than the best measured row, which is the answer"
     return (
@@ -108,7 +108,7 @@ def _comparison(result: Mapping[str, Any]) -> str:
 
 
 def _answers(answers: Sequence[Mapping[str, Any]], title: str) -> Table:
-    """Return a table of several answers, a row each, with their expected improvement."""
+    """Return a table of several answers, one row each, with their expected improvements."""
     names = list(answers[0]["predicted"])
     last = "code" if "code" in answers[0] else "params"
     compared = all(one["expected_improvement"] is not None for one in answers)

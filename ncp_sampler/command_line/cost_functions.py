@@ -18,7 +18,7 @@ from ncp_sampler.space.search_space import SearchSpace
 
 
 def load_function(term: CostTerm) -> CostFunction:
-    """Return the function of a module that can be imported, also from the working directory.
+    """Return a function from a module that can be imported, also from the working directory.
 
     Raises:
         ValueError: There is no such function, or its module raises an error.
@@ -41,12 +41,12 @@ def load_function(term: CostTerm) -> CostFunction:
 def cost_of_codes(
     name: str, function: CostFunction, space: SearchSpace, *, bounds: Sequence[float] = ()
 ) -> Cost:
-    """Return a differentiable cost of codes, from a function of params or of codes.
+    """Return a differentiable cost of codes, given a function of params or of codes.
 
-    Infinity, which is over every limit, becomes a number above all others and above all bounds.
+    Infinity, which exceeds every limit, becomes a number above all other costs and all bounds.
 
     Raises:
-        ValueError: As ``KnownCost``.
+        ValueError: As for ``KnownCost``.
     """
     known = KnownCost(name, function, space)
     known.raise_ceiling(max([known.ceiling, *(bound + known.spread for bound in bounds)]))

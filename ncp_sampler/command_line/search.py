@@ -1,4 +1,4 @@
-"""``ncp-sampler search``: offline searches in the published tables or the user's own.
+"""``ncp-sampler search``: offline searches of the published tables or the user's own tables.
 
 The answer is an architecture with its held-out evaluation, its predictions, and a picture of the
 search. ``sources`` and ``tables`` read the rows, ``search_targets`` checks the targets, and
@@ -42,8 +42,8 @@ def run_search(
 ) -> dict[str, Any]:
     """Return the answer as JSON values.
 
-    The reported score is held out: it is of the architecture found before the final refit on all
-    rows, by an evaluator fitted on the other half of the rows.
+    The reported score is held-out: an evaluator fitted to the other half of the rows scores the
+    architecture that was found before the final refit on all rows.
 
     Args:
         options: Options of the command line.
@@ -170,7 +170,7 @@ def _sources(options: SearchOptions) -> list[JudgedRecords]:
 def _starts(
     texts: Sequence[str], sources: Sequence[JudgedRecords], space: SearchSpace
 ) -> NDArray[Any] | None:
-    """Return the codes (n, d) that ``--start`` names, or None."""
+    """Return the codes (n, d) given by ``--start``, or None."""
     return np.array([_start(text, sources, space) for text in texts]) if texts else None
 
 
@@ -245,7 +245,7 @@ def _number(value: float) -> float | None:
 def _facts(
     sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
 ) -> dict[str, Any]:
-    """Return one answer as JSON values, with published form and exact costs of an MRSpace code."""
+    """Return one answer as JSON values; for MRSpace, with the published form and exact costs."""
     space = sources[0].records.space
     modeled = {(one.metric, one.predictor) for one in targets if one.cost is None}
     tasks = Counter(metric for metric, _ in modeled)
@@ -303,7 +303,7 @@ def _best_row(problem: SearchProblem, source: JudgedRecords) -> dict[str, Any] |
 
 
 def _row(source: JudgedRecords, row: int) -> dict[str, Any]:
-    """Return the measurements of a row, counted from 0 here and from 1 in the answer."""
+    """Return the measurements of a row, which is counted from 0 here and from 1 in the answer."""
     ids = source.table.ids
     metrics = {name: _number(float(v[row])) for name, v in source.table.metrics.items()}
     return {
@@ -317,7 +317,7 @@ def _row(source: JudgedRecords, row: int) -> dict[str, Any]:
 def _draw(
     found: Solution, space: SearchSpace, picture: str, title: str, units: Mapping[str, str]
 ) -> bool:
-    """Draw the search's trace into a file; return False if Matplotlib is missing."""
+    """Draw the trace of the search to a file; return False if Matplotlib is missing."""
     try:
         from ncp_sampler.visualization import plot_trace
         from ncp_sampler.visualization.saving import save_figure

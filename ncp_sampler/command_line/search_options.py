@@ -62,14 +62,14 @@ class SearchOptions:
     Attributes:
         settings: Settings of NAS-Bench-MR; empty with a table.
         tables: CSV files, one per task; empty with settings.
-        metrics: Metric -> direction of each table, or of all, the main metric first.
+        metrics: Metric -> direction for each table, or for all, with the main metric first.
         params: Columns that are parameters; None for all columns without another role.
         ignore: Columns to leave out.
         id: Column that names the rows, or None.
         categories: Parameters whose numbers are categories.
         costs: Costs that are functions of params.
         limits: Bounds of columns and costs.
-        weights: Weight of each setting or table; empty for 1 each.
+        weights: Weight of each setting or table; empty for equal weights of 1.
         starts: Codes to edit, as text; empty for the best rows.
         root: Folder of the published tables, or None.
         weight: Weight of few FLOPs, or of the other metrics, relative to 1 of each main metric.
@@ -79,10 +79,10 @@ class SearchOptions:
         beta: Confidence coefficient of the predictions; None to choose it by cross-validation.
         n: Number of answers, or of points of a front.
         front: True for the points of a front as answers, False for dissimilar ones.
-        refit: True to learn the answer from all rows, the evaluator's among them.
+        refit: True to learn the answer from all rows, including those of the evaluator.
         rows: Maximum number of rows to learn from; None for all.
-        seed: Seed of halves and learning.
-        picture: File of the search's trace, or None.
+        seed: Seed for the halves and the fits.
+        picture: File for a picture of the search, or None.
         json: True to print JSON.
 
     Raises:
@@ -181,7 +181,7 @@ def _directed(
 
 
 def add_search(commands: Any) -> argparse.ArgumentParser:
-    """Add the command to those of a parser."""
+    """Add the command to a parser."""
     search: argparse.ArgumentParser = commands.add_parser(
         "search",
         help="propose an architecture from a table, with nothing trained",

@@ -1,6 +1,6 @@
-"""Optuna storages, opened read-only: a missing one is not created, and nothing is written.
+"""Optuna storages, opened read-only: a missing storage is not created, and nothing is written.
 
-Nothing is unpickled, either: the entries of a journal in Redis are read, and not its snapshot.
+Nothing is unpickled, either: from a journal in Redis, only the entries are read, not the snapshot.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _of_file(text: str, path: Path) -> BaseStorage:
 
 
 def _database(text: str, url: URL) -> BaseStorage:
-    """Open a database that has Optuna's tables, which would otherwise be created."""
+    """Open a database that already has Optuna's tables, which would otherwise be created."""
     try:
         engine = create_engine(url)
         known = inspect(engine).has_table("studies")
