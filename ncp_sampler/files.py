@@ -60,7 +60,7 @@ def write_atomic(
         why = error.strerror or str(error)
         raise OSError(
             error.errno,
-            f"{why}: nothing was written, and an older file is as it was; free some space, or give "
+            f"{why}: nothing was written, and an older file is unchanged; free some space, or give "
             f"another {name}",
             str(file),
         ) from error

@@ -130,7 +130,7 @@ def check_categories(space: SearchSpace) -> None:
         if isinstance(dim, Categorical) and len(_unequal(dim.choices)) < len(dim.choices):
             raise ValueError(
                 f"space has {dim.name!r} with categories that are equal for Optuna, as 1, 1.0 and "
-                f"True are: {checks.shown(dim.choices)}; leave one of each, or give texts"
+                f"True are: {checks.shown(dim.choices)}; keep one of each, or use strings"
             )
 
 
@@ -296,8 +296,8 @@ def publish_constraints(
         if any(map(math.isnan, values)):
             raise ValueError
     except (TypeError, ValueError):
-        must = "be a function that gives a sequence of numbers, without NaN"
-        where = f", which gives {checks.shown(given)} for trial {trial.number},"
+        must = "be a function that returns a sequence of numbers, without NaN"
+        where = f", which returns {checks.shown(given)} for trial {trial.number},"
         raise checks.refusal("constraints_func", function, must, where) from None
     study._storage.set_trial_system_attr(trial._trial_id, _CONSTRAINTS_KEY, values)
 

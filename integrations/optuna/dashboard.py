@@ -88,7 +88,7 @@ def publish(
     Raises:
         ValueError: Not a study, not a space, or no such trial.
     """
-    checks.instance("study", study, Study, "be a study of Optuna")
+    checks.instance("study", study, Study, "be an Optuna study")
     checks.instance("space", space, SearchSpace | None, _MUST)
     trials = study.get_trials(deepcopy=False)
     if trial is not None and checks.integer("trial", trial, low=0) >= len(trials):

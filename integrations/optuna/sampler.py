@@ -118,7 +118,7 @@ class NCPSampler(BaseSampler):
         checks.instance("space", space, SearchSpace | None, must)
         if space is not None:
             conversion.check_categories(space)
-        must = "be a sampler of Optuna, such as RandomSampler(), or None"
+        must = "be an Optuna sampler, such as RandomSampler(), or None"
         checks.instance("independent_sampler", independent_sampler, BaseSampler | None, must)
         must = "be a function of a finished trial, or None"
         self._constraints_func = checks.call("constraints_func", constraints_func, must)

@@ -270,7 +270,7 @@ class SpaceHistory:
         if moved:
             self._warn_once(
                 "trial %d has values off the ranges or grids of %s; the nearest valid ones are "
-                "learned instead: %s", trial.number, self.space, reprlib.repr(params),
+                "used instead: %s", trial.number, self.space, reprlib.repr(params),
             )  # fmt: skip
         return params, None if moved or failed else tuple(code.tolist())
 

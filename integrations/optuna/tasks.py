@@ -150,7 +150,7 @@ def compromise(
     Raises:
         ValueError: Invalid weights, or no feasible trial has a value.
     """
-    checks.instance("study", study, Study, "be a study of Optuna")
+    checks.instance("study", study, Study, "be an Optuna study")
     names = conversion.metric_names(study)
     weights = objective_weights
     if not (isinstance(weights, str) and weights == KNEE):
@@ -179,7 +179,7 @@ def _own_sampler(study: Study) -> NCPSampler | None:
 
 
 def _names(trial: Trial) -> list[str]:
-    checks.instance("trial", trial, Trial, "be a running trial of Optuna")
+    checks.instance("trial", trial, Trial, "be a running Optuna trial")
     return conversion.metric_names(trial.study)
 
 

@@ -35,7 +35,7 @@ class ReasonsCallback(tune.Callback):
     """
 
     def __init__(self, search: NCPSearch) -> None:
-        must = "be the NCPSearch that the Tuner has, not what is around it"
+        must = "be the Tuner's NCPSearch itself, not a wrapper around it"
         self._search = checks.instance("search", search, NCPSearch, must)
 
     def on_trial_result(

@@ -58,9 +58,9 @@ class SavedSearcher(Searcher):
             saved = _read(path)
         except ValueError as error:
             raise ValueError(
-                f"checkpoint_path={str(path)!r} {error}; give a whole file that NCPSearch.save "
-                "wrote, such as a copy of this one, or let a new NCPSearch learn the run's trials "
-                "by add_evaluated_trials"
+                f"checkpoint_path={str(path)!r} {error}; give an intact file that NCPSearch.save "
+                "wrote, such as a copy of this one, or add the run's trials to a new NCPSearch "
+                "with add_evaluated_trials"
             ) from error
         self.__dict__.update(saved.__dict__)
 
@@ -89,13 +89,13 @@ def _read(path: Path) -> Any:
         raise ValueError("holds no NCPSearch")
     intact = unsealed(content)
     if intact is None:
-        raise ValueError("is damaged, or was cut off: its checksum is another")
+        raise ValueError("is damaged or truncated: its checksum does not match")
     version, _, pickled = intact.removeprefix(_MAGIC).partition(b"\n")
     if version != _VERSION:
         given, own = version.decode(errors="replace"), _VERSION.decode()
-        raise ValueError(f"is of version {given}, and not of {own}")
+        raise ValueError(f"is of version {given}, not {own}")
     try:
         return cloudpickle.loads(pickled)
     except Exception as error:  # what it imports can raise anything
-        why = f"holds what cannot be loaded here ({type(error).__name__}: {error})"
+        why = f"contains objects that cannot be loaded here ({type(error).__name__}: {error})"
         raise ValueError(why) from error

@@ -76,7 +76,7 @@ def warn_of(trial_id: str, result: Mapping[str, Any], names: Sequence[str]) -> N
     """Log which metrics cannot be learned from a trial's last result, and why."""
     values = _reported(result, names)
     no_numbers = {name: value for name, value in values.items() if floats([value]) is None}
-    reason = f"what is no number: {no_numbers}" if values else f"none of {[*names]}"
+    reason = f"values that are not numbers: {no_numbers}" if values else f"none of {[*names]}"
     if no_numbers or not values:
         _logger.warning("no value is learned from trial %s: it reported %s", trial_id, reason)
 

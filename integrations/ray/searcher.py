@@ -290,7 +290,7 @@ class NCPSearch(SavedSearcher):
                     known.append(space.valid_params(result, "config/", clip=True))
             self._queued = [c for c in self._queued if space.valid_params(c) not in known]
             n_learned = len(self._done.intersection(trial_id for trial_id, _, _ in trials))
-            message = "%s. Learned the results of %d of the run's %d trials in its place"
+            message = "%s. Learned the results of %d of the run's %d trials instead"
             _logger.error(message, error, n_learned, len(trials))
 
     def _start(self) -> tuple[TuneSpace, NCPOptimizer]:

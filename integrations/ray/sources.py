@@ -186,8 +186,8 @@ def _trials(name: str, source: Source, space: TuneSpace, names: Sequence[str]) -
         others |= space.other_constants(config)
     for path, (value, own) in others.items() if source.same_task is None else ():
         _logger.warning(
-            "%s has %s=%r, but the search %r, so it is taken for another task; if it is the same, "
-            "give Source(..., same_task=True)", name, path, value, own
+            "%s has %s=%r, but the search has %r, so it is treated as another task; if the task is "
+            "the same, give Source(..., same_task=True)", name, path, value, own
         )  # fmt: skip
     return EarlierTrials(params, metrics, complete, not others and len(params) == len(rows))
 

@@ -44,7 +44,9 @@ def print_found(result: Mapping[str, Any]) -> None:
         for name, value in params.items():
             table.add_row(str(name), f"{value:g}" if isinstance(value, float) else str(value))
     console.print(table)
-    table = Table("source", "metric", "judged", "judge's own error", "predicted ± std", "noise")
+    table = Table(
+        "source", "metric", "held-out score", "evaluator's error", "predicted ± std", "noise"
+    )
     for row in result["metrics"]:
         cells = ["none" if row[k] is None else f"{row[k]:.4g}" for k in ("judged", "judge_error")]
         if row["judged"] is not None and row["judge_error"] is None:
@@ -73,7 +75,7 @@ def print_found(result: Mapping[str, Any]) -> None:
     if len(result["answers"]) > 1:
         console.print(_answers(result["answers"], "answers"))
     elif result["next_trainings"]:
-        console.print(_answers(result["next_trainings"], "trainings that promise most"))
+        console.print(_answers(result["next_trainings"], "most promising trainings"))
     seconds = result["seconds"]
     console.print(
         f"learned in {seconds['learning']:.1f} s, searched in {seconds['search']:.1f} s "
@@ -100,7 +102,7 @@ def _row(row: Mapping[str, Any]) -> str:
 def _comparison(result: Mapping[str, Any]) -> str:
     """Return a comparison of the answer with the best measured row, in words."""
     if not result["is_new"]:
-        return "nothing new promises more than the best measured row, which is the answer"
+        return "the answer is the best measured row, because no new architecture promises more"
     return (
         f"better than the best measured row with a probability of {result['probability']:.0%} by "
         f"the predictor; expected improvement {result['expected_improvement']:.3g}"

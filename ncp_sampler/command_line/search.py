@@ -72,16 +72,16 @@ def run_search(
         problem = SearchProblem(records, targets, seed=options.seed)
         rows = ", ".join(str(len(one)) for one in records)
         notes.append(
-            f"the answer is of the same search, learned from all {rows} rows; what is judged is "
-            "the answer of the part of them that the judge did not see"
+            f"the answer is from a final search with all {rows} rows; the held-out score belongs "
+            "to the architecture found before, without the evaluator's rows"
         )
     learned = time.perf_counter()
     found, answers = _answers(problem, strategy, starts, options)
     if len(answers) < options.n and not options.front:
-        notes.append(f"only {len(answers)} new architectures are left of {options.n} asked for")
+        notes.append(f"only {len(answers)} of the {options.n} requested architectures were found")
     if not found.holds:
         notes.append(
-            "no code was found that keeps the bounds by its predictions less beta deviations"
+            "no code was found whose predictions keep the bounds by beta standard deviations"
         )
     picture = options.picture
     if picture is not None:
@@ -135,7 +135,7 @@ def _beta(
 ) -> tuple[float, str]:
     """Choose beta by cross-validation if the rows suffice; return it and a note."""
     if min(len(one) for one in records) < MIN_ROWS:
-        return BETA, f"beta {BETA:g}, as there are too few rows to choose it by"
+        return BETA, f"beta {BETA:g}, because there are too few rows to choose it"
     choice = choose_beta(records, targets, strategy=options.strategy, seed=options.seed)
     return choice.beta, choice.note
 

@@ -29,11 +29,12 @@ _FRONT = 8  # default number of points of a front
 _LAMBDA = 0.5  # the paper's weight for its search of one task
 
 _DESCRIPTION = """\
-Proposes an architecture from a table of trained ones, with nothing trained: predictors learn the
-table, codes are edited along their gradients, and a judge that the search never saw scores the
-answer. Of a published table one half of the rows is learned from and the other half fits the judge;
-then the answer is learned from all of them, and is better than what was judged, if anything.
-Without the tables (--root, or NCP_BENCH_ROOT) the shipped surrogates stand for them.
+Propose an architecture from a table of trained architectures, without training. Predictors are
+fitted to the table, codes are edited along their gradients, and a held-out evaluator scores the
+result. One half of the rows of a published table is used for the search, and the evaluator is
+fitted to the other half. The answer comes from a final search with all rows, and is usually better
+than the architecture that was scored. Without tables (--root, or NCP_BENCH_ROOT), the shipped
+surrogates replace them.
 """
 _EXAMPLES = """\
 examples:
@@ -42,14 +43,14 @@ examples:
   ncp-sampler search --setting cls-a --min-metric 84             at least 84 %, fewest FLOPs
   ncp-sampler search --setting cls-a --setting seg               one architecture for both
   ncp-sampler search --setting video --front --n 6               six trade-offs with FLOPs
-  ncp-sampler search --setting seg --max-gflops 1 --n 5          five unlike ones to train
+  ncp-sampler search --setting seg --max-gflops 1 --n 5          five distinct ones to train
   ncp-sampler search --table runs.csv --metrics accuracy:max,ms:min --id run --ignore date
   ncp-sampler search --table runs.csv --metrics accuracy --bound 'ms<=20' --params width,depth
   ncp-sampler search --table a.csv --table b.csv --metrics accuracy   one architecture for both
 
-A CSV file has a header row, then one architecture per row. Columns that are not among --metrics,
---id and --ignore are its parameters. What each column is taken for is printed before anything is
-learned. 40 rows or more are split in halves, to learn from and to judge by.
+A CSV file has a header row, then one architecture per row. Columns that are not named by --metrics,
+--id or --ignore are parameters. The role of each column is printed before anything is fitted. With
+40 rows or more, one half is used for the search, and the evaluator is fitted to the other half.
 
 GFLOPs are counted as in the published tables: the 50-class classification network at 128x128.
 """
@@ -184,7 +185,7 @@ def add_search(commands: Any) -> argparse.ArgumentParser:
     """Add the command to a parser."""
     search: argparse.ArgumentParser = commands.add_parser(
         "search",
-        help="propose an architecture from a table, with nothing trained",
+        help="propose an architecture from a table, without training",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -220,15 +221,15 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help=f"setting of NAS-Bench-MR: {known}; given several times, one architecture for all",
+        help=f"setting of NAS-Bench-MR: {known}; repeat it for one architecture for all",
     )
-    text = "CSV file of your own architectures; given several times, one architecture for all"
+    text = "CSV file of your own architectures; repeat it for one architecture for all"
     source.add_argument(
         "--table", dest="tables", action="append", default=[], metavar="FILE", help=text
     )
     text = (
-        "columns of --table to learn, main one first; given several times, those of each --table "
-        "(max by default)"
+        "metrics of --table, the main one first (default direction: max); repeat it to give those "
+        "of each --table"
     )
     parser.add_argument(
         "--metrics", action="append", type=metrics, default=[], metavar="A:max,B:min", help=text
@@ -242,11 +243,11 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     text = "columns to leave out, such as dates"
     parser.add_argument("--ignore", type=names, default=(), metavar="A,B", help=text)
     parser.add_argument("--id", metavar="A", help="column that names the rows")
-    text = "parameters whose numbers are names, without an order"
+    text = "parameters whose numbers are categories, without an order"
     parser.add_argument("--categories", type=names, default=(), metavar="A,B", help=text)
     text = (
-        "cost that a Python function of params gives, not the table; minimized if --metrics has "
-        "NAME:min, limited by --bound"
+        "cost computed by a Python function of params, not from the table; minimized if --metrics "
+        "has NAME:min, limited by --bound"
     )
     parser.add_argument(
         "--cost", dest="costs", action="append", type=cost, default=[],
@@ -263,7 +264,7 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
         type=at_least(0),
         default=_LAMBDA,
         metavar="L",
-        help="weight of few FLOPs, or of the other --metrics, against 1 of each main metric "
+        help="weight of few FLOPs, or of the other --metrics, relative to 1 of each main metric "
         f"(default {_LAMBDA})",
     )
     text = "weight of each --setting or --table, in their order (default 1 each)"
@@ -271,12 +272,12 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
         "--objective-weights", "--weights", dest="weights", type=numbers, default=(),
         metavar="W,W", help=text,
     )  # fmt: skip
-    text = "limit of a metric, another measured column, a parameter or a --cost: 'gflops<=0.5'"
+    text = "limit on a metric, another measured column, a parameter or a --cost: 'gflops<=0.5'"
     parser.add_argument(
         "--bound", dest="limits", action="append", type=bound, default=[],
         metavar="'NAME<=X'", help=text,
     )  # fmt: skip
-    text = "hard limit of the FLOPs of MRSpace codes, in G"
+    text = "hard limit on the FLOPs of MRSpace codes, in G"
     parser.add_argument("--max-gflops", type=at_least(0), metavar="G", help=text)
     parser.add_argument(
         "--min-metric",
@@ -285,46 +286,48 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=[],
         metavar="M",
-        help="main metric at least this (at most, of a minimized one), and no pull beyond; for "
-        "several settings give it once for each, in their order",
+        help="lower bound of the main metric (upper bound if it is minimized), without a goal "
+        "beyond it; with several settings, once for each, in order",
     )
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
     """Add the options of the search."""
     text = (
-        "edit this architecture in place of the best rows: NAME=VALUE,.. of all parameters, a name "
-        "that --id has, or a code string of MRSpace; may be given several times"
+        "edit this architecture instead of the best rows: NAME=VALUE,.. for all parameters, a name "
+        "in the --id column, or a code string of MRSpace; can be repeated"
     )
     parser.add_argument(
         "--start", dest="starts", action="append", default=[], metavar="CODE", help=text
     )
-    text = "gradient descent on the whole code (default), or one number a step"
+    text = "gradient descent on the whole code (default), or one number per step"
     parser.add_argument("--strategy", choices=STRATEGIES, default=STRATEGIES[0], help=text)
     text = (
-        "confidence coefficient: standard deviations by which a prediction counts as worse; 0 is "
-        f"the paper's search, auto chooses by cross-validation (default {BETA:g})"
+        "confidence coefficient: number of standard deviations subtracted from a prediction; 0 is "
+        f"the paper's search, auto selects it by cross-validation (default {BETA:g})"
     )
     parser.add_argument("--beta", type=_beta, default=BETA, metavar="B", help=text)
     parser.add_argument(
         "--caution", type=_beta, action=_Caution, default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
-    text = "maximum number of rows to learn from (default all; 2000 codes without tables)"
+    text = "maximum number of rows for the fit (default all; 2000 codes without tables)"
     parser.add_argument("--rows", type=whole(2), metavar="N", help=text)
-    text = "seed of halves and learning (default 0)"
+    text = "seed of the halves and the fits (default 0)"
     parser.add_argument("--seed", type=whole(0), default=0, metavar="S", help=text)
 
 
 def _add_answer(parser: argparse.ArgumentParser) -> None:
     """Add the options of the answer."""
-    text = "number of answers, any two different in at least 5 numbers; with --front, of its points"
+    text = (
+        "number of answers, which differ in at least 5 parameters; with --front, number of points"
+    )
     parser.add_argument("--n", type=whole(1), metavar="N", help=text)
     text = f"answer with the Pareto front of metric and FLOPs (N = {_FRONT} by default)"
     parser.add_argument("--front", action="store_true", help=text)
-    text = "answer with the architecture that was judged, learned from one half of the rows"
+    text = "answer with the architecture that was scored, found with one half of the rows"
     parser.add_argument("--no-refit", dest="refit", action="store_false", help=text)
-    text = f"file of the search's trace, {', '.join(_FORMATS)} (default {_PICTURE})"
+    text = f"file for a picture of the search, {', '.join(_FORMATS)} (default {_PICTURE})"
     parser.add_argument("--picture", default=_PICTURE, metavar="FILE", help=text)
     parser.add_argument(
-        "--no-picture", dest="picture", action="store_const", const=None, help="draw none"
+        "--no-picture", dest="picture", action="store_const", const=None, help="draw no picture"
     )

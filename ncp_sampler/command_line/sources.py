@@ -117,7 +117,7 @@ def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> Jud
 
     note = (
         f"{table.setting}: learned from {len(records)} of {len(table.codes)} trained architectures"
-        f"; the judge, boosted trees and a kernel model, from {len(others)} others"
+        f"; the held-out evaluator, boosted trees and a kernel model, from {len(others)} others"
     )
     return JudgedRecords(
         table.setting,
@@ -140,9 +140,9 @@ def _predicted(setting: str, rows: int, seed: int) -> JudgedRecords:
     codes = space.sample(rows, seed)
     note = (
         f"no tables: {model.setting} is learned from predictions of the shipped surrogate for "
-        f"{rows} random codes, and the same surrogate judges; nothing of this was trained. Its "
-        "cross-validated errors are in benchmarks/results/surrogates.md; for an independent judge "
-        f"give --root or set {ROOT_VARIABLE}"
+        f"{rows} random codes, which it also evaluates; nothing of this was trained. Its "
+        "cross-validated errors are in benchmarks/results/surrogates.md; for an independent "
+        f"evaluator give --root or set {ROOT_VARIABLE}"
     )
     records = Records(space, codes.astype(np.float64), judge(codes)[0])
     return JudgedRecords(model.setting, records, records, {metric: "maximize"}, judge, note)

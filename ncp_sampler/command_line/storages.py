@@ -59,7 +59,7 @@ def _opened(text: str) -> BaseStorage:
     try:
         url = make_url(text)
     except ArgumentError as error:
-        raise ValueError(f"{text} is no URL of a database: {error}") from error
+        raise ValueError(f"{text} is not the URL of a database: {error}") from error
     if url.get_backend_name() != "sqlite":
         return _database(text, url)
     if url.database in (None, "", ":memory:"):
@@ -80,7 +80,7 @@ def _of_file(text: str, path: Path) -> BaseStorage:
         name = f"file:{quote(str(path.resolve()))}"
         return _database(text, URL.create("sqlite", database=name, query=_READ_ONLY))
     if "://" in text:
-        raise ValueError(f"{text} is no SQLite database")
+        raise ValueError(f"{text} is not a SQLite database")
     try:
         if line and "op_code" not in json.loads(line):
             raise ValueError("no entry")

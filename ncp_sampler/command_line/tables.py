@@ -142,23 +142,23 @@ def _judged(
     if n < LEAST_JUDGED_ROWS:
         records = some_rows(modeled, rows, seed)
         why = (
-            f"with fewer than {LEAST_JUDGED_ROWS} none are left for a judge, so that the figures "
-            "are the search's own predictions"
+            f"with fewer than {LEAST_JUDGED_ROWS} none are left for a held-out evaluator, so the "
+            "figures are the search's own predictions"
         )
     else:
         mine, others = halves(n, seed)
         _check_measured(name, "rows to learn from", natural.take(mine))
-        _check_measured(name, "rows to judge by", natural.take(others))
+        _check_measured(name, "rows to evaluate on", natural.take(others))
         records = some_rows(modeled.take(mine), rows, seed)
         judge = _second_predictor(modeled.take(others), natural.take(mine), logged, seed)
         everything = some_rows(modeled, rows, seed)
-        why = f"the judge is a second predictor of the same kind, of {len(others)} other rows"
+        why = f"the held-out evaluator is a predictor of the same kind, of {len(others)} other rows"
     for metric in directions:
         values = natural.values(metric)
         if np.nanmin(values) == np.nanmax(values):
             raise ValueError(
                 f"{name} has {np.nanmin(values):g} of {metric!r} in all rows, so that nothing can "
-                "be learned of it; leave it out of --metrics"
+                "be learned about it; leave it out of --metrics"
             )
     return JudgedRecords(
         name,

@@ -96,7 +96,7 @@ class _DType:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _version, order, *rest = state
         if order not in ("<", ">", "|") or tuple(rest) != _NATIVE:
-            raise _refusal("a dtype that is no number's")
+            raise _refusal("a dtype that is not numeric")
         self.dtype = self.dtype.newbyteorder(order)
 
 

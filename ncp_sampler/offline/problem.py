@@ -225,7 +225,7 @@ def as_problem(
     if not isinstance(sources, SearchProblem):
         return SearchProblem(sources, targets, space=space, seed=seed)
     if targets or space is not None:
-        raise ValueError("targets and space are the problem's own; give them to it alone")
+        raise ValueError("targets and space are the problem's own; give them only to SearchProblem")
     return sources
 
 
@@ -278,8 +278,8 @@ def check_sources(sources: Sequence[Source], targets: Sequence[Target]) -> None:
     for target in checked_targets(targets):
         if target.cost is None and target.predictor >= len(sources):
             raise ValueError(
-                f"target {target.metric!r} wants source {target.predictor}, there are "
-                f"{len(sources)}"
+                f"target {target.metric!r} refers to source {target.predictor}, but there "
+                f"are {len(sources)}"
             )
     for i, source in enumerate(sources):
         if isinstance(source, Records) and not modeled_metrics(targets, i):
@@ -303,7 +303,7 @@ def _common_space(spaces: Sequence[SearchSpace], given: SearchSpace | None) -> S
         must = "be a SearchSpace, or None for the records' own"
         spaces = [checks.instance("space", given, SearchSpace, must), *spaces]
     if not spaces:
-        raise ValueError("space is missing; predictors do not know theirs, so give it")
+        raise ValueError("space is missing; fitted predictors do not have one, so give it")
     if not all(spaces[0].same_codes(other) for other in spaces):
         raise ValueError("sources of different search spaces cannot be searched together")
     return spaces[0]

@@ -99,10 +99,10 @@ class Solution:
     def note(self) -> str:
         """Comparison with the best measured row, in words."""
         if self.best is None:
-            return "no measured row is known that keeps the bounds"
+            return "no measured row is known within the bounds"
         known = ", ".join(f"{name} {value:.5g}" for name, value in self.best.metrics.items())
         if not self.is_new:
-            return f"nothing new promises more than the best measured row ({known}), which is given"
+            return f"this is the best measured row ({known}), because no new code promises more"
         return (
             f"better than the best measured row ({known}) with a probability of "
             f"{self.probability:.0%}; expected improvement {self.expected_improvement:.3g}"

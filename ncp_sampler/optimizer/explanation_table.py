@@ -130,9 +130,11 @@ def _summary(reasons: Mapping[str, Any]) -> list[str]:
     lines = []
     if "branch" in reasons:
         branch = ", ".join(f"{name} = {category}" for name, category in reasons["branch"].items())
-        lines.append(f"explores another branch, as the best trial's makes no progress: {branch}")
+        lines.append(
+            f"explores another branch, because the best trial's does not improve: {branch}"
+        )
     for name, category in reasons.get("category", {}).items():
-        lines.append(f"explores {name} = {category}, tried rarely, as the search makes no progress")
+        lines.append(f"explores the rarely tried {name} = {category}: the search does not improve")
     for name, metric in reasons["metrics"].items():
         if "value" in metric:
             line = f"{name}: {metric['value']:g}, known cost"

@@ -353,7 +353,7 @@ class NCPOptimizer:
             ValueError: Not a state from ``state_dict``, or one of another space. Then nothing is
                 changed.
         """
-        checks.instance("state", state, Mapping, "be what state_dict() returned")
+        checks.instance("state", state, Mapping, "be a result of state_dict()")
         try:
             self._proposer.load_state_dict(state)
         except Exception as error:  # a foreign state can raise nearly anything

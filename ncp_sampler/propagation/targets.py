@@ -130,8 +130,8 @@ def check_targets(
             continue
         if target.predictor >= len(models):
             raise ValueError(
-                f"target {target.metric!r} wants predictor {target.predictor}, there are "
-                f"{len(models)}"
+                f"target {target.metric!r} refers to predictor {target.predictor}, but there "
+                f"are {len(models)}"
             )
         names = models[target.predictor].names
         if target.metric not in names:

@@ -184,7 +184,7 @@ def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
         ) from error
     if "\0" in text:
         raise ValueError(
-            f"{name}={shown!r} cannot be read: it holds null characters, as no CSV does"
+            f"{name}={shown!r} cannot be read: it contains null characters, so it is not CSV"
         )
     try:
         # Strict, because an unclosed quotation mark would swallow the rows below it

@@ -133,6 +133,6 @@ class KnownCost:
         params = checks.shown(self._space.to_params(code.tolist()))
         where = params if n == 1 else f"{n} codes, such as that of {params}"
         return ValueError(
-            f"costs[{self.name!r}] {what} for {where}; give a function that gives a number for "
-            "every valid code, inf for one over every limit"
+            f"costs[{self.name!r}] {what} for {where}; give a function that returns a number "
+            "for every valid code, or inf for codes over every limit"
         )

@@ -55,7 +55,7 @@ class Preference:
         weights: dict[str, tuple[float, str | None]] = dict.fromkeys(directions, (1.0, None))
         weights |= {name: _with_unit(weight) for name, weight in given.items()}
         if len(weights) > len(directions) or not any(weight for weight, _ in weights.values()):
-            must = f"weight some of {tuple(directions)}, not all of them by 0"
+            must = f"give weights to some of {tuple(directions)}, not all 0"
             raise checks.refusal("objective_weights", given, must)
         return cls(weights)
 

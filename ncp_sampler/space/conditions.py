@@ -62,7 +62,7 @@ def checked_conditions(
         ready = {n: one for n, one in conditions.items() if one.parent not in conditions}
         if not ready:
             raise ValueError(
-                f"conditions of {sorted(conditions)} go round in a circle; a parameter must not be "
+                f"conditions of {sorted(conditions)} form a cycle; a parameter must not be "
                 "its own parent, nor its parent's"
             )
         for name, one in ready.items():
@@ -95,7 +95,9 @@ def describe(conditions: Mapping[str, Condition], params: Mapping[str, Any], nam
 def _checked(name: Any, given: Any, dims: Mapping[str, Dimension]) -> Condition:
     argument = f"conditions[{name!r}]"
     if name not in dims:
-        raise ValueError(f"conditions has {name!r}, no parameter of the space: {list(dims)}")
+        raise ValueError(
+            f"conditions has {name!r}, which is not a parameter of the space: {list(dims)}"
+        )
     must = 'be a parent and its values, such as ("n_layers", [2, 3])'
     if not isinstance(given, list | tuple) or len(given) != 2 or not isinstance(given[0], str):
         raise checks.refusal(argument, given, must)

@@ -250,8 +250,8 @@ class InterpolatedFeatures:
     def _refusal(self, params: Mapping[str, Any], what: str) -> ValueError:
         infinite = "" if self.ceiling is None else ", or inf for params over every limit"
         return ValueError(
-            f"{self._name} {what} for {checks.shown(params)}; it must give a finite number, or as "
-            f"many of them for all params{infinite}"
+            f"{self._name} {what} for {checks.shown(params)}; it must return a finite number, or "
+            f"equally many of them for all params{infinite}"
         )
 
 

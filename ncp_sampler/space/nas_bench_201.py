@@ -80,4 +80,6 @@ class NB201Space(SearchSpace):
             if self.to_string(code) == text:
                 return code
         example = self.to_string(self.round(np.zeros(len(self.columns))))
-        raise ValueError(f"text={text!r} is no architecture string; it must look like {example}")
+        raise ValueError(
+            f"text={text!r} is not an architecture string; it must look like {example}"
+        )

@@ -39,7 +39,7 @@ def read_tensors(path: Path, names: Collection[str]) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot be read: {error}") from error
     if content is None:
-        raise ValueError("is damaged, or something else")
+        raise ValueError("is damaged, or has another format")
     try:
         values = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file can raise nearly anything

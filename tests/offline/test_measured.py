@@ -59,7 +59,7 @@ def test_the_best_row_is_recommended_where_nothing_promises_more() -> None:
     np.testing.assert_array_equal(solution.code, rows.codes[rows.best("score")[0]])
     assert not solution.is_new
     assert (solution.expected_improvement, solution.probability) == (0.0, 0.0)
-    assert "nothing new promises more" in solution.note
+    assert "no new code promises more" in solution.note
     known = {code_key(code) for code in rows.codes}
     codes = {code_key(one.code) for one in solution.next_trainings}
     assert len(codes) == 5
@@ -111,7 +111,7 @@ def test_the_best_row_keeps_the_bounds_as_measured() -> None:
     none = propagate_search(problem_of(rows, UP, replace(fast, bound=0.5)))
     assert none.best is None
     assert np.isnan([none.expected_improvement, none.probability]).all()
-    assert none.note == "no measured row is known that keeps the bounds"
+    assert none.note == "no measured row is known within the bounds"
 
 
 def test_repeated_measurements_count_by_their_mean_and_noise_draws_them_in() -> None:

@@ -96,7 +96,8 @@ def test_each_params_are_asked_for_once() -> None:
 )
 def test_a_function_of_no_use_is_refused_with_the_space(wrong: Any) -> None:
     match = (
-        r"param_features (gives|raises KeyError:) .* for \{'width': 8, .* must give a finite number"
+        r"param_features (gives|raises KeyError:) .* for \{'width': 8, "
+        ".* must return a finite number"
     )
     with pytest.raises(ValueError, match=match):
         SearchSpace(DIMENSIONS, param_features=wrong)
@@ -109,7 +110,7 @@ def test_other_wrong_arguments() -> None:
         SearchSpace(DIMENSIONS, features=lambda x: x, param_features=size)
     space = SearchSpace([Integer("n", 1, 9)], param_features=lambda p: [1.0] * (1 + (p["n"] > 4)))
     assert space.features is not None
-    with pytest.raises(ValueError, match="as many of them for all params"):
+    with pytest.raises(ValueError, match="equally many of them for all params"):
         space.features(torch.tensor([[0.9]]))
 
 

@@ -151,7 +151,7 @@ _Rows = dict[str, list[tuple[int, float, float, float]]]  # Metric -> trial, mea
 def _of_study(study: Any) -> _Rows:
     trials = getattr(study, "trials", None)
     if not isinstance(trials, Iterable):
-        raise checks.refusal("study", study, "be a study of Optuna, or reasons with results=")
+        raise checks.refusal("study", study, "be an Optuna study, or reasons with results=")
     pairs: _Rows = {}
     for trial in trials:
         try:

@@ -12,7 +12,7 @@ from ncp_sampler import checks
 from ncp_sampler.optimizer.compromise import Compromise
 from ncp_sampler.search.pareto import pareto_front
 
-_MUST = "be a study of Optuna of several objectives, with a complete trial"
+_MUST = "be an Optuna study with several objectives and a complete trial"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def tasks_of(study: Any, chosen: Any) -> TaskValues:
     trials = [one for one in study.get_trials(deepcopy=False) if one.state.name == "COMPLETE"]
     if not trials:
         raise checks.refusal("study", study, _MUST)
-    must = "be what compromise(study) returned, or None"
+    must = "be a result of compromise(study), or None"
     checks.instance("chosen", chosen, Compromise | None, must)
     names = study.metric_names or [f"value_{i}" for i in range(len(directions))]
     if chosen is not None and len(chosen.values) != len(names):
