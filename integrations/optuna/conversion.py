@@ -114,8 +114,8 @@ def to_searched_space(
 ) -> SearchSpace:
     """Return the space to search, like ``to_space``, with only one of several equal categories.
 
-    Optuna stores a category as the first one that equals it, such as 1.0 as 1, so a search would
-    propose the others again and again.
+    Optuna replaces a category by the first equal one (1.0 by 1), so a search would propose the
+    others again and again.
     """
     searched = dict(distributions)
     for name, distribution in distributions.items():

@@ -107,7 +107,7 @@ def params(
     task: str = "classification",
     in_channels: int = 3,
 ) -> torch.Tensor:
-    """Return the trainable parameters of the networks of codes, in M (1e6).
+    """Return the numbers of trainable parameters of the networks of codes, in M (1e6).
 
     Args:
         codes: As for ``flops``.

@@ -93,7 +93,7 @@ class Run:
         return np.maximum.accumulate(np.array(self.values))
 
     def ask_ms(self, n_trials: int) -> float:
-        """Return the median CPU milliseconds of the last asks before trial ``n_trials``.
+        """Return the median CPU time, in milliseconds, of the last asks before trial ``n_trials``.
 
         Raises:
             ValueError: If ``n_trials`` is at most ``STARTUP``, or more than were timed.

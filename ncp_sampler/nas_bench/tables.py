@@ -81,7 +81,7 @@ class Table:
         return columns[name]
 
     def rows(self, codes: ArrayLike) -> NDArray[np.intp]:
-        """Return the positions (k,) of codes (k, d) in the table, the first one of equal rows.
+        """Return the positions (k,) of codes (k, d) in the table; for equal rows, the first one.
 
         Raises:
             ValueError: If the shape is wrong, or if a code is not in the table.

@@ -54,7 +54,7 @@ class BetaChoice:
 
     @property
     def note(self) -> str:
-        """The choice in words."""
+        """Description of the choice."""
         means = self.scores.mean(0) - self.scores.mean()
         listed = ", ".join(f"{b:g}: {m:+.2f}" for b, m in zip(self.betas, means, strict=True))
         return f"beta {self.beta:g} by cross-validation of the search ({listed})"

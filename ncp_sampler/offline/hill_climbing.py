@@ -1,4 +1,4 @@
-"""Hill climbing over valid codes, and the new codes with the most promising measurements.
+"""Hill climbing over valid codes, and the choice of promising new codes to measure.
 
 Propagation edits all columns at once and stops where its steps overshoot. From there, single steps
 still lead to improvements, except at a bound, where increasing one column requires decreasing

@@ -68,7 +68,7 @@ def fitted_posterior(
 ) -> ObjectivePosterior:
     """Return the posterior of a model, fitted to observations at unit codes (n, d).
 
-    ``steps`` is as for ``Predictor.fit``.
+    ``steps`` has the same meaning as for ``Predictor.fit``.
     """
     rows = rows_to_fit(observed.order(np.random.default_rng(0)), model.max_rows)
     rows = observed.covering(rows)

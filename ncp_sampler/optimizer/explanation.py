@@ -104,7 +104,7 @@ def reasons_for(case: Case) -> Reasons:
 
 
 def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
-    """Return reasons in which trials have the integration's numbers.
+    """Return reasons that refer to trials by the integration's numbers.
 
     Args:
         reasons: Reasons of a proposal.

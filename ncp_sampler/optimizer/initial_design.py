@@ -51,7 +51,7 @@ def design_code(
 
 
 def candidates(space: SearchSpace, rng: np.random.Generator) -> Iterator[NDArray[Any]]:
-    """Yield codes (n, d) among which to find an untried one: all of a small space, else some.
+    """Yield codes (n, d) that may be untried: all codes of a small space, or some of a large one.
 
     If a small space has very many columns, its codes come in parts, after a random sample.
     """

@@ -200,7 +200,7 @@ class NCPOptimizer:
         return self._proposer.predictor
 
     def reseed(self, seed: int | None = None) -> None:
-        """Seed the random choices anew; observations and the fitted model stay.
+        """Reseed the random choices; observations and the fitted model are kept.
 
         Raises:
             ValueError: A negative seed, or one that is not an integer.

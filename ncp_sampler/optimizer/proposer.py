@@ -45,7 +45,7 @@ _FEW_STEPS = 15  # Training steps of a model of correlated tasks, where none has
 
 
 class Proposer:
-    """State of a search between two trials, and its next codes.
+    """State of a search between two trials, which proposes the next codes.
 
     The arguments are those of ``NCPOptimizer``, already checked; ``model`` predicts from
     ``features``.
@@ -99,7 +99,7 @@ class Proposer:
             return self._explain()
 
     def reseed(self, seed: int | None) -> None:
-        """Seed the random choices anew."""
+        """Reseed the random generator."""
         self._rng = np.random.default_rng(seed)
         self._design_seed = int(self._rng.integers(2**31))
         self._n_designed = 0

@@ -58,7 +58,7 @@ def checked_results(
 def nearest_codes(
     space: SearchSpace, params: Sequence[Mapping[str, Any]]
 ) -> tuple[NDArray[Any], list[bool]]:
-    """Return the valid codes (n, d) nearest to params, and whether each is exact.
+    """Return the valid codes (n, d) nearest to params, and True for each that is exact.
 
     Raises:
         ValueError: A missing parameter, an unknown category, or a value that is not a number.

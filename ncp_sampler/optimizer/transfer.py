@@ -199,7 +199,7 @@ class Transfer:
         return observations
 
     def with_joined(self, joined: Sequence[int]) -> Transfer:
-        """Return the same sources with other numbers of joined trials.
+        """Return the same sources, with the given numbers of trials counted as the search's own.
 
         Raises:
             ValueError: ``joined`` does not fit these sources.

@@ -345,7 +345,7 @@ def unique_codes(codes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _tiled(operations: list[_Operation]) -> list[_Operation]:
-    """Repeat the rows of operations for ``_apply``."""
+    """Return the rows of operations, repeated for ``_apply``."""
     return [(ufunc, np.tile(row, max(1, _LOOP // max(1, len(row))))) for ufunc, row in operations]
 
 

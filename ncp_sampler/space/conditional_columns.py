@@ -127,7 +127,7 @@ class ConditionalColumns(Columns):
         return [dict(compress(row.items(), own)) for row, own in zip(rows, exists, strict=True)]
 
     def order(self) -> list[int]:
-        """Return the positions of all dimensions, in order, but parents before their children."""
+        """Return the positions of all dimensions, in order, with parents before children."""
         order: dict[int, None] = {}
 
         def add(i: int) -> None:

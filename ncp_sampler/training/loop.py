@@ -63,8 +63,8 @@ def train(
     """Train a model in place and leave it with the weights of its best epoch.
 
     The best epoch is the first with the highest validation metric. The same seed gives the same
-    result on a CPU; on CUDA, except for kernels that add in an arbitrary order. PyTorch's global
-    random state is restored. A loader with its own generator is not seeded.
+    result on a CPU, and on CUDA except for kernels that add in an arbitrary order. PyTorch's
+    global random state is restored. A loader with its own generator is not seeded.
 
     Args:
         model: Model, moved to the device.
