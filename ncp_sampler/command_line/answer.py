@@ -44,9 +44,7 @@ def print_found(result: Mapping[str, Any]) -> None:
         for name, value in params.items():
             table.add_row(str(name), f"{value:g}" if isinstance(value, float) else str(value))
     console.print(table)
-    table = Table(
-        "source", "metric", "held-out score", "evaluator's error", "predicted ± std", "noise"
-    )
+    table = Table("source", "metric", "scored", "evaluator's error", "predicted ± std", "noise")
     for row in result["metrics"]:
         cells = ["none" if row[k] is None else f"{row[k]:.4g}" for k in ("judged", "judge_error")]
         if row["judged"] is not None and row["judge_error"] is None:

@@ -86,7 +86,7 @@ def test_damaged_searcher_learns_the_runs_trials_anew(
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"is damaged, .* as Tuner\.restore does if given param_"):
+    with pytest.raises(ValueError, match=r"is damaged .* as Tuner\.restore does if given param_"):
         _left_by(tmp_path)  # it does not know the space
 
     results = tune.Tuner.restore(
