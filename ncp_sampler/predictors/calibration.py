@@ -44,8 +44,8 @@ def sequential_factors(predictor: Model, rows: Sequence[int], *, pending: int = 
     """Recalibrate predictive standard deviations from recent residuals, (m,).
 
     Each of the latest trials is predicted from the observations that were available when it was
-    proposed. If trials run in parallel, the same number of trials observed just before it were
-    not.
+    proposed. If trials run in parallel, the same number of trials observed just before it are left
+    out.
 
     A process has a single noise and a single set of length scales for the whole space. Late in a
     study, most trials lie where the function is smooth, and end closer to their predictions than
