@@ -3,7 +3,7 @@
 A file is written to a temporary file in the same folder and then moved in one step. So neither a
 full disk nor a killed process leaves an incomplete file or removes an older one. The next process
 that writes there removes the temporary files of killed processes. A sealed file ends with a line
-with the SHA-256 of its content.
+that contains the SHA-256 of its content.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ def write_atomic(
         why = error.strerror or str(error)
         raise OSError(
             error.errno,
-            f"{why}: nothing was written, and an older file is as it was; free some space, or give "
+            f"{why}: nothing was written, and an older file is unchanged; free some space, or give "
             f"another {name}",
             str(file),
         ) from error
 
 
 def sealed(content: bytes) -> bytes:
-    """Append a checksum to a content."""
+    """Return the content with a checksum appended."""
     return content + _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 

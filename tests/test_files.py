@@ -101,7 +101,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, check=True
     )
-    assert "File too large: nothing was written, and an older file is as it was" in done.stdout
+    assert "File too large: nothing was written, and an older file is unchanged" in done.stdout
     assert str(path) in done.stdout
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a.csv"]

@@ -198,7 +198,7 @@ def names() -> dict[str, Any]:
         ("NCPSearch(evaluated_rewards=[1.0])", "evaluated_rewards has 1 values for 0 points"),
         ('NCPSearch(limits={"flops": 1})', "limits has ['flops'], which costs"),
         ('NCPSearch(constraints=["ms"])', "constraints=['ms'] must"),
-        ("ReasonsCallback(5)", "search=5 must be the NCPSearch that the Tuner has"),
+        ("ReasonsCallback(5)", "search=5 must be the Tuner's NCPSearch itself"),
         ("TensorBoardLog(5)", "folder=5 must"),
         ('TensorBoardLog("x", name=5)', "name=5 must"),
         ("plot_params(5, SPACE)", "codes=5 must"),

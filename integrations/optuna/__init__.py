@@ -1,4 +1,4 @@
-"""Optuna: ``NCPSampler``, several tasks in one study, and search spaces as distributions."""
+"""Optuna integration: ``NCPSampler``, studies of several tasks, and spaces as distributions."""
 
 from ncp_sampler.integrations.optuna.conversion import to_distributions as to_distributions
 from ncp_sampler.integrations.optuna.conversion import to_space as to_space

@@ -1,9 +1,9 @@
-"""Claims: the params of a running trial, for those who read the storage.
+"""Claims: params of a running trial, published for everyone who reads the storage.
 
-A *claim* is published by a running trial as soon as its params are chosen, before any of them is
-suggested, so that other workers see them: JSON, name -> Optuna's internal representation (a
-categorical is its index), in system attributes ``ncp:claim:0, ncp:claim:1, ...``. Of a trial that
-ended before it had suggested all of its params, the claim says which they were.
+A running trial publishes a *claim* as soon as its params are chosen, before any of them is
+suggested, so that other workers see them. A claim is JSON, name -> Optuna's internal
+representation (a categorical is its index), in the system attributes ``ncp:claim:0, ncp:claim:1,
+...``. If a trial ended before it had suggested all of its params, the claim contains them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CHUNK_LENGTH = 2_045  # Characters, as Optuna's samplers: RDBStorage documents 
 def publish_claim(
     study: Study, trial: FrozenTrial, params: Params, distributions: Distributions
 ) -> None:
-    """Show the chosen params to the other workers, replacing an earlier claim of the trial."""
+    """Publish the chosen params to other workers, replacing an earlier claim of the trial."""
     text = json.dumps({n: d.to_internal_repr(params[n]) for n, d in distributions.items()})
     for i in range(0, len(text), _CHUNK_LENGTH):
         study._storage.set_trial_system_attr(
@@ -32,10 +32,10 @@ def publish_claim(
 
 
 def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:
-    """Return the params that an unfinished trial has or will have, as far as they are known.
+    """Return the known params that an unfinished trial has or will have.
 
-    A claim that is half written or corrupt counts as none: its writer looks at the other trials
-    after writing, so that it is the one to step aside.
+    An incomplete or corrupt claim is ignored, because its writer reads the other trials after
+    writing and then gives way.
     """
     chunks: list[str] = []
     while isinstance(chunk := trial.system_attrs.get(f"{_CLAIM_KEY}:{len(chunks)}"), str):

@@ -1,6 +1,6 @@
-"""Optuna's distributions, trials and studies in the optimizer's terms, and spaces as distributions.
+"""Conversion between Optuna's distributions, trials and studies and the optimizer's terms.
 
-A *pin* is the value of a parameter that a trial will have whatever is proposed.
+A *pin* is the fixed value of a parameter in a trial, regardless of the proposal.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Goals = dict[str, Any]  # argument -> objective's name or index -> value, or a w
 
 
 def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
-    """Return the dimension of an Optuna distribution; refuse what codes cannot hold exactly."""
+    """Return the dimension of an Optuna distribution; refuse values that codes cannot store."""
     if isinstance(distribution, CategoricalDistribution):
         return Categorical(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
@@ -57,7 +57,7 @@ def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
 
 
 def to_distribution(dim: Dimension) -> BaseDistribution:
-    """Return the Optuna distribution of a dimension; raises as ``to_distributions``."""
+    """Return the Optuna distribution of a dimension; raise errors like ``to_distributions``."""
     check_in_optuna(dim)
     if isinstance(dim, Categorical):
         return CategoricalDistribution(dim.choices)
@@ -76,10 +76,10 @@ def to_distribution(dim: Dimension) -> BaseDistribution:
 def to_distributions(space: SearchSpace) -> Distributions:
     """Return the space as Optuna distributions by name; ``to_space`` is the inverse.
 
-    They are without its conditions.
+    They do not include its conditions.
 
     Raises:
-        ValueError: No space, a grid in log, or one of which Optuna would leave out the last value.
+        ValueError: Not a space, a grid in log, or a grid whose last value Optuna would leave out.
 
     Examples:
         >>> from ncp_sampler import Integer, SearchSpace
@@ -96,7 +96,7 @@ def to_space(
     """Return the search space of distributions, in their order, with conditions if any.
 
     Raises:
-        ValueError: No distributions by name, or one that codes cannot hold exactly.
+        ValueError: Not distributions by name, or a distribution that codes cannot store exactly.
 
     Examples:
         >>> from optuna.distributions import IntDistribution
@@ -112,9 +112,9 @@ def to_space(
 def to_searched_space(
     distributions: Mapping[str, BaseDistribution], conditions: Conditions | None = None
 ) -> SearchSpace:
-    """Return the space to search, as ``to_space``, with one of several equal categories.
+    """Return the space to search, like ``to_space``, with only one of several equal categories.
 
-    Optuna stores a category as the first one that equals it, 1.0 as 1: a search would propose the
+    Optuna replaces a category by the first equal one (1.0 by 1), so a search would propose the
     others again and again.
     """
     searched = dict(distributions)
@@ -125,12 +125,12 @@ def to_searched_space(
 
 
 def check_categories(space: SearchSpace) -> None:
-    """Refuse equal categories, for the reason that ``to_searched_space`` gives."""
+    """Raise ValueError for equal categories, for the reason given in ``to_searched_space``."""
     for dim in space.dimensions:
         if isinstance(dim, Categorical) and len(_unequal(dim.choices)) < len(dim.choices):
             raise ValueError(
                 f"space has {dim.name!r} with categories that are equal for Optuna, as 1, 1.0 and "
-                f"True are: {checks.shown(dim.choices)}; leave one of each, or give texts"
+                f"True are: {checks.shown(dim.choices)}; keep one of each, or use strings"
             )
 
 
@@ -140,7 +140,7 @@ def is_searchable(name: str, distribution: BaseDistribution) -> bool:
 
 
 def reason_against(name: str, distribution: BaseDistribution) -> str:
-    """Return why the optimizer cannot propose the parameter; empty if it can."""
+    """Return the reason why the optimizer cannot propose the parameter; empty if it can."""
     try:
         to_dimension(name, distribution)
     except ValueError as error:
@@ -149,7 +149,7 @@ def reason_against(name: str, distribution: BaseDistribution) -> str:
 
 
 def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool] | None:
-    """Return the valid code nearest to params, if any, and whether a number had to move to it."""
+    """Return the valid code nearest to params, if any, and True if a number had to change."""
     try:
         code = space.to_code(params, clip=True)
     except ValueError:
@@ -161,12 +161,12 @@ def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool
 
 
 def missing_params(space: SearchSpace, params: Mapping[str, Any]) -> list[str]:
-    """Return the parameters of several values that params lack though they exist."""
+    """Return the existing parameters with several values that are missing in params."""
     return space.missing(with_single_values(space, params))
 
 
 def with_single_values(space: SearchSpace, params: Mapping[str, Any]) -> Params:
-    """Return params with those of one value, which an objective need not suggest."""
+    """Return params plus the parameters with one value, which an objective need not suggest."""
     single = {
         dim.name: dim.choices[0] if isinstance(dim, Categorical) else dim.low
         for dim in space.dimensions
@@ -178,13 +178,12 @@ def with_single_values(space: SearchSpace, params: Mapping[str, Any]) -> Params:
 def check_suggested(
     space: SearchSpace, declared: Distributions, trial: FrozenTrial, state: TrialState
 ) -> None:
-    """Refuse a finished trial that does not suggest the parameters of a space as declared.
+    """Raise ValueError if a finished trial did not suggest the parameters of a space as declared.
 
-    One that was pruned may lack some. What is suggested of a parameter that does not exist is
-    ignored.
+    A pruned trial may lack some. Suggested values of parameters that do not exist are ignored.
 
     Raises:
-        ValueError: Another distribution, or none of a parameter that exists.
+        ValueError: A different distribution, or none for a parameter that exists.
     """
     missing = [] if state == TrialState.PRUNED else missing_params(space, trial.params)
     for name, distribution in declared.items():
@@ -196,7 +195,7 @@ def check_suggested(
 def valid_pins(
     distributions: Distributions, pins: Mapping[str, Any], *, clip: bool = False
 ) -> Params:
-    """Return the pins that are valid or, with ``clip``, the nearest valid values of numbers."""
+    """Return the valid pins; with ``clip``, invalid numbers become the nearest valid values."""
     valid: Params = {}
     for name in distributions.keys() & pins.keys():
         # Optuna warns of an invalid pin, and uses it; a range can change to one beyond 2**53
@@ -207,7 +206,7 @@ def valid_pins(
 
 
 def pins_of(study: Study, trial: FrozenTrial) -> Params:
-    """Return pins of ``PartialFixedSampler``, ``Study.enqueue_trial`` and earlier suggestions."""
+    """Return pins from ``PartialFixedSampler``, ``Study.enqueue_trial`` and earlier suggestions."""
     pins: Params = {}
     sampler: Any = study.sampler
     while isinstance(sampler, PartialFixedSampler):  # the outer one wins
@@ -217,7 +216,7 @@ def pins_of(study: Study, trial: FrozenTrial) -> Params:
 
 
 def metric_names(study: Study) -> list[str]:
-    """Return the study's metric names, else ``value``, or ``value_0``, ``value_1``, ..."""
+    """Return the study's metric names, or else ``value``, or ``value_0``, ``value_1``, ..."""
     n = len(study.directions)
     attrs = study._storage.get_study_system_attrs(study._study_id)
     names = attrs.get(_METRIC_NAMES_KEY)
@@ -241,9 +240,9 @@ def was_stopped(trial: FrozenTrial) -> bool:
 
 
 def reported_tasks(trial: FrozenTrial | Trial, names: Sequence[str]) -> dict[str, float]:
-    """Return the objectives, of all ``names`` in order, that ``report_task`` stored with a trial.
+    """Return the values that ``report_task`` stored with a trial; ``names`` are all objectives.
 
-    They are stored by index: names can be set, or changed, later.
+    They are stored by index, because names can be set or changed later.
     """
     attrs = trial.user_attrs
     keys = [f"{_TASK_KEY}{i}" for i in range(len(names))]
@@ -256,10 +255,10 @@ def store_task(trial: Trial, index: int, value: float) -> None:
 
 
 def metrics_of(trial: FrozenTrial, directions: Mapping[str, str]) -> dict[str, float]:
-    """Return the metrics of a finished trial; none if it failed or was pruned before any report.
+    """Return the metrics of a finished trial, none if it failed or was pruned before any report.
 
-    Of one that reported some of its tasks these are its metrics; where it failed, the others have
-    diverged.
+    If a trial reported some of its tasks, these are its metrics; if it then failed, the other
+    tasks have diverged.
     """
     names = [*directions]
     if trial.state == TrialState.COMPLETE:
@@ -277,9 +276,10 @@ def metrics_of(trial: FrozenTrial, directions: Mapping[str, str]) -> dict[str, f
 
 
 def constraints_of(trial: FrozenTrial) -> dict[str, float]:
-    """Return a trial's constraints, feasible where at most 0, by a name of ours.
+    """Return a trial's constraints, which are feasible if at most 0, under internal names.
 
-    ``Trial.set_constraint`` stores each by its key, ``constraints_func`` all as a list.
+    ``Trial.set_constraint`` stores each constraint under its key; ``constraints_func`` stores all
+    as a list.
     """
     listed = trial.system_attrs.get(_CONSTRAINTS_KEY) or ()
     values = {str(i): value for i, value in enumerate(listed)}
@@ -292,21 +292,21 @@ def constraints_of(trial: FrozenTrial) -> dict[str, float]:
 def publish_constraints(
     study: Study, trial: FrozenTrial, function: Callable[[FrozenTrial], Sequence[float]]
 ) -> None:
-    """Store the result of ``constraints_func`` for a trial, where Optuna's own samplers do."""
+    """Store the result of ``constraints_func`` for a trial where Optuna's own samplers store it."""
     given = function(trial)
     try:
         values = [float(value) for value in given]
         if any(map(math.isnan, values)):
             raise ValueError
     except (TypeError, ValueError):
-        must = "be a function that gives a sequence of numbers, without NaN"
-        where = f", which gives {checks.shown(given)} for trial {trial.number},"
+        must = "be a function that returns a sequence of numbers, without NaN"
+        where = f", which returns {checks.shown(given)} for trial {trial.number},"
         raise checks.refusal("constraints_func", function, must, where) from None
     study._storage.set_trial_system_attr(trial._trial_id, _CONSTRAINTS_KEY, values)
 
 
 def named_goals(goals: Goals, names: Sequence[str]) -> dict[str, Any]:
-    """Return goals by metric; refuse indices of objectives that a study does not have."""
+    """Return goals by metric; raise ValueError for an index of an objective that is missing."""
     named: dict[str, Any] = {}
     for argument, given in goals.items():
         if isinstance(given, str):

@@ -1,4 +1,4 @@
-"""Optuna's dashboard: the reasons of each proposal as the trial's note, and figures of the study.
+"""Optuna's dashboard: the reasons for each proposal as a note of the trial, and study figures.
 
 Both are written to the study's storage. The figures are:
 
@@ -41,17 +41,17 @@ _MUST = f"{checks.A_SPACE}, or None"
 
 
 class DashboardCallback:
-    """Callback of ``study.optimize(..., callbacks=[DashboardCallback()])`` that publishes.
+    """Callback for ``study.optimize(..., callbacks=[DashboardCallback()])`` that calls ``publish``.
 
-    With several workers one of them draws the figures: give the others ``every=None``, so that
-    they only write their trials' notes.
+    With several workers, let one of them draw the figures, and give the others ``every=None``, so
+    that they only write their trials' notes.
 
     Args:
-        every: Number of trials from one drawing of the figures to the next; None to draw none.
+        every: Number of trials between drawings of the figures; None to draw none.
         space: As for ``publish``.
 
     Raises:
-        ValueError: ``every`` below 1, or no space.
+        ValueError: ``every`` is below 1, or ``space`` is not a space.
     """
 
     def __init__(self, *, every: int | None = 1, space: SearchSpace | None = None) -> None:
@@ -59,7 +59,7 @@ class DashboardCallback:
         self._space = checks.instance("space", space, SearchSpace | None, _MUST)
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
-        """Write the trial's note, and the figures every so many trials."""
+        """Write the trial's note, and the figures after every ``every`` trials."""
         _write_notes(study, [trial])
         if self._every is not None and (trial.number + 1) % self._every == 0:
             _write_figures(study, self._space, None)
@@ -68,27 +68,27 @@ class DashboardCallback:
 def publish(
     study: Study, *, space: SearchSpace | None = None, trial: int | None = None
 ) -> tuple[str, ...]:
-    """Write notes and figures of a study into its storage, for ``optuna-dashboard``.
+    """Write notes and figures of a study to its storage, for ``optuna-dashboard``.
 
-    A note of the user's stays; the reasons are put below it, once. Figures replace those published
-    before.
+    A note by the user is kept; the reasons are added below it once. Figures replace earlier ones.
 
     Args:
         study: A study of ``NCPSampler``, finished or running.
         space: The search space; None for the space of the study's sampler, else the parameters
             that all its trials have.
-        trial: Number of the trial whose descent, moves and code are drawn; None for the best (of
-            several objectives the latest on the front), or the latest proposal if the best comes
-            from no other trial; and the latest proposal's moves.
+        trial: Number of the trial whose descent, moves and code are drawn. None for the best trial
+            (with several objectives, the latest one on the front), or for the latest proposal if
+            the best trial was not proposed from another one; the moves are then those of the
+            latest proposal.
 
     Returns:
-        The figures' names in the dashboard, without those that would be empty: all are before a
-        trial is complete.
+        The figures' names in the dashboard, without empty figures. Before a trial is complete, all
+        figures are empty.
 
     Raises:
-        ValueError: No study, no space, or no such trial.
+        ValueError: Not a study, not a space, or no such trial.
     """
-    checks.instance("study", study, Study, "be a study of Optuna")
+    checks.instance("study", study, Study, "be an Optuna study")
     checks.instance("space", space, SearchSpace | None, _MUST)
     trials = study.get_trials(deepcopy=False)
     if trial is not None and checks.integer("trial", trial, low=0) >= len(trials):
@@ -98,7 +98,7 @@ def publish(
 
 
 def noted(study: Study, trial: FrozenTrial) -> Any:
-    """Return a trial as ``optuna_dashboard.save_note`` reads a running one."""
+    """Return a trial in the form of a running one, for ``optuna_dashboard.save_note``."""
     return SimpleNamespace(study=study, storage=study._storage, _trial_id=trial._trial_id)
 
 
@@ -168,7 +168,7 @@ def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dic
 
 
 def _space_of(study: Study, trials: Sequence[FrozenTrial]) -> SearchSpace | None:
-    """Return the sampler's space, else what all trials have in common; None if that is nothing."""
+    """Return the sampler's space, or else the parameters common to all trials, or None."""
     declared = getattr(study.sampler, "_space", None)
     if isinstance(declared, SearchSpace):
         return declared

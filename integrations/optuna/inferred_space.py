@@ -1,7 +1,7 @@
-"""The space of a study that declares none, inferred from its trials: ranges and conditions.
+"""Search space of a study without a declared space: ranges and conditions inferred from trials.
 
-Neither the order of the parameters in a trial nor that of the trials matters: gRPC storages and
-``add_trial`` change the former, parallel workers the latter.
+Neither the order of the parameters in a trial nor the order of the trials matters. gRPC storages
+and ``add_trial`` change the former, and parallel workers change the latter.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _Number = FloatDistribution | IntDistribution
 class Ranges:
     """Distributions of all parameters of the trials read so far.
 
-    A distribution that replaces another, as when a range is widened in the code, is followed at
-    once. A range that keeps changing, because it depends on another parameter or on the branch, is
-    searched as the smallest range that contains all: it seldom changes, and each value keeps its
-    place. Trials that are added may even have another kind of distribution.
+    A distribution that replaces another one, for example because a range was widened in the code,
+    is used at once. A range that keeps changing, because it depends on another parameter or on the
+    branch, is searched as the smallest range that contains all ranges: it seldom changes, and each
+    value keeps its position. Added trials may even have another type of distribution.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Ranges:
         self._hulls: dict[tuple[str, type, bool], _Number] = {}
 
     def read(self, number: int, distributions: Mapping[str, BaseDistribution]) -> None:
-        """Add the distributions of the trial of a number; trials of other studies have -1."""
+        """Add the distributions of the trial with a number; trials of other studies have -1."""
         for name, distribution in distributions.items():
             recent = self._recent.setdefault(name, [])
             insort(recent, (number, distribution), key=lambda pair: pair[0])
@@ -57,9 +57,10 @@ class Ranges:
                     self._hulls[key] = _union(hull, distribution)
 
     def current(self) -> dict[str, BaseDistribution]:
-        """Return each parameter's distribution: the newest, or the hull of a dynamic range.
+        """Return each parameter's distribution: the newest one, or the hull of a changing range.
 
-        Of very many parameters those of a single trial are left out: such names may never recur.
+        If there are very many parameters, those of a single trial are left out, because such names
+        may never recur.
         """
         current = {}
         for name, recent in sorted(self._recent.items()):
@@ -74,14 +75,14 @@ class Ranges:
 
 @dataclass(frozen=True)
 class InferredCondition:
-    """Condition for a parameter to exist, as far as trials tell.
+    """Condition for a parameter to exist, as far as the trials show it.
 
     Attributes:
         name: The parameter.
         parent: The parameter that decides, a categorical or an integer.
-        having: Values of the parent with which it is known to exist.
-        without: Values with which it is known not to. Any further category counts as having it,
-            any further number as the nearest of both.
+        having: Values of the parent with which the parameter is known to exist.
+        without: Values with which it is known not to exist. Any other category counts as having
+            it, and any other number counts like the nearest known one.
     """
 
     name: str
@@ -90,9 +91,9 @@ class InferredCondition:
     without: tuple[Any, ...]
 
     def within(self, distribution: BaseDistribution) -> Condition | None:
-        """Return the condition for the values of the parent's distribution; there may be none.
+        """Return the condition restricted to the parent's distribution, or None.
 
-        None if the parent was of another kind in the trials that tell.
+        None if the parent had another type in the trials that determine the condition.
         """
         if isinstance(distribution, CategoricalDistribution):
             choices = dict.fromkeys(distribution.choices)  # one of several equal ones
@@ -111,7 +112,7 @@ class InferredCondition:
 class Conditions:
     """Conditions that agree with the complete trials read so far.
 
-    A parameter's parent is present whenever the parameter is, and has other values where the
+    A parameter's parent is present whenever the parameter is, and has different values where the
     parameter is missing: other categories, or integers on the other side of a threshold. A parent
     is present in more trials than its child, so conditions never form a cycle.
     """
@@ -150,8 +151,8 @@ class Conditions:
     def among(self, names: Collection[str]) -> tuple[InferredCondition, ...]:
         """Return the conditions between some parameters, at most one for each.
 
-        Of several parents that explain a parameter equally, it depends on the one that most trials
-        have, then on a categorical rather than a number, then on the first by name.
+        If several parents explain a parameter equally well, the one that most trials have is used,
+        then a categorical rather than a number, then the first by name.
         """
         conditions = []
         for name in names:
@@ -169,16 +170,16 @@ class Conditions:
 
 @dataclass
 class _Pair:
-    """Observations of a parameter and of a possible parent; of numbers only the extremes."""
+    """Observations of a parameter and a possible parent; for numbers, only the extremes."""
 
     having: dict[Any, None] = field(default_factory=dict)  # parent's values in trials with both
     without: dict[Any, None] = field(default_factory=dict)  # its values where it is alone
     excluded: bool = False  # True if a trial had the parameter alone
 
     def sides(self, is_number: bool) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
-        """Return the values with and without the parameter, of numbers those at the threshold.
+        """Return the values with and without the parameter; for numbers, those at the threshold.
 
-        None if they do not determine where the parameter is missing.
+        Return None if they do not determine where the parameter is missing.
         """
         if self.excluded or not self.having or not self.without:
             return None
@@ -207,7 +208,7 @@ def _may_decide(distribution: BaseDistribution) -> bool:
 
 
 def _union(a: _Number, b: _Number) -> _Number:
-    """Return the smallest distribution with the values of two of one kind."""
+    """Return the smallest distribution that contains the values of two of the same type."""
     low, high = min(a.low, b.low), max(a.high, b.high)
     if isinstance(a, IntDistribution) and isinstance(b, IntDistribution):
         step = math.gcd(a.step, b.step, a.low - b.low)

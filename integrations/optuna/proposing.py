@@ -1,8 +1,8 @@
-"""Proposals of workers that share only a storage: no two of them run the same params.
+"""Proposals of workers that share only a storage, without running the same params twice.
 
-A *stale* trial is one of a worker that was killed. Without a heartbeat, Optuna's storages keep it
-as running for ever. A running trial counts as stale once far more trials began after it, and
-finished, than began during any recent finished trial: all workers agree on that.
+A *stale* trial belongs to a worker that was killed. Without a heartbeat, Optuna's storages keep it
+running forever. A running trial counts as stale once far more trials have started after it and
+finished than started during any recent finished trial. All workers agree on this rule.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ def propose(
     history: SpaceHistory,
     fixed: Params,
 ) -> Params:
-    """Choose params and publish them; no other trial's, if the objective is deterministic.
+    """Choose and publish params; for a deterministic objective, new ones.
 
-    Workers that share no memory can choose the same code at once. Each publishes before it looks,
-    so at least one of two sees the other; every worker that sees its code taken chooses anew, by
-    rank among the rivals, so that even equal workers part (renaming, Attiya et al. 1990). The rank
-    also grows with every try, so that a slow worker is not overtaken by fast ones again and again.
+    Workers that share no memory can choose the same code at the same time. Each publishes before
+    it looks, so at least one of two sees the other. A worker that sees its code taken chooses
+    another one, by rank among the rivals, so that even equal workers diverge (renaming, Attiya et
+    al. 1990). The rank also grows with every attempt, so that fast workers do not overtake a slow
+    one again and again.
     """
     rank = 0
     for tries in range(1, _MAX_TRIES + 1):
@@ -77,7 +78,7 @@ def propose(
 def pending_params(
     history: SpaceHistory, trials: Sequence[FrozenTrial], number: int
 ) -> dict[int, Params]:
-    """Return valid params, if all are known, of the other unfinished trials that are not stale."""
+    """Return the valid params of other unfinished trials that are not stale, if all are known."""
     pending = {}
     unfinished = [t for t in history.cursor.unfinished(trials) if t.number != number]
     stale = stale_numbers(trials, unfinished)
@@ -90,7 +91,7 @@ def pending_params(
 
 
 def all_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials as they are in the storage now."""
+    """Return the current trials in the storage."""
     return study._get_trials(deepcopy=False, use_cache=False)
 
 
@@ -119,7 +120,7 @@ def stale_numbers(trials: Sequence[FrozenTrial], unfinished: Sequence[FrozenTria
 
 
 def _has_result(trial: FrozenTrial) -> bool:
-    """Return True for a trial that ran to a result: failures may come in any number at once."""
+    """Return True for a trial with a result, because any number of trials may fail at once."""
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 

@@ -1,10 +1,10 @@
-"""``NCPSampler``: a sampler of Optuna that proposes by ``NCPOptimizer``.
+"""``NCPSampler``: an Optuna sampler based on ``NCPOptimizer``.
 
-Optuna asks for the params of a trial when the objective first suggests one, so the sampler does not
-know what the objective will suggest. What does not fit a declared space shows up late: Optuna
-itself refuses another kind of distribution, ``sample_independent`` a range without the proposed
-value, and ``after_trial`` any other difference and a parameter that is not suggested. Optuna stores
-the trial's state and values in spite of that last error.
+Optuna asks for the params of a trial when the objective first suggests one, so the sampler does
+not know what the objective will suggest. Differences from a declared space are detected late:
+Optuna itself refuses another type of distribution, ``sample_independent`` refuses a range without
+the proposed value, and ``after_trial`` refuses any other difference, and missing parameters.
+Optuna stores the trial's state and values in spite of that last error.
 """
 
 from __future__ import annotations
@@ -48,41 +48,41 @@ _MAX_STUDIES = 4  # Number of studies that are remembered; a forgotten one is re
 class NCPSampler(BaseSampler):
     """Optuna sampler by Network Coding Propagation: gradient edits of good codes.
 
-    With ``space`` the sampler proposes from the first trial on, in the space's own order, so that
-    the same seed gives the same codes as ``NCPOptimizer(space)``. Without, it infers the space from
-    the finished trials, all branches in one model: a parameter's condition and a range that changes
-    are inferred, too. New parameters, as all of the first trial, are drawn by
+    With ``space``, the sampler proposes from the first trial on, in the order of the space, so
+    that the same seed gives the same codes as ``NCPOptimizer(space)``. Without ``space``, it
+    infers the space from the finished trials, including conditions and changing ranges, with all
+    branches in one model. New parameters, such as all those of the first trial, are drawn by
     ``independent_sampler``.
 
-    The sampler learns from complete trials, from pruned ones by their last report, and from failed
-    ones which params fail. It avoids what other workers on the same storage are running.
-    Constraints of ``Trial.set_constraint`` are modeled, and the best feasible trial is sought.
-    Several objectives, ``enqueue_trial``, ``PartialFixedSampler`` (proposals are conditional on the
-    fixed values), pruners, threads and processes work as with Optuna's own samplers.
+    The sampler learns from complete trials, from the last reports of pruned trials, and from
+    failed trials. It avoids params that other workers on the same storage are running. Constraints
+    of ``Trial.set_constraint`` are modeled, and the sampler looks for the best feasible trial.
+    Several objectives, ``enqueue_trial``, ``PartialFixedSampler`` (proposals are conditional on
+    the fixed values), pruners, threads and processes work as they do with Optuna's own samplers.
 
-    ``NCPOptimizer`` documents the arguments that are not below.
+    ``NCPOptimizer`` documents all other arguments.
 
     Args:
         space: Search space that every trial suggests, or None to infer it.
-        costs: Known costs, as for ``NCPOptimizer``, by objective (``Study.set_metric_names``), its
-            index, or a name of their own; they need ``space``.
+        costs: Known costs, as for ``NCPOptimizer``, by objective name
+            (``Study.set_metric_names``), objective index, or any other name; they need ``space``.
         constraints_func: Finished trial -> numbers that are at most 0 if it is feasible, as for
-            Optuna's samplers; ``Trial.set_constraint`` in the objective replaces it.
-        objective_weights: What is wanted of several objectives, as for ``NCPOptimizer``, by name or
-            index.
-        seed: Seed of all proposals, from 0 to 2**32 - 1, or None for a fresh one.
-        independent_sampler: Sampler of parameters outside the search space. None draws as
-            ``RandomSampler``, by seed, trial and parameter, so that workers with one seed differ.
-        warn_independent_sampling: Whether to warn, once for each parameter, when one is sampled
+            Optuna's samplers. ``Trial.set_constraint`` in the objective replaces it.
+        objective_weights: Goal for several objectives, as for ``NCPOptimizer``, by name or index.
+        seed: Seed of all proposals, from 0 to 2**32 - 1, or None for a random seed.
+        independent_sampler: Sampler for parameters outside the search space. None draws like
+            ``RandomSampler``, depending on seed, trial and parameter, so that workers with the
+            same seed differ.
+        warn_independent_sampling: True to warn, once for each parameter, if it is sampled
             independently after the startup trials.
-        deterministic_objective: True if equal params give equal values: then none are proposed
-            twice while others are left, not even those that other workers are running.
-        sources: Earlier trials: studies, whose finished trials are read now, and what
-            ``NCPOptimizer`` takes. Without ``space``, ``Source(study, same_task=True)`` gives its
-            parameters, too, so that the first trial is not drawn.
+        deterministic_objective: True if equal params give equal values. Then no params are
+            proposed twice while others are left, including those that other workers are running.
+        sources: Earlier trials: studies, whose finished trials are read immediately, or sources as
+            for ``NCPOptimizer``. Without ``space``, ``Source(study, same_task=True)`` also
+            provides the parameters, so that the first trial is not drawn at random.
 
     Raises:
-        ValueError: An argument of another type or out of its range.
+        ValueError: An argument has the wrong type or is out of its range.
 
     Examples:
         >>> import optuna
@@ -119,7 +119,7 @@ class NCPSampler(BaseSampler):
         checks.instance("space", space, SearchSpace | None, must)
         if space is not None:
             conversion.check_categories(space)
-        must = "be a sampler of Optuna, such as RandomSampler(), or None"
+        must = "be an Optuna sampler, such as RandomSampler(), or None"
         checks.instance("independent_sampler", independent_sampler, BaseSampler | None, must)
         must = "be a function of a finished trial, or None"
         self._constraints_func = checks.call("constraints_func", constraints_func, must)
@@ -241,7 +241,7 @@ class NCPSampler(BaseSampler):
             conversion.check_suggested(self._space, self._declared, trial, state)
 
     def known_costs(self, study: Study, params: Params) -> dict[str, float]:
-        """Return the objectives of a study that are known costs, computed for some params."""
+        """Return the values of a study's objectives that are known costs, for some params."""
         names = conversion.metric_names(study)
         costs = conversion.named_goals({"costs": self._goals["costs"]}, names)["costs"] or {}
         if self._space is None or conversion.missing_params(self._space, params):
@@ -255,9 +255,9 @@ class NCPSampler(BaseSampler):
 
     @contextmanager
     def observing(self, study: Study) -> Iterator[SpaceHistory | None]:
-        """Give the history of a study's whole space, with all finished trials observed.
+        """Yield the history of a study's whole space, with all finished trials observed.
 
-        It is None as long as no parameter is known.
+        It is None while no parameter is known.
         """
         with self._lock:
             trials = proposing.all_trials(study)
@@ -270,10 +270,10 @@ class NCPSampler(BaseSampler):
             self._studies[_key(study)] = history
 
     def _take(self, study: Study, trials: Sequence[FrozenTrial]) -> StudyHistory:
-        """Take out the history of the study, read up to ``trials``; a new one if there is none.
+        """Remove and return the history of the study, updated with ``trials``; a new one if needed.
 
-        Put it back when all is done. An interrupt in between, at any line, leaves no history
-        behind that is half read: the next call reads all trials anew.
+        Store it again at the end. An interrupt at any line in between leaves no partially read
+        history, so the next call reads all trials again.
         """
         history = self._studies.pop(_key(study), None)
         if history is None or not history.is_of(study, trials):
@@ -288,8 +288,8 @@ class NCPSampler(BaseSampler):
     ) -> tuple[SpaceHistory, Params]:
         """Return the history of the space to propose in, and the valid pins in it.
 
-        It is the passed space, or the full one if the rest is pinned: then the proposal is
-        conditional on the pins, and all trials are observed.
+        The space is the given one, or the full one if all other parameters are pinned. The
+        proposal is then conditional on the pins, and all trials are observed.
         """
         full = self._searched or history.searched()
         pins = conversion.pins_of(study, trial)
@@ -311,7 +311,7 @@ class NCPSampler(BaseSampler):
     def _warn_independent(
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> None:
-        """Warn of a parameter that is not new and drawn all the same, once."""
+        """Warn once about a parameter that is not new but is still drawn at random."""
         if not self._warn or name in self._warned:
             return
         states = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -353,5 +353,5 @@ def _checked_goals(
 
 
 def _key(study: Study) -> tuple[str, int]:
-    """Return the name and number of a study; in memory, every study has the number 0."""
+    """Return the name and number of a study; every in-memory study has the number 0."""
     return study.study_name, study._study_id

@@ -1,4 +1,4 @@
-"""Finished studies as sources: a copy of their trials, then the same in the optimizer's terms."""
+"""Finished studies as sources: copies of their trials, converted to the optimizer's terms."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class StudyTrials:
 
 
 def read_sources(given: Any) -> tuple[Source, ...]:
-    """Return the argument ``sources`` as plain values; raises as ``checked_sources``."""
+    """Return the argument ``sources`` as plain values; raise errors like ``checked_sources``."""
     return checked_sources(given, _snapshot, StudyTrials, _MUST)
 
 
 def studies_of_task(sources: Sequence[Source]) -> list[FrozenTrial]:
-    """Return the trials of studies whose source says that they are of the same task."""
+    """Return the trials of studies whose source declares the same task."""
     return [
         trial
         for source in sources
@@ -45,7 +45,7 @@ def studies_of_task(sources: Sequence[Source]) -> list[FrozenTrial]:
 
 
 def source_constraints(sources: Sequence[Source]) -> set[str]:
-    """Return the names of the constraints that trials of studies among the sources have."""
+    """Return the names of the constraints of all trials of studies among the sources."""
     studies = [source.trials for source in sources if isinstance(source.trials, StudyTrials)]
     trials = [trial for study in studies for trial in study.trials]
     return {name for trial in trials for name in conversion.constraints_of(trial)}
@@ -58,9 +58,10 @@ def in_search(
     defaults: Params,
     own: Collection[object],
 ) -> list[Source]:
-    """Return the sources, studies as trials in a space's names, but for the search's own study.
+    """Return the sources, with studies as trials of a space, except the search's own study.
 
-    A trial may lack the parameters of ``defaults``; ``own`` are the own study's by ``identity``.
+    A trial may lack the parameters in ``defaults``. ``own`` are the trials of the search's study,
+    by ``identity``.
     """
     converted, names = [], space.names
     for i, source in enumerate(sources):
@@ -101,13 +102,13 @@ def in_search(
 
 
 def identity(trial: FrozenTrial) -> object:
-    """Return what distinguishes a finished trial, also from those of a study of the same name."""
+    """Return a key that identifies a finished trial, even among studies of the same name."""
     values = tuple(trial.values or ())
     return trial._trial_id, trial.datetime_start, trial.datetime_complete, values
 
 
 def _snapshot(name: str, given: Any) -> Any:
-    """Return a study's finished trials; anything else as it is."""
+    """Return a study's finished trials; return anything else unchanged."""
     if not isinstance(given, Study):
         return given
     trials = tuple(t for t in given.get_trials(deepcopy=False) if t.state.is_finished())

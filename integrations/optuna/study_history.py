@@ -1,7 +1,7 @@
-"""Trials that the sampler has read from a study: its inferred space, and an optimizer per space.
+"""Trials that the sampler has read from a study: the inferred space, and one optimizer per space.
 
-Trials are numbered 0, 1, 2, ... and never removed, and a finished one never changes. So each trial
-is read once when it has finished, and an unfinished one every time.
+Trials are numbered 0, 1, 2, ... and never removed, and a finished trial never changes. So a
+finished trial is read once, and an unfinished trial is read every time.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ class StudyHistory:
         return {**self.__dict__, "_storage": None}
 
     def is_of(self, study: Study, trials: Sequence[FrozenTrial]) -> bool:
-        """Return True if this was read from the study, rather than from one of the same name.
+        """Return True if this was read from the study, and not from another of the same name.
 
-        Studies in memory have equal numbers, and their trials may be copies: such a study is
+        In-memory studies have equal numbers, and their trials may be copies, so such a study is
         identified by its storage. A copy of a history belongs to the first study that fits.
         """
         if study.directions != self._directions or not self._cursor.is_in(trials):
@@ -74,21 +74,21 @@ class StudyHistory:
         return not isinstance(study._storage, InMemoryStorage) or self._storage() is study._storage
 
     def read(self, trials: Sequence[FrozenTrial]) -> None:
-        """Infer the space from the trials that finished since the last call, too."""
+        """Update the inferred space with the trials that finished since the last call."""
         for trial in self._cursor.finished(trials):
             self._infer(trial, trial.number)
 
     def searched(self) -> Distributions:
-        """Return the parameters of complete or pruned trials; some trials may lack some of them."""
+        """Return the parameters of complete and pruned trials, each of which may lack some."""
         current = self._ranges.current().items()
         return {name: dist for name, dist in current if conversion.is_searchable(name, dist)}
 
     def of_space(
         self, study: Study, distributions: Distributions, space: SearchSpace | None
     ) -> SpaceHistory:
-        """Return the history of a space, in the same order and with the conditions known now.
+        """Return the history of a space, in the same order and with the currently known conditions.
 
-        ``space`` is the declared one, if ``distributions`` are all of it.
+        ``space`` is the declared space, if ``distributions`` cover all of it.
         """
         inferred = self._space is None
         conditions = self._conditions_among(distributions)
@@ -113,7 +113,7 @@ class StudyHistory:
             history.reseed()
 
     def _conditions_among(self, distributions: Distributions) -> SpaceConditions:
-        """Return the conditions between some parameters, as declared or as inferred."""
+        """Return the declared or inferred conditions between some parameters."""
         if self._space is None:
             return {
                 one.name: condition
@@ -136,10 +136,10 @@ class StudyHistory:
 class SpaceHistory:
     """The optimizer of one search space of a study, and the trials that it has observed.
 
-    Trials that lack a parameter of a declared space that exists are not observed; of an inferred
-    space, the middle of the range stands for it. Once trials differ in more than the space's
-    parameters (undeclared ones), equal codes are not equal trials, and the optimizer becomes one
-    for an objective that is not deterministic.
+    If a trial lacks an existing parameter of a declared space, it is not observed; in an inferred
+    space, the middle of the range replaces the missing value. Once trials differ in other
+    (undeclared) parameters, equal codes no longer mean equal trials, and the optimizer treats the
+    objective as not deterministic.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class SpaceHistory:
         self.optimizer.reseed()
 
     def read(self, trials: Sequence[FrozenTrial]) -> None:
-        """Tell the optimizer each trial that has finished since the last call."""
+        """Report each trial that has finished since the last call to the optimizer."""
         new = self.cursor.finished(trials)
         if self.optimizer.deterministic_objective and any(map(self._has_other_params, new)):
             self._start(deterministic=False)
@@ -205,23 +205,23 @@ class SpaceHistory:
         )
 
     def code(self, params: Params) -> Code:
-        """Return the code of valid params, to compare."""
+        """Return the code of valid params, for comparisons."""
         return tuple(self.space.to_code(params, clip=True).tolist())
 
     def with_middle(self, params: Params) -> Params:
-        """Return params with the middle for the parameters that do not exist."""
+        """Return params with the middle of the range for parameters that do not exist."""
         return {**self._middle, **params}
 
     def missing(self, params: Params) -> list[str]:
-        """Return the parameters that params lack though they exist, given the others."""
+        """Return the parameters that exist, given the others, but are missing in params."""
         return conversion.missing_params(self.space, params)
 
     def all_params(self, params: Params, *, may_lack: bool = False) -> Params | None:
-        """Return the space's own params; None if one is missing that exists given the others.
+        """Return the space's params; None if a parameter that exists, given the others, is missing.
 
         Args:
-            params: Params of a trial, which may be others', too.
-            may_lack: True if the middle may stand for what is missing, in an inferred space.
+            params: Params of a trial, which may include parameters outside the space.
+            may_lack: True if the middle may replace missing parameters, as in an inferred space.
         """
         if self.missing(params) and not (may_lack and self.inferred):
             return None
@@ -275,7 +275,7 @@ class SpaceHistory:
         if moved:
             self._warn_once(
                 "trial %d has values off the ranges or grids of %s; the nearest valid ones are "
-                "learned instead: %s", trial.number, self.space, reprlib.repr(params),
+                "used instead: %s", trial.number, self.space, reprlib.repr(params),
             )  # fmt: skip
         return params, None if moved or failed else tuple(code.tolist())
 

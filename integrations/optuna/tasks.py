@@ -1,7 +1,7 @@
-"""Several tasks in one study: some of them reported, which to train next, the best compromise.
+"""Several tasks in one study: partial reports, the next task to train, and the best compromise.
 
-A task is an objective of the study. A trial that has trained all of them returns their values; one
-that has trained some stores these by ``report_task`` and ends as pruned.
+A task is an objective of the study. A trial that has trained all tasks returns their values. A
+trial that has trained only some stores their values with ``report_task`` and ends as pruned.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from ncp_sampler.search.preference import COMPROMISE, Preference, Weight, check_
 def report_task(trial: Trial, task: str | int, value: float) -> None:
     """Store the value of one task of a running trial, as a user attribute.
 
-    A trial that ends by ``raise optuna.TrialPruned`` teaches the sampler what it has reported; it
-    does not count as failed. What is reported of one task informs the predictions of the others.
+    If a trial ends with ``raise optuna.TrialPruned``, the sampler learns from its reported tasks,
+    and the trial does not count as failed. The value of one task informs the predictions of the
+    others.
 
     Args:
         trial: The running trial of a study of several objectives.
@@ -56,11 +57,12 @@ def report_task(trial: Trial, task: str | int, value: float) -> None:
 def task_values(trial: Trial) -> list[float]:
     """Return the reported values of all tasks, to be returned by the objective.
 
-    An objective that is a known cost of the study's ``NCPSampler`` is computed if not reported.
+    An objective that is a known cost of the study's ``NCPSampler`` is computed if it was not
+    reported.
 
     Raises:
-        optuna.TrialPruned: Some task was not reported: the trial ends with those that were.
-        ValueError: ``trial`` is no trial of a study.
+        optuna.TrialPruned: Some task was not reported; the trial ends with the reported tasks.
+        ValueError: ``trial`` is not a trial of a study.
     """
     names = _names(trial)
     values = conversion.reported_tasks(trial, names)
@@ -74,16 +76,16 @@ def task_values(trial: Trial) -> list[float]:
 
 
 def next_task(trial: Trial, *, costs: Mapping[str | int, float] | None = None) -> str | None:
-    """Return the task of a running trial to train next; None if none left is worth its cost.
+    """Return the task to train next in a running trial; None if no remaining one is worth its cost.
 
-    After the startup trials it may be None before every task was trained: the expected improvement
-    of the trial, given what was reported, has become smaller per cost than that of another trial.
-    Known costs are no tasks. With another sampler than ``NCPSampler`` every task is trained, in
-    order.
+    After the startup trials, it may be None before every task was trained: the expected
+    improvement of the trial per cost, given the reported values, has become smaller than that of
+    another trial. Known costs are not tasks. With samplers other than ``NCPSampler``, every task
+    is trained, in order.
 
     Args:
         trial: The running trial, all of whose params have been suggested.
-        costs: Task, by name or index -> cost of its training, in any unit; 1 where none is given.
+        costs: Task, by name or index -> cost of its training, in any unit; by default 1.
 
     Raises:
         ValueError: No such task, or a cost that is not positive.
@@ -133,22 +135,23 @@ def compromise(
 ) -> Compromise:
     """Return the best compromise among the trials of a study of several objectives.
 
-    Beside ``study.best_trials``, the whole front, it is one trial of it. A study of any sampler
-    will do. Values of tasks that a trial has not reported are predicted from all others, and
-    count as worse by one standard deviation.
+    ``study.best_trials`` is the whole front, and the compromise is one trial. The study may use
+    any sampler. Values of tasks that a trial has not reported are predicted from all other values,
+    and made worse by one standard deviation.
 
     Args:
         study: The study.
-        objective_weights: "compromise" for the least relative regret in the worst objective; "knee"
-            for the Pareto-optimal trial with the least sum of regrets; or as for ``NCPSampler``.
+        objective_weights: "compromise" for the smallest relative regret in the worst objective;
+            "knee" for the Pareto-optimal trial with the smallest sum of regrets; or as for
+            ``NCPSampler``.
 
     Returns:
         The trial's number, params, values and regrets; ``print`` shows them.
 
     Raises:
-        ValueError: Other weights, or no trial that is feasible has a value.
+        ValueError: Invalid weights, or no feasible trial has a value.
     """
-    checks.instance("study", study, Study, "be a study of Optuna")
+    checks.instance("study", study, Study, "be an Optuna study")
     names = conversion.metric_names(study)
     weights = objective_weights
     if weights is None:
@@ -178,7 +181,7 @@ def _own_sampler(study: Study) -> NCPSampler | None:
 
 
 def _names(trial: Trial) -> list[str]:
-    checks.instance("trial", trial, Trial, "be a running trial of Optuna")
+    checks.instance("trial", trial, Trial, "be a running Optuna trial")
     return conversion.metric_names(trial.study)
 
 

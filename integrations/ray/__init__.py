@@ -1,4 +1,4 @@
-"""Ray Tune: ``NCPSearch``, its reasons in Ray's logs, and search spaces as domains."""
+"""Ray Tune integration: ``NCPSearch``, its reasons in Ray's logs, and search spaces as domains."""
 
 try:  # before the first module that needs it
     from ray import tune as _tune  # noqa: F401

@@ -1,4 +1,4 @@
-"""Ray's loggers: adds what was predicted of a trial to its results, before they are logged."""
+"""Ray callback that adds the predictions for a trial to its results before they are logged."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ncp_sampler.optimizer.explanation_table import explain_markdown
 
 
 class ReasonsCallback(tune.Callback):
-    """Adds to each result of a trial what was predicted of it, and why it was suggested.
+    """Callback that adds the predictions and the reasons for a trial to each of its results.
 
-    Give it before any logger of your own; those that Ray adds come after it. TensorBoard,
-    ``result.json``, ``progress.csv`` and the loggers of other services then have
+    List it before your own loggers; those that Ray adds come after it. TensorBoard,
+    ``result.json``, ``progress.csv`` and the loggers of other services then contain
 
         ncp/how                "search"; or "startup", "source", "untried": nothing is predicted
         ncp/predicted/METRIC   the mean, of a known cost its value
@@ -24,10 +24,10 @@ class ReasonsCallback(tune.Callback):
         ncp/why                the reasons as text
 
     Args:
-        search: The searcher that the Tuner has, as itself, also within a ``ConcurrencyLimiter``.
+        search: The searcher of the Tuner itself, even if it is inside a ``ConcurrencyLimiter``.
 
     Raises:
-        ValueError: Anything else than an ``NCPSearch``.
+        ValueError: Anything other than an ``NCPSearch``.
 
     Examples:
         >>> search = NCPSearch(metric="loss", mode="min")
@@ -35,13 +35,13 @@ class ReasonsCallback(tune.Callback):
     """
 
     def __init__(self, search: NCPSearch) -> None:
-        must = "be the NCPSearch that the Tuner has, not what is around it"
+        must = "be the Tuner's NCPSearch itself, not a wrapper around it"
         self._search = checks.instance("search", search, NCPSearch, must)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Put the trial's reasons into the result that the loggers get."""
+        """Add the trial's reasons to the result that the loggers receive."""
         reasons = self._search.reasons.get(trial.trial_id)
         if reasons is None:
             return

@@ -1,7 +1,7 @@
-"""Files of a saved searcher: written completely or not at all, read completely or refused.
+"""Files of saved searchers, written completely or not at all, and read completely or refused.
 
-A file is one line, ``ncp_sampler.NCPSearch VERSION``, the pickled searcher, and the seal of
-``ncp_sampler.files``: a pickle alone may load as something else once a byte has changed.
+A file contains one line, ``ncp_sampler.NCPSearch VERSION``, the pickled searcher, and the seal of
+``ncp_sampler.files``. Without a seal, a pickle may load as something else once a byte has changed.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _PICKLE = b"\x80"  # First byte of a pickle, and so of the files of ncp_sampler 
 
 
 class SavedSearcher(Searcher):
-    """A searcher that can be pickled, and whose files are such pickles."""
+    """A searcher that can be pickled, and is saved to files as a sealed pickle."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Write all that the next suggestions depend on to a file, or leave it unchanged.
+        """Write everything that the next suggestions depend on to a file, all or nothing.
 
         Raises:
-            OSError: The disk is full, or nothing may be written there.
-            ValueError: No path of a file, or something that cannot be pickled.
+            OSError: The disk is full, or the file cannot be written.
+            ValueError: Not the path of a file, or an object that cannot be pickled.
         """
         path = checks.path("checkpoint_path", checkpoint_path)
         write_atomic(path, self._content(), name="checkpoint_path")
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
-        """Save into a run's folder, as Tune does.
+        """Save to a run's folder, as Tune does.
 
-        Tune may be copying that folder, and fails if a file is gone that it has just seen: the
-        temporary file is beside the folder.
+        Tune may be copying that folder, and fails if a file that it has just listed is gone. So
+        the temporary file is next to the folder, not in it.
         """
         folder = checks.path("checkpoint_dir", checkpoint_dir, "a folder")
         path = folder / self.CKPT_FILE_TMPL.format(session_str)
@@ -45,22 +45,22 @@ class SavedSearcher(Searcher):
         write_atomic(path, self._content(), name="checkpoint_dir", staging=beside)
 
     def restore(self, checkpoint_path: str) -> None:
-        """Continue as the searcher that was saved would have, whatever this one was.
+        """Continue as the saved searcher would have, whatever the state of this one.
 
         The file is unpickled: read only your own.
 
         Raises:
-            ValueError: No such file, it is another's or another version's, it is damaged, or it
-                holds what cannot be loaded here; then nothing is changed.
+            ValueError: The file does not exist, comes from another program or version, is damaged,
+                or contains objects that cannot be loaded here. Then nothing is changed.
         """
         path = checks.path("checkpoint_path", checkpoint_path)
         try:
             saved = _read(path)
         except ValueError as error:
             raise ValueError(
-                f"checkpoint_path={str(path)!r} {error}; give a whole file that NCPSearch.save "
-                "wrote, such as a copy of this one, or let a new NCPSearch learn the run's trials "
-                "by add_evaluated_trials"
+                f"checkpoint_path={str(path)!r} {error}; give an intact file that NCPSearch.save "
+                "wrote, such as a copy of this one, or add the run's trials to a new NCPSearch "
+                "with add_evaluated_trials"
             ) from error
         self.__dict__.update(saved.__dict__)
 
@@ -76,7 +76,7 @@ class SavedSearcher(Searcher):
 
 
 def _read(path: Path) -> Any:
-    """Return the searcher of a file; raise ValueError saying what is wrong with it."""
+    """Return the searcher in a file; raise a ValueError that describes what is wrong with it."""
     try:
         if path.exists() and not path.is_file():  # a device may have no end
             raise ValueError("it is no file")
@@ -89,13 +89,13 @@ def _read(path: Path) -> Any:
         raise ValueError("holds no NCPSearch")
     intact = unsealed(content)
     if intact is None:
-        raise ValueError("is damaged, or was cut off: its checksum is another")
+        raise ValueError("is damaged or truncated: its checksum does not match")
     version, _, pickled = intact.removeprefix(_MAGIC).partition(b"\n")
     if version != _VERSION:
         given, own = version.decode(errors="replace"), _VERSION.decode()
-        raise ValueError(f"is of version {given}, and not of {own}")
+        raise ValueError(f"is of version {given}, not {own}")
     try:
         return cloudpickle.loads(pickled)
     except Exception as error:  # what it imports can raise anything
-        why = f"holds what cannot be loaded here ({type(error).__name__}: {error})"
+        why = f"contains objects that cannot be loaded here ({type(error).__name__}: {error})"
         raise ValueError(why) from error

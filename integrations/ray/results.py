@@ -1,4 +1,4 @@
-"""Ray's metric and mode, and the values in its configs and results, in the optimizer's terms.
+"""Conversion of Ray's metric, mode, configs and results to the optimizer's terms.
 
 A nested value is named by its path, ``a/b`` for ``config["a"]["b"]``. A config or a result is
 *nested* ({"a": {"b": 1}}) or *flat* ({"a/b": 1}).
@@ -23,7 +23,7 @@ Names: TypeAlias = str | Sequence[str]
 
 
 def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, Any]:
-    """Return metric and mode: both None, both strings, both lists, or a string of a mode alone."""
+    """Return metric and mode: both None, both strings, both lists, or only a mode as a string."""
     names, modes = checked_names(metric), _as_list(mode)
     if names and not modes:
         raise ValueError(f'metric={metric!r} without mode; give mode="min" or mode="max"')
@@ -39,7 +39,7 @@ def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, An
 
 
 def checked_names(metric: Any) -> list[str]:
-    """Return the metrics' names; none of None."""
+    """Return the names of the metrics; an empty list for None."""
     names = _as_list(metric)
     if any(not isinstance(name, str) or not name for name in names) or len({*names}) < len(names):
         raise checks.refusal("metric", metric, "be the metric's name, or a list of several")
@@ -47,7 +47,7 @@ def checked_names(metric: Any) -> list[str]:
 
 
 def directions(metric: Names | None, mode: Names | None) -> dict[str, str]:
-    """Return the optimizer's directions of a checked metric and mode; refuse missing ones."""
+    """Return the optimizer's directions for a checked metric and mode; refuse missing ones."""
     if mode is None or metric is None:
         raise ValueError(
             "NCPSearch has no metric and mode; give NCPSearch(metric=..., mode=...): those of "
@@ -67,22 +67,22 @@ def find(config: Mapping[str, Any], path: str, default: Any = MISSING) -> Any:
 
 
 def metrics_in(result: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    """Return the metrics that a result has, NaN for what is no number."""
+    """Return the metrics in a result, with NaN for values that are not numbers."""
     values = _reported(result, names)
     return {name: (floats([value]) or [math.nan])[0] for name, value in values.items()}
 
 
 def warn_of(trial_id: str, result: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Log which of the metrics cannot be learned from a trial's last result, and why."""
+    """Log which metrics cannot be learned from a trial's last result, and why."""
     values = _reported(result, names)
     no_numbers = {name: value for name, value in values.items() if floats([value]) is None}
-    reason = f"what is no number: {no_numbers}" if values else f"none of {[*names]}"
+    reason = f"values that are not numbers: {no_numbers}" if values else f"none of {[*names]}"
     if no_numbers or not values:
         _logger.warning("no value is learned from trial %s: it reported %s", trial_id, reason)
 
 
 def named_values(value: Any, names: Sequence[str]) -> dict[str, float]:
-    """Return metrics by name: of None, a number, a sequence in order, or a mapping."""
+    """Return metrics by name, from None, a number, a sequence in order, or a mapping."""
     if value is None:
         return {}
     given = list(value) if isinstance(value, Mapping) else list(names)
@@ -93,13 +93,13 @@ def named_values(value: Any, names: Sequence[str]) -> dict[str, float]:
 
 
 def checked_list(name: str, values: Any, must: str) -> list[Any]:
-    """Return a list, also of an array of NumPy's and others'."""
+    """Return a list, also from an array of NumPy or another library."""
     plain = values.tolist() if hasattr(values, "tolist") else values
     return checks.sequence(name, plain, object, must)
 
 
 def floats(value: Any) -> list[float] | None:
-    """Return the numbers of one metric or of several; None if anything else is among them."""
+    """Return the numbers for one or several metrics; None if any of them is not a number."""
     values = list(value.values()) if isinstance(value, Mapping) else _as_list(value)
     try:
         return [float(v.item() if isinstance(v, np.ndarray) else v) for v in values]

@@ -1,14 +1,15 @@
-"""``NCPSearch``: a searcher of Ray Tune that proposes by ``NCPOptimizer``.
+"""``NCPSearch``: a Ray Tune searcher based on ``NCPOptimizer``.
 
-The search starts once space, metric and mode are known: from the constructor, the Tuner, or at last
-when the first suggestion is asked for.
+The search starts once the space, metric and mode are known: from the constructor, from the Tuner,
+or at the latest when the first suggestion is requested.
 
-A trial is *running* from its suggestion until it completes; its params are avoided. Completed with
-a value it is *done*, and later results are ignored; without, it has failed: it is *recorded*, and
-its record is replaced once ``Tuner.restore`` has resumed it. Trials that are restarted under new
-ids are identified by the config in their results, and their record is replaced with every report: a
-``ConcurrencyLimiter`` holds back the completion of what it did not just suggest. A trial whose
-config does not fit is *refused*, with a warning.
+A trial is *running* from its suggestion until it completes; its params are avoided. If it
+completes with a value, it is *done*, and later results are ignored. If it completes without a
+value, it has failed: it is *recorded*, and the record is replaced once ``Tuner.restore`` has
+resumed the trial. Trials that are restarted under new ids are identified by the config in their
+results, and their record is replaced with every report, because a ``ConcurrencyLimiter`` withholds
+the completion of trials that it did not suggest itself. A trial whose config does not fit is
+*refused*, with a warning.
 """
 
 from __future__ import annotations
@@ -49,29 +50,31 @@ _logger = logging.getLogger(__name__)
 class NCPSearch(SavedSearcher):
     """Ray Tune searcher by Network Coding Propagation: gradient edits of good codes.
 
-    The space comes from ``space`` or from the Tune domains in the Tuner's ``param_space``; metric
-    and mode from here or from ``TuneConfig``, whose own arrive only with a ``param_space``. Several
-    metrics are given here, as lists.
+    The space comes from ``space`` or from the Tune domains in the Tuner's ``param_space``. Metric
+    and mode come from the arguments, or from ``TuneConfig`` if there is a ``param_space``. Several
+    metrics are passed as lists.
 
-    The searcher learns from a trial's last report, also when a scheduler stopped it, and from
-    trials that fail. No params are suggested that another trial runs. ``ConcurrencyLimiter``,
-    ``Repeater``, ASHA, HyperBand, ``HyperBandForBOHB`` and ``Tuner.restore`` work.
+    The searcher learns from a trial's last report, even if a scheduler stopped the trial, and from
+    trials that fail. It does not suggest params that another trial is running.
+    ``ConcurrencyLimiter``, ``Repeater``, ASHA, HyperBand, ``HyperBandForBOHB`` and
+    ``Tuner.restore`` work.
 
-    ``NCPOptimizer`` documents all arguments that are not below. Objects must be picklable.
+    ``NCPOptimizer`` documents all other arguments. Objects must be picklable.
 
     Args:
         space: The search space: a ``SearchSpace``, whose parameter ``a/b`` is
             ``config["a"]["b"]``, or a nested dictionary of Tune domains and constants.
         metric: Name of the metric, ``a/b`` for a nested one, or several.
-        mode: "min" or "max", for each metric. With a mode alone, the metric is the value that the
-            trainable returns.
-        points_to_evaluate: Configs to suggest first, flat or nested; constants may be in them.
-        evaluated_rewards: Their values, if known, a sequence for several metrics: then they are
-            observations and not suggested.
-        sources: Earlier runs (``ResultGrid``, ``ExperimentAnalysis``), and as for ``NCPOptimizer``.
+        mode: "min" or "max", for each metric. If only the mode is given, the metric is the value
+            that the trainable returns.
+        points_to_evaluate: Configs to suggest first, flat or nested; they may contain constants.
+        evaluated_rewards: Values of these configs, if known, each a sequence for several metrics.
+            The configs are then observations, and are not suggested.
+        sources: Earlier runs (``ResultGrid``, ``ExperimentAnalysis``), or sources as for
+            ``NCPOptimizer``.
 
     Attributes:
-        reasons: Trial's id -> why its params were suggested; ``ncp_sampler.explain`` shows it.
+        reasons: Trial id -> reasons for its params, which ``ncp_sampler.explain`` shows.
 
     Raises:
         ValueError: An argument out of its range, or points that do not fit the space.
@@ -218,12 +221,12 @@ class NCPSearch(SavedSearcher):
             parameters: The config, flat or nested, with or without constants.
             value: A number; with several metrics a sequence, or a mapping by name; None if only
                 intermediate values, or none, are known.
-            error: Whether it failed.
-            pruned: Whether it was stopped early.
+            error: True if it failed.
+            pruned: True if it was stopped early.
             intermediate_values: The last one counts if ``value`` is None.
 
         Raises:
-            ValueError: A config that does not fit the space, or another number of values.
+            ValueError: A config that does not fit the space, or the wrong number of values.
         """
         checks.instance("parameters", parameters, Mapping, "be a dictionary, flat or nested")
         failed, stopped = checks.flag("error", error), checks.flag("pruned", pruned)
@@ -261,41 +264,43 @@ class NCPSearch(SavedSearcher):
     def compromise(self, objective_weights: Weights = COMPROMISE) -> Compromise:
         """Return the best compromise of several metrics: see ``NCPOptimizer.compromise``.
 
-        Of a trial that reported some of the metrics the others are predicted. ``number`` counts the
-        trials in the order in which they were reported.
+        If a trial reported only some of the metrics, the others are predicted. ``number`` counts
+        the trials in the order in which they were reported.
         """
         return self._start()[1].compromise(objective_weights)
 
     def add_evaluated_trials(self, trials_or_analysis: Any, metric: Names) -> None:
         """Learn from the trials of an earlier run of the same task, by their last results.
 
-        Trials that did not report the metric, or whose config does not fit the space or has another
-        constant, are left out with a warning each. ``sources`` takes runs of another task.
+        Trials that did not report the metric, or whose config does not fit the space or has
+        another constant, are left out, each with a warning. For runs of another task, use
+        ``sources``.
 
         Args:
             trials_or_analysis: ``ExperimentAnalysis``, ``ResultGrid``, a ``Trial`` or a list.
-            metric: The metric's name in their results, or several in order. Constraints have their
-                own names.
+            metric: Name of the metric in the trials' results, or several names in order.
+                Constraints keep their names.
 
         Raises:
-            ValueError: Something else, or no trial that fits and reported the metric.
+            ValueError: Anything else, or no trial that fits and reported the metric.
         """
         constraints = self._options["constraints"] or {}
         self._learn(earlier.evaluated_trials(trials_or_analysis, metric, [*constraints]))
 
     def on_pause(self, trial_id: str) -> None:
-        """Do nothing: params of a trial that ``HyperBandForBOHB`` has paused count as running."""
+        """Do nothing, because a trial that ``HyperBandForBOHB`` has paused counts as running."""
 
     on_unpause = on_pause
 
     def restore_from_dir(self, checkpoint_dir: str) -> None:
         """Restore the newest searcher of a run's folder, as ``Tuner.restore`` does.
 
-        If its file is refused, a searcher with a space learns what the run's trials reported last.
+        If its file is refused, a searcher with a space learns from the last reports of the run's
+        trials.
 
         Raises:
-            RuntimeError: There is none.
-            ValueError: It is refused, and the run's trials cannot be learned either.
+            RuntimeError: There is no searcher in the folder.
+            ValueError: It is refused, and the run's trials cannot be learned from either.
         """
         try:
             super().restore_from_dir(str(checks.path("checkpoint_dir", checkpoint_dir, "a folder")))
@@ -311,11 +316,11 @@ class NCPSearch(SavedSearcher):
                     known.append(space.valid_params(result, "config/", clip=True))
             self._queued = [c for c in self._queued if space.valid_params(c) not in known]
             n_learned = len(self._done.intersection(trial_id for trial_id, _, _ in trials))
-            message = "%s. Learned the results of %d of the run's %d trials in its place"
+            message = "%s. Learned the results of %d of the run's %d trials instead"
             _logger.error(message, error, n_learned, len(trials))
 
     def _start(self) -> tuple[TuneSpace, NCPOptimizer]:
-        """Return the space and the optimizer, made now if the search has not started."""
+        """Return the space and the optimizer, which are created if the search has not started."""
         if self._space is None:
             raise ValueError(
                 "NCPSearch has no search space; give it NCPSearch(space=...), or give the Tuner a "
@@ -349,8 +354,8 @@ class NCPSearch(SavedSearcher):
     ) -> None:
         """Record a trial, or replace its record.
 
-        One that reported no metric, without an error, was stopped before its first report: Ray does
-        not say which trials were stopped.
+        A trial that reported no metric and no error was stopped before its first report. Ray does
+        not state which trials were stopped.
         """
         _, optimizer = self._start()
         position, _ = self._recorded.setdefault(trial_id, (optimizer.n_observations, params))
@@ -359,7 +364,7 @@ class NCPSearch(SavedSearcher):
         optimizer.tell(params, metrics, complete=complete, replace=replace)
 
     def _params_of(self, trial_id: str, result: Mapping[str, Any]) -> Params | None:
-        """Return the trial's params: as suggested, else as in the config that results carry."""
+        """Return the trial's params: as suggested, or else from the config in its results."""
         if trial_id in self._running:
             return self._running[trial_id]
         if trial_id in self._recorded:

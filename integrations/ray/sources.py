@@ -1,4 +1,4 @@
-"""Evaluations made elsewhere: points with values, and earlier runs as trials or as sources."""
+"""External evaluations: points with values, and earlier runs as trials or as sources."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MUST = (
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A config evaluated elsewhere."""
+    """A config that was evaluated elsewhere."""
 
     config: Mapping[str, Any]  # flat or nested
     value: Any  # a number, several in order, or a mapping by name; None if it failed
@@ -48,7 +48,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class RunTrials:
-    """The trials of an earlier run: config, last result with ``trial_id``, failure of each."""
+    """Trials of an earlier run, each with config, last result with ``trial_id``, and failure."""
 
     rows: tuple[tuple[dict[str, Any], dict[str, Any], bool], ...]
 
@@ -59,7 +59,7 @@ class RunTrials:
 def given_points(
     points: Sequence[Mapping[str, Any]] | None, rewards: Sequence[Any] | None
 ) -> tuple[list[Mapping[str, Any]], list[Evaluated]]:
-    """Return the configs to suggest, and those with a value, which count as complete."""
+    """Return the configs to suggest, and the configs with a value, which count as complete."""
     points, must = [] if points is None else points, "be a list of dictionaries"
     listed = checks.sequence("points_to_evaluate", points, Mapping, must)
     if rewards is None:
@@ -77,7 +77,7 @@ def given_points(
 
 
 def evaluated_trials(source: Any, metric: Names, constraints: Sequence[str]) -> list[Evaluated]:
-    """Return the trials of a run that reported a metric, NaN for missing ones; warn of the rest."""
+    """Return the trials of a run that reported a metric, NaN for others; warn of the rest."""
     names = checked_names(metric)
     run = _snapshot("", source)
     if not isinstance(run, RunTrials):
@@ -99,7 +99,7 @@ def evaluated_trials(source: Any, metric: Names, constraints: Sequence[str]) -> 
 
 
 def learn(space: TuneSpace, optimizer: NCPOptimizer, evaluated: Sequence[Evaluated]) -> None:
-    """Tell the optimizer configs evaluated elsewhere; trials that do not fit are left out."""
+    """Report external evaluations to the optimizer, without trials that do not fit."""
     refused = []
     for point in evaluated:
         try:
@@ -116,9 +116,9 @@ def learn(space: TuneSpace, optimizer: NCPOptimizer, evaluated: Sequence[Evaluat
 
 
 def trials_in(folder: str) -> list[tuple[str, dict[str, Any], bool]]:
-    """Return id, last result with config, and failure of the trials in a run's newest state.
+    """Return the id, last result with config, and failure of each trial in a run's newest state.
 
-    Those that have not ended count as failed as yet. None is returned where it cannot be read.
+    Unfinished trials count as failed for now. Return None if the state cannot be read.
     """
     try:
         trials = list(ExperimentAnalysis(folder).trials or ())
@@ -131,15 +131,15 @@ def trials_in(folder: str) -> list[tuple[str, dict[str, Any], bool]]:
 
 
 def read_sources(given: Any) -> tuple[Source, ...]:
-    """Return the argument ``sources`` as plain values; raises as ``checked_sources``."""
+    """Return the argument ``sources`` as plain values; raise errors like ``checked_sources``."""
     return checked_sources(given, _snapshot, RunTrials, _MUST)
 
 
 def in_search(sources: Sequence[Source], space: TuneSpace, names: Sequence[str]) -> list[Source]:
-    """Return the sources, runs as trials in a search's names, which their metrics have, too.
+    """Return the sources, with runs as trials with the names of a search and its metrics.
 
-    Trials that do not fit are left out with a warning. A run with other constants is of another
-    task unless the source says that it is of the same.
+    Trials that do not fit are left out with a warning. A run with other constants has another task
+    unless the source declares it the same.
     """
     return [
         replace(source, trials=_trials(f"sources[{i}]", source, space, names))
@@ -150,7 +150,7 @@ def in_search(sources: Sequence[Source], space: TuneSpace, names: Sequence[str])
 
 
 def _snapshot(_: str, given: Any) -> Any:
-    """Return the trials of a run or of a list of ``Trial``; anything else as it is."""
+    """Return the trials of a run or of a list of ``Trial``; return anything else unchanged."""
     trials = given.trials if isinstance(given, ExperimentAnalysis) else given
     trials = [trials] if isinstance(trials, Trial) else trials
     if isinstance(trials, ResultGrid):
@@ -186,14 +186,14 @@ def _trials(name: str, source: Source, space: TuneSpace, names: Sequence[str]) -
         others |= space.other_constants(config)
     for path, (value, own) in others.items() if source.same_task is None else ():
         _logger.warning(
-            "%s has %s=%r, but the search %r, so it is taken for another task; if it is the same, "
-            "give Source(..., same_task=True)", name, path, value, own
+            "%s has %s=%r, but the search has %r, so it is treated as another task; if the task is "
+            "the same, give Source(..., same_task=True)", name, path, value, own
         )  # fmt: skip
     return EarlierTrials(params, metrics, complete, not others and len(params) == len(rows))
 
 
 def _reason_against(space: SearchSpace, params: Params) -> str:
-    """Return why params cannot be brought to the nearest valid ones; empty if they can."""
+    """Return the reason why params have no nearest valid params; empty if they have."""
     for dim in space.dimensions:
         value = params.get(dim.name)
         text = isinstance(dim, Categorical) and str(value) in map(str, dim.choices)

@@ -1,4 +1,4 @@
-"""Search spaces of Tune domains and back, and the params of a space in nested configs."""
+"""Conversion between search spaces and Tune domains, and between params and nested configs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class TuneSpace:
         return config
 
     def params(self, config: Any, prefix: str = "") -> Params:
-        """Return the space's params in a config, or in a result with a config at ``prefix``."""
+        """Return the space's params in a config, or in a result whose config is at ``prefix``."""
         if not isinstance(config, Mapping):
             raise checks.refusal("config", config, "be a dictionary, flat or nested")
         for path, (value, own) in self.other_constants(config, prefix).items():
@@ -81,18 +81,18 @@ class TuneSpace:
         return params
 
     def known_params(self, config: Mapping[str, Any], prefix: str = "") -> Params:
-        """Return those of the space's params that a config has."""
+        """Return the space's params that a config contains."""
         values = {dim.name: _value(dim, config, prefix) for dim in self.space.dimensions}
         return {name: value for name, value in values.items() if value is not MISSING}
 
     def valid_params(self, config: Any, prefix: str = "", *, clip: bool = False) -> Params:
-        """Return the params as ``params``, valid or else, with ``clip``, the nearest valid ones."""
+        """Return the params, which must be valid unless ``clip`` moves them to valid values."""
         return self.space.to_params(self.space.to_code(self.params(config, prefix), clip=clip))
 
     def within(self, constants: Mapping[str, Any]) -> TuneSpace:
-        """Return the space as a part of a ``param_space``, whose constants Ray adds.
+        """Return the space within a ``param_space``, whose constants Ray adds.
 
-        A constant that differs from that of an earlier ``param_space`` is logged.
+        A constant that differs from an earlier ``param_space`` is logged.
         """
         for path, (value, own) in self.other_constants(constants).items():
             if find(self.constants, path) is not MISSING:
@@ -118,7 +118,8 @@ class TuneSpace:
     ) -> dict[str, tuple[Any, Any]]:
         """Return the constants of a config that differ from the space's: path -> both values.
 
-        Those that the config lacks do not differ. Objects that JSON cannot hold are not compared.
+        Missing constants do not count as different. Objects that JSON cannot store are not
+        compared.
         """
         others = {}
         for path, own in self._plain.items():
@@ -130,7 +131,7 @@ class TuneSpace:
 
     @cached_property
     def _plain(self) -> dict[str, Any]:
-        """Constants that JSON can hold, by path, without those in whose place an object stood."""
+        """Constants that JSON can store, by path, except those that replaced an object."""
         # below a key of its own: flatten_dict cannot join keys that are no strings, but the inner
         added, own = (flatten_dict({"": dict(given)}) for given in (self.added, self.constants))
         plain = {}
@@ -159,8 +160,8 @@ def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
     """Return the search space of the Tune domains in a nested config; None if it has none.
 
     Raises:
-        ValueError: No dictionary, a grid search, ``sample_from``, a domain that the optimizer
-            cannot search, or one that stands in a list or under a key with ``/``.
+        ValueError: Not a dictionary, a grid search, ``sample_from``, a domain that the optimizer
+            cannot search, or a domain in a list or under a key with ``/``.
 
     Examples:
         >>> from ray import tune
@@ -198,7 +199,7 @@ def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
 def to_dimension(name: str, domain: Any) -> Dimension:
     """Return the dimension of one Tune domain.
 
-    A normal domain, which has no bounds, is searched to 4 standard deviations from its mean.
+    A normal domain, which has no bounds, is searched within 4 standard deviations of its mean.
     """
     if domain.is_function():
         raise _no_sample_from(name)
@@ -235,10 +236,10 @@ def to_dimension(name: str, domain: Any) -> Dimension:
 def to_domains(space: SearchSpace) -> dict[str, Any]:
     """Return the space as Tune domains by name; ``from_domains`` is the inverse.
 
-    A name with ``/`` stays one key; ``NCPSearch`` takes such a space itself, and nests it.
+    A name with ``/`` stays a single key; ``NCPSearch`` accepts such a space itself, and nests it.
 
     Raises:
-        ValueError: No space, one with conditions, or a grid without 0, which all of Tune's
+        ValueError: Not a space, a space with conditions, or a grid without 0, which all of Tune's
             quantized domains contain.
 
     Examples:
@@ -273,7 +274,7 @@ def _to_domain(dim: Dimension) -> Any:
 
 
 def _is_off_zero(dim: Integer | Float) -> bool:
-    """Return True if its values are not multiples of its step."""
+    """Return True if the values are not multiples of the step."""
     if isinstance(dim, Integer):
         return dim.low % dim.step != 0
     if dim.step is None:
@@ -305,11 +306,11 @@ def _constants(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(dim: Dimension, config: Mapping[str, Any], prefix: str) -> Any:
-    """Return the value of a parameter in a config, ``MISSING`` if there is none.
+    """Return the value of a parameter in a config, or ``MISSING``.
 
-    Ray flattens results, and with them a category that is a dictionary: it is put together again.
-    Tune draws exp(log(low)): of loguniform(1e-3, 1e-3) always 0.0010000000000000002. So a value
-    that rounding has put beside an end of a log range counts as that end.
+    Ray flattens results, including a category that is a dictionary, which is reassembled here.
+    Tune draws exp(log(low)), which is 0.0010000000000000002 for loguniform(1e-3, 1e-3). So a value
+    that rounding has moved slightly off an end of a log range counts as that end.
     """
     path = prefix + dim.name
     value = find(config, path)

@@ -111,9 +111,9 @@ def _row(row: Mapping[str, Any]) -> str:
 
 
 def _comparison(result: Mapping[str, Any]) -> str:
-    """Return the comparison of the answer with the best measured row in words."""
+    """Return a comparison of the answer with the best measured row, in words."""
     if not result["is_new"]:
-        return "nothing new promises more than the best measured row, which is the answer"
+        return "the answer is the best measured row, because no new architecture promises more"
     return (
         "better than the best measured row with a probability of "
         f"{probability_text(result['probability'])} by the predictor (for ranking only: it is too "

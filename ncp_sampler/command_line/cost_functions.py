@@ -11,7 +11,7 @@ from ncp_sampler.search.known_cost import CostFunction
 
 
 def load_function(term: CostTerm) -> CostFunction:
-    """Return the function of a module that can be imported, also from the working directory.
+    """Return a function from a module that can be imported, also from the working directory.
 
     Raises:
         ValueError: There is no such function, or its module raises an error.

@@ -23,7 +23,7 @@ class Bound(NamedTuple):
     value: float
 
     def keeps(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return True for values within the limit; a missing value is not."""
+        """Return True for values within the limit, and False for missing values."""
         return values <= self.value if self.direction == "minimize" else values >= self.value
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ def limits(text: str) -> float | dict[str, float]:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Return names separated by commas, in order, without empty ones."""
+    """Return names separated by commas, in order, without empty names."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 

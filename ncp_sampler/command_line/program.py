@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Version(argparse.Action):
-    """Action that prints the version, which is read only then."""
+    """Action that reads and prints the version."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(f"ncp-sampler {ncp_sampler.__version__}")

@@ -1,4 +1,4 @@
-"""``ncp-sampler search``: offline searches in the published tables or the user's own.
+"""``ncp-sampler search``: offline searches of the published tables or the user's own tables.
 
 The answer is an architecture with its held-out evaluation, its predictions, and a picture of the
 search. ``sources`` and ``tables`` read the rows, ``search_targets`` checks the targets, and
@@ -46,8 +46,8 @@ def run_search(
 ) -> dict[str, Any]:
     """Return the answer as JSON values.
 
-    The reported score is held out: it is of the architecture found before the final refit on all
-    rows, by an evaluator fitted on the other half of the rows.
+    The reported score is held-out: an evaluator fitted to the other half of the rows scores the
+    architecture that was found before the final refit on all rows.
 
     Args:
         options: Options of the command line.
@@ -141,7 +141,7 @@ def _beta(
 ) -> tuple[float, str]:
     """Choose beta by cross-validation if the rows suffice; return it and a note."""
     if min(len(one) for one in records) < MIN_ROWS:
-        return BETA, f"beta {BETA:g}, as there are too few rows to choose it by"
+        return BETA, f"beta {BETA:g}, because there are too few rows to choose it"
     choice = choose_beta(records, targets, strategy=options.strategy, seed=options.seed)
     return choice.beta, choice.note
 
@@ -200,7 +200,7 @@ def _sources(options: SearchOptions) -> list[JudgedRecords]:
 def _starts(
     texts: Sequence[str], sources: Sequence[JudgedRecords], space: SearchSpace
 ) -> NDArray[Any] | None:
-    """Return the codes (n, d) that ``--start`` names, or None."""
+    """Return the codes (n, d) given by ``--start``, or None."""
     return np.array([_start(text, sources, space) for text in texts]) if texts else None
 
 
@@ -233,7 +233,7 @@ def _strategy(name: str, space: SearchSpace) -> Strategy | str:
 def _draw(
     found: Solution, space: SearchSpace, picture: str, title: str, units: Mapping[str, str]
 ) -> bool:
-    """Draw the search's trace into a file; return False if Matplotlib is missing."""
+    """Draw the trace of the search to a file; return False if Matplotlib is missing."""
     try:
         from ncp_sampler.visualization import plot_trace
         from ncp_sampler.visualization.saving import save_figure

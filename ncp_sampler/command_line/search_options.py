@@ -29,11 +29,12 @@ _FRONT = 8  # default number of points of a front
 _LAMBDA = 0.5  # the paper's weight for its search of one task
 
 _DESCRIPTION = """\
-Proposes an architecture from a table of trained ones, with nothing trained: predictors learn the
-table, codes are edited along their gradients, and a judge that the search never saw scores the
-answer. Of a published table one half of the rows is learned from and the other half fits the judge;
-then the answer is learned from all of them, and is better than what was judged, if anything.
-Without the tables (--root, or NCP_BENCH_ROOT) the shipped surrogates stand for them.
+Propose an architecture from a table of trained architectures, without training. Predictors are
+fitted to the table, codes are edited along their gradients, and a held-out evaluator scores the
+result. One half of the rows of a published table is used for the search, and the evaluator is
+fitted to the other half. The answer comes from a final search with all rows, and is usually better
+than the architecture that was scored. Without tables (--root, or NCP_BENCH_ROOT), the shipped
+surrogates replace them.
 """
 _EXAMPLES = """\
 examples:
@@ -47,9 +48,9 @@ examples:
   ncp-sampler search --table runs.csv --metrics accuracy:max,ms:min --params width,depth
   ncp-sampler search --table a.csv --table b.csv --metrics accuracy   one architecture for both
 
-A CSV file has a header row, then one architecture per row. Columns that are not among --metrics,
---id and --ignore are its parameters. What each column is taken for is printed before anything is
-learned. 40 rows or more are split in halves, to learn from and to judge by.
+A CSV file has a header row, then one architecture per row. Columns that are not named by --metrics,
+--id or --ignore are parameters. The role of each column is printed before anything is fitted. With
+40 rows or more, one half is used for the search, and the evaluator is fitted to the other half.
 
 GFLOPs are counted as in the published tables: the 50-class classification network at 128x128.
 """
@@ -62,14 +63,14 @@ class SearchOptions:
     Attributes:
         settings: Settings of NAS-Bench-MR; empty with a table.
         tables: CSV files, one per task; empty with settings.
-        metrics: Metric -> direction of each table, or of all, the main metric first.
+        metrics: Metric -> direction for each table, or for all, with the main metric first.
         params: Columns that are parameters; None for all columns without another role.
         ignore: Columns to leave out.
         id: Column that names the rows, or None.
         categories: Parameters whose numbers are categories.
         costs: Costs that are functions of params.
         limits: Bounds of columns and costs.
-        weights: Weight of each setting or table; empty for 1 each.
+        weights: Weight of each setting or table; empty for equal weights of 1.
         starts: Codes to edit, as text; empty for the best rows.
         root: Folder of the published tables, or None.
         weight: Weight of few FLOPs, or of the other metrics, relative to 1 of each main metric.
@@ -79,10 +80,10 @@ class SearchOptions:
         beta: Confidence coefficient of the predictions; None to choose it by cross-validation.
         n: Number of answers, or of points of a front.
         front: True for the points of a front as answers, False for dissimilar ones.
-        refit: True to learn the answer from all rows, the evaluator's among them.
+        refit: True to learn the answer from all rows, including those of the evaluator.
         rows: Maximum number of rows to learn from; None for all.
-        seed: Seed of halves and learning.
-        picture: File of the search's trace, or None.
+        seed: Seed for the halves and the fits.
+        picture: File for a picture of the search, or None.
         json: True to print JSON.
 
     Raises:
@@ -181,10 +182,10 @@ def _directed(
 
 
 def add_search(commands: Any) -> argparse.ArgumentParser:
-    """Add the command to those of a parser."""
+    """Add the command to a parser."""
     search: argparse.ArgumentParser = commands.add_parser(
         "search",
-        help="propose an architecture from a table, with nothing trained",
+        help="propose an architecture from a table, without training",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -220,15 +221,15 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help=f"setting of NAS-Bench-MR: {known}; given several times, one architecture for all",
+        help=f"setting of NAS-Bench-MR: {known}; repeat it for one architecture for all",
     )
-    text = "CSV file of your own architectures; given several times, one architecture for all"
+    text = "CSV file of your own architectures; repeat it for one architecture for all"
     source.add_argument(
         "--table", dest="tables", action="append", default=[], metavar="FILE", help=text
     )
     text = (
-        "columns of --table to learn, main one first; given several times, those of each --table "
-        "(max by default)"
+        "metrics of --table, the main one first (default direction: max); repeat it to give those "
+        "of each --table"
     )
     parser.add_argument(
         "--metrics", action="append", type=metrics, default=[], metavar="A:max,B:min", help=text
@@ -242,11 +243,11 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     text = "columns to leave out, such as dates"
     parser.add_argument("--ignore", type=names, default=(), metavar="A,B", help=text)
     parser.add_argument("--id", metavar="A", help="column that names the rows")
-    text = "parameters whose numbers are names, without an order"
+    text = "parameters whose numbers are categories, without an order"
     parser.add_argument("--categories", type=names, default=(), metavar="A,B", help=text)
     text = (
-        "cost that a Python function of params gives, not the table; minimized if --metrics has "
-        "NAME:min, limited by --bound"
+        "cost computed by a Python function of params, not from the table; minimized if --metrics "
+        "has NAME:min, limited by --bound"
     )
     parser.add_argument(
         "--cost", dest="costs", action="append", type=cost, default=[],
@@ -263,7 +264,7 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
         type=at_least(0),
         default=_LAMBDA,
         metavar="L",
-        help="weight of few FLOPs, or of the other --metrics, against 1 of each main metric "
+        help="weight of few FLOPs, or of the other --metrics, relative to 1 of each main metric "
         f"(default {_LAMBDA})",
     )
     text = "weight of each --setting or --table, in their order (default 1 each)"
@@ -279,7 +280,7 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
         "--bound", dest="limits", action="append", type=bound, default=[],
         metavar="'NAME<=X'", help=text,
     )  # fmt: skip
-    text = "hard limit of the FLOPs of MRSpace codes, in G"
+    text = "hard limit on the FLOPs of MRSpace codes, in G"
     parser.add_argument("--max-gflops", type=at_least(0), metavar="G", help=text)
     parser.add_argument(
         "--min-metric",
@@ -288,33 +289,33 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=[],
         metavar="M",
-        help="main metric at least this (at most, of a minimized one), and no pull beyond; for "
-        "several settings give it once for each, in their order",
+        help="lower bound of the main metric (upper bound if it is minimized), without a goal "
+        "beyond it; with several settings, once for each, in order",
     )
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
     """Add the options of the search."""
     text = (
-        "edit this architecture in place of the best rows: NAME=VALUE,.. of all parameters, a name "
-        "that --id has, or a code string of MRSpace; may be given several times"
+        "edit this architecture instead of the best rows: NAME=VALUE,.. for all parameters, a name "
+        "in the --id column, or a code string of MRSpace; can be repeated"
     )
     parser.add_argument(
         "--start", dest="starts", action="append", default=[], metavar="CODE", help=text
     )
-    text = "gradient descent on the whole code (default), or one number a step"
+    text = "gradient descent on the whole code (default), or one number per step"
     parser.add_argument("--strategy", choices=STRATEGIES, default=STRATEGIES[0], help=text)
     text = (
-        "confidence coefficient: standard deviations by which a prediction counts as worse; 0 is "
-        f"the paper's search, auto chooses by cross-validation (default {BETA:g})"
+        "confidence coefficient: number of standard deviations subtracted from a prediction; 0 is "
+        f"the paper's search, auto selects it by cross-validation (default {BETA:g})"
     )
     parser.add_argument("--beta", type=_beta, default=BETA, metavar="B", help=text)
     parser.add_argument(
         "--caution", type=_beta, action=_Caution, default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
-    text = "maximum number of rows to learn from (default all; 2000 codes without tables)"
+    text = "maximum number of rows for the fit (default all; 2000 codes without tables)"
     parser.add_argument("--rows", type=whole(2), metavar="N", help=text)
-    text = "seed of halves and learning (default 0)"
+    text = "seed of the halves and the fits (default 0)"
     parser.add_argument("--seed", type=whole(0), default=0, metavar="S", help=text)
 
 
@@ -327,10 +328,10 @@ def _add_answer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n", type=whole(1), metavar="N", help=text)
     text = f"answer with the Pareto front of metric and FLOPs (N = {_FRONT} by default)"
     parser.add_argument("--front", action="store_true", help=text)
-    text = "answer with the architecture that was judged, learned from one half of the rows"
+    text = "answer with the architecture that was scored, found with one half of the rows"
     parser.add_argument("--no-refit", dest="refit", action="store_false", help=text)
-    text = f"file of the search's trace, {', '.join(_FORMATS)} (default {_PICTURE})"
+    text = f"file for a picture of the search, {', '.join(_FORMATS)} (default {_PICTURE})"
     parser.add_argument("--picture", default=_PICTURE, metavar="FILE", help=text)
     parser.add_argument(
-        "--no-picture", dest="picture", action="store_const", const=None, help="draw none"
+        "--no-picture", dest="picture", action="store_const", const=None, help="draw no picture"
     )

@@ -25,7 +25,7 @@ _RANDOM_CODES = 1000  # random codes, some of which must be within a limit of a 
 
 
 def search_targets(sources: Sequence[JudgedRecords], options: SearchOptions) -> list[Target]:
-    """Return the targets of metrics and costs.
+    """Return the targets for metrics and costs.
 
     Raises:
         ValueError: Nothing is left to improve, or no row is within a limit.
@@ -57,7 +57,7 @@ def search_targets(sources: Sequence[JudgedRecords], options: SearchOptions) -> 
 def _cost_targets(
     sources: Sequence[JudgedRecords], known: Mapping[str, Cost], options: SearchOptions
 ) -> list[Target]:
-    """Return costs to minimize or maximize, and the exact FLOPs and their limit."""
+    """Return targets for costs to minimize or maximize, and for the exact FLOPs and their limit."""
     ways = {name: way for terms in options.metrics for name, way in terms.items()}
     limited = {limit.name for limit in options.limits}
     unused = [name for name in known if name not in ways and name not in limited]
@@ -87,7 +87,7 @@ def _cost_targets(
 def _limits(
     limit: Bound, sources: Sequence[JudgedRecords], known: Mapping[str, Cost]
 ) -> list[Target]:
-    """Return the targets of a limit: of a cost, a parameter, or a metric of each source."""
+    """Return the targets for a limit on a cost, a parameter, or a metric of each source."""
     space, name = sources[0].records.space, limit.name
     if name in known or name in space.names:
         cost = known[name] if name in known else _column(space, limit)

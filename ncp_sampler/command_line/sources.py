@@ -1,4 +1,4 @@
-"""Sources of offline searches: rows to learn from, and a held-out evaluator ("judge").
+"""Sources of offline searches: rows for learning, and a held-out evaluator ("judge").
 
 Tables are read and checked first. Evaluators are fitted when they are called.
 """
@@ -30,17 +30,18 @@ PREDICTED_ROWS = 2000  # number of rows without tables, as in the published ones
 
 @dataclass(frozen=True)
 class JudgedRecords:
-    """Source of an offline search: records to learn from, and their held-out evaluator.
+    """Source of an offline search: records for learning, and their held-out evaluator.
 
     Attributes:
         name: Name of the setting or file.
-        records: Rows to learn from; metrics in ``logged`` as logarithms.
+        records: Rows for learning; metrics in ``logged`` as logarithms.
         table: All rows, untransformed.
         directions: Metric -> "maximize" or "minimize"; without metrics that only have limits.
         judge: Held-out evaluator, fitted when called; None if no rows are left for it.
-        note: Sentence that states the rows that are learned from, and the evaluator.
-        everything: All rows, the evaluator's too, for the final refit; None if ``records`` are all.
-        logged: Metrics that are learned as logarithms.
+        note: Sentence about the rows used for learning, and the evaluator.
+        everything: All rows, including the evaluator's, for the final refit; None if ``records``
+            has all rows.
+        logged: Metrics that are modeled as logarithms.
         columns: Role of every column of a file; empty for a setting.
     """
 
@@ -69,18 +70,18 @@ def setting_records(
 ) -> list[JudgedRecords]:
     """Return settings of NAS-Bench-MR, with their main metrics, as sources.
 
-    With the tables, one half of the rows is learned from and the other half fits the evaluator.
-    Without them, the shipped surrogate provides the rows and evaluates.
+    With the tables, one half of the rows is used for learning, and the evaluator is fitted to the
+    other half. Without them, the shipped surrogate provides the rows and evaluates the answer.
 
     Args:
         settings: Folder names or short names.
-        root: Folder of the tables; ``NCP_BENCH_ROOT`` if None. Without both, no tables are read.
-        rows: Maximum number of rows to learn from, at least 1.
-        seed: Seed of the halves and of random codes, at least 0.
+        root: Folder of the tables; ``NCP_BENCH_ROOT`` if None. Without either, no tables are read.
+        rows: Maximum number of rows for learning, at least 1.
+        seed: Seed for the halves and random codes, at least 0.
 
     Raises:
-        ValueError: A setting is unknown or repeated, there is none, tables cannot be read, or rows
-            or a seed are out of range.
+        ValueError: A setting is unknown or repeated, no settings are given, tables cannot be read,
+            or ``rows`` or ``seed`` is out of range.
         ImportError: LightGBM is not installed.
     """
     settings = checks.texts("settings", settings)
@@ -116,7 +117,7 @@ def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> Jud
 
     note = (
         f"{table.setting}: learned from {len(records)} of {len(table.codes)} trained architectures"
-        f"; the judge, boosted trees and a kernel model, from {len(others)} others"
+        f"; the held-out evaluator, boosted trees and a kernel model, from {len(others)} others"
     )
     return JudgedRecords(
         table.setting,
@@ -139,9 +140,9 @@ def _predicted(setting: str, rows: int, seed: int) -> JudgedRecords:
     codes = space.sample(rows, seed)
     note = (
         f"no tables: {model.setting} is learned from predictions of the shipped surrogate for "
-        f"{rows} random codes, and the same surrogate judges; nothing of this was trained. Its "
-        "cross-validated errors are in benchmarks/results/surrogates.md; for an independent judge "
-        f"give --root or set {ROOT_VARIABLE}"
+        f"{rows} random codes, which it also evaluates; nothing of this was trained. Its "
+        "cross-validated errors are in benchmarks/results/surrogates.md; for an independent "
+        f"evaluator give --root or set {ROOT_VARIABLE}"
     )
     records = Records(space, codes.astype(np.float64), judge(codes)[0])
     return JudgedRecords(model.setting, records, records, {metric: "maximize"}, judge, note)

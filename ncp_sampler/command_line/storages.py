@@ -1,6 +1,6 @@
-"""Optuna storages, opened read-only: a missing one is not created, and nothing is written.
+"""Optuna storages, opened read-only: a missing storage is not created, and nothing is written.
 
-Nothing is unpickled, either: the entries of a journal in Redis are read, and not its snapshot.
+Nothing is unpickled, either: from a journal in Redis, only the entries are read, not the snapshot.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _opened(text: str) -> BaseStorage:
     try:
         url = make_url(text)
     except ArgumentError as error:
-        raise ValueError(f"{text} is no URL of a database: {error}") from error
+        raise ValueError(f"{text} is not the URL of a database: {error}") from error
     if url.get_backend_name() != "sqlite":
         return _database(text, url)
     if url.database in (None, "", ":memory:"):
@@ -80,7 +80,7 @@ def _of_file(text: str, path: Path) -> BaseStorage:
         name = f"file:{quote(str(path.resolve()))}"
         return _database(text, URL.create("sqlite", database=name, query=_READ_ONLY))
     if "://" in text:
-        raise ValueError(f"{text} is no SQLite database")
+        raise ValueError(f"{text} is not a SQLite database")
     try:
         if line and "op_code" not in json.loads(line):
             raise ValueError("no entry")
@@ -90,7 +90,7 @@ def _of_file(text: str, path: Path) -> BaseStorage:
 
 
 def _database(text: str, url: URL) -> BaseStorage:
-    """Open a database that has Optuna's tables, which would otherwise be created."""
+    """Open a database that already has Optuna's tables, which would otherwise be created."""
     try:
         engine = create_engine(url)
         known = inspect(engine).has_table("studies")

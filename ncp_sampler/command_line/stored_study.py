@@ -32,7 +32,7 @@ def summary(
         storage: Storage, as for ``read_study``.
         name: Name of the study; None if it is the only one.
         trial: Trial whose reasons are included: its number, "best" or "last". None is the best
-            trial of one objective, the last one of several.
+            trial with one objective, and the last trial with several.
 
     Raises:
         ValueError: There is no such storage, study or trial, or the study has no trials.
@@ -77,7 +77,7 @@ def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def _compromise(study: Study) -> dict[str, Any] | None:
-    """Return the best compromise of the objectives; None before a trial has a value."""
+    """Return the best compromise of the objectives; None before any trial has a value."""
     with suppress(ValueError):
         chosen = compromise(study)
         return {
@@ -95,7 +95,7 @@ def _shown(
     best: Sequence[FrozenTrial],
     wanted: int | str | None,
 ) -> FrozenTrial | None:
-    """Return the trial whose reasons are shown; None if that is the best and there is none."""
+    """Return the trial whose reasons are shown; None if there is no best trial to show."""
     several = len(study.directions) > 1
     if isinstance(wanted, int):
         if wanted >= len(trials):

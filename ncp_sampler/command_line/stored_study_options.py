@@ -23,7 +23,7 @@ journal in it, or grpc://HOST:PORT of Optuna's gRPC server.
 
 
 def add_study(commands: Any) -> argparse.ArgumentParser:
-    """Add the command to those of a parser."""
+    """Add the command to a parser."""
     study: argparse.ArgumentParser = commands.add_parser(
         "study",
         help="summarize a study in an Optuna storage",

@@ -6,10 +6,10 @@ objectives, and the multiply-adds of each problem's network are a known cost wit
 that no code over the limit is proposed. A study with a single objective has a ``MedianPruner``,
 which stops trainings by the metric after each epoch (Optuna prunes no others).
 
-Other samplers know no limit. A code over it, from one of them or from ``enqueue_trial``, is not
-trained: its trial is pruned, takes milliseconds, and does not count among ``trials``. In a study
-with one objective it reports ``-10 log2(gflops / max_gflops)``, which is below every metric and
-falls with the excess.
+Other samplers do not know the limit, and ``enqueue_trial`` does not check it. A code over the
+limit is not trained: its trial is pruned within milliseconds, and does not count among ``trials``.
+In a study with one objective, it reports ``-10 log2(gflops / max_gflops)``, which is below every
+metric and decreases with the excess.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ def create_study(
 ) -> Study:
     """Create a study in memory, with its first trials enqueued.
 
-    The first trials are the paper's start code and a much thinner one if the space has them; under
-    a limit, the largest uniform code within it.
+    The first trials are the paper's start code and a much thinner code, if the space has them.
+    With a limit, the first trial is the largest uniform code within it.
 
     Args:
         problems: Problems that each code is trained on, one network for each.
         space: Space of the codes, such as ``MRSpace(width=64, depth=2)``.
-        max_gflops: Hard limit of multiply-adds, in G, which the network of each problem keeps; or
-            problem's name -> limit of its network, and no limit for the others. None for no limit.
+        max_gflops: Hard limit on the multiply-adds, in G, of each problem's network; or problem's
+            name -> limit of its network, without limits for the others. None for no limit.
         seed: Seed of the sampler.
 
     Raises:
@@ -110,23 +110,23 @@ def run_study(
     tensorboard: str | Path | None = None,
     tick: Callable[[int], object] = lambda epochs: None,
 ) -> None:
-    """Train codes; ``out`` then holds a ``Checkpoint`` of each best trial, ``trial-NNN.pt``.
+    """Train codes, and write a ``Checkpoint`` of each best trial to ``out``, ``trial-NNN.pt``.
 
-    Every trial has the user attribute ``gflops``, a trained one ``epochs``, and a complete one
-    ``params`` (M). A training whose loss is not finite fails its trial.
+    Every trial has the user attribute ``gflops``, trained trials have ``epochs``, and complete
+    trials have ``params`` (M). If the loss of a training is not finite, its trial fails.
 
     Args:
         study: Study from ``create_study`` with the same problems, space and limit.
         problems: Problems that each code is trained on.
         space: Space of the codes.
-        out: Folder, created if missing; without checkpoints of another study.
+        out: Folder, created if missing, which must not contain checkpoints of another study.
         trials: Number of codes to train, at least 1.
         max_gflops: Limit, as for ``create_study``.
         seed: Seed of the trainings.
         device: Device to train on.
         bf16: As for ``train``.
         tensorboard: Folder of TensorBoard curves, with a subfolder for each trial; None for none.
-        tick: Function called with a number of epochs once they are done, or skipped.
+        tick: Function called with a number of epochs when they are done or skipped.
 
     Raises:
         ValueError: An argument is not as described.
@@ -201,7 +201,7 @@ class _Trainings:
         return [*metrics.values(), *([] if self.limits else [gflops])]
 
     def after(self, study: Study, trial: FrozenTrial) -> None:
-        """Delete the checkpoints of trials that are not best; stop a study that has its trials."""
+        """Delete checkpoints of trials that are not best; stop the study after enough trials."""
         best = {trial.number for trial in best_trials(study)}
         for number in range(trial.number + 1):
             if number not in best:
@@ -235,7 +235,7 @@ class _Trainings:
 
 
 class _Epochs:
-    """Epochs of a trial, counted and reported as they are done; a pruner may end them."""
+    """Counter of a trial's epochs, which reports each epoch; a pruner may stop the trial."""
 
     def __init__(self, trial: Trial, tick: Callable[[int], object], *, pruning: bool) -> None:
         self.done = 0

@@ -1,4 +1,4 @@
-"""Known costs of a training study: the multiply-adds of its networks, and the limits on them."""
+"""Known costs of a training study: the multiply-adds of its networks, and their limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MaxGflops: TypeAlias = float | Mapping[str, float] | None
 
 
 class MultiplyAdds:
-    """Multiply-adds of the networks of some problems together, in G; ``NCPSampler(costs=)`` form.
+    """Total multiply-adds of some problems' networks, in G, for ``NCPSampler(costs=)``.
 
     Args:
         problems: Problems whose networks are counted.
@@ -33,7 +33,7 @@ class MultiplyAdds:
         The sampler tries a tensor first. If that fails, it interpolates the costs of params.
 
         Raises:
-            ValueError: Given a tensor, a problem does not return a differentiable tensor (n,).
+            ValueError: A problem does not return a differentiable tensor (n,) for a tensor.
         """
         if isinstance(given, Mapping):
             return gflops_of(self._problems, self._space.to_code(given))
@@ -47,7 +47,7 @@ class MultiplyAdds:
 
 
 def gflops_of(problems: Sequence[TrainingProblem], code: ArrayLike) -> float:
-    """Return the multiply-adds of all networks of a code together, in G."""
+    """Return the total multiply-adds of all networks of a code, in G."""
     return sum(float(problem.gflops(code)) for problem in problems)
 
 
@@ -64,7 +64,7 @@ def known_costs(
 ) -> dict[str, Any]:
     """Return ``costs`` and ``limits`` for ``NCPSampler``.
 
-    Without limits, the multiply-adds of all networks together are the last objective.
+    Without limits, the total multiply-adds of all networks are the last objective.
     """
     if not limits:
         return {"costs": {len(problems): MultiplyAdds(problems, space)}, "limits": None}

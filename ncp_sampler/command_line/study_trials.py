@@ -1,4 +1,4 @@
-"""Trials of a training study: their codes and states, the best of them, and their checkpoints."""
+"""Trials of a training study: codes, states, the best trials, and their checkpoints."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def best_trials(study: Study) -> list[FrozenTrial]:
 def answer_trial(study: Study, n_problems: int) -> FrozenTrial:
     """Return the best trial of one problem, and the best compromise of several.
 
-    Costs do not count: of equal metrics, the cheapest network is the answer. It is Pareto-optimal.
+    Costs count only among trials with equal metrics, of which the cheapest is the answer. The
+    answer is Pareto-optimal.
 
     Args:
         study: Study with a complete trial.
@@ -43,13 +44,13 @@ def answer_trial(study: Study, n_problems: int) -> FrozenTrial:
 
 
 def regrets_of(trials: Sequence[FrozenTrial], n_problems: int) -> NDArray[np.float64]:
-    """Return relative regrets (n, problems) of complete trials, in order, by each problem."""
+    """Return the relative regrets (n, problems) of complete trials, in order, for each problem."""
     values = np.array([trial.values[:n_problems] for trial in trials])
     return relative_regrets(values, np.ones(n_problems))
 
 
 def complete_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials whose trainings were completed."""
+    """Return the trials whose trainings are complete."""
     return [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
 
 
@@ -59,7 +60,7 @@ def proposed_trials(study: Study) -> list[FrozenTrial]:
 
 
 def is_trained(trial: FrozenTrial) -> bool:
-    """Return True for a finished trial that trained its networks, even in part or in vain."""
+    """Return True for a finished trial that trained its networks, fully or in part."""
     return trial.state.is_finished() and "epochs" in trial.user_attrs
 
 

@@ -26,16 +26,16 @@ _SHOWN_CATEGORIES = 6  # number of categories listed
 
 
 def table_records(options: SearchOptions) -> list[JudgedRecords]:
-    """Read CSV files, one per task; those with MRSpace's 27 columns have its codes.
+    """Read CSV files, one per task; files with the 27 columns of MRSpace have its codes.
 
-    A bounded column that no other option names is a metric that only has a limit; a column that a
-    cost's function computes is left out. A cost, which is minimized or has an upper limit, is
-    learned as its logarithm if it is positive and spans a decade. 40 rows or more are split: one
-    half is learned from, and a second predictor of the other half is the held-out evaluator.
+    A bounded column that no other option names is a metric with only a limit. A column that a cost
+    function computes is left out. A cost, which is minimized or has an upper limit, is modeled as
+    its logarithm if it is positive and spans a decade. With 40 rows or more, one half is used for
+    learning, and a second predictor, fitted to the other half, is the held-out evaluator.
 
     Raises:
-        ValueError: As ``read_csv``; or the number of metrics differs from that of the files, or a
-            limit names no column.
+        ValueError: As for ``read_csv``; or the number of metrics differs from that of the files,
+            or a limit names an unknown column.
     """
     metrics, bounds, params = options.metrics, options.limits, options.params
     costs = [term.name for term in options.costs]
@@ -93,10 +93,10 @@ def _limits_alone(
     left_out: Sequence[str | None],
     params: Sequence[str] | None,
 ) -> list[str]:
-    """Return the bounded columns that no argument names, and that are therefore measured.
+    """Return the bounded columns that no argument names, which are therefore measured.
 
     Raises:
-        ValueError: Such a column has few values, as a parameter has, or is left out.
+        ValueError: Such a column has few values, like a parameter, or is left out.
     """
     found = []
     for bound in bounds:
@@ -142,13 +142,13 @@ def _judged(
     if n < LEAST_JUDGED_ROWS:
         records = some_rows(modeled, rows, seed)
         why = (
-            f"with fewer than {LEAST_JUDGED_ROWS} none are left for a judge, so that the figures "
-            "are the search's own predictions"
+            f"with fewer than {LEAST_JUDGED_ROWS} none are left for a held-out evaluator, so the "
+            "figures are the search's own predictions"
         )
     else:
         mine, others = halves(n, seed)
         _check_measured(name, "rows to learn from", natural.take(mine))
-        _check_measured(name, "rows to judge by", natural.take(others))
+        _check_measured(name, "rows to evaluate on", natural.take(others))
         records = some_rows(modeled.take(mine), rows, seed)
         judge = _second_predictor(modeled.take(others), natural.take(mine), logged, seed)
         everything = some_rows(modeled, rows, seed)
@@ -158,7 +158,7 @@ def _judged(
         if np.nanmin(values) == np.nanmax(values):
             raise ValueError(
                 f"{name} has {np.nanmin(values):g} of {metric!r} in all rows, so that nothing can "
-                "be learned of it; leave it out of --metrics"
+                "be learned about it; leave it out of --metrics"
             )
     return JudgedRecords(
         name,
@@ -176,7 +176,7 @@ def _judged(
 def _is_decades_of_cost(
     metric: str, values: NDArray[np.float64], directions: Mapping[str, str], bounds: Sequence[Bound]
 ) -> bool:
-    """Return True for a cost whose logarithm is easier to learn."""
+    """Return True for a cost whose logarithm is easier to model."""
     own = [bound for bound in bounds if bound.name == metric]
     is_cost = directions.get(metric) == "minimize" or any(b.direction == "minimize" for b in own)
     low, high = np.nanmin(values), np.nanmax(values)
@@ -208,7 +208,7 @@ def _check_measured(name: str, what: str, records: Records) -> None:
 def _second_predictor(
     records: Records, unseen: Records, logged: frozenset[str], seed: int
 ) -> Judgement:
-    """Return an evaluator that learns some records, with its errors on unseen ones."""
+    """Return an evaluator that is fitted to records, with its errors on unseen records."""
 
     def judge(codes: NDArray[Any]) -> tuple[Scores, Mapping[str, float]]:
         predictor = learn(records, seed=seed)

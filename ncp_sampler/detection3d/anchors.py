@@ -1,4 +1,4 @@
-"""Anchors of 3D detection: their grid, residuals of boxes, and the assignment of boxes to anchors.
+"""Anchors for 3D detection: their grid, residuals of boxes, and the assignment of boxes to anchors.
 
 Notation
     K, A, H, W   classes, anchors of a cell (2 K: class by class, yaws 0 and 90 degrees), cells
@@ -41,8 +41,8 @@ class Anchor:
         z: Height of the center in meters.
         positive: IoU from which an anchor is assigned to a box of its class. The best anchor of
             each box is assigned to it in any case.
-        negative: IoU below which an anchor is background. Between both values it is left out of the
-            loss. 0 < negative <= positive <= 1.
+        negative: IoU below which an anchor is background. Between the two values, it is left out
+            of the loss. 0 < negative <= positive <= 1.
 
     Examples:
         >>> truck = Anchor(size=(10.0, 2.6, 3.2), z=-0.2, positive=0.55, negative=0.4)
@@ -117,7 +117,7 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def decode(residuals: Tensor, anchors: Tensor, half: Tensor) -> Tensor:
-    """Return boxes (..., 7) of residuals, with yaws in (-pi, pi].
+    """Return the boxes (..., 7) of residuals, with yaws in (-pi, pi].
 
     Residuals determine the yaw up to half a turn, because their loss is the sine of the error. The
     half circle determines the direction.

@@ -1,4 +1,4 @@
-"""Average precision of detected boxes at 40 recalls, as in KITTI.
+"""Average precision of detected boxes at 40 recall positions, as in KITTI.
 
 Notation
     n       samples
@@ -38,16 +38,17 @@ def average_precision(
 
     Within a sample, in order of decreasing score, each detection is matched with the free true box
     of its class that it overlaps most. A detection without such a box is false. The precision at a
-    recall is the best one at that recall or above. The result is its mean over the recalls 1/40,
-    2/40, ..., 1 (Simonelli et al. 2019, "Disentangling monocular 3D object detection", section 5).
-    KITTI's difficulty classes and ignored regions are not implemented: leave out such boxes.
+    recall is the best precision at that recall or above. The result is its mean over the recalls
+    1/40, 2/40, ..., 1 (Simonelli et al. 2019, "Disentangling monocular 3D object detection",
+    section 5). KITTI's difficulty classes and ignored regions are not implemented: leave out such
+    boxes.
 
     Args:
         detections: Detections of each of n samples.
         boxes: True boxes of each sample, (g, 7).
         labels: Classes of the true boxes of each sample, (g,).
         label: Class to evaluate.
-        iou: Least overlap of a true detection, in (0, 1]; KITTI has 0.7 for cars and 0.5 for
+        iou: Minimum overlap of a true detection, in (0, 1]; KITTI has 0.7 for cars and 0.5 for
             pedestrians and cyclists.
         view: "bev" for the overlap seen from above, "3d" for the overlap of the volumes.
 

@@ -1,4 +1,4 @@
-"""Boxes of 3D detection, and their overlap as axis-aligned rectangles seen from above.
+"""Boxes for 3D detection, and their overlap as axis-aligned rectangles seen from above.
 
 Notation
     box        (x, y, z, length, width, height, yaw): the center and the sizes in meters; the yaw

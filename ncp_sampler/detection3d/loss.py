@@ -1,4 +1,4 @@
-"""Loss of 3D detection, and decoding of the output of its anchor head.
+"""Loss for 3D detection, and decoding of the anchor head's output.
 
 Notation
     n        samples of a batch
@@ -142,7 +142,7 @@ def find_boxes(
     Args:
         output: Output of the head for n samples.
         grid: Boxes of the anchors (H, W, A, 7), from ``anchor_grid``.
-        score: Least probability of a box, in [0, 1].
+        score: Minimum probability of a box, in [0, 1].
         iou: Overlap above which the weaker of two boxes is removed, in [0, 1].
         candidates: Number of anchors with the highest scores that are decoded, at least 1.
         most: Maximum number of boxes per sample, at least 1.

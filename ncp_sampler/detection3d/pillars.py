@@ -1,4 +1,4 @@
-"""Pillar encoder of PointPillars: point clouds to a bird's-eye-view map of learned features.
+"""Pillar encoder of PointPillars, from point clouds to a bird's-eye-view map of learned features.
 
 Notation
     n, p       samples; points of one of them, each (x, y, z, reflectance)
@@ -32,11 +32,11 @@ _DECORATED = 9
 
 
 class PillarEncoder(nn.Module):
-    """Bird's-eye-view map of point clouds.
+    """Encoder of point clouds as a bird's-eye-view map.
 
     Each point gets its offsets to the mean of its pillar (x, y, z) and to the center of the pillar
-    (x, y). A linear layer, batch norm and ReLU compute 64 features of these 9 values. The value of
-    the map is their maximum over the points of a pillar, and 0 without points.
+    (x, y). A linear layer, batch norm and ReLU compute 64 features from these 9 values. The value
+    of the map is their maximum over the points of a pillar, or 0 without points.
 
     If there are more points or pillars than allowed, an evenly spaced subset is kept, in the order
     of the cloud or of the map. The paper draws random subsets. Here, equal clouds give equal maps.
@@ -202,5 +202,5 @@ def _rank(counts: Tensor) -> Tensor:
 
 
 def _spread(rank: Tensor, count: Tensor, most: int) -> Tensor:
-    """Return which elements of runs to keep: all, or ``most`` at even distances; shape of rank."""
+    """Return the elements of runs to keep, as a mask: all, or ``most`` at even distances."""
     return (rank + 1) * most // count > rank * most // count

@@ -39,8 +39,8 @@ class PointPillarsNet(nn.Module):
     """Network for 3D detection: pillar encoder, trunk of a code, anchor head.
 
     It is PointPillars (Lang et al. 2019) with the trunk instead of its 2D backbone, as in section
-    3.2 of the NCP paper. The defaults are those for KITTI's cars: a map of 496×432 pillars, and
-    anchors every 0.64 m.
+    3.2 of the NCP paper. The defaults are for KITTI's cars: a map of 496×432 pillars, and anchors
+    every 0.64 m.
 
     Args:
         code: The 27 integers of an ``MRSpace`` code, or its params (a dictionary).
@@ -149,7 +149,7 @@ class PointPillarsNet(nn.Module):
 
         Args:
             points: Clouds (p, 4).
-            score: Least probability of a box, in [0, 1].
+            score: Minimum probability of a box, in [0, 1].
             iou: Overlap above which the weaker of two boxes of a class is removed, in [0, 1].
             most: Maximum number of boxes per sample, at least 1.
         """

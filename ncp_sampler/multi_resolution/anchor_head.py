@@ -72,8 +72,8 @@ class AnchorHead(nn.Module):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights, by default from PyTorch's generator, and set the biases.
 
-        The bias of the classes gives each a probability of 0.01, so that the many empty anchors do
-        not dominate the first steps (Lin et al. 2017, "Focal loss", section 3.3).
+        The bias gives each class a probability of 0.01, so that the many empty anchors do not
+        dominate the first steps (Lin et al. 2017, "Focal loss", section 3.3).
         """
         class_bias = math.log(_PRIOR / (1 - _PRIOR))
         for layer, bias in ((self.classes, class_bias), (self.boxes, 0.0), (self.directions, 0.0)):

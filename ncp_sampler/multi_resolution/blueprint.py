@@ -70,7 +70,7 @@ class Path(NamedTuple):
 
 
 class Head(NamedTuple):
-    """Head of a task, from four branches to its output.
+    """Head of a task, which maps four branches to the output.
 
     Attributes:
         meets: Index of the branch to whose size the others are resized.

@@ -3,10 +3,10 @@
 Notation
     code    (n, 27), the columns of ``MRSpace``; fractions are valid, so that gradients exist
     level   a feature map at 1/2^level of the input; branch r of the network has level r + 1
-    extra   operations per output element beside the multiply-adds of a convolution
+    extra operations per output element in addition to a convolution's multiply-adds
 
 The network is a list of convolutions, whose widths and numbers are columns of the code. A cost is
-the sum of c_out * pixels * (weights c_in + extra) over the list, where weights is the volume of
+the sum over the list of c_out * pixels * (weights c_in + extra), where weights is the volume of
 the kernel. There are three conventions for FLOPs:
 
     "multiply_adds"        extra = 0: multiply-adds of the convolutions, as in the paper's Table 3
@@ -16,8 +16,8 @@ the kernel. There are three conventions for FLOPs:
     "twice_multiply_adds"  a multiplication and an addition are two operations, as in the data
                            sheets of hardware and in PyTorch's ``FlopCounterMode``
 
-Params are the sum of "tables" with one pixel everywhere: extra is then the scale and shift of the
-norm, or the bias.
+Params are the same sum as "tables", with one pixel everywhere; extra is then the scale and shift
+of the norm, or the bias.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def params(
     task: str = "classification",
     in_channels: int = 3,
 ) -> torch.Tensor:
-    """Return the trainable parameters of the networks of codes, in M (1e6).
+    """Return the numbers of trainable parameters of the networks of codes, in M (1e6).
 
     Args:
         codes: As for ``flops``.
@@ -168,7 +168,7 @@ def _walk(task: str) -> Iterator[_Convolution]:
 
 
 def _fusion(before: Sequence[str], after: Sequence[str], blocks: str) -> Iterator[_Convolution]:
-    """Yield the fusion from branches of widths ``before`` to ``after``, which may have one more."""
+    """Yield the convolutions that fuse branches of widths ``before`` into ``after``."""
     for path in fusion_paths(len(before), len(after)):
         c_in = (after if path.fused else before)[path.source - 1]
         yield _Convolution(path.kernel, c_in, after[path.target - 1], path.level, blocks)
@@ -216,11 +216,11 @@ def _count(
 def _plan(
     task: str, num_classes: int, in_channels: int, pixels: tuple[int, ...], extra: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the matrix that selects the numbers of each convolution, and its two factors.
+    """Return the matrix that selects the numbers of each convolution, and the two factors of each.
 
     The numbers are c_in, c_out, blocks and units, each a column, a constant, or a sum of them. So
-    all are one product with a matrix, whose last row is added. Separate selections took most of the
-    time of a proposal under a limit.
+    all of them are one product with a matrix, whose last row is added. Separate selections would
+    take most of the time of a proposal with a limit.
     """
     network = _network(task)
     named = zip(*((one.c_in, one.c_out, one.blocks, one.units) for one in network), strict=True)
@@ -236,7 +236,7 @@ def _plan(
 
 
 def _positive(name: str, number: Any) -> int:
-    """Check for an integer of at least 1 of any type, including 50.0."""
+    """Return an integer of at least 1 of any type, including 50.0, or raise ValueError."""
     exact = checks.is_number(type(number)) and number % 1 == 0
     return checks.integer(name, int(number) if exact else number, low=1)
 
@@ -250,7 +250,7 @@ def _check_frames(frames: int | None, task: str) -> int:
 
 
 def _pixels(resolution: tuple[int, int], frames: int) -> list[int]:
-    """Return the pixels of each level; a convolution of stride 2 gives ceil(side / 2)."""
+    """Return the pixels of each level, where a convolution with stride 2 gives ceil(side / 2)."""
     try:
         height, width = (int(side) for side in resolution if side % 1 == 0)
     except (TypeError, ValueError):

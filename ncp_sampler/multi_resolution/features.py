@@ -5,9 +5,10 @@ Notation, as in `blueprint`
     b_s, n_sr, c_sr blocks, residual units and channels; each (n, 10) for the ten branches s, r
     codes           (n, 27) in natural units; fractions are valid, so that gradients exist
 
-Work is depth times width squared, summed over branches. Trees need many splits to model this, small
-networks many units, and both many rows. So these features are given, in log2, because metrics are
-closest to linear there. Costs contain the leading terms only; the exact ones are in `costs`.
+Work is depth times width squared, summed over branches. To model this, trees need many splits,
+small networks many units, and both many rows. So the features contain it, in log2, because metrics
+are then closest to linear. They contain only the leading terms of costs; `costs` has the exact
+ones.
 
 A search differentiates the features at every step on few codes, where the number of operations
 determines the time. All features are sums of products of up to four columns. Products with constant
@@ -97,9 +98,9 @@ _NARROWEST = {f"narrowest_r{r}": [_WIDTHS[branch] for branch in _RESOLUTION[r]] 
 
 
 def _picking(products: Sequence[Sequence[str]], factors: int, missing: float) -> Tensor:
-    """Return the matrix (28, factors * products) that selects first factors, then second ones, etc.
+    """Return the matrix (28, factors * products) that selects all first factors, then the others.
 
-    The last row is added for every code. It has the value of factors that a product lacks.
+    The last row is added for every code. It has the value of factors that are missing in a product.
     """
     pick = torch.zeros(len(CODEC.columns) + 1, factors, len(products), dtype=torch.float64)
     for j, product in enumerate(products):
@@ -141,7 +142,7 @@ _LOG2E = 1 / math.log(2)
 def derived(codes: Tensor) -> Tensor:
     """Return differentiable features (n, 46) of codes (n, 27), without the columns of the codes.
 
-    They have the order of ``NAMES``: for each stage, residual units and log2 weights of each
+    They are in the order of ``NAMES``: for each stage, residual units and log2 weights of each
     branch, then log2 weights and width of the stage; for each resolution, depth, log2 weights and
     smallest width; then blocks and depth; then log2 of fusion, params, FLOPs and stem.
     """

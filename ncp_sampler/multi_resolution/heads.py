@@ -22,7 +22,7 @@ from ncp_sampler.multi_resolution.layers import ConvNorm, convolution
 
 
 class LogitsHead(nn.Module):
-    """Head with logits of K classes.
+    """Head that returns logits of K classes.
 
     "classification" and "video" concatenate at the lowest resolution and pool: (n, K).
     "segmentation" concatenates at the highest resolution: (n, K, h_2, w_2).
@@ -63,7 +63,7 @@ class DetectionHead(nn.Module):
 
 
 class Fuse(ConvNorm):
-    """Resize the branches to one of them, concatenate and convolve them: (n, o, h, w).
+    """Resize the branches to the size of one of them, concatenate and convolve them: (n, o, h, w).
 
     Args:
         task: Task, whose head determines the resolution and the kernel.

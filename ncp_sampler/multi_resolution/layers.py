@@ -122,8 +122,8 @@ def initialize(
 def pass_on(layer: nn.Conv2d | nn.Conv3d) -> None:
     """Halve the weights of a convolution, and add the identity for as many channels as possible.
 
-    The input is then initially passed on (Zagoruyko & Komodakis 2017, equation 3, keep the sum
-    permanently).
+    At initialization, the convolution then passes its input on (Zagoruyko & Komodakis 2017,
+    equation 3, keep the sum permanently).
     """
     identity = nn.init.dirac_(torch.empty_like(layer.weight))
     layer.weight.mul_(0.5).add_(identity)
@@ -131,7 +131,7 @@ def pass_on(layer: nn.Conv2d | nn.Conv3d) -> None:
 
 @torch.no_grad()
 def draw_normal(weight: Tensor, std: float, generator: torch.Generator | None) -> None:
-    """Fill a tensor on any device from N(0, std²); ``generator`` is as for ``initialize``."""
+    """Fill a tensor on any device with N(0, std²) draws; ``generator`` is as for ``initialize``."""
     if generator is None or weight.device == generator.device:
         weight.normal_(0, std, generator=generator)
     elif not weight.is_meta:

@@ -1,4 +1,4 @@
-"""HRNet-like network of a code of ``MRSpace`` (paper, section 3.2).
+"""HRNet-like network for an ``MRSpace`` code (paper, section 3.2).
 
 Notation
     n, C, H, W   images of a batch, and their channels, height and width
@@ -7,9 +7,9 @@ Notation
     branch r     1 to 4; a feature map (n, c_r, h_(r+1), w_(r+1)), at 1/2^(r+1) of the image
 
 A block is a fusion module followed by a parallel module. The fusion of the first block adds one
-branch. The paper describes fusions with residual units; the published code, params and FLOPs have
-convolution, batch norm and ReLU, as here. ``ncp_sampler.multi_resolution.costs`` counts the same
-convolutions in the same order.
+branch. The paper describes fusions with residual units, but the published code, params and FLOPs
+have convolution, batch norm and ReLU, as here. ``ncp_sampler.multi_resolution.costs`` counts the
+same convolutions in the same order.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _TRUNK = ("stem", *(f"stage{stage.number}" for stage in STAGES))
 
 
 class MultiResolutionNet(nn.Module):
-    """Network of one code, with the head of a task.
+    """Network for one code, with the head of a task.
 
     | task | input | output |
     | --- | --- | --- |
@@ -70,10 +70,10 @@ class MultiResolutionNet(nn.Module):
         task: One of the four above.
         num_classes: Number K of classes, at least 1.
         in_channels: Number C of input channels, at least 1.
-        seed: Seed of the initial weights, which does not change PyTorch's own generators; None
-            draws from these.
+        seed: Seed of the initial weights, which leaves PyTorch's own generators unchanged; None
+            draws from these generators.
         initialization: "identity" initializes residual units and the branches of fusions as
-            identities, which trains better in few epochs (decision 0026). "kaiming" draws
+            identities, which gives better results in few epochs (decision 0026). "kaiming" draws
             Kaiming-normal weights everywhere, as for the networks of the NAS-Bench-MR tables.
 
     Attributes:

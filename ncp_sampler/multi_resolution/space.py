@@ -133,10 +133,10 @@ class MRSpace(SearchSpace):
         seed: int | None = None,
         initialization: str = "identity",
     ) -> MultiResolutionNet:
-        """Return the network of params, ready to train; see ``MultiResolutionNet``.
+        """Return the network that params describe, ready to train; see ``MultiResolutionNet``.
 
         Raises:
-            ValueError: As for ``MultiResolutionNet``, or if the params are of another space.
+            ValueError: As for ``MultiResolutionNet``, or if the params belong to another space.
         """
         if isinstance(params, Mapping):
             self.to_code(params)

@@ -1,8 +1,8 @@
 """Comparison of samplers on a surrogate.
 
 For each seed, the first trials of all samplers are the same: the quasi-random codes with which
-NCPSampler starts. From then on each sampler proposes. Each study runs in its own process, several
-at once.
+NCPSampler starts. The sampler proposes the other trials. Each study runs in its own process,
+several at once.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Run:
     Attributes:
         setting: Name of the setting.
         sampler: Key of ``SAMPLERS``.
-        seed: Seed of the sampler and of the shared first codes.
+        seed: Seed of the sampler and the shared first codes.
         values: Value of each trial, to be maximized.
         ask_seconds: CPU seconds of each proposal; may be empty.
 
@@ -93,7 +93,7 @@ class Run:
         return np.maximum.accumulate(np.array(self.values))
 
     def ask_ms(self, n_trials: int) -> float:
-        """Return the median CPU milliseconds of the last asks before trial ``n_trials``.
+        """Return the median CPU time, in milliseconds, of the last asks before trial ``n_trials``.
 
         Raises:
             ValueError: If ``n_trials`` is at most ``STARTUP``, or more than were timed.

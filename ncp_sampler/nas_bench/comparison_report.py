@@ -35,7 +35,7 @@ _LINES: dict[str, tuple[str, Any]] = {  # Distinguishable in gray too
 
 
 def checkpoints(n_trials: int, candidates: Sequence[int] = CHECKPOINTS) -> list[int]:
-    """Return the trials at which results are shown, which include the last one.
+    """Return the trials at which results are shown, including the last trial.
 
     Raises:
         ValueError: If there is no trial.
@@ -46,7 +46,7 @@ def checkpoints(n_trials: int, candidates: Sequence[int] = CHECKPOINTS) -> list[
 
 
 def group(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Group runs by sampler, the one with the highest final mean first.
+    """Group runs by sampler, with the highest final mean first.
 
     Raises:
         ValueError: If there is no run.

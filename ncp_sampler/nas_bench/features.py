@@ -1,4 +1,4 @@
-"""Features of surrogates and held-out evaluators: the code, and sums that trees cannot form.
+"""Features for surrogates and held-out evaluators: the code, and sums that trees cannot form.
 
 Notation, as in `multi_resolution/blueprint`
     codes     (n, 27) in natural units

@@ -1,8 +1,8 @@
 """Held-out evaluators, which score untrained architectures with models that the search never saw.
 
 The evaluation is two-way cross-fitting: the search uses one half of the rows of a table, and the
-evaluator is fitted on the other half. So the score of a search does not profit from the errors of
-its own predictor.
+evaluator is fitted on the other half. So the errors of a search's own predictor do not improve its
+score.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Surrogates and complete tables as objectives of studies."""
+"""Surrogates and complete tables as objectives for studies."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def objective(setting: str, *, metrics: Sequence[str] | None = None) -> Objectiv
 
 
 def table_objective(table: Table, *, metrics: Sequence[str] | None = None) -> TableObjective:
-    """Return the objective of a table of its whole space, such as that of NAS-Bench-201.
+    """Return the objective of a table that covers its whole space, such as that of NAS-Bench-201.
 
     Args:
         table: Table, such as ``NASBenchMR(root).table("nas-bench-201")``.

@@ -1,9 +1,9 @@
-"""Safe reading of pickles of plain data: builtin containers, numbers, strings, arrays of numbers.
+"""Safe reading of pickled plain data: builtin containers, numbers, strings, arrays of numbers.
 
-A pickle is a program that may call whatever its names resolve to. NumPy's own functions are not
-safe either: a dtype with a forged state makes them interpret bytes of the file as pointers. So no
-name resolves to the real object. The few names in pickles of arrays resolve to stand-ins of this
-module, which check their arguments. Every other name is refused.
+A pickle is a program that can call any object that its names resolve to. NumPy's own functions are
+not safe either: a dtype with a forged state makes them interpret bytes of the file as pointers. So
+no name resolves to the real object. The few names in pickles of arrays resolve to stand-ins in
+this module, which check their arguments. Every other name is refused.
 
 A few bytes can also nest containers exponentially, so that ``hash``, ``repr`` or ``numpy.array``
 never end. So the depth and the expanded size of containers are bounded: for tuples and frozensets
@@ -35,7 +35,7 @@ _Size = tuple[int, int]  # Expanded elements of a container, and its depth
 
 
 def load(file: IO[bytes]) -> Any:
-    """Return the object of a pickle; its arrays are objects that ``numpy.array`` converts.
+    """Return the object in a pickle, whose arrays are objects that ``numpy.array`` can convert.
 
     Raises:
         pickle.UnpicklingError: If the pickle refers to anything but plain data, or nests it beyond
@@ -70,7 +70,7 @@ class _Unpickler(pickle._Unpickler):  # The implementation in Python, whose step
         dispatch[_code[0]] = partial(_checked, code=_code[0])
 
     def _load_bytearray(self: Any) -> None:
-        """Create a byte array from bytes of the file; Python's own allocates the stated length."""
+        """Create a byte array from the file's bytes; Python's own allocates the stated length."""
         (length,) = struct.unpack("<Q", self.read(8))
         self.append(bytearray(self.read(length)))
 
@@ -96,7 +96,7 @@ class _DType:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _version, order, *rest = state
         if order not in ("<", ">", "|") or tuple(rest) != _NATIVE:
-            raise _refusal("a dtype that is no number's")
+            raise _refusal("a dtype that is not numeric")
         self.dtype = self.dtype.newbyteorder(order)
 
 

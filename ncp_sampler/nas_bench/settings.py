@@ -52,7 +52,7 @@ _BY_NAME = {key: s for s in SETTINGS for key in (s.name, s.alias)}
 
 
 def find_setting(name: str) -> Setting:
-    """Return the setting of a folder name or short name, in upper or lower case.
+    """Return the setting with a folder name or short name, in upper or lower case.
 
     Raises:
         ValueError: If there is no such setting.

@@ -1,8 +1,8 @@
-"""Fitted models of NAS-Bench-MR that are shipped with the package and predict the metrics of codes.
+"""Fitted models of NAS-Bench-MR, shipped with the package, that predict the metrics of codes.
 
-A value of a surrogate is a prediction, fitted to 2,007 trained architectures. It hardly leaves the
-range of the trained values. It is a step function, so that neighboring codes may have equal values.
-`benchmarks/results/surrogates.md` has the cross-validated errors.
+A surrogate's value is a prediction of a model that was fitted to 2,007 trained architectures. It
+hardly leaves the range of the trained values. It is a step function, so neighboring codes may have
+equal values. `benchmarks/results/surrogates.md` has the cross-validated errors.
 
 There is one file per setting and metric, `data/SETTING.METRIC.txt.xz`, in LightGBM's text format,
 compressed. The models see `features.features`, not the code.

@@ -1,8 +1,8 @@
 """Checks of the numbers of a table, which detect a damaged file.
 
-The published files have no checksum, and a flipped bit gives a number that looks like any other.
-But costs follow from the code, and measured values have few digits, which a flipped bit almost
-always changes. A metric that was halved, or that differs in its eighth digit, is not detected.
+The published files have no checksums, and a flipped bit gives a plausible number. But costs follow
+from the code, and measured values have few digits, which a flipped bit almost always changes. A
+metric that was halved, or that differs in its eighth digit, is not detected.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ROUNDED_COST_ERRORS = np.array([0.02, 0.0005])
 def find_damage(
     setting: str, codes: NDArray[np.int64], columns: Mapping[str, FloatArray]
 ) -> str | None:
-    """Return a description of values that no published table has; None if there are none.
+    """Return a description of values that cannot be in a published table, or None.
 
     Args:
         setting: Folder name of the setting; "3ddet" is not checked.

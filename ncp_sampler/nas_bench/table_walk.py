@@ -27,7 +27,7 @@ _HIGH_FLOPS = 0.9  # Quantile of FLOPs above which a code has high FLOPs
 
 @dataclass(frozen=True)
 class TableWalk:
-    """Values of the codes of a walk in the table; S steps, n starts.
+    """Codes of a walk, and their values in the table; S steps, n starts.
 
     Attributes:
         codes: Codes (S + 1, n, d), the starts first.
@@ -112,8 +112,8 @@ def walk_table(
 
     Args:
         table: Table of its whole space, such as ``NASBenchMR(root).table("nas-bench-201")``.
-        predictor: Result of ``table_predictor``, or another one of "metric" and "flops" in the same
-            units.
+        predictor: Result of ``table_predictor``, or another predictor of "metric" and "flops" in
+            the same units.
         n_starts: Number of walks.
         flops_weight: The paper's lambda for lower FLOPs; by default only the metric counts.
         strategy: As for ``discrete_walk``.

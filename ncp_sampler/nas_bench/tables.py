@@ -1,6 +1,6 @@
 """Safe reading of the published tables of NAS-Bench-MR and NAS-Bench-201.
 
-The tables are pickles, and a pickle can run code. So `plain_pickle` creates plain data only, and
+The tables are pickles, and a pickle can run code. So `plain_pickle` creates only plain data, and
 every row is checked before it is used.
 """
 
@@ -81,10 +81,10 @@ class Table:
         return columns[name]
 
     def rows(self, codes: ArrayLike) -> NDArray[np.intp]:
-        """Return the positions (k,) of codes (k, d) in the table, the first one of equal rows.
+        """Return the positions (k,) of codes (k, d) in the table; for equal rows, the first one.
 
         Raises:
-            ValueError: If the shape is different, or if a code is not in the table.
+            ValueError: If the shape is wrong, or if a code is not in the table.
         """
         numbers = np.asarray(codes, dtype=np.float64)
         if numbers.ndim != 2 or numbers.shape[1] != self.codes.shape[1]:
@@ -190,7 +190,7 @@ def _space(setting: str) -> MRSpace | NB201Space:
 
 
 def _to_numbers(code: ArrayLike | Mapping[str, Any] | str, table: Table) -> NDArray[np.float64]:
-    """Return one code in the shape of the rows of the table."""
+    """Return one code in the shape of the table's rows."""
     shape = table.codes.shape[1:]
     if isinstance(code, str):
         code = table.space.from_string(code)

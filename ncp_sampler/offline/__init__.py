@@ -1,4 +1,4 @@
-"""Offline search: architectures from a table of trained ones, with nothing trained."""
+"""Offline search: architectures from a table of trained architectures, without training."""
 
 from typing import Any
 
@@ -41,5 +41,5 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Return what stands for a deprecated name."""
+    """Return the object that replaces a deprecated name."""
     return old_name(__name__, name)

@@ -1,8 +1,9 @@
 """Choice of the confidence coefficient beta by cross-validation of the search itself.
 
-A predictor's error on rows does not show how far a search may trust it: the search goes where the
-predictor is most optimistic, which is where it errs. So the rows are halved. One half is fitted and
-searched with each beta, a predictor of the other half evaluates the solutions, and the halves swap.
+A predictor's error on rows does not show how far a search may trust it, because the search goes
+where the predictor is too optimistic. So the rows are split in half. A predictor fitted to one
+half is searched with each beta, and a predictor fitted to the other half evaluates the solutions.
+Then the halves are swapped.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ class BetaChoice:
     """Result of ``choose_beta``.
 
     Attributes:
-        beta: The coefficient whose solutions are evaluated best.
-        betas: All that were compared, (k,).
-        scores: Held-out utility of their solutions, without beta: a row for each half searched,
-            (2 * repeats, k).
+        beta: The coefficient with the best held-out evaluation.
+        betas: All coefficients that were compared, (k,).
+        scores: Held-out utility of their solutions, without beta: one row per searched half, (2 *
+            repeats, k).
 
     Examples:
         >>> import numpy as np
@@ -54,13 +55,13 @@ class BetaChoice:
 
     @property
     def note(self) -> str:
-        """The choice in words."""
+        """Description of the choice."""
         means = self.scores.mean(0) - self.scores.mean()
         listed = ", ".join(f"{b:g}: {m:+.2f}" for b, m in zip(self.betas, means, strict=True))
         return f"beta {self.beta:g} by cross-validation of the search ({listed})"
 
     def apply(self, targets: Sequence[Target]) -> list[Target]:
-        """Return the targets with the coefficient chosen."""
+        """Return the targets with the chosen coefficient."""
         return with_beta(targets, self.beta)
 
 
@@ -73,20 +74,20 @@ def choose_beta(
     strategy: Strategy | str = "continuous",
     seed: int = 0,
 ) -> BetaChoice:
-    """Choose the beta whose solutions the other half of the rows evaluates best.
+    """Choose the beta whose solutions have the best evaluation by the other half of the rows.
 
-    Each repeat fits twice, and searches twice per beta.
+    Each repeat takes two fits, and two searches per beta.
 
     Args:
-        sources: Records, of at least 40 rows each; one per task.
-        targets: As in ``propagate_search``; their own beta is ignored.
+        sources: Records with at least 40 rows each; one per task.
+        targets: As in ``propagate_search``; their beta is ignored.
         betas: Coefficients to compare, at least one.
         repeats: Number of random halvings.
         strategy: As in ``propagate_search``.
         seed: Seed of halves, fits and starts.
 
     Raises:
-        ValueError: Too few rows, no beta or a negative one, or as ``propagate_search``.
+        ValueError: Too few rows, no beta or a negative one, or as for ``propagate_search``.
     """
     must = "be Records, or a sequence of them"
     given = [sources] if isinstance(sources, Records) else sources
@@ -130,10 +131,10 @@ def choose_beta(
 
 
 def with_beta(targets: Sequence[Target], beta: float) -> list[Target]:
-    """Return the targets with another beta; known costs have none.
+    """Return the targets with another beta, except known costs, which have none.
 
     Raises:
-        ValueError: As ``Target``.
+        ValueError: As for ``Target``.
     """
     return [one if one.cost is not None else replace(one, beta=beta) for one in targets]
 

@@ -1,8 +1,8 @@
-"""Hill climbing over valid codes, and the new codes whose measurement promises most.
+"""Hill climbing over valid codes, and the choice of promising new codes to measure.
 
-Propagation edits all columns at once and stops where its steps overshoot; single steps still gain
-from there. At a bound they do not: a larger column is affordable only with a smaller one, and no
-single step changes both. So pairs of steps are tried there.
+Propagation edits all columns at once and stops where its steps overshoot. From there, single steps
+still lead to improvements, except at a bound, where increasing one column requires decreasing
+another, which no single step does. So pairs of steps are tried there.
 
 Notation
     v         values of a valid code, of which the objective is made, (k,)
@@ -37,12 +37,12 @@ _Point: TypeAlias = tuple[NDArray[Any], float]  # code (d,), and its utility
 
 
 class Objective(Protocol):
-    """A function of codes to climb on, such as a ``SearchRun`` or an ``Improvement``."""
+    """Function of codes to be maximized, such as a ``SearchRun`` or an ``Improvement``."""
 
     problem: SearchProblem
 
     def values(self, codes: NDArray[Any]) -> FloatArray:
-        """Return values (k, n) of codes (n, d) that change about additively from move to move."""
+        """Return values (k, n) of codes (n, d), whose changes by moves are nearly additive."""
 
     def utility_of(self, values: FloatArray) -> FloatArray:
         """Return the utility of values (k, n), (n,)."""
@@ -51,16 +51,16 @@ class Objective(Protocol):
 def hill_climb(
     objective: Objective, codes: NDArray[Any], *, allowed: Allowed | None = None
 ) -> tuple[NDArray[Any], FloatArray]:
-    """Climb from valid codes (k, d) until neither a move nor a pair of moves gains.
+    """Climb from valid codes (k, d) until neither a move nor a pair of moves is an improvement.
 
     Args:
-        objective: What is climbed.
+        objective: Function to maximize.
         codes: Codes to start from.
         allowed: Predicate of the codes that may be reached; all if None.
 
     Returns:
-        The codes reached, (k, d), and their utilities, (k,), at least those of the starts. Climbs
-        that meet end alike.
+        The final codes, (k, d), and their utilities, (k,), at least those of the starts. Climbs
+        that meet end at the same code.
     """
     ends: dict[bytes, _Point] = {}  # of the climb through a code
     reached: list[_Point] = []
@@ -86,20 +86,20 @@ def new_codes(
     seed: int,
     begun: Sequence[NDArray[Any]] = (),
 ) -> list[NDArray[Any]]:
-    """Return up to n new codes, any two of which differ in some dimensions.
+    """Return up to n new codes, which differ from one another in several dimensions.
 
-    Each is climbed to from the best candidate: by the expected improvement over the best measured
-    row, given that those before are measured; by utility where no row is known. Candidates are the
-    neighbors of the best measured rows, which differ from them in one step or one category, random
-    codes, and those given.
+    Each code is found by hill climbing from the best candidate. The objective is the expected
+    improvement over the best measured row, assuming that the codes before it have been measured,
+    or utility if no row is known. Candidates are neighbors of the best measured rows, which differ
+    in one step or one category, random codes, and the given codes.
 
     Args:
         run: The search.
-        passed: Valid codes that a search has passed, (k, d).
+        passed: Valid codes that a search has visited, (k, d).
         n: Number of codes.
-        apart: Smallest number of dimensions in which two of them differ.
+        apart: Minimum number of dimensions in which two of them differ.
         seed: Seed of the random candidates.
-        begun: The first of the codes, if there are some.
+        begun: Codes that are already chosen, if any.
     """
     space, measured = run.problem.space, run.measured
     near = [space.neighbors(code) for code in measured.codes[:_ROWS]]
@@ -123,14 +123,14 @@ def new_codes(
 
 
 def usual_apart(space: SearchSpace) -> int:
-    """Return in how many dimensions unlike codes differ: 5, or a third where that is fewer."""
+    """Return the number of dimensions in which codes must differ: 5, or a third of all if fewer."""
     return max(1, min(_APART, len(space.dimensions) // 3))
 
 
 def _allowed(
     run: SearchRun, chosen: list[NDArray[Any]], apart: int, codes: NDArray[Any]
 ) -> NDArray[np.bool_]:
-    """Return True for codes (n, d) that are new, and differ enough from all chosen ones."""
+    """Return True for codes (n, d) that are new and differ enough from all chosen codes."""
     allowed = run.measured.is_new(codes)
     for code in chosen:
         allowed &= differences(run.problem.space, codes, code) >= apart
@@ -138,7 +138,7 @@ def _allowed(
 
 
 def differences(space: SearchSpace, codes: NDArray[Any], code: NDArray[Any]) -> NDArray[np.intp]:
-    """Return in how many dimensions codes (n, d) differ from one (d,), (n,)."""
+    """Return the number of dimensions in which codes (n, d) differ from a code (d,), (n,)."""
     unlike = codes != code
     by_dimension = [unlike[:, space.column_slice(name)].any(1) for name in space.names]
     return np.asarray(np.sum(by_dimension, axis=0, dtype=np.intp))
@@ -147,7 +147,7 @@ def differences(space: SearchSpace, codes: NDArray[Any], code: NDArray[Any]) -> 
 def _step(
     objective: Objective, code: NDArray[Any], utility: float, allowed: Allowed | None
 ) -> _Point | None:
-    """Return the best move, or else the best pair of moves, or None at a local maximum."""
+    """Return the best move, or else the best pair of moves; None at a local maximum."""
     space = objective.problem.space
     moves = _kept(space.neighbors(code), allowed)
     values = objective.values(np.concatenate([code[None], moves]))
@@ -167,7 +167,7 @@ def _step(
 
 
 def _best(codes: NDArray[Any], utilities: FloatArray, least: float) -> _Point | None:
-    """Return the best code if it gains."""
+    """Return the best code if it is an improvement."""
     if not len(codes) or utilities.max() <= least + _LEAST_GAIN:
         return None
     return codes[utilities.argmax()], float(utilities.max())

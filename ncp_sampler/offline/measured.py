@@ -1,4 +1,4 @@
-"""Measured rows beside predictions: the best one, and the improvement over it that codes promise.
+"""Measured rows: the best of them, and the expected improvement of codes over it.
 
 Notation
     y, m, s   measured value, predicted mean and standard deviation of a target
@@ -33,7 +33,7 @@ class MeasuredRows:
     """Distinct codes of a problem's tables.
 
     Attributes:
-        codes: Valid codes that have a value of what is improved, best first, (n, d).
+        codes: Valid codes with values of the improved metrics, best first, (n, d).
         keys: ``code_key`` of all codes.
         best: The best that keeps the bounds; None if none does.
         nearest: Where none does, metric of each bound -> value of the row that comes nearest.
@@ -90,7 +90,7 @@ class MeasuredRows:
 
 
 def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: FloatArray) -> BestRow:
-    """Return a row of measured values y (targets,), each the mean of n measurements."""
+    """Return a row with measured values y (targets,), each the mean of n measurements."""
     mean, std = (part[:, 0] for part in problem.moments(code))
     noise = np.nan_to_num(problem.noise) / np.sqrt(np.maximum(n, 1))
     total = std**2 + noise**2
@@ -143,9 +143,9 @@ class Improvement:
         return np.asarray(log_expected_improvement(*self._gain(mean, std))[0] - penalty)
 
     def over(self, code: NDArray[Any]) -> tuple[float, float]:
-        """Return expected improvement and probability of improvement of a code (d,).
+        """Return the expected improvement and the probability of improvement of a code (d,).
 
-        The improvement is in the metric's unit if one target alone is improved, else in utility.
+        The improvement is in the metric's unit if only one target is improved, or else in utility.
         """
         if np.array_equal(code, self.best.code):
             return 0.0, 0.0
@@ -156,7 +156,7 @@ class Improvement:
         return expected * unit, float(ndtr(gain / std)[0])
 
     def believing(self, code: NDArray[Any]) -> Improvement:
-        """Return the improvement once a code (d,) counts as measured, by its mean.
+        """Return the improvement after a code (d,) counts as measured, with its mean as value.
 
         Ginsbourger et al. (2010) call this the Kriging believer; it spreads a batch.
         """

@@ -1,4 +1,4 @@
-"""Offline search problems: predictors, targets and measured rows, and how valid codes compare.
+"""Offline search problems: predictors, targets and measured rows, and a comparison of valid codes.
 
 Notation
     d, n      columns of a code, codes
@@ -49,17 +49,17 @@ class SearchProblem:
         sources: Records, to which ``learn`` fits a predictor, or fitted predictors; one per task.
         targets: At least one; ``Target.predictor`` is the position of the source that has the
             metric. A target without ``scale`` gets the metric's standard deviation over the
-            records, or over random codes of the space where the source is a predictor. One without
-            ``beta`` gets ``BETA`` (3).
+            records, or over random codes of the space if the source is a predictor. A target
+            without ``beta`` gets ``BETA`` (3).
         space: The codes' search space; the records' own if None.
-        records: Rows that the fitted predictors were fitted on, in their order; they give starts,
-            scales and the best measured row.
-        seed: Seed of fits and random codes.
+        records: Rows to which the given predictors were fitted, in the same order; they provide
+            starts, scales and the best measured row.
+        seed: Seed for fits and random codes.
 
     Attributes:
         predictors: One per source.
         records: The sources that are records, then ``records``.
-        tables: Records of each predictor; None where they are unknown.
+        tables: Records of each predictor; None if they are unknown.
         space: The codes' search space.
         targets: The targets, each with a scale and a beta.
 
@@ -133,7 +133,7 @@ class SearchProblem:
         return noise
 
     def moments(self, codes: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation of every target at codes (n, d), (targets, n) each."""
+        """Return means and standard deviations of targets at codes (n, d), (targets, n) each."""
         rows = np.atleast_2d(np.asarray(codes, dtype=np.float64))
         x = self.space.normalize(rows)
         mean = self.costs(rows)
@@ -147,7 +147,7 @@ class SearchProblem:
         return mean, std
 
     def costs(self, codes: ArrayLike) -> FloatArray:
-        """Return the known costs at codes (n, d), 0 of a modeled target, (targets, n)."""
+        """Return the known costs at codes (n, d), 0 for a modeled target, (targets, n)."""
         values = np.zeros((len(self.targets), len(np.asarray(codes))))
         for k, target in enumerate(self.targets):
             if target.cost is not None:
@@ -160,15 +160,15 @@ class SearchProblem:
         return predict_targets(self.predictors, self.targets, x, self.space)[0]
 
     def cautious(self, mean: FloatArray, std: FloatArray) -> FloatArray:
-        """Return the values of moments, (targets, n)."""
+        """Return the values (mean less beta standard deviations) of moments, (targets, n)."""
         betas = np.array([target.sign * (target.beta or 0.0) for target in self.targets])
         return mean - betas[:, None] * std
 
     def violation(self, values: FloatArray) -> FloatArray:
-        """Return by how much values (targets, n) miss the bounds, weighted and scaled, (n,).
+        """Return the weighted and scaled violation of the bounds by values (targets, n), (n,).
 
-        It is 0 where all hold. Weights compare violated bounds; a bound of weight 0 is one still,
-        and counts as one of weight 1.
+        It is 0 if all bounds hold. Weights compare violated bounds; a bound of weight 0 still
+        applies, and counts with weight 1.
         """
         total = np.zeros(values.shape[1])
         for row, target in zip(values, self.targets, strict=True):
@@ -179,7 +179,7 @@ class SearchProblem:
 
     @property
     def weights(self) -> FloatArray:
-        """Signed weight of each target per its unit, 0 for a bound, (targets,)."""
+        """Signed weight of each target per unit, 0 for a bound, (targets,)."""
         return np.array(
             [
                 0.0 if one.bound is not None else one.sign * one.weight / (one.scale or 1.0)
@@ -196,17 +196,17 @@ class SearchProblem:
         return np.asarray(self.weights @ values - self.penalty_of(values))
 
     def penalty_of(self, values: FloatArray) -> FloatArray:
-        """Return what the violation takes from the utility, (n,)."""
+        """Return the reduction of the utility by the violation, (n,)."""
         return _BOUND_FACTOR * self.violation(values)
 
     def with_target(self, at: int, target: Target) -> SearchProblem:
-        """Return the problem with another target, which has a scale, in one position."""
+        """Return the problem with one target replaced by another, which has a scale."""
         changed = copy.copy(self)
         changed.targets = [*self.targets[:at], target, *self.targets[at + 1 :]]
         return changed
 
     def with_observed(self, code: NDArray[Any]) -> SearchProblem:
-        """Return the problem whose predictors have observed their own mean at a code (d,)."""
+        """Return the problem with predictors that have observed their own mean at a code (d,)."""
         changed, x = copy.copy(self), self.space.normalize(code[None])
         changed.predictors = [predictor.condition(x) for predictor in self.predictors]
         return changed
@@ -219,15 +219,15 @@ def as_problem(
     space: SearchSpace | None,
     seed: int,
 ) -> SearchProblem:
-    """Return a problem, given as it is or by its parts.
+    """Return a problem, given as a problem or by its parts.
 
     Raises:
-        ValueError: As ``SearchProblem``; or parts beside a problem.
+        ValueError: As for ``SearchProblem``; or parts in addition to a problem.
     """
     if not isinstance(sources, SearchProblem):
         return SearchProblem(sources, targets, space=space, seed=seed)
     if targets or space is not None:
-        raise ValueError("targets and space are the problem's own; give them to it alone")
+        raise ValueError("targets and space are the problem's own; give them only to SearchProblem")
     return sources
 
 
@@ -235,7 +235,7 @@ def given_codes(name: str, value: Any, space: SearchSpace) -> FloatArray:
     """Return codes (n, d) from an argument (n, d) or (d,); n may be 0.
 
     Raises:
-        ValueError: Another shape, or numbers that are not finite.
+        ValueError: The wrong shape, or numbers that are not finite.
     """
     codes, d = np.atleast_2d(checks.array(name, value)), len(space.columns)
     if codes.size == 0 and codes.ndim == 2:
@@ -249,11 +249,11 @@ def given_codes(name: str, value: Any, space: SearchSpace) -> FloatArray:
 def with_scale(
     target: Target, sources: Sequence[Source], codes: ArrayLike, unit: ArrayLike
 ) -> Target:
-    """Return the target with a scale: a standard deviation above 0.
+    """Return the target with a scale, which is a standard deviation above 0.
 
     Args:
         target: The target; one with a scale is returned as it is.
-        sources: The sources; of records, the values count.
+        sources: The sources; for records, their values are used.
         codes: Codes (n, d) over which a known cost varies.
         unit: Unit codes (n, d) over which a fitted predictor's mean varies.
     """
@@ -280,8 +280,8 @@ def check_sources(sources: Sequence[Source], targets: Sequence[Target]) -> None:
     for target in checked_targets(targets):
         if target.cost is None and target.predictor >= len(sources):
             raise ValueError(
-                f"target {target.metric!r} wants source {target.predictor}, there are "
-                f"{len(sources)}"
+                f"target {target.metric!r} refers to source {target.predictor}, but there "
+                f"are {len(sources)}"
             )
     for i, source in enumerate(sources):
         if isinstance(source, Records) and not modeled_metrics(targets, i):
@@ -296,16 +296,16 @@ def _evaluate(cost: Cost, codes: ArrayLike) -> torch.Tensor:
 
 
 def _common_space(spaces: Sequence[SearchSpace], given: SearchSpace | None) -> SearchSpace:
-    """Return the given space, or the one that all sources have.
+    """Return the given space, or the common space of all sources.
 
     Raises:
-        ValueError: There is none, or they have different codes.
+        ValueError: There is no space, or the sources have different codes.
     """
     if given is not None:
         must = f"{checks.A_SPACE}, or None for the records' own"
         spaces = [checks.instance("space", given, SearchSpace, must), *spaces]
     if not spaces:
-        raise ValueError("space is missing; predictors do not know theirs, so give it")
+        raise ValueError("space is missing; fitted predictors do not have one, so give it")
     if not all(spaces[0].same_codes(other) for other in spaces):
         raise ValueError("sources of different search spaces cannot be searched together")
     return spaces[0]

@@ -1,4 +1,4 @@
-"""Predictors of records: ours, with another task's help or without, and the paper's."""
+"""Predictors for records: ours, with or without the help of another task, and the paper's."""
 
 from __future__ import annotations
 
@@ -43,23 +43,24 @@ def learn(
 ) -> Calibrated:
     """Fit the mixture of predictors that offline searches use.
 
-    Where the space has ``features``, a ``GaussianProcess`` and two trained MLPs see these, and an
-    infinitely wide MLP sees the unit code: it is uncertain of codes far from the records in any
-    column, where features may be alike. From 200 rows on, the MLPs are trained on what boosted
-    trees predict for the rows and for codes far from them (``Distilled``). Without features the
-    process is alone: on NAS-Bench-Graph trained MLPs led the search astray. From 40 rows on,
-    standard deviations and noise are fitted to a fifth of the rows (``Calibrated``).
+    If the space has ``features``, a ``GaussianProcess`` and two trained MLPs use them, and an
+    infinitely wide MLP uses the unit code. The latter is uncertain about codes far from the
+    records in any column, even if their features are similar. From 200 rows on, the MLPs are
+    trained on the predictions of boosted trees for the rows and for codes far from them
+    (``Distilled``). Without features, the process is used alone, because on NAS-Bench-Graph,
+    trained MLPs misled the search. From 40 rows on, standard deviations and noise are fitted to a
+    fifth of the rows (``Calibrated``).
 
     Args:
-        records: At least one row. With a few dozen, a search with beta 2 proposes a known row, as
-            everything else is uncertain; ``choose_beta`` finds a better beta.
+        records: At least one row. With a few dozen rows, a search with beta 2 proposes a known
+            row, because everything else is uncertain; ``choose_beta`` finds a better beta.
         metrics: Metrics to model; all if None.
-        seed: Seed of the MLPs, of the held-out rows and of the codes that trees label.
-        trees: Use boosted trees, and MLPs trained on them; None if the space has features, there
-            are 200 rows, and LightGBM is installed (``pip install lightgbm``).
+        seed: Seed for the MLPs, the held-out rows and the codes that trees label.
+        trees: True to use boosted trees, and MLPs trained on them. None means True if the space
+            has features, there are 200 rows, and LightGBM is installed (``pip install lightgbm``).
 
     Raises:
-        ValueError: A metric that the records lack, or one without a value; or ``trees=True`` with
+        ValueError: A metric that is missing in the records or has no value; or ``trees=True`` with
             fewer than 200 rows.
         ImportError: ``trees=True``, and LightGBM is not installed.
     """
@@ -87,7 +88,7 @@ def adapt(
     """Fit few records of a task with the help of another task's predictor.
 
     The source's means are linear terms of a Gaussian process over the space's ``features``. Their
-    slopes are fitted, and small where the source does not help (Kennedy & O'Hagan 2000).
+    slopes are fitted, and small if the source does not help (Kennedy & O'Hagan 2000).
 
     Args:
         source: Fitted predictor of another task in the same space; it is not changed.
@@ -96,7 +97,7 @@ def adapt(
         seed: Seed of the held-out rows.
 
     Raises:
-        ValueError: A metric that the records lack, or a source not fitted.
+        ValueError: A metric that is missing in the records, or a source that is not fitted.
     """
     model_of_source = as_model("source", source)
     terms = len(model_of_source.names)
@@ -118,10 +119,10 @@ def fit_paper(
 
 
 def fit_source(records: Records, targets: Sequence[Target], i: int, *, seed: int) -> Calibrated:
-    """Return the predictor that ``learn`` fits to source i, with the targets' bad tails leveled.
+    """Return the predictor that ``learn`` fits to source i, with bounded bad tails of the targets.
 
-    A few architectures that failed would else decide on the scale of all predictions. What is
-    better than three spreads below the median stays as it is, and so do metrics with a bound.
+    Otherwise, a few failed architectures would determine the scale of all predictions. Values
+    better than three spreads below the median do not change, nor do metrics with a bound.
     """
     names = modeled_metrics(targets, i)
     metrics = {name: records.values(name) for name in names}
@@ -138,7 +139,7 @@ def modeled_metrics(targets: Sequence[Target], i: int) -> list[str]:
 
 
 def _level_bad_tail(values: FloatArray) -> FloatArray:
-    """Return values (n,) to be maximized, in their unit, with the bad tail of ``bounded_tail``."""
+    """Return values (n,) to be maximized, in their unit, with the bad tail bounded."""
     if np.isnan(values).all():
         return values
     leveled = bounded_tail(values[:, None])[:, 0]
@@ -162,7 +163,7 @@ def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, Float
     """Return the metrics to model, each once.
 
     Raises:
-        ValueError: No records, or a metric that they lack.
+        ValueError: No records, or a metric that is missing in them.
     """
     must = "be Records, such as Records(space, codes, metrics)"
     checks.instance("records", records, Records, must)
@@ -171,9 +172,9 @@ def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, Float
 
 
 def _process(records: Records) -> GaussianProcess:
-    """Return the process of the features: an infinitely wide MLP alone where there are few rows.
+    """Return the process of the features: only an infinitely wide MLP if there are few rows.
 
-    On 50 rows with 73 features, the default's Matern part makes searches too careful.
+    With 50 rows and 73 features, the Matern part of the default makes searches too cautious.
     """
     few = records.space.features is not None and len(records) < _MANY_ROWS
     if few:

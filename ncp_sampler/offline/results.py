@@ -16,16 +16,16 @@ _NEARLY_CERTAIN = 0.99  # largest probability that is stated as a number
 
 @dataclass(frozen=True)
 class BestRow:
-    """The best measured row that keeps the bounds, by its measured values.
+    """The best measured row within the bounds, judged by its measured values.
 
     Attributes:
         code: Valid code, (d,).
-        metrics: Metric -> measured value, the mean of repeated ones, or a known cost; the predicted
-            mean of what was not measured of this code.
-        expected: Metric -> the measured value, drawn towards the prediction where measurements are
-            noisy: the best of many noisy rows had luck.
+        metrics: Metric -> measured value (the mean of repeated measurements) or known cost; the
+            predicted mean for metrics without a measurement of this code.
+        expected: Metric -> measured value, shrunk towards the prediction if measurements are
+            noisy, because the best of many noisy rows was lucky.
         uncertainty: Metric -> standard deviation of ``expected``.
-        utility: Utility of ``expected``, less beta times ``uncertainty``.
+        utility: Utility of ``expected`` minus beta times ``uncertainty``.
 
     Examples:
         Continued from ``SearchProblem``:
@@ -114,11 +114,11 @@ def probability_text(probability: float) -> str:
 
 @dataclass(frozen=True)
 class Solution:
-    """Result of an offline search: an architecture, beside the best measured row.
+    """Result of an offline search: an architecture, compared with the best measured row.
 
     Attributes:
-        code: Valid code, (d,). ``propagate_search`` gives the architecture that it recommends,
-            which is the best measured row where nothing new promises more.
+        code: Valid code, (d,). In ``propagate_search``, it is the recommended architecture, which
+            is the best measured row if no new code is better.
         predictions: Metric -> predicted mean; a known cost -> its value.
         uncertainty: Metric -> standard deviation of the prediction; 0 for a known cost.
         noise: Metric -> standard deviation of a measurement, such as a training run, around its
@@ -134,11 +134,11 @@ class Solution:
         nearest: Where rows are known but none keeps the bounds: limited metric -> value of the row
             that comes nearest.
         expected_improvement: Expected improvement of ``code`` over ``best``, in the metric's unit;
-            in utility where several targets have no bound. NaN if there is no ``best``.
+            in utility if several targets have no bound. NaN if there is no ``best``.
         probability: The predictor's probability that ``code`` is better than ``best``, which is too
             high for the best of many codes; NaN if there is none.
-        next_trainings: Where ``code`` is the best measured row, the new codes whose training
-            promises most, each as a solution.
+        next_trainings: If ``code`` is the best measured row, the new codes with the most promising
+            trainings, each as a solution.
 
     Examples:
         Continued from ``SearchProblem``:
@@ -190,7 +190,7 @@ class Solution:
             return "no measured row is known"
         known = ", ".join(f"{name} {value:.5g}" for name, value in self.best.metrics.items())
         if not self.is_new:
-            return f"nothing new promises more than the best measured row ({known}), which is given"
+            return f"this is the best measured row ({known}), because no new code promises more"
         return (
             f"better than the best measured row ({known}) with a probability of "
             f"{probability_text(self.probability)} (for ranking only: it is too high); expected "

@@ -1,4 +1,4 @@
-"""One search of a problem: its predictions counted, its result described."""
+"""One search of a problem: counts of its predictions, and its result."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SearchRun:
     def solution(
         self, code: NDArray[Any], *, trace: Trace | None = None, start: int = 0
     ) -> Solution:
-        """Return a code (d,) as the search's result; its own predictions do not count."""
+        """Return a code (d,) as the search's result; predictions made here are not counted."""
         problem, best = self.problem, self.measured.best
         mean, std = problem.moments(code)
         values = problem.values(code)

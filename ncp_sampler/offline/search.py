@@ -1,9 +1,9 @@
-"""Offline Network Coding Propagation: architectures from a table, with nothing trained.
+"""Offline Network Coding Propagation: architectures from a table, without training.
 
 Predictors are fitted to a table, codes are edited along their gradients (paper, section 3.1), and
 hill climbing continues from the best valid codes of the paths. Several tasks are searched at once
-by accumulating their predictors' gradients (equation 7). What comes out is compared with the best
-measured row.
+by adding their predictors' gradients (equation 7). The result is compared with the best measured
+row.
 
 Notation
     T, n, d   iterations, starts, columns of a code
@@ -54,7 +54,7 @@ def propagate_search(
     climbs: int = _CLIMBS,
     seed: int = 0,
 ) -> Solution:
-    """Search for the code of highest utility.
+    """Search for the code with the highest utility.
 
     The paper's search for one task is
     ``targets=[Target("top1", beta=0), Target("flops", "minimize", weight=0.5, beta=0)]`` with
@@ -63,29 +63,30 @@ def propagate_search(
 
     Args:
         sources: Records, to which ``learn`` fits a predictor, or fitted predictors; one per task.
-            Or a ``SearchProblem`` of both sources and targets, to search it several times.
-        targets: Metrics and costs, their directions, weights (lambda), and steps or bounds. Beta,
-            ``BETA`` (3) unless a target has its own, keeps the search where the predictor is
+            Or a ``SearchProblem`` with sources and targets, which can be searched several times.
+        targets: Metrics and costs, with their directions, weights (lambda), and steps or bounds.
+            Beta, ``BETA`` (3) unless a target has its own, keeps the search where the predictor is
             certain; 0 is the paper's search.
-        space: The codes' search space; the records' own if None.
+        space: Search space of the codes; that of the records if None.
         strategy: "continuous" for ``GradientDescent(3.0, settle=True)``, on codes and metrics
-            standardized by the records (the paper's rate 3 crosses the space in a few steps, and
-            falls wherever a step overshoots), "winner_takes_all" (equations 4 to 6), or a strategy.
-            One without a scale gets the records' spread, one without a cost the first target's
-            known cost.
+            standardized by the records (the paper's rate of 3 crosses the space in a few steps,
+            and is reduced whenever a step overshoots), "winner_takes_all" (equations 4 to 6), or a
+            strategy object. A strategy without a scale gets the records' spread, and one without a
+            cost gets the first known cost among the targets.
         starts: Codes (n, d) or (d,) to edit; by default the space's start code and the best
-            records, or random codes where there are none.
-        iterations: Iterations of each start; the paper's 70.
-        climbs: Number of the best unlike codes on the paths from which hill climbing continues, by
-            single steps, and by pairs of steps at a bound; 0 for propagation alone.
-        seed: Seed of fits and of random starts.
+            records, or random codes if there are none.
+        iterations: Iterations for each start; 70 in the paper.
+        climbs: Number of the best distinct codes on the paths from which hill climbing continues,
+            by single steps, and by pairs of steps at a bound; 0 for propagation without hill
+            climbing.
+        seed: Seed for fits and random starts.
 
     Returns:
-        The best valid code evaluated. Measured rows count by their measured values: if no new code
-        has a higher utility than the best of them, that row is returned, with ``next_trainings``.
+        The best evaluated valid code. Measured rows count with their measured values: if no new
+        code has a higher utility than the best row, that row is returned, with ``next_trainings``.
 
     Raises:
-        ValueError: As ``SearchProblem`` and ``propagate``; or no start.
+        ValueError: As for ``SearchProblem`` and ``propagate``; or no start.
 
     Examples:
         Continued from ``SearchProblem``:
@@ -157,7 +158,7 @@ def find(
 def _unlike(
     space: SearchSpace, codes: NDArray[Any], order: NDArray[np.intp], n: int
 ) -> list[np.intp]:
-    """Return positions of up to n codes in an order, apart from one another."""
+    """Return the positions of up to n codes in the given order that differ from one another."""
     chosen: list[np.intp] = []
     apart = usual_apart(space)
     while len(order) and len(chosen) < n:
@@ -167,7 +168,7 @@ def _unlike(
 
 
 def ranked(solutions: Iterable[Solution]) -> list[Solution]:
-    """Return solutions, best first: by bounds, then by expected improvement or utility."""
+    """Return solutions, best first, sorted by bounds, then by expected improvement or utility."""
 
     def merit(one: Solution) -> tuple[bool, float]:
         return one.holds, one.utility if one.best is None else one.expected_improvement
@@ -181,7 +182,7 @@ def valid_codes(problem: SearchProblem, trace: Trace) -> NDArray[Any]:
 
 
 def default_starts(problem: SearchProblem, *, n: int = _STARTS, seed: int = 0) -> NDArray[Any]:
-    """Return the space's start code and the records of highest utility, or random codes, (n, d).
+    """Return the start code of the space and the best records, or random codes, (n, d).
 
     Raises:
         ValueError: n < 1.
@@ -191,7 +192,7 @@ def default_starts(problem: SearchProblem, *, n: int = _STARTS, seed: int = 0) -
 
 
 def code_scale(problem: SearchProblem) -> NDArray[np.float64]:
-    """Return the records' standard deviation in unit codes, (d,): the paper's unit of a code."""
+    """Return the records' standard deviation in unit codes, (d,), which is the paper's unit."""
     if not problem.records:
         return np.full(len(problem.space.columns), _CODE_SCALE)
     spread: NDArray[np.float64] = problem.space.normalize(problem.records[0].codes).std(0)
@@ -218,7 +219,7 @@ def _starts(run: SearchRun, n: int, seed: int) -> NDArray[Any]:
 
 
 def _completed(strategy: Strategy, problem: SearchProblem) -> Strategy:
-    """Return the strategy with the scale or cost that it leaves to the search."""
+    """Return the strategy with a scale or cost from the search, if it has none."""
     if isinstance(strategy, GradientDescent) and strategy.scale is None:
         return replace(strategy, scale=code_scale(problem))
     known = [target.cost for target in problem.targets if target.cost is not None]

@@ -1,7 +1,7 @@
-"""Several solutions of an offline search: distinct ones, or the Pareto front of a trade-off.
+"""Several solutions of an offline search: distinct solutions, or the Pareto front of a trade-off.
 
-A predictor errs, and so does a search on it: with the budget to train a handful of architectures,
-a handful of distinct ones is a better choice than the best alone.
+Predictors make errors, and so do searches that use them. With a budget for several trainings,
+several distinct architectures are a better choice than only the best one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def propagate_answers(
     iterations: int = 70,
     seed: int = 0,
 ) -> list[Solution]:
-    """Search for several new architectures to train, any two of which differ in some dimensions.
+    """Search for several new architectures to train, each different from the others.
 
     Where rows are known, no solution is one of them, and each has the highest expected improvement
     over the best row, given that those before are measured, too. Else the first is that of
@@ -52,8 +52,8 @@ def propagate_answers(
         sources: As in ``propagate_search``.
         targets: As in ``propagate_search``.
         n: Number of solutions; fewer if the space has no more.
-        apart: Smallest number of dimensions in which two of them differ, from 1 to the space's; 5
-            if None, or a third of the space's where that is fewer.
+        apart: Minimum number of dimensions in which two solutions differ, at most that of the
+            space. None means 5, or a third of the space's dimensions if that is fewer.
         space: As in ``propagate_search``.
         strategy: As in ``propagate_search``.
         starts: As in ``propagate_search``.
@@ -93,26 +93,27 @@ def propagate_front(
 ) -> list[Solution]:
     """Search the Pareto front of a trade-off: the best code at each of several levels of a target.
 
-    Two targets without a bound pull apart, such as high mIoU and few FLOPs. The ends are searched
-    first; between them one target is bounded by levels, evenly spaced (in logarithms where all are
-    above 0), which reaches solutions that no weighting of the two would.
+    Two targets without a bound are in conflict, such as high mIoU and few FLOPs. The ends of the
+    front are searched first. Between them, one target is bounded by evenly spaced levels (of the
+    logarithm, if all values are positive). This finds solutions that no weighting of the two
+    targets would find.
 
     Args:
         sources: As in ``propagate_search``.
-        targets: At least two without a bound; those with one hold all along the front.
+        targets: At least two without a bound. Bounds hold along the whole front.
         n: Number of levels, at least 2; only Pareto-optimal codes are returned.
-        along: Metric of the target that is bounded; the last one without a bound if None.
+        along: Metric of the target that is bounded; if None, the last target without a bound.
         space: As in ``propagate_search``.
         strategy: As in ``propagate_search``.
         iterations: As in ``propagate_search``.
         seed: As in ``propagate_search``.
 
     Returns:
-        Pareto-optimal codes, from the best value of ``along`` to the worst; their utility is that
-        of the targets as given.
+        Pareto-optimal codes, from the best value of ``along`` to the worst, with their utility for
+        the given targets.
 
     Raises:
-        ValueError: As ``propagate_search``; or fewer than two targets without a bound.
+        ValueError: As for ``propagate_search``; or fewer than two targets without a bound.
 
     Examples:
         >>> smaller = Target("area", "minimize", cost=product)
@@ -164,7 +165,7 @@ def _bounded_target(problem: SearchProblem, along: str | None) -> int:
 
 
 def _alone(problem: SearchProblem, at: int) -> SearchProblem:
-    """Return the problem with the other targets' weights negligible; bounds stay."""
+    """Return the problem with negligible weights for the other targets; bounds are kept."""
     for i, target in enumerate(problem.targets):
         if i != at and target.bound is None:
             problem = problem.with_target(i, replace(target, weight=target.weight * _NEGLIGIBLE))
@@ -172,7 +173,7 @@ def _alone(problem: SearchProblem, at: int) -> SearchProblem:
 
 
 def _pareto_optimal(codes: NDArray[Any], problem: SearchProblem, at: int) -> NDArray[np.intp]:
-    """Return positions of the codes that are optimal in one target and the others' utility."""
+    """Return positions of codes that are Pareto-optimal in one target and the others' utility."""
     values, axis = problem.values(codes), problem.targets[at]
     along = axis.sign * values[at]
     rest = problem.utility_of(values) - axis.weight * along / (axis.scale or 1.0)

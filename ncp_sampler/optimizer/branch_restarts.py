@@ -1,10 +1,10 @@
 """Exploration of another conditional branch once the best trial's branch makes no progress.
 
-Of parameters that exist only under a category, a model knows little before they are searched. In
-the branch of the best trial it knows much, and expects a little from any further step there: so
-little, but so surely, that a larger gain elsewhere, hardly likely, counts for less. A study then
-ends in the first branch that was good. So once a branch makes no progress, every other proposal is
-of another branch.
+A model knows little about parameters that exist only under a category before they are searched. In
+the branch of the best trial it knows much, and expects a small but nearly certain gain from any
+further step. An unlikely larger gain in another branch then has a lower expected improvement, and
+a study ends in the first good branch. So once a branch makes no progress, every other proposal
+explores another branch.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def other_branch(
         space: The search space; one without conditions has no branches.
         codes: Codes of the observations in order, then of pending trials, (n, d).
         merit: Merit of the observations, to be maximized, NaN where unknown, (at most n,).
-        rng: Draws among branches that were tried equally rarely.
-        without: Columns that select branches in which nothing is left, (d,) each.
+        rng: Draws one of the branches that were tried equally rarely.
+        without: Columns that select branches without any code left, (d,) each.
     """
     if not space.conditions:
         return None
@@ -80,7 +80,7 @@ def other_branch(
 
 
 def is_among(pinned: FloatArray, others: Sequence[FloatArray]) -> bool:
-    """Return True if columns (d,) that select a part of the space are among others'."""
+    """Return True if columns (d,) that select a part of the space are in a list of such columns."""
     return any(np.array_equal(pinned, other, equal_nan=True) for other in others)
 
 
@@ -95,7 +95,7 @@ def least_progress(merit: FloatArray) -> float:
 
 
 def stalls(merit: FloatArray, progress: float) -> bool:
-    """Return True if the last trials of a branch, or of all, made no more than least progress."""
+    """Return True if the last trials, of a branch or of all, made at most the least progress."""
     if len(merit) <= _RECENT:
         return False
     return bool(merit.max() - merit[:-_RECENT].max() <= progress)

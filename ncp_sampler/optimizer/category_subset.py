@@ -1,9 +1,10 @@
 """Subset of the categories of high-cardinality categoricals that one proposal considers.
 
-A code has one column per category, so the time of an ask would grow with their number, part of it
-with its square. A category is known from the trials that had it, though: all untried ones are
-alike. So a proposal considers the categories of the best trials and some untried ones, drawn anew
-each time. To the predictor, a trial of any other category has none at all.
+A code has one column per category, so the time of an ask would grow with the number of categories,
+partly with its square. But a model knows a category only from trials that had it; all untried
+categories are alike. So a proposal considers the categories of the best trials and some untried
+ones, drawn anew each time. For the predictor, trials with any other category have no category at
+all.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ _TRIED = 96  # categories among them that were tried, if so many were
 
 @dataclass(frozen=True)
 class CategorySubset:
-    """A space, and the part of it that a proposal is searched in.
+    """A space, and the part of it in which a proposal is searched.
 
     Attributes:
         space: The whole space.
-        part: The same with fewer categories; ``space`` itself if no categorical has too many.
-        columns: Positions of the part's columns among the whole's; None if they are the same.
+        part: The same space with fewer categories; ``space`` itself if no categorical has too many.
+        columns: Positions of the part's columns in the whole space; None if they are the same.
     """
 
     space: SearchSpace
@@ -52,7 +53,7 @@ class CategorySubset:
         pinned: NDArray[np.float64],
         rng: np.random.Generator,
     ) -> CategorySubset:
-        """Draw the part for some observations.
+        """Draw the part of the space for some observations.
 
         Args:
             space: The whole space.
@@ -82,7 +83,7 @@ class CategorySubset:
         return codes if self.columns is None else codes[..., self.columns]
 
     def expand(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """Return the whole's codes, or unit codes, of the part's; 0 in other columns."""
+        """Return codes or unit codes of the whole space for those of the part, 0 elsewhere."""
         if self.columns is None:
             return codes
         whole = np.zeros((*codes.shape[:-1], len(self.space.columns)), dtype=codes.dtype)
@@ -90,18 +91,18 @@ class CategorySubset:
         return whole
 
     def valid(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """Return the whole's valid codes of the part's.
+        """Return valid codes of the whole space for those of the part.
 
-        Both have another category for the middle of a categorical that does not exist.
+        The two differ in the middle category of a categorical that does not exist.
         """
         return codes if self.columns is None else self.space.round(self.expand(codes))
 
     def of_part(self, function: Function) -> Function:
-        """Return a function of the whole's unit codes as one of the part's."""
+        """Return a function of the whole space's unit codes as a function of the part's."""
         return function if self.columns is None else _OfPart(self, function).vjp
 
     def features(self, features: Features | None) -> Features | None:
-        """Return a feature map of the whole's unit codes as one of the part's."""
+        """Return a feature map of the whole space's unit codes as one of the part's."""
         if self.columns is None or features is None:
             return features
         return _OfPart(self, partial(features_vjp, features))
@@ -112,15 +113,15 @@ class CategorySubset:
         project: Callable[[NDArray[Any], FloatArray], NDArray[Any]],
         pinned: FloatArray,
     ) -> NDArray[Any]:
-        """Return valid codes of the part (n, d), moved by a function of the whole's and pinned."""
+        """Return valid codes of the part (n, d), pinned, after projection in the whole space."""
         fixed = self.reduce(pinned)
         valid = self.part.round(np.where(np.isnan(fixed), codes, fixed))
         return self.reduce(project(self.expand(valid), pinned))
 
     def strategy(self, strategy: Strategy) -> Strategy:
-        """Return the strategy on the part's unit codes; its settings are of the whole's.
+        """Return the strategy on the part's unit codes; its settings apply to the whole space.
 
-        Adam has none, and treats every column alike.
+        Adam has no such settings, and treats all columns alike.
         """
         if self.columns is None or isinstance(strategy, Adam):
             return strategy
@@ -161,10 +162,10 @@ def _categories(
     pinned: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> NDArray[np.intp]:
-    """Return categories to consider: a fixed one, those of the best trials, and untried ones.
+    """Return the categories to consider: a fixed one, those of the best trials, and untried ones.
 
-    The tried ones come first, in the order they were first tried, so that most columns keep their
-    place, and the predictor its parameters of them, from proposal to proposal.
+    Tried categories come first, in the order of their first trials, so that most columns keep
+    their position, and their parameters in the predictor, from proposal to proposal.
     """
     given = np.flatnonzero(np.nan_to_num(pinned) > 0)
     best_first = list(dict.fromkeys([*given.tolist(), *tried[order].tolist()]))

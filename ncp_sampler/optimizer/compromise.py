@@ -1,4 +1,4 @@
-"""The best compromise among what a search has observed.
+"""The best compromise among the observations of a search.
 
 Notation
     n, m     observations, objectives
@@ -36,10 +36,10 @@ class Compromise:
     """The observation that is the best compromise of the objectives.
 
     Attributes:
-        number: Its number among all observations, from 0; of a study, its trial's.
+        number: Its number among all observations, from 0; in a study, the number of its trial.
         params: Its params.
         values: Objective -> value, in its own unit.
-        predicted: Objectives whose value was not reported, but is predicted.
+        predicted: Objectives whose values were predicted, because they were not reported.
         regrets: Objective -> its loss from the best observed value: 0 at the best, 1 at the median
             of the first ten values.
     """
@@ -69,7 +69,7 @@ def fitted_posterior(
 ) -> ObjectivePosterior:
     """Return the posterior of a model, fitted to observations at unit codes (n, d).
 
-    ``steps`` is as for ``Predictor.fit``.
+    ``steps`` has the same meaning as for ``Predictor.fit``.
     """
     rows = rows_to_fit(observed.order(np.random.default_rng(0)), model.max_rows)
     rows = observed.covering(rows)
@@ -92,12 +92,12 @@ def best_compromise(
         objectives: Objectives of the search.
         observations: Its observations.
         model: Predictor, not fitted, for values that were not reported.
-        weights: As those of ``NCPOptimizer``, or "knee": of the Pareto-optimal observations the one
-            with the least sum of regrets, by the range of the front.
+        weights: As for ``NCPOptimizer``, or "knee": the Pareto-optimal observation with the
+            smallest sum of regrets, relative to the range of the front.
         first: Position of the first observation that is the search's own, numbered 0.
 
     Raises:
-        ValueError: Other weights, or nothing that is feasible has a value of every objective.
+        ValueError: Invalid weights, or no feasible observation has a value of every objective.
     """
     directions = objectives.directions
     is_knee = isinstance(weights, str) and weights == KNEE
@@ -146,7 +146,7 @@ def best_compromise(
 def _valued(
     objectives: Objectives, observations: Observations
 ) -> tuple[NDArray[np.intp], NDArray[Any], dict[str, FloatArray]]:
-    """Return ``Observations.informative``; all, where every objective is a known cost.
+    """Return ``Observations.informative``, or all observations if every objective is a known cost.
 
     Raises:
         ValueError: There is none.
@@ -162,7 +162,7 @@ def _valued(
 
 
 def _knee_losses(values: FloatArray) -> FloatArray:
-    """Return each point's sum of regrets by the front's range, (n,); infinite off the front.
+    """Return each point's sum of regrets in ranges of the front, (n,); infinite off the front.
 
     Args:
         values: Objectives, all to be maximized, (n, m).
@@ -175,10 +175,10 @@ def _knee_losses(values: FloatArray) -> FloatArray:
 
 
 def checked_preference(weights: Weights, directions: Mapping[str, str]) -> Preference:
-    """Return what ``objective_weights`` asks for.
+    """Return the preference that ``objective_weights`` describes.
 
     Raises:
-        ValueError: It is None, or no weights.
+        ValueError: The argument is None or invalid.
     """
     preference = Preference.of(weights, directions)
     if preference is None:

@@ -1,6 +1,6 @@
-"""Reasons of a proposal: where it comes from, what its moves change, what is expected of it.
+"""Reasons for a proposal: its start, the predicted effects of its moves, and its predictions.
 
-The reasons are plain values, made to be stored with a trial (docs/how-to/reasons.md):
+The reasons are plain values that are stored with a trial (docs/how-to/reasons.md):
 
     how        "startup", "source" (one of the first trials, a good one of a source), "drawn" (no
                parameter was known before the trial), "search" or "untried" (every code that the
@@ -106,7 +106,7 @@ def reasons_for(case: Case) -> Reasons:
 
 
 def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
-    """Return reasons with the integration's numbers of the trials that they name.
+    """Return reasons that refer to trials by the integration's numbers.
 
     Args:
         reasons: Reasons of a proposal.
@@ -122,7 +122,7 @@ def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
 
 
 def _origin(case: Case) -> tuple[dict[str, Any], NDArray[Any]]:
-    """Return the kind of start, a trial, a variation of one, or a random code; and the start."""
+    """Return the kind of start (a trial, a variation of one, or a random code), and the start."""
     space, code = case.maximizer.space, case.maximum.code
     traced = False  # in a space that is evaluated whole there are no steps to trace back
     for before, after in reversed(case.maximum.trail):
@@ -146,7 +146,7 @@ def _origin(case: Case) -> tuple[dict[str, Any], NDArray[Any]]:
 def _view(
     acquisition: Acquisition, unit: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return predictions around a proposal, all of one batch of codes.
+    """Return predictions around a proposal, computed from one batch of codes.
 
     Args:
         acquisition: Function that was maximized.
@@ -178,7 +178,7 @@ def _moves(
     changes: FloatArray,
     scales: Mapping[str, float],
 ) -> list[list[Any]]:
-    """Return the parameters that moved, those of the largest change in any objective first."""
+    """Return the parameters that moved, those with the largest change in any objective first."""
     before, after = (
         {**dict.fromkeys(space.names, ABSENT), **space.to_params(end)} for end in (start, code)
     )
@@ -195,7 +195,7 @@ def _moves(
 def _stopped(
     case: Case, better: NDArray[Any], unit: FloatArray, slope: FloatArray
 ) -> dict[str, Any]:
-    """Return what kept better codes (k, d), one step away, from being proposed."""
+    """Return the reasons why better codes (k, d), one step away, were not proposed."""
     space, limits = case.maximizer.space, case.objectives.limits
     over = limits.over(case.subset.expand(better))
     outward = ((unit >= 1 - _EDGE) & (slope > 0)) | ((unit <= _EDGE) & (slope < 0))
@@ -213,7 +213,7 @@ def _stopped(
 
 
 def _fitting(reasons: Reasons) -> Reasons:
-    """Return reasons with as many moves and parameters as fit, the longest list cut."""
+    """Return reasons with as many moves and parameters as fit, by shortening the longest list."""
     moves, stopped = list(reasons["moves"]), reasons["stopped"]
     ends, branch = list(stopped["range"]), list(reasons.get("branch", {}).items())
     size, lists = len(json.dumps(reasons)), [moves, ends, branch]
@@ -232,10 +232,10 @@ def _plain(value: Any) -> Any:
 
 
 def reasons_of(trial: Any, key: str = "ncp:reasons") -> Mapping[str, Any]:
-    """Return the reasons stored with a trial; a mapping counts as reasons themselves.
+    """Return the reasons stored with a trial; a mapping is returned as reasons.
 
     Raises:
-        ValueError: It has none: another sampler proposed it.
+        ValueError: The trial has no reasons, because another sampler proposed it.
     """
     if isinstance(trial, Mapping) and "how" in trial:
         return trial

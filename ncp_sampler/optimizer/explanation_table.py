@@ -35,8 +35,8 @@ def explain(trial: Any) -> Table:
         trial: A trial of Optuna, or the reasons themselves: ``NCPSearch.reasons[trial_id]``.
 
     Returns:
-        A table of rich, to be printed with ``rich.print``: a row for each parameter that moved,
-        with the change in predicted value; below, the predictions for the whole proposal.
+        A Rich table, to be printed with ``rich.print``: one row for each parameter that moved,
+        with the change in predicted value, and below it the predictions for the whole proposal.
 
     Raises:
         ValueError: The trial has no reasons.
@@ -134,13 +134,15 @@ def _title(reasons: Mapping[str, Any]) -> str:
 
 
 def _summary(reasons: Mapping[str, Any]) -> list[str]:
-    """Return lines of predictions, and of what stopped the search."""
+    """Return lines with predictions, and with the reasons why the search stopped."""
     lines = []
     if "branch" in reasons:
         branch = ", ".join(f"{name} = {category}" for name, category in reasons["branch"].items())
-        lines.append(f"explores another branch, as the best trial's makes no progress: {branch}")
+        lines.append(
+            f"explores another branch, because the best trial's does not improve: {branch}"
+        )
     for name, category in reasons.get("category", {}).items():
-        lines.append(f"explores {name} = {category}, tried rarely, as the search makes no progress")
+        lines.append(f"explores the rarely tried {name} = {category}: the search does not improve")
     for name, metric in reasons["metrics"].items():
         if "value" in metric:
             line = f"{name}: {metric['value']:g}, known cost"
@@ -183,7 +185,7 @@ def _start(metric: Mapping[str, float]) -> str:
 
 
 def _incumbent(reasons: Mapping[str, Any]) -> str:
-    """Return the observation over which an improvement counts, and its values."""
+    """Return the incumbent and its values."""
     number = reasons["incumbent"].get("trial", reasons["incumbent"].get("observation"))
     values = ", ".join(
         f"{name} {metric['incumbent']:g}"

@@ -1,8 +1,8 @@
-"""Codes that no model proposes: the initial design, and untried codes of an exhausted space.
+"""Codes proposed without a model: the initial design, and untried codes of an exhausted space.
 
-The design is the middle of the space, then points of scrambled Sobol sequences, each determined by
-its seed and number. They are those of ``scipy.stats.qmc.Sobol``, whose import takes half a second;
-PyTorch, which is loaded anyway, has the same direction numbers.
+The design is the middle of the space, followed by points of scrambled Sobol sequences, each
+determined by its seed and number. The points equal those of ``scipy.stats.qmc.Sobol``, whose
+import takes half a second; PyTorch, which is loaded anyway, has the same direction numbers.
 
 Notation
     D, B    dimensions, bits of a number
@@ -40,7 +40,7 @@ def design_code(
 ) -> tuple[NDArray[Any] | None, int]:
     """Return the code (d,) of the first point not excluded, from a number on, and the next number.
 
-    The code is None after so many excluded ones that there may be no other.
+    The code is None if so many points are excluded that no other may be left.
     """
     for at in range(number, number + _TRIES):
         code = space.from_uniform(_design_point(len(space.dimensions), seed, at)[None])[0]
@@ -51,9 +51,9 @@ def design_code(
 
 
 def candidates(space: SearchSpace, rng: np.random.Generator) -> Iterator[NDArray[Any]]:
-    """Yield codes (n, d) to search for an untried one: all of a small space, some of a large one.
+    """Yield codes (n, d) that may be untried: all codes of a small space, or some of a large one.
 
-    Those of a small space with very many columns come in parts, after a random sample.
+    If a small space has very many columns, its codes come in parts, after a random sample.
     """
     width = len(space.columns)
     small = space.size <= MAX_ENUMERATED
@@ -77,7 +77,8 @@ def untried(
 ) -> NDArray[Any]:
     """Return a code (d,) within the limits that is not excluded.
 
-    If none is left, return one that has only failed so far, the least often; then any.
+    If none is left, return the code with the fewest failures among those that only failed, or any
+    code.
 
     Args:
         space: The search space.
@@ -107,7 +108,7 @@ def untried(
 
 
 def _design_point(dimensions: int, seed: int, number: int) -> FloatArray:
-    """Return the point of a number, from 0 on, in [0, 1)^D: the middle, then Sobol points.
+    """Return the point with a number, from 0 on, in [0, 1)^D: the middle, then Sobol points.
 
     Ranges are chosen around good guesses, so that the middle is better than most points. A new
     sequence begins every 64 points.

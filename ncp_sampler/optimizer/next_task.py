@@ -1,4 +1,4 @@
-"""Which task of an architecture to train next, where tasks cost differently."""
+"""Choice of the task of an architecture to train next, if tasks differ in cost."""
 
 from __future__ import annotations
 
@@ -28,20 +28,21 @@ def next_task(
     *,
     may_stop: bool,
 ) -> str | None:
-    """Return the task of a code to train next; None if none of those left is worth its cost.
+    """Return the task to train next for a code; None if no remaining task is worth its cost.
 
-    The expected improvement of the code, given what was reported of it, per cost of what is left,
-    must not be below that before any report, per cost of all tasks: another code would promise as
-    much (expected improvement per second, Snoek et al. 2012, section 3.2). Of the tasks left it is
-    the one whose posterior standard deviation, times its weight, is the largest for its cost.
+    Training continues only if the expected improvement of the code given its reported values, per
+    cost of the remaining tasks, is not below the expected improvement before any report, per cost
+    of all tasks, which another code would promise (expected improvement per second, Snoek et al.
+    2012, section 3.2). The next task is the one with the largest weighted posterior standard
+    deviation per cost.
 
     Args:
         objectives: Objectives of the search.
         observations: Its observations, without those of the code.
-        models: Two predictors, the second one with correlated metrics.
+        models: Two predictors, the second with correlated metrics.
         steps: Training steps of each, as for ``Predictor.fit``.
         code: Valid code, (d,).
-        reported: Tasks that were trained -> their values.
+        reported: Trained task -> its value.
         costs: Every task -> cost of its training, positive, in any unit.
         may_stop: False to train every task.
     """

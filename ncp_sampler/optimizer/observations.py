@@ -1,9 +1,9 @@
-"""Observations of one search: the code, the reported metrics and the ending of every trial.
+"""Observations of one search: the code, the reported metrics and the outcome of every trial.
 
-A trial that ran to its end without a value of any objective has *failed*. An objective that is
-infinite in its bad direction counts as no value: the objective diverged. A constraint that a
-finished trial did not report counts as satisfied, as in Optuna; where a trial failed or was stopped
-early, or reported NaN, it is unknown.
+A trial that ended without a value of any objective has *failed*. An objective that is infinite in
+its bad direction has *diverged* and counts as missing. A constraint that a finished trial did not
+report counts as satisfied, as in Optuna. If a trial failed, was stopped early, or reported NaN,
+its constraints are unknown.
 
 Notation
     n, d, m   trials, columns of a code, metrics (objectives first, then constraints)
@@ -36,7 +36,7 @@ class _Trial(NamedTuple):
 
 
 class _Columns(NamedTuple):
-    """All trials as arrays, for the names that they were made with."""
+    """All trials as arrays, for the metric names of their construction."""
 
     names: tuple[str, ...]
     codes: NDArray[Any]  # (n, d)
@@ -47,8 +47,8 @@ class _Columns(NamedTuple):
 class Observations:
     """The trials of one search, in the order in which they were reported.
 
-    An interrupt at any point leaves it consistent: trials are added in one step, and everything
-    else is derived from them.
+    An interrupt at any point leaves the observations consistent: trials are added in one step, and
+    everything else is derived from them.
 
     Args:
         objectives: Objectives and constraints of the search; constraints may be added later.
@@ -73,12 +73,12 @@ class Observations:
         return self._objectives.names
 
     def reported(self, first: int) -> list[tuple[NDArray[Any], dict[str, float], bool]]:
-        """Return code (d,), metrics and completeness of the trials from a position on."""
+        """Return the code (d,), metrics and completeness of the trials from a position on."""
         return [(t.code, dict(t.metrics), t.complete) for t in self._trials[first:]]
 
     @property
     def has_gaps(self) -> bool:
-        """True if a trial lacks a modeled objective, and has another."""
+        """True if a trial reported some modeled objectives, but not all."""
         done, found = self._searched
         if done < len(self._trials):
             found = found or any(map(self._has_gap, self._trials[done:]))
@@ -90,12 +90,12 @@ class Observations:
     ) -> Excluded:
         """Return a predicate of valid codes that must not be proposed next.
 
-        These are the codes over a limit, those observed so far, and pending ones.
+        These are codes over a limit, observed codes, and pending codes.
 
         Args:
             pending: Pending codes.
             repeats: True if codes that were observed or are pending may be proposed again.
-            retries: True if observed codes that have failed once, and never succeeded, may be.
+            retries: True if codes that failed once and never succeeded may be proposed again.
         """
         done, observed = self._indexed
         if done < len(self._trials):
@@ -116,10 +116,10 @@ class Observations:
         return excluded
 
     def in_startup(self, n_startup: int) -> bool:
-        """Return True as long as quasi-random trials are to be proposed.
+        """Return True while quasi-random trials should be proposed.
 
-        Trials without a value count, once some have one: where much of the space fails, as many
-        values as usual would take most of a study.
+        Once some trials have a value, those without one count, too. Where much of the space fails,
+        waiting for the usual number of values would take most of a study.
 
         Args:
             n_startup: Number of trials with a result before the predictor is used.
@@ -146,9 +146,9 @@ class Observations:
             codes: Valid codes, (n, d).
             metrics: Metrics of each, as reported.
             complete: False for each that was stopped early.
-            exact: False for each that is only the nearest to the params that were tried, and so
-                not known to be tried itself; all are exact if None.
-            replace: Position of the trial that a single one takes the place of.
+            exact: False for each code that is only the nearest to the evaluated params, and so may
+                not have been evaluated itself; all are exact if None.
+            replace: Position of the trial that a single new trial replaces.
 
         Raises:
             ValueError: An unknown metric, or a value that is not a number.
@@ -174,7 +174,7 @@ class Observations:
             (self._trials[replace],) = trials
 
     def after(self, earlier: Observations) -> Observations:
-        """Return a history of the trials of an earlier one of the same metrics, then of this."""
+        """Return observations with the trials of an earlier search before those of this one."""
         joined = Observations(self._objectives)
         joined._trials = [*earlier._trials, *self._trials]
         return joined
@@ -184,12 +184,13 @@ class Observations:
     ) -> tuple[NDArray[np.intp], NDArray[Any], dict[str, NDArray[np.float64]]]:
         """Return the trials with a value of at least one modeled metric.
 
-        Objectives are finite or NaN: one that is infinite in its good direction counts as the best
-        finite value, and a trial that was stopped early as at best the median of the complete ones.
-        Constraints are as reported, NaN where unknown, infinite where they count as satisfied.
+        Objectives are finite or NaN. One that is infinite in its good direction counts as the best
+        finite value, and a trial that was stopped early counts at best as the median of the
+        complete trials. Constraints are as reported, NaN if unknown, and infinite if they count as
+        satisfied.
 
         Returns:
-            Their positions among all (n,), codes (n, d), and name -> values (n,).
+            Positions among all trials (n,), codes (n, d), and name -> values (n,).
         """
         columns, at = self._columns(), np.flatnonzero(self._informative())
         values, complete = columns.values[at], columns.complete[at]
@@ -198,7 +199,7 @@ class Observations:
         return at, columns.codes[at], dict(zip(self.names, values.T, strict=True))
 
     def diverged(self) -> NDArray[np.bool_]:
-        """Return True for trials whose objective, a modeled one, is infinite and bad, (n,)."""
+        """Return True for trials in which a modeled objective has diverged, (n,)."""
         objectives = self._objectives
         modeled = np.array([name not in objectives.known for name in objectives.directions])
         values = self._columns().values[:, : len(modeled)] * objectives.signs
@@ -207,8 +208,8 @@ class Observations:
     def outcomes(self) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return codes of trials that succeeded or failed, (k, d), and which succeeded, (k,).
 
-        Neither are trials that were stopped before they had a value, and those whose failure a
-        reported constraint explains. One that diverged in some objective has failed.
+        Trials that were stopped before they had a value are left out, as are trials whose failure
+        a reported constraint explains. A trial that diverged in some objective has failed.
         """
         at, succeeded = self._ended()
         return self._columns().codes[at], succeeded
@@ -226,7 +227,7 @@ class Observations:
         return Counter(key for key in keys if key not in good)
 
     def state_dict(self) -> State:
-        """Return all trials as plain lists; None stands for what was not reported."""
+        """Return all trials as plain lists, with None for values that were not reported."""
         return {
             "codes": [trial.code.tolist() for trial in self._trials],
             "values": [[t.metrics.get(name) for name in self.names] for t in self._trials],
@@ -235,10 +236,11 @@ class Observations:
         }
 
     def load(self, state: State) -> None:
-        """Add what ``state_dict`` saved to new observations.
+        """Add the trials of a ``state_dict`` to new observations.
 
         Raises:
-            ValueError: Codes of another space, or not as many values of each metric as codes.
+            ValueError: Codes of another space, or a metric whose number of values differs from
+                that of codes.
         """
         codes, values, complete = state["codes"], state["values"], state["complete"]
         if not len(codes) == len(values) == len(complete):
@@ -256,9 +258,9 @@ class Observations:
             self.add(list(valid), rows, complete, exact=exact)
 
     def _columns(self) -> _Columns:
-        """All trials as arrays; new ones are appended to those made before.
+        """All trials as arrays; new trials are appended to cached arrays.
 
-        Of 10,000 lists an array takes longer than a proposal's fit.
+        Building an array from 10,000 lists takes longer than the fit of a proposal.
         """
         names, made = self.names, self._made
         if made is not None and made.names != names:
@@ -276,7 +278,7 @@ class Observations:
         return made
 
     def _values(self, trial: _Trial) -> list[float]:
-        """Values of one trial by name: NaN where unknown, infinite of a satisfied constraint."""
+        """Values of one trial by name: NaN if unknown, infinite for a satisfied constraint."""
         objectives = self._objectives
         values = {name: trial.metrics.get(name, np.nan) for name in objectives.directions}
         modeled = self._modeled(trial)
@@ -288,7 +290,7 @@ class Observations:
         return [values[name] for name in self.names]
 
     def _modeled(self, trial: _Trial) -> list[float]:
-        """Modeled objectives of one trial, all to be maximized, NaN where missing."""
+        """Modeled objectives of one trial, all to be maximized, NaN if missing."""
         objectives = self._objectives
         return [
             sign * trial.metrics.get(name, np.nan)
@@ -313,9 +315,9 @@ class Observations:
         return at, succeeded[at]
 
     def _has_value(self, names: Collection[str]) -> NDArray[np.bool_]:
-        """Return True for trials that have a value of a modeled metric among some, (n,).
+        """Return True for trials that have a value of any of the given modeled metrics, (n,).
 
-        An objective that is infinite in its bad direction has none.
+        A diverged objective has no value.
         """
         signs, known = self._objectives.signs, self._objectives.known
         values = self._columns().values
@@ -328,14 +330,14 @@ class Observations:
         return self._has_value(self.names)
 
     def _has_objective(self) -> NDArray[np.bool_]:
-        """Return True for trials with a value of a modeled objective, or of anything without."""
+        """Return True for trials with a value of a modeled objective; of any metric without one."""
         directions = self._objectives.directions
         modeled = directions.keys() - self._objectives.known.keys()
         return self._has_value(modeled or self.names)
 
 
 def _finite(maximized: NDArray[np.float64], complete: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return an objective (n,) without infinities, early values at best the median of the rest."""
+    """Return an objective (n,) without infinities; stopped trials are at best the median."""
     finite = maximized[np.isfinite(maximized)]
     best = finite.max() if len(finite) else 0.0
     values = np.where(maximized > -np.inf, np.minimum(maximized, best), np.nan)
@@ -347,7 +349,7 @@ def _finite(maximized: NDArray[np.float64], complete: NDArray[np.bool_]) -> NDAr
 
 
 def rows_to_fit(order: NDArray[np.intp], limit: int | None) -> NDArray[np.intp]:
-    """Return the rows to fit on, ascending: all, or the better half and a spread of the rest."""
+    """Return the rows to fit on, ascending: all, or the best and an even selection of the rest."""
     if limit is None or len(order) <= limit:
         return np.arange(len(order))
     top, rest = order[: limit // 2], order[limit // 2 :]

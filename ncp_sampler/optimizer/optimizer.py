@@ -1,6 +1,6 @@
-"""The ask/tell loop: its arguments, params as codes, and its state.
+"""Ask/tell loop: its arguments, the conversion of params to codes, and its state.
 
-It knows neither Optuna nor Ray; the integrations translate between them and this loop.
+The loop does not depend on Optuna or Ray; the integrations translate between them and this loop.
 """
 
 from __future__ import annotations
@@ -36,53 +36,55 @@ _STATE_KEYS = {"observations", "joined", "predictor", "n_fitted", "rng", "design
 
 @with_old_names
 class NCPOptimizer:
-    """Search of a space for the best metrics by Network Coding Propagation, by ask and tell.
+    """Ask/tell search of a space for the best metrics by Network Coding Propagation.
 
-    The first ``n_startup_trials`` are the middle of the space and scrambled Sobol codes. Then each
-    ``ask`` fits the predictor on the observations, raises the expected improvement of many codes
-    along its gradient, and proposes the best valid code that is not known yet, from a trust region
-    around the best trial. Of several metrics it raises the expected hypervolume improvement, around
-    a point of the front (exactly of up to four modeled metrics and two known costs, from samples of
-    more), or what ``objective_weights`` says.
+    The first ``n_startup_trials`` trials are the middle of the space and scrambled Sobol codes.
+    Then each ``ask`` fits the predictor to the observations, increases the expected improvement of
+    many codes along its gradient, and proposes the best new valid code from a trust region around
+    the best trial. With several metrics, it maximizes the expected hypervolume improvement around
+    a point of the front (exactly for up to four modeled metrics and two known costs, by sampling
+    for more), or the goal of ``objective_weights``.
 
-    ``NCPSampler`` and ``NCPSearch`` take the arguments from ``costs`` to ``sources`` with the same
-    meaning.
+    ``NCPSampler`` and ``NCPSearch`` also take the arguments from ``costs`` to ``sources``, with
+    the same meaning.
 
     Args:
         space: The search space.
         directions: Metric name -> "maximize" or "minimize"; at least one.
-        costs: Known costs, evaluated and not modeled: name -> a differentiable function of codes,
-            tensor (n, d) in natural units to (n,), such as ``costs.flops``; or a plain function of
-            params, those that exist; inf for params over every limit. Each must be one of
-            ``directions`` or have one of ``limits``.
-        limits: Known cost -> hard limit; no proposal exceeds it, startup included.
-        constraints: Observed metric -> upper bound of what is feasible, or ``(low, None)`` for a
-            lower one; it may be one of ``directions`` or another. It is modeled, and the best
-            feasible code is sought.
-        objective_weights: What is wanted of several metrics, in place of the whole front. Metric ->
-            weight, the paper's lambda, 1 where none is given: the weighted sum of the metrics in
-            their own units is raised. A weight "std" or "range", or (2.0, "std"), is one per
-            standard deviation of the observed values, whose bad tail is bounded, or per range: from
-            the median of the first ten values to the best. "std" or "range" alone stands for such a
-            weight of each metric, and "compromise" for the least loss in the worst metric: the
-            worst standardized metric plus the sum is raised.
-        seed: Seed of all random choices; None for a fresh one.
-        n_startup_trials: Quasi-random trials with a result before the predictor is used; >= 1.
-            With a source of another task at most three.
+        costs: Known costs, which are evaluated, not modeled: name -> a differentiable function of
+            codes, tensor (n, d) in natural units to (n,), such as ``costs.flops``; or a plain
+            function of the params that exist, which returns inf for params over every limit. Each
+            cost must be one of ``directions`` or have one of ``limits``.
+        limits: Known cost -> hard limit, which no proposal exceeds, not even during startup.
+        constraints: Observed metric -> upper bound for feasible trials, or ``(low, None)`` for a
+            lower bound. The metric may be one of ``directions`` or another one. It is modeled, and
+            the search looks for the best feasible code.
+        objective_weights: Goal for several metrics, instead of the whole front. Metric -> weight,
+            the paper's lambda, by default 1: the search maximizes the weighted sum of the metrics
+            in their own units. A weight "std" or "range", or (2.0, "std"), is per standard
+            deviation of the observed values, whose bad tail is bounded, or per range, from the
+            median of the first ten values to the best. "std" or "range" alone is such a weight for
+            every metric. "compromise" minimizes the loss in the worst metric: the search maximizes
+            the worst standardized metric plus the sum.
+        seed: Seed of all random choices; None for a random seed.
+        n_startup_trials: Number of quasi-random trials with a result before the predictor is used,
+            at least 1; with a source of another task, at most three.
         strategy: "continuous" edits all columns along the gradient (``Adam()``),
-            "winner_takes_all" one column a step (paper, section 3.1); or a strategy with settings
-            of its own. A space of at most 2,048 codes is evaluated whole, with no strategy.
-        deterministic_objective: True if a code always gives the same metrics; then no code is
+            "winner_takes_all" one column per step (paper, section 3.1); or a strategy object with
+            its own settings. In a space of at most 2,048 codes, all codes are evaluated, without a
+            strategy.
+        deterministic_objective: True if a code always gives the same metrics. Then no code is
             proposed twice while others are left.
-        device: Device of a named ensemble; a predictor with settings of its own has its own.
+        device: Device of a named ensemble; a predictor object has its own device.
         predictor: "auto" (an infinitely wide MLP plus a residual), "infinite-mlp", "gp", "mlp",
-            "ensemble" or "paper"; or a predictor with settings of its own, which is copied. It sees
-            the space's ``features`` where there are some, unless it is a ``FeaturePredictor``.
-        sources: ``Records``, paths of CSV files, or a ``Source``, which says more. Trials of the
-            same task count as observations. Of another task two of the best are among the first
-            three, and a model of them is a linear term of the predictor, which must be a Gaussian
-            process, for 50 trials; no model is where a categorical has more than 128 categories. It
-            is the same task if you say so, or if its best code has its old value again.
+            "ensemble" or "paper"; or a predictor object with its own settings, which is copied. It
+            uses the space's ``features`` if there are any, unless it is a ``FeaturePredictor``.
+        sources: ``Records``, paths of CSV files, or a ``Source`` with more information. Trials of
+            the same task count as observations. For another task, two of its best codes are among
+            the first three trials, and its model is a linear term of the predictor, which must be
+            a Gaussian process, for 50 trials (no model is used if a categorical has more than 128
+            categories). The task is the same if you declare it so, or if its best code gives the
+            old value again.
 
     Raises:
         ValueError: An argument out of its range.
@@ -147,7 +149,7 @@ class NCPOptimizer:
 
     @property
     def n_observations(self) -> int:
-        """Number of trials reported by ``tell``, failed ones included, those of sources not."""
+        """Number of trials reported by ``tell``, including failed ones but not those of sources."""
         return self._proposer.n_observations
 
     @property
@@ -157,10 +159,10 @@ class NCPOptimizer:
 
     @property
     def best_trial(self) -> Trial:
-        """The best complete trial of one objective that violates no reported constraint.
+        """Best complete trial that violates no reported constraint, for a single objective.
 
         Raises:
-            ValueError: There is none, or there are several objectives: see ``compromise``.
+            ValueError: No such trial, or several objectives: see ``compromise``.
         """
         return best_trial(self._objectives, self.trials)
 
@@ -176,27 +178,28 @@ class NCPOptimizer:
 
     @property
     def metric_names(self) -> tuple[str, ...]:
-        """Metrics that ``tell`` takes: those of ``directions``, then of ``constraints``."""
+        """Metrics that ``tell`` accepts: those of ``directions``, then those of ``constraints``."""
         return self._objectives.names
 
     @property
     def reasons(self) -> list[Reasons]:
-        """Reasons of each proposal of the last ``ask``: see ``explanation.py``.
+        """Reasons for each proposal of the last ``ask``: see ``explanation.py``.
 
-        They are computed when they are read first.
+        They are computed when they are first read.
         """
         return self._proposer.reasons
 
     @property
     def predictor(self) -> Predictor:
-        """Predictor that the last ``ask`` after startup has fitted.
+        """Predictor that the last ``ask`` after startup fitted.
 
-        Where a categorical has more than 128 categories, it sees the columns of some of them.
+        If a categorical has more than 128 categories, the predictor uses the columns of some of
+        them.
         """
         return self._proposer.predictor
 
     def reseed(self, seed: int | None = None) -> None:
-        """Seed the random choices anew; observations and the fitted model stay.
+        """Reseed the random choices; observations and the fitted model are kept.
 
         Raises:
             ValueError: A negative seed, or one that is not an integer.
@@ -204,10 +207,10 @@ class NCPOptimizer:
         self._proposer.reseed(checks.seed(seed))
 
     def constrain(self, bounds: Constraints) -> None:
-        """Add constraints, as the constructor's, that become known later.
+        """Add constraints that become known later, in the same form as for the constructor.
 
         Raises:
-            ValueError: A bound that is not a number, or of a known cost.
+            ValueError: A bound that is not a number, or a bound on a known cost.
         """
         self._objectives.constrain(bounds)
 
@@ -221,9 +224,10 @@ class NCPOptimizer:
         """Propose n params.
 
         Args:
-            n: Number of proposals; each takes the earlier ones for pending.
-            pending: Params under evaluation elsewhere; not proposed again, and avoided.
-            fixed: Values that every proposal has where they exist; the rest is chosen given them.
+            n: Number of proposals, each of which treats the earlier ones as pending.
+            pending: Params under evaluation elsewhere, which are not proposed again.
+            fixed: Parameter values of every proposal, where they exist; the others are chosen
+                given these.
 
         Raises:
             ValueError: n < 1, pending or fixed values that do not fit the space, or limits within
@@ -246,24 +250,24 @@ class NCPOptimizer:
         complete: bool | Sequence[bool] = True,
         replace: int | None = None,
     ) -> None:
-        """Record results of one trial, or of several.
+        """Record the results of one trial or of several trials.
 
         Args:
-            params: The trial's params; numbers off the range or grid count as the nearest valid,
-                which may be proposed all the same, and parameters that do not exist are ignored.
-            metrics: Name -> value. A complete trial without a value of any objective, as with
-                ``{}``, has failed: its params are avoided where failures depend on the params. NaN,
-                and infinity in the bad direction, are no value; in the good direction infinity
+            params: Params of the trial. Numbers off the range or grid count as the nearest valid
+                value, whose code may still be proposed. Parameters that do not exist are ignored.
+            metrics: Name -> value. A complete trial without a value of any objective, such as
+                ``{}``, has failed; its params are avoided if failures depend on the params. NaN
+                and infinity in the bad direction count as missing; infinity in the good direction
                 counts as the best finite value. A constraint that a complete trial did not report
                 counts as satisfied; NaN is unknown, and an infinite violation is a violation.
-            complete: False for a trial stopped early, whose metrics count as at best the median
-                of the complete ones, and of which nothing is known without a metric.
-            replace: Position among all observations, from 0, of one to replace: of a trial that
-                continues, or is repaired.
+            complete: False for a trial that was stopped early. Its metrics count at best as the
+                median of the complete trials; without metrics, nothing is learned from it.
+            replace: Position, among all observations from 0, of the observation to replace,
+                because its trial continued or was corrected.
 
         Raises:
-            ValueError: Params or metrics that do not fit, or nothing to replace; nothing is
-                recorded then.
+            ValueError: Params or metrics that do not fit, or nothing to replace. Then nothing is
+                recorded.
         """
         rows, results, ended = checked_results(
             params, metrics, complete, replace, self.n_observations
@@ -274,15 +278,16 @@ class NCPOptimizer:
     def compromise(self, objective_weights: Weights = COMPROMISE) -> Compromise:
         """Return the best compromise of the objectives among the observed trials.
 
-        Values that a trial has not reported are predicted, and count as worse by one deviation.
+        Values that a trial has not reported are predicted, and made worse by one standard
+        deviation.
 
         Args:
-            objective_weights: As the constructor's: by default the least relative regret in the
-                worst objective. "knee" is the Pareto-optimal trial with the least sum of regrets,
-                by the range of the front.
+            objective_weights: As for the constructor; by default, the smallest relative regret in
+                the worst objective. "knee" is the Pareto-optimal trial with the smallest sum of
+                regrets, relative to the range of the front.
 
         Raises:
-            ValueError: Other weights, or no trial that is feasible has a value.
+            ValueError: Invalid weights, or no feasible trial has a value.
         """
         check_weights(objective_weights, ANSWERS)
         return self._proposer.compromise(objective_weights)
@@ -293,16 +298,18 @@ class NCPOptimizer:
         reported: Mapping[str, float],
         costs: Mapping[str, float] | None = None,
     ) -> str | None:
-        """Return the objective of some params to measure next; None if none left is worth its cost.
+        """Return the objective to measure next for some params; None if none is worth its cost.
 
-        After startup it may stop: the expected improvement given what was reported, per cost of
-        what is left, has become smaller than that of new params, per cost of all objectives.
+        After startup, it returns None if the expected improvement given the reported values, per
+        cost of the remaining objectives, has become smaller than that of new params per cost of
+        all objectives.
 
         Args:
-            params: Params whose objectives are measured one after another; not reported yet.
-            reported: Objective -> value, of those that were measured.
-            costs: Objective -> cost of measuring it, positive, in any unit; 1 where none is given.
-                Known costs need no measurement.
+            params: Params whose objectives are measured one after another, not yet reported by
+                ``tell``.
+            reported: Measured objective -> value.
+            costs: Objective -> cost of measuring it, positive, in any unit; by default 1. Known
+                costs need no measurement.
 
         Raises:
             ValueError: Params that do not fit, an unknown objective, or a cost that is not
@@ -328,21 +335,23 @@ class NCPOptimizer:
         return self._proposer.next_task(codes[0], values, prices)
 
     def state_dict(self) -> State:
-        """Return all that the next ``ask`` depends on, as plain values.
+        """Return everything that the next ``ask`` depends on, as plain values.
 
-        JSON can hold it with the default predictor; an ensemble's weights are arrays, for pickle.
+        With the default predictor, JSON can store the state. The weights of an ensemble are
+        arrays, which need pickle.
         """
         return self._proposer.state_dict()
 
     def load_state_dict(self, state: State) -> None:
         """Continue as the optimizer that saved ``state`` would have.
 
-        The constructor's arguments are not in the state; give the same.
+        The constructor's arguments are not part of the state; pass the same ones.
 
         Raises:
-            ValueError: It is no state of ``state_dict``, or of another space; nothing is changed.
+            ValueError: Not a state from ``state_dict``, or one of another space. Then nothing is
+                changed.
         """
-        checks.instance("state", state, Mapping, "be what state_dict() returned")
+        checks.instance("state", state, Mapping, "be a result of state_dict()")
         try:
             self._proposer.load_state_dict(state)
         except Exception as error:  # a foreign state can raise nearly anything

@@ -1,8 +1,8 @@
 """Arguments that ``NCPOptimizer``, ``NCPSampler`` and ``NCPSearch`` share: names, types and checks.
 
 Each constructor declares them as plain keyword-only arguments and passes them to
-``checked_options``, so that a wrong one is refused there, before a study or a run begins.
-``NCPOptimizer`` documents them for all three.
+``checked_options``, which refuses wrong arguments before a study or a run begins. ``NCPOptimizer``
+documents the arguments for all three.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Options(TypedDict):
 
 
 def checked_options(**options: Unpack[Options]) -> Options:
-    """Check everything that can be checked without a space; ``sources`` by ``checked_sources``.
+    """Check everything that can be checked without a space; ``checked_sources`` checks ``sources``.
 
     Raises:
-        ValueError: An argument of another type or out of its range, or sources of another task
-            beside a predictor that cannot use them.
+        ValueError: An argument has the wrong type or is out of its range, or the predictor cannot
+            use sources of another task.
     """
     asked = checks.usable_device(options["device"])
     predictor = as_predictor(options["predictor"], device=asked)

@@ -1,9 +1,10 @@
 """Exploration of a rarely tried category once a search without branches makes no progress.
 
-Of a category that few trials had, most of them with other parameters at random, a model knows that
-these were bad, and takes the category for the reason. Proposals then stay with the categories of
-the best trial. So once a search makes no progress, every third proposal has the category that was
-tried least of a categorical drawn at random, until its own trials make no progress either.
+If few trials had a category, most of them with random values of the other parameters, these trials
+were usually bad, and the model attributes this to the category. Proposals then stay with the
+categories of the best trial. So once a search makes no progress, every third proposal has the
+least tried category of a randomly drawn categorical, until trials with that category make no
+progress either.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ def other_category(
     rng: np.random.Generator,
     without: Sequence[FloatArray] = (),
 ) -> FloatArray | None:
-    """Return the columns (d,) that select a category, NaN elsewhere; None to search them all.
+    """Return the columns (d,) that select a category, NaN elsewhere; None to search all categories.
 
     Args:
         space: The search space.
         codes: Codes of the observations in order, then of pending trials, (n, d).
         merit: Merit of the observations, to be maximized, NaN where unknown, (at most n,).
-        rng: Draws the categorical, and among categories that were tried equally rarely.
-        without: Columns that select categories in which nothing is left, (d,) each.
+        rng: Draws the categorical, and one of the categories that were tried equally rarely.
+        without: Columns that select categories without any code left, (d,) each.
     """
     dimensions = [
         dim

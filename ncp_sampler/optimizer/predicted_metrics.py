@@ -1,4 +1,4 @@
-"""Predictions that explain a proposal: those of the proposal, of its start, and the incumbent.
+"""Predictions that explain a proposal: for the proposal, for its start, and the incumbent.
 
 Notation
     f (m,)     posterior means of objectives, scaled
@@ -32,12 +32,11 @@ class Case:
         subset: The part of the space that was searched.
         maximizer: Search that was run, in the part.
         maximum: Its result.
-        predictor: The fitted predictor, before it observed any pending trial's mean.
+        predictor: The fitted predictor, before it observed the means of pending trials.
         unit: Unit codes of the observations that the predictor was fitted on, (n, d).
         numbers: Their positions among all observations, (n,); below 0 for sources.
-        pending: Number of trials that run beside.
-        is_elsewhere: True if the pinned columns are those of another branch, or of a category,
-            whose turn it was.
+        pending: Number of trials that run at the same time.
+        is_elsewhere: True if the pinned columns select another branch or category to explore.
     """
 
     objectives: Objectives
@@ -54,7 +53,7 @@ class Case:
 def predicted_metrics(
     case: Case, values: FloatArray, unit: FloatArray, ends: NDArray[Any]
 ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """Return predictions for proposal and start, and the objectives' units per unit of f.
+    """Return predictions for the proposal and the start, and the objectives' units per unit of f.
 
     Args:
         case: The proposal.
@@ -105,11 +104,11 @@ def predicted_metrics(
 
 
 def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-    """Return calibrated deviations of a measurement, and posterior deviations, (2, m + c) both.
+    """Return calibrated predictive and posterior standard deviations, (2, m + c) both.
 
-    Both are those before the means of pending trials were observed. Objectives are recalibrated by
-    the latest trials, in a conditional space those of the same branch; probabilities of constraints
-    go by the posterior.
+    Both are computed before the means of pending trials were observed. Objectives are recalibrated
+    with the latest trials, in a conditional space with those of the same branch. Probabilities of
+    constraints use the posterior.
     """
     posterior, space = case.maximizer.acquisition.posterior, case.maximizer.space
     before = ObjectivePosterior(posterior.observations, case.predictor, posterior.costs)
@@ -128,5 +127,5 @@ def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[Float
 
 
 def short(number: float) -> float:
-    """Return four significant digits, more than a prediction has."""
+    """Return a number rounded to four significant digits, more than a prediction has."""
     return float(f"{number:.4g}") if math.isfinite(number) else 0.0

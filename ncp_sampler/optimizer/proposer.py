@@ -1,8 +1,8 @@
-"""The search behind ``NCPOptimizer``: observations, model and random choices, and the next codes.
+"""The search behind ``NCPOptimizer``: its observations, model and random state, and the next codes.
 
-One proposal: scale the observations, fit the predictor, build the acquisition function, maximize it
-over valid codes. Before the predictor can be used, and where no code is left, codes come from
-``initial_design.py``.
+A proposal takes four steps: scale the observations, fit the predictor, build the acquisition
+function, and maximize it over valid codes. Before the predictor can be used, or if no code is
+left, codes come from ``initial_design.py``.
 """
 
 from __future__ import annotations
@@ -46,12 +46,13 @@ _FEW_STEPS = 15  # Training steps of a model of correlated tasks, where none has
 
 
 class Proposer:
-    """State of a search between two trials, and its next codes.
+    """State of a search between two trials, which proposes the next codes.
 
-    The arguments are those of ``NCPOptimizer``, checked; ``model`` predicts ``features``.
+    The arguments are those of ``NCPOptimizer``, already checked; ``model`` predicts from
+    ``features``.
 
     Attributes:
-        predictor: Model of codes, as fitted for the last proposal after startup.
+        predictor: Model of codes that was fitted for the last proposal after startup.
     """
 
     def __init__(
@@ -95,12 +96,12 @@ class Proposer:
 
     @property
     def reasons(self) -> list[Reasons]:
-        """Reasons of each of the last proposals, computed when they are read first."""
+        """Reasons for each of the last proposals, computed when they are first read."""
         with one_thread(), isolated_torch(self._device):
             return self._explain()
 
     def reseed(self, seed: int | None) -> None:
-        """Seed the random choices anew."""
+        """Reseed the random generator."""
         self._rng = np.random.default_rng(seed)
         self._design_seed = int(self._rng.integers(2**31))
         self._n_designed = 0
@@ -111,7 +112,7 @@ class Proposer:
         """Return the next n codes (d,).
 
         Args:
-            n: Number of codes; each takes the earlier ones for pending.
+            n: Number of codes, each of which treats the earlier ones as pending.
             pending: Pending codes.
             pinned: Values of fixed columns, NaN elsewhere, (d,).
 
@@ -182,9 +183,10 @@ class Proposer:
             )  # fmt: skip
 
     def _fresh(self, *, joint: bool = False) -> tuple[Model, int | None]:
-        """Return a model of all categories to fit, and the steps that its fit takes.
+        """Return a model of all categories to fit, and the number of steps of its fit.
 
-        It goes on from the parameters of the last proposal's where there are some: then none.
+        If the model of the last proposal has parameters, they are reused, and the fit takes no
+        steps.
         """
         model = self._new_model(self._transfer, self._observations)
         is_other = joint and not self._observations.has_gaps
@@ -198,7 +200,7 @@ class Proposer:
         return with_features(model, features), steps
 
     def state_dict(self) -> State:
-        """Return all that the next proposal depends on, as plain values."""
+        """Return everything that the next proposal depends on, as plain values."""
         return {
             "observations": self._observations.state_dict(),
             "joined": list(self._transfer.joined),
@@ -209,7 +211,7 @@ class Proposer:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Continue from what ``state_dict`` returned; raises nearly anything, nothing changed."""
+        """Continue from a ``state_dict``; change nothing if that raises (almost any exception)."""
         observations = Observations(self._objectives)
         observations.load(state["observations"])
         transfer = self._transfer.with_joined(state["joined"])
@@ -234,21 +236,21 @@ class Proposer:
 
     @property
     def _key(self) -> tuple[bool, ...]:
-        """What the kind of model depends on."""
+        """Key of everything that the kind of model depends on."""
         return (*self._transfer.key(self.n_observations), self._observations.has_gaps)
 
     def _new_model(self, transfer: Transfer, observations: Observations) -> Model:
-        """Return a model that is not fitted, of the kind that ``_key`` says.
+        """Return an unfitted model of the kind that ``_key`` identifies.
 
-        It has linear terms where sources transfer, and correlated metrics where a trial has not
-        reported them all.
+        It has linear terms if sources transfer, and correlated metrics if a trial has not reported
+        all of them.
         """
         n_observations = len(observations) - transfer.n_joined
         model = transfer.predictor(copy.deepcopy(self._untrained), n_observations)
         return with_joint_metrics(model) if observations.has_gaps else model
 
     def _explain(self) -> list[Reasons]:
-        """Compute the reasons not known yet, before the model is fitted to anything else."""
+        """Compute missing reasons before the model is fitted to anything else."""
         reasons = [reasons_for(one) if isinstance(one, Case) else one for one in self._proposals]
         self._proposals = [*reasons]
         return reasons
@@ -256,7 +258,7 @@ class Proposer:
     def _design(
         self, waiting: Sequence[NDArray[Any]], pinned: FloatArray
     ) -> tuple[NDArray[Any], Reasons]:
-        """Return the next code of a source, or of the initial design, that is not known yet."""
+        """Return the next new code of a source or of the initial design."""
         # trials that exist count: another process may have run them
         self._n_designed = max(self._n_designed, len(self._observations) + len(waiting))
         # of a source each code is tried once, if the objective is noisy, too
@@ -276,12 +278,12 @@ class Proposer:
         given: FloatArray,
         without: Sequence[FloatArray] = (),
     ) -> tuple[NDArray[Any], Reasons | Case]:
-        """Return the code of highest expected improvement.
+        """Return the code with the highest expected improvement.
 
         Args:
             waiting: Pending codes.
             given: Values of columns that the caller has fixed, NaN elsewhere, (d,).
-            without: Columns that select parts of the space in which nothing is left, (d,) each.
+            without: Columns that select parts of the space without any code left, (d,) each.
         """
         pinned = given
         positions, codes, metrics = self._observations.informative()

@@ -1,4 +1,4 @@
-"""Params and results as a user gives them, checked, and as codes."""
+"""Checks of params and results that users pass, and their conversion to codes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def pinned_columns(space: SearchSpace, fixed: Mapping[str, Any]) -> FloatArray:
 def checked_results(
     params: Any, metrics: Any, complete: Any, replace: Any, n_observations: int
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, float]], list[bool]]:
-    """Return params, metrics and completeness of one trial or of several, as lists.
+    """Return the params, metrics and completeness of one or several trials, as lists.
 
     Raises:
-        ValueError: No mappings, not as many of each, or to replace a trial that there is not.
+        ValueError: Arguments that are not mappings, lists of different lengths, or a trial to
+            replace that does not exist.
     """
     if isinstance(params, Mapping) != isinstance(metrics, Mapping):
         raise ValueError("params and metrics must be one mapping each, or a sequence each")
@@ -57,7 +58,7 @@ def checked_results(
 def nearest_codes(
     space: SearchSpace, params: Sequence[Mapping[str, Any]]
 ) -> tuple[NDArray[Any], list[bool]]:
-    """Return the valid codes (n, d) nearest to params, and whether each is exact.
+    """Return the valid codes (n, d) nearest to params, and True for each that is exact.
 
     Raises:
         ValueError: A missing parameter, an unknown category, or a value that is not a number.

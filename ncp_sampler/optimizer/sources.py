@@ -1,7 +1,7 @@
-"""Sources as users give them, tables, files and trials, checked and converted to one form.
+"""Sources that users pass (tables, files and trials), checked and converted to one form.
 
-``sources=[...]`` become ``EarlierTrials``: params and metrics in the names of the search. An
-integration converts its own studies to that form first.
+``sources=[...]`` become ``EarlierTrials``: params and metrics under the names of the search. An
+integration first converts its own studies to that form.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _MUST = "be Records, the path of a CSV file, or a Source with one of them"
 
 @dataclass(frozen=True)
 class Source:
-    """Trials of an earlier search, and what is known of their task.
+    """Trials of an earlier search, and information about their task.
 
     Args:
         trials: ``Records`` or the path of a CSV file; a study of Optuna in ``NCPSampler``, a
             ``ResultGrid`` or ``ExperimentAnalysis`` in ``NCPSearch``.
-        same_task: True if the same objective gave its values: then they count as observations.
-            False if another one did. None to let the search find out: it tries the best code
-            again, and compares.
-        fixed: Parameter of the search that the trials lack -> the value that they all had.
+        same_task: True if the values come from the same objective, so that they count as
+            observations. False if they come from another one. None to let the search find out: it
+            evaluates the best code again and compares the values.
+        fixed: Parameter of the search that is missing in the trials -> its value in all of them.
 
     Raises:
-        ValueError: ``same_task`` or ``fixed`` of another type.
+        ValueError: ``same_task`` or ``fixed`` has the wrong type.
 
     Examples:
         A CSV file of runs of the same objective, before there was a parameter for the width.
@@ -61,13 +61,13 @@ class Source:
 
 @dataclass(frozen=True)
 class EarlierTrials:
-    """Finished trials of an earlier search, in the names of this one.
+    """Finished trials of an earlier search, with the names of the present search.
 
     Attributes:
-        params: Params of each trial, those of the search alone.
-        metrics: Metrics of each trial, name -> value, those that it has.
-        complete: True for each that ran to its end.
-        alike: True if they may be of the same task: no difference is known.
+        params: Params of each trial, without those that the search does not have.
+        metrics: Metrics that each trial has, name -> value.
+        complete: True for each trial that was not stopped early.
+        alike: True if no difference from the present task is known.
     """
 
     params: Sequence[Mapping[str, Any]]
@@ -79,17 +79,17 @@ class EarlierTrials:
 def checked_sources(
     given: Any, convert: Convert | None = None, kind: Any = None, must: str = _MUST
 ) -> tuple[Source, ...]:
-    """Return the argument ``sources`` as plain values: files are read, studies converted.
+    """Return the argument ``sources`` as plain values, after reading files and converting studies.
 
     Args:
-        given: A sequence of what ``Source.trials`` can be, or of ``Source``.
-        convert: Function of an integration that converts its own studies to something that can be
-            pickled, and returns the rest unchanged.
-        kind: Class of what it returns.
+        given: A sequence of ``Source``, or of valid values of ``Source.trials``.
+        convert: Function of an integration that converts its own studies to objects that can be
+            pickled, and returns everything else unchanged.
+        kind: Class of the objects that it returns.
         must: Description of valid sources, for messages.
 
     Raises:
-        ValueError: Something else, or a file that cannot be read.
+        ValueError: Anything else, or a file that cannot be read.
     """
     if given is None:
         return ()
@@ -111,7 +111,7 @@ def checked_sources(
 
 
 def earlier_trials(name: str, source: Source, objectives: Objectives) -> EarlierTrials:
-    """Return a source's trials in the names of a search.
+    """Return a source's trials with the names of a search.
 
     Args:
         name: Name of the source, for messages.
@@ -119,8 +119,8 @@ def earlier_trials(name: str, source: Source, objectives: Objectives) -> Earlier
         objectives: Objectives of the search.
 
     Raises:
-        ValueError: It is no source, lacks a parameter or every metric of the search, or has a
-            parameter that is fixed.
+        ValueError: Not a source, a source without a parameter or without any metric of the search,
+            or one with a parameter that is fixed.
     """
     trials, space = source.trials, objectives.space
     unknown = [one for one in source.fixed if one not in space.names]
@@ -148,7 +148,7 @@ def earlier_trials(name: str, source: Source, objectives: Objectives) -> Earlier
 
 
 def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrials:
-    """Return the rows of ``Records`` or of a CSV file in the names of a search."""
+    """Return the rows of ``Records`` or of a CSV file with the names of a search."""
     table, space = source.trials, objectives.space
     if isinstance(table, CsvTable):
         have: Sequence[str] = table.head
@@ -195,10 +195,10 @@ def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrial
 def metric_names(
     name: str, have: Sequence[str], objectives: Sequence[str], names: Collection[str]
 ) -> dict[str, str]:
-    """Return a source's name of each metric -> the search's: by name, else in order.
+    """Return a source's metric -> the search's metric, matched by name or else by order.
 
     Raises:
-        ValueError: No objective is among them, and there are not as many of both.
+        ValueError: No objective is among them, and the numbers of metrics differ.
     """
     same = {metric: metric for metric in have if metric in names}
     if not objectives or any(metric in objectives for metric in same):
@@ -212,7 +212,7 @@ def metric_names(
 
 
 def check_fixed(name: str, fixed: Collection[str], have: Collection[Collection[str]]) -> None:
-    """Refuse fixed values of parameters that every trial has a value of.
+    """Raise ValueError if a fixed parameter has a value in every trial.
 
     Args:
         name: The source, for messages.
@@ -228,7 +228,7 @@ def check_fixed(name: str, fixed: Collection[str], have: Collection[Collection[s
 
 
 def _check_has(name: str, lacks: Sequence[str]) -> None:
-    """Raise ValueError if parameters are neither present nor fixed."""
+    """Raise ValueError if a parameter is neither present nor fixed."""
     if lacks:
         raise ValueError(
             f"{name} lacks the parameters {list(lacks)}; if all its trials had one value of each, "
@@ -237,7 +237,7 @@ def _check_has(name: str, lacks: Sequence[str]) -> None:
 
 
 def _by_text(space: SearchSpace, params: Params) -> Params:
-    """Return params with categories in place of their text."""
+    """Return params in which categories replace their text."""
     by_text = dict(params)
     for dim in space.dimensions:
         if isinstance(dim, Categorical) and dim.name in params:
@@ -250,7 +250,7 @@ def _by_text(space: SearchSpace, params: Params) -> Params:
 
 
 def _valid(space: SearchSpace, params: Params) -> Params | None:
-    """Return the nearest valid params; None without any."""
+    """Return the nearest valid params; None if there are none."""
     try:
         valid: Params = space.to_params(space.to_code(params, clip=True))
     except ValueError:

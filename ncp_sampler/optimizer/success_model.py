@@ -1,9 +1,9 @@
-"""Probability that a trial succeeds: out of memory, NaN and errors as functions of the params.
+"""Probability that a trial succeeds, rather than runs out of memory, diverges or raises an error.
 
-Two hypotheses are averaged, weighted by how well they predict each outcome from all others. One
-says that failures depend on the params: a process is regressed on labels of 1 (success) and -1
-(failure), and the probability is that of a positive value. The other says that failures are random,
-as a crash of the machine is: then the probability is the rate of success everywhere.
+The model averages two hypotheses, weighted by their leave-one-out likelihood. In the first,
+failures depend on the params: a process is fitted to labels of 1 (success) and -1 (failure), and
+the probability of success is that of a positive value. In the second, failures are random, such as
+a crash of the machine: the probability is the rate of success everywhere.
 
 Notation
     n, d   trials that succeeded or failed, columns of a code
@@ -34,13 +34,14 @@ _STEPS = 20  # Adam steps of a fit
 
 
 class SuccessModel:
-    """Probability that a trial succeeds, differentiable by its unit code.
+    """Probability that a trial succeeds, differentiable with respect to its unit code.
 
-    It is fitted from scratch, so that it depends on nothing but its arguments.
+    It is fitted from scratch, so it depends only on its arguments.
 
     Args:
         unit: Unit codes of trials that succeeded or failed, (n, d).
-        succeeded: True for each that succeeded, (n,); at least one did, and one failed.
+        succeeded: True for each that succeeded, (n,); at least one succeeded, and at least one
+            failed.
         features: Map from unit codes to features, None for the unit codes themselves.
 
     Attributes:
@@ -67,7 +68,7 @@ class SuccessModel:
 
     @property
     def is_random(self) -> bool:
-        """True if failures are taken for random, so that the probability is the same everywhere."""
+        """True if failures are considered random, with the same probability everywhere."""
         return self.depends < _NEGLIGIBLE
 
     def log_probability(
@@ -90,5 +91,5 @@ class SuccessModel:
 
 
 def _newest(at: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return at most some of the positions, ascending: half the newest, the others spread."""
+    """Return a limited number of positions, ascending: half the newest, the others spread."""
     return at[rows_to_fit(np.arange(len(at))[::-1], _MAX_ROWS)]

@@ -1,13 +1,14 @@
 """Transfer from sources: as observations of the same task, or as linear terms and first trials.
 
-A source of the same task is this search, interrupted: its trials *join* the observations, and all
-continues as if never stopped. Any other source *transfers*: the lower confidence bound of its model
-is one linear term of the predictor (Kennedy & O'Hagan 2000), whose slope is fitted, and some of its
-best codes are among the first trials. Whether the task is the same is either given, or found by the
-first of those trials: a code that has the very value that it had before is of the same task.
+A source of the same task is an interrupted run of this search: its trials *join* the observations,
+and the search continues as if it had never stopped. Any other source *transfers*: the lower
+confidence bound of its model is one linear term of the predictor (Kennedy & O'Hagan 2000) with a
+fitted slope, and some of its best codes are among the first trials. The user declares whether the
+task is the same, or the first of those trials shows it: if a code has exactly the same value as
+before, the task is the same.
 
 Notation
-    n, m   a source's trials that have a value, and its metrics
+    n, m a source's trials that have a value, and its metrics
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class HasLinearTerms(Protocol):
     """A predictor that can have linear terms, such as ``GaussianProcess``."""
 
     def with_linear_terms(self, count: int) -> Model:
-        """Return it, not fitted, with linear terms in so many further columns of its inputs."""
+        """Return the unfitted predictor with linear terms in additional columns of its inputs."""
 
 
 class SourceStudy:
@@ -62,11 +63,11 @@ class SourceStudy:
     Args:
         objectives: Objectives of the present search.
         trials: The source's trials.
-        same_task: True if they are of the same task, None if the search is to find out.
+        same_task: True if they belong to the same task, None if the search must find out.
 
     Attributes:
         observations: The trials.
-        same_task: As given; False if unknown and a difference is known.
+        same_task: As given, but False instead of None if a difference is known.
         codes: Valid codes of the trials that have a value, (n, d).
         metrics: Name -> observed values, (n,), NaN where missing.
     """
@@ -83,7 +84,7 @@ class SourceStudy:
         _, self.codes, self.metrics = self.observations.informative()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return all but the model, which is fitted again, and equal."""
+        """Return everything except the model, which is fitted again with an equal result."""
         return {name: value for name, value in self.__dict__.items() if name != "model"}
 
     @cached_property
@@ -114,14 +115,14 @@ class SourceStudy:
     def lower_bounds(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Return lower confidence bounds (n, m) at unit codes, and their pullback.
 
-        By its mean alone a search would follow the model to codes far from all that the source
-        tried.
+        With the mean alone, a search would follow the model to codes far from all trials of the
+        source.
         """
         mean, std, vjp = self.model.moments(x)
         return mean - _BETA * std, lambda g: vjp(g, -_BETA * g)
 
     def best(self) -> Iterator[NDArray[Any]]:
-        """Yield good codes (d,), the best first, then each unlike those before."""
+        """Yield good codes (d,), the best first, each different from those before."""
         pool = self._order[: max(_MIN_BEST, int(_BEST_SHARE * len(self._order)))]
         rank = np.arange(len(pool)) / len(pool)
         distance = np.full(len(pool), np.inf)
@@ -133,10 +134,10 @@ class SourceStudy:
             at = int((distance * (_NEARNESS - rank)).argmax())
 
     def agrees(self, codes: NDArray[Any], metrics: Mapping[str, FloatArray]) -> bool:
-        """Return True if trials of the present search show that the source had the same task.
+        """Return True if trials of the present search show that the source has the same task.
 
-        They do if every code that both have tried has the same values in both, and at least one of
-        them has a value that no other code has.
+        This is the case if every code that both have evaluated has the same values in both, and at
+        least one of these values is unique.
 
         Args:
             codes: Valid codes, (k, d).
@@ -163,11 +164,11 @@ class Transfer:
         objectives: The search's objectives.
 
     Attributes:
-        joined: Number of each source's trials that count as the search's own, 0 of a source of
+        joined: Number of each source's trials that count as the search's own, 0 for a source of
             another task; they are the first observations.
 
     Raises:
-        ValueError: As ``earlier_trials``.
+        ValueError: As for ``earlier_trials``.
     """
 
     def __init__(self, sources: Sequence[Source], objectives: Objectives) -> None:
@@ -181,12 +182,12 @@ class Transfer:
 
     @property
     def n_joined(self) -> int:
-        """Number of observations that are not the search's own."""
+        """Number of observations that come from sources."""
         return sum(self.joined)
 
     @property
     def studies(self) -> list[SourceStudy]:
-        """Sources that have not joined."""
+        """Sources that do not count as observations of this search."""
         pairs = zip(self._studies, self.joined, strict=True)
         return [study for study, rows in pairs if not rows]
 
@@ -198,10 +199,10 @@ class Transfer:
         return observations
 
     def with_joined(self, joined: Sequence[int]) -> Transfer:
-        """Return the same sources, with others of them joined.
+        """Return the same sources, with the given numbers of trials counted as the search's own.
 
         Raises:
-            ValueError: ``joined`` cannot be of these sources.
+            ValueError: ``joined`` does not fit these sources.
         """
         other = copy.copy(self)
         other.joined = [checks.integer("joined", rows, low=0) for rows in joined]
@@ -211,14 +212,14 @@ class Transfer:
         return other
 
     def key(self, n_observations: int) -> tuple[bool, ...]:
-        """Return what ``predictor`` and ``features`` depend on, beside their arguments."""
+        """Return a key of all that ``predictor`` and ``features`` depend on except arguments."""
         return (self._transfers(n_observations), *map(bool, self.joined))
 
     def compare(self, observations: Observations) -> Observations:
-        """Return observations that begin with the sources whose task the search's trials show.
+        """Return observations that begin with the sources shown to have the same task.
 
         Args:
-            observations: The search's, with what has joined.
+            observations: Observations of the search, with those of joined sources.
         """
         unknown = [study for study in self.studies if study.same_task is None]
         if not unknown:
@@ -237,7 +238,7 @@ class Transfer:
         return min(trials, _STARTUP) if self.studies else trials
 
     def start(self, turn: int, pinned: FloatArray, excluded: Excluded) -> NDArray[Any] | None:
-        """Return a source's code (d,) to try first; None if it is not its turn, or none is left.
+        """Return a source's code (d,) to try first; None if it is not its turn or none is left.
 
         Args:
             turn: Number of the search's trial, from 0.
@@ -255,14 +256,14 @@ class Transfer:
         return None
 
     def predictor(self, model: Model, n_observations: int) -> Model:
-        """Return the model with a linear term per source metric, where sources transfer."""
+        """Return the model, with one linear term per metric of each source that transfers."""
         if not self._transfers(n_observations):
             return model
         assert isinstance(model, HasLinearTerms)  # by check_transfer
         return model.with_linear_terms(sum(len(study.observed.modeled) for study in self.studies))
 
     def features(self, features: Features | None, n_observations: int) -> Features | None:
-        """Return a feature map with a column per source metric, where sources transfer."""
+        """Return a feature map with one column per metric of each source that transfers."""
         if not self._transfers(n_observations):
             return features
         return ExtendedFeatures(features, [study.lower_bounds for study in self.studies])
@@ -272,10 +273,10 @@ class Transfer:
 
 
 def check_transfer(sources: Sequence[Source], model: Predictor) -> None:
-    """Refuse sources of another task with a predictor that has no linear terms.
+    """Raise ValueError for sources of another task if the predictor has no linear terms.
 
     Raises:
-        ValueError: The predictor has no such terms, and a source may be of another task.
+        ValueError: The predictor has no such terms, and a source may have another task.
     """
     inner = model.inner if isinstance(model, FeaturePredictor) else model
     if not isinstance(inner, HasLinearTerms) and not all(one.same_task for one in sources):

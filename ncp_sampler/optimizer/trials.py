@@ -1,4 +1,4 @@
-"""Trials of a search as a user reads them, and the best of them."""
+"""Trials of a search in the form that users read, and the best of them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ncp_sampler.space.search_space import Params
 
 
 class Trial(NamedTuple):
-    """A trial as it was reported.
+    """A reported trial.
 
     Attributes:
-        params: Its params; the nearest valid ones to those that were reported.
+        params: Valid params nearest to the reported ones.
         metrics: Name -> value.
         complete: False for a trial that was stopped early.
     """

@@ -1,7 +1,8 @@
-"""Calibrated uncertainty: recalibration on held-out rows, and on the latest trials of a study.
+"""Calibration of uncertainty on held-out rows, and on the latest trials of a study.
 
-Training a network twice gives two values. A predictor's posterior is about the value beneath, which
-more rows make certain; a measurement has *noise* on top, which they do not reduce.
+Training a network twice gives two values. A predictor's posterior describes the underlying mean,
+which becomes certain with more rows. A measurement also has *noise*, which more rows do not
+reduce.
 
 Notation
     r      residuals of rows that the predictor was not fitted on, measured less predicted, (n,)
@@ -42,22 +43,24 @@ _PRIOR = ndtri(0.5 + 0.5 * (np.arange(3) + 0.5) / 3)  # residuals of three trial
 def sequential_factors(predictor: Model, rows: Sequence[int], *, pending: int = 0) -> FloatArray:
     """Recalibrate predictive standard deviations from recent residuals, (m,).
 
-    Each of the latest trials is predicted from what was known when it was proposed: with trials
-    running beside, as many of those observed just before it were not.
+    Each of the latest trials is predicted from the observations that were available when it was
+    proposed. If trials run in parallel, the same number of trials observed just before it are left
+    out.
 
-    A process has one noise and one set of length scales for the whole space. Late in a study most
-    trials lie where the function is smooth and end closer to their predictions than it says; where
-    the function bends they end farther off.
+    A process has a single noise and a single set of length scales for the whole space. Late in a
+    study, most trials lie where the function is smooth, and end closer to their predictions than
+    the process expects. Where the function is curved, they end farther away.
 
     Args:
         predictor: A fitted predictor.
-        rows: Positions, among the trials that it was fitted on and in the order of observation, of
-            those that are similar to the trial in question.
-        pending: Number of trials that run beside the one in question.
+        rows: Positions of the trials that are similar to the trial in question, among the fitted
+            trials, in the order of observation.
+        pending: Number of trials that run in parallel with the trial in question.
 
     Returns:
-        The number of deviations within which the share of a normal distribution's one lies, of the
-        last 15 trials and of three that are as predicted; 1 where the predictor is not exact.
+        The number of standard deviations that contains the same share of residuals as one standard
+        deviation of a normal distribution, for the last 15 trials and three that equal their
+        predictions; 1 if the predictor is not exact.
     """
     residuals = None
     if len(rows):
@@ -73,14 +76,15 @@ def sequential_factors(predictor: Model, rows: Sequence[int], *, pending: int = 
 class Calibrated(Wrapper):
     """A predictor whose standard deviations and noise are fitted to held-out rows.
 
-    ``fit`` fits a copy on four rows in five, compares it with the fifth, and then fits on all.
+    ``fit`` fits a copy to four fifths of the rows, compares it with the rest, and then fits all
+    rows.
 
     Args:
-        inner: The predictor; not fitted, as it is copied for the comparison.
+        inner: The predictor, not fitted, because it is copied for the comparison.
         seed: Seed of the held-out rows, at least 0.
 
     Raises:
-        ValueError: No predictor, or an invalid seed.
+        ValueError: Not a predictor, or an invalid seed.
     """
 
     def __init__(self, inner: Predictor, *, seed: int = 0) -> None:
@@ -97,7 +101,7 @@ class Calibrated(Wrapper):
     def noise(self) -> FloatArray:
         """Standard deviation of a measurement's noise, (m,), in the metric's unit.
 
-        NaN where too few rows were known to tell.
+        NaN if there were too few rows to determine it.
         """
         return np.array(self._fitted[1])
 
@@ -106,8 +110,8 @@ class Calibrated(Wrapper):
     ) -> Calibrated:
         """Fit metrics of unit codes; see ``Predictor``.
 
-        Fewer than 40 rows are not compared: the inner predictor's own deviations stand, and the
-        noise is unknown. ``steps=0`` keeps both.
+        With fewer than 40 rows there is no comparison: the inner predictor's standard deviations
+        are used, and the noise is unknown. ``steps=0`` keeps both.
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)
         scales = self._scales
@@ -118,14 +122,14 @@ class Calibrated(Wrapper):
         return self
 
     def calibrate(self, x: ArrayLike, metrics: Metrics) -> Calibrated:
-        """Return a copy calibrated on rows that the fitted inner predictor has not seen.
+        """Return a copy that is calibrated on rows that the fitted inner predictor has not seen.
 
         Args:
-            x: Their unit codes, (n, d).
+            x: Unit codes of these rows, (n, d).
             metrics: Name -> (n,), NaN where missing; the metrics of the fit.
 
         Raises:
-            ValueError: Other metrics, or as ``transforms.training_arrays``.
+            ValueError: Other metrics, or as for ``transforms.training_arrays``.
             RuntimeError: Not fitted yet.
         """
         names, codes, y, _ = training_arrays(x, metrics, None)
@@ -141,9 +145,9 @@ class Calibrated(Wrapper):
         return Moments(mean, std * k, lambda by_mean, by_std: vjp(by_mean, by_std * k))
 
     def interval(self, x: ArrayLike, *, share: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        """Return ends (n, m) of the interval that holds a share of measurements at unit codes x.
+        """Return ends (n, m) of the interval with a share of the measurements at unit codes x.
 
-        NaN where the noise is unknown.
+        The ends are NaN if the noise is unknown.
 
         Raises:
             ValueError: A share outside (0, 1).
@@ -175,7 +179,7 @@ class Calibrated(Wrapper):
         weights: FloatArray,
         steps: int | None,
     ) -> FloatArray:
-        """Return factors and noise (2, m) by rows that a copy is not fitted on; 1, NaN by few."""
+        """Return factors and noise (2, m) from held-out rows; 1 and NaN if there are few rows."""
         n, m = y.shape
         order = np.random.default_rng(self.seed).permutation(n)
         held_out, rest = order[: n // _FOLDS], np.sort(order[n // _FOLDS :])
@@ -188,14 +192,14 @@ class Calibrated(Wrapper):
 
 
 def _scales(predictor: Predictor, codes: FloatArray, y: FloatArray) -> FloatArray:
-    """Return the most likely k and root of v (2, m) by unseen rows (n, d) and (n, m)."""
+    """Return the most likely k and square root of v (2, m), given unseen rows (n, d) and (n, m)."""
     mean, std = predictor.predict(codes)
     pairs = zip((y - mean).T, std.T, strict=True)
     return np.array([_most_likely(residuals, stds) for residuals, stds in pairs]).T
 
 
 def _most_likely(residuals: FloatArray, std: FloatArray) -> tuple[float, float]:
-    """Return k, under a log-normal prior around 1, and the root of v; 1 and NaN by too few rows."""
+    """Return k, with a log-normal prior around 1, and sqrt(v); 1 and NaN for too few rows."""
     from scipy.optimize import minimize  # late: it takes a tenth of a second to import
 
     known = ~np.isnan(residuals)

@@ -1,9 +1,9 @@
 """Distillation of boosted trees into a differentiable predictor.
 
-Trees are flat away from the rows, where a network extrapolates, so their errors differ: on noisy
-measurements a search on a network alone ends in corners. Trees have no gradient, though. So they
-label codes that nobody measured, and a network is fitted on the labels (Hinton et al. 2015,
-"Distilling the knowledge in a neural network").
+Away from the rows, trees are flat, whereas a network extrapolates. On noisy measurements, a search
+on a network alone therefore ends in corners. But trees have no gradient. So they label unmeasured
+codes, and a network is fitted to the labels (Hinton et al. 2015, "Distilling the knowledge in a
+neural network").
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _MIN_ROWS = 20  # with fewer a tree has no branches
 
 
 class Distilled(Wrapper):
-    """A predictor fitted on the predictions of boosted trees at the rows and at many other codes.
+    """A predictor fitted to the predictions of boosted trees at the rows and at many other codes.
 
     Args:
         student: The predictor to fit.
         samples: The other unit codes, (k, d).
         features: Map of unit codes to the trees' inputs, such as ``SearchSpace.features``; the
-            student has its own.
+            student may have its own features.
 
     Raises:
-        ValueError: No predictor, or samples that are not finite (k, d).
+        ValueError: Not a predictor, or samples that are not finite or not of shape (k, d).
 
     Examples:
         >>> import numpy as np
@@ -61,7 +61,7 @@ class Distilled(Wrapper):
         """Fit metrics of unit codes; see ``Predictor``.
 
         Raises:
-            ValueError: As the student's ``fit``; or samples of other columns.
+            ValueError: As for the student's ``fit``; or samples with other columns.
             ImportError: LightGBM is not installed.
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)

@@ -1,6 +1,6 @@
-"""Exact Gaussian processes: the posterior of metrics over unit codes, for any kernel.
+"""Exact Gaussian processes: posterior of metrics over unit codes, for any kernel.
 
-Each metric is a process of its own, fitted on the rows that have it.
+Each metric has its own process, fitted to the rows that have the metric.
 
 Notation, of one metric
     X (n, d), y (n,)  unit codes and standardized values
@@ -9,10 +9,10 @@ Notation, of one metric
     C = K + c + diag(s2 / w)   w the rows' weights, c the variance of the unknown constant mean
     R = L^-1                   with C = L L', so that C^-1 = R' R
 
-Parameters theta (the kernel's, and log s2) maximize the log marginal likelihood plus a normal log
-prior by Adam, warm-started from the previous fit. With W = C^-1 - C^-1 y y' C^-1 the likelihood's
-gradient is -tr(W dC / d theta) / 2 (Rasmussen & Williams 2006, section 5.4), which each kernel
-back-propagates in closed form.
+Adam maximizes the log marginal likelihood plus a normal log prior over the parameters theta (the
+kernel's, and log s2), warm-started from the previous fit. With W = C^-1 - C^-1 y y' C^-1, the
+gradient of the likelihood is -tr(W dC / d theta) / 2 (Rasmussen & Williams 2006, section 5.4),
+which each kernel back-propagates in closed form.
 """
 
 from __future__ import annotations
@@ -76,15 +76,16 @@ _MAX_TUNING_ROWS = 600  # rows that decide on theta
 class GaussianProcess(Model):
     """Exact Gaussian processes, one per metric.
 
-    The default kernel is the sum of ``NNGP``, an infinitely wide MLP, and ``Matern52``, a residual
-    for what the MLP misses.
+    The default kernel is the sum of ``NNGP``, an infinitely wide MLP, and ``Matern52`` for the
+    residual.
 
     Args:
         kernel: The prior covariance; None for ``Sum(NNGP(), Matern52())``.
-        steps: Adam steps on the kernel's parameters per fit, warm-started; the first fit takes 40.
-            Fits on more than 50 rows take fewer, a third of them on 100, less than one on average
-            beyond 300. Of more than 600 rows, a random 600 decide on them.
-        max_rows: Largest number of rows that it should be given; time grows with its cube.
+        steps: Number of Adam steps on the kernel parameters per warm-started fit; the first fit
+            takes 40. Fits on more than 50 rows take fewer steps: about a third with 100 rows, and
+            less than one on average beyond 300. With more than 600 rows, the parameters are fitted
+            to 600 random rows.
+        max_rows: Maximum number of rows to fit; the time grows with its cube.
 
     Raises:
         ValueError: An argument out of its range.
@@ -171,7 +172,7 @@ class GaussianProcess(Model):
         )
 
     def condition(self, x: ArrayLike) -> Self:
-        """Return a copy that has observed its own mean at x (q, d): same mean, less variance.
+        """Return a copy that has observed its own mean at x (q, d): same mean, lower variance.
 
         Ginsbourger et al. (2010) call this the Kriging believer; it spreads a batch of proposals.
         """
@@ -183,10 +184,10 @@ class GaussianProcess(Model):
         return other
 
     def with_linear_terms(self, count: int) -> GaussianProcess:
-        """Return a process, not fitted, with linear terms in so many further columns.
+        """Return an unfitted process with linear terms in ``count`` additional columns.
 
-        Such columns hold other models' predictions; their slopes are fitted, and a column that does
-        not help ends with a slope of 0 (Kennedy & O'Hagan 2000).
+        These columns contain predictions of other models. Their slopes are fitted, and a column
+        that does not help gets a slope of 0 (Kennedy & O'Hagan 2000).
 
         Raises:
             ValueError: ``count`` is not an integer of at least 1.
@@ -196,9 +197,9 @@ class GaussianProcess(Model):
         return GaussianProcess(kernel, steps=self.steps, max_rows=self.max_rows)
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation (n, m) of each measured row, from all other rows.
+        """Return the mean and standard deviation (n, m) of each row, predicted from all other rows.
 
-        Rasmussen & Williams (2006), equation 5.12; NaN for rows without the metric.
+        See Rasmussen & Williams (2006), equation 5.12. Rows without the metric are NaN.
 
         Raises:
             RuntimeError: Not fitted yet.
@@ -207,12 +208,12 @@ class GaussianProcess(Model):
         return np.stack(means, 1), np.stack(stds, 1)
 
     def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray:
-        """Return residuals of rows, each predicted from those before it and all others, (m, k).
+        """Return residuals of rows, each predicted from the rows before it and all others, (m, k).
 
         Args:
-            rows: Positions among those that it was fitted on, in the order of observation.
-            behind: Number of rows just before it that no prediction knows, such as trials that ran
-                beside it.
+            rows: Positions among the fitted rows, in the order of observation.
+            behind: Number of rows just before each row that its prediction does not use, such as
+                trials that ran in parallel.
 
         Returns:
             In standard deviations of a measurement, noise included; NaN where a metric is missing.
@@ -241,12 +242,12 @@ class GaussianProcess(Model):
     def _tune(
         self, rows: _Rows, theta: FloatArray | None, steps: int | None, due: int
     ) -> FloatArray:
-        """Return the parameters after some steps of Adam.
+        """Return the parameters after a number of Adam steps.
 
         Args:
             rows: The metric's observations.
-            theta: Parameters to continue from; None to begin with the prior's means.
-            steps: Number of steps; None for 40 of the first fit, and ``due`` of others.
+            theta: Parameters to continue from; None to begin with the prior means.
+            steps: Number of steps; None for 40 in the first fit, and ``due`` in later fits.
             due: Number of steps of a warm-started fit.
         """
         n, d = rows.x.shape
@@ -271,7 +272,7 @@ class GaussianProcess(Model):
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows that have a metric, and its scale.
+    """The rows that have a metric, and the scale of the metric.
 
     Attributes:
         x: Unit codes, (n, d).
@@ -303,9 +304,9 @@ class _Posterior:
         kernel: The prior covariance.
         rows: Observations.
         theta: Parameters.
-        root: R, of the observations and ``extra``, in Fortran's order.
+        root: R of the observations and ``extra``, in Fortran order.
         alpha: C^-1 y.
-        extra: Codes at which the mean counts as observed, (q, d); None for none.
+        extra: Codes at which the mean counts as observed, (q, d); None if there are none.
     """
 
     kernel: Kernel
@@ -322,7 +323,7 @@ class _Posterior:
         return cls(kernel, rows, theta, root, (root @ rows.y) @ root)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the fields alone: a query is a function, and made again."""
+        """Return only the fields, because a query is a function and can be recreated."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
@@ -359,7 +360,7 @@ class _Posterior:
         return mean, lambda g: pullback((g * size)[:, None] * self.alpha, zero)
 
     def condition(self, z: FloatArray) -> _Posterior:
-        """Grow L by the rows z: (k R', M), where M M' is the covariance that they leave."""
+        """Extend L by the rows z: (k R', M), where M M' is their conditional covariance."""
         extra = z if self.extra is None else np.concatenate([self.extra, z])
         grown = replace(self, extra=extra)
         k = grown.query(z).covariance + _MEAN_VARIANCE
@@ -383,10 +384,10 @@ class _Posterior:
         return mean, std
 
     def sequential_residuals(self, rows: list[int], behind: int) -> FloatArray:
-        """Solve e = L w, L L' the rows' covariance given all others, and e their residuals.
+        """Solve e = L w, where L L' is the rows' covariance given all others and e their residuals.
 
-        The inverse of that covariance is a block of C^-1, and e = L L' (C^-1 y). The prediction of
-        row i from the first a rows leaves the terms of L w from a on.
+        The inverse of that covariance is a block of C^-1, and e = L L' (C^-1 y). If row i is
+        predicted from the first a rows, the terms of L w from a on remain.
         """
         known = np.isin(rows, self.rows.at)
         at = np.searchsorted(self.rows.at, np.array(rows, dtype=np.intp)[known])[::-1]
@@ -408,7 +409,7 @@ def _root(k: FloatArray, noise: FloatArray, log_noise: float) -> FloatArray:
 
 
 def _inverse_factor(c: FloatArray) -> FloatArray:
-    """Return the inverse of L, c = L L'; noise is added to c where rounding made it indefinite."""
+    """Return the inverse of L, where c = L L'; add noise to c if rounding made it indefinite."""
     jitter = 1e-6
     lower, failed = dpotrf(c.T, lower=1, clean=1)
     while failed:

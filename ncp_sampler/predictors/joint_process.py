@@ -1,10 +1,10 @@
-"""One Gaussian process over several metrics: what is observed of one informs the others.
+"""One Gaussian process over several metrics, in which observations of one inform the others.
 
-The intrinsic model of coregionalization (Bonilla et al. 2007, "Multi-task Gaussian process
-prediction"): the covariance of metric i at x with metric j at x' is B_ij k(x, x'), where
-B = a a' + diag(v) has a common part and one of each metric. Where every code has every metric it
-predicts as well as independent processes do, at several times their cost; it is for codes that
-lack some.
+This is the intrinsic model of coregionalization (Bonilla et al. 2007, "Multi-task Gaussian process
+prediction"). The covariance of metric i at x with metric j at x' is B_ij k(x, x'), where B = a a'
++ diag(v) has a common part and a part for each metric. If every code has every metric, it predicts
+as well as independent processes, at several times the cost. It is meant for codes that lack some
+metrics.
 
 Notation
     n, d, m   codes, columns of a code, metrics
@@ -47,9 +47,9 @@ _VALUE = "value"  # the one metric of the process over all metrics
 
 @dataclass(frozen=True)
 class Coregionalized:
-    """A kernel of codes times a covariance of metrics, whose number is the last column.
+    """A kernel of codes times a covariance of metrics; the last column is the number of the metric.
 
-    theta is the parameters of ``kernel``, then a (m,), then log v (m,).
+    theta contains the parameters of ``kernel``, then a (m,), then log v (m,).
 
     Attributes:
         kernel: Kernel of the other columns.
@@ -110,7 +110,7 @@ class JointProcess(Model):
     """Correlated Gaussian processes, one per metric.
 
     Args:
-        process: Kernel of the codes, and settings; it is not fitted.
+        process: Unfitted process with the kernel of the codes and the settings.
 
     Examples:
         >>> import numpy as np
@@ -134,7 +134,7 @@ class JointProcess(Model):
 
     @property
     def max_rows(self) -> int:
-        """Largest number of codes: as many values as a single process has rows, and a half more."""
+        """Maximum number of codes, for 1.5 times as many values as a single process has rows."""
         return max(1, 3 * self._single.max_rows // (2 * max(2, len(self.names))))
 
     @property
@@ -188,7 +188,7 @@ class JointProcess(Model):
         return other
 
     def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray:
-        """See ``GaussianProcess``; of a code's metrics each is predicted from those before it."""
+        """See ``GaussianProcess``; each metric of a code is predicted from those before it."""
         at = self._rows[list(rows)]
         known = at >= 0
         residuals = np.full(at.shape, np.nan)
@@ -220,7 +220,7 @@ class JointProcess(Model):
 
 
 def with_joint_metrics(model: Model) -> Model:
-    """Return the model, not fitted, with correlated metrics; itself if it is no single process."""
+    """Return the unfitted model with correlated metrics; unchanged if not a single process."""
     return JointProcess(model) if isinstance(model, GaussianProcess) else model
 
 

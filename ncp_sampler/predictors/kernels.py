@@ -1,8 +1,8 @@
 """Kernels: prior covariances of a metric over unit codes, with closed-form gradients.
 
-A kernel is a small immutable object; its parameters are an array ``theta`` on a scale where their
-priors are normal (logarithms of positive numbers). Everything is NumPy: on the small matrices of a
-study a PyTorch operation costs several times its arithmetic.
+A kernel is a small immutable object. Its parameters are an array ``theta``, on a scale where their
+priors are normal (logarithms of positive numbers). Everything is computed in NumPy, because on the
+small matrices of a study, a PyTorch operation costs several times as much as its arithmetic.
 
 Notation, of one metric
     X (n, d), Z (q, d)   unit codes of the observations, and of queries
@@ -45,7 +45,7 @@ class Cross(NamedTuple):
     Attributes:
         covariance: k, (q, n).
         variance: v, (q,).
-        vjp: Gradients by k (q, n) and by v (q,) -> gradient by Z, (q, d).
+        vjp: Gradients with respect to k (q, n) and v (q,) -> gradient with respect to Z, (q, d).
     """
 
     covariance: FloatArray
@@ -67,9 +67,9 @@ class Kernel(Protocol):
 
         Args:
             d: Number of columns.
-            variance: Median of the output's variance, in variances of the metric.
-            binary: True for columns that only hold 0 and 1, such as a categorical's, (d,); None for
-                none.
+            variance: Median of the output variance, relative to the variance of the metric.
+            binary: True for columns that contain only 0 and 1, such as those of a categorical,
+                (d,); None for none.
         """
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
@@ -78,21 +78,22 @@ class Kernel(Protocol):
     def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
         """Return the covariance with x (n, d), and with further codes (k, d), as a function.
 
-        Further codes follow x in the last axis, and do not change the kernel's scale.
+        Further codes follow x in the last axis, and do not change the scale of the kernel.
         """
 
 
 @dataclass(frozen=True)
 class Matern52:
-    """Matern kernel of smoothness 5/2, one length scale per column.
+    """Matern kernel of smoothness 5/2, with one length scale per column.
 
     theta is log l (d,), then log s2: length scales in unit codes, output variance.
 
     Attributes:
-        length_scale_sd: Standard deviation of log l's prior, whose median is 0.3 sqrt(d). None for
-            0.6 in up to 20 columns of numbers, 0.02 more for each further one, 1.5 from 65 on, and
-            0.6 in columns that only hold 0 and 1. Of many columns few matter, and a narrow prior
-            would let none of the others go; but categories would have nothing in common.
+        length_scale_sd: Standard deviation of the prior of log l, whose median is 0.3 sqrt(d).
+            None means 0.6 for up to 20 columns of numbers, 0.02 more for each further column, 1.5
+            from 65 columns on, and 0.6 for columns that contain only 0 and 1. Of many columns only
+            a few matter, and a narrow prior would not let the model ignore the others. For
+            categories, however, a wide prior would leave them nothing in common.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -152,9 +153,10 @@ class Matern52:
 class NNGP:
     """Gaussian process of an infinitely wide ReLU network of two hidden layers.
 
-    theta is log w (d,) of the input weights, log b of the biases' variance, log t of the output
-    variance at an average observation. A layer turns variances q and cosine c of its inputs into
-    sqrt(q q') J(c) + b: J(c) = (sin a + (pi - a) cos a) / pi, a = arccos c, J'(c) = 1 - a / pi.
+    theta contains log w (d,) of the input weights, log b of the bias variance, and log t of the
+    output variance at an average observation. A layer maps the variances q and cosine c of its
+    inputs to sqrt(q q') J(c) + b, with J(c) = (sin a + (pi - a) cos a) / pi, a = arccos c, J'(c) =
+    1 - a / pi.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -218,7 +220,7 @@ class NNGP:
     def _inputs(
         self, x: FloatArray, theta: FloatArray
     ) -> tuple[FloatArray, list[FloatArray], float, float]:
-        """Return weighted inputs, each layer's input variances, b, and the output's scale."""
+        """Return weighted inputs, the input variances of each layer, b, and the output scale."""
         bias = math.exp(theta[-2])
         inputs = (x - 0.5) * np.exp(theta[:-2])
         variances = _layer_variances(inputs, bias)
@@ -227,7 +229,7 @@ class NNGP:
 
 @dataclass(frozen=True)
 class Linear:
-    """Linear terms with normal slopes around 0, such as a share of another task's prediction.
+    """Linear terms with normal slopes around 0, such as a multiple of another task's prediction.
 
     theta is the logarithm of each slope's variance, (d,).
 
@@ -264,10 +266,10 @@ class Linear:
 
 @dataclass(frozen=True)
 class Columns:
-    """A kernel of some of the columns.
+    """A kernel on some of the columns.
 
     Attributes:
-        kernel: The kernel that sees them.
+        kernel: The kernel on these columns.
         first: Position of the first column, from the end if negative.
         stop: Position after the last column; None for all from ``first`` on.
 
@@ -320,15 +322,16 @@ class Columns:
 
 @dataclass(frozen=True, init=False)
 class Sum:
-    """Sum of kernels: a function that is a sum of independent parts.
+    """Sum of kernels: the covariance of a sum of independent functions.
 
-    theta is the parts' parameters in order. The prior of the output variance is shared equally.
+    theta contains the parts' parameters in order. The parts share the prior output variance
+    equally.
 
     Args:
         kernels: The parts, at least one.
 
     Raises:
-        ValueError: No part, or one that is not a kernel.
+        ValueError: No parts, or a part that is not a kernel.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -381,7 +384,7 @@ class Sum:
 
 
 def joined(x: FloatArray, extra: FloatArray | None) -> FloatArray:
-    """Return codes (n, d) and further ones (k, d), if any, as one array."""
+    """Return codes (n, d) and further codes (k, d), if any, as one array."""
     return x if extra is None else np.concatenate([x, extra])
 
 
@@ -393,10 +396,10 @@ def row_squares(a: FloatArray) -> FloatArray:
 def _matern52(a: FloatArray, b: FloatArray, log_s2: float) -> tuple[FloatArray, FloatArray]:
     """Return s2 (1 + u + u^2 / 3) exp(-u), u = |a - b|, and its slope factor (q, n).
 
-    The factor times (b - a) / 5 is the gradient by a: finite where they are equal.
+    The gradient with respect to a is the factor times (b - a) / 5, which is finite if a = b.
 
     Args:
-        a: Queries over length scales, times the root of 5, (q, d).
+        a: Queries divided by length scales, times the square root of 5, (q, d).
         b: Observations, scaled in the same way, (n, d).
         log_s2: Logarithm of the output variance.
     """
@@ -433,9 +436,9 @@ def _arc_cosine(
     bias: float,
     scale: float,
 ) -> tuple[FloatArray, list[tuple[FloatArray, FloatArray]]]:
-    """Return the outputs' covariance (q, n), and each layer's J' and sin(a) / pi.
+    """Return the covariance (q, n) of the outputs, and J' and sin(a) / pi of each layer.
 
-    The cosine is carried from layer to layer, by factors of rows and of columns.
+    The cosine is passed from layer to layer, with factors for rows and columns.
 
     Args:
         a: Weighted inputs of the queries, (q, d).

@@ -1,4 +1,4 @@
-"""Average of several predictors, whose disagreement is part of the uncertainty."""
+"""Average of several predictors, whose disagreement contributes to the uncertainty."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _SEED = 0  # seed of the rows that a member with ``max_rows`` is given
 class Mixture(Model):
     """Equal mixture of predictors: mean of their means, variance by the law of total variance.
 
-    Models of different families err differently away from the data, so that the mean is more
-    robust than either, and codes on which they disagree are uncertain.
+    Models of different families have different errors away from the data. So their mean is more
+    robust than each of them, and codes on which they disagree are uncertain.
 
     Args:
-        members: At least one predictor; they see the same rows, or a random subset where there are
-            more than a member's ``max_rows``.
+        members: At least one predictor. All are fitted to the same rows, or to a random subset if
+            there are more rows than a member's ``max_rows``.
 
     Raises:
-        ValueError: No member.
+        ValueError: There are no members.
 
     Examples:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-"""The paper's neural predictor: an ensemble of multi-metric MLPs trained as one batch of products.
+"""The paper's neural predictor: an ensemble of multi-metric MLPs, trained with batched products.
 
 Notation
     E, m       members, metrics
@@ -47,10 +47,10 @@ _SCHEDULES = ("constant", "one_cycle")
 
 
 class MLPEnsemble(Model):
-    """Ensemble of small MLPs: their mean predicts, their spread is the standard deviation.
+    """Ensemble of small MLPs, whose spread is the standard deviation of the prediction.
 
-    The defaults suit a history of tens to thousands of trials; ``MLPEnsemble.paper()`` is the
-    predictor of the paper, for tables.
+    The defaults suit tens to thousands of trials; ``MLPEnsemble.paper()`` is the paper's
+    predictor, for tables.
 
     Args:
         members: Number of networks.
@@ -62,11 +62,11 @@ class MLPEnsemble(Model):
         steps: Training steps of a fit from scratch.
         warm_steps: Steps of a fit that continues from the last weights; None trains from scratch
             each time.
-        batch_size: Rows per step; None for all.
+        batch_size: Rows per step; None for all rows.
         learning_rate: Learning rate of AdamW; the peak of the one-cycle schedule.
         weight_decay: Weight decay of AdamW (decoupled).
         schedule: "constant" or "one_cycle" (30 % up from a tenth, momentum 0.85 to 0.95).
-        bootstrap: Weight rows by exponential draws, different for each member.
+        bootstrap: True to weight rows by random exponential weights, different for each member.
         seed: Seed of weights, bootstrap, batches and dropout.
         device: Device to compute on, in float32.
 
@@ -139,11 +139,11 @@ class MLPEnsemble(Model):
         """Return the paper's predictor: one network, 256 shared, 128 per metric, dropout 0.5.
 
         Batch norm, smooth L1, Adam at 0.01 with one cycle, batches of 128: the published code's
-        settings (Appendix E.1 names layers, dropout and schedule). It trains each metric in a head
-        of its own; the published code shares one between FLOPs and params.
+        settings (Appendix E.1 names layers, dropout and schedule). Each metric has its own head;
+        the published code shares one head between FLOPs and params.
 
         Args:
-            n_rows: Rows of the table, which with the batch size sets the steps of an epoch.
+            n_rows: Number of rows of the table, which determines the steps per epoch.
             epochs: Passes over the table.
             seed: Seed of weights, batches and dropout.
             device: Device to compute on.
@@ -207,14 +207,14 @@ class MLPEnsemble(Model):
         w, buffers = ({k: v.numpy() for k, v in d.items()} for d in (self._weights, self._buffers))
 
         def normalized(h: Any, layer: int) -> tuple[Any, Any]:
-            """Return h as ``_normalize``, and its slope."""
+            """Return h as ``_normalize`` does, and its slope."""
             if not self.batch_norm:
                 return h, 1
             gain = w[f"gain{layer}"] / np.sqrt(buffers[f"var{layer}"] + _BATCH_NORM_EPS)
             return (h - buffers[f"mean{layer}"]) * gain + w[f"shift{layer}"], gain
 
         def activated(h: Any, layer: int) -> tuple[Any, Any]:
-            """Return h as ``_activate``, and its slope."""
+            """Return h as ``_activate`` does, and its slope."""
             h, slope = normalized(h, layer)
             sigmoid = expit(h)
             return h * sigmoid, sigmoid * (1 + h * (1 - sigmoid)) * slope
@@ -243,7 +243,7 @@ class MLPEnsemble(Model):
 
     @property
     def x_std(self) -> FloatArray:
-        """Standard deviation of the training unit codes, (d,): the paper's scale of a step."""
+        """Standard deviation of the training unit codes, (d,), which is the paper's step scale."""
         return to_array(self._buffers["x_std"])
 
     def state_dict(self) -> State:
@@ -272,7 +272,7 @@ class MLPEnsemble(Model):
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)
 
     def _initialize(self, d: int, m: int) -> None:
-        """Draw uniform weights as torch.nn.Linear: within 1 / sqrt(fan in)."""
+        """Draw uniform weights within 1 / sqrt(fan in), like torch.nn.Linear."""
         shapes = {
             "w1": ((self.members, d, self.shared), d),
             "b1": ((self.members, 1, self.shared), d),

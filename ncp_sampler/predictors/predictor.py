@@ -1,4 +1,4 @@
-"""Protocol of predictors, their base in NumPy, and isolated PyTorch settings.
+"""Protocol of predictors, their NumPy base class, and isolated PyTorch settings.
 
 Notation
     n, d, m    codes, columns of a code, metrics
@@ -36,7 +36,8 @@ class Moments(NamedTuple):
     Attributes:
         mean: (n, m).
         std: (n, m).
-        vjp: Vector-Jacobian product: gradients by mean and by std (n, m) -> gradient by x, (n, d).
+        vjp: Vector-Jacobian product: gradients with respect to mean and std (n, m) -> gradient
+            with respect to x, (n, d).
     """
 
     mean: FloatArray
@@ -48,9 +49,9 @@ class Moments(NamedTuple):
 class Predictor(Protocol):
     """A differentiable model of metrics over unit codes.
 
-    ``GaussianProcess`` is exact, for small histories; ``MLPEnsemble`` is the paper's kind, for
-    tables. Both are deterministic for a seed. PyTorch differentiates ``posterior`` and ``mean`` of
-    any other class.
+    ``GaussianProcess`` is exact and suits small histories; ``MLPEnsemble`` is the paper's type of
+    model, for tables. Both are deterministic for a given seed. PyTorch differentiates
+    ``posterior`` and ``mean`` of any other class.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -64,11 +65,11 @@ class Predictor(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Device of its tensors."""
+        """Device of the predictor's tensors."""
 
     @property
     def max_rows(self) -> int | None:
-        """Largest number of rows that it should be given; None for any number."""
+        """Maximum number of rows to fit; None for any number."""
         return None
 
     def fit(
@@ -79,12 +80,12 @@ class Predictor(Protocol):
         Args:
             x: Unit codes, (n, d).
             metrics: Name -> values (n,), NaN where missing.
-            weights: Weights of the rows, (n,), at least 0; equal if None.
-            steps: Training steps in place of the usual number; 0 keeps all parameters, and only
-                takes up the rows.
+            weights: Weights of the rows, (n,), at least 0; equal weights if None.
+            steps: Number of training steps, instead of the usual number; 0 keeps all parameters
+                and only updates the rows.
 
         Raises:
-            ValueError: As ``transforms.training_arrays``.
+            ValueError: As for ``transforms.training_arrays``.
         """
 
     def mean(self, x: Tensor) -> Tensor:
@@ -97,25 +98,25 @@ class Predictor(Protocol):
         """Return mean and standard deviation (n, m) at x (n, d) as arrays."""
 
     def condition(self, x: ArrayLike) -> Predictor:
-        """Return a copy that has observed its own mean at x (q, d), to spread a batch."""
+        """Return a copy that has observed its own mean at x (q, d), which spreads a batch."""
 
     def state_dict(self) -> State:
         """Return all fitted parameters as plain values, arrays and tensors."""
 
     def load_state_dict(self, state: State) -> None:
-        """Continue from ``state_dict``: ``fit`` with ``steps=0`` and the same rows restores it."""
+        """Continue from ``state_dict``; then ``fit`` the same rows with ``steps=0``."""
 
 
 @with_old_names
 class Model(Predictor):
-    """Base of predictors in NumPy; to PyTorch each is one differentiable function."""
+    """Base class of NumPy predictors, each of which is one differentiable function for PyTorch."""
 
     @abstractmethod
     def moments(self, x: FloatArray) -> Moments:
         """Return mean and standard deviation (n, m) at unit codes x (n, d), with their gradient."""
 
     def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return the mean (n, m) at unit codes x (n, d), and its pullback from gradients by it."""
+        """Return the mean (n, m) at unit codes x (n, d), and its pullback to x."""
         mean, std, vjp = self.moments(x)
         return mean, lambda by_mean: vjp(by_mean, np.zeros_like(std))
 
@@ -123,7 +124,7 @@ class Model(Predictor):
     def condition(self, x: ArrayLike) -> Model: ...
 
     def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray | None:
-        """Return one-step-ahead residuals of fitted rows, (m, k); None if it has no closed form.
+        """Return one-step-ahead residuals of fitted rows, (m, k); None if there is no closed form.
 
         See ``GaussianProcess.sequential_residuals``.
         """
@@ -144,7 +145,7 @@ class Model(Predictor):
 
 
 class _Foreign(Model):
-    """A predictor of another class, of which only the protocol is known."""
+    """Adapter of a predictor of another class, which only implements the protocol."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
@@ -189,7 +190,7 @@ class _Foreign(Model):
 
 
 def torch_moments(predictor: Predictor, x: FloatArray) -> Moments:
-    """Return mean and standard deviation (n, m) at unit codes x (n, d), with PyTorch's gradient."""
+    """Return mean and standard deviation (n, m) at x (n, d), differentiated by PyTorch."""
     both, pullback = torch_vjp(lambda z: torch.cat(predictor.posterior(z), 1), x, predictor.device)
     mean, std = np.split(both, 2, axis=1)
     return Moments(
@@ -202,7 +203,7 @@ def torch_vjp(
 ) -> tuple[FloatArray, Pullback]:
     """Return the values of a PyTorch function at x (n, d), and its pullback to x.
 
-    A function whose values do not depend on x has the gradient 0.
+    If the values do not depend on x, the gradient is 0.
     """
     leaf = torch.as_tensor(x, dtype=torch.float64, device=device).requires_grad_(True)
     with torch.enable_grad():
@@ -225,10 +226,10 @@ def to_array(values: Tensor) -> FloatArray:
 
 
 def as_model(name: str, value: Any) -> Model:
-    """Return a predictor as a model; one of another class behind an adapter.
+    """Return a predictor as a model, wrapped in an adapter if it is of another class.
 
     Raises:
-        ValueError: It lacks one of the protocol's methods or properties.
+        ValueError: A method or property of the protocol is missing.
     """
     if isinstance(value, Model):
         return value
@@ -238,9 +239,9 @@ def as_model(name: str, value: Any) -> Model:
 
 @contextmanager
 def isolated_torch(device: torch.device) -> Iterator[None]:
-    """Isolate a computation from the caller's default device, grad and inference modes.
+    """Isolate a computation from the caller's default device, grad mode and inference mode.
 
-    NumPy does not warn of overflows in it: improbable values saturate by design.
+    NumPy does not warn of overflows in this context, because improbable values saturate by design.
     """
     # where there is nothing to isolate from, a mode would only slow every call of PyTorch: an
     # ensemble's fit by half; get_default_device fails in PyTorch 2.6 after set_default_device(None)
@@ -251,10 +252,11 @@ def isolated_torch(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one thread on the CPU, then restore the caller's numbers.
+    """Compute with one CPU thread, then restore the caller's numbers of threads.
 
-    The matrices of an ask are small: on a busy machine its threads wait for one another (84 ms
-    became 423 on two cores), and a process forked after a parallel computation hangs in its own.
+    The matrices of an ask are small. On a busy machine, threads would wait for one another (84 ms
+    became 423 ms on two cores), and a process that is forked after a parallel computation hangs in
+    its next one.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -267,12 +269,12 @@ def one_thread() -> Iterator[None]:
 
 @lru_cache(maxsize=1)  # it takes milliseconds to find the loaded libraries
 def _blas_libraries() -> ThreadpoolController:
-    """Return control of the threads of NumPy's and SciPy's linear algebra."""
+    """Return the controller of the threads of NumPy's and SciPy's linear algebra."""
     return ThreadpoolController().select(user_api="blas")
 
 
 class _Differentiable(torch.autograd.Function):
-    """A function in NumPy, which returns values and their pullback, in PyTorch."""
+    """A NumPy function that returns values and their pullback, as a PyTorch function."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, function: Callable[[FloatArray], Any]) -> tuple[Tensor, ...]:

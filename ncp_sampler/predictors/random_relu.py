@@ -1,6 +1,6 @@
 """Kernel of a finite MLP with fixed random hidden layers and a Bayesian last layer.
 
-Notation as in ``kernels.py``.
+The notation is that of ``kernels.py``.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from ncp_sampler.predictors.kernels import (
 
 @dataclass(frozen=True)
 class RandomReLU:
-    """Bayesian last layer over two hidden ReLU layers of finite width with fixed random weights.
+    """Bayesian last layer on two hidden ReLU layers of finite width with fixed random weights.
 
-    ``NNGP`` is its limit of infinite width; theta has the same meaning. The weights of the inputs,
-    the biases' size, the output's and the noise are trained by back-propagation.
+    ``NNGP`` is its limit for infinite width; theta has the same meaning. The input weights, the
+    scales of biases and output, and the noise are trained by back-propagation.
 
     Attributes:
-        width: Units of each hidden layer.
+        width: Number of units of each hidden layer.
         seed: Seed of the hidden layers' weights.
 
     Examples:
@@ -92,7 +92,7 @@ class RandomReLU:
     def _units(
         self, x: FloatArray, theta: FloatArray
     ) -> tuple[FloatArray, Callable[[FloatArray], tuple[FloatArray, float]]]:
-        """Return the last hidden layer (n, width + 1), and its pullback to inputs and log b."""
+        """Return the last hidden layer (n, width + 1), and its pullback to the inputs and log b."""
         layers, gain = _random_weights(self.seed, x.shape[1], self.width), math.sqrt(2 / self.width)
         bias = np.full((len(x), 1), math.exp(theta[-2] / 2))
         units = np.concatenate([(x - 0.5) * np.exp(theta[:-2]), bias], 1)

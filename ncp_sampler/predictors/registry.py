@@ -1,4 +1,4 @@
-"""Predictors by name, as the sampler, the searcher and the optimizer take them."""
+"""Predictors by name, as the sampler, the searcher and the optimizer accept them."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ PREDICTORS = tuple(_NAMED)
 
 
 def narrow_process(*, max_rows: int = MAX_ROWS) -> GaussianProcess:
-    """Return the default process with a narrow prior of length scales, however many columns.
+    """Return the default process with a narrow prior of length scales for any number of columns.
 
-    Features are many, but computed from few parameters, and most of them matter: with a wide prior
-    a search finds no more, and half of the trials lie outside one stated deviation.
+    There are many features, but they are computed from few parameters, and most of them matter.
+    With a wide prior, a search finds nothing better, and half of the trials lie outside one
+    predicted standard deviation.
     """
     return GaussianProcess(Sum(NNGP(), Matern52(NARROW_SD)), max_rows=max_rows)
 
 
 def predictor_device(predictor: Predictor, device: torch.device) -> torch.device:
-    """Return the device of a predictor: an object computes on its own.
+    """Return the device of a predictor; a predictor object has its own device.
 
     Raises:
-        ValueError: A device is given that the predictor does not compute on.
+        ValueError: The given device is not that of the predictor.
     """
     if device.type not in {"cpu", predictor.device.type}:
         must = f"be left out: predictor={checks.shown(predictor)} computes on {predictor.device}"
@@ -52,16 +53,17 @@ def predictor_device(predictor: Predictor, device: torch.device) -> torch.device
 def as_predictor(
     given: Predictor | str, *, device: torch.device, has_features: bool = False
 ) -> Model:
-    """Return a new predictor: a copy of the one given, or the one of a name.
+    """Return a new predictor: a copy of the given one, or the one with the given name.
 
     Args:
-        given: A predictor, which computes on its own device, or one of "auto" (``GaussianProcess``,
-            an infinitely wide MLP plus a Matern residual), "gp" (Matern alone), "infinite-mlp" (the
-            infinitely wide MLP alone), "mlp" (a wide MLP of random features), "ensemble"
-            (``MLPEnsemble``) and "paper" (``MLPEnsemble.paper``, trained for as many steps as its
-            200 epochs of 128 rows are).
+        given: A predictor, which has its own device, or one of "auto" (``GaussianProcess``, an
+            infinitely wide MLP plus a Matern residual), "gp" (only the Matern kernel),
+            "infinite-mlp" (only the infinitely wide MLP), "mlp" (a wide MLP of random features),
+            "ensemble" (``MLPEnsemble``) and "paper" (``MLPEnsemble.paper``, trained for the number
+            of steps of its 200 epochs of 128 rows).
         device: Device of a named ensemble; exact processes compute on the CPU.
-        has_features: True if it will see a space's features: then "auto" is ``narrow_process``.
+        has_features: True if the predictor will use a space's features; then "auto" is
+            ``narrow_process``.
 
     Raises:
         ValueError: Another word or object.

@@ -1,4 +1,4 @@
-"""Transforms of what a predictor is given: input features, standardized or bounded metrics.
+"""Transforms of a predictor's inputs and outputs: features, and standardized or bounded metrics.
 
 Notation
     n, d, f, m   codes, columns of a code, features, metrics
@@ -42,13 +42,13 @@ _TAIL = 3.0  # spreads below the median where ``bounded_tail`` begins to level o
 
 
 class Wrapper(Model):
-    """A model that hands on to an inner predictor what a subclass does not define.
+    """A model that delegates everything that a subclass does not define to an inner predictor.
 
     Args:
-        inner: The predictor that it wraps.
+        inner: The wrapped predictor.
 
     Raises:
-        ValueError: No predictor.
+        ValueError: Not a predictor.
     """
 
     def __init__(self, inner: Predictor) -> None:
@@ -68,7 +68,7 @@ class Wrapper(Model):
 
     @property
     def noise(self) -> FloatArray:
-        """Standard deviation of each metric's noise, (m,); 0 where the inner model has none."""
+        """Standard deviation of each metric's noise, (m,); 0 if the inner model has no noise."""
         noise: FloatArray = getattr(self.inner, "noise", np.zeros(len(self.names)))
         return noise
 
@@ -97,7 +97,7 @@ class Wrapper(Model):
 
 
 class FeatureMap(Protocol):
-    """A map of unit codes to features with a gradient of its own."""
+    """A map of unit codes to features that computes its own gradient."""
 
     def vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
         """Return features (n, f) of unit codes x (n, d), and their pullback."""
@@ -110,8 +110,8 @@ Features: TypeAlias = Callable[[Tensor], Tensor] | FeatureMap
 class FeaturePredictor(Wrapper):
     """A predictor of the features of a code.
 
-    Gradients flow through the feature map, so that propagation still edits the code. Features are
-    scaled to [0, 1] over the rows of each fit, as unit codes are.
+    Gradients flow through the feature map, so propagation still edits the code. Like unit codes,
+    features are scaled to [0, 1], over the rows of each fit.
 
     Args:
         inner: The predictor of the features.
@@ -144,8 +144,8 @@ class FeaturePredictor(Wrapper):
         """Fit metrics of unit codes; see ``Predictor``.
 
         Raises:
-            ValueError: As the inner predictor's ``fit``; or a map whose features are not finite
-                (n, f), or not differentiable.
+            ValueError: As for the inner predictor's ``fit``; or the features are not finite, not
+                of shape (n, f), or not differentiable.
         """
         raw = self._checked(unit_codes("x", x))
         low, spread = raw.min(0), np.ptp(raw, axis=0)
@@ -179,7 +179,7 @@ class FeaturePredictor(Wrapper):
         self._range = None if state["range"] is None else np.array(state["range"])
 
     def _checked(self, x: FloatArray) -> FloatArray:
-        """Return features (n, f) of unit codes x (n, d), after a check of the map."""
+        """Return features (n, f) of unit codes x (n, d), after checking the map."""
         n, features, pullback = len(x), self.features, None
         given: Any
         if callable(features) and not hasattr(features, "vjp"):
@@ -218,9 +218,9 @@ class FeaturePredictor(Wrapper):
 
 @dataclass(frozen=True)
 class ExtendedFeatures:
-    """Features of unit codes, followed by the values of functions with a gradient of their own.
+    """Features of unit codes, followed by the values of functions that compute their own gradients.
 
-    Another model's predictions become inputs of a predictor in this way.
+    In this way, another model's predictions become inputs of a predictor.
 
     Attributes:
         features: Map of unit codes to features; None for the unit codes themselves.
@@ -257,7 +257,7 @@ def features_vjp(
 
 
 def with_features(model: Model, features: Features | None) -> Model:
-    """Return the model behind a feature map; itself without one, or with features of its own."""
+    """Return the model with a feature map; unchanged if there is none, or if it has its own."""
     if features is None or isinstance(model, FeaturePredictor):
         return model
     return FeaturePredictor(model, features)
@@ -267,7 +267,7 @@ def unit_codes(name: str, value: ArrayLike) -> FloatArray:
     """Return an argument as unit codes (n, d).
 
     Raises:
-        ValueError: Another shape, or numbers that are not finite.
+        ValueError: The wrong shape, or numbers that are not finite.
     """
     codes = checks.array(name, value)
     if codes.ndim != 2 or not np.isfinite(codes).all():
@@ -280,11 +280,11 @@ def unit_codes(name: str, value: ArrayLike) -> FloatArray:
 def training_arrays(
     x: ArrayLike, metrics: Metrics, weights: Weights
 ) -> tuple[tuple[str, ...], FloatArray, FloatArray, FloatArray]:
-    """Check what ``fit`` was given; return names, x (n, d), y (n, m) and weights (n,).
+    """Check the arguments of ``fit``; return names, x (n, d), y (n, m) and weights (n,).
 
     Raises:
         ValueError: Shapes that do not fit, NaN or infinite codes, infinite or huge metrics, a
-            negative weight, a metric without a single value.
+            negative weight, or a metric without any value.
     """
     codes = unit_codes("x", x)
     n = len(codes)
@@ -311,7 +311,7 @@ def training_arrays(
 
 
 def standardizer(y: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return mean and standard deviation (m,) of y (n, m), NaN excluded; 1 if constant."""
+    """Return the mean and standard deviation (m,) of y (n, m), without NaN; 1 if constant."""
     rows = np.where(np.isnan(y), 0.0, weights[:, None])
     total = np.maximum(rows.sum(0), 1e-300)
     filled = np.nan_to_num(y)
@@ -321,11 +321,11 @@ def standardizer(y: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatA
 
 
 def bounded_tail(values: FloatArray) -> FloatArray:
-    """Standardize a metric (n,) with the bad tail bounded, so that no outlier sets the scale.
+    """Standardize a metric (n,) and bound its bad tail, so that outliers do not set the scale.
 
-    With z the distance from the median in spreads (a spread being from the median to the better
-    quarter) and t = 3, z below -t becomes -t (2 + t / z): smooth, in the same order, and never
-    below -2 t. NaN stays NaN.
+    Let z be the distance from the median in spreads (from the median to the better quartile), and
+    t = 3. Values of z below -t become -t (2 + t / z), which is smooth, keeps the order, and is
+    never below -2 t. NaN stays NaN.
     """
     if np.isnan(values).all():
         return values

@@ -1,4 +1,4 @@
-"""Boosted trees of metrics: shipped surrogates, held-out evaluators, and teachers."""
+"""Boosted trees for metrics: shipped surrogates, held-out evaluators, and teachers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PARAMETERS: dict[str, Any] = {
 def fit_trees(
     x: FloatArray, y: FloatArray, rounds: int, *, weights: FloatArray | None = None
 ) -> list[Booster]:
-    """Return boosters of features x (n, f), values y (n,) and weights (n,), to be averaged.
+    """Return boosters, to be averaged, fitted to features x (n, f), values y (n,) and weights (n,).
 
     Raises:
         ImportError: LightGBM is not installed.
@@ -56,7 +56,7 @@ def predict_trees(boosters: Sequence[Booster], x: FloatArray) -> FloatArray:
 
 
 def has_lightgbm() -> bool:
-    """Return True if LightGBM and the libraries that it needs are installed."""
+    """Return True if LightGBM and its libraries are installed."""
     try:
         import_lightgbm()
     except (ImportError, OSError):
@@ -65,7 +65,7 @@ def has_lightgbm() -> bool:
 
 
 def import_lightgbm() -> Any:
-    """Return LightGBM, or raise an ImportError that says how to install it."""
+    """Return LightGBM, or raise an ImportError that explains how to install it."""
     try:
         import lightgbm
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Gradient steps on unit codes: the paper's plain descent, and Adam for an acquisition.
+"""Gradient steps on unit codes: the paper's plain descent, and Adam for acquisition functions.
 
 Notation
     x       unit codes (n, d) being edited, n starts at once
@@ -27,16 +27,16 @@ _STILL, _WARM, _COOLING = 1e-3, 20, 0.7
 
 @dataclass(frozen=True)
 class GradientDescent:
-    """The paper's strategy: all columns along the gradient at one rate, clamped to the space.
+    """The paper's strategy: move all columns along the gradient at one rate, clamped to the space.
 
     Attributes:
         rate: Learning rate on codes in units of ``scale``, above 0; the paper's 3.
-        scale: (d,) unit of the code in unit-code terms, above 0: the standard deviation of
-            the training unit codes, say, which makes them the paper's standardized codes. 1 if
-            None; searches from records set their own.
-        settle: Halve the rate of a start whenever a step has passed a minimum of the loss along its
-            way, and let a start rest once no column moves by more than 0.001 of its range. At one
-            rate a code near an optimum jumps from one side to the other for good.
+        scale: (d,) unit of the code in unit-code terms, above 0. The standard deviation of the
+            training unit codes, for example, makes them the paper's standardized codes. 1 if None;
+            searches from records set their own.
+        settle: Halve the rate of a start whenever a step has passed a minimum of the loss, and
+            stop a start once no column moves by more than 0.001 of its range. At a constant rate,
+            a code near an optimum would jump from one side to the other forever.
 
     Raises:
         ValueError: An argument out of its range.
@@ -89,7 +89,7 @@ class GradientDescent:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam on all columns, for losses whose size spans orders of magnitude, as an acquisition's.
+    """Adam on all columns, for losses that span orders of magnitude, such as acquisition functions.
 
     Attributes:
         rate: Size of a step in unit codes, above 0.
@@ -130,8 +130,9 @@ def ascend(
 ) -> FloatArray:
     """Edit unit codes (n, d) to raise an objective, such as an acquisition function.
 
-    Steps of a strategy with a rate are as wide as the box between ``low`` and ``high`` and decrease
-    to the end; else the best codes would be missed by up to a step.
+    If the strategy has a rate, its steps are scaled to the box between ``low`` and ``high``, and
+    become smaller towards the end. Otherwise, the search would miss the best codes by up to a
+    step.
 
     Args:
         objective: Unit codes (n, d) -> its values (n,) and gradient (n, d).
@@ -139,7 +140,7 @@ def ascend(
         space: The codes' search space.
         strategy: How codes are edited.
         iterations: Number of steps.
-        free: (d,), 0 for columns to leave alone.
+        free: (d,), 0 for columns that do not change.
         low: (d,), the box's lower corner; 0 if None.
         high: (d,), its upper corner; 1 if None.
     """
@@ -158,9 +159,9 @@ def ascend(
 
 
 def project(x: FloatArray, space: SearchSpace) -> FloatArray:
-    """Return the nearest point of the relaxed space: numbers in [0, 1], shares that sum to 1.
+    """Return the nearest point of the relaxed space: numbers in [0, 1], shares with sum 1.
 
-    The shares of a categorical's categories would otherwise all rise to 1.
+    Otherwise, the shares of all categories of a categorical would rise to 1.
     """
     inside = np.clip(x, 0.0, 1.0)
     for dim in space.dimensions:
@@ -171,7 +172,7 @@ def project(x: FloatArray, space: SearchSpace) -> FloatArray:
 
 
 def _to_simplex(x: FloatArray) -> FloatArray:
-    """Project rows (n, k) on the simplex (Duchi et al. 2008, figure 1)."""
+    """Project rows (n, k) onto the simplex (Duchi et al. 2008, figure 1)."""
     largest = -np.sort(-x, axis=1)
     excess = (largest.cumsum(1) - 1) / np.arange(1, x.shape[1] + 1)
     support = (largest > excess).sum(1)

@@ -1,4 +1,4 @@
-"""Walk over valid codes: iterations of propagation and rounding in turn.
+"""Walk over valid codes, alternating iterations of propagation with rounding.
 
 Appendix C of the paper walks over NAS-Bench-201 in this way: a one-hot code is edited as if it
 were continuous, and the argmax of each edge is taken every 10 iterations, "termed as a step".
@@ -62,17 +62,18 @@ def discrete_walk(
     """Walk from each start towards the targets.
 
     Args:
-        predictors: As ``propagate``.
+        predictors: As for ``propagate``.
         start: Codes (n, d) or (d,); rounded to valid ones.
-        targets: As ``propagate``.
+        targets: As for ``propagate``.
         space: The codes' search space.
-        steps: Roundings, at least 1; the paper's six.
-        iterations: Iterations of continuous propagation before each rounding; the paper's ten.
-        strategy: As ``propagate``. A learning rate must suffice to bring some column past the
-            middle between two valid values within the iterations, or the walk stands still.
-        revisit: Round to the nearest valid code, as the paper does, even one that this walk has
-            visited. If False, take the code nearest to x among that code and its neighbors that is
-            new to the walk: argmax alone soon comes back to the same code for good.
+        steps: Number of roundings, at least 1; six in the paper.
+        iterations: Iterations of continuous propagation before each rounding; ten in the paper.
+        strategy: As for ``propagate``. The learning rate must be high enough to move some column
+            past the middle between two valid values within the iterations; otherwise, the walk
+            stands still.
+        revisit: If True, round to the nearest valid code, as the paper does, even if this walk has
+            already visited it. If False, choose among that code and its neighbors the unvisited
+            one nearest to x, because argmax alone soon returns to the same code and stays there.
 
     Raises:
         ValueError: As ``propagate``; steps < 1.
@@ -115,9 +116,9 @@ def discrete_walk(
 def _nearest_new(
     x: NDArray[np.float64], rounded: NDArray[Any], space: SearchSpace, visited: set[bytes]
 ) -> NDArray[Any]:
-    """Return the code nearest to x in unit codes, of the rounded one and its unvisited neighbors.
+    """Return the code nearest to x among the rounded code and its neighbors, without visited ones.
 
-    It is the rounded code itself if all are visited; the returned code counts as visited.
+    If all are visited, return the rounded code. The returned code then counts as visited.
     """
     codes = np.concatenate([rounded[None], space.neighbors(rounded)])
     new = np.array([code_key(code) not in visited for code in codes])

@@ -1,4 +1,4 @@
-"""Network Coding Propagation: codes edited along predictors' gradient (paper, section 3.1).
+"""Network Coding Propagation: editing codes along predictors' gradients (paper, section 3.1).
 
 Notation
     x       unit codes (n, d) being edited, n starts at once
@@ -37,8 +37,8 @@ class Trace:
         codes: Codes before each iteration and at the end, natural units, (T + 1, n, d).
         loss: (T + 1, n).
         gradients: d loss / d unit code, (T + 1, n, d).
-        predictions: Metric -> (T + 1, n), in its own unit, less the target's beta times its std.
-        final: Nearest valid codes of the end, (n, d).
+        predictions: Metric -> (T + 1, n), in its own unit, less beta standard deviations.
+        final: Valid codes nearest to the last codes, (n, d).
         targets: Targets of the propagation.
 
     Examples:
@@ -69,19 +69,19 @@ def propagate(
 ) -> Trace:
     """Edit codes along the predictors' gradient until they reach the targets (paper, section 3.1).
 
-    Equation 3 with the paper's settings: ``[Target("top1"), Target("flops", "minimize",
-    weight=0.5)]`` and ``GradientDescent(rate=3.0, scale=...)``, the scale being the standard
+    Equation 3 with the paper's settings is ``[Target("top1"), Target("flops", "minimize",
+    weight=0.5)]`` and ``GradientDescent(rate=3.0, scale=...)``, where the scale is the standard
     deviation of the table's unit codes.
 
     Args:
-        predictors: One, or several whose gradients accumulate (equation 7).
+        predictors: One predictor, or several whose gradients are added (equation 7).
         start: Codes (n, d) or (d,), natural units.
         targets: At least one.
         space: The codes' search space.
         strategy: "continuous" for ``GradientDescent()``, "winner_takes_all" for
-            ``WinnerTakesAll()`` (equations 4 to 6), or a strategy with settings of its own.
-        iterations: At most so many; fewer if every target is a bound and all hold, or if no step
-            moves a code any more.
+            ``WinnerTakesAll()`` (equations 4 to 6), or a strategy object with its own settings.
+        iterations: Maximum number of iterations; fewer if every target is a bound and all hold, or
+            if no step moves a code any more.
 
     Raises:
         ValueError: No target, an unknown metric, a start that does not fit the space, or a

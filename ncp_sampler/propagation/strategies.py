@@ -30,14 +30,14 @@ class Strategy(Protocol):
 
 
 def as_strategy(given: Strategy | str, *, continuous: Strategy) -> Strategy:
-    """Return a strategy as it is, or the one of a shorthand.
+    """Return a strategy, given as an object or as a shorthand.
 
     Args:
         given: A strategy, "continuous" or "winner_takes_all".
         continuous: The strategy that the caller means by "continuous".
 
     Raises:
-        ValueError: Another word or object.
+        ValueError: Any other word or object.
     """
     if isinstance(given, Strategy) and not isinstance(given, str | type):
         return given

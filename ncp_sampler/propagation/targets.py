@@ -35,14 +35,14 @@ class Target:
     """The direction or bound that one metric is propagated to.
 
     Attributes:
-        metric: A predictor's metric, or a name of its own for ``cost``.
+        metric: Metric of a predictor, or any name for ``cost``.
         direction: "maximize" or "minimize".
-        weight: The paper's lambda (1 for the metric itself), at least 0. Of a bound, the strength
-            of its pull; an offline search keeps bounds of weight 0 too.
+        weight: The paper's lambda (1 for the metric itself), at least 0. For a bound, the strength
+            of its pull; an offline search also keeps bounds of weight 0.
         step: The paper's target, prediction plus (maximize) or minus (minimize) ``step`` times
             ``scale``, set anew each iteration. The paper takes 1.
-        bound: In place of a step: at least (maximize) or at most (minimize) this value, in the
-            metric's unit; no pull once it holds.
+        bound: Used instead of a step: at least (maximize) or at most (minimize) this value, in the
+            metric's unit; no pull once the bound holds.
         predictor: Position of the predictor that has the metric.
         cost: A known differentiable cost, codes (n, d) in natural units -> (n,), such as
             ``costs.flops``; no predictor is asked then. An offline search also accepts a plain
@@ -56,8 +56,8 @@ class Target:
             line. A known cost has no uncertainty.
 
     Raises:
-        ValueError: Another direction, a negative weight or beta, a step or scale that is not above
-            0, an infinite bound, or a step beside a bound.
+        ValueError: An unknown direction, a negative weight or beta, a step or scale that is not
+            above 0, an infinite bound, or both a step and a bound.
 
     Examples:
         >>> from ncp_sampler import costs
@@ -120,7 +120,7 @@ def checked_targets(targets: Sequence[Target]) -> list[Target]:
 def check_targets(
     predictors: Predictor | Sequence[Predictor], targets: Sequence[Target]
 ) -> list[Model]:
-    """Return the predictors as a list, after a check that one of them has each target's metric.
+    """Return the predictors as a list, after checking that they have the targets' metrics.
 
     Raises:
         ValueError: No predictor, no target, or a metric that is not predicted.
@@ -132,8 +132,8 @@ def check_targets(
             continue
         if target.predictor >= len(models):
             raise ValueError(
-                f"target {target.metric!r} wants predictor {target.predictor}, there are "
-                f"{len(models)}"
+                f"target {target.metric!r} refers to predictor {target.predictor}, but there "
+                f"are {len(models)}"
             )
         names = models[target.predictor].names
         if target.metric not in names:
@@ -147,7 +147,7 @@ def check_targets(
 def predict_targets(
     predictors: Sequence[Model], targets: Sequence[Target], x: FloatArray, space: SearchSpace
 ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-    """Return each target's predicted value, less its beta, and their pullback to x.
+    """Return each target's prediction less beta standard deviations, and the pullback to x.
 
     Args:
         predictors: Fitted.

@@ -27,15 +27,15 @@ _CONTINUOUS_STEP = 0.05  # step of a column without an even grid, in unit codes
 
 @dataclass(frozen=True)
 class WinnerTakesAll:
-    """One column by one step an iteration: the one that saves the most loss per cost.
+    """One step of one column per iteration: the column that saves the most loss per cost.
 
     Attributes:
         cost: T of equation 4: codes (n, d) in natural units -> (n,), increasing in every column,
-            such as ``costs.flops``. Without it every step costs the same; searches fill in the
-            known cost among their targets.
+            such as ``costs.flops``. Without it, every step costs the same; searches use the known
+            cost among their targets.
 
     Raises:
-        ValueError: A cost that is no function.
+        ValueError: The cost is not a function.
 
     Examples:
         >>> from ncp_sampler import MRSpace, costs
@@ -64,10 +64,10 @@ def winner_takes_all(
 ) -> FloatArray:
     """Move each unit code in its best column by one step against the loss gradient.
 
-    With a cost, columns compete by gradient over cost increase (equation 5): one whose decrease
-    lowers both loss and cost wins, else the one with the most loss saved per cost. Without one,
-    the column whose step lowers the loss most wins. A column at the end of its range cannot; a
-    categorical moves by taking another category.
+    With a cost, columns compete by gradient over cost increase (equation 5): a column whose
+    decrease lowers both loss and cost wins, or else the column that saves the most loss per cost.
+    Without a cost, the column whose step lowers the loss most wins. A column at the end of its
+    range cannot win. A categorical moves by taking another category.
 
     Args:
         x: Unit codes, (n, d).

@@ -1,4 +1,4 @@
-"""Types of the columns of a table, inferred from their text: numbers, categories, names of rows."""
+"""Column types of a table, inferred from the text of the cells: numbers, categories, row names."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MEASURED = re.compile(
 def infer_dimension(
     path: str, name: str, cells: Sequence[str], *, category: bool = False
 ) -> Dimension:
-    """Return the dimension of a column: its values, and for numbers those between.
+    """Return the dimension of a column: its values and, for numbers, all values between them.
 
     Args:
         path: Path of the file, for messages.
@@ -83,7 +83,7 @@ def infer_dimension(
 
 
 def why_no_parameter(name: str, cells: Sequence[str]) -> str | None:
-    """Return why a column seems to be no parameter; None if it may be one."""
+    """Return the reason why a column does not seem to be a parameter; None if it may be one."""
     filled = [cell for cell in cells if cell]
     if not filled or all(map(_DECORATED.fullmatch, filled)):
         return None
@@ -142,7 +142,7 @@ def metric_values(path: str, name: str, cells: Sequence[str]) -> FloatArray:
 
 
 def param_values(path: str, dim: Dimension, cells: Sequence[str], optional: bool) -> list[Any]:
-    """Return the values of a parameter, unknown categories as text; None for empty optional ones.
+    """Return a parameter's values, unknown categories as text, and None for empty optional cells.
 
     Raises:
         ValueError: If a number is text, or not finite.

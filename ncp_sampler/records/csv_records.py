@@ -1,7 +1,7 @@
-"""Reading of CSV files as records: a search space of the parameter columns, and the metrics.
+"""Reading of CSV files as records: a search space for the parameter columns, and the metrics.
 
-Every problem of a file is a ``ValueError`` that names the file, the column and the row. Rows are
-counted from 1 below the header row, without empty lines.
+Every problem in a file raises a ``ValueError`` that names the file, the column and the row. Rows
+are counted from 1 below the header row, without empty lines.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def read_csv(
         id: Column with the name of each row (``Records.ids``), or None.
         categories: Parameters whose numbers are categories, without an order.
         space: Search space of the codes, instead of an inferred one; its parameters are columns.
-            Those that exist only under conditions may be empty where they do not.
+            Cells of conditional parameters may be empty where the parameter does not exist.
 
     Raises:
         ValueError: If the file cannot be read, a column is missing, repeated or has two roles,
-            a row has another length, a metric is not a number, a column does not seem to be a
+            a row has the wrong length, a metric is not a number, a column does not seem to be a
             parameter, or there are fewer than two rows.
 
     Examples:
@@ -97,7 +97,7 @@ def read_tables(
     categories: str | Sequence[str] = (),
     space: SearchSpace | None = None,
 ) -> list[Records]:
-    """Read records of several tasks in one space, which spans the values of all tables.
+    """Read records of several tasks in one space that covers the values of all tables.
 
     Args:
         tables: One table per task.
@@ -165,7 +165,7 @@ def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
 
     Args:
         path: Path of the file.
-        name: Name of the argument of the path, for messages.
+        name: Name of the argument with the path, for messages.
 
     Raises:
         ValueError: If the file cannot be read, or is empty.
@@ -184,7 +184,7 @@ def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
         ) from error
     if "\0" in text:
         raise ValueError(
-            f"{name}={shown!r} cannot be read: it holds null characters, as no CSV does"
+            f"{name}={shown!r} cannot be read: it contains null characters, so it is not CSV"
         )
     try:
         # Strict, because an unclosed quotation mark would swallow the rows below it
@@ -264,7 +264,7 @@ class CsvTable:
     def in_space(
         self, space: SearchSpace, metrics: dict[str, FloatArray], id: str | None = None
     ) -> Records:
-        """Return the rows as records of a space, whose parameters are columns.
+        """Return the rows as records of a space whose parameters are columns.
 
         Raises:
             ValueError: If a parameter is not a column, is also a metric, or has an invalid value.
@@ -295,13 +295,13 @@ class CsvTable:
 def _inferred_space(
     tables: Sequence[CsvTable], params: Sequence[str], categories: Sequence[str], *, guessed: bool
 ) -> SearchSpace:
-    """Return the space that the columns of all tables span.
+    """Return the space that covers the columns of all tables.
 
     Args:
         tables: Checked tables.
         params: Columns of the parameters.
         categories: Columns whose values are categories.
-        guessed: True if no argument named the parameters, so that some columns may be others.
+        guessed: True if no argument named the parameters, so some columns may not be parameters.
     """
     unknown = [name for name in categories if name not in params]
     if unknown:

@@ -1,4 +1,4 @@
-"""Measured architectures, as data of offline searches and as sources."""
+"""Measured architectures: data for offline searches, and sources of studies."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Records:
 
     Attributes:
         space: Search space of the codes.
-        codes: Codes (n, d) in natural units; what a parameter has that does not exist is replaced
-            by the middle of its range.
+        codes: Codes (n, d) in natural units; values of parameters that do not exist are replaced
+            by the middle of their range.
         metrics: Name -> values (n,), including costs; NaN if not measured.
         ids: Name of each row, or None. Rows with the same name are measurements of one
             architecture. An empty string is no name.
 
     Raises:
-        ValueError: If there is no row, a metric has another length or an infinity, codes do not fit
-            the space, or different architectures have the same name.
+        ValueError: If there are no rows, a metric has a different length or an infinite value,
+            codes do not fit the space, or different architectures have the same name.
 
     Examples:
         >>> import numpy as np
@@ -98,7 +98,7 @@ class Records:
         """Return the records at the given positions.
 
         Raises:
-            ValueError: If a position does not exist, or if there is none.
+            ValueError: If a position does not exist, or if no positions are given.
         """
         at = np.asarray(rows)
         if at.ndim != 1 or not len(at) or at.max() >= len(self) or at.min() < -len(self):

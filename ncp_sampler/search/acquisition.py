@@ -1,7 +1,7 @@
 """Acquisition functions: log expected improvement, weighted by the probability of success.
 
-Known costs enter by their own values, limits by a penalty, constraints by the log probability that
-they hold, and failures by twice the log probability of success.
+Known costs enter with their exact values, limits as a penalty, constraints as the log probability
+that they hold, and failures as twice the log probability of success.
 
 Notation
     n, m, c    unit codes, objectives (to be maximized), constraints
@@ -48,7 +48,7 @@ _BLOCK = 128  # codes evaluated at once: more do not fit the cache
 
 
 class SuccessProbability(Protocol):
-    """A model of the probability that a trial succeeds."""
+    """Model of the probability that a trial succeeds."""
 
     def log_probability(
         self, x: FloatArray
@@ -58,7 +58,7 @@ class SuccessProbability(Protocol):
 
 @dataclass(frozen=True)
 class ObjectivePosterior:
-    """Posterior of objectives and slack: modeled columns by a predictor, known costs exactly.
+    """Posterior of objectives and slack: modeled by a predictor, or exact for known costs.
 
     Attributes:
         observations: Scaled observations.
@@ -97,7 +97,7 @@ class ObjectivePosterior:
         return Moments(mean, std, vjp)
 
     def smoothed(self, unit: FloatArray, *, noisy: bool) -> ScaledObservations:
-        """Return the observations with posterior means where nothing better is known.
+        """Return the observations, with posterior means where no better value is known.
 
         Args:
             unit: Unit codes of the observations, (n, d).
@@ -118,7 +118,7 @@ class ObjectivePosterior:
 
 
 class Incumbent(NamedTuple):
-    """The observation over which an improvement counts.
+    """The observation over which an improvement is measured.
 
     Attributes:
         row: Its position among the observations.
@@ -132,17 +132,18 @@ class Incumbent(NamedTuple):
 class Acquisition:
     """Log expected improvement plus log probabilities of feasibility and of success.
 
-    With one objective, or weights of several, the improvement is over the best feasible value;
-    otherwise it is the hypervolume's. As long as nothing is feasible, feasibility alone counts.
+    With one objective, or with weights of several, the improvement is measured from the best
+    feasible value. Otherwise, it is a hypervolume improvement. While no observation is feasible,
+    only feasibility counts.
 
     Args:
         posterior: Posterior of the observations that the predictor was fitted on.
-        unit: Their unit codes, (n, d).
-        noisy: Take the posterior mean at the observations in place of observed values.
-        rng: Source of the draws for expectations that have no closed form.
-        pending: Unit codes of pending trials, (q, d): they count by their posterior mean.
-        penalty: Penalty of unit codes (n, d) over limits, (n,); None without limits.
-        success: Model of the probability of success; None where it is the same everywhere.
+        unit: Unit codes of these observations, (n, d).
+        noisy: True to use the posterior means at the observations instead of observed values.
+        rng: Random generator for expectations without a closed form.
+        pending: Unit codes of pending trials, (q, d), which count with their posterior means.
+        penalty: Penalty (n,) for unit codes (n, d) over limits; None without limits.
+        success: Model of the probability of success; None if it is the same everywhere.
     """
 
     def __init__(
@@ -167,11 +168,11 @@ class Acquisition:
 
     @property
     def has_floor(self) -> bool:
-        """True if gains and probabilities below a floor count for next to nothing.
+        """True if gains and probabilities below a floor count for almost nothing.
 
-        So it is with one objective under constraints, or where trials have failed. Where a region
-        is well known, log improvement decreases without end: codes that are surely infeasible would
-        seem to be the best that are left.
+        This applies to one objective with constraints, or if trials have failed. In a well-known
+        region, the log improvement decreases without bound, and codes that are certainly
+        infeasible would seem to be the best codes left.
         """
         observed = self.posterior.observations
         at_risk = bool(observed.constraints) or self.success is not None
@@ -179,18 +180,18 @@ class Acquisition:
 
     @property
     def lowest(self) -> float:
-        """Lowest value of a code that is feasible, or improves."""
+        """Lowest value of a code that is feasible or improves."""
         return _MIN_GAIN - 2 if self.has_floor else -math.inf
 
     def __call__(self, x: FloatArray) -> FloatArray:
-        """Return the acquisition value (n,) at unit codes (n, d), less the penalty."""
+        """Return the acquisition value (n,) at unit codes (n, d), minus the penalty."""
         blocks = [self._value(x[i : i + _BLOCK]) for i in range(0, len(x), _BLOCK)]
         return np.concatenate(blocks) if blocks else np.empty(0)
 
     def value_and_gradient(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return value (n,) and gradient (n, d), without the floor, less the penalty.
+        """Return value (n,) and gradient (n, d), minus the penalty and without the floor.
 
-        Without it the slope leads to where improvement and feasibility meet.
+        Without the floor, the gradient leads to codes with both improvement and feasibility.
         """
         value, pullback = self.terms(x, self.posterior.moments(x))
         gradient = pullback(np.ones(len(x)))
@@ -202,12 +203,12 @@ class Acquisition:
     def terms(
         self, x: FloatArray, moments: Moments, *, floor: bool = False
     ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-        """Return the sum of log terms (n,) before any penalty, and its pullback to x.
+        """Return the sum of log terms (n,) without the penalty, and its pullback to x.
 
         Args:
             x: Unit codes, (n, d).
-            moments: Posterior at them.
-            floor: Apply the floor, where there is one; the pullback is the one without it.
+            moments: Posterior at these codes.
+            floor: Apply the floor, if there is one; the pullback is always without it.
         """
         m, floor = len(self.posterior.observations.objectives), floor and self.has_floor
         mean, std = moments.mean, moments.std
@@ -247,7 +248,7 @@ class Acquisition:
         rng: np.random.Generator,
         pending: FloatArray | None,
     ) -> Utility | None:
-        """Return the improvement over what is observed and feasible; None if nothing is."""
+        """Return the improvement over feasible observations; None if there are none."""
         values, feasible, names = observed.values, observed.feasible, observed.objectives
         if not feasible.any() or not names:
             return None
@@ -301,11 +302,11 @@ class Acquisition:
 
 
 def _steeper(logs: FloatArray) -> FloatArray:
-    """Return log probabilities that decrease ten times as fast below the least one."""
+    """Return log probabilities that decrease ten times as fast below the floor."""
     return logs + (_STEEPNESS - 1) * np.minimum(logs - _MIN_LOG_PROBABILITY, 0.0)
 
 
 def _floored(gain: FloatArray) -> FloatArray:
-    """Return log improvements, those below the least gain in their order within 1 below it."""
+    """Return log improvements, compressing those below the floor into one unit, in order."""
     short = np.maximum(_MIN_GAIN - gain, 0.0)
     return np.where(gain > _MIN_GAIN, gain, _MIN_GAIN - 1 + 1 / (1 + short))

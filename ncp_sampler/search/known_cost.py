@@ -1,7 +1,7 @@
 """Known costs: functions of a code that are evaluated exactly instead of being modeled.
 
-A known cost is a function of codes or of params. Propagation passes between valid codes, so it is
-needed there too, with a gradient; hard limits are checked at valid codes.
+A known cost is a function of codes or of params. Propagation visits points between valid codes, so
+the cost is needed there, too, with a gradient. Hard limits are checked at valid codes.
 
 Notation
     n, d       codes, columns of a code
@@ -36,8 +36,8 @@ class KnownCost:
     Args:
         name: Name of the cost.
         function: Differentiable function of codes, a tensor (n, d) in natural units -> (n,), with
-            the middle for parameters that do not exist; or a plain function of params, of those
-            that exist, which is interpolated between valid codes.
+            the middle for parameters that do not exist; or a plain function of the params that
+            exist, which is interpolated between valid codes.
         space: The codes' search space.
         argument: Name of the function in messages; ``costs[name]`` if None.
 
@@ -45,10 +45,10 @@ class KnownCost:
         name: As given.
         spread: Standard deviation of finite costs over the space.
         spans_decades: True if costs over the space are positive and span more than a decade.
-        ceiling: Finite value that replaces an infinite cost where one is needed.
+        ceiling: Finite value that replaces an infinite cost where a finite one is needed.
 
     Raises:
-        ValueError: The function is neither: it raises an error, or gives something else.
+        ValueError: The function is neither; it raises an error, or returns something else.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class KnownCost:
         return self._of_params is not None
 
     def at(self, codes: NDArray[Any]) -> FloatArray:
-        """Return the cost (n,) of valid codes (n, d); inf is over every limit.
+        """Return the cost (n,) of valid codes (n, d); inf exceeds every limit.
 
         Raises:
-            ValueError: The function raises an error, or gives NaN or -inf.
+            ValueError: The function raises an error, or returns NaN or -inf.
         """
         if not len(codes):
             return np.empty(0)
@@ -118,7 +118,7 @@ class KnownCost:
         return values
 
     def finite(self, codes: NDArray[Any]) -> FloatArray:
-        """Return the cost (n,) of valid codes (n, d), with the ceiling in place of inf."""
+        """Return the cost (n,) of valid codes (n, d), with the ceiling instead of inf."""
         values = self.at(codes)
         return np.where(np.isinf(values), self.ceiling, values)
 
@@ -129,7 +129,7 @@ class KnownCost:
             self._of_params.ceiling = ceiling
 
     def vjp(self, unit: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-        """Return the cost (n,) at unit codes (n, d), between valid ones too, and its pullback."""
+        """Return the cost (n,) at unit codes (n, d), also between valid codes, and its pullback."""
         return torch_vjp(self._of_unit, unit)
 
     def _of_unit(self, unit: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ class KnownCost:
         return torch.where(value.isposinf(), self.ceiling, value).to(unit)
 
     def _refusal(self, what: str, code: NDArray[Any], n: int) -> ValueError:
-        """Return the error for a cost of valid codes, with the params of one of them."""
+        """Return the error for an invalid cost of valid codes, with the params of one of them."""
         params = checks.shown(self._space.to_params(code.tolist()))
         where = params if n == 1 else f"{n} codes, such as that of {params}"
         return ValueError(

@@ -1,4 +1,4 @@
-"""Hard limits on known costs: a penalty on the way, and a projection into the limits.
+"""Hard limits on known costs: a penalty during the ascent, and a projection into the limits.
 
 Notation
     n, d, l    codes, columns of a code, limits
@@ -67,7 +67,7 @@ class Limits:
         return _SLOPE * excess, lambda g: pullback(_SLOPE * g)
 
     def kept(self, codes: NDArray[Any], pinned: FloatArray) -> NDArray[Any]:
-        """Return the valid codes (n, d) within the limits, and others projected into them.
+        """Return valid codes (n, d): those within the limits, and the others projected into them.
 
         Args:
             codes: Valid codes.
@@ -84,7 +84,7 @@ class Limits:
     def projected(self, codes: NDArray[Any], pinned: FloatArray) -> NDArray[Any]:
         """Return valid codes (n, d), those over a limit moved below it along the costs' gradient.
 
-        Where a limit cannot be reached, they end over it.
+        If a limit cannot be reached, codes stay over it.
 
         Args:
             codes: Codes, (n, d).
@@ -115,7 +115,7 @@ class Limits:
         return valid
 
     def error(self, codes: NDArray[Any], pinned: FloatArray) -> ValueError:
-        """Return the error that no code within the limits was found among some codes (n, d)."""
+        """Return the error for codes (n, d) of which none is within the limits."""
         tried = np.concatenate([codes, self.projected(codes[:_PROJECTED], pinned)])
         costs, spreads = self.costs(tried), [cost.spread for cost in self._costs]
         nearest = costs[np.maximum((costs - self._ends) / spreads, 0.0).sum(axis=1).argmin()]
@@ -157,7 +157,7 @@ def checked_limits(
         measured: How the host is told the bound of a measured value, for the message.
 
     Raises:
-        ValueError: No mappings from names to functions and to numbers, or a limit without a cost.
+        ValueError: Not mappings from names to functions and to numbers, or a limit without a cost.
     """
     given = {} if costs is None else costs
     checks.instance("costs", given, Mapping, 'map names to functions, as {"flops": costs.flops}')

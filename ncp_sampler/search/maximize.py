@@ -49,7 +49,7 @@ class Maximum:
 
 @dataclass(frozen=True)
 class Maximizer:
-    """Search for the valid code of highest acquisition value.
+    """Search for the valid code with the highest acquisition value.
 
     Attributes:
         acquisition: Function to maximize.
@@ -58,7 +58,7 @@ class Maximizer:
         pinned: Values of fixed columns, NaN elsewhere, (d,).
         excluded: Predicate of codes that must not be proposed.
         region: Trust region.
-        project: Codes (n, d) -> the same within the limits; None without limits.
+        project: Function that projects codes (n, d) into the limits; None without limits.
     """
 
     acquisition: Acquisition
@@ -73,7 +73,7 @@ class Maximizer:
         """Return the best code found, or None if every code evaluated is excluded.
 
         Args:
-            best: Unit codes to start from, best first, (n, d); only the first ``N_BEST`` count.
+            best: Unit codes to start from, best first, (n, d); only the first ``N_BEST`` are used.
             rng: Draws the random starts.
         """
         inside = self._search(best, rng)
@@ -125,11 +125,11 @@ class Maximizer:
         return _best(codes, values, trail)
 
     def _valid(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """Return the nearest valid codes with the pinned columns, shape kept."""
+        """Return the nearest valid codes with the pinned columns, in the same shape."""
         return self.space.round(np.where(np.isnan(self.pinned), codes, self.pinned))
 
     def _allowed(self, valid: NDArray[Any]) -> NDArray[Any]:
-        """Return each of some valid codes once, except those excluded or outside the region."""
+        """Return distinct valid codes, except those excluded or outside the region."""
         unique = unique_codes(valid)
         if not self.region.is_whole:
             counts = np.isnan(self.pinned)
@@ -143,7 +143,7 @@ class Maximizer:
         return np.asarray(np.nan_to_num(values, nan=-np.inf))
 
     def _starts(self, best: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Return best known codes, the same perturbed, and the best of many random ones, (s, d)."""
+        """Return the best known codes, perturbed ones, and the best of many random ones, (s, d)."""
         top = self.region.clip(best[:N_BEST])
         changed = rng.random(top.shape) < _PERTURBED_SHARE
         size = _PERTURBATION * (self.region.high - self.region.low)
@@ -159,10 +159,10 @@ class Maximizer:
         return unit
 
     def _random(self, center: FloatArray, rng: np.random.Generator) -> NDArray[Any]:
-        """Return random valid codes: of the space, or of the region, a few columns off its center.
+        """Return random valid codes of the space, or of the region with few columns off its center.
 
-        In many dimensions a code that differs in all of them is far away, however small the region
-        (Regis & Shoemaker 2013; so does TuRBO, section 3).
+        In many dimensions, a code that differs from the center in all of them is far away, however
+        small the region is (Regis & Shoemaker 2013; TuRBO, section 3, does the same).
         """
         drawn = self.space.sample(_N_SCREENED, rng)
         if self.region.is_whole:

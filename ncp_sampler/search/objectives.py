@@ -1,4 +1,4 @@
-"""Objectives, known costs, limits and constraints of a search, and observations on their scales.
+"""Objectives, known costs, limits and constraints of a search, and scaled observations.
 
 Notation
     n, d, m, c   observations, columns of a code, objectives, constraints
@@ -38,12 +38,12 @@ _FEW = 10  # Latest values of a metric that is rare, which are always among thos
 
 @dataclass(frozen=True)
 class CostScale:
-    """Scale of a known cost among the objectives: a + b t, t the cost or its logarithm.
+    """Scale of a known cost among the objectives: a + b t, where t is the cost or its logarithm.
 
     Attributes:
         a: Offset.
-        b: Slope, below 0 for a cost to be minimized.
-        log: True if t is the logarithm: of a positive cost that spans more than a decade.
+        b: Slope, negative for a cost to be minimized.
+        log: True if t is the logarithm, as for a positive cost that spans more than a decade.
     """
 
     a: float
@@ -54,7 +54,7 @@ class CostScale:
     def of(
         cls, cost: KnownCost, observed: FloatArray, sign: float, *, linear: bool = False
     ) -> CostScale:
-        """Standardize a cost by its observed values (n,), all to be maximized by ``sign``."""
+        """Return the scale that standardizes a cost by observed values (n,), to be maximized."""
         log = not linear and cost.spans_decades and bool((observed > 0).all())
         values = np.log(observed) if log else observed
         mean, std = standardizer(values[:, None], np.ones(len(values)))
@@ -62,14 +62,14 @@ class CostScale:
         return cls(-b * float(mean[0]), b, log)
 
     def apply(self, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return scaled costs (n,), and their slope by the cost."""
+        """Return scaled costs (n,), and their derivative with respect to the cost."""
         if not self.log:
             return self.a + self.b * cost, np.full(len(cost), self.b)
         positive = np.maximum(cost, np.finfo(float).tiny)
         return self.a + self.b * np.log(positive), self.b / positive
 
     def invert(self, scaled: FloatArray) -> FloatArray:
-        """Return costs (n,) of scaled ones."""
+        """Return the costs (n,) for scaled costs."""
         t = (scaled - self.a) / self.b
         return np.asarray(np.exp(t) if self.log else t)
 
@@ -77,21 +77,21 @@ class CostScale:
 class Objectives:
     """Objectives, known costs, limits and constraints of a search.
 
-    The arguments are those of ``NCPOptimizer``, checked in form by ``checked_options``.
+    The arguments are those of ``NCPOptimizer``; ``checked_options`` has checked their form.
 
     Attributes:
         space: As given.
         directions: As given.
-        signs: 1 of an objective to be maximized, -1 of one to be minimized, (m,).
-        constraints: Name -> bound, as given and as ``constrain`` added.
+        signs: 1 for an objective to be maximized, -1 for one to be minimized, (m,).
+        constraints: Name -> bound, as given or added by ``constrain``.
         costs: Name -> known cost.
         known: Known costs that are objectives.
         limits: Limits of the known costs.
-        preference: What is wanted of several objectives; None for the whole front.
+        preference: Preference among several objectives; None for the whole front.
 
     Raises:
-        ValueError: A weight of no objective, weights that are all 0, a constraint on a known cost,
-            or a cost that cannot be computed or that nothing uses.
+        ValueError: A weight for an unknown objective, weights that are all 0, a constraint on a
+            known cost, or a cost that cannot be computed or is not used.
     """
 
     def __init__(
@@ -122,14 +122,14 @@ class Objectives:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Metrics that are observed: the objectives, then the constraints that are none."""
+        """Observed metrics: the objectives, then the constraints that are not objectives."""
         return tuple(dict.fromkeys([*self.directions, *self.constraints]))
 
     def constrain(self, bounds: Constraints) -> None:
-        """Add constraints, as the constructor's.
+        """Add constraints, in the same form as for the constructor.
 
         Raises:
-            ValueError: A bound that is not a number, or of a known cost.
+            ValueError: A bound that is not a number, or a bound on a known cost.
         """
         added = checked_bounds(bounds)
         computed = [name for name in added if name in self.costs]
@@ -147,11 +147,11 @@ class Objectives:
 
         Args:
             codes: Valid codes, (n, d).
-            metrics: Name -> observed values, (n,), NaN where missing; of a constraint
-                infinite where a finished trial did not report it, on the side that satisfies it.
-                Sources lack constraints that came later.
-            diverged: True for observations of which an objective was infinite in its bad direction,
-                (n,); None for none.
+            metrics: Name -> observed values, (n,), NaN if missing. If a finished trial did not
+                report a constraint, its value is infinite on the side that satisfies it. Sources
+                lack constraints that were added later.
+            diverged: True for observations in which an objective diverged, (n,); None if there are
+                none.
         """
         raw = {name: column for name, column in metrics.items() if name in self.directions}
         raw |= {name: cost.finite(codes) for name, cost in self.known.items()}
@@ -190,21 +190,21 @@ class Objectives:
 
 @dataclass(frozen=True)
 class ScaledObservations:
-    """Observations on the scales of the acquisition function; n of them.
+    """Observations on the scales of the acquisition function.
 
     Attributes:
-        objectives: Names of those with a value, in order.
-        cost_scales: Scale of each objective that is a known cost, None of a modeled one.
+        objectives: Names of the objectives that have a value, in order.
+        cost_scales: Scale of each objective that is a known cost, None for a modeled one.
         values: Objectives, all to be maximized, (n, m).
         raw: Objectives in their own units and directions, (n, m).
         reference: Point beyond which hypervolume counts, (m,).
-        constraints: Names of those with a value, in order.
+        constraints: Names of the constraints that have a value, in order.
         slack: Scaled slack, (n, c).
         bounds: Bound and unit s of each constraint: its scaled slack is asinh(slack / s).
-        weights: Weights of the scaled objectives, (m,); None for the whole front, or of one
+        weights: Weights of the scaled objectives, (m,); None for the whole front or a single
             objective.
-        is_maximin: True if the worst of the weighted objectives counts, in place of their sum.
-        diverged: True where an objective was infinite in its bad direction, (n,).
+        is_maximin: True if the worst of the weighted objectives counts, instead of their sum.
+        diverged: True for observations in which an objective diverged, (n,).
     """
 
     objectives: tuple[str, ...]
@@ -235,12 +235,12 @@ class ScaledObservations:
 
     @property
     def feasible(self) -> NDArray[np.bool_]:
-        """True for observations that violate no constraint that is known of them, (n,)."""
+        """True for observations that violate no known constraint, (n,)."""
         return ~np.asarray((self.slack < 0).any(axis=1), dtype=bool)
 
     @property
     def is_front(self) -> bool:
-        """True if the front of several objectives is sought."""
+        """True if the search looks for the front of several objectives."""
         return self.weights is None and len(self.objectives) > 1
 
     @property
@@ -251,7 +251,7 @@ class ScaledObservations:
 
     @property
     def unreported(self) -> NDArray[np.bool_]:
-        """True for objectives that an observation did not report beside others, (n, m)."""
+        """True for objectives missing in an observation that reported others, (n, m)."""
         missing = np.isnan(self.values)
         modeled = ~np.array(self.known, dtype=bool)
         reported = (~missing & modeled).any(axis=1) & ~self.diverged
@@ -263,14 +263,14 @@ class ScaledObservations:
         return bool(np.isnan(self.slack).any() or self.unreported.any())
 
     def covering(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Return rows, and some more where otherwise a modeled column had no value in them."""
+        """Return rows, plus more rows if a modeled column would otherwise have no value in them."""
         for column in self.modeled.values():
             if np.isnan(column[rows]).all():
                 rows = np.union1d(rows, np.flatnonzero(~np.isnan(column))[-_FEW:])
         return rows
 
     def take(self, rows: NDArray[np.intp]) -> ScaledObservations:
-        """Return some of the observations, without metrics that have no value in them."""
+        """Return the selected observations, without metrics that have no value in them."""
         has = [not np.isnan(column[rows]).all() for column in self.values.T]
         bound = [not np.isnan(column[rows]).all() for column in self.slack.T]
         return replace(
@@ -288,7 +288,7 @@ class ScaledObservations:
         )
 
     def merit(self) -> FloatArray:
-        """Return one number per observation, (n,), NaN where a metric is missing."""
+        """Return one merit per observation, (n,), NaN if a metric is missing."""
         if self.weights is None:
             return np.asarray(self.values.sum(axis=1))
         if not self.is_maximin:
@@ -298,8 +298,8 @@ class ScaledObservations:
     def order(self, rng: np.random.Generator) -> NDArray[np.intp]:
         """Return positions of the observations as starts of the search, (n,).
 
-        By merit, the feasible ones first, then the others by their violation. Where a front is
-        sought, the whole of it in random order, then the best by each objective.
+        Feasible observations come first, by merit, then the others, by their violation. If a front
+        is sought, the whole front comes first in random order, then the best by each objective.
         """
         merit = np.nan_to_num(self.merit(), nan=-np.inf)
         violation = np.where(self.slack < 0, -self.slack, 0.0).sum(axis=1)
@@ -315,5 +315,5 @@ class ScaledObservations:
 
 
 def _stacked(columns: Sequence[FloatArray], n: int) -> FloatArray:
-    """Return columns (n,) side by side, of which there may be none."""
+    """Return a list of columns (n,), which may be empty, as an array."""
     return np.stack(columns, 1) if columns else np.empty((n, 0))

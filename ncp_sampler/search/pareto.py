@@ -1,8 +1,8 @@
 """Pareto fronts, the region beyond them as boxes, and scalarizations; all objectives maximized.
 
-The region that is better than a reference point and dominated by no point of a front is cut into
-boxes that do not overlap; the hypervolume that a point y adds is then the sum over boxes of the
-product over objectives k of min(y_k, high_k) - low_k, where positive.
+The region that is better than a reference point and not dominated by the front is divided into
+disjoint boxes. The hypervolume that a point y adds is the sum over boxes of the product over
+objectives k of max(min(y_k, high_k) - low_k, 0).
 
 Notation
     p, m       points of a front, objectives
@@ -26,7 +26,7 @@ _AUGMENTATION = 1.0
 
 
 def pareto_front(values: FloatArray) -> NDArray[np.intp]:
-    """Return positions of the Pareto-optimal points (n, m), of equal ones the first."""
+    """Return the positions of the Pareto-optimal points (n, m), the first of equal points."""
     left = np.argsort(-values.sum(axis=1), kind="stable")  # no point is dominated by a later one
     front = []
     while len(left):
@@ -36,7 +36,7 @@ def pareto_front(values: FloatArray) -> NDArray[np.intp]:
 
 
 def thinned(front: FloatArray, limit: int) -> FloatArray:
-    """Return at most so many points of a front: the best by each objective, then the farthest."""
+    """Return at most ``limit`` points of a front: the best by each objective, then the farthest."""
     if len(front) <= limit:
         return front
     spread = np.ptp(front, axis=0)
@@ -52,8 +52,9 @@ def thinned(front: FloatArray, limit: int) -> FloatArray:
 def boxes_beyond(front: FloatArray, reference: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the region better than the reference (m,) and not dominated by the front, as boxes.
 
-    Each point removes from every box the part that it dominates; the rest of the box is cut along
-    each objective in turn. Sorted by the first objective, few boxes are cut more than once.
+    Each point removes the part that it dominates from every box; the rest of the box is divided
+    along each objective in turn. If points are sorted by the first objective, few boxes are
+    divided more than once.
     """
     m = len(reference)
     low, high = reference[None], np.full((1, m), np.inf)
@@ -76,9 +77,9 @@ def boxes_beyond(front: FloatArray, reference: FloatArray) -> tuple[FloatArray, 
 def reference_point(values: FloatArray) -> FloatArray:
     """Return the point (m,) beyond which hypervolume counts, for trials in order of observation.
 
-    In each objective it lies a tenth of the spread below the worst of the first trials, which no
-    search had chosen yet. So it stays in place, and extremes that nobody needs (the least cost, of
-    no use) do not gain weight as soon as they are observed.
+    In each objective, it lies a tenth of the spread below the worst of the first trials, which no
+    search has chosen. So the point stays in place, and useless extremes (such as the lowest cost)
+    do not gain weight when they are observed.
     """
     point = []
     for column in values.T:
@@ -91,20 +92,21 @@ def reference_point(values: FloatArray) -> FloatArray:
 def advances(
     values: FloatArray, feasible: NDArray[np.bool_], reference: FloatArray, n_startup: int
 ) -> FloatArray:
-    """Return how often later trials have advanced the front, for each that did, (1 + later,).
+    """Return the running number of advances of the front, for each later trial that makes one.
 
-    A trial advances it that is better than each of its points in some objective, by a share of the
-    first trials' spread: a slight gain, or a point between two others, is always to be had.
+    A trial advances the front if it is better than each point of the front in some objective, by a
+    share of the first trials' spread. Smaller gains, and points between two others, are always
+    possible.
 
     Args:
         values: Trials in the order of observation, (n, m).
-        feasible: Which of them may be on the front, (n,).
+        feasible: True for trials that may be on the front, (n,).
         reference: Point beyond which hypervolume counts, (m,).
         n_startup: Number of them that were startup trials.
 
     Returns:
-        0 for the startup, then the number of advances for each trial that makes one; -inf for
-        others.
+        Array (1 + later,): 0 for the startup, then the number of advances for each trial that makes
+        one, and -inf for the others.
     """
     spread = np.array([np.ptp(column[~np.isnan(column)][:_EARLY]) for column in values.T])
     begin = min(max(n_startup, (len(values) // _WINDOW - 1) * _WINDOW), len(values))
@@ -125,8 +127,8 @@ def advances(
 def chebyshev(values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the augmented Chebyshev scalarization over the last axis, and its gradient.
 
-    The scalarization min_k w_k f_k + sum_k w_k f_k is the one of ParEGO (Knowles 2006, equation 2)
-    with a larger share of the sum, for metrics to be maximized whose ideal is 0.
+    The scalarization min_k w_k f_k + sum_k w_k f_k is that of ParEGO (Knowles 2006, equation 2)
+    with a larger weight of the sum, for metrics to be maximized with an ideal of 0.
     """
     weighted = values * weights
     smallest = weighted.argmin(-1)[..., None]

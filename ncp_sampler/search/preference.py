@@ -1,4 +1,4 @@
-"""What is wanted of several objectives: a weighted sum in the user's units, or the best compromise.
+"""Preferences among several objectives: a weighted sum in the user's units, or the best compromise.
 
 Notation
     n, m    observations, objectives
@@ -30,12 +30,12 @@ Weights: TypeAlias = Mapping[str, Weight] | str
 
 @dataclass(frozen=True)
 class Preference:
-    """Weights of the objectives, and whether their sum or their worst counts.
+    """Weights of the objectives, and the choice between their sum and the worst of them.
 
     Attributes:
         weights: Name of an objective -> weight and its unit: None for the objective's own,
             otherwise one of ``UNITS``.
-        is_maximin: True if the objective that has lost the most counts, in place of the sum.
+        is_maximin: True if the objective that has lost most counts, instead of the sum.
     """
 
     weights: Mapping[str, tuple[float, str | None]]
@@ -43,10 +43,10 @@ class Preference:
 
     @classmethod
     def of(cls, given: Weights | None, directions: Mapping[str, str]) -> Preference | None:
-        """Return what ``objective_weights`` of ``NCPOptimizer`` asks for; None for the whole front.
+        """Return the preference that ``objective_weights`` describes; None for the whole front.
 
         Raises:
-            ValueError: A weight of no objective, or weights that are all 0.
+            ValueError: A weight for an unknown objective, or weights that are all 0.
         """
         if given is None:
             return None
@@ -65,9 +65,9 @@ class Preference:
         return cls(weights)
 
     def scaled(self, names: tuple[str, ...], values: FloatArray, raw: FloatArray) -> FloatArray:
-        """Return weights of scaled values, (m,), of sum 1 where they are not all 0.
+        """Return weights of scaled values, (m,), with sum 1 unless they are all 0.
 
-        A scaled value is linear in the raw one but in the bad tail, so that a weight in the
+        A scaled value is linear in the raw value except in the bad tail. So a weight in the
         objective's own unit is divided by the slope of that line.
         """
         scaled = []
@@ -108,7 +108,7 @@ def check_weights(given: Mapping[Any, Weight] | str | None, words: Sequence[str]
         words: Strings that may stand for the weights.
 
     Raises:
-        ValueError: Neither weights by name nor one of the words, a negative weight, another unit.
+        ValueError: Neither weights by name nor a valid word, a negative weight, or an unknown unit.
     """
     must = f"map objectives to weights, or be one of {(*words,)}"
     if isinstance(given, str):
@@ -129,12 +129,12 @@ def check_weights(given: Mapping[Any, Weight] | str | None, words: Sequence[str]
 def progress_of(raw: FloatArray, best: float) -> float:
     """Return the distance from the median of the first ten values to the best one, positive.
 
-    It is the unit of a relative regret. No search had chosen these first ones, so that the unit
-    does not shrink as the search concentrates, and no outlier sets it.
+    It is the unit of a relative regret. The first values were not chosen by a search, so the unit
+    does not shrink as the search concentrates, and outliers do not determine it.
 
     Args:
-        raw: Observed values in their order, (n,), NaN where missing.
-        best: The best of them.
+        raw: Observed values in order, (n,), NaN if missing.
+        best: The best of these values.
     """
     known = raw[~np.isnan(raw)]
     for earlier in (np.median(known[:_EARLY]), np.median(known), known.min(), known.max()):
@@ -144,7 +144,7 @@ def progress_of(raw: FloatArray, best: float) -> float:
 
 
 def relative_regrets(raw: FloatArray, signs: FloatArray) -> FloatArray:
-    """Return how much each observation loses of each objective, (n, m), NaN where missing.
+    """Return the relative regret of each observation in each objective, (n, m), NaN if missing.
 
     0 is the best observed value of the objective, 1 the median of the first ten.
 
@@ -164,7 +164,7 @@ def _with_unit(weight: Weight) -> tuple[float, str | None]:
 
 
 def _slope(scaled: FloatArray, raw: FloatArray) -> float:
-    """Return the scaled difference per raw one, between the best and the median; 1 if constant."""
+    """Return the ratio of scaled to raw difference from the median to the best; 1 if constant."""
     known = np.flatnonzero(~np.isnan(scaled))
     order = known[np.argsort(scaled[known], kind="stable")]
     best, middle = order[-1], order[len(order) // 2]

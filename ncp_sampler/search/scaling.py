@@ -1,6 +1,6 @@
-"""Values of an objective on the scale of the acquisition function, and in its own unit.
+"""Conversion of objective values between the acquisition function's scale and their own unit.
 
-Between observations both are interpolated; beyond them they go on in a straight line.
+Both are interpolated between observations, and extrapolated linearly beyond them.
 
 Notation
     k   position of the objective among those that have a value
@@ -15,14 +15,14 @@ from ncp_sampler.search.objectives import ScaledObservations
 
 
 def unscaled(observed: ScaledObservations, k: int, f: FloatArray) -> FloatArray:
-    """Return scaled values (n,) of an objective in its own unit."""
+    """Return scaled values (n,) of an objective, converted to its own unit."""
     known = ~np.isnan(observed.values[:, k])
     scaled, first = np.unique(observed.values[known, k], return_index=True)
     return _interpolated(f, scaled, observed.raw[known, k][first])
 
 
 def rescaled(observed: ScaledObservations, k: int, values: FloatArray) -> FloatArray:
-    """Return values (n,) of an objective in its own unit on the scale of the acquisition."""
+    """Return values (n,) of an objective, converted to the acquisition function's scale."""
     known = ~np.isnan(observed.values[:, k])
     raw, first = np.unique(observed.raw[known, k], return_index=True)
     scaled = observed.values[known, k][first]
@@ -32,7 +32,7 @@ def rescaled(observed: ScaledObservations, k: int, values: FloatArray) -> FloatA
 
 
 def _interpolated(x: FloatArray, xs: FloatArray, ys: FloatArray) -> FloatArray:
-    """Interpolate between points, whose ``xs`` increase, from the bad end to the good one."""
+    """Interpolate between points with increasing ``xs``, from the bad end to the good end."""
     if len(xs) == 1:
         return np.full(len(x), ys[0])
     middle = min(len(xs) // 2, len(xs) - 2)  # from the median up the scale is linear

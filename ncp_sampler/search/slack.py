@@ -1,7 +1,7 @@
-"""Bounds of black-box constraints, and their slack: what is known of it, and its scale.
+"""Bounds of black-box constraints, and their slack: known values and scale.
 
-The slack of a trial is the distance of the reported value from the bound: at least 0 where the
-constraint holds, NaN where it is unknown, infinite where a finished trial did not report it, which
+The slack of a trial is the distance of the reported value from the bound. It is at least 0 if the
+constraint holds, NaN if it is unknown, and infinite if a finished trial did not report it, which
 counts as satisfied.
 
 Notation
@@ -32,7 +32,7 @@ class Bound(NamedTuple):
 
     Attributes:
         value: The bound, in the metric's own unit.
-        sign: 1 of an upper bound, -1 of a lower one.
+        sign: 1 for an upper bound, -1 for a lower bound.
     """
 
     value: float
@@ -40,7 +40,7 @@ class Bound(NamedTuple):
 
     @property
     def satisfied(self) -> float:
-        """Value that satisfies it by more than any other."""
+        """Value that satisfies the bound by more than any other."""
         return -self.sign * math.inf
 
     def slack(self, observed: _Values) -> _Values:
@@ -48,7 +48,7 @@ class Bound(NamedTuple):
         return self.sign * (self.value - observed)
 
     def of_slack(self, slack: float) -> float:
-        """Return the observed value that has some slack."""
+        """Return the observed value for a given slack."""
         return self.value - self.sign * slack
 
 
@@ -56,7 +56,7 @@ def checked_bounds(constraints: Constraints | None) -> dict[str, Bound]:
     """Return the bound of each constrained metric.
 
     Raises:
-        ValueError: No mapping from names to numbers or pairs, or a pair with two bounds or none.
+        ValueError: Not a mapping from names to numbers or pairs, or a pair with two bounds or none.
     """
     must = "map an observed metric to its bound"
     given = {} if constraints is None else constraints
@@ -77,14 +77,15 @@ def checked_bounds(constraints: Constraints | None) -> dict[str, Bound]:
 
 
 def known_slack(slack: FloatArray) -> FloatArray:
-    """Return the slack (n,), NaN before a late start, infinite where only its sign is known.
+    """Return the slack (n,), NaN before a late first report, infinite if only its sign is known.
 
-    A constraint that every finished trial reports from some trial on, at least three of them or a
-    satisfied one, is one that the objective reports since then: of the trials before nothing is
-    known. One that only some of them report counts as satisfied in all others.
+    If every finished trial from some trial on reports a constraint, and there are at least three
+    of them or a satisfied one, the objective has reported it since then, and the earlier trials'
+    slack is unknown. A constraint that only some of these trials report counts as satisfied in all
+    others.
 
-    Zeros are satisfied without saying by how much, as in a count or max(0, excess), where there are
-    several of them and no slack is positive.
+    If there are several zeros and no slack is positive, as in a count or max(0, excess), the zeros
+    are satisfied by an unknown amount.
     """
     reported = ~np.isnan(slack) & (slack < np.inf)
     if not reported.any():
@@ -101,11 +102,11 @@ def known_slack(slack: FloatArray) -> FloatArray:
 def scaled_slack(slack: FloatArray) -> tuple[FloatArray, float]:
     """Return scaled slack (n,), finite where it is known, and its unit.
 
-    The unit is the median distance from the bound. By asinh no violation of millions sets the
-    scale, and the bound stays at 0, which standardizing or ``bounded_tail`` would move. An infinite
-    violation counts as the worst finite one, and at least as a typical one; what is infinitely
-    satisfied as the median of the positive slack, or by as much as a typical violation where all
-    that was reported is violated.
+    The unit is the median distance from the bound. With asinh, a huge violation does not determine
+    the scale, and the bound stays at 0, which standardizing or ``bounded_tail`` would move. An
+    infinite violation counts as the worst finite violation, and at least as a typical one.
+    Infinite positive slack counts as the median of the positive slack, or as a typical violation
+    with the opposite sign if all reported values violate the constraint.
     """
     distance = np.abs(slack[np.isfinite(slack) & (slack != 0)])
     size = float(np.median(distance)) if len(distance) else 1.0

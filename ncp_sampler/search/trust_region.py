@@ -1,13 +1,14 @@
-"""Trust region: a box around the best code, as wide as proposals succeed in it.
+"""Trust region: a box around the best code, whose width depends on the success of proposals.
 
-The trust region of TuRBO (Eriksson et al. 2019, section 3), with two differences: it begins as the
-whole space, and once it has shrunk to nothing it is the whole space again, with all observations
-kept, so that a study leaves the first basin it found. Everything is computed from the observations
-in their order: a restored study continues with the same region.
+This is the trust region of TuRBO (Eriksson et al. 2019, section 3), with two differences. It
+begins as the whole space. Once it has shrunk to nothing, it is the whole space again, with all
+observations kept, so that a study leaves the first basin that it found. Everything is computed
+from the ordered observations, so a restored study continues with the same region.
 
-Of a front, each proposal has its region around another point of it, drawn at random, and all
-regions are as wide (Daulton et al. 2022, MORBO, keep a width for each). In the whole space, an
-improvement of the hypervolume would be expected wherever little is known, such as in the corners.
+If a front is sought, the region of each proposal is centered on a randomly drawn point of the
+front, and all regions have the same width (Daulton et al. 2022, MORBO, keep a width for each). In
+the whole space, a hypervolume improvement would be expected wherever little is known, such as in
+the corners.
 
 Notation
     d       dimensions of the space
@@ -36,7 +37,7 @@ _MIN_FAILURES = 4  # failures in a row after which it halves; d in larger spaces
 
 @dataclass(frozen=True)
 class TrustRegion:
-    """Box of unit codes that a proposal is searched in.
+    """Box of unit codes in which a proposal is searched.
 
     Attributes:
         low: Lower corner, (d,), at least 0.
@@ -48,21 +49,21 @@ class TrustRegion:
 
     @classmethod
     def whole(cls, columns: int) -> TrustRegion:
-        """Return the box of all unit codes of a number of columns."""
+        """Return the box of all unit codes with the given number of columns."""
         return cls(np.zeros(columns), np.ones(columns))
 
     @property
     def is_whole(self) -> bool:
-        """True if it contains every unit code."""
+        """True if the box contains every unit code."""
         return not ((self.low > 0).any() or (self.high < 1).any())
 
     def contains(self, unit: FloatArray, columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return True for unit codes (n, d) inside, by some of their columns, (d,) or (n, d)."""
+        """Return True for unit codes (n, d) in the box by the given columns, (d,) or (n, d)."""
         inside = (unit >= self.low - _ROUNDING) & (unit <= self.high + _ROUNDING)
         return np.asarray((inside | ~columns).all(axis=1), dtype=bool)
 
     def clip(self, unit: FloatArray) -> FloatArray:
-        """Return the nearest unit codes (n, d) inside."""
+        """Return the nearest unit codes (n, d) inside the box."""
         return np.clip(unit, self.low, self.high)
 
 
@@ -78,9 +79,9 @@ def trust_region_of(
 
     Args:
         space: The search space.
-        center: Unit code of the first in ``order``, (d,).
+        center: Unit code of the first observation in ``order``, (d,).
         observed: The observations, in the order in which they were made.
-        order: Positions of those that can be compared, best first; of a front in random order.
+        order: Positions of comparable observations, best first; for a front, in random order.
         n_startup: Number of them that were startup trials.
         plateau: Their ``plateau_length``.
     """
@@ -96,10 +97,10 @@ def trust_region_of(
 
 
 def plateau_length(observed: ScaledObservations, order: NDArray[np.intp]) -> int:
-    """Return the number of first trials among which more than half tie for the best.
+    """Return the largest number of first trials of which more than half tie for the best.
 
-    Which of them is the center would be chance, and none of them is a failure beside it: an
-    accuracy at chance level or a reward of 0 does not tell where the space is better.
+    The choice of the center among them would be arbitrary, and none of them is worse than it: an
+    accuracy at chance level or a reward of 0 does not show where the space is better.
 
     Args:
         observed: Observations.
@@ -125,14 +126,14 @@ def trust_region(
 ) -> TrustRegion:
     """Return the trust region around a center.
 
-    Categoricals, inactive parameters and a number's next step on its grid are always inside: a
-    region that contains no other code would end the search.
+    All categories, parameters that do not exist, and the next steps on a grid are always inside
+    the region, because a region without any other code would end the search.
 
     Args:
         space: The search space.
         center: Unit code of the best observation, (d columns,).
-        merit: Merit of the best startup trial, then of the others in their order; to be maximized,
-            NaN where unknown, (n,). For a front, ``pareto.advances``.
+        merit: Merit of the best startup trial, then of the later trials in order; to be maximized,
+            NaN if unknown, (n,). For a front, ``pareto.advances``.
         front: True if the center is one of several best observations, each of which is the center
             of some proposals.
     """
@@ -158,7 +159,7 @@ def trust_region(
 
 
 def side_length(merit: FloatArray, d: int, *, front: bool = False) -> float:
-    """Return the side after observations of some merit (n,), the first being startup's best."""
+    """Return the side length after observations with merit (n,), beginning with startup's best."""
     first = merit[:1] if not np.isnan(merit[0]) else np.array([-np.inf])
     best = np.fmax.accumulate(np.concatenate([first, merit[1:]]))
     successes = np.flatnonzero(merit[1:] > best[:-1]).tolist()

@@ -1,9 +1,9 @@
 """Utilities of a normal posterior: logarithms of expected improvements, with their gradients.
 
-A utility turns mean and standard deviation (n, m) of objectives, all to be maximized, into values
-(n,), and a pullback that turns gradients by the values (n,) into those by mean and by standard
-deviation (n, m). In logarithms the slope never vanishes (Ament et al. 2023, "Unexpected
-improvements to expected improvement").
+A utility maps the mean and standard deviation (n, m) of objectives, all to be maximized, to values
+(n,) and a pullback. The pullback maps gradients with respect to the values (n,) to gradients with
+respect to mean and standard deviation (n, m). With logarithms, the slope never vanishes (Ament et
+al. 2023, "Unexpected improvements to expected improvement").
 
 Notation
     mean, std  posterior, (n, m)
@@ -34,7 +34,7 @@ Pullback: TypeAlias = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 
 class Utility(Protocol):
-    """A function of the posterior of objectives, to be maximized."""
+    """Function of the posterior of objectives, to be maximized."""
 
     def __call__(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, Pullback]:
         """Return values (n,) and their pullback, for mean and std (n, m)."""
@@ -63,7 +63,7 @@ class LogEI:
 
 @dataclass(frozen=True)
 class LogWeightedEI:
-    """Log expected improvement of a weighted sum of objectives, which is normal too.
+    """Log expected improvement of a weighted sum of objectives, which is also normal.
 
     Attributes:
         best: Incumbent value of the sum.
@@ -93,16 +93,16 @@ class LogWeightedEI:
 class LogEHVI:
     """Log expected hypervolume improvement, exact for independent normals.
 
-    The expectation of a box's part is a product over objectives, and one factor is
-    E[max(min(f, high) - low, 0)] = EI(low) - EI(high), EI the expected improvement over a level: so
-    the sum over boxes of products of differences of EI (Emmerich et al. 2011, "Hypervolume-based
-    expected improvement", section III).
+    The expectation for one box is a product over objectives. Each factor is E[max(min(f, high) -
+    low, 0)] = EI(low) - EI(high), where EI is the expected improvement over a level. The result is
+    the sum over boxes of these products (Emmerich et al. 2011, "Hypervolume-based expected
+    improvement", section III).
 
     Args:
         front: Pareto front, (p, m).
         reference: Point (m,) beyond which hypervolume counts.
-        known: True for each objective that is a known cost: its max(f - level, 0), smoothed, is its
-            expected improvement.
+        known: True for each objective that is a known cost, whose expected improvement is a
+            smoothed max(f - level, 0).
     """
 
     def __init__(self, front: FloatArray, reference: FloatArray, known: tuple[bool, ...]) -> None:
@@ -147,13 +147,13 @@ class LogEHVI:
 class LogChebyshevEI:
     """Log expected improvement of an augmented Chebyshev scalarization (Knowles 2006, equation 2).
 
-    Its expectation is taken over fixed draws of the posterior, with a softplus in place of
-    max(., 0) so that the gradient never vanishes.
+    The expectation is taken over fixed draws of the posterior, with a softplus instead of max(.,
+    0), so that the gradient never vanishes.
 
     Attributes:
         ideal: Best value of each objective, (m,).
         best: Largest scalarized value so far.
-        weights: (m,), of sum 1.
+        weights: (m,), with sum 1.
         normal: Standard normal draws, (s, m).
     """
 
@@ -180,17 +180,17 @@ class LogChebyshevEI:
 
 @dataclass(frozen=True)
 class LogSampledHVI:
-    """Log expected hypervolume improvement, sampled: for more objectives than ``LogEHVI`` takes.
+    """Log expected hypervolume improvement, sampled, for more objectives than ``LogEHVI`` allows.
 
-    The hypervolume is proportional to the mean, over directions on the positive part of the sphere,
-    of the m-th power of the length to which the dominated region reaches along the direction
-    (Zhang & Golovin 2020, "Random hypervolume scalarizations", lemma 5). A point y reaches
-    min_k (y_k - reference_k) / direction_k. Each direction has one draw of the posterior.
+    The hypervolume is proportional to the mean, over directions on the positive part of the
+    sphere, of the m-th power of the length of the dominated region in that direction (Zhang &
+    Golovin 2020, "Random hypervolume scalarizations", lemma 5). The length of a point y is min_k
+    (y_k - reference_k) / direction_k. Each direction has one draw of the posterior.
 
     Attributes:
         reference: Point (m,) beyond which hypervolume counts.
-        directions: Positive, of length 1, (s, m).
-        reached: Length to which the front reaches along each direction, positive, (s,).
+        directions: Positive unit vectors, (s, m).
+        reached: Length of the front in each direction, positive, (s,).
         normal: Standard normal draws, (s, m).
     """
 
@@ -203,7 +203,7 @@ class LogSampledHVI:
     def of(
         cls, front: FloatArray, reference: FloatArray, draws: FloatArray, normal: FloatArray
     ) -> LogSampledHVI:
-        """Return the improvement over a front (p, m), in directions of standard normal draws."""
+        """Return the improvement over a front (p, m), in directions from standard normal draws."""
         positive = np.maximum(np.abs(draws), 1e-6)
         directions = positive / np.linalg.norm(positive, axis=1, keepdims=True)
         lengths = ((front - reference)[:, None] / directions).min(axis=2)
@@ -250,8 +250,8 @@ def log_expected_improvement(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return log E[max(f, 0)] for f normal with mean ``gain``, and its slopes by mean and std.
 
-    Ament et al. (2023), equation 9: log h(z) + log std with h(z) = phi(z) + z Phi(z), through erfcx
-    for z < -1; the derivative of log h is Phi / h.
+    Ament et al. (2023), equation 9: log h(z) + log std with h(z) = phi(z) + z Phi(z), computed
+    with erfcx for z < -1. The derivative of log h is Phi / h.
     """
     z = gain / std
     above = np.maximum(z, -1.0)
@@ -278,7 +278,7 @@ def log_smooth_improvement(gain: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _log_softplus(t: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return log softplus(t), and its slope; both tend to those of t for t -> -inf."""
+    """Return log softplus(t), and its slope; both approach those of t for t -> -inf."""
     softplus = np.logaddexp(0.0, t)
     far = t < -30
     value = np.where(far, t, np.log(np.maximum(softplus, 1e-30)))
@@ -287,7 +287,7 @@ def _log_softplus(t: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 @dataclass(frozen=True)
 class _Sides:
-    """Sides of boxes along one objective, each distinct pair of levels once.
+    """Sides of boxes along one objective, with each distinct pair of levels once.
 
     Attributes:
         levels: Finite levels at which sides begin or end, ascending, (L,).
@@ -295,7 +295,7 @@ class _Sides:
         high: Position of its high level; L for infinity, (P,).
         box: Position of each box's pair, (B,).
         order: Boxes sorted by their pair, (B,).
-        starts: Where each pair's boxes begin in that order, (P,).
+        starts: Position in that order at which each pair's boxes begin, (P,).
     """
 
     levels: FloatArray
@@ -327,7 +327,7 @@ class _Sides:
         rest = -np.expm1(np.minimum(d, -1e-12))
 
         def pullback(g: FloatArray) -> FloatArray:
-            """The slope is 1 / rest by the low level, and 1 less that by the high one."""
+            """Return gradients by low (slope 1 / rest) and high levels (slope 1 - 1 / rest)."""
             by_low = g / rest
             total = np.zeros((len(g), n_levels))
             np.add.at(total.T, self.low, by_low.T)

@@ -1,4 +1,4 @@
-"""Hashable keys of categories: exact, and of their JSON forms."""
+"""Hashable keys of categories: exact keys, and keys of their JSON forms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def category_key(value: Any) -> Hashable:
-    """Return a hashable key of a category: distinguished by type and equality, NaN equal to NaN."""
+    """Return a hashable key of a category; keys differ by type and equality, and NaN equals NaN."""
     if _is_nan(value):
         return type(value), None
     try:
@@ -22,7 +22,7 @@ def category_key(value: Any) -> Hashable:
 
 
 def json_form(value: Any) -> Hashable:
-    """Return a hashable key that a value shares with its JSON round trip alone.
+    """Return a hashable key that a value shares only with its JSON round trip.
 
     A tuple becomes a list in JSON, and the keys of a dictionary become strings.
     """
@@ -38,7 +38,7 @@ def json_form(value: Any) -> Hashable:
 
 
 def same_category(a: Any, b: Any) -> bool:
-    """Return True if two categories are the same, also for NaN and NaN."""
+    """Return True if two categories are the same; NaN is the same as NaN."""
     return type(a) is type(b) and bool(a == b or (_is_nan(a) and _is_nan(b)))
 
 

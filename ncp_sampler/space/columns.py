@@ -38,7 +38,7 @@ _LOOP = 256  # Length of NumPy's inner loops, of several codes if they are short
 
 
 class Columns:
-    """Codec between values, codes and unit codes of some dimensions.
+    """Codec between values, codes and unit codes of the given dimensions.
 
     Attributes:
         names: Names of the d columns.
@@ -49,9 +49,9 @@ class Columns:
         categoricals: Position -> the other dimensions.
         low, high: (D,), smallest and largest value.
         step: (D,), distance between values; 0 for a continuous dimension.
-        dtype: Type of valid codes: integers if every column is integer.
+        dtype: Type of valid codes: integers if every column has integers.
         conditions: Conditions for parameters to exist; none here.
-        middle: Params in the middle of all ranges, where there are conditions.
+        middle: Params in the middle of all ranges, if there are conditions.
         key: Hashable value that is equal for equal conditions.
     """
 
@@ -93,11 +93,11 @@ class Columns:
         self._set_draws(log)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the dimensions alone: the arrays are twenty times as long."""
+        """Pickle only the dimensions, because the arrays are twenty times as long."""
         return Columns, (self._dimensions,)
 
     def _set_scales(self, log: NDArray[np.bool_], integer: NDArray[np.bool_]) -> None:
-        """Set what rounds and scales each column."""
+        """Set the arrays that round and scale each column."""
         low, high, step = (row[self.owner] for row in (self.low, self.high, self.step))
         high[self._hot] = 1.0
         self._is_log, self._log, self._integer = log, np.flatnonzero(log), integer
@@ -121,7 +121,7 @@ class Columns:
         self._from_steps = _tiled([(np.multiply, step), (np.add, low), (np.minimum, high)])
 
     def _set_draws(self, log: NDArray[np.bool_]) -> None:
-        """Set what draws each dimension: one of its steps, or from its range, in log where set."""
+        """Set the arrays that draw each dimension from its steps or its range, in log if set."""
         start, end, half = self.low.copy(), self.high.copy(), self.step[log] / 2  # half as Optuna
         start[log] = [math.log(number) for number in self.low[log] - half]
         end[log] = [math.log(number) for number in self.high[log] + half]
@@ -132,7 +132,7 @@ class Columns:
         self._count, self._last = (np.array([n - k for n in counts], dtype=float) for k in (0, 1))
 
     def check_shape(self, code: ArrayLike | torch.Tensor) -> FloatArray:
-        """Return a code's numbers.
+        """Return the numbers of a code.
 
         Raises:
             ValueError: Wrong number of columns, no numbers, or NaN.
@@ -229,7 +229,7 @@ class Columns:
         return code
 
     def from_values(self, values: FloatArray) -> FloatArray:
-        """Return codes (n, d) of values."""
+        """Return the codes (n, d) of values."""
         if not self._categorical:
             return values
         code: FloatArray = values.take(self.owner, axis=1)
@@ -237,21 +237,21 @@ class Columns:
         return code
 
     def to_values(self, code: FloatArray) -> FloatArray:
-        """Return values of valid codes (n, d)."""
+        """Return the values of valid codes (n, d)."""
         values: FloatArray = code.take(self._first, axis=1)
         if self._categorical:
             values[:, self._categorical] = self._one_hot.decode(code[:, self._hot])
         return values
 
     def at(self, index: NDArray[np.intp]) -> FloatArray:
-        """Return the codes (n, d) of each dimension's value at an index (n, D), from 0."""
+        """Return the codes (n, d) of the values at indices (n, D), counted from 0."""
         return self.from_values(self.low + self.step * index)
 
     def from_uniform(self, u: FloatArray) -> FloatArray:
-        """Return codes (n, d), not rounded, of numbers (n, D) in [0, 1].
+        """Return codes (n, d), not rounded, for numbers (n, D) in [0, 1].
 
         Raises:
-            ValueError: Another shape, or a number outside [0, 1].
+            ValueError: The wrong shape, or a number outside [0, 1].
         """
         if u.ndim != 2 or u.shape[1] != len(self._dimensions):
             raise ValueError(f"u has shape {u.shape}; it must be (n, {len(self._dimensions)})")
@@ -296,15 +296,15 @@ class Columns:
         return self.exists(self.to_values(valid)).take(self.owner, axis=1)
 
     def may_follow(self, i: int, params: Mapping[str, Any]) -> bool:
-        """Return True if the i-th parameter exists by the params of those before it in order."""
+        """Return True if the i-th parameter exists, given the params before it in order."""
         return True
 
     def existing(self, params: Mapping[str, Any]) -> list[str]:
-        """Return the names of the parameters that exist by params: all of them."""
+        """Return the names of the parameters that exist for params: all of them."""
         return list(self.slices)
 
     def effective(self, unit: torch.Tensor) -> torch.Tensor:
-        """Return unit codes (n, d) with the middle for what does not exist."""
+        """Return unit codes (n, d) with the middle for parameters that do not exist."""
         return unit
 
     def to_params(self, valid: FloatArray) -> list[dict[str, Any]]:
@@ -321,7 +321,7 @@ class Columns:
         return math.prod(float(n_values(dim)) for dim in self._dimensions)
 
     def enumerate(self, first: int, last: int) -> FloatArray:
-        """Return the codes at positions from the first to before the last, (n, d), not rounded."""
+        """Return the codes at positions ``first`` to ``last - 1``, (n, d), not rounded."""
         counts = np.array([int(n_values(dim)) for dim in self._dimensions])
         size = math.prod(counts.tolist())
         positions = np.arange(first, min(last, size))
@@ -331,7 +331,7 @@ class Columns:
 def unique_codes(codes: NDArray[Any]) -> NDArray[Any]:
     """Return the distinct codes (k, d) of (n, d), sorted as by ``np.unique(codes, axis=0)``.
 
-    That compares column by column, and takes seconds for thousands of them.
+    ``np.unique`` compares column by column, and takes seconds for thousands of columns.
     """
     bits = np.ascontiguousarray(codes, dtype=">f8").view(">u8")  # numbers >= 0 sort as their bytes
     negative = codes < 0
@@ -345,14 +345,14 @@ def unique_codes(codes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _tiled(operations: list[_Operation]) -> list[_Operation]:
-    """Repeat the rows of operations for ``_apply``."""
+    """Return the rows of operations, repeated for ``_apply``."""
     return [(ufunc, np.tile(row, max(1, _LOOP // max(1, len(row))))) for ufunc, row in operations]
 
 
 def _apply(operations: list[_Operation], codes: FloatArray) -> None:
-    """Apply operations in place to contiguous codes (..., d), to several codes per loop of NumPy.
+    """Apply operations in place to contiguous codes (..., d), to several codes per NumPy loop.
 
-    Its loops run over the last axis, and take three times as long at 27 columns.
+    NumPy's loops run over the last axis, and take three times as long with 27 columns.
     """
     flat, width = codes.reshape(-1), len(operations[0][1])
     tail = len(flat) % width

@@ -1,8 +1,8 @@
-"""Arithmetic on codes whose parameters exist only under conditions.
+"""Arithmetic on codes with conditional parameters.
 
-A code has all columns nevertheless. Those of a parameter that does not exist hold the middle of its
-range, so that codes which differ in nothing else are one code, and a predictor learns from every
-trial in one model: what a branch does not have is the same in all of it.
+A code always has all columns. If a parameter does not exist, its columns contain the middle of its
+range. So codes that differ only in such columns are the same code, and a predictor learns from
+every trial in one model: the columns that a branch does not have are constant in it.
 
 Notation
     n, d, D   codes, columns, dimensions
@@ -68,12 +68,12 @@ class ConditionalColumns(Columns):
         return ConditionalColumns, (self._dimensions, self.conditions)
 
     def round(self, numbers: FloatArray) -> FloatArray:
-        """Return the nearest valid code, as floats, the middle for what does not exist."""
+        """Return the nearest valid code, as floats, with the middle for missing parameters."""
         valid = super().round(numbers)
         return self._settled(valid, valid)
 
     def check_valid(self, code: FloatArray) -> FloatArray:
-        """Return the code if it is valid, the middle for what does not exist.
+        """Return the code if it is valid, with the middle for parameters that do not exist.
 
         Raises:
             ValueError: A number of a parameter that exists is off its range or grid.
@@ -81,7 +81,7 @@ class ConditionalColumns(Columns):
         return super().check_valid(self._settled(code, super().round(code)))
 
     def neighbors(self, base: FloatArray) -> FloatArray:
-        """Return the valid codes (m, d) one step or one category from a valid code (d,)."""
+        """Return the valid codes (m, d) one step or one category away from a valid code (d,)."""
         near = self.round(super().neighbors(base))
         others: FloatArray = near[(near != base).any(axis=1)]  # in more than what does not exist
         return others
@@ -102,7 +102,7 @@ class ConditionalColumns(Columns):
         return exists
 
     def may_follow(self, i: int, params: Mapping[str, Any]) -> bool:
-        """Return True if the i-th parameter exists by the params of those before it in order."""
+        """Return True if the i-th parameter exists, given the params before it in order."""
         if i not in self._parents:
             return True
         parent, test = self._parents[i]
@@ -110,7 +110,7 @@ class ConditionalColumns(Columns):
         return dim.name in params and nearest_value(dim, params[dim.name]) in test
 
     def existing(self, params: Mapping[str, Any]) -> list[str]:
-        """Return the parameters that exist by params, whose numbers count as the nearest valid.
+        """Return the parameters that exist, given params with numbers that need not be valid.
 
         A parameter whose parent is missing counts as one that does not exist.
         """
@@ -127,7 +127,7 @@ class ConditionalColumns(Columns):
         return [dict(compress(row.items(), own)) for row, own in zip(rows, exists, strict=True)]
 
     def order(self) -> list[int]:
-        """Return the positions of all dimensions, in order but parents before their children."""
+        """Return the positions of all dimensions, in order, with parents before children."""
         order: dict[int, None] = {}
 
         def add(i: int) -> None:
@@ -160,7 +160,7 @@ class ConditionalColumns(Columns):
         return math.prod(n for i, n in enumerate(below) if i not in self._parents)
 
     def enumerate(self, first: int, last: int) -> FloatArray:
-        """Return the codes at positions from the first to before the last, (n, d), not rounded."""
+        """Return the codes at positions ``first`` to ``last - 1``, (n, d), not rounded."""
         rows = self._middle_values
         for i in self.order():
             there, grid = self.exists(rows)[:, i], _grid(self._dimensions[i])
@@ -170,15 +170,15 @@ class ConditionalColumns(Columns):
         return self.from_values(rows[np.lexsort(rows.T[::-1])][first:last])
 
     def _settled(self, code: FloatArray, valid: FloatArray) -> FloatArray:
-        """Return codes (..., d) with the middle for what does not exist by their valid codes."""
+        """Return codes (..., d) with the middle where their valid codes lack a parameter."""
         exists = self.exists_by_column(valid.reshape(-1, valid.shape[-1]))
         return np.where(exists.reshape(valid.shape), code, self._middle_code)
 
 
 def _test(dim: Dimension, values: tuple[Any, ...] | range) -> _Test:
-    """Return values of a parent as numbers, or as positions of categories; evenly spaced a range.
+    """Return values of a parent as numbers or positions of categories; as a range if evenly spaced.
 
-    A range is tested by two comparisons.
+    Testing a range takes only two comparisons.
     """
     if isinstance(values, range):
         return values
@@ -196,7 +196,7 @@ def _canonical(test: _Test) -> tuple[int, ...]:
 
 
 def _holds(test: _Test, column: FloatArray) -> NDArray[np.bool_]:
-    """Return True for a parent's values (n,) that are among those of a test."""
+    """Return True for values (n,) of a parent that satisfy a test."""
     if not len(test):
         return np.zeros(len(column), dtype=bool)
     if isinstance(test, range):

@@ -1,6 +1,6 @@
-"""Conditions: parameters that exist only under certain values of others.
+"""Conditions: parameters that exist only for certain values of others.
 
-A parameter has one parent at most, so that parents and children form trees.
+A parameter has at most one parent, so parents and children form trees.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COLLECTIONS = (list, tuple, range, set, frozenset)
 
 
 class Condition(NamedTuple):
-    """Condition for a parameter to exist: its parent exists, and has one of some values.
+    """Condition for a parameter to exist: its parent exists and has one of the given values.
 
     Attributes:
         parent: Name of the parent, a categorical or an integer.
@@ -47,11 +47,11 @@ def checked_conditions(
 ) -> dict[str, Condition]:
     """Return the conditions, parents before their children, without those that always hold.
 
-    A ``Condition`` may have no value, where its parent was narrowed.
+    A ``Condition`` may have no values if its parent was narrowed.
 
     Raises:
-        ValueError: An unknown parameter or parent, a parent that is a float, values that it does
-            not have or none, or conditions that go round in a circle.
+        ValueError: An unknown parameter or parent, a parent that is a float, no values or values
+            that the parent does not have, or conditions that form a cycle.
     """
     must = 'map parameters to a parent and its values, such as {"w2": ("n_layers", [2, 3])}'
     left = dict(checks.instance("conditions", {} if given is None else given, Mapping, must))
@@ -62,7 +62,7 @@ def checked_conditions(
         ready = {n: one for n, one in conditions.items() if one.parent not in conditions}
         if not ready:
             raise ValueError(
-                f"conditions of {sorted(conditions)} go round in a circle; a parameter must not be "
+                f"conditions of {sorted(conditions)} form a cycle; a parameter must not be "
                 "its own parent, nor its parent's"
             )
         for name, one in ready.items():
@@ -76,7 +76,7 @@ def checked_conditions(
 def narrowed(
     conditions: Mapping[str, Condition], dimensions: Sequence[Dimension]
 ) -> dict[str, Condition]:
-    """Return conditions with those values of categorical parents that some dimensions have."""
+    """Return conditions restricted to the values of categorical parents in the given dimensions."""
     choices = {dim.name: dim.choices for dim in dimensions if isinstance(dim, Categorical)}
     return {
         name: one._replace(values=tuple(v for v in one.values if _is_among(v, choices[one.parent])))
@@ -87,7 +87,7 @@ def narrowed(
 
 
 def describe(conditions: Mapping[str, Condition], params: Mapping[str, Any], name: str) -> str:
-    """Return under which value of its parent a parameter exists, for messages."""
+    """Return a text with the parent's values for which a parameter exists, for messages."""
     parent = conditions[name].parent
     return f"{name!r} exists with {parent}={checks.shown(params.get(parent))}"
 
@@ -95,7 +95,9 @@ def describe(conditions: Mapping[str, Condition], params: Mapping[str, Any], nam
 def _checked(name: Any, given: Any, dims: Mapping[str, Dimension]) -> Condition:
     argument = f"conditions[{name!r}]"
     if name not in dims:
-        raise ValueError(f"conditions has {name!r}, no parameter of the space: {list(dims)}")
+        raise ValueError(
+            f"conditions has {name!r}, which is not a parameter of the space: {list(dims)}"
+        )
     must = 'be a parent and its values, such as ("n_layers", [2, 3])'
     if not isinstance(given, list | tuple) or len(given) != 2 or not isinstance(given[0], str):
         raise checks.refusal(argument, given, must)
@@ -122,7 +124,7 @@ def _checked(name: Any, given: Any, dims: Mapping[str, Dimension]) -> Condition:
 
 
 def _checked_values(dim: Integer | Categorical, values: Any) -> tuple[Any, ...] | range:
-    """Return the values in order, each once, a long range as it is."""
+    """Return the distinct values in order, or a long range unchanged."""
     if isinstance(dim, Categorical):
         return tuple(dim.choices[i] for i in sorted({dim.index(value) for value in values}))
     long = isinstance(values, range) and len(values) > _LISTED
@@ -135,7 +137,7 @@ def _checked_values(dim: Integer | Categorical, values: Any) -> tuple[Any, ...] 
 
 
 def nearest_value(dim: Dimension, value: Any) -> int | None:
-    """Return the nearest valid value of a number, or a category's position; None if it is none."""
+    """Return a number's nearest valid value, or a category's position; None if there is none."""
     if isinstance(dim, Categorical):
         try:
             return dim.index(value)

@@ -28,14 +28,14 @@ _FINEST = 2.0**-40  # Smallest step, of the bounds, with which a grid is exact i
 
 @dataclass(frozen=True)
 class Integer:
-    """An integer in ``low, low + step, ..., high``, both ends included.
+    """An integer in ``low, low + step, ..., high``, including both ends.
 
     Attributes:
         name: The parameter's name.
         low: Smallest value.
         high: Largest value, an integer number of steps above ``low``.
         step: Distance between neighboring values.
-        log: Search in log if True. Optuna has no such grid with a step above 1.
+        log: Search on a log scale if True. Optuna has no log grid with a step above 1.
 
     Raises:
         ValueError: An empty range, or one beyond 2**53; a step that does not divide it; ``log``
@@ -86,11 +86,11 @@ class Float:
     Attributes:
         name: The parameter's name.
         low: Smallest value.
-        high: Largest value, an integer number of steps above ``low`` if there is a step (then kept
-            as the decimal number ``low + k * step``: 0.1 + 0.2 is 0.3).
+        high: Largest value, an integer number of steps above ``low`` if there is a step (then
+            stored as the decimal number ``low + k * step``: 0.1 + 0.2 is 0.3).
         step: Distance between neighboring values, or None for a continuous dimension.
-        log: Search in log if True; needs ``low > 0`` and ``low > step / 2``. Optuna has no such
-            grid with a step.
+        log: Search on a log scale if True; needs ``low > 0`` and ``low > step / 2``. Optuna has no
+            log grid with a step.
 
     Raises:
         ValueError: An empty or infinite range, or a step or log that does not fit it.
@@ -126,14 +126,14 @@ class Float:
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of several categories, without an order between them.
+    """One of several categories without an order.
 
     Attributes:
         name: The parameter's name.
-        choices: The categories; of any type, distinguished by type and equality.
+        choices: The categories, of any type, distinguished by type and equality.
 
     Raises:
-        ValueError: No category, or one of them twice.
+        ValueError: No categories, or a repeated category.
 
     Examples:
         >>> norm = Categorical("norm", ["batch", "layer", None])
@@ -169,10 +169,10 @@ class Categorical:
         return hash((self.name, len(self.choices)))
 
     def index(self, value: Any) -> int:
-        """Return the position of ``value`` among the categories; True is not 1, and NaN is NaN.
+        """Return the position of ``value`` among the categories; True is not 1, and NaN equals NaN.
 
-        1.0 stands for 1 unless it is a category itself. The JSON form of a category stands for it
-        unless another category has the same: [3, 3] for (3, 3), {"1": 0} for {1: 0}.
+        1.0 stands for 1 unless it is a category itself. The JSON form of a category stands for the
+        category unless another category has the same form: [3, 3] for (3, 3), {"1": 0} for {1: 0}.
 
         Raises:
             ValueError: ``value`` is not among them.
@@ -209,7 +209,7 @@ def checked_dimensions(given: Any) -> tuple[Dimension, ...]:
     """Return the dimensions of a search space.
 
     Raises:
-        ValueError: Something else, none, or two of the same name.
+        ValueError: Anything else, no dimensions, or two with the same name.
     """
     must = "be a sequence of dimensions, such as [Integer('width', 8, 64)]"
     dims = checks.sequence("dimensions", given, (Integer, Float, Categorical), must)
@@ -243,14 +243,14 @@ def n_values(dim: Dimension) -> float:
 
 
 def decode(dim: Dimension, values: NDArray[np.float64]) -> list[Any]:
-    """Return params (n,) of a dimension's values, numbers or positions of categories."""
+    """Return the params (n,) for a dimension's values, numbers or positions of categories."""
     if isinstance(dim, Categorical):
         return [dim.choices[i] for i in values.astype(np.intp).tolist()]
     return list((values.astype(np.int64) if isinstance(dim, Integer) else values).tolist())
 
 
 def check_in_optuna(dim: Dimension) -> None:
-    """Raise ValueError for a grid in log, which Optuna does not have."""
+    """Raise ValueError for a log grid, which Optuna does not support."""
     plain = 1 if isinstance(dim, Integer) else None
     if not isinstance(dim, Categorical) and dim.log and dim.step != plain:
         raise ValueError(
@@ -263,7 +263,7 @@ def suggest(dim: Dimension, trial: BaseTrial) -> Any:
     """Return the value that an Optuna trial suggests.
 
     Raises:
-        ValueError: As ``check_in_optuna``.
+        ValueError: As for ``check_in_optuna``.
     """
     check_in_optuna(dim)
     if isinstance(dim, Categorical):

@@ -1,4 +1,4 @@
-"""Params as numbers of a code, which may be off their ranges and grids."""
+"""Encoding of params as the numbers of a code, which may be off their ranges and grids."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from ncp_sampler.space.conditions import Condition, describe
 
 
 def encode(rows: Sequence[Mapping[str, Any]], columns: Columns) -> FloatArray:
-    """Return codes (n, d) of params, not rounded, with the middle of what does not exist.
+    """Return codes (n, d) of params, not rounded, with the middle for parameters that do not exist.
 
     Raises:
-        ValueError: A parameter is missing or unknown, a category is, or a value is no number.
+        ValueError: A parameter is missing or unknown, a category is unknown, or a value is not a
+            number.
     """
     names, conditions, filled = [*columns.slices], columns.conditions, []
     for row in rows:

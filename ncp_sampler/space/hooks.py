@@ -1,4 +1,4 @@
-"""Hooks that a space has for pictures: units of metrics, and groups of parameters."""
+"""Hooks of a space for figures: units of metrics, and groups of parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ncp_sampler import checks
 
 
 class Group(NamedTuple):
-    """Parameters that belong together, for pictures.
+    """Parameters that belong together in figures.
 
     Attributes:
         title: Title of the group.
@@ -31,7 +31,7 @@ def check_units(units: Mapping[str, str]) -> dict[str, str]:
     """Return metric or cost -> its unit.
 
     Raises:
-        ValueError: Anything but names and units.
+        ValueError: Anything other than names and units.
     """
     checks.instance("units", units, Mapping, "map names to units")
     for name, unit in units.items():
@@ -54,7 +54,7 @@ def check_groups(groups: Sequence[Group], names: Sequence[str]) -> tuple[Group, 
 
 
 def comparable(features: Any, space: object) -> Any:
-    """Return a space's features as a value that is equal to that of an equal space."""
+    """Return a space's features as a value that is equal for equal spaces."""
     if isinstance(features, partial):  # equal ones are not ==
         return features.func, features.args, features.keywords
     if getattr(features, "__self__", None) is space:  # a method of the space

@@ -1,10 +1,11 @@
 """Plain functions of params as features of unit codes, interpolated between valid codes.
 
 A known property of an architecture is often a function of its params: number of weights, depth,
-FLOPs. It has values at valid codes only, and no gradient. In between it is interpolated linearly
-over simplices (the Lovász extension of each cell): continuous, exact at every valid code, and of
-d + 1 values per point, where multilinear interpolation takes 2^d. A parameter that exists in some
-corners of a cell only has the code's own columns there, as it would once its parent got that far.
+FLOPs. It has values only at valid codes, and no gradient. Between valid codes, it is interpolated
+linearly over simplices (the Lovász extension of each cell). The interpolation is continuous, exact
+at every valid code, and needs d + 1 values per point, whereas multilinear interpolation needs 2^d.
+If a parameter exists only in some corners of a cell, it has the code's own columns there, as it
+would once its parent reached them.
 
 Notation
     n, d, D, f  unit codes, columns, dimensions, features
@@ -56,13 +57,13 @@ class InterpolatedFeatures:
 
     Args:
         space: Converts codes to params.
-        function: Params -> a number, or a sequence of as many numbers for all params.
-        name: Name of the argument that held the function, for messages.
+        function: Params -> a number, or a sequence of numbers with the same length for all params.
+        name: Name of the argument with the function, for messages.
         ceiling: Number that replaces infinity between valid params; None refuses infinity.
 
     Raises:
-        ValueError: No function, or one that raises or returns no finite number for the first valid
-            params.
+        ValueError: Not a function, or one that raises an error or does not return a finite number
+            for the first valid params.
     """
 
     def __init__(
@@ -101,14 +102,15 @@ class InterpolatedFeatures:
         return hash(self._space.dimensions)
 
     def __call__(self, unit: Tensor) -> Tensor:
-        """Return features (n, d + f) of unit codes (n, d): the code, then the function's.
+        """Return features (n, d + f) of unit codes (n, d): the code, then the function's values.
 
-        With a gradient, the function is called about ``_MAX_CALLS`` times at most, and once per
-        code: where interpolation would take more, codes use the slopes at the nearest of the
-        first ones.
+        With a gradient, the function is called at most about ``_MAX_CALLS`` times, and once per
+        code. If interpolation needed more calls, codes use the slopes at the nearest of the first
+        codes.
 
         Raises:
-            ValueError: The function returns no finite numbers, or another number of them.
+            ValueError: The function does not return finite numbers, or returns the wrong number of
+                them.
         """
         x = np.clip(unit.detach().cpu().double().numpy(), 0.0, 1.0)
         nearest = self._columns.round(self._columns.denormalize(x))
@@ -126,7 +128,7 @@ class InterpolatedFeatures:
         return torch.cat([unit, torch.as_tensor(features).to(unit)], dim=1)
 
     def at(self, codes: NDArray[Any]) -> FloatArray:
-        """Return the function's own values (n, f) at valid codes (n, d)."""
+        """Return the exact values (n, f) of the function at valid codes (n, d)."""
         return self._at_values(self._columns.to_values(np.asarray(codes, dtype=np.float64)))
 
     def _differentiable(self, unit: Tensor, nearest: FloatArray) -> Tensor:
@@ -144,7 +146,7 @@ class InterpolatedFeatures:
     def _interpolated(self, unit: Tensor) -> tuple[Tensor, Tensor]:
         """Return the function's features (n, f), and their slopes along each move, (n, m, f).
 
-        Without a gradient there are no slopes.
+        Slopes are computed only with a gradient.
         """
         t, corner, ends = self._moves(unit)
         t, order = t.sort(dim=1, descending=True, stable=True)
@@ -208,7 +210,7 @@ class InterpolatedFeatures:
         return torch.where((t >= 0) & (t <= 1), t, t.detach().clamp(0, 1))
 
     def _at_values(self, values: FloatArray) -> FloatArray:
-        """Return the function's values (n, f) at some values (n, D)."""
+        """Return the function's values (n, f) at given values (n, D)."""
         if self._space.conditions:  # what does not exist changes no params
             codes = self._space.round(self._columns.from_values(values))
             values = self._columns.to_values(codes.astype(np.float64))
@@ -224,7 +226,7 @@ class InterpolatedFeatures:
         return np.array([self._known[key] for key in keys])
 
     def _finite(self, features: FloatArray) -> FloatArray:
-        """Return the features with the ceiling in place of infinity."""
+        """Return the features with the ceiling instead of infinity."""
         if self.ceiling is None:
             return features
         return np.where(np.isinf(features), self.ceiling, features)
@@ -266,7 +268,7 @@ class InterpolatedFeatures:
 
 
 class EffectiveFeatures:
-    """Features in which nothing changes with a parameter that does not exist.
+    """Features that do not depend on parameters that do not exist.
 
     Args:
         effective: Map of unit codes (n, d) to the middle where a parameter does not exist.
@@ -290,11 +292,11 @@ class EffectiveFeatures:
 
 
 def _later_shares(unit: Tensor) -> Tensor:
-    """Return the share of each category but the first together with those after it, (n, k - 1).
+    """Return, for each category but the first, its share plus all later shares, (n, k - 1).
 
-    These are a categorical's t: then each category's weight in the sum over corners is its own
-    share, and as their order never changes, the sum has no step where another category comes to
-    have most.
+    These sums are the t of a categorical. With them, each category's weight in the sum over
+    corners is its own share. Because their order never changes, the sum has no discontinuity where
+    another category becomes the largest.
     """
     share = torch.where(unit >= 0, unit, 0.0)  # clamp's slope at 0 depends on PyTorch's version
     share = share / share.sum(1, keepdim=True).clamp_min(1e-12)

@@ -1,11 +1,11 @@
-"""NAS-Bench-201's cell (Dong & Yang, 2020) as six categoricals; its code is 30 one-hot numbers.
+"""Cell of NAS-Bench-201 (Dong & Yang, 2020) as six categoricals; its code has 30 one-hot numbers.
 
-A cell has four nodes, 0 the input and 3 the output; edge ``e3_1`` carries node 1 to node 3. The
-edges are in the order of the benchmark's architecture strings:
+A cell has four nodes, where 0 is the input and 3 the output. Edge ``e3_1`` leads from node 1 to
+node 3. The edges are in the order of the benchmark's architecture strings:
 
     |e1_0~0|+|e2_0~0|e2_1~1|+|e3_0~0|e3_1~1|e3_2~2|
 
-How the tables' 30 columns were identified, from the table of NAS-Bench-MR alone (15,625 rows):
+The 30 columns were identified only from the table of NAS-Bench-MR (15,625 rows):
 
 - 15,475 rows have FLOPs of 7.79 M + 35.39 M per edge with the fifth operator + 3.93 M per edge
   with the fourth (the other 150 are off by one such operator): 3x3 and 1x1 convolution.
@@ -16,7 +16,7 @@ How the tables' 30 columns were identified, from the table of NAS-Bench-MR alone
   ``skip_connect``, the first ``avg_pool_3x3``. All edges ``skip_connect``: 16.7 % (DARTS, which
   ends there, is reported with 16.3 %).
 - The mirror image (e1_0 with e3_2, e2_0 with e3_1) has the same paths, so the table cannot tell
-  it apart; the benchmark's own order is taken.
+  it apart, and the benchmark's own order is used.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ N_NODES = 4
 
 
 class NB201Space(SearchSpace):
-    """Six categorical edges of five operators; 15,625 codes, those of the table.
+    """Six categorical edges with five operators each; its 15,625 codes are those of the table.
 
     Examples:
         >>> space = NB201Space()
@@ -80,4 +80,6 @@ class NB201Space(SearchSpace):
             if self.to_string(code) == text:
                 return code
         example = self.to_string(self.round(np.zeros(len(self.columns))))
-        raise ValueError(f"text={text!r} is no architecture string; it must look like {example}")
+        raise ValueError(
+            f"text={text!r} is not an architecture string; it must look like {example}"
+        )

@@ -1,7 +1,7 @@
 """One-hot blocks of categoricals, side by side.
 
 Notation
-    C, k    number of categoricals, and of all their categories
+    C, k number of categoricals, and of all their categories
     blocks  (..., k), 1 for one category of each categorical and 0 for its others
 """
 
@@ -30,14 +30,14 @@ class OneHot:
         return len(self._first) > 0
 
     def nearest(self, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return blocks with the largest weight of each categorical, the first of equal ones."""
+        """Return blocks with the category of the largest weight, or the first of equal ones."""
         best = self._largest(weights)
         if np.count_nonzero(best) > len(self._first) * weights[..., 0].size:
             best = self._largest(np.where(best, -self._position, -np.inf))
         return best
 
     def encode(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return blocks (n, k) of categories at positions (n, C)."""
+        """Return blocks (n, k) for categories at positions (n, C)."""
         return np.asarray(positions[:, self._owner] == self._position)
 
     def decode(self, blocks: NDArray[Any]) -> NDArray[Any]:
@@ -45,7 +45,7 @@ class OneHot:
         return np.add.reduceat(blocks * self._position, self._first, axis=1)
 
     def neighbors(self, blocks: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the blocks (m, k) that differ from some (k,) in one categorical."""
+        """Return the blocks (m, k) that differ from given blocks (k,) in one categorical."""
         new = np.flatnonzero(blocks == 0)
         old = np.flatnonzero(blocks)[self._owner[new]]
         moved = np.repeat(blocks[None], len(new), axis=0)

@@ -1,4 +1,4 @@
-"""Search space: params <-> code <-> unit code, draws, neighbors, and hooks of generic code.
+"""Search space: params <-> code <-> unit code, draws, neighbors, and hooks for generic code.
 
 Notation
     D          number of dimensions (parameters)
@@ -45,33 +45,35 @@ class SearchSpace:
     Args:
         dimensions: ``Integer``, ``Float`` or ``Categorical``, in the order of the code.
         conditions: Parameter -> its parent, a categorical or an integer, and the values of the
-            parent with which it exists, such as ``{"width_3": ("n_layers", [3, 4])}``. Params are
-            without those that do not exist, whose columns in a code hold the middle.
-        start: Code (d,) that a search begins from, or its params; None for no such code.
-        features: Input of predictors in place of unit codes: a differentiable map of tensors
-            (n, d), the middle for what does not exist, to (n, f). None for the unit codes.
+            parent with which it exists, such as ``{"width_3": ("n_layers", [3, 4])}``. Params do
+            not contain parameters that do not exist, and their columns in a code contain the
+            middle of the range.
+        start: Code (d,) from which a search starts, or its params; None for no such code.
+        features: Input of predictors instead of unit codes: a differentiable map of tensors (n,
+            d), with the middle for parameters that do not exist, to (n, f). None for the unit
+            codes.
         param_features: Input of predictors in addition to unit codes: a plain function of params,
             such as parameters, depth or FLOPs, that returns a number or a sequence of them. It is
-            called once for each valid params, and interpolated between them.
-        units: Metric or cost -> its unit, such as "%", for pictures.
-        groups: Parameters that pictures show together; by default those of one range.
+            called once for each valid code, and interpolated between valid codes.
+        units: Metric or cost -> its unit, such as "%", for figures.
+        groups: Parameters that figures show together; by default, those with the same range.
 
     Attributes:
         dimensions: The dimensions, in order.
-        conditions: Parameter -> its parent and values, parents first; those that always hold
-            are left out.
+        conditions: Parameter -> its parent and values, parents first, without conditions that
+            always hold.
         names: The parameters' names, in order.
         columns: Name of each of the d columns of a code: the parameter's name, or
             ``name=category`` for a categorical.
-        features: As given, or made of ``param_features`` or conditions; None without these.
+        features: As given, or derived from ``param_features`` or conditions; None without these.
         units: As given; empty if None.
         groups: As given.
 
-    Spaces of one class with equal arguments are equal; functions are equal if they are the same.
+    Spaces of one class with equal arguments are equal; functions are equal if they are identical.
 
     Raises:
-        ValueError: No dimension, two of the same name, a start outside the space, or conditions
-            that go round in a circle or have an unknown parent, a float, or no values of it.
+        ValueError: No dimensions, two with the same name, a start outside the space, or conditions
+            that form a cycle, or have an unknown parent, a float as parent, or none of its values.
 
     Examples:
         >>> from ncp_sampler import Categorical, Integer, SearchSpace
@@ -135,13 +137,13 @@ class SearchSpace:
     def size(self) -> float:
         """Number of valid codes; infinite if a dimension is continuous.
 
-        An upper bound if a parameter with over 100,000 values is a parent.
+        It is an upper bound if a parent has more than 100,000 values.
         """
         return self._columns.size()
 
     @property
     def start(self) -> NDArray[Any] | None:
-        """The code (d,) that a search begins from, if there is one."""
+        """Code (d,) from which a search starts, if there is one."""
         return None if self._start is None else self._start.copy()
 
     @property
@@ -149,7 +151,7 @@ class SearchSpace:
         """Return Optuna distributions, name -> distribution.
 
         Raises:
-            ValueError: A grid of which Optuna would leave out the last value.
+            ValueError: A grid whose last value Optuna would leave out.
         """
         # imported late: the integrations are a higher layer, and may be missing
         conversion = import_module("ncp_sampler.integrations.optuna.conversion")
@@ -161,20 +163,20 @@ class SearchSpace:
         return dict(ray_space.to_domains(self))
 
     def same_codes(self, other: SearchSpace) -> bool:
-        """Return True if both spaces have the same valid codes, of the same params.
+        """Return True if both spaces have the same valid codes for the same params.
 
         Raises:
-            ValueError: It is no search space.
+            ValueError: Not a search space.
         """
         checks.instance("other", other, SearchSpace, checks.A_SPACE)
         return self._codec() == other._codec()
 
     def missing(self, params: Mapping[str, Any]) -> list[str]:
-        """Return the parameters that params lack though they exist, by their parents' values."""
+        """Return the parameters that exist by their parents' values but are missing in params."""
         return [name for name in self._columns.existing(params) if name not in params]
 
     def exists(self, codes: ArrayLike, *, by_column: bool = False) -> NDArray[np.bool_]:
-        """Return True where a parameter of valid codes (n, d) exists, (n, D); by column (n, d)."""
+        """Return True where parameters of valid codes (n, d) exist, (n, D), or (n, d) by column."""
         numbers = np.atleast_2d(self._columns.check_shape(codes))
         if by_column:
             return self._columns.exists_by_column(numbers)
@@ -191,7 +193,7 @@ class SearchSpace:
         return self._columns.slices[name]
 
     def from_config(self, config: Mapping[str, Any]) -> NDArray[Any]:
-        """Return the code (d,) of a trainable's config, which may hold other entries.
+        """Return the code (d,) of a trainable's config, which may contain other entries.
 
         Raises:
             ValueError: A parameter is missing or has an invalid value.
@@ -200,7 +202,7 @@ class SearchSpace:
         return self.to_code({name: config[name] for name in self.names if name in config})
 
     def suggest(self, trial: BaseTrial) -> Params:
-        """Return params of one Optuna trial, by ``trial.suggest_*`` for each dimension in order.
+        """Return params of an Optuna trial, by ``trial.suggest_*`` for each dimension in order.
 
         Parameters that do not exist are not suggested; parents come before their children.
         """
@@ -219,9 +221,10 @@ class SearchSpace:
 
         Args:
             params: The space's parameters, each with a valid value. A parameter that does not
-                exist may be missing, and any value of it is ignored.
-            clip: Take the nearest valid value for a number off the range or the grid, rather
-                than raise (a study can hold such values: Optuna lets users enqueue them).
+                exist may be missing, and its value is ignored.
+            clip: Replace a number off the range or grid by the nearest valid value, instead of
+                raising an error (a study can contain such values, because Optuna lets users
+                enqueue them).
 
         Raises:
             ValueError: A parameter is missing, unknown, or has an invalid value.
@@ -243,10 +246,11 @@ class SearchSpace:
     def to_params(self, code: Any) -> Params | list[Params]:
         """Return params of a valid code: a dictionary for shape (d,), a list of n for (n, d).
 
-        They are without the parameters that do not exist.
+        Params do not contain parameters that do not exist.
 
         Raises:
-            ValueError: Wrong length, NaN, or an invalid number (``round`` gives the nearest code).
+            ValueError: Wrong length, NaN, or an invalid number (``round`` returns the nearest
+                code).
         """
         numbers = self._columns.check_valid(self._columns.check_shape(code))
         if numbers.ndim > 2:
@@ -257,7 +261,7 @@ class SearchSpace:
     def round(self, code: ArrayLike | torch.Tensor) -> NDArray[Any]:
         """Return the nearest valid code: clipped, on the grid, one category per categorical.
 
-        Columns of a parameter that does not exist are in the middle.
+        Columns of parameters that do not exist contain the middle.
 
         Raises:
             ValueError: Wrong number of columns, or NaN.
@@ -268,13 +272,13 @@ class SearchSpace:
     def effective(self, unit: torch.Tensor) -> torch.Tensor:
         """Return unit codes (n, d) with the middle where a parameter does not exist.
 
-        Between valid codes, the nearest one tells which parameters exist. Gradients pass where one
-        does, and are 0 elsewhere.
+        Between valid codes, the nearest valid code determines which parameters exist. Gradients
+        pass through existing parameters, and are 0 elsewhere.
         """
         return self._columns.effective(unit)
 
     def normalize(self, code: ArrayLike) -> FloatArray:
-        """Return the unit code, shape kept: ``low`` is 0, ``high`` is 1 (0 if they are equal).
+        """Return the unit code, shape kept: ``low`` is 0 and ``high`` is 1 (0 if they are equal).
 
         Raises:
             ValueError: Wrong number of columns, or NaN.
@@ -286,13 +290,13 @@ class SearchSpace:
         return self._columns.denormalize(unit)
 
     def from_uniform(self, u: ArrayLike) -> NDArray[Any]:
-        """Return valid codes (n, d) of numbers u (n, D) in [0, 1), all values equally likely.
+        """Return valid codes (n, d) for numbers u (n, D) in [0, 1), with equally likely values.
 
         A log integer follows Optuna: uniform between the logs of ``low - 1/2`` and
         ``high + 1/2``, then rounded.
 
         Raises:
-            ValueError: Another shape, or a number outside [0, 1].
+            ValueError: The wrong shape, or a number outside [0, 1].
         """
         return self.round(self._columns.from_uniform(checks.array("u", u)))
 
@@ -308,8 +312,9 @@ class SearchSpace:
     def neighbors(self, code: ArrayLike) -> NDArray[Any]:
         """Return the valid codes (m, d) that differ from one code (d,) by one step.
 
-        A categorical's neighbors are its other categories; a continuous dimension moves by 5 % of
-        its unit range. A parameter that comes to exist with a step begins in its middle.
+        The neighbors of a categorical are its other categories, and a continuous dimension moves
+        by 5 % of its unit range. A parameter that starts to exist with a step begins in the
+        middle.
 
         Raises:
             ValueError: Another shape, or NaN.
@@ -336,7 +341,7 @@ class SearchSpace:
         return self.round(self._columns.enumerate(first, last))
 
     def _codec(self) -> tuple[Any, ...]:
-        """Return what decides which codes are valid: the dimensions, and their conditions."""
+        """Return the dimensions and conditions, which determine the valid codes."""
         return self.dimensions, self._columns.key
 
     def _hooks(self) -> tuple[Any, ...]:
@@ -353,5 +358,5 @@ class SearchSpace:
 
 
 def code_key(code: NDArray[Any]) -> bytes:
-    """Return a hashable value that tells valid codes apart."""
+    """Return a hashable value that distinguishes valid codes."""
     return np.asarray(code, dtype=np.float64).tobytes()

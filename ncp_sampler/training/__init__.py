@@ -1,6 +1,6 @@
 """Training of networks: loop, recipes by name, tasks, and data sets that need no download.
 
-Nothing here imports Optuna or Ray; ``ncp_sampler.command_line.study`` runs studies with it.
+This folder does not import Optuna or Ray; ``ncp_sampler.command_line.study`` runs studies with it.
 """
 
 from ncp_sampler.training.augmentation import IGNORED as IGNORED

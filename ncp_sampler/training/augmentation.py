@@ -34,7 +34,7 @@ _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 
 @dataclass(frozen=True, kw_only=True)
 class ImageAugmentation:
-    """Random crop resized to one size, random flip, and random photometric changes.
+    """Random crop resized to a fixed size, random flip, and random photometric changes.
 
     Attributes:
         size: Height and width of the result, each at least 1.
@@ -45,7 +45,7 @@ class ImageAugmentation:
         flip: Probability of a horizontal flip.
         brightness: Largest relative change b; the factor is drawn from 1 - b to 1 + b.
         contrast: As for brightness.
-        saturation: As for brightness; only for images of three channels, as hue and grayscale.
+        saturation: As for brightness; only for images with three channels, like hue and grayscale.
         hue: Largest rotation of the hue, in turns, up to 0.5.
         grayscale: Probability of conversion to grayscale.
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a study: the trained networks of one code, one for each problem, in a file."""
+"""Checkpoints of a study: files with the trained networks of one code, one for each problem."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Checkpoint:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file of tensors and plain values, atomically, with a checksum at its end.
 
-        ``torch.load`` reads it too, but would not notice a damaged one.
+        ``torch.load`` can read the file, too, but would not notice damage.
 
         Raises:
             ValueError: The path is not that of a file in an existing folder.
@@ -86,7 +86,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Checkpoint:
-        """Read a file that ``save`` wrote; with ``weights_only``, so that no file runs code.
+        """Read a file that ``save`` wrote, with ``weights_only``, so that no code in it runs.
 
         Raises:
             ValueError: The file cannot be read, is damaged, or holds something else.

@@ -51,10 +51,10 @@ def make_detection_problem(
     seed: int = 0,
     initialization: str = "identity",
 ) -> TrainingProblem:
-    """Make a problem of 3D detection from three data sets of scenes.
+    """Make a 3D detection problem from three data sets of scenes.
 
-    The multiply-adds are those of the code's network. Those of the pillar encoder, which depend on
-    the points and not on the code, are not counted, as in the paper.
+    As in the paper, the multiply-adds are those of the code's network, without the pillar encoder,
+    whose multiply-adds depend on the points and not on the code.
 
     Args:
         name: Name of the problem.
@@ -95,7 +95,7 @@ def make_detection_problem(
 
 
 def collate_scenes(scenes: Sequence[Scene]) -> list[list[Tensor]]:
-    """Return a batch as ``PointPillarsNet.loss`` takes it: lists of points, boxes and labels.
+    """Return a batch for ``PointPillarsNet.loss``: lists of points, boxes and labels.
 
     Raises:
         ValueError: An element is not a scene.
@@ -108,7 +108,7 @@ def collate_scenes(scenes: Sequence[Scene]) -> list[list[Tensor]]:
 
 
 def detection_task(ious: Sequence[float], *, view: str = "3d") -> Task:
-    """Return the task of PointPillars' loss and the mean average precision.
+    """Return the task with the loss of PointPillars and the mean average precision.
 
     The model is a ``PointPillarsNet``.
 
@@ -139,7 +139,7 @@ def detection_task(ious: Sequence[float], *, view: str = "3d") -> Task:
 def class_precisions(
     model: nn.Module, batches: Iterable[Batch], *, ious: Sequence[float], view: str = "3d"
 ) -> list[float]:
-    """Return the average precision of each class in percent; NaN without a box of the class.
+    """Return the average precision of each class in percent; NaN for a class without boxes.
 
     Args:
         model: A ``PointPillarsNet``, in evaluation mode.
@@ -148,7 +148,7 @@ def class_precisions(
         view: As for ``detection_task``.
 
     Raises:
-        ValueError: The model is another one, or an argument is not as described.
+        ValueError: The model is not a ``PointPillarsNet``, or an argument is not as described.
     """
     checks.one_of("view", view, VIEWS)
     _check_ious(ious)
@@ -164,7 +164,7 @@ class _Found:
     labels: list[Tensor]
 
     def precisions(self, ious: Sequence[float], view: str) -> list[float]:
-        """Return the average precision of each class, percent; NaN without a box of it."""
+        """Return the average precision of each class in percent; NaN for a class without boxes."""
         occur = set(torch.cat(self.labels).tolist()) if self.labels else set()
         samples = self.detections, self.boxes, self.labels
         return [
@@ -173,7 +173,7 @@ class _Found:
         ]
 
     def mean_precision(self, ious: Sequence[float], view: str) -> float:
-        """Return the mean over the classes that occur, percent; 0 without any."""
+        """Return the mean over the classes that occur, in percent; 0 if none occurs."""
         known = [value for value in self.precisions(ious, view) if not math.isnan(value)]
         return sum(known) / max(len(known), 1)
 
@@ -189,7 +189,7 @@ def _found(model: nn.Module, batches: Iterable[Batch]) -> _Found:
 
 @dataclass(frozen=True, kw_only=True)
 class _PillarNetworks:
-    """Detectors with the networks of codes; their costs are without the pillar encoder's."""
+    """Detectors for codes, whose costs do not include the pillar encoder."""
 
     anchors: tuple[Anchor, ...]
     point_range: tuple[float, ...]

@@ -63,8 +63,8 @@ def train(
     """Train a model in place and leave it with the weights of its best epoch.
 
     The best epoch is the first with the highest validation metric. The same seed gives the same
-    result on a CPU; on CUDA, except for kernels that add in an arbitrary order. PyTorch's global
-    random state is restored. A loader with its own generator is not seeded.
+    result on a CPU, and on CUDA except for kernels that add in an arbitrary order. PyTorch's
+    global random state is restored. A loader with its own generator is not seeded.
 
     Args:
         model: Model, moved to the device.
@@ -77,12 +77,12 @@ def train(
         device: Device to train on.
         seed: Seed of shuffling, augmentation and dropout; at least 0.
         bf16: True for a forward pass under bfloat16 autocast; the weights stay in float32.
-        optimizer: Optimizer of the model's parameters; None for ``recipe.make_optimizer(model)``.
+        optimizer: Optimizer for the model's parameters; None for ``recipe.make_optimizer(model)``.
         first_epoch: Number of the first epoch; above 1 to continue with model and optimizer as they
-            are. The shuffles differ from those of the epochs before, which are not in the result.
+            are. The shuffles differ from those of the earlier epochs, which are not in the result.
         on_epoch: Function called after each epoch; its exceptions end the training and propagate.
-        progress: Progress of a stopped training, to continue it as if it had not been stopped. The
-            states of Python's and NumPy's own generators are not restored.
+        progress: Progress of a stopped training, which is resumed as if it had not been stopped.
+            The states of Python's and NumPy's own generators are not restored.
         on_progress: Function called after ``on_epoch`` with the current ``Progress``, to save it.
 
     Raises:
@@ -124,7 +124,7 @@ def evaluate(
     device: str | torch.device = "cpu",
     bf16: bool = False,
 ) -> float:
-    """Return the task's metric of a loader's samples, in percent; the model is left in eval mode.
+    """Return the task's metric on a loader's samples, in percent; leave the model in eval mode.
 
     Raises:
         ValueError: An argument is not as for ``train``.
@@ -146,7 +146,7 @@ def measure(
     device: str | torch.device = "cpu",
     bf16: bool = False,
 ) -> dict[str, float]:
-    """Return all metrics of the task by name, in percent, the one that ``evaluate`` gives first.
+    """Return all metrics of the task by name, in percent, beginning with that of ``evaluate``.
 
     "top1" and "top5" for classification and video; "mIoU", "mAcc" and "aAcc" (mean accuracy of the
     classes, accuracy over all pixels) for segmentation; "AP3D" and "APBEV" for 3D detection.
@@ -259,7 +259,7 @@ class _Run:
 
 
 def _check_first(first_epoch: int, progress: Progress | None, recipe: Recipe) -> int:
-    """Return the first epoch of a recipe that continues from a progress or at a number."""
+    """Return the first epoch to train, given a progress or the number of the epoch."""
     first_epoch = checks.integer("first_epoch", first_epoch)
     if first_epoch not in range(1, recipe.epochs + 1):
         must = f"be from 1 to epochs={recipe.epochs}"
@@ -305,7 +305,7 @@ def _on(device: torch.device, loader: DataLoader[Any]) -> Iterator[Batch]:
 
 
 def _moved(batch: Batch, device: torch.device) -> Batch:
-    """Return the same nest of tuples, lists and dictionaries, with its tensors on the device."""
+    """Return the same nested tuples, lists and dictionaries, with all tensors on the device."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):

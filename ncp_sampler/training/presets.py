@@ -1,9 +1,9 @@
-"""Recipes by name: those of NAS-Bench-MR's nine settings, and small ones for the digits.
+"""Recipes by name: those of the nine NAS-Bench-MR settings, and small ones for the digits.
 
-The values are those of the paper's Table 6 and Appendix A. Values that these do not give are
+The values come from the paper's Table 6 and Appendix A. Values that the paper does not give are
 customary choices, marked as such: the ranges of resizing and cropping, the strength of the
-photometric distortion, the shape of one-cycle. The momentum is constant, although the paper says
-that it follows "poly" as well.
+photometric distortion, the shape of one-cycle. The momentum is constant, although the paper states
+that it also follows "poly".
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Preset:
         num_classes: Number of classes of the network, at least 1.
         metric: Main metric.
         recipe: Settings of the training.
-        test_size: Height and width of the test input; None if they are those of the training.
+        test_size: Height and width of the test input; None if they are the same as in training.
         pretrained: Preset whose trained weights the network starts from, or None.
 
     Raises:

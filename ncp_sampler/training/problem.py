@@ -1,4 +1,4 @@
-"""Training problems: the data of one task in batches, the networks of codes, and their costs."""
+"""Training problems: batches of one task's data, networks for codes, and their costs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class TrainingProblem:
         build: Function of a code (27,) that returns its network, seeded.
         gflops: Function of a code (27,) that returns the network's multiply-adds for one sample,
             in G. Given a tensor of codes (n, 27), it may return a differentiable tensor (n,), as
-            those of ``make_problem`` do; a study interpolates any other between codes, which is
-            slower.
+            those of ``make_problem`` do; a study interpolates any other function between codes,
+            which is slower.
         train: Batches to train on.
         val: Batches that select epochs and codes.
         test: Batches for the final figures only.
@@ -81,11 +81,11 @@ def make_problem(
     seed: int = 0,
     initialization: str = "identity",
 ) -> TrainingProblem:
-    """Make a problem of classification, segmentation or video from a preset and three data sets.
+    """Make a classification, segmentation or video problem from a preset and three data sets.
 
     Args:
         name: Name of the problem.
-        preset: Preset that gives task, classes and recipe.
+        preset: Preset with the task, classes and recipe.
         train: Training samples; (image, class), (image, mask) or (clip, class).
         val: Validation samples, which select epochs and codes.
         test: Samples for the final figures.
@@ -97,7 +97,7 @@ def make_problem(
             training behind the tables of NAS-Bench-MR.
 
     Raises:
-        ValueError: The preset is of another task, or an argument is not as described.
+        ValueError: The preset has another task, or an argument is not as described.
     """
     checks.instance("preset", preset, Preset, "be a Preset, such as PRESETS['digits-cls']")
     if preset.task not in TASK_OF:
@@ -142,9 +142,9 @@ def join_problem(
     workers: int,
     collate: Callable[[list[Any]], Any] | None = None,
 ) -> TrainingProblem:
-    """Make a problem from its networks and the samples to train on, to select by and to test on.
+    """Make a problem from its networks and the training, validation and test samples.
 
-    Batches have the recipe's size. Training batches are shuffled, and a smaller last one is
+    Batches have the recipe's size. Training batches are shuffled, and a smaller last batch is
     dropped.
 
     Args:

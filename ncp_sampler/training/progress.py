@@ -1,7 +1,7 @@
-"""Progress of a training after an epoch, from which it can be continued.
+"""Progress of a training after an epoch, from which it can be resumed.
 
-It holds weights, optimizer, position in the schedule, random states and the best epoch so far. A
-training that continues from it gives the same result as one that was never stopped.
+Progress contains the weights, optimizer, position in the schedule, random states and best epoch so
+far. A resumed training gives the same result as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Progress:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Progress:
-        """Read a file that ``save`` wrote, onto the CPU; no file runs code.
+        """Read a file that ``save`` wrote onto the CPU, without running code from the file.
 
         Raises:
             ValueError: The file cannot be read, is damaged, or holds something else.

@@ -36,7 +36,7 @@ class Task:
     Attributes:
         metric: Name of the metric.
         loss: Function of a model and a batch that returns the loss, a scalar with gradients.
-        score: Function of a model and batches that returns the metric, in percent, higher is
+        score: Function of a model and batches that returns the metric in percent, where higher is
             better. The model is in evaluation mode, and gradients are disabled.
         measure: Function of a model and batches that returns all metrics by name, in percent, that
             of ``score`` first; None if there are no others. ``training.measure`` calls it.
@@ -74,7 +74,7 @@ def pair(batch: Batch) -> tuple[Tensor, Tensor]:
     and one of ``TRUTHS``.
 
     Raises:
-        ValueError: The batch is another one, or has integer images that are not bytes.
+        ValueError: The batch has another form, or its images are integers that are not bytes.
     """
     parts = batch
     if isinstance(batch, Mapping):
@@ -116,7 +116,7 @@ def _top1(model: nn.Module, batches: Iterable[Batch]) -> float:
 
 
 def _top_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-    """Return the percentages of samples whose class is the first, or among the first five."""
+    """Return the percentages of samples whose class is ranked first, or among the first five."""
     seen, right = 0, dict.fromkeys(_TOP, 0)
     for batch in batches:
         x, y = pair(batch)

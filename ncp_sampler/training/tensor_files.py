@@ -1,4 +1,4 @@
-"""Files of tensors and plain values that are complete or absent; reading one runs no code."""
+"""Files of tensors and plain values, written atomically, and read without running code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ncp_sampler.files import sealed, unsealed, write_atomic
 def write_tensors(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
     """Write tensors and plain values by name, atomically, with a checksum at the end.
 
-    ``torch.load`` reads the file too, but would not notice a damaged one.
+    ``torch.load`` can read the file, too, but would not notice damage.
 
     Raises:
         ValueError: The path is not that of a file in an existing folder.
@@ -39,7 +39,7 @@ def read_tensors(path: Path, names: Collection[str]) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot be read: {error}") from error
     if content is None:
-        raise ValueError("is damaged, or something else")
+        raise ValueError("is damaged, or has another format")
     try:
         values = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file can raise nearly anything

@@ -1,6 +1,6 @@
-"""TensorBoard curves of a training's epochs, written by PyTorch's own writer.
+"""TensorBoard curves of the epochs of a training, written by PyTorch's own writer.
 
-A log is a function of an ``Epoch``, for ``train(on_epoch=...)``.
+A log is a callback for ``train(on_epoch=...)``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TensorBoardLog:
         name: Prefix of the curves' names, for several trainings in one folder; "" for none.
 
     Raises:
-        ValueError: The folder is not a path, or the name not a text.
+        ValueError: The folder is not a path, or the name is not a string.
         ImportError: The package tensorboard is missing.
 
     Examples:

@@ -49,5 +49,5 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Return what stands for a deprecated name."""
+    """Return the object that replaces a deprecated name."""
     return old_name(__name__, name)

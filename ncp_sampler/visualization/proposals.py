@@ -18,7 +18,7 @@ _LETTER = 0.065  # Width of a letter of the smallest font, in inches
 
 
 def plot_proposal(trial: Any) -> Figure:
-    """Draw the moves from the start of a proposal, and the change of each metric by each move.
+    """Draw the moves from the start of a proposal, and the change in each metric by each move.
 
     Args:
         trial: A trial that NCPSampler proposed, or its reasons.

@@ -15,16 +15,17 @@ from ncp_sampler.visualization.style import BLUE, DPI, GREY, LINE, MEDIUM, RED, 
 def plot_tasks(study: Any, chosen: Compromise | None = None) -> Figure:
     """Draw every objective of a study as an axis, and every complete trial as a line across.
 
-    Up is better on each axis. Pareto-optimal trials are blue, and the compromise is red; a value of
-    it that is predicted is a hollow point. Trials worse than both the front and the median leave
-    the figure at the bottom.
+    Higher is better on each axis. Pareto-optimal trials are blue, and the compromise is red, with
+    hollow points for predicted values. Trials worse than both the front and the median extend
+    below the figure.
 
     Args:
-        study: A study of Optuna of several objectives.
-        chosen: What ``compromise(study)`` returned; None to draw the trials alone.
+        study: An Optuna study with several objectives.
+        chosen: Result of ``compromise(study)``; None to draw only the trials.
 
     Raises:
-        ValueError: The study has one objective or no complete trial, or ``chosen`` is another's.
+        ValueError: The study has one objective or no complete trial, or ``chosen`` is from another
+            study.
     """
     shown = tasks_of(study, chosen)
     m = len(shown.names)

@@ -42,7 +42,7 @@ def plot_trace(
     units: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw the edits of one start's code by a propagation (paper, Figures 3 and 9 to 12).
+    """Draw how a propagation edits the code of one start (paper, Figures 3 and 9 to 12).
 
     The left column shows the prediction of each target minus its beta standard deviations, each
     cost, and the loss, on separate axes. If the loss is constant, as with step targets only, the
@@ -52,9 +52,9 @@ def plot_trace(
     Up to six panels beside it show the code. They are the ``groups`` of the space, such as the
     blocks, residual units and channels of ``MRSpace`` by stage. A space without groups has a panel
     for numbers of one range, and one for the shares of each categorical. With more than six such
-    groups, the columns are split in the order of the code and drawn as unit code. A panel names the
-    eight lines that moved farthest. Equal curves, such as those of a cost that is both a step and a
-    bound, are drawn once.
+    groups, the columns are split in the order of the code and drawn as unit code. A panel names
+    the eight lines that moved farthest. Equal curves, such as those of a cost with both a step and
+    a bound, are drawn once.
 
     Args:
         trace: Result of ``propagation.propagate``, or ``Solution.trace`` of a search.
@@ -214,7 +214,7 @@ def _draw_code(axes: Axes, panel: Panel) -> None:
 
 
 def _shorten(name: str) -> str:
-    """Shorten a name to the room of the legend, so that the panel keeps its width."""
+    """Shorten a name to fit into the legend, so that the panel keeps its width."""
     room = _LEGEND - _HANDLE
     return name if len(name) <= room else f"{name[: room - 1]}…"
 

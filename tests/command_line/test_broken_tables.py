@@ -76,7 +76,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "null characters": (
         HEAD + ROWS + "2,8\0,70\n",
-        r"path='.*' cannot be read: it holds null characters, as no CSV does",
+        r"path='.*' cannot be read: it contains null characters, so it is not CSV",
     ),
 }
 

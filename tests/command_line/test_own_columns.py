@@ -328,4 +328,4 @@ def test_a_bound_needs_no_other_option_where_all_parameters_are_named(
     several = ["--metrics", "acc", "--params", "d,w", "--ignore", "size", "--n", "5"]
     left = answer_of(capsys, "--table", str(path), *several)
     assert left["answers"] == []
-    assert any("only 0 new architectures are left of 5" in note for note in left["notes"])
+    assert any("only 0 of the 5 requested architectures" in note for note in left["notes"])

@@ -142,7 +142,7 @@ def test_published_table_prints_architecture_judgement_and_costs(
         "learned from 60 of 2007 trained architectures",
         "no architecture is predicted to keep the limits",
         "stage 4",
-        "judge's own error",
+        "evaluator's error",
         "G multiply-adds",
         picture,
     ):
@@ -158,7 +158,7 @@ def test_the_answer_is_learnt_from_all_rows_after_it_was_judged(
     refit = answer(capsys, *source, "--max-gflops", "2")
     half = answer(capsys, *source, "--max-gflops", "2", "--no-refit")
     assert refit["metrics"][0]["judged"] == half["metrics"][0]["judged"]
-    assert "learned from all 80 rows" in refit["notes"][1]
+    assert "final search with all 80 rows" in refit["notes"][1]
     assert len(half["notes"]) == 1
     assert refit["code"] != half["code"]
     assert refit["costs"]["gflops"] <= 2
@@ -198,7 +198,7 @@ def test_beta_is_chosen_where_the_rows_suffice(
     found = answer(capsys, "--table", mr_table(tmp_path, 84), *table)
     assert f"beta {found['beta']:g} by cross-validation" in found["notes"][1]
     few = answer(capsys, "--table", mr_table(tmp_path, 40), *table)
-    assert "too few rows to choose it by" in few["notes"][1]
+    assert "too few rows to choose it" in few["notes"][1]
 
 
 @pytest.mark.parametrize(

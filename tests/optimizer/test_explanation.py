@@ -319,5 +319,5 @@ def test_startup_has_no_figure(study: optuna.Study) -> None:
         plot_proposal(study.trials[0])
     with pytest.raises(ValueError, match="has no trial with a prediction"):
         plot_calibration(optuna.create_study())
-    with pytest.raises(ValueError, match="study=5 must be a study of Optuna"):
+    with pytest.raises(ValueError, match="study=5 must be an Optuna study"):
         plot_calibration(5)

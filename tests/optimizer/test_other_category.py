@@ -62,6 +62,6 @@ def test_a_narrow_optimum_of_another_category_is_found() -> None:
         if "category" in reasons:
             turns.append(params["kind"])
             assert reasons["category"] == {"kind": params["kind"]}
-            assert f"explores kind = {params['kind']}, tried rarely" in explain_markdown(reasons)
+            assert f"explores the rarely tried kind = {params['kind']}" in explain_markdown(reasons)
     assert min(losses) < 0.1
     assert turns

@@ -186,7 +186,7 @@ def test_ascend_raises_an_objective_and_leaves_given_columns(strategy: Strategy)
     [
         ({"targets": []}, "targets is empty"),
         ({"targets": [Target("mIoU")]}, "metric='mIoU' is not predicted"),
-        ({"targets": [Target("top1", predictor=1)]}, "wants predictor 1"),
+        ({"targets": [Target("top1", predictor=1)]}, "refers to predictor 1"),
         ({"strategy": "greedy"}, "strategy='greedy' must be one of"),
         ({"strategy": GradientDescent}, "must be one of"),
         ({"iterations": 0}, "iterations=0"),

@@ -84,7 +84,7 @@ def test_row_labels_as_pandas_writes_them_are_left_out(tmp_path: Path) -> None:
         ("m\n1\n2\n", ["m"], r"has no column but \['m'\]; add one for each number of a code"),
         (CSV.replace(",", ";"), ["ms"], "columns must be separated by commas"),
         ('m,a\n1,"x\n2,y\n3,z\n', ["m"], "unexpected end of data; .* quotation marks closed"),
-        ("a,m\n1\0,3\n1,3\n", ["m"], "cannot be read: it holds null characters"),
+        ("a,m\n1\0,3\n1,3\n", ["m"], "cannot be read: it contains null characters"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", ["m"], "cannot be read: it is not text in UTF-8"),
         (CSV.encode("utf-16"), ["ms"], "not text in UTF-8 .*; save the table as CSV in UTF-8"),
     ],

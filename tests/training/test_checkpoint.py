@@ -50,7 +50,9 @@ def test_a_damaged_file_is_refused_whichever_byte_it_is(tmp_path: Path) -> None:
     positions = range(0, len(whole), 5)
     for i in positions:
         path.write_bytes(whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1 :])
-        with pytest.raises(ValueError, match=f"kept.pt' is damaged, or something else; {REMEDY}"):
+        with pytest.raises(
+            ValueError, match=f"kept.pt' is damaged, or has another format; {REMEDY}"
+        ):
             Checkpoint.load(path)
     assert len(positions) > 300
 
@@ -77,7 +79,10 @@ def test_a_truncated_or_overwritten_file_is_refused(
 
 def test_other_files_and_folders_are_refused(tmp_path: Path) -> None:
     torch.save({"model": {}}, tmp_path / "other.pt")
-    for name, why in (("other.pt", "is damaged, or something else"), ("none.pt", "No such file")):
+    for name, why in (
+        ("other.pt", "is damaged, or has another format"),
+        ("none.pt", "No such file"),
+    ):
         with pytest.raises(ValueError, match=rf"{name}' .*{why}.*{REMEDY}"):
             Checkpoint.load(tmp_path / name)
     with pytest.raises(ValueError, match=rf"cannot be read: .*directory.*{REMEDY}"):

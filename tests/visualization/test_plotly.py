@@ -218,7 +218,7 @@ def test_both_libraries_have_the_same_figures() -> None:
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda f, study: f.plot_descent(5, SPACE), "study=5 must be a study of Optuna"),
+        (lambda f, study: f.plot_descent(5, SPACE), "study=5 must be an Optuna study"),
         (lambda f, study: f.plot_descent(study, 5), "space=5 must be the SearchSpace"),
         (lambda f, study: f.plot_descent(study, SPACE), r"space has \['i1'.*lack; give the part"),
         (lambda f, study: f.plot_descent(study, OPTIMIZED, trial=99), "trial=99 is not in"),
@@ -229,7 +229,7 @@ def test_both_libraries_have_the_same_figures() -> None:
         (lambda f, study: f.plot_params({"a": SPACE.start}, 5), "space=5 must be the SearchSp"),
         (lambda f, study: f.plot_architectures({"a": SPACE.start}, MIXED), "must be MRSpace"),
         (lambda f, study: f.plot_proposal(study.trials[0]), "proposed without a prediction"),
-        (lambda f, study: f.plot_calibration(5), "study=5 must be a study"),
+        (lambda f, study: f.plot_calibration(5), "study=5 must be an Optuna study"),
         (lambda f, study: f.plot_trace(5, SPACE), "trace=5 must be a Trace"),
         (lambda f, study: f.plot_correlations(["a"], [[2.0]]), "matrix has a number outside"),
         (lambda f, study: f.plot_ranks({"a": [1, 2]}), "metrics has 1 of shapes"),

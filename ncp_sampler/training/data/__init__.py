@@ -1,4 +1,4 @@
-"""Data sets without a download: scikit-learn's digits, and generated street scenes."""
+"""Data sets that need no download: scikit-learn's digits, and generated street scenes."""
 
 from ncp_sampler.training.data.digits import CLIP_CLASSES as CLIP_CLASSES
 from ncp_sampler.training.data.digits import DigitClips as DigitClips

@@ -40,7 +40,7 @@ def descent_of(study: Any, space: SearchSpace, *, trial: int | None = None) -> E
         names=tuple(str(one.number) for one in chain),
         title=f"How trial {chain[-1].number} came about, from trial {chain[0].number}"
         if len(chain) > 1
-        else f"Trial {chain[-1].number}, proposed from no other one",
+        else f"Trial {chain[-1].number}, not proposed from another trial",
     )
 
 
@@ -54,10 +54,10 @@ def origin_of(study: Any, trial: int | None = None) -> list[int]:
 
 
 def _chain(study: Any, number: int | None) -> list[Any]:
-    """Return the trials from the first one to this one, each proposed from the one before."""
+    """Return the trials from the first to this one, each proposed from the previous trial."""
     trials = getattr(study, "trials", None)
     if not isinstance(trials, Iterable):
-        raise checks.refusal("study", study, "be a study of Optuna")
+        raise checks.refusal("study", study, "be an Optuna study")
     known = {one.number: one for one in trials}
     if number is None:
         number = _best(study, known)

@@ -151,7 +151,7 @@ _Rows = dict[str, list[tuple[int, float, float, float]]]  # Metric -> trial, mea
 def _of_study(study: Any) -> _Rows:
     trials = getattr(study, "trials", None)
     if not isinstance(trials, Iterable):
-        raise checks.refusal("study", study, "be a study of Optuna, or reasons with results=")
+        raise checks.refusal("study", study, "be an Optuna study, or reasons with results=")
     pairs: _Rows = {}
     for trial in trials:
         try:
@@ -188,7 +188,7 @@ def _label(name: str, before: Any, after: Any) -> str:
 
 
 def _title(name: str, one: Mapping[str, float], room: int) -> tuple[str, ...]:
-    """Return name and prediction on one line where they fit, else the prediction below."""
+    """Return the name and prediction on one line if they fit, or else the prediction below."""
     end = f"{one['value']:g}" if "value" in one else f"{one['mean']:g} ± {one['std']:.2g}"
     expected = f"{one['start']:g} → {end}"
     line = f"{name}: {expected}"

@@ -1,4 +1,4 @@
-"""Contents of figures of several tasks: the values of each trial, the front, the compromise."""
+"""Contents of figures of several tasks: values of each trial, the front, and the compromise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ncp_sampler import checks
 from ncp_sampler.optimizer.compromise import Compromise
 from ncp_sampler.search.pareto import pareto_front
 
-_MUST = "be a study of Optuna of several objectives, with a complete trial"
+_MUST = "be an Optuna study with several objectives and a complete trial"
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class TaskValues:
 
     @property
     def ends(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Lower and upper end of each objective's axis, (m,) both: up is better.
+        """Lower and upper end of each objective's axis, (m,) both; higher is better.
 
-        From the worst value on the front, or the median if that is worse, to the best: the worst
-        trials of all would leave no room for the others.
+        An axis extends from the worst value on the front, or the median if that is worse, to the
+        best value. With the worst trials of all, there would be no room for the others.
         """
         up = np.where(self.is_maximized, 1.0, -1.0)
         signed, front = up * self.values, up * self.values[self.is_front]
@@ -58,10 +58,10 @@ class TaskValues:
 
 
 def tasks_of(study: Any, chosen: Any) -> TaskValues:
-    """Return what ``plot_tasks`` shows.
+    """Return the content of ``plot_tasks``.
 
     Raises:
-        ValueError: No study of several objectives with a complete trial, or no compromise of it.
+        ValueError: Not a study with several objectives and a complete trial, or not its compromise.
     """
     directions = [way.name for way in getattr(study, "directions", ())]
     if len(directions) < 2:
@@ -69,7 +69,7 @@ def tasks_of(study: Any, chosen: Any) -> TaskValues:
     trials = [one for one in study.get_trials(deepcopy=False) if one.state.name == "COMPLETE"]
     if not trials:
         raise checks.refusal("study", study, _MUST)
-    must = "be what compromise(study) returned, or None"
+    must = "be a result of compromise(study), or None"
     checks.instance("chosen", chosen, Compromise | None, must)
     names = study.metric_names or [f"value_{i}" for i in range(len(directions))]
     if chosen is not None and len(chosen.values) != len(names):

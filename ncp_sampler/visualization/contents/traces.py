@@ -220,7 +220,7 @@ def _curve_label(name: str, units: Mapping[str, str], target: Target | None) -> 
 def _best_so_far(trace: Trace, start: int) -> NDArray[np.intp]:
     """Return the iteration of the best code up to each iteration, (T + 1,).
 
-    The best code violates the bounds least; among equal ones, its targets gain most.
+    The best code violates the bounds least, and among equal codes has the best targets.
     """
     gain, missed = np.zeros((2, len(trace.loss)))
     for i, target in enumerate(trace.targets):
@@ -288,7 +288,7 @@ def _panel(
 ) -> Panel:
     """Return the lines of some columns, NaN where a parameter does not exist.
 
-    Those that moved farthest have colors.
+    The lines that moved farthest have colors.
     """
     values = np.where(exists, unit if quantity == "unit code" else codes, np.nan)
     moved = np.argsort(np.ptp(unit[:, columns], axis=0), kind="stable")

@@ -1,6 +1,6 @@
 """Common layout of the Plotly figures; ``style`` has their colors and sizes.
 
-Numbers are passed as lists, because older viewers cannot read Plotly's format of arrays.
+Numbers are passed as lists, because older viewers cannot read Plotly's array format.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Figure of several tasks as parallel axes, by Plotly."""
+"""Figure of several tasks as parallel axes for Plotly."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from ncp_sampler.visualization.style import BLUE, GREY, RED
 def plot_tasks(study: Any, chosen: Compromise | None = None, *, title: str = "") -> Any:
     """Draw every objective of a study as an axis, and every complete trial as a line across.
 
-    See ``ncp_sampler.visualization.plot_tasks``; a point's value is shown under the pointer.
+    See ``ncp_sampler.visualization.plot_tasks``. Hovering over a point shows its value.
 
     Args:
-        study: A study of Optuna of several objectives.
-        chosen: What ``compromise(study)`` returned; None to draw the trials alone.
+        study: An Optuna study with several objectives.
+        chosen: Result of ``compromise(study)``; None to draw only the trials.
         title: Title above the figure, or empty.
 
     Raises:
-        ValueError: The study has one objective or no complete trial, or ``chosen`` is another's.
+        ValueError: The study has one objective or no complete trial, or ``chosen`` is from another
+            study.
     """
     shown = tasks_of(study, chosen)
     at, figure = list(range(len(shown.names))), go.Figure()

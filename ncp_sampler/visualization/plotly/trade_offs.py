@@ -34,7 +34,7 @@ def plot_trade_offs(panels: Mapping[str, TradeOff], *, title: str = "") -> go.Fi
 
 
 def _draw(figure: go.Figure, column: int, panel: Points, named: set[str]) -> None:
-    """Draw one panel; a label that an earlier panel has stands once in the legend."""
+    """Draw one panel; labels of earlier panels are not repeated in the legend."""
     if len(panel.cloud):
         dots = {"color": GREY, "size": 3}
         known = go.Scatter(

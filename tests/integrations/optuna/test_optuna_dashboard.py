@@ -183,7 +183,7 @@ def test_what_is_not_there_yet_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda study: publish(5), "study=5 must be a study of Optuna"),  # type: ignore[arg-type]
+        (lambda study: publish(5), "study=5 must be an Optuna study"),  # type: ignore[arg-type]
         (lambda study: publish(study, space=5), "space=5 must be a SearchSpace"),  # type: ignore[arg-type]
         (lambda study: publish(study, trial=9), "trial=9 is not in the study, which has 0"),
         (lambda study: publish(study, trial=-1), "trial=-1 must"),

@@ -60,7 +60,7 @@ def test_constraints_func_is_taken() -> None:
 def test_constraints_func_that_gives_no_numbers() -> None:
     sampler = NCPSampler(space=PLANE, seed=0, constraints_func=lambda trial: [None])  # type: ignore[list-item]
     study = optuna.create_study(sampler=sampler)
-    with pytest.raises(ValueError, match=r"constraints_func=.* which gives \[None\] for trial 0"):
+    with pytest.raises(ValueError, match=r"constraints_func=.* which returns \[None\] for trial 0"):
         study.optimize(_gain, n_trials=1)
 
 

@@ -41,7 +41,7 @@ def _quiet() -> Iterator[None]:
         ({"n_startup_trials": 2.5}, "n_startup_trials=2.5 must be an integer of at least 1"),
         ({"strategy": "steepest"}, "strategy='steepest' must be one of .* or a strategy such as"),
         ({"strategy": WinnerTakesAll}, "strategy=<class .*WinnerTakesAll'> must be one of"),
-        ({"independent_sampler": RandomSampler}, "independent_sampler=<class .* be a sampler of O"),
+        ({"independent_sampler": RandomSampler}, "independent_sampler=<class .* an Optuna sampler"),
         (
             {"independent_sampler": 5},
             r"independent_sampler=5 .* such as RandomSampler\(\), or None",

@@ -20,8 +20,8 @@ from tests.ray_examples import fit, listed, metric_of, start, told
 _N = 6  # trials
 KERNELS = [(3, 3), (5, 5)]
 _OTHER_TASK = (
-    "sources[0] has data='cifar', but the search 'mnist', so it is taken for another task; if it "
-    "is the same, give Source(..., same_task=True)"
+    "sources[0] has data='cifar', but the search has 'mnist', so it is treated as another task; "
+    "if the task is the same, give Source(..., same_task=True)"
 )
 PLANS = [{1: "conv", 2: {"pool": (2, 2)}}, {1: "conv"}]
 
@@ -120,9 +120,7 @@ def test_damaged_searcher_counts_what_it_learned(
     search = new()
     search.restore_from_dir(str(left))
     (message,) = warnings_of(caplog)
-    assert message.endswith(
-        f"Learned the results of {n_learned} of the run's {_N} trials in its place"
-    )
+    assert message.endswith(f"Learned the results of {n_learned} of the run's {_N} trials instead")
     assert len(learned(search)) == n_learned
     assert len(told(search)) == _N
 
@@ -130,7 +128,7 @@ def test_damaged_searcher_counts_what_it_learned(
     other = new(space={"net": {"kernel": tune.choice([(7, 7)])}})
     other.restore_from_dir(str(left))
     *warnings, message = warnings_of(caplog)
-    assert message.endswith(f"Learned the results of 0 of the run's {_N} trials in its place")
+    assert message.endswith(f"Learned the results of 0 of the run's {_N} trials instead")
     assert told(other) == []
     assert len(warnings) == _N
     assert all(": net/kernel=[" in warning for warning in warnings)

@@ -20,7 +20,7 @@ from tests.ray_examples import new_search, told
 
 _ROOT = Path(__file__).resolve().parents[3]
 _REMEDY = (
-    r"; give a whole file that NCPSearch\.save wrote, such as a copy of this one, or let a new"
+    r"; give an intact file that NCPSearch\.save wrote, such as a copy of this one, or add the"
 )
 
 
@@ -86,11 +86,11 @@ def _of_another_version(whole: bytes) -> bytes:
     [
         (lambda whole: b"", "holds no NCPSearch"),
         (lambda whole: whole[:20], "holds no NCPSearch"),
-        (lambda whole: whole[:-1], "is damaged, or was cut off: its checksum is another"),
-        (lambda whole: whole + b"\n", "is damaged, or was cut off"),
-        (lambda whole: whole[:-9] + bytes(9), "is damaged, or was cut off"),
+        (lambda whole: whole[:-1], "is damaged or truncated: its checksum does not match"),
+        (lambda whole: whole + b"\n", "is damaged or truncated"),
+        (lambda whole: whole[:-9] + bytes(9), "is damaged or truncated"),
         (lambda whole: b"trial,m\n1,0.5\n", "holds no NCPSearch"),
-        (_of_another_version, "is of version 3, and not of 4"),
+        (_of_another_version, "is of version 3, not 4"),
         (lambda whole: whole.partition(b"\n")[2], "is a pickle without a checksum, as ncp_sampler"),
         (lambda whole: pickle.dumps({"m": 1}), "is a pickle without a checksum, as ncp_sampler"),
     ],
@@ -116,7 +116,7 @@ def test_what_the_file_names_is_no_longer_there(
 ) -> None:
     new_search(space={"x": tune.choice([_Gone, None])}).save(str(state))
     monkeypatch.delattr(sys.modules[__name__], "_Gone")
-    assert "holds what cannot be loaded here (AttributeError: " in _refusal(state)
+    assert "contains objects that cannot be loaded here (AttributeError: " in _refusal(state)
 
 
 def test_choice_that_cannot_be_saved(state: Path) -> None:
@@ -168,7 +168,7 @@ def test_disk_that_is_full(state: Path) -> None:
         [*preloaded.python(), "-c", _FULL, str(state)],
         cwd=_ROOT, capture_output=True, encoding="utf-8", timeout=120, check=True,
     )  # fmt: skip
-    assert "File too large: nothing was written, and an older file is as it was" in done.stdout
+    assert "File too large: nothing was written, and an older file is unchanged" in done.stdout
     assert f"give another checkpoint_path: '{state}'" in done.stdout
     assert state.read_bytes() == before
     assert [path.name for path in state.parent.iterdir()] == ["state"]

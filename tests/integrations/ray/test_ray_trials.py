@@ -73,7 +73,7 @@ def test_errored_trial_teaches_nothing_though_it_had_reported(result: Any) -> No
     ("result", "reason"),
     [
         ({"other": 1.0}, "reported none of ['m']"),
-        ({"m": "high"}, "reported what is no number: {'m': 'high'}"),
+        ({"m": "high"}, "reported values that are not numbers: {'m': 'high'}"),
     ],
 )
 def test_results_without_a_value_are_named(

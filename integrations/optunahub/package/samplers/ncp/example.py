@@ -1,4 +1,4 @@
-"""Minimizes a function of a number, a whole number and a choice."""
+"""Minimize a function of a float, an integer and a category."""
 
 import optuna
 import optunahub
@@ -8,7 +8,7 @@ CURVES = {"narrow": 4.0, "wide": 1.0}
 
 
 def objective(trial: optuna.Trial) -> float:
-    """Smallest, 0, at x = 2, n = 3 and the wide curve."""
+    """Return the value, whose minimum is 0 at x = 2, n = 3 and the wide curve."""
     x = trial.suggest_float("x", -10, 10)
     n = trial.suggest_int("n", 0, 10)
     curve = trial.suggest_categorical("curve", list(CURVES))
@@ -16,7 +16,7 @@ def objective(trial: optuna.Trial) -> float:
 
 
 def main(n_trials: int = 40) -> optuna.Study:
-    """Runs the study."""
+    """Run the study."""
     module = optunahub.load_module(package="samplers/ncp")
     study = optuna.create_study(sampler=module.NCPSampler(seed=0))
     study.optimize(objective, n_trials=n_trials)
