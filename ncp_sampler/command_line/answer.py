@@ -136,7 +136,7 @@ def _limit(limit: Mapping[str, Any]) -> str:
 def _judged(result: Mapping[str, Any]) -> Table:
     """Return the table of the held-out evaluation, apart from the answer's predictions."""
     title = f"Check of the method: {result['judged_architecture']}"
-    table = Table("source", "metric", "score by the judge", "judge's own error", title=title)
+    table = Table("source", "metric", "held-out score", "evaluator's error", title=title)
     for row in result["metrics"]:
         if row["judged"] is not None:
             error = _known(row["judge_error"], ".4g")

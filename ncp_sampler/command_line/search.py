@@ -76,13 +76,13 @@ def run_search(
         problem = SearchProblem(records, targets, seed=options.seed)
         rows = ", ".join(str(len(one)) for one in records)
         notes.append(
-            f"the answer is learned from all {rows} rows; the check of the method judges the "
-            "architecture that was found from half of them"
+            f"the answer is learned from all {rows} rows; the check of the method scores the "
+            "architecture that was found with half of them"
         )
     learned = time.perf_counter()
     found, answers = _answers(problem, strategy, starts, options)
     if len(answers) < options.n and not options.front:
-        notes.append(f"only {len(answers)} new architectures are left of {options.n} asked for")
+        notes.append(f"only {len(answers)} of the {options.n} requested architectures are left")
     warning = None if found.holds else limits_missed(sources, problem.targets, found)
     if warning is not None:
         notes.append(warning)
@@ -177,7 +177,7 @@ def _judged_text(
     if np.array_equal(code, found.code):
         return "this architecture"
     if options.refit and any(source.everything is not None for source in sources):
-        return "the architecture found from half of the rows, judged by the other half"
+        return "the architecture found with half of the rows, scored by the other half"
     return "the architecture of the highest utility"
 
 

@@ -152,7 +152,7 @@ def _judged(
         records = some_rows(modeled.take(mine), rows, seed)
         judge = _second_predictor(modeled.take(others), natural.take(mine), logged, seed)
         everything = some_rows(modeled, rows, seed)
-        why = f"the other {len(others)} fit a second predictor, the judge"
+        why = f"the other {len(others)} fit a second predictor, the held-out evaluator"
     for metric in directions:
         values = natural.values(metric)
         if np.nanmin(values) == np.nanmax(values):

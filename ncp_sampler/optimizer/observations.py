@@ -222,8 +222,10 @@ class Observations:
         at, succeeded = self._ended()
         if succeeded.all():
             return Counter()
-        keys = [code_key(code) for code in self._columns().codes[at]]
-        good = {key for key, ok in zip(keys, self._has_objective()[at], strict=True) if ok}
+        # the nearest code to the params of a trial was not tried itself
+        exact = at[[self._trials[i].exact for i in at.tolist()]]
+        keys = [code_key(code) for code in self._columns().codes[exact]]
+        good = {key for key, ok in zip(keys, self._has_objective()[exact], strict=True) if ok}
         return Counter(key for key in keys if key not in good)
 
     def state_dict(self) -> State:

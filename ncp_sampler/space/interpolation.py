@@ -253,7 +253,8 @@ class InterpolatedFeatures:
         infinite = "" if self.ceiling is None else ", or inf for params over every limit"
         return ValueError(
             f"{self._name} {what} for params {checks.shown(params)}{self._missing(params, error)}; "
-            f"it must give a finite number, or as many of them for all params{infinite}"
+            "it must give a finite number, or the same number of finite values for all params"
+            f"{infinite}"
         )
 
     def _missing(self, params: Mapping[str, Any], error: Exception | None) -> str:

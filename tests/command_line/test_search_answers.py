@@ -74,12 +74,12 @@ def test_a_limit_that_nobody_keeps_is_a_warning_beside_the_answer(
 def test_the_check_of_the_method_is_apart_from_the_answer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The judge scores the architecture found from half of the rows, which may be another."""
+    """The evaluator scores the architecture found with half of the rows: perhaps another."""
     options = ["--table", str(newcomer_table(tmp_path, 48)), *ROLES.split(), "--no-picture"]
     assert main(["search", *options]) == 0
     text = capsys.readouterr().out
-    predictions, check = text.index("predicted ± std"), text.index("score by the judge")
-    assert "the architecture found from half of the rows" in text[predictions:check]
+    predictions, check = text.index("predicted ± std"), text.index("held-out score")
+    assert "the architecture found with half of the rows" in text[predictions:check]
     assert main(["search", *options, "--no-refit"]) == 0
     assert "Check of the method: this architecture" in capsys.readouterr().out
 

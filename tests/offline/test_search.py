@@ -293,7 +293,9 @@ def test_a_cost_may_be_a_function_of_params() -> None:
 
 def test_a_cost_that_fails_is_named_with_the_params() -> None:
     space = SearchSpace([Integer("width", 1, 16), Integer("height", 1, 8)])
-    message = r"Target\('area'\)\.cost raises KeyError: 'depth' for \{'width': 1, 'height': 1\}"
+    message = (
+        r"Target\('area'\)\.cost raises KeyError: 'depth' for params \{'width': 1, 'height': 1\}"
+    )
     with pytest.raises(ValueError, match=message):
         SearchProblem(
             Records(space, space.sample(9, 0).astype(np.float64), {"score": np.arange(9.0)}),

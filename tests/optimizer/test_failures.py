@@ -186,3 +186,16 @@ def test_a_restored_search_knows_its_failures() -> None:
     other = NCPOptimizer(NETWORK, directions={"loss": "minimize"}, seed=1)
     other.load_state_dict(optimizer.state_dict())
     assert other.ask(2) == optimizer.ask(2)
+
+
+def test_failed_codes_come_again_beside_a_trial_off_the_grid() -> None:
+    """The nearest code to its params was not tried: its own failure still counts."""
+    space = SearchSpace([Integer("x", 0, 4, step=2)])
+    optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, n_startup_trials=1, seed=0)
+    for _ in range(2):
+        (failed,) = optimizer.ask()
+        optimizer.tell(failed, {})
+    (last,) = optimizer.ask()
+    optimizer.tell({"x": {0: 1, 2: 1, 4: 3}[failed["x"]]}, {"loss": 0.0})
+    again = optimizer.ask(2, pending=[last])
+    assert {params["x"] for params in [*again, last]} == {0, 2, 4}

@@ -107,7 +107,7 @@ def test_other_wrong_arguments() -> None:
         SearchSpace(DIMENSIONS, features=lambda x: x, param_features=size)
     space = SearchSpace([Integer("n", 1, 9)], param_features=lambda p: [1.0] * (1 + (p["n"] > 4)))
     assert space.features is not None
-    with pytest.raises(ValueError, match="equally many of them for all params"):
+    with pytest.raises(ValueError, match="the same number of finite values for all params"):
         space.features(torch.tensor([[0.9]]))
 
 
