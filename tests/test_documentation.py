@@ -15,15 +15,26 @@ import sys
 from importlib import import_module
 from inspect import isclass, isfunction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 import ncp_sampler
 from ncp_sampler.offline import SearchProblem
 from tests import preloaded
+from tests.pages import (
+    BLOCK,
+    REPOSITORY,
+    RUN,
+    SHOWN,
+    TUTORIALS,
+    Block,
+    blocks,
+    run,
+    runnable,
+    shown_pictures,
+)
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     str(path.relative_to(REPOSITORY))
     for path in (
@@ -64,43 +75,6 @@ EXAMPLES = {  # each once, by the longest of its names
     if (isclass(value) or isfunction(value)) and ">>> " in (value.__doc__ or "")
 }
 DATA = "nas-bench-mr"  # the folder that pages and examples read tables from
-_NOT_RUN = re.compile(r"<!-- not run: (.*) -->$")
-_BLOCK = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-_RUN = ("python", "sh")
-_SHOWN = ("", "text", "csv", "yaml", "toml", "json", "mermaid", "latex")
-
-
-class Block(NamedTuple):
-    """Block of code of a page, its title, why no test runs it, and the line in which it begins."""
-
-    language: str
-    title: str
-    reason: str | None
-    code: str
-    line: int
-
-
-def blocks(page: str) -> list[Block]:
-    """Return the blocks of Python and shell of a page, in order."""
-    text = (REPOSITORY / page).read_text(encoding="utf-8")
-    found = []
-    for match in _BLOCK.finditer(text):
-        indent, language, head, code = match.groups()
-        line = text.count("\n", 0, match.start()) + 1
-        title = re.search(r'title="([^"]*)"', head)
-        code = "".join(part.removeprefix(indent) for part in code.splitlines(keepends=True))
-        before = text[: match.start()].rstrip()
-        marked = before.endswith(("<!-- main -->", "<!-- tests -->"))
-        reason = _NOT_RUN.search(before)
-        why = reason[1] if reason else None
-        if language in _RUN and not marked:  # .ci/run runs the one, test_examples.py the other
-            found.append(Block(language, title[1] if title else "", why, code, line))
-    return found
-
-
-def runnable(page: str) -> list[Block]:
-    """Return the blocks of a page that the tests run, in order."""
-    return [block for block in blocks(page) if block.reason is None]
 
 
 @pytest.fixture
@@ -159,20 +133,37 @@ def test_code_of_a_page_runs(
     for block in found:
         if block.language == "sh":
             shell(block, page, folder)
-        else:  # its lines are those of the page, for tracebacks
-            code = "\n" * block.line + block.code
-            exec(compile(code, str(REPOSITORY / page), "exec"), namespace)
+        else:
+            run(block, page, namespace)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_no_block_is_left_out(page: str) -> None:
     """A block is closed, is of a language that is run or shown, and says why it is not run."""
     text = (REPOSITORY / page).read_text(encoding="utf-8")
-    matches = list(_BLOCK.finditer(text))
+    matches = list(BLOCK.finditer(text))
     assert text.count("```") == 2 * len(matches)
-    assert {match[2] for match in matches} <= {*_RUN, *_SHOWN}
+    assert {match[2] for match in matches} <= {*RUN, *SHOWN}
     for block in blocks(page):
         assert block.reason is None or len(block.reason) > 8, f"{page}:{block.line}"
+
+
+@pytest.mark.parametrize("page", TUTORIALS)
+def test_tutorials_show_what_their_code_prints_and_draws(page: str) -> None:
+    """What is shown is that of some machine, so only its presence is tested.
+
+    ``python -m tests.pages`` writes the outputs and pictures of a run into the pages.
+    """
+    found = runnable(page)
+    prints = [block for block in found if re.search(r"\bprint\(", block.code)]
+    assert prints
+    assert [f"{page}:{block.line}" for block in prints if block.output is None] == []
+    pictures = shown_pictures(page)
+    saved = [name for block in found for name in re.findall(r'savefig\("(.+)"\)', block.code)]
+    assert pictures
+    assert sorted(pictures) == sorted(saved)
+    for name in pictures:
+        assert (REPOSITORY / page).with_name(name).stat().st_size < 60_000, name
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import optuna
 import pytest
 import torch
 
-from tests.test_documentation import REPOSITORY, runnable
+from tests.pages import REPOSITORY, runnable
 
 PAGE = "docs/how-to/export.md"
 # PyTorch's exporter warns of its own calls, as of deprecated ones of its pytree

@@ -1,13 +1,7 @@
-"""The gallery's pictures are those of its code.
-
-``python -c "from tests.test_gallery import draw; draw('docs')"`` draws them anew, in a checkout
-with the published tables in ``docs/nas-bench-mr/data`` (a link to them does).
-"""
+"""The gallery's pictures are those of its code; ``tests/pages.py`` says how to draw them anew."""
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +11,11 @@ import pytest
 from PIL import Image
 
 from ncp_sampler import visualization
-from tests.test_documentation import REPOSITORY, runnable
+from tests.pages import REPOSITORY, run, runnable, shown_pictures
 
 PAGE = "docs/gallery.md"
-SHOWN = re.findall(r"!\[[^\]]+\]\((\S+)\)", (REPOSITORY / PAGE).read_text(encoding="utf-8"))
+SHOWN = shown_pictures(PAGE)
 NAMES = [name for name in visualization.__all__ if name.startswith("plot_")]
-
-
-def draw(folder: str | Path) -> None:
-    """Run the page's code in a folder, which then has the pictures."""
-    os.chdir(folder)
-    Path("gallery").mkdir(exist_ok=True)
-    namespace: dict[str, Any] = {"__name__": "__main__"}
-    for block in runnable(PAGE):
-        code = "\n" * block.line + block.code
-        exec(compile(code, str(REPOSITORY / PAGE), "exec"), namespace)
 
 
 def test_every_figure_is_shown_once_under_its_name() -> None:
@@ -47,7 +31,10 @@ def test_the_code_draws_the_pictures(
     (tmp_path / "nas-bench-mr").mkdir()
     (tmp_path / "nas-bench-mr/data").symlink_to(bench_root)
     monkeypatch.chdir(tmp_path)
-    draw(tmp_path)
+    (tmp_path / "gallery").mkdir()
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in runnable(PAGE):
+        run(block, PAGE, namespace)
     for name in SHOWN:
         with Image.open(tmp_path / name) as drawn, Image.open(REPOSITORY / "docs" / name) as shown:
             for mine, theirs in zip(drawn.size, shown.size, strict=True):

@@ -13,10 +13,12 @@ from torch import nn
 
 from examples import tune_your_network
 from ncp_sampler import SearchSpace
-from tests.example_runs import refusal, run
+from tests.example_runs import refusal
+from tests.example_runs import run as run_example
+from tests.pages import REPOSITORY, run, runnable
 
-_ROOT = Path(__file__).resolve().parents[1]
-_TUTORIAL = (_ROOT / "docs/tutorials/your-own-network.md").read_text(encoding="utf-8")
+_PAGE = "docs/tutorials/your-own-network.md"
+_TUTORIAL = (REPOSITORY / _PAGE).read_text(encoding="utf-8")
 _ERRORS = ("Traceback", "Error", "Killed")
 
 
@@ -28,7 +30,7 @@ def _check_sizes(space: SearchSpace, n_params: Callable[[Any], float], net: Any)
 
 
 def test_network_of_ones_own() -> None:
-    done = run("examples/tune_your_network.py", "--smoke", "--max-params", "1500")
+    done = run_example("examples/tune_your_network.py", "--smoke", "--max-params", "1500")
     assert done.returncode == 0, done.stderr
     assert not any(word in done.stderr for word in _ERRORS), done.stderr
     rows = {
@@ -65,7 +67,7 @@ def test_bad_argument(
 
 
 def test_lightning() -> None:
-    done = run("examples/tune_lightning.py", "--smoke", "--max-params", "9000")
+    done = run_example("examples/tune_lightning.py", "--smoke", "--max-params", "9000")
     assert done.returncode == 0, done.stderr
     assert not any(word in done.stderr for word in _ERRORS), done.stderr
     assert "The best of 3 trainings" in done.stdout
@@ -90,12 +92,13 @@ def test_lightning_refuses_a_limit_that_nothing_meets(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
-def test_code_of_the_tutorial_runs() -> None:
+def test_code_of_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it, in order, as somebody who follows the page types it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    namespace: dict[str, Any] = {}
-    for code in re.findall(r"```python\n(.*?)```", _TUTORIAL, re.DOTALL):
-        exec(code, namespace)  # the documents are ours
+    monkeypatch.chdir(tmp_path)  # to which it draws
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in runnable(_PAGE):
+        run(block, _PAGE, namespace)
     study, front = namespace["study"], namespace["front"]
     assert len(study.trials) == 20
     assert max(namespace["n_params"](t.params) for t in study.trials) <= 20_000

@@ -11,6 +11,8 @@ from ncp_sampler.optimizer.compromise import Compromise
 from ncp_sampler.visualization.contents.tasks import tasks_of
 from ncp_sampler.visualization.style import BLUE, DPI, GREY, LINE, MEDIUM, RED, SMALL
 
+_TOP = 0.9  # Height above which a value is written below its point, clear of the axis's end
+
 
 def plot_tasks(study: Any, chosen: Compromise | None = None) -> Figure:
     """Draw every objective of a study as an axis, and every complete trial as a line across.
@@ -49,11 +51,11 @@ def plot_tasks(study: Any, chosen: Compromise | None = None) -> Figure:
             axes.plot(
                 at[k], height[k], "o", color=RED, markerfacecolor=face, zorder=4, clip_on=False
             )
-            left = k == m - 1
+            left, below = k == m - 1, height[k] > _TOP
             axes.annotate(
                 f"{values[k]:.4g}", (at[k], height[k]), color=RED, fontsize=SMALL,
-                xytext=(-6 if left else 6, 4), textcoords="offset points",
-                ha="right" if left else "left", zorder=5,
+                xytext=(-6 if left else 6, -4 if below else 4), textcoords="offset points",
+                ha="right" if left else "left", va="top" if below else "bottom", zorder=5,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
             )  # fmt: skip
     worst, best = shown.ends

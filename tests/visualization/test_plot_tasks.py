@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 import pytest
+from matplotlib.text import Annotation
 
 from ncp_sampler import visualization
 from ncp_sampler.integrations.optuna import compromise
@@ -41,6 +42,21 @@ def test_matplotlib_draws_a_line_for_each_trial_and_the_compromise() -> None:
     labels = [line.get_label() for line in axes.lines]
     assert f"compromise: trial {compromise(study).number}" in labels
     assert {"trials", "Pareto-optimal trials"} <= set(labels)
+
+
+@pytest.mark.parametrize("values", [[[90.0, 0.5], [89.9, 0.1]], [[90.0, 0.1], [80.0, 0.5]]])
+def test_values_of_the_compromise_do_not_cover_the_ends_of_the_axes(
+    values: list[list[float]],
+) -> None:
+    study = _study(values)
+    figure = visualization.plot_tasks(study, compromise(study))
+    figure.canvas.draw()  # which places the texts
+    axes = figure.axes[0]
+    chosen = [text for text in axes.texts if isinstance(text, Annotation)]
+    ends = [text for text in axes.texts if text not in chosen]
+    assert (len(chosen), len(ends)) == (2, 4)
+    for text in chosen:
+        assert text.get_window_extent().count_overlaps([e.get_window_extent() for e in ends]) == 0
 
 
 def test_plotly_draws_the_same() -> None:
