@@ -76,8 +76,8 @@ def rectangle_iou(first: Tensor, second: Tensor) -> Tensor:
 def suppress(rectangles: Tensor, labels: Tensor, *, iou: float) -> Tensor:
     """Apply greedy non-maximum suppression within each label.
 
-    A rectangle is kept unless a kept rectangle of its label that comes before it overlaps it by
-    more than ``iou``.
+    A rectangle is kept unless an earlier kept rectangle with the same label overlaps it by more
+    than ``iou``.
 
     Args:
         rectangles: Rectangles (..., m, 4), the best first.
