@@ -43,7 +43,7 @@ class TuneSpace:
 
     space: SearchSpace
     constants: Mapping[str, Any] = field(default_factory=dict)  # nested, part of every config
-    added: Mapping[str, Any] = field(default_factory=dict)  # a param_space's constants, added by Ray
+    added: Mapping[str, Any] = field(default_factory=dict)  # by Ray: a param_space's constants
 
     def __post_init__(self) -> None:
         self.config(dict.fromkeys(sorted(self.space.names)))  # "a" before "a/b": they overlap
