@@ -42,7 +42,7 @@ class Objective(Protocol):
     problem: SearchProblem
 
     def values(self, codes: NDArray[Any]) -> FloatArray:
-        """Return values (k, n) of codes (n, d), on which the effects of moves are nearly additive."""
+        """Return values (k, n) of codes (n, d), on which moves have nearly additive effects."""
 
     def utility_of(self, values: FloatArray) -> FloatArray:
         """Return the utility (n,) of values (k, n)."""
