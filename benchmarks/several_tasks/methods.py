@@ -24,7 +24,7 @@ _GIFT = 20  # random architectures whose mean and deviation scale a hand-made sc
 
 @dataclass(frozen=True)
 class Run:
-    """What a method did.
+    """Trials and answers of a method.
 
     Attributes:
         codes: Codes in the order of their trials, (n, d), or (n m, d) of a study for each task.

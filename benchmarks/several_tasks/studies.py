@@ -23,7 +23,7 @@ CHECKPOINTS = (20, 50, 100)
 
 @dataclass(frozen=True)
 class Study:
-    """What is kept of a study after some trials: a row of a CSV file.
+    """Results of a study after some trials: a row of a CSV file.
 
     Attributes:
         family: Benchmark that the tasks belong to.

@@ -100,7 +100,7 @@ def _beam() -> Problem:
 
 
 def _toy() -> Problem:
-    """Of two integers, x + 2 y, to be maximized where x + y <= 60: 120."""
+    """Return the problem of maximizing x + 2 y over two integers with x + y <= 60; optimum 120."""
 
     def suggest(trial: optuna.Trial) -> Params:
         return {name: trial.suggest_int(name, 0, 100) for name in "xy"}

@@ -1,4 +1,4 @@
-"""What a problem of the suite is: params suggested by a trial, and what they come to."""
+"""Problems of the suite: params that a trial suggests, and their outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the studies of the suite come to: a page and a picture."""
+"""Report on the studies of the suite: a page and a figure."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ def _failures(studies: Sequence[Study]) -> str:
 
 
 def _late(studies: Sequence[Study]) -> str:
-    """How often a late trial is worse than random's median."""
+    """Return a table of the share of late trials that are worse than random's median."""
     heads, rows = ["class", *(LABELS[name] for name in _samplers(studies))], []
     for family in FAMILIES:
         own = [study for study in _of(studies, family) if study.worse]
@@ -280,7 +280,7 @@ def _late(studies: Sequence[Study]) -> str:
 
 
 def _within(studies: Sequence[Study]) -> str:
-    """How often a value is within one stated standard deviation of its prediction."""
+    """Return a table of the share of values within one predicted standard deviation."""
     stated = [study for study in studies if study.within]
     if not stated:
         return ""

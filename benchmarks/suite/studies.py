@@ -65,7 +65,7 @@ def problem(name: str) -> Problem:
 
 @dataclass(frozen=True)
 class Study:
-    """What is kept of a study: a row of a CSV file.
+    """Results of a study: a row of a CSV file.
 
     Attributes:
         family: Of the problem.
