@@ -209,7 +209,7 @@ def _may_decide(distribution: BaseDistribution) -> bool:
 
 
 def _union(a: _Number, b: _Number) -> _Number:
-    """Return the smallest distribution that contains the values of two of the same type."""
+    """Return the smallest distribution that contains the values of both, which have one type."""
     low, high = min(a.low, b.low), max(a.high, b.high)
     if isinstance(a, IntDistribution) and isinstance(b, IntDistribution):
         step = math.gcd(a.step, b.step, a.low - b.low)

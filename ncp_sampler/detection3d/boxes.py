@@ -22,7 +22,7 @@ from ncp_sampler.multi_resolution.blueprint import BOX_VALUES
 
 
 def check_boxes(boxes: Tensor, name: str = "boxes") -> None:
-    """Raise ValueError unless boxes are of shape (m, 7), finite and of positive sizes."""
+    """Raise ValueError unless boxes are finite, of shape (m, 7) and with positive sizes."""
     checks.instance(name, boxes, Tensor, f"be a tensor of shape (m, {BOX_VALUES})")
     if boxes.ndim != 2 or boxes.shape[1] != BOX_VALUES:
         raise ValueError(

@@ -106,7 +106,7 @@ def reasons_for(case: Case) -> Reasons:
 
 
 def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
-    """Return the reasons with the integration's numbers of the trials.
+    """Return the reasons with trials numbered as in the integration.
 
     Args:
         reasons: Reasons of a proposal.
