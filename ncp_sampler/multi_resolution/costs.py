@@ -236,7 +236,7 @@ def _plan(
 
 
 def _positive(name: str, number: Any) -> int:
-    """Return an integer of at least 1, given as any type, such as 50.0, or raise ValueError."""
+    """Return an integer of at least 1, given in any numeric type (50.0), or raise ValueError."""
     exact = checks.is_number(type(number)) and number % 1 == 0
     return checks.integer(name, int(number) if exact else number, low=1)
 

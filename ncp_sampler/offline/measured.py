@@ -130,7 +130,7 @@ class Improvement:
         self.calls = 0
 
     def values(self, codes: ArrayLike) -> FloatArray:
-        """Return means, standard deviations and those of the margins at codes, (3 targets, n)."""
+        """Return means, standard deviations and the margins' ones at codes, (3 targets, n)."""
         mean, std = self.problem.moments(codes)
         unbelieved = std if self._margins is self.problem else self._margins.moments(codes)[1]
         self.calls += mean.shape[1]

@@ -25,7 +25,7 @@ from ncp_sampler.search.maximize import Excluded
 from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.space.search_space import code_key
 
-_MIN_VALUES = 3  # number of trials with a value from which on trials without one count, too
+_MIN_VALUES = 3  # number of trials with a value after which trials without one count, too
 
 
 class _Trial(NamedTuple):

@@ -33,7 +33,7 @@ from ncp_sampler.predictors.transforms import Wrapper, training_arrays
 
 MIN_ROWS = 40  # minimum number of rows to split; a fifth of fewer is too little
 _FOLDS = 5  # one in this many rows is held out
-_LOG_FACTOR_SD = 0.2  # of the prior of log k: if s hardly varies, k and v are not separable
+_LOG_FACTOR_SD = 0.2  # prior std of log k; if s hardly varies, k and v are not separable
 _MIN_NOISE = 1e-4  # smallest noise, in standard deviations of the residuals
 _RECENT = 15  # number of latest trials that a recalibration within a study uses
 _WITHIN_ONE = 2 * ndtr(1.0) - 1  # normal probability within one standard deviation

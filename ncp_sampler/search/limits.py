@@ -100,7 +100,7 @@ class Limits:
             margin = _MARGIN * (turn + 1)
             excess, pullback = self._excess(unit[over], margin)
             rounded = np.flatnonzero(over)[excess <= margin]  # rounding alone exceeds a limit
-            if self._parents.any() and len(rounded):  # a fraction of a layer adds too little
+            if self._parents.any() and len(rounded):  # a fraction of a layer counts too little
                 whole = self._space.normalize(valid[rounded])
                 unit[rounded] = np.where(self._parents, whole, unit[rounded])
                 excess, pullback = self._excess(unit[over], margin)

@@ -133,7 +133,7 @@ class Maximizer:
         unique = unique_codes(valid)
         if not self.region.is_whole:
             counts = np.isnan(self.pinned)
-            if self.space.conditions:  # the middle for parameters that do not exist may be invalid
+            if self.space.conditions:  # missing parameters have no position
                 counts = counts & self.space.exists(unique, by_column=True)
             unique = unique[self.region.contains(self.space.normalize(unique), counts)]
         return unique[~self.excluded(unique)]

@@ -21,7 +21,7 @@ _ADVANCE = 0.05  # minimum advance of a front that counts, as a fraction of the 
 _WINDOW = 200  # window of latest trials; one or two windows are searched for advances
 _EARLY = 10  # number of first trials; the reference point lies below their worst values
 # Weight of the sum relative to the minimum. With nearly the minimum alone (0.05 in ParEGO), a
-# search # improves one objective at a time and falls behind in all
+# search improves one objective at a time and falls behind in all
 _AUGMENTATION = 1.0
 
 

@@ -275,7 +275,7 @@ class Columns:
         if not self._grid.all():
             continuous = self.denormalize(self.normalize(base) + signs * _CONTINUOUS_STEP)
             shifted = np.where(self._grid, shifted, continuous)
-        valid = Columns.round(self, shifted)  # each column alone; conditions apply later
+        valid = Columns.round(self, shifted)  # each column alone: conditions see one step at a time
         side, column = np.nonzero(valid[:, self.numeric_columns] != base[self.numeric_columns])
         column = self.numeric_columns[column]
         moved = np.repeat(base[None], len(column), axis=0)

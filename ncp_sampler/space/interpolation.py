@@ -287,7 +287,7 @@ class EffectiveFeatures:
         effective = self._effective(unit)
         if self._features is None:
             return effective
-        if isinstance(self._features, InterpolatedFeatures):  # which handle this themselves
+        if isinstance(self._features, InterpolatedFeatures):  # handle this themselves
             own = self._features(unit)[:, unit.shape[1] :]
             return torch.cat([effective, own], dim=1)
         return self._features(effective)
