@@ -46,10 +46,10 @@ class Regime:
     """Objectives, limits and constraints of a search.
 
     Attributes:
-        name: As the tables have it.
-        metrics: Beside the setting's main one.
-        costs: As ``NCPSampler`` takes it.
-        constrained: Whether the setting's second metric has to be above its first quarter.
+        name: Name in the tables.
+        metrics: Metrics in addition to the setting's main one.
+        costs: Known costs, as for ``NCPSampler``.
+        constrained: True if the setting's second metric must be above its first quartile.
     """
 
     name: str
@@ -80,7 +80,7 @@ SAMPLERS: dict[str, Sampler] = {
 
 
 class Answers:
-    """Values and constraints of codes, in a regime of a setting."""
+    """Values and constraints of codes in one regime of a setting."""
 
     def __init__(self, setting: str, regime: Regime) -> None:
         main, second, *_ = objective(setting)._model.metrics
@@ -103,7 +103,7 @@ class Times:
     """CPU milliseconds of asks.
 
     Attributes:
-        trials: Finished before the first of them.
+        trials: Number of trials finished before the first ask.
     """
 
     sampler: str
@@ -114,7 +114,7 @@ class Times:
 
 
 def history(answers: Answers, n: int, seed: int) -> NDArray[Any]:
-    """Codes (n, 27), each once: half of them random, half variations of the best random ones."""
+    """Return distinct codes (n, 27): half random, half variations of the best random ones."""
     rng = np.random.default_rng(seed)
     space = answers.told.space
     random = space.sample(n - n // 2, rng)
@@ -129,7 +129,7 @@ def history(answers: Answers, n: int, seed: int) -> NDArray[Any]:
 
 
 def measure(sampler: str, regime: Regime, n: int, setting: str, asks: int, seed: int = 0) -> Times:
-    """Times of asks after ``n`` trials, each after one more trial has finished."""
+    """Return the times of asks after ``n`` trials, with one more trial finished before each."""
     answers = Answers(setting, regime)
     space = answers.told.space
     study = optuna.create_study(
@@ -159,7 +159,7 @@ def measure(sampler: str, regime: Regime, n: int, setting: str, asks: int, seed:
 
 
 def write_csv(measured: Sequence[Times], path: Path) -> None:
-    """A row for each ask."""
+    """Write one row for each ask."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["sampler", "regime", "trials", "setting", "ms"])
@@ -170,7 +170,7 @@ def write_csv(measured: Sequence[Times], path: Path) -> None:
 
 
 def markdown(measured: Sequence[Times], command: str) -> str:
-    """The result file."""
+    """Return the text of the result file."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     by_row: dict[tuple[str, str, int], list[float]] = {}
     for one in measured:

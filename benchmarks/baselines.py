@@ -1,4 +1,4 @@
-"""Baselines of offline NCP: searches that use values of a predictor, and no gradients.
+"""Baselines for offline NCP: searches that use a predictor's values but no gradients.
 
 Random search (Bergstra & Bengio 2012) and the Neural Predictor (Wen et al. 2020) rank random codes;
 NetAdapt (Yang et al. 2018) edits one code greedily, local search several; regularized evolution
@@ -198,7 +198,7 @@ def regularized_evolution(
 
 
 def _mutated(code: NDArray[Any], space: SearchSpace, rng: np.random.Generator) -> NDArray[Any]:
-    """Return the code with another value in one dimension; itself if no dimension has two."""
+    """Return the code with another value in one dimension, if any dimension has several values."""
     names = [dim.name for dim in space.dimensions if n_values(dim) > 1]
     child = code.copy()
     if names:

@@ -34,7 +34,7 @@ PACKAGES = ("ncp_sampler", "optuna", "torch", "numpy", "cmaes", "lightgbm")
 
 
 def write_csv(runs: Sequence[Run], at: Sequence[int], path: Path) -> None:
-    """Writes one row per study and checkpoint."""
+    """Write one row per study and checkpoint."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["setting", "sampler", "seed", "trials", "best", "ask_seconds", "ask_ms"])
@@ -46,7 +46,7 @@ def write_csv(runs: Sequence[Run], at: Sequence[int], path: Path) -> None:
 
 
 def markdown(runs: Sequence[Run], at: Sequence[int], metric: str) -> str:
-    """Section of one setting."""
+    """Return the section on one setting."""
     grouped = group(runs)
     heads = [
         "sampler",
@@ -78,7 +78,7 @@ def markdown(runs: Sequence[Run], at: Sequence[int], metric: str) -> str:
 
 
 def _lead(ncp: Sequence[Run], other: Sequence[Run]) -> str:
-    """Mean ± standard error of the paired differences, and the number of seeds won."""
+    """Return mean ± standard error of the paired differences, and the number of seeds won."""
     theirs = {run.seed: run.best[-1] for run in other}
     lead = [run.best[-1] - theirs[run.seed] for run in ncp]
     won = sum(difference > 0 for difference in lead)

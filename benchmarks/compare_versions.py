@@ -34,7 +34,7 @@ def pairs_of(reference: Sequence[Study], candidate: Sequence[Study]) -> dict[str
 
 
 def counts(pairs: Sequence[Pair], trials: int) -> str:
-    """Return in how many pairs the candidate is ahead, level and behind after some trials."""
+    """Return the numbers of pairs in which the candidate is ahead, level and behind."""
     ahead = level = behind = 0
     for reference, candidate in pairs:
         at = min(trials, candidate.trials) - 1

@@ -1,4 +1,4 @@
-"""Fits the surrogates that the package ships, and measures them by cross-validation.
+"""Fit the surrogates that the package ships, and evaluate them by cross-validation.
 
 Run from the repository root, in an environment with the package's ``bench`` extra:
 
@@ -59,7 +59,7 @@ _KEPT = [
 
 
 def cross_validate(x: Array, y: Array, rounds: int) -> tuple[float, float, float]:
-    """R2, Spearman and L1 of out-of-fold predictions."""
+    """Return R2, Spearman and L1 of out-of-fold predictions."""
     predicted = np.empty(len(y))
     for train, test in KFold(FOLDS, shuffle=True, random_state=0).split(x):
         predicted[test] = predict_trees(fit_trees(x[train], y[train], rounds), x[test])
@@ -68,7 +68,7 @@ def cross_validate(x: Array, y: Array, rounds: int) -> tuple[float, float, float
 
 
 def merge(boosters: Sequence[lightgbm.Booster]) -> str:
-    """One model, in LightGBM's text format, whose sum over trees is the boosters' mean."""
+    """Return one model, in LightGBM's text format, whose sum over trees is the boosters' mean."""
     head, trees = "", list[str]()
     for booster in boosters:
         first, rest = booster.model_to_string().split("\nTree=0\n", 1)
@@ -92,7 +92,7 @@ def _shorten(key: str, value: str) -> str:
 
 
 def climb(model: lightgbm.Booster, code: NDArray[np.int64]) -> float:
-    """Value of the model where no change of a single number improves it, from one code (27,)."""
+    """Return the model's value at the local optimum to which one code (27,) climbs."""
     best = -np.inf
     while True:
         codes = np.concatenate([code[None], *_single_changes(code)])
@@ -103,7 +103,7 @@ def climb(model: lightgbm.Booster, code: NDArray[np.int64]) -> float:
 
 
 def _single_changes(code: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Codes (values, 27) with any value of one number, for each number."""
+    """Return, for each number, the codes (values, 27) with all of its values."""
     changed = []
     for column, dim in enumerate(_SPACE.dimensions):
         assert isinstance(dim, Integer)
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def tables_to_fit(bench: NASBenchMR) -> list[Table]:
-    """Return the tables of all settings that are shipped, and that of 3dDet where it is given.
+    """Return the tables of all settings with shipped surrogates, and that of 3dDet if given.
 
     Raises:
         ValueError: One of them is missing or damaged.
@@ -144,7 +144,7 @@ def tables_to_fit(bench: NASBenchMR) -> list[Table]:
 
 
 def _ship(table: Table, folder: Path) -> list[str]:
-    """Writes the models of one setting; its row of the results."""
+    """Write the models of one setting, and return its row of the results."""
     x, rounds = features(table.codes), rounds_of(table.setting)
     texts, size = {}, 0
     for metric, y in table.metrics.items():

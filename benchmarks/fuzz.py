@@ -68,13 +68,13 @@ from {module} import *
 
 @dataclass(frozen=True)
 class Part:
-    """Cases of one kind that are drawn together, from a seed of their own.
+    """Cases of one kind that are drawn together, from their own seed.
 
     Attributes:
-        kind: A key of ``KINDS``.
-        number: Among the parts of its kind, from 0.
-        seed: Of the whole run.
-        planned: Cases to draw.
+        kind: Key of ``KINDS``.
+        number: Position among the parts of its kind, starting at 0.
+        seed: Seed of the whole run.
+        planned: Number of cases to draw.
     """
 
     kind: str
@@ -88,11 +88,11 @@ class Row:
     """Results of one part, as a row of the CSV file.
 
     Attributes:
-        cases: Cases tried, up to the first finding.
-        asks: Proposals checked in them.
-        seconds: Of processor time, all told.
-        slowest: Seconds of the slowest case.
-        findings: A script and a traceback's end for each, joined by form feeds.
+        cases: Number of cases tried, up to the first finding.
+        asks: Number of proposals checked in these cases.
+        seconds: Total CPU seconds.
+        slowest: CPU seconds of the slowest case.
+        findings: Script and end of the traceback for each finding, joined by form feeds.
     """
 
     kind: str
@@ -111,7 +111,7 @@ class Row:
 
 
 class Tally:
-    """Tries the cases of a part: counts them, and keeps the smallest of each kind of failure."""
+    """Counter of tried cases of a part, which keeps the smallest case of each kind of failure."""
 
     def __init__(self, module: Any) -> None:
         self._module = module
@@ -141,7 +141,7 @@ class Tally:
 
 
 def run_part(part: Part) -> Row:
-    """Draws and tries a part's cases."""
+    """Draw and try the cases of a part."""
     torch.set_num_threads(1)
     module = import_module(KINDS[part.kind][0])
     tally = Tally(module)
@@ -179,7 +179,7 @@ def run_part(part: Part) -> Row:
 
 
 def plan(n_cases: int, seed: int) -> list[Part]:
-    """The parts of a run; the kinds take turns."""
+    """Return the parts of a run, alternating between kinds."""
     parts = []
     for kind, (_, share) in KINDS.items():
         left, number = math.ceil(n_cases * share), 0
@@ -190,7 +190,7 @@ def plan(n_cases: int, seed: int) -> list[Part]:
 
 
 def run(parts: Sequence[Part], jobs: int) -> Iterator[Row]:
-    """The parts' rows as they end."""
+    """Yield the rows of the parts as they finish."""
     if len(parts) == 1:  # a process takes longer to start than a part
         yield run_part(parts[0])
         return
@@ -199,7 +199,7 @@ def run(parts: Sequence[Part], jobs: int) -> Iterator[Row]:
 
 
 def read(path: Path) -> list[Row]:
-    """Rows of an earlier run; none without a file."""
+    """Return the rows of an earlier run, or none without a file."""
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
@@ -213,7 +213,7 @@ def _row(cells: Mapping[str, str]) -> Row:
 
 
 def markdown(rows: Sequence[Row], command: str) -> str:
-    """The result file."""
+    """Return the text of the result file."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     heads = ("kind", "cases", "proposals", "findings", "seconds", "slowest case (s)")
     table = []

@@ -1,4 +1,4 @@
-"""Time of the import of the package, and of ``--help``.
+"""Time for importing the package, and for ``--help``.
 
 Run from the repository root, in an environment with the package:
 
@@ -37,14 +37,14 @@ PACKAGES = ("ncp_sampler", "optuna", "torch", "numpy", "scipy")
 
 
 def seconds(code: str) -> float:
-    """Wall time of a new Python that runs the code."""
+    """Return the wall time of a new Python process that runs the code."""
     begin = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False)
     return time.perf_counter() - begin
 
 
 def markdown(measured: dict[str, list[float]], command: str) -> str:
-    """The result file."""
+    """Return the text of the result file."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     n = len(measured["Python alone"])
     bare = float(np.median(measured["Python alone"]))

@@ -63,7 +63,7 @@ class Search:
 
     Attributes:
         method: One of ``METHODS``.
-        seed: Of the method, and of the shared first codes.
+        seed: Seed of the method and of the shared first codes.
         best: Best accuracy up to each trial; it ends with the table's best, or at the cap.
         seconds: CPU seconds of the whole search.
     """
@@ -74,12 +74,12 @@ class Search:
     seconds: float
 
     def best_at(self, n: int) -> float:
-        """Best accuracy of the first n trials."""
+        """Return the best accuracy of the first n trials."""
         return float(self.best[min(n, len(self.best)) - 1])
 
 
 def search(method: str, objective: TableObjective, *, top: float, seed: int, cap: int) -> Search:
-    """Searches until a code of accuracy ``top`` is found, ``cap`` trials at most."""
+    """Search until a code with accuracy ``top`` is found, for at most ``cap`` trials."""
     start = time.process_time()
     space = objective.space
     first = NCPOptimizer(space, directions={"Acc": "maximize"}, seed=seed).ask(STARTUP)
@@ -111,7 +111,7 @@ def search(method: str, objective: TableObjective, *, top: float, seed: int, cap
 
 
 def trials_needed(searches: Sequence[Search], top: float) -> NDArray[np.float64]:
-    """Trials of each search until the best cell; infinite where the cap came first."""
+    """Return the trials of each search until the best cell; infinite if the cap came first."""
     return np.array([len(s.best) if s.best[-1] >= top else np.inf for s in searches])
 
 
@@ -134,7 +134,7 @@ def search_table(searches: Sequence[Search], *, top: float, cap: int) -> str:
 
 
 def walk_grid(table: Table, seeds: int) -> str:
-    """One row per setting of the walk: default, its neighbors, and the paper's plain argmax."""
+    """Return a table of settings of the walk: default, neighbors, and the paper's argmax."""
     headings = ["rounding", "λ", "learning rate", f"reach {PAPER} %", "median best"]
     headings += ["median of medians", "FLOPs (M) of the best", "at step"]
     rows = []
@@ -189,7 +189,7 @@ def one_walk(table: Table) -> str:
 
 
 def write_csv(searches: Sequence[Search], top: float, path: Path) -> None:
-    """Writes one row per search; ``trials`` is empty where the cap came first."""
+    """Write one row per search; ``trials`` is empty if the cap came first."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         names = [f"best_{n}" for n in CHECKPOINTS]

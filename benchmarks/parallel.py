@@ -1,4 +1,4 @@
-"""Loss of several workers: the same number of trials, several of which run at any time.
+"""Loss from parallel workers, with the same number of trials.
 
 Run from the repository root, in an environment with the package's ``bench`` extra:
 
@@ -49,7 +49,7 @@ _HEAD = ("setting", "sampler", "workers", "seed", "best")
 
 
 class Study(NamedTuple):
-    """One study's best value."""
+    """Best value of one study."""
 
     setting: str
     sampler: str
@@ -64,7 +64,7 @@ def _judge(setting: str) -> Objective:
 
 
 def run(setting: str, sampler: str, workers: int, seed: int) -> Study:
-    """A study of ``TRIALS`` trials, ``workers`` of which run at any time."""
+    """Run a study of ``TRIALS`` trials, of which ``workers`` run at any time."""
     judge = _judge(setting)
     with warnings.catch_warnings():  # constant_liar is experimental
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -83,7 +83,7 @@ def run(setting: str, sampler: str, workers: int, seed: int) -> Study:
 
 
 def read(path: Path) -> list[Study]:
-    """The studies that a file has; none if there is none."""
+    """Return the studies in a file, or none without a file."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -92,7 +92,7 @@ def read(path: Path) -> list[Study]:
 
 
 def write(studies: Sequence[Study], path: Path) -> None:
-    """All studies, in the order that they ended."""
+    """Write all studies in the order in which they finished."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(_HEAD)
@@ -104,7 +104,7 @@ def _mean(studies: Sequence[Study], setting: str, sampler: str, workers: int) ->
 
 
 def markdown(studies: Sequence[Study], command: str, workers: int) -> str:
-    """The report."""
+    """Return the report."""
     modelled = [name for name in SAMPLERS if name != RANDOM]
     columns = [(name, k) for name in modelled for k in (1, workers)]
     heads = ["setting", RANDOM, *(f"{name}, {k}" for name, k in columns)]

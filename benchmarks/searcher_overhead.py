@@ -4,7 +4,7 @@ Run from the repository root, in an environment with the package's ``bench`` and
 
     python -m benchmarks.searcher_overhead
 
-writes OUT/searcher_overhead.md. A searcher and an optimizer of the same seed are told the same
+writes OUT/searcher_overhead.md. A searcher and an optimizer with the same seed observe the same
 trials, propose the same codes, and are timed in turn: ``suggest`` and ``ask``.
 """
 
@@ -37,8 +37,8 @@ class Times:
     """CPU milliseconds per proposal of the searcher and of the optimizer, in pairs.
 
     Attributes:
-        trials: Finished before the first of them.
-        running: Trials running meanwhile.
+        trials: Number of trials finished before the first proposal.
+        running: Number of running trials.
     """
 
     trials: int
@@ -48,12 +48,12 @@ class Times:
 
     @property
     def ratio(self) -> float:
-        """Median of the pairs' ratios."""
+        """Median ratio over the pairs."""
         return float(np.median(np.divide(self.suggest, self.ask)))
 
 
 def measure(n_trials: int, n_running: int, repeats: int, seed: int = 0) -> Times:
-    """Times of ``repeats`` pairs, each after one more trial has finished."""
+    """Return the times of ``repeats`` pairs, with one more trial finished before each."""
     objective = nas_bench.objective("seg")
     space = objective.space
     search = NCPSearch(space=space, metric="mIoU", mode="max", seed=seed)
@@ -89,7 +89,7 @@ def measure(n_trials: int, n_running: int, repeats: int, seed: int = 0) -> Times
 
 
 def markdown(measured: Sequence[Times], command: str) -> str:
-    """The result file."""
+    """Return the text of the result file."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     heads = ("finished trials", "running", "pairs", "`ask` (ms)", "`suggest` (ms)", "ratio")
     rows = []

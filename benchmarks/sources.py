@@ -1,4 +1,4 @@
-"""Gain from a source of another task, and loss from a misleading one.
+"""Gain from a source of another task, and loss from a misleading source.
 
 Needs the tables of NAS-Bench-MR (``--root``, or ``NCP_BENCH_ROOT``) and the ``bench`` extra. Run
 from the repository root:
@@ -54,15 +54,15 @@ _HEAD = ["setting", "kind", "source", "seed", *[f"best at {n}" for n in CHECKPOI
 
 
 class Study(NamedTuple):
-    """One study's results.
+    """Results of one study.
 
     Attributes:
-        setting: What it searched.
-        kind: Of its source.
-        source: The table that the source's rows are of; empty without.
-        seed: Of its proposals and of the choice of rows.
-        best: Best value by ``CHECKPOINTS``.
-        ask_ms: CPU time of an ask, the median of the last 20.
+        setting: Setting that was searched.
+        kind: Kind of the source.
+        source: Table of the source's rows; empty without a source.
+        seed: Seed for the proposals and the choice of rows.
+        best: Best value at each of ``CHECKPOINTS``.
+        ask_ms: Median CPU time of the last 20 asks.
     """
 
     setting: str
@@ -74,7 +74,7 @@ class Study(NamedTuple):
 
 
 def rows_of(bench: NASBenchMR, setting: str, rows: int, seed: int, kind: str) -> Records:
-    """Random rows of a table, its main metric as it is, negated, or in random order."""
+    """Return random rows of a table with its main metric, unchanged, negated or shuffled."""
     table = bench.table(setting)
     rng = np.random.default_rng(seed)
     at = rng.permutation(len(table.codes))[:rows]
@@ -87,7 +87,7 @@ def rows_of(bench: NASBenchMR, setting: str, rows: int, seed: int, kind: str) ->
 
 
 def run(bench: NASBenchMR, setting: str, kind: str, seed: int, rows: int) -> Study:
-    """A study of the most trials that are looked at."""
+    """Run a study up to the last checkpoint."""
     near, far = _NEAR_AND_FAR[setting]
     source = {_NONE: "", "far": far, _NEGATED: setting}.get(kind, near)
     judge = objective(setting)
@@ -110,7 +110,7 @@ def run(bench: NASBenchMR, setting: str, kind: str, seed: int, rows: int) -> Stu
 
 
 def read(path: Path) -> list[Study]:
-    """The studies that a file has; none if there is none."""
+    """Return the studies in a file, or none without a file."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -122,7 +122,7 @@ def read(path: Path) -> list[Study]:
 
 
 def write(studies: Sequence[Study], path: Path) -> None:
-    """All studies, in the order that they ended."""
+    """Write all studies in the order in which they finished."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(_HEAD)
@@ -132,7 +132,7 @@ def write(studies: Sequence[Study], path: Path) -> None:
 
 
 def leads(studies: Sequence[Study], setting: str, kind: str) -> np.ndarray:
-    """Lead over the same seed without a source, (seeds, checkpoints)."""
+    """Return the lead (seeds, checkpoints) over the same seeds without a source."""
     without = {s.seed: s.best for s in studies if s.setting == setting and s.kind == _NONE}
     pairs = [
         (one.best, without[one.seed])
@@ -143,7 +143,7 @@ def leads(studies: Sequence[Study], setting: str, kind: str) -> np.ndarray:
 
 
 def markdown(studies: Sequence[Study], command: str, rows: int) -> str:
-    """The report."""
+    """Return the report."""
     heads = ["setting", "source", "seeds", *[f"{n} trials" for n in CHECKPOINTS]]
     texts = [
         f"""# Searches with earlier work

@@ -1,4 +1,4 @@
-"""Adapters of the optimizer to Optuna and Ray, installed as ``ncp_sampler.integrations``."""
+"""Optuna and Ray adapters for the optimizer, installed as ``ncp_sampler.integrations``."""
 
 if __name__ != "ncp_sampler.integrations":
     raise ImportError(

@@ -75,7 +75,7 @@ if not TYPE_CHECKING:  # Type checkers would accept every misspelled name
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":
-            from importlib import metadata  # A tenth of the time of the import
+            from importlib import metadata  # Lazy: a tenth of the import time
 
             globals()[name] = metadata.version("ncp_sampler")
             return globals()[name]

@@ -1,6 +1,6 @@
 """Adam (Kingma & Ba 2015, algorithm 1) for arrays.
 
-It updates the parameters of a fit, and the codes of a search. A step of ``torch.optim.Adam`` would
+It updates the parameters in a fit and the codes in a search. A step of ``torch.optim.Adam`` would
 take two to three times as long (docs/decisions/0012-adam.md).
 
 Notation
@@ -34,7 +34,7 @@ class Adam:
         self._steps = 0
 
     def step(self, x: FloatArray, gradient: FloatArray) -> FloatArray:
-        """Return x after one step against its gradient."""
+        """Return x after one descent step along its gradient."""
         beta1, beta2 = self._betas
         self._steps += 1
         self._first = beta1 * self._first + (1 - beta1) * gradient

@@ -1,4 +1,4 @@
-"""Argument checks, which raise a ``ValueError`` that names argument, value and remedy.
+"""Argument checks that raise a ``ValueError`` with the argument, its value and the remedy.
 
 Each check returns the argument in the type that the caller uses. ``name`` is the name of the
 argument, and ``where`` follows its value in the message: "weight=-1 of 'top1' must be ...".
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 DIRECTIONS = ("maximize", "minimize")
 LARGEST_SEED = 2**32 - 1  # Largest seed of NumPy's legacy generators and of Optuna
-# Demand on a search space; a list of dimensions alone is a common mistake
+# Requirement for a search space; passing a bare list of dimensions is a common mistake
 A_SPACE = "be a SearchSpace, such as SearchSpace([Float('x', 0, 1)]) or MRSpace()"
 
 _MAX_SHOWN = 200  # Maximum number of characters of a value in a message
@@ -42,7 +42,7 @@ def refusal(name: str, value: object, must: str, where: str = "") -> ValueError:
 
 
 def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
-    """Return an integer of any integer type within inclusive bounds; booleans are refused.
+    """Return an integer (of any integer type) within inclusive bounds; refuse booleans.
 
     Raises:
         ValueError: For any other value.
@@ -69,7 +69,7 @@ def number(
     below: float | None = None,
     where: str = "",
 ) -> float:
-    """Return a finite number of any type as a float: >= low, > above, <= high, < below.
+    """Return a finite number of any numeric type as a float: >= low, > above, <= high, < below.
 
     Raises:
         ValueError: For any other value, including booleans.
@@ -101,7 +101,7 @@ def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return a boolean of Python or NumPy.
+    """Return a Python or NumPy boolean.
 
     Raises:
         ValueError: For any other value; a string such as "no" would count as True.
@@ -123,7 +123,7 @@ def text(name: str, value: Any) -> str:
 
 
 def texts(name: str, value: Any) -> tuple[str, ...]:
-    """Return names in order; a string is refused, because its letters would be the names.
+    """Return names in order; refuse a string, because each letter would be taken as a name.
 
     Raises:
         ValueError: For any other value.
@@ -134,7 +134,7 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def instance(name: str, value: Any, kind: Any, must: str) -> Any:
-    """Return an object of a class; an example of ``must`` is "be a function".
+    """Return an instance of a class; ``must`` says what is required, such as "be a function".
 
     Raises:
         ValueError: For an object of another class.
@@ -146,7 +146,7 @@ def instance(name: str, value: Any, kind: Any, must: str) -> Any:
 
 
 def function(name: str, value: Any, must: str) -> Any:
-    """Return a callable, such as a function or a class; an example of ``must`` is "be a function".
+    """Return a callable, such as a function or a class; ``must`` as for ``instance``.
 
     Raises:
         ValueError: For any other value.
@@ -157,7 +157,7 @@ def function(name: str, value: Any, must: str) -> Any:
 
 
 def sequence(name: str, value: Any, kind: Any, must: str) -> list[Any]:
-    """Return a list of objects of a class; a string or a single object is refused.
+    """Return a list of instances of a class; refuse a string or a single object.
 
     Raises:
         ValueError: For any other value.
@@ -169,7 +169,7 @@ def sequence(name: str, value: Any, kind: Any, must: str) -> list[Any]:
 
 
 def call(name: str, value: Any, must: str, *, required: bool = False) -> Any:
-    """Return a callable, or None if that is not required.
+    """Return a callable, or None if none is required.
 
     Raises:
         ValueError: For any other value.
@@ -180,7 +180,7 @@ def call(name: str, value: Any, must: str, *, required: bool = False) -> Any:
 
 
 def seed(value: Any, *, high: int | None = None, name: str = "seed") -> int | None:
-    """Return a seed: an integer of at least 0, or None for a fresh one.
+    """Return a seed: an integer of at least 0, or None for a random one.
 
     Raises:
         ValueError: For any other value.
@@ -195,7 +195,7 @@ def seed(value: Any, *, high: int | None = None, name: str = "seed") -> int | No
 
 
 def generator(value: Any) -> np.random.Generator:
-    """Return a random generator, or create one from a seed, as ``numpy.random.default_rng``.
+    """Return a random generator, or create one from a seed like ``numpy.random.default_rng``.
 
     Raises:
         ValueError: For any other value.
@@ -218,7 +218,7 @@ def array(name: str, value: Any) -> NDArray[np.float64]:
 
 
 def path(name: str, value: Any, what: str = "a file or a folder") -> Path:
-    """Return a path; ``what`` describes its target in the message.
+    """Return a path; ``what`` describes the file or folder in the message.
 
     Raises:
         ValueError: For a value that is neither a string nor a path.
@@ -227,7 +227,7 @@ def path(name: str, value: Any, what: str = "a file or a folder") -> Path:
 
 
 def directions(value: Any) -> dict[str, str]:
-    """Return names of metrics -> "maximize" or "minimize", at least one.
+    """Return metric names -> "maximize" or "minimize"; there must be at least one.
 
     Raises:
         ValueError: For any other value.
@@ -254,7 +254,7 @@ def usable_device(device: str | torch.device) -> torch.device:
         ValueError: If PyTorch does not know the device, or cannot compute on it here.
     """
     try:
-        torch.zeros(1, device=device).item()  # "meta" has no numbers
+        torch.zeros(1, device=device).item()  # The device "meta" stores no numbers
         return torch.device(device)
     except Exception as error:  # The type of the error depends on the backend
         raise ValueError(

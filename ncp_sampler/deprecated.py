@@ -19,7 +19,7 @@ def warn(old: str, new: str) -> None:
 
 
 def with_old_names(cls: ClassT) -> ClassT:
-    """Decorate a class to accept arguments and attributes under their names of version 0.2."""
+    """Decorate a class so that it accepts the argument and attribute names of version 0.2."""
     _rename_arguments(cls, _ARGUMENTS.get(cls.__name__, {}))
     for old, new in _ATTRIBUTES.get(cls.__name__, {}).items():
 
@@ -40,7 +40,7 @@ def _rename_arguments(cls: type, new_names: Mapping[str, str]) -> None:
     def renaming(self: Any, *args: Any, **kwargs: Any) -> None:
         for old, new in new_names.items():
             if old in kwargs:
-                if old == "weights" and callable(kwargs[old]):  # as of Optuna's TPESampler
+                if old == "weights" and callable(kwargs[old]):  # as in Optuna's TPESampler
                     raise ValueError(
                         f"weights={kwargs[old]!r} is an argument of TPESampler, which weights past "
                         f"trials; {cls.__name__} has no equivalent, as its model needs none: leave "
@@ -57,7 +57,7 @@ def _rename_arguments(cls: type, new_names: Mapping[str, str]) -> None:
 
 
 def old_name(module: str, name: str) -> Any:
-    """Return the object that replaces a name of a module of version 0.2.
+    """Return the replacement for a name that a module had in version 0.2.
 
     Raises:
         AttributeError: If the module had no such name.
@@ -101,7 +101,7 @@ def _choose_caution(offline: Any) -> Callable[..., Any]:
     return choose
 
 
-# Old name of a figure -> its name since 0.3, in Matplotlib and in Plotly
+# Old name of a figure -> its name since 0.3, for Matplotlib and Plotly
 _FIGURES = {
     "architecture_figure": "plot_architectures",
     "correlation_figure": "plot_correlations",
@@ -114,7 +114,7 @@ _FIGURES = {
     "walk_figure": "plot_walk",
 }
 
-# Module -> old name -> new name, and the replacement as a function of the module
+# Module -> old name -> new name and a function from the module to the replacement
 _NAMES: dict[str, dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "ncp_sampler.predictors": {
         "InfiniteMLP": ("GaussianProcess(NNGP())", _infinite_mlp),

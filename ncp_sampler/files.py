@@ -1,9 +1,9 @@
 """Atomic writes of files, and checksums that detect damage.
 
-A file is written to a temporary file in the same folder and then moved in one step. So neither a
-full disk nor a killed process leaves an incomplete file or removes an older one. The next process
-that writes there removes the temporary files of killed processes. A sealed file ends with a line
-that contains the SHA-256 of its content.
+Content is written to a temporary file in the same folder, which is then moved in one step, so
+neither a full disk nor a killed process leaves an incomplete file or removes an older one. The next
+process that writes there removes the temporary files of killed processes. A sealed file ends with a
+line that contains the SHA-256 of its content.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ except ImportError:  # Windows, where temporary files of killed processes remain
 
 _PREFIX, _SUFFIX = ".ncp-", ".tmp"  # Names of temporary files
 _SEAL = b"\nsha256:"
-_SEAL_LENGTH = len(_SEAL) + 64 + 1  # Length with 64 hexadecimal digits and the newline
+_SEAL_LENGTH = len(_SEAL) + 64 + 1  # Length including 64 hexadecimal digits and the newline
 
 
 def write_atomic(
@@ -108,7 +108,7 @@ def _replace(target: Path, content: bytes, staging: Path | None) -> None:
                 beside.chmod(stat.S_IMODE(target.stat().st_mode))
             if fcntl is None:
                 file.close()  # Windows cannot move open files
-            beside.replace(target)  # While the lock is held
+            beside.replace(target)  # Moved while the lock is held
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -126,7 +126,7 @@ def _temporary(folder: Path) -> tuple[Path, BinaryIO]:
 
 
 def _remove_left(folder: Path) -> None:
-    """Remove the temporary files of killed processes, which no process locks."""
+    """Remove the temporary files that killed processes left, which no process locks."""
     with suppress(OSError):  # Unreadable folders or files
         for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
             if path.is_file() and not path.is_symlink():

@@ -12,7 +12,7 @@ def mean_and_error(values: ArrayLike) -> tuple[float, float]:
     """Return the mean of values (n,) and its standard error, which is NaN for a single value.
 
     Raises:
-        ValueError: If there is no value, or the shape is different.
+        ValueError: If there is no value, or the array is not one-dimensional.
     """
     try:
         numbers = np.asarray(values, dtype=np.float64)
@@ -26,7 +26,7 @@ def mean_and_error(values: ArrayLike) -> tuple[float, float]:
 
 
 def with_error(values: ArrayLike, form: str = ".2f") -> str:
-    """Return mean ± standard error as text, or only the mean of a single value.
+    """Return mean ± standard error as text, or only the value if there is just one.
 
     Args:
         values: Values (n,).

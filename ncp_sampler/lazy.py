@@ -1,4 +1,4 @@
-"""Lazy imports of the names of a package (PEP 562).
+"""Lazy imports of a package's names (PEP 562).
 
 PyTorch takes seconds to import, and ``--help`` does not need it.
 """
@@ -13,9 +13,9 @@ from typing import Any
 
 
 def has_module(name: str) -> bool:
-    """Return True if a top-level module can be imported; it is not imported.
+    """Return True if a top-level module can be imported, without importing it.
 
-    A folder of that name on the path is no module.
+    A folder with that name on the path does not count as a module.
     """
     spec = find_spec(name)
     return spec is not None and spec.origin is not None

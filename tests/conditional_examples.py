@@ -34,7 +34,7 @@ def flops(params: Mapping[str, Any]) -> int:
 
 
 def flops_of_codes(codes: torch.Tensor) -> torch.Tensor:
-    """The same of codes (n, 5), differentiable: layers that do not exist are left out."""
+    """Return the differentiable FLOPs of codes (n, 5), without layers that do not exist."""
     there = codes[:, :1] > torch.arange(MOST) + 0.5
     before = torch.cat([torch.full_like(codes[:, :1], 32.0), codes[:, 1:-1]], dim=1)
     inner = torch.where(there, before * codes[:, 1:], 0.0).sum(1)

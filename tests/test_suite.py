@@ -253,7 +253,7 @@ def test_of_a_sparse_space_few_parameters_matter() -> None:
 def test_a_training_that_looks_best_counts_by_the_mean_of_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of three trials the second and the third look better than all before."""
+    """Every trial that looks better than all before is evaluated again, and its mean counts."""
     values, repeated = iter([3.0, 2.0, 1.0, 5.0]), []
 
     def mean(params: dict[str, float]) -> tuple[float, ...]:

@@ -1,1 +1,1 @@
-"""Offline searches judged by tables that hold the true value of every architecture."""
+"""Offline searches evaluated by tables with the true value of every architecture."""

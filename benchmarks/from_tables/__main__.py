@@ -1,4 +1,4 @@
-"""Offline searches beside one another, judged by tables that hold every architecture's value.
+"""Comparison of offline searches, evaluated by tables with every architecture's true value.
 
 Run from the repository root, in an environment with the package's ``suite`` extra:
 
@@ -31,7 +31,7 @@ from ncp_sampler.command_line.options import make_parser, parse_benchmark
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options; exit where one is wrong."""
+    """Return the options; exit if one is wrong."""
     parser = make_parser(__doc__, prog="python -m benchmarks.from_tables")
     add = parser.add_argument
     add("--tasks", default="*", help="patterns of the tables' names, such as nbg-*,nb201-cifar10")
@@ -62,7 +62,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def run_all(options: argparse.Namespace, folder: Path) -> None:
-    """Judge what is asked for, the draws of all tables in turn."""
+    """Run the requested methods, cycling through the draws of all tables."""
     done = set()
     for method in options.methods:
         if options.resume:

@@ -1,4 +1,4 @@
-"""One method judged on one draw of rows, and the files in which the judgments are kept."""
+"""Evaluation of one method on one draw of rows, and the files with the results."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Judgment:
 
     @property
     def case(self) -> tuple[str, int, int]:
-        """Task, rows and draw: methods with the same ones started alike."""
+        """Task, rows and draw, which together determine the start of a method."""
         return self.task, self.rows, self.draw
 
 
@@ -95,7 +95,7 @@ def file_of(folder: Path, method: str) -> Path:
 
 
 def load(path: Path) -> list[Judgment]:
-    """Return the judgments of a file; none where it is not there."""
+    """Return the judgments in a file, or none if the file is missing."""
     if not path.exists():
         return []
     kinds = {"str": str, "int": int, "float": float}
@@ -124,7 +124,7 @@ def append(judgments: Iterable[Judgment], folder: Path) -> None:
 
 
 def sort(path: Path) -> None:
-    """Sort a file's judgments by task, rows and draw, whatever the order in which they ended."""
+    """Sort a file's judgments by task, rows and draw."""
     judgments = sorted(load(path), key=lambda one: (one.family, *one.case))
     path.unlink(missing_ok=True)
     append(judgments, path.parent)

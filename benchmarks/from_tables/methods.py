@@ -1,4 +1,4 @@
-"""Searches beside one another: each takes rows of a table, and answers with architectures.
+"""Compared searches: each takes rows of a table and answers with architectures.
 
 Every method is given the same rows, the space and a seed. It recommends one architecture, which may
 be a row, and names up to five new ones to train next. A search by values of a predictor answers
@@ -64,7 +64,7 @@ class Case:
 
     @property
     def best_code(self) -> NDArray[Any]:
-        """Code of the best row, (d,)."""
+        """Code (d,) of the best row."""
         code: NDArray[Any] = self.task.codes[self.best]
         return code
 
@@ -74,7 +74,7 @@ class Case:
         return SearchProblem(self.records, [Target(METRIC, beta=BETA)], seed=self.seed)
 
     def new(self, codes: ArrayLike) -> NDArray[Any]:
-        """Return the first ``NEW`` codes (k, d) of (n, d) that are no known row's, each once."""
+        """Return the first ``NEW`` distinct codes (k, d) among (n, d) without a known row."""
         kept = {code_key(code): code for code in np.asarray(codes)}
         listed = [code for key, code in kept.items() if key not in self._keys]
         return np.array(listed[:NEW]).reshape(-1, len(self.task.space.columns))
@@ -97,12 +97,12 @@ Search: TypeAlias = Callable[[Case], Answer]
 
 
 def best_row(case: Case) -> Answer:
-    """Recommend the best row known, and nothing new."""
+    """Recommend the best known row, and nothing new."""
     return Answer(case.best_code, case.new([]))
 
 
 def random_rows(case: Case) -> Answer:
-    """Recommend the best row known, and random architectures of the table."""
+    """Recommend the best known row, and random architectures from the table."""
     rng = np.random.default_rng(case.rows)  # the seed alone draws the same for all tables
     codes = rng.permutation(case.task.codes)[: NEW + len(case.rows)]
     return Answer(case.best_code, case.new(codes))
@@ -121,17 +121,17 @@ def whole_table(make: Callable[[int], Any]) -> Search:
 
 
 def random_forest(seed: int) -> RandomForestRegressor:
-    """Return a random forest, not fitted."""
+    """Return an unfitted random forest."""
     return RandomForestRegressor(_TREES, random_state=seed, n_jobs=1)
 
 
 def boosted_trees(seed: int) -> LGBMRegressor:
-    """Return LightGBM's boosted trees, not fitted."""
+    """Return unfitted boosted trees of LightGBM."""
     return LGBMRegressor(**_LIGHTGBM, random_state=seed, n_jobs=1, deterministic=True, verbose=-1)
 
 
 class WatchedProblem(SearchProblem):
-    """A search problem that keeps the codes whose utility is asked for.
+    """Search problem that records the codes whose utility is computed.
 
     Args:
         case: Rows to search from; the utility is the predicted mean of their predictor.
@@ -154,14 +154,14 @@ class WatchedProblem(SearchProblem):
         return values
 
     def best_first(self) -> NDArray[Any]:
-        """Return all codes seen, (n, d), those of the highest prediction first."""
+        """Return all evaluated codes (n, d), with the highest predictions first."""
         order = np.argsort(-np.concatenate(self._values), kind="stable")
         codes: NDArray[Any] = np.concatenate(self._seen)[order]
         return codes
 
 
 def by_values(search: Callable[[WatchedProblem, Case], Any]) -> Search:
-    """Return a search by values of our predictor, with the best new codes that it predicted."""
+    """Return a search by the default predictor's values, with the best new codes it predicted."""
 
     def answer(case: Case) -> Answer:
         problem = WatchedProblem(case)
@@ -172,7 +172,7 @@ def by_values(search: Callable[[WatchedProblem, Case], Any]) -> Search:
 
 
 def gp_sampler(case: Case) -> Answer:
-    """Ask Optuna's GPSampler for five trials that run at once, in a study with the rows."""
+    """Ask Optuna's GPSampler for five parallel trials, in a study with the rows."""
     space, seed = case.task.space, case.seed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

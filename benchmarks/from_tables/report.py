@@ -1,4 +1,4 @@
-"""The report: each method's answers in figures, beside those of the reference on the same draws."""
+"""Report: each method's results, compared with the reference's on the same draws."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Index: TypeAlias = dict[tuple[str, int, int], Judgment]
 
 
 def write_report(judgments: Sequence[Judgment], command: str) -> str:
-    """Return the page of all judgments, in Markdown.
+    """Return the page on all judgments, in Markdown.
 
     Args:
         judgments: At least one, of any tasks, rows, draws and methods.

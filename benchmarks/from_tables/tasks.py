@@ -40,7 +40,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Task:
-    """A table whose values are known for every architecture.
+    """Table with the value of every architecture.
 
     Attributes:
         name: Key of ``TASKS``.
@@ -63,7 +63,7 @@ class Task:
     noisy: bool = False
 
     def draw(self, n: int, draw: int) -> NDArray[np.intp]:
-        """Return n random rows, the first ones of a permutation that the draw and the name give.
+        """Return the first n rows of a permutation that the draw and the name determine.
 
         Raises:
             ValueError: The table has no more than n rows.
@@ -76,18 +76,18 @@ class Task:
         return rng.permutation(len(self.codes))[:n]
 
     def rows(self, codes: ArrayLike) -> NDArray[np.intp]:
-        """Return the rows of valid codes (n, d), (n,); ``ABSENT`` where a code means none."""
+        """Return the rows (n,) of valid codes (n, d); ``ABSENT`` if a code has no row."""
         found = [self.row_of.get(code_key(code), ABSENT) for code in np.atleast_2d(codes)]
         return np.array(found, dtype=np.intp)
 
     def true_values(self, rows: NDArray[np.intp]) -> FloatArray:
-        """Return the true values of rows (n,); the table's least one where a row is absent."""
+        """Return the true values of rows (n,); the table's lowest one if a row is absent."""
         return np.where(rows == ABSENT, self.truth.min(), self.truth[rows])
 
     def ranks(self, rows: NDArray[np.intp]) -> FloatArray:
-        """Return the share of the table that is truly better than rows (n,), in %.
+        """Return the percentage of the table that is truly better than rows (n,).
 
-        It is 0 for the best architecture, and 100 where a row is absent.
+        It is 0 for the best architecture, and 100 if a row is absent.
         """
         better = (self.truth > self.truth[rows][:, None]).mean(1)
         return np.where(rows == ABSENT, 100.0, 100 * better)
@@ -124,7 +124,7 @@ def enumerated(
 
 
 def _graphs(data: str) -> Task:
-    """Return a task of NAS-Bench-Graph: test accuracy (%), a mean of three trainings."""
+    """Return a task of NAS-Bench-Graph: test accuracy (%), the mean of three trainings."""
     package = _package("nas_bench_graph")
     links, operations = package.link_list, package.gnn_list
     names = tuple("".join(map(str, link)) for link in links)  # each operation's input: "0012"
@@ -208,7 +208,7 @@ def _open(kind: str, data: str) -> Any:
 
 
 def _package(name: str) -> Any:
-    """Return the module of a package that only this program needs.
+    """Import a package that only this program needs.
 
     Raises:
         ImportError: It is not installed.

@@ -1,1 +1,1 @@
-"""The paper's studies repeated on the public tables, beside the figures that it prints."""
+"""The paper's studies, repeated on the public tables and compared with its figures."""

@@ -19,7 +19,7 @@ _BOUNDED_HEADER += ["second evaluator", "NCP's lead", "wins", "s"]
 
 
 def baselines_section(results: Results) -> str:
-    """Return the section on each baseline beside NCP within that baseline's FLOPs."""
+    """Return the section that compares each baseline with NCP within that baseline's FLOPs."""
     text = "## Against the baselines, at equal or fewer FLOPs\n\n"
     text += (
         "λ = 0.5. Baselines maximize the mean of the same predictor. Lead: score of NCP on the "

@@ -45,7 +45,7 @@ def settings_label(study: Study, settings: tuple[str, ...]) -> str:
 
 
 def without_detection(results: Results) -> str:
-    """Return the sentence on 3dDet where its table was not read."""
+    """Return the sentence on 3dDet if its table was not read."""
     if "3ddet" in results.settings:
         return ""
     return "3dDet is left out: its table (`3ddet/trainval.pkl`) was not among those given. "

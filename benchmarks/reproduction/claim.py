@@ -1,4 +1,4 @@
-"""A claim of the paper beside our figures, and the rule that says whether it held.
+"""Claims of the paper, our figures, and the rule that decides if a claim held.
 
 A claim is a set of differences that should be above 0, each a value per split. One is above 0 if
 its mean is so by more than one standard error over splits. A claim held if all are, partly if some
@@ -42,7 +42,7 @@ class Claim:
 
 
 def verdict(differences: Sequence[Values]) -> str:
-    """Return whether differences, values per split each, are above 0."""
+    """Return the verdict on differences, each with one value per split, that should be above 0."""
     above = []
     for values in differences:
         error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0

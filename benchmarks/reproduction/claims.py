@@ -1,4 +1,4 @@
-"""Section of the report on which of the paper's claims held."""
+"""Section of the report on the paper's claims and their verdicts."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def claims_section(results: Results, graph: Sequence[PairGain] | None = None) ->
 
 
 def write_claims(section: str, folder: Path) -> None:
-    """Write the section as a page of its own, ``claims.md``."""
+    """Write the section as a separate page, ``claims.md``."""
     write_atomic(folder / "claims.md", section.replace("## ", "# ", 1).encode())

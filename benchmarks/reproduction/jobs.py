@@ -1,4 +1,4 @@
-"""Jobs of a run, each in a process of its own: splits, predictor errors, walks."""
+"""Jobs of a run, each in its own process: splits, predictor errors, walks."""
 
 from __future__ import annotations
 

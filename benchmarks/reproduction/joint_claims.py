@@ -115,7 +115,7 @@ def _searched(beta: float | None) -> str:
 
 
 def _pair(results: Results, first: str, second: str) -> tuple[str, list[Values], Values]:
-    """Return the figures of a pair beside its singles, the gains on both tasks, and FLOPs saved."""
+    """Return the figures of a pair and its singles, the gains on both tasks, and FLOPs saved."""
     joint = {s.settings: g for s, g in results.of(Study.JOINT).items() if s.within is None}
     pair = joint[first, second]
     cells, gains = [], []
@@ -132,7 +132,7 @@ def _pair(results: Results, first: str, second: str) -> tuple[str, list[Values],
 
 
 def _printed_pair(first: str, second: str) -> str:
-    """Return the figures of Table 3 for a pair beside its singles."""
+    """Return the figures of Table 3 for a pair and its singles."""
     pair, singles = published.JOINT[first, second], [published.JOINT[s,] for s in (first, second)]
     cells = []
     for setting, alone in zip((first, second), singles, strict=True):

@@ -78,7 +78,7 @@ def gain_test(gains: Iterable[PairGain], *, seed: int = 0) -> GainTest:
     """Test whether correlation predicts gain, for the gains of one kind of search.
 
     Raises:
-        ValueError: Fewer than three tasks, or a pair of them without a gain.
+        ValueError: There are fewer than three tasks, or a pair has no gain.
     """
     rows = list(gains)
     tasks = list(dict.fromkeys(name for row in rows for name in (row.first, row.second)))
@@ -125,7 +125,7 @@ def write_gains(gains: Sequence[PairGain], path: Path) -> None:
 
 
 def read_gains(path: Path) -> list[PairGain]:
-    """Read what ``write_gains`` wrote."""
+    """Read a file written by ``write_gains``."""
     with path.open(newline="", encoding="utf-8") as file:
         return [
             PairGain(
@@ -146,7 +146,7 @@ def _mantel(
 ) -> tuple[float, float]:
     """Return the Spearman correlation of two symmetric matrices' upper triangles, and its p-value.
 
-    The correlation is 0 where one of the matrices does not vary.
+    The correlation is 0 if one of the matrices is constant.
     """
     i, j = np.triu_indices(len(a), k=1)
     ranks = [rankdata(matrix[i, j]) for matrix in (a, b)]

@@ -61,7 +61,7 @@ class Prediction:
 def predict_held_out(bench: NASBenchMR, setting: str, *, epochs: int) -> Prediction:
     """Fit our predictor and the published recipe on all rows but 500 drawn with seed 0.
 
-    Of at most 600 rows half are held out.
+    With at most 600 rows, half are held out.
     """
     table = bench.table(setting)
     order = np.random.default_rng(0).permutation(len(table.codes))

@@ -1,4 +1,4 @@
-"""The predictor of the published code, fitted as its configurations say (``configs/*.yaml``).
+"""The predictor of the published code, fitted with its configurations (``configs/*.yaml``).
 
 Notation
     n, d      rows, columns of a code
@@ -81,7 +81,8 @@ class PublishedPredictor(Model):
         """Fit metrics (name -> (n,)) of unit codes x (n, d), from new weights.
 
         Raises:
-            ValueError: Weights, steps or missing values, which the published code does not have.
+            ValueError: Weights, steps or missing values are given; the published code does not
+                support them.
         """
         codes = np.asarray(x, dtype=np.float64)
         y = np.stack([np.asarray(metrics[name], dtype=np.float64) for name in self.names], 1)
@@ -114,7 +115,7 @@ class PublishedPredictor(Model):
         return mean
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the prediction and a standard deviation of 0: one network knows none."""
+        """Return the prediction and a standard deviation of 0; a single network has none."""
         mean = self.mean(x)
         return mean, torch.zeros_like(mean)
 
@@ -127,7 +128,7 @@ class PublishedPredictor(Model):
         return {} if self._net is None else dict(self._net.state_dict())
 
     def load_state_dict(self, state: State) -> None:
-        """Continue with the weights of a predictor that was fitted on rows of the same space."""
+        """Load the weights of a predictor that was fitted to rows of the same space."""
         if self._net is None:
             raise RuntimeError("the predictor is not fitted; call fit first")
         self._net.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""One setting in one split: half of the rows to search on, the other half to evaluate on."""
+"""One setting in one split: half of the rows for the search, the other half for evaluation."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _COUNTS = {
 
 @dataclass(frozen=True)
 class SettingSplit:
-    """Training rows and predictors of a search, and the evaluators of the other rows.
+    """Training rows and predictors of a search, and evaluators fitted to the other rows.
 
     Attributes:
         setting: Folder name of the setting.
@@ -70,7 +70,7 @@ class SettingSplit:
     budget: Budget
 
     def code_scale(self) -> FloatArray:
-        """Return the standard deviation of the training unit codes, (d,): the paper's unit."""
+        """Return the standard deviation (d,) of the training unit codes, the paper's unit."""
         scale: FloatArray = self.records.space.normalize(self.records.codes).std(0)
         return scale
 

@@ -77,7 +77,7 @@ def all_searches(settings: Settings, split: int) -> Iterator[SearchResult]:
 
 
 def basic(settings: Settings) -> tuple[str, ...]:
-    """Return the given settings of the paper's four tasks, in its order."""
+    """Return the given settings of the paper's four tasks, in the paper's order."""
     return tuple(name for name in BASIC if name in settings)
 
 
@@ -258,7 +258,7 @@ def pairs(settings: Settings, split: int) -> Iterator[SearchResult]:
 
 @dataclass(frozen=True)
 class StandardizedWinner:
-    """Winner takes all by the gradient of standardized codes, as the paper's (equation 5).
+    """Winner-takes-all strategy with the gradient of standardized codes (paper, equation 5).
 
     ``WinnerTakesAll`` compares gradients of codes in [0, 1], where a block or unit weighs 0.82 of
     what it does in units of the rows' standard deviation.
@@ -272,7 +272,7 @@ class StandardizedWinner:
     def begin(
         self, space: SearchSpace, x: FloatArray
     ) -> Callable[[FloatArray, FloatArray], FloatArray]:
-        """Return one step of the best column."""
+        """Return the step of a new run, which moves the best column."""
         return lambda x, gradient: winner_takes_all(
             x, gradient * self.scale, space=space, cost=costs.flops
         )

@@ -1,4 +1,4 @@
-"""One architecture for several tasks: NCPSampler beside other samplers, judged by true values.
+"""One architecture for several tasks: NCPSampler and other samplers, evaluated by true values.
 
 Run from the repository root, in an environment with the package's ``suite`` extra:
 
@@ -30,7 +30,7 @@ from ncp_sampler.command_line.options import make_parser, parse_benchmark
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options; exit where one is wrong."""
+    """Return the options; exit if one is wrong."""
     parser = make_parser(__doc__, prog="python -m benchmarks.several_tasks")
     add = parser.add_argument
     add("--problems", default="*", help="patterns of names, such as nbg-*,mr-flops")
@@ -62,7 +62,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def run_all(options: argparse.Namespace, folder: Path) -> None:
-    """Run what is asked for."""
+    """Run the requested studies."""
     done = set()
     for method in options.methods:
         path = folder / f"{method}.csv"

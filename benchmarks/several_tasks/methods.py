@@ -1,4 +1,4 @@
-"""The methods: each searches one problem, and names an architecture after so many trials.
+"""Methods that search one problem and name an architecture after given numbers of trials.
 
 A trial trains an architecture on every task; one that trains it on some of them counts its share.
 Where a method has observed several trials, its answer is the one of least relative regret in its
@@ -24,7 +24,7 @@ _GIFT = 20  # random architectures whose mean and deviation scale a hand-made sc
 
 @dataclass(frozen=True)
 class Run:
-    """What a method did.
+    """Trials and answers of a method.
 
     Attributes:
         codes: Codes in the order of their trials, (n, d), or (n m, d) of a study for each task.
@@ -88,7 +88,7 @@ def _several(make: Make, *, reports: float = 1.0) -> Method:
 
 
 def _scalar(make: Make, combine: Callable[[FloatArray], float]) -> Method:
-    """Return a method with one objective, a user's own of the standardized values."""
+    """Return a method with one objective, a user's scalarization of the standardized values."""
 
     def run(problem: Tasks, seed: int, checkpoints: Sequence[int]) -> Run:
         gift = problem.evaluate(problem.space.sample(_GIFT, seed))
@@ -112,7 +112,7 @@ def _scalar(make: Make, combine: Callable[[FloatArray], float]) -> Method:
 
 
 def _alone(make: Make) -> Method:
-    """Return a method with a study of its own for each task, which share the trials.
+    """Return a method with a separate study for each task; the studies share the trials.
 
     Of the best architectures of all studies the answer is the one that is truly the best
     compromise: the method is given these evaluations.

@@ -1,4 +1,4 @@
-"""Tasks that share one search space: an architecture has a value of each.
+"""Tasks that share one search space: an architecture has a value for each.
 
 Notation
     m        tasks
@@ -39,7 +39,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tasks:
-    """Some tasks of one search space.
+    """Tasks with a common search space.
 
     Attributes:
         name: Key of ``PROBLEMS``.
@@ -62,18 +62,18 @@ class Tasks:
     flops: bool = False
 
     def regrets(self, values: FloatArray) -> FloatArray:
-        """Return the regret of every task, (n, m), of values (n, m)."""
+        """Return the regret (n, m) of values (n, m) in every task."""
         return np.asarray((self.best - values) / (self.best - self.median))
 
 
 @cache
 def problem(name: str) -> Tasks:
-    """Return a problem, made once in a process."""
+    """Return a problem, created once per process."""
     return PROBLEMS[name][1]()
 
 
 def _looked_up(name: str, family: str, tables: tuple[str, ...]) -> Tasks:
-    """Return tasks whose values are looked up, of the architectures that all tables have."""
+    """Return tasks whose values are looked up, for the architectures that all tables have."""
     tasks = [task(table) for table in tables]
 
     def evaluate(codes: ArrayLike) -> FloatArray:
@@ -110,7 +110,7 @@ def _predicted(name: str, family: str, settings: tuple[str, ...], flops: bool) -
 
 
 def _trained(name: str, pair: tuple[str, ...]) -> Tasks:
-    """Return tasks whose values are accuracies of networks trained anew.
+    """Return tasks whose values are accuracies of newly trained networks.
 
     Their best values are those of random codes: a regret below 0 is better than all of them.
     """

@@ -1,4 +1,4 @@
-"""The report: regrets and hypervolumes of every method, and where NCPSampler is ahead."""
+"""Report: regrets and hypervolumes of every method, and cases in which NCPSampler is ahead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REFERENCE = "ncp-compromise"  # method that the others are compared with
 
 
 def write_report(studies: Sequence[Study], command: str) -> str:
-    """Return the page of all studies, in Markdown.
+    """Return the page on all studies, in Markdown.
 
     Args:
         studies: At least one.

@@ -1,4 +1,4 @@
-"""One study of one method on one problem, and the file in which studies are kept."""
+"""One study of one method on one problem, and the file with the results of studies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHECKPOINTS = (20, 50, 100)
 
 @dataclass(frozen=True)
 class Study:
-    """What is kept of a study after some trials: a row of a CSV file.
+    """Results of a study after some trials: a row of a CSV file.
 
     Attributes:
         family: Benchmark that the tasks belong to.
@@ -32,7 +32,7 @@ class Study:
         seed: Seed of the method.
         trials: Number of trials.
         worst: True regret of the answer in its worst task.
-        mean: Its true regret, mean of the tasks.
+        mean: Mean true regret of the answer over the tasks.
         hypervolume: Share of the box from medians to best values that all trials dominate; with
             FLOPs, from the median of their logarithm to a tenth of it.
     """
@@ -48,7 +48,7 @@ class Study:
 
 
 def run(name: str, method: str, seed: int, trials: int) -> list[Study]:
-    """Run one study of so many trials on one thread."""
+    """Run one study with a number of trials on one thread."""
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")  # of peers, each trial
@@ -66,7 +66,7 @@ def run(name: str, method: str, seed: int, trials: int) -> list[Study]:
 
 
 def dominated(tasks: Tasks, codes: FloatArray) -> float:
-    """Return the hypervolume of codes (n, d), as ``Study`` has it."""
+    """Return the hypervolume of codes (n, d), as defined by ``Study``."""
     losses = tasks.regrets(tasks.evaluate(codes))
     if tasks.flops:
         middle = np.median(np.log10(costs.flops(tasks.space.sample(1000, 0)).numpy()))
@@ -89,7 +89,7 @@ def append(studies: Sequence[Study], path: Path) -> None:
 
 
 def load(path: Path) -> list[Study]:
-    """Return the rows of a file; none where it is not there."""
+    """Return the rows in a file, or none if it is missing."""
     if not path.exists():
         return []
     kinds = {one.name: {"str": str, "int": int, "float": float}[str(one.type)]

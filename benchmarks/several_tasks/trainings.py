@@ -1,4 +1,4 @@
-"""Real trainings of one small network: digits, the same with wrong labels, patches of photographs.
+"""Real trainings of a small network on digits, mislabeled digits and patches of photographs.
 
 All are images of eight by eight pixels with ten classes, from data that ship with scikit-learn. A
 digit is classified by its strokes, a patch by the band of the photograph that it was cut from. Of
@@ -48,7 +48,7 @@ SPACE = SearchSpace(
 
 
 def accuracies(tasks: Sequence[str], codes: ArrayLike) -> NDArray[np.float64]:
-    """Return the accuracy of valid codes (n, d) on some tasks, (n, m)."""
+    """Return the accuracy (n, m) of valid codes (n, d) on some tasks."""
     rows = np.atleast_2d(np.asarray(codes, dtype=np.float64)).tolist()
     return np.array([[_accuracy(task, tuple(row)) for task in tasks] for row in rows])
 
@@ -90,7 +90,7 @@ def _network(params: Params) -> nn.Module:
 
 @cache
 def _data(task: str) -> tuple[Tensor, Tensor]:
-    """Images (n, 1, 8, 8) in 0 to 1, and labels (n,): those of training, then those held out."""
+    """Return images (n, 1, 8, 8) in [0, 1] and labels (n,), for training and held out."""
     read: dict[str, Callable[[], tuple[NDArray[np.float64], NDArray[np.int64]]]] = {
         "digits": _digits, "noisy": _digits, "patches": _patches,
     }  # fmt: skip
@@ -111,7 +111,7 @@ def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def _patches() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Five horizontal bands of each photograph are the classes."""
+    """Return patches of photographs, whose classes are five horizontal bands."""
     rng = np.random.default_rng(1)
     images, labels = [], []
     for i, name in enumerate(("china.jpg", "flower.jpg")):

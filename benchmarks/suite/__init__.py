@@ -1,1 +1,1 @@
-"""Every class of problem, every sampler that users would take instead, in one comparison."""
+"""Comparison of samplers that users would consider, on every class of problem."""

@@ -1,4 +1,4 @@
-"""Every class of problem, every sampler that users would take instead, in one comparison.
+"""Comparison of samplers that users would consider, on every class of problem.
 
 Run from the repository root, in an environment with the package's ``suite`` extra:
 
@@ -60,7 +60,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def run_all(options: argparse.Namespace, folder: Path) -> None:
-    """Runs the studies that are asked for, the seeds of all problems in turn."""
+    """Run the requested studies, cycling through the seeds of all problems."""
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     paths = {name: folder / f"{name.replace(':', '-')}.csv" for name in options.samplers}
     done = set()

@@ -24,7 +24,7 @@ _KNOWN: dict[str, Callable[[Tensor], Tensor]] = {"flops": costs.flops, "params":
 
 
 def problems() -> Listed:
-    """Name, family and maker of each problem."""
+    """Yield name, family and factory of each problem."""
     for setting in (s.alias for s in SETTINGS if s.name in SHIPPED):
         yield setting, METRIC, partial(_single, setting)
         yield f"{setting}, flops", COST, partial(_several, setting, ("flops",))
@@ -63,7 +63,7 @@ def _single(setting: str) -> Problem:
 
 
 def _several(setting: str, names: tuple[str, ...]) -> Problem:
-    """The metric against the logarithms of some costs."""
+    """Return the problem of a metric against the logarithms of some costs."""
     judge = _objective(setting, names)
 
     def evaluate(params: Params, _: np.random.Generator) -> Outcome:

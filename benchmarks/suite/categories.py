@@ -1,7 +1,7 @@
-"""Spaces of 24 to 40 categoricals or binaries whose values act together.
+"""Spaces of 24 to 40 categoricals or binaries with interactions.
 
-The landscape of a study belongs to its seed, except for feature selection, whose seed permutes the
-features alone.
+The seed of a study determines its landscape, except for feature selection, where it only permutes
+the features.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _Landscape = Callable[[np.random.Generator], Callable[[_Codes], float]]
 
 
 def problems() -> Listed:
-    """Name, family and maker of each problem."""
+    """Yield name, family and factory of each problem."""
     for name, (make, d, choices) in _LANDSCAPES.items():
         yield name, CATEGORIES, partial(_problem, name, make, d, choices)
 
 
 def _problem(name: str, make: _Landscape, d: int, choices: int) -> Problem:
-    """Return a problem of d categoricals, whose instance is that of seed 0 unless asked for."""
+    """Return a problem of d categoricals; its instance is that of seed 0 by default."""
     names = [f"c{i}" for i in range(choices)]
 
     def suggest(trial: optuna.Trial) -> Params:
@@ -58,7 +58,7 @@ def _problem(name: str, make: _Landscape, d: int, choices: int) -> Problem:
 
 
 def _nk(rng: np.random.Generator) -> Callable[[_Codes], float]:
-    """Return Kauffman's NK landscape of 30 bits: each contributes by itself and three others."""
+    """Return Kauffman's NK landscape of 30 bits, each of which interacts with three others."""
     d = 30
     others = [rng.choice(np.delete(np.arange(d), i), _NEIGHBORS, replace=False) for i in range(d)]
     groups = np.column_stack([np.arange(d), others])
@@ -67,7 +67,7 @@ def _nk(rng: np.random.Generator) -> Callable[[_Codes], float]:
 
 
 def _potts(rng: np.random.Generator) -> Callable[[_Codes], float]:
-    """Return the energy of 24 categoricals of four values, on their own and in 48 pairs."""
+    """Return the energy of 24 categoricals with four values: single terms and 48 pair terms."""
     d, k, n = 24, 4, 48
     own = rng.normal(size=(d, k))
     pairs = np.array([rng.choice(d, 2, replace=False) for _ in range(n)])
@@ -78,7 +78,7 @@ def _potts(rng: np.random.Generator) -> Callable[[_Codes], float]:
 
 
 def _cut(rng: np.random.Generator) -> Callable[[_Codes], float]:
-    """Return minus the weight of a cut of a random graph of 40 nodes, of positive weights."""
+    """Return minus the weight of a cut of a random graph with 40 nodes and positive weights."""
     d = 40
     weights = np.triu(rng.random((d, d)) * (rng.random((d, d)) < 0.15), 1)
     return lambda x: -float(weights[x[:, None] != x].sum())
@@ -93,7 +93,7 @@ def _folds() -> list[tuple[NDArray[np.float64], ...]]:
 
 
 def _selection(rng: np.random.Generator) -> Callable[[_Codes], float]:
-    """Return percent wrong of a linear classifier of tumors on some of 30 features, and a price."""
+    """Return the error (%) of a linear tumor classifier on some of 30 features, plus a price."""
     order = rng.permutation(30)
 
     def loss(x: _Codes) -> float:

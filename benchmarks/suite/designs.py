@@ -1,4 +1,4 @@
-"""Standard designs: mixed-integer ones under constraints, and fronts of any dimension."""
+"""Standard design problems: mixed-integer ones with constraints, and fronts in any dimension."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FRONT_PARAMS = (7, 12)  # of DTLZ2 with three objectives
 
 
 def problems() -> Listed:
-    """Name, family and maker of each problem."""
+    """Yield name, family and factory of each problem."""
     for name, make in (
         ("pressure vessel", _vessel),
         ("welded beam", _beam),
@@ -100,7 +100,7 @@ def _beam() -> Problem:
 
 
 def _toy() -> Problem:
-    """Of two integers, x + 2 y, to be maximized where x + y <= 60: 120."""
+    """Return the problem of maximizing x + 2 y over two integers with x + y <= 60; optimum 120."""
 
     def suggest(trial: optuna.Trial) -> Params:
         return {name: trial.suggest_int(name, 0, 100) for name in "xy"}

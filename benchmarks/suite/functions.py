@@ -1,4 +1,4 @@
-"""Test functions of COCO (`coco-experiment`): continuous, mixed-integer, constrained, several.
+"""Test functions of COCO (`coco-experiment`): continuous, mixed-integer, constrained, bi-objective.
 
 Of bbob and bbob-mixint only the functions 1 to 12 are in the suite; the others are kept for
 checking what was chosen on it.
@@ -31,7 +31,7 @@ _NOISE = 0.05  # of the spread of random values
 
 
 def problems() -> Listed:
-    """Name, family and maker of each problem."""
+    """Yield name, family and factory of each problem."""
     for number in _FUNCTIONS:
         d = _DIMENSIONS[number % 2]
         yield _name("bbob", number, d), CONTINUOUS, partial(_plain, "bbob", number, d)
@@ -59,7 +59,7 @@ def _function(suite: str, number: int, d: int) -> Any:
 
 
 def _suggest(function: Any, trial: optuna.Trial) -> Params:
-    """Integers first, as COCO has them."""
+    """Suggest integers first, in COCO's order."""
     params: dict[str, float] = {}
     for i, (low, high) in enumerate(zip(function.lower_bounds, function.upper_bounds, strict=True)):
         if i < function.number_of_integer_variables:

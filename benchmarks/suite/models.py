@@ -1,4 +1,4 @@
-"""Models of scikit-learn on the data that it brings, and spaces with branches."""
+"""Models of scikit-learn on its own data sets, and spaces with branches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ROWS = 600  # of the digits
 
 
 def problems() -> Listed:
-    """Name, family and maker of each problem."""
+    """Yield name, family and factory of each problem."""
     for name, (data, suggest, build) in _MODELS.items():
         yield name, MODELS, partial(_model, name, MODELS, data, suggest, build)
     for name, (data, suggest, build) in _BRANCHED.items():
@@ -52,7 +52,7 @@ def _model(
     suggest: Callable[[optuna.Trial], Params],
     build: Callable[[Params], Any],
 ) -> Problem:
-    """Loss of three-fold cross-validation: squared error, log loss, or errors in percent."""
+    """Return the loss of three-fold cross-validation: squared error, log loss or percent errors."""
     kind = {
         "boosting, diabetes": "neg_mean_squared_error",
         "svm, digits": "accuracy",
@@ -201,7 +201,7 @@ def _jenatton() -> Problem:
 
 
 def _choice() -> Problem:
-    """Three functions of 3, 4 and 5 numbers; the last has the least value, in a narrow place."""
+    """Three functions of 3, 4 and 5 numbers; the last has the minimum, in a narrow region."""
     centres = {"a": 0.3, "b": 0.6, "c": 0.8}
     sizes = {"a": 3, "b": 4, "c": 5}
 

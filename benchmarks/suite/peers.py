@@ -1,4 +1,4 @@
-"""Optimizers that are no samplers of Optuna, as samplers of the suite.
+"""Optimizers other than Optuna samplers, as samplers of the suite.
 
 ``AskTellSampler`` takes any optimizer that proposes params and observes their loss. To add one,
 write its ``AskTell`` and an entry of ``PEERS``. Each needs its package, in the versions of
@@ -27,21 +27,21 @@ Distributions = Mapping[str, BaseDistribution]
 
 
 class AskTell(Protocol):
-    """An optimizer of one loss, to be minimized."""
+    """Optimizer that minimizes one loss."""
 
     def ask(self) -> tuple[Params, Any]:
-        """Return the next params, and what ``tell`` is to be given with their loss."""
+        """Return the next params, and the object to pass to ``tell`` with their loss."""
 
     def tell(self, token: Any, params: Params, loss: float) -> None:
         """Record a loss."""
 
 
 class AskTellSampler(optuna.samplers.BaseSampler):
-    """An ask/tell optimizer as a sampler of Optuna, for the parameters that a problem begins with.
+    """Optuna sampler from an ask/tell optimizer, for the parameters of a problem's first trial.
 
     Parameters that the optimizer does not know, or whose range has changed since, are drawn at
-    random. A failed trial, of which most such optimizers want to know nothing, is reported as
-    the worst loss so far, or not at all before there is one.
+    random. Most such optimizers do not accept failed trials, which are therefore reported with the
+    worst loss so far, or not at all before there is one.
 
     Args:
         optimizer: The optimizer.
@@ -150,7 +150,7 @@ LABELS = {"ngopt": "NGOpt"}
 
 
 def takes(problem: Problem) -> bool:
-    """Return True if a problem has one value, no constraint, and the same parameters always."""
+    """Return True if a problem has one value, no constraint, and fixed parameters."""
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
     outcome = problem.evaluate(problem.suggest(trial), np.random.default_rng(0))
     plain = len(problem.directions) == 1 and not outcome.violations

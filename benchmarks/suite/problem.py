@@ -1,4 +1,4 @@
-"""What a problem of the suite is: params suggested by a trial, and what they come to."""
+"""Problems of the suite: params that a trial suggests, and their outcome."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Listed: TypeAlias = Iterator[tuple[str, str, Callable[[], "Problem"]]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a trial.
+    """Result of a trial.
 
     Attributes:
         values: Values reported to the sampler, one for each direction; none if the trial fails.
-        true: Values without noise, where there is some.
+        true: Values without noise, if there is noise.
         violations: Constraint values, each satisfied if at most 0.
         unreported: Indices of the violations that the trial does not report.
     """
@@ -41,7 +41,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """True if the trial has no value, as Optuna counts it: NaN is none."""
+        """True if the trial has no value in Optuna's sense, where NaN is no value."""
         return not self.values or any(map(math.isnan, self.values))
 
     @property
@@ -51,7 +51,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem, the same for every sampler.
+    """Problem that is the same for every sampler.
 
     Attributes:
         name: Unique in the suite.
@@ -102,7 +102,7 @@ class Problem:
 
     @cached_property
     def middle(self) -> NDArray[np.float64]:
-        """Median losses of the random trials that do not fail, one for each direction."""
+        """Median losses of the random trials that do not fail, one per direction."""
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=2**31))
         noise = np.random.default_rng(0)
         outcomes = [self.evaluate(self.suggest(study.ask()), noise) for _ in range(_DRAWS)]
@@ -111,7 +111,7 @@ class Problem:
         return median
 
     def losses(self, outcomes: Sequence[Outcome], *, observed: bool = False) -> NDArray[np.float64]:
-        """True or observed values (n, m), to be minimized; infinite where a trial failed."""
+        """Return true or observed values (n, m), to be minimized; infinite for failed trials."""
         losses = np.full((len(outcomes), len(self.directions)), np.inf)
         for row, outcome in zip(losses, outcomes, strict=True):
             if not outcome.failed:

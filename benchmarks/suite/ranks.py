@@ -14,13 +14,13 @@ from benchmarks.suite.studies import Study
 
 @dataclass(frozen=True)
 class Ranks:
-    """Ranks of some samplers on the pairs that all of them have.
+    """Ranks of samplers on the pairs that all of them have.
 
     Attributes:
-        samplers: Their names.
+        samplers: Names of the samplers.
         pairs: (problem, seed), n of them.
         table: Ranks (n, len(samplers)), 1 the best, ties averaged.
-        losses: What is ranked.
+        losses: Ranked losses.
     """
 
     samplers: tuple[str, ...]
@@ -35,7 +35,7 @@ class Ranks:
         return mean
 
     def intervals(self) -> list[tuple[float, float]]:
-        """95 % bootstrap interval of each average rank, problems drawn with all their seeds."""
+        """Return 95 % bootstrap intervals of the average ranks, drawing problems with all seeds."""
         names = sorted({problem for problem, _ in self.pairs})
         if len(names) < 2:
             groups = self.table
@@ -54,7 +54,7 @@ class Ranks:
         return list(zip(found.low.tolist(), found.high.tolist(), strict=True))
 
     def against(self, one: str) -> Mapping[str, tuple[int, int, int]]:
-        """Wins, ties and losses of one sampler against each other one."""
+        """Return wins, ties and losses of one sampler against every other one."""
         mine = self.losses[:, self.samplers.index(one)]
         return {
             name: (int((mine < other).sum()), int((mine == other).sum()), int((mine > other).sum()))
@@ -64,7 +64,7 @@ class Ranks:
 
 
 def rank(studies: Sequence[Study], samplers: Sequence[str], at: int) -> Ranks | None:
-    """Ranks at a number of trials, or at the end of shorter studies; None without a pair."""
+    """Return ranks at a number of trials, or at the end of shorter studies; None without a pair."""
     found: dict[tuple[str, int], dict[str, Study]] = {}
     for study in studies:
         found.setdefault((study.problem, study.seed), {})[study.sampler] = study

@@ -1,4 +1,4 @@
-"""Studies as people run them: trials that fail, partial constraints, and studies that change.
+"""Realistic studies: trials that fail, partial constraints, and studies that change.
 
 The functions are simple; what surrounds them is not. Trials fail in a region of the space (out of
 memory, NaN, exceptions) or at random, a constraint is reported by some trials only, a range changes
@@ -58,7 +58,7 @@ _BLOCKS = (("width", 4), ("skip", 3))
 
 
 def problems() -> Listed:
-    """Name, family and maker of each problem."""
+    """Yield name, family and factory of each problem."""
     parallel = _problem("8 workers", _MIXED, _plain, 0.0, trials=80, workers=_WORKERS)
     for kind in (_failing(), _random(), _constrained(), _changing(), (_stale(), parallel)):
         for problem in kind:
@@ -227,7 +227,7 @@ def _residual(params: Params, _: np.random.Generator) -> Outcome:
 
 
 def _random() -> Iterator[Problem]:
-    """Yield problems whose trials fail, or come to inf or NaN, anywhere."""
+    """Yield problems whose trials fail, or return inf or NaN, anywhere."""
     yield _problem("5 % random failures", _MIXED, partial(_lost, _RATE, ()), 0.0)
     yield _problem("40 % random inf", _MIXED, partial(_lost, _LOST, (inf,)), 0.0)
     yield _problem("40 % random NaN", _MIXED, partial(_lost, _LOST, (nan,)), 0.0)
@@ -244,7 +244,7 @@ def _plain(params: Params, _: np.random.Generator) -> Outcome:
 
 
 def _constrained() -> Iterator[Problem]:
-    """Yield problems of which some trials do not report every constraint."""
+    """Yield problems in which some trials do not report every constraint."""
     yield _problem("constraint when violated", _UNIT, _when_violated, -2.2, partial=True)
     branches = {"kind": _C(list(_LIMITS)), **_UNIT}
     yield _problem("constraints by branch", branches, _by_branch, -2.6, partial=True)
@@ -263,7 +263,7 @@ def _when_violated(params: Params, noise: np.random.Generator) -> Outcome:
 
 
 def _by_branch(params: Params, _: np.random.Generator) -> Outcome:
-    """Each branch has a constraint of its own, reported in it alone."""
+    """Each branch has its own constraint, which only its trials report."""
     x, y = params["x"], params["y"]
     own = list(_LIMITS).index(params["kind"])
     violation = x + y - _LIMITS[params["kind"]]
@@ -275,7 +275,7 @@ def _by_branch(params: Params, _: np.random.Generator) -> Outcome:
 
 
 def _changing() -> Iterator[Problem]:
-    """Yield problems of which a distribution changes during the study."""
+    """Yield problems in which a distribution changes during the study."""
     once = {**_BOWL, "x": _F(-10, 10)}
     yield _problem(
         "range changed once",
@@ -295,7 +295,7 @@ def _changing() -> Iterator[Problem]:
 
 
 def _linear_then_log() -> Iterator[FrozenTrial]:
-    """Yield trials of another study, the last of them with the new distribution.
+    """Yield trials of another study, of which the last have the new distribution.
 
     Optuna refuses the switch within a study; and where no trial has the new distribution, to TPE.
     """
@@ -323,7 +323,7 @@ def _rate(params: Params, noise: np.random.Generator) -> Outcome:
 
 
 def _stale() -> Problem:
-    """Return a problem beside whose optimum killed workers have left running trials."""
+    """Return a problem near whose optimum killed workers have left running trials."""
     earlier = [
         create_trial(
             state=TrialState.RUNNING,

@@ -1,4 +1,4 @@
-"""What the studies of the suite come to: a page and a picture."""
+"""Report on the studies of the suite: a page and a figure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FAMILIES = tuple(dict.fromkeys(family for family, _ in PROBLEMS.values()))
 
 
 def write_report(studies: Sequence[Study], path: Path) -> str:
-    """Writes the page, and returns it."""
+    """Write the page, and return it."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     parts = [
         f"""# Samplers by class of problem
@@ -79,7 +79,7 @@ def _checkpoints(studies: Sequence[Study]) -> list[int]:
 
 
 def _table(ranks: Mapping[int, Ranks]) -> str:
-    """A row for each sampler, the best of the last checkpoint first."""
+    """Return a row for each sampler, the best at the last checkpoint first."""
     last = list(ranks.values())[-1]
     shown: dict[int, list[str]] = {}
     for n, of in ranks.items():
@@ -161,7 +161,7 @@ def _overall(studies: Sequence[Study]) -> str:
 
 
 def _regret(studies: Sequence[Study]) -> str:
-    """Mean normalized regret on the surrogates, of the problems and seeds that all ran on."""
+    """Return the mean normalized regret on the surrogates, over cases of all samplers."""
     every = _of(studies, METRIC)
     paired = rank(every, _samplers(every), 1)
     if paired is None:
@@ -204,7 +204,7 @@ def _normalized(studies: Sequence[Study]) -> Callable[[Study, int], float]:
 
 
 def _regret_with_failures(studies: Sequence[Study]) -> str:
-    """Regret on the surrogates with random failures less that without, seed by seed."""
+    """Return the regret on the surrogates with random failures minus that without, per seed."""
     every = [*_of(studies, METRIC), *_of(studies, FAILURES)]
     plain = {(study.sampler, study.problem, study.seed): study for study in _of(every, METRIC)}
     regret, rows = _normalized(every), []
@@ -228,7 +228,7 @@ def _regret_with_failures(studies: Sequence[Study]) -> str:
 
 
 def _by_problem(studies: Sequence[Study]) -> str:
-    """Median regret and average rank on each problem of real life."""
+    """Return the median regret and average rank on each real-life problem."""
     own = _of(studies, REAL_LIFE)
     samplers, rows = _samplers(own), []
     for name in dict.fromkeys(study.problem for study in own):
@@ -248,7 +248,7 @@ def _by_problem(studies: Sequence[Study]) -> str:
 
 
 def _failures(studies: Sequence[Study]) -> str:
-    """Number of failed trials on each problem that has any."""
+    """Return the number of failed trials on each problem with failures."""
     own = [study for study in studies if study.failures]
     failing = dict.fromkeys(study.problem for study in own if study.failures != "0")
     samplers, rows = _samplers(own), []
@@ -266,7 +266,7 @@ def _failures(studies: Sequence[Study]) -> str:
 
 
 def _late(studies: Sequence[Study]) -> str:
-    """How often a late trial is worse than random's median."""
+    """Return a table of the share of late trials that are worse than random's median."""
     heads, rows = ["class", *(LABELS[name] for name in _samplers(studies))], []
     for family in FAMILIES:
         own = [study for study in _of(studies, family) if study.worse]
@@ -280,7 +280,7 @@ def _late(studies: Sequence[Study]) -> str:
 
 
 def _within(studies: Sequence[Study]) -> str:
-    """How often a value is within one stated standard deviation of its prediction."""
+    """Return a table of the share of values within one predicted standard deviation."""
     stated = [study for study in studies if study.within]
     if not stated:
         return ""
@@ -295,7 +295,7 @@ def _within(studies: Sequence[Study]) -> str:
 
 
 def _times(studies: Sequence[Study]) -> str:
-    """CPU milliseconds of an ask."""
+    """Return a table of CPU milliseconds per ask."""
     heads, rows = ["class", *(LABELS[name] for name in _samplers(studies))], []
     for family in FAMILIES:
         own = _of(studies, family)

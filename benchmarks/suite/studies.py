@@ -65,24 +65,24 @@ def problem(name: str) -> Problem:
 
 @dataclass(frozen=True)
 class Study:
-    """What is kept of a study: a row of a CSV file.
+    """Results of a study: a row of a CSV file.
 
     Attributes:
-        family: Of the problem.
-        problem: Its name.
-        sampler: A key of ``SAMPLERS``.
-        seed: Of the sampler, and of the problem's noise and instance.
+        family: Class of the problem.
+        problem: Name of the problem.
+        sampler: Key of ``SAMPLERS``.
+        seed: Seed of the sampler, and of the problem's noise and instance.
         trials: Number of trials.
-        steps: "n:loss" wherever the loss changes after trial n: the least true value that is
-            feasible, what is maximized negative; of several objectives, minus the hypervolume
-            beyond random's median; with noise, the true value of the trial that looks best.
+        steps: "n:loss" wherever the loss changes after trial n. The loss is the lowest feasible
+            true value, negated if maximized; with several objectives, minus the hypervolume beyond
+            random's median; with noise, the true value of the trial that looks best.
         worse: Share of the trials after ``LATE`` that are worse than random's median; empty if
             there is none, or there are several objectives.
-        ask_ms: Median CPU milliseconds of the asks up to each checkpoint, the last ``_TIMED`` of
-            them, separated by spaces.
+        ask_ms: Median CPU milliseconds of the last ``_TIMED`` asks up to each checkpoint, separated
+            by spaces.
         seconds: CPU seconds of all asks and tells.
-        within: Share of the values that were told within one stated standard deviation of the
-            prediction that their trial was proposed with; empty where none was stated.
+        within: Share of the observed values within one predictive standard deviation of the
+            prediction with which their trial was proposed; empty without predictions.
         failures: Number of trials that failed; empty in rows of older versions.
     """
 

@@ -17,7 +17,7 @@ from ncp_sampler.integrations.optuna.conversion import Distributions
 from ncp_sampler.space.search_space import Params
 
 _CLAIM_KEY = "ncp:claim"
-_CHUNK_LENGTH = 2_045  # Characters, as Optuna's samplers: RDBStorage documents 2,046 as too many
+_CHUNK_LENGTH = 2_045  # Characters, as in Optuna's samplers; RDBStorage documents 2,046 as too many
 
 
 def publish_claim(
@@ -42,7 +42,7 @@ def claimed_params(trial: FrozenTrial, distributions: Distributions) -> Params:
         chunks.append(chunk)
     params: Params = {}
     try:
-        # a longer claim before this one leaves chunks behind, which raw_decode does not read
+        # an earlier, longer claim leaves chunks behind, which raw_decode does not read
         claim, _ = json.JSONDecoder().raw_decode("".join(chunks))
         for name, distribution in distributions.items():
             if name in claim:

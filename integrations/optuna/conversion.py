@@ -1,4 +1,4 @@
-"""Conversion between Optuna's distributions, trials and studies and the optimizer's terms.
+"""Conversion of Optuna's distributions, trials and studies to the optimizer's types and back.
 
 A *pin* is the fixed value of a parameter in a trial, regardless of the proposal.
 """
@@ -37,10 +37,10 @@ from ncp_sampler.space.search_space import Params, SearchSpace
 REASONS_KEY = "ncp:reasons"  # Trial attribute with the reasons of its proposal, under 4 kB
 _TASK_KEY = "ncp:task:"  # User attribute of a reported task, followed by the objective's index
 _CONSTRAINTS_KEY = "constraints"  # Optuna's trial attribute
-_METRIC_NAMES_KEY = "study:metric_names"  # Study.metric_names, which Hyperband's study lacks
+_METRIC_NAMES_KEY = "study:metric_names"  # For Study.metric_names, which Hyperband's study lacks
 
 Distributions = dict[str, BaseDistribution]
-Goals = dict[str, Any]  # argument -> objective's name or index -> value, or a word
+Goals = dict[str, Any]  # argument -> objective's name or index -> value, or a string option
 
 
 def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
@@ -112,9 +112,9 @@ def to_space(
 def to_searched_space(
     distributions: Mapping[str, BaseDistribution], conditions: Conditions | None = None
 ) -> SearchSpace:
-    """Return the space to search, like ``to_space``, with only one of several equal categories.
+    """Return the space to search: like ``to_space``, but with only one of several equal categories.
 
-    Optuna replaces a category by the first equal one (1.0 by 1), so a search would propose the
+    Optuna replaces a category with the first equal one (1.0 with 1), so a search would propose the
     others again and again.
     """
     searched = dict(distributions)
@@ -149,7 +149,7 @@ def reason_against(name: str, distribution: BaseDistribution) -> str:
 
 
 def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool] | None:
-    """Return the valid code nearest to params, if any, and True if a number had to change."""
+    """Return the valid code nearest to params, if any, and whether a number had to change."""
     try:
         code = space.to_code(params, clip=True)
     except ValueError:
@@ -161,7 +161,7 @@ def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool
 
 
 def missing_params(space: SearchSpace, params: Mapping[str, Any]) -> list[str]:
-    """Return the existing parameters with several values that are missing in params."""
+    """Return the existing parameters, among those with several values, that params lack."""
     return space.missing(with_single_values(space, params))
 
 
@@ -183,7 +183,7 @@ def check_suggested(
     A pruned trial may lack some. Suggested values of parameters that do not exist are ignored.
 
     Raises:
-        ValueError: A different distribution, or none for a parameter that exists.
+        ValueError: A distribution differs, or a parameter that exists has none.
     """
     missing = [] if state == TrialState.PRUNED else missing_params(space, trial.params)
     for name, distribution in declared.items():
@@ -198,7 +198,7 @@ def valid_pins(
     """Return the valid pins; with ``clip``, invalid numbers become the nearest valid values."""
     valid: Params = {}
     for name in distributions.keys() & pins.keys():
-        # Optuna warns of an invalid pin, and uses it; a range can change to one beyond 2**53
+        # Optuna warns about an invalid pin and uses it; a range can change to one beyond 2**53
         with suppress(ValueError):
             space = to_space({name: distributions[name]})
             valid |= space.to_params(space.round(space.to_code({name: pins[name]}, clip=clip)))
@@ -228,9 +228,9 @@ def metric_names(study: Study) -> list[str]:
 def was_stopped(trial: FrozenTrial) -> bool:
     """Return True if a finished trial was pruned after it had reported a value.
 
-    One that has reported some of its tasks was not stopped: what it reported is final. One that
-    has reported nothing, or NaN last, has failed: TPE ranks it behind all others, too, and
-    objectives refuse params so, such as a network that is too large.
+    A trial that reported some of its tasks was not stopped: its reports are final. A trial that
+    reported nothing, or NaN last, has failed: TPE also ranks it behind all others, and an objective
+    rejects params this way, such as a network that is too large.
     """
     if trial.state != TrialState.PRUNED or any(k.startswith(_TASK_KEY) for k in trial.user_attrs):
         return False
@@ -292,7 +292,7 @@ def constraints_of(trial: FrozenTrial) -> dict[str, float]:
 def publish_constraints(
     study: Study, trial: FrozenTrial, function: Callable[[FrozenTrial], Sequence[float]]
 ) -> None:
-    """Store the result of ``constraints_func`` for a trial where Optuna's own samplers store it."""
+    """Store the result of ``constraints_func`` in the trial attribute of Optuna's samplers."""
     given = function(trial)
     try:
         values = [float(value) for value in given]
@@ -319,7 +319,7 @@ def named_goals(goals: Goals, names: Sequence[str]) -> dict[str, Any]:
                 "give an index, or a name of study.set_metric_names"
             )
         by_name = {names[k] if isinstance(k, int) else k: v for k, v in given.items()}
-        named[argument] = by_name or None  # weights of nothing would not be none
+        named[argument] = by_name or None  # an empty mapping of weights differs from None
     return named
 
 
@@ -335,7 +335,7 @@ def describe_misfit(
 
 
 def _unequal(choices: Sequence[Any]) -> tuple[Any, ...]:
-    """Return choices without those equal to an earlier one, as 1.0 is to 1."""
+    """Return the choices without those that equal an earlier one, such as 1.0 after 1."""
     try:
         unequal = dict.fromkeys(choices)
     except TypeError:  # some cannot be hashed, such as lists

@@ -1,10 +1,10 @@
-"""Optuna's dashboard: the reasons for each proposal as a note of the trial, and study figures.
+"""Optuna's dashboard: study figures, and trial notes with the reasons for each proposal.
 
 Both are written to the study's storage. The figures are:
 
     ncp-moves           predicted effect of each move of the latest proposal
-    ncp-descent         proposals from which a trial descends, and the change in value by each
-    ncp-architectures   best and latest codes; of other spaces than MRSpace their params
+    ncp-descent         proposals from which a trial descends, and the change in value due to each
+    ncp-architectures   best and latest codes; their params in spaces other than MRSpace
     ncp-calibration     predicted against observed values
     ncp-tasks           objectives as parallel axes, with the best compromise
 """
@@ -35,7 +35,7 @@ except ImportError as error:
         "pip install optuna-dashboard plotly"
     ) from error
 
-HEADING = "### Why this proposal"  # First line of our part of a note
+HEADING = "### Why this proposal"  # First line of the part of a note that ``publish`` writes
 _MAX_CODES = 3  # Number of architectures in the figure
 _MUST = f"{checks.A_SPACE}, or None"
 
@@ -43,8 +43,8 @@ _MUST = f"{checks.A_SPACE}, or None"
 class DashboardCallback:
     """Callback for ``study.optimize(..., callbacks=[DashboardCallback()])`` that calls ``publish``.
 
-    With several workers, let one of them draw the figures, and give the others ``every=None``, so
-    that they only write their trials' notes.
+    With several workers, let one of them draw the figures, and pass ``every=None`` to the others,
+    so that they only write the notes of their trials.
 
     Args:
         every: Number of trials between drawings of the figures; None to draw none.
@@ -74,8 +74,8 @@ def publish(
 
     Args:
         study: A study of ``NCPSampler``, finished or running.
-        space: The search space; None for the space of the study's sampler, else the parameters
-            that all its trials have.
+        space: The search space; None for the space of the study's sampler or, without one, the
+            parameters that all its trials have.
         trial: Number of the trial whose descent, moves and code are drawn. None for the best trial
             (with several objectives, the latest one on the front), or for the latest proposal if
             the best trial was not proposed from another one; the moves are then those of the

@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial
 
 from ncp_sampler.space.conditions import Condition
 
-_RECENT = 10  # Latest trials of a parameter, two changes within which make its range dynamic
+_RECENT = 10  # Latest trials of a parameter; two changes among them make its range dynamic
 _MAX_NAMES = 256  # Number of parameters above which those of a single trial are left out
 
 _Number = FloatDistribution | IntDistribution
@@ -35,17 +35,17 @@ class Ranges:
     """Distributions of all parameters of the trials read so far.
 
     A distribution that replaces another one, for example because a range was widened in the code,
-    is used at once. A range that keeps changing, because it depends on another parameter or on the
-    branch, is searched as the smallest range that contains all ranges: it seldom changes, and each
-    value keeps its position. Added trials may even have another type of distribution.
+    is used at once. If a range keeps changing, because it depends on another parameter or on the
+    branch, the smallest range that contains all ranges is searched instead: it seldom changes, and
+    each value keeps its position. Added trials may even have another type of distribution.
     """
 
     def __init__(self) -> None:
-        self._recent: dict[str, list[tuple[int, BaseDistribution]]] = {}  # by number of trial
+        self._recent: dict[str, list[tuple[int, BaseDistribution]]] = {}  # with trial numbers
         self._hulls: dict[tuple[str, type, bool], _Number] = {}
 
     def read(self, number: int, distributions: Mapping[str, BaseDistribution]) -> None:
-        """Add the distributions of the trial with a number; trials of other studies have -1."""
+        """Add the distributions of a trial by its number; -1 for trials of other studies."""
         for name, distribution in distributions.items():
             recent = self._recent.setdefault(name, [])
             insort(recent, (number, distribution), key=lambda pair: pair[0])
@@ -75,14 +75,14 @@ class Ranges:
 
 @dataclass(frozen=True)
 class InferredCondition:
-    """Condition for a parameter to exist, as far as the trials show it.
+    """Condition for a parameter to exist, as inferred from the trials.
 
     Attributes:
         name: The parameter.
-        parent: The parameter that decides, a categorical or an integer.
+        parent: The parameter that determines this, a categorical or an integer.
         having: Values of the parent with which the parameter is known to exist.
-        without: Values with which it is known not to exist. Any other category counts as having
-            it, and any other number counts like the nearest known one.
+        without: Values of the parent with which it is known not to exist. It is assumed to exist
+            with any other category; any other number is treated like the nearest known one.
     """
 
     name: str
@@ -93,10 +93,11 @@ class InferredCondition:
     def within(self, distribution: BaseDistribution) -> Condition | None:
         """Return the condition restricted to the parent's distribution, or None.
 
-        None if the parent had another type in the trials that determine the condition.
+        The result is None if the parent had another type in the trials that determine the
+        condition.
         """
         if isinstance(distribution, CategoricalDistribution):
-            choices = dict.fromkeys(distribution.choices)  # one of several equal ones
+            choices = dict.fromkeys(distribution.choices)  # keeps one of several equal choices
             return Condition(self.parent, tuple(one for one in choices if one not in self.without))
         known = (*self.having, *self.without)
         numbers = len(known) == 2 and all(isinstance(value, int) for value in known)
@@ -118,7 +119,7 @@ class Conditions:
     """
 
     def __init__(self) -> None:
-        self._n_trials: Counter[str] = Counter()  # with each parameter
+        self._n_trials: Counter[str] = Counter()  # trials with each parameter
         self._is_number: dict[str, bool] = {}  # possible parent -> ...
         self._values: dict[str, dict[Any, None]] = {}  # possible parent -> its values
         self._pairs: dict[str, dict[str, _Pair]] = {}  # parameter -> possible parent -> ...
@@ -138,7 +139,7 @@ class Conditions:
                 self._pairs[name] = {p: _Pair(without=dict(v)) for p, v in self._values.items()}
             pairs = self._pairs[name]
             for parent in parents.keys() - {name}:
-                # a new parent of a known parameter was missing where the parameter was present
+                # a new name cannot be the parent of a known parameter, which existed without it
                 pair = pairs.setdefault(parent, _Pair(excluded=not new))
                 values = pair.having if present else pair.without
                 _add(values, parents[parent], self._is_number[parent])
@@ -173,8 +174,8 @@ class _Pair:
     """Observations of a parameter and a possible parent; for numbers, only the extremes."""
 
     having: dict[Any, None] = field(default_factory=dict)  # parent's values in trials with both
-    without: dict[Any, None] = field(default_factory=dict)  # its values where it is alone
-    excluded: bool = False  # True if a trial had the parameter alone
+    without: dict[Any, None] = field(default_factory=dict)  # values in trials without the parameter
+    excluded: bool = False  # True if a trial had the parameter without the parent
 
     def sides(self, is_number: bool) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
         """Return the values with and without the parameter; for numbers, those at the threshold.
@@ -208,7 +209,7 @@ def _may_decide(distribution: BaseDistribution) -> bool:
 
 
 def _union(a: _Number, b: _Number) -> _Number:
-    """Return the smallest distribution that contains the values of two of the same type."""
+    """Return the smallest distribution that contains the values of both, which have one type."""
     low, high = min(a.low, b.low), max(a.high, b.high)
     if isinstance(a, IntDistribution) and isinstance(b, IntDistribution):
         step = math.gcd(a.step, b.step, a.low - b.low)

@@ -1,4 +1,4 @@
-"""Proposals of workers that share only a storage, without running the same params twice.
+"""Proposals for workers that share only a storage; no two workers run the same params.
 
 A *stale* trial belongs to a worker that was killed. Without a heartbeat, Optuna's storages keep it
 running forever. A running trial counts as stale once far more trials have started after it and
@@ -21,9 +21,9 @@ from ncp_sampler.integrations.optuna.study_history import SpaceHistory
 from ncp_sampler.optimizer.explanation import numbered
 from ncp_sampler.space.search_space import Params
 
-_MAX_TRIES = 10  # Number of choices: the first, and nine after a collision with another worker
+_MAX_TRIES = 10  # Maximum number of choices: the first, and nine after collisions
 _GRACE = 10  # Number of later finished trials that never make a trial stale
-_FACTOR = 3  # Multiple of the usual number of later trials from which on a trial is stale
+_FACTOR = 3  # Multiple of the usual number of later trials beyond which a trial is stale
 _RECENT = 100  # Number of latest finished trials that define the usual number
 
 
@@ -34,19 +34,19 @@ def propose(
     history: SpaceHistory,
     fixed: Params,
 ) -> Params:
-    """Choose and publish params; for a deterministic objective, new ones.
+    """Choose and publish params, which are new if the objective is deterministic.
 
-    Workers that share no memory can choose the same code at the same time. Each publishes before
-    it looks, so at least one of two sees the other. A worker that sees its code taken chooses
-    another one, by rank among the rivals, so that even equal workers diverge (renaming, Attiya et
-    al. 1990). The rank also grows with every attempt, so that fast workers do not overtake a slow
-    one again and again.
+    Workers that share no memory can choose the same code at the same time. Each worker publishes
+    its code before it reads the others', so at least one of two sees the other. A worker whose code
+    is taken chooses another one by its rank among the rivals, so that even identical workers
+    diverge (renaming, Attiya et al. 1990). The rank also grows with every attempt, so that fast
+    workers do not overtake a slow one again and again.
     """
     rank = 0
     for tries in range(1, _MAX_TRIES + 1):
         history.read(trials)
         pending = pending_params(history, trials, trial.number)
-        # reading other workers' trials may replace both, where they have new parameters
+        # both may change when other workers' trials are read, if these have new parameters
         optimizer, numbers = history.optimizer, history.numbers
         asked = optimizer.ask(rank + 1, pending=list(pending.values()), fixed=fixed or None)
         codes = [history.code(params) for params in asked]
@@ -71,7 +71,7 @@ def propose(
         rank = tries + sum(number < trial.number for number in rivals)
     reasons = numbered(optimizer.reasons[chosen], numbers)
     study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(reasons))
-    # what is inferred not to exist may exist all the same
+    # a parameter that is inferred not to exist may exist nevertheless
     return claimed if history.inferred else asked[chosen]
 
 
@@ -107,8 +107,8 @@ def stale_numbers(trials: Sequence[FrozenTrial], unfinished: Sequence[FrozenTria
     most = _GRACE + _FACTOR * max(overlapping, default=0)
 
     def is_stale(suspect: FrozenTrial) -> bool:
-        # a later number is not sufficient, since a trial that was enqueued has its number before
-        # it begins; nor is a later time, since clocks of machines differ
+        # a later number alone is not sufficient, because an enqueued trial has its number before it
+        # begins; nor is a later time, because the clocks of machines differ
         later = (
             trial
             for trial in trials[suspect.number + 1 :]
@@ -120,7 +120,7 @@ def stale_numbers(trials: Sequence[FrozenTrial], unfinished: Sequence[FrozenTria
 
 
 def _has_result(trial: FrozenTrial) -> bool:
-    """Return True for a trial with a result, because any number of trials may fail at once."""
+    """Return True if a trial has a result; others do not count, because many may fail at once."""
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 

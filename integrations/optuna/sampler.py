@@ -3,8 +3,8 @@
 Optuna asks for the params of a trial when the objective first suggests one, so the sampler does
 not know what the objective will suggest. Differences from a declared space are detected late:
 Optuna itself refuses another type of distribution, ``sample_independent`` refuses a range without
-the proposed value, and ``after_trial`` refuses any other difference, and missing parameters.
-Optuna stores the trial's state and values in spite of that last error.
+the proposed value, and ``after_trial`` refuses missing parameters and any other difference. Optuna
+stores the trial's state and values even if ``after_trial`` raises.
 """
 
 from __future__ import annotations
@@ -147,15 +147,15 @@ class NCPSampler(BaseSampler):
         self._declared: Distributions = {} if space is None else space.distributions
         self._searched = {n: d for n, d in self._declared.items() if not d.single()}
         self._independent_sampler = independent_sampler
-        self._entropy: Any = np.random.SeedSequence(seed).entropy  # of parameters that are drawn
+        self._entropy: Any = np.random.SeedSequence(seed).entropy  # for independent draws
         self._warn = checks.flag("warn_independent_sampling", warn_independent_sampling)
         self._warned: set[str] = set()
         self._studies: dict[tuple[str, int], StudyHistory] = {}
         self._lock = threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        sources = self._options["sources"]  # which the histories share
-        with self._lock:  # a pickle is written later, while other threads go on
+        sources = self._options["sources"]  # shared by the histories
+        with self._lock:  # the pickle is written later, while other threads continue
             studies = copy.deepcopy(self._studies, {id(sources): sources})
             state = {**self.__dict__, "_studies": studies}
         del state["_lock"]
@@ -189,7 +189,7 @@ class NCPSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         if not search_space:
-            if not conversion.pins_of(study, trial):  # as of a first trial without a declared space
+            if not conversion.pins_of(study, trial):  # as in a first trial without a declared space
                 study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(DRAWN))
             return {}
         with self._lock:
@@ -211,8 +211,9 @@ class NCPSampler(BaseSampler):
         if declared != param_distribution:
             raise ValueError(conversion.describe_misfit(param_name, param_distribution, declared))
         # Optuna refuses the proposal of a stepped float more than a 1e-8th of a step off the grid,
-        # even if no float is nearer: most values of FloatDistribution(1e6, 1e6 + 1, step=1e-3). It
-        # does not check the value that it asks for then.
+        # even if no float is nearer, as for most values of
+        # FloatDistribution(1e6, 1e6 + 1, step=1e-3). It does not check the value that it then
+        # requests.
         only = {param_name: param_distribution}
         proposed = conversion.valid_pins(only, claims.claimed_params(trial, only))
         if proposed:
@@ -233,7 +234,7 @@ class NCPSampler(BaseSampler):
     ) -> None:
         if self._independent_sampler is not None:
             self._independent_sampler.after_trial(study, trial, state, values)
-        if state == TrialState.FAIL:  # an error of the objective must not be covered by another
+        if state == TrialState.FAIL:  # another error must not hide that of the objective
             return
         if self._constraints_func is not None:
             conversion.publish_constraints(study, trial, self._constraints_func)
@@ -257,7 +258,7 @@ class NCPSampler(BaseSampler):
     def observing(self, study: Study) -> Iterator[SpaceHistory | None]:
         """Yield the history of a study's whole space, with all finished trials observed.
 
-        It is None while no parameter is known.
+        The history is None while no parameter is known.
         """
         with self._lock:
             trials = proposing.all_trials(study)
@@ -270,7 +271,7 @@ class NCPSampler(BaseSampler):
             self._studies[_key(study)] = history
 
     def _take(self, study: Study, trials: Sequence[FrozenTrial]) -> StudyHistory:
-        """Remove and return the history of the study, updated with ``trials``; a new one if needed.
+        """Remove and return the history of the study, updated with ``trials``; create it if needed.
 
         Store it again at the end. An interrupt at any line in between leaves no partially read
         history, so the next call reads all trials again.
@@ -286,10 +287,10 @@ class NCPSampler(BaseSampler):
     def _space_history(
         self, study: Study, trial: FrozenTrial, history: StudyHistory, passed: Distributions
     ) -> tuple[SpaceHistory, Params]:
-        """Return the history of the space to propose in, and the valid pins in it.
+        """Return the history of the space to propose in, and the valid pins for it.
 
-        The space is the given one, or the full one if all other parameters are pinned. The
-        proposal is then conditional on the pins, and all trials are observed.
+        This is the given space, or the full space if all other parameters are pinned; the proposal
+        is then conditional on the pins, and all trials are observed.
         """
         full = self._searched or history.searched()
         pins = conversion.pins_of(study, trial)

@@ -1,4 +1,4 @@
-"""Finished studies as sources: copies of their trials, converted to the optimizer's terms."""
+"""Studies as sources: copies of their finished trials, converted to the optimizer's types."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def studies_of_task(sources: Sequence[Source]) -> list[FrozenTrial]:
 
 
 def source_constraints(sources: Sequence[Source]) -> set[str]:
-    """Return the names of the constraints of all trials of studies among the sources."""
+    """Return the names of all constraints in the studies among the sources."""
     studies = [source.trials for source in sources if isinstance(source.trials, StudyTrials)]
     trials = [trial for study in studies for trial in study.trials]
     return {name for trial in trials for name in conversion.constraints_of(trial)}
@@ -58,7 +58,7 @@ def in_search(
     defaults: Params,
     own: Collection[object],
 ) -> list[Source]:
-    """Return the sources, with studies as trials of a space, except the search's own study.
+    """Return the sources except the search's own study, with other studies as trials of a space.
 
     A trial may lack the parameters in ``defaults``. ``own`` are the trials of the search's study,
     by ``identity``.
@@ -77,7 +77,7 @@ def in_search(
             metrics = dict(zip(study.directions, directions, strict=True))
         turned = {old for old, new in metrics.items() if study.directions[old] != directions[new]}
         complete = [t for t in study.trials if not space.missing({**given, **t.params})]
-        trials = complete or study.trials  # of which the optimizer says what is missing
+        trials = complete or study.trials  # the optimizer reports missing params
         earlier.check_fixed(name, source.fixed, [trial.params for trial in trials])
         rows = []
         for trial in trials:
@@ -102,7 +102,7 @@ def in_search(
 
 
 def identity(trial: FrozenTrial) -> object:
-    """Return a key that identifies a finished trial, even among studies of the same name."""
+    """Return a key that identifies a finished trial, even among studies with the same name."""
     values = tuple(trial.values or ())
     return trial._trial_id, trial.datetime_start, trial.datetime_complete, values
 

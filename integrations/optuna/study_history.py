@@ -47,9 +47,9 @@ class StudyHistory:
         self._directions = study.directions
         self._names = conversion.metric_names(study)
         weights = conversion.named_goals(goals, self._names)["objective_weights"]
-        Preference.of(weights, dict.fromkeys(self._names, ""))  # refused before a trial runs
+        Preference.of(weights, dict.fromkeys(self._names, ""))  # checks the weights early
         self._storage: weakref.ref[BaseStorage] | None = weakref.ref(study._storage)
-        self.spaces: list[SpaceHistory] = []  # the last used at the end
+        self.spaces: list[SpaceHistory] = []  # the most recently used is the last
         self._warned: set[str] = set()
         self._ranges = Ranges()
         self._conditions = Conditions()
@@ -61,7 +61,7 @@ class StudyHistory:
         return {**self.__dict__, "_storage": None}
 
     def is_of(self, study: Study, trials: Sequence[FrozenTrial]) -> bool:
-        """Return True if this was read from the study, and not from another of the same name.
+        """Return True if this was read from the study, not from another one with the same name.
 
         In-memory studies have equal numbers, and their trials may be copies, so such a study is
         identified by its storage. A copy of a history belongs to the first study that fits.
@@ -69,7 +69,7 @@ class StudyHistory:
         if study.directions != self._directions or not self._cursor.is_in(trials):
             return False
         if len(self._directions) > 1 and conversion.metric_names(study) != self._names:
-            return False  # named since
+            return False  # the metrics were named later
         self._storage = self._storage or weakref.ref(study._storage)
         return not isinstance(study._storage, InMemoryStorage) or self._storage() is study._storage
 
@@ -79,14 +79,14 @@ class StudyHistory:
             self._infer(trial, trial.number)
 
     def searched(self) -> Distributions:
-        """Return the parameters of complete and pruned trials, each of which may lack some."""
+        """Return the parameters of all complete and pruned trials; each trial may lack some."""
         current = self._ranges.current().items()
         return {name: dist for name, dist in current if conversion.is_searchable(name, dist)}
 
     def of_space(
         self, study: Study, distributions: Distributions, space: SearchSpace | None
     ) -> SpaceHistory:
-        """Return the history of a space, in the same order and with the currently known conditions.
+        """Return the history of a space with the same order and the currently known conditions.
 
         ``space`` is the declared space, if ``distributions`` cover all of it.
         """
@@ -156,10 +156,10 @@ class SpaceHistory:
         self.space, self.distributions, self._warned = space, distributions, warned
         self.conditions, self.inferred = conditions, inferred
         self._single = {dim.name for dim in space.dimensions if n_values(dim) == 1}
-        plain = SearchSpace(space.dimensions)  # in which all of them exist
+        plain = SearchSpace(space.dimensions)  # without conditions, so all parameters exist
         middle = plain.round(plain.denormalize(np.full(len(plain.columns), 0.5)))
         self._middle = plain.to_params(middle)
-        # values of parameters that a trial does not have
+        # values for parameters that a trial lacks
         self._defaults = {n: v for n, v in self._middle.items() if inferred or n in self._single}
         names = conversion.metric_names(study)
         directions = [direction.name.lower() for direction in study.directions]
@@ -193,7 +193,7 @@ class SpaceHistory:
         self.numbers += [trial.number for trial, _, _ in rows]
         self.codes.update(code for _, _, code in rows if code is not None)
         constraints = [conversion.constraints_of(trial) for trial, _, _ in rows]
-        # Optuna knows of no constraint before a trial has it
+        # Optuna does not know a constraint before a trial has it
         new_names = {*chain.from_iterable(constraints)} - {*self.optimizer.metric_names}
         if new_names:
             self.optimizer.constrain(dict.fromkeys(sorted(new_names), 0.0))
@@ -209,7 +209,7 @@ class SpaceHistory:
         return tuple(self.space.to_code(params, clip=True).tolist())
 
     def with_middle(self, params: Params) -> Params:
-        """Return params with the middle of the range for parameters that do not exist."""
+        """Return params, with the middle of the range for parameters that do not exist."""
         return {**self._middle, **params}
 
     def missing(self, params: Params) -> list[str]:
@@ -231,8 +231,8 @@ class SpaceHistory:
     def _start(self, deterministic: bool) -> None:
         self._options["deterministic_objective"] = deterministic
         self.optimizer = NCPOptimizer(self.space, directions=self._directions, **self._options)
-        self.numbers: list[int] = []  # of all observed trials, in that order
-        self.codes: set[Code] = set()  # that complete and pruned trials have tried
+        self.numbers: list[int] = []  # numbers of all observed trials, in that order
+        self.codes: set[Code] = set()  # codes of complete and pruned trials
         self.cursor = _Cursor()
 
     def _has_other_params(self, trial: FrozenTrial) -> bool:
@@ -294,7 +294,7 @@ class _Cursor:
         self._mark: tuple[int, object] | None = None  # number and identity of a finished trial
 
     def is_in(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Return True if these are the trials read so far, rather than those of another study."""
+        """Return True if the trials include those read so far, unlike those of another study."""
         if self._n_read > len(trials):
             return False
         return self._mark is None or sources.identity(trials[self._mark[0]]) == self._mark[1]

@@ -1,4 +1,4 @@
-"""Several tasks in one study: partial reports, the next task to train, and the best compromise.
+"""Several tasks in one study: partial reports, choice of the next task, and best compromise.
 
 A task is an objective of the study. A trial that has trained all tasks returns their values. A
 trial that has trained only some stores their values with ``report_task`` and ends as pruned.
@@ -31,12 +31,13 @@ def report_task(trial: Trial, task: str | int, value: float) -> None:
     others.
 
     Args:
-        trial: The running trial of a study of several objectives.
+        trial: A running trial of a study with several objectives.
         task: Name of an objective (``Study.set_metric_names``), or its index.
-        value: Its value, finite.
+        value: Value of the task, finite.
 
     Raises:
-        ValueError: The study has one objective, no such objective, or the value is not finite.
+        ValueError: The study has a single objective or no such objective, or the value is not
+            finite.
 
     Examples:
         >>> import optuna
@@ -49,7 +50,7 @@ def report_task(trial: Trial, task: str | int, value: float) -> None:
         'PRUNED'
     """
     names = _names(trial)
-    number = value.item() if hasattr(value, "item") else value  # of NumPy's and PyTorch's scalars
+    number = value.item() if hasattr(value, "item") else value  # NumPy and PyTorch scalars
     index = names.index(_task_name(names, task))
     conversion.store_task(trial, index, checks.number("value", number))
 
@@ -61,8 +62,8 @@ def task_values(trial: Trial) -> list[float]:
     reported.
 
     Raises:
-        optuna.TrialPruned: Some task was not reported; the trial ends with the reported tasks.
-        ValueError: ``trial`` is not a trial of a study.
+        optuna.TrialPruned: A task was not reported; the trial ends with the reported tasks.
+        ValueError: ``trial`` does not belong to a study.
     """
     names = _names(trial)
     values = conversion.reported_tasks(trial, names)
@@ -78,17 +79,17 @@ def task_values(trial: Trial) -> list[float]:
 def next_task(trial: Trial, *, costs: Mapping[str | int, float] | None = None) -> str | None:
     """Return the task to train next in a running trial; None if no remaining one is worth its cost.
 
-    After the startup trials, it may be None before every task was trained: the expected
-    improvement of the trial per cost, given the reported values, has become smaller than that of
-    another trial. Known costs are not tasks. With samplers other than ``NCPSampler``, every task
-    is trained, in order.
+    After the startup trials, the result may be None before every task was trained: given the
+    reported values, the trial's expected improvement per cost is smaller than that of a new trial.
+    Known costs are not tasks. With samplers other than ``NCPSampler``, every task is trained, in
+    order.
 
     Args:
         trial: The running trial, all of whose params have been suggested.
         costs: Task, by name or index -> cost of its training, in any unit; by default 1.
 
     Raises:
-        ValueError: No such task, or a cost that is not positive.
+        ValueError: There is no such task, or a cost is not positive.
 
     Examples:
         >>> import optuna
@@ -124,7 +125,7 @@ def next_task(trial: Trial, *, costs: Mapping[str | int, float] | None = None) -
         if history is not None and not history.inferred:
             missing = history.missing(trial.params)
             raise ValueError(f"trial has no {missing} yet; suggest all params before next_task")
-        # of the first trial nothing is known, nor of one that lacks a parameter of its branch
+        # nothing is known about the first trial, or about one that lacks a parameter of its branch
         done = {*reported, *sampler.known_costs(study, trial.params)}
         left = [name for name in names if name not in done]
         return min(left, key=lambda name: prices.get(name, 1.0), default=None)
@@ -133,11 +134,11 @@ def next_task(trial: Trial, *, costs: Mapping[str | int, float] | None = None) -
 def compromise(
     study: Study, objective_weights: Mapping[str | int, Weight] | str = COMPROMISE
 ) -> Compromise:
-    """Return the best compromise among the trials of a study of several objectives.
+    """Return the best compromise among the trials of a study with several objectives.
 
     ``study.best_trials`` is the whole front, and the compromise is one trial. The study may use
-    any sampler. Values of tasks that a trial has not reported are predicted from all other values,
-    and made worse by one standard deviation.
+    any sampler. For a task that a trial has not reported, the value is predicted from all other
+    values and made worse by one standard deviation.
 
     Args:
         study: The study.
@@ -161,14 +162,14 @@ def compromise(
     named = conversion.named_goals({"objective_weights": weights}, names)
     weights = named["objective_weights"] or weights
     by_name: Any = weights
-    Preference.of(by_name, dict.fromkeys(names, ""))  # refused before anything is predicted
+    Preference.of(by_name, dict.fromkeys(names, ""))  # checked before anything is predicted
     sampler = _own_sampler(study) or NCPSampler(warn_independent_sampling=False)
     with sampler.observing(study) as history:
         if history is None:
             raise ValueError("the study has no finished trial with a parameter to search")
         answer = history.optimizer.compromise(by_name)
         number = history.numbers[answer.number]
-    # as suggested: the search knows the nearest valid params, of parameters that it searches
+    # as suggested; the search only knows the nearest valid params, and only searched parameters
     trial = study.get_trials(deepcopy=False)[number]
     return replace(answer, number=number, params=dict(trial.params))
 
@@ -186,7 +187,7 @@ def _names(trial: Trial) -> list[str]:
 
 
 def _task_name(names: Sequence[str], task: str | int) -> str:
-    """Return the name of a task of a study of several objectives."""
+    """Return the name of a task in a study with several objectives."""
     if len(names) < 2:
         raise ValueError("the study has one objective; tasks are those of a study of several")
     if isinstance(task, Integral) and not isinstance(task, bool) and 0 <= task < len(names):

@@ -1,6 +1,6 @@
 """Ray Tune integration: ``NCPSearch``, its reasons in Ray's logs, and search spaces as domains."""
 
-try:  # before the first module that needs it
+try:  # before any module imports it
     from ray import tune as _tune  # noqa: F401
 except ImportError as error:
     raise ImportError(

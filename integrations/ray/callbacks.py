@@ -18,7 +18,7 @@ class ReasonsCallback(tune.Callback):
     ``result.json``, ``progress.csv`` and the loggers of other services then contain
 
         ncp/how                "search"; or "startup", "source", "untried": nothing is predicted
-        ncp/predicted/METRIC   the mean, of a known cost its value
+        ncp/predicted/METRIC   the mean; the exact value of a known cost
         ncp/std/METRIC         its standard deviation
         ncp/feasible           the probability that every constraint holds, if there are any
         ncp/why                the reasons as text

@@ -1,7 +1,7 @@
-"""Files of saved searchers, written completely or not at all, and read completely or refused.
+"""Files of saved searchers, which are written atomically and refused if damaged.
 
 A file contains one line, ``ncp_sampler.NCPSearch VERSION``, the pickled searcher, and the seal of
-``ncp_sampler.files``. Without a seal, a pickle may load as something else once a byte has changed.
+``ncp_sampler.files``. Without the seal, a pickle with a changed byte might load as something else.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ncp_sampler.files import sealed, unsealed, write_atomic
 
 _MAGIC = b"ncp_sampler.NCPSearch "
 _VERSION = b"4"  # Changes with the searcher's attributes
-_PICKLE = b"\x80"  # First byte of a pickle, and so of the files of ncp_sampler 0.1
+_PICKLE = b"\x80"  # First byte of a pickle, and thus of files written by ncp_sampler 0.1
 
 
 class SavedSearcher(Searcher):
     """A searcher that can be pickled, and is saved to files as a sealed pickle."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Write everything that the next suggestions depend on to a file, all or nothing.
+        """Write the state that the next suggestions depend on to a file, atomically.
 
         Raises:
             OSError: The disk is full, or the file cannot be written.
-            ValueError: Not the path of a file, or an object that cannot be pickled.
+            ValueError: The path is not that of a file, or an object cannot be pickled.
         """
         path = checks.path("checkpoint_path", checkpoint_path)
         write_atomic(path, self._content(), name="checkpoint_path")
@@ -36,8 +36,8 @@ class SavedSearcher(Searcher):
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Save to a run's folder, as Tune does.
 
-        Tune may be copying that folder, and fails if a file that it has just listed is gone. So
-        the temporary file is next to the folder, not in it.
+        Tune may be copying that folder, and fails if a file that it has just listed is gone. The
+        temporary file is therefore next to the folder, not in it.
         """
         folder = checks.path("checkpoint_dir", checkpoint_dir, "a folder")
         path = folder / self.CKPT_FILE_TMPL.format(session_str)
@@ -45,9 +45,9 @@ class SavedSearcher(Searcher):
         write_atomic(path, self._content(), name="checkpoint_dir", staging=beside)
 
     def restore(self, checkpoint_path: str) -> None:
-        """Continue as the saved searcher would have, whatever the state of this one.
+        """Replace the state with that of a saved searcher.
 
-        The file is unpickled: read only your own.
+        The file is unpickled: restore only files that you trust.
 
         Raises:
             ValueError: The file does not exist, comes from another program or version, is damaged,
@@ -67,7 +67,7 @@ class SavedSearcher(Searcher):
     def _content(self) -> bytes:
         try:
             content = cloudpickle.dumps(self)
-        except Exception as error:  # of strategies and categories; each has its own
+        except Exception as error:  # strategies and categories can raise anything
             raise ValueError(
                 f"strategy or choices cannot be pickled ({type(error).__name__}: {error}), so the "
                 "searcher cannot be saved; give functions and plain values"
@@ -96,6 +96,6 @@ def _read(path: Path) -> Any:
         raise ValueError(f"is of version {given}, not {own}")
     try:
         return cloudpickle.loads(pickled)
-    except Exception as error:  # what it imports can raise anything
+    except Exception as error:  # imported modules can raise anything
         why = f"contains objects that cannot be loaded here ({type(error).__name__}: {error})"
         raise ValueError(why) from error

@@ -1,6 +1,6 @@
-"""Conversion of Ray's metric, mode, configs and results to the optimizer's terms.
+"""Conversion of Ray's metric, mode, configs and results to the optimizer's types.
 
-A nested value is named by its path, ``a/b`` for ``config["a"]["b"]``. A config or a result is
+A nested value is named by its path: ``a/b`` for ``config["a"]["b"]``. A config or a result is
 *nested* ({"a": {"b": 1}}) or *flat* ({"a/b": 1}).
 """
 
@@ -47,7 +47,7 @@ def checked_names(metric: Any) -> list[str]:
 
 
 def directions(metric: Names | None, mode: Names | None) -> dict[str, str]:
-    """Return the optimizer's directions for a checked metric and mode; refuse missing ones."""
+    """Return the optimizer's directions for a checked metric and mode; raise if one is missing."""
     if mode is None or metric is None:
         raise ValueError(
             "NCPSearch has no metric and mode; give NCPSearch(metric=..., mode=...): those of "
@@ -93,7 +93,7 @@ def named_values(value: Any, names: Sequence[str]) -> dict[str, float]:
 
 
 def checked_list(name: str, values: Any, must: str) -> list[Any]:
-    """Return a list, also from an array of NumPy or another library."""
+    """Return a list, also from an array of NumPy or of another library."""
     plain = values.tolist() if hasattr(values, "tolist") else values
     return checks.sequence(name, plain, object, must)
 
@@ -103,7 +103,7 @@ def floats(value: Any) -> list[float] | None:
     values = list(value.values()) if isinstance(value, Mapping) else _as_list(value)
     try:
         return [float(v.item() if isinstance(v, np.ndarray) else v) for v in values]
-    except Exception:  # of any type: a tensor of several numbers raises RuntimeError
+    except Exception:  # any type: a tensor of several numbers raises RuntimeError
         return None
 
 

@@ -1,7 +1,7 @@
 """``NCPSearch``: a Ray Tune searcher based on ``NCPOptimizer``.
 
-The search starts once the space, metric and mode are known: from the constructor, from the Tuner,
-or at the latest when the first suggestion is requested.
+The search starts once the constructor or the Tuner has provided the space, metric and mode, at the
+latest when the first suggestion is requested.
 
 A trial is *running* from its suggestion until it completes; its params are avoided. If it
 completes with a value, it is *done*, and later results are ignored. If it completes without a
@@ -64,12 +64,12 @@ class NCPSearch(SavedSearcher):
     Args:
         space: The search space: a ``SearchSpace``, whose parameter ``a/b`` is
             ``config["a"]["b"]``, or a nested dictionary of Tune domains and constants.
-        metric: Name of the metric, ``a/b`` for a nested one, or several.
+        metric: Name of the metric, ``a/b`` for a nested one; or a list of names.
         mode: "min" or "max", for each metric. If only the mode is given, the metric is the value
             that the trainable returns.
-        points_to_evaluate: Configs to suggest first, flat or nested; they may contain constants.
-        evaluated_rewards: Values of these configs, if known, each a sequence for several metrics.
-            The configs are then observations, and are not suggested.
+        points_to_evaluate: Configs to suggest first, flat or nested, with or without constants.
+        evaluated_rewards: Values of these configs, if known; with several metrics, each is a
+            sequence. The configs then count as observations and are not suggested.
         sources: Earlier runs (``ResultGrid``, ``ExperimentAnalysis``), or sources as for
             ``NCPOptimizer``.
 
@@ -77,7 +77,7 @@ class NCPSearch(SavedSearcher):
         reasons: Trial id -> reasons for its params, which ``ncp_sampler.explain`` shows.
 
     Raises:
-        ValueError: An argument out of its range, or points that do not fit the space.
+        ValueError: An argument is out of its range, or a point does not fit the space.
 
     Examples:
         >>> from ray import tune
@@ -118,15 +118,15 @@ class NCPSearch(SavedSearcher):
         )  # fmt: skip
         if names is not None and modes is not None:
             Preference.of(objective_weights, results.directions(names, modes))
-        self._optimizer: NCPOptimizer | None = None  # from the start of the search on
-        # configs to suggest, and evaluations of elsewhere that came before the start
+        self._optimizer: NCPOptimizer | None = None  # set when the search starts
+        # configs to suggest, and external evaluations received before the start
         self._queued, self._evaluated = earlier.given_points(points_to_evaluate, evaluated_rewards)
         self.reasons: dict[str, Reasons] = {}
         self._running: dict[str, Params] = {}
-        self._reports: dict[str, dict[str, float]] = {}  # last values of the running
+        self._reports: dict[str, dict[str, float]] = {}  # last values of running trials
         self._recorded: dict[str, tuple[int, Params]] = {}  # position in the optimizer, params
         self._done, self._refused = set[str](), set[str]()
-        if self._space is not None and self._metric is not None:  # a mode alone may get its metric
+        if self._space is not None and self._metric is not None:  # a mode may come alone
             self._start()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class NCPSearch(SavedSearcher):
                 (params,) = optimizer.ask(pending=list(self._running.values()))
                 (self.reasons[trial_id],) = optimizer.reasons
             self._running[trial_id] = params
-            self._done.discard(trial_id)  # an id that is used again is another trial's
+            self._done.discard(trial_id)  # a reused id belongs to a new trial
             self._recorded.pop(trial_id, None)
         return space.config(self._running[trial_id])
 
@@ -192,11 +192,11 @@ class NCPSearch(SavedSearcher):
             return
         if (params := self._params_of(trial_id, reported)) is None:
             return
-        # without a result, HyperBand stopped the trial while it was paused
+        # no result: HyperBand stopped the trial while it was paused
         last = self._reports.pop(trial_id, {})
         metrics = {**last, **results.metrics_in(reported, self._optimizer.metric_names)}
         objectives = list(self._optimizer.directions)
-        if failed:  # no value of it counts, but it may have reported what a constraint is on
+        if failed:  # its values do not count, but it may have reported a constraint
             metrics = {name: metrics[name] for name in metrics if name not in objectives}
         elif reported:
             results.warn_of(trial_id, {**metrics, **reported}, objectives)
@@ -219,14 +219,14 @@ class NCPSearch(SavedSearcher):
 
         Args:
             parameters: The config, flat or nested, with or without constants.
-            value: A number; with several metrics a sequence, or a mapping by name; None if only
-                intermediate values, or none, are known.
-            error: True if it failed.
-            pruned: True if it was stopped early.
+            value: A number; with several metrics, a sequence or a mapping by name; None if at most
+                intermediate values are known.
+            error: True if the trial failed.
+            pruned: True if the trial was stopped early.
             intermediate_values: The last one counts if ``value`` is None.
 
         Raises:
-            ValueError: A config that does not fit the space, or the wrong number of values.
+            ValueError: The config does not fit the space, or the number of values is wrong.
         """
         checks.instance("parameters", parameters, Mapping, "be a dictionary, flat or nested")
         failed, stopped = checks.flag("error", error), checks.flag("pruned", pruned)
@@ -240,14 +240,14 @@ class NCPSearch(SavedSearcher):
 
     @property
     def best_trial(self) -> Trial:
-        """The best complete trial of one metric that violates no constraint.
+        """Best complete trial that violates no constraint, for a single metric.
 
-        Ray's ``ResultGrid.get_best_result`` knows no constraints. Params are by name, ``a/b`` for
+        Ray's ``ResultGrid.get_best_result`` ignores constraints. Params are by name, ``a/b`` for
         ``config["a"]["b"]``, without constants. A trial that a scheduler stopped counts as complete
-        by its last report, as for Ray.
+        with its last report, as in Ray.
 
         Raises:
-            ValueError: There is none, or there are several metrics: see ``compromise``.
+            ValueError: There is no such trial, or there are several metrics: see ``compromise``.
         """
         return self._start()[1].best_trial
 
@@ -258,11 +258,11 @@ class NCPSearch(SavedSearcher):
 
     @property
     def best_metrics(self) -> dict[str, float]:
-        """Metrics of ``best_trial``, the constraints' among them."""
+        """Metrics of ``best_trial``, including constraints."""
         return self.best_trial.metrics
 
     def compromise(self, objective_weights: Weights = COMPROMISE) -> Compromise:
-        """Return the best compromise of several metrics: see ``NCPOptimizer.compromise``.
+        """Return the best compromise between several metrics; see ``NCPOptimizer.compromise``.
 
         If a trial reported only some of the metrics, the others are predicted. ``number`` counts
         the trials in the order in which they were reported.
@@ -270,7 +270,7 @@ class NCPSearch(SavedSearcher):
         return self._start()[1].compromise(objective_weights)
 
     def add_evaluated_trials(self, trials_or_analysis: Any, metric: Names) -> None:
-        """Learn from the trials of an earlier run of the same task, by their last results.
+        """Learn from the last results of the trials of an earlier run of the same task.
 
         Trials that did not report the metric, or whose config does not fit the space or has
         another constant, are left out, each with a warning. For runs of another task, use
@@ -282,29 +282,30 @@ class NCPSearch(SavedSearcher):
                 Constraints keep their names.
 
         Raises:
-            ValueError: Anything else, or no trial that fits and reported the metric.
+            ValueError: The argument has another type, or no trial fits the space and reported the
+                metric.
         """
         constraints = self._options["constraints"] or {}
         self._learn(earlier.evaluated_trials(trials_or_analysis, metric, [*constraints]))
 
     def on_pause(self, trial_id: str) -> None:
-        """Do nothing, because a trial that ``HyperBandForBOHB`` has paused counts as running."""
+        """Do nothing: a trial that ``HyperBandForBOHB`` has paused still counts as running."""
 
     on_unpause = on_pause
 
     def restore_from_dir(self, checkpoint_dir: str) -> None:
-        """Restore the newest searcher of a run's folder, as ``Tuner.restore`` does.
+        """Restore the newest searcher in a run's folder, as ``Tuner.restore`` does.
 
         If its file is refused, a searcher with a space learns from the last reports of the run's
         trials.
 
         Raises:
             RuntimeError: There is no searcher in the folder.
-            ValueError: It is refused, and the run's trials cannot be learned from either.
+            ValueError: It is refused, and the run's trials cannot be used, either.
         """
         try:
             super().restore_from_dir(str(checks.path("checkpoint_dir", checkpoint_dir, "a folder")))
-        except ValueError as error:  # on which Ray would begin the run anew, or hang
+        except ValueError as error:  # Ray would begin the run anew, or hang
             trials = earlier.trials_in(checkpoint_dir)
             if self._optimizer is None or not trials:
                 raise ValueError(f"{error}, as Tuner.restore does if given param_space") from error
@@ -320,7 +321,7 @@ class NCPSearch(SavedSearcher):
             _logger.error(message, error, n_learned, len(trials))
 
     def _start(self) -> tuple[TuneSpace, NCPOptimizer]:
-        """Return the space and the optimizer, which are created if the search has not started."""
+        """Return the space and the optimizer; create them if the search has not started."""
         if self._space is None:
             raise ValueError(
                 "NCPSearch has no search space; give it NCPSearch(space=...), or give the Tuner a "
@@ -338,7 +339,7 @@ class NCPSearch(SavedSearcher):
         self._metric = self._metric or (self._mode and DEFAULT_METRIC)
         wanted = results.directions(self._metric, self._mode)
         names = [*wanted, *(self._options["constraints"] or ())]
-        # runs among the sources become trials in the search's names here
+        # runs among the sources become trials with the search's names here
         sources = earlier.in_search(self._options["sources"] or (), space, names)
         self._options = {**self._options, "sources": sources}
         return NCPOptimizer(space.space, directions=wanted, **self._options)
@@ -364,7 +365,7 @@ class NCPSearch(SavedSearcher):
         optimizer.tell(params, metrics, complete=complete, replace=replace)
 
     def _params_of(self, trial_id: str, result: Mapping[str, Any]) -> Params | None:
-        """Return the trial's params: as suggested, or else from the config in its results."""
+        """Return the trial's params, as suggested or else from the config in its results."""
         if trial_id in self._running:
             return self._running[trial_id]
         if trial_id in self._recorded:

@@ -37,18 +37,18 @@ _MUST = (
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A config that was evaluated elsewhere."""
+    """Config that was evaluated elsewhere."""
 
     config: Mapping[str, Any]  # flat or nested
-    value: Any  # a number, several in order, or a mapping by name; None if it failed
+    value: Any  # a number, a sequence, or a mapping by name; None if it failed
     complete: bool = True  # False if it was stopped early
     constraints: Mapping[str, float] = field(default_factory=dict)  # as reported
-    trial: str = ""  # id of the trial of an earlier run
+    trial: str = ""  # id of the trial in an earlier run
 
 
 @dataclass(frozen=True)
 class RunTrials:
-    """Trials of an earlier run, each with config, last result with ``trial_id``, and failure."""
+    """Trials of an earlier run, each with config, last result (with ``trial_id``) and failure."""
 
     rows: tuple[tuple[dict[str, Any], dict[str, Any], bool], ...]
 
@@ -59,7 +59,7 @@ class RunTrials:
 def given_points(
     points: Sequence[Mapping[str, Any]] | None, rewards: Sequence[Any] | None
 ) -> tuple[list[Mapping[str, Any]], list[Evaluated]]:
-    """Return the configs to suggest, and the configs with a value, which count as complete."""
+    """Return the configs to suggest, and those with a value, which count as complete."""
     points, must = [] if points is None else points, "be a list of dictionaries"
     listed = checks.sequence("points_to_evaluate", points, Mapping, must)
     if rewards is None:
@@ -77,7 +77,7 @@ def given_points(
 
 
 def evaluated_trials(source: Any, metric: Names, constraints: Sequence[str]) -> list[Evaluated]:
-    """Return the trials of a run that reported a metric, NaN for others; warn of the rest."""
+    """Return a run's trials that reported a metric, with NaN for others; warn about the rest."""
     names = checked_names(metric)
     run = _snapshot("", source)
     if not isinstance(run, RunTrials):
@@ -99,7 +99,7 @@ def evaluated_trials(source: Any, metric: Names, constraints: Sequence[str]) -> 
 
 
 def learn(space: TuneSpace, optimizer: NCPOptimizer, evaluated: Sequence[Evaluated]) -> None:
-    """Report external evaluations to the optimizer, without trials that do not fit."""
+    """Report external evaluations to the optimizer, except trials that do not fit."""
     refused = []
     for point in evaluated:
         try:
@@ -116,13 +116,13 @@ def learn(space: TuneSpace, optimizer: NCPOptimizer, evaluated: Sequence[Evaluat
 
 
 def trials_in(folder: str) -> list[tuple[str, dict[str, Any], bool]]:
-    """Return the id, last result with config, and failure of each trial in a run's newest state.
+    """Return id, last result with config, and failure of each trial in a run's newest state.
 
     Unfinished trials count as failed for now. Return None if the state cannot be read.
     """
     try:
         trials = list(ExperimentAnalysis(folder).trials or ())
-    except Exception:  # of files, storages, JSON
+    except Exception:  # errors of files, storages or JSON
         return []
     return [
         (t.trial_id, {**t.last_result, "config": t.config}, t.status != Trial.TERMINATED)
@@ -136,10 +136,10 @@ def read_sources(given: Any) -> tuple[Source, ...]:
 
 
 def in_search(sources: Sequence[Source], space: TuneSpace, names: Sequence[str]) -> list[Source]:
-    """Return the sources, with runs as trials with the names of a search and its metrics.
+    """Return the sources, with runs converted to trials with the search's names and metrics.
 
-    Trials that do not fit are left out with a warning. A run with other constants has another task
-    unless the source declares it the same.
+    Trials that do not fit are left out with a warning. A run with other constants counts as another
+    task unless the source declares it to be the same.
     """
     return [
         replace(source, trials=_trials(f"sources[{i}]", source, space, names))

@@ -32,8 +32,8 @@ _SUPPORTED = (
     "uniform, loguniform, quniform, qloguniform, randint, qrandint, lograndint, qlograndint, "
     "randn, qrandn or choice"
 )
-_NORMAL_RANGE = 4  # Standard deviations of a normal domain that are searched, on either side
-# First items of the tuples by which a Tuner replaces a sample_from and an object
+_NORMAL_RANGE = 4  # Half-width of the searched part of a normal domain, in standard deviations
+# First items of the tuples with which a Tuner replaces a sample_from and an object
 _SAMPLE_FROM_MARK, _OBJECT_MARK = "__fn_ph", "__ref_ph"
 
 
@@ -43,10 +43,10 @@ class TuneSpace:
 
     space: SearchSpace
     constants: Mapping[str, Any] = field(default_factory=dict)  # nested, part of every config
-    added: Mapping[str, Any] = field(default_factory=dict)  # by Ray, those of a param_space
+    added: Mapping[str, Any] = field(default_factory=dict)  # by Ray: a param_space's constants
 
     def __post_init__(self) -> None:
-        self.config(dict.fromkeys(sorted(self.space.names)))  # "a" before "a/b", which overlaps
+        self.config(dict.fromkeys(sorted(self.space.names)))  # "a" before "a/b": they overlap
 
     def config(self, params: Params) -> dict[str, Any]:
         """Return the nested config of params."""
@@ -58,7 +58,7 @@ class TuneSpace:
                 node = node.setdefault(key, {})
                 if not isinstance(node, dict):
                     raise ValueError(f"{name!r} leads through {key!r}, a value; rename one")
-            # a category may be a list, and is the space's
+            # a copy, because a category may be a list that belongs to the space
             node[last] = copy.deepcopy(value) if isinstance(value, list | dict | set) else value
         return config
 
@@ -86,7 +86,7 @@ class TuneSpace:
         return {name: value for name, value in values.items() if value is not MISSING}
 
     def valid_params(self, config: Any, prefix: str = "", *, clip: bool = False) -> Params:
-        """Return the params, which must be valid unless ``clip`` moves them to valid values."""
+        """Return the params; they must be valid, unless ``clip`` moves them to valid values."""
         return self.space.to_params(self.space.to_code(self.params(config, prefix), clip=clip))
 
     def within(self, constants: Mapping[str, Any]) -> TuneSpace:
@@ -116,7 +116,7 @@ class TuneSpace:
     def other_constants(
         self, config: Mapping[str, Any], prefix: str = ""
     ) -> dict[str, tuple[Any, Any]]:
-        """Return the constants of a config that differ from the space's: path -> both values.
+        """Return path -> both values, for constants of a config that differ from the space's.
 
         Missing constants do not count as different. Objects that JSON cannot store are not
         compared.
@@ -132,7 +132,7 @@ class TuneSpace:
     @cached_property
     def _plain(self) -> dict[str, Any]:
         """Constants that JSON can store, by path, except those that replaced an object."""
-        # below a key of its own: flatten_dict cannot join keys that are no strings, but the inner
+        # below a separate key: flatten_dict cannot join keys that are not strings, but the inner
         added, own = (flatten_dict({"": dict(given)}) for given in (self.added, self.constants))
         plain = {}
         for path, value in {**added, **own}.items():
@@ -160,8 +160,9 @@ def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
     """Return the search space of the Tune domains in a nested config; None if it has none.
 
     Raises:
-        ValueError: Not a dictionary, a grid search, ``sample_from``, a domain that the optimizer
-            cannot search, or a domain in a list or under a key with ``/``.
+        ValueError: The config is not a dictionary, or contains a grid search, ``sample_from``, a
+            domain that the optimizer cannot search, or a domain in a list or under a key with
+            ``/``.
 
     Examples:
         >>> from ray import tune
@@ -239,8 +240,8 @@ def to_domains(space: SearchSpace) -> dict[str, Any]:
     A name with ``/`` stays a single key; ``NCPSearch`` accepts such a space itself, and nests it.
 
     Raises:
-        ValueError: Not a space, a space with conditions, or a grid without 0, which all of Tune's
-            quantized domains contain.
+        ValueError: The argument is not a space, or has conditions or a grid without 0, which all of
+            Tune's quantized domains contain.
 
     Examples:
         >>> from ncp_sampler import Float, SearchSpace
@@ -281,7 +282,7 @@ def _is_off_zero(dim: Integer | Float) -> bool:
         return False
     steps = [end / dim.step for end in (dim.low, dim.high)]
     tolerance = STEP_TOLERANCE + 4 * sys.float_info.epsilon * max(map(abs, steps))
-    # Tune asks for isclose, codes for the tolerance
+    # Tune requires isclose, codes require the tolerance
     return any(not math.isclose(n, round(n)) or abs(n - round(n)) > tolerance for n in steps)
 
 
@@ -309,8 +310,8 @@ def _value(dim: Dimension, config: Mapping[str, Any], prefix: str) -> Any:
     """Return the value of a parameter in a config, or ``MISSING``.
 
     Ray flattens results, including a category that is a dictionary, which is reassembled here.
-    Tune draws exp(log(low)), which is 0.0010000000000000002 for loguniform(1e-3, 1e-3). So a value
-    that rounding has moved slightly off an end of a log range counts as that end.
+    Tune draws exp(log(low)), which is 0.0010000000000000002 for loguniform(1e-3, 1e-3). A value
+    that rounding has moved slightly off an end of a log range therefore counts as that end.
     """
     path = prefix + dim.name
     value = find(config, path)

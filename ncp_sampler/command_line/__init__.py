@@ -1,1 +1,1 @@
-"""Programs: ``ncp-sampler``, which searches tables and summarizes studies, and training studies."""
+"""The program ``ncp-sampler``, which searches tables and summarizes studies; training studies."""

@@ -111,7 +111,7 @@ def _row(row: Mapping[str, Any]) -> str:
 
 
 def _comparison(result: Mapping[str, Any]) -> str:
-    """Return a comparison of the answer with the best measured row, in words."""
+    """Return a sentence that compares the answer with the best measured row."""
     if not result["is_new"]:
         return "the answer is the best measured row, because no new architecture promises more"
     return (
@@ -122,7 +122,7 @@ def _comparison(result: Mapping[str, Any]) -> str:
 
 
 def _limit(limit: Mapping[str, Any]) -> str:
-    """Return a limit of the answer, with the value that is compared with it, in words."""
+    """Return a sentence with a limit of the answer and the value compared with it."""
     text = f"limit {limit['limit']}: {_VERDICTS[limit['kept']]}"
     if not limit["beta"]:
         return f"{text}; the value is {limit['compared']:.4g}"
@@ -134,7 +134,7 @@ def _limit(limit: Mapping[str, Any]) -> str:
 
 
 def _judged(result: Mapping[str, Any]) -> Table:
-    """Return the table of the held-out evaluation, apart from the answer's predictions."""
+    """Return the table of the held-out evaluation, separate from the answer's predictions."""
     title = f"Check of the method: {result['judged_architecture']}"
     table = Table("source", "metric", "held-out score", "evaluator's error", title=title)
     for row in result["metrics"]:
@@ -149,7 +149,7 @@ def _known(value: float | None, form: str) -> str:
 
 
 def _print_answers(console: Console, answers: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Print several answers: a table of their limits and what orders them, then their codes."""
+    """Print several answers: a table of their limits and ranking criteria, then their codes."""
     names = list(answers[0]["predicted"])
     compared = all(one["expected_improvement"] is not None for one in answers)
     margins = [i for i, limit in enumerate(answers[0]["limits"]) if limit["beta"]]
@@ -181,5 +181,5 @@ def _print_answers(console: Console, answers: Sequence[Mapping[str, Any]], title
 
 
 def _end_of(limit: Mapping[str, Any]) -> str:
-    """Return which bound of the prediction is compared with a limit."""
+    """Return the name of the prediction bound that is compared with a limit."""
     return "upper bound" if "<=" in limit["limit"] else "lower bound"

@@ -1,4 +1,4 @@
-"""Options shared by the programs that compare samplers or searchers, and their checks."""
+"""Options shared by the programs that compare samplers or searchers, with their checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ncp_sampler.nas_bench.objectives import objective
 
 
 def add_studies(parser: argparse.ArgumentParser, *, trials: int, seeds: int) -> None:
-    """Add the options for the number and execution of studies, ``--trials`` to ``--threads``."""
+    """Add the options for the number and execution of studies: ``--trials`` to ``--threads``."""
     add = parser.add_argument
     add("--trials", type=int, default=trials, help="number of trials of each study")
     add("--seeds", type=int, default=seeds, help="studies of each sampler, with seeds 0, 1, ..")

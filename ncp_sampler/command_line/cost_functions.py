@@ -1,4 +1,4 @@
-"""User functions in Python modules as known costs."""
+"""Known costs that are user functions in Python modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ncp_sampler.search.known_cost import CostFunction
 
 
 def load_function(term: CostTerm) -> CostFunction:
-    """Return a function from a module that can be imported, also from the working directory.
+    """Return a function from an importable module; the working directory is searched, too.
 
     Raises:
         ValueError: There is no such function, or its module raises an error.
@@ -21,7 +21,7 @@ def load_function(term: CostTerm) -> CostFunction:
         sys.path.insert(0, folder)
     try:
         function = getattr(import_module(term.module), term.function)
-    except Exception as error:  # a user's module raises anything
+    except Exception as error:  # a user's module can raise anything
         raise ValueError(
             f"--cost {term.module}:{term.function} cannot be imported ({type(error).__name__}: "
             f"{error}); give MODULE:FUNCTION of a module in this folder"

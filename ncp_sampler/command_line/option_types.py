@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:  # --help does without it
+if TYPE_CHECKING:  # --help does not need it
     import numpy as np
     from numpy.typing import NDArray
 
@@ -31,7 +31,7 @@ class Bound(NamedTuple):
 
 
 class CostTerm(NamedTuple):
-    """Cost, and the location of its function."""
+    """Cost name and the location of its function."""
 
     name: str
     module: str
@@ -39,7 +39,7 @@ class CostTerm(NamedTuple):
 
 
 def at_least(low: float) -> Callable[[str], float]:
-    """Return a type for finite numbers of at least ``low``."""
+    """Return an argparse type for finite numbers of at least ``low``."""
 
     def number(text: str) -> float:
         return _within(text, float(text), f"at least {low:g}", lambda value: value >= low)
@@ -48,7 +48,7 @@ def at_least(low: float) -> Callable[[str], float]:
 
 
 def above(low: float) -> Callable[[str], float]:
-    """Return a type for finite numbers above ``low``."""
+    """Return an argparse type for finite numbers above ``low``."""
 
     def number(text: str) -> float:
         return _within(text, float(text), f"above {low:g}", lambda value: value > low)
@@ -57,7 +57,7 @@ def above(low: float) -> Callable[[str], float]:
 
 
 def whole(low: int) -> Callable[[str], int]:
-    """Return a type for integers of at least ``low``."""
+    """Return an argparse type for integers of at least ``low``."""
 
     def number(text: str) -> int:
         return int(_within(text, int(text), f"at least {low}", lambda value: value >= low))
@@ -94,7 +94,7 @@ def metrics(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def bound(text: str) -> Bound:
-    """Return the limit that ``NAME<=NUMBER`` or ``NAME>=NUMBER`` states."""
+    """Return the limit given as ``NAME<=NUMBER`` or ``NAME>=NUMBER``."""
     match = re.fullmatch(r"\s*(.*[^\s<>=])\s*([<>])=\s*(\S+)\s*", text)
     try:
         value = float(match[3] if match else "")

@@ -1,6 +1,6 @@
-"""Options shared by several programs, and their checks.
+"""Options shared by several programs, with their checks.
 
-A wrong option is a ``ValueError`` that names it as the user wrote it, for ``parser.error``.
+A wrong option raises a ``ValueError`` that names it as the user wrote it, for ``parser.error``.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import NoReturn
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Argument parser whose errors are one line instead of the usage."""
+    """Argument parser that prints one line per error, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}; --help lists the options\n")
 
 
 def make_parser(text: str | None, *, prog: str | None = None) -> argparse.ArgumentParser:
-    """Return a parser that shows defaults, with a docstring's first paragraph as description."""
+    """Return a parser that shows defaults, described by the first paragraph of a docstring."""
     return argparse.ArgumentParser(
         prog=prog,
         description=(text or "").split("\n\n", maxsplit=1)[0],
@@ -58,7 +58,7 @@ def check_folder(out: Path, option: str = "--out") -> None:
 def parse_benchmark(
     parser: argparse.ArgumentParser, arguments: Sequence[str], *counts: str
 ) -> argparse.Namespace:
-    """Parse the options of a benchmark, ``--out`` among them; exit if one is wrong.
+    """Parse the options of a benchmark, including ``--out``; exit if one is wrong.
 
     Args:
         parser: Parser with the other options.

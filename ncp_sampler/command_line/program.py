@@ -1,7 +1,7 @@
 """Command ``ncp-sampler``: runs one of its programs and prints the answer.
 
-Each program returns its answer as JSON values; ``--json`` prints them, and tables show them
-otherwise. ``--help`` and wrong options do not import PyTorch, and take a fraction of a second.
+Each program returns its answer as JSON values, which are printed as tables or, with ``--json``, as
+JSON. ``--help`` and wrong options do not import PyTorch and take a fraction of a second.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ncp_sampler.command_line.options import OneLineParser
 from ncp_sampler.command_line.search_options import add_search, search_options
 from ncp_sampler.command_line.stored_study_options import add_study
 
-_Answer = tuple[dict[str, Any], Callable[[Mapping[str, Any]], None]]  # answer, and its printer
+_Answer = tuple[dict[str, Any], Callable[[Mapping[str, Any]], None]]  # answer and its printer
 
 _ABOUT = """\
 Offline searches in the published tables or your own, and summaries of Optuna studies.
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code, 2 for a wrong argument.
 
     Args:
-        arguments: Arguments in place of those of the command line.
+        arguments: Arguments that replace those of the command line.
     """
     try:
         given = _parse(arguments)

@@ -51,7 +51,7 @@ def run_search(
 
     Args:
         options: Options of the command line.
-        before: Function called with the roles of the tables' columns, before anything is fitted.
+        before: Function that is called with the roles of the columns before anything is fitted.
     """
     sources = _sources(options)
     space = sources[0].records.space
@@ -171,7 +171,7 @@ def _judged_text(
     code: NDArray[Any] | None,
     found: Solution,
 ) -> str | None:
-    """Return which architecture the held-out evaluation is of, in words."""
+    """Return a sentence that names the architecture that the held-out evaluation scores."""
     if code is None:
         return None
     if np.array_equal(code, found.code):
@@ -182,7 +182,7 @@ def _judged_text(
 
 
 def _order(options: SearchOptions, found: Solution) -> str:
-    """Return what orders the answers."""
+    """Return the criterion that ranks the answers."""
     if options.front:
         return "along the front"
     by = "utility" if found.best is None else "expected improvement"

@@ -26,7 +26,7 @@ from ncp_sampler.nas_bench.settings import SETTINGS
 _PICTURE = "ncp-search.png"
 _FORMATS = (".png", ".svg", ".pdf")
 _FRONT = 8  # default number of points of a front
-_LAMBDA = 0.5  # the paper's weight for its search of one task
+_LAMBDA = 0.5  # the paper's weight for a search for one task
 
 _DESCRIPTION = """\
 Propose an architecture from a table of trained architectures, without training. Predictors are
@@ -58,7 +58,7 @@ GFLOPs are counted as in the published tables: the 50-class classification netwo
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """Options of a search: its data, its targets, and the form of the answer.
+    """Options of a search: its data, targets and form of the answer.
 
     Attributes:
         settings: Settings of NAS-Bench-MR; empty with a table.
@@ -73,13 +73,14 @@ class SearchOptions:
         weights: Weight of each setting or table; empty for equal weights of 1.
         starts: Codes to edit, as text; empty for the best rows.
         root: Folder of the published tables, or None.
-        weight: Weight of few FLOPs, or of the other metrics, relative to 1 of each main metric.
-        max_gflops: Hard limit of the FLOPs of MRSpace codes, in G; None for no limit.
+        weight: Weight of the FLOPs or of the other metrics, relative to the weight 1 of each main
+            metric.
+        max_gflops: Hard limit on the FLOPs of MRSpace codes, in G; None for no limit.
         bounds: Bound of the main metric of each source; empty for none.
-        strategy: Strategy of the edits, one of ``STRATEGIES``.
+        strategy: Propagation strategy, one of ``STRATEGIES``.
         beta: Confidence coefficient of the predictions; None to choose it by cross-validation.
         n: Number of answers, or of points of a front.
-        front: True for the points of a front as answers, False for dissimilar ones.
+        front: True to return points of a Pareto front, False to return dissimilar answers.
         refit: True to learn the answer from all rows, including those of the evaluator.
         rows: Maximum number of rows to learn from; None for all.
         seed: Seed for the halves and the fits.

@@ -21,7 +21,7 @@ from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
 FLOPS = "flops"  # name of the exact cost as a target
-_RANDOM_CODES = 1000  # random codes, some of which must be within a limit of a cost
+_RANDOM_CODES = 1000  # number of random codes, at least one of which must be within the cost limits
 
 
 def search_targets(sources: Sequence[JudgedRecords], options: SearchOptions) -> list[Target]:
@@ -87,7 +87,7 @@ def _cost_targets(
 def _limits(
     limit: Bound, sources: Sequence[JudgedRecords], known: Mapping[str, Cost]
 ) -> list[Target]:
-    """Return the targets for a limit on a cost, a parameter, or a metric of each source."""
+    """Return the targets for a limit on a cost, on a parameter, or on a metric in each source."""
     space, name = sources[0].records.space, limit.name
     if name in known or name in space.names:
         cost = known[name] if name in known else _column(space, limit)

@@ -1,7 +1,7 @@
 """Solutions of an offline search as JSON values, in the units of the tables.
 
-Metrics that are learned as logarithms are given as values: their limits and what is compared with
-them, too, which keep their order.
+Metrics that are modeled as logarithms are converted back to their unit, together with their limits
+and the values compared with them; the conversion preserves their order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import Solution
 from ncp_sampler.propagation.targets import Target, label
 
-Judged: TypeAlias = tuple[Scores, Mapping[str, float]]  # scores of one code, the judge's errors
+Judged: TypeAlias = tuple[Scores, Mapping[str, float]]  # scores of one code, errors of the judge
 
 
 def metric_facts(
@@ -71,7 +71,7 @@ def _number(value: float) -> float | None:
 def solution_facts(
     sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
 ) -> dict[str, Any]:
-    """Return one answer as JSON values, with published form and exact costs of an MRSpace code."""
+    """Return one answer as JSON values; an MRSpace code has its published form and exact costs."""
     space = sources[0].records.space
     modeled = {(one.metric, one.predictor) for one in targets if one.cost is None}
     tasks = Counter(metric for metric, _ in modeled)
@@ -107,7 +107,7 @@ def solution_facts(
 def limits_missed(
     sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
 ) -> str:
-    """Return the warning for an answer that does not keep the limits, in words."""
+    """Return the warning for an answer that does not keep the limits."""
     text = "no architecture is predicted to keep the limits with the margin of beta"
     if found.nearest:
         logged = _logged(sources, targets)
@@ -147,7 +147,7 @@ def _limit_facts(
 
 
 def _logged(sources: Sequence[JudgedRecords], targets: Sequence[Target]) -> set[str]:
-    """Return the labels of the targets that are learned as logarithms."""
+    """Return the labels of the targets that are modeled as logarithms."""
     return {
         label(targets, i)
         for i, target in enumerate(targets)
@@ -184,7 +184,7 @@ def best_row(problem: SearchProblem, source: JudgedRecords) -> dict[str, Any] | 
 
 
 def _row(source: JudgedRecords, targets: Sequence[Target], row: int) -> dict[str, Any]:
-    """Return the values of a row, counted from 0 here and from 1 in the answer."""
+    """Return the values of a row; its number starts at 0 here and at 1 in the answer."""
     ids = source.table.ids
     metrics = {name: _number(float(v[row])) for name, v in source.table.metrics.items()}
     code = torch.as_tensor(source.table.codes[[row]].astype(np.float64))

@@ -1,4 +1,4 @@
-"""Sources of offline searches: rows for learning, and a held-out evaluator ("judge").
+"""Sources of offline searches: rows for fitting and a held-out evaluator ("judge").
 
 Tables are read and checked first. Evaluators are fitted when they are called.
 """
@@ -25,20 +25,20 @@ Scores: TypeAlias = Mapping[str, FloatArray]  # metric -> (n,)
 # the metric's unit; NaN if unknown
 Judgement: TypeAlias = Callable[[NDArray[Any]], tuple[Scores, Mapping[str, float]]]
 
-PREDICTED_ROWS = 2000  # number of rows without tables, as in the published ones
+PREDICTED_ROWS = 2000  # number of generated rows if there are no tables, as in the published tables
 
 
 @dataclass(frozen=True)
 class JudgedRecords:
-    """Source of an offline search: records for learning, and their held-out evaluator.
+    """Source of an offline search: records for fitting and their held-out evaluator.
 
     Attributes:
         name: Name of the setting or file.
-        records: Rows for learning; metrics in ``logged`` as logarithms.
+        records: Rows for fitting; the metrics in ``logged`` are logarithms.
         table: All rows, untransformed.
-        directions: Metric -> "maximize" or "minimize"; without metrics that only have limits.
+        directions: Metric -> "maximize" or "minimize", without metrics that only have limits.
         judge: Held-out evaluator, fitted when called; None if no rows are left for it.
-        note: Sentence about the rows used for learning, and the evaluator.
+        note: Sentence about the rows used for fitting and about the evaluator.
         everything: All rows, including the evaluator's, for the final refit; None if ``records``
             has all rows.
         logged: Metrics that are modeled as logarithms.
@@ -57,7 +57,7 @@ class JudgedRecords:
 
     @property
     def main(self) -> str:
-        """First metric."""
+        """Name of the first metric."""
         return next(iter(self.records.metrics))
 
 
@@ -68,16 +68,16 @@ def setting_records(
     rows: int | None = None,
     seed: int = 0,
 ) -> list[JudgedRecords]:
-    """Return settings of NAS-Bench-MR, with their main metrics, as sources.
+    """Return settings of NAS-Bench-MR and their main metrics as sources.
 
-    With the tables, one half of the rows is used for learning, and the evaluator is fitted to the
-    other half. Without them, the shipped surrogate provides the rows and evaluates the answer.
+    With the tables, the predictor is fitted to one half of the rows and the evaluator to the other.
+    Without them, the shipped surrogate provides the rows and evaluates the answer.
 
     Args:
         settings: Folder names or short names.
         root: Folder of the tables; ``NCP_BENCH_ROOT`` if None. Without either, no tables are read.
-        rows: Maximum number of rows for learning, at least 1.
-        seed: Seed for the halves and random codes, at least 0.
+        rows: Maximum number of rows for fitting, at least 1.
+        seed: Seed for the split and the random codes, at least 0.
 
     Raises:
         ValueError: A setting is unknown or repeated, no settings are given, tables cannot be read,
@@ -98,7 +98,7 @@ def setting_records(
 
 
 def some_rows(records: Records, rows: int | None, seed: int) -> Records:
-    """Return at most ``rows`` random rows, in their order."""
+    """Return at most ``rows`` random rows in their original order."""
     if rows is None or rows >= len(records):
         return records
     return records.take(np.sort(np.random.default_rng(seed).permutation(len(records))[:rows]))

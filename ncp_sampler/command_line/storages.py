@@ -1,6 +1,6 @@
 """Optuna storages, opened read-only: a missing storage is not created, and nothing is written.
 
-Nothing is unpickled, either: from a journal in Redis, only the entries are read, not the snapshot.
+Nothing is unpickled: from a journal in Redis, only the entries are read, not the snapshot.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _READ_ONLY = {"mode": "ro", "uri": "true"}
 
 
 def read_study(storage: str, name: str | None = None) -> Study:
-    """Return a study of a storage.
+    """Return a study from a storage.
 
     Args:
         storage: URL of a database, of Redis or of a gRPC server, or the path of a SQLite or
@@ -117,7 +117,7 @@ def _redis(text: str) -> BaseStorage:
 
 def _grpc(text: str) -> BaseStorage:
     """Connect to the server of ``optuna.storages.run_grpc_proxy_server``."""
-    from optuna.storages import GrpcStorageProxy  # from Optuna 4.2 on
+    from optuna.storages import GrpcStorageProxy  # since Optuna 4.2
 
     parts = urlsplit(text)
     if not parts.hostname:

@@ -31,8 +31,8 @@ def summary(
     Args:
         storage: Storage, as for ``read_study``.
         name: Name of the study; None if it is the only one.
-        trial: Trial whose reasons are included: its number, "best" or "last". None is the best
-            trial with one objective, and the last trial with several.
+        trial: Trial whose reasons are included: its number, "best" or "last". None means the best
+            trial of a single objective, or the last trial of several.
 
     Raises:
         ValueError: There is no such storage, study or trial, or the study has no trials.
@@ -65,7 +65,7 @@ def summary(
 
 
 def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the best feasible trial, or the front sorted by its first objective; may be empty."""
+    """Return the best feasible trial, or the front sorted by its first objective, if any."""
     if not any(one.state == TrialState.COMPLETE for one in trials):
         return []
     if len(study.directions) == 1:

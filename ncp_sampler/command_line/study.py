@@ -1,7 +1,7 @@
 """Optuna studies that build, train and score the network of every code.
 
-By default a study has one objective for each problem, its metric, and one more: the multiply-adds
-of all networks together, in G, a known cost. With ``max_gflops`` the metrics are the only
+By default, a study has one objective for each problem, its metric, and one more: the total
+multiply-adds of all networks in G, a known cost. With ``max_gflops`` the metrics are the only
 objectives, and the multiply-adds of each problem's network are a known cost with a hard limit, so
 that no code over the limit is proposed. A study with a single objective has a ``MedianPruner``,
 which stops trainings by the metric after each epoch (Optuna prunes no others).
@@ -51,7 +51,7 @@ from ncp_sampler.training.problem import TrainingProblem
 from ncp_sampler.training.progress import Epoch
 from ncp_sampler.training.tensorboard import find_writer
 
-_STARTUP = 6  # Number of trials before the predictor is used; trainings are expensive
+_STARTUP = 6  # Number of trials before the predictor is used; few, because trainings are expensive
 _PRUNER_STARTUP, _PRUNER_WARMUP = 4, 2  # Complete trainings to compare with; first epoch to prune
 _MAX_PROPOSALS = 50  # Number of proposals per trained code, for samplers that know no limit
 _FOLDER = "be a folder's path"
@@ -112,8 +112,8 @@ def run_study(
 ) -> None:
     """Train codes, and write a ``Checkpoint`` of each best trial to ``out``, ``trial-NNN.pt``.
 
-    Every trial has the user attribute ``gflops``, trained trials have ``epochs``, and complete
-    trials have ``params`` (M). If the loss of a training is not finite, its trial fails.
+    Every trial has the user attribute ``gflops``. Trained trials also have ``epochs``, and complete
+    ones ``params`` (in millions). If the loss of a training is not finite, its trial fails.
 
     Args:
         study: Study from ``create_study`` with the same problems, space and limit.
@@ -183,7 +183,7 @@ class _Trainings:
     tick: Callable[[int], object]
 
     def objective(self, trial: Trial) -> list[float]:
-        """Return the values of a code: the metric of each problem, and the cost without a limit."""
+        """Return the values of a code: each problem's metric and, without a limit, the cost."""
         code = self.space.to_code(self.space.suggest(trial))
         gflops = gflops_of(self.problems, code)
         trial.set_user_attr("gflops", gflops)
@@ -271,7 +271,7 @@ def _checked_space(space: SearchSpace) -> SearchSpace:
 def _starts(
     problems: Sequence[TrainingProblem], space: SearchSpace, limits: Mapping[str, float]
 ) -> list[dict[str, int]]:
-    """Return the first trials' params; see ``create_study``."""
+    """Return the params of the first trials; see ``create_study``."""
     low, high = (space.denormalize(np.full(len(space.columns), end)) for end in (0.0, 1.0))
     fitting = {}
     for depth, width in _STARTS:

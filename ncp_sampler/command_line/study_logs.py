@@ -22,8 +22,8 @@ def trial_log(
 
     Args:
         folder: Folder of all trials; None to log nothing.
-        trial: Trial, whose folder is ``trial-NNN`` in it.
-        problem: Problem that is trained; the curves have its name.
+        trial: Trial; its subfolder is ``trial-NNN``.
+        problem: Problem that is trained; its name labels the curves.
     """
     if folder is None:
         yield lambda epoch: None

@@ -1,4 +1,4 @@
-"""Trials of a training study: codes, states, the best trials, and their checkpoints."""
+"""Trials of a training study: codes, states, best trials and their checkpoints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def best_trials(study: Study) -> list[FrozenTrial]:
 
 
 def answer_trial(study: Study, n_problems: int) -> FrozenTrial:
-    """Return the best trial of one problem, and the best compromise of several.
+    """Return the best trial for a single problem, or the best compromise between several.
 
     Costs count only among trials with equal metrics, of which the cheapest is the answer. The
     answer is Pareto-optimal.
@@ -44,7 +44,7 @@ def answer_trial(study: Study, n_problems: int) -> FrozenTrial:
 
 
 def regrets_of(trials: Sequence[FrozenTrial], n_problems: int) -> NDArray[np.float64]:
-    """Return the relative regrets (n, problems) of complete trials, in order, for each problem."""
+    """Return the relative regrets (n, problems) of complete trials, in their order."""
     values = np.array([trial.values[:n_problems] for trial in trials])
     return relative_regrets(values, np.ones(n_problems))
 

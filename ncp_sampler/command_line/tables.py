@@ -1,4 +1,4 @@
-"""User tables as sources of a search: roles of columns, halves, and a held-out evaluator."""
+"""User tables as sources of a search: column roles, split and held-out evaluator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.dimensions import Categorical, Dimension, Integer
 
 LEAST_JUDGED_ROWS = 40  # minimum number of rows that are split for a held-out evaluator
-_DECADE = 10.0  # ratio of a cost's values from which on its logarithm is modeled
+_DECADE = 10.0  # minimum ratio of a cost's largest to smallest value for modeling its logarithm
 _SHOWN_CATEGORIES = 6  # number of categories listed
 
 
@@ -29,13 +29,14 @@ def table_records(options: SearchOptions) -> list[JudgedRecords]:
     """Read CSV files, one per task; files with the 27 columns of MRSpace have its codes.
 
     A bounded column that no other option names is a metric with only a limit. A column that a cost
-    function computes is left out. A cost, which is minimized or has an upper limit, is modeled as
-    its logarithm if it is positive and spans a decade. With 40 rows or more, one half is used for
-    learning, and a second predictor, fitted to the other half, is the held-out evaluator.
+    function computes is left out. A cost, that is, a column that is minimized or has an upper
+    limit, is modeled as its logarithm if it is positive and spans a decade. With 40 rows or more,
+    the model is fitted to one half, and a second predictor, fitted to the other half, is the
+    held-out evaluator.
 
     Raises:
-        ValueError: As for ``read_csv``; or the number of metrics differs from that of the files,
-            or a limit names an unknown column.
+        ValueError: As for ``read_csv``; or the numbers of metrics and files differ, or a limit
+            names an unknown column.
     """
     metrics, bounds, params = options.metrics, options.limits, options.params
     costs = [term.name for term in options.costs]
@@ -93,7 +94,7 @@ def _limits_alone(
     left_out: Sequence[str | None],
     params: Sequence[str] | None,
 ) -> list[str]:
-    """Return the bounded columns that no argument names, which are therefore measured.
+    """Return the bounded columns that no other option names, which are therefore metrics.
 
     Raises:
         ValueError: Such a column has few values, like a parameter, or is left out.
@@ -235,7 +236,7 @@ def _columns(
     logged: frozenset[str],
     options: SearchOptions,
 ) -> list[dict[str, str]]:
-    """Return the role of each column, and its values."""
+    """Return the role and the values of each column."""
     spans = {dim.name: dim for dim in records.space.dimensions}
     rows = []
     for name in table.head:

@@ -1,4 +1,4 @@
-"""3D detection: anchors, pillars, loss, PointPillars with a code's network, and its evaluation."""
+"""3D detection: anchors, pillars, loss, evaluation, and PointPillars with a code's network."""
 
 from ncp_sampler.detection3d.anchors import CAR as CAR
 from ncp_sampler.detection3d.anchors import CYCLIST as CYCLIST

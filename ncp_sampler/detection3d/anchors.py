@@ -87,7 +87,7 @@ def anchor_grid(
         anchors: One per class.
         cells: H along y and W along x.
         corner: Lowest x and y of the grid in meters.
-        cell: Side of a cell in meters.
+        cell: Side length of a cell in meters.
         device: Device of the result.
     """
     height, width = cells
@@ -140,7 +140,7 @@ def decode(residuals: Tensor, anchors: Tensor, half: Tensor) -> Tensor:
 
 
 def half_circle(yaw: Tensor) -> Tensor:
-    """Return the direction class: 0 for yaws from 45 to 225 degrees, 1 for the others."""
+    """Return the direction class: 0 for yaws from 45 to 225 degrees, 1 for all others."""
     return (((yaw - _CUT) % (2 * math.pi)) >= math.pi).long()
 
 
@@ -156,8 +156,8 @@ def assign(
         labels: Classes (n, G), 0 to K - 1; negative beyond the boxes of a sample.
 
     Returns:
-        Class of every anchor, BACKGROUND or IGNORED, of shape (n, M); and the index of its box
-        among the G, 0 if it has none.
+        Labels (n, M): each anchor's class, BACKGROUND or IGNORED; and the index of its box among
+            the G boxes, 0 if it has none.
     """
     n, most = labels.shape
     if most == 0:

@@ -40,20 +40,20 @@ def average_precision(
     of its class that it overlaps most. A detection without such a box is false. The precision at a
     recall is the best precision at that recall or above. The result is its mean over the recalls
     1/40, 2/40, ..., 1 (Simonelli et al. 2019, "Disentangling monocular 3D object detection",
-    section 5). KITTI's difficulty classes and ignored regions are not implemented: leave out such
-    boxes.
+    section 5). KITTI's difficulty classes and ignored regions are not implemented: leave such boxes
+    out.
 
     Args:
         detections: Detections of each of n samples.
         boxes: True boxes of each sample, (g, 7).
         labels: Classes of the true boxes of each sample, (g,).
         label: Class to evaluate.
-        iou: Minimum overlap of a true detection, in (0, 1]; KITTI has 0.7 for cars and 0.5 for
+        iou: Minimum overlap of a true detection, in (0, 1]; KITTI uses 0.7 for cars and 0.5 for
             pedestrians and cyclists.
         view: "bev" for the overlap seen from above, "3d" for the overlap of the volumes.
 
     Returns:
-        Percent, 0 to 100.
+        Average precision in percent, 0 to 100.
 
     Raises:
         ValueError: If the lists differ in length, an argument is out of its range, or no sample has
@@ -106,7 +106,7 @@ def _check(detections: Sequence[Detections]) -> None:
 
 
 def _of_class(detections: Detections, label: int) -> Detections:
-    """Return the detections of the class on the CPU, the best score first."""
+    """Return the detections of the class on the CPU, in order of decreasing score."""
     of_class = detections.labels == label
     scores, order = detections.scores[of_class].detach().cpu().sort(descending=True, stable=True)
     boxes = detections.boxes[of_class].detach().cpu()[order]
@@ -114,7 +114,7 @@ def _of_class(detections: Detections, label: int) -> Detections:
 
 
 def _match(overlaps: Sequence[Tensor], threshold: float) -> Tensor:
-    """Return which detections (n, D) match a true box, from overlaps (d, g) of each sample."""
+    """Return a mask (n, D) of detections with a true box, given the overlaps (d, g) per sample."""
     most = max(1, *(o.shape[1] for o in overlaps)) if overlaps else 1
     rows = [pad(o, (0, most - o.shape[1]), value=-1.0) for o in overlaps]
     free = pad_sequence(rows, batch_first=True, padding_value=-1.0)  # (n, D, G)
@@ -128,7 +128,7 @@ def _match(overlaps: Sequence[Tensor], threshold: float) -> Tensor:
 
 
 def _area(hit: Tensor, total: int) -> float:
-    """Return the mean precision in percent of matched detections, the best score first."""
+    """Return the mean precision in percent of detections in order of decreasing score."""
     true = hit.cumsum(0)
     precision = true.double() / torch.arange(1, len(hit) + 1)
     best_from_here = precision.flip(0).cummax(0).values.flip(0)

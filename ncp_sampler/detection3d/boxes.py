@@ -22,7 +22,7 @@ from ncp_sampler.multi_resolution.blueprint import BOX_VALUES
 
 
 def check_boxes(boxes: Tensor, name: str = "boxes") -> None:
-    """Raise ValueError unless boxes are of shape (m, 7), finite and of positive sizes."""
+    """Raise ValueError unless boxes are finite, of shape (m, 7) and with positive sizes."""
     checks.instance(name, boxes, Tensor, f"be a tensor of shape (m, {BOX_VALUES})")
     if boxes.ndim != 2 or boxes.shape[1] != BOX_VALUES:
         raise ValueError(
@@ -76,8 +76,8 @@ def rectangle_iou(first: Tensor, second: Tensor) -> Tensor:
 def suppress(rectangles: Tensor, labels: Tensor, *, iou: float) -> Tensor:
     """Apply greedy non-maximum suppression within each label.
 
-    A rectangle is kept unless a kept rectangle of its label that comes before it overlaps it by
-    more than ``iou``.
+    A rectangle is kept unless an earlier kept rectangle with the same label overlaps it by more
+    than ``iou``.
 
     Args:
         rectangles: Rectangles (..., m, 4), the best first.

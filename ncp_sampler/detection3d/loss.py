@@ -37,7 +37,7 @@ _BOX_WEIGHT, _CLASS_WEIGHT, _DIRECTION_WEIGHT = 2.0, 1.0, 0.2  # PointPillars, e
 
 
 class DetectionLoss(NamedTuple):
-    """Weighted sum of the losses, and its parts before weighting, each a scalar.
+    """Weighted sum of the losses, and its unweighted parts, each a scalar.
 
     Attributes:
         total: 2 boxes + classes + 0.2 directions.
@@ -92,7 +92,7 @@ def detection_loss(
     boxes: Tensor,
     labels: Tensor,
 ) -> DetectionLoss:
-    """Return the loss of PointPillars (equations 2 to 4) per anchor with a box.
+    """Return the loss of PointPillars (equations 2 to 4), averaged over the anchors with a box.
 
     Args:
         output: Output of the head for n samples.
@@ -107,7 +107,7 @@ def detection_loss(
     count = max(1, len(sample))
     classes, residuals, directions = (part.flatten(1, 3) for part in output)
 
-    # The target of background and IGNORED is no class; the latter is masked
+    # BACKGROUND and IGNORED have no target class; the loss of the latter is masked
     one_hot = (target[..., None] == torch.arange(len(anchors), device=target.device)).float()
     focal = _focal_loss(classes.float(), one_hot) * (target != IGNORED)[..., None]
 

@@ -26,7 +26,7 @@ from ncp_sampler import checks
 POINT_VALUES = 4
 BEV_CHANNELS = 64
 KITTI_RANGE = (0.0, -39.68, -3.0, 69.12, 39.68, 1.0)  # Low x, y, z, then high x, y, z, in meters
-KITTI_PILLAR = 0.16  # Side of a pillar in meters
+KITTI_PILLAR = 0.16  # Side length of a pillar in meters
 
 _DECORATED = 9
 
@@ -35,8 +35,8 @@ class PillarEncoder(nn.Module):
     """Encoder of point clouds as a bird's-eye-view map.
 
     Each point gets its offsets to the mean of its pillar (x, y, z) and to the center of the pillar
-    (x, y). A linear layer, batch norm and ReLU compute 64 features from these 9 values. The value
-    of the map is their maximum over the points of a pillar, or 0 without points.
+    (x, y). A linear layer, batch norm and ReLU compute 64 features from these 9 values. The map
+    contains their maximum over the points of each pillar, and 0 for empty pillars.
 
     If there are more points or pillars than allowed, an evenly spaced subset is kept, in the order
     of the cloud or of the map. The paper draws random subsets. Here, equal clouds give equal maps.
@@ -44,10 +44,10 @@ class PillarEncoder(nn.Module):
     Args:
         point_range: Low x, y, z, then high x, y, z in meters; points outside are left out. The
             sides along x and y must be multiples of ``pillar``.
-        pillar: Side of a pillar in meters, > 0.
+        pillar: Side length of a pillar in meters, > 0.
         max_pillars: Maximum number of pillars per sample, at least 1.
         max_points: Maximum number of points per pillar, at least 1.
-        generator: Generator of the weights; None for PyTorch's own.
+        generator: Generator for the initial weights; None for PyTorch's default generator.
 
     Attributes:
         shape: H and W of the map; (496, 432) by default.
@@ -87,7 +87,7 @@ class PillarEncoder(nn.Module):
 
         Args:
             points: n tensors (p, 4) of any numeric type: x, y, z in meters, and reflectance. p is
-                at least 1 and may differ.
+                at least 1 and may differ between clouds.
 
         Returns:
             Map of shape (n, 64, H, W).
@@ -113,10 +113,10 @@ class PillarEncoder(nn.Module):
 
     def _pillars(self, points: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cells (N,) of pillars with points, and their features (N, 64)."""
-        # pillar is the index of the pillar of a point among the N
+        # pillar is the index, among the N, of each point's pillar
         occupied, pillar, counts = torch.unique(cells, return_inverse=True, return_counts=True)
         features: Tensor = self.norm(self.linear(self._decorate(points, cells, pillar, counts)))
-        # After ReLU no value is below 0, so that zeros do not change the maximum
+        # After ReLU no value is below 0, so zeros do not change the maximum
         largest = features.new_zeros(len(occupied), BEV_CHANNELS).scatter_reduce(
             0, pillar[:, None].expand_as(features), features.relu(), "amax"
         )
@@ -202,5 +202,5 @@ def _rank(counts: Tensor) -> Tensor:
 
 
 def _spread(rank: Tensor, count: Tensor, most: int) -> Tensor:
-    """Return the elements of runs to keep, as a mask: all, or ``most`` at even distances."""
+    """Return a mask of the elements to keep in each run: all, or ``most`` at even distances."""
     return (rank + 1) * most // count > rank * most // count

@@ -1,4 +1,4 @@
-"""PointPillars with the network of a code as its backbone: point clouds to boxes."""
+"""PointPillars with a code's network as its backbone, from point clouds to boxes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from ncp_sampler.multi_resolution.anchor_head import AnchorOutput
 from ncp_sampler.multi_resolution.layers import seeded
 from ncp_sampler.multi_resolution.network import MultiResolutionNet
 
-SMALLEST_MAP = 32  # Least number of pillars per side
+SMALLEST_MAP = 32  # Minimum number of pillars per side
 
-_STRIDE = 4  # Pillars per side of a cell of the head
+_STRIDE = 4  # Number of pillars along each side of a cell of the head
 
 
 class PointPillarsNet(nn.Module):
@@ -46,7 +46,7 @@ class PointPillarsNet(nn.Module):
         code: The 27 integers of an ``MRSpace`` code, or its params (a dictionary).
         anchors: One per class, at least one; the module ``anchors`` has the three of KITTI.
         point_range: Low x, y, z, then high x, y, z in meters.
-        pillar: Side of a pillar in meters; the range needs at least 32 along x and along y.
+        pillar: Side length of a pillar in meters; the range needs at least 32 along x and along y.
         max_pillars: Maximum number of pillars per sample.
         max_points: Maximum number of points per pillar.
         seed: Seed of the initialization; None uses PyTorch's generator.

@@ -1,4 +1,4 @@
-"""Exact overlap of rotated boxes, from above (BEV) and in 3D.
+"""Exact overlap of rotated boxes, seen from above (BEV) and in 3D.
 
 Notation
     a, b   p and q boxes as in ``boxes``
@@ -7,7 +7,7 @@ Notation
 
 The area of a region is 1/2 ∮ (x dy - y dx) along its border. The border of the intersection of two
 convex polygons consists of the parts of each polygon's sides inside the other one. Each side is
-clipped with the half-planes of the other polygon (Liang and Barsky 1984). So no vertices are
+clipped with the half-planes of the other polygon (Liang and Barsky 1984), so no vertices need to be
 collected or sorted.
 """
 
@@ -20,7 +20,7 @@ _TOLERANCE = 1e-9  # Distance in meters below which sides coincide
 
 
 def bev_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Return the intersection over union from above (p, q) of boxes (p, 7) and (q, 7).
+    """Return the BEV intersection over union (p, q) of boxes (p, 7) and (q, 7).
 
     Sizes must be positive. The result is computed in float64 and is not meant to be differentiated.
     """
@@ -30,7 +30,7 @@ def bev_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Return the intersection over union of volumes (p, q) of boxes (p, 7) and (q, 7).
+    """Return the intersection over union (p, q) of the volumes of boxes (p, 7) and (q, 7).
 
     Otherwise it is the same as ``bev_iou``.
     """
@@ -82,7 +82,7 @@ def _border_within(s: Tensor, e: Tensor, s2: Tensor, e2: Tensor, *, owns_shared:
     length = e2.norm(dim=-1)
     depth = (
         _cross(e2, s[:, :, None] - s2[:, None]) / length
-    )  # Depth of t = 0 in each half-plane (m, 4, 4)
+    )  # Depth of the point t = 0 in each half-plane (m, 4, 4)
     slope = _cross(e2, e[:, :, None]) / length
     # A segment that two sides share counts once. It does not count where the polygons only touch:
     # then the sides have opposite directions.

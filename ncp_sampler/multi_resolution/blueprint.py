@@ -24,7 +24,7 @@ KERNEL = 3  # Kernel size of convolutions, unless stated otherwise
 UNIT_CONVOLUTIONS = 2  # Convolutions per residual unit
 
 HIGHEST, LOWEST, POOLED = 2, N_STAGES + 1, N_STAGES + 2  # Levels; a pooled map has one pixel
-LEAST_SIDE = 2**LOWEST  # Least side of an input, of which the lowest branch has one pixel
+LEAST_SIDE = 2**LOWEST  # Minimum side of an input; the lowest branch then has one pixel
 
 # Anchors of 3D detection: yaws per class, values of a box, half circles
 YAWS, BOX_VALUES, DIRECTIONS = 2, 7, 2
@@ -34,7 +34,7 @@ class Stage(NamedTuple):
     """Names of the parameters of a stage.
 
     Attributes:
-        number: Index s of the stage, from 1, which is also its number of branches.
+        number: Index s of the stage, starting at 1; also its number of branches.
         blocks: Name of the number of blocks.
         units: Names of the numbers of residual units, one per branch.
         widths: Names of the numbers of channels, one per branch.
@@ -47,11 +47,11 @@ class Stage(NamedTuple):
 
 
 class Path(NamedTuple):
-    """One convolution of a fusion, with batch norm and ReLU, between branches counted from 1.
+    """One convolution of a fusion, with batch norm and ReLU; branches are numbered from 1.
 
     Attributes:
         source: Branch of the input.
-        target: Branch of the sum.
+        target: Branch of the output.
         kernel: 1 from a lower resolution, whose output is upsampled; otherwise 3.
         stride: 2 from a higher resolution; otherwise 1.
         fused: True if it starts a new branch, from the fused output of the branch above.

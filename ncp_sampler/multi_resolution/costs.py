@@ -55,7 +55,7 @@ CONVENTIONS = ("tables", "multiply_adds", "twice_multiply_adds")
 _LOW, _HIGH = (CODEC.denormalize(np.full(len(CODEC.columns), end)) for end in (0.0, 1.0))
 _TOLERANCE = 1e-6  # Tolerance relative to the range of a column, for codes in float32
 _EXTRA = (1, 2)  # Extra operations without and with a norm
-_CHUNK = 8192  # Number of codes per chunk, whose convolutions fit into the cache of the CPU
+_CHUNK = 8192  # Number of codes per chunk, so that their convolutions fit into the CPU cache
 
 
 def flops(
@@ -216,10 +216,10 @@ def _count(
 def _plan(
     task: str, num_classes: int, in_channels: int, pixels: tuple[int, ...], extra: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the matrix that selects the numbers of each convolution, and the two factors of each.
+    """Return the matrix that selects the numbers of each convolution, and its two factors.
 
-    The numbers are c_in, c_out, blocks and units, each a column, a constant, or a sum of them. So
-    all of them are one product with a matrix, whose last row is added. Separate selections would
+    The numbers are c_in, c_out, blocks and units, each a column, a constant, or a sum of these. A
+    single matrix product, plus the last row, therefore gives all of them. Separate selections would
     take most of the time of a proposal with a limit.
     """
     network = _network(task)
@@ -236,7 +236,7 @@ def _plan(
 
 
 def _positive(name: str, number: Any) -> int:
-    """Return an integer of at least 1 of any type, including 50.0, or raise ValueError."""
+    """Return an integer of at least 1, given in any numeric type (50.0), or raise ValueError."""
     exact = checks.is_number(type(number)) and number % 1 == 0
     return checks.integer(name, int(number) if exact else number, low=1)
 

@@ -6,9 +6,9 @@ Notation, as in `blueprint`
     codes           (n, 27) in natural units; fractions are valid, so that gradients exist
 
 Work is depth times width squared, summed over branches. To model this, trees need many splits,
-small networks many units, and both many rows. So the features contain it, in log2, because metrics
-are then closest to linear. They contain only the leading terms of costs; `costs` has the exact
-ones.
+small networks need many units, and both need many rows. The features therefore contain it, in log2,
+because metrics are then closest to linear. They contain only the leading terms of costs; `costs`
+has the exact ones.
 
 A search differentiates the features at every step on few codes, where the number of operations
 determines the time. All features are sums of products of up to four columns. Products with constant
@@ -33,7 +33,7 @@ from ncp_sampler.space.search_space import SearchSpace
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
-_VOLUME = KERNEL**2  # Number of weights of a kernel per pair of channels
+_VOLUME = KERNEL**2  # Number of kernel weights per pair of channels
 _S = [stage.number for stage in STAGES]
 _BRANCHES = [(s, r) for s in _S for r in range(1, s + 1)]
 
@@ -100,7 +100,7 @@ _NARROWEST = {f"narrowest_r{r}": [_WIDTHS[branch] for branch in _RESOLUTION[r]] 
 def _picking(products: Sequence[Sequence[str]], factors: int, missing: float) -> Tensor:
     """Return the matrix (28, factors * products) that selects all first factors, then the others.
 
-    The last row is added for every code. It has the value of factors that are missing in a product.
+    The last row is added for every code. It contains the value of factors that a product lacks.
     """
     pick = torch.zeros(len(CODEC.columns) + 1, factors, len(products), dtype=torch.float64)
     for j, product in enumerate(products):
@@ -187,8 +187,9 @@ def derived_vjp(codes: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], F
 class SmoothFeatures:
     """Features of unit codes of ``MRSpace`` for predictors: (n, 27) -> (n, 73).
 
-    They are the columns of the code in log2, because metrics depend on ratios of widths and depths,
-    and ``derived``. PyTorch can call and differentiate them. ``vjp`` has their gradient in NumPy.
+    They are ``derived`` and the columns of the code in log2, because metrics depend on ratios of
+    widths and depths. PyTorch can call and differentiate them. ``vjp`` returns their gradient in
+    NumPy.
 
     Attributes:
         codec: Space of the unit codes: ``CODEC``, or a narrower one.
@@ -200,7 +201,7 @@ class SmoothFeatures:
         """Return the features of a tensor of unit codes.
 
         Raises:
-            ValueError: If there is another number of columns.
+            ValueError: If the number of columns is wrong.
         """
         checks.instance("unit", unit, torch.Tensor, "be a tensor of unit codes (n, 27)")
         self._check(tuple(unit.shape))
@@ -211,7 +212,7 @@ class SmoothFeatures:
         """Return the features of an array of unit codes, and their pullback.
 
         Raises:
-            ValueError: If there is another number of columns.
+            ValueError: If the number of columns is wrong.
         """
         self._check(unit.shape)
         low = np.array([dim.low for dim in self.codec.dimensions], dtype=np.float64)  # type: ignore[union-attr]

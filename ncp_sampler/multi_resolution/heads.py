@@ -63,10 +63,10 @@ class DetectionHead(nn.Module):
 
 
 class Fuse(ConvNorm):
-    """Resize the branches to the size of one of them, concatenate and convolve them: (n, o, h, w).
+    """Resize all branches to the size of one, concatenate and convolve them: (n, o, h, w).
 
     Args:
-        task: Task, whose head determines the resolution and the kernel.
+        task: Task; its head determines the resolution and the kernel.
         c: Sum of the channels of the branches.
         o: Channels of the output.
     """

@@ -71,19 +71,19 @@ def convolution(
 ) -> nn.Conv2d | nn.Conv3d:
     """Return a convolution with unset weights and bias, which ``initialize`` sets.
 
-    PyTorch's own initialization, also with ``skip_init``, would take most of the time of building a
-    network.
+    PyTorch's own initialization, even with ``skip_init``, would take most of the time for building
+    a network.
     """
     unset, plain = (_Unset2d, nn.Conv2d) if axes == 2 else (_Unset3d, nn.Conv3d)
     conv: nn.Conv2d | nn.Conv3d = unset(
         c_in, c_out, kernel, stride=stride, padding=kernel // 2, bias=bias
     )
-    conv.__class__ = plain  # Counters of FLOPs compare exact types
+    conv.__class__ = plain  # FLOP counters compare exact types
     return conv
 
 
 def seeded(seed: int | None) -> torch.Generator | None:
-    """Return a seeded generator on the CPU, or None (PyTorch's own) without a seed.
+    """Return a seeded generator on the CPU, or None (for PyTorch's own) if there is no seed.
 
     Raises:
         ValueError: If the seed is not an integer that PyTorch accepts.
@@ -92,7 +92,7 @@ def seeded(seed: int | None) -> torch.Generator | None:
         return None
     if not isinstance(seed, Integral) or not -(2**63) <= seed < 2**64:
         raise ValueError(f"seed={seed!r} must be an integer from -2**63 to 2**64 - 1, or None")
-    return torch.Generator("cpu").manual_seed(int(seed))  # NumPy integers are refused
+    return torch.Generator("cpu").manual_seed(int(seed))  # PyTorch refuses NumPy integers
 
 
 def initialize(
@@ -105,8 +105,8 @@ def initialize(
         generator: Generator on the CPU, which gives the same weights on every device; None for
             PyTorch's own.
         identities: True to initialize residual units as identities: the scale of their last batch
-            norm is 0 (Goyal et al. 2017, section 5.1). Networks of few channels and many units then
-            learn from the first steps.
+            norm is 0 (Goyal et al. 2017, section 5.1). Networks with few channels and many units
+            then learn from the first steps on.
     """
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
@@ -122,8 +122,8 @@ def initialize(
 def pass_on(layer: nn.Conv2d | nn.Conv3d) -> None:
     """Halve the weights of a convolution, and add the identity for as many channels as possible.
 
-    At initialization, the convolution then passes its input on (Zagoruyko & Komodakis 2017,
-    equation 3, keep the sum permanently).
+    At initialization, the convolution then passes its input on. (In Zagoruyko & Komodakis 2017,
+    equation 3, the identity is a permanent summand.)
     """
     identity = nn.init.dirac_(torch.empty_like(layer.weight))
     layer.weight.mul_(0.5).add_(identity)

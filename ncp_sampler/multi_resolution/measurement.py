@@ -41,7 +41,7 @@ def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
 
     Convolutions, matrix products, attention and LSTMs are counted anywhere in the module. Biases,
     norms, activations, pooling and resizing are not. The module runs in evaluation mode, on its
-    device and in its data type, and is not changed. On the "meta" device nothing is computed.
+    device and in its data type, and is not changed. On the "meta" device, nothing is computed.
 
     Args:
         module: Module that takes one tensor of shape (1, *input_shape).
@@ -106,7 +106,7 @@ def _import_ptflops() -> Any:
 
 
 class _Probe(nn.Module):
-    """Wrapper that hides a module from ptflops, which would leave hooks and print errors."""
+    """Wrapper that hides a module from ptflops, which would leave hooks behind and print errors."""
 
     error: Exception | None = None
 
@@ -117,7 +117,7 @@ class _Probe(nn.Module):
     def forward(self, batch: torch.Tensor) -> None:
         try:
             self.run(batch)
-        except Exception as error:  # Any error of the user's module
+        except Exception as error:  # The user's module can raise anything
             self.error = error
 
 

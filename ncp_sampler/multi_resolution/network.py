@@ -61,9 +61,9 @@ class MultiResolutionNet(nn.Module):
     | "detection3d" | (n, C, H, W), a map from above | ``AnchorOutput`` at (h_2, w_2) |
 
     H and W are at least 32, and T is at least 1. In training, batch norm needs more than one value
-    per channel, so that a single 32 × 32 image is too small. In the state dict, ``stem`` and
-    ``stage1`` to ``stage4`` have the same names and shapes for all tasks. ``load_trunk`` copies
-    them from one network to another.
+    per channel, so a single 32 × 32 image is too small. In the state dict, ``stem`` and ``stage1``
+    to ``stage4`` have the same names and shapes for all tasks. ``load_trunk`` copies them from one
+    network to another.
 
     Args:
         code: The 27 integers of an ``MRSpace`` code, or its params (a dictionary).
@@ -162,8 +162,9 @@ class MultiResolutionNet(nn.Module):
     def load_trunk(self, source: MultiResolutionNet | Mapping[str, Tensor]) -> None:
         """Load the trunk of a trained network of the same code, without its head.
 
-        The trunk is ``stem`` and ``stage1`` to ``stage4``, with their batch statistics. In this
-        way, the paper's Video-p starts HMDB51 from a network that was trained on ImageNet-50-1000.
+        The trunk is ``stem`` and ``stage1`` to ``stage4``, with their batch statistics. For
+        example, the paper's Video-p starts HMDB51 from a network that was trained on
+        ImageNet-50-1000.
 
         Args:
             source: Network of any task, or its state dict.
@@ -258,8 +259,8 @@ class Fusion(nn.ModuleDict):
 class Gather(nn.ModuleDict):
     """Branch r of a fusion: ReLU of the sum of the inputs from branches r - 1, r and r + 1.
 
-    Branch r enters through a 3×3 convolution, branch r - 1 through one of stride 2, and branch r +
-    1 through a 1×1 convolution and nearest upsampling. Missing branches are left out.
+    Branch r enters through a 3×3 convolution, branch r - 1 through one with stride 2, and branch r
+    + 1 through a 1×1 convolution and nearest-neighbor upsampling. Missing branches are left out.
 
     Args:
         paths: Convolutions of the branch, by source.
@@ -287,7 +288,7 @@ class Gather(nn.ModuleDict):
         parts: list[Tensor] = []
         for source, path in zip(self.sources, self.values(), strict=True):
             part = path(branches[source - 1])
-            if source > self.r:  # By size, because odd sides are not doubled
+            if source > self.r:  # By size, because an odd side is not exactly double
                 part = functional.interpolate(part, list(size), mode="nearest")
             parts.append(part)
         return functional.relu(sum(parts[1:], parts[0]))  # (n, width, *size)

@@ -86,7 +86,10 @@ class MRSpace(SearchSpace):
 
     @property
     def start(self) -> NDArray[np.int64]:
-        """Start code (27,) of the paper: 2 for every b and n, 64 for every i, c and o, or less."""
+        """Start code (27,) of the paper: 2 for every b and n, 64 for every i, c and o.
+
+        Where the maximum of the space is lower, it is used instead.
+        """
         return self.to_code({dim.name: min(_START[dim.name], dim.high) for dim in self._integers})
 
     def to_string(self, code: ArrayLike) -> str:

@@ -1,8 +1,8 @@
 """Comparison of samplers on a surrogate.
 
 For each seed, the first trials of all samplers are the same: the quasi-random codes with which
-NCPSampler starts. The sampler proposes the other trials. Each study runs in its own process,
-several at once.
+NCPSampler starts. The sampler proposes the other trials. Each study runs in its own process, and
+several run at once.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from ncp_sampler.nas_bench.objectives import Objective, objective
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 
 STARTUP = 10  # Number of trials that all samplers share
-ASKS_TIMED = 20  # Number of last asks whose median time is reported
+ASKS_TIMED = 20  # Number of last asks that the reported median time is over
 
-# Name -> constructor from a seed, the slowest first. CMA-ES uses its own trials only, and starts in
-# the middle of the space. Its margin is for integers and measured better here.
+# Name -> constructor from a seed, the slowest first. CMA-ES uses only its own trials and starts in
+# the middle of the space. Its margin is for integers, and was measured to be better here.
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "gp": lambda seed: optuna.samplers.GPSampler(
         seed=seed, n_startup_trials=STARTUP, deterministic_objective=True
@@ -49,7 +49,7 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
 }
 LABELS = {"gp": "GP", "ncp": "NCP", "tpe": "TPE", "cma": "CMA-ES", "random": "random"}
 
-_ticks: SimpleQueue[str]  # Queue of finished trials of a worker
+_ticks: SimpleQueue[str]  # Queue through which a worker reports finished trials
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,8 @@ def run_all(
         samplers: Keys of ``SAMPLERS``.
         seeds: Seeds of at least 0.
         n_trials: Number of trials of each study, more than ``STARTUP``.
-        jobs: Number of studies at once.
-        threads: Threads of each study, for PyTorch and BLAS.
+        jobs: Number of studies that run at once.
+        threads: Number of threads of each study, for PyTorch and BLAS.
 
     Raises:
         ValueError: If an argument is not as described.

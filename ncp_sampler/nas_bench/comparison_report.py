@@ -35,7 +35,7 @@ _LINES: dict[str, tuple[str, Any]] = {  # Distinguishable in gray too
 
 
 def checkpoints(n_trials: int, candidates: Sequence[int] = CHECKPOINTS) -> list[int]:
-    """Return the trials at which results are shown, including the last trial.
+    """Return the numbers of trials at which results are shown, including the last one.
 
     Raises:
         ValueError: If there is no trial.
@@ -70,10 +70,10 @@ def summarize(runs: Sequence[Run]) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def cells(grouped: Mapping[str, Sequence[Run]], at: Sequence[int]) -> dict[str, list[str]]:
-    """Return "mean ± standard error" at the given trials, with a ``*`` at the highest value.
+    """Return "mean ± standard error" after the given trials, with a ``*`` at the highest value.
 
     Raises:
-        ValueError: If the runs are not a result of ``group``, or do not have a trial.
+        ValueError: If the runs are not a result of ``group``, or have fewer trials.
     """
     must = "map samplers to their runs, as group(runs) does"
     for runs in checks.instance("grouped", grouped, Mapping, must).values():
@@ -116,7 +116,7 @@ def best_table(
     Args:
         runs: Runs of one setting, of equal length.
         metric: Name of the metric in percent.
-        kind: Header of the names of the samplers.
+        kind: Header of the column of sampler names.
         how: Addition to the title, such as ", 2 at a time".
         times: Header of an extra column -> its text by sampler.
 
@@ -197,7 +197,7 @@ def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
 
 
 def _listed(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs after checking that they have one setting and equal lengths."""
+    """Return the runs after checking that they have the same setting and length."""
     must = "be the runs of one setting, at least one"
     found: list[Run] = checks.sequence("runs", runs, Run, must)
     if not found or len({run.setting for run in found}) > 1:

@@ -1,8 +1,8 @@
-"""Features for surrogates and held-out evaluators: the code, and sums that trees cannot form.
+"""Features for surrogates and held-out evaluators: codes, and sums that trees cannot form.
 
 Notation, as in `multi_resolution/blueprint`
     codes     (n, 27) in natural units
-    features  (n, f); fit and prediction call the same function
+    features  (n, f); fitting and prediction call the same function
 """
 
 from __future__ import annotations

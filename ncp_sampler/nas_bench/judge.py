@@ -1,8 +1,8 @@
 """Held-out evaluators, which score untrained architectures with models that the search never saw.
 
 The evaluation is two-way cross-fitting: the search uses one half of the rows of a table, and the
-evaluator is fitted on the other half. So the errors of a search's own predictor do not improve its
-score.
+evaluator is fitted on the other half. Errors of the search's own predictor therefore do not improve
+its score.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SUPPORT_VECTORS = {"C": 3.0, "gamma": 0.01, "epsilon": 0.05}
 
 
 def halves(n: int, split: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return random positions of rows for the search and for the evaluator.
+    """Return random row positions for the search and for the evaluator.
 
     The two halves of split 2k are swapped in split 2k + 1.
 
@@ -47,13 +47,13 @@ class Judge:
 
     Args:
         table: Table of a setting of NAS-Bench-MR.
-        rows: Positions of the rows for the fit.
+        rows: Positions of the rows to fit.
         metric: Metric to predict; the main metric if None.
 
     Attributes:
         metric: Predicted metric, in percent.
-        errors: Mean absolute errors on all other rows, in percent: of the "trees", of the "kernel"
-            model and of their "mean". NaN if there are no other rows.
+        errors: Mean absolute errors on all other rows, in percent: those of the "trees", the
+            "kernel" model and their "mean". NaN if there are no other rows.
 
     Raises:
         ValueError: If the table has other codes, the metric is unknown, or there are not at least

@@ -23,8 +23,8 @@ _COSTS = {"flops": costs.flops, "params": costs.params}
 class Objective:
     """Surrogate as an objective for ``study.optimize``, returned by ``objective``.
 
-    The metrics are predictions of a surrogate, not results of training. ``flops`` (G, of the
-    50-class network at 128x128) and ``params`` (M) are exact. An objective can be pickled.
+    The metrics are predictions of a surrogate, not results of training. ``flops`` (in G, for the
+    50-class network at 128x128) and ``params`` (in M) are exact. An objective can be pickled.
 
     Attributes:
         setting: Folder name of the setting.
@@ -75,13 +75,13 @@ class Objective:
 
 
 class TableObjective(Objective):
-    """Complete table as an objective; ``table_objective`` returns it.
+    """Complete table as an objective, returned by ``table_objective``.
 
     Examples:
         >>> import numpy as np
         >>> from ncp_sampler import NB201Space
         >>> from ncp_sampler.nas_bench import Table
-        >>> codes = NB201Space().sample(2, 0).astype(np.int64)  # table_objective wants all
+        >>> codes = NB201Space().sample(2, 0).astype(np.int64)  # table_objective requires all codes
         >>> table = Table("nas-bench-201", codes, {"Acc": np.array([40.0, 44.0])}, *np.ones((2, 2)))
         >>> TableObjective(table, ["Acc"]).evaluate(codes[1]).tolist()
         [[44.0]]
@@ -110,7 +110,8 @@ def objective(setting: str, *, metrics: Sequence[str] | None = None) -> Objectiv
         metrics: Metrics of the setting, "flops" or "params"; by default the main metric.
 
     Raises:
-        ValueError: If the setting or a metric is unknown, a metric is repeated, or there is none.
+        ValueError: If the setting or a metric is unknown, a metric is repeated, or there is no
+            metric.
         ImportError: If LightGBM is not installed.
     """
     model = surrogate(setting)
@@ -125,8 +126,8 @@ def table_objective(table: Table, *, metrics: Sequence[str] | None = None) -> Ta
         metrics: As for ``objective``; "flops" is in the unit of the table (M for NAS-Bench-201).
 
     Raises:
-        ValueError: If a metric is unknown or repeated, there is none, or the table lacks codes of
-            its space.
+        ValueError: If a metric is unknown or repeated, there is no metric, or the table lacks codes
+            of its space.
     """
     checks.instance("table", table, Table, "be a Table of NASBenchMR")
     if len(table.codes) < table.space.size:

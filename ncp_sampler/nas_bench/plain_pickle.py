@@ -1,13 +1,13 @@
 """Safe reading of pickled plain data: builtin containers, numbers, strings, arrays of numbers.
 
 A pickle is a program that can call any object that its names resolve to. NumPy's own functions are
-not safe either: a dtype with a forged state makes them interpret bytes of the file as pointers. So
-no name resolves to the real object. The few names in pickles of arrays resolve to stand-ins in
-this module, which check their arguments. Every other name is refused.
+not safe, either: a dtype with a forged state makes them interpret bytes of the file as pointers.
+Therefore, no name resolves to the real object. The few names in pickles of arrays resolve to
+stand-ins in this module, which check their arguments. Every other name is refused.
 
 A few bytes can also nest containers exponentially, so that ``hash``, ``repr`` or ``numpy.array``
-never end. So the depth and the expanded size of containers are bounded: for tuples and frozensets
-when they are created, because they may be keys, and for the result at the end.
+never end. The depth and the expanded size of containers are therefore bounded. They are checked
+when tuples and frozensets are created, because these may be keys, and at the end for the result.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 _NUMBER = re.compile(r"[biuf]\d{1,2}")  # Booleans, integers and floats
 _CONTAINERS = (list, tuple, dict, set, frozenset)
-_NATIVE = (None, None, None, -1, -1, 0)  # Rest of the state of a numeric dtype
+_NATIVE = (None, None, None, -1, -1, 0)  # Remaining state of a numeric dtype
 
 
 _DEEPEST = 32  # Maximum depth of nested containers
@@ -48,7 +48,7 @@ def load(file: IO[bytes]) -> Any:
     return found
 
 
-class _Unpickler(pickle._Unpickler):  # The implementation in Python, whose steps can be checked
+class _Unpickler(pickle._Unpickler):  # The pure-Python implementation, whose steps can be checked
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -70,7 +70,7 @@ class _Unpickler(pickle._Unpickler):  # The implementation in Python, whose step
         dispatch[_code[0]] = partial(_checked, code=_code[0])
 
     def _load_bytearray(self: Any) -> None:
-        """Create a byte array from the file's bytes; Python's own allocates the stated length."""
+        """Create a byte array from the file's bytes; Python would allocate the stated length."""
         (length,) = struct.unpack("<Q", self.read(8))
         self.append(bytearray(self.read(length)))
 
@@ -124,7 +124,7 @@ class _Array:
 
     @classmethod
     def from_buffer(cls, data: bytes, dtype: _DType, shape: Any, order: str) -> _Array:
-        """Stand-in for ``numpy.core.numeric._frombuffer``, from pickle protocol 5 on."""
+        """Stand-in for ``numpy.core.numeric._frombuffer``, used since pickle protocol 5."""
         made = cls.__new__(cls)
         made.array = _array(data, dtype, shape, order)
         return made
@@ -174,7 +174,7 @@ def _refusal(what: str) -> pickle.UnpicklingError:
     return pickle.UnpicklingError(f"{what} is not plain data")
 
 
-_STAND_INS: dict[tuple[str, str], Any] = {  # numpy.core is numpy._core from NumPy 2 on
+_STAND_INS: dict[tuple[str, str], Any] = {  # numpy.core is numpy._core since NumPy 2
     ("numpy", "dtype"): _DType,
     ("numpy", "ndarray"): _Array,
     ("numpy.core.multiarray", "_reconstruct"): _Array.reconstruct,

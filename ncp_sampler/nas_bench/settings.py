@@ -11,8 +11,8 @@ class Setting:
 
     Attributes:
         name: Folder of the published table.
-        alias: Short name, derived from the paper's.
-        metrics: Names of the metrics in percent, all to be maximized; the main one first.
+        alias: Short name, derived from that in the paper.
+        metrics: Names of the metrics, in percent and to be maximized, with the main metric first.
         description: Task, data set and variant.
 
     Examples:
@@ -52,7 +52,7 @@ _BY_NAME = {key: s for s in SETTINGS for key in (s.name, s.alias)}
 
 
 def find_setting(name: str) -> Setting:
-    """Return the setting with a folder name or short name, in upper or lower case.
+    """Return the setting with a folder name or short name, ignoring case.
 
     Raises:
         ValueError: If there is no such setting.

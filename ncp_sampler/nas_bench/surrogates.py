@@ -1,11 +1,11 @@
 """Fitted models of NAS-Bench-MR, shipped with the package, that predict the metrics of codes.
 
 A surrogate's value is a prediction of a model that was fitted to 2,007 trained architectures. It
-hardly leaves the range of the trained values. It is a step function, so neighboring codes may have
-equal values. `benchmarks/results/surrogates.md` has the cross-validated errors.
+hardly leaves the range of the trained values. The model is a step function, so neighboring codes
+may have equal values. `benchmarks/results/surrogates.md` has the cross-validated errors.
 
 There is one file per setting and metric, `data/SETTING.METRIC.txt.xz`, in LightGBM's text format,
-compressed. The models see `features.features`, not the code.
+compressed with xz. The models see `features.features`, not the code.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DEFAULT_ROUNDS = 600
 
 _DATA = resources.files("ncp_sampler.nas_bench") / "data"
 
-# The table of 3dDet is public; `benchmarks.fit_surrogates` writes its surrogate if it is given
+# 3dDet has a public table; `benchmarks.fit_surrogates` writes its surrogate if given that table
 SHIPPED: tuple[str, ...] = tuple(
     s.name for s in SETTINGS if s.name != "3ddet" or (_DATA / f"{s.name}.{s.main}.txt.xz").is_file()
 )
@@ -47,7 +47,7 @@ class Surrogate:
 
     Attributes:
         setting: Folder name of the setting.
-        metrics: Names of the predicted metrics, the main one first.
+        metrics: Names of the predicted metrics, with the main metric first.
         space: Search space of the codes.
 
     Examples:

@@ -1,7 +1,7 @@
 """Checks of the numbers of a table, which detect a damaged file.
 
-The published files have no checksums, and a flipped bit gives a plausible number. But costs follow
-from the code, and measured values have few digits, which a flipped bit almost always changes. A
+The published files have no checksums, and a flipped bit gives a plausible number. However, costs
+follow from the code, and measured values have few digits; a flipped bit almost always gives more. A
 metric that was halved, or that differs in its eighth digit, is not detected.
 """
 
@@ -34,7 +34,7 @@ _ROUNDED_COST_ERRORS = np.array([0.02, 0.0005])
 def find_damage(
     setting: str, codes: NDArray[np.int64], columns: Mapping[str, FloatArray]
 ) -> str | None:
-    """Return a description of values that cannot be in a published table, or None.
+    """Return a description of values that cannot be in a published table; None if there are none.
 
     Args:
         setting: Folder name of the setting; "3ddet" is not checked.

@@ -48,13 +48,13 @@ class TableWalk:
 
     @property
     def best(self) -> NDArray[np.float64]:
-        """Best metric (n,) of the steps of each walk, without the start."""
+        """Best metric (n,) over the steps of each walk, without the start."""
         found: NDArray[np.float64] = self.metric[1:].max(0)
         return found
 
 
 def hard_starts(table: Table, n: int) -> NDArray[np.int64]:
-    """Return the n rows with the lowest main metric above the 90 % quantile of FLOPs.
+    """Return the n rows with the lowest main metric among those above the 90 % quantile of FLOPs.
 
     Equal rows keep the order of the table.
 
@@ -69,10 +69,10 @@ def hard_starts(table: Table, n: int) -> NDArray[np.int64]:
 
 
 def table_predictor(table: Table, *, n_rows: int = 500, seed: int = 0) -> GaussianProcess:
-    """Fit a Gaussian process of "metric" and "flops" on random rows of a table.
+    """Fit a Gaussian process of "metric" and "flops" to random rows of a table.
 
     The main metric is transformed by ``bounded_tail``, because its low tail says little about its
-    best values. FLOPs are standardized, so that the weights of both are comparable.
+    best values. FLOPs are standardized, so that the weights of both targets are comparable.
 
     Args:
         table: The table.
@@ -106,12 +106,13 @@ def walk_table(
     strategy: Strategy = _STRATEGY,
     revisit: bool = False,
 ) -> TableWalk:
-    """Walk from ``hard_starts`` to a higher main metric, and look up the steps in the table.
+    """Walk from ``hard_starts`` to a higher main metric, looking up each step in the table.
 
     The predictor is not fitted to the values that are looked up.
 
     Args:
-        table: Table of its whole space, such as ``NASBenchMR(root).table("nas-bench-201")``.
+        table: Table that covers its whole space, such as
+            ``NASBenchMR(root).table("nas-bench-201")``.
         predictor: Result of ``table_predictor``, or another predictor of "metric" and "flops" in
             the same units.
         n_starts: Number of walks.

@@ -1,7 +1,7 @@
 """Safe reading of the published tables of NAS-Bench-MR and NAS-Bench-201.
 
-The tables are pickles, and a pickle can run code. So `plain_pickle` creates only plain data, and
-every row is checked before it is used.
+The tables are pickles, and a pickle can run code. Therefore, `plain_pickle` creates only plain
+data, and every row is checked before it is used.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Table:
     Examples:
         >>> import numpy as np
         >>> from ncp_sampler import NB201Space
-        >>> codes = NB201Space().sample(3, 0).astype(np.int64)  # of published ones
+        >>> codes = NB201Space().sample(3, 0).astype(np.int64)  # in place of published codes
         >>> cost = np.array([10.0, 20.0, 30.0])
         >>> accuracy = np.array([40.0, 44.0, 42.0])
         >>> table = Table("nas-bench-201", codes, {"Acc": accuracy}, cost, cost / 100)
@@ -70,7 +70,7 @@ class Table:
         return _space(self.setting)
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """Return a metric, "flops" or "params", (n,).
+        """Return the values (n,) of a metric, of "flops" or of "params".
 
         Raises:
             ValueError: If there is no such column.

@@ -1,9 +1,9 @@
 """Choice of the confidence coefficient beta by cross-validation of the search itself.
 
-A predictor's error on rows does not show how far a search may trust it, because the search goes
-where the predictor is too optimistic. So the rows are split in half. A predictor fitted to one
-half is searched with each beta, and a predictor fitted to the other half evaluates the solutions.
-Then the halves are swapped.
+A predictor's error on random rows does not show how far a search can trust it, because the search
+goes where the predictor is too optimistic. The rows are therefore split in half. A predictor fitted
+to one half is searched with each beta, and a predictor fitted to the other half evaluates the
+solutions. Then the halves are swapped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import FloatArray, Records
 
 BETAS = (0.0, 1.0, 2.0, 4.0, 8.0)
-MIN_ROWS = 40  # half of fewer supports neither a search nor a held-out evaluator
+MIN_ROWS = 40  # minimum number of rows; half of fewer is too few for a search or an evaluator
 
 
 @with_old_names
@@ -40,7 +40,7 @@ class BetaChoice:
     Attributes:
         beta: The coefficient with the best held-out evaluation.
         betas: All coefficients that were compared, (k,).
-        scores: Held-out utility of their solutions, without beta: one row per searched half, (2 *
+        scores: Held-out utility (without beta) of their solutions, one row per searched half, (2 *
             repeats, k).
 
     Examples:
@@ -55,7 +55,7 @@ class BetaChoice:
 
     @property
     def note(self) -> str:
-        """Description of the choice."""
+        """Description of the choice, in words."""
         means = self.scores.mean(0) - self.scores.mean()
         listed = ", ".join(f"{b:g}: {m:+.2f}" for b, m in zip(self.betas, means, strict=True))
         return f"beta {self.beta:g} by cross-validation of the search ({listed})"
@@ -74,7 +74,7 @@ def choose_beta(
     strategy: Strategy | str = "continuous",
     seed: int = 0,
 ) -> BetaChoice:
-    """Choose the beta whose solutions have the best evaluation by the other half of the rows.
+    """Choose the beta whose solutions score best on the other half of the rows.
 
     Each repeat takes two fits, and two searches per beta.
 
@@ -84,10 +84,11 @@ def choose_beta(
         betas: Coefficients to compare, at least one.
         repeats: Number of random halvings.
         strategy: As in ``propagate_search``.
-        seed: Seed of halves, fits and starts.
+        seed: Seed for halves, fits and starts.
 
     Raises:
-        ValueError: Too few rows, no beta or a negative one, or as for ``propagate_search``.
+        ValueError: There are too few rows, there is no beta, or one is negative; or as for
+            ``propagate_search``.
     """
     must = "be Records, or a sequence of them"
     given = [sources] if isinstance(sources, Records) else sources
@@ -131,7 +132,7 @@ def choose_beta(
 
 
 def with_beta(targets: Sequence[Target], beta: float) -> list[Target]:
-    """Return the targets with another beta, except known costs, which have none.
+    """Return the targets with another beta; known costs have none and do not change.
 
     Raises:
         ValueError: As for ``Target``.

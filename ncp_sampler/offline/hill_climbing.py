@@ -2,10 +2,10 @@
 
 Propagation edits all columns at once and stops where its steps overshoot. From there, single steps
 still lead to improvements, except at a bound, where increasing one column requires decreasing
-another, which no single step does. So pairs of steps are tried there.
+another, which no single step does. Pairs of steps are therefore tried there.
 
 Notation
-    v         values of a valid code, of which the objective is made, (k,)
+    v         values of a valid code that determine its utility, (k,)
     moves     valid codes one step away in one dimension (``SearchSpace.neighbors``)
     pairs     two moves in two dimensions, screened by v + the sum of both moves' changes of v
 """
@@ -27,13 +27,13 @@ from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
 _PAIRS = 48  # number of pairs predicted per code
-_LEAST_GAIN = 1e-9  # smallest gain of a climb in utility; less is rounding, and could go on forever
-_ROWS = 10  # best measured rows whose neighbors are candidates
-_RANDOM = 256  # random candidates
-_APART = 5  # number of dimensions in which codes are unlike
+_LEAST_GAIN = 1e-9  # minimum increase in utility; less is rounding, and could go on forever
+_ROWS = 10  # number of best measured rows whose neighbors are candidates
+_RANDOM = 256  # number of random candidates
+_APART = 5  # usual number of dimensions in which codes must differ
 
-Allowed: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> True if so
-_Point: TypeAlias = tuple[NDArray[Any], float]  # code (d,), and its utility
+Allowed: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> True if allowed
+_Point: TypeAlias = tuple[NDArray[Any], float]  # code (d,) and its utility
 
 
 class Objective(Protocol):
@@ -42,10 +42,10 @@ class Objective(Protocol):
     problem: SearchProblem
 
     def values(self, codes: NDArray[Any]) -> FloatArray:
-        """Return values (k, n) of codes (n, d), whose changes by moves are nearly additive."""
+        """Return values (k, n) of codes (n, d), on which moves have nearly additive effects."""
 
     def utility_of(self, values: FloatArray) -> FloatArray:
-        """Return the utility of values (k, n), (n,)."""
+        """Return the utility (n,) of values (k, n)."""
 
 
 def hill_climb(
@@ -56,13 +56,13 @@ def hill_climb(
     Args:
         objective: Function to maximize.
         codes: Codes to start from.
-        allowed: Predicate of the codes that may be reached; all if None.
+        allowed: Predicate for the codes that may be reached; all if None.
 
     Returns:
-        The final codes, (k, d), and their utilities, (k,), at least those of the starts. Climbs
-        that meet end at the same code.
+        The final codes, (k, d), and their utilities, (k,), which are at least those of the starts.
+        Climbs that meet end at the same code.
     """
-    ends: dict[bytes, _Point] = {}  # of the climb through a code
+    ends: dict[bytes, _Point] = {}  # code -> end of the climb through it
     reached: list[_Point] = []
     utilities = objective.utility_of(objective.values(codes))
     for code, utility in zip(codes, utilities, strict=True):
@@ -86,18 +86,18 @@ def new_codes(
     seed: int,
     begun: Sequence[NDArray[Any]] = (),
 ) -> list[NDArray[Any]]:
-    """Return up to n new codes, which differ from one another in several dimensions.
+    """Return up to n new codes that differ from one another in several dimensions.
 
     Each code is found by hill climbing from the best candidate. The objective is the expected
-    improvement over the best measured row, assuming that the codes before it have been measured,
-    or utility if no row is known. Candidates are neighbors of the best measured rows, which differ
-    in one step or one category, random codes, and the given codes.
+    improvement over the best measured row, assuming that the earlier codes have been measured, or
+    the utility if no row is known. Candidates are the neighbors of the best measured rows (one step
+    or one category away), random codes, and the given codes.
 
     Args:
         run: The search.
         passed: Valid codes that a search has visited, (k, d).
         n: Number of codes.
-        apart: Minimum number of dimensions in which two of them differ.
+        apart: Minimum number of dimensions in which two codes differ.
         seed: Seed of the random candidates.
         begun: Codes that are already chosen, if any.
     """
@@ -123,7 +123,7 @@ def new_codes(
 
 
 def usual_apart(space: SearchSpace) -> int:
-    """Return the number of dimensions in which codes must differ: 5, or a third of all if fewer."""
+    """Return the number of dimensions in which codes must differ: 5, or a third of all if less."""
     return max(1, min(_APART, len(space.dimensions) // 3))
 
 
@@ -138,7 +138,7 @@ def _allowed(
 
 
 def differences(space: SearchSpace, codes: NDArray[Any], code: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the number of dimensions in which codes (n, d) differ from a code (d,), (n,)."""
+    """Return the number (n,) of dimensions in which codes (n, d) differ from a code (d,)."""
     unlike = codes != code
     by_dimension = [unlike[:, space.column_slice(name)].any(1) for name in space.names]
     return np.asarray(np.sum(by_dimension, axis=0, dtype=np.intp))

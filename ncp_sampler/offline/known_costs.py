@@ -1,4 +1,4 @@
-"""Known costs of offline searches: user functions of params as differentiable costs of codes."""
+"""Known costs of offline searches: differentiable costs of codes from user functions of params."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ncp_sampler.space.search_space import SearchSpace
 
 
 def with_known_costs(targets: Sequence[Target], space: SearchSpace) -> list[Target]:
-    """Return the targets with each cost that is a function of params as a cost of codes.
+    """Return the targets, with every cost converted to a function of codes.
 
     Raises:
         ValueError: A cost is neither a function of codes nor of params.
@@ -42,19 +42,19 @@ def cost_of_codes(
     Infinity, which is over every limit, becomes a number above all others and above all bounds.
 
     Raises:
-        ValueError: As ``KnownCost``.
+        ValueError: As for ``KnownCost``.
     """
     return _cost(KnownCost(name, function, space), space, bounds)
 
 
 def _cost(known: KnownCost, space: SearchSpace, bounds: Sequence[float]) -> Cost:
     known.raise_ceiling(max([known.ceiling, *(bound + known.spread for bound in bounds)]))
-    apply: Any = _KnownAtCodes.apply  # PyTorch does not type it
+    apply: Any = _KnownAtCodes.apply  # not typed in PyTorch
     return lambda codes: apply(codes, known, space)
 
 
 class _KnownAtCodes(torch.autograd.Function):
-    """Known cost at codes (n, d) in natural units, with the gradient of the cost at unit codes."""
+    """Known cost at codes (n, d) in natural units; its gradient is computed at unit codes."""
 
     @staticmethod
     def forward(ctx: Any, codes: Tensor, known: KnownCost, space: SearchSpace) -> Tensor:
@@ -66,7 +66,7 @@ class _KnownAtCodes(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         unit = ctx.unit.clone().requires_grad_(True)
-        with torch.enable_grad():  # d code / d unit: columns do not mix
+        with torch.enable_grad():  # d code / d unit is diagonal
             slope = torch.autograd.grad(ctx.space.denormalize(unit).sum(), unit)[0]
         by_unit = torch.as_tensor(ctx.pullback(gradient.cpu().double().numpy()))
         by_code = torch.where(slope == 0, 0.0, by_unit / torch.where(slope == 0, 1.0, slope))

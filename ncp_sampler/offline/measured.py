@@ -1,10 +1,10 @@
-"""Measured rows: the best of them, and the expected improvement of codes over it.
+"""Measured rows: the best row, and the expected improvement of codes over it.
 
 Notation
     y, m, s   measured value, predicted mean and standard deviation of a target
     v         standard deviation of a measurement
-    w         weight of a measurement, s^2 / (s^2 + v^2): a row counts by m + w (y - m)
-    U         gain of a code, a weighted sum of its targets, and normal as they are
+    w         weight of a measurement, s^2 / (s^2 + v^2): a row counts as m + w (y - m)
+    U         utility of a code without bounds: a weighted sum of targets, normal like these
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ncp_sampler.records.records import FloatArray
 from ncp_sampler.search.utilities import log_expected_improvement
 from ncp_sampler.space.search_space import code_key
 
-_LEAST_STD = 1e-9  # standard deviation of an improvement, where costs alone are improved
+_LEAST_STD = 1e-9  # standard deviation of an improvement if only known costs are improved
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class MeasuredRows:
     Attributes:
         codes: Valid codes with values of the improved metrics, best first, (n, d).
         keys: ``code_key`` of all codes.
-        best: The best that keeps the bounds; None if none does.
-        nearest: Where none does, metric of each bound -> value of the row that comes nearest.
+        best: The best row that keeps the bounds; None if none does.
+        nearest: If none does, metric of each bound -> value of the row that comes nearest.
     """
 
     codes: NDArray[Any]
@@ -85,12 +85,12 @@ class MeasuredRows:
         return cls(codes[order], frozenset(at), best, nearest)
 
     def is_new(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return True for codes (n, d) that are in no table, (n,)."""
+        """Return True (n,) for codes (n, d) that are in no table."""
         return np.array([code_key(code) not in self.keys for code in codes], dtype=bool)
 
 
 def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: FloatArray) -> BestRow:
-    """Return a row with measured values y (targets,), each the mean of n measurements."""
+    """Return a row with measured values y (targets,), where y is the mean of n measurements."""
     mean, std = (part[:, 0] for part in problem.moments(code))
     noise = np.nan_to_num(problem.noise) / np.sqrt(np.maximum(n, 1))
     total = std**2 + noise**2
@@ -101,19 +101,19 @@ def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: Floa
     metrics, means, stds = (
         dict(zip(names, map(float, row), strict=True)) for row in (y, expected, spread)
     )
-    # its bounds hold as measured
+    # without a penalty: the measured values keep the bounds
     utility = float(problem.weights @ problem.cautious(expected[:, None], spread[:, None])[:, 0])
     return BestRow(code, metrics, means, stds, utility)
 
 
 class Improvement:
-    """Log expected improvement of the gain over the best measured row, within the bounds.
+    """Log expected improvement over the best measured row, within the bounds.
 
     Args:
-        problem: The problem, which may believe codes that were not measured.
-        best: The row.
-        known: The problem without beliefs, if another. Its standard deviations are the margins of
-            the bounds: to believe a code makes no prediction more certain.
+        problem: The problem, in which unmeasured codes may count as observed.
+        best: The best measured row.
+        known: The problem without such codes, if it differs. The bounds' margins use its standard
+            deviations, because such a code does not make predictions more certain.
     """
 
     def __init__(
@@ -123,21 +123,21 @@ class Improvement:
         self._known = problem if known is None else known
         bounded = any(one.bound is not None and one.cost is None for one in problem.targets)
         self._margins = self._known if bounded else problem
-        # by name: a metric may have two targets, such as a bound and a direction
+        # by label: a metric may have two targets, such as a bound and a direction
         names = [label(problem.targets, k) for k in range(len(problem.targets))]
         self._level = problem.weights @ [best.expected[name] for name in names]
         self._variance = problem.weights**2 @ np.square([best.uncertainty[name] for name in names])
         self.calls = 0
 
     def values(self, codes: ArrayLike) -> FloatArray:
-        """Return means, standard deviations and margins' deviations at codes, (3 targets, n)."""
+        """Return means, standard deviations and the margins' ones at codes, (3 targets, n)."""
         mean, std = self.problem.moments(codes)
         unbelieved = std if self._margins is self.problem else self._margins.moments(codes)[1]
         self.calls += mean.shape[1]
         return np.concatenate([mean, std, unbelieved])
 
     def utility_of(self, values: FloatArray) -> FloatArray:
-        """Return the log expected improvement, less the penalty of the bounds, (n,)."""
+        """Return the log expected improvement minus the penalty of the bounds, (n,)."""
         mean, std, unbelieved = np.split(values, 3)
         penalty = self.problem.penalty_of(self.problem.cautious(mean, unbelieved))
         return np.asarray(log_expected_improvement(*self._gain(mean, std))[0] - penalty)
@@ -145,7 +145,8 @@ class Improvement:
     def over(self, code: NDArray[Any]) -> tuple[float, float]:
         """Return the expected improvement and the probability of improvement of a code (d,).
 
-        The improvement is in the metric's unit if only one target is improved, or else in utility.
+        The improvement is in the metric's unit if only one target is improved, otherwise in
+        utility.
         """
         if np.array_equal(code, self.best.code):
             return 0.0, 0.0
@@ -156,14 +157,14 @@ class Improvement:
         return expected * unit, float(ndtr(gain / std)[0])
 
     def believing(self, code: NDArray[Any]) -> Improvement:
-        """Return the improvement after a code (d,) counts as measured, with its mean as value.
+        """Return the improvement if a code (d,) counts as measured, with its mean as value.
 
         Ginsbourger et al. (2010) call this the Kriging believer; it spreads a batch.
         """
         return Improvement(self.problem.with_observed(code), self.best, known=self._known)
 
     def _gain(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation of U less that of the best row, (n,)."""
+        """Return mean and standard deviation (n,) of U minus that of the best row."""
         weights = self.problem.weights
         variance = weights**2 @ np.square(std) + self._variance
         return weights @ mean - self._level, np.sqrt(np.maximum(variance, _LEAST_STD**2))

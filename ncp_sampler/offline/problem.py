@@ -2,9 +2,9 @@
 
 Notation
     d, n      columns of a code, codes
-    values    prediction of each target, less its beta times the standard deviation, (targets, n)
+    values    prediction of each target minus beta times its standard deviation, (targets, n)
     gain      sum over targets without a bound of weight * signed value / scale, (n,)
-    utility   gain, less the violation of the bounds, whose factor puts it before everything else
+    utility   gain minus the violation of the bounds, whose factor gives it priority over all else
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from ncp_sampler.space.search_space import SearchSpace
 
 Source: TypeAlias = Records | Predictor
 
-_UNIFORM_CODES = 1024  # random codes that scale the targets of a predictor without records
-_BOUND_FACTOR = 1e3  # factor of a violation, above what other targets can gain
-_CONSTANT = 1e-12  # share of its size that a constant varies by, from rounding
+_UNIFORM_CODES = 1024  # random codes that determine the targets' scales without records
+_BOUND_FACTOR = 1e3  # factor of a violation, above any gain from other targets
+_CONSTANT = 1e-12  # relative variation of a constant due to rounding
 
 
 @with_old_names
@@ -46,26 +46,27 @@ class SearchProblem:
     """Predictors and targets of an offline search.
 
     Args:
-        sources: Records, to which ``learn`` fits a predictor, or fitted predictors; one per task.
-        targets: At least one; ``Target.predictor`` is the position of the source that has the
-            metric. A target without ``scale`` gets the metric's standard deviation over the
+        sources: Records, to which ``learn`` fits predictors, or fitted predictors; one per task.
+        targets: At least one target; ``Target.predictor`` is the position of the source that has
+            the metric. A target without ``scale`` gets the metric's standard deviation over the
             records, or over random codes of the space if the source is a predictor. A target
             without ``beta`` gets ``BETA`` (3).
-        space: The codes' search space; the records' own if None.
+        space: The codes' search space; that of the records if None.
         records: Rows to which the given predictors were fitted, in the same order; they provide
             starts, scales and the best measured row.
         seed: Seed for fits and random codes.
 
     Attributes:
-        predictors: One per source.
-        records: The sources that are records, then ``records``.
+        predictors: One predictor per source.
+        records: Sources that are records, followed by ``records``.
         tables: Records of each predictor; None if they are unknown.
         space: The codes' search space.
         targets: The targets, each with a scale and a beta.
 
     Raises:
-        ValueError: No source or target, sources of different spaces, records that no target uses,
-            an unknown metric, or a cost that is neither a function of codes nor of params.
+        ValueError: There is no source or target, the sources have different spaces, no target uses
+            some records, a metric is unknown, or a cost is neither a function of codes nor of
+            params.
 
     Examples:
         >>> import numpy as np
@@ -127,13 +128,13 @@ class SearchProblem:
         for k, target in enumerate(self.targets):
             if target.cost is None:
                 predictor = self.predictors[target.predictor]
-                known = getattr(predictor, "noise", None)  # 0 where an inner model has none
+                known = getattr(predictor, "noise", None)  # 0 if the inner model has no noise
                 at = predictor.names.index(target.metric)
                 noise[k] = np.nan if known is None or not known[at] > 0 else known[at]
         return noise
 
     def moments(self, codes: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Return means and standard deviations of targets at codes (n, d), (targets, n) each."""
+        """Return means and standard deviations (targets, n) of the targets at codes (n, d)."""
         rows = np.atleast_2d(np.asarray(codes, dtype=np.float64))
         x = self.space.normalize(rows)
         mean = self.costs(rows)
@@ -147,7 +148,7 @@ class SearchProblem:
         return mean, std
 
     def costs(self, codes: ArrayLike) -> FloatArray:
-        """Return the known costs at codes (n, d), 0 for a modeled target, (targets, n)."""
+        """Return the known costs (targets, n) at codes (n, d), 0 for a modeled target."""
         values = np.zeros((len(self.targets), len(np.asarray(codes))))
         for k, target in enumerate(self.targets):
             if target.cost is not None:
@@ -155,20 +156,20 @@ class SearchProblem:
         return values
 
     def values(self, codes: ArrayLike) -> FloatArray:
-        """Return the value of every target at codes (n, d), (targets, n)."""
+        """Return the value (targets, n) of every target at codes (n, d)."""
         x = self.space.normalize(np.atleast_2d(np.asarray(codes)))
         return predict_targets(self.predictors, self.targets, x, self.space)[0]
 
     def cautious(self, mean: FloatArray, std: FloatArray) -> FloatArray:
-        """Return the values (mean less beta standard deviations) of moments, (targets, n)."""
+        """Return the values, mean minus beta standard deviations, (targets, n)."""
         betas = np.array([target.sign * (target.beta or 0.0) for target in self.targets])
         return mean - betas[:, None] * std
 
     def violation(self, values: FloatArray) -> FloatArray:
-        """Return the weighted and scaled violation of the bounds by values (targets, n), (n,).
+        """Return the weighted and scaled violation (n,) of the bounds by values (targets, n).
 
-        It is 0 if all bounds hold. Weights compare violated bounds; a bound of weight 0 still
-        applies, and counts with weight 1.
+        It is 0 if all bounds hold. Weights balance several violated bounds; a bound with weight 0
+        still applies, and counts with weight 1.
         """
         total = np.zeros(values.shape[1])
         for row, target in zip(values, self.targets, strict=True):
@@ -188,15 +189,15 @@ class SearchProblem:
         )
 
     def utility(self, codes: ArrayLike) -> FloatArray:
-        """Return the utility of codes (n, d), (n,)."""
+        """Return the utility (n,) of codes (n, d)."""
         return self.utility_of(self.values(codes))
 
     def utility_of(self, values: FloatArray) -> FloatArray:
-        """Return the utility of values (targets, n), (n,)."""
+        """Return the utility (n,) of values (targets, n)."""
         return np.asarray(self.weights @ values - self.penalty_of(values))
 
     def penalty_of(self, values: FloatArray) -> FloatArray:
-        """Return the reduction of the utility by the violation, (n,)."""
+        """Return the reduction (n,) of the utility due to violated bounds."""
         return _BOUND_FACTOR * self.violation(values)
 
     def with_target(self, at: int, target: Target) -> SearchProblem:
@@ -219,10 +220,10 @@ def as_problem(
     space: SearchSpace | None,
     seed: int,
 ) -> SearchProblem:
-    """Return a problem, given as a problem or by its parts.
+    """Return a problem, given as such or as its parts.
 
     Raises:
-        ValueError: As for ``SearchProblem``; or parts in addition to a problem.
+        ValueError: As for ``SearchProblem``; or parts are given in addition to a problem.
     """
     if not isinstance(sources, SearchProblem):
         return SearchProblem(sources, targets, space=space, seed=seed)
@@ -235,7 +236,7 @@ def given_codes(name: str, value: Any, space: SearchSpace) -> FloatArray:
     """Return codes (n, d) from an argument (n, d) or (d,); n may be 0.
 
     Raises:
-        ValueError: The wrong shape, or numbers that are not finite.
+        ValueError: The shape is wrong, or a number is not finite.
     """
     codes, d = np.atleast_2d(checks.array(name, value)), len(space.columns)
     if codes.size == 0 and codes.ndim == 2:
@@ -249,11 +250,11 @@ def given_codes(name: str, value: Any, space: SearchSpace) -> FloatArray:
 def with_scale(
     target: Target, sources: Sequence[Source], codes: ArrayLike, unit: ArrayLike
 ) -> Target:
-    """Return the target with a scale, which is a standard deviation above 0.
+    """Return the target with a scale: a standard deviation above 0.
 
     Args:
-        target: The target; one with a scale is returned as it is.
-        sources: The sources; for records, their values are used.
+        target: The target; if it has a scale, it is returned unchanged.
+        sources: The sources; the values of records are used.
         codes: Codes (n, d) over which a known cost varies.
         unit: Unit codes (n, d) over which a fitted predictor's mean varies.
     """
@@ -269,7 +270,7 @@ def with_scale(
         assert source is not None
         values = source.predict(unit)[0][:, source.names.index(target.metric)]
     size = float(np.nanmax(np.abs(values)))
-    # over a tiny scale a constant would be so large that all other targets are rounded away
+    # a tiny scale would make a constant so large that all other targets are rounded away
     if np.nanmax(values) / 2 - np.nanmin(values) / 2 <= _CONSTANT * size:
         return replace(target, scale=max(size, 1.0))
     return replace(target, scale=spread_of(values))

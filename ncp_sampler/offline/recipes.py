@@ -1,4 +1,4 @@
-"""Predictors for records: ours, with or without the help of another task, and the paper's."""
+"""Predictors for records: the default one, with or without another task's help, and the paper's."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from ncp_sampler.predictors.trees import has_lightgbm
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import FloatArray, Records
 
-_MAX_ROWS = 2600  # rows of a process; exact inference on more takes more than seconds
-_MAX_CODE_ROWS = 1300  # rows of the second one; each step of a search costs their square
-_ONE_THREAD_ROWS = 1000  # rows up to which threads wait for one another rather than compute
-_MANY_ROWS = 200  # number of rows from which on trees and a richer kernel help
+_MAX_ROWS = 2600  # maximum rows of a process; exact inference on more takes more than seconds
+_MAX_CODE_ROWS = 1300  # the same for the process over unit codes; each search step costs its square
+_ONE_THREAD_ROWS = 1000  # number of rows up to which more threads do not help
+_MANY_ROWS = 200  # minimum number of rows for trees and a richer kernel
 _TREE_CODES = 4000  # number of random codes that trees label
 
 
@@ -44,25 +44,25 @@ def learn(
     """Fit the mixture of predictors that offline searches use.
 
     If the space has ``features``, a ``GaussianProcess`` and two trained MLPs use them, and an
-    infinitely wide MLP uses the unit code. The latter is uncertain about codes far from the
-    records in any column, even if their features are similar. From 200 rows on, the MLPs are
-    trained on the predictions of boosted trees for the rows and for codes far from them
-    (``Distilled``). Without features, the process is used alone, because on NAS-Bench-Graph,
+    infinitely wide MLP uses the unit code. The infinitely wide MLP is uncertain about codes that
+    are far from the records in any column, even if their features are similar. From 200 rows on,
+    the MLPs are trained on the predictions of boosted trees for the rows and for codes far from
+    them (``Distilled``). Without features, the process is used alone, because on NAS-Bench-Graph,
     trained MLPs misled the search. From 40 rows on, standard deviations and noise are fitted to a
     fifth of the rows (``Calibrated``).
 
     Args:
-        records: At least one row. With a few dozen rows, a search with beta 2 proposes a known
-            row, because everything else is uncertain; ``choose_beta`` finds a better beta.
+        records: Records with at least one row. With a few dozen rows, a search with beta 2 proposes
+            a known row, because all else is uncertain; ``choose_beta`` finds a better beta.
         metrics: Metrics to model; all if None.
         seed: Seed for the MLPs, the held-out rows and the codes that trees label.
         trees: True to use boosted trees, and MLPs trained on them. None means True if the space
             has features, there are 200 rows, and LightGBM is installed (``pip install lightgbm``).
 
     Raises:
-        ValueError: A metric that is missing in the records or has no value; or ``trees=True`` with
-            fewer than 200 rows.
-        ImportError: ``trees=True``, and LightGBM is not installed.
+        ValueError: A metric is missing in the records or has no value; or ``trees=True`` is given
+            with fewer than 200 rows.
+        ImportError: ``trees=True`` is given, and LightGBM is not installed.
     """
     columns = _columns(records, metrics)
     seed, space = checks.integer("seed", seed, low=0), records.space
@@ -85,10 +85,10 @@ def learn(
 def adapt(
     source: Predictor, records: Records, *, metrics: Sequence[str] | None = None, seed: int = 0
 ) -> Calibrated:
-    """Fit few records of a task with the help of another task's predictor.
+    """Fit a predictor to few records of a task with the help of another task's predictor.
 
     The source's means are linear terms of a Gaussian process over the space's ``features``. Their
-    slopes are fitted, and small if the source does not help (Kennedy & O'Hagan 2000).
+    slopes are fitted; they are small if the source does not help (Kennedy & O'Hagan 2000).
 
     Args:
         source: Fitted predictor of another task in the same space; it is not changed.
@@ -97,7 +97,7 @@ def adapt(
         seed: Seed of the held-out rows.
 
     Raises:
-        ValueError: A metric that is missing in the records, or a source that is not fitted.
+        ValueError: A metric is missing in the records, or the source is not fitted.
     """
     model_of_source = as_model("source", source)
     terms = len(model_of_source.names)
@@ -121,8 +121,8 @@ def fit_paper(
 def fit_source(records: Records, targets: Sequence[Target], i: int, *, seed: int) -> Calibrated:
     """Return the predictor that ``learn`` fits to source i, with bounded bad tails of the targets.
 
-    Otherwise, a few failed architectures would determine the scale of all predictions. Values
-    better than three spreads below the median do not change, nor do metrics with a bound.
+    Otherwise, a few failed architectures would determine the scale of all predictions. Values less
+    than three spreads below the median do not change; nor do metrics with a bound.
     """
     names = modeled_metrics(targets, i)
     metrics = {name: records.values(name) for name in names}
@@ -139,7 +139,7 @@ def modeled_metrics(targets: Sequence[Target], i: int) -> list[str]:
 
 
 def _level_bad_tail(values: FloatArray) -> FloatArray:
-    """Return values (n,) to be maximized, in their unit, with the bad tail bounded."""
+    """Return values (n,), which are to be maximized, with the bad tail bounded."""
     if np.isnan(values).all():
         return values
     leveled = bounded_tail(values[:, None])[:, 0]
@@ -147,7 +147,7 @@ def _level_bad_tail(values: FloatArray) -> FloatArray:
     size = leveled[top] - leveled[middle]
     if not size > 0:
         return values
-    unit = (values[top] - values[middle]) / size  # it is linear above the tail
+    unit = (values[top] - values[middle]) / size  # the scale is linear above the tail
     return np.asarray(values[top] + (leveled - leveled[top]) * unit)
 
 
@@ -163,7 +163,7 @@ def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, Float
     """Return the metrics to model, each once.
 
     Raises:
-        ValueError: No records, or a metric that is missing in them.
+        ValueError: There are no records, or they lack a metric.
     """
     must = "be Records, such as Records(space, codes, metrics)"
     checks.instance("records", records, Records, must)
@@ -172,9 +172,9 @@ def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, Float
 
 
 def _process(records: Records) -> GaussianProcess:
-    """Return the process of the features: only an infinitely wide MLP if there are few rows.
+    """Return the process over the features; with few rows, only an infinitely wide MLP.
 
-    With 50 rows and 73 features, the Matern part of the default makes searches too cautious.
+    With 50 rows and 73 features, the Matern part of the default makes searches too conservative.
     """
     few = records.space.features is not None and len(records) < _MANY_ROWS
     if few:

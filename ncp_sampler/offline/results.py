@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from ncp_sampler.propagation.propagate import Trace
 
-KEPT = ("yes", "only by its mean", "no")  # how far a limit is kept, best first
-_NEARLY_CERTAIN = 0.99  # largest probability that is stated as a number
+KEPT = ("yes", "only by its mean", "no")  # values of ``LimitCheck.kept``, best first
+_NEARLY_CERTAIN = 0.99  # largest probability that is shown as a number
 
 
 @dataclass(frozen=True)
 class BestRow:
-    """The best measured row within the bounds, judged by its measured values.
+    """The best measured row within the bounds, according to its measured values.
 
     Attributes:
         code: Valid code, (d,).
@@ -47,16 +47,16 @@ class BestRow:
 
 @dataclass(frozen=True)
 class LimitCheck:
-    """A limit of a metric, beside the value of one code that is compared with it.
+    """A limit on a metric, with the value of one code that is compared with it.
 
     Attributes:
         metric: The metric or known cost.
         direction: "minimize" for at most ``bound``, "maximize" for at least.
         bound: The limit.
-        mean: Predicted mean; the value itself of a known cost or of a measured row.
-        beta: Number of standard deviations of the margin; 0 of a known cost or of a measured row.
-        compared: The value that must keep the limit: the mean, plus (at most) or minus (at least)
-            beta standard deviations.
+        mean: Predicted mean; the value itself for a known cost or a measured row.
+        beta: Number of standard deviations of the margin; 0 for a known cost or a measured row.
+        compared: The value that must keep the limit: the mean plus (for "at most") or minus (for
+            "at least") beta standard deviations.
         kept: "yes", "only by its mean", or "no".
 
     Examples:
@@ -84,7 +84,7 @@ class LimitCheck:
         beta: float,
         compared: float,
     ) -> LimitCheck:
-        """Return the check, with how far the limit is kept."""
+        """Return the check of a limit, with ``kept`` determined from the values."""
         sign = 1 if direction == "maximize" else -1
         kept = KEPT[2]
         if sign * (compared - bound) >= 0:
@@ -104,7 +104,7 @@ class LimitCheck:
 
 
 def probability_text(probability: float) -> str:
-    """Return a stated probability of improvement; one near 0 or 1 is not known so exactly."""
+    """Return a probability of improvement as text; values near 0 or 1 are not shown exactly."""
     if probability > _NEARLY_CERTAIN:
         return f"> {_NEARLY_CERTAIN:.0%}"
     if probability < 1 - _NEARLY_CERTAIN:
@@ -122,23 +122,23 @@ class Solution:
         predictions: Metric -> predicted mean; a known cost -> its value.
         uncertainty: Metric -> standard deviation of the prediction; 0 for a known cost.
         noise: Metric -> standard deviation of a measurement, such as a training run, around its
-            mean; NaN where the predictor does not know it, 0 for a known cost.
-        utility: Maximized utility; a measured row's is that of its measured values.
-        holds: True if the predictions, less beta times the standard deviations, keep every bound.
+            mean; NaN if the predictor does not know it, 0 for a known cost.
+        utility: Maximized utility; for a measured row, that of its measured values.
+        holds: True if the predictions keep every bound with the margin of beta standard deviations.
         limits: Each bound, with the value that is compared with it.
         calls: Number of codes predicted, with or without a gradient.
-        seconds: Wall time of the search, without that of fitting predictors.
+        seconds: Wall time of the search, without the fits of predictors.
         trace: Path of each start; None for a baseline. Hill climbing may lead beyond it.
         start: Position of the start that led to the code.
         best: Best measured row that keeps the bounds; None if there is none.
-        nearest: Where rows are known but none keeps the bounds: limited metric -> value of the row
+        nearest: If rows are known but none keeps the bounds, limited metric -> value of the row
             that comes nearest.
-        expected_improvement: Expected improvement of ``code`` over ``best``, in the metric's unit;
-            in utility if several targets have no bound. NaN if there is no ``best``.
-        probability: The predictor's probability that ``code`` is better than ``best``, which is too
-            high for the best of many codes; NaN if there is none.
-        next_trainings: If ``code`` is the best measured row, the new codes with the most promising
-            trainings, each as a solution.
+        expected_improvement: Expected improvement of ``code`` over ``best``, in the metric's unit,
+            or in utility if several targets have no bound. NaN if there is no ``best``.
+        probability: The predictor's probability that ``code`` is better than ``best``; it is too
+            high for the best of many codes. NaN if there is no ``best``.
+        next_trainings: If ``code`` is the best measured row, the new codes that are most promising
+            to train, each as a solution.
 
     Examples:
         Continued from ``SearchProblem``:
@@ -172,12 +172,12 @@ class Solution:
 
     @property
     def keeps_limits(self) -> str:
-        """How far all limits are kept: "yes", "only by its mean" or "no"."""
+        """Degree to which all limits are kept: "yes", "only by its mean" or "no"."""
         return max((limit.kept for limit in self.limits), key=KEPT.index, default=KEPT[0])
 
     @property
     def note(self) -> str:
-        """The comparison with the best measured row in words, and the limits that are not kept."""
+        """Sentences that compare the code with the best measured row and name violated limits."""
         missed = [str(limit) for limit in self.limits if limit.kept != KEPT[0]]
         return "; ".join([self._comparison, *missed])
 

@@ -1,4 +1,4 @@
-"""One search of a problem: counts of its predictions, and its result."""
+"""One search of a problem: its count of predictions and its result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ncp_sampler.records.records import FloatArray
 
 
 class SearchRun:
-    """One search of a problem, which counts its predictions and its time.
+    """One search of a problem, which counts its predictions and measures its time.
 
     Args:
         problem: The problem to search.
@@ -41,17 +41,17 @@ class SearchRun:
         return MeasuredRows.of(self.problem)
 
     def values(self, codes: ArrayLike) -> FloatArray:
-        """Return the value of every target at codes (n, d), (targets, n)."""
+        """Return the value (targets, n) of every target at codes (n, d)."""
         values = self.problem.values(codes)
         self.calls += values.shape[1]
         return values
 
     def utility(self, codes: ArrayLike) -> FloatArray:
-        """Return the utility of codes (n, d), (n,)."""
+        """Return the utility (n,) of codes (n, d)."""
         return self.utility_of(self.values(codes))
 
     def utility_of(self, values: FloatArray) -> FloatArray:
-        """Return the utility of values (targets, n), (n,)."""
+        """Return the utility (n,) of values (targets, n)."""
         return self.problem.utility_of(values)
 
     def solution(
@@ -94,7 +94,7 @@ class SearchRun:
     def _limits(
         self, mean: FloatArray, values: FloatArray, row: BestRow | None
     ) -> tuple[LimitCheck, ...]:
-        """Return each bound beside the mean and value (targets,) of a code, or those of a row."""
+        """Return each bound with the mean and value (targets,) of a code, or those of a row."""
         limits = []
         for k, target in enumerate(self.problem.targets):
             if target.bound is None:

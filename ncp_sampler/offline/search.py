@@ -37,10 +37,10 @@ from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
 _STARTS = 8  # number of starts; 16 reach the same utility in 1.5 times the time
-_CLIMBS = 4  # climbs of a search, from unlike codes; each takes a tenth of a second on MRSpace
-_BOUND_PULL = 10.0  # factor of a bound's weight, over the targets that pull against it
+_CLIMBS = 4  # number of climbs, from dissimilar codes; each takes a tenth of a second on MRSpace
+_BOUND_PULL = 10.0  # factor of a bound's weight, so that conflicting targets do not outweigh it
 _CODE_SCALE = 0.29  # standard deviation of a uniform unit code
-_TRAININGS = 5  # next trainings that are named where nothing new promises more
+_TRAININGS = 5  # number of next trainings returned if no new code is better
 
 
 def propagate_search(
@@ -62,11 +62,11 @@ def propagate_search(
     ``[Target("top1", bound=84.0), Target("flops", "minimize", cost=costs.flops)]``.
 
     Args:
-        sources: Records, to which ``learn`` fits a predictor, or fitted predictors; one per task.
-            Or a ``SearchProblem`` with sources and targets, which can be searched several times.
+        sources: Records, to which ``learn`` fits predictors, or fitted predictors; one per task. Or
+            a ``SearchProblem`` with sources and targets, which can be searched several times.
         targets: Metrics and costs, with their directions, weights (lambda), and steps or bounds.
-            Beta, ``BETA`` (3) unless a target has its own, keeps the search where the predictor is
-            certain; 0 is the paper's search.
+            Beta (``BETA``, 3, unless a target has its own) keeps the search where the predictor is
+            certain; 0 gives the paper's search.
         space: Search space of the codes; that of the records if None.
         strategy: "continuous" for ``GradientDescent(3.0, settle=True)``, on codes and metrics
             standardized by the records (the paper's rate of 3 crosses the space in a few steps,
@@ -76,9 +76,8 @@ def propagate_search(
         starts: Codes (n, d) or (d,) to edit; by default the space's start code and the best
             records, or random codes if there are none.
         iterations: Iterations for each start; 70 in the paper.
-        climbs: Number of the best distinct codes on the paths from which hill climbing continues,
-            by single steps, and by pairs of steps at a bound; 0 for propagation without hill
-            climbing.
+        climbs: Number of best distinct codes on the paths from which hill climbing continues, with
+            single steps and, at a bound, with pairs of steps; 0 for no hill climbing.
         seed: Seed for fits and random starts.
 
     Returns:
@@ -86,7 +85,7 @@ def propagate_search(
         code has a higher utility than the best row, that row is returned, with ``next_trainings``.
 
     Raises:
-        ValueError: As for ``SearchProblem`` and ``propagate``; or no start.
+        ValueError: As for ``SearchProblem`` and ``propagate``; or there is no start.
 
     Examples:
         Continued from ``SearchProblem``:
@@ -168,7 +167,7 @@ def _unlike(
 
 
 def ranked(solutions: Iterable[Solution]) -> list[Solution]:
-    """Return solutions, best first, sorted by bounds, then by expected improvement or utility."""
+    """Return the solutions sorted by bounds, then expected improvement or utility, best first."""
 
     def merit(one: Solution) -> tuple[bool, float]:
         return one.holds, one.utility if one.best is None else one.expected_improvement
@@ -177,12 +176,12 @@ def ranked(solutions: Iterable[Solution]) -> list[Solution]:
 
 
 def valid_codes(problem: SearchProblem, trace: Trace) -> NDArray[Any]:
-    """Return the nearest valid code of every code on the paths, ((T + 1) * n, d)."""
+    """Return the valid code nearest to every code on the paths, ((T + 1) * n, d)."""
     return problem.space.round(trace.codes.reshape(-1, trace.codes.shape[-1]))
 
 
 def default_starts(problem: SearchProblem, *, n: int = _STARTS, seed: int = 0) -> NDArray[Any]:
-    """Return the start code of the space and the best records, or random codes, (n, d).
+    """Return codes (n, d): the start code of the space and the best records, or random codes.
 
     Raises:
         ValueError: n < 1.
@@ -192,7 +191,7 @@ def default_starts(problem: SearchProblem, *, n: int = _STARTS, seed: int = 0) -
 
 
 def code_scale(problem: SearchProblem) -> NDArray[np.float64]:
-    """Return the records' standard deviation in unit codes, (d,), which is the paper's unit."""
+    """Return the standard deviation (d,) of the records' unit codes, which is the paper's unit."""
     if not problem.records:
         return np.full(len(problem.space.columns), _CODE_SCALE)
     spread: NDArray[np.float64] = problem.space.normalize(problem.records[0].codes).std(0)

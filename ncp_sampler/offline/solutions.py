@@ -1,7 +1,7 @@
-"""Several solutions of an offline search: distinct solutions, or the Pareto front of a trade-off.
+"""Several solutions of an offline search: dissimilar ones, or the Pareto front of a trade-off.
 
-Predictors make errors, and so do searches that use them. With a budget for several trainings,
-several distinct architectures are a better choice than only the best one.
+Predictors have errors, which affect searches. With a budget for several trainings, several
+dissimilar architectures are a better choice than the best one alone.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ncp_sampler.propagation.targets import Target, label
 from ncp_sampler.search.pareto import pareto_front
 from ncp_sampler.space.search_space import SearchSpace
 
-_NEGLIGIBLE = 1e-3  # factor of a target's weight at the end of a front that neglects it
-_FRONT_STARTS = 8  # starts of each point of a front, beside its neighbor's solution
+_NEGLIGIBLE = 1e-3  # factor of a target's weight at the front's end that neglects it
+_FRONT_STARTS = 8  # starts for each point of a front, in addition to its neighbor's solution
 
 
 def propagate_answers(
@@ -42,11 +42,11 @@ def propagate_answers(
 ) -> list[Solution]:
     """Search for several new architectures to train, each different from the others.
 
-    Where rows are known, no solution is one of them, and each has the highest expected improvement
-    over the best row, given that those before are measured, too. Else the first is that of
-    ``propagate_search``, and each has the highest utility. A solution must keep the bounds with the
-    margin of beta standard deviations, as far as any does (``Solution.limits``). Those that do come
-    first; then expected improvement, or utility, orders them.
+    If rows are known, every solution is new, and each has the highest expected improvement over the
+    best row, assuming that the earlier solutions have been measured. Otherwise, the first solution
+    is that of ``propagate_search``, and each has the highest utility. Solutions that keep the
+    bounds with the margin of beta standard deviations (``Solution.limits``) come first. They are
+    then sorted by expected improvement or utility.
 
     Args:
         sources: As in ``propagate_search``.
@@ -100,9 +100,9 @@ def propagate_front(
 
     Args:
         sources: As in ``propagate_search``.
-        targets: At least two without a bound. Bounds hold along the whole front.
+        targets: Targets, of which at least two have no bound. Bounds hold along the whole front.
         n: Number of levels, at least 2; only Pareto-optimal codes are returned.
-        along: Metric of the target that is bounded; if None, the last target without a bound.
+        along: Metric of the target to bound; if None, the last target without a bound.
         space: As in ``propagate_search``.
         strategy: As in ``propagate_search``.
         iterations: As in ``propagate_search``.
@@ -113,7 +113,7 @@ def propagate_front(
         the given targets.
 
     Raises:
-        ValueError: As for ``propagate_search``; or fewer than two targets without a bound.
+        ValueError: As for ``propagate_search``; or fewer than two targets have no bound.
 
     Examples:
         >>> smaller = Target("area", "minimize", cost=product)

@@ -1,10 +1,10 @@
-"""Exploration of another conditional branch once the best trial's branch makes no progress.
+"""Exploration of other conditional branches once the best trial's branch makes no progress.
 
 A model knows little about parameters that exist only under a category before they are searched. In
-the branch of the best trial it knows much, and expects a small but nearly certain gain from any
-further step. An unlikely larger gain in another branch then has a lower expected improvement, and
-a study ends in the first good branch. So once a branch makes no progress, every other proposal
-explores another branch.
+the branch of the best trial, it knows much and expects a small but nearly certain gain from any
+further step. A larger but unlikely gain in another branch then has a lower expected improvement,
+and the study stays in the first good branch. Therefore, once a branch makes no progress, every
+second proposal explores another branch.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.search_space import SearchSpace
 
-# Space, codes, merit, random numbers and parts where nothing is left -> columns that select a part
-# of the space; None to stay
+# Space, codes, merit, random generator and exhausted parts -> columns that select a part of the
+# space; None to stay
 Elsewhere: TypeAlias = Callable[
     [SearchSpace, NDArray[np.float64], FloatArray, np.random.Generator, Sequence[FloatArray]],
     FloatArray | None,
 ]
 
-_RECENT = 8  # trials without progress
-_PROGRESS = 0.01  # least progress, as a share of the distance from the median trial to the best
+_RECENT = 8  # number of trials without progress after which a branch stalls
+_PROGRESS = 0.01  # minimum progress, relative to the distance from the median trial to the best
 
 
 def other_branch(
@@ -95,7 +95,7 @@ def least_progress(merit: FloatArray) -> float:
 
 
 def stalls(merit: FloatArray, progress: float) -> bool:
-    """Return True if the last trials, of a branch or of all, made at most the least progress."""
+    """Return True if the last trials, in order, made at most the given progress."""
     if len(merit) <= _RECENT:
         return False
     return bool(merit.max() - merit[:-_RECENT].max() <= progress)

@@ -1,10 +1,10 @@
 """Subset of the categories of high-cardinality categoricals that one proposal considers.
 
 A code has one column per category, so the time of an ask would grow with the number of categories,
-partly with its square. But a model knows a category only from trials that had it; all untried
-categories are alike. So a proposal considers the categories of the best trials and some untried
-ones, drawn anew each time. For the predictor, trials with any other category have no category at
-all.
+partly with its square. However, a model knows a category only from trials that had it; all untried
+categories are alike. A proposal therefore considers the categories of the best trials and some
+untried ones, which are drawn anew each time. For the predictor, trials with any other category have
+no category at all.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from ncp_sampler.space.conditions import narrowed
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
-_MAX_CATEGORIES = 128  # categories of one categorical that a proposal considers
-_TRIED = 96  # categories among them that were tried, if so many were
+_MAX_CATEGORIES = 128  # maximum number of categories of one categorical that a proposal considers
+_TRIED = 96  # maximum number of tried categories among them
 
 
 @dataclass(frozen=True)
 class CategorySubset:
-    """A space, and the part of it in which a proposal is searched.
+    """A space, and the part of it that is searched for a proposal.
 
     Attributes:
         space: The whole space.
@@ -83,7 +83,7 @@ class CategorySubset:
         return codes if self.columns is None else codes[..., self.columns]
 
     def expand(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """Return codes or unit codes of the whole space for those of the part, 0 elsewhere."""
+        """Return codes or unit codes of the whole space for those of the part, with 0 elsewhere."""
         if self.columns is None:
             return codes
         whole = np.zeros((*codes.shape[:-1], len(self.space.columns)), dtype=codes.dtype)
@@ -98,11 +98,11 @@ class CategorySubset:
         return codes if self.columns is None else self.space.round(self.expand(codes))
 
     def of_part(self, function: Function) -> Function:
-        """Return a function of the whole space's unit codes as a function of the part's."""
+        """Return a function of the whole space's unit codes, restricted to those of the part."""
         return function if self.columns is None else _OfPart(self, function).vjp
 
     def features(self, features: Features | None) -> Features | None:
-        """Return a feature map of the whole space's unit codes as one of the part's."""
+        """Return a feature map of the whole space's unit codes, restricted to those of the part."""
         if self.columns is None or features is None:
             return features
         return _OfPart(self, partial(features_vjp, features))
@@ -119,7 +119,7 @@ class CategorySubset:
         return self.reduce(project(self.expand(valid), pinned))
 
     def strategy(self, strategy: Strategy) -> Strategy:
-        """Return the strategy on the part's unit codes; its settings apply to the whole space.
+        """Return the strategy for the part's unit codes; its settings apply to the whole space.
 
         Adam has no such settings, and treats all columns alike.
         """

@@ -26,17 +26,18 @@ from ncp_sampler.search.scaling import unscaled
 from ncp_sampler.space.search_space import Params
 
 KNEE = "knee"
-ANSWERS = (COMPROMISE, KNEE, *UNITS)  # Words for which there is a best compromise
+ANSWERS = (COMPROMISE, KNEE, *UNITS)  # Values of ``weights`` with a best compromise
 
-_PESSIMISM = 1.0  # Posterior standard deviations by which an unreported value counts as worse
+_PESSIMISM = 1.0  # Posterior standard deviations by which an unreported value is made worse
 
 
 @dataclass(frozen=True)
 class Compromise:
-    """The observation that is the best compromise of the objectives.
+    """The observation that is the best compromise between the objectives.
 
     Attributes:
-        number: Its number among all observations, from 0; in a study, the number of its trial.
+        number: Its number among all observations, starting at 0; in a study, the number of its
+            trial.
         params: Its params.
         values: Objective -> value, in its own unit.
         predicted: Objectives whose values were predicted, because they were not reported.
@@ -94,7 +95,7 @@ def best_compromise(
         model: Predictor, not fitted, for values that were not reported.
         weights: As for ``NCPOptimizer``, or "knee": the Pareto-optimal observation with the
             smallest sum of regrets, relative to the range of the front.
-        first: Position of the first observation that is the search's own, numbered 0.
+        first: Position of the search's own first observation, which has the number 0.
 
     Raises:
         ValueError: Invalid weights, or no feasible observation has a value of every objective.
@@ -131,7 +132,7 @@ def best_compromise(
         losses = regrets[usable].max(axis=1)
     else:
         losses = -(signs * raw[usable]) @ preference.per_unit(names, raw[known], signs)
-    # of equal ones, that of the least regrets: where a weight is 0, the others decide
+    # ties are broken by the sum of regrets: if a weight is 0, the other objectives decide
     best = int(usable[np.lexsort((regrets[usable].mean(axis=1), losses))[0]])
     params: Params = objectives.space.to_params(codes[best])
     return Compromise(
@@ -149,7 +150,7 @@ def _valued(
     """Return ``Observations.informative``, or all observations if every objective is a known cost.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is no such observation.
     """
     positions, codes, metrics = observations.informative()
     if not len(positions) and objectives.known.keys() == objectives.directions.keys():
@@ -162,7 +163,7 @@ def _valued(
 
 
 def _knee_losses(values: FloatArray) -> FloatArray:
-    """Return each point's sum of regrets in ranges of the front, (n,); infinite off the front.
+    """Return each point's sum of regrets (n,), in ranges of the front; infinite off the front.
 
     Args:
         values: Objectives, all to be maximized, (n, m).
@@ -175,7 +176,7 @@ def _knee_losses(values: FloatArray) -> FloatArray:
 
 
 def checked_preference(weights: Weights, directions: Mapping[str, str]) -> Preference:
-    """Return the preference that ``objective_weights`` describes.
+    """Return the preference given as ``objective_weights``.
 
     Raises:
         ValueError: The argument is None or invalid.

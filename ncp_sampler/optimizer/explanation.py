@@ -2,27 +2,27 @@
 
 The reasons are plain values that are stored with a trial (docs/how-to/reasons.md):
 
-    how        "startup", "source" (one of the first trials, a good one of a source), "drawn" (no
-               parameter was known before the trial), "search" or "untried" (every code that the
-               search evaluated was excluded)
-    startup    of "startup" and "source": number of trials with a value from which on the model
-               proposes; absent where it did not as no trial stood out
-    start      of a search: {"from": "trial" | "variation" | "random", "observation": its number};
+    how        "startup", "source" (one of the first trials, copied from good ones of a source),
+               "drawn" (no parameter was known before the trial), "search" or "untried" (every code
+               that the search evaluated was excluded)
+    startup    for "startup" and "source": number of trials with a value from which on the model
+               proposes; absent if it did not, because no trial stood out
+    start      for a search: {"from": "trial" | "variation" | "random", "observation": its number};
                {"from": "source"} if it was a source's trial, or a variation of one
     moves      largest first: [parameter, before, after, {metric: change}], the change in predicted
                value in the metric's unit, positive where the metric rises; "absent" where the
                parameter does not exist
     left_out   number of moves that are not listed
-    branch     {parameter: category} of another branch than the best trial's, where that one makes
-               no progress and it was the other's turn; absent otherwise
-    category   {parameter: category} that few trials had, where a search without branches makes no
-               progress and it was its turn; absent otherwise
+    branch     {parameter: category} of a branch other than the best trial's, if that one makes no
+               progress and it was another branch's turn; absent otherwise
+    category   {parameter: category} that few trials had, if a search without branches makes no
+               progress and it was this category's turn; absent otherwise
     objectives names of the metrics that are optimized, in order
-    metrics    {metric: {"mean", "std", "start", "start_std", "incumbent"}}: predicted for a
-               measurement, noise included, with the calibrated predictive standard deviation, for
-               the proposal and for the start, and the incumbent's value; of a known cost {"value",
-               "start"}, its "limit" and "incumbent"; of a constraint {"mean", "std", "chance",
-               and its "bound", or "at_least" of a lower one}
+    metrics    {metric: {"mean", "std", "start", "start_std", "incumbent"}}: predictions of a
+               measurement, including noise, with the calibrated predictive standard deviation, for
+               the proposal and the start, and the incumbent's value; for a known cost {"value",
+               "start"}, its "limit" and "incumbent"; for a constraint {"mean", "std", "chance", and
+               its "bound", or "at_least" for a lower bound}
     acquisition
                {"value", "start"}: acquisition values of the proposal and of the start, logarithms
     incumbent  {"observation": its number} or {"from": "source"}: the best feasible observation,
@@ -65,9 +65,9 @@ DRAWN: Reasons = {"how": "drawn"}
 UNTRIED: Reasons = {"how": "untried"}
 
 ABSENT = "absent"  # Value, in a move, of a parameter that does not exist
-_MAX_BYTES = 3900  # size of the JSON, so that it stays under 4 kB
+_MAX_BYTES = 3900  # maximum size of the JSON, which stays under 4 kB
 _EDGE = 1e-9  # tolerance in unit codes, and in acquisition values
-_STEPS = 16  # points on the line from the start to the proposal
+_STEPS = 16  # number of points on the line from the start to the proposal
 
 
 def reasons_for(case: Case) -> Reasons:
@@ -106,7 +106,7 @@ def reasons_for(case: Case) -> Reasons:
 
 
 def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
-    """Return reasons that refer to trials by the integration's numbers.
+    """Return the reasons with trials numbered as in the integration.
 
     Args:
         reasons: Reasons of a proposal.
@@ -122,9 +122,9 @@ def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
 
 
 def _origin(case: Case) -> tuple[dict[str, Any], NDArray[Any]]:
-    """Return the kind of start (a trial, a variation of one, or a random code), and the start."""
+    """Return the kind of start (trial, variation of one, or random code), and the start itself."""
     space, code = case.maximizer.space, case.maximum.code
-    traced = False  # in a space that is evaluated whole there are no steps to trace back
+    traced = False  # in an exhaustively evaluated space there are no steps to trace back
     for before, after in reversed(case.maximum.trail):
         rows = np.flatnonzero((after == code).all(axis=1))
         if len(rows):
@@ -149,8 +149,8 @@ def _view(
     """Return predictions around a proposal, computed from one batch of codes.
 
     Args:
-        acquisition: Function that was maximized.
-        unit: Unit codes of proposal, start and codes one step away, (2 + k, d).
+        acquisition: Acquisition function that was maximized.
+        unit: Unit codes of proposal, start and codes one step away from the proposal, (2 + k, d).
 
     Returns:
         Posterior means of objectives and slack at proposal and start, (2, m + c); acquisition
@@ -178,7 +178,7 @@ def _moves(
     changes: FloatArray,
     scales: Mapping[str, float],
 ) -> list[list[Any]]:
-    """Return the parameters that moved, those with the largest change in any objective first."""
+    """Return the parameters that moved, sorted by their largest change in any objective."""
     before, after = (
         {**dict.fromkeys(space.names, ABSENT), **space.to_params(end)} for end in (start, code)
     )
@@ -213,7 +213,7 @@ def _stopped(
 
 
 def _fitting(reasons: Reasons) -> Reasons:
-    """Return reasons with as many moves and parameters as fit, by shortening the longest list."""
+    """Return the reasons with as many moves and parameters as fit; shorten the longest list."""
     moves, stopped = list(reasons["moves"]), reasons["stopped"]
     ends, branch = list(stopped["range"]), list(reasons.get("branch", {}).items())
     size, lists = len(json.dumps(reasons)), [moves, ends, branch]
@@ -232,14 +232,14 @@ def _plain(value: Any) -> Any:
 
 
 def reasons_of(trial: Any, key: str = "ncp:reasons") -> Mapping[str, Any]:
-    """Return the reasons stored with a trial; a mapping is returned as reasons.
+    """Return the reasons stored with a trial, or the reasons themselves, given as a mapping.
 
     Raises:
         ValueError: The trial has no reasons, because another sampler proposed it.
     """
     if isinstance(trial, Mapping) and "how" in trial:
         return trial
-    if hasattr(trial, "storage"):  # a live trial, whose system_attrs Optuna 4 warns of
+    if hasattr(trial, "storage"):  # a live trial; Optuna 4 warns about its system_attrs
         attrs = trial.storage.get_trial_system_attrs(trial._trial_id)
     else:
         attrs = getattr(trial, "system_attrs", None)

@@ -56,7 +56,7 @@ def explain(trial: Any) -> Table:
     reasons = reasons_of(trial)
     try:
         from rich.table import Table
-        from rich.text import Text  # in which brackets are no markup, as in a name that has some
+        from rich.text import Text  # here, brackets in a name are not markup
     except ImportError as error:
         raise ImportError(
             f"explain needs rich ({error}); install it with: pip install rich"
@@ -69,7 +69,7 @@ def explain(trial: Any) -> Table:
         title=_title(reasons),
         caption=Text("\n".join(_summary(reasons)), style="table.caption"),
         caption_justify="left",
-        min_width=_WIDTH,  # which the caption is wrapped to
+        min_width=_WIDTH,  # width to which the caption is wrapped
     )
     first, *others = _heads(reasons)
     table.add_column(first)
@@ -100,7 +100,7 @@ def explain_markdown(trial: Any) -> str:
 
 
 def _later(reasons: Mapping[str, Any]) -> str:
-    """Return when the model proposes, of a startup trial; empty if that is unknown."""
+    """Return the note on when the model proposes, for a startup trial; empty if unknown."""
     if "startup" not in reasons:
         return ""
     n = reasons["startup"]
@@ -112,7 +112,7 @@ def _heads(reasons: Mapping[str, Any]) -> list[str]:
 
 
 def _rows(reasons: Mapping[str, Any]) -> list[list[str]]:
-    """Return a row for each move, and one for those that are omitted."""
+    """Return one row for each move, and one for all omitted moves."""
     names = _objectives(reasons)
     rows = [
         [name, str(before), str(after), *(f"{change[key]:+.3g}" for key in names)]
@@ -196,5 +196,5 @@ def _incumbent(reasons: Mapping[str, Any]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return a text without markup, for a cell or an item."""
+    """Return a text for a cell or an item, with its markup escaped."""
     return _MARKUP.sub(r"\\\1", text.replace("\n", " "))

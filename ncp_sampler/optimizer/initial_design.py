@@ -29,16 +29,16 @@ from ncp_sampler.space.search_space import MAX_ENUMERATED, SearchSpace, code_key
 MAX_DIMENSIONS: int = SobolEngine.MAXDIM
 _BITS: int = SobolEngine.MAXBIT
 _POWERS = 2 ** np.arange(_BITS, dtype=np.int64)
-_BLOCK = 64  # points of one sequence; a power of two
-_DRAWS = 4096  # random codes searched for an untried one
-_MAX_NUMBERS = 20_000_000  # numbers in the codes that are made at once
-_TRIES = 256  # successive points that may all be excluded
+_BLOCK = 64  # number of points of one sequence; a power of two
+_DRAWS = 4096  # number of random codes searched for an untried one
+_MAX_NUMBERS = 20_000_000  # maximum number of elements in codes that are created at once
+_TRIES = 256  # number of successive excluded points after which the design counts as exhausted
 
 
 def design_code(
     space: SearchSpace, seed: int, number: int, pinned: FloatArray, excluded: Excluded
 ) -> tuple[NDArray[Any] | None, int]:
-    """Return the code (d,) of the first point not excluded, from a number on, and the next number.
+    """Return the code (d,) of the first point not excluded, from a number on; and the next number.
 
     The code is None if so many points are excluded that no other may be left.
     """
@@ -51,7 +51,7 @@ def design_code(
 
 
 def candidates(space: SearchSpace, rng: np.random.Generator) -> Iterator[NDArray[Any]]:
-    """Yield codes (n, d) that may be untried: all codes of a small space, or some of a large one.
+    """Yield codes (n, d) that may be untried: all codes of a small space, some of a large one.
 
     If a small space has very many columns, its codes come in parts, after a random sample.
     """
@@ -84,7 +84,7 @@ def untried(
         space: The search space.
         pinned: Values of fixed columns, NaN elsewhere, (d,).
         rng: Draws the code.
-        excluded: Predicate of codes that must not be proposed.
+        excluded: Predicate for codes that must not be proposed.
         limits: Limits on known costs.
         failures: Key of a code that has only failed -> number of failures.
 
@@ -108,9 +108,9 @@ def untried(
 
 
 def _design_point(dimensions: int, seed: int, number: int) -> FloatArray:
-    """Return the point with a number, from 0 on, in [0, 1)^D: the middle, then Sobol points.
+    """Return the point in [0, 1)^D with a number, starting at 0: the middle, then Sobol points.
 
-    Ranges are chosen around good guesses, so that the middle is better than most points. A new
+    Ranges are usually chosen around good guesses, so the middle is better than most points. A new
     sequence begins every 64 points.
     """
     if number == 0:
@@ -123,10 +123,10 @@ def _design_point(dimensions: int, seed: int, number: int) -> FloatArray:
     return np.asarray(points[row])
 
 
-@lru_cache(maxsize=4)  # one ask may look at all points of four, each a search for an untried code
+@lru_cache(maxsize=4)  # an ask in search of an untried code may use four sequences
 def _sobol(dimensions: int, seed: int, block: int) -> FloatArray:
     """Return the points of a sequence, (64, D)."""
-    rng = np.random.default_rng([seed, block]).spawn(1)[0]  # as scipy.stats.qmc.Sobol does
+    rng = np.random.default_rng([seed, block]).spawn(1)[0]  # as in scipy.stats.qmc.Sobol
     return sobol_points(dimensions, _BLOCK, rng)
 
 

@@ -1,4 +1,4 @@
-"""Choice of the task of an architecture to train next, if tasks differ in cost."""
+"""Choice of the next task to train an architecture on, if tasks differ in cost."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def next_task(
 ) -> str | None:
     """Return the task to train next for a code; None if no remaining task is worth its cost.
 
-    Training continues only if the expected improvement of the code given its reported values, per
-    cost of the remaining tasks, is not below the expected improvement before any report, per cost
-    of all tasks, which another code would promise (expected improvement per second, Snoek et al.
-    2012, section 3.2). The next task is the one with the largest weighted posterior standard
-    deviation per cost.
+    Two ratios are compared (expected improvement per second, Snoek et al. 2012, section 3.2): the
+    expected improvement given the reported values, per cost of the remaining tasks; and the
+    expected improvement before any report, per cost of all tasks, which stands for another code.
+    Training continues only if the first is at least the second. The next task is the one with the
+    largest weighted posterior standard deviation per cost.
 
     Args:
         objectives: Objectives of the search.
-        observations: Its observations, without those of the code.
-        models: Two predictors, the second with correlated metrics.
-        steps: Training steps of each, as for ``Predictor.fit``.
+        observations: Observations of the search, without those of the code.
+        models: Two predictors, of which the second has correlated metrics.
+        steps: Training steps of each predictor, as for ``Predictor.fit``.
         code: Valid code, (d,).
         reported: Trained task -> its value.
         costs: Every task -> cost of its training, positive, in any unit.

@@ -1,7 +1,7 @@
-"""Warnings of what a search was told, each logged once.
+"""Warnings about a search's observations, each logged once.
 
-Hard limits bind proposals: params that a user gives may exceed them. A constraint that no trial
-reports counts as satisfied in all of them, as if it had not been given.
+Hard limits bind proposals only; params from a user may exceed them. A constraint that no trial
+reports counts as satisfied in all trials, as if it had not been given.
 """
 
 from __future__ import annotations
@@ -23,29 +23,30 @@ _logger = logging.getLogger(__name__)
 
 
 class Notices:
-    """Warnings of one search, and which of them were logged.
+    """Warnings about one search, including which of them were logged.
 
     Args:
-        objectives: Objectives of the search; constraints that are added later come from reports.
+        objectives: Objectives of the search; constraints that are added later were already
+            reported.
     """
 
     def __init__(self, objectives: Objectives) -> None:
         self._objectives = objectives
-        self._over: set[bytes] = set()  # codes over a limit that were named
+        self._over: set[bytes] = set()  # codes over a limit that were logged
         self._bounded = [n for n in objectives.constraints if n not in objectives.directions]
 
     def warn_over_limits(self, codes: NDArray[Any], first: int) -> None:
-        """Warn of each code over a hard limit, once.
+        """Warn once about each code over a hard limit.
 
         Args:
             codes: Observed codes, (n, d).
-            first: Number of the first of them among the search's observations.
+            first: Number of the first code among the search's observations.
         """
         limits = self._objectives.limits
         if not limits.bounds:
             return
         costs = np.empty((0, len(limits.bounds)))
-        with suppress(ValueError):  # a cost fails for these params, which says nothing of limits
+        with suppress(ValueError):  # if a cost fails for these params, their limits are unknown
             costs = limits.costs(codes)
         for i, row in enumerate(costs.tolist()):
             over = [
@@ -64,17 +65,17 @@ class Notices:
                 )  # fmt: skip
 
     def warn_unreported(self, observations: Observations, others: Sequence[Observations]) -> None:
-        """Warn of declared constraints that no complete trial has reported, once.
+        """Warn once about declared constraints that no complete trial has reported.
 
         Args:
-            observations: All observations, those of the startup trials among them.
+            observations: All observations, including those of the startup trials.
             others: Observations of sources, whose trials may have reported them.
         """
         if not self._bounded:
             return
         reports = [metrics for _, metrics, complete in observations.reported(0) if complete]
         if not any(metrics.keys() & self._objectives.directions.keys() for metrics in reports):
-            return  # nothing that ran to its end has a value
+            return  # no complete trial has a value
         for each in others:
             reports += [metrics for _, metrics, complete in each.reported(0) if complete]
         names, self._bounded = self._bounded, []

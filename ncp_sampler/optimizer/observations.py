@@ -25,14 +25,14 @@ from ncp_sampler.search.maximize import Excluded
 from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.space.search_space import code_key
 
-_MIN_VALUES = 3  # trials with a value before those without count as startup trials
+_MIN_VALUES = 3  # number of trials with a value after which trials without one count, too
 
 
 class _Trial(NamedTuple):
     code: NDArray[Any]
     metrics: Mapping[str, float]
     complete: bool
-    exact: bool  # False if the code is only the nearest one to the params that were tried
+    exact: bool  # False if the code is only the nearest to the evaluated params
 
 
 class _Columns(NamedTuple):
@@ -58,18 +58,18 @@ class Observations:
         self._objectives = objectives
         self._trials: list[_Trial] = []
         self._made: _Columns | None = None
-        self._indexed: tuple[int, set[bytes]] = (0, set())  # trials whose codes are in the set
+        self._indexed: tuple[int, set[bytes]] = (0, set())  # number of indexed trials, their codes
         self._searched: tuple[int, bool] = (
             0,
             False,
-        )  # trials searched for gaps, and if one has any
+        )  # number of trials searched for gaps, and True if there are any
 
     def __len__(self) -> int:
         return len(self._trials)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The metrics, in the order of the last axis of all values."""
+        """Names of the metrics, in the order of the last axis of all values."""
         return self._objectives.names
 
     def reported(self, first: int) -> list[tuple[NDArray[Any], dict[str, float], bool]]:
@@ -93,8 +93,8 @@ class Observations:
         These are codes over a limit, observed codes, and pending codes.
 
         Args:
-            pending: Pending codes.
-            repeats: True if codes that were observed or are pending may be proposed again.
+            pending: Codes that are under evaluation.
+            repeats: True if observed and pending codes may be proposed again.
             retries: True if codes that failed once and never succeeded may be proposed again.
         """
         done, observed = self._indexed
@@ -116,9 +116,9 @@ class Observations:
         return excluded
 
     def in_startup(self, n_startup: int) -> bool:
-        """Return True while quasi-random trials should be proposed.
+        """Return True as long as quasi-random trials should be proposed.
 
-        Once some trials have a value, those without one count, too. Where much of the space fails,
+        Once some trials have a value, trials without one count, too. If much of the space fails,
         waiting for the usual number of values would take most of a study.
 
         Args:
@@ -140,18 +140,18 @@ class Observations:
         exact: Sequence[bool] | None = None,
         replace: int | None = None,
     ) -> None:
-        """Record valid codes (n, d); all are checked before the first is recorded.
+        """Record valid codes (n, d); check all of them before recording the first.
 
         Args:
             codes: Valid codes, (n, d).
-            metrics: Metrics of each, as reported.
-            complete: False for each that was stopped early.
-            exact: False for each code that is only the nearest to the evaluated params, and so may
-                not have been evaluated itself; all are exact if None.
+            metrics: Reported metrics of each code.
+            complete: False for each trial that was stopped early.
+            exact: False for each code that is only the nearest to the evaluated params, so that the
+                code itself may not have been evaluated; all are exact if None.
             replace: Position of the trial that a single new trial replaces.
 
         Raises:
-            ValueError: An unknown metric, or a value that is not a number.
+            ValueError: A metric is unknown, or a value is not a number.
         """
         reported = []
         for row in metrics:
@@ -184,10 +184,10 @@ class Observations:
     ) -> tuple[NDArray[np.intp], NDArray[Any], dict[str, NDArray[np.float64]]]:
         """Return the trials with a value of at least one modeled metric.
 
-        Objectives are finite or NaN. One that is infinite in its good direction counts as the best
-        finite value, and a trial that was stopped early counts at best as the median of the
-        complete trials. Constraints are as reported, NaN if unknown, and infinite if they count as
-        satisfied.
+        Objectives are finite or NaN. An objective that is infinite in its good direction counts as
+        the best finite value. A trial that was stopped early counts as at most as good as the
+        median of the complete trials. Constraints are as reported, NaN if unknown, and infinite if
+        they count as satisfied.
 
         Returns:
             Positions among all trials (n,), codes (n, d), and name -> values (n,).
@@ -199,30 +199,30 @@ class Observations:
         return at, columns.codes[at], dict(zip(self.names, values.T, strict=True))
 
     def diverged(self) -> NDArray[np.bool_]:
-        """Return True for trials in which a modeled objective has diverged, (n,)."""
+        """Return True (n,) for trials in which a modeled objective has diverged."""
         objectives = self._objectives
         modeled = np.array([name not in objectives.known for name in objectives.directions])
         values = self._columns().values[:, : len(modeled)] * objectives.signs
         return np.asarray((values[:, modeled] == -np.inf).any(axis=1))
 
     def outcomes(self) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return codes of trials that succeeded or failed, (k, d), and which succeeded, (k,).
+        """Return the codes (k, d) of trials that succeeded or failed, and True (k,) for successes.
 
         Trials that were stopped before they had a value are left out, as are trials whose failure
-        a reported constraint explains. A trial that diverged in some objective has failed.
+        a reported constraint explains. A trial that diverged in any objective has failed.
         """
         at, succeeded = self._ended()
         return self._columns().codes[at], succeeded
 
     def failures(self) -> Counter[bytes]:
-        """Return code -> how often it failed, of the codes that never gave a value.
+        """Return code -> number of failures, for codes that never gave a value.
 
         A trial that diverged in one objective, and has another, would do so again.
         """
         at, succeeded = self._ended()
         if succeeded.all():
             return Counter()
-        # the nearest code to the params of a trial was not tried itself
+        # a code that is only the nearest to a trial's params was not tried itself
         exact = at[[self._trials[i].exact for i in at.tolist()]]
         keys = [code_key(code) for code in self._columns().codes[exact]]
         good = {key for key, ok in zip(keys, self._has_objective()[exact], strict=True) if ok}
@@ -241,8 +241,8 @@ class Observations:
         """Add the trials of a ``state_dict`` to new observations.
 
         Raises:
-            ValueError: Codes of another space, or a metric whose number of values differs from
-                that of codes.
+            ValueError: The codes belong to another space, or a metric has another number of values
+                than there are codes.
         """
         codes, values, complete = state["codes"], state["values"], state["complete"]
         if not len(codes) == len(values) == len(complete):
@@ -255,7 +255,7 @@ class Observations:
             for value in values
         ]
         if codes:
-            exact = state.get("exact")  # which 0.2 did not save
+            exact = state.get("exact")  # not saved by 0.2
             valid = self._objectives.space.round(np.array(codes))
             self.add(list(valid), rows, complete, exact=exact)
 
@@ -272,7 +272,7 @@ class Observations:
             codes = np.array([trial.code for trial in new])
             values = np.array([self._values(t) for t in new]).reshape(-1, len(names))
             complete = np.array([trial.complete for trial in new], dtype=bool)
-            if made is not None and len(made.codes):  # an array of no codes has no columns either
+            if made is not None and len(made.codes):  # an array of no codes has no columns, either
                 codes = np.concatenate([made.codes, codes])
                 values = np.concatenate([made.values, values])
                 complete = np.concatenate([made.complete, complete])
@@ -280,11 +280,11 @@ class Observations:
         return made
 
     def _values(self, trial: _Trial) -> list[float]:
-        """Values of one trial by name: NaN if unknown, infinite for a satisfied constraint."""
+        """Return one trial's values: NaN if unknown, infinite for a satisfied constraint."""
         objectives = self._objectives
         values = {name: trial.metrics.get(name, np.nan) for name in objectives.directions}
         modeled = self._modeled(trial)
-        # of a trial that has not reported every objective, a constraint may be another's
+        # if not every objective was reported, an absent constraint may belong to a missing one
         finished = trial.complete and all(value > -np.inf for value in modeled) and bool(modeled)
         for name, bound in objectives.constraints.items():
             absent = bound.satisfied if finished else np.nan
@@ -292,7 +292,7 @@ class Observations:
         return [values[name] for name in self.names]
 
     def _modeled(self, trial: _Trial) -> list[float]:
-        """Modeled objectives of one trial, all to be maximized, NaN if missing."""
+        """Return one trial's modeled objectives, all to be maximized, NaN if missing."""
         objectives = self._objectives
         return [
             sign * trial.metrics.get(name, np.nan)
@@ -306,7 +306,7 @@ class Observations:
         return any(missing) and not all(missing) and -np.inf not in modeled
 
     def _ended(self) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Return the positions of trials that succeeded or failed, and which succeeded, (k,)."""
+        """Return positions (k,) of trials that succeeded or failed, and True (k,) for successes."""
         columns, diverged = self._columns(), self.diverged()
         succeeded = self._has_objective() & ~diverged
         explained = np.zeros(len(succeeded), dtype=bool)
@@ -317,7 +317,7 @@ class Observations:
         return at, succeeded[at]
 
     def _has_value(self, names: Collection[str]) -> NDArray[np.bool_]:
-        """Return True for trials that have a value of any of the given modeled metrics, (n,).
+        """Return True (n,) for trials that have a value of any of the given modeled metrics.
 
         A diverged objective has no value.
         """
@@ -332,14 +332,14 @@ class Observations:
         return self._has_value(self.names)
 
     def _has_objective(self) -> NDArray[np.bool_]:
-        """Return True for trials with a value of a modeled objective; of any metric without one."""
+        """Return True for trials with a modeled objective, or with any metric if there is none."""
         directions = self._objectives.directions
         modeled = directions.keys() - self._objectives.known.keys()
         return self._has_value(modeled or self.names)
 
 
 def _finite(maximized: NDArray[np.float64], complete: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return an objective (n,) without infinities; stopped trials are at best the median."""
+    """Return an objective (n,) without infinities; stopped trials do not exceed the median."""
     finite = maximized[np.isfinite(maximized)]
     best = finite.max() if len(finite) else 0.0
     values = np.where(maximized > -np.inf, np.minimum(maximized, best), np.nan)
@@ -351,7 +351,7 @@ def _finite(maximized: NDArray[np.float64], complete: NDArray[np.bool_]) -> NDAr
 
 
 def rows_to_fit(order: NDArray[np.intp], limit: int | None) -> NDArray[np.intp]:
-    """Return the rows to fit on, ascending: all, or the best and an even selection of the rest."""
+    """Return the rows to fit, ascending: all, or the best and an even selection of the rest."""
     if limit is None or len(order) <= limit:
         return np.arange(len(order))
     top, rest = order[: limit // 2], order[limit // 2 :]

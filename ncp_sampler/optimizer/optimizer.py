@@ -1,6 +1,6 @@
 """Ask/tell loop: its arguments, the conversion of params to codes, and its state.
 
-The loop does not depend on Optuna or Ray; the integrations translate between them and this loop.
+The loop does not depend on Optuna or Ray; the integrations adapt it to them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _STATE_KEYS = {"observations", "joined", "predictor", "n_fitted", "rng", "design
 
 @with_old_names
 class NCPOptimizer:
-    """Ask/tell search of a space for the best metrics by Network Coding Propagation.
+    """Ask/tell optimizer that searches a space by Network Coding Propagation.
 
     The first ``n_startup_trials`` trials are the middle of the space and scrambled Sobol codes.
     Then each ``ask`` fits the predictor to the observations, increases the expected improvement of
@@ -55,17 +55,17 @@ class NCPOptimizer:
             codes, tensor (n, d) in natural units to (n,), such as ``costs.flops``; or a plain
             function of the params that exist, which returns inf for params over every limit. Each
             cost must be one of ``directions`` or have one of ``limits``.
-        limits: Known cost -> hard limit, which no proposal exceeds, not even during startup.
+        limits: Known cost -> hard limit, which no proposal exceeds, even during startup.
         constraints: Observed metric -> upper bound for feasible trials, or ``(low, None)`` for a
             lower bound. The metric may be one of ``directions`` or another one. It is modeled, and
             the search looks for the best feasible code.
         objective_weights: Goal for several metrics, instead of the whole front. Metric -> weight,
             the paper's lambda, by default 1: the search maximizes the weighted sum of the metrics
-            in their own units. A weight "std" or "range", or (2.0, "std"), is per standard
-            deviation of the observed values, whose bad tail is bounded, or per range, from the
-            median of the first ten values to the best. "std" or "range" alone is such a weight for
-            every metric. "compromise" minimizes the loss in the worst metric: the search maximizes
-            the worst standardized metric plus the sum.
+            in their own units. A weight "std", or (2.0, "std"), is per standard deviation of the
+            observed values, whose bad tail is bounded; "range" is per range, from the median of the
+            first ten values to the best. "std" or "range" alone applies to every metric.
+            "compromise" minimizes the loss in the worst metric: the search maximizes the worst
+            standardized metric plus the sum.
         seed: Seed of all random choices; None for a random seed.
         n_startup_trials: Number of quasi-random trials with a result before the predictor is used,
             at least 1; with a source of another task, at most three.
@@ -87,7 +87,7 @@ class NCPOptimizer:
             old value again.
 
     Raises:
-        ValueError: An argument out of its range.
+        ValueError: An argument is out of its range.
 
     Examples:
         >>> from ncp_sampler import Float, SearchSpace
@@ -162,7 +162,7 @@ class NCPOptimizer:
         """Best complete trial that violates no reported constraint, for a single objective.
 
         Raises:
-            ValueError: No such trial, or several objectives: see ``compromise``.
+            ValueError: There is no such trial, or there are several objectives: see ``compromise``.
         """
         return best_trial(self._objectives, self.trials)
 
@@ -178,12 +178,12 @@ class NCPOptimizer:
 
     @property
     def metric_names(self) -> tuple[str, ...]:
-        """Metrics that ``tell`` accepts: those of ``directions``, then those of ``constraints``."""
+        """Names of the metrics for ``tell``: those of ``directions``, then of ``constraints``."""
         return self._objectives.names
 
     @property
     def reasons(self) -> list[Reasons]:
-        """Reasons for each proposal of the last ``ask``: see ``explanation.py``.
+        """Reasons for each proposal of the last ``ask``; see ``explanation.py``.
 
         They are computed when they are first read.
         """
@@ -193,16 +193,16 @@ class NCPOptimizer:
     def predictor(self) -> Predictor:
         """Predictor that the last ``ask`` after startup fitted.
 
-        If a categorical has more than 128 categories, the predictor uses the columns of some of
-        them.
+        If a categorical has more than 128 categories, the predictor uses the columns of only some
+        categories.
         """
         return self._proposer.predictor
 
     def reseed(self, seed: int | None = None) -> None:
-        """Reseed the random choices; observations and the fitted model are kept.
+        """Reseed the random choices; keep the observations and the fitted model.
 
         Raises:
-            ValueError: A negative seed, or one that is not an integer.
+            ValueError: The seed is negative or not an integer.
         """
         self._proposer.reseed(checks.seed(seed))
 
@@ -210,7 +210,7 @@ class NCPOptimizer:
         """Add constraints that become known later, in the same form as for the constructor.
 
         Raises:
-            ValueError: A bound that is not a number, or a bound on a known cost.
+            ValueError: A bound is not a number, or bounds a known cost.
         """
         self._objectives.constrain(bounds)
 
@@ -230,13 +230,13 @@ class NCPOptimizer:
                 given these.
 
         Raises:
-            ValueError: n < 1, pending or fixed values that do not fit the space, or limits within
-                which no code was found.
+            ValueError: n is below 1, pending or fixed values do not fit the space, or no code
+                within the limits was found.
         """
         checks.integer("n", n, low=1)
         checks.sequence("pending", pending, Mapping, "be a sequence of params, such as [params]")
         checks.instance("fixed", fixed or {}, Mapping, "map parameters to values, or be None")
-        # rounded, as observations are: a stepped float's last digits must not make another code
+        # rounded like observations: a stepped float's last digits must not give another code
         waiting = list(self.space.round(self.space.to_code(list(pending)))) if pending else []
         codes = self._proposer.ask(n, waiting, pinned_columns(self.space, fixed or {}))
         params: list[Params] = self.space.to_params(np.array(codes))  # type: ignore[assignment]
@@ -250,7 +250,7 @@ class NCPOptimizer:
         complete: bool | Sequence[bool] = True,
         replace: int | None = None,
     ) -> None:
-        """Record the results of one trial or of several trials.
+        """Record the results of one or several trials.
 
         Args:
             params: Params of the trial. Numbers off the range or grid count as the nearest valid
@@ -266,8 +266,8 @@ class NCPOptimizer:
                 because its trial continued or was corrected.
 
         Raises:
-            ValueError: Params or metrics that do not fit, or nothing to replace. Then nothing is
-                recorded.
+            ValueError: Params or metrics do not fit, or there is nothing to replace. Then nothing
+                is recorded.
         """
         rows, results, ended = checked_results(
             params, metrics, complete, replace, self.n_observations
@@ -276,10 +276,9 @@ class NCPOptimizer:
         self._proposer.tell(codes, results, ended, exact, replace)
 
     def compromise(self, objective_weights: Weights = COMPROMISE) -> Compromise:
-        """Return the best compromise of the objectives among the observed trials.
+        """Return the best compromise between the objectives among the observed trials.
 
-        Values that a trial has not reported are predicted, and made worse by one standard
-        deviation.
+        Values that a trial has not reported are predicted and made worse by one standard deviation.
 
         Args:
             objective_weights: As for the constructor; by default, the smallest relative regret in
@@ -287,7 +286,7 @@ class NCPOptimizer:
                 regrets, relative to the range of the front.
 
         Raises:
-            ValueError: Invalid weights, or no feasible trial has a value.
+            ValueError: The weights are invalid, or no feasible trial has a value.
         """
         check_weights(objective_weights, ANSWERS)
         return self._proposer.compromise(objective_weights)
@@ -312,8 +311,7 @@ class NCPOptimizer:
                 costs need no measurement.
 
         Raises:
-            ValueError: Params that do not fit, an unknown objective, or a cost that is not
-                positive.
+            ValueError: Params do not fit, an objective is unknown, or a cost is not positive.
         """
         given = {} if costs is None else costs
         for argument, mapping in (("reported", reported), ("costs", given)):
@@ -343,12 +341,12 @@ class NCPOptimizer:
         return self._proposer.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        """Continue as the optimizer that saved ``state`` would have.
+        """Restore the state of another optimizer, from its ``state_dict``.
 
         The constructor's arguments are not part of the state; pass the same ones.
 
         Raises:
-            ValueError: Not a state from ``state_dict``, or one of another space. Then nothing is
+            ValueError: ``state`` is not from ``state_dict``, or has another space. Then nothing is
                 changed.
         """
         checks.instance("state", state, Mapping, "be a result of state_dict()")

@@ -1,4 +1,4 @@
-"""Arguments that ``NCPOptimizer``, ``NCPSampler`` and ``NCPSearch`` share: names, types and checks.
+"""Arguments shared by ``NCPOptimizer``, ``NCPSampler`` and ``NCPSearch``: names, types and checks.
 
 Each constructor declares them as plain keyword-only arguments and passes them to
 ``checked_options``, which refuses wrong arguments before a study or a run begins. ``NCPOptimizer``

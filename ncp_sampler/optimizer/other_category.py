@@ -2,9 +2,9 @@
 
 If few trials had a category, most of them with random values of the other parameters, these trials
 were usually bad, and the model attributes this to the category. Proposals then stay with the
-categories of the best trial. So once a search makes no progress, every third proposal has the
-least tried category of a randomly drawn categorical, until trials with that category make no
-progress either.
+categories of the best trial. Therefore, once a search makes no progress, every third proposal has
+the least tried category of a randomly drawn categorical, until trials with that category make no
+progress, either.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
-_TURNS = 3  # one proposal in so many
-_MOST_CATEGORIES = 16  # categories of a categorical, beyond which trying each would take a study
+_TURNS = 3  # number of proposals per exploration of a category
+_MOST_CATEGORIES = 16  # maximum number of categories; trying each of more would take a whole study
 
 
 def other_category(

@@ -1,4 +1,4 @@
-"""Predictions that explain a proposal: for the proposal, for its start, and the incumbent.
+"""Predictions that explain a proposal: those for it and its start, and the incumbent.
 
 Notation
     f (m,)     posterior means of objectives, scaled
@@ -25,18 +25,18 @@ from ncp_sampler.search.scaling import unscaled
 
 @dataclass(frozen=True)
 class Case:
-    """A proposal, and how it was chosen.
+    """A proposal and the search that chose it.
 
     Attributes:
         objectives: Objectives and limits of the search.
         subset: The part of the space that was searched.
-        maximizer: Search that was run, in the part.
-        maximum: Its result.
+        maximizer: Search that was run in the part.
+        maximum: Result of the search.
         predictor: The fitted predictor, before it observed the means of pending trials.
-        unit: Unit codes of the observations that the predictor was fitted on, (n, d).
+        unit: Unit codes of the observations to which the predictor was fitted, (n, d).
         numbers: Their positions among all observations, (n,); below 0 for sources.
-        pending: Number of trials that run at the same time.
-        is_elsewhere: True if the pinned columns select another branch or category to explore.
+        pending: Number of trials that run in parallel.
+        is_elsewhere: True if pinned columns select another branch or category to explore.
     """
 
     objectives: Objectives
@@ -53,7 +53,7 @@ class Case:
 def predicted_metrics(
     case: Case, values: FloatArray, unit: FloatArray, ends: NDArray[Any]
 ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """Return predictions for the proposal and the start, and the objectives' units per unit of f.
+    """Return predictions for proposal and start, and each objective's units per unit of f.
 
     Args:
         case: The proposal.
@@ -91,7 +91,7 @@ def predicted_metrics(
         bound, size = observed.bounds[k - m]
         mean, std = float(values[0, k]), float(latent[0, k])
         metric = metrics.setdefault(name, {})
-        if "std" not in metric:  # an objective is predicted already
+        if "std" not in metric:  # objectives already have a prediction
             metric["mean"] = bound.of_slack(size * math.sinh(mean))
             metric["std"] = size * math.cosh(mean) * std
         side = "at_least" if bound.sign < 0 else "bound"
@@ -104,11 +104,11 @@ def predicted_metrics(
 
 
 def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-    """Return calibrated predictive and posterior standard deviations, (2, m + c) both.
+    """Return calibrated predictive and posterior standard deviations, each (2, m + c).
 
     Both are computed before the means of pending trials were observed. Objectives are recalibrated
-    with the latest trials, in a conditional space with those of the same branch. Probabilities of
-    constraints use the posterior.
+    with the latest trials, in a conditional space with those of the same branch. The probabilities
+    of constraints use the posterior.
     """
     posterior, space = case.maximizer.acquisition.posterior, case.maximizer.space
     before = ObjectivePosterior(posterior.observations, case.predictor, posterior.costs)
@@ -127,5 +127,5 @@ def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[Float
 
 
 def short(number: float) -> float:
-    """Return a number rounded to four significant digits, more than a prediction has."""
+    """Return a number rounded to four significant digits, which suffice for a prediction."""
     return float(f"{number:.4g}") if math.isfinite(number) else 0.0

@@ -42,7 +42,7 @@ from ncp_sampler.search.trust_region import TrustRegion, plateau_length, trust_r
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import code_key
 
-_FEW_STEPS = 15  # Training steps of a model of correlated tasks, where none has been fitted
+_FEW_STEPS = 15  # Training steps of a model of correlated tasks if none has been fitted
 
 
 class Proposer:
@@ -77,7 +77,7 @@ class Proposer:
         self._model = self._new_model(self._transfer, self._observations)
         self.predictor = with_features(self._model, features)
         self._n_fitted = 0
-        self._elsewhere: Elsewhere | None = None  # where to go on once the search stalls
+        self._elsewhere: Elsewhere | None = None  # where to continue once the search stalls
         if self._space.conditions:
             self._elsewhere = other_branch
         elif any(isinstance(dim, Categorical) for dim in self._space.dimensions):
@@ -141,11 +141,11 @@ class Proposer:
         exact: Sequence[bool],
         replace: int | None,
     ) -> None:
-        """Record trials, as ``Observations.add``; ``replace`` is a position among the own ones."""
+        """Record trials like ``Observations.add``; ``replace`` is a position among own trials."""
         before, first = self._key, self.n_observations if replace is None else replace
         if replace is not None:
             replace += self._transfer.n_joined
-            self._n_fitted = 0  # a row that the model was fitted on changes
+            self._n_fitted = 0  # a row to which the model was fitted changes
         self._observations.add(codes, metrics, complete, exact=exact, replace=replace)
         self._observations = self._transfer.compare(self._observations)
         if self._key != before:
@@ -161,9 +161,9 @@ class Proposer:
         return trials_of(self._objectives, self._observations, self._transfer.n_joined)
 
     def compromise(self, weights: Weights) -> Compromise:
-        """Return the best compromise among the search's own trials, as ``best_compromise``."""
+        """Return the best compromise among the search's own trials, like ``best_compromise``."""
         with one_thread(), isolated_torch(self._device):
-            # fitted from nothing: every process that has read the trials gives the same answer
+            # fitted from scratch: every process that has read the trials gives the same answer
             model = self._new_model(self._transfer, self._observations)
             features = self._transfer.features(self._features, self.n_observations)
             return best_compromise(
@@ -174,7 +174,7 @@ class Proposer:
     def next_task(
         self, code: NDArray[Any], reported: Mapping[str, float], costs: Mapping[str, float]
     ) -> str | None:
-        """Return the task of a code to train next, as the function of this name."""
+        """Return the task to train next for a code, like the function of this name."""
         with one_thread(), isolated_torch(self._device):
             (single, steps), (joint, joint_steps) = self._fresh(), self._fresh(joint=True)
             return next_task(
@@ -183,7 +183,7 @@ class Proposer:
             )  # fmt: skip
 
     def _fresh(self, *, joint: bool = False) -> tuple[Model, int | None]:
-        """Return a model of all categories to fit, and the number of steps of its fit.
+        """Return a model of all categories to fit, and its number of training steps.
 
         If the model of the last proposal has parameters, they are reused, and the fit takes no
         steps.
@@ -227,7 +227,7 @@ class Proposer:
 
     @property
     def _n_startup(self) -> int:
-        """Number of startup trials with a value, those of joined sources included."""
+        """Number of startup trials with a value, including those of joined sources."""
         return self._transfer.startup(self._n_startup_trials)
 
     @property
@@ -236,7 +236,7 @@ class Proposer:
 
     @property
     def _key(self) -> tuple[bool, ...]:
-        """Key of everything that the kind of model depends on."""
+        """Key of everything that determines the kind of model."""
         return (*self._transfer.key(self.n_observations), self._observations.has_gaps)
 
     def _new_model(self, transfer: Transfer, observations: Observations) -> Model:
@@ -258,10 +258,10 @@ class Proposer:
     def _design(
         self, waiting: Sequence[NDArray[Any]], pinned: FloatArray
     ) -> tuple[NDArray[Any], Reasons]:
-        """Return the next new code of a source or of the initial design."""
+        """Return the next new code from a source or from the initial design."""
         # trials that exist count: another process may have run them
         self._n_designed = max(self._n_designed, len(self._observations) + len(waiting))
-        # of a source each code is tried once, if the objective is noisy, too
+        # each code of a source is tried once, even if the objective is noisy
         new = self._observations.excluded(waiting)
         code = self._transfer.start(self.n_observations + len(waiting), pinned, new)
         if code is not None:
@@ -316,7 +316,7 @@ class Proposer:
         limits = self._objectives.limits
         costs = {k: subset.of_part(cost.vjp) for k, cost in self._objectives.known.items()}
         posterior = ObjectivePosterior(fitted, predictor, costs)
-        # the best value had luck, or something is unknown
+        # with noise, the best value was lucky; with gaps, some values are unknown
         if self._noisy or fitted.has_gaps:
             smoothed = posterior.smoothed(unit, noisy=self._noisy)
             order = rows[smoothed.order(self._rng)]
@@ -354,7 +354,7 @@ class Proposer:
             else None,
         )
         maximum = maximizer.maximize(best, self._rng)
-        if maximum is None and branch is not None:  # nothing is left there
+        if maximum is None and branch is not None:  # no code is left there
             return self._propose(waiting, given, [*without, branch])
         if maximum is None:
             return self._untried(pinned, excluded, waiting), UNTRIED

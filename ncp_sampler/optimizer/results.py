@@ -14,7 +14,7 @@ from ncp_sampler.space.search_space import SearchSpace
 
 
 def pinned_columns(space: SearchSpace, fixed: Mapping[str, Any]) -> FloatArray:
-    """Return the values of columns whose parameter is fixed, NaN elsewhere, (d,)."""
+    """Return the values (d,) of columns whose parameter is fixed, NaN elsewhere."""
     pinned = np.full(len(space.columns), np.nan)
     for name, value in fixed.items():
         where = space.column_slice(name)
@@ -30,8 +30,8 @@ def checked_results(
     """Return the params, metrics and completeness of one or several trials, as lists.
 
     Raises:
-        ValueError: Arguments that are not mappings, lists of different lengths, or a trial to
-            replace that does not exist.
+        ValueError: Arguments are not mappings, lists differ in length, or the trial to replace does
+            not exist.
     """
     if isinstance(params, Mapping) != isinstance(metrics, Mapping):
         raise ValueError("params and metrics must be one mapping each, or a sequence each")
@@ -58,10 +58,10 @@ def checked_results(
 def nearest_codes(
     space: SearchSpace, params: Sequence[Mapping[str, Any]]
 ) -> tuple[NDArray[Any], list[bool]]:
-    """Return the valid codes (n, d) nearest to params, and True for each that is exact.
+    """Return the valid codes (n, d) nearest to params, and True for each exact one.
 
     Raises:
-        ValueError: A missing parameter, an unknown category, or a value that is not a number.
+        ValueError: A parameter is missing, a category is unknown, or a value is not a number.
     """
     codes = space.to_code(list(params), clip=True)
     if _are_valid(space, params):

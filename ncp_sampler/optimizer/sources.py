@@ -21,7 +21,7 @@ from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import Params, SearchSpace
 
-Convert = Callable[[str, Any], Any]  # name of the argument, what was given -> one of KINDS
+Convert = Callable[[str, Any], Any]  # name of the argument, its value -> one of KINDS
 
 _MUST = "be Records, the path of a CSV file, or a Source with one of them"
 
@@ -34,15 +34,15 @@ class Source:
         trials: ``Records`` or the path of a CSV file; a study of Optuna in ``NCPSampler``, a
             ``ResultGrid`` or ``ExperimentAnalysis`` in ``NCPSearch``.
         same_task: True if the values come from the same objective, so that they count as
-            observations. False if they come from another one. None to let the search find out: it
+            observations; False if they come from another one. None to let the search find out: it
             evaluates the best code again and compares the values.
-        fixed: Parameter of the search that is missing in the trials -> its value in all of them.
+        fixed: Parameter of the search that the trials lack -> its value in all trials.
 
     Raises:
         ValueError: ``same_task`` or ``fixed`` has the wrong type.
 
     Examples:
-        A CSV file of runs of the same objective, before there was a parameter for the width.
+        A CSV file of runs of the same objective, before the width became a parameter.
 
         >>> source = Source("runs.csv", same_task=True, fixed={"width": 32})
         >>> source.fixed["width"]
@@ -65,7 +65,7 @@ class EarlierTrials:
 
     Attributes:
         params: Params of each trial, without those that the search does not have.
-        metrics: Metrics that each trial has, name -> value.
+        metrics: Metrics of each trial, name -> value.
         complete: True for each trial that was not stopped early.
         alike: True if no difference from the present task is known.
     """
@@ -85,11 +85,11 @@ def checked_sources(
         given: A sequence of ``Source``, or of valid values of ``Source.trials``.
         convert: Function of an integration that converts its own studies to objects that can be
             pickled, and returns everything else unchanged.
-        kind: Class of the objects that it returns.
+        kind: Class of the objects that ``convert`` returns.
         must: Description of valid sources, for messages.
 
     Raises:
-        ValueError: Anything else, or a file that cannot be read.
+        ValueError: A source has another type, or a file cannot be read.
     """
     if given is None:
         return ()
@@ -115,12 +115,12 @@ def earlier_trials(name: str, source: Source, objectives: Objectives) -> Earlier
 
     Args:
         name: Name of the source, for messages.
-        source: From ``checked_sources``.
+        source: Result of ``checked_sources``.
         objectives: Objectives of the search.
 
     Raises:
-        ValueError: Not a source, a source without a parameter or without any metric of the search,
-            or one with a parameter that is fixed.
+        ValueError: The argument is not a source, lacks a parameter or all metrics of the search, or
+            has a parameter that is also fixed.
     """
     trials, space = source.trials, objectives.space
     unknown = [one for one in source.fixed if one not in space.names]
@@ -134,7 +134,7 @@ def earlier_trials(name: str, source: Source, objectives: Objectives) -> Earlier
         every = _by_text(space, own)
         _check_has(name, space.missing(every))
         valid = _valid(space, every)
-        if valid is not None:  # with no unknown category
+        if valid is not None:  # no category is unknown
             kept.append(i)
             params.append(valid)
     metrics = [trials.metrics[i] for i in kept]
@@ -162,7 +162,7 @@ def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrial
     check_fixed(name, source.fixed, [have])
     every_row = [one for one in space.names if one not in space.conditions]
     _check_has(name, [one for one in every_row if one not in {*have, *source.fixed}])
-    rows_of: dict[str, list[Any]] = {}  # of parameters whose cells may be empty
+    rows_of: dict[str, list[Any]] = {}  # for parameters whose cells may be empty
     if isinstance(table, CsvTable):
         columns = [one for one in every_row if one in have]
         for dim in space.dimensions:
@@ -184,10 +184,10 @@ def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrial
     for i, row in enumerate(params):
         row |= {one: cells[i] for one, cells in rows_of.items() if cells[i] is not None}
     values = {new: table.metrics[old].tolist() for old, new in metrics.items()}
-    # of constraints that it lacks nothing is known
+    # constraints that it lacks are unknown
     absent = {one: np.nan for one in objectives.names if one not in modeled and one not in values}
     rows = [absent | {one: values[one][i] for one in values} for i in range(len(params))]
-    # a table does not tell why a row has no value
+    # a table does not state why a row has no value
     complete = [any(not np.isnan(row.get(one, np.nan)) for one in modeled) for row in rows]
     return EarlierTrials(params, rows, complete, {*table.space.names} <= {*space.names})
 
@@ -198,7 +198,7 @@ def metric_names(
     """Return a source's metric -> the search's metric, matched by name or else by order.
 
     Raises:
-        ValueError: No objective is among them, and the numbers of metrics differ.
+        ValueError: No objective has the same name, and the numbers of metrics differ.
     """
     same = {metric: metric for metric in have if metric in names}
     if not objectives or any(metric in objectives for metric in same):
@@ -215,12 +215,12 @@ def check_fixed(name: str, fixed: Collection[str], have: Collection[Collection[s
     """Raise ValueError if a fixed parameter has a value in every trial.
 
     Args:
-        name: The source, for messages.
+        name: Name of the source, for messages.
         fixed: The parameters that are fixed.
         have: The parameters of each trial.
 
     Raises:
-        ValueError: Such a value.
+        ValueError: A fixed parameter has a value in every trial.
     """
     known = [one for one in fixed if all(one in names for names in have)]
     if known:
@@ -237,7 +237,7 @@ def _check_has(name: str, lacks: Sequence[str]) -> None:
 
 
 def _by_text(space: SearchSpace, params: Params) -> Params:
-    """Return params in which categories replace their text."""
+    """Return params in which categories replace their text form."""
     by_text = dict(params)
     for dim in space.dimensions:
         if isinstance(dim, Categorical) and dim.name in params:

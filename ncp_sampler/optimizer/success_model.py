@@ -1,4 +1,4 @@
-"""Probability that a trial succeeds, rather than runs out of memory, diverges or raises an error.
+"""Probability that a trial succeeds, and does not run out of memory, diverge or raise an error.
 
 The model averages two hypotheses, weighted by their leave-one-out likelihood. In the first,
 failures depend on the params: a process is fitted to labels of 1 (success) and -1 (failure), and
@@ -25,11 +25,11 @@ from ncp_sampler.predictors.transforms import Features, with_features
 from ncp_sampler.search.utilities import log_probability_above
 
 # Log prior odds of the process against random failures. It is fitted before its leave-one-out
-# predictions are made, which favors it by some nats where failures are random.
+# predictions are made, which favors it by some nats if failures are random.
 _LOG_ODDS = -4.0
-_LABEL_VARIANCE = 0.5  # variance of the probit link: outcomes are less certain than the labels are
-_NEGLIGIBLE = 0.05  # probability that failures depend on the params, below which they are random
-_MAX_ROWS = 100  # trials of either outcome that the process is fitted on: half of them the newest
+_LABEL_VARIANCE = 0.5  # variance of the probit link: outcomes are less certain than labels
+_NEGLIGIBLE = 0.05  # probability of dependence on the params below which failures count as random
+_MAX_ROWS = 100  # maximum number of trials per outcome to fit; half of them are the newest
 _STEPS = 20  # Adam steps of a fit
 
 
@@ -60,7 +60,7 @@ class SuccessModel:
         self._model.fit(unit, {"success": labels}, steps=_STEPS)
         mean, std = (column[:, 0] for column in process.leave_one_out())
         by_process = log_ndtr(labels * mean / np.sqrt(std**2 + _LABEL_VARIANCE)).sum()
-        # by the rate of the other trials, with Laplace's rule of succession
+        # success rate of the other trials, with Laplace's rule of succession
         counts = np.where(succeeded, succeeded.sum(), (~succeeded).sum())
         by_rate = np.log(counts / (len(succeeded) + 1)).sum()
         self.depends = float(expit(by_process - by_rate + _LOG_ODDS))
@@ -78,7 +78,7 @@ class SuccessModel:
         mean, std, vjp = self._model.moments(x)
         spread = np.sqrt(std[:, 0] ** 2 + _LABEL_VARIANCE)
         logs, rate = log_probability_above(mean[:, 0], spread)
-        with np.errstate(divide="ignore"):  # where one hypothesis is certain
+        with np.errstate(divide="ignore"):  # one hypothesis may be certain
             weighted = logs + np.log(self.depends)
             total = np.logaddexp(weighted, self._log_rate + np.log1p(-self.depends))
 
@@ -91,5 +91,5 @@ class SuccessModel:
 
 
 def _newest(at: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return a limited number of positions, ascending: half the newest, the others spread."""
+    """Return a limited number of positions, ascending: half are the newest, the rest spread out."""
     return at[rows_to_fit(np.arange(len(at))[::-1], _MAX_ROWS)]

@@ -1,4 +1,4 @@
-"""Transfer from sources: as observations of the same task, or as linear terms and first trials.
+"""Transfer from sources, as observations of the same task or as linear terms and first trials.
 
 A source of the same task is an interrupted run of this search: its trials *join* the observations,
 and the search continues as if it had never stopped. Any other source *transfers*: the lower
@@ -39,22 +39,22 @@ from ncp_sampler.search.maximize import Excluded
 from ncp_sampler.search.objectives import Objectives, ScaledObservations
 from ncp_sampler.space.search_space import code_key
 
-_STARTUP = 3  # startup trials of a search with sources of another task
-_TRANSFERRED = 50  # observations from which on the search knows its task better than any source
-_TURNS = 2  # every so many startup trials one is a source's
-_MAX_ROWS = 256  # rows of a source that its model is fitted on
+_STARTUP = 3  # number of startup trials of a search with sources of another task
+_TRANSFERRED = 50  # observations after which the search knows its task better than any source
+_TURNS = 2  # number of startup trials per code taken from a source
+_MAX_ROWS = 256  # maximum number of a source's rows to which its model is fitted
 _BETA = 2.0  # confidence coefficient of a source's predictions
-_BEST_SHARE, _MIN_BEST = 0.1, 20  # share and least number of the trials that starts are taken from
-_NEARNESS = 1.2  # the higher, the less rank counts beside distance
-_SAME = 1e-3  # share of a metric's spread within which two values are equal but for rounding
+_BEST_SHARE, _MIN_BEST = 0.1, 20  # fraction and minimum number of trials to take starts from
+_NEARNESS = 1.2  # the higher, the less rank counts relative to distance
+_SAME = 1e-3  # fraction of a metric's spread within which values are equal up to rounding
 
 
 @runtime_checkable
 class HasLinearTerms(Protocol):
-    """A predictor that can have linear terms, such as ``GaussianProcess``."""
+    """Predictor that can have linear terms, such as ``GaussianProcess``."""
 
     def with_linear_terms(self, count: int) -> Model:
-        """Return the unfitted predictor with linear terms in additional columns of its inputs."""
+        """Return an unfitted predictor with linear terms in ``count`` additional input columns."""
 
 
 class SourceStudy:
@@ -63,7 +63,7 @@ class SourceStudy:
     Args:
         objectives: Objectives of the present search.
         trials: The source's trials.
-        same_task: True if they belong to the same task, None if the search must find out.
+        same_task: True if they belong to the same task; None if the search must find out.
 
     Attributes:
         observations: The trials.
@@ -84,7 +84,7 @@ class SourceStudy:
         _, self.codes, self.metrics = self.observations.informative()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return everything except the model, which is fitted again with an equal result."""
+        """Return everything except the model, which can be fitted again with the same result."""
         return {name: value for name, value in self.__dict__.items() if name != "model"}
 
     @cached_property
@@ -122,7 +122,7 @@ class SourceStudy:
         return mean - _BETA * std, lambda g: vjp(g, -_BETA * g)
 
     def best(self) -> Iterator[NDArray[Any]]:
-        """Yield good codes (d,), the best first, each different from those before."""
+        """Yield good codes (d,), best first, each different from the previous ones."""
         pool = self._order[: max(_MIN_BEST, int(_BEST_SHARE * len(self._order)))]
         rank = np.arange(len(pool)) / len(pool)
         distance = np.full(len(pool), np.inf)
@@ -160,12 +160,12 @@ class Transfer:
     """The sources of a search.
 
     Args:
-        sources: From ``checked_sources``.
+        sources: Result of ``checked_sources``.
         objectives: The search's objectives.
 
     Attributes:
-        joined: Number of each source's trials that count as the search's own, 0 for a source of
-            another task; they are the first observations.
+        joined: Number of each source's trials that count as the search's own and come first among
+            the observations; 0 for a source of another task.
 
     Raises:
         ValueError: As for ``earlier_trials``.
@@ -212,11 +212,11 @@ class Transfer:
         return other
 
     def key(self, n_observations: int) -> tuple[bool, ...]:
-        """Return a key of all that ``predictor`` and ``features`` depend on except arguments."""
+        """Return a key of all but the arguments that ``predictor`` and ``features`` depend on."""
         return (self._transfers(n_observations), *map(bool, self.joined))
 
     def compare(self, observations: Observations) -> Observations:
-        """Return observations that begin with the sources shown to have the same task.
+        """Return observations that begin with the trials of sources shown to have the same task.
 
         Args:
             observations: Observations of the search, with those of joined sources.
@@ -238,12 +238,12 @@ class Transfer:
         return min(trials, _STARTUP) if self.studies else trials
 
     def start(self, turn: int, pinned: FloatArray, excluded: Excluded) -> NDArray[Any] | None:
-        """Return a source's code (d,) to try first; None if it is not its turn or none is left.
+        """Return a source's code (d,) to try; None if it is not a source's turn or none is left.
 
         Args:
-            turn: Number of the search's trial, from 0.
+            turn: Number of the search's trial, starting at 0.
             pinned: Values of fixed columns, NaN elsewhere, (d,).
-            excluded: Predicate of codes that must not be proposed.
+            excluded: Predicate for codes that must not be proposed.
         """
         if turn % _TURNS:
             return None
@@ -259,7 +259,7 @@ class Transfer:
         """Return the model, with one linear term per metric of each source that transfers."""
         if not self._transfers(n_observations):
             return model
-        assert isinstance(model, HasLinearTerms)  # by check_transfer
+        assert isinstance(model, HasLinearTerms)  # ensured by check_transfer
         return model.with_linear_terms(sum(len(study.observed.modeled) for study in self.studies))
 
     def features(self, features: Features | None, n_observations: int) -> Features | None:

@@ -1,4 +1,4 @@
-"""Trials of a search in the form that users read, and the best of them."""
+"""Trials of a search in user-readable form, and the best trial."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def trials_of(objectives: Objectives, observations: Observations, first: int) ->
 
 
 def best_trial(objectives: Objectives, trials: Sequence[Trial]) -> Trial:
-    """Return the best complete trial of one objective that violates no reported constraint.
+    """Return the best complete trial that violates no reported constraint, for one objective.
 
     Raises:
-        ValueError: There is none, or there are several objectives.
+        ValueError: There is no such trial, or there are several objectives.
     """
     if len(objectives.directions) > 1:
         raise ValueError(
@@ -50,7 +50,7 @@ def best_trial(objectives: Objectives, trials: Sequence[Trial]) -> Trial:
         for trial in trials
         if trial.complete
         and math.isfinite(trial.metrics.get(name, math.nan))
-        and all(b.slack(trial.metrics.get(key, b.value)) >= 0 for key, b in bounds)  # NaN is not
+        and all(b.slack(trial.metrics.get(key, b.value)) >= 0 for key, b in bounds)  # not for NaN
     ]
     if not usable:
         raise ValueError("no trial that is complete and feasible has a value yet")

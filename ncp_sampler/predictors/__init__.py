@@ -1,4 +1,4 @@
-"""Predictors: unit codes -> mean and standard deviation of every metric."""
+"""Predictors of the mean and standard deviation of every metric, given unit codes."""
 
 from typing import Any
 

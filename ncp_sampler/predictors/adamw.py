@@ -1,9 +1,9 @@
 """AdamW (Loshchilov & Hutter 2019) for training tensors, with an optional one-cycle schedule.
 
-``torch.optim.AdamW`` and ``OneCycleLR`` compute the same numbers, but creating one imports
-``torch._dynamo``: two seconds of each process that trains a predictor.
+``torch.optim.AdamW`` and ``OneCycleLR`` compute the same numbers, but creating them imports
+``torch._dynamo``, which costs each process that trains a predictor two seconds.
 
-References: Smith & Topin (2018), the schedule, with the defaults of ``OneCycleLR``.
+References: Smith & Topin (2018) for the schedule, with the defaults of ``OneCycleLR``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
-_WARM_UP = 0.3  # Share of the steps in which the learning rate rises
-_FIRST, _LAST = 1 / 10, 1 / 10 / 1e4  # Rates at both ends, as shares of the peak
+_WARM_UP = 0.3  # Fraction of the steps in which the learning rate rises
+_FIRST, _LAST = 1 / 10, 1 / 10 / 1e4  # Rates at both ends, relative to the peak
 _MOMENTUM = (0.95, 0.85)  # Decay rate of the mean gradient at both ends, and at the peak
 
 
@@ -47,7 +47,7 @@ class AdamW:
         self._steps = 0
 
     def step(self, loss: Tensor) -> None:
-        """Update the weights by one step against the gradient of a loss."""
+        """Update the weights by one descent step along the gradient of a loss."""
         gradients = torch.autograd.grad(loss, self._weights)
         rate, beta = self._rate, _BETAS[0]
         if self._cycle is not None:
@@ -62,7 +62,7 @@ class AdamW:
 
 
 def one_cycle(step: int, steps: int, peak: float) -> tuple[float, float]:
-    """Return learning rate and decay rate of the mean gradient at a step of a cycle, from 0."""
+    """Return learning rate and decay rate of the mean gradient at a cycle's step, from 0 on."""
     top, last = _WARM_UP * steps - 1, steps - 1
     if step <= top:
         return _anneal(peak * _FIRST, peak, step / top), _anneal(*_MOMENTUM, step / top)
@@ -71,5 +71,5 @@ def one_cycle(step: int, steps: int, peak: float) -> tuple[float, float]:
 
 
 def _anneal(start: float, end: float, share: float) -> float:
-    """Return a number on the half cosine from start to end."""
+    """Interpolate from start to end along a half cosine."""
     return end + (start - end) / 2 * (1 + math.cos(math.pi * share))

@@ -5,7 +5,7 @@ which becomes certain with more rows. A measurement also has *noise*, which more
 reduce.
 
 Notation
-    r      residuals of rows that the predictor was not fitted on, measured less predicted, (n,)
+    r      residuals (measured minus predicted) of rows that the predictor has not seen, (n,)
     s      posterior standard deviations there, (n,)
     k, v   recalibration factor of s, and noise variance: r ~ N(0, k**2 s**2 + v)
 """
@@ -31,20 +31,20 @@ from ncp_sampler.predictors.predictor import (
 )
 from ncp_sampler.predictors.transforms import Wrapper, training_arrays
 
-MIN_ROWS = 40  # fewer rows are not split: a fifth of them would not tell
-_FOLDS = 5  # one row in so many is held out
-_LOG_FACTOR_SD = 0.2  # of log k's prior: where s hardly varies, k and v are not separable
+MIN_ROWS = 40  # minimum number of rows to split; a fifth of fewer is too little
+_FOLDS = 5  # one in this many rows is held out
+_LOG_FACTOR_SD = 0.2  # prior std of log k; if s hardly varies, k and v are not separable
 _MIN_NOISE = 1e-4  # smallest noise, in standard deviations of the residuals
-_RECENT = 15  # latest trials that a recalibration within a study uses
-_WITHIN_ONE = 2 * ndtr(1.0) - 1  # share of a normal distribution within one standard deviation
-_PRIOR = ndtri(0.5 + 0.5 * (np.arange(3) + 0.5) / 3)  # residuals of three trials as predicted
+_RECENT = 15  # number of latest trials that a recalibration within a study uses
+_WITHIN_ONE = 2 * ndtr(1.0) - 1  # normal probability within one standard deviation
+_PRIOR = ndtri(0.5 + 0.5 * (np.arange(3) + 0.5) / 3)  # three residuals distributed as predicted
 
 
 def sequential_factors(predictor: Model, rows: Sequence[int], *, pending: int = 0) -> FloatArray:
-    """Recalibrate predictive standard deviations from recent residuals, (m,).
+    """Return factors (m,) that recalibrate predictive standard deviations from recent residuals.
 
     Each of the latest trials is predicted from the observations that were available when it was
-    proposed. If trials run in parallel, the same number of trials observed just before it are left
+    proposed. If trials run in parallel, the same number of trials observed just before it is left
     out.
 
     A process has a single noise and a single set of length scales for the whole space. Late in a
@@ -74,23 +74,23 @@ def sequential_factors(predictor: Model, rows: Sequence[int], *, pending: int = 
 
 
 class Calibrated(Wrapper):
-    """A predictor whose standard deviations and noise are fitted to held-out rows.
+    """Predictor whose standard deviations and noise are fitted to held-out rows.
 
-    ``fit`` fits a copy to four fifths of the rows, compares it with the rest, and then fits all
-    rows.
+    ``fit`` fits a copy to four fifths of the rows, compares it with the rest, and then fits the
+    predictor to all rows.
 
     Args:
-        inner: The predictor, not fitted, because it is copied for the comparison.
-        seed: Seed of the held-out rows, at least 0.
+        inner: The unfitted predictor, which is copied for the comparison.
+        seed: Seed for the held-out rows, at least 0.
 
     Raises:
-        ValueError: Not a predictor, or an invalid seed.
+        ValueError: ``inner`` is not a predictor, or the seed is invalid.
     """
 
     def __init__(self, inner: Predictor, *, seed: int = 0) -> None:
         super().__init__(inner)
         self.seed = checks.integer("seed", seed, low=0)
-        self._scales: FloatArray | None = None  # factor and noise of each metric, (2, m)
+        self._scales: FloatArray | None = None  # factor and noise for each metric, (2, m)
 
     @property
     def factor(self) -> FloatArray:
@@ -110,7 +110,7 @@ class Calibrated(Wrapper):
     ) -> Calibrated:
         """Fit metrics of unit codes; see ``Predictor``.
 
-        With fewer than 40 rows there is no comparison: the inner predictor's standard deviations
+        With fewer than 40 rows, there is no comparison: the inner predictor's standard deviations
         are used, and the noise is unknown. ``steps=0`` keeps both.
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)
@@ -129,7 +129,8 @@ class Calibrated(Wrapper):
             metrics: Name -> (n,), NaN where missing; the metrics of the fit.
 
         Raises:
-            ValueError: Other metrics, or as for ``transforms.training_arrays``.
+            ValueError: The metrics are not those of the fit; or as for
+                ``transforms.training_arrays``.
             RuntimeError: Not fitted yet.
         """
         names, codes, y, _ = training_arrays(x, metrics, None)
@@ -145,12 +146,12 @@ class Calibrated(Wrapper):
         return Moments(mean, std * k, lambda by_mean, by_std: vjp(by_mean, by_std * k))
 
     def interval(self, x: ArrayLike, *, share: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        """Return ends (n, m) of the interval with a share of the measurements at unit codes x.
+        """Return the ends (n, m) of an interval with a share of the measurements at unit codes x.
 
         The ends are NaN if the noise is unknown.
 
         Raises:
-            ValueError: A share outside (0, 1).
+            ValueError: The share is outside (0, 1).
         """
         checks.number("share", share, above=0, below=1)
         mean, std = self.predict(x)
@@ -200,7 +201,7 @@ def _scales(predictor: Predictor, codes: FloatArray, y: FloatArray) -> FloatArra
 
 def _most_likely(residuals: FloatArray, std: FloatArray) -> tuple[float, float]:
     """Return k, with a log-normal prior around 1, and sqrt(v); 1 and NaN for too few rows."""
-    from scipy.optimize import minimize  # late: it takes a tenth of a second to import
+    from scipy.optimize import minimize  # imported late, because it takes a tenth of a second
 
     known = ~np.isnan(residuals)
     if known.sum() < MIN_ROWS // _FOLDS:
@@ -215,6 +216,6 @@ def _most_likely(residuals: FloatArray, std: FloatArray) -> tuple[float, float]:
         return float(likelihood + 0.5 * (theta[0] / _LOG_FACTOR_SD) ** 2)
 
     bounds = [(-2.0, 2.0), (np.log(_MIN_NOISE), 1.0)]
-    starts = [(0.0, -0.5), (0.0, -3.0)]  # much noise, little noise
+    starts = [(0.0, -0.5), (0.0, -3.0)]  # high and low noise
     best = min((minimize(loss, start, bounds=bounds) for start in starts), key=lambda f: f.fun)
     return float(np.exp(best.x[0])), float(unit * np.exp(best.x[1]))

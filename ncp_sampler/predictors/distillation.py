@@ -1,9 +1,9 @@
 """Distillation of boosted trees into a differentiable predictor.
 
-Away from the rows, trees are flat, whereas a network extrapolates. On noisy measurements, a search
-on a network alone therefore ends in corners. But trees have no gradient. So they label unmeasured
-codes, and a network is fitted to the labels (Hinton et al. 2015, "Distilling the knowledge in a
-neural network").
+Away from the rows, trees are flat, whereas a network extrapolates. With noisy measurements, a
+search on a network alone therefore ends in corners of the space. However, trees have no gradient.
+They therefore label unmeasured codes, and a network is fitted to the labels (Hinton et al. 2015,
+"Distilling the knowledge in a neural network").
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ from ncp_sampler.predictors.transforms import (
 )
 from ncp_sampler.predictors.trees import fit_trees, predict_trees
 
-_ROUNDS = 400  # trees of each booster
-_MIN_ROWS = 20  # with fewer a tree has no branches
+_ROUNDS = 400  # number of trees of each booster
+_MIN_ROWS = 20  # minimum number of rows; with fewer, a tree has no branches
 
 
 class Distilled(Wrapper):
-    """A predictor fitted to the predictions of boosted trees at the rows and at many other codes.
+    """Predictor fitted to the predictions of boosted trees at the rows and at many other codes.
 
     Args:
         student: The predictor to fit.
         samples: The other unit codes, (k, d).
-        features: Map of unit codes to the trees' inputs, such as ``SearchSpace.features``; the
+        features: Map from unit codes to the trees' inputs, such as ``SearchSpace.features``; the
             student may have its own features.
 
     Raises:
-        ValueError: Not a predictor, or samples that are not finite or not of shape (k, d).
+        ValueError: The student is not a predictor, or the samples are not finite or not of shape
+            (k, d).
 
     Examples:
         >>> import numpy as np
@@ -61,7 +62,7 @@ class Distilled(Wrapper):
         """Fit metrics of unit codes; see ``Predictor``.
 
         Raises:
-            ValueError: As for the student's ``fit``; or samples with other columns.
+            ValueError: As for the student's ``fit``; or the samples have other columns.
             ImportError: LightGBM is not installed.
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)

@@ -1,4 +1,4 @@
-"""Exact Gaussian processes: posterior of metrics over unit codes, for any kernel.
+"""Exact Gaussian processes: posteriors of metrics over unit codes, for any kernel.
 
 Each metric has its own process, fitted to the rows that have the metric.
 
@@ -59,17 +59,17 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 MAX_ROWS = 400
-_NOISE_FLOOR = 1e-5  # fraction of the metric's variance, keeps the factorization stable
+_NOISE_FLOOR = 1e-5  # fraction of the metric's variance; keeps the factorization stable
 _NOISE_PRIOR = (math.log(1e-2), 2.0)  # mean and standard deviation of log s2
-# Variance of the unknown mean, in variances of the metric. Without it the mean is that of the rows,
-# most of which are good ones late in a search: distant codes would be predicted to be as good
+# Variance of the unknown mean, in variances of the metric. Without it, the mean is that of the
+# rows; late in a search most of them are good, and distant codes would be predicted to be as good
 _MEAN_VARIANCE = 1.0
-_MIN_VARIANCE = 1e-10  # of a prediction, in variances of the metric
-_RATE, _BETAS = 0.1, (0.9, 0.99)  # of Adam
+_MIN_VARIANCE = 1e-10  # minimum variance of a prediction, in variances of the metric
+_RATE, _BETAS = 0.1, (0.9, 0.99)  # Adam's learning rate and decay rates
 _FIRST_STEPS = 40  # Adam steps of the first fit
-_FULL_STEPS_ROWS = 50  # rows beyond which a fit takes fewer steps: each costs more
-_FEWER_STEPS = 1.5  # exponent of their decrease
-_MAX_TUNING_ROWS = 600  # rows that decide on theta
+_FULL_STEPS_ROWS = 50  # rows beyond which a fit takes fewer steps, because each costs more
+_FEWER_STEPS = 1.5  # exponent of this decrease
+_MAX_TUNING_ROWS = 600  # maximum number of rows for fitting theta
 
 
 @with_old_names
@@ -88,7 +88,7 @@ class GaussianProcess(Model):
         max_rows: Maximum number of rows to fit; the time grows with its cube.
 
     Raises:
-        ValueError: An argument out of its range.
+        ValueError: An argument is out of its range.
 
     Examples:
         >>> import numpy as np
@@ -99,7 +99,7 @@ class GaussianProcess(Model):
         ((2, 1), True)
     """
 
-    names: tuple[str, ...] = ()  # of the last fit
+    names: tuple[str, ...] = ()  # metrics of the last fit
     device = torch.device("cpu")  # matrices of a few hundred rows are too small for a GPU
     max_rows: int = MAX_ROWS
 
@@ -115,12 +115,12 @@ class GaussianProcess(Model):
         self.steps = checks.integer("steps", steps, low=0)
         self.max_rows = checks.integer("max_rows", max_rows, low=1)
         self._theta: dict[str, FloatArray] = {}
-        self._due = 0.0  # Adam steps that fits of many rows have saved up
+        self._due = 0.0  # Adam steps that fits to many rows have accumulated
         self._posteriors: list[_Posterior] = []
 
     @property
     def noise(self) -> FloatArray:
-        """Standard deviation of each metric's noise, (m,), in its own unit.
+        """Standard deviation (m,) of each metric's noise, in its own unit.
 
         Raises:
             RuntimeError: Not fitted yet.
@@ -208,7 +208,7 @@ class GaussianProcess(Model):
         return np.stack(means, 1), np.stack(stds, 1)
 
     def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray:
-        """Return residuals of rows, each predicted from the rows before it and all others, (m, k).
+        """Return residuals (m, k) of rows, each predicted from earlier ones and all other rows.
 
         Args:
             rows: Positions among the fitted rows, in the order of observation.
@@ -216,7 +216,8 @@ class GaussianProcess(Model):
                 trials that ran in parallel.
 
         Returns:
-            In standard deviations of a measurement, noise included; NaN where a metric is missing.
+            Residuals in standard deviations of a measurement, including noise; NaN where a metric
+            is missing.
         """
         return np.stack([one.sequential_residuals(list(rows), behind) for one in self._fitted])
 
@@ -242,7 +243,7 @@ class GaussianProcess(Model):
     def _tune(
         self, rows: _Rows, theta: FloatArray | None, steps: int | None, due: int
     ) -> FloatArray:
-        """Return the parameters after a number of Adam steps.
+        """Return the kernel parameters after a number of Adam steps.
 
         Args:
             rows: The metric's observations.
@@ -278,8 +279,8 @@ class _Rows:
         x: Unit codes, (n, d).
         y: Standardized values, (n,).
         noise: Noise variance over s2, (n,).
-        at: Positions among all rows given, (n,).
-        total: Number of all rows given.
+        at: Positions among all given rows, (n,).
+        total: Number of all given rows.
         mean: Mean of the metric.
         std: Standard deviation of the metric.
     """
@@ -323,7 +324,7 @@ class _Posterior:
         return cls(kernel, rows, theta, root, (root @ rows.y) @ root)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return only the fields, because a query is a function and can be recreated."""
+        """Return only the fields, because the query is a function and can be recreated."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property

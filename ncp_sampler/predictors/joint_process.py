@@ -1,10 +1,10 @@
-"""One Gaussian process over several metrics, in which observations of one inform the others.
+"""One Gaussian process over several metrics, in which observations of one metric inform the others.
 
 This is the intrinsic model of coregionalization (Bonilla et al. 2007, "Multi-task Gaussian process
 prediction"). The covariance of metric i at x with metric j at x' is B_ij k(x, x'), where B = a a'
-+ diag(v) has a common part and a part for each metric. If every code has every metric, it predicts
-as well as independent processes, at several times the cost. It is meant for codes that lack some
-metrics.
++ diag(v) has a common part and a part for each metric. If every code has every metric, its
+predictions are only as good as those of independent processes, at several times the cost. It is
+meant for codes that lack some metrics.
 
 Notation
     n, d, m   codes, columns of a code, metrics
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
 _COMMON = (0.7, 0.7)  # prior mean and standard deviation of a's elements
 _OWN = (math.log(0.5), 1.0)  # prior mean and standard deviation of log v
-_VALUE = "value"  # the one metric of the process over all metrics
+_VALUE = "value"  # name of the single metric of the process over all metrics
 
 
 @dataclass(frozen=True)
 class Coregionalized:
-    """A kernel of codes times a covariance of metrics; the last column is the number of the metric.
+    """Product of a kernel over codes and a covariance of metrics, whose number is the last column.
 
     theta contains the parameters of ``kernel``, then a (m,), then log v (m,).
 
@@ -110,7 +110,7 @@ class JointProcess(Model):
     """Correlated Gaussian processes, one per metric.
 
     Args:
-        process: Unfitted process with the kernel of the codes and the settings.
+        process: Unfitted process with the kernel over codes and the settings.
 
     Examples:
         >>> import numpy as np
@@ -122,14 +122,14 @@ class JointProcess(Model):
         True
     """
 
-    names: tuple[str, ...] = ()  # of the last fit
+    names: tuple[str, ...] = ()  # metrics of the last fit
     device = torch.device("cpu")
 
     def __init__(self, process: GaussianProcess) -> None:
         must = "be a GaussianProcess"
         self._single: GaussianProcess = checks.instance("process", process, GaussianProcess, must)
-        self._process: GaussianProcess | None = None  # of codes with a column of metrics
-        self._mean = self._std = np.empty(0)  # of each metric
+        self._process: GaussianProcess | None = None  # over codes with a metric column
+        self._mean = self._std = np.empty(0)  # one value per metric
         self._rows = np.empty((0, 0), dtype=np.intp)  # each value's row, -1 where missing, (n, m)
 
     @property
@@ -139,7 +139,7 @@ class JointProcess(Model):
 
     @property
     def noise(self) -> FloatArray:
-        """Standard deviation of each metric's noise, (m,), in its own unit."""
+        """Standard deviation (m,) of each metric's noise, in its own unit."""
         return self._fitted.noise * self._std
 
     def fit(
@@ -188,7 +188,7 @@ class JointProcess(Model):
         return other
 
     def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray:
-        """See ``GaussianProcess``; each metric of a code is predicted from those before it."""
+        """Return residuals, see ``GaussianProcess``; a code's metrics are predicted one by one."""
         at = self._rows[list(rows)]
         known = at >= 0
         residuals = np.full(at.shape, np.nan)
@@ -220,7 +220,7 @@ class JointProcess(Model):
 
 
 def with_joint_metrics(model: Model) -> Model:
-    """Return the unfitted model with correlated metrics; unchanged if not a single process."""
+    """Return the unfitted model with correlated metrics, if it is a single process."""
     return JointProcess(model) if isinstance(model, GaussianProcess) else model
 
 

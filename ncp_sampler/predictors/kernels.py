@@ -31,9 +31,9 @@ FloatArray: TypeAlias = NDArray[np.float64]
 BinaryColumns: TypeAlias = NDArray[np.bool_] | None
 Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # W (n, n) -> d tr(W K) / 2 d theta, (p,)
 
-_LAYERS = 2  # hidden layers of the networks
-# Standard deviation of a log length scale's prior in up to so many columns of numbers; what each
-# further one adds, up to the widest: the more columns, the fewer of them matter
+_LAYERS = 2  # number of hidden layers of the networks
+# Standard deviation of a log length scale's prior; number of numeric columns up to which it holds;
+# increase per further column, and maximum. Of many columns, only a few matter
 NARROW_SD, _NARROW_COLUMNS, _WIDENING, _WIDEST_SD = 0.6, 20, 0.02, 1.5
 _ROOT5 = math.sqrt(5)
 _MUST = "be a kernel, such as Matern52()"
@@ -73,27 +73,27 @@ class Kernel(Protocol):
         """
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
-        """Return K of the codes x (n, d), and its pullback to theta."""
+        """Return K at codes x (n, d), and its pullback to theta."""
 
     def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
-        """Return the covariance with x (n, d), and with further codes (k, d), as a function.
+        """Return a function for the covariance with x (n, d) and with further codes (k, d).
 
-        Further codes follow x in the last axis, and do not change the scale of the kernel.
+        Further codes follow x along the last axis and do not change the scale of the kernel.
         """
 
 
 @dataclass(frozen=True)
 class Matern52:
-    """Matern kernel of smoothness 5/2, with one length scale per column.
+    """Matern kernel with smoothness 5/2 and one length scale per column.
 
-    theta is log l (d,), then log s2: length scales in unit codes, output variance.
+    theta is log l (d,), then log s2: length scales in unit codes, and output variance.
 
     Attributes:
         length_scale_sd: Standard deviation of the prior of log l, whose median is 0.3 sqrt(d).
             None means 0.6 for up to 20 columns of numbers, 0.02 more for each further column, 1.5
-            from 65 columns on, and 0.6 for columns that contain only 0 and 1. Of many columns only
-            a few matter, and a narrow prior would not let the model ignore the others. For
-            categories, however, a wide prior would leave them nothing in common.
+            from 65 columns on, and 0.6 for columns that contain only 0 and 1. If there are many
+            columns, only a few matter, and a narrow prior would not let the model ignore the
+            others. Categories, however, would have nothing in common under a wide prior.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -151,9 +151,9 @@ class Matern52:
 
 @dataclass(frozen=True)
 class NNGP:
-    """Gaussian process of an infinitely wide ReLU network of two hidden layers.
+    """Kernel of an infinitely wide ReLU network with two hidden layers.
 
-    theta contains log w (d,) of the input weights, log b of the bias variance, and log t of the
+    theta contains log w (d,) for the input weights, log b for the bias variance, and log t for the
     output variance at an average observation. A layer maps the variances q and cosine c of its
     inputs to sqrt(q q') J(c) + b, with J(c) = (sin a + (pi - a) cos a) / pi, a = arccos c, J'(c) =
     1 - a / pi.
@@ -231,7 +231,7 @@ class NNGP:
 class Linear:
     """Linear terms with normal slopes around 0, such as a multiple of another task's prediction.
 
-    theta is the logarithm of each slope's variance, (d,).
+    theta (d,) is the logarithm of each slope's variance.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -331,7 +331,7 @@ class Sum:
         kernels: The parts, at least one.
 
     Raises:
-        ValueError: No parts, or a part that is not a kernel.
+        ValueError: There are no parts, or a part is not a kernel.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -403,7 +403,7 @@ def _matern52(a: FloatArray, b: FloatArray, log_s2: float) -> tuple[FloatArray, 
         b: Observations, scaled in the same way, (n, d).
         log_s2: Logarithm of the output variance.
     """
-    # the squared distance as one product: |a|^2 - 2 a b + |b|^2
+    # squared distances from one matrix product: |a|^2 - 2 a b + |b|^2
     ones_a, ones_b = np.ones((len(a), 1)), np.ones((len(b), 1))
     left = np.concatenate([-2 * a, row_squares(a)[:, None], ones_a], 1)
     right = np.concatenate([b, ones_b, row_squares(b)[:, None]], 1)
@@ -436,15 +436,15 @@ def _arc_cosine(
     bias: float,
     scale: float,
 ) -> tuple[FloatArray, list[tuple[FloatArray, FloatArray]]]:
-    """Return the covariance (q, n) of the outputs, and J' and sin(a) / pi of each layer.
+    """Return the covariance (q, n) of the outputs, and J' and sin(a) / pi for each layer.
 
     The cosine is passed from layer to layer, with factors for rows and columns.
 
     Args:
         a: Weighted inputs of the queries, (q, d).
-        b: Those of the observations, (n, d).
+        b: Weighted inputs of the observations, (n, d).
         q: Variances of the queries in each layer, (q,).
-        p: Those of the observations, (n,).
+        p: Variances of the observations in each layer, (n,).
         bias: Variance of the biases.
         scale: Factor of the output.
     """

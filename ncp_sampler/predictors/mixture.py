@@ -21,14 +21,14 @@ from ncp_sampler.predictors.predictor import (
 )
 from ncp_sampler.predictors.transforms import training_arrays
 
-_SEED = 0  # seed of the rows that a member with ``max_rows`` is given
+_SEED = 0  # seed for the subset of rows of a member with ``max_rows``
 
 
 class Mixture(Model):
-    """Equal mixture of predictors: mean of their means, variance by the law of total variance.
+    """Equal mixture of predictors: mean of their means, and variance by the law of total variance.
 
-    Models of different families have different errors away from the data. So their mean is more
-    robust than each of them, and codes on which they disagree are uncertain.
+    Models from different families have different errors away from the data. Their mean is therefore
+    more robust than each of them, and codes on which they disagree are uncertain.
 
     Args:
         members: At least one predictor. All are fitted to the same rows, or to a random subset if
@@ -64,7 +64,7 @@ class Mixture(Model):
 
     @property
     def noise(self) -> FloatArray:
-        """Standard deviation of each metric's noise, (m,), averaged over the members."""
+        """Standard deviation (m,) of each metric's noise, averaged over the members."""
         zero = np.zeros(len(self.names))
         return np.asarray(np.mean([getattr(m, "noise", zero) for m in self.members], axis=0))
 

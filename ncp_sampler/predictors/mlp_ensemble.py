@@ -2,11 +2,11 @@
 
 Notation
     E, m       members, metrics
-    x (n, d)   unit codes, standardized inside
+    x (n, d)   unit codes, standardized internally
     shared     d -> 256, for all metrics; then per metric 256 -> 128 -> 1 (paper, section 4.1)
-    layer      product, batch norm if asked for, SiLU (the published code's swish), dropout
-All weights carry the member (and, in the heads, the metric) in front: a layer of every member is
-one batched product.
+    layer      product, optional batch norm, SiLU (the published code's swish), dropout
+The first axis of all weights is the member (followed, in the heads, by the metric), so one layer of
+all members is a single batched product.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from ncp_sampler.predictors.predictor import (
 from ncp_sampler.predictors.transforms import standardizer, training_arrays
 
 _BATCH_NORM_EPS, _BATCH_NORM_MOMENTUM = 1e-5, 0.1  # torch.nn.BatchNorm1d's defaults
-# Numbers in a layer's output up to which one thread trains: beside other processes, those of two
-# wait for one another (10,000 rows: 4 s of CPU with one, 17 with two; 200: 2 and 10)
+# Size of a layer's output up to which one thread trains. If other processes run, two threads wait
+# for each other (CPU time for 10,000 rows: 4 s with one thread, 17 s with two; 200 rows: 2 s, 10 s)
 _ONE_THREAD = 8 * 64 * 10_000
-_LEAST_STD = 1e-6  # smallest standard deviation, as a share of the metric's
+_LEAST_STD = 1e-6  # minimum standard deviation, as a fraction of the metric's
 _LOSSES = {"squared": mse_loss, "smooth_l1": smooth_l1_loss}
 _SCHEDULES = ("constant", "one_cycle")
 
@@ -57,7 +57,7 @@ class MLPEnsemble(Model):
         shared: Width of the layer that all metrics share.
         head: Width of each metric's own layer.
         dropout: Dropout rate of both layers, in [0, 1).
-        batch_norm: Normalize the inputs and both layers by batch statistics.
+        batch_norm: True to normalize the inputs and both layers by batch statistics.
         loss: "squared" or "smooth_l1", on standardized metrics.
         steps: Training steps of a fit from scratch.
         warm_steps: Steps of a fit that continues from the last weights; None trains from scratch
@@ -65,13 +65,14 @@ class MLPEnsemble(Model):
         batch_size: Rows per step; None for all rows.
         learning_rate: Learning rate of AdamW; the peak of the one-cycle schedule.
         weight_decay: Weight decay of AdamW (decoupled).
-        schedule: "constant" or "one_cycle" (30 % up from a tenth, momentum 0.85 to 0.95).
-        bootstrap: True to weight rows by random exponential weights, different for each member.
-        seed: Seed of weights, bootstrap, batches and dropout.
+        schedule: "constant" or "one_cycle" (30 % of the steps up from a tenth of the peak; momentum
+            0.85 to 0.95).
+        bootstrap: True to give rows random exponential weights, which differ between members.
+        seed: Seed for weights, bootstrap, batches and dropout.
         device: Device to compute on, in float32.
 
     Raises:
-        ValueError: An argument out of its range.
+        ValueError: An argument is out of its range.
 
     Examples:
         >>> import numpy as np
@@ -82,7 +83,7 @@ class MLPEnsemble(Model):
         ((2, 1), True)
     """
 
-    names: tuple[str, ...] = ()  # of the last fit
+    names: tuple[str, ...] = ()  # metrics of the last fit
     device = torch.device("cpu")
 
     def __init__(
@@ -136,16 +137,16 @@ class MLPEnsemble(Model):
         seed: int = 0,
         device: str | torch.device = "cpu",
     ) -> MLPEnsemble:
-        """Return the paper's predictor: one network, 256 shared, 128 per metric, dropout 0.5.
+        """Return the paper's predictor: one network, 256 shared units, 128 per metric, dropout 0.5.
 
-        Batch norm, smooth L1, Adam at 0.01 with one cycle, batches of 128: the published code's
-        settings (Appendix E.1 names layers, dropout and schedule). Each metric has its own head;
-        the published code shares one head between FLOPs and params.
+        The other settings are those of the published code: batch norm, smooth L1, Adam at 0.01 with
+        one cycle, and batches of 128 (Appendix E.1 specifies layers, dropout and schedule). Each
+        metric has its own head; the published code shares one head between FLOPs and params.
 
         Args:
             n_rows: Number of rows of the table, which determines the steps per epoch.
-            epochs: Passes over the table.
-            seed: Seed of weights, batches and dropout.
+            epochs: Number of passes over the table.
+            seed: Seed for weights, batches and dropout.
             device: Device to compute on.
         """
         checks.integer("n_rows", n_rows, low=1)
@@ -203,18 +204,18 @@ class MLPEnsemble(Model):
     def moments(self, x: FloatArray) -> Moments:
         if self.device.type != "cpu" or not self._weights:
             return torch_moments(self, x)
-        # in NumPy: for the few codes of a search, PyTorch takes five times as long
+        # in NumPy, because PyTorch takes five times as long for the few codes of a search
         w, buffers = ({k: v.numpy() for k, v in d.items()} for d in (self._weights, self._buffers))
 
         def normalized(h: Any, layer: int) -> tuple[Any, Any]:
-            """Return h as ``_normalize`` does, and its slope."""
+            """Return the result of ``_normalize``, and its slope."""
             if not self.batch_norm:
                 return h, 1
             gain = w[f"gain{layer}"] / np.sqrt(buffers[f"var{layer}"] + _BATCH_NORM_EPS)
             return (h - buffers[f"mean{layer}"]) * gain + w[f"shift{layer}"], gain
 
         def activated(h: Any, layer: int) -> tuple[Any, Any]:
-            """Return h as ``_activate`` does, and its slope."""
+            """Return the result of ``_activate``, and its slope."""
             h, slope = normalized(h, layer)
             sigmoid = expit(h)
             return h * sigmoid, sigmoid * (1 + h * (1 - sigmoid)) * slope
@@ -243,7 +244,7 @@ class MLPEnsemble(Model):
 
     @property
     def x_std(self) -> FloatArray:
-        """Standard deviation of the training unit codes, (d,), which is the paper's step scale."""
+        """Standard deviation (d,) of the training unit codes, which is the paper's step scale."""
         return to_array(self._buffers["x_std"])
 
     def state_dict(self) -> State:

@@ -26,12 +26,12 @@ from ncp_sampler.deprecated import with_old_names
 FloatArray: TypeAlias = NDArray[np.float64]
 State: TypeAlias = dict[str, Any]
 Metrics: TypeAlias = Mapping[str, ArrayLike]  # name -> (n,), NaN where missing
-Weights: TypeAlias = ArrayLike | None  # of the rows, (n,), at least 0; equal if None
+Weights: TypeAlias = ArrayLike | None  # weights of the rows (n,), at least 0; equal if None
 Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # gradient by values -> gradient by x
 
 
 class Moments(NamedTuple):
-    """Posterior at x, with its gradient.
+    """Posterior mean and standard deviation at x, with their gradient.
 
     Attributes:
         mean: (n, m).
@@ -47,11 +47,11 @@ class Moments(NamedTuple):
 
 @runtime_checkable
 class Predictor(Protocol):
-    """A differentiable model of metrics over unit codes.
+    """Differentiable model of metrics over unit codes.
 
     ``GaussianProcess`` is exact and suits small histories; ``MLPEnsemble`` is the paper's type of
-    model, for tables. Both are deterministic for a given seed. PyTorch differentiates
-    ``posterior`` and ``mean`` of any other class.
+    model, for tables. Both are deterministic for a given seed. For any other class, PyTorch
+    differentiates ``posterior`` and ``mean``.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -81,7 +81,7 @@ class Predictor(Protocol):
             x: Unit codes, (n, d).
             metrics: Name -> values (n,), NaN where missing.
             weights: Weights of the rows, (n,), at least 0; equal weights if None.
-            steps: Number of training steps, instead of the usual number; 0 keeps all parameters
+            steps: Number of training steps that replaces the usual number; 0 keeps all parameters
                 and only updates the rows.
 
         Raises:
@@ -124,7 +124,7 @@ class Model(Predictor):
     def condition(self, x: ArrayLike) -> Model: ...
 
     def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray | None:
-        """Return one-step-ahead residuals of fitted rows, (m, k); None if there is no closed form.
+        """Return one-step-ahead residuals (m, k) of fitted rows; None if there is no closed form.
 
         See ``GaussianProcess.sequential_residuals``.
         """
@@ -145,13 +145,13 @@ class Model(Predictor):
 
 
 class _Foreign(Model):
-    """Adapter of a predictor of another class, which only implements the protocol."""
+    """Adapter for a predictor that only implements the protocol."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
 
     def __getattr__(self, name: str) -> Any:
-        if name == "predictor":  # not there yet while a copy is made
+        if name == "predictor":  # not set yet while a copy is created
             raise AttributeError(name)
         return getattr(self.predictor, name)
 
@@ -212,7 +212,7 @@ def torch_vjp(
     def pullback(gradient: FloatArray) -> FloatArray:
         if not values.requires_grad:
             return np.zeros(x.shape)
-        with torch.enable_grad():  # of a scalar: given grad_outputs, PyTorch imports sympy
+        with torch.enable_grad():  # gradient of a scalar: with grad_outputs, PyTorch imports sympy
             total = (values * values.new_tensor(gradient)).sum()
         return to_array(torch.autograd.grad(total, leaf, retain_graph=True)[0])
 
@@ -226,7 +226,7 @@ def to_array(values: Tensor) -> FloatArray:
 
 
 def as_model(name: str, value: Any) -> Model:
-    """Return a predictor as a model, wrapped in an adapter if it is of another class.
+    """Return a predictor as a ``Model``; wrap it in an adapter if it only implements the protocol.
 
     Raises:
         ValueError: A method or property of the protocol is missing.
@@ -241,10 +241,12 @@ def as_model(name: str, value: Any) -> Model:
 def isolated_torch(device: torch.device) -> Iterator[None]:
     """Isolate a computation from the caller's default device, grad mode and inference mode.
 
-    NumPy does not warn of overflows in this context, because improbable values saturate by design.
+    NumPy does not warn about overflows in this context, because improbable values saturate by
+    design.
     """
-    # where there is nothing to isolate from, a mode would only slow every call of PyTorch: an
-    # ensemble's fit by half; get_default_device fails in PyTorch 2.6 after set_default_device(None)
+    # if there is nothing to isolate from, a mode would only slow down every PyTorch call (an
+    # ensemble's fit by half); get_default_device fails in PyTorch 2.6 after
+    # set_default_device(None)
     mode = nullcontext() if torch.empty(0).device == device else torch.device(device)
     with mode, torch.inference_mode(False), torch.enable_grad(), np.errstate(all="ignore"):
         yield
@@ -252,11 +254,11 @@ def isolated_torch(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one CPU thread, then restore the caller's numbers of threads.
+    """Compute with one CPU thread, then restore the caller's thread counts.
 
     The matrices of an ask are small. On a busy machine, threads would wait for one another (84 ms
-    became 423 ms on two cores), and a process that is forked after a parallel computation hangs in
-    its next one.
+    became 423 ms on two cores). A process that is forked after a parallel computation hangs in its
+    next one.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -267,14 +269,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-@lru_cache(maxsize=1)  # it takes milliseconds to find the loaded libraries
+@lru_cache(maxsize=1)  # finding the loaded libraries takes milliseconds
 def _blas_libraries() -> ThreadpoolController:
-    """Return the controller of the threads of NumPy's and SciPy's linear algebra."""
+    """Return the controller for the threads of NumPy's and SciPy's linear algebra."""
     return ThreadpoolController().select(user_api="blas")
 
 
 class _Differentiable(torch.autograd.Function):
-    """A NumPy function that returns values and their pullback, as a PyTorch function."""
+    """PyTorch function made from a NumPy function that returns values and their pullback."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, function: Callable[[FloatArray], Any]) -> tuple[Tensor, ...]:

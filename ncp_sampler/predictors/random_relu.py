@@ -34,7 +34,7 @@ class RandomReLU:
 
     Attributes:
         width: Number of units of each hidden layer.
-        seed: Seed of the hidden layers' weights.
+        seed: Seed for the hidden layers' weights.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess

@@ -1,4 +1,4 @@
-"""Predictors by name, as the sampler, the searcher and the optimizer accept them."""
+"""Predictors by name, for the sampler, the searcher and the optimizer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Model, Predictor, as_model
 from ncp_sampler.predictors.random_relu import RandomReLU
 
-_PAPER_ROWS = 128  # rows of one of the paper's batches
+_PAPER_ROWS = 128  # number of rows of the paper's batches
 
 _NAMED: dict[str, Callable[[torch.device], Model]] = {
     "auto": lambda _: GaussianProcess(),
@@ -22,18 +22,18 @@ _NAMED: dict[str, Callable[[torch.device], Model]] = {
     "infinite-mlp": lambda _: GaussianProcess(NNGP()),
     "mlp": lambda _: GaussianProcess(RandomReLU()),
     "ensemble": lambda device: MLPEnsemble(device=device),
-    # 200 steps a fit: an epoch of a table of 2,000 rows is 16 of them, and took 15 s an ask
+    # 200 steps per fit; an epoch of a table with 2,000 rows has 16 steps, which took 15 s per ask
     "paper": lambda device: MLPEnsemble.paper(n_rows=_PAPER_ROWS, device=device),
 }
 PREDICTORS = tuple(_NAMED)
 
 
 def narrow_process(*, max_rows: int = MAX_ROWS) -> GaussianProcess:
-    """Return the default process with a narrow prior of length scales for any number of columns.
+    """Return the default process with a narrow length-scale prior, whatever the number of columns.
 
     There are many features, but they are computed from few parameters, and most of them matter.
-    With a wide prior, a search finds nothing better, and half of the trials lie outside one
-    predicted standard deviation.
+    With a wide prior, searches do not improve, and half of the trials lie outside one predicted
+    standard deviation.
     """
     return GaussianProcess(Sum(NNGP(), Matern52(NARROW_SD)), max_rows=max_rows)
 
@@ -66,7 +66,7 @@ def as_predictor(
             ``narrow_process``.
 
     Raises:
-        ValueError: Another word or object.
+        ValueError: ``given`` is another word or object.
     """
     if isinstance(given, Predictor) and not isinstance(given, type):
         return as_model("predictor", copy.deepcopy(given))

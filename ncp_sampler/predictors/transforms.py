@@ -1,4 +1,4 @@
-"""Transforms of a predictor's inputs and outputs: features, and standardized or bounded metrics.
+"""Input and output transforms of predictors: features, and standardized or bounded metrics.
 
 Notation
     n, d, f, m   codes, columns of a code, features, metrics
@@ -36,19 +36,19 @@ from ncp_sampler.predictors.predictor import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-LARGEST = 1e100  # largest magnitude of a metric, so that its square is finite
-_LEAST_SPREAD = 1e-12  # smallest spread, as a share of the distance from the median to the best
-_TAIL = 3.0  # spreads below the median where ``bounded_tail`` begins to level off
+LARGEST = 1e100  # maximum magnitude of a metric, so that its square is finite
+_LEAST_SPREAD = 1e-12  # minimum spread, as a fraction of the distance from the median to the best
+_TAIL = 3.0  # number of spreads below the median at which ``bounded_tail`` begins to level off
 
 
 class Wrapper(Model):
-    """A model that delegates everything that a subclass does not define to an inner predictor.
+    """Model that delegates everything that a subclass does not define to an inner predictor.
 
     Args:
         inner: The wrapped predictor.
 
     Raises:
-        ValueError: Not a predictor.
+        ValueError: ``inner`` is not a predictor.
     """
 
     def __init__(self, inner: Predictor) -> None:
@@ -68,7 +68,7 @@ class Wrapper(Model):
 
     @property
     def noise(self) -> FloatArray:
-        """Standard deviation of each metric's noise, (m,); 0 if the inner model has no noise."""
+        """Standard deviation (m,) of each metric's noise; 0 if the inner model has no noise."""
         noise: FloatArray = getattr(self.inner, "noise", np.zeros(len(self.names)))
         return noise
 
@@ -97,25 +97,25 @@ class Wrapper(Model):
 
 
 class FeatureMap(Protocol):
-    """A map of unit codes to features that computes its own gradient."""
+    """Map from unit codes to features that computes its own gradient."""
 
     def vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
         """Return features (n, f) of unit codes x (n, d), and their pullback."""
 
 
-# A map of unit codes (n, d) to features (n, f); PyTorch differentiates a function of tensors
+# Map from unit codes (n, d) to features (n, f); PyTorch differentiates a function of tensors
 Features: TypeAlias = Callable[[Tensor], Tensor] | FeatureMap
 
 
 class FeaturePredictor(Wrapper):
-    """A predictor of the features of a code.
+    """Predictor over the features of a code.
 
     Gradients flow through the feature map, so propagation still edits the code. Like unit codes,
-    features are scaled to [0, 1], over the rows of each fit.
+    features are scaled to [0, 1], according to the rows of each fit.
 
     Args:
-        inner: The predictor of the features.
-        features: Differentiable map of unit codes (n, d) -> (n, f), such as
+        inner: The predictor over the features.
+        features: Differentiable map from unit codes (n, d) to features (n, f), such as
             ``SearchSpace.features``, or a ``FeatureMap``.
 
     Examples:
@@ -220,10 +220,10 @@ class FeaturePredictor(Wrapper):
 class ExtendedFeatures:
     """Features of unit codes, followed by the values of functions that compute their own gradients.
 
-    In this way, another model's predictions become inputs of a predictor.
+    This makes another model's predictions inputs of a predictor.
 
     Attributes:
-        features: Map of unit codes to features; None for the unit codes themselves.
+        features: Map from unit codes to features; None for the unit codes themselves.
         functions: Unit codes (n, d) -> values (n, k) and their pullback, such as ``mean_vjp``.
     """
 
@@ -257,17 +257,17 @@ def features_vjp(
 
 
 def with_features(model: Model, features: Features | None) -> Model:
-    """Return the model with a feature map; unchanged if there is none, or if it has its own."""
+    """Return the model with the feature map, if any; return it unchanged if it has its own."""
     if features is None or isinstance(model, FeaturePredictor):
         return model
     return FeaturePredictor(model, features)
 
 
 def unit_codes(name: str, value: ArrayLike) -> FloatArray:
-    """Return an argument as unit codes (n, d).
+    """Check an argument and return it as unit codes (n, d).
 
     Raises:
-        ValueError: The wrong shape, or numbers that are not finite.
+        ValueError: The shape is wrong, or a number is not finite.
     """
     codes = checks.array(name, value)
     if codes.ndim != 2 or not np.isfinite(codes).all():
@@ -283,8 +283,8 @@ def training_arrays(
     """Check the arguments of ``fit``; return names, x (n, d), y (n, m) and weights (n,).
 
     Raises:
-        ValueError: Shapes that do not fit, NaN or infinite codes, infinite or huge metrics, a
-            negative weight, or a metric without any value.
+        ValueError: Shapes do not match, codes are not finite, metrics are infinite or huge, a
+            weight is negative, or a metric has no value.
     """
     codes = unit_codes("x", x)
     n = len(codes)
@@ -311,7 +311,7 @@ def training_arrays(
 
 
 def standardizer(y: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the mean and standard deviation (m,) of y (n, m), without NaN; 1 if constant."""
+    """Return the mean of y (n, m) and its standard deviation, 1 if constant, (m,), ignoring NaN."""
     rows = np.where(np.isnan(y), 0.0, weights[:, None])
     total = np.maximum(rows.sum(0), 1e-300)
     filled = np.nan_to_num(y)
@@ -333,9 +333,9 @@ def bounded_tail(values: FloatArray) -> FloatArray:
     spread = upper - middle
     if not spread > 0:
         spread = np.nanstd(values)
-    # a best value far beyond steps of 1e-300 must leave numbers whose square is one still
+    # if steps are 1e-300 and the best value is far beyond, squares must not underflow or overflow
     spread = max(spread, _LEAST_SPREAD * (np.nanmax(values) - middle))
-    with np.errstate(over="ignore"):  # of the bad tail, which is bounded below
+    with np.errstate(over="ignore"):  # in the bad tail, which is bounded below
         z = (values - middle) / (spread if spread > 0 else 1.0)
     below = z < -_TAIL
     z[below] = -_TAIL * (2 + _TAIL / z[below])

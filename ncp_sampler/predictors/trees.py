@@ -1,4 +1,4 @@
-"""Boosted trees for metrics: shipped surrogates, held-out evaluators, and teachers."""
+"""Boosted trees for shipped surrogates, held-out evaluators and distillation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-BAGS = 4  # boosters averaged, with different seeds
+BAGS = 4  # number of averaged boosters, with different seeds
 _PARAMETERS: dict[str, Any] = {
     "objective": "l2",
     "learning_rate": 0.05,
@@ -33,7 +33,7 @@ _PARAMETERS: dict[str, Any] = {
 def fit_trees(
     x: FloatArray, y: FloatArray, rounds: int, *, weights: FloatArray | None = None
 ) -> list[Booster]:
-    """Return boosters, to be averaged, fitted to features x (n, f), values y (n,) and weights (n,).
+    """Fit boosters, to be averaged, to features x (n, f), values y (n,) and weights (n,).
 
     Raises:
         ImportError: LightGBM is not installed.
@@ -48,7 +48,7 @@ def fit_trees(
 
 
 def predict_trees(boosters: Sequence[Booster], x: FloatArray) -> FloatArray:
-    """Return the boosters' mean prediction, (n,)."""
+    """Return the mean prediction (n,) of the boosters."""
     mean: FloatArray = np.mean(
         [np.asarray(booster.predict(x, num_threads=1)) for booster in boosters], axis=0
     )

@@ -1,4 +1,4 @@
-"""Propagation: codes edited along a predictor's gradient, by the paper's strategies."""
+"""Propagation: edits of codes along a predictor's gradient, with the paper's strategies."""
 
 from ncp_sampler.propagation.ascent import Adam as Adam
 from ncp_sampler.propagation.ascent import GradientDescent as GradientDescent

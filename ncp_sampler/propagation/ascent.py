@@ -20,23 +20,24 @@ from ncp_sampler.propagation.strategies import Step, Strategy
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
-# Of a descent that settles: unit code of a move below which a start rests; iterations at the rate
-# that overshooting leaves; factor of the rate in each one after these, so that 40 end any search
+# If a descent settles: size of a move (in unit codes) below which a start stops; number of
+# iterations in which only overshooting reduces the rate; and its factor in each later iteration,
+# so that about 40 iterations end any search
 _STILL, _WARM, _COOLING = 1e-3, 20, 0.7
 
 
 @dataclass(frozen=True)
 class GradientDescent:
-    """The paper's strategy: move all columns along the gradient at one rate, clamped to the space.
+    """The paper's strategy: move all columns along the gradient at one rate, within the space.
 
     Attributes:
-        rate: Learning rate on codes in units of ``scale``, above 0; the paper's 3.
-        scale: (d,) unit of the code in unit-code terms, above 0. The standard deviation of the
-            training unit codes, for example, makes them the paper's standardized codes. 1 if None;
-            searches from records set their own.
-        settle: Halve the rate of a start whenever a step has passed a minimum of the loss, and
-            stop a start once no column moves by more than 0.001 of its range. At a constant rate,
-            a code near an optimum would jump from one side to the other forever.
+        rate: Learning rate for codes in units of ``scale``, above 0; 3 in the paper.
+        scale: Scale (d,) of each column, in unit codes, above 0. The standard deviation of the
+            training unit codes, for example, gives the paper's standardized codes. 1 if None;
+            offline searches from records set their own.
+        settle: True to halve the rate of a start whenever a step has passed a minimum of the loss,
+            and to stop a start once no column moves by more than 0.001 of its range. At a constant
+            rate, a code near an optimum would jump from one side to the other forever.
 
     Raises:
         ValueError: An argument out of its range.
@@ -62,10 +63,10 @@ class GradientDescent:
                 raise checks.refusal("scale", self.scale, "be d numbers above 0, or None")
 
     def begin(self, space: SearchSpace, x: FloatArray) -> Step:
-        """Return one step against a gradient (n, d).
+        """Return the step of a new run, a function of unit codes and the gradient (n, d).
 
         Raises:
-            ValueError: A scale of another length than d.
+            ValueError: The length of the scale is not d.
         """
         d = x.shape[1]
         scale = np.asarray(1.0 if self.scale is None else self.scale, dtype=np.float64)
@@ -89,7 +90,7 @@ class GradientDescent:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam on all columns, for losses that span orders of magnitude, such as acquisition functions.
+    """Adam over all columns, for losses that span orders of magnitude, like acquisition functions.
 
     Attributes:
         rate: Size of a step in unit codes, above 0.
@@ -128,21 +129,20 @@ def ascend(
     low: FloatArray | None = None,
     high: FloatArray | None = None,
 ) -> FloatArray:
-    """Edit unit codes (n, d) to raise an objective, such as an acquisition function.
+    """Edit unit codes (n, d) to increase an objective, such as an acquisition function.
 
     If the strategy has a rate, its steps are scaled to the box between ``low`` and ``high``, and
-    become smaller towards the end. Otherwise, the search would miss the best codes by up to a
-    step.
+    become smaller towards the end. Otherwise, a search would miss the best codes by up to one step.
 
     Args:
         objective: Unit codes (n, d) -> its values (n,) and gradient (n, d).
-        start: Unit codes to edit, in the box.
+        start: Unit codes to edit, inside the box.
         space: The codes' search space.
-        strategy: How codes are edited.
+        strategy: Strategy that edits the codes.
         iterations: Number of steps.
-        free: (d,), 0 for columns that do not change.
-        low: (d,), the box's lower corner; 0 if None.
-        high: (d,), its upper corner; 1 if None.
+        free: Array (d,), 0 for columns that do not change.
+        low: Lower corner (d,) of the box; 0 if None.
+        high: Upper corner (d,) of the box; 1 if None.
     """
     x = np.array(start, dtype=np.float64)
     floor = np.zeros(x.shape[1]) if low is None else low
@@ -159,9 +159,9 @@ def ascend(
 
 
 def project(x: FloatArray, space: SearchSpace) -> FloatArray:
-    """Return the nearest point of the relaxed space: numbers in [0, 1], shares with sum 1.
+    """Return the nearest point of the relaxed space: numbers in [0, 1], category shares with sum 1.
 
-    Otherwise, the shares of all categories of a categorical would rise to 1.
+    Without it, the shares of all categories of a categorical would rise to 1.
     """
     inside = np.clip(x, 0.0, 1.0)
     for dim in space.dimensions:

@@ -1,4 +1,4 @@
-"""Walk over valid codes, alternating iterations of propagation with rounding.
+"""Walk over valid codes that alternates iterations of propagation with rounding.
 
 Appendix C of the paper walks over NAS-Bench-201 in this way: a one-hot code is edited as if it
 were continuous, and the argmax of each edge is taken every 10 iterations, "termed as a step".
@@ -30,7 +30,7 @@ _PLAIN = GradientDescent(rate=1.0)
 
 @dataclass(frozen=True)
 class Walk:
-    """Codes of a walk: S steps, n starts.
+    """Codes and predictions of a walk: S steps, n starts.
 
     Attributes:
         codes: Valid codes, the starts first, (S + 1, n, d).
@@ -63,20 +63,20 @@ def discrete_walk(
 
     Args:
         predictors: As for ``propagate``.
-        start: Codes (n, d) or (d,); rounded to valid ones.
+        start: Codes (n, d) or (d,), which are rounded to valid ones.
         targets: As for ``propagate``.
         space: The codes' search space.
         steps: Number of roundings, at least 1; six in the paper.
         iterations: Iterations of continuous propagation before each rounding; ten in the paper.
         strategy: As for ``propagate``. The learning rate must be high enough to move some column
-            past the middle between two valid values within the iterations; otherwise, the walk
-            stands still.
+            past the middle between two valid values within the iterations; otherwise, the walk does
+            not move.
         revisit: If True, round to the nearest valid code, as the paper does, even if this walk has
             already visited it. If False, choose among that code and its neighbors the unvisited
             one nearest to x, because argmax alone soon returns to the same code and stays there.
 
     Raises:
-        ValueError: As ``propagate``; steps < 1.
+        ValueError: As for ``propagate``; or steps is below 1.
 
     Examples:
         >>> from ncp_sampler import NB201Space

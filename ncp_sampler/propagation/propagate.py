@@ -2,7 +2,7 @@
 
 Notation
     x       unit codes (n, d) being edited, n starts at once
-    loss    of the targets, (n,); equation 3
+    loss    loss of the targets, (n,); equation 3
     grad    d loss / d x, (n, d)
 """
 
@@ -34,10 +34,11 @@ class Trace:
     """Path of a propagation, for plots and explanations: T iterations, n starts.
 
     Attributes:
-        codes: Codes before each iteration and at the end, natural units, (T + 1, n, d).
+        codes: Codes before each iteration and at the end, in natural units, (T + 1, n, d).
         loss: (T + 1, n).
         gradients: d loss / d unit code, (T + 1, n, d).
-        predictions: Metric -> (T + 1, n), in its own unit, less beta standard deviations.
+        predictions: Metric -> prediction minus beta standard deviations, in its own unit, (T + 1,
+            n).
         final: Valid codes nearest to the last codes, (n, d).
         targets: Targets of the propagation.
 
@@ -75,17 +76,17 @@ def propagate(
 
     Args:
         predictors: One predictor, or several whose gradients are added (equation 7).
-        start: Codes (n, d) or (d,), natural units.
-        targets: At least one.
+        start: Codes (n, d) or (d,), in natural units.
+        targets: Targets, at least one.
         space: The codes' search space.
         strategy: "continuous" for ``GradientDescent()``, "winner_takes_all" for
             ``WinnerTakesAll()`` (equations 4 to 6), or a strategy object with its own settings.
-        iterations: Maximum number of iterations; fewer if every target is a bound and all hold, or
-            if no step moves a code any more.
+        iterations: Maximum number of iterations; it stops earlier if every target is a bound and
+            all hold, or if no step moves a code any more.
 
     Raises:
-        ValueError: No target, an unknown metric, a start that does not fit the space, or a
-            setting out of range.
+        ValueError: There is no target, a metric is unknown, a start does not fit the space, or a
+            setting is out of range.
 
     Examples:
         >>> import numpy as np

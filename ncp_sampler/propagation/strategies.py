@@ -1,4 +1,4 @@
-"""Strategies: how an iteration of propagation edits codes."""
+"""Strategies that edit codes in each iteration of propagation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Step: TypeAlias = Callable[[FloatArray, FloatArray], FloatArray]
 
 @runtime_checkable
 class Strategy(Protocol):
-    """A way to edit unit codes along a gradient, such as ``GradientDescent(rate=3.0)``.
+    """Strategy that edits unit codes along a gradient, such as ``GradientDescent(rate=3.0)``.
 
     Examples:
         >>> from ncp_sampler.propagation import GradientDescent
@@ -30,14 +30,14 @@ class Strategy(Protocol):
 
 
 def as_strategy(given: Strategy | str, *, continuous: Strategy) -> Strategy:
-    """Return a strategy, given as an object or as a shorthand.
+    """Return a strategy that is given as an object or by name.
 
     Args:
         given: A strategy, "continuous" or "winner_takes_all".
-        continuous: The strategy that the caller means by "continuous".
+        continuous: The caller's strategy for "continuous".
 
     Raises:
-        ValueError: Any other word or object.
+        ValueError: ``given`` is another word or object.
     """
     if isinstance(given, Strategy) and not isinstance(given, str | type):
         return given

@@ -32,36 +32,36 @@ Cost: TypeAlias = Callable[[Tensor], Tensor]  # codes (n, d) in natural units ->
 @with_old_names
 @dataclass(frozen=True)
 class Target:
-    """The direction or bound that one metric is propagated to.
+    """Direction or bound towards which a metric is propagated.
 
     Attributes:
         metric: Metric of a predictor, or any name for ``cost``.
         direction: "maximize" or "minimize".
         weight: The paper's lambda (1 for the metric itself), at least 0. For a bound, the strength
-            of its pull; an offline search also keeps bounds of weight 0.
-        step: The paper's target, prediction plus (maximize) or minus (minimize) ``step`` times
-            ``scale``, set anew each iteration. The paper takes 1.
+            of its pull; an offline search also keeps bounds with weight 0.
+        step: Step of the paper's target: the prediction plus (maximize) or minus (minimize)
+            ``step`` times ``scale``, set anew in each iteration. 1 in the paper.
         bound: Used instead of a step: at least (maximize) or at most (minimize) this value, in the
             metric's unit; no pull once the bound holds.
         predictor: Position of the predictor that has the metric.
         cost: A known differentiable cost, codes (n, d) in natural units -> (n,), such as
-            ``costs.flops``; no predictor is asked then. An offline search also accepts a plain
-            function of params, as ``costs=`` of the samplers does.
-        scale: Unit of distances to the target, so that the weights of different metrics compare:
-            the standard deviation of the metric, as the paper's standardized targets. 1 if None.
-        beta: Confidence coefficient, at least 0: the prediction is ``mean - beta * std`` of a
-            metric to maximize, ``mean + beta * std`` of one to minimize. 0 is the paper's search,
-            which leaves the region that the predictor knows. None is 0 in ``propagate`` and
-            ``discrete_walk``, and ``offline.BETA`` (3) in an offline search, as on the command
-            line. A known cost has no uncertainty.
+            ``costs.flops``, which replaces the predictor. An offline search also accepts a plain
+            function of params, like ``costs=`` of the samplers.
+        scale: Unit of distances to the target, which makes the weights of metrics comparable: the
+            standard deviation of the metric, like the paper's standardized targets. 1 if None.
+        beta: Confidence coefficient, at least 0: the prediction is ``mean - beta * std`` for a
+            metric to maximize, and ``mean + beta * std`` for one to minimize. 0 gives the paper's
+            search, which leaves the region where the predictor is accurate. None is 0 in
+            ``propagate`` and ``discrete_walk``, and ``offline.BETA`` (3) in an offline search, as
+            on the command line. A known cost has no uncertainty.
 
     Raises:
-        ValueError: An unknown direction, a negative weight or beta, a step or scale that is not
-            above 0, an infinite bound, or both a step and a bound.
+        ValueError: The direction is unknown, weight or beta is negative, step or scale is not above
+            0, the bound is infinite, or both a step and a bound are given.
 
     Examples:
         >>> from ncp_sampler import costs
-        >>> better = Target("top1")  # further up, by steps
+        >>> better = Target("top1")  # increases step by step
         >>> leaner = Target("flops", "minimize", weight=0.5, cost=costs.flops)  # exact
         >>> at_most = Target("limit", "minimize", bound=1.0, cost=costs.flops)  # 1 G
         >>> better.direction, leaner.weight, at_most.bound
@@ -108,7 +108,7 @@ def checked_targets(targets: Sequence[Target]) -> list[Target]:
     """Return the targets as a list.
 
     Raises:
-        ValueError: No targets, or none at all.
+        ValueError: There are no targets, or an element is not a target.
     """
     must = "be a sequence of Target, such as [Target('accuracy')]"
     given: list[Target] = checks.sequence("targets", targets, Target, must)
@@ -123,7 +123,7 @@ def check_targets(
     """Return the predictors as a list, after checking that they have the targets' metrics.
 
     Raises:
-        ValueError: No predictor, no target, or a metric that is not predicted.
+        ValueError: There is no predictor or no target, or a metric is not predicted.
     """
     given = list(predictors) if isinstance(predictors, Sequence) else [predictors]
     models = [as_model("predictors", predictor) for predictor in given]
@@ -147,16 +147,17 @@ def check_targets(
 def predict_targets(
     predictors: Sequence[Model], targets: Sequence[Target], x: FloatArray, space: SearchSpace
 ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-    """Return each target's prediction less beta standard deviations, and the pullback to x.
+    """Return each target's prediction minus beta standard deviations, and its pullback to x.
 
     Args:
-        predictors: Fitted.
-        targets: Checked.
+        predictors: Fitted predictors.
+        targets: Checked targets.
         x: Unit codes, (n, d).
         space: The codes' search space.
 
     Returns:
-        Values (targets, n), and a function of gradients by them, (targets, n) -> (n, d).
+        Values (targets, n), and a function that maps gradients with respect to them (targets, n) to
+        gradients (n, d).
     """
     values = np.empty((len(targets), len(x)))
     parts: list[tuple[list[int], Callable[[FloatArray], FloatArray]]] = []
@@ -187,7 +188,7 @@ def _modeled(
 
 
 def target_loss(predicted: FloatArray, targets: Sequence[Target]) -> tuple[FloatArray, FloatArray]:
-    """Return equation 3, (n,), and its gradient by the predictions, (targets, n).
+    """Return equation 3, (n,), and its gradient (targets, n) with respect to the predictions.
 
     Args:
         predicted: Predictions p of each target, (targets, n).
@@ -212,7 +213,7 @@ def _of_unit(cost: Cost, space: SearchSpace) -> Callable[[Tensor], Tensor]:
 
 
 def label(targets: Sequence[Target], i: int) -> str:
-    """Return a target's metric, with its predictor where the name stands for several quantities.
+    """Return a target's metric, with its predictor if the name stands for several quantities.
 
     A direction and a bound of one metric, or of one known cost, are targets of one quantity.
     """

@@ -1,7 +1,7 @@
-"""Winner-takes-all editing: one column, one step per iteration (paper, equations 4 to 6).
+"""Winner-takes-all editing: one step of one column per iteration (paper, equations 4 to 6).
 
 Notation
-    x (n, d)     unit codes, each edited on its own
+    x (n, d)     unit codes, each edited independently
     k (d,)       one step of each column: 8 for the channels of ``MRSpace``, 1 for blocks and units
     T            cost of a code in natural units
     dr (n, d)    T(e + k in one column) - T(e)
@@ -22,7 +22,7 @@ from ncp_sampler.propagation.targets import Cost
 from ncp_sampler.space.dimensions import Categorical, Dimension
 from ncp_sampler.space.search_space import SearchSpace
 
-_CONTINUOUS_STEP = 0.05  # step of a column without an even grid, in unit codes
+_CONTINUOUS_STEP = 0.05  # step, in unit codes, of a column without an even grid
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class WinnerTakesAll:
     def begin(
         self, space: SearchSpace, x: FloatArray
     ) -> Callable[[FloatArray, FloatArray], FloatArray]:
-        """Return one step of the best column."""
+        """Return the step of a new run, which moves the best column."""
         return partial(winner_takes_all, space=space, cost=self.cost)
 
 
@@ -67,7 +67,7 @@ def winner_takes_all(
     With a cost, columns compete by gradient over cost increase (equation 5): a column whose
     decrease lowers both loss and cost wins, or else the column that saves the most loss per cost.
     Without a cost, the column whose step lowers the loss most wins. A column at the end of its
-    range cannot win. A categorical moves by taking another category.
+    range cannot win. A categorical moves by changing to another category.
 
     Args:
         x: Unit codes, (n, d).
@@ -89,7 +89,7 @@ def winner_takes_all(
     fall_at, rise_at = falling.argmax(1), rising.argmin(1)
     rows = np.arange(len(x))
     fall, rise = falling[rows, fall_at], rising[rows, rise_at]
-    # equation 5 decreases whenever that saves both; without a cost the steeper side wins
+    # in equation 5, a decrease that saves both always wins; without a cost, the steeper side does
     falls = (fall > 0) & ((cost is not None) | (fall >= -rise))
     rises = ~falls & (rise < 0)
     edited = x.copy()
@@ -101,7 +101,7 @@ def winner_takes_all(
 
 
 def _increase(x: FloatArray, k: FloatArray, space: SearchSpace, cost: Cost) -> FloatArray:
-    """Return the cost's increase by one step of each column, (n, d), above 0 (equation 4)."""
+    """Return the increase (n, d) in cost due to one step of each column, above 0 (equation 4)."""
     after = np.clip(x[:, None] + np.diag(k), 0.0, 1.0).reshape(-1, x.shape[1])
     codes = space.denormalize(space.effective(torch.as_tensor(np.concatenate([after, x]))))
     with torch.no_grad():

@@ -16,12 +16,12 @@ FloatArray = NDArray[np.float64]
 
 _DATES, _MEASURED_COLUMN = "has dates", "is named as a measurement"  # Reasons
 _LARGEST_INTEGER = 2**53  # Largest number up to which floats represent every integer
-_MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}  # Cells of a missing metric
-# Cells of a missing parameter; "none" is a category of many spaces, such as "no operation"
+_MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}  # Cell texts of a missing metric
+# Cell texts of a missing parameter; "none" is a category in many spaces, such as "no operation"
 _MISSING_PARAMS = _MISSING - {"none"}
 _PLAIN = "write plain numbers such as 1234.5, without units, percent signs or separators"
-_MANY_NAMES = 20  # Number of distinct texts from which mostly unique texts name rows
-_LEAST_NUMBERED = 10  # Number of rows from which consecutive numbers are row numbers
+_MANY_NAMES = 20  # Minimum number of distinct texts for mostly unique texts to count as row names
+_LEAST_NUMBERED = 10  # Minimum number of rows for consecutive numbers to count as row numbers
 
 _LEADING_ZERO = re.compile(r"[-+]?0\d+")
 _DECORATED = re.compile(r"(?=.*[,%' ])[-+]?\d[\d.,' ]*%?")  # 10%, 1,234, 0,5
@@ -50,7 +50,7 @@ def infer_dimension(
         category: True if all values are categories, even if they look like numbers.
 
     Raises:
-        ValueError: If a cell has no value, or numbers are mixed with text, or have units or
+        ValueError: If a cell has no value, or if numbers are mixed with text or have units or
             separators.
     """
     if category:
@@ -83,7 +83,7 @@ def infer_dimension(
 
 
 def why_no_parameter(name: str, cells: Sequence[str]) -> str | None:
-    """Return the reason why a column does not seem to be a parameter; None if it may be one."""
+    """Return the reason why a column does not seem to be a parameter; None if it can be one."""
     filled = [cell for cell in cells if cell]
     if not filled or all(map(_DECORATED.fullmatch, filled)):
         return None
@@ -108,7 +108,7 @@ def why_no_parameter(name: str, cells: Sequence[str]) -> str | None:
 
 
 def no_parameters(path: str, refused: Mapping[str, str]) -> ValueError:
-    """Return the error for columns that do not seem to be parameters, name -> reason."""
+    """Return the error for columns (name -> reason) that do not seem to be parameters."""
     listed = "; ".join(f"{name!r} {reason}" for name, reason in refused.items())
     measured = [name for name, reason in refused.items() if reason == _MEASURED_COLUMN]
     dates = [name for name, reason in refused.items() if reason == _DATES]
@@ -142,10 +142,10 @@ def metric_values(path: str, name: str, cells: Sequence[str]) -> FloatArray:
 
 
 def param_values(path: str, dim: Dimension, cells: Sequence[str], optional: bool) -> list[Any]:
-    """Return a parameter's values, unknown categories as text, and None for empty optional cells.
+    """Return a parameter's values: unknown categories as text, empty optional cells as None.
 
     Raises:
-        ValueError: If a number is text, or not finite.
+        ValueError: If a cell of a numeric parameter has text, or a number is not finite.
     """
     if isinstance(dim, Categorical):
         by_text = {str(choice): choice for choice in dim.choices}
@@ -183,7 +183,7 @@ def is_number(cell: str) -> bool:
 
 
 def column_error(path: str, name: str, row: int, what: str) -> ValueError:
-    """Return the error for a cell of a column, with rows counted from 0."""
+    """Return the error for a cell of a column; ``row`` starts at 0."""
     return ValueError(f"{path!r}: column {name!r}: row {row + 1} has {what}")
 
 

@@ -222,7 +222,7 @@ class CsvTable:
     rows: list[list[str]]
 
     def cells(self, name: str) -> list[str]:
-        """Return a column. Call ``check_rows`` first."""
+        """Return the cells of a column; call ``check_rows`` first."""
         column = self.head.index(name)
         return [row[column] for row in self.rows]
 
@@ -319,7 +319,7 @@ def _inferred_space(
         columns.append((_paths(tables), [cell for _, cells in columns for cell in cells]))
         is_category = name in categories
         reason = why_no_parameter(name, columns[-1][1]) if guessed and not is_category else None
-        if reason is None:  # Per table first, because its errors name the file and the row
+        if reason is None:  # First per table, because these errors name the file and the row
             spans = [infer_dimension(p, name, c, category=is_category) for p, c in columns]
             dimensions.append(spans[-1])
         else:
@@ -330,7 +330,7 @@ def _inferred_space(
 
 
 def _names(argument: str, given: str | Sequence[str]) -> tuple[str, ...]:
-    """Return names as a list; a string is one name."""
+    """Return names as a tuple; a string is a single name."""
     return (given,) if isinstance(given, str) and given else checks.texts(argument, given)
 
 

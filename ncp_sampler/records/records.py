@@ -20,7 +20,7 @@ _LARGEST_HALF = float(np.finfo(np.float64).max) / 2
 
 @dataclass(frozen=True)
 class Records:
-    """Codes with their metrics.
+    """Codes and their metrics.
 
     Attributes:
         space: Search space of the codes.
@@ -152,7 +152,7 @@ def spread_of(values: FloatArray) -> float:
     """Return the standard deviation of the known values, always positive and finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         spread = float(np.nanstd(values))
-        if not np.isfinite(spread):  # Squares or twice the deviation overflow
+        if not np.isfinite(spread):  # The squares or twice the deviation may overflow
             largest = float(np.nanmax(np.abs(values)))
             spread = 2 * min(float(np.nanstd(values / largest)) * (largest / 2), _LARGEST_HALF)
     return max(spread, _LEAST_SPREAD)

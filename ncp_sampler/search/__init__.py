@@ -1,1 +1,1 @@
-"""Search for the best code: objectives, limits, acquisition functions, and their maximization."""
+"""Search for the best code: objectives, limits, acquisition functions and their maximization."""

@@ -35,16 +35,17 @@ Function: TypeAlias = Callable[
     [FloatArray], tuple[FloatArray, Callable[[FloatArray], FloatArray]]
 ]  # unit codes (n, d) -> values (n,), and their pullback (n,) -> (n, d)
 
-# With one objective under constraints: log improvement, in the objective's scale, below which none
-# counts, as a predictor's own noise is larger; log probability below which slopes are steeper
+# For one objective with constraints: log improvement, on the objective's scale, below which no
+# improvement counts, because a predictor's noise is larger; log probability below which slopes
+# are steeper, and their factor
 _MIN_GAIN, _MIN_LOG_PROBABILITY, _STEEPNESS = -9.0, -1.0, 10.0
 _SUCCESS_POWER = 2.0  # exponent of the probability of success: a failed trial teaches little
-# Points of a front, beyond which it is thinned, by the number of objectives
+# Number of objectives -> maximum number of points of a front, which is thinned beyond it
 _FRONT = {2: 200, 3: 80, 4: 50, 5: 25, 6: 15}
-_MOST_SAMPLED = 200  # Points of a front whose hypervolume improvement is sampled
-_DRAWS = 32  # Posterior draws of an expectation that has no closed form
-_DIRECTIONS = 128  # Directions of a sampled hypervolume improvement, one posterior draw for each
-_BLOCK = 128  # codes evaluated at once: more do not fit the cache
+_MOST_SAMPLED = 200  # Maximum number of points of a front whose hypervolume improvement is sampled
+_DRAWS = 32  # Number of posterior draws for an expectation without a closed form
+_DIRECTIONS = 128  # Directions of a sampled hypervolume improvement, with one posterior draw each
+_BLOCK = 128  # number of codes evaluated at once; more do not fit into the cache
 
 
 class SuccessProbability(Protocol):
@@ -58,11 +59,11 @@ class SuccessProbability(Protocol):
 
 @dataclass(frozen=True)
 class ObjectivePosterior:
-    """Posterior of objectives and slack: modeled by a predictor, or exact for known costs.
+    """Posterior of objectives and slack, modeled by a predictor or exact for known costs.
 
     Attributes:
         observations: Scaled observations.
-        predictor: Fitted on ``observations.modeled``.
+        predictor: Predictor fitted to ``observations.modeled``.
         costs: Known objective -> its cost, a function of unit codes, in its own unit.
     """
 
@@ -97,7 +98,7 @@ class ObjectivePosterior:
         return Moments(mean, std, vjp)
 
     def smoothed(self, unit: FloatArray, *, noisy: bool) -> ScaledObservations:
-        """Return the observations, with posterior means where no better value is known.
+        """Return the observations, with posterior means if no better value is known.
 
         Args:
             unit: Unit codes of the observations, (n, d).
@@ -113,12 +114,12 @@ class ObjectivePosterior:
         )
 
     def mean(self, unit: FloatArray) -> FloatArray:
-        """Return posterior means of objectives and slack at unit codes, (n, m + c)."""
+        """Return posterior means (n, m + c) of objectives and slack at unit codes."""
         return self.moments(unit).mean
 
 
 class Incumbent(NamedTuple):
-    """The observation over which an improvement is measured.
+    """Observation over which an improvement is measured.
 
     Attributes:
         row: Its position among the observations.
@@ -132,12 +133,12 @@ class Incumbent(NamedTuple):
 class Acquisition:
     """Log expected improvement plus log probabilities of feasibility and of success.
 
-    With one objective, or with weights of several, the improvement is measured from the best
+    With a single objective, or with weights for several, the improvement is measured from the best
     feasible value. Otherwise, it is a hypervolume improvement. While no observation is feasible,
     only feasibility counts.
 
     Args:
-        posterior: Posterior of the observations that the predictor was fitted on.
+        posterior: Posterior for the observations to which the predictor was fitted.
         unit: Unit codes of these observations, (n, d).
         noisy: True to use the posterior means at the observations instead of observed values.
         rng: Random generator for expectations without a closed form.
@@ -168,7 +169,7 @@ class Acquisition:
 
     @property
     def has_floor(self) -> bool:
-        """True if gains and probabilities below a floor count for almost nothing.
+        """True if improvements and probabilities below a floor count for almost nothing.
 
         This applies to one objective with constraints, or if trials have failed. In a well-known
         region, the log improvement decreases without bound, and codes that are certainly
@@ -180,7 +181,7 @@ class Acquisition:
 
     @property
     def lowest(self) -> float:
-        """Lowest value of a code that is feasible or improves."""
+        """Lowest acquisition value of a code that is feasible or improves."""
         return _MIN_GAIN - 2 if self.has_floor else -math.inf
 
     def __call__(self, x: FloatArray) -> FloatArray:
@@ -217,7 +218,7 @@ class Acquisition:
         if self.utility is not None:
             gain, slopes = self.utility(mean[:, :m], std[:, :m])
             total += _floored(gain) if floor else gain
-        # each constraint on its own: where several bounds meet, all of them hold by little chance
+        # each constraint separately: where several bounds meet, it is unlikely that all hold
         logs, rate = log_probability_above(mean[:, m:], std[:, m:])
         total += (_steeper(logs) if floor else logs).sum(1)
         of_success = None
@@ -256,7 +257,8 @@ class Acquisition:
             return self._front_utility(values, feasible, unit, rng, pending)
         rows, values, unit = np.flatnonzero(feasible), values[feasible], unit[feasible]
         if np.isnan(values).any(axis=1).all():
-            # feasible, but with constraints alone; or none with every objective
+            # no feasible trial has reported every objective, so posterior means replace missing
+            # values
             values = np.where(np.isnan(values), self.posterior.mean(unit)[:, : len(names)], values)
         ideal = np.nanmax(values, axis=0) if observed.is_maximin else np.zeros(len(names))
         if observed.weights is None:
@@ -284,7 +286,7 @@ class Acquisition:
     ) -> Utility:
         """Return the hypervolume improvement over the front of feasible and pending trials."""
         m = values.shape[1]
-        if np.isnan(values[feasible]).any(axis=1).all():  # their means stand in
+        if np.isnan(values[feasible]).any(axis=1).all():  # posterior means replace missing values
             values = np.where(np.isnan(values), self.posterior.mean(unit)[:, :m], values)
         if pending is not None and len(pending):
             mean = self.posterior.mean(pending)
@@ -307,6 +309,6 @@ def _steeper(logs: FloatArray) -> FloatArray:
 
 
 def _floored(gain: FloatArray) -> FloatArray:
-    """Return log improvements, compressing those below the floor into one unit, in order."""
+    """Return log improvements; compress those below the floor into one unit, in order."""
     short = np.maximum(_MIN_GAIN - gain, 0.0)
     return np.where(gain > _MIN_GAIN, gain, _MIN_GAIN - 1 + 1 / (1 + short))

@@ -1,4 +1,4 @@
-"""Known costs: functions of a code that are evaluated exactly instead of being modeled.
+"""Known costs: functions of a code that are evaluated exactly, not modeled.
 
 A known cost is a function of codes or of params. Propagation visits points between valid codes, so
 the cost is needed there, too, with a gradient. Hard limits are checked at valid codes.
@@ -26,12 +26,12 @@ from ncp_sampler.space.search_space import Params, SearchSpace
 CostFunction: TypeAlias = Callable[[Tensor], Tensor] | Callable[[Params], float]
 Costs: TypeAlias = Mapping[str, CostFunction]
 
-_SAMPLED_CODES = 64  # random codes whose costs give the spread and the scale of a cost
-_DECADE = 10.0  # ratio of costs from which on their logarithm is compared
+_SAMPLED_CODES = 64  # number of random codes that determine the spread and the scale of a cost
+_DECADE = 10.0  # minimum ratio of costs for comparing their logarithms
 
 
 class KnownCost:
-    """A cost of a code that is evaluated, not modeled.
+    """Cost of a code that is evaluated, not modeled.
 
     Args:
         name: Name of the cost.
@@ -48,7 +48,7 @@ class KnownCost:
         ceiling: Finite value that replaces an infinite cost where a finite one is needed.
 
     Raises:
-        ValueError: The function is neither; it raises an error, or returns something else.
+        ValueError: The function is neither, raises an error, or returns something else.
     """
 
     def __init__(
@@ -57,15 +57,15 @@ class KnownCost:
         self.name = name
         self._argument = argument or f"costs[{name!r}]"
         self._space = space
-        self._function = cast(Any, function)  # which kind it is, only a call tells
+        self._function = cast(Any, function)  # only a call shows which kind it is
         self._of_params: InterpolatedFeatures | None = None
         codes = torch.as_tensor(space.sample(2, 0).astype(np.float64)).requires_grad_(True)
         try:
-            with warnings.catch_warnings():  # a function of params warns of anything, too
+            with warnings.catch_warnings():  # a function of params can also warn about anything
                 warnings.simplefilter("ignore")
                 values: Any = self._function(codes)
             why = f"gives {checks.shown(values)}"
-        except Exception as error:  # a function of params raises anything when given a tensor
+        except Exception as error:  # given a tensor, a function of params can raise anything
             values, why = None, f"raises {type(error).__name__}: {error}"
         if isinstance(values, Tensor) and values.shape == (2,):
             if not values.requires_grad:
@@ -108,7 +108,7 @@ class KnownCost:
             with torch.no_grad():
                 costs = self._function(torch.as_tensor(np.asarray(codes, dtype=np.float64)))
             values: FloatArray = costs.double().cpu().numpy()
-        except Exception as error:  # a user's function raises anything
+        except Exception as error:  # a user's function can raise anything
             what = f"raises {type(error).__name__}: {error}"
             raise self._refusal(what, codes[0], len(codes)) from error
         wrong = np.isnan(values) | np.isneginf(values)
@@ -129,7 +129,7 @@ class KnownCost:
             self._of_params.ceiling = ceiling
 
     def vjp(self, unit: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-        """Return the cost (n,) at unit codes (n, d), also between valid codes, and its pullback."""
+        """Return the cost (n,) at unit codes (n, d), including invalid ones, and its pullback."""
         return torch_vjp(self._of_unit, unit)
 
     def _of_unit(self, unit: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ class KnownCost:
         return torch.where(value.isposinf(), self.ceiling, value).to(unit)
 
     def _refusal(self, what: str, code: NDArray[Any], n: int) -> ValueError:
-        """Return the error for an invalid cost of valid codes, with the params of one of them."""
+        """Return the error for an invalid cost, with the params of one of the valid codes."""
         params = checks.shown(self._space.to_params(code.tolist()))
         where = params if n == 1 else f"{n} codes, such as that of {params}"
         return ValueError(

@@ -1,4 +1,4 @@
-"""Hard limits on known costs: a penalty during the ascent, and a projection into the limits.
+"""Hard limits on known costs: a penalty during the ascent, and projection into the limits.
 
 Notation
     n, d, l    codes, columns of a code, limits
@@ -19,12 +19,12 @@ from ncp_sampler.search.known_cost import Costs, KnownCost
 from ncp_sampler.space.search_space import SearchSpace
 
 _SLOPE = 100.0  # slope of the penalty per spread of a cost: steeper than a log improvement
-_ROUNDS, _PROJECTED = 16, 64  # rounds of the projection; codes projected at once
-_MARGIN = 0.02  # spreads by which each round aims lower, as rounding can add
+_ROUNDS, _PROJECTED = 16, 64  # number of rounds of the projection, and of codes projected at once
+_MARGIN = 0.02  # number of spreads by which each round aims lower, because rounding can add cost
 
 
 class Limits:
-    """Upper bounds of known costs.
+    """Upper bounds on known costs.
 
     Args:
         space: The codes' search space.
@@ -40,7 +40,7 @@ class Limits:
     ) -> None:
         self.bounds = dict(bounds)
         self._space = space
-        self._parents = np.zeros(len(space.columns), dtype=bool)  # their columns
+        self._parents = np.zeros(len(space.columns), dtype=bool)  # columns of parents
         for condition in space.conditions.values():
             self._parents[space.column_slice(condition.parent)] = True
         self._costs = [costs[name] for name in bounds]
@@ -54,11 +54,11 @@ class Limits:
         return np.stack(columns, axis=1) if columns else np.empty((len(codes), 0))
 
     def over(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return True for valid codes (n, d) over each limit, (n, l)."""
+        """Return True (n, l) for valid codes (n, d) over each limit."""
         return np.asarray(self.costs(codes) > self._ends)
 
     def exceeded(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return True for valid codes (n, d) over a limit, (n,)."""
+        """Return True (n,) for valid codes (n, d) over a limit."""
         return np.asarray(self.over(codes).any(axis=1))
 
     def penalty(self, unit: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
@@ -67,7 +67,7 @@ class Limits:
         return _SLOPE * excess, lambda g: pullback(_SLOPE * g)
 
     def kept(self, codes: NDArray[Any], pinned: FloatArray) -> NDArray[Any]:
-        """Return valid codes (n, d): those within the limits, and the others projected into them.
+        """Return valid codes (n, d): those within the limits, and the others after projection.
 
         Args:
             codes: Valid codes.
@@ -82,7 +82,7 @@ class Limits:
         return np.concatenate([within, projected[~self.exceeded(projected)]])
 
     def projected(self, codes: NDArray[Any], pinned: FloatArray) -> NDArray[Any]:
-        """Return valid codes (n, d), those over a limit moved below it along the costs' gradient.
+        """Return valid codes (n, d); move those over a limit below it, along the costs' gradient.
 
         If a limit cannot be reached, codes stay over it.
 
@@ -100,12 +100,13 @@ class Limits:
             margin = _MARGIN * (turn + 1)
             excess, pullback = self._excess(unit[over], margin)
             rounded = np.flatnonzero(over)[excess <= margin]  # rounding alone exceeds a limit
-            if self._parents.any() and len(rounded):  # as if a fraction of a layer was too little
+            if self._parents.any() and len(rounded):  # a fraction of a layer counts too little
                 whole = self._space.normalize(valid[rounded])
                 unit[rounded] = np.where(self._parents, whole, unit[rounded])
                 excess, pullback = self._excess(unit[over], margin)
-            slope = np.nan_to_num(pullback(np.ones(len(excess)))) * free  # beside an infinite cost
-            # a column at its end cannot go on, and would take the others' share of the step
+            slope = np.nan_to_num(pullback(np.ones(len(excess)))) * free  # next to an infinite cost
+            # a column at its end cannot move further, and would take up the others' share of the
+            # step
             at = unit[over]
             slope[((at <= 0) & (slope > 0)) | ((at >= 1) & (slope < 0))] = 0.0
             size = np.maximum((slope**2).sum(1, keepdims=True), 1e-12)
@@ -115,7 +116,7 @@ class Limits:
         return valid
 
     def error(self, codes: NDArray[Any], pinned: FloatArray) -> ValueError:
-        """Return the error for codes (n, d) of which none is within the limits."""
+        """Return the error for codes (n, d), none of which is within the limits."""
         tried = np.concatenate([codes, self.projected(codes[:_PROJECTED], pinned)])
         costs, spreads = self.costs(tried), [cost.spread for cost in self._costs]
         nearest = costs[np.maximum((costs - self._ends) / spreads, 0.0).sum(axis=1).argmin()]
@@ -149,15 +150,16 @@ class Limits:
 def checked_limits(
     costs: Costs | None, limits: Mapping[str, float] | None, measured: str = "constraints="
 ) -> dict[str, float]:
-    """Check costs and limits in form, and return the limits.
+    """Check the form of costs and limits, and return the limits.
 
     Args:
         costs: Name -> known cost.
         limits: Known cost -> its upper bound.
-        measured: How the host is told the bound of a measured value, for the message.
+        measured: Instruction on how to bound a measured value, for the message.
 
     Raises:
-        ValueError: Not mappings from names to functions and to numbers, or a limit without a cost.
+        ValueError: The arguments are not mappings from names to functions and to numbers, or a
+            limit has no cost.
     """
     given = {} if costs is None else costs
     checks.instance("costs", given, Mapping, 'map names to functions, as {"flops": costs.flops}')

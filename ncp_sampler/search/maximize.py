@@ -22,14 +22,14 @@ from ncp_sampler.search.trust_region import TrustRegion
 from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.search_space import SearchSpace
 
-Excluded: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> True if so
+Excluded: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> True to exclude
 
-N_BEST, _N_RANDOM, _N_SCREENED = 8, 16, 512  # starts: best, perturbed best, best of random
-_ITERATIONS = 12  # twice as many, from 48 starts, find nothing better in twice the time
-_PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # share of the columns, size in box widths
-_CHANGED = 20  # columns of a random code in the box that differ from its center, on average
-_CLIMBS, _CLIMB_WIDTH = 2, 3  # rounds of hill climbing, and codes that each climbs from
-_EXHAUSTIVE = 2048  # size of a space that is evaluated whole
+N_BEST, _N_RANDOM, _N_SCREENED = 8, 16, 512  # starts: best, perturbed, screened random codes
+_ITERATIONS = 12  # number of steps; twice as many, from 48 starts, find nothing better
+_PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # fraction of columns; size relative to the region
+_CHANGED = 20  # mean number of columns in which a random code of the region differs from its center
+_CLIMBS, _CLIMB_WIDTH = 2, 3  # numbers of rounds of hill climbing, and of codes per round
+_EXHAUSTIVE = 2048  # maximum size of a space that is evaluated exhaustively
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Maximum:
 
     Attributes:
         code: The code, (d,).
-        value: Its acquisition value.
-        trail: Codes before and after each step of the search, (k, d) each, in order.
+        value: Acquisition value of the code.
+        trail: Codes before and after each step of the search, in order, each (k, d).
     """
 
     code: NDArray[Any]
@@ -54,9 +54,9 @@ class Maximizer:
     Attributes:
         acquisition: Function to maximize.
         space: The search space.
-        strategy: How codes are edited.
+        strategy: Strategy that edits the codes.
         pinned: Values of fixed columns, NaN elsewhere, (d,).
-        excluded: Predicate of codes that must not be proposed.
+        excluded: Predicate for codes that must not be proposed.
         region: Trust region.
         project: Function that projects codes (n, d) into the limits; None without limits.
     """
@@ -70,7 +70,7 @@ class Maximizer:
     project: Callable[[NDArray[Any]], NDArray[Any]] | None = None
 
     def maximize(self, best: FloatArray, rng: np.random.Generator) -> Maximum | None:
-        """Return the best code found, or None if every code evaluated is excluded.
+        """Return the best code found, or None if every evaluated code is excluded.
 
         Args:
             best: Unit codes to start from, best first, (n, d); only the first ``N_BEST`` are used.
@@ -80,7 +80,7 @@ class Maximizer:
         lowest = self.acquisition.lowest
         if self.region.is_whole or not (inside is None or inside.value < lowest):
             return inside
-        # within the trust region all codes are known, or infeasible
+        # all codes within the trust region are known or infeasible
         outside = replace(self, region=TrustRegion.whole(best.shape[1]))._search(best, rng)
         if outside is None or (inside is not None and outside.value <= inside.value):
             return inside
@@ -105,7 +105,7 @@ class Maximizer:
         ends, began = self.space.denormalize(edited), self.space.denormalize(start)
         if self.project is not None:
             ends = self.project(ends)
-        if self.acquisition.has_floor:  # where nothing improves, the slope leads out of feasibility
+        if self.acquisition.has_floor:  # without improvement, the slope leaves feasibility
             ends, began = np.concatenate([ends, began]), np.concatenate([began, began])
         valid = self._valid(ends)
         trail = [(self._valid(began), valid)]
@@ -113,13 +113,13 @@ class Maximizer:
         values = self._values(codes)
         for _ in range(_CLIMBS):
             centers = codes[np.argsort(-values)[:_CLIMB_WIDTH]]
-            if not len(codes):  # all are excluded: look around the best start
+            if not len(codes):  # all are excluded; search around the best start
                 centers = self.space.round(self.space.denormalize(start[:1]))
             steps = [self._valid(self.space.neighbors(code)) for code in centers]
             for center, near in zip(centers, steps, strict=True):
                 trail.append((np.broadcast_to(self._valid(center), near.shape), near))
             near = self._allowed(np.concatenate(steps))
-            # evaluated once: in a batch of another size, sums would be rounded otherwise
+            # evaluated once, because sums are rounded differently in a batch of another size
             codes = np.concatenate([codes, near])
             values = np.concatenate([values, self._values(near)])
         return _best(codes, values, trail)
@@ -133,7 +133,7 @@ class Maximizer:
         unique = unique_codes(valid)
         if not self.region.is_whole:
             counts = np.isnan(self.pinned)
-            if self.space.conditions:  # the middle of what does not exist is nowhere
+            if self.space.conditions:  # missing parameters have no position
                 counts = counts & self.space.exists(unique, by_column=True)
             unique = unique[self.region.contains(self.space.normalize(unique), counts)]
         return unique[~self.excluded(unique)]
@@ -150,7 +150,7 @@ class Maximizer:
         perturbed = self.region.clip(top + changed * rng.normal(0.0, 1.0, top.shape) * size)
         given = ~np.isnan(self.pinned)
         random = self._valid(self._random(top[0], rng))
-        if self.space.conditions:  # a branch of few codes is drawn often
+        if self.space.conditions:  # a branch with few codes is drawn often
             random = unique_codes(random)
         random = random[np.argsort(-self._values(random), kind="stable")[:_N_RANDOM]]
         unit = np.concatenate([top, perturbed, self.space.normalize(random)])
@@ -159,10 +159,10 @@ class Maximizer:
         return unit
 
     def _random(self, center: FloatArray, rng: np.random.Generator) -> NDArray[Any]:
-        """Return random valid codes of the space, or of the region with few columns off its center.
+        """Return random valid codes, which in a small region differ from its center in few columns.
 
-        In many dimensions, a code that differs from the center in all of them is far away, however
-        small the region is (Regis & Shoemaker 2013; TuRBO, section 3, does the same).
+        In many dimensions, a code that differs from the center in all of them is far away, even in
+        a small region (Regis & Shoemaker 2013; TuRBO, section 3, does the same).
         """
         drawn = self.space.sample(_N_SCREENED, rng)
         if self.region.is_whole:

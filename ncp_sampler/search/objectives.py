@@ -31,14 +31,14 @@ from ncp_sampler.search.slack import (
 )
 from ncp_sampler.space.search_space import SearchSpace
 
-# Largest numbers of modeled objectives, and of all, whose hypervolume improvement is exact
+# Maximum numbers of modeled objectives, and of all objectives, for exact hypervolume improvement
 _MAX_MODELED, _MAX_EXACT = 4, 6
-_FEW = 10  # Latest values of a metric that is rare, which are always among those fitted
+_FEW = 10  # Number of latest values of a rare metric that are always among the fitted ones
 
 
 @dataclass(frozen=True)
 class CostScale:
-    """Scale of a known cost among the objectives: a + b t, where t is the cost or its logarithm.
+    """Scale of a known cost as an objective: a + b t, where t is the cost or its logarithm.
 
     Attributes:
         a: Offset.
@@ -54,7 +54,7 @@ class CostScale:
     def of(
         cls, cost: KnownCost, observed: FloatArray, sign: float, *, linear: bool = False
     ) -> CostScale:
-        """Return the scale that standardizes a cost by observed values (n,), to be maximized."""
+        """Return the scale on which observed costs (n,) are standardized and to be maximized."""
         log = not linear and cost.spans_decades and bool((observed > 0).all())
         values = np.log(observed) if log else observed
         mean, std = standardizer(values[:, None], np.ones(len(values)))
@@ -83,15 +83,15 @@ class Objectives:
         space: As given.
         directions: As given.
         signs: 1 for an objective to be maximized, -1 for one to be minimized, (m,).
-        constraints: Name -> bound, as given or added by ``constrain``.
+        constraints: Name -> bound, either given or added by ``constrain``.
         costs: Name -> known cost.
         known: Known costs that are objectives.
         limits: Limits of the known costs.
         preference: Preference among several objectives; None for the whole front.
 
     Raises:
-        ValueError: A weight for an unknown objective, weights that are all 0, a constraint on a
-            known cost, or a cost that cannot be computed or is not used.
+        ValueError: An objective with a weight is unknown, all weights are 0, a known cost has a
+            constraint, or a cost cannot be computed or is not used.
     """
 
     def __init__(
@@ -122,14 +122,14 @@ class Objectives:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Observed metrics: the objectives, then the constraints that are not objectives."""
+        """Names of observed metrics: the objectives, then constraints that are not objectives."""
         return tuple(dict.fromkeys([*self.directions, *self.constraints]))
 
     def constrain(self, bounds: Constraints) -> None:
         """Add constraints, in the same form as for the constructor.
 
         Raises:
-            ValueError: A bound that is not a number, or a bound on a known cost.
+            ValueError: A bound is not a number, or bounds a known cost.
         """
         added = checked_bounds(bounds)
         computed = [name for name in added if name in self.costs]
@@ -143,7 +143,7 @@ class Objectives:
         metrics: Mapping[str, FloatArray],
         diverged: NDArray[np.bool_] | None = None,
     ) -> ScaledObservations:
-        """Return observations on the scales of the acquisition function.
+        """Return the observations on the scales of the acquisition function.
 
         Args:
             codes: Valid codes, (n, d).
@@ -194,13 +194,13 @@ class ScaledObservations:
 
     Attributes:
         objectives: Names of the objectives that have a value, in order.
-        cost_scales: Scale of each objective that is a known cost, None for a modeled one.
+        cost_scales: Scale of each objective that is a known cost; None for a modeled one.
         values: Objectives, all to be maximized, (n, m).
         raw: Objectives in their own units and directions, (n, m).
         reference: Point beyond which hypervolume counts, (m,).
         constraints: Names of the constraints that have a value, in order.
         slack: Scaled slack, (n, c).
-        bounds: Bound and unit s of each constraint: its scaled slack is asinh(slack / s).
+        bounds: Bound and unit s of each constraint; its scaled slack is asinh(slack / s).
         weights: Weights of the scaled objectives, (m,); None for the whole front or a single
             objective.
         is_maximin: True if the worst of the weighted objectives counts, instead of their sum.
@@ -235,7 +235,7 @@ class ScaledObservations:
 
     @property
     def feasible(self) -> NDArray[np.bool_]:
-        """True for observations that violate no known constraint, (n,)."""
+        """True (n,) for observations that violate no known constraint."""
         return ~np.asarray((self.slack < 0).any(axis=1), dtype=bool)
 
     @property
@@ -251,7 +251,7 @@ class ScaledObservations:
 
     @property
     def unreported(self) -> NDArray[np.bool_]:
-        """True for objectives missing in an observation that reported others, (n, m)."""
+        """True (n, m) for objectives that are missing in an observation that reported others."""
         missing = np.isnan(self.values)
         modeled = ~np.array(self.known, dtype=bool)
         reported = (~missing & modeled).any(axis=1) & ~self.diverged
@@ -263,7 +263,7 @@ class ScaledObservations:
         return bool(np.isnan(self.slack).any() or self.unreported.any())
 
     def covering(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Return rows, plus more rows if a modeled column would otherwise have no value in them."""
+        """Return the rows, plus others if a modeled column would otherwise lack values."""
         for column in self.modeled.values():
             if np.isnan(column[rows]).all():
                 rows = np.union1d(rows, np.flatnonzero(~np.isnan(column))[-_FEW:])
@@ -288,7 +288,7 @@ class ScaledObservations:
         )
 
     def merit(self) -> FloatArray:
-        """Return one merit per observation, (n,), NaN if a metric is missing."""
+        """Return the merit (n,) of each observation, NaN if a metric is missing."""
         if self.weights is None:
             return np.asarray(self.values.sum(axis=1))
         if not self.is_maximin:
@@ -296,10 +296,11 @@ class ScaledObservations:
         return chebyshev(self.values - np.nanmax(self.values, axis=0), self.weights)[0]
 
     def order(self, rng: np.random.Generator) -> NDArray[np.intp]:
-        """Return positions of the observations as starts of the search, (n,).
+        """Return the positions (n,) of the observations, in their order as starts of the search.
 
-        Feasible observations come first, by merit, then the others, by their violation. If a front
-        is sought, the whole front comes first in random order, then the best by each objective.
+        Feasible observations come first, sorted by merit, then the others, sorted by violation. If
+        a front is sought, the whole front comes first in random order, then the best for each
+        objective.
         """
         merit = np.nan_to_num(self.merit(), nan=-np.inf)
         violation = np.where(self.slack < 0, -self.slack, 0.0).sum(axis=1)

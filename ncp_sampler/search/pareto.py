@@ -1,4 +1,4 @@
-"""Pareto fronts, the region beyond them as boxes, and scalarizations; all objectives maximized.
+"""Pareto fronts, box decompositions of the region beyond, and scalarizations; for maximization.
 
 The region that is better than a reference point and not dominated by the front is divided into
 disjoint boxes. The hypervolume that a point y adds is the sum over boxes of the product over
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 from ncp_sampler.predictors.predictor import FloatArray
 
-_ADVANCE = 0.05  # smallest advance of a front that counts, as a share of the first trials' spread
-_WINDOW = 200  # latest trials of which one or two windows are searched for advances
-_EARLY = 10  # first trials, whose worst values the reference point lies below
-# Weight of the sum beside the minimum. By the minimum alone (ParEGO has 0.05) a search improves one
-# objective at a time, and is behind on all
+_ADVANCE = 0.05  # minimum advance of a front that counts, as a fraction of the first trials' spread
+_WINDOW = 200  # window of latest trials; one or two windows are searched for advances
+_EARLY = 10  # number of first trials; the reference point lies below their worst values
+# Weight of the sum relative to the minimum. With nearly the minimum alone (0.05 in ParEGO), a
+# search improves one objective at a time and falls behind in all
 _AUGMENTATION = 1.0
 
 
 def pareto_front(values: FloatArray) -> NDArray[np.intp]:
-    """Return the positions of the Pareto-optimal points (n, m), the first of equal points."""
+    """Return the positions of the Pareto-optimal points among (n, m); the first of equal points."""
     left = np.argsort(-values.sum(axis=1), kind="stable")  # no point is dominated by a later one
     front = []
     while len(left):
@@ -36,7 +36,7 @@ def pareto_front(values: FloatArray) -> NDArray[np.intp]:
 
 
 def thinned(front: FloatArray, limit: int) -> FloatArray:
-    """Return at most ``limit`` points of a front: the best by each objective, then the farthest."""
+    """Return at most ``limit`` points of a front: the best per objective, then the farthest."""
     if len(front) <= limit:
         return front
     spread = np.ptp(front, axis=0)
@@ -50,7 +50,7 @@ def thinned(front: FloatArray, limit: int) -> FloatArray:
 
 
 def boxes_beyond(front: FloatArray, reference: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the region better than the reference (m,) and not dominated by the front, as boxes.
+    """Return boxes that cover the region above the reference (m,) that no front point dominates.
 
     Each point removes the part that it dominates from every box; the rest of the box is divided
     along each objective in turn. If points are sorted by the first objective, few boxes are
@@ -75,11 +75,11 @@ def boxes_beyond(front: FloatArray, reference: FloatArray) -> tuple[FloatArray, 
 
 
 def reference_point(values: FloatArray) -> FloatArray:
-    """Return the point (m,) beyond which hypervolume counts, for trials in order of observation.
+    """Return the point (m,) beyond which hypervolume counts, given trials in order of observation.
 
-    In each objective, it lies a tenth of the spread below the worst of the first trials, which no
-    search has chosen. So the point stays in place, and useless extremes (such as the lowest cost)
-    do not gain weight when they are observed.
+    In each objective, it lies a tenth of the spread below the worst of the first trials, which were
+    not chosen by a search. The point therefore stays in place, and useless extremes (such as the
+    lowest cost) do not gain weight when they are observed.
     """
     point = []
     for column in values.T:
@@ -92,17 +92,17 @@ def reference_point(values: FloatArray) -> FloatArray:
 def advances(
     values: FloatArray, feasible: NDArray[np.bool_], reference: FloatArray, n_startup: int
 ) -> FloatArray:
-    """Return the running number of advances of the front, for each later trial that makes one.
+    """Return the number of advances of the front so far, for each later trial that makes one.
 
     A trial advances the front if it is better than each point of the front in some objective, by a
-    share of the first trials' spread. Smaller gains, and points between two others, are always
+    fraction of the first trials' spread. Smaller gains, and points between two others, are always
     possible.
 
     Args:
         values: Trials in the order of observation, (n, m).
         feasible: True for trials that may be on the front, (n,).
         reference: Point beyond which hypervolume counts, (m,).
-        n_startup: Number of them that were startup trials.
+        n_startup: Number of startup trials among them.
 
     Returns:
         Array (1 + later,): 0 for the startup, then the number of advances for each trial that makes
@@ -128,7 +128,7 @@ def chebyshev(values: FloatArray, weights: FloatArray) -> tuple[FloatArray, Floa
     """Return the augmented Chebyshev scalarization over the last axis, and its gradient.
 
     The scalarization min_k w_k f_k + sum_k w_k f_k is that of ParEGO (Knowles 2006, equation 2)
-    with a larger weight of the sum, for metrics to be maximized with an ideal of 0.
+    with a larger weight for the sum, for maximization with an ideal point at 0.
     """
     weighted = values * weights
     smallest = weighted.argmin(-1)[..., None]

@@ -1,4 +1,4 @@
-"""Preferences among several objectives: a weighted sum in the user's units, or the best compromise.
+"""Preferences between objectives: a weighted sum in the user's units, or the best compromise.
 
 Notation
     n, m    observations, objectives
@@ -22,7 +22,7 @@ COMPROMISE = "compromise"
 UNITS = ("std", "range")
 WORDS = (COMPROMISE, *UNITS)
 
-_EARLY = 10  # Number of first values whose median is the end of a range
+_EARLY = 10  # Number of first values, whose median is one end of a range
 
 Weight: TypeAlias = float | str | tuple[float, str]
 Weights: TypeAlias = Mapping[str, Weight] | str
@@ -30,12 +30,12 @@ Weights: TypeAlias = Mapping[str, Weight] | str
 
 @dataclass(frozen=True)
 class Preference:
-    """Weights of the objectives, and the choice between their sum and the worst of them.
+    """Weights of the objectives, and the choice between their sum and the worst objective.
 
     Attributes:
         weights: Name of an objective -> weight and its unit: None for the objective's own,
             otherwise one of ``UNITS``.
-        is_maximin: True if the objective that has lost most counts, instead of the sum.
+        is_maximin: True if the objective with the largest loss counts, instead of the sum.
     """
 
     weights: Mapping[str, tuple[float, str | None]]
@@ -43,10 +43,10 @@ class Preference:
 
     @classmethod
     def of(cls, given: Weights | None, directions: Mapping[str, str]) -> Preference | None:
-        """Return the preference that ``objective_weights`` describes; None for the whole front.
+        """Return the preference given as ``objective_weights``; None for the whole front.
 
         Raises:
-            ValueError: A weight for an unknown objective, or weights that are all 0.
+            ValueError: An objective with a weight is unknown, or all weights are 0.
         """
         if given is None:
             return None
@@ -65,15 +65,15 @@ class Preference:
         return cls(weights)
 
     def scaled(self, names: tuple[str, ...], values: FloatArray, raw: FloatArray) -> FloatArray:
-        """Return weights of scaled values, (m,), with sum 1 unless they are all 0.
+        """Return the weights (m,) of scaled values; their sum is 1 unless all are 0.
 
-        A scaled value is linear in the raw value except in the bad tail. So a weight in the
-        objective's own unit is divided by the slope of that line.
+        A scaled value is linear in the raw value except in the bad tail. A weight in the
+        objective's own unit is therefore divided by the slope of that line.
         """
         scaled = []
         for name, column, own in zip(names, values.T, raw.T, strict=True):
             weight, unit = self.weights[name]
-            if unit != "std":  # which a scaled value has already
+            if unit != "std":  # the unit that a scaled value already has
                 weight /= _slope(column, own)
             if unit == "range":
                 weight /= progress_of(own, best=own[np.nanargmax(column)])
@@ -82,11 +82,11 @@ class Preference:
         return np.array(scaled) / (total if total > 0 else 1.0)
 
     def per_unit(self, names: tuple[str, ...], raw: FloatArray, signs: FloatArray) -> FloatArray:
-        """Return weights of objectives in their own units, (m,).
+        """Return the weights (m,) of objectives in their own units.
 
         Args:
             names: The objectives.
-            raw: Their values in the order of observation, none missing, (n, m).
+            raw: Their values in the order of observation, (n, m), without missing ones.
             signs: 1 of an objective to be maximized, -1 of one to be minimized, (m,).
         """
         weights = []
@@ -94,21 +94,22 @@ class Preference:
             weight, unit = self.weights[name]
             if unit == "range":
                 weight /= progress_of(column, best=sign * (sign * column).max())
-            elif unit == "std":  # as in ``scaled``: no outlier sets it
+            elif unit == "std":  # as in ``scaled``, so that outliers do not determine it
                 weight *= _slope(bounded_tail(sign * column), column)
             weights.append(weight)
         return np.array(weights)
 
 
 def check_weights(given: Mapping[Any, Weight] | str | None, words: Sequence[str] = WORDS) -> None:
-    """Check ``objective_weights`` in form, as far as no objective is known.
+    """Check the form of ``objective_weights`` while the objectives are unknown.
 
     Args:
         given: The argument.
-        words: Strings that may stand for the weights.
+        words: Strings that are valid in place of weights.
 
     Raises:
-        ValueError: Neither weights by name nor a valid word, a negative weight, or an unknown unit.
+        ValueError: ``given`` is neither a mapping of weights nor a valid word, a weight is
+            negative, or a unit is unknown.
     """
     must = f"map objectives to weights, or be one of {(*words,)}"
     if isinstance(given, str):
@@ -117,7 +118,7 @@ def check_weights(given: Mapping[Any, Weight] | str | None, words: Sequence[str]
         return
     weights = checks.instance("objective_weights", {} if given is None else given, Mapping, must)
     for name, weight in weights.items():
-        label = f"objective_weights[{name!r}]"  # a name, or an objective's index for NCPSampler
+        label = f"objective_weights[{name!r}]"  # a name or, for NCPSampler, an objective's index
         number, unit = weight if isinstance(weight, tuple) and len(weight) == 2 else (weight, None)
         if isinstance(weight, str):
             number, unit = 1.0, weight
@@ -127,7 +128,7 @@ def check_weights(given: Mapping[Any, Weight] | str | None, words: Sequence[str]
 
 
 def progress_of(raw: FloatArray, best: float) -> float:
-    """Return the distance from the median of the first ten values to the best one, positive.
+    """Return the distance, above 0, from the median of the first ten values to the best one.
 
     It is the unit of a relative regret. The first values were not chosen by a search, so the unit
     does not shrink as the search concentrates, and outliers do not determine it.
@@ -144,9 +145,10 @@ def progress_of(raw: FloatArray, best: float) -> float:
 
 
 def relative_regrets(raw: FloatArray, signs: FloatArray) -> FloatArray:
-    """Return the relative regret of each observation in each objective, (n, m), NaN if missing.
+    """Return the relative regret (n, m) of each observation in each objective, NaN if missing.
 
-    0 is the best observed value of the objective, 1 the median of the first ten.
+    The regret is 0 for the best observed value of the objective, and 1 for the median of the first
+    ten.
 
     Args:
         raw: Objectives in their own units, in the order of observation, (n, m).
@@ -164,12 +166,12 @@ def _with_unit(weight: Weight) -> tuple[float, str | None]:
 
 
 def _slope(scaled: FloatArray, raw: FloatArray) -> float:
-    """Return the ratio of scaled to raw difference from the median to the best; 1 if constant."""
+    """Return the ratio of the scaled to the raw distance from median to best; 1 if constant."""
     known = np.flatnonzero(~np.isnan(scaled))
     order = known[np.argsort(scaled[known], kind="stable")]
     best, middle = order[-1], order[len(order) // 2]
     distance = abs(raw[best] - raw[middle])
-    if not distance > 0:  # more than half are the best
+    if not distance > 0:  # more than half of the values are the best
         best, middle = order[-1], order[0]
         distance = abs(raw[best] - raw[middle])
     rise = float(scaled[best] - scaled[middle])

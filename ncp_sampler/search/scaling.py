@@ -1,6 +1,6 @@
 """Conversion of objective values between the acquisition function's scale and their own unit.
 
-Both are interpolated between observations, and extrapolated linearly beyond them.
+Both directions interpolate between observations and extrapolate linearly beyond them.
 
 Notation
     k   position of the objective among those that have a value
@@ -15,18 +15,18 @@ from ncp_sampler.search.objectives import ScaledObservations
 
 
 def unscaled(observed: ScaledObservations, k: int, f: FloatArray) -> FloatArray:
-    """Return scaled values (n,) of an objective, converted to its own unit."""
+    """Convert scaled values (n,) of an objective to its own unit."""
     known = ~np.isnan(observed.values[:, k])
     scaled, first = np.unique(observed.values[known, k], return_index=True)
     return _interpolated(f, scaled, observed.raw[known, k][first])
 
 
 def rescaled(observed: ScaledObservations, k: int, values: FloatArray) -> FloatArray:
-    """Return values (n,) of an objective, converted to the acquisition function's scale."""
+    """Convert values (n,) of an objective to the acquisition function's scale."""
     known = ~np.isnan(observed.values[:, k])
     raw, first = np.unique(observed.raw[known, k], return_index=True)
     scaled = observed.values[known, k][first]
-    if len(raw) > 1 and scaled[0] > scaled[-1]:  # minimized: the straight part is at the low end
+    if len(raw) > 1 and scaled[0] > scaled[-1]:  # minimized, so the linear part is at the low end
         return _interpolated(-values, -raw[::-1], scaled[::-1])
     return _interpolated(values, raw, scaled)
 
@@ -35,10 +35,10 @@ def _interpolated(x: FloatArray, xs: FloatArray, ys: FloatArray) -> FloatArray:
     """Interpolate between points with increasing ``xs``, from the bad end to the good end."""
     if len(xs) == 1:
         return np.full(len(x), ys[0])
-    middle = min(len(xs) // 2, len(xs) - 2)  # from the median up the scale is linear
+    middle = min(len(xs) // 2, len(xs) - 2)  # above the median, the scale is linear
     up = (ys[-1] - ys[middle]) / (xs[-1] - xs[middle])
     down = (ys[1] - ys[0]) / (xs[1] - xs[0])
-    up, down = np.nan_to_num([up, down], posinf=0.0, neginf=0.0)  # of steps of 1e-310
+    up, down = np.nan_to_num([up, down], posinf=0.0, neginf=0.0)  # for steps of 1e-310
     inside = np.interp(x, xs, ys)
     above = np.where(x > xs[-1], ys[-1] + up * (x - xs[-1]), inside)
     return np.asarray(np.where(x < xs[0], ys[0] + down * (x - xs[0]), above))

@@ -20,15 +20,15 @@ from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.predictors.transforms import LARGEST
 
-# Observed metric -> its upper bound, or (low, high), one of which is None
+# Observed metric -> its upper bound, or a pair (low, high), of which one is None
 Constraints: TypeAlias = Mapping[str, float | tuple[float | None, float | None]]
 
-_LATE_REPORTS = 3  # reports in a row, after which a constraint counts as one that came late
+_LATE_REPORTS = 3  # number of reports in a row from which on a constraint counts as added later
 _Values = TypeVar("_Values", float, FloatArray)
 
 
 class Bound(NamedTuple):
-    """A bound of an observed metric.
+    """Bound on an observed metric.
 
     Attributes:
         value: The bound, in the metric's own unit.
@@ -40,7 +40,7 @@ class Bound(NamedTuple):
 
     @property
     def satisfied(self) -> float:
-        """Value that satisfies the bound by more than any other."""
+        """Infinite value that satisfies the bound."""
         return -self.sign * math.inf
 
     def slack(self, observed: _Values) -> _Values:
@@ -56,7 +56,8 @@ def checked_bounds(constraints: Constraints | None) -> dict[str, Bound]:
     """Return the bound of each constrained metric.
 
     Raises:
-        ValueError: Not a mapping from names to numbers or pairs, or a pair with two bounds or none.
+        ValueError: The argument is not a mapping from names to numbers or pairs, or a pair does not
+            have exactly one bound.
     """
     must = "map an observed metric to its bound"
     given = {} if constraints is None else constraints
@@ -77,14 +78,14 @@ def checked_bounds(constraints: Constraints | None) -> dict[str, Bound]:
 
 
 def known_slack(slack: FloatArray) -> FloatArray:
-    """Return the slack (n,), NaN before a late first report, infinite if only its sign is known.
+    """Return the slack (n,); NaN before a constraint was added, infinite if only its sign is known.
 
-    If every finished trial from some trial on reports a constraint, and there are at least three
-    of them or a satisfied one, the objective has reported it since then, and the earlier trials'
-    slack is unknown. A constraint that only some of these trials report counts as satisfied in all
+    If every finished trial from some trial on reports a constraint, and these trials are at least
+    three or include a satisfied one, the constraint was added then, and the slack of earlier trials
+    is unknown. A constraint that only some of these trials report counts as satisfied in all
     others.
 
-    If there are several zeros and no slack is positive, as in a count or max(0, excess), the zeros
+    If there are several zeros and no positive slack, as for a count or max(0, excess), the zeros
     are satisfied by an unknown amount.
     """
     reported = ~np.isnan(slack) & (slack < np.inf)
@@ -100,13 +101,13 @@ def known_slack(slack: FloatArray) -> FloatArray:
 
 
 def scaled_slack(slack: FloatArray) -> tuple[FloatArray, float]:
-    """Return scaled slack (n,), finite where it is known, and its unit.
+    """Return the scaled slack (n,), finite if known, and its unit.
 
     The unit is the median distance from the bound. With asinh, a huge violation does not determine
-    the scale, and the bound stays at 0, which standardizing or ``bounded_tail`` would move. An
-    infinite violation counts as the worst finite violation, and at least as a typical one.
-    Infinite positive slack counts as the median of the positive slack, or as a typical violation
-    with the opposite sign if all reported values violate the constraint.
+    the scale, and the bound stays at 0; standardization or ``bounded_tail`` would move it. An
+    infinite violation counts as the worst finite violation, and at least as a typical one. Infinite
+    positive slack counts as the median of the positive slack, or as a typical violation with the
+    opposite sign if all reported values violate the constraint.
     """
     distance = np.abs(slack[np.isfinite(slack) & (slack != 0)])
     size = float(np.median(distance)) if len(distance) else 1.0

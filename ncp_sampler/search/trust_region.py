@@ -1,18 +1,18 @@
 """Trust region: a box around the best code, whose width depends on the success of proposals.
 
-This is the trust region of TuRBO (Eriksson et al. 2019, section 3), with two differences. It
-begins as the whole space. Once it has shrunk to nothing, it is the whole space again, with all
-observations kept, so that a study leaves the first basin that it found. Everything is computed
-from the ordered observations, so a restored study continues with the same region.
+This is the trust region of TuRBO (Eriksson et al. 2019, section 3), with two differences. It begins
+as the whole space. Once it has shrunk to nothing, it is the whole space again and all observations
+are kept, so that a study can leave the first basin that it found. Everything is computed from the
+ordered observations, so a restored study continues with the same region.
 
 If a front is sought, the region of each proposal is centered on a randomly drawn point of the
-front, and all regions have the same width (Daulton et al. 2022, MORBO, keep a width for each). In
-the whole space, a hypervolume improvement would be expected wherever little is known, such as in
+front, and all regions have the same width (MORBO, Daulton et al. 2022, keeps one width for each).
+In the whole space, a hypervolume improvement would be expected wherever little is known, such as in
 the corners.
 
 Notation
     d       dimensions of the space
-    side    side of the box in unit codes; 2 is the whole space, whatever the center
+    side    side length of the region in unit codes; 2 is the whole space for any center
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from ncp_sampler.space.search_space import SearchSpace
 _ROUNDING = 1e-9
 _WHOLE = 2.0
 _SHORTEST = 2.0**-7
-_SUCCESSES = 3  # successes in a row after which the side doubles
-_MIN_FAILURES = 4  # failures in a row after which it halves; d in larger spaces, d / 3 for a front
+_SUCCESSES = 3  # number of successes in a row after which the side length doubles
+_MIN_FAILURES = 4  # failures in a row that halve it; d in larger spaces, d / 3 for a front
 
 
 @dataclass(frozen=True)
 class TrustRegion:
-    """Box of unit codes in which a proposal is searched.
+    """Box of unit codes that is searched for a proposal.
 
     Attributes:
         low: Lower corner, (d,), at least 0.
@@ -49,21 +49,21 @@ class TrustRegion:
 
     @classmethod
     def whole(cls, columns: int) -> TrustRegion:
-        """Return the box of all unit codes with the given number of columns."""
+        """Return the region of all unit codes with the given number of columns."""
         return cls(np.zeros(columns), np.ones(columns))
 
     @property
     def is_whole(self) -> bool:
-        """True if the box contains every unit code."""
+        """True if the region contains every unit code."""
         return not ((self.low > 0).any() or (self.high < 1).any())
 
     def contains(self, unit: FloatArray, columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return True for unit codes (n, d) in the box by the given columns, (d,) or (n, d)."""
+        """Return True for unit codes (n, d) inside the region in some columns, (d,) or (n, d)."""
         inside = (unit >= self.low - _ROUNDING) & (unit <= self.high + _ROUNDING)
         return np.asarray((inside | ~columns).all(axis=1), dtype=bool)
 
     def clip(self, unit: FloatArray) -> FloatArray:
-        """Return the nearest unit codes (n, d) inside the box."""
+        """Return the nearest unit codes (n, d) inside the region."""
         return np.clip(unit, self.low, self.high)
 
 
@@ -82,7 +82,7 @@ def trust_region_of(
         center: Unit code of the first observation in ``order``, (d,).
         observed: The observations, in the order in which they were made.
         order: Positions of comparable observations, best first; for a front, in random order.
-        n_startup: Number of them that were startup trials.
+        n_startup: Number of startup trials among them.
         plateau: Their ``plateau_length``.
     """
     if observed.is_front:
@@ -97,14 +97,14 @@ def trust_region_of(
 
 
 def plateau_length(observed: ScaledObservations, order: NDArray[np.intp]) -> int:
-    """Return the largest number of first trials of which more than half tie for the best.
+    """Return the largest number of first trials among which more than half tie for the best.
 
-    The choice of the center among them would be arbitrary, and none of them is worse than it: an
-    accuracy at chance level or a reward of 0 does not show where the space is better.
+    The choice of a center among these ties would be arbitrary: an accuracy at chance level or a
+    reward of 0 does not show where the space is better.
 
     Args:
         observed: Observations.
-        order: Positions of all of them, best first, (n,).
+        order: Positions of all observations, best first, (n,).
     """
     n = len(order)
     rank = np.empty(n, dtype=np.intp)
@@ -159,13 +159,13 @@ def trust_region(
 
 
 def side_length(merit: FloatArray, d: int, *, front: bool = False) -> float:
-    """Return the side length after observations with merit (n,), beginning with startup's best."""
+    """Return the side length after observations with merit (n,); the first is startup's best."""
     first = merit[:1] if not np.isnan(merit[0]) else np.array([-np.inf])
     best = np.fmax.accumulate(np.concatenate([first, merit[1:]]))
     successes = np.flatnonzero(merit[1:] > best[:-1]).tolist()
     length, in_a_row, last = _WHOLE, 0, -1
     patience = max(_MIN_FAILURES, d // 3 if front else d)
-    for at in [*successes, len(merit) - 1]:  # a success ends a run of failures, and so does the end
+    for at in [*successes, len(merit) - 1]:  # runs of failures end with a success or at the end
         failures = at - last - 1
         for _ in range(failures // patience):
             length = length / 2 if length / 2 >= _SHORTEST else _WHOLE

@@ -1,4 +1,4 @@
-"""Utilities of a normal posterior: logarithms of expected improvements, with their gradients.
+"""Utilities of a normal posterior: log expected improvements and their gradients.
 
 A utility maps the mean and standard deviation (n, m) of objectives, all to be maximized, to values
 (n,) and a pullback. The pullback maps gradients with respect to the values (n,) to gradients with
@@ -27,7 +27,7 @@ from ncp_sampler.search.pareto import boxes_beyond, chebyshev
 
 KNOWN_STD = 5e-3  # smoothing of a known cost's improvement, in standard deviations of the cost
 _TEMPERATURE = 1e-2  # smoothing of a scalarized improvement
-_SHORTEST = 1e-3  # length along a direction in which the front does not reach the reference
+_SHORTEST = 1e-3  # length along a direction if the front does not reach beyond the reference
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 Pullback: TypeAlias = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
@@ -42,7 +42,7 @@ class Utility(Protocol):
 
 @dataclass(frozen=True)
 class LogEI:
-    """Log expected improvement of one objective.
+    """Log expected improvement of a single objective.
 
     Attributes:
         best: Incumbent value.
@@ -67,7 +67,7 @@ class LogWeightedEI:
 
     Attributes:
         best: Incumbent value of the sum.
-        weights: (m,), at least 0.
+        weights: Weights (m,), at least 0.
     """
 
     best: float
@@ -122,7 +122,7 @@ class LogEHVI:
                 spread = np.broadcast_to(std[:, k, None], gain.shape)
                 improvement, by_mean, by_std = log_expected_improvement(gain, spread)
             parts.append((sides.lengths(improvement), by_mean, by_std))
-        boxes = parts[0][0][0][:, self._sides[0].box]  # log of each box's part, (n, boxes)
+        boxes = parts[0][0][0][:, self._sides[0].box]  # log contribution of each box, (n, boxes)
         for ((lengths, _), _, _), sides in zip(parts[1:], self._sides[1:], strict=True):
             boxes += lengths[:, sides.box]
         largest = boxes.max(axis=1)
@@ -153,7 +153,7 @@ class LogChebyshevEI:
     Attributes:
         ideal: Best value of each objective, (m,).
         best: Largest scalarized value so far.
-        weights: (m,), with sum 1.
+        weights: Weights (m,) with sum 1.
         normal: Standard normal draws, (s, m).
     """
 
@@ -180,7 +180,7 @@ class LogChebyshevEI:
 
 @dataclass(frozen=True)
 class LogSampledHVI:
-    """Log expected hypervolume improvement, sampled, for more objectives than ``LogEHVI`` allows.
+    """Sampled log expected hypervolume improvement, for more objectives than ``LogEHVI`` allows.
 
     The hypervolume is proportional to the mean, over directions on the positive part of the
     sphere, of the m-th power of the length of the dominated region in that direction (Zhang &
@@ -203,7 +203,7 @@ class LogSampledHVI:
     def of(
         cls, front: FloatArray, reference: FloatArray, draws: FloatArray, normal: FloatArray
     ) -> LogSampledHVI:
-        """Return the improvement over a front (p, m), in directions from standard normal draws."""
+        """Return the improvement over a front (p, m), with directions from normal draws."""
         positive = np.maximum(np.abs(draws), 1e-6)
         directions = positive / np.linalg.norm(positive, axis=1, keepdims=True)
         lengths = ((front - reference)[:, None] / directions).min(axis=2)
@@ -219,7 +219,7 @@ class LogSampledHVI:
         log_gain, slope = _log_softplus((length - self.reached) / _TEMPERATURE)
         log_gain += math.log(_TEMPERATURE)
         # with r reached, g gain and q = r / (r + g): (r + g)^m - r^m is g (r + g)^(m-1) times the
-        # sum of q^i, i < m, which has digits where g is next to nothing
+        # sum of q^i, i < m, which keeps its precision if g is tiny
         gain = np.exp(log_gain)
         longer = self.reached + gain
         powers = (self.reached / longer)[..., None] ** np.arange(m)
@@ -239,7 +239,7 @@ class LogSampledHVI:
 
 
 def log_probability_above(mean: FloatArray, std: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the log probability of a positive normal variable, and its slope by mean / std."""
+    """Return the log probability that a normal variable is above 0, and its slope in mean / std."""
     z = mean / std
     logs = log_ndtr(z)
     return logs, np.exp(-0.5 * z * z - _LOG_SQRT_2PI - logs)
@@ -248,7 +248,7 @@ def log_probability_above(mean: FloatArray, std: FloatArray) -> tuple[FloatArray
 def log_expected_improvement(
     gain: FloatArray, std: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return log E[max(f, 0)] for f normal with mean ``gain``, and its slopes by mean and std.
+    """Return log E[max(f, 0)] for normal f with mean ``gain``, and its slopes in mean and std.
 
     Ament et al. (2023), equation 9: log h(z) + log std with h(z) = phi(z) + z Phi(z), computed
     with erfcx for z < -1. The derivative of log h is Phi / h.
@@ -261,8 +261,8 @@ def log_expected_improvement(
     tail = z <= -1.0
     if tail.any():
         low = z[tail]
-        # through Phi / phi = sqrt(pi / 2) erfcx(-z / sqrt 2); h / phi is 1 less a ratio that
-        # rounding takes to 1 below z = -1e4, and there is 1 / z^2
+        # from Phi / phi = sqrt(pi / 2) erfcx(-z / sqrt 2); h / phi is 1 minus a ratio, which is
+        # rounded to 1 below z = -1e4; there, h / phi is 1 / z^2
         mills = erfcx(low * -math.sqrt(0.5)) * math.sqrt(math.pi / 2)
         rest, near = np.maximum(mills * low + 1, 1e-9), low > -1e4
         logs = np.where(near, np.log(rest), -2 * np.log(-low))
@@ -272,13 +272,13 @@ def log_expected_improvement(
 
 
 def log_smooth_improvement(gain: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return log of max(gain, 0) for known values, smoothed, and its slope."""
+    """Return the smoothed log of max(gain, 0) for known values, and its slope."""
     value, slope = _log_softplus(gain / KNOWN_STD)
     return value + math.log(KNOWN_STD), slope / KNOWN_STD
 
 
 def _log_softplus(t: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return log softplus(t), and its slope; both approach those of t for t -> -inf."""
+    """Return log softplus(t) and its slope; both approach those of t for t -> -inf."""
     softplus = np.logaddexp(0.0, t)
     far = t < -30
     value = np.where(far, t, np.log(np.maximum(softplus, 1e-30)))
@@ -287,12 +287,12 @@ def _log_softplus(t: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 @dataclass(frozen=True)
 class _Sides:
-    """Sides of boxes along one objective, with each distinct pair of levels once.
+    """Sides of boxes along one objective; each distinct pair of levels occurs once.
 
     Attributes:
         levels: Finite levels at which sides begin or end, ascending, (L,).
         low: Position of each pair's low level, (P,).
-        high: Position of its high level; L for infinity, (P,).
+        high: Position of each pair's high level, L for infinity, (P,).
         box: Position of each box's pair, (B,).
         order: Boxes sorted by their pair, (B,).
         starts: Position in that order at which each pair's boxes begin, (P,).
@@ -318,7 +318,7 @@ class _Sides:
     def lengths(
         self, improvement: FloatArray
     ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-        """Return log(EI(low) - EI(high)) of each pair (n, P), and its pullback to levels (n, L)."""
+        """Return log(EI(low) - EI(high)) (n, P) of each pair, and its pullback to levels (n, L)."""
         n_levels = len(self.levels)
         ends = self.high < n_levels
         start = improvement[:, self.low]
@@ -327,7 +327,7 @@ class _Sides:
         rest = -np.expm1(np.minimum(d, -1e-12))
 
         def pullback(g: FloatArray) -> FloatArray:
-            """Return gradients by low (slope 1 / rest) and high levels (slope 1 - 1 / rest)."""
+            """Return gradients for low (slope 1 / rest) and high levels (slope 1 - 1 / rest)."""
             by_low = g / rest
             total = np.zeros((len(g), n_levels))
             np.add.at(total.T, self.low, by_low.T)
@@ -337,5 +337,5 @@ class _Sides:
         return start + np.log(rest), pullback
 
     def summed(self, by_box: FloatArray) -> FloatArray:
-        """Return gradients by boxes (n, B) added up by pair, (n, P)."""
+        """Return the sums (n, P), by pair, of gradients with respect to boxes (n, B)."""
         return np.add.reduceat(by_box[:, self.order], self.starts, axis=1)

@@ -1,4 +1,4 @@
-"""Search spaces: dimensions, and the codec between params, codes and unit codes."""
+"""Search spaces: dimensions, and conversion between params, codes and unit codes."""
 
 from ncp_sampler.space.conditions import Condition as Condition
 from ncp_sampler.space.dimensions import Categorical as Categorical

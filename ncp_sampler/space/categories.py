@@ -11,7 +11,7 @@ import numpy as np
 
 
 def category_key(value: Any) -> Hashable:
-    """Return a hashable key of a category; keys differ by type and equality, and NaN equals NaN."""
+    """Return a hashable key of a category; it depends on type and equality, and NaN equals NaN."""
     if _is_nan(value):
         return type(value), None
     try:
@@ -33,7 +33,7 @@ def json_form(value: Any) -> Hashable:
         return (dict, frozenset(zip(keys, map(json_form, value.values()), strict=True)))
     try:
         return json.dumps(value.item() if isinstance(value, np.generic) else value)
-    except (TypeError, ValueError):  # such as a class, which JSON cannot hold
+    except (TypeError, ValueError):  # such as a class, which JSON cannot store
         return category_key(value)
 
 

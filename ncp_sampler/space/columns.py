@@ -1,7 +1,7 @@
 """Arithmetic on the columns of codes: ranges, grids, logarithms and categories, as arrays.
 
 Notation
-    D, d       number of dimensions; of columns: one per number, one per category
+    D, d       numbers of dimensions and of columns (one per number, one per category)
     values     (n, D), numbers, and positions of categories among the choices
     code       (..., d) in natural units; a categorical is one-hot
     unit code  (..., d) in [0, 1], log columns in log
@@ -30,11 +30,11 @@ from ncp_sampler.space.dimensions import (
 from ncp_sampler.space.one_hot import OneHot
 
 FloatArray: TypeAlias = NDArray[np.float64]
-_Operation: TypeAlias = tuple[np.ufunc, FloatArray]  # with a row (d,)
+_Operation: TypeAlias = tuple[np.ufunc, FloatArray]  # function and its second operand, a row (d,)
 Numbers = TypeVar("Numbers", FloatArray, torch.Tensor)
 
-_CONTINUOUS_STEP = 0.05  # Distance to a neighbor in a continuous column, of the unit range
-_LOOP = 256  # Length of NumPy's inner loops, of several codes if they are shorter
+_CONTINUOUS_STEP = 0.05  # Distance to a neighbor in a continuous column, as a fraction of the range
+_LOOP = 256  # Target length of NumPy's inner loops; shorter codes share a loop
 
 
 class Columns:
@@ -43,12 +43,12 @@ class Columns:
     Attributes:
         names: Names of the d columns.
         slices: Parameter's name -> its columns.
-        owner: (d,), position of each column's dimension.
+        owner: Position (d,) of each column's dimension.
         numeric: Positions of the dimensions that are numbers.
-        numeric_columns: Their columns.
-        categoricals: Position -> the other dimensions.
-        low, high: (D,), smallest and largest value.
-        step: (D,), distance between values; 0 for a continuous dimension.
+        numeric_columns: Columns of these dimensions.
+        categoricals: Position -> dimension, for the categoricals.
+        low, high: Smallest and largest value (D,) of each dimension.
+        step: Distance (D,) between values; 0 for a continuous dimension.
         dtype: Type of valid codes: integers if every column has integers.
         conditions: Conditions for parameters to exist; none here.
         middle: Params in the middle of all ranges, if there are conditions.
@@ -64,7 +64,7 @@ class Columns:
         names = [columns(dim) for dim in dimensions]
         self.names: tuple[str, ...] = tuple(name for group in names for name in group)
         widths = [len(group) for group in names]
-        self._first = np.cumsum([0, *widths])[:-1]  # column of each dimension
+        self._first = np.cumsum([0, *widths])[:-1]  # first column of each dimension
         self.slices = {
             dim.name: slice(first, first + width)
             for dim, first, width in zip(dimensions, self._first.tolist(), widths, strict=True)
@@ -77,11 +77,11 @@ class Columns:
         self._one_hot = OneHot([len(dim.choices) for dim in self.categoricals.values()])
         self.numeric = np.setdiff1d(np.arange(len(names)), self._categorical)
         self.numeric_columns = self._first[self.numeric]
-        # slices are taken faster
+        # NumPy takes slices faster
         self._numeric = _as_slice(self.numeric_columns)
         self._hot = _as_slice(np.flatnonzero(np.isin(self.owner, self._categorical)))
 
-        rows = [  # a categorical is the integer position of its category
+        rows = [  # a categorical is represented by the integer position of its category
             (0.0, len(dim.choices) - 1.0, 1.0, False, True)
             if isinstance(dim, Categorical)
             else (dim.low, dim.high, dim.step or 0.0, dim.log, isinstance(dim, Integer))
@@ -103,7 +103,7 @@ class Columns:
         self._is_log, self._log, self._integer = log, np.flatnonzero(log), integer
         self._steps, self._grid = step, step > 0
         self.dtype = np.dtype(np.int64 if integer.all() else np.float64)
-        # four last digits; of half the bound, as those of the largest float have no size
+        # four last digits, from half the bound, because the largest float has no next one
         rounding = 8 * np.spacing(np.maximum(-low, high) / 2)
         self._tolerance = np.where(self._grid, step * STEP_TOLERANCE + rounding, 0.0)
         ends = np.stack([low, high])
@@ -115,14 +115,14 @@ class Columns:
 
         low, high, step = (row[self.numeric] for row in (self.low, self.high, self.step))
         divisor = np.where(step > 0, step, 1.0)
-        self._continuous = np.flatnonzero(step == 0)  # among numbers
+        self._continuous = np.flatnonzero(step == 0)  # positions among numbers
         self._clip = _tiled([(np.maximum, low), (np.minimum, high)])
         self._to_steps = _tiled([(np.subtract, low), (np.divide, divisor)])
         self._from_steps = _tiled([(np.multiply, step), (np.add, low), (np.minimum, high)])
 
     def _set_draws(self, log: NDArray[np.bool_]) -> None:
         """Set the arrays that draw each dimension from its steps or its range, in log if set."""
-        start, end, half = self.low.copy(), self.high.copy(), self.step[log] / 2  # half as Optuna
+        start, end, half = self.low.copy(), self.high.copy(), self.step[log] / 2  # as in Optuna
         start[log] = [math.log(number) for number in self.low[log] - half]
         end[log] = [math.log(number) for number in self.high[log] + half]
         stepped = (self.step > 0) & ~log
@@ -132,10 +132,10 @@ class Columns:
         self._count, self._last = (np.array([n - k for n in counts], dtype=float) for k in (0, 1))
 
     def check_shape(self, code: ArrayLike | torch.Tensor) -> FloatArray:
-        """Return the numbers of a code.
+        """Check the shape of a code, and return its numbers.
 
         Raises:
-            ValueError: Wrong number of columns, no numbers, or NaN.
+            ValueError: The number of columns is wrong, there are no numbers, or one is NaN.
         """
         if isinstance(code, torch.Tensor):
             code = code.detach().cpu().double().numpy()
@@ -190,7 +190,7 @@ class Columns:
         continuous = valid[..., self._continuous]
         _apply(self._to_steps, valid)
         np.rint(valid, out=valid)
-        with np.errstate(over="ignore"):  # of a last step that ends beyond the largest float
+        with np.errstate(over="ignore"):  # the last step may end beyond the largest float
             _apply(self._from_steps, valid)
         valid[..., self._continuous] = continuous
         valid += 0.0  # no -0.0
@@ -200,7 +200,7 @@ class Columns:
         """Return the unit code of a code that ``check_shape`` has passed.
 
         Raises:
-            ValueError: A number that has no log.
+            ValueError: A number has no logarithm.
         """
         unit: FloatArray = np.array(code, order="C")
         if len(self._log):
@@ -222,7 +222,7 @@ class Columns:
             mask = torch.as_tensor(self._is_log, device=unit.device)
             return torch.where(mask, torch.where(mask, scaled, 0.0).exp(), scaled)
         code: FloatArray = np.array(self.check_shape(unit), order="C")
-        with np.errstate(over="ignore"):  # beyond a range that ends at the largest float
+        with np.errstate(over="ignore"):  # the range may end at the largest float
             _apply(self._from_unit, code)
             if len(self._log):
                 code[..., self._log] = np.exp(code[..., self._log])
@@ -244,14 +244,14 @@ class Columns:
         return values
 
     def at(self, index: NDArray[np.intp]) -> FloatArray:
-        """Return the codes (n, d) of the values at indices (n, D), counted from 0."""
+        """Return the codes (n, d) of the values at indices (n, D), which start at 0."""
         return self.from_values(self.low + self.step * index)
 
     def from_uniform(self, u: FloatArray) -> FloatArray:
         """Return codes (n, d), not rounded, for numbers (n, D) in [0, 1].
 
         Raises:
-            ValueError: The wrong shape, or a number outside [0, 1].
+            ValueError: The shape is wrong, or a number is outside [0, 1].
         """
         if u.ndim != 2 or u.shape[1] != len(self._dimensions):
             raise ValueError(f"u has shape {u.shape}; it must be (n, {len(self._dimensions)})")
@@ -268,9 +268,9 @@ class Columns:
         return self.from_values(drawn)
 
     def neighbors(self, base: FloatArray) -> FloatArray:
-        """Return the valid codes (m, d) one step or one category from a valid code (d,)."""
+        """Return the valid codes (m, d) one step or one category away from a valid code (d,)."""
         signs = np.array([[-1.0], [1.0]])
-        with np.errstate(over="ignore"):  # as the largest float and a step
+        with np.errstate(over="ignore"):  # such as the largest float plus a step
             shifted = base + signs * self._steps
         if not self._grid.all():
             continuous = self.denormalize(self.normalize(base) + signs * _CONTINUOUS_STEP)
@@ -288,19 +288,19 @@ class Columns:
         return np.concatenate([moved, switched])
 
     def exists(self, values: FloatArray) -> NDArray[np.bool_]:
-        """Return True where a parameter exists, (n, D): everywhere, without conditions."""
+        """Return True (n, D) where a parameter exists; without conditions, everywhere."""
         return np.ones(values.shape, dtype=bool)
 
     def exists_by_column(self, valid: FloatArray) -> NDArray[np.bool_]:
-        """Return True for columns of parameters that exist in valid codes (n, d), (n, d)."""
+        """Return True (n, d) for columns of parameters that exist in valid codes (n, d)."""
         return self.exists(self.to_values(valid)).take(self.owner, axis=1)
 
     def may_follow(self, i: int, params: Mapping[str, Any]) -> bool:
-        """Return True if the i-th parameter exists, given the params before it in order."""
+        """Return True if the i-th parameter exists, given the params that precede it."""
         return True
 
     def existing(self, params: Mapping[str, Any]) -> list[str]:
-        """Return the names of the parameters that exist for params: all of them."""
+        """Return the names of the parameters that exist; without conditions, all."""
         return list(self.slices)
 
     def effective(self, unit: torch.Tensor) -> torch.Tensor:
@@ -321,7 +321,7 @@ class Columns:
         return math.prod(float(n_values(dim)) for dim in self._dimensions)
 
     def enumerate(self, first: int, last: int) -> FloatArray:
-        """Return the codes at positions ``first`` to ``last - 1``, (n, d), not rounded."""
+        """Return the codes (n, d) at positions ``first`` to ``last - 1``, not rounded."""
         counts = np.array([int(n_values(dim)) for dim in self._dimensions])
         size = math.prod(counts.tolist())
         positions = np.arange(first, min(last, size))
@@ -329,9 +329,9 @@ class Columns:
 
 
 def unique_codes(codes: NDArray[Any]) -> NDArray[Any]:
-    """Return the distinct codes (k, d) of (n, d), sorted as by ``np.unique(codes, axis=0)``.
+    """Return the distinct codes (k, d) among (n, d), sorted like ``np.unique(codes, axis=0)``.
 
-    ``np.unique`` compares column by column, and takes seconds for thousands of columns.
+    ``np.unique`` compares column by column and takes seconds for thousands of columns.
     """
     bits = np.ascontiguousarray(codes, dtype=">f8").view(">u8")  # numbers >= 0 sort as their bytes
     negative = codes < 0
@@ -345,14 +345,14 @@ def unique_codes(codes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _tiled(operations: list[_Operation]) -> list[_Operation]:
-    """Return the rows of operations, repeated for ``_apply``."""
+    """Return operations whose rows are repeated for ``_apply``."""
     return [(ufunc, np.tile(row, max(1, _LOOP // max(1, len(row))))) for ufunc, row in operations]
 
 
 def _apply(operations: list[_Operation], codes: FloatArray) -> None:
     """Apply operations in place to contiguous codes (..., d), to several codes per NumPy loop.
 
-    NumPy's loops run over the last axis, and take three times as long with 27 columns.
+    NumPy's loops run over the last axis; with only 27 columns, they take three times as long.
     """
     flat, width = codes.reshape(-1), len(operations[0][1])
     tail = len(flat) % width
@@ -367,6 +367,6 @@ def _apply(operations: list[_Operation], codes: FloatArray) -> None:
 
 
 def _as_slice(at: NDArray[np.intp]) -> Any:
-    """Return consecutive columns as a slice, which NumPy takes faster."""
+    """Return consecutive columns as a slice, because NumPy takes slices faster."""
     consecutive = len(at) and at[-1] - at[0] == len(at) - 1
     return slice(int(at[0]), int(at[-1]) + 1) if consecutive else at

@@ -1,8 +1,8 @@
 """Arithmetic on codes with conditional parameters.
 
 A code always has all columns. If a parameter does not exist, its columns contain the middle of its
-range. So codes that differ only in such columns are the same code, and a predictor learns from
-every trial in one model: the columns that a branch does not have are constant in it.
+range. Therefore, codes that differ only in such columns are the same code, and a single model
+learns from all trials: the columns that a branch lacks are constant in it.
 
 Notation
     n, d, D   codes, columns, dimensions
@@ -24,9 +24,9 @@ from ncp_sampler.space.columns import Columns, FloatArray
 from ncp_sampler.space.conditions import Condition, nearest_value
 from ncp_sampler.space.dimensions import Categorical, Dimension, decode, n_values
 
-_COUNTED = 100_000  # Number of a parent's values from which on codes are not counted exactly
+_COUNTED = 100_000  # Maximum number of a parent's values for which codes are counted exactly
 
-_Test: TypeAlias = tuple[int, ...] | range  # values of a number, positions of categories
+_Test: TypeAlias = tuple[int, ...] | range  # values of a number, or positions of categories
 
 
 class ConditionalColumns(Columns):
@@ -34,7 +34,7 @@ class ConditionalColumns(Columns):
 
     Args:
         dimensions: The dimensions.
-        conditions: From ``checked_conditions``, at least one.
+        conditions: Result of ``checked_conditions``, at least one condition.
 
     Attributes:
         conditions: As given.
@@ -52,7 +52,7 @@ class ConditionalColumns(Columns):
             at[name]: (at[one.parent], _test(dimensions[at[one.parent]], one.values))
             for name, one in conditions.items()
         }
-        self._children: dict[tuple[int, _Test], list[int]] = {}  # those that exist together
+        self._children: dict[tuple[int, _Test], list[int]] = {}  # children that exist together
         for child, condition in self._parents.items():
             self._children.setdefault(condition, []).append(child)
         parents = sorted(self._parents.items())
@@ -76,14 +76,14 @@ class ConditionalColumns(Columns):
         """Return the code if it is valid, with the middle for parameters that do not exist.
 
         Raises:
-            ValueError: A number of a parameter that exists is off its range or grid.
+            ValueError: A parameter that exists has a number off its range or grid.
         """
         return super().check_valid(self._settled(code, super().round(code)))
 
     def neighbors(self, base: FloatArray) -> FloatArray:
         """Return the valid codes (m, d) one step or one category away from a valid code (d,)."""
         near = self.round(super().neighbors(base))
-        others: FloatArray = near[(near != base).any(axis=1)]  # in more than what does not exist
+        others: FloatArray = near[(near != base).any(axis=1)]  # others are the same code
         return others
 
     def effective(self, unit: torch.Tensor) -> torch.Tensor:
@@ -94,7 +94,7 @@ class ConditionalColumns(Columns):
         return torch.where(exists.to(unit.device), unit, middle)
 
     def exists(self, values: FloatArray) -> NDArray[np.bool_]:
-        """Return True where a parameter exists, (n, D)."""
+        """Return True (n, D) where a parameter exists."""
         exists = np.ones(values.shape, dtype=bool)
         for (parent, test), children in self._children.items():
             holds = exists[:, parent] & _holds(test, values[:, parent])
@@ -102,7 +102,7 @@ class ConditionalColumns(Columns):
         return exists
 
     def may_follow(self, i: int, params: Mapping[str, Any]) -> bool:
-        """Return True if the i-th parameter exists, given the params before it in order."""
+        """Return True if the i-th parameter exists, given the params that precede it."""
         if i not in self._parents:
             return True
         parent, test = self._parents[i]
@@ -110,9 +110,9 @@ class ConditionalColumns(Columns):
         return dim.name in params and nearest_value(dim, params[dim.name]) in test
 
     def existing(self, params: Mapping[str, Any]) -> list[str]:
-        """Return the parameters that exist, given params with numbers that need not be valid.
+        """Return the parameters that exist, given params whose numbers need not be valid.
 
-        A parameter whose parent is missing counts as one that does not exist.
+        A parameter whose parent is missing counts as non-existing.
         """
         exists = [True] * len(self._dimensions)
         for child, (parent, test) in self._parents.items():
@@ -144,7 +144,7 @@ class ConditionalColumns(Columns):
 
         It is an upper bound if a parent has more than 100,000 values.
         """
-        below = [float(n_values(dim)) for dim in self._dimensions]  # codes of it and its children
+        below = [float(n_values(dim)) for dim in self._dimensions]  # number of codes, with children
         groups: dict[int, list[tuple[_Test, list[int]]]] = {}
         for (parent, test), children in self._children.items():
             groups.setdefault(parent, []).append((test, children))
@@ -155,12 +155,12 @@ class ConditionalColumns(Columns):
             elif products:
                 grid = _grid(self._dimensions[parent])
                 counts = [np.where(_holds(test, grid), product, 1.0) for test, product in products]
-                with np.errstate(over="ignore"):  # more codes than a float counts are infinite
+                with np.errstate(over="ignore"):  # too many codes for a float count as infinite
                     below[parent] = float(np.prod(counts, axis=0).sum())
         return math.prod(n for i, n in enumerate(below) if i not in self._parents)
 
     def enumerate(self, first: int, last: int) -> FloatArray:
-        """Return the codes at positions ``first`` to ``last - 1``, (n, d), not rounded."""
+        """Return the codes (n, d) at positions ``first`` to ``last - 1``, not rounded."""
         rows = self._middle_values
         for i in self.order():
             there, grid = self.exists(rows)[:, i], _grid(self._dimensions[i])
@@ -170,13 +170,13 @@ class ConditionalColumns(Columns):
         return self.from_values(rows[np.lexsort(rows.T[::-1])][first:last])
 
     def _settled(self, code: FloatArray, valid: FloatArray) -> FloatArray:
-        """Return codes (..., d) with the middle where their valid codes lack a parameter."""
+        """Return codes (..., d) with the middle where the valid codes lack a parameter."""
         exists = self.exists_by_column(valid.reshape(-1, valid.shape[-1]))
         return np.where(exists.reshape(valid.shape), code, self._middle_code)
 
 
 def _test(dim: Dimension, values: tuple[Any, ...] | range) -> _Test:
-    """Return values of a parent as numbers or positions of categories; as a range if evenly spaced.
+    """Return a parent's values as numbers or category positions; as a range if evenly spaced.
 
     Testing a range takes only two comparisons.
     """
@@ -189,7 +189,7 @@ def _test(dim: Dimension, values: tuple[Any, ...] | range) -> _Test:
 
 
 def _canonical(test: _Test) -> tuple[int, ...]:
-    """Return equal numbers for tests of equal values."""
+    """Return a canonical form, equal for tests of equal values."""
     if isinstance(test, range) and len(test):
         return test[0], test[-1], len(test)
     return -1, *test
@@ -206,6 +206,6 @@ def _holds(test: _Test, column: FloatArray) -> NDArray[np.bool_]:
 
 
 def _grid(dim: Dimension) -> FloatArray:
-    """Return all values of a dimension, (k,)."""
+    """Return all values (k,) of a dimension."""
     index = np.arange(int(n_values(dim)), dtype=np.float64)
     return index if isinstance(dim, Categorical) else dim.low + index * (dim.step or 0.0)

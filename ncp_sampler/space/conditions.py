@@ -19,7 +19,7 @@ from ncp_sampler.space.dimensions import (
     n_values,
 )
 
-_LISTED = 1000  # Number of values from which on a range is not listed
+_LISTED = 1000  # Maximum number of values for listing a range
 _COLLECTIONS = (list, tuple, range, set, frozenset)
 
 
@@ -50,8 +50,8 @@ def checked_conditions(
     A ``Condition`` may have no values if its parent was narrowed.
 
     Raises:
-        ValueError: An unknown parameter or parent, a parent that is a float, no values or values
-            that the parent does not have, or conditions that form a cycle.
+        ValueError: A parameter or parent is unknown, a parent is a float, there are no values or
+            values that the parent does not have, or the conditions form a cycle.
     """
     must = 'map parameters to a parent and its values, such as {"w2": ("n_layers", [2, 3])}'
     left = dict(checks.instance("conditions", {} if given is None else given, Mapping, must))
@@ -143,7 +143,7 @@ def nearest_value(dim: Dimension, value: Any) -> int | None:
             return dim.index(value)
         except ValueError:
             return None
-    assert isinstance(dim, Integer)  # no other number is a parent
+    assert isinstance(dim, Integer)  # the only numbers that can be parents
     if not checks.is_number(type(value)):
         return None
     steps = (min(max(value, dim.low), dim.high) - dim.low) / dim.step

@@ -20,15 +20,15 @@ from ncp_sampler.space.categories import category_key, json_form, same_category
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-STEP_TOLERANCE = 1e-8  # Deviation from the grid, of a step, as optuna's FloatDistribution allows
+STEP_TOLERANCE = 1e-8  # Tolerance of the grid, in steps, as in Optuna's FloatDistribution
 _ENDS = ("low", "high")
-_LARGEST = 2**53  # Largest integer below which all are distinct as float64, a code's type
-_FINEST = 2.0**-40  # Smallest step, of the bounds, with which a grid is exact in float64
+_LARGEST = 2**53  # Largest integer up to which all are distinct in float64, the type of codes
+_FINEST = 2.0**-40  # Smallest step, relative to the bounds, of a grid that is exact in float64
 
 
 @dataclass(frozen=True)
 class Integer:
-    """An integer in ``low, low + step, ..., high``, including both ends.
+    """Integer parameter with the values ``low, low + step, ..., high``.
 
     Attributes:
         name: The parameter's name.
@@ -38,8 +38,8 @@ class Integer:
         log: Search on a log scale if True. Optuna has no log grid with a step above 1.
 
     Raises:
-        ValueError: An empty range, or one beyond 2**53; a step that does not divide it; ``log``
-            with ``low < 1`` or ``low <= step / 2``.
+        ValueError: The range is empty or exceeds 2**53, the step does not divide it, or ``log`` is
+            set with ``low < 1`` or ``low <= step / 2``.
 
     Examples:
         >>> Integer("width", 8, 128, step=8)
@@ -57,7 +57,7 @@ class Integer:
     def __post_init__(self) -> None:
         _check_names(self.name, self.log)
         for field in (*_ENDS, "step"):
-            value = getattr(self, field)  # as it is: a float has no room for 2**53 + 1
+            value = getattr(self, field)  # unconverted: a float cannot represent 2**53 + 1
             if checks.number(f"{self.name}: {field}", value) % 1:
                 raise ValueError(f"{self.name}: {field}={value!r} must be an int; use Float")
             object.__setattr__(self, field, int(value))
@@ -81,7 +81,7 @@ class Integer:
 
 @dataclass(frozen=True)
 class Float:
-    """A float in ``[low, high]``, on a grid if ``step`` is given.
+    """Float parameter in ``[low, high]``, on a grid if ``step`` is given.
 
     Attributes:
         name: The parameter's name.
@@ -93,7 +93,7 @@ class Float:
             log grid with a step.
 
     Raises:
-        ValueError: An empty or infinite range, or a step or log that does not fit it.
+        ValueError: The range is empty or infinite, or step or log do not fit it.
 
     Examples:
         >>> Float("rate", 1e-4, 1e-1, log=True).low
@@ -126,14 +126,14 @@ class Float:
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of several categories without an order.
+    """Categorical parameter: one of several categories without an order.
 
     Attributes:
         name: The parameter's name.
         choices: The categories, of any type, distinguished by type and equality.
 
     Raises:
-        ValueError: No categories, or a repeated category.
+        ValueError: There are no categories, or one is repeated.
 
     Examples:
         >>> norm = Categorical("norm", ["batch", "layer", None])
@@ -175,7 +175,7 @@ class Categorical:
         category unless another category has the same form: [3, 3] for (3, 3), {"1": 0} for {1: 0}.
 
         Raises:
-            ValueError: ``value`` is not among them.
+            ValueError: ``value`` is not a category.
         """
         if isinstance(value, np.generic):
             value = value.item()
@@ -209,7 +209,8 @@ def checked_dimensions(given: Any) -> tuple[Dimension, ...]:
     """Return the dimensions of a search space.
 
     Raises:
-        ValueError: Anything else, no dimensions, or two with the same name.
+        ValueError: An element is not a dimension, there are no dimensions, or two have the same
+            name.
     """
     must = "be a sequence of dimensions, such as [Integer('width', 8, 64)]"
     dims = checks.sequence("dimensions", given, (Integer, Float, Categorical), must)
@@ -222,7 +223,7 @@ def checked_dimensions(given: Any) -> tuple[Dimension, ...]:
 
 
 def columns(dim: Dimension) -> tuple[str, ...]:
-    """Return names of a dimension's columns in a code: one per number, one per category."""
+    """Return the names of a dimension's columns in a code: one per number, one per category."""
     if not isinstance(dim, Categorical):
         return (dim.name,)
     labels = [str(choice) for choice in dim.choices]
@@ -232,7 +233,7 @@ def columns(dim: Dimension) -> tuple[str, ...]:
 
 
 def n_values(dim: Dimension) -> float:
-    """Return the number of valid values, infinite for a continuous dimension."""
+    """Return the number of valid values; infinite for a continuous dimension."""
     if isinstance(dim, Categorical):
         return len(dim.choices)
     if dim.low == dim.high:
@@ -243,7 +244,7 @@ def n_values(dim: Dimension) -> float:
 
 
 def decode(dim: Dimension, values: NDArray[np.float64]) -> list[Any]:
-    """Return the params (n,) for a dimension's values, numbers or positions of categories."""
+    """Return the params (n,) for a dimension's values: numbers, or positions of categories."""
     if isinstance(dim, Categorical):
         return [dim.choices[i] for i in values.astype(np.intp).tolist()]
     return list((values.astype(np.int64) if isinstance(dim, Integer) else values).tolist())
@@ -290,7 +291,7 @@ def _check_order(name: str, low: float, high: float) -> None:
 
 
 def _grid_end(name: str, low: float, high: float, step: float) -> float:
-    """Return the last value of a grid, in decimals as Optuna computes it."""
+    """Return the last value of a grid, computed in decimals like in Optuna."""
     largest = max(-low, high)
     if step <= 0 or step < _FINEST * largest:
         raise ValueError(

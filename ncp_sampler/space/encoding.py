@@ -27,7 +27,7 @@ def encode(rows: Sequence[Mapping[str, Any]], columns: Columns) -> FloatArray:
         unknown = [name for name in row if name not in columns.slices]
         if missing or unknown:
             raise _misfit(missing, unknown, there, conditions, row)
-        if conditions:  # what is given of a parameter that does not exist is ignored
+        if conditions:  # ignore values of parameters that do not exist
             row = {**columns.middle, **{name: row[name] for name in there}}  # noqa: PLW2901
         filled.append(row)
     numeric = [names[i] for i in columns.numeric]

@@ -1,4 +1,4 @@
-"""Hooks of a space for figures: units of metrics, and groups of parameters."""
+"""Attributes of a space for figures: units of metrics, and groups of parameters."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Group(NamedTuple):
 
 
 def check_units(units: Mapping[str, str]) -> dict[str, str]:
-    """Return metric or cost -> its unit.
+    """Check units, and return metric or cost -> its unit.
 
     Raises:
-        ValueError: Anything other than names and units.
+        ValueError: ``units`` is not a mapping from names to units.
     """
     checks.instance("units", units, Mapping, "map names to units")
     for name, unit in units.items():
@@ -41,10 +41,10 @@ def check_units(units: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_groups(groups: Sequence[Group], names: Sequence[str]) -> tuple[Group, ...]:
-    """Return groups of a space's parameters.
+    """Check groups of a space's parameters, and return them.
 
     Raises:
-        ValueError: Anything else, or a parameter that is not among ``names``.
+        ValueError: An element is not a group, or a parameter is not among ``names``.
     """
     checked = checks.sequence("groups", groups, Group, "be a sequence of Group")
     unknown = [name for group in checked for name in group.names if name not in names]
@@ -54,8 +54,8 @@ def check_groups(groups: Sequence[Group], names: Sequence[str]) -> tuple[Group, 
 
 
 def comparable(features: Any, space: object) -> Any:
-    """Return a space's features as a value that is equal for equal spaces."""
-    if isinstance(features, partial):  # equal ones are not ==
+    """Return a space's features as a value that compares equal for equal spaces."""
+    if isinstance(features, partial):  # equal partials do not compare equal
         return features.func, features.args, features.keywords
     if getattr(features, "__self__", None) is space:  # a method of the space
         return features.__func__

@@ -4,14 +4,14 @@ A known property of an architecture is often a function of its params: number of
 FLOPs. It has values only at valid codes, and no gradient. Between valid codes, it is interpolated
 linearly over simplices (the Lovász extension of each cell). The interpolation is continuous, exact
 at every valid code, and needs d + 1 values per point, whereas multilinear interpolation needs 2^d.
-If a parameter exists only in some corners of a cell, it has the code's own columns there, as it
-would once its parent reached them.
+If a parameter exists only in some corners of a cell, it has the code's own columns there, as if its
+parent had reached them.
 
 Notation
     n, d, D, f  unit codes, columns, dimensions, features
     values      (n, D), numbers, and positions of categories: a corner of a cell
-    moves       m steps from a cell's first corner to the last: one for each number, to its next
-                valid value, and k - 1 for each categorical of k categories, to its next category
+    moves       m steps from a cell's first corner to its last one: for each number, one to the next
+                valid value; for each categorical with k categories, k - 1 to the next one
     t           (n, m), fraction of each move
 """
 
@@ -32,14 +32,14 @@ from ncp_sampler.space.dimensions import Dimension
 
 ParamFeatures: TypeAlias = Callable[[Mapping[str, Any]], Sequence[float] | float]
 
-_CELLS = 20  # Number of cells of a continuous column
-_MAX_CACHED = 100_000  # Number of function values in the cache
-_MAX_CALLS = 512  # Number of function calls per differentiable call, besides one per code
-_TOLERANCE = 1e-9  # Distance of a unit code from a valid one that counts as none
+_CELLS = 20  # Number of cells per continuous column
+_MAX_CACHED = 100_000  # Maximum number of function values in the cache
+_MAX_CALLS = 512  # Function calls per differentiable call, in addition to one per code
+_TOLERANCE = 1e-9  # Distance from a valid unit code that counts as 0
 
 
 class Codec(Protocol):
-    """The part of a search space that converts codes to params."""
+    """Part of a search space that converts codes to params."""
 
     dimensions: tuple[Dimension, ...]
     columns: tuple[str, ...]
@@ -53,17 +53,17 @@ class Codec(Protocol):
 
 
 class InterpolatedFeatures:
-    """Differentiable features of unit codes: the code itself, and a plain function of params.
+    """Differentiable features of unit codes: the code itself and a plain function of params.
 
     Args:
-        space: Converts codes to params.
+        space: Codec that converts codes to params.
         function: Params -> a number, or a sequence of numbers with the same length for all params.
         name: Name of the argument with the function, for messages.
         ceiling: Number that replaces infinity between valid params; None refuses infinity.
 
     Raises:
-        ValueError: Not a function, or one that raises an error or does not return a finite number
-            for the first valid params.
+        ValueError: The argument is not a function, raises an error, or does not return finite
+            numbers for the first valid params.
     """
 
     def __init__(
@@ -104,9 +104,9 @@ class InterpolatedFeatures:
     def __call__(self, unit: Tensor) -> Tensor:
         """Return features (n, d + f) of unit codes (n, d): the code, then the function's values.
 
-        With a gradient, the function is called at most about ``_MAX_CALLS`` times, and once per
-        code. If interpolation needed more calls, codes use the slopes at the nearest of the first
-        codes.
+        With a gradient, the function is called once per code and at most about ``_MAX_CALLS``
+        further times. If interpolation would take more calls, codes use the slopes at the nearest
+        of the first codes.
 
         Raises:
             ValueError: The function does not return finite numbers, or returns the wrong number of
@@ -144,9 +144,9 @@ class InterpolatedFeatures:
         return values + torch.einsum("nm,nmf->nf", t - t.detach(), slopes[closest])
 
     def _interpolated(self, unit: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the function's features (n, f), and their slopes along each move, (n, m, f).
+        """Return the function's features (n, f), and their slopes (n, m, f) along each move.
 
-        Slopes are computed only with a gradient.
+        Slopes are only computed if a gradient is required.
         """
         t, corner, ends = self._moves(unit)
         t, order = t.sort(dim=1, descending=True, stable=True)
@@ -157,8 +157,8 @@ class InterpolatedFeatures:
             corner[rows, self._moved[move]] = ends[rows, move]
             corners.append(corner)
         fractions = t.detach().cpu().numpy()
-        weight = -np.diff(fractions, axis=1, prepend=1.0, append=0.0).T  # per corner, sum 1
-        wanted = (weight > 0) | t.requires_grad  # every rise counts for a slope
+        weight = -np.diff(fractions, axis=1, prepend=1.0, append=0.0).T  # corner weights of sum 1
+        wanted = (weight > 0) | t.requires_grad  # slopes require all differences
         found = self._finite(self._at_values(np.stack(corners)[wanted]))
         values = np.zeros((*wanted.shape, found.shape[1]))
         values[wanted] = found
@@ -187,7 +187,7 @@ class InterpolatedFeatures:
         low, high, step = columns.low[numeric], columns.high[numeric], columns.step[numeric]
         size = np.where(step > 0, step, 1.0)
         last = np.maximum(np.ceil((high - low) / size - 1e-9) - 1, 0.0)
-        # the upper end belongs to the last step: there too it has a slope
+        # the upper end belongs to the last step, so that it has a slope, too
         numbers = columns.denormalize(x)[:, columns.numeric_columns]
         steps = np.minimum(np.floor((numbers - low) / size + 1e-9), last)
         cell = np.minimum(np.floor(x * _CELLS), _CELLS - 1)
@@ -206,12 +206,12 @@ class InterpolatedFeatures:
         ).to(unit)
         size = torch.where(end > start, end - start, 1.0)
         t = torch.where(end > start, (unit[:, self._columns.numeric_columns] - start) / size, 0.0)
-        # at a valid code too it has a slope, which clamp has not with PyTorch 2.15
+        # unlike clamp in PyTorch 2.15, this has a slope at valid codes, too
         return torch.where((t >= 0) & (t <= 1), t, t.detach().clamp(0, 1))
 
     def _at_values(self, values: FloatArray) -> FloatArray:
         """Return the function's values (n, f) at given values (n, D)."""
-        if self._space.conditions:  # what does not exist changes no params
+        if self._space.conditions:  # non-existing parameters do not change params
             codes = self._space.round(self._columns.from_values(values))
             values = self._columns.to_values(codes.astype(np.float64))
         if len(self._known) > _MAX_CACHED:
@@ -232,10 +232,10 @@ class InterpolatedFeatures:
         return np.where(np.isinf(features), self.ceiling, features)
 
     def _call(self, params: Mapping[str, Any]) -> FloatArray:
-        """Return the function's features (f,) of params."""
+        """Return the function's features (f,) for params."""
         try:
             result = self._function(params)
-        except Exception as error:  # a user's function raises anything
+        except Exception as error:  # a user's function can raise anything
             raise self._refusal(params, f"raises {type(error).__name__}: {error}", error) from error
         try:
             value = np.atleast_1d(np.asarray(result, dtype=np.float64))
@@ -258,7 +258,7 @@ class InterpolatedFeatures:
         )
 
     def _missing(self, params: Mapping[str, Any], error: Exception | None) -> str:
-        """Return which of the params a function found missing, if it raised for that."""
+        """Return a note on the missing parameter, if the function's error is due to one."""
         if not isinstance(error, KeyError) or not error.args or error.args[0] in params:
             return ""
         name = error.args[0]
@@ -269,10 +269,11 @@ class InterpolatedFeatures:
 
 
 class EffectiveFeatures:
-    """Features that do not depend on parameters that do not exist.
+    """Features that are independent of parameters that do not exist.
 
     Args:
-        effective: Map of unit codes (n, d) to the middle where a parameter does not exist.
+        effective: Function that sets unit codes (n, d) to the middle where a parameter does not
+            exist.
         features: Features of unit codes; None for the unit codes themselves.
     """
 
@@ -286,7 +287,7 @@ class EffectiveFeatures:
         effective = self._effective(unit)
         if self._features is None:
             return effective
-        if isinstance(self._features, InterpolatedFeatures):  # which see to it themselves
+        if isinstance(self._features, InterpolatedFeatures):  # handle this themselves
             own = self._features(unit)[:, unit.shape[1] :]
             return torch.cat([effective, own], dim=1)
         return self._features(effective)
@@ -295,9 +296,9 @@ class EffectiveFeatures:
 def _later_shares(unit: Tensor) -> Tensor:
     """Return, for each category but the first, its share plus all later shares, (n, k - 1).
 
-    These sums are the t of a categorical. With them, each category's weight in the sum over
-    corners is its own share. Because their order never changes, the sum has no discontinuity where
-    another category becomes the largest.
+    These sums are the t of a categorical. With them, each category's weight in the sum over corners
+    is its share. Because the order of the sums never changes, there is no discontinuity where
+    another category gets the largest share.
     """
     share = torch.where(unit >= 0, unit, 0.0)  # clamp's slope at 0 depends on PyTorch's version
     share = share / share.sum(1, keepdim=True).clamp_min(1e-12)

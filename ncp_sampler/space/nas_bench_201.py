@@ -1,22 +1,23 @@
-"""Cell of NAS-Bench-201 (Dong & Yang, 2020) as six categoricals; its code has 30 one-hot numbers.
+"""Cell of NAS-Bench-201 (Dong & Yang 2020) as six categoricals; its code has 30 one-hot numbers.
 
 A cell has four nodes, where 0 is the input and 3 the output. Edge ``e3_1`` leads from node 1 to
 node 3. The edges are in the order of the benchmark's architecture strings:
 
     |e1_0~0|+|e2_0~0|e2_1~1|+|e3_0~0|e3_1~1|e3_2~2|
 
-The 30 columns were identified only from the table of NAS-Bench-MR (15,625 rows):
+The meaning of the 30 columns was inferred from the table of NAS-Bench-MR (15,625 rows):
 
 - 15,475 rows have FLOPs of 7.79 M + 35.39 M per edge with the fifth operator + 3.93 M per edge
   with the fourth (the other 150 are off by one such operator): 3x3 and 1x1 convolution.
-- All edges the second operator: 1/120 = 0.83 %, chance; so have the rows without a path of other
-  operators from 0 to 3, and this fixes the edges up to the cell's mirror image: ``none``.
-- A 3x3 convolution alone on ``e3_1``, behind the third operator on ``e1_0``, has 39.4 %, as much
-  as directly on ``e3_0`` (39.6 %); behind the first operator it has 17.6 %: the third is
-  ``skip_connect``, the first ``avg_pool_3x3``. All edges ``skip_connect``: 16.7 % (DARTS, which
-  ends there, is reported with 16.3 %).
-- The mirror image (e1_0 with e3_2, e2_0 with e3_1) has the same paths, so the table cannot tell
-  it apart, and the benchmark's own order is used.
+- The second operator is ``none``. With it on all edges, accuracy is at chance, 1/120 = 0.83 %. The
+  same holds for rows without a path of other operators from 0 to 3, which determines the edges up
+  to the cell's mirror image.
+- The third operator is ``skip_connect``, and the first ``avg_pool_3x3``. A single 3x3 convolution
+  on ``e3_1`` behind the third operator on ``e1_0`` gives 39.4 %, like one directly on ``e3_0``
+  (39.6 %); behind the first operator, it gives 17.6 %. ``skip_connect`` on all edges gives 16.7 %
+  (DARTS, which ends there, is reported with 16.3 %).
+- The mirror image (e1_0 with e3_2, e2_0 with e3_1) has the same paths, so the table cannot
+  distinguish it. The benchmark's own order is used.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
-# Operators by the benchmark's names, in the order of the tables' columns
+# The benchmark's names of the operators, in the order of the table's columns
 OPERATORS = ("avg_pool_3x3", "none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3")
 N_NODES = 4
 
@@ -59,7 +60,7 @@ class NB201Space(SearchSpace):
         """Return the benchmark's architecture string of one code.
 
         Raises:
-            ValueError: The code has another length or an invalid number.
+            ValueError: The code has the wrong length or an invalid number.
         """
         params = self.to_params(np.asarray(code).reshape(-1))
         nodes = [
@@ -69,10 +70,10 @@ class NB201Space(SearchSpace):
         return "+".join(nodes)
 
     def from_string(self, text: str) -> NDArray[np.int64]:
-        """Return the code of an architecture string, shape (30,).
+        """Return the code (30,) of an architecture string.
 
         Raises:
-            ValueError: The string has another form, or an unknown operator.
+            ValueError: The string has the wrong form or an unknown operator.
         """
         operators = [part.split("~")[0] for part in str(text).split("|") if "~" in part]
         if len(operators) == len(self.names):

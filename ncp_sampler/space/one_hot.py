@@ -1,7 +1,7 @@
 """One-hot blocks of categoricals, side by side.
 
 Notation
-    C, k number of categoricals, and of all their categories
+    C, k    numbers of categoricals, and of all their categories
     blocks  (..., k), 1 for one category of each categorical and 0 for its others
 """
 
@@ -30,7 +30,7 @@ class OneHot:
         return len(self._first) > 0
 
     def nearest(self, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return blocks with the category of the largest weight, or the first of equal ones."""
+        """Return blocks with the category of the largest weight, or with the first one if tied."""
         best = self._largest(weights)
         if np.count_nonzero(best) > len(self._first) * weights[..., 0].size:
             best = self._largest(np.where(best, -self._position, -np.inf))
@@ -41,7 +41,7 @@ class OneHot:
         return np.asarray(positions[:, self._owner] == self._position)
 
     def decode(self, blocks: NDArray[Any]) -> NDArray[Any]:
-        """Return the position of each category (n, C) in blocks (n, k)."""
+        """Return the positions (n, C) of the categories in blocks (n, k)."""
         return np.add.reduceat(blocks * self._position, self._first, axis=1)
 
     def neighbors(self, blocks: NDArray[np.float64]) -> NDArray[np.float64]:

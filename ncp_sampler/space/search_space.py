@@ -1,4 +1,4 @@
-"""Search space: params <-> code <-> unit code, draws, neighbors, and hooks for generic code.
+"""Search space: params <-> code <-> unit code, samples, neighbors, and attributes for generic code.
 
 Notation
     D          number of dimensions (parameters)
@@ -40,7 +40,7 @@ MAX_ENUMERATED = 100_000
 
 @with_old_names
 class SearchSpace:
-    """An ordered set of dimensions, and the codec between params, codes and unit codes.
+    """Ordered set of dimensions, with conversion between params, codes and unit codes.
 
     Args:
         dimensions: ``Integer``, ``Float`` or ``Categorical``, in the order of the code.
@@ -72,8 +72,9 @@ class SearchSpace:
     Spaces of one class with equal arguments are equal; functions are equal if they are identical.
 
     Raises:
-        ValueError: No dimensions, two with the same name, a start outside the space, or conditions
-            that form a cycle, or have an unknown parent, a float as parent, or none of its values.
+        ValueError: There are no dimensions, two have the same name, the start is outside the space,
+            or conditions form a cycle, have an unknown parent or a float as parent, or none of its
+            values.
 
     Examples:
         >>> from ncp_sampler import Categorical, Integer, SearchSpace
@@ -148,10 +149,10 @@ class SearchSpace:
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Return Optuna distributions, name -> distribution.
+        """Optuna distributions, name -> distribution.
 
         Raises:
-            ValueError: A grid whose last value Optuna would leave out.
+            ValueError: Optuna would leave out the last value of a grid.
         """
         # imported late: the integrations are a higher layer, and may be missing
         conversion = import_module("ncp_sampler.integrations.optuna.conversion")
@@ -166,27 +167,27 @@ class SearchSpace:
         """Return True if both spaces have the same valid codes for the same params.
 
         Raises:
-            ValueError: Not a search space.
+            ValueError: ``other`` is not a search space.
         """
         checks.instance("other", other, SearchSpace, checks.A_SPACE)
         return self._codec() == other._codec()
 
     def missing(self, params: Mapping[str, Any]) -> list[str]:
-        """Return the parameters that exist by their parents' values but are missing in params."""
+        """Return the parameters that exist according to their parents but are missing in params."""
         return [name for name in self._columns.existing(params) if name not in params]
 
     def exists(self, codes: ArrayLike, *, by_column: bool = False) -> NDArray[np.bool_]:
-        """Return True where parameters of valid codes (n, d) exist, (n, D), or (n, d) by column."""
+        """Return True where parameters of valid codes (n, d) exist: (n, D), or (n, d) by column."""
         numbers = np.atleast_2d(self._columns.check_shape(codes))
         if by_column:
             return self._columns.exists_by_column(numbers)
         return self._columns.exists(self._columns.to_values(numbers))
 
     def column_slice(self, name: str) -> slice:
-        """Return the columns of a code that hold parameter ``name``.
+        """Return the columns of a code that contain the parameter ``name``.
 
         Raises:
-            ValueError: No such parameter.
+            ValueError: There is no such parameter.
         """
         if not isinstance(name, str) or name not in self._columns.slices:
             raise ValueError(f"unknown parameter {name!r}; the space has {list(self.names)}")
@@ -202,7 +203,7 @@ class SearchSpace:
         return self.to_code({name: config[name] for name in self.names if name in config})
 
     def suggest(self, trial: BaseTrial) -> Params:
-        """Return params of an Optuna trial, by ``trial.suggest_*`` for each dimension in order.
+        """Return an Optuna trial's params; call ``trial.suggest_*`` for each dimension in order.
 
         Parameters that do not exist are not suggested; parents come before their children.
         """
@@ -217,14 +218,14 @@ class SearchSpace:
     def to_code(
         self, params: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, clip: bool = False
     ) -> NDArray[Any]:
-        """Return the code of params: shape (d,) for one dictionary, (n, d) for a sequence of n.
+        """Return the code of params: (d,) for one dictionary, (n, d) for a sequence of n.
 
         Args:
             params: The space's parameters, each with a valid value. A parameter that does not
                 exist may be missing, and its value is ignored.
-            clip: Replace a number off the range or grid by the nearest valid value, instead of
-                raising an error (a study can contain such values, because Optuna lets users
-                enqueue them).
+            clip: True to replace a number off the range or grid with the nearest valid value,
+                instead of raising an error (a study can contain such values, because Optuna lets
+                users enqueue them).
 
         Raises:
             ValueError: A parameter is missing, unknown, or has an invalid value.
@@ -244,13 +245,13 @@ class SearchSpace:
     @overload
     def to_params(self, code: Sequence[Sequence[float]]) -> list[Params]: ...
     def to_params(self, code: Any) -> Params | list[Params]:
-        """Return params of a valid code: a dictionary for shape (d,), a list of n for (n, d).
+        """Return the params of a valid code: a dictionary for (d,), a list of n for (n, d).
 
         Params do not contain parameters that do not exist.
 
         Raises:
-            ValueError: Wrong length, NaN, or an invalid number (``round`` returns the nearest
-                code).
+            ValueError: The length is wrong, or a number is NaN or invalid (``round`` returns the
+                nearest code).
         """
         numbers = self._columns.check_valid(self._columns.check_shape(code))
         if numbers.ndim > 2:
@@ -259,7 +260,7 @@ class SearchSpace:
         return rows[0] if numbers.ndim == 1 else rows
 
     def round(self, code: ArrayLike | torch.Tensor) -> NDArray[Any]:
-        """Return the nearest valid code: clipped, on the grid, one category per categorical.
+        """Return the nearest valid code: clipped, on the grid, with one category per categorical.
 
         Columns of parameters that do not exist contain the middle.
 
@@ -273,12 +274,12 @@ class SearchSpace:
         """Return unit codes (n, d) with the middle where a parameter does not exist.
 
         Between valid codes, the nearest valid code determines which parameters exist. Gradients
-        pass through existing parameters, and are 0 elsewhere.
+        pass through existing parameters and are 0 elsewhere.
         """
         return self._columns.effective(unit)
 
     def normalize(self, code: ArrayLike) -> FloatArray:
-        """Return the unit code, shape kept: ``low`` is 0 and ``high`` is 1 (0 if they are equal).
+        """Return the unit code, in the same shape: ``low`` is 0 and ``high`` is 1 (0 if equal).
 
         Raises:
             ValueError: Wrong number of columns, or NaN.
@@ -286,7 +287,7 @@ class SearchSpace:
         return self._columns.normalize(self._columns.check_shape(code))
 
     def denormalize(self, unit: Numbers) -> Numbers:
-        """Return the code of a unit code, not rounded, shape kept; differentiable for a tensor."""
+        """Return the unrounded code of a unit code, in its shape; differentiable for a tensor."""
         return self._columns.denormalize(unit)
 
     def from_uniform(self, u: ArrayLike) -> NDArray[Any]:
@@ -296,15 +297,16 @@ class SearchSpace:
         ``high + 1/2``, then rounded.
 
         Raises:
-            ValueError: The wrong shape, or a number outside [0, 1].
+            ValueError: The shape is wrong, or a number is outside [0, 1].
         """
         return self.round(self._columns.from_uniform(checks.array("u", u)))
 
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> NDArray[Any]:
         """Draw n >= 0 valid codes, shape (n, d).
 
-        Each dimension is uniform, a log dimension in log. Under conditions, parameters that do not
-        exist are then left out: codes of few parameters are drawn more often than those of many.
+        Each dimension is uniform, a log dimension in log. With conditions, parameters that do not
+        exist are then left out, so codes with few parameters are drawn more often than those with
+        many.
         """
         checks.integer("n", n, low=0)
         return self.from_uniform(checks.generator(rng).random((n, len(self.dimensions))))
@@ -313,11 +315,10 @@ class SearchSpace:
         """Return the valid codes (m, d) that differ from one code (d,) by one step.
 
         The neighbors of a categorical are its other categories, and a continuous dimension moves
-        by 5 % of its unit range. A parameter that starts to exist with a step begins in the
-        middle.
+        by 5 % of its unit range. If a step makes a parameter exist, its value is the middle.
 
         Raises:
-            ValueError: Another shape, or NaN.
+            ValueError: The shape is wrong, or a number is NaN.
         """
         base = self._columns.round(self._columns.check_shape(code))
         if base.ndim != 1:
@@ -325,14 +326,15 @@ class SearchSpace:
         return self._columns.neighbors(base).astype(self._columns.dtype, copy=False)
 
     def enumerate(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        """Return all valid codes, or a range of them, (n, d); the last dimension changes first.
+        """Return all valid codes (n, d), or a range of them; the last dimension changes first.
 
         Args:
-            start: Position of the first code among all, from 0.
+            start: Position of the first code among all codes, starting at 0.
             stop: Position after the last code; None for the end.
 
         Raises:
-            ValueError: A continuous dimension, more than 100,000 codes, or a position below 0.
+            ValueError: A dimension is continuous, there are more than 100,000 codes, or a position
+                is below 0.
         """
         if self.size > MAX_ENUMERATED:
             raise ValueError(f"the space has {self.size:.3g} codes, over {MAX_ENUMERATED}")

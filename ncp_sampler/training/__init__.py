@@ -1,4 +1,4 @@
-"""Training of networks: loop, recipes by name, tasks, and data sets that need no download.
+"""Training of networks: loop, named recipes, tasks, and data sets that need no download.
 
 This folder does not import Optuna or Ray; ``ncp_sampler.command_line.study`` runs studies with it.
 """

@@ -1,14 +1,14 @@
 """Augmentation of single training samples, for a data set's ``transform``.
 
 Notation
-    image   (..., C, H, W) in [0, 1], or bytes, which are scaled to that range; the leading axes of
-            a clip, (T, C, H, W), share one draw
+    image   (..., C, H, W) in [0, 1], or bytes, which are scaled to that range; all frames of a clip
+            (T, C, H, W) share one draw
     mask    (H, W), classes
     points  (p, 4): x, y, z, reflectance
     boxes   (g, 7): x, y, z, length, width, height, yaw
 
 All random numbers come from PyTorch's global generator, as in torchvision, so that
-``torch.manual_seed`` (or ``train(..., seed=...)``) determines them, in a loader's workers too.
+``torch.manual_seed`` (or ``train(..., seed=...)``) determines them, also in a loader's workers.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from torch.nn import functional
 from ncp_sampler import checks
 from ncp_sampler.training.pair_checks import check_range, check_size
 
-# image and mask, image alone, or points and boxes -> the same, with None for a missing second one
+# image and mask, image alone, or points and boxes -> the same, with None for a missing second item
 Transform = Callable[..., tuple[Tensor, Tensor | None]]
 
 IGNORED = 255  # class of a mask's unlabeled pixels
 
-_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
+_LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue (ITU-R BT.601)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class ImageAugmentation:
         area: Range of the crop's area as a fraction of the image's. The crop's aspect ratio is
             drawn from 3/4 to 4/3, and the crop lies within the image (classification).
         zoom: Range of the image's magnification, in place of ``area``. The crop's size is ``size``
-            / zoom; outside the image it is padded, the mask by 255 (segmentation).
+            / zoom; outside the image it is padded, and the mask with 255 (segmentation).
         flip: Probability of a horizontal flip.
         brightness: Largest relative change b; the factor is drawn from 1 - b to 1 + b.
         contrast: As for brightness.
@@ -50,7 +50,7 @@ class ImageAugmentation:
         grayscale: Probability of conversion to grayscale.
 
     Raises:
-        ValueError: Both or neither of area and zoom, or a value out of its range.
+        ValueError: Both or neither of area and zoom are given, or a value is out of its range.
 
     Examples:
         >>> import torch
@@ -114,7 +114,7 @@ class ImageAugmentation:
         return _offset(rows, height), _offset(columns, width), height, width
 
     def _fit(self, images: Tensor, flip: bool, *, smooth: bool) -> Tensor:
-        """Return images (..., C, h, w) resized to ``size``, and flipped if ``flip``."""
+        """Return images (..., C, h, w) resized to ``size``, and flipped if ``flip`` is True."""
         flat = images.reshape(-1, 1, *images.shape[-2:])
         if flat.shape[-2:] != tuple(self.size):
             flat = (
@@ -154,7 +154,7 @@ class CloudAugmentation:
         translation: Standard deviation of the shift along each axis, in meters, at least 0.
 
     Raises:
-        ValueError: A value out of its range.
+        ValueError: A value is out of its range.
 
     Examples:
         >>> CloudAugmentation(flip=0.5, scale=(0.95, 1.05)).translation
@@ -173,10 +173,10 @@ class CloudAugmentation:
         checks.number("translation", self.translation, low=0)
 
     def __call__(self, points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return points (p, 4) and boxes (g, 7) after one draw of all changes, as new tensors.
+        """Return new points (p, 4) and boxes (g, 7) after one random draw of all changes.
 
         Raises:
-            ValueError: Points or boxes are not such tensors.
+            ValueError: Points or boxes do not have these shapes.
         """
         for name, rows, width in (("points", points, 4), ("boxes", boxes, 7)):
             checks.instance(name, rows, Tensor, f"be a tensor of shape (n, {width})")
@@ -214,7 +214,7 @@ def _offset(side: int, crop: int) -> int:
 
 
 def _crop(image: Tensor, top: int, left: int, height: int, width: int, fill: float) -> Tensor:
-    """Return height rows from top and width columns from left, filled outside the image."""
+    """Return height rows from top and width columns from left, padded outside the image."""
     rows, columns = image.shape[-2:]
     inside = image[..., max(top, 0) : top + height, max(left, 0) : left + width]
     before_x, before_y = max(-left, 0), max(-top, 0)
@@ -223,7 +223,7 @@ def _crop(image: Tensor, top: int, left: int, height: int, width: int, fill: flo
 
 
 def _gray(image: Tensor) -> Tensor:
-    """Return the luma (..., 1, H, W); the mean of the channels unless there are three."""
+    """Return the luma (..., 1, H, W), or the mean of the channels unless there are three."""
     if image.shape[-3] != 3:
         return image.mean(-3, keepdim=True)
     weights = image.new_tensor(_LUMA)[:, None, None]

@@ -20,10 +20,10 @@ class Checkpoint:
     """Trained networks of one code, one for each problem of the study.
 
     Attributes:
-        code: 27 integers.
-        gflops: Multiply-adds of all its networks together, in G.
-        metrics: Problem's name -> validation metric, in percent.
-        states: Problem's name -> ``state_dict`` of its network, on the CPU.
+        code: The code, 27 integers.
+        gflops: Total multiply-adds of all networks, in G.
+        metrics: Name of each problem -> validation metric, in percent.
+        states: Name of each problem -> ``state_dict`` of its network, on the CPU.
 
     Examples:
         >>> from ncp_sampler import MRSpace
@@ -46,7 +46,7 @@ class Checkpoint:
         metrics: Mapping[str, float],
         networks: Mapping[str, nn.Module],
     ) -> Checkpoint:
-        """Return the checkpoint of trained networks, by problem's name, with copies of the tensors.
+        """Return the checkpoint of trained networks, by problem name, with copies of the tensors.
 
         Raises:
             ValueError: An argument has the wrong type, or the cost is below 0.
@@ -61,7 +61,7 @@ class Checkpoint:
             checks.instance(f"networks[{name!r}]", network, nn.Module, must)
         return cls(
             code=tuple(int(number) for number in numbers),
-            # NumPy numbers could be written, but not read again with ``weights_only``
+            # NumPy numbers could be written, but not be read again with ``weights_only``
             gflops=checks.number("gflops", gflops, low=0),
             metrics={
                 name: float(checks.array(f"metrics[{name!r}]", value))
@@ -76,7 +76,7 @@ class Checkpoint:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file of tensors and plain values, atomically, with a checksum at its end.
 
-        ``torch.load`` can read the file, too, but would not notice damage.
+        ``torch.load`` can also read the file, but would not notice damage.
 
         Raises:
             ValueError: The path is not that of a file in an existing folder.
@@ -89,7 +89,7 @@ class Checkpoint:
         """Read a file that ``save`` wrote, with ``weights_only``, so that no code in it runs.
 
         Raises:
-            ValueError: The file cannot be read, is damaged, or holds something else.
+            ValueError: The file cannot be read, is damaged, or contains something else.
         """
         given = checks.path("path", path, "a file that Checkpoint.save wrote")
         try:
@@ -102,8 +102,8 @@ class Checkpoint:
         """Return the trained network of a problem, in evaluation mode.
 
         Raises:
-            ValueError: The checkpoint has no network of that name, or the problem builds another
-                network.
+            ValueError: The checkpoint has no network for the problem, or the problem builds a
+                different one.
         """
         must = "be a TrainingProblem of the study"
         checks.instance("problem", problem, TrainingProblem, must)

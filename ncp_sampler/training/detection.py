@@ -1,7 +1,7 @@
 """3D detection as a task of the training loop.
 
-A batch is three lists, of points (p, 4), boxes (g, 7) and labels (g,), as ``collate_scenes`` makes
-it from the samples of a data set, such as KITTI.
+A batch consists of three lists: points (p, 4), boxes (g, 7) and labels (g,). ``collate_scenes``
+creates it from samples of a data set such as KITTI.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ncp_sampler.training.tasks import Batch, Task
 Scene = tuple[Tensor, Tensor, Tensor]  # points (p, 4), boxes (g, 7), labels (g,)
 
 _METRICS = {view: "AP" + view.upper() for view in VIEWS}
-_MIN_SCORE = 0.05  # lower scores hardly change an average precision
+_MIN_SCORE = 0.05  # minimum score; lower ones hardly change an average precision
 
 
 def make_detection_problem(
@@ -58,7 +58,7 @@ def make_detection_problem(
 
     Args:
         name: Name of the problem.
-        recipe: Settings of every training; its ``size`` is not used.
+        recipe: Settings of every training, of which ``size`` is not used.
         train: Training scenes: points (p, 4), boxes (g, 7), labels (g,).
         val: Validation scenes, which select epochs and codes.
         test: Scenes for the final figures.
@@ -82,7 +82,7 @@ def make_detection_problem(
         raise checks.refusal("ious", tuple(ious), must)
     networks = _PillarNetworks(
         anchors=tuple(anchors),
-        # the encoder refuses an invalid range
+        # the encoder raises for an invalid range
         resolution=PillarEncoder(point_range=point_range, pillar=pillar).shape,
         point_range=tuple(point_range),
         pillar=pillar,
@@ -113,13 +113,13 @@ def detection_task(ious: Sequence[float], *, view: str = "3d") -> Task:
     The model is a ``PointPillarsNet``.
 
     Args:
-        ious: Minimum overlap of a true detection for each class, in (0, 1]; KITTI has 0.7 for cars
+        ious: Minimum overlap of a true detection for each class, in (0, 1]; KITTI uses 0.7 for cars
             and 0.5 for pedestrians and cyclists.
         view: "3d", or "bev" for overlaps seen from above.
 
     Returns:
         A task whose metric is "AP3D" or "APBEV": the mean over the classes that have a box in the
-        samples, 0 if there is no box. ``measure`` gives both.
+        samples, 0 if there is no box. ``measure`` returns both.
 
     Raises:
         ValueError: An argument is not as described.
@@ -194,7 +194,7 @@ class _PillarNetworks:
     anchors: tuple[Anchor, ...]
     point_range: tuple[float, ...]
     pillar: float
-    resolution: tuple[int, int]  # pillars along y and along x
+    resolution: tuple[int, int]  # numbers of pillars along y and along x
     seed: int
     initialization: str
 

@@ -19,7 +19,7 @@ from ncp_sampler.training.progress import Epoch, Progress, best_of
 from ncp_sampler.training.recipes import Recipe
 from ncp_sampler.training.tasks import Batch, Task
 
-_LARGEST_SEED = 2**63 - 1  # half of PyTorch's range, since the first epoch is added
+_LARGEST_SEED = 2**63 - 1  # half of PyTorch's range, because the first epoch's number is added
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,18 +68,19 @@ def train(
 
     Args:
         model: Model, moved to the device.
-        train_loader: Batches for the task; they should be shuffled, without a last batch of one
+        train_loader: Batches for the task. They should be shuffled and not end with a batch of one
             sample (``drop_last``), on which batch norm cannot train.
-        val_loader: Batches that select the epoch; keep test samples out of it.
+        val_loader: Batches that select the best epoch; they should not contain test samples.
         task: Loss and metric.
-        recipe: Settings; the loaders are responsible for ``size``, ``batch_size`` and
-            ``augmentation``.
+        recipe: Settings of the training; the loaders are responsible for ``size``, ``batch_size``
+            and ``augmentation``.
         device: Device to train on.
-        seed: Seed of shuffling, augmentation and dropout; at least 0.
+        seed: Seed for shuffling, augmentation and dropout, at least 0.
         bf16: True for a forward pass under bfloat16 autocast; the weights stay in float32.
         optimizer: Optimizer for the model's parameters; None for ``recipe.make_optimizer(model)``.
         first_epoch: Number of the first epoch; above 1 to continue with model and optimizer as they
-            are. The shuffles differ from those of the earlier epochs, which are not in the result.
+            are. The shuffles differ from those of earlier epochs, and the result does not contain
+            these.
         on_epoch: Function called after each epoch; its exceptions end the training and propagate.
         progress: Progress of a stopped training, which is resumed as if it had not been stopped.
             The states of Python's and NumPy's own generators are not restored.
@@ -111,7 +112,7 @@ def train(
     checks.call("on_epoch", on_epoch, "be a function of an Epoch, or None")
     checks.call("on_progress", on_progress, "be a function of a Progress, or None")
     first_epoch = _check_first(first_epoch, progress, recipe)
-    with _seeded(seed + first_epoch - 1, run.device):  # not the shuffles of the first epochs again
+    with _seeded(seed + first_epoch - 1, run.device):  # avoids repeating the first epochs' shuffles
         return run.train(first_epoch, optimizer, on_epoch, progress, on_progress)
 
 
@@ -124,7 +125,7 @@ def evaluate(
     device: str | torch.device = "cpu",
     bf16: bool = False,
 ) -> float:
-    """Return the task's metric on a loader's samples, in percent; leave the model in eval mode.
+    """Return the task's metric on a loader's samples, in percent; the model stays in eval mode.
 
     Raises:
         ValueError: An argument is not as for ``train``.
@@ -146,10 +147,11 @@ def measure(
     device: str | torch.device = "cpu",
     bf16: bool = False,
 ) -> dict[str, float]:
-    """Return all metrics of the task by name, in percent, beginning with that of ``evaluate``.
+    """Return all metrics of the task by name, in percent, starting with that of ``evaluate``.
 
-    "top1" and "top5" for classification and video; "mIoU", "mAcc" and "aAcc" (mean accuracy of the
-    classes, accuracy over all pixels) for segmentation; "AP3D" and "APBEV" for 3D detection.
+    The metrics are "top1" and "top5" for classification and video; "mIoU", "mAcc" and "aAcc" (mean
+    accuracy of the classes, accuracy over all pixels) for segmentation; and "AP3D" and "APBEV" for
+    3D detection.
 
     Raises:
         ValueError: An argument is not as for ``train``.
@@ -213,7 +215,7 @@ class _Run:
                 on_epoch(epochs[-1])
             if on_progress is not None:
                 now = Progress.of(epochs, best=best, **place)
-                with _kept_rng(self.device):  # the function's draws are not part of the training
+                with _kept_rng(self.device):  # the callback's draws do not affect training
                     on_progress(now)
         self.model.load_state_dict(best)
         top = best_of(epochs)
@@ -226,7 +228,7 @@ class _Run:
         steps, done = self.recipe.epochs * length, (number - 1) * length
         total = torch.zeros((), device=self.device)
         for i, batch in enumerate(_on(self.device, self.train_loader)):
-            # an iterable data set may give more batches than its length
+            # an iterable data set may yield more batches than its length
             total += self._step(batch, optimizer, min((done + i) / max(steps - 1, 1), 1.0))
         mean = float(total) / length
         if not math.isfinite(mean):
@@ -259,7 +261,7 @@ class _Run:
 
 
 def _check_first(first_epoch: int, progress: Progress | None, recipe: Recipe) -> int:
-    """Return the first epoch to train, given a progress or the number of the epoch."""
+    """Return the number of the first epoch to train, given a progress or that number."""
     first_epoch = checks.integer("first_epoch", first_epoch)
     if first_epoch not in range(1, recipe.epochs + 1):
         must = f"be from 1 to epochs={recipe.epochs}"
@@ -281,11 +283,11 @@ def _check_what(model: nn.Module, task: Task) -> None:
 
 
 def _check_loader(name: str, loader: DataLoader[Any]) -> None:
-    """Raise ValueError unless the loader has batches, and a length."""
+    """Raise ValueError unless the loader has batches and a length."""
     checks.instance(name, loader, Iterable, "be a DataLoader of batches for the task")
     try:
         batches = len(loader)
-    except TypeError:  # of an IterableDataset
+    except TypeError:  # raised for an IterableDataset
         raise ValueError(
             f"{name} has no length, which the learning-rate schedule needs: give its data set a "
             "__len__, the number of samples"
@@ -316,7 +318,7 @@ def _moved(batch: Batch, device: torch.device) -> Batch:
 
 
 def _kept_rng(device: torch.device) -> AbstractContextManager[None]:
-    """Restore PyTorch's random state afterwards."""
+    """Return a context that restores PyTorch's random state at its end."""
     fork: AbstractContextManager[None] = torch.random.fork_rng(
         [device] if device.type == "cuda" else []
     )

@@ -8,7 +8,7 @@ from ncp_sampler import checks
 
 
 def check_size(name: str, value: Any, *, low: int) -> tuple[int, int]:
-    """Return a height and a width, integers of at least ``low``.
+    """Check a height and a width, integers of at least ``low``, and return them.
 
     Raises:
         ValueError: Anything else.
@@ -22,7 +22,7 @@ def check_size(name: str, value: Any, *, low: int) -> tuple[int, int]:
 
 
 def check_range(name: str, value: Any) -> tuple[float, float]:
-    """Return the ends of a range: two numbers above 0, the second at least the first.
+    """Check the ends of a range, 0 < first <= second, and return them.
 
     Raises:
         ValueError: Anything else.

@@ -1,9 +1,9 @@
-"""Recipes by name: those of the nine NAS-Bench-MR settings, and small ones for the digits.
+"""Named recipes: those of the nine NAS-Bench-MR settings, and small ones for the digits.
 
 The values come from the paper's Table 6 and Appendix A. Values that the paper does not give are
-customary choices, marked as such: the ranges of resizing and cropping, the strength of the
-photometric distortion, the shape of one-cycle. The momentum is constant, although the paper states
-that it also follows "poly".
+customary and marked as such: the ranges of resizing and cropping, the strength of the photometric
+distortion, and the shape of one-cycle. The momentum is constant, although the paper states that it
+also follows "poly".
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _CLASSIFICATION = Recipe(
     size=(224, 224),
     momentum=0.9,
     weight_decay=1e-4,
-    augmentation=ImageAugmentation(size=(224, 224), area=(0.08, 1.0), flip=0.5),  # range customary
+    augmentation=ImageAugmentation(size=(224, 224), area=(0.08, 1.0), flip=0.5),  # customary range
 )
 
 _COLOURS = ImageAugmentation(
@@ -92,7 +92,7 @@ def _segmentation(size: tuple[int, int]) -> Recipe:
         size=size,
         weight_decay=4e-5,
         min_learning_rate=1e-4,
-        # ranges and strengths customary
+        # customary ranges and strengths
         augmentation=replace(
             _COLOURS, size=size, area=None, zoom=(0.5, 2.0), flip=0.5, brightness=0.125, hue=0.05
         ),
@@ -121,7 +121,7 @@ _DETECTION = Recipe(
     augmentation=CloudAugmentation(),  # ranges of PointPillars
 )
 
-# small data sets: also AdamW with one cycle
+# small data sets, with AdamW and one cycle in addition
 _SMALL = replace(_DETECTION, min_learning_rate=1e-5, clip_norm=5.0)
 _STREETS = replace(
     _SMALL,

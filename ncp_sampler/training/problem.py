@@ -28,10 +28,10 @@ class TrainingProblem:
         name: Name of the task, as in tables; unique in a study.
         task: Loss and metric.
         recipe: Settings of every training.
-        build: Function of a code (27,) that returns its network, seeded.
-        gflops: Function of a code (27,) that returns the network's multiply-adds for one sample,
-            in G. Given a tensor of codes (n, 27), it may return a differentiable tensor (n,), as
-            those of ``make_problem`` do; a study interpolates any other function between codes,
+        build: Function that returns the network of a code (27,), with seeded initial weights.
+        gflops: Function that returns the multiply-adds of a code's (27,) network for one sample, in
+            G. Given a tensor of codes (n, 27), it may return a differentiable tensor (n,), like the
+            functions of ``make_problem``; a study interpolates any other function between codes,
             which is slower.
         train: Batches to train on.
         val: Batches that select epochs and codes.
@@ -123,13 +123,13 @@ def make_problem(
 
 
 class Networks(Protocol):
-    """Networks of codes in one problem, and their costs."""
+    """Networks of codes for one problem, and their costs."""
 
     def build(self, code: ArrayLike) -> nn.Module:
-        """Return the network of a code, seeded."""
+        """Return the network of a code, with seeded initial weights."""
 
     def gflops(self, code: ArrayLike) -> Any:
-        """Return the multiply-adds for one sample, in G: of a code, or of a tensor of codes."""
+        """Return the multiply-adds for one sample, in G, of a code or of a tensor of codes."""
 
 
 def join_problem(
@@ -142,7 +142,7 @@ def join_problem(
     workers: int,
     collate: Callable[[list[Any]], Any] | None = None,
 ) -> TrainingProblem:
-    """Make a problem from its networks and the training, validation and test samples.
+    """Make a problem from networks and training, validation and test samples.
 
     Batches have the recipe's size. Training batches are shuffled, and a smaller last batch is
     dropped.
@@ -154,7 +154,7 @@ def join_problem(
         recipe: Settings of every training.
         data: Samples for training, validation and test.
         workers: Number of processes of each loader, at least 0.
-        collate: Function of samples that returns a batch; PyTorch's own if None.
+        collate: Function that makes a batch from samples; PyTorch's own if None.
 
     Raises:
         ValueError: An argument is not as described.

@@ -1,7 +1,7 @@
 """Progress of a training after an epoch, from which it can be resumed.
 
-Progress contains the weights, optimizer, position in the schedule, random states and best epoch so
-far. A resumed training gives the same result as an uninterrupted one.
+Progress consists of the weights, optimizer state, position in the schedule, random states and best
+epoch so far. A resumed training gives the same result as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Epoch:
     """Result of one epoch.
 
     Attributes:
-        number: Number of the epoch, from 1 on.
+        number: Number of the epoch, starting at 1.
         loss: Mean loss of the training steps.
-        metric: Metric of the validation samples, in percent.
+        metric: Metric on the validation samples, in percent.
 
     Examples:
         >>> Epoch(number=1, loss=2.1, metric=40.0).metric
@@ -140,10 +140,10 @@ class Progress:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Progress:
-        """Read a file that ``save`` wrote onto the CPU, without running code from the file.
+        """Read a file written by ``save`` onto the CPU, without running code from it.
 
         Raises:
-            ValueError: The file cannot be read, is damaged, or holds something else.
+            ValueError: The file cannot be read, is damaged, or contains something else.
         """
         given = checks.path("path", path, "a file that Progress.save wrote")
         must = "be a file that Progress.save wrote, so copy it anew, or train from the start"

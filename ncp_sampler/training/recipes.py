@@ -2,7 +2,7 @@
 
 Notation
     p    progress in [0, 1], the fraction of steps done
-    lr   learning rate at p; from ``learning_rate`` (the highest) to ``min_learning_rate``
+    lr   learning rate at p, between ``min_learning_rate`` and ``learning_rate`` (the highest)
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Recipe:
             restarts), "poly" with power 0.9, or "one_cycle", which rises along a cosine from the
             minimum in the first 30 % of the steps and falls back along another.
         epochs: Number of epochs, at least 1.
-        batch_size: Batch size, at least 2: batch norm cannot train on a single value.
+        batch_size: Batch size, at least 2, because batch norm cannot train on a single value.
         size: Height and width of the training input, each at least 32.
         augmentation: Augmentation of the training samples, which the data set applies; None for
             none.
@@ -105,7 +105,7 @@ class Recipe:
         return low + (high - low) * share
 
     def make_optimizer(self, model: nn.Module) -> Optimizer:
-        """Return an optimizer of the model's parameters, with the learning rate at progress 0.
+        """Return an optimizer for the model's parameters, with the learning rate at progress 0.
 
         Raises:
             ValueError: The model is not a module, or has no parameters.

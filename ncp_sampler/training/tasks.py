@@ -20,11 +20,11 @@ from ncp_sampler import checks
 from ncp_sampler.multi_resolution.heads import resize_logits
 from ncp_sampler.training.augmentation import IGNORED
 
-# keys of the two parts of a pair in loaders that yield dictionaries
+# dictionary keys of the two parts of a pair
 INPUTS = ("image", "images", "pixel_values", "clip", "video", "input", "inputs", "x")
 TRUTHS = ("label", "labels", "mask", "masks", "target", "targets", "y")
 
-_TOP = {"top1": 1, "top5": 5}  # metric -> number of most likely classes that count
+_TOP = {"top1": 1, "top5": 5}  # metric -> number of most likely classes that count as correct
 
 Batch = Any  # tensors in tuples, lists or dictionaries; the task defines which
 
@@ -35,11 +35,11 @@ class Task:
 
     Attributes:
         metric: Name of the metric.
-        loss: Function of a model and a batch that returns the loss, a scalar with gradients.
-        score: Function of a model and batches that returns the metric in percent, where higher is
-            better. The model is in evaluation mode, and gradients are disabled.
-        measure: Function of a model and batches that returns all metrics by name, in percent, that
-            of ``score`` first; None if there are no others. ``training.measure`` calls it.
+        loss: Function (model, batch) -> loss, a scalar with gradients.
+        score: Function (model, batches) -> metric in percent, where higher is better. The model is
+            in evaluation mode, and gradients are disabled.
+        measure: Function (model, batches) -> all metrics by name, in percent, with that of
+            ``score`` first; None if there are no others. ``training.measure`` calls it.
 
     Raises:
         ValueError: The metric has no name, or a loss, score or measure is not a function.
@@ -68,13 +68,13 @@ class Task:
 
 
 def pair(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the images or clips, and classes or masks, of a batch; bytes become numbers in [0, 1].
+    """Return the images or clips (bytes are scaled to [0, 1]), and classes or masks, of a batch.
 
     A batch is a tuple or list of two tensors, or a dictionary that has one of the keys ``INPUTS``
     and one of ``TRUTHS``.
 
     Raises:
-        ValueError: The batch has another form, or its images are integers that are not bytes.
+        ValueError: The batch has another form, or its images are integers other than bytes.
     """
     parts = batch
     if isinstance(batch, Mapping):
@@ -107,7 +107,7 @@ def pair(batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _classification_loss(model: nn.Module, batch: Batch) -> Tensor:
     x, y = pair(batch)
-    # class probabilities, as mixup makes them, are floats
+    # class probabilities, such as those of mixup, are floats
     return functional.cross_entropy(model(x).float(), y if y.is_floating_point() else y.long())
 
 
@@ -116,7 +116,7 @@ def _top1(model: nn.Module, batches: Iterable[Batch]) -> float:
 
 
 def _top_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-    """Return the percentages of samples whose class is ranked first, or among the first five."""
+    """Return the percentages of samples whose class is ranked first, and among the first five."""
     seen, right = 0, dict.fromkeys(_TOP, 0)
     for batch in batches:
         x, y = pair(batch)
@@ -131,7 +131,7 @@ def _top_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
 def _segmentation_loss(model: nn.Module, batch: Batch) -> Tensor:
     x, y = pair(batch)
     logits = resize_logits(model(x).float(), y.shape[-2:])
-    # a mean over known pixels alone is 0 / 0 where a batch has none
+    # a mean over only the labeled pixels is 0 / 0 if a batch has none
     total = functional.cross_entropy(logits, y.long(), ignore_index=IGNORED, reduction="sum")
     return torch.div(total, (y != IGNORED).sum().clamp_min(1))
 

@@ -16,7 +16,7 @@ from ncp_sampler.files import sealed, unsealed, write_atomic
 def write_tensors(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
     """Write tensors and plain values by name, atomically, with a checksum at the end.
 
-    ``torch.load`` can read the file, too, but would not notice damage.
+    ``torch.load`` can also read the file, but would not notice damage.
 
     Raises:
         ValueError: The path is not that of a file in an existing folder.
@@ -31,8 +31,8 @@ def read_tensors(path: Path, names: Collection[str]) -> dict[str, Any]:
     """Return the values that ``write_tensors`` wrote, on the CPU.
 
     Raises:
-        ValueError: The file cannot be read, is damaged, or does not hold exactly these names. The
-            message is a predicate of the file, for the caller to complete.
+        ValueError: The file cannot be read, is damaged, or does not contain exactly these names.
+            The message is a verb phrase, to which the caller adds the file as subject.
     """
     try:
         content = unsealed(path.read_bytes())

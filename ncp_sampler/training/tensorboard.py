@@ -20,7 +20,7 @@ class TensorBoardLog:
     """Log of each epoch's loss and metric, in a folder that ``tensorboard --logdir`` shows.
 
     Args:
-        folder: Folder of the curves; created if missing.
+        folder: Folder of the curves, which is created if missing.
         name: Prefix of the curves' names, for several trainings in one folder; "" for none.
 
     Raises:
@@ -28,7 +28,7 @@ class TensorBoardLog:
         ImportError: The package tensorboard is missing.
 
     Examples:
-        Pass it to ``train(on_epoch=)``.
+        Pass the log to ``train(on_epoch=)``, or call it with epochs:
 
         >>> with TensorBoardLog("runs/first") as log:
         ...     log(Epoch(number=1, loss=0.9, metric=61.0))
@@ -40,7 +40,7 @@ class TensorBoardLog:
         self._writer: SummaryWriter = find_writer()(os.fspath(folder))
 
     def __call__(self, epoch: Epoch) -> None:
-        """Write an epoch, and flush."""
+        """Write an epoch and flush the file."""
         self._writer.add_scalar(f"{self._prefix}loss", epoch.loss, epoch.number)
         self._writer.add_scalar(f"{self._prefix}metric", epoch.metric, epoch.number)
         self._writer.flush()

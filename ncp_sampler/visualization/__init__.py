@@ -8,7 +8,7 @@ Plotly.
 
 from typing import Any
 
-try:  # before the first module that needs it
+try:  # before any module imports it
     import matplotlib as _matplotlib  # noqa: F401
 except ImportError as error:
     raise ImportError(

@@ -1,4 +1,4 @@
-"""Figures of architectures of the multi-resolution space, and of params of any other space."""
+"""Figures of multi-resolution architectures, and of params of any other space."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def plot_params(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
             color = COLORS[k % len(COLORS)]
             axes.plot(positions, range(len(rows)), "o", color=color, label=label)
             for j, row in enumerate(rows):
-                if math.isnan(positions[j]):  # it does not exist
+                if math.isnan(positions[j]):  # the parameter does not exist
                     continue
                 where = (positions[j], j)
                 shift = (0, 4 if k % 2 == 0 else -10)

@@ -13,12 +13,12 @@ from matplotlib.ticker import MaxNLocator
 from ncp_sampler.visualization.contents.proposals import Calibration, calibrations_of, moves_of
 from ncp_sampler.visualization.style import BLUE, DPI, GREY, LINE, MEDIUM, SMALL, sign_colors
 
-_PANEL = 38  # Number of characters above a panel
+_PANEL = 38  # Number of characters that fit above a panel
 _LETTER = 0.065  # Width of a letter of the smallest font, in inches
 
 
 def plot_proposal(trial: Any) -> Figure:
-    """Draw the moves from the start of a proposal, and the change in each metric by each move.
+    """Draw the moves of a proposal from its start, and the change in each metric due to each.
 
     Args:
         trial: A trial that NCPSampler proposed, or its reasons.
@@ -52,7 +52,7 @@ def plot_proposal(trial: Any) -> Figure:
 
 
 def plot_calibration(study: Any, *, results: Mapping[str, Sequence[float]] | None = None) -> Figure:
-    """Draw predicted against observed values of the trials, with two standard deviations.
+    """Draw predicted against observed values of the trials, with bars of two standard deviations.
 
     Args:
         study: A study whose trials NCPSampler proposed; or reasons in order, such as

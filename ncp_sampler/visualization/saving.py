@@ -14,12 +14,12 @@ from ncp_sampler.files import write_atomic
 def save_figure(
     figure: Figure, path: str | os.PathLike[str], *, dpi: float | None = None, name: str = "path"
 ) -> None:
-    """Write a figure in the format of the suffix of the path, such as .png or .svg.
+    """Write a figure in the format given by the suffix of the path, such as .png or .svg.
 
     Args:
         figure: Figure to write.
         path: Path of the file.
-        dpi: Dots per inch; None for those of the figure.
+        dpi: Dots per inch; None for the figure's own value.
         name: Name of the path in messages.
 
     Raises:

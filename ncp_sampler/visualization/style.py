@@ -14,13 +14,13 @@ SMALL, MEDIUM, LARGE = 8, 9, 11  # Font sizes in points
 
 
 def channel_ticks(fewest: float, most: float) -> list[float]:
-    """Return ticks at the lowest number of channels and at quarters of the highest one."""
+    """Return ticks at the lowest number of channels and at quarters of the highest number."""
     quarters = (most * i / 4 for i in range(1, 5))
     return sorted({fewest, *(tick for tick in quarters if tick >= fewest)})
 
 
 def shorten(text: str, room: int) -> str:
-    """Return a text of at most ``room`` characters, its middle replaced by an ellipsis."""
+    """Shorten a text to at most ``room`` characters by replacing its middle with an ellipsis."""
     if len(text) <= room:
         return text
     tail = (room - 1) // 2
@@ -40,12 +40,12 @@ def wrap(text: str, room: int) -> list[str]:
 
 
 def sign_colors(numbers: Iterable[float]) -> list[str]:
-    """Return colors of bars: blue for a number of at least 0, red for a negative one."""
+    """Return colors of bars: blue for numbers of at least 0, red for negative ones."""
     return [BLUE if number >= 0 else RED for number in numbers]
 
 
 def with_unit(name: str, units: Mapping[str, str]) -> str:
-    """Return a name with its unit; the name may have the index of its predictor: ``top1[1]``."""
+    """Return a name with its unit; the name may include a predictor's index, as in ``top1[1]``."""
     unit = units.get(name, units.get(name.split("[", maxsplit=1)[0]))
     shown = name.replace("flops", "FLOPs")
     return f"{shown} ({unit})" if unit else shown

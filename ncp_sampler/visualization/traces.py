@@ -1,4 +1,4 @@
-"""Figures of a trace, with edits and gradients of one start's code, and of a proposal's origin."""
+"""Figures of traces (edits and gradients of one start's code) and of a proposal's origin."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ncp_sampler.visualization.style import (
 
 _DASHES = ("-", "--", "-.", ":")
 _LEGEND = 42  # Number of letters that fit above a panel
-_HANDLE = 7  # Number of letters that a line sample takes
+_HANDLE = 7  # Number of letters whose width a line sample takes
 
 
 def plot_trace(
@@ -42,19 +42,19 @@ def plot_trace(
     units: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw how a propagation edits the code of one start (paper, Figures 3 and 9 to 12).
+    """Draw the edits that a propagation makes to one start's code (paper, Figures 3, 9 to 12).
 
     The left column shows the prediction of each target minus its beta standard deviations, each
     cost, and the loss, on separate axes. If the loss is constant, as with step targets only, the
     norm of its gradient replaces it. Dotted lines show the values at the best code so far; bounds
     take precedence over targets.
 
-    Up to six panels beside it show the code. They are the ``groups`` of the space, such as the
-    blocks, residual units and channels of ``MRSpace`` by stage. A space without groups has a panel
-    for numbers of one range, and one for the shares of each categorical. With more than six such
-    groups, the columns are split in the order of the code and drawn as unit code. A panel names
-    the eight lines that moved farthest. Equal curves, such as those of a cost with both a step and
-    a bound, are drawn once.
+    Up to six panels to its right show the code. They are the ``groups`` of the space, such as the
+    blocks, residual units and channels of ``MRSpace`` by stage. A space without groups has one
+    panel for all numbers with the same range, and one for the shares of each categorical. With more
+    than six such groups, the columns are split in the order of the code and drawn as unit code. A
+    panel names the eight lines that moved farthest. Equal curves, such as those of a cost with both
+    a step and a bound, are drawn once.
 
     Args:
         trace: Result of ``propagation.propagate``, or ``Solution.trace`` of a search.
@@ -83,10 +83,10 @@ def plot_trace(
 
 
 def plot_descent(study: Any, space: SearchSpace, *, trial: int | None = None) -> Figure:
-    """Draw the chain of trials that leads to a trial, each proposed from an earlier one.
+    """Draw the chain of trials that led to a trial, each proposed from an earlier one.
 
-    The left column shows the observed and the predicted value (± 2 σ) of each trial. The panels
-    beside it show the code, as in ``plot_trace``.
+    The left column shows the observed and the predicted value (± 2 σ) of each trial. The panels to
+    its right show the code, as in ``plot_trace``.
 
     Args:
         study: A study whose trials NCPSampler proposed.
@@ -103,10 +103,10 @@ def plot_descent(study: Any, space: SearchSpace, *, trial: int | None = None) ->
 def plot_gradient(
     trace: Trace, space: SearchSpace, *, start: int = 0, iteration: int = 0, largest: int = 15
 ) -> Figure:
-    """Draw the negative gradient of the loss at one code as horizontal bars.
+    """Draw the negative gradient of the loss at one code, as horizontal bars.
 
-    Each bar is a derivative with respect to a column of the unit code. A bar to the right raises
-    the column.
+    Each bar is a derivative with respect to a column of the unit code. A bar to the right means
+    that the column increases.
 
     Args:
         trace: Result of ``propagation.propagate``.
@@ -143,7 +143,7 @@ def plot_gradient(
 
 
 def _draw(edits: Edits) -> Figure:
-    """Draw curves in the left column, and the panels of the code in two rows beside it."""
+    """Draw curves in the left column, and the panels of the code in two rows to its right."""
     panels = edits.panels
     n_columns = 1 + (len(panels) + 1) // 2
     figure = Figure(figsize=(3.0 * n_columns, 6.2), dpi=DPI, layout="constrained")
@@ -233,7 +233,7 @@ def _draw_line(axes: Axes, values: NDArray[np.float64], i: int | None, name: str
 
 
 def _finish(axes: Axes, edits: Edits, *, last: bool) -> None:
-    """Label the steps along x, only at the lowest axes of a column."""
+    """Label the steps along x at the lowest axes of a column only."""
     if edits.names is None:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     else:

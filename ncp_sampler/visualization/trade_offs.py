@@ -1,4 +1,4 @@
-"""Figure of trade-offs: architectures by cost and metric, with their size as area."""
+"""Figure of trade-offs: architectures by cost and metric, with their size shown as area."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DOT = 4.0  # Area of a dot of the cloud
 
 
 def plot_trade_offs(panels: Mapping[str, TradeOff]) -> Figure:
-    """Draw the metric over the logarithm of the cost; area shows the size (paper, Figure 7).
+    """Draw the metric against the logarithm of the cost; area shows the size (paper, Figure 7).
 
     Args:
         panels: Title -> content of the panel.

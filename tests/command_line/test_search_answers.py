@@ -1,4 +1,4 @@
-"""What ``ncp-sampler search`` says of its answers: limits, their order, warnings and the check."""
+"""Answers of ``ncp-sampler search``: limits, ranking, warnings and held-out evaluation."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def test_a_table_is_searched_with_its_conditions() -> None:
 
 
 def test_categories_of_which_few_are_considered_have_conditions_too() -> None:
-    """Of a categorical with very many categories, a proposal considers some, its children too."""
+    """Conditions also hold if proposals consider only a subset of the categories."""
     space = SearchSpace(
         [
             Categorical("shop", tuple(range(200))),

@@ -152,7 +152,7 @@ def test_many_objectives_have_a_front(m: int) -> None:
 
 
 def test_a_task_of_few_reports_is_predicted_in_a_long_history() -> None:
-    """Of more trials than are fitted, those that have the rare task are among them."""
+    """If there are more trials than are fitted, those with the rare task are always included."""
     optimizer = NCPOptimizer(
         SPACE, directions=dict.fromkeys("abc", "maximize"), objective_weights="std", seed=0
     )

@@ -150,7 +150,7 @@ def test_leave_one_out_is_a_prediction_without_the_row(kernel: Kernel) -> None:
 def test_sequential_residuals_are_those_of_one_prediction_after_another(
     last: int, behind: int
 ) -> None:
-    """Of rows that ran beside, none of the last ``behind`` is known."""
+    """The last ``behind`` rows, which ran in parallel, are unknown to each prediction."""
     x, y = _data(n=30)
     y[::7] = np.nan
     model = GaussianProcess(Matern52()).fit(x, {"a": y})

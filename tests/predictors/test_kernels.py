@@ -129,7 +129,7 @@ def test_further_codes_follow_the_observed_ones(kernel: Kernel) -> None:
 
 
 def test_gradients_are_those_of_pytorch() -> None:
-    """The same kernel written with tensor operations, differentiated by autograd."""
+    """Compare with the same kernel in tensor operations, differentiated by autograd."""
     x, z = _codes(), _codes(3, seed=8)
     theta = _parameters(NNGP())
 

@@ -62,7 +62,7 @@ class ConditionalCase:
         return [dim.name for dim in self.dimensions if there(dim.name)]
 
     def failed(self, values: tuple[float, ...]) -> bool:
-        """Whether a trial with these metrics has failed, or diverged in one of them."""
+        """Return True if a trial with these metrics has failed, or has diverged in one of them."""
         ways = zip(self.setup.directions, values, strict=True)
         bad = [value == (-math.inf if way == "maximize" else math.inf) for way, value in ways]
         return any(bad) or all(map(math.isnan, values))

@@ -28,7 +28,7 @@ from ncp_sampler.training.data.splits import PARTS, check_split, check_transform
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # right, left, down, up: steps of (row, column)
 CLIP_CLASSES = 2 * len(DIRECTIONS)
 
-_SPLIT_SEED = 0  # the parts are the same for every data set and every seed
+_SPLIT_SEED = 0  # fixed, so that all data sets and seeds have the same parts
 _INK = 0.4  # minimum value of a pixel that belongs to a digit
 
 
@@ -38,11 +38,11 @@ class Digits(Dataset[tuple[Tensor, Tensor]]):
     Args:
         part: "train", "val" or "test".
         size: Side of an image, at least 32.
-        limit: Number of digits, the first of the part, at least 1; None for all.
+        limit: Number of digits from the start of the part, at least 1; None for all.
         transform: Function applied to an image each time it is read.
 
     Raises:
-        ValueError: An unknown part, or a size or limit below its minimum.
+        ValueError: The part is unknown, or size or limit is below its minimum.
 
     Examples:
         >>> image, label = Digits("train", limit=10)[0]
@@ -78,8 +78,8 @@ class Digits(Dataset[tuple[Tensor, Tensor]]):
 class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
     """Scenes of two or three digits: image (1, size, size) and its classes (size, size).
 
-    Class 0 is the background and 1 + d the ink of a digit d. Digits may overlap; the later one
-    is on top. Digits are 20 to 28 pixels high.
+    Class 0 is the background, and 1 + d is the ink of digit d. Digits may overlap; the later one is
+    on top. Digits are 20 to 28 pixels high.
 
     Args:
         part: Part of the digits in the scenes: "train", "val" or "test".
@@ -89,7 +89,7 @@ class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
         transform: Function applied to a scene each time it is read.
 
     Raises:
-        ValueError: An unknown part, or a length, size or seed below its minimum.
+        ValueError: The part is unknown, or length, size or seed is below its minimum.
 
     Examples:
         >>> image, mask = DigitScenes("train", length=2)[0]
@@ -141,17 +141,17 @@ class DigitClips(Dataset[tuple[Tensor, Tensor]]):
 
     Args:
         part: Part of the digits in the clips: "train", "val" or "test".
-        frames: Number of frames of a clip, at least 2.
+        frames: Number of frames per clip, at least 2.
         length: Number of clips, at least 1.
         size: Side of a frame, at least 32.
         step: Number of pixels that the digit moves per frame; at least 1, and less than half of
             ``size``, because left and right look the same beyond that.
         seed: Seed of the composition, at least 0.
         wrap: True to roll a clip by a random number of pixels each time it is read, which is
-            equivalent to another start.
+            equivalent to another starting position.
 
     Raises:
-        ValueError: An unknown part, or a number out of its range.
+        ValueError: The part is unknown, or a number is out of its range.
 
     Examples:
         >>> clip, label = DigitClips("train", length=2)[0]
@@ -209,7 +209,7 @@ def source_rows(part: str) -> NDArray[np.intp]:
     """Return the rows of ``sklearn.datasets.load_digits()`` in a part, in random order.
 
     Raises:
-        ValueError: An unknown part.
+        ValueError: The part is unknown.
     """
     return _split()[check_split(part)]
 

@@ -1,4 +1,4 @@
-"""Training, validation and test parts of the data sets, their random generators and checks."""
+"""Training, validation and test parts of the data sets, with random generators and checks."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ PARTS = {"train": 0.6, "val": 0.2, "test": 0.2}  # fraction of the source in eac
 
 
 def split_generator(part: str, seed: int, *more: int) -> np.random.Generator:
-    """Return a generator that differs between parts, so that their samples differ in layout.
+    """Return a generator that depends on the part, so that samples of different parts differ.
 
     Raises:
-        ValueError: An unknown part, or a seed that is not an integer of at least 0.
+        ValueError: The part is unknown, or the seed is not an integer of at least 0.
     """
     number = tuple(PARTS).index(check_split(part))
     return np.random.default_rng([checks.integer("seed", seed, low=0), number, *more])
 
 
 def check_split(part: str) -> str:
-    """Return the name of a part.
+    """Check the name of a part, and return it.
 
     Raises:
-        ValueError: An unknown part.
+        ValueError: The part is unknown.
     """
     return checks.one_of("part", part, tuple(PARTS))
 
 
 def check_transform(transform: Transform | None) -> Transform | None:
-    """Return the function that changes a sample each time it is read, or None.
+    """Check the function that changes a sample each time it is read, or None, and return it.
 
     Raises:
-        ValueError: It is not callable.
+        ValueError: ``transform`` is not callable.
     """
     must = "be a function of a sample, such as ImageAugmentation(...), or None"
     checks.call("transform", transform, must)

@@ -5,12 +5,12 @@ Notation
     S    solid boxes that rays can hit
     box  as in ``ncp_sampler.detection3d.boxes``
 
-Each scene is a flat ground with cars, cyclists and clutter (walls, poles and bushes: boxes of any
+Each scene is flat ground with cars, cyclists and clutter (walls, poles and bushes: boxes of any
 size). Objects do not overlap. Each has its own size, yaw and reflectance, and a front that differs
-from its back: a hood, a rider behind the front wheel. A ray returns the first surface that it hits,
-so near objects hide far ones; ranges and reflectances have noise, and some rays are lost. Classes
-differ in size and, on average, in reflectance, but clutter has any reflectance. Most objects head
-along the street (the x axis), some across.
+from its back (a hood, a rider behind the front wheel). A ray returns the first surface that it
+hits, so near objects hide far ones. Ranges and reflectances are noisy, and some rays are lost.
+Classes differ in size and, on average, in reflectance, but clutter has any reflectance. Most
+objects head along the street (the x axis), some across.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from ncp_sampler.training.data.splits import check_transform, split_generator
 from ncp_sampler.training.detection import Scene
 
 CLASSES = ("car", "cyclist")
-ANCHORS = (  # matched at lower overlaps than KITTI's, whose cells are smaller than 0.8 m
+ANCHORS = (  # matched at lower overlaps than in KITTI, where cells are smaller than 0.8 m
     replace(CAR, positive=0.45, negative=0.3),
     replace(CYCLIST, positive=0.35, negative=0.2),
 )
-IOUS = (0.5, 0.25)  # minimum overlaps of a true detection: KITTI's looser ones
-POINT_RANGE = (0.0, -8.0, -3.0, 16.0, 8.0, 1.0)  # meters
-PILLAR = 0.2  # side in meters, for a map of 80×80
+IOUS = (0.5, 0.25)  # minimum overlaps of a true detection: KITTI's looser thresholds
+POINT_RANGE = (0.0, -8.0, -3.0, 16.0, 8.0, 1.0)  # low x, y, z, then high x, y, z, in meters
+PILLAR = 0.2  # side length in meters, for a map of 80×80 pillars
 
-_GROUND = -1.73  # z in meters, as under KITTI's scanner
+_GROUND = -1.73  # z in meters, as for KITTI's scanner
 _BEAMS, _TURNS = 32, 150  # numbers of elevations and azimuths
-_ELEVATION = (-24.0, 2.0)  # degrees
+_ELEVATION = (-24.0, 2.0)  # range of the beams in degrees
 _AZIMUTH = (-45.0, 45.0)
-_RANGE_NOISE = 0.02  # metres
+_RANGE_NOISE = 0.02  # standard deviation in meters
 _LOST = 0.1  # fraction of lost rays
-_REFLECTANCE = {"car": 0.55, "cyclist": 0.35, "ground": 0.2}  # mean
+_REFLECTANCE = {"car": 0.55, "cyclist": 0.35, "ground": 0.2}  # mean reflectance of each surface
 _OBJECTS = (2, 6)  # minimum and maximum number in a scene
 _CLUTTER = (1, 4)
 _SEEN = 8  # minimum number of points on a labeled box
-_TRIES = 30  # attempts to place an object
+_TRIES = 30  # maximum number of attempts to place an object
 _HEADINGS = (0.0, math.pi, math.pi / 2, -math.pi / 2)  # along the street, and across
 _HEADING_SHARES = (0.35, 0.35, 0.15, 0.15)
-_SWERVE = math.radians(10)  # standard deviation
+_SWERVE = math.radians(10)  # standard deviation of the yaw around the heading
 
 Array = NDArray[np.float64]
 
@@ -63,14 +63,14 @@ class StreetScenes(Dataset[Scene]):
     their center in ``POINT_RANGE``; g may be 0. Classes are those of ``CLASSES``.
 
     Args:
-        part: "train", "val" or "test"; no scene is in two of them.
-        length: Number of scenes, at least 1; the first ones are the same for any length.
+        part: "train", "val" or "test"; no scene is in two parts.
+        length: Number of scenes, at least 1; the first scenes are the same for any length.
         seed: Seed of the scenes, at least 0.
         transform: Function such as ``CloudAugmentation``, applied each time a scene is read; boxes
             whose center leaves the range are dropped.
 
     Raises:
-        ValueError: An unknown part, or a length or seed below its minimum.
+        ValueError: The part is unknown, or length or seed is below its minimum.
 
     Examples:
         >>> points, boxes, labels = StreetScenes("train", length=1)[0]
@@ -149,10 +149,10 @@ def _place(rng: np.random.Generator) -> list[tuple[int, Array]]:
 
 
 def _solids(labels: Array, boxes: Array) -> tuple[Array, NDArray[np.int64]]:
-    """Return solid boxes (S, 7), and the index of the object of each.
+    """Return solid boxes (S, 7), and the index of each one's object.
 
-    Clutter is one solid. Other objects are a lower part of the full length and a higher one at the
-    rear: 60 % of a car, half of a cyclist.
+    Clutter is a single solid. Other objects consist of a lower part with the full length and a
+    higher part at the rear, which has 60 % of a car's length and half of a cyclist's.
     """
     parts, owner = [], []
     for i, (label, (x, y, z, length, width, height, yaw)) in enumerate(
@@ -199,7 +199,7 @@ def _first_hit(rays: Array, solids: Array) -> tuple[Array, NDArray[np.int64]]:
     with np.errstate(divide="ignore"):
         ground = np.where(rays[:, 2] < 0, _GROUND / rays[:, 2], np.inf)
     cos, sin = np.cos(solids[:, 6]), np.sin(solids[:, 6])
-    turn = np.zeros((len(solids), 3, 3))  # from the scanner's axes to the solid's own
+    turn = np.zeros((len(solids), 3, 3))  # from the scanner's axes to those of the solid
     turn[:, 0, 0], turn[:, 0, 1], turn[:, 1, 0], turn[:, 1, 1] = cos, sin, -sin, cos
     turn[:, 2, 2] = 1
     origin = -np.einsum("sij,sj->si", turn, solids[:, :3])  # (S, 3)

@@ -1,1 +1,1 @@
-"""Contents of figures as plain values, which Matplotlib and Plotly draw."""
+"""Contents of figures as plain values, for both Matplotlib and Plotly."""

@@ -16,7 +16,7 @@ from ncp_sampler.space.dimensions import Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 from ncp_sampler.visualization.style import BLUE, ORANGE, RED, channel_ticks
 
-PARTS = (  # Title of each part, and its parameters
+PARTS = (  # Title and parameters of each part
     ("in", tuple(name for _, name in STEM)),
     *((f"stage {s.number}", (s.blocks, *s.units, *s.widths)) for s in STAGES),
     ("out", (OUTPUT,)),
@@ -30,7 +30,7 @@ _BLOCKS = {stage.blocks for stage in STAGES}
 
 @dataclass(frozen=True)
 class Architectures:
-    """Architectures of the 27 integers.
+    """Architectures with the 27 integers.
 
     Attributes:
         rows: Label -> integers (27,).
@@ -77,7 +77,7 @@ class ParamGroups:
 
 
 def has_stages(space: SearchSpace) -> bool:
-    """Return True if a space has the 27 integers of an architecture."""
+    """Return True if a space has the 27 integers of ``MRSpace``."""
     dims = space.dimensions
     return space.names == NAMES and all(isinstance(dim, Integer) for dim in dims)
 

@@ -36,10 +36,10 @@ class Correlations:
 
 
 class Ranks(NamedTuple):
-    """Ranks of n architectures by the first metric and by another one; 1 is the best.
+    """Ranks of n architectures by the first metric and by another metric; 1 is the best.
 
     Attributes:
-        label: Name of the other metric, with Spearman's correlation.
+        label: Name of the other metric, and Spearman's correlation.
         first: Ranks by the first metric (n,).
         other: Ranks by the other metric (n,).
     """

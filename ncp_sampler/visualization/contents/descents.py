@@ -1,4 +1,4 @@
-"""Contents of figures of a proposal's origin: the chain of trials that leads to it."""
+"""Contents of figures of a proposal's origin: the chain of trials that led to it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def descent_of(study: Any, space: SearchSpace, *, trial: int | None = None) -> E
 
 
 def origin_of(study: Any, trial: int | None = None) -> list[int]:
-    """Return the numbers of the trials that lead to a trial, which is the last one.
+    """Return the numbers of the trials that led to a trial, which is the last one.
 
     Raises:
         ValueError: If there is no such trial.
@@ -92,7 +92,7 @@ def _reasons(trial: Any) -> Mapping[str, Any]:
 
 
 def _curves(chain: list[Any], space: SearchSpace) -> list[Curve]:
-    """Return the observed and the predicted values of each objective."""
+    """Return the observed and predicted values of each objective."""
     told = [_reasons(trial).get("objectives", ()) for trial in chain]
     names: list[str] = next((list(one) for one in reversed(told) if one), [])
     if not names:

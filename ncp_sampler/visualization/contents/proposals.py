@@ -14,17 +14,17 @@ from ncp_sampler.optimizer.explanation import reasons_of
 from ncp_sampler.visualization.style import shorten, wrap
 
 _MOST_MOVES = 16
-_NAME, _VALUE = 40, 20  # Number of characters of a parameter's name and of its values
+_NAME, _VALUE = 40, 20  # Maximum number of characters of a parameter's name and of its values
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Changes of one metric by the moves.
+    """Changes in one metric due to the moves.
 
     Attributes:
         name: Name of the metric.
-        title: Name and prediction of the metric for the proposal, as lines.
-        numbers: Change by each move.
+        title: Lines with the metric's name and its prediction for the proposal.
+        numbers: Change due to each move.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Moves:
         labels: Label of each move, such as "b1: 1 → 2"; long names and values are shortened.
         metrics: Changes of each metric.
         left_out: Number of smaller moves that are not listed.
-        title: Probability of feasibility, or empty.
+        title: Text with the probability of feasibility, or empty.
     """
 
     labels: tuple[str, ...]
@@ -69,30 +69,30 @@ class Calibration:
 
     @property
     def title(self) -> str:
-        """Number of observed values within two standard deviations of their prediction."""
+        """Text that counts observed values within two standard deviations of their prediction."""
         inside = float(np.mean(np.abs(self.value - self.mean) <= 2 * self.std))
         return f"{self.name}: {inside:.0%} of {len(self.mean)} within 2 σ"
 
     @property
     def diagonal(self) -> tuple[float, float]:
-        """Lowest and highest number."""
+        """Lowest and highest mean or observed value."""
         low = min(float(self.mean.min()), float(self.value.min()))
         return low, max(float(self.mean.max()), float(self.value.max()))
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Limits of the axis of predictions; an error bar may exceed the observed values by far."""
+        """Limits of the axis of predictions; error bars can exceed the observed values by far."""
         low, high = self.diagonal
         margin = 0.1 * (high - low) or 1.0
         return low - margin, high + margin
 
 
 def moves_of(trial: Any, room: Callable[[int], int]) -> Moves:
-    """Return the moves from the start of a proposal to the proposal.
+    """Return the moves that lead from the start of a proposal to the proposal.
 
     Args:
         trial: A trial that NCPSampler proposed, or its reasons.
-        room: Number of panels -> number of characters that fit above one.
+        room: Number of panels -> number of characters that fit above each panel.
 
     Raises:
         ValueError: If the trial has no reasons, or was proposed without a prediction.
@@ -188,7 +188,7 @@ def _label(name: str, before: Any, after: Any) -> str:
 
 
 def _title(name: str, one: Mapping[str, float], room: int) -> tuple[str, ...]:
-    """Return the name and prediction on one line if they fit, or else the prediction below."""
+    """Return name and prediction as one line if they fit, otherwise as two lines."""
     end = f"{one['value']:g}" if "value" in one else f"{one['mean']:g} ± {one['std']:.2g}"
     expected = f"{one['start']:g} → {end}"
     line = f"{name}: {expected}"

@@ -21,11 +21,11 @@ class TaskValues:
 
     Attributes:
         names: Names of the objectives, m of them.
-        is_maximized: True for each that is maximized, (m,).
+        is_maximized: True (m,) for each objective that is maximized.
         numbers: Numbers of the trials, (n,).
         values: Their values, (n, m).
-        is_front: True for each that is Pareto-optimal, (n,).
-        chosen: The compromise; None for none.
+        is_front: True (n,) for each Pareto-optimal trial.
+        chosen: The best compromise, or None.
     """
 
     names: tuple[str, ...]
@@ -37,10 +37,10 @@ class TaskValues:
 
     @property
     def ends(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Lower and upper end of each objective's axis, (m,) both; higher is better.
+        """Lower and upper end (m,) of each objective's axis; higher is better.
 
         An axis extends from the worst value on the front, or the median if that is worse, to the
-        best value. With the worst trials of all, there would be no room for the others.
+        best value. If it included the worst trials, there would be no room for the others.
         """
         up = np.where(self.is_maximized, 1.0, -1.0)
         signed, front = up * self.values, up * self.values[self.is_front]
@@ -51,7 +51,7 @@ class TaskValues:
         return up * low, up * high
 
     def heights(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return values (..., m) as heights on their axes, from 0 to 1 between the ends."""
+        """Return the heights of values (..., m) on their axes, from 0 to 1 between the ends."""
         worst, best = self.ends
         spread = np.where(best == worst, 1.0, best - worst)
         return np.asarray(np.where(best == worst, 0.5, (values - worst) / spread))
@@ -61,7 +61,8 @@ def tasks_of(study: Any, chosen: Any) -> TaskValues:
     """Return the content of ``plot_tasks``.
 
     Raises:
-        ValueError: Not a study with several objectives and a complete trial, or not its compromise.
+        ValueError: The study has a single objective or no complete trial, or ``chosen`` is not its
+            compromise.
     """
     directions = [way.name for way in getattr(study, "directions", ())]
     if len(directions) < 2:

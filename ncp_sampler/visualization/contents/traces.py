@@ -24,9 +24,9 @@ from ncp_sampler.visualization.style import channel_ticks, with_unit
 
 FloatArray = NDArray[np.float64]
 
-_CONSTANT = 1e-6  # Range of a loss below which it counts as constant
-_PANELS = 6  # Maximum number of panels of a code
-_NAMED = 8  # Number of lines of a panel with a color of their own
+_CONSTANT = 1e-6  # Range below which a loss counts as constant
+_PANELS = 6  # Maximum number of panels for a code
+_NAMED = 8  # Number of lines of a panel with their own colors
 
 
 class Curve(NamedTuple):
@@ -35,8 +35,8 @@ class Curve(NamedTuple):
     Attributes:
         label: Name of the quantity, with its unit.
         values: Values (T + 1,), NaN if missing.
-        expected: Predicted means and standard deviations, (T + 1,) each, NaN if missing; None if
-            the values are predictions themselves.
+        expected: Predicted means and standard deviations, each (T + 1,), NaN if missing; None if
+            the values are themselves predictions.
         from_zero: True if the axis starts at 0.
         best: Value at the best code so far, (T + 1,); None if that is always the last code.
     """
@@ -54,7 +54,7 @@ class Line(NamedTuple):
     Attributes:
         name: Name of the column, without the title of its panel.
         values: Values (T + 1,).
-        color: Index of its color in the panel, or None for a gray line.
+        color: Index of the line's color in the panel, or None for a gray line.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Edits:
     Attributes:
         heading: Heading of the curves.
         curves: Predictions, costs, and the loss or its gradient.
-        panels: At most six panels of columns.
+        panels: Panels of columns, at most six.
         step: Word for a step, such as "iteration".
         names: Names of the T + 1 steps; None if they are numbered from 0.
         title: Title of the figure, or empty.
@@ -118,7 +118,7 @@ def edits_of(
     """Return the content of ``plot_trace`` for one start.
 
     Raises:
-        ValueError: If the start is outside 0..n-1, if the trace is of another space, or if an
+        ValueError: If the start is outside 0..n-1, if the trace is from another space, or if an
             argument is not as described there.
     """
     codes = codes_of(trace, space, start)  # (T + 1, d)
@@ -136,7 +136,7 @@ def edits_of(
 def pushes_of(
     trace: Trace, space: SearchSpace, *, start: int, iteration: int, largest: int
 ) -> tuple[list[str], list[float]]:
-    """Return columns and the negative derivatives of the loss by them, the largest first.
+    """Return columns and the loss's negative derivatives with respect to them, largest first.
 
     Raises:
         ValueError: If a start, iteration or number of bars is out of range, or if the trace is of
@@ -185,7 +185,7 @@ def _curves(
     costs: Mapping[str, Cost],
     units: Mapping[str, str],
 ) -> list[Curve]:
-    """Return the curves that differ from each other, the loss or its gradient last."""
+    """Return the distinct curves, with the loss or its gradient last."""
     checks.instance("costs", costs, Mapping, "map names to functions of codes")
     known = {**space.units, **checks.instance("units", units, Mapping, "map names to units")}
     named = {name: values[:, start] for name, values in trace.predictions.items()}
@@ -209,7 +209,7 @@ def _curves(
 
 
 def _curve_label(name: str, units: Mapping[str, str], target: Target | None) -> str:
-    """Return the name and unit of a prediction, with the standard deviations added to it."""
+    """Return the name and unit of a prediction, including the added standard deviations."""
     text, shown = with_unit(name, units), with_unit(name, {})
     if target is None or not target.beta or target.cost is not None:
         return text
@@ -218,7 +218,7 @@ def _curve_label(name: str, units: Mapping[str, str], target: Target | None) -> 
 
 
 def _best_so_far(trace: Trace, start: int) -> NDArray[np.intp]:
-    """Return the iteration of the best code up to each iteration, (T + 1,).
+    """Return the iteration (T + 1,) of the best code up to each iteration.
 
     The best code violates the bounds least, and among equal codes has the best targets.
     """
@@ -238,7 +238,7 @@ def _best_so_far(trace: Trace, start: int) -> NDArray[np.intp]:
 
 
 def _what_falls(trace: Trace, start: int) -> Curve:
-    """Return the loss, or the norm of its gradient if the loss is constant (step targets)."""
+    """Return the loss, or its gradient's norm if the loss is constant (step targets)."""
     loss = trace.loss[:, start]
     if float(np.ptp(loss)) > _CONSTANT * max(float(np.abs(loss).max()), 1e-12):
         return Curve("loss", loss, from_zero=True)
@@ -247,7 +247,7 @@ def _what_falls(trace: Trace, start: int) -> Curve:
 
 
 def _grouped(space: SearchSpace) -> Iterator[tuple[str, str, list[int]]]:
-    """Return title, quantity and columns of at most six panels."""
+    """Yield title, quantity and columns of at most six panels."""
     groups = space.groups or _ranges(space)
     if len(groups) <= _PANELS:
         for title, quantity, names in groups:
@@ -264,7 +264,7 @@ def _columns(space: SearchSpace, name: str) -> range:
 
 
 def _ranges(space: SearchSpace) -> list[Group]:
-    """Group numbers with the same range; each categorical is a group of its own."""
+    """Group numbers with the same range; each categorical is a separate group."""
     groups: dict[str, Group] = {}
     for dim in space.dimensions:
         if isinstance(dim, Categorical):

@@ -18,7 +18,7 @@ AREA = 14.0  # Area of a circle in points² per unit of size
 
 @dataclass(frozen=True, kw_only=True)
 class TradeOff:
-    """One panel of ``plot_trade_offs``. A point has a cost (> 0), a metric and a size.
+    """One panel of ``plot_trade_offs``; a point has a cost (> 0), a metric and a size.
 
     Attributes:
         front: Points (k, 3) that a search proposes, drawn as circles on a line.
@@ -59,7 +59,7 @@ class Points(NamedTuple):
 
     @property
     def cloud_label(self) -> str:
-        """Number of known points, for the legend."""
+        """Label with the number of known points, for the legend."""
         return f"{len(self.cloud):,} known"
 
 

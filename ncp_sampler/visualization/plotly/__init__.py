@@ -7,7 +7,7 @@ which can be zoomed and shows values on hover: ``.show()``, ``.write_html(path)`
 
 from typing import Any
 
-try:  # before the first module that needs it
+try:  # before any module imports it
     import plotly as _plotly  # noqa: F401
 except ImportError as error:
     raise ImportError(

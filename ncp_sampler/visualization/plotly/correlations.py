@@ -34,7 +34,7 @@ def plot_correlations(
     """
     content = correlations_of(names, matrix, published)
     labels = [plain(name) for name in content.names]
-    at = list(range(len(labels)))  # Positions, as two settings may have one name
+    at = list(range(len(labels)))  # Positions, because two settings may have the same name
     figure = go.Figure(
         go.Heatmap(
             x=at,

@@ -1,4 +1,4 @@
-"""Common layout of the Plotly figures; ``style`` has their colors and sizes.
+"""Common layout of the Plotly figures; ``style`` defines their colors and sizes.
 
 Numbers are passed as lists, because older viewers cannot read Plotly's array format.
 """
@@ -20,7 +20,7 @@ PIXELS = 4 / 3  # Pixels per point
 
 
 def finish(figure: Any, title: str = "", *, legend: bool = False, top: int = 60) -> Any:
-    """Apply the common layout to a figure and return it; its width is that of its container.
+    """Apply the common layout to a figure, which fills the width of its container; return it.
 
     Args:
         figure: A Plotly figure.
@@ -43,7 +43,7 @@ def finish(figure: Any, title: str = "", *, legend: bool = False, top: int = 60)
     axes |= {"tickcolor": GRID, "linecolor": "#999999", "showline": True, "mirror": True}
     figure.update_xaxes(**axes, title_font_size=px(SMALL), title_standoff=6)
     figure.update_yaxes(**axes, title_font_size=px(SMALL), title_standoff=4)
-    figure.update_annotations(font_size=px(MEDIUM))  # Titles of the panels
+    figure.update_annotations(font_size=px(MEDIUM))  # Applies to the titles of the panels
     return figure
 
 
@@ -61,7 +61,7 @@ def px(points: float) -> float:
 
 
 def listed(values: ArrayLike) -> list[float | None]:
-    """Convert numbers for JSON, which has no NaN."""
+    """Convert numbers to a list for JSON, which has no NaN."""
     flat = np.asarray(values, dtype=np.float64).tolist()
     return [value if np.isfinite(value) else None for value in flat]
 

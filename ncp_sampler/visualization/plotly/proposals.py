@@ -12,7 +12,7 @@ from ncp_sampler.visualization.contents.proposals import calibrations_of, moves_
 from ncp_sampler.visualization.plotly.layout import finish, listed, plain
 from ncp_sampler.visualization.style import BLUE, GREY, LINE, sign_colors
 
-_PANELS = 78  # Number of characters above all panels of a figure of usual width
+_PANELS = 78  # Number of characters that fit above all panels of a figure of usual width
 _FEWEST = 16  # Minimum number of characters above one panel
 
 
@@ -36,7 +36,7 @@ def plot_proposal(trial: Any, *, title: str = "") -> go.Figure:
         subplot_titles=["<br>".join(map(plain, metric.title)) for metric in metrics],
     )
     labels = [plain(label) for label in moves.labels]
-    at = list(range(len(labels)))  # Positions, as two shortened labels may be equal
+    at = list(range(len(labels)))  # Positions, because two shortened labels may be equal
     for column, metric in enumerate(metrics, start=1):
         bars = go.Bar(
             x=listed(metric.numbers),

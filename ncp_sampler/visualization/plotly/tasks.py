@@ -1,4 +1,4 @@
-"""Figure of several tasks as parallel axes for Plotly."""
+"""Figure of several tasks as parallel axes, for Plotly."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def plot_trace(
     units: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> go.Figure:
-    """Draw ``visualization.plot_trace`` for Plotly. Hovering over a line shows its name.
+    """Draw ``visualization.plot_trace``; hovering over a line shows its name.
 
     Args:
         trace: Result of ``propagation.propagate``, or ``Solution.trace`` of a search.
@@ -97,7 +97,7 @@ def plot_gradient(
 
 
 def _draw(edits: Edits) -> go.Figure:
-    """Draw curves in the left column, and the panels of the code in two rows beside it."""
+    """Draw curves in the left column, and the panels of the code in two rows to its right."""
     n_curves, n_panels = len(edits.curves), len(edits.panels)
     columns = 1 + (n_panels + 1) // 2
     rows = 2 * n_curves  # A curve takes 2 grid rows, a panel half of all rows
@@ -182,7 +182,7 @@ def _draw_line(
 ) -> None:
     """Draw values over the steps, in the i-th color or in gray."""
     mode = "lines" if len(values) > 1 else "markers"
-    if np.isnan(values).any():  # where a line has gaps, it may be a point
+    if np.isnan(values).any():  # a line with gaps may consist of single points
         mode = "lines+markers"
     line = go.Scatter(
         x=_steps(edits, values),

@@ -27,7 +27,7 @@ def plot_walk(table: CompleteTable, walk: Walk, *, start: int = 0, title: str = 
     every, best, path = steps.labels
     n = len(steps.flops)
     figure = go.Figure()
-    figure.add_scattergl(  # WebGL: a table may have many thousands of architectures
+    figure.add_scattergl(  # WebGL, because a table may have many thousands of architectures
         x=listed(steps.every_flops), y=listed(steps.every_metric), mode="markers",
         marker={"color": GREY, "size": 4}, name=every, hoverinfo="skip",
     )  # fmt: skip

@@ -67,7 +67,7 @@ def test_nan_that_is_reported_and_pruned_is_a_failure() -> None:
 
 @pytest.mark.parametrize("n_objectives", [1, 2])
 def test_params_that_the_objective_prunes_at_once_are_left(n_objectives: int) -> None:
-    """Of several objectives nothing can be reported before; TPE ranks such trials last, too."""
+    """With several objectives, a trial cannot report values; TPE also ranks such trials last."""
 
     def objective(trial: Trial) -> tuple[float, ...]:
         value = _beside_nan(trial)

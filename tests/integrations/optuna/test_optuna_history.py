@@ -279,7 +279,7 @@ def test_claims_of_others_may_be_broken(claim: list[Any], params: Params | None)
 
 
 def test_a_proposal_reads_no_trial_again() -> None:
-    """What the sampler does around the optimizer is the same work however long the history is."""
+    """The sampler's work outside the optimizer does not grow with the length of the history."""
     space = MRSpace()
     distributions = space.distributions
     work = []

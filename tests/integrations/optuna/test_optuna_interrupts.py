@@ -198,7 +198,7 @@ def test_a_study_of_the_same_name_with_another_direction_is_another(copied: bool
 
 
 def test_copied_trials_with_other_values_are_read() -> None:
-    """The same name, direction and times: the storage tells the studies apart."""
+    """Studies with equal names, directions and times are distinguished by their storage."""
     sampler = NCPSampler(seed=0, n_startup_trials=3)
     first = optuna.create_study(study_name="a", sampler=sampler)
     first.optimize(increasing, n_trials=12)

@@ -41,7 +41,7 @@ def sampled() -> list[FrozenTrial]:
 
 
 def reordered(trial: FrozenTrial, rng: np.random.Generator | None) -> FrozenTrial:
-    """The same trial with its names backwards, or in a random order."""
+    """Return the trial with its parameters in reverse or random order."""
     names = [*reversed(trial.params)] if rng is None else rng.permutation([*trial.params])
     return create_trial(
         params={str(name): trial.params[name] for name in names},

@@ -1,11 +1,11 @@
-"""NCPSampler of the package ncp_sampler, under its name in OptunaHub."""
+"""NCPSampler of the package ncp_sampler, for OptunaHub."""
 
 try:
     from ncp_sampler import NCPSampler
     from ncp_sampler import SearchSpace
 except ModuleNotFoundError as error:
     if error.name != "ncp_sampler":
-        raise  # it is there, and something that it needs is not
+        raise  # the package is installed, but one of its dependencies is not
     raise ModuleNotFoundError(
         "samplers/ncp is the sampler of the package ncp_sampler, which is not installed here; "
         "install it with: pip install ncp_sampler",

@@ -8,7 +8,7 @@ CURVES = {"narrow": 4.0, "wide": 1.0}
 
 
 def objective(trial: optuna.Trial) -> float:
-    """Return the value, whose minimum is 0 at x = 2, n = 3 and the wide curve."""
+    """Return a value whose minimum is 0 at x = 2, n = 3 with the wide curve."""
     x = trial.suggest_float("x", -10, 10)
     n = trial.suggest_int("n", 0, 10)
     curve = trial.suggest_categorical("curve", list(CURVES))
