@@ -1,7 +1,7 @@
 """Adam (Kingma & Ba 2015, algorithm 1) for arrays.
 
-It updates the parameters in a fit and the codes in a search. A step of ``torch.optim.Adam`` would
-take two to three times as long (docs/decisions/0012-adam.md).
+This implementation updates the parameters in a fit and the codes in a search. A step of
+``torch.optim.Adam`` would take two to three times as long (docs/decisions/0012-adam.md).
 
 Notation
     g_t         gradient at step t
@@ -21,7 +21,7 @@ _EPSILON = 1e-8
 
 
 class Adam:
-    """One run of Adam, from zero moments.
+    """One run of Adam, starting with zero moments.
 
     Args:
         rate: Learning rate.

@@ -42,7 +42,7 @@ def refusal(name: str, value: object, must: str, where: str = "") -> ValueError:
 
 
 def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
-    """Return an integer (of any integer type) within inclusive bounds; refuse booleans.
+    """Return an integer (of any integer type) within inclusive bounds; reject booleans.
 
     Raises:
         ValueError: For any other value.
@@ -69,7 +69,7 @@ def number(
     below: float | None = None,
     where: str = "",
 ) -> float:
-    """Return a finite number of any numeric type as a float: >= low, > above, <= high, < below.
+    """Return a finite number of any numeric type within the given bounds, as a float.
 
     Raises:
         ValueError: For any other value, including booleans.
@@ -123,7 +123,7 @@ def text(name: str, value: Any) -> str:
 
 
 def texts(name: str, value: Any) -> tuple[str, ...]:
-    """Return names in order; refuse a string, because each letter would be taken as a name.
+    """Return names in order; reject a string, because each letter would be taken as a name.
 
     Raises:
         ValueError: For any other value.
@@ -134,7 +134,7 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def instance(name: str, value: Any, kind: Any, must: str) -> Any:
-    """Return an instance of a class; ``must`` says what is required, such as "be a function".
+    """Return an instance of a class; ``must`` states the requirement, such as "be a function".
 
     Raises:
         ValueError: For an object of another class.
@@ -157,7 +157,7 @@ def function(name: str, value: Any, must: str) -> Any:
 
 
 def sequence(name: str, value: Any, kind: Any, must: str) -> list[Any]:
-    """Return a list of instances of a class; refuse a string or a single object.
+    """Return a list of instances of a class; reject a string or a single object.
 
     Raises:
         ValueError: For any other value.
@@ -180,7 +180,7 @@ def call(name: str, value: Any, must: str, *, required: bool = False) -> Any:
 
 
 def seed(value: Any, *, high: int | None = None, name: str = "seed") -> int | None:
-    """Return a seed: an integer of at least 0, or None for a random one.
+    """Return a seed: a nonnegative integer, or None for a random seed.
 
     Raises:
         ValueError: For any other value.

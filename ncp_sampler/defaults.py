@@ -1,4 +1,4 @@
-"""Default settings that ``--help`` shows, in a separate file so that it need not import PyTorch."""
+"""Default settings that ``--help`` shows, in a separate file to avoid an import of PyTorch."""
 
 STRATEGIES = ("continuous", "winner_takes_all")  # Names of the propagation strategies
 

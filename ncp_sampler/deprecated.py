@@ -13,7 +13,7 @@ ClassT = TypeVar("ClassT", bound=type)
 
 
 def warn(old: str, new: str) -> None:
-    """Warn that a name is deprecated, at the line of the caller's caller."""
+    """Warn that a name is deprecated; the warning points to the line of the caller's caller."""
     message = f"{old} is deprecated and will be removed in version 0.4; use {new}"
     warnings.warn(message, FutureWarning, stacklevel=3)
 

@@ -37,15 +37,15 @@ def write_atomic(
 ) -> None:
     """Write a file in one step; after a failure, an older file is unchanged.
 
-    For a link, its target is written and the link remains. Devices such as /dev/null are written
-    directly.
+    If the path is a link, its target is written and the link remains. Devices such as /dev/null are
+    written directly.
 
     Args:
         path: Path of the file; its folder must exist.
         content: The complete content.
         name: Name of the argument in messages.
-        staging: Folder of the temporary file, used if files can be moved from there in one step;
-            None for the folder of the file.
+        staging: Folder for the temporary file, used if files can be moved from it to the target in
+            one step; None for the folder of the file.
 
     Raises:
         ValueError: If the path is a folder or its folder does not exist, or if the content is not
@@ -126,7 +126,7 @@ def _temporary(folder: Path) -> tuple[Path, BinaryIO]:
 
 
 def _remove_left(folder: Path) -> None:
-    """Remove the temporary files that killed processes left, which no process locks."""
+    """Remove the unlocked temporary files that killed processes left behind."""
     with suppress(OSError):  # Unreadable folders or files
         for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
             if path.is_file() and not path.is_symlink():
@@ -136,7 +136,7 @@ def _remove_left(folder: Path) -> None:
 
 
 def _lock(file: BinaryIO, *, wait: bool = False) -> bool:
-    """Lock a file until it is closed; return False if that cannot be done."""
+    """Lock a file until it is closed; return False if it cannot be locked."""
     if fcntl is None:
         return False
     try:

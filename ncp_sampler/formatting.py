@@ -1,4 +1,4 @@
-"""Formatting of results: mean ± standard error, Markdown tables."""
+"""Formatting of results: mean ± standard error, and Markdown tables."""
 
 from __future__ import annotations
 

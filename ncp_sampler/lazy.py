@@ -15,7 +15,7 @@ from typing import Any
 def has_module(name: str) -> bool:
     """Return True if a top-level module can be imported, without importing it.
 
-    A folder with that name on the path does not count as a module.
+    A folder of that name on the path does not count as a module.
     """
     spec = find_spec(name)
     return spec is not None and spec.origin is not None
@@ -24,12 +24,12 @@ def has_module(name: str) -> bool:
 def lazy_names(
     package: str, homes: Mapping[str, str], folders: Collection[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` of a package that imports names at their first use.
+    """Return ``__getattr__`` and ``__dir__`` of a package that imports names on first use.
 
     Args:
         package: ``__name__`` of the package.
         homes: Name -> module that defines it.
-        folders: Modules of the package that are also names of it.
+        folders: Modules of the package that are also public names.
     """
 
     def get(name: str) -> Any:

@@ -44,7 +44,7 @@ Goals = dict[str, Any]  # argument -> objective's name or index -> value, or a s
 
 
 def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
-    """Return the dimension of an Optuna distribution; refuse values that codes cannot store."""
+    """Return the dimension of an Optuna distribution; reject values that codes cannot store."""
     if isinstance(distribution, CategoricalDistribution):
         return Categorical(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
@@ -76,10 +76,11 @@ def to_distribution(dim: Dimension) -> BaseDistribution:
 def to_distributions(space: SearchSpace) -> Distributions:
     """Return the space as Optuna distributions by name; ``to_space`` is the inverse.
 
-    They do not include its conditions.
+    The distributions do not include the conditions of the space.
 
     Raises:
-        ValueError: Not a space, a grid in log, or a grid whose last value Optuna would leave out.
+        ValueError: The argument is not a space, or has a log grid or a grid whose last value Optuna
+            would leave out.
 
     Examples:
         >>> from ncp_sampler import Integer, SearchSpace
@@ -96,7 +97,8 @@ def to_space(
     """Return the search space of distributions, in their order, with conditions if any.
 
     Raises:
-        ValueError: Not distributions by name, or a distribution that codes cannot store exactly.
+        ValueError: The argument does not map names to distributions, or codes cannot store a
+            distribution exactly.
 
     Examples:
         >>> from optuna.distributions import IntDistribution
@@ -115,7 +117,7 @@ def to_searched_space(
     """Return the space to search: like ``to_space``, but with only one of several equal categories.
 
     Optuna replaces a category with the first equal one (1.0 with 1), so a search would propose the
-    others again and again.
+    equal categories again and again.
     """
     searched = dict(distributions)
     for name, distribution in distributions.items():
@@ -161,7 +163,7 @@ def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool
 
 
 def missing_params(space: SearchSpace, params: Mapping[str, Any]) -> list[str]:
-    """Return the existing parameters, among those with several values, that params lack."""
+    """Return the parameters with several values that exist but are missing in params."""
     return space.missing(with_single_values(space, params))
 
 
@@ -180,7 +182,8 @@ def check_suggested(
 ) -> None:
     """Raise ValueError if a finished trial did not suggest the parameters of a space as declared.
 
-    A pruned trial may lack some. Suggested values of parameters that do not exist are ignored.
+    A pruned trial may lack some parameters. Suggested values of parameters that do not exist are
+    ignored.
 
     Raises:
         ValueError: A distribution differs, or a parameter that exists has none.
@@ -276,7 +279,7 @@ def metrics_of(trial: FrozenTrial, directions: Mapping[str, str]) -> dict[str, f
 
 
 def constraints_of(trial: FrozenTrial) -> dict[str, float]:
-    """Return a trial's constraints, which are feasible if at most 0, under internal names.
+    """Return a trial's constraints, which are satisfied if at most 0, under internal names.
 
     ``Trial.set_constraint`` stores each constraint under its key; ``constraints_func`` stores all
     as a list.
@@ -306,7 +309,7 @@ def publish_constraints(
 
 
 def named_goals(goals: Goals, names: Sequence[str]) -> dict[str, Any]:
-    """Return goals by metric; raise ValueError for an index of an objective that is missing."""
+    """Return goals by metric; raise ValueError if the index of an objective does not exist."""
     named: dict[str, Any] = {}
     for argument, given in goals.items():
         if isinstance(given, str):
@@ -335,7 +338,7 @@ def describe_misfit(
 
 
 def _unequal(choices: Sequence[Any]) -> tuple[Any, ...]:
-    """Return the choices without those that equal an earlier one, such as 1.0 after 1."""
+    """Return the choices, leaving out each that equals an earlier one, such as 1.0 after 1."""
     try:
         unequal = dict.fromkeys(choices)
     except TypeError:  # some cannot be hashed, such as lists

@@ -1,6 +1,6 @@
 """Optuna's dashboard: study figures, and trial notes with the reasons for each proposal.
 
-Both are written to the study's storage. The figures are:
+Notes and figures are written to the study's storage. The figures are:
 
     ncp-moves           predicted effect of each move of the latest proposal
     ncp-descent         proposals from which a trial descends, and the change in value due to each
@@ -44,7 +44,7 @@ class DashboardCallback:
     """Callback for ``study.optimize(..., callbacks=[DashboardCallback()])`` that calls ``publish``.
 
     With several workers, let one of them draw the figures, and pass ``every=None`` to the others,
-    so that they only write the notes of their trials.
+    so that the other workers only write the notes of their trials.
 
     Args:
         every: Number of trials between drawings of the figures; None to draw none.
@@ -82,11 +82,11 @@ def publish(
             latest proposal.
 
     Returns:
-        The figures' names in the dashboard, without empty figures. Before a trial is complete, all
-        figures are empty.
+        Names of the figures in the dashboard, without empty figures. Before a trial is complete,
+        all figures are empty.
 
     Raises:
-        ValueError: Not a study, not a space, or no such trial.
+        ValueError: An argument is not a study or not a space, or the trial does not exist.
     """
     checks.instance("study", study, Study, "be an Optuna study")
     checks.instance("space", space, SearchSpace | None, _MUST)

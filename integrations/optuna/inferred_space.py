@@ -36,8 +36,9 @@ class Ranges:
 
     A distribution that replaces another one, for example because a range was widened in the code,
     is used at once. If a range keeps changing, because it depends on another parameter or on the
-    branch, the smallest range that contains all ranges is searched instead: it seldom changes, and
-    each value keeps its position. Added trials may even have another type of distribution.
+    branch, the smallest range that contains all ranges is searched instead: this range seldom
+    changes, and each value keeps its position. Added trials may even have another type of
+    distribution.
     """
 
     def __init__(self) -> None:
@@ -79,10 +80,11 @@ class InferredCondition:
 
     Attributes:
         name: The parameter.
-        parent: The parameter that determines this, a categorical or an integer.
+        parent: Parameter that determines whether the parameter exists, a categorical or an integer.
         having: Values of the parent with which the parameter is known to exist.
-        without: Values of the parent with which it is known not to exist. It is assumed to exist
-            with any other category; any other number is treated like the nearest known one.
+        without: Values of the parent with which the parameter is known not to exist. It is assumed
+            to exist with any other category; any other number is treated like the nearest known
+            number.
     """
 
     name: str
@@ -171,7 +173,7 @@ class Conditions:
 
 @dataclass
 class _Pair:
-    """Observations of a parameter and a possible parent; for numbers, only the extremes."""
+    """Observed values of a parent with and without a parameter; for numbers, the extremes."""
 
     having: dict[Any, None] = field(default_factory=dict)  # parent's values in trials with both
     without: dict[Any, None] = field(default_factory=dict)  # values in trials without the parameter

@@ -34,13 +34,13 @@ def propose(
     history: SpaceHistory,
     fixed: Params,
 ) -> Params:
-    """Choose and publish params, which are new if the objective is deterministic.
+    """Choose and publish params, which have not been tried if the objective is deterministic.
 
     Workers that share no memory can choose the same code at the same time. Each worker publishes
-    its code before it reads the others', so at least one of two sees the other. A worker whose code
-    is taken chooses another one by its rank among the rivals, so that even identical workers
-    diverge (renaming, Attiya et al. 1990). The rank also grows with every attempt, so that fast
-    workers do not overtake a slow one again and again.
+    its code before it reads the others', so at least one of two workers sees the other's code. A
+    worker whose code is taken chooses another one by its rank among the rivals, so that even
+    identical workers diverge (renaming, Attiya et al. 1990). The rank also grows with every
+    attempt, so that fast workers do not overtake a slow one again and again.
     """
     rank = 0
     for tries in range(1, _MAX_TRIES + 1):
@@ -120,7 +120,7 @@ def stale_numbers(trials: Sequence[FrozenTrial], unfinished: Sequence[FrozenTria
 
 
 def _has_result(trial: FrozenTrial) -> bool:
-    """Return True if a trial has a result; others do not count, because many may fail at once."""
+    """Return True if a trial has a result; the rest do not count, as many may fail at once."""
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 

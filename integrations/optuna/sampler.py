@@ -1,9 +1,9 @@
 """``NCPSampler``: an Optuna sampler based on ``NCPOptimizer``.
 
-Optuna asks for the params of a trial when the objective first suggests one, so the sampler does
-not know what the objective will suggest. Differences from a declared space are detected late:
-Optuna itself refuses another type of distribution, ``sample_independent`` refuses a range without
-the proposed value, and ``after_trial`` refuses missing parameters and any other difference. Optuna
+Optuna asks for the params of a trial when the objective first suggests one, so the sampler does not
+know what the objective will suggest. Differences from a declared space are detected late: Optuna
+itself rejects another type of distribution, ``sample_independent`` rejects a range without the
+proposed value, and ``after_trial`` rejects missing parameters and any other difference. Optuna
 stores the trial's state and values even if ``after_trial`` raises.
 """
 
@@ -46,11 +46,11 @@ _MAX_STUDIES = 4  # Number of studies that are remembered; a forgotten one is re
 
 @with_old_names
 class NCPSampler(BaseSampler):
-    """Optuna sampler by Network Coding Propagation: gradient edits of good codes.
+    """Optuna sampler based on Network Coding Propagation: good codes edited along gradients.
 
-    With ``space``, the sampler proposes from the first trial on, in the order of the space, so
-    that the same seed gives the same codes as ``NCPOptimizer(space)``. Without ``space``, it
-    infers the space from the finished trials, including conditions and changing ranges, with all
+    With ``space``, the sampler proposes every trial, including the first, in the order of the
+    space, so that the same seed gives the same codes as ``NCPOptimizer(space)``. Without ``space``,
+    it infers the space from the finished trials, including conditions and changing ranges, with all
     branches in one model. New parameters, such as all those of the first trial, are drawn by
     ``independent_sampler``.
 
@@ -70,13 +70,14 @@ class NCPSampler(BaseSampler):
             Optuna's samplers. ``Trial.set_constraint`` in the objective replaces it.
         objective_weights: Goal for several objectives, as for ``NCPOptimizer``, by name or index.
         seed: Seed of all proposals, from 0 to 2**32 - 1, or None for a random seed.
-        independent_sampler: Sampler for parameters outside the search space. None draws like
-            ``RandomSampler``, depending on seed, trial and parameter, so that workers with the
-            same seed differ.
+        independent_sampler: Sampler for parameters outside the search space. With None, values are
+            drawn as by ``RandomSampler``, depending on the seed, the trial and the parameter, so
+            that workers with the same seed differ.
         warn_independent_sampling: True to warn, once for each parameter, if it is sampled
             independently after the startup trials.
-        deterministic_objective: True if equal params give equal values. Then no params are
-            proposed twice while others are left, including those that other workers are running.
+        deterministic_objective: True if equal params give equal values. In that case, no params are
+            proposed twice while untried params are left, including those that other workers are
+            running.
         sources: Earlier trials: studies, whose finished trials are read immediately, or sources as
             for ``NCPOptimizer``. Without ``space``, ``Source(study, same_task=True)`` also
             provides the parameters, so that the first trial is not drawn at random.

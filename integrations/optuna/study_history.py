@@ -1,7 +1,7 @@
 """Trials that the sampler has read from a study: the inferred space, and one optimizer per space.
 
-Trials are numbered 0, 1, 2, ... and never removed, and a finished trial never changes. So a
-finished trial is read once, and an unfinished trial is read every time.
+Trials are numbered 0, 1, 2, ... and never removed, and a finished trial never changes. A finished
+trial is therefore read once, and an unfinished trial is read every time.
 """
 
 from __future__ import annotations
@@ -221,7 +221,8 @@ class SpaceHistory:
 
         Args:
             params: Params of a trial, which may include parameters outside the space.
-            may_lack: True if the middle may replace missing parameters, as in an inferred space.
+            may_lack: True if missing parameters may be replaced by the middle of their range, as in
+                an inferred space.
         """
         if self.missing(params) and not (may_lack and self.inferred):
             return None
@@ -242,7 +243,7 @@ class SpaceHistory:
         )
 
     def _row(self, trial: FrozenTrial) -> tuple[Params, Code | None] | None:
-        """Return a finished trial's params, and its code if tried; None if they do not fit."""
+        """Return a finished trial's params and its tried code, if any; None if they do not fit."""
         failed = trial.state != TrialState.COMPLETE and not conversion.metrics_of(
             trial, self._directions
         )
@@ -294,7 +295,7 @@ class _Cursor:
         self._mark: tuple[int, object] | None = None  # number and identity of a finished trial
 
     def is_in(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Return True if the trials include those read so far, unlike those of another study."""
+        """Return True if the trials include all those read so far, as only the same study does."""
         if self._n_read > len(trials):
             return False
         return self._mark is None or sources.identity(trials[self._mark[0]]) == self._mark[1]

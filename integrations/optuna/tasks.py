@@ -33,7 +33,7 @@ def report_task(trial: Trial, task: str | int, value: float) -> None:
     Args:
         trial: A running trial of a study with several objectives.
         task: Name of an objective (``Study.set_metric_names``), or its index.
-        value: Value of the task, finite.
+        value: Finite value of the task.
 
     Raises:
         ValueError: The study has a single objective or no such objective, or the value is not
@@ -79,17 +79,17 @@ def task_values(trial: Trial) -> list[float]:
 def next_task(trial: Trial, *, costs: Mapping[str | int, float] | None = None) -> str | None:
     """Return the task to train next in a running trial; None if no remaining one is worth its cost.
 
-    After the startup trials, the result may be None before every task was trained: given the
-    reported values, the trial's expected improvement per cost is smaller than that of a new trial.
-    Known costs are not tasks. With samplers other than ``NCPSampler``, every task is trained, in
-    order.
+    After the startup trials, the result may be None before every task was trained: this happens if,
+    given the reported values, the trial's expected improvement per unit cost is smaller than that
+    of a new trial. Known costs are not tasks. With samplers other than ``NCPSampler``, every task
+    is trained, in order.
 
     Args:
         trial: The running trial, all of whose params have been suggested.
-        costs: Task, by name or index -> cost of its training, in any unit; by default 1.
+        costs: Task, by name or index -> cost of training it, in any unit; by default 1.
 
     Raises:
-        ValueError: There is no such task, or a cost is not positive.
+        ValueError: A task does not exist, or a cost is not positive.
 
     Examples:
         >>> import optuna

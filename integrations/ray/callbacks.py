@@ -14,12 +14,13 @@ from ncp_sampler.optimizer.explanation_table import explain_markdown
 class ReasonsCallback(tune.Callback):
     """Callback that adds the predictions and the reasons for a trial to each of its results.
 
-    List it before your own loggers; those that Ray adds come after it. TensorBoard,
-    ``result.json``, ``progress.csv`` and the loggers of other services then contain
+    List this callback before your own loggers; Ray's default loggers are always called later.
+    TensorBoard, ``result.json``, ``progress.csv`` and the loggers of other services then contain
 
-        ncp/how                "search"; or "startup", "source", "untried": nothing is predicted
+        ncp/how                "search"; or "startup", "source" or "untried", which have no
+                               predictions
         ncp/predicted/METRIC   the mean; the exact value of a known cost
-        ncp/std/METRIC         its standard deviation
+        ncp/std/METRIC         the standard deviation of the prediction
         ncp/feasible           the probability that every constraint holds, if there are any
         ncp/why                the reasons as text
 

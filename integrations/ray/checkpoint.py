@@ -1,4 +1,4 @@
-"""Files of saved searchers, which are written atomically and refused if damaged.
+"""Files of saved searchers, which are written atomically and rejected if damaged.
 
 A file contains one line, ``ncp_sampler.NCPSearch VERSION``, the pickled searcher, and the seal of
 ``ncp_sampler.files``. Without the seal, a pickle with a changed byte might load as something else.
@@ -21,7 +21,7 @@ _PICKLE = b"\x80"  # First byte of a pickle, and thus of files written by ncp_sa
 
 
 class SavedSearcher(Searcher):
-    """A searcher that can be pickled, and is saved to files as a sealed pickle."""
+    """Base class of a searcher that is saved to files as a sealed pickle."""
 
     def save(self, checkpoint_path: str) -> None:
         """Write the state that the next suggestions depend on to a file, atomically.
@@ -36,8 +36,8 @@ class SavedSearcher(Searcher):
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Save to a run's folder, as Tune does.
 
-        Tune may be copying that folder, and fails if a file that it has just listed is gone. The
-        temporary file is therefore next to the folder, not in it.
+        Tune may be copying that folder, and fails if a file that it has just listed disappears. The
+        temporary file is therefore written next to the folder, not in it.
         """
         folder = checks.path("checkpoint_dir", checkpoint_dir, "a folder")
         path = folder / self.CKPT_FILE_TMPL.format(session_str)
@@ -51,7 +51,7 @@ class SavedSearcher(Searcher):
 
         Raises:
             ValueError: The file does not exist, comes from another program or version, is damaged,
-                or contains objects that cannot be loaded here. Then nothing is changed.
+                or contains objects that cannot be loaded here. In that case, nothing is changed.
         """
         path = checks.path("checkpoint_path", checkpoint_path)
         try:

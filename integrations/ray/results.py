@@ -23,7 +23,7 @@ Names: TypeAlias = str | Sequence[str]
 
 
 def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, Any]:
-    """Return metric and mode: both None, both strings, both lists, or only a mode as a string."""
+    """Return metric and mode: both None, both strings, both lists, or None and a mode."""
     names, modes = checked_names(metric), _as_list(mode)
     if names and not modes:
         raise ValueError(f'metric={metric!r} without mode; give mode="min" or mode="max"')
@@ -73,7 +73,7 @@ def metrics_in(result: Mapping[str, Any], names: Sequence[str]) -> dict[str, flo
 
 
 def warn_of(trial_id: str, result: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Log which metrics cannot be learned from a trial's last result, and why."""
+    """Log which metrics of a trial's last result cannot be used, and why."""
     values = _reported(result, names)
     no_numbers = {name: value for name, value in values.items() if floats([value]) is None}
     reason = f"values that are not numbers: {no_numbers}" if values else f"none of {[*names]}"
@@ -93,7 +93,7 @@ def named_values(value: Any, names: Sequence[str]) -> dict[str, float]:
 
 
 def checked_list(name: str, values: Any, must: str) -> list[Any]:
-    """Return a list, also from an array of NumPy or of another library."""
+    """Return a list from a sequence, or from an array of NumPy or another library."""
     plain = values.tolist() if hasattr(values, "tolist") else values
     return checks.sequence(name, plain, object, must)
 

@@ -1,15 +1,15 @@
 """``NCPSearch``: a Ray Tune searcher based on ``NCPOptimizer``.
 
-The search starts once the constructor or the Tuner has provided the space, metric and mode, at the
-latest when the first suggestion is requested.
+The search starts once the constructor or the Tuner has provided the space, metric and mode, and no
+later than the first request for a suggestion.
 
-A trial is *running* from its suggestion until it completes; its params are avoided. If it
-completes with a value, it is *done*, and later results are ignored. If it completes without a
-value, it has failed: it is *recorded*, and the record is replaced once ``Tuner.restore`` has
-resumed the trial. Trials that are restarted under new ids are identified by the config in their
-results, and their record is replaced with every report, because a ``ConcurrencyLimiter`` withholds
-the completion of trials that it did not suggest itself. A trial whose config does not fit is
-*refused*, with a warning.
+A trial is *running* from its suggestion until it completes; its params are avoided. If it completes
+with a value, it is *done*, and later results are ignored. If it completes without a value, it has
+failed: it is *recorded*, and the record is replaced once ``Tuner.restore`` has resumed the trial.
+Trials that are restarted under new ids are identified by the config in their results, and their
+record is replaced with every report, because a ``ConcurrencyLimiter`` withholds the completion of
+trials that it did not suggest itself. A trial whose config does not fit is *refused*, which means
+that it is ignored with a warning.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _logger = logging.getLogger(__name__)
 
 @with_old_names
 class NCPSearch(SavedSearcher):
-    """Ray Tune searcher by Network Coding Propagation: gradient edits of good codes.
+    """Ray Tune searcher based on Network Coding Propagation: good codes edited along gradients.
 
     The space comes from ``space`` or from the Tune domains in the Tuner's ``param_space``. Metric
     and mode come from the arguments, or from ``TuneConfig`` if there is a ``param_space``. Several
@@ -223,7 +223,8 @@ class NCPSearch(SavedSearcher):
                 intermediate values are known.
             error: True if the trial failed.
             pruned: True if the trial was stopped early.
-            intermediate_values: The last one counts if ``value`` is None.
+            intermediate_values: Values reported during the trial; the last one counts if ``value``
+                is None.
 
         Raises:
             ValueError: The config does not fit the space, or the number of values is wrong.
@@ -242,9 +243,9 @@ class NCPSearch(SavedSearcher):
     def best_trial(self) -> Trial:
         """Best complete trial that violates no constraint, for a single metric.
 
-        Ray's ``ResultGrid.get_best_result`` ignores constraints. Params are by name, ``a/b`` for
-        ``config["a"]["b"]``, without constants. A trial that a scheduler stopped counts as complete
-        with its last report, as in Ray.
+        Ray's ``ResultGrid.get_best_result`` ignores constraints. Its params have flat names,
+        ``a/b`` for ``config["a"]["b"]``, and do not include constants. A trial that a scheduler
+        stopped counts as complete with its last report, as in Ray.
 
         Raises:
             ValueError: There is no such trial, or there are several metrics: see ``compromise``.
@@ -272,8 +273,8 @@ class NCPSearch(SavedSearcher):
     def add_evaluated_trials(self, trials_or_analysis: Any, metric: Names) -> None:
         """Learn from the last results of the trials of an earlier run of the same task.
 
-        Trials that did not report the metric, or whose config does not fit the space or has
-        another constant, are left out, each with a warning. For runs of another task, use
+        Trials that did not report the metric, or whose config does not fit the space or has a
+        different constant, are left out, each with a warning. For runs of another task, use
         ``sources``.
 
         Args:
@@ -296,12 +297,12 @@ class NCPSearch(SavedSearcher):
     def restore_from_dir(self, checkpoint_dir: str) -> None:
         """Restore the newest searcher in a run's folder, as ``Tuner.restore`` does.
 
-        If its file is refused, a searcher with a space learns from the last reports of the run's
+        If the file is rejected, a searcher with a space learns from the last reports of the run's
         trials.
 
         Raises:
             RuntimeError: There is no searcher in the folder.
-            ValueError: It is refused, and the run's trials cannot be used, either.
+            ValueError: The file is rejected, and the run's trials cannot be used, either.
         """
         try:
             super().restore_from_dir(str(checks.path("checkpoint_dir", checkpoint_dir, "a folder")))

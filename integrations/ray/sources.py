@@ -59,7 +59,7 @@ class RunTrials:
 def given_points(
     points: Sequence[Mapping[str, Any]] | None, rewards: Sequence[Any] | None
 ) -> tuple[list[Mapping[str, Any]], list[Evaluated]]:
-    """Return the configs to suggest, and those with a value, which count as complete."""
+    """Return the configs to suggest, and the evaluated configs, which count as complete trials."""
     points, must = [] if points is None else points, "be a list of dictionaries"
     listed = checks.sequence("points_to_evaluate", points, Mapping, must)
     if rewards is None:
@@ -77,7 +77,7 @@ def given_points(
 
 
 def evaluated_trials(source: Any, metric: Names, constraints: Sequence[str]) -> list[Evaluated]:
-    """Return a run's trials that reported a metric, with NaN for others; warn about the rest."""
+    """Return the trials that reported a metric, NaN for missing metrics; warn about others."""
     names = checked_names(metric)
     run = _snapshot("", source)
     if not isinstance(run, RunTrials):
@@ -138,8 +138,8 @@ def read_sources(given: Any) -> tuple[Source, ...]:
 def in_search(sources: Sequence[Source], space: TuneSpace, names: Sequence[str]) -> list[Source]:
     """Return the sources, with runs converted to trials with the search's names and metrics.
 
-    Trials that do not fit are left out with a warning. A run with other constants counts as another
-    task unless the source declares it to be the same.
+    Trials that do not fit are left out with a warning. A run with different constants counts as
+    another task unless the source declares the task to be the same.
     """
     return [
         replace(source, trials=_trials(f"sources[{i}]", source, space, names))
@@ -193,7 +193,7 @@ def _trials(name: str, source: Source, space: TuneSpace, names: Sequence[str]) -
 
 
 def _reason_against(space: SearchSpace, params: Params) -> str:
-    """Return the reason why params have no nearest valid params; empty if they have."""
+    """Return the reason why no valid params are nearest to the params; empty if there are some."""
     for dim in space.dimensions:
         value = params.get(dim.name)
         text = isinstance(dim, Categorical) and str(value) in map(str, dim.choices)

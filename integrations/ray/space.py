@@ -92,7 +92,7 @@ class TuneSpace:
     def within(self, constants: Mapping[str, Any]) -> TuneSpace:
         """Return the space within a ``param_space``, whose constants Ray adds.
 
-        A constant that differs from an earlier ``param_space`` is logged.
+        A warning is logged for each constant that differs from an earlier ``param_space``.
         """
         for path, (value, own) in self.other_constants(constants).items():
             if find(self.constants, path) is not MISSING:
@@ -237,7 +237,7 @@ def to_dimension(name: str, domain: Any) -> Dimension:
 def to_domains(space: SearchSpace) -> dict[str, Any]:
     """Return the space as Tune domains by name; ``from_domains`` is the inverse.
 
-    A name with ``/`` stays a single key; ``NCPSearch`` accepts such a space itself, and nests it.
+    A name with ``/`` stays a single key; ``NCPSearch`` accepts such a space and nests its configs.
 
     Raises:
         ValueError: The argument is not a space, or has conditions or a grid without 0, which all of
@@ -309,7 +309,7 @@ def _constants(config: Mapping[str, Any]) -> dict[str, Any]:
 def _value(dim: Dimension, config: Mapping[str, Any], prefix: str) -> Any:
     """Return the value of a parameter in a config, or ``MISSING``.
 
-    Ray flattens results, including a category that is a dictionary, which is reassembled here.
+    Ray flattens results, including categories that are dictionaries; these are reassembled here.
     Tune draws exp(log(low)), which is 0.0010000000000000002 for loguniform(1e-3, 1e-3). A value
     that rounding has moved slightly off an end of a log range therefore counts as that end.
     """

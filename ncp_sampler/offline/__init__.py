@@ -1,4 +1,4 @@
-"""Offline search: architectures from a table of trained architectures, without training."""
+"""Offline search: finds new architectures from a table of trained ones, without training."""
 
 from typing import Any
 

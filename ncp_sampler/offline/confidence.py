@@ -1,9 +1,9 @@
 """Choice of the confidence coefficient beta by cross-validation of the search itself.
 
-A predictor's error on random rows does not show how far a search can trust it, because the search
-goes where the predictor is too optimistic. The rows are therefore split in half. A predictor fitted
-to one half is searched with each beta, and a predictor fitted to the other half evaluates the
-solutions. Then the halves are swapped.
+A predictor's error on random rows does not show how far a search can trust the predictor, because
+the search moves to regions where the predictor is too optimistic. The rows are therefore split in
+half. A predictor fitted to one half is searched with each beta, and a predictor fitted to the other
+half evaluates the solutions. Then the halves are swapped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class BetaChoice:
     Attributes:
         beta: The coefficient with the best held-out evaluation.
         betas: All coefficients that were compared, (k,).
-        scores: Held-out utility (without beta) of their solutions, one row per searched half, (2 *
+        scores: Held-out utility (without beta) of the solutions, one row per searched half, (2 *
             repeats, k).
 
     Examples:
@@ -76,7 +76,7 @@ def choose_beta(
 ) -> BetaChoice:
     """Choose the beta whose solutions score best on the other half of the rows.
 
-    Each repeat takes two fits, and two searches per beta.
+    Each repetition takes two fits, and two searches per beta.
 
     Args:
         sources: Records with at least 40 rows each; one per task.
@@ -132,7 +132,7 @@ def choose_beta(
 
 
 def with_beta(targets: Sequence[Target], beta: float) -> list[Target]:
-    """Return the targets with another beta; known costs have none and do not change.
+    """Return the targets with another beta; targets on known costs have no beta and do not change.
 
     Raises:
         ValueError: As for ``Target``.

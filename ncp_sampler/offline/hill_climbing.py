@@ -1,8 +1,8 @@
 """Hill climbing over valid codes, and the choice of promising new codes to measure.
 
 Propagation edits all columns at once and stops where its steps overshoot. From there, single steps
-still lead to improvements, except at a bound, where increasing one column requires decreasing
-another, which no single step does. Pairs of steps are therefore tried there.
+still lead to improvements, except at a bound, where one column can only be increased if another is
+decreased, which no single step does. Pairs of steps are therefore tried there.
 
 Notation
     v         values of a valid code that determine its utility, (k,)
@@ -51,7 +51,7 @@ class Objective(Protocol):
 def hill_climb(
     objective: Objective, codes: NDArray[Any], *, allowed: Allowed | None = None
 ) -> tuple[NDArray[Any], FloatArray]:
-    """Climb from valid codes (k, d) until neither a move nor a pair of moves is an improvement.
+    """Climb from valid codes (k, d) until no move and no pair of moves is an improvement.
 
     Args:
         objective: Function to maximize.
@@ -60,7 +60,7 @@ def hill_climb(
 
     Returns:
         The final codes, (k, d), and their utilities, (k,), which are at least those of the starts.
-        Climbs that meet end at the same code.
+        Climbs whose paths meet end at the same code.
     """
     ends: dict[bytes, _Point] = {}  # code -> end of the climb through it
     reached: list[_Point] = []
@@ -130,7 +130,7 @@ def usual_apart(space: SearchSpace) -> int:
 def _allowed(
     run: SearchRun, chosen: list[NDArray[Any]], apart: int, codes: NDArray[Any]
 ) -> NDArray[np.bool_]:
-    """Return True for codes (n, d) that are new and differ enough from all chosen codes."""
+    """Return a mask of the codes (n, d) that are new and differ enough from all chosen codes."""
     allowed = run.measured.is_new(codes)
     for code in chosen:
         allowed &= differences(run.problem.space, codes, code) >= apart

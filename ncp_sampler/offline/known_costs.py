@@ -1,4 +1,4 @@
-"""Known costs of offline searches: differentiable costs of codes from user functions of params."""
+"""Known costs of offline searches: functions of params made differentiable costs of codes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def cost_of_codes(
 ) -> Cost:
     """Return a differentiable cost of codes, from a function of params or of codes.
 
-    Infinity, which is over every limit, becomes a number above all others and above all bounds.
+    Infinity, which exceeds every limit, is replaced by a number above all other costs and all
+    bounds.
 
     Raises:
         ValueError: As for ``KnownCost``.

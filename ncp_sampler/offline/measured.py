@@ -3,8 +3,9 @@
 Notation
     y, m, s   measured value, predicted mean and standard deviation of a target
     v         standard deviation of a measurement
-    w         weight of a measurement, s^2 / (s^2 + v^2): a row counts as m + w (y - m)
-    U         utility of a code without bounds: a weighted sum of targets, normal like these
+    w         weight of a measurement, s^2 / (s^2 + v^2); the value of a row is shrunk to m + w (y -
+              m)
+    U         utility of a code without bounds: a weighted sum of targets, which is also normal
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ class MeasuredRows:
     Attributes:
         codes: Valid codes with values of the improved metrics, best first, (n, d).
         keys: ``code_key`` of all codes.
-        best: The best row that keeps the bounds; None if none does.
-        nearest: If none does, metric of each bound -> value of the row that comes nearest.
+        best: Best row that satisfies the bounds; None if no row does.
+        nearest: If no row satisfies the bounds, metric of each bound -> value of the row that comes
+            closest.
     """
 
     codes: NDArray[Any]
@@ -85,7 +87,7 @@ class MeasuredRows:
         return cls(codes[order], frozenset(at), best, nearest)
 
     def is_new(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return True (n,) for codes (n, d) that are in no table."""
+        """Return a mask (n,) of the codes (n, d) that are in no table."""
         return np.array([code_key(code) not in self.keys for code in codes], dtype=bool)
 
 
@@ -112,8 +114,8 @@ class Improvement:
     Args:
         problem: The problem, in which unmeasured codes may count as observed.
         best: The best measured row.
-        known: The problem without such codes, if it differs. The bounds' margins use its standard
-            deviations, because such a code does not make predictions more certain.
+        known: The problem without such codes, if different. The margins of the bounds use its
+            standard deviations, because such a code does not make predictions more certain.
     """
 
     def __init__(
@@ -130,7 +132,7 @@ class Improvement:
         self.calls = 0
 
     def values(self, codes: ArrayLike) -> FloatArray:
-        """Return means, standard deviations and the margins' ones at codes, (3 targets, n)."""
+        """Return means, their standard deviations, and those of the margins, (3 targets, n)."""
         mean, std = self.problem.moments(codes)
         unbelieved = std if self._margins is self.problem else self._margins.moments(codes)[1]
         self.calls += mean.shape[1]
@@ -164,7 +166,7 @@ class Improvement:
         return Improvement(self.problem.with_observed(code), self.best, known=self._known)
 
     def _gain(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation (n,) of U minus that of the best row."""
+        """Return the mean and standard deviation (n,) of U minus the best row's U."""
         weights = self.problem.weights
         variance = weights**2 @ np.square(std) + self._variance
         return weights @ mean - self._level, np.sqrt(np.maximum(variance, _LEAST_STD**2))

@@ -1,10 +1,11 @@
-"""Offline search problems: predictors, targets and measured rows, and a comparison of valid codes.
+"""Offline search problems: predictors, targets, measured rows, and the utility of valid codes.
 
 Notation
     d, n      columns of a code, codes
-    values    prediction of each target minus beta times its standard deviation, (targets, n)
+    values    prediction of each target minus beta standard deviations, (targets, n)
     gain      sum over targets without a bound of weight * signed value / scale, (n,)
-    utility   gain minus the violation of the bounds, whose factor gives it priority over all else
+    utility   gain minus the violation of the bounds, multiplied by a factor that gives it priority
+              over the gain
 """
 
 from __future__ import annotations
@@ -168,8 +169,8 @@ class SearchProblem:
     def violation(self, values: FloatArray) -> FloatArray:
         """Return the weighted and scaled violation (n,) of the bounds by values (targets, n).
 
-        It is 0 if all bounds hold. Weights balance several violated bounds; a bound with weight 0
-        still applies, and counts with weight 1.
+        The violation is 0 if all bounds hold. Weights balance several violated bounds; a bound with
+        weight 0 still applies with weight 1.
         """
         total = np.zeros(values.shape[1])
         for row, target in zip(values, self.targets, strict=True):
@@ -180,7 +181,7 @@ class SearchProblem:
 
     @property
     def weights(self) -> FloatArray:
-        """Signed weight of each target per unit, 0 for a bound, (targets,)."""
+        """Signed weight of each target per unit of its value, 0 for a bound, (targets,)."""
         return np.array(
             [
                 0.0 if one.bound is not None else one.sign * one.weight / (one.scale or 1.0)
@@ -220,7 +221,7 @@ def as_problem(
     space: SearchSpace | None,
     seed: int,
 ) -> SearchProblem:
-    """Return a problem, given as such or as its parts.
+    """Return the problem, which is given as such or as sources and targets.
 
     Raises:
         ValueError: As for ``SearchProblem``; or parts are given in addition to a problem.
@@ -250,7 +251,7 @@ def given_codes(name: str, value: Any, space: SearchSpace) -> FloatArray:
 def with_scale(
     target: Target, sources: Sequence[Source], codes: ArrayLike, unit: ArrayLike
 ) -> Target:
-    """Return the target with a scale: a standard deviation above 0.
+    """Return the target with a scale, which is a positive standard deviation.
 
     Args:
         target: The target; if it has a scale, it is returned unchanged.

@@ -1,4 +1,4 @@
-"""Predictors for records: the default one, with or without another task's help, and the paper's."""
+"""Predictors for records: the default, the transfer from another task, and the paper's."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def learn(
 
     If the space has ``features``, a ``GaussianProcess`` and two trained MLPs use them, and an
     infinitely wide MLP uses the unit code. The infinitely wide MLP is uncertain about codes that
-    are far from the records in any column, even if their features are similar. From 200 rows on,
-    the MLPs are trained on the predictions of boosted trees for the rows and for codes far from
-    them (``Distilled``). Without features, the process is used alone, because on NAS-Bench-Graph,
-    trained MLPs misled the search. From 40 rows on, standard deviations and noise are fitted to a
-    fifth of the rows (``Calibrated``).
+    are far from the records in any column, even if their features are similar. With at least 200
+    rows, the MLPs are trained on the predictions of boosted trees for the rows and for codes far
+    from them (``Distilled``). Without features, the Gaussian process is used alone, because trained
+    MLPs misled the search on NAS-Bench-Graph. With at least 40 rows, standard deviations and noise
+    are fitted to a fifth of the rows (``Calibrated``).
 
     Args:
         records: Records with at least one row. With a few dozen rows, a search with beta 2 proposes
-            a known row, because all else is uncertain; ``choose_beta`` finds a better beta.
+            a known row, because all other codes are uncertain; ``choose_beta`` finds a better beta.
         metrics: Metrics to model; all if None.
         seed: Seed for the MLPs, the held-out rows and the codes that trees label.
         trees: True to use boosted trees, and MLPs trained on them. None means True if the space
@@ -85,10 +85,10 @@ def learn(
 def adapt(
     source: Predictor, records: Records, *, metrics: Sequence[str] | None = None, seed: int = 0
 ) -> Calibrated:
-    """Fit a predictor to few records of a task with the help of another task's predictor.
+    """Fit a predictor to a few records of a task with the help of another task's predictor.
 
-    The source's means are linear terms of a Gaussian process over the space's ``features``. Their
-    slopes are fitted; they are small if the source does not help (Kennedy & O'Hagan 2000).
+    The source's means are linear terms of a Gaussian process over the space's ``features``. The
+    slopes are fitted, and are small if the source does not help (Kennedy & O'Hagan 2000).
 
     Args:
         source: Fitted predictor of another task in the same space; it is not changed.
@@ -119,10 +119,10 @@ def fit_paper(
 
 
 def fit_source(records: Records, targets: Sequence[Target], i: int, *, seed: int) -> Calibrated:
-    """Return the predictor that ``learn`` fits to source i, with bounded bad tails of the targets.
+    """Return the predictor that ``learn`` fits to source i, with the targets' poor values bounded.
 
     Otherwise, a few failed architectures would determine the scale of all predictions. Values less
-    than three spreads below the median do not change; nor do metrics with a bound.
+    than three spreads below the median, and metrics with a bound, do not change.
     """
     names = modeled_metrics(targets, i)
     metrics = {name: records.values(name) for name in names}
@@ -139,7 +139,7 @@ def modeled_metrics(targets: Sequence[Target], i: int) -> list[str]:
 
 
 def _level_bad_tail(values: FloatArray) -> FloatArray:
-    """Return values (n,), which are to be maximized, with the bad tail bounded."""
+    """Return values (n,), which are to be maximized, with the tail of poor values bounded."""
     if np.isnan(values).all():
         return values
     leveled = bounded_tail(values[:, None])[:, 0]
@@ -172,7 +172,7 @@ def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, Float
 
 
 def _process(records: Records) -> GaussianProcess:
-    """Return the process over the features; with few rows, only an infinitely wide MLP.
+    """Return the Gaussian process over the features; with few rows, only an infinitely wide MLP.
 
     With 50 rows and 73 features, the Matern part of the default makes searches too conservative.
     """

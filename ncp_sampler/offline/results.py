@@ -22,8 +22,8 @@ class BestRow:
         code: Valid code, (d,).
         metrics: Metric -> measured value (the mean of repeated measurements) or known cost; the
             predicted mean for metrics without a measurement of this code.
-        expected: Metric -> measured value, shrunk towards the prediction if measurements are
-            noisy, because the best of many noisy rows was lucky.
+        expected: Metric -> measured value, shrunk towards the prediction if measurements are noisy,
+            because the best of many noisy rows tends to be lucky.
         uncertainty: Metric -> standard deviation of ``expected``.
         utility: Utility of ``expected`` minus beta times ``uncertainty``.
 
@@ -47,7 +47,7 @@ class BestRow:
 
 @dataclass(frozen=True)
 class LimitCheck:
-    """A limit on a metric, with the value of one code that is compared with it.
+    """Limit on a metric, with the value of one code that is compared with the limit.
 
     Attributes:
         metric: The metric or known cost.
@@ -55,8 +55,8 @@ class LimitCheck:
         bound: The limit.
         mean: Predicted mean; the value itself for a known cost or a measured row.
         beta: Number of standard deviations of the margin; 0 for a known cost or a measured row.
-        compared: The value that must keep the limit: the mean plus (for "at most") or minus (for
-            "at least") beta standard deviations.
+        compared: Value that must satisfy the limit: the mean plus (for "at most") or minus (for "at
+            least") beta standard deviations.
         kept: "yes", "only by its mean", or "no".
 
     Examples:
@@ -124,15 +124,16 @@ class Solution:
         noise: Metric -> standard deviation of a measurement, such as a training run, around its
             mean; NaN if the predictor does not know it, 0 for a known cost.
         utility: Maximized utility; for a measured row, that of its measured values.
-        holds: True if the predictions keep every bound with the margin of beta standard deviations.
+        holds: True if the predictions satisfy every bound with a margin of beta standard
+            deviations.
         limits: Each bound, with the value that is compared with it.
-        calls: Number of codes predicted, with or without a gradient.
+        calls: Number of codes for which predictions were made, with or without a gradient.
         seconds: Wall time of the search, without the fits of predictors.
-        trace: Path of each start; None for a baseline. Hill climbing may lead beyond it.
+        trace: Path of each start; None for a baseline. Hill climbing may lead beyond the path.
         start: Position of the start that led to the code.
-        best: Best measured row that keeps the bounds; None if there is none.
-        nearest: If rows are known but none keeps the bounds, limited metric -> value of the row
-            that comes nearest.
+        best: Best measured row that satisfies the bounds; None if there is none.
+        nearest: If rows are known but none satisfies the bounds, limited metric -> value of the row
+            that comes closest.
         expected_improvement: Expected improvement of ``code`` over ``best``, in the metric's unit,
             or in utility if several targets have no bound. NaN if there is no ``best``.
         probability: The predictor's probability that ``code`` is better than ``best``; it is too
@@ -172,7 +173,7 @@ class Solution:
 
     @property
     def keeps_limits(self) -> str:
-        """Degree to which all limits are kept: "yes", "only by its mean" or "no"."""
+        """Degree to which all limits are satisfied: "yes", "only by its mean" or "no"."""
         return max((limit.kept for limit in self.limits), key=KEPT.index, default=KEPT[0])
 
     @property

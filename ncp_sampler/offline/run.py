@@ -1,4 +1,4 @@
-"""One search of a problem: its count of predictions and its result."""
+"""One search of a problem, with its number of predictions and its result."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class SearchRun:
     def _limits(
         self, mean: FloatArray, values: FloatArray, row: BestRow | None
     ) -> tuple[LimitCheck, ...]:
-        """Return each bound with the mean and value (targets,) of a code, or those of a row."""
+        """Return each bound with the mean and value (targets,) of a code or of a measured row."""
         limits = []
         for k, target in enumerate(self.problem.targets):
             if target.bound is None:

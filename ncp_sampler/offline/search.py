@@ -1,8 +1,8 @@
-"""Offline Network Coding Propagation: architectures from a table, without training.
+"""Offline Network Coding Propagation: finds architectures from a table, without training.
 
 Predictors are fitted to a table, codes are edited along their gradients (paper, section 3.1), and
-hill climbing continues from the best valid codes of the paths. Several tasks are searched at once
-by adding their predictors' gradients (equation 7). The result is compared with the best measured
+hill climbing continues from the best valid codes of the paths. One search covers several tasks by
+adding the gradients of their predictors (equation 7). The result is compared with the best measured
 row.
 
 Notation
@@ -62,17 +62,18 @@ def propagate_search(
     ``[Target("top1", bound=84.0), Target("flops", "minimize", cost=costs.flops)]``.
 
     Args:
-        sources: Records, to which ``learn`` fits predictors, or fitted predictors; one per task. Or
-            a ``SearchProblem`` with sources and targets, which can be searched several times.
+        sources: Records, to which ``learn`` fits predictors, or fitted predictors; one per task.
+            Alternatively, a ``SearchProblem`` with sources and targets, which can be searched
+            several times.
         targets: Metrics and costs, with their directions, weights (lambda), and steps or bounds.
-            Beta (``BETA``, 3, unless a target has its own) keeps the search where the predictor is
-            certain; 0 gives the paper's search.
+            Beta (``BETA``, 3, unless a target has its own) keeps the search in regions where the
+            predictor is certain; 0 gives the paper's search.
         space: Search space of the codes; that of the records if None.
         strategy: "continuous" for ``GradientDescent(3.0, settle=True)``, on codes and metrics
-            standardized by the records (the paper's rate of 3 crosses the space in a few steps,
-            and is reduced whenever a step overshoots), "winner_takes_all" (equations 4 to 6), or a
-            strategy object. A strategy without a scale gets the records' spread, and one without a
-            cost gets the first known cost among the targets.
+            standardized by the records (the paper's rate of 3 crosses the space in a few steps, and
+            is reduced whenever a step overshoots), "winner_takes_all" (equations 4 to 6), or a
+            strategy object. A strategy without a scale gets the spread of the records, and a
+            strategy without a cost gets the first known cost among the targets.
         starts: Codes (n, d) or (d,) to edit; by default the space's start code and the best
             records, or random codes if there are none.
         iterations: Iterations for each start; 70 in the paper.
@@ -117,7 +118,7 @@ def find(
     climbs: int = _CLIMBS,
     seed: int = 0,
 ) -> Solution:
-    """Return the solution of ``propagate_search``, without next trainings."""
+    """Return the solution of ``propagate_search``, without ``next_trainings``."""
     problem = run.problem
     climbs = checks.integer("climbs", climbs, low=0)
     if starts is None:
@@ -157,7 +158,7 @@ def find(
 def _unlike(
     space: SearchSpace, codes: NDArray[Any], order: NDArray[np.intp], n: int
 ) -> list[np.intp]:
-    """Return the positions of up to n codes in the given order that differ from one another."""
+    """Return the positions of up to n codes that differ from one another, in the given order."""
     chosen: list[np.intp] = []
     apart = usual_apart(space)
     while len(order) and len(chosen) < n:

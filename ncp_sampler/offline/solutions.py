@@ -1,7 +1,7 @@
-"""Several solutions of an offline search: dissimilar ones, or the Pareto front of a trade-off.
+"""Several solutions of an offline search: dissimilar codes, or the Pareto front of a trade-off.
 
-Predictors have errors, which affect searches. With a budget for several trainings, several
-dissimilar architectures are a better choice than the best one alone.
+Errors of predictors affect searches. With a budget for several training runs, several dissimilar
+architectures are a better choice than the best one alone.
 """
 
 from __future__ import annotations
@@ -44,16 +44,17 @@ def propagate_answers(
 
     If rows are known, every solution is new, and each has the highest expected improvement over the
     best row, assuming that the earlier solutions have been measured. Otherwise, the first solution
-    is that of ``propagate_search``, and each has the highest utility. Solutions that keep the
-    bounds with the margin of beta standard deviations (``Solution.limits``) come first. They are
-    then sorted by expected improvement or utility.
+    is that of ``propagate_search``, and each has the highest utility. Solutions that satisfy the
+    bounds with a margin of beta standard deviations (``Solution.limits``) come first. Within each
+    group, solutions are sorted by expected improvement or utility.
 
     Args:
         sources: As in ``propagate_search``.
         targets: As in ``propagate_search``.
         n: Number of solutions; fewer if the space has no more.
-        apart: Minimum number of dimensions in which two solutions differ, at most that of the
-            space. None means 5, or a third of the space's dimensions if that is fewer.
+        apart: Minimum number of dimensions in which two solutions differ, at most the number of
+            dimensions of the space. None means 5, or a third of the space's dimensions if that is
+            fewer.
         space: As in ``propagate_search``.
         strategy: As in ``propagate_search``.
         starts: As in ``propagate_search``.
@@ -93,9 +94,9 @@ def propagate_front(
 ) -> list[Solution]:
     """Search the Pareto front of a trade-off: the best code at each of several levels of a target.
 
-    Two targets without a bound are in conflict, such as high mIoU and few FLOPs. The ends of the
-    front are searched first. Between them, one target is bounded by evenly spaced levels (of the
-    logarithm, if all values are positive). This finds solutions that no weighting of the two
+    The trade-off is between two targets without a bound, such as high mIoU and few FLOPs. The ends
+    of the front are searched first. Between the ends, one target is bounded by evenly spaced levels
+    (on a log scale if all values are positive). This finds solutions that no weighting of the two
     targets would find.
 
     Args:
@@ -165,7 +166,7 @@ def _bounded_target(problem: SearchProblem, along: str | None) -> int:
 
 
 def _alone(problem: SearchProblem, at: int) -> SearchProblem:
-    """Return the problem with negligible weights for the other targets; bounds are kept."""
+    """Return the problem with negligible weights for the other targets; bounds do not change."""
     for i, target in enumerate(problem.targets):
         if i != at and target.bound is None:
             problem = problem.with_target(i, replace(target, weight=target.weight * _NEGLIGIBLE))

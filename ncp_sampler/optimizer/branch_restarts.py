@@ -1,10 +1,10 @@
 """Exploration of other conditional branches once the best trial's branch makes no progress.
 
-A model knows little about parameters that exist only under a category before they are searched. In
-the branch of the best trial, it knows much and expects a small but nearly certain gain from any
-further step. A larger but unlikely gain in another branch then has a lower expected improvement,
-and the study stays in the first good branch. Therefore, once a branch makes no progress, every
-second proposal explores another branch.
+Before the parameters that exist only under a category are searched, a model knows little about
+them. In the branch of the best trial, the model knows much and expects a small but nearly certain
+gain from any further step. A larger but unlikely gain in another branch then has a lower expected
+improvement, and the study stays in the first good branch. Therefore, once a branch makes no
+progress, every second proposal explores another branch.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def other_branch(
 
 
 def is_among(pinned: FloatArray, others: Sequence[FloatArray]) -> bool:
-    """Return True if columns (d,) that select a part of the space are in a list of such columns."""
+    """Return True if a list contains the columns (d,), which select a part of the space."""
     return any(np.array_equal(pinned, other, equal_nan=True) for other in others)
 
 
@@ -95,7 +95,7 @@ def least_progress(merit: FloatArray) -> float:
 
 
 def stalls(merit: FloatArray, progress: float) -> bool:
-    """Return True if the last trials, in order, made at most the given progress."""
+    """Return True if the most recent trials made at most the given progress."""
     if len(merit) <= _RECENT:
         return False
     return bool(merit.max() - merit[:-_RECENT].max() <= progress)

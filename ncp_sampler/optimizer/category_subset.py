@@ -3,8 +3,8 @@
 A code has one column per category, so the time of an ask would grow with the number of categories,
 partly with its square. However, a model knows a category only from trials that had it; all untried
 categories are alike. A proposal therefore considers the categories of the best trials and some
-untried ones, which are drawn anew each time. For the predictor, trials with any other category have
-no category at all.
+untried ones, which are drawn anew each time. The predictor treats trials with any other category as
+having no category at all.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class CategorySubset:
     def valid(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Return valid codes of the whole space for those of the part.
 
-        The two differ in the middle category of a categorical that does not exist.
+        Codes of the part and of the whole space differ in the middle category of a categorical that
+        does not exist.
         """
         return codes if self.columns is None else self.space.round(self.expand(codes))
 

@@ -41,8 +41,8 @@ class Compromise:
         params: Its params.
         values: Objective -> value, in its own unit.
         predicted: Objectives whose values were predicted, because they were not reported.
-        regrets: Objective -> its loss from the best observed value: 0 at the best, 1 at the median
-            of the first ten values.
+        regrets: Objective -> loss relative to the best observed value: 0 at the best, 1 at the
+            median of the first ten values.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Compromise:
     regrets: dict[str, float]
 
     def __str__(self) -> str:
-        """Return a line for each objective."""
+        """Return a text with one line for each objective."""
         lines = [f"trial {self.number}"]
         for name, value in self.values.items():
             note = " (predicted)" if name in self.predicted else ""
@@ -150,7 +150,7 @@ def _valued(
     """Return ``Observations.informative``, or all observations if every objective is a known cost.
 
     Raises:
-        ValueError: There is no such observation.
+        ValueError: There is no observation to return.
     """
     positions, codes, metrics = observations.informative()
     if not len(positions) and objectives.known.keys() == objectives.directions.keys():

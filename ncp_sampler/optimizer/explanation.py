@@ -5,19 +5,19 @@ The reasons are plain values that are stored with a trial (docs/how-to/reasons.m
     how        "startup", "source" (one of the first trials, copied from good ones of a source),
                "drawn" (no parameter was known before the trial), "search" or "untried" (every code
                that the search evaluated was excluded)
-    startup    for "startup" and "source": number of trials with a value from which on the model
-               proposes; absent if it did not, because no trial stood out
+    startup    for "startup" and "source": number of trials with a value after which the model
+               proposes; absent if it did not propose, because no trial stood out
     start      for a search: {"from": "trial" | "variation" | "random", "observation": its number};
-               {"from": "source"} if it was a source's trial, or a variation of one
+               {"from": "source"} if the start was a source's trial or a variation of one
     moves      largest first: [parameter, before, after, {metric: change}], the change in predicted
                value in the metric's unit, positive where the metric rises; "absent" where the
                parameter does not exist
     left_out   number of moves that are not listed
-    branch     {parameter: category} of a branch other than the best trial's, if that one makes no
-               progress and it was another branch's turn; absent otherwise
+    branch     {parameter: category} of the explored branch, if the best trial's branch makes no
+               progress and another branch is explored; absent otherwise
     category   {parameter: category} that few trials had, if a search without branches makes no
-               progress and it was this category's turn; absent otherwise
-    objectives names of the metrics that are optimized, in order
+    progress and explores this category; absent otherwise objectives names of the metrics that are
+    optimized, in order
     metrics    {metric: {"mean", "std", "start", "start_std", "incumbent"}}: predictions of a
                measurement, including noise, with the calibrated predictive standard deviation, for
                the proposal and the start, and the incumbent's value; for a known cost {"value",
@@ -26,12 +26,13 @@ The reasons are plain values that are stored with a trial (docs/how-to/reasons.m
     acquisition
                {"value", "start"}: acquisition values of the proposal and of the start, logarithms
     incumbent  {"observation": its number} or {"from": "source"}: the best feasible observation,
-               over which an improvement counts; absent for a front, or if nothing is feasible
+               from which an improvement is measured; absent for a front, or if no observation is
+               feasible
     feasible   probability that every constraint holds
-    succeeds   probability that the trial does not fail; present where failures are not random
-    stopped    what kept better codes, one step away, from being proposed: {"limit": [costs],
+    succeeds   probability that the trial does not fail; present unless failures are random
+    stopped    reasons why better codes, one step away, were not proposed: {"limit": [costs],
                "range": [parameters at the search-space boundary whose gradient points outwards],
-               "tried": number of them already observed or pending}
+               "tried": number of such codes already observed or pending}
 
 Notation
     part       the space, or the subset of categories that was searched

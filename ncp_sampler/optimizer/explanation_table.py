@@ -36,11 +36,11 @@ def explain(trial: Any) -> Table:
 
     Returns:
         A Rich table, to be printed with ``rich.print``: one row for each parameter that moved,
-        with the change in predicted value, and below it the predictions for the whole proposal.
+        with the change in predicted value, followed by the predictions for the whole proposal.
 
     Raises:
         ValueError: The trial has no reasons.
-        ImportError: rich is missing.
+        ImportError: Rich is not installed.
 
     Examples:
         >>> from ncp_sampler import Float, NCPOptimizer, SearchSpace
@@ -100,7 +100,7 @@ def explain_markdown(trial: Any) -> str:
 
 
 def _later(reasons: Mapping[str, Any]) -> str:
-    """Return the note on when the model proposes, for a startup trial; empty if unknown."""
+    """Return, for a startup trial, a note on when the model first proposes; empty if unknown."""
     if "startup" not in reasons:
         return ""
     n = reasons["startup"]

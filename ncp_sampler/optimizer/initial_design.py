@@ -38,9 +38,9 @@ _TRIES = 256  # number of successive excluded points after which the design coun
 def design_code(
     space: SearchSpace, seed: int, number: int, pinned: FloatArray, excluded: Excluded
 ) -> tuple[NDArray[Any] | None, int]:
-    """Return the code (d,) of the first point not excluded, from a number on; and the next number.
+    """Return the next number and the code (d,) of the first point that is not excluded.
 
-    The code is None if so many points are excluded that no other may be left.
+    The code is None if so many points are excluded that there may be no other.
     """
     for at in range(number, number + _TRIES):
         code = space.from_uniform(_design_point(len(space.dimensions), seed, at)[None])[0]
@@ -53,7 +53,7 @@ def design_code(
 def candidates(space: SearchSpace, rng: np.random.Generator) -> Iterator[NDArray[Any]]:
     """Yield codes (n, d) that may be untried: all codes of a small space, some of a large one.
 
-    If a small space has very many columns, its codes come in parts, after a random sample.
+    If a small space has very many columns, its codes are yielded in parts, after a random sample.
     """
     width = len(space.columns)
     small = space.size <= MAX_ENUMERATED
@@ -77,8 +77,8 @@ def untried(
 ) -> NDArray[Any]:
     """Return a code (d,) within the limits that is not excluded.
 
-    If none is left, return the code with the fewest failures among those that only failed, or any
-    code.
+    If there is no such code, return the one with the fewest failures among codes that have only
+    failed, or any other code.
 
     Args:
         space: The search space.

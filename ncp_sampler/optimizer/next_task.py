@@ -1,4 +1,4 @@
-"""Choice of the next task to train an architecture on, if tasks differ in cost."""
+"""Choice of the task on which to train an architecture next, if tasks differ in cost."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def next_task(
     """Return the task to train next for a code; None if no remaining task is worth its cost.
 
     Two ratios are compared (expected improvement per second, Snoek et al. 2012, section 3.2): the
-    expected improvement given the reported values, per cost of the remaining tasks; and the
-    expected improvement before any report, per cost of all tasks, which stands for another code.
-    Training continues only if the first is at least the second. The next task is the one with the
-    largest weighted posterior standard deviation per cost.
+    expected improvement given the reported values, divided by the cost of the remaining tasks; and
+    the expected improvement before any report, divided by the cost of all tasks, which represents
+    starting another code. Training continues only if the first is at least the second. The next
+    task is the one with the largest weighted posterior standard deviation per unit cost.
 
     Args:
         objectives: Objectives of the search.
         observations: Observations of the search, without those of the code.
-        models: Two predictors, of which the second has correlated metrics.
+        models: Two predictors; the second models correlations between metrics.
         steps: Training steps of each predictor, as for ``Predictor.fit``.
         code: Valid code, (d,).
         reported: Trained task -> its value.

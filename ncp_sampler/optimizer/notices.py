@@ -1,6 +1,6 @@
 """Warnings about a search's observations, each logged once.
 
-Hard limits bind proposals only; params from a user may exceed them. A constraint that no trial
+Hard limits apply to proposals only; params from a user may exceed them. A constraint that no trial
 reports counts as satisfied in all trials, as if it had not been given.
 """
 
@@ -23,10 +23,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Notices:
-    """Warnings about one search, including which of them were logged.
+    """Logger of warnings about one search, which remembers the warnings already logged.
 
     Args:
-        objectives: Objectives of the search; constraints that are added later were already
+        objectives: Objectives of the search. Constraints that are added later have already been
             reported.
     """
 

@@ -1,9 +1,9 @@
 """Observations of one search: the code, the reported metrics and the outcome of every trial.
 
 A trial that ended without a value of any objective has *failed*. An objective that is infinite in
-its bad direction has *diverged* and counts as missing. A constraint that a finished trial did not
-report counts as satisfied, as in Optuna. If a trial failed, was stopped early, or reported NaN,
-its constraints are unknown.
+its unfavorable direction has *diverged* and counts as missing. A constraint that a finished trial
+did not report counts as satisfied, as in Optuna. If a trial failed, was stopped early, or reported
+NaN, its constraints are unknown.
 
 Notation
     n, d, m   trials, columns of a code, metrics (objectives first, then constraints)
@@ -78,7 +78,7 @@ class Observations:
 
     @property
     def has_gaps(self) -> bool:
-        """True if a trial reported some modeled objectives, but not all."""
+        """True if any trial reported some, but not all, of the modeled objectives."""
         done, found = self._searched
         if done < len(self._trials):
             found = found or any(map(self._has_gap, self._trials[done:]))
@@ -184,10 +184,10 @@ class Observations:
     ) -> tuple[NDArray[np.intp], NDArray[Any], dict[str, NDArray[np.float64]]]:
         """Return the trials with a value of at least one modeled metric.
 
-        Objectives are finite or NaN. An objective that is infinite in its good direction counts as
-        the best finite value. A trial that was stopped early counts as at most as good as the
-        median of the complete trials. Constraints are as reported, NaN if unknown, and infinite if
-        they count as satisfied.
+        Objectives are finite or NaN. An objective that is infinite in its favorable direction
+        counts as the best finite value. A trial that was stopped early counts as at most as good as
+        the median of the complete trials. Constraints are as reported, NaN if unknown, and infinite
+        if they count as satisfied.
 
         Returns:
             Positions among all trials (n,), codes (n, d), and name -> values (n,).
@@ -206,7 +206,7 @@ class Observations:
         return np.asarray((values[:, modeled] == -np.inf).any(axis=1))
 
     def outcomes(self) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return the codes (k, d) of trials that succeeded or failed, and True (k,) for successes.
+        """Return the codes (k, d) of trials that succeeded or failed, and a mask (k,) of successes.
 
         Trials that were stopped before they had a value are left out, as are trials whose failure
         a reported constraint explains. A trial that diverged in any objective has failed.
@@ -217,7 +217,8 @@ class Observations:
     def failures(self) -> Counter[bytes]:
         """Return code -> number of failures, for codes that never gave a value.
 
-        A trial that diverged in one objective, and has another, would do so again.
+        A trial that diverged in one objective and reported another counts, because it would diverge
+        again.
         """
         at, succeeded = self._ended()
         if succeeded.all():
@@ -241,8 +242,8 @@ class Observations:
         """Add the trials of a ``state_dict`` to new observations.
 
         Raises:
-            ValueError: The codes belong to another space, or a metric has another number of values
-                than there are codes.
+            ValueError: The codes belong to another space, or the number of values of a metric
+                differs from the number of codes.
         """
         codes, values, complete = state["codes"], state["values"], state["complete"]
         if not len(codes) == len(values) == len(complete):

@@ -1,4 +1,4 @@
-"""Ask/tell loop: its arguments, the conversion of params to codes, and its state.
+"""``NCPOptimizer``: the ask/tell loop, with conversion of params to codes, and saved state.
 
 The loop does not depend on Optuna or Ray; the integrations adapt it to them.
 """
@@ -57,34 +57,33 @@ class NCPOptimizer:
             cost must be one of ``directions`` or have one of ``limits``.
         limits: Known cost -> hard limit, which no proposal exceeds, even during startup.
         constraints: Observed metric -> upper bound for feasible trials, or ``(low, None)`` for a
-            lower bound. The metric may be one of ``directions`` or another one. It is modeled, and
-            the search looks for the best feasible code.
+            lower bound. The metric need not be one of ``directions``. It is modeled, and the search
+            looks for the best feasible code.
         objective_weights: Goal for several metrics, instead of the whole front. Metric -> weight,
             the paper's lambda, by default 1: the search maximizes the weighted sum of the metrics
-            in their own units. A weight "std", or (2.0, "std"), is per standard deviation of the
-            observed values, whose bad tail is bounded; "range" is per range, from the median of the
-            first ten values to the best. "std" or "range" alone applies to every metric.
-            "compromise" minimizes the loss in the worst metric: the search maximizes the worst
-            standardized metric plus the sum.
+            in their own units. A weight "std", or (2.0, "std"), applies per standard deviation of
+            the observed values, whose tail of poor values is bounded; "range" applies per range,
+            from the median of the first ten values to the best. "std" or "range" alone applies to
+            every metric. "compromise" minimizes the loss in the worst metric: the search maximizes
+            the worst standardized metric plus the sum.
         seed: Seed of all random choices; None for a random seed.
         n_startup_trials: Number of quasi-random trials with a result before the predictor is used,
-            at least 1; with a source of another task, at most three.
-        strategy: "continuous" edits all columns along the gradient (``Adam()``),
-            "winner_takes_all" one column per step (paper, section 3.1); or a strategy object with
-            its own settings. In a space of at most 2,048 codes, all codes are evaluated, without a
-            strategy.
-        deterministic_objective: True if a code always gives the same metrics. Then no code is
-            proposed twice while others are left.
+            at least 1; at most three are used with a source of another task.
+        strategy: "continuous" edits all columns along the gradient (``Adam()``), "winner_takes_all"
+            edits one column per step (paper, section 3.1); or a strategy object with its own
+            settings. In a space of at most 2,048 codes, all codes are evaluated instead.
+        deterministic_objective: True if a code always gives the same metrics. In that case, no code
+            is proposed twice while untried codes are left.
         device: Device of a named ensemble; a predictor object has its own device.
         predictor: "auto" (an infinitely wide MLP plus a residual), "infinite-mlp", "gp", "mlp",
             "ensemble" or "paper"; or a predictor object with its own settings, which is copied. It
             uses the space's ``features`` if there are any, unless it is a ``FeaturePredictor``.
         sources: ``Records``, paths of CSV files, or a ``Source`` with more information. Trials of
             the same task count as observations. For another task, two of its best codes are among
-            the first three trials, and its model is a linear term of the predictor, which must be
-            a Gaussian process, for 50 trials (no model is used if a categorical has more than 128
-            categories). The task is the same if you declare it so, or if its best code gives the
-            old value again.
+            the first three trials, and its model is a linear term of the predictor, which must be a
+            Gaussian process, for 50 trials (no model is used if a categorical has more than 128
+            categories). The task is the same if you declare it so, or if evaluating its best code
+            again gives the old value.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -226,8 +225,8 @@ class NCPOptimizer:
         Args:
             n: Number of proposals, each of which treats the earlier ones as pending.
             pending: Params under evaluation elsewhere, which are not proposed again.
-            fixed: Parameter values of every proposal, where they exist; the others are chosen
-                given these.
+            fixed: Values of parameters that every proposal must have where the parameters exist;
+                all other parameters are chosen conditionally on these values.
 
         Raises:
             ValueError: n is below 1, pending or fixed values do not fit the space, or no code
@@ -256,18 +255,19 @@ class NCPOptimizer:
             params: Params of the trial. Numbers off the range or grid count as the nearest valid
                 value, whose code may still be proposed. Parameters that do not exist are ignored.
             metrics: Name -> value. A complete trial without a value of any objective, such as
-                ``{}``, has failed; its params are avoided if failures depend on the params. NaN
-                and infinity in the bad direction count as missing; infinity in the good direction
-                counts as the best finite value. A constraint that a complete trial did not report
-                counts as satisfied; NaN is unknown, and an infinite violation is a violation.
+                ``{}``, has failed; its params are avoided if failures depend on the params. NaN and
+                infinity in the unfavorable direction count as missing; infinity in the favorable
+                direction counts as the best finite value. A constraint that a complete trial did
+                not report counts as satisfied; NaN is unknown, and an infinite violation is a
+                violation.
             complete: False for a trial that was stopped early. Its metrics count at best as the
-                median of the complete trials; without metrics, nothing is learned from it.
-            replace: Position, among all observations from 0, of the observation to replace,
-                because its trial continued or was corrected.
+                median of the complete trials; if it has no metrics, the trial is ignored.
+            replace: Position, starting at 0, of the observation to replace because its trial
+                continued or was corrected.
 
         Raises:
-            ValueError: Params or metrics do not fit, or there is nothing to replace. Then nothing
-                is recorded.
+            ValueError: Params or metrics do not fit, or there is no observation to replace. In that
+                case, nothing is recorded.
         """
         rows, results, ended = checked_results(
             params, metrics, complete, replace, self.n_observations
@@ -299,15 +299,15 @@ class NCPOptimizer:
     ) -> str | None:
         """Return the objective to measure next for some params; None if none is worth its cost.
 
-        After startup, it returns None if the expected improvement given the reported values, per
-        cost of the remaining objectives, has become smaller than that of new params per cost of
-        all objectives.
+        After startup, the method returns None once the expected improvement given the reported
+        values, divided by the cost of the remaining objectives, is smaller than that of new params,
+        divided by the cost of all objectives.
 
         Args:
             params: Params whose objectives are measured one after another, not yet reported by
                 ``tell``.
             reported: Measured objective -> value.
-            costs: Objective -> cost of measuring it, positive, in any unit; by default 1. Known
+            costs: Objective -> positive cost of measuring it, in any unit; by default 1. Known
                 costs need no measurement.
 
         Raises:
@@ -346,8 +346,8 @@ class NCPOptimizer:
         The constructor's arguments are not part of the state; pass the same ones.
 
         Raises:
-            ValueError: ``state`` is not from ``state_dict``, or has another space. Then nothing is
-                changed.
+            ValueError: ``state`` is not from ``state_dict``, or belongs to another space. In that
+                case, nothing is changed.
         """
         checks.instance("state", state, Mapping, "be a result of state_dict()")
         try:

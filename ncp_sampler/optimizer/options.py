@@ -1,8 +1,8 @@
 """Arguments shared by ``NCPOptimizer``, ``NCPSampler`` and ``NCPSearch``: names, types and checks.
 
 Each constructor declares them as plain keyword-only arguments and passes them to
-``checked_options``, which refuses wrong arguments before a study or a run begins. ``NCPOptimizer``
-documents the arguments for all three.
+``checked_options``, which rejects invalid arguments before a study or a run begins.
+``NCPOptimizer`` documents the arguments for all three.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Options(TypedDict):
-    """The arguments of ``NCPOptimizer`` except the space and the directions."""
+    """Arguments of ``NCPOptimizer`` except the space and the directions."""
 
     costs: Costs | None
     limits: Mapping[str, float] | None

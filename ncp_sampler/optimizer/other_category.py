@@ -1,7 +1,7 @@
 """Exploration of a rarely tried category once a search without branches makes no progress.
 
 If few trials had a category, most of them with random values of the other parameters, these trials
-were usually bad, and the model attributes this to the category. Proposals then stay with the
+were usually poor, and the model attributes this to the category. Proposals then stay with the
 categories of the best trial. Therefore, once a search makes no progress, every third proposal has
 the least tried category of a randomly drawn categorical, until trials with that category make no
 progress, either.

@@ -1,4 +1,4 @@
-"""Predictions that explain a proposal: those for it and its start, and the incumbent.
+"""Predictions that explain a proposal: for the proposal, for its start, and for the incumbent.
 
 Notation
     f (m,)     posterior means of objectives, scaled
@@ -25,12 +25,12 @@ from ncp_sampler.search.scaling import unscaled
 
 @dataclass(frozen=True)
 class Case:
-    """A proposal and the search that chose it.
+    """Proposal and the search that chose it.
 
     Attributes:
         objectives: Objectives and limits of the search.
         subset: The part of the space that was searched.
-        maximizer: Search that was run in the part.
+        maximizer: Maximizer that searched the part.
         maximum: Result of the search.
         predictor: The fitted predictor, before it observed the means of pending trials.
         unit: Unit codes of the observations to which the predictor was fitted, (n, d).
@@ -53,7 +53,7 @@ class Case:
 def predicted_metrics(
     case: Case, values: FloatArray, unit: FloatArray, ends: NDArray[Any]
 ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """Return predictions for proposal and start, and each objective's units per unit of f.
+    """Return predictions for proposal and start, and each objective's change per unit of f.
 
     Args:
         case: The proposal.
@@ -107,8 +107,8 @@ def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[Float
     """Return calibrated predictive and posterior standard deviations, each (2, m + c).
 
     Both are computed before the means of pending trials were observed. Objectives are recalibrated
-    with the latest trials, in a conditional space with those of the same branch. The probabilities
-    of constraints use the posterior.
+    with the latest trials; in a conditional space, only with those of the same branch. The
+    probabilities of constraints use the posterior.
     """
     posterior, space = case.maximizer.acquisition.posterior, case.maximizer.space
     before = ObjectivePosterior(posterior.observations, case.predictor, posterior.costs)

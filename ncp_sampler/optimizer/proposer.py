@@ -1,8 +1,8 @@
 """The search behind ``NCPOptimizer``: its observations, model and random state, and the next codes.
 
 A proposal takes four steps: scale the observations, fit the predictor, build the acquisition
-function, and maximize it over valid codes. Before the predictor can be used, or if no code is
-left, codes come from ``initial_design.py``.
+function, and maximize it over valid codes. Before the predictor can be used, or if no code is left,
+``initial_design.py`` provides the codes.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Proposer:
 
     @property
     def reasons(self) -> list[Reasons]:
-        """Reasons for each of the last proposals, computed when they are first read."""
+        """Reasons for each proposal of the last ``ask``, computed when they are first read."""
         with one_thread(), isolated_torch(self._device):
             return self._explain()
 
@@ -174,7 +174,7 @@ class Proposer:
     def next_task(
         self, code: NDArray[Any], reported: Mapping[str, float], costs: Mapping[str, float]
     ) -> str | None:
-        """Return the task to train next for a code, like the function of this name."""
+        """Return the task to train next for a code, like the function ``next_task``."""
         with one_thread(), isolated_torch(self._device):
             (single, steps), (joint, joint_steps) = self._fresh(), self._fresh(joint=True)
             return next_task(
@@ -242,15 +242,15 @@ class Proposer:
     def _new_model(self, transfer: Transfer, observations: Observations) -> Model:
         """Return an unfitted model of the kind that ``_key`` identifies.
 
-        It has linear terms if sources transfer, and correlated metrics if a trial has not reported
-        all of them.
+        The model has linear terms if sources transfer, and correlated metrics if a trial has not
+        reported all of them.
         """
         n_observations = len(observations) - transfer.n_joined
         model = transfer.predictor(copy.deepcopy(self._untrained), n_observations)
         return with_joint_metrics(model) if observations.has_gaps else model
 
     def _explain(self) -> list[Reasons]:
-        """Compute missing reasons before the model is fitted to anything else."""
+        """Compute missing reasons before the model is fitted again."""
         reasons = [reasons_for(one) if isinstance(one, Case) else one for one in self._proposals]
         self._proposals = [*reasons]
         return reasons

@@ -34,7 +34,7 @@ class Source:
         trials: ``Records`` or the path of a CSV file; a study of Optuna in ``NCPSampler``, a
             ``ResultGrid`` or ``ExperimentAnalysis`` in ``NCPSearch``.
         same_task: True if the values come from the same objective, so that they count as
-            observations; False if they come from another one. None to let the search find out: it
+            observations; False if they come from another one. None to let the search test this: it
             evaluates the best code again and compares the values.
         fixed: Parameter of the search that the trials lack -> its value in all trials.
 
@@ -67,7 +67,7 @@ class EarlierTrials:
         params: Params of each trial, without those that the search does not have.
         metrics: Metrics of each trial, name -> value.
         complete: True for each trial that was not stopped early.
-        alike: True if no difference from the present task is known.
+        alike: True if the task is not known to differ from the present one.
     """
 
     params: Sequence[Mapping[str, Any]]
@@ -195,7 +195,7 @@ def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrial
 def metric_names(
     name: str, have: Sequence[str], objectives: Sequence[str], names: Collection[str]
 ) -> dict[str, str]:
-    """Return a source's metric -> the search's metric, matched by name or else by order.
+    """Return a mapping from a source's metrics to the search's, matched by name or else by order.
 
     Raises:
         ValueError: No objective has the same name, and the numbers of metrics differ.
@@ -237,7 +237,7 @@ def _check_has(name: str, lacks: Sequence[str]) -> None:
 
 
 def _by_text(space: SearchSpace, params: Params) -> Params:
-    """Return params in which categories replace their text form."""
+    """Return params in which the text forms of categories are replaced by the categories."""
     by_text = dict(params)
     for dim in space.dimensions:
         if isinstance(dim, Categorical) and dim.name in params:

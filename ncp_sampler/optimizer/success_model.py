@@ -1,9 +1,9 @@
-"""Probability that a trial succeeds, and does not run out of memory, diverge or raise an error.
+"""Probability that a trial succeeds, without running out of memory, diverging or raising an error.
 
 The model averages two hypotheses, weighted by their leave-one-out likelihood. In the first,
-failures depend on the params: a process is fitted to labels of 1 (success) and -1 (failure), and
-the probability of success is that of a positive value. In the second, failures are random, such as
-a crash of the machine: the probability is the rate of success everywhere.
+failures depend on the params: a Gaussian process is fitted to labels of 1 (success) and -1
+(failure), and the probability of success is that of a positive value. In the second, failures are
+random, such as crashes of the machine: the probability is the overall rate of success.
 
 Notation
     n, d   trials that succeeded or failed, columns of a code
@@ -36,12 +36,12 @@ _STEPS = 20  # Adam steps of a fit
 class SuccessModel:
     """Probability that a trial succeeds, differentiable with respect to its unit code.
 
-    It is fitted from scratch, so it depends only on its arguments.
+    The model is fitted from scratch, so it depends only on its arguments.
 
     Args:
         unit: Unit codes of trials that succeeded or failed, (n, d).
-        succeeded: True for each that succeeded, (n,); at least one succeeded, and at least one
-            failed.
+        succeeded: Mask of trials that succeeded, (n,); at least one must have succeeded, and at
+            least one failed.
         features: Map from unit codes to features, None for the unit codes themselves.
 
     Attributes:
@@ -91,5 +91,5 @@ class SuccessModel:
 
 
 def _newest(at: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return a limited number of positions, ascending: half are the newest, the rest spread out."""
+    """Return limited positions, ascending: half are the newest, and the rest are evenly spread."""
     return at[rows_to_fit(np.arange(len(at))[::-1], _MAX_ROWS)]

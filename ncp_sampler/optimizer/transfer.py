@@ -4,8 +4,8 @@ A source of the same task is an interrupted run of this search: its trials *join
 and the search continues as if it had never stopped. Any other source *transfers*: the lower
 confidence bound of its model is one linear term of the predictor (Kennedy & O'Hagan 2000) with a
 fitted slope, and some of its best codes are among the first trials. The user declares whether the
-task is the same, or the first of those trials shows it: if a code has exactly the same value as
-before, the task is the same.
+task is the same, or the first of those trials determines it: if a code has exactly the same value
+as before, the task is the same.
 
 Notation
     n, m a source's trials that have a value, and its metrics
@@ -63,7 +63,8 @@ class SourceStudy:
     Args:
         objectives: Objectives of the present search.
         trials: The source's trials.
-        same_task: True if they belong to the same task; None if the search must find out.
+        same_task: True if the trials belong to the same task; None if the search must determine
+            this.
 
     Attributes:
         observations: The trials.
@@ -157,7 +158,7 @@ class SourceStudy:
 
 
 class Transfer:
-    """The sources of a search.
+    """Sources of a search, which join its observations or transfer to its model.
 
     Args:
         sources: Result of ``checked_sources``.
@@ -238,7 +239,7 @@ class Transfer:
         return min(trials, _STARTUP) if self.studies else trials
 
     def start(self, turn: int, pinned: FloatArray, excluded: Excluded) -> NDArray[Any] | None:
-        """Return a source's code (d,) to try; None if it is not a source's turn or none is left.
+        """Return a source's code (d,) to try; None if no source is due or no code is left.
 
         Args:
             turn: Number of the search's trial, starting at 0.
@@ -276,7 +277,7 @@ def check_transfer(sources: Sequence[Source], model: Predictor) -> None:
     """Raise ValueError for sources of another task if the predictor has no linear terms.
 
     Raises:
-        ValueError: The predictor has no such terms, and a source may have another task.
+        ValueError: The predictor cannot have linear terms, and a source may have another task.
     """
     inner = model.inner if isinstance(model, FeaturePredictor) else model
     if not isinstance(inner, HasLinearTerms) and not all(one.same_task for one in sources):

@@ -12,7 +12,7 @@ from ncp_sampler.space.search_space import Params
 
 
 class Trial(NamedTuple):
-    """A reported trial.
+    """Trial that was reported to the optimizer.
 
     Attributes:
         params: Valid params nearest to the reported ones.

@@ -1,7 +1,7 @@
 """Acquisition functions: log expected improvement, weighted by the probability of success.
 
-Known costs enter with their exact values, limits as a penalty, constraints as the log probability
-that they hold, and failures as twice the log probability of success.
+Known costs are included with their exact values, limits as a penalty, constraints as the log
+probability that they hold, and failures as twice the log probability of success.
 
 Notation
     n, m, c    unit codes, objectives (to be maximized), constraints
@@ -119,7 +119,7 @@ class ObjectivePosterior:
 
 
 class Incumbent(NamedTuple):
-    """Observation over which an improvement is measured.
+    """Observation relative to which an improvement is measured.
 
     Attributes:
         row: Its position among the observations.
@@ -171,9 +171,9 @@ class Acquisition:
     def has_floor(self) -> bool:
         """True if improvements and probabilities below a floor count for almost nothing.
 
-        This applies to one objective with constraints, or if trials have failed. In a well-known
-        region, the log improvement decreases without bound, and codes that are certainly
-        infeasible would seem to be the best codes left.
+        The floor applies to one objective with constraints, or if trials have failed. Without a
+        floor, the log improvement decreases without bound in a well-known region, and codes that
+        are certainly infeasible would seem to be the best remaining codes.
         """
         observed = self.posterior.observations
         at_risk = bool(observed.constraints) or self.success is not None
@@ -181,7 +181,7 @@ class Acquisition:
 
     @property
     def lowest(self) -> float:
-        """Lowest acquisition value of a code that is feasible or improves."""
+        """Lowest acquisition value of a code that is feasible or promises an improvement."""
         return _MIN_GAIN - 2 if self.has_floor else -math.inf
 
     def __call__(self, x: FloatArray) -> FloatArray:
@@ -249,7 +249,7 @@ class Acquisition:
         rng: np.random.Generator,
         pending: FloatArray | None,
     ) -> Utility | None:
-        """Return the improvement over feasible observations; None if there are none."""
+        """Return the utility relative to feasible observations; None if there are none."""
         values, feasible, names = observed.values, observed.feasible, observed.objectives
         if not feasible.any() or not names:
             return None
@@ -284,7 +284,7 @@ class Acquisition:
         rng: np.random.Generator,
         pending: FloatArray | None,
     ) -> Utility:
-        """Return the hypervolume improvement over the front of feasible and pending trials."""
+        """Return the hypervolume utility for the front of feasible and pending trials."""
         m = values.shape[1]
         if np.isnan(values[feasible]).any(axis=1).all():  # posterior means replace missing values
             values = np.where(np.isnan(values), self.posterior.mean(unit)[:, :m], values)

@@ -1,7 +1,7 @@
 """Known costs: functions of a code that are evaluated exactly, not modeled.
 
 A known cost is a function of codes or of params. Propagation visits points between valid codes, so
-the cost is needed there, too, with a gradient. Hard limits are checked at valid codes.
+the cost and its gradient are needed there, too. Hard limits are checked at valid codes.
 
 Notation
     n, d       codes, columns of a code
@@ -48,7 +48,8 @@ class KnownCost:
         ceiling: Finite value that replaces an infinite cost where a finite one is needed.
 
     Raises:
-        ValueError: The function is neither, raises an error, or returns something else.
+        ValueError: The function takes neither codes nor params, raises an error, or returns
+            something other than costs.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class KnownCost:
         return self._of_params is not None
 
     def at(self, codes: NDArray[Any]) -> FloatArray:
-        """Return the cost (n,) of valid codes (n, d); inf exceeds every limit.
+        """Return the cost (n,) of valid codes (n, d); an infinite cost exceeds every limit.
 
         Raises:
             ValueError: The function raises an error, or returns NaN or -inf.

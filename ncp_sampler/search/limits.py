@@ -1,8 +1,8 @@
-"""Hard limits on known costs: a penalty during the ascent, and projection into the limits.
+"""Hard limits on known costs: a penalty during the ascent, and projection to within the limits.
 
 Notation
     n, d, l    codes, columns of a code, limits
-    excess     distance over the limits, in the costs' spreads, (n,); 0 within
+    excess     distance above the limits, in units of the costs' spreads, (n,); 0 within the limits
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class Limits:
         return np.stack(columns, axis=1) if columns else np.empty((len(codes), 0))
 
     def over(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return True (n, l) for valid codes (n, d) over each limit."""
+        """Return a mask (n, l) of the limits that valid codes (n, d) exceed."""
         return np.asarray(self.costs(codes) > self._ends)
 
     def exceeded(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return True (n,) for valid codes (n, d) over a limit."""
+        """Return a mask (n,) of the valid codes (n, d) over a limit."""
         return np.asarray(self.over(codes).any(axis=1))
 
     def penalty(self, unit: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
@@ -67,7 +67,7 @@ class Limits:
         return _SLOPE * excess, lambda g: pullback(_SLOPE * g)
 
     def kept(self, codes: NDArray[Any], pinned: FloatArray) -> NDArray[Any]:
-        """Return valid codes (n, d): those within the limits, and the others after projection.
+        """Return valid codes (n, d): unchanged if within the limits, otherwise projected.
 
         Args:
             codes: Valid codes.
@@ -84,7 +84,7 @@ class Limits:
     def projected(self, codes: NDArray[Any], pinned: FloatArray) -> NDArray[Any]:
         """Return valid codes (n, d); move those over a limit below it, along the costs' gradient.
 
-        If a limit cannot be reached, codes stay over it.
+        If a code cannot be moved below a limit, it stays over the limit.
 
         Args:
             codes: Codes, (n, d).

@@ -34,7 +34,7 @@ _EXHAUSTIVE = 2048  # maximum size of a space that is evaluated exhaustively
 
 @dataclass(frozen=True)
 class Maximum:
-    """The best code of a search.
+    """Best code of a search.
 
     Attributes:
         code: The code, (d,).
@@ -58,7 +58,7 @@ class Maximizer:
         pinned: Values of fixed columns, NaN elsewhere, (d,).
         excluded: Predicate for codes that must not be proposed.
         region: Trust region.
-        project: Function that projects codes (n, d) into the limits; None without limits.
+        project: Function that projects codes (n, d) to within the limits; None without limits.
     """
 
     acquisition: Acquisition
@@ -159,7 +159,7 @@ class Maximizer:
         return unit
 
     def _random(self, center: FloatArray, rng: np.random.Generator) -> NDArray[Any]:
-        """Return random valid codes, which in a small region differ from its center in few columns.
+        """Return random valid codes; in a small region, they differ from its center in few columns.
 
         In many dimensions, a code that differs from the center in all of them is far away, even in
         a small region (Regis & Shoemaker 2013; TuRBO, section 3, does the same).

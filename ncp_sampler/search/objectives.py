@@ -3,7 +3,8 @@
 Notation
     n, d, m, c   observations, columns of a code, objectives, constraints
     values       objectives, all to be maximized and scaled, NaN where missing, (n, m)
-    slack        scaled distance below a bound, at least 0 where it holds, NaN if unknown, (n, c)
+    slack        scaled distance below a bound, nonnegative if the bound holds, NaN if unknown, (n,
+                 c)
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class CostScale:
     Attributes:
         a: Offset.
         b: Slope, negative for a cost to be minimized.
-        log: True if t is the logarithm, as for a positive cost that spans more than a decade.
+        log: True if t is the logarithm, which is used for a positive cost that spans more than a
+            decade.
     """
 
     a: float
@@ -54,7 +56,7 @@ class CostScale:
     def of(
         cls, cost: KnownCost, observed: FloatArray, sign: float, *, linear: bool = False
     ) -> CostScale:
-        """Return the scale on which observed costs (n,) are standardized and to be maximized."""
+        """Return the scale that standardizes observed costs (n,) for maximization."""
         log = not linear and cost.spans_decades and bool((observed > 0).all())
         values = np.log(observed) if log else observed
         mean, std = standardizer(values[:, None], np.ones(len(values)))
@@ -148,9 +150,9 @@ class Objectives:
         Args:
             codes: Valid codes, (n, d).
             metrics: Name -> observed values, (n,), NaN if missing. If a finished trial did not
-                report a constraint, its value is infinite on the side that satisfies it. Sources
-                lack constraints that were added later.
-            diverged: True for observations in which an objective diverged, (n,); None if there are
+                report a constraint, the value is infinite on the side that satisfies the
+                constraint. Sources lack constraints that were added later.
+            diverged: Mask of observations in which an objective diverged, (n,); None if there are
                 none.
         """
         raw = {name: column for name, column in metrics.items() if name in self.directions}
@@ -263,7 +265,7 @@ class ScaledObservations:
         return bool(np.isnan(self.slack).any() or self.unreported.any())
 
     def covering(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Return the rows, plus others if a modeled column would otherwise lack values."""
+        """Return the rows, plus further rows if a modeled column would otherwise lack values."""
         for column in self.modeled.values():
             if np.isnan(column[rows]).all():
                 rows = np.union1d(rows, np.flatnonzero(~np.isnan(column))[-_FEW:])
@@ -296,11 +298,11 @@ class ScaledObservations:
         return chebyshev(self.values - np.nanmax(self.values, axis=0), self.weights)[0]
 
     def order(self, rng: np.random.Generator) -> NDArray[np.intp]:
-        """Return the positions (n,) of the observations, in their order as starts of the search.
+        """Return the positions (n,) of the observations, in order of preference as starts.
 
-        Feasible observations come first, sorted by merit, then the others, sorted by violation. If
-        a front is sought, the whole front comes first in random order, then the best for each
-        objective.
+        Feasible observations come first, sorted by merit, followed by all others, sorted by
+        violation. If a front is sought, the whole front comes first in random order, followed by
+        the best observation for each objective.
         """
         merit = np.nan_to_num(self.merit(), nan=-np.inf)
         violation = np.where(self.slack < 0, -self.slack, 0.0).sum(axis=1)

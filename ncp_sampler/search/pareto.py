@@ -1,8 +1,9 @@
-"""Pareto fronts, box decompositions of the region beyond, and scalarizations; for maximization.
+"""Pareto fronts, box decompositions of the region beyond a front, and scalarizations.
 
-The region that is better than a reference point and not dominated by the front is divided into
-disjoint boxes. The hypervolume that a point y adds is the sum over boxes of the product over
-objectives k of max(min(y_k, high_k) - low_k, 0).
+All objectives are to be maximized. The region that is better than a reference point and not
+dominated by the front is divided into disjoint boxes. To compute the hypervolume that a point y
+adds, max(min(y_k, high_k) - low_k, 0) is multiplied over the objectives k, and the products are
+summed over the boxes.
 
 Notation
     p, m       points of a front, objectives
@@ -26,7 +27,7 @@ _AUGMENTATION = 1.0
 
 
 def pareto_front(values: FloatArray) -> NDArray[np.intp]:
-    """Return the positions of the Pareto-optimal points among (n, m); the first of equal points."""
+    """Return the positions of Pareto-optimal points (n, m); of equal points, only the first."""
     left = np.argsort(-values.sum(axis=1), kind="stable")  # no point is dominated by a later one
     front = []
     while len(left):
@@ -36,7 +37,7 @@ def pareto_front(values: FloatArray) -> NDArray[np.intp]:
 
 
 def thinned(front: FloatArray, limit: int) -> FloatArray:
-    """Return at most ``limit`` points of a front: the best per objective, then the farthest."""
+    """Return at most ``limit`` points of a front: the best per objective, then distant ones."""
     if len(front) <= limit:
         return front
     spread = np.ptp(front, axis=0)
@@ -77,9 +78,9 @@ def boxes_beyond(front: FloatArray, reference: FloatArray) -> tuple[FloatArray, 
 def reference_point(values: FloatArray) -> FloatArray:
     """Return the point (m,) beyond which hypervolume counts, given trials in order of observation.
 
-    In each objective, it lies a tenth of the spread below the worst of the first trials, which were
-    not chosen by a search. The point therefore stays in place, and useless extremes (such as the
-    lowest cost) do not gain weight when they are observed.
+    In each objective, the point lies a tenth of the spread below the worst of the first trials,
+    which were not chosen by a search. It therefore stays in place, and useless extremes (such as
+    the lowest cost) do not gain weight when they are observed.
     """
     point = []
     for column in values.T:
@@ -92,21 +93,21 @@ def reference_point(values: FloatArray) -> FloatArray:
 def advances(
     values: FloatArray, feasible: NDArray[np.bool_], reference: FloatArray, n_startup: int
 ) -> FloatArray:
-    """Return the number of advances of the front so far, for each later trial that makes one.
+    """Return the number of advances of the front so far, for each later trial that advances it.
 
     A trial advances the front if it is better than each point of the front in some objective, by a
-    fraction of the first trials' spread. Smaller gains, and points between two others, are always
-    possible.
+    fraction of the first trials' spread. Smaller gains, and points between two points of the front,
+    are always possible.
 
     Args:
         values: Trials in the order of observation, (n, m).
-        feasible: True for trials that may be on the front, (n,).
+        feasible: Mask of trials that may be on the front, (n,).
         reference: Point beyond which hypervolume counts, (m,).
         n_startup: Number of startup trials among them.
 
     Returns:
-        Array (1 + later,): 0 for the startup, then the number of advances for each trial that makes
-        one, and -inf for the others.
+        Array (1 + later,): 0 for the startup trials, then the number of advances for each trial
+        that advances the front, and -inf for all other trials.
     """
     spread = np.array([np.ptp(column[~np.isnan(column)][:_EARLY]) for column in values.T])
     begin = min(max(n_startup, (len(values) // _WINDOW - 1) * _WINDOW), len(values))

@@ -33,7 +33,7 @@ class Preference:
     """Weights of the objectives, and the choice between their sum and the worst objective.
 
     Attributes:
-        weights: Name of an objective -> weight and its unit: None for the objective's own,
+        weights: Name of an objective -> weight and its unit: None for the objective's own unit,
             otherwise one of ``UNITS``.
         is_maximin: True if the objective with the largest loss counts, instead of the sum.
     """
@@ -65,10 +65,10 @@ class Preference:
         return cls(weights)
 
     def scaled(self, names: tuple[str, ...], values: FloatArray, raw: FloatArray) -> FloatArray:
-        """Return the weights (m,) of scaled values; their sum is 1 unless all are 0.
+        """Return the weights (m,) of scaled values, which sum to 1 unless all are 0.
 
-        A scaled value is linear in the raw value except in the bad tail. A weight in the
-        objective's own unit is therefore divided by the slope of that line.
+        A scaled value is linear in the raw value except in the tail of poor values. A weight in the
+        objective's own unit is therefore divided by the slope of this linear part.
         """
         scaled = []
         for name, column, own in zip(names, values.T, raw.T, strict=True):
@@ -130,8 +130,8 @@ def check_weights(given: Mapping[Any, Weight] | str | None, words: Sequence[str]
 def progress_of(raw: FloatArray, best: float) -> float:
     """Return the distance, above 0, from the median of the first ten values to the best one.
 
-    It is the unit of a relative regret. The first values were not chosen by a search, so the unit
-    does not shrink as the search concentrates, and outliers do not determine it.
+    This distance is the unit of a relative regret. The first values were not chosen by a search, so
+    the unit does not shrink as the search concentrates, and outliers do not determine it.
 
     Args:
         raw: Observed values in order, (n,), NaN if missing.

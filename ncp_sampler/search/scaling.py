@@ -1,9 +1,10 @@
 """Conversion of objective values between the acquisition function's scale and their own unit.
 
-Both directions interpolate between observations and extrapolate linearly beyond them.
+Conversions in both directions interpolate between observations and extrapolate linearly beyond
+them.
 
 Notation
-    k   position of the objective among those that have a value
+    k   position of the objective among the objectives that have a value
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def rescaled(observed: ScaledObservations, k: int, values: FloatArray) -> FloatA
 
 
 def _interpolated(x: FloatArray, xs: FloatArray, ys: FloatArray) -> FloatArray:
-    """Interpolate between points with increasing ``xs``, from the bad end to the good end."""
+    """Interpolate between points with increasing ``xs``, from the worst value to the best."""
     if len(xs) == 1:
         return np.full(len(x), ys[0])
     middle = min(len(xs) // 2, len(xs) - 2)  # above the median, the scale is linear

@@ -1,8 +1,8 @@
-"""Bounds of black-box constraints, and their slack: known values and scale.
+"""Bounds of black-box constraints, and the known values and the scale of their slack.
 
-The slack of a trial is the distance of the reported value from the bound. It is at least 0 if the
-constraint holds, NaN if it is unknown, and infinite if a finished trial did not report it, which
-counts as satisfied.
+The slack of a trial is the distance of the reported value from the bound. The slack is nonnegative
+if the constraint holds, NaN if the value is unknown, and infinite if a finished trial did not
+report it, which counts as satisfied.
 
 Notation
     n   trials, in the order in which they were reported
@@ -78,12 +78,12 @@ def checked_bounds(constraints: Constraints | None) -> dict[str, Bound]:
 
 
 def known_slack(slack: FloatArray) -> FloatArray:
-    """Return the slack (n,); NaN before a constraint was added, infinite if only its sign is known.
+    """Return the slack (n,); NaN before a constraint was added, infinite if only the sign is known.
 
-    If every finished trial from some trial on reports a constraint, and these trials are at least
-    three or include a satisfied one, the constraint was added then, and the slack of earlier trials
-    is unknown. A constraint that only some of these trials report counts as satisfied in all
-    others.
+    If all finished trials since some trial report a constraint, and there are at least three such
+    trials or one that satisfies it, the constraint was added at that trial, and the slack of
+    earlier trials is unknown. A constraint that only some of the later trials report counts as
+    satisfied in the others.
 
     If there are several zeros and no positive slack, as for a count or max(0, excess), the zeros
     are satisfied by an unknown amount.

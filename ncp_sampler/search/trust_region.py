@@ -1,14 +1,15 @@
 """Trust region: a box around the best code, whose width depends on the success of proposals.
 
-This is the trust region of TuRBO (Eriksson et al. 2019, section 3), with two differences. It begins
-as the whole space. Once it has shrunk to nothing, it is the whole space again and all observations
-are kept, so that a study can leave the first basin that it found. Everything is computed from the
-ordered observations, so a restored study continues with the same region.
+This is the trust region of TuRBO (Eriksson et al. 2019, section 3), with two differences. The
+region begins as the whole space. Once it has shrunk below a minimum, it becomes the whole space
+again and all observations are kept, so that a study can leave the first basin that it found.
+Everything is computed from the ordered observations, so a restored study continues with the same
+region.
 
 If a front is sought, the region of each proposal is centered on a randomly drawn point of the
-front, and all regions have the same width (MORBO, Daulton et al. 2022, keeps one width for each).
-In the whole space, a hypervolume improvement would be expected wherever little is known, such as in
-the corners.
+front, and all regions have the same width (MORBO, Daulton et al. 2022, uses a separate width for
+each). Without a trust region, a hypervolume improvement would be expected wherever little is known,
+such as in the corners.
 
 Notation
     d       dimensions of the space
@@ -83,7 +84,7 @@ def trust_region_of(
         observed: The observations, in the order in which they were made.
         order: Positions of comparable observations, best first; for a front, in random order.
         n_startup: Number of startup trials among them.
-        plateau: Their ``plateau_length``.
+        plateau: The ``plateau_length`` of the observations.
     """
     if observed.is_front:
         if not observed.feasible[order[0]]:
@@ -132,10 +133,10 @@ def trust_region(
     Args:
         space: The search space.
         center: Unit code of the best observation, (d columns,).
-        merit: Merit of the best startup trial, then of the later trials in order; to be maximized,
-            NaN if unknown, (n,). For a front, ``pareto.advances``.
-        front: True if the center is one of several best observations, each of which is the center
-            of some proposals.
+        merit: Merit of the best startup trial, followed by that of the later trials in order, (n,);
+            to be maximized, NaN if unknown. For a front, ``pareto.advances``.
+        front: True if the center is one of several best observations, each of which serves as the
+            center for some proposals.
     """
     half = np.full(len(center), side_length(merit, len(space.dimensions), front=front) / 2)
     stepped = np.zeros(len(center), dtype=bool)
@@ -159,7 +160,7 @@ def trust_region(
 
 
 def side_length(merit: FloatArray, d: int, *, front: bool = False) -> float:
-    """Return the side length after observations with merit (n,); the first is startup's best."""
+    """Return the side length after observations with merit (n,), the best of startup first."""
     first = merit[:1] if not np.isnan(merit[0]) else np.array([-np.inf])
     best = np.fmax.accumulate(np.concatenate([first, merit[1:]]))
     successes = np.flatnonzero(merit[1:] > best[:-1]).tolist()

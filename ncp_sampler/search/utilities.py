@@ -67,7 +67,7 @@ class LogWeightedEI:
 
     Attributes:
         best: Incumbent value of the sum.
-        weights: Weights (m,), at least 0.
+        weights: Nonnegative weights (m,).
     """
 
     best: float
@@ -93,10 +93,10 @@ class LogWeightedEI:
 class LogEHVI:
     """Log expected hypervolume improvement, exact for independent normals.
 
-    The expectation for one box is a product over objectives. Each factor is E[max(min(f, high) -
-    low, 0)] = EI(low) - EI(high), where EI is the expected improvement over a level. The result is
-    the sum over boxes of these products (Emmerich et al. 2011, "Hypervolume-based expected
-    improvement", section III).
+    The expectation for one box is a product over objectives. Its factors are EI(low) - EI(high) =
+    E[max(min(f, high) - low, 0)], where EI is the expected improvement over a level. The products
+    are summed over the boxes (Emmerich et al. 2011, "Hypervolume-based expected improvement",
+    section III).
 
     Args:
         front: Pareto front, (p, m).
@@ -182,10 +182,10 @@ class LogChebyshevEI:
 class LogSampledHVI:
     """Sampled log expected hypervolume improvement, for more objectives than ``LogEHVI`` allows.
 
-    The hypervolume is proportional to the mean, over directions on the positive part of the
-    sphere, of the m-th power of the length of the dominated region in that direction (Zhang &
-    Golovin 2020, "Random hypervolume scalarizations", lemma 5). The length of a point y is min_k
-    (y_k - reference_k) / direction_k. Each direction has one draw of the posterior.
+    The hypervolume is proportional to the mean, over directions on the positive part of the sphere,
+    of the m-th power of the length of the dominated region in that direction (Zhang & Golovin 2020,
+    "Random hypervolume scalarizations", lemma 5). A point y reaches the length min_k (y_k -
+    reference_k) / direction_k. Each direction has one draw of the posterior.
 
     Attributes:
         reference: Point (m,) beyond which hypervolume counts.
@@ -203,7 +203,7 @@ class LogSampledHVI:
     def of(
         cls, front: FloatArray, reference: FloatArray, draws: FloatArray, normal: FloatArray
     ) -> LogSampledHVI:
-        """Return the improvement over a front (p, m), with directions from normal draws."""
+        """Return the utility for a front (p, m), with directions from normal draws."""
         positive = np.maximum(np.abs(draws), 1e-6)
         directions = positive / np.linalg.norm(positive, axis=1, keepdims=True)
         lengths = ((front - reference)[:, None] / directions).min(axis=2)
@@ -278,7 +278,7 @@ def log_smooth_improvement(gain: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _log_softplus(t: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return log softplus(t) and its slope; both approach those of t for t -> -inf."""
+    """Return log softplus(t) and its slope, which approach t and 1 as t approaches -inf."""
     softplus = np.logaddexp(0.0, t)
     far = t < -30
     value = np.where(far, t, np.log(np.maximum(softplus, 1e-30)))

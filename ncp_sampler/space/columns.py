@@ -4,7 +4,7 @@ Notation
     D, d       numbers of dimensions and of columns (one per number, one per category)
     values     (n, D), numbers, and positions of categories among the choices
     code       (..., d) in natural units; a categorical is one-hot
-    unit code  (..., d) in [0, 1], log columns in log
+    unit code  (..., d) in [0, 1]; log columns are scaled logarithmically
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LOOP = 256  # Target length of NumPy's inner loops; shorter codes share a loop
 
 
 class Columns:
-    """Codec between values, codes and unit codes of the given dimensions.
+    """Converter between values, codes and unit codes of the given dimensions.
 
     Attributes:
         names: Names of the d columns.
@@ -49,7 +49,7 @@ class Columns:
         categoricals: Position -> dimension, for the categoricals.
         low, high: Smallest and largest value (D,) of each dimension.
         step: Distance (D,) between values; 0 for a continuous dimension.
-        dtype: Type of valid codes: integers if every column has integers.
+        dtype: Type of valid codes: integers if every column contains integers.
         conditions: Conditions for parameters to exist; none here.
         middle: Params in the middle of all ranges, if there are conditions.
         key: Hashable value that is equal for equal conditions.
@@ -93,7 +93,7 @@ class Columns:
         self._set_draws(log)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle only the dimensions, because the arrays are twenty times as long."""
+        """Pickle only the dimensions, because the arrays are twenty times as large."""
         return Columns, (self._dimensions,)
 
     def _set_scales(self, log: NDArray[np.bool_], integer: NDArray[np.bool_]) -> None:
@@ -121,7 +121,7 @@ class Columns:
         self._from_steps = _tiled([(np.multiply, step), (np.add, low), (np.minimum, high)])
 
     def _set_draws(self, log: NDArray[np.bool_]) -> None:
-        """Set the arrays that draw each dimension from its steps or its range, in log if set."""
+        """Set the arrays that draw each dimension from its steps or its (log) range."""
         start, end, half = self.low.copy(), self.high.copy(), self.step[log] / 2  # as in Optuna
         start[log] = [math.log(number) for number in self.low[log] - half]
         end[log] = [math.log(number) for number in self.high[log] + half]
@@ -132,7 +132,7 @@ class Columns:
         self._count, self._last = (np.array([n - k for n in counts], dtype=float) for k in (0, 1))
 
     def check_shape(self, code: ArrayLike | torch.Tensor) -> FloatArray:
-        """Check the shape of a code, and return its numbers.
+        """Check the shape of a code, and return the code as an array of numbers.
 
         Raises:
             ValueError: The number of columns is wrong, there are no numbers, or one is NaN.
@@ -288,11 +288,11 @@ class Columns:
         return np.concatenate([moved, switched])
 
     def exists(self, values: FloatArray) -> NDArray[np.bool_]:
-        """Return True (n, D) where a parameter exists; without conditions, everywhere."""
+        """Return a mask (n, D) of existing parameters; True everywhere without conditions."""
         return np.ones(values.shape, dtype=bool)
 
     def exists_by_column(self, valid: FloatArray) -> NDArray[np.bool_]:
-        """Return True (n, d) for columns of parameters that exist in valid codes (n, d)."""
+        """Return a mask (n, d) of the columns of parameters that exist in valid codes (n, d)."""
         return self.exists(self.to_values(valid)).take(self.owner, axis=1)
 
     def may_follow(self, i: int, params: Mapping[str, Any]) -> bool:
@@ -350,7 +350,7 @@ def _tiled(operations: list[_Operation]) -> list[_Operation]:
 
 
 def _apply(operations: list[_Operation], codes: FloatArray) -> None:
-    """Apply operations in place to contiguous codes (..., d), to several codes per NumPy loop.
+    """Apply operations in place to contiguous codes (..., d), several codes per NumPy loop.
 
     NumPy's loops run over the last axis; with only 27 columns, they take three times as long.
     """

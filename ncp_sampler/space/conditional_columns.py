@@ -30,7 +30,7 @@ _Test: TypeAlias = tuple[int, ...] | range  # values of a number, or positions o
 
 
 class ConditionalColumns(Columns):
-    """Codec between values, codes and unit codes of dimensions with conditions.
+    """Converter between values, codes and unit codes of dimensions with conditions.
 
     Args:
         dimensions: The dimensions.
@@ -94,7 +94,7 @@ class ConditionalColumns(Columns):
         return torch.where(exists.to(unit.device), unit, middle)
 
     def exists(self, values: FloatArray) -> NDArray[np.bool_]:
-        """Return True (n, D) where a parameter exists."""
+        """Return a mask (n, D) that is True where a parameter exists."""
         exists = np.ones(values.shape, dtype=bool)
         for (parent, test), children in self._children.items():
             holds = exists[:, parent] & _holds(test, values[:, parent])
@@ -142,7 +142,7 @@ class ConditionalColumns(Columns):
     def size(self) -> float:
         """Return the number of valid codes, infinite if a dimension is continuous.
 
-        It is an upper bound if a parent has more than 100,000 values.
+        The number is an upper bound if a parent has more than 100,000 values.
         """
         below = [float(n_values(dim)) for dim in self._dimensions]  # number of codes, with children
         groups: dict[int, list[tuple[_Test, list[int]]]] = {}

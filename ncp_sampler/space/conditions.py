@@ -1,4 +1,4 @@
-"""Conditions: parameters that exist only for certain values of others.
+"""Conditions for parameters that exist only for certain values of other parameters.
 
 A parameter has at most one parent, so parents and children form trees.
 """
@@ -47,11 +47,11 @@ def checked_conditions(
 ) -> dict[str, Condition]:
     """Return the conditions, parents before their children, without those that always hold.
 
-    A ``Condition`` may have no values if its parent was narrowed.
+    The values of a ``Condition`` may be empty if its parent was narrowed.
 
     Raises:
-        ValueError: A parameter or parent is unknown, a parent is a float, there are no values or
-            values that the parent does not have, or the conditions form a cycle.
+        ValueError: A parameter or parent is unknown, a parent is a float, the values are missing or
+            are not values of the parent, or the conditions form a cycle.
     """
     must = 'map parameters to a parent and its values, such as {"w2": ("n_layers", [2, 3])}'
     left = dict(checks.instance("conditions", {} if given is None else given, Mapping, must))

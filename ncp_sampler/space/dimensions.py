@@ -86,14 +86,14 @@ class Float:
     Attributes:
         name: The parameter's name.
         low: Smallest value.
-        high: Largest value, an integer number of steps above ``low`` if there is a step (then
-            stored as the decimal number ``low + k * step``: 0.1 + 0.2 is 0.3).
+        high: Largest value, an integer number of steps above ``low`` if there is a step (in this
+            case, stored as the decimal number ``low + k * step``: 0.1 + 0.2 is 0.3).
         step: Distance between neighboring values, or None for a continuous dimension.
         log: Search on a log scale if True; needs ``low > 0`` and ``low > step / 2``. Optuna has no
             log grid with a step.
 
     Raises:
-        ValueError: The range is empty or infinite, or step or log do not fit it.
+        ValueError: The range is empty or infinite, or ``step`` or ``log`` does not fit the range.
 
     Examples:
         >>> Float("rate", 1e-4, 1e-1, log=True).low
@@ -130,7 +130,8 @@ class Categorical:
 
     Attributes:
         name: The parameter's name.
-        choices: The categories, of any type, distinguished by type and equality.
+        choices: The categories, which may have any type; they are distinguished by type and
+            equality.
 
     Raises:
         ValueError: There are no categories, or one is repeated.

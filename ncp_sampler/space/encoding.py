@@ -1,4 +1,4 @@
-"""Encoding of params as the numbers of a code, which may be off their ranges and grids."""
+"""Encoding of params as the numbers of a code, which may lie off their ranges and grids."""
 
 from __future__ import annotations
 

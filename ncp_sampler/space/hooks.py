@@ -1,4 +1,4 @@
-"""Attributes of a space for figures: units of metrics, and groups of parameters."""
+"""Attributes of a space that figures use: units of metrics, and groups of parameters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Group(NamedTuple):
 
 
 def check_units(units: Mapping[str, str]) -> dict[str, str]:
-    """Check units, and return metric or cost -> its unit.
+    """Check units, and return a mapping from each metric or cost to its unit.
 
     Raises:
         ValueError: ``units`` is not a mapping from names to units.

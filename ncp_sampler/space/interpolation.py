@@ -1,17 +1,18 @@
 """Plain functions of params as features of unit codes, interpolated between valid codes.
 
 A known property of an architecture is often a function of its params: number of weights, depth,
-FLOPs. It has values only at valid codes, and no gradient. Between valid codes, it is interpolated
-linearly over simplices (the Lovász extension of each cell). The interpolation is continuous, exact
-at every valid code, and needs d + 1 values per point, whereas multilinear interpolation needs 2^d.
-If a parameter exists only in some corners of a cell, it has the code's own columns there, as if its
-parent had reached them.
+FLOPs. Such a function has values only at valid codes, and no gradient. Between valid codes, it is
+interpolated linearly over simplices (the Lovász extension of each cell). The interpolation is
+continuous, exact at every valid code, and needs d + 1 values per point, whereas multilinear
+interpolation needs 2^d. If a parameter exists only in some corners of a cell, these corners use the
+code's own columns for it, as if its parent had the required value.
 
 Notation
     n, d, D, f  unit codes, columns, dimensions, features
     values      (n, D), numbers, and positions of categories: a corner of a cell
-    moves       m steps from a cell's first corner to its last one: for each number, one to the next
-                valid value; for each categorical with k categories, k - 1 to the next one
+    moves       m steps from a cell's first corner to its last one: for each number, one move to the
+                next valid value; for each categorical with k categories, k - 1 moves, each to the
+                next category
     t           (n, m), fraction of each move
 """
 
@@ -39,7 +40,7 @@ _TOLERANCE = 1e-9  # Distance from a valid unit code that counts as 0
 
 
 class Codec(Protocol):
-    """Part of a search space that converts codes to params."""
+    """Protocol for the part of a search space that converts codes to params."""
 
     dimensions: tuple[Dimension, ...]
     columns: tuple[str, ...]
@@ -59,7 +60,8 @@ class InterpolatedFeatures:
         space: Codec that converts codes to params.
         function: Params -> a number, or a sequence of numbers with the same length for all params.
         name: Name of the argument with the function, for messages.
-        ceiling: Number that replaces infinity between valid params; None refuses infinity.
+        ceiling: Number that replaces infinity between valid params; with None, infinity is an
+            error.
 
     Raises:
         ValueError: The argument is not a function, raises an error, or does not return finite
@@ -104,9 +106,9 @@ class InterpolatedFeatures:
     def __call__(self, unit: Tensor) -> Tensor:
         """Return features (n, d + f) of unit codes (n, d): the code, then the function's values.
 
-        With a gradient, the function is called once per code and at most about ``_MAX_CALLS``
-        further times. If interpolation would take more calls, codes use the slopes at the nearest
-        of the first codes.
+        If a gradient is required, the function is called once per code and at most about
+        ``_MAX_CALLS`` further times. If interpolation would take more calls, the remaining codes
+        use the slopes of the nearest of the first codes.
 
         Raises:
             ValueError: The function does not return finite numbers, or returns the wrong number of
@@ -172,7 +174,7 @@ class InterpolatedFeatures:
         return features, slopes.scatter(1, by_move, rises.transpose(0, 1))
 
     def _moves(self, unit: Tensor) -> tuple[Tensor, FloatArray, FloatArray]:
-        """Return t (n, m), values of the first corner (n, D), and the value after each move."""
+        """Return t (n, m), the values of the first corner (n, D), and the value after each move."""
         low, high = self._cell(np.clip(unit.detach().cpu().double().numpy(), 0.0, 1.0))
         shares = [_later_shares(unit[:, where]) for where in self._categorical]
         t = torch.cat([self._numeric_fractions(unit, low, high), *shares], dim=1)
@@ -226,7 +228,7 @@ class InterpolatedFeatures:
         return np.array([self._known[key] for key in keys])
 
     def _finite(self, features: FloatArray) -> FloatArray:
-        """Return the features with the ceiling instead of infinity."""
+        """Return the features with infinity replaced by the ceiling."""
         if self.ceiling is None:
             return features
         return np.where(np.isinf(features), self.ceiling, features)
@@ -297,8 +299,8 @@ def _later_shares(unit: Tensor) -> Tensor:
     """Return, for each category but the first, its share plus all later shares, (n, k - 1).
 
     These sums are the t of a categorical. With them, each category's weight in the sum over corners
-    is its share. Because the order of the sums never changes, there is no discontinuity where
-    another category gets the largest share.
+    is its share. Because the order of the sums is fixed, there is no discontinuity where the
+    category with the largest share changes.
     """
     share = torch.where(unit >= 0, unit, 0.0)  # clamp's slope at 0 depends on PyTorch's version
     share = share / share.sum(1, keepdim=True).clamp_min(1e-12)

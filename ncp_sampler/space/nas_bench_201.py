@@ -1,7 +1,7 @@
 """Cell of NAS-Bench-201 (Dong & Yang 2020) as six categoricals; its code has 30 one-hot numbers.
 
-A cell has four nodes, where 0 is the input and 3 the output. Edge ``e3_1`` leads from node 1 to
-node 3. The edges are in the order of the benchmark's architecture strings:
+A cell has four nodes; node 0 is the input and node 3 is the output. Edge ``e3_1`` leads from node 1
+to node 3. The edges are in the order of the benchmark's architecture strings:
 
     |e1_0~0|+|e2_0~0|e2_1~1|+|e3_0~0|e3_1~1|e3_2~2|
 
@@ -9,13 +9,13 @@ The meaning of the 30 columns was inferred from the table of NAS-Bench-MR (15,62
 
 - 15,475 rows have FLOPs of 7.79 M + 35.39 M per edge with the fifth operator + 3.93 M per edge
   with the fourth (the other 150 are off by one such operator): 3x3 and 1x1 convolution.
-- The second operator is ``none``. With it on all edges, accuracy is at chance, 1/120 = 0.83 %. The
-  same holds for rows without a path of other operators from 0 to 3, which determines the edges up
-  to the cell's mirror image.
-- The third operator is ``skip_connect``, and the first ``avg_pool_3x3``. A single 3x3 convolution
-  on ``e3_1`` behind the third operator on ``e1_0`` gives 39.4 %, like one directly on ``e3_0``
-  (39.6 %); behind the first operator, it gives 17.6 %. ``skip_connect`` on all edges gives 16.7 %
-  (DARTS, which ends there, is reported with 16.3 %).
+- The second operator is ``none``. With ``none`` on all edges, accuracy is at chance level, 1/120 =
+  0.83 %. The same holds for rows without a path of other operators from 0 to 3, which determines
+  the edges up to the cell's mirror image.
+- The third operator is ``skip_connect``, and the first is ``avg_pool_3x3``. A single 3x3
+  convolution on ``e3_1`` behind the third operator on ``e1_0`` gives 39.4 %, like one directly on
+  ``e3_0`` (39.6 %); behind the first operator, it gives 17.6 %. ``skip_connect`` on all edges gives
+  16.7 % (16.3 % is reported for DARTS, which ends at that cell).
 - The mirror image (e1_0 with e3_2, e2_0 with e3_1) has the same paths, so the table cannot
   distinguish it. The benchmark's own order is used.
 """
@@ -34,7 +34,7 @@ N_NODES = 4
 
 
 class NB201Space(SearchSpace):
-    """Six categorical edges with five operators each; its 15,625 codes are those of the table.
+    """Space of six categorical edges with five operators each: the 15,625 cells of the table.
 
     Examples:
         >>> space = NB201Space()

@@ -1,7 +1,7 @@
 """One-hot blocks of categoricals, side by side.
 
 Notation
-    C, k    numbers of categoricals, and of all their categories
+    C, k    numbers of categoricals and of all their categories
     blocks  (..., k), 1 for one category of each categorical and 0 for its others
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 
 class OneHot:
-    """Codec of one-hot blocks.
+    """Converter between positions of categories and one-hot blocks.
 
     Args:
         widths: Number of categories of each categorical.
@@ -30,7 +30,7 @@ class OneHot:
         return len(self._first) > 0
 
     def nearest(self, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return blocks with the category of the largest weight, or with the first one if tied."""
+        """Return blocks with the category of the largest weight; with the first one if tied."""
         best = self._largest(weights)
         if np.count_nonzero(best) > len(self._first) * weights[..., 0].size:
             best = self._largest(np.where(best, -self._position, -np.inf))

@@ -1,11 +1,12 @@
-"""Search space: params <-> code <-> unit code, samples, neighbors, and attributes for generic code.
+"""Search space: converts params to codes and unit codes, and provides samples and neighbors.
 
 Notation
     D          number of dimensions (parameters)
     d          number of columns: one per number, one per category of a categorical
     params     dictionary name -> value, as Optuna and Ray use it
     code       (n, d) in natural units; a categorical is one-hot
-    unit code  (n, d) in [0, 1], log dimensions in log; BoTorch calls it the normalized input
+    unit code  (n, d) in [0, 1]; log dimensions are scaled logarithmically; BoTorch calls it the
+               normalized input
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class SearchSpace:
             parent with which it exists, such as ``{"width_3": ("n_layers", [3, 4])}``. Params do
             not contain parameters that do not exist, and their columns in a code contain the
             middle of the range.
-        start: Code (d,) from which a search starts, or its params; None for no such code.
+        start: Code (d,) from which a search starts, or its params; None for no start code.
         features: Input of predictors instead of unit codes: a differentiable map of tensors (n,
             d), with the middle for parameters that do not exist, to (n, f). None for the unit
             codes.
@@ -138,7 +139,7 @@ class SearchSpace:
     def size(self) -> float:
         """Number of valid codes; infinite if a dimension is continuous.
 
-        It is an upper bound if a parent has more than 100,000 values.
+        The number is an upper bound if a parent has more than 100,000 values.
         """
         return self._columns.size()
 
@@ -177,7 +178,7 @@ class SearchSpace:
         return [name for name in self._columns.existing(params) if name not in params]
 
     def exists(self, codes: ArrayLike, *, by_column: bool = False) -> NDArray[np.bool_]:
-        """Return True where parameters of valid codes (n, d) exist: (n, D), or (n, d) by column."""
+        """Return a mask of existing parameters of codes (n, d): (n, D), or (n, d) by column."""
         numbers = np.atleast_2d(self._columns.check_shape(codes))
         if by_column:
             return self._columns.exists_by_column(numbers)
@@ -287,7 +288,7 @@ class SearchSpace:
         return self._columns.normalize(self._columns.check_shape(code))
 
     def denormalize(self, unit: Numbers) -> Numbers:
-        """Return the unrounded code of a unit code, in its shape; differentiable for a tensor."""
+        """Return the unrounded code of a unit code; differentiable if given a tensor."""
         return self._columns.denormalize(unit)
 
     def from_uniform(self, u: ArrayLike) -> NDArray[Any]:
@@ -302,11 +303,11 @@ class SearchSpace:
         return self.round(self._columns.from_uniform(checks.array("u", u)))
 
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> NDArray[Any]:
-        """Draw n >= 0 valid codes, shape (n, d).
+        """Draw n valid codes, shape (n, d); n may be 0.
 
-        Each dimension is uniform, a log dimension in log. With conditions, parameters that do not
-        exist are then left out, so codes with few parameters are drawn more often than those with
-        many.
+        Each dimension is uniform; a log dimension is uniform on the log scale. With conditions,
+        parameters that do not exist are left out afterwards, so codes with few parameters are drawn
+        more often than codes with many.
         """
         checks.integer("n", n, low=0)
         return self.from_uniform(checks.generator(rng).random((n, len(self.dimensions))))
