@@ -1,1 +1,1 @@
-"""The program ``ncp-sampler``, which searches tables and summarizes studies; training studies."""
+"""Program ``ncp-sampler``, which searches tables and summarizes studies; training of codes."""

@@ -122,7 +122,7 @@ def _comparison(result: Mapping[str, Any]) -> str:
 
 
 def _limit(limit: Mapping[str, Any]) -> str:
-    """Return a sentence with a limit of the answer and the value compared with it."""
+    """Return a sentence that states a limit and the answer's value that is compared with it."""
     text = f"limit {limit['limit']}: {_VERDICTS[limit['kept']]}"
     if not limit["beta"]:
         return f"{text}; the value is {limit['compared']:.4g}"

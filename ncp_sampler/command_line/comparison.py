@@ -37,13 +37,13 @@ def check_samplers(options: argparse.Namespace, settings: Sequence[str]) -> tupl
 def check_comparison(
     options: argparse.Namespace, settings: Sequence[str], *, kind: str, known: Collection[str]
 ) -> tuple[str, ...]:
-    """Check the options of any comparison, and return the names in the option ``kind``.
+    """Check the options of a comparison, and return the names given by the option ``kind``.
 
     Args:
         options: Options with ``trials``, ``seeds``, ``out``, and ``kind``, names separated by
             commas.
         settings: Settings of the surrogates.
-        kind: Option that names what is compared, such as "samplers".
+        kind: Name of the option that lists the items to compare, such as "samplers".
         known: Valid names.
 
     Raises:

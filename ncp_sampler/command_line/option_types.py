@@ -16,7 +16,7 @@ _DIRECTIONS = {"max": "maximize", "min": "minimize", "maximize": "maximize", "mi
 
 
 class Bound(NamedTuple):
-    """Limit of a column or a cost: at most (minimize) or at least (maximize) a value."""
+    """Limit on a column or a cost: at most (minimize) or at least (maximize) a value."""
 
     name: str
     direction: str
@@ -66,12 +66,12 @@ def whole(low: int) -> Callable[[str], int]:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Return numbers separated by commas, each at least 0."""
+    """Return nonnegative numbers from text separated by commas."""
     return tuple(at_least(0)(part) for part in names(text))
 
 
 def limits(text: str) -> float | dict[str, float]:
-    """Return a number above 0, or name -> number from ``NAME=NUMBER`` separated by commas."""
+    """Return a positive number, or name -> number from ``NAME=NUMBER`` separated by commas."""
     if "=" not in text:
         return above(0)(text)
     terms = [term.rpartition("=")[::2] for term in names(text)]

@@ -1,6 +1,7 @@
 """Options shared by several programs, with their checks.
 
-A wrong option raises a ``ValueError`` that names it as the user wrote it, for ``parser.error``.
+An invalid option raises a ``ValueError`` that names the option as the user wrote it, for
+``parser.error``.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def check_folder(out: Path, option: str = "--out") -> None:
 def parse_benchmark(
     parser: argparse.ArgumentParser, arguments: Sequence[str], *counts: str
 ) -> argparse.Namespace:
-    """Parse the options of a benchmark, including ``--out``; exit if one is wrong.
+    """Parse the options of a benchmark, including ``--out``; exit if an option is invalid.
 
     Args:
         parser: Parser with the other options.

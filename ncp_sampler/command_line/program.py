@@ -1,7 +1,7 @@
 """Command ``ncp-sampler``: runs one of its programs and prints the answer.
 
 Each program returns its answer as JSON values, which are printed as tables or, with ``--json``, as
-JSON. ``--help`` and wrong options do not import PyTorch and take a fraction of a second.
+JSON. ``--help`` and errors in options take a fraction of a second, because PyTorch is not imported.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Offline searches in the published tables or your own, and summaries of Optuna st
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code, 2 for a wrong argument.
+    """Run the command line, and return the exit code, which is 2 for an invalid argument.
 
     Args:
         arguments: Arguments that replace those of the command line.

@@ -2,7 +2,7 @@
 
 The answer is an architecture with its held-out evaluation, its predictions, and a picture of the
 search. ``sources`` and ``tables`` read the rows, ``search_targets`` checks the targets, and
-``ncp_sampler.offline`` searches.
+``ncp_sampler.offline`` runs the search.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _judged(
 def _beta(
     records: Sequence[Records], targets: Sequence[Target], options: SearchOptions
 ) -> tuple[float, str]:
-    """Choose beta by cross-validation if the rows suffice; return it and a note."""
+    """Choose beta by cross-validation if there are enough rows; return beta and a note."""
     if min(len(one) for one in records) < MIN_ROWS:
         return BETA, f"beta {BETA:g}, because there are too few rows to choose it"
     choice = choose_beta(records, targets, strategy=options.strategy, seed=options.seed)
@@ -152,7 +152,7 @@ def _answers(
     starts: NDArray[Any] | None,
     options: SearchOptions,
 ) -> tuple[Solution, list[Solution]]:
-    """Return the recommended architecture, and all requested ones."""
+    """Return the recommended architecture and all requested architectures."""
     if options.front:
         front = propagate_front(problem, n=options.n, strategy=strategy, seed=options.seed)
         return max(front, key=lambda one: (one.holds, one.utility)), front

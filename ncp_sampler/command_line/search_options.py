@@ -63,20 +63,20 @@ class SearchOptions:
     Attributes:
         settings: Settings of NAS-Bench-MR; empty with a table.
         tables: CSV files, one per task; empty with settings.
-        metrics: Metric -> direction for each table, or for all, with the main metric first.
+        metrics: Metric -> direction, for each table or for all tables; the main metric is first.
         params: Columns that are parameters; None for all columns without another role.
         ignore: Columns to leave out.
         id: Column that names the rows, or None.
         categories: Parameters whose numbers are categories.
         costs: Costs that are functions of params.
-        limits: Bounds of columns and costs.
+        limits: Limits on columns and costs.
         weights: Weight of each setting or table; empty for equal weights of 1.
         starts: Codes to edit, as text; empty for the best rows.
         root: Folder of the published tables, or None.
         weight: Weight of the FLOPs or of the other metrics, relative to the weight 1 of each main
             metric.
         max_gflops: Hard limit on the FLOPs of MRSpace codes, in G; None for no limit.
-        bounds: Bound of the main metric of each source; empty for none.
+        bounds: Bound on the main metric of each source; empty if there are none.
         strategy: Propagation strategy, one of ``STRATEGIES``.
         beta: Confidence coefficient of the predictions; None to choose it by cross-validation.
         n: Number of answers, or of points of a front.
@@ -150,7 +150,7 @@ class SearchOptions:
 
 
 def search_options(given: Mapping[str, Any]) -> SearchOptions:
-    """Return the options from the values that argparse parsed by ``add_search``.
+    """Return the options from the values that argparse parsed with ``add_search``.
 
     Raises:
         ValueError: As for ``SearchOptions``.

@@ -28,7 +28,7 @@ def search_targets(sources: Sequence[JudgedRecords], options: SearchOptions) -> 
     """Return the targets for metrics and costs.
 
     Raises:
-        ValueError: Nothing is left to improve, or no row is within a limit.
+        ValueError: No target is left to improve, or no row is within a limit.
     """
     space = sources[0].records.space
     known = {}

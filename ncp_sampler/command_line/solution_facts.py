@@ -1,7 +1,7 @@
 """Solutions of an offline search as JSON values, in the units of the tables.
 
 Metrics that are modeled as logarithms are converted back to their unit, together with their limits
-and the values compared with them; the conversion preserves their order.
+and the values compared with the limits; the conversion preserves the order of values.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _prediction(
 
 
 def _number(value: float) -> float | None:
-    """Return a number for JSON, which has no NaN."""
+    """Return a number for JSON, which does not support NaN."""
     return None if np.isnan(value) else value
 
 
@@ -107,7 +107,7 @@ def solution_facts(
 def limits_missed(
     sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
 ) -> str:
-    """Return the warning for an answer that does not keep the limits."""
+    """Return the warning for an answer that does not satisfy the limits."""
     text = "no architecture is predicted to keep the limits with the margin of beta"
     if found.nearest:
         logged = _logged(sources, targets)

@@ -71,11 +71,12 @@ def setting_records(
     """Return settings of NAS-Bench-MR and their main metrics as sources.
 
     With the tables, the predictor is fitted to one half of the rows and the evaluator to the other.
-    Without them, the shipped surrogate provides the rows and evaluates the answer.
+    Without tables, the shipped surrogate provides the rows and evaluates the answer.
 
     Args:
         settings: Folder names or short names.
-        root: Folder of the tables; ``NCP_BENCH_ROOT`` if None. Without either, no tables are read.
+        root: Folder of the tables; ``NCP_BENCH_ROOT`` if None. If neither is given, no tables are
+            read.
         rows: Maximum number of rows for fitting, at least 1.
         seed: Seed for the split and the random codes, at least 0.
 

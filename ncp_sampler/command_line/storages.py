@@ -1,6 +1,6 @@
 """Optuna storages, opened read-only: a missing storage is not created, and nothing is written.
 
-Nothing is unpickled: from a journal in Redis, only the entries are read, not the snapshot.
+Nothing is unpickled. Only the entries of a journal in Redis are read, not its snapshot.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def read_study(storage: str, name: str | None = None) -> Study:
         name: Name of the study; None if it is the only one.
 
     Raises:
-        ValueError: There is no such storage or study, or several studies and no name.
+        ValueError: The storage or study does not exist, or there are several studies and no name is
+            given.
     """
     opened = _opened(storage)
     names = sorted(study.study_name for study in opened.get_all_studies())

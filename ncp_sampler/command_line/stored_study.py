@@ -128,7 +128,7 @@ def _facts(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _importances(study: Study, names: Sequence[str]) -> dict[str, Any]:
-    """Return metric -> parameter -> share of the variance, and a note if there is none."""
+    """Return, for each metric, each parameter's share of the variance; a note if there is none."""
     of: dict[str, dict[str, float]] = {}
     note = None
     evaluator = FanovaImportanceEvaluator(seed=0)
@@ -156,5 +156,5 @@ class _Value:
 
 
 def _number(value: float) -> float | str:
-    """Return a number for JSON, which has no infinity."""
+    """Return a number for JSON, which does not support infinity."""
     return value if math.isfinite(value) else str(value)

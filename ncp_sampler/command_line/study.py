@@ -1,13 +1,14 @@
 """Optuna studies that build, train and score the network of every code.
 
-By default, a study has one objective for each problem, its metric, and one more: the total
-multiply-adds of all networks in G, a known cost. With ``max_gflops`` the metrics are the only
-objectives, and the multiply-adds of each problem's network are a known cost with a hard limit, so
-that no code over the limit is proposed. A study with a single objective has a ``MedianPruner``,
-which stops trainings by the metric after each epoch (Optuna prunes no others).
+By default, the metric of each problem is an objective of the study, and the last objective is a
+known cost: the total multiply-adds of all networks, in G. With ``max_gflops``, the metrics are the
+only objectives, and the multiply-adds of each problem's network are a known cost with a hard limit,
+so that no code over the limit is proposed. A study with a single objective has a ``MedianPruner``,
+which may stop training after each epoch, based on the metric (Optuna does not prune studies with
+several objectives).
 
-Other samplers do not know the limit, and ``enqueue_trial`` does not check it. A code over the
-limit is not trained: its trial is pruned within milliseconds, and does not count among ``trials``.
+Other samplers do not support the limit, and ``enqueue_trial`` does not check it. A code over the
+limit is not trained: its trial is pruned within milliseconds and does not count towards ``trials``.
 In a study with one objective, it reports ``-10 log2(gflops / max_gflops)``, which is below every
 metric and decreases with the excess.
 """
@@ -69,17 +70,19 @@ def create_study(
     """Create a study in memory, with its first trials enqueued.
 
     The first trials are the paper's start code and a much thinner code, if the space has them.
-    With a limit, the first trial is the largest uniform code within it.
+    With a limit, the first trial is the largest uniform code within the limit.
 
     Args:
-        problems: Problems that each code is trained on, one network for each.
+        problems: Problems on which each code is trained, with one network per problem.
         space: Space of the codes, such as ``MRSpace(width=64, depth=2)``.
-        max_gflops: Hard limit on the multiply-adds, in G, of each problem's network; or problem's
-            name -> limit of its network, without limits for the others. None for no limit.
+        max_gflops: Hard limit on the multiply-adds, in G, of each problem's network; or a mapping
+            from the name of a problem to the limit of its network; problems that are not named have
+            no limit. None for no limit.
         seed: Seed of the sampler.
 
     Raises:
-        ValueError: An argument is not as described, or the limit is below the cheapest code.
+        ValueError: An argument is not as described, or the limit is below the cost of the cheapest
+            code.
     """
     problems = _checked_problems(problems)
     limits = checked_limits(problems, _checked_space(space), max_gflops)
@@ -113,7 +116,7 @@ def run_study(
     """Train codes, and write a ``Checkpoint`` of each best trial to ``out``, ``trial-NNN.pt``.
 
     Every trial has the user attribute ``gflops``. Trained trials also have ``epochs``, and complete
-    ones ``params`` (in millions). If the loss of a training is not finite, its trial fails.
+    ones ``params`` (in millions). If the loss of a training run is not finite, its trial fails.
 
     Args:
         study: Study from ``create_study`` with the same problems, space and limit.
@@ -122,15 +125,15 @@ def run_study(
         out: Folder, created if missing, which must not contain checkpoints of another study.
         trials: Number of codes to train, at least 1.
         max_gflops: Limit, as for ``create_study``.
-        seed: Seed of the trainings.
+        seed: Seed of the training runs.
         device: Device to train on.
         bf16: As for ``train``.
         tensorboard: Folder of TensorBoard curves, with a subfolder for each trial; None for none.
-        tick: Function called with a number of epochs when they are done or skipped.
+        tick: Function that is called with the number of epochs that were completed or skipped.
 
     Raises:
         ValueError: An argument is not as described.
-        ImportError: ``tensorboard`` is given, and the package is missing.
+        ImportError: ``tensorboard`` is given, but the package is not installed.
     """
     if tensorboard is not None:
         find_writer()
@@ -210,7 +213,7 @@ class _Trainings:
             study.stop()
 
     def _train(self, networks: Mapping[str, nn.Module], trial: Trial) -> dict[str, float]:
-        """Train a code's networks in place; return problem's name -> validation metric."""
+        """Train a code's networks in place; return the validation metric by problem name."""
         epochs = _Epochs(trial, self.tick, pruning=self.pruning)
         metrics = {}
         try:

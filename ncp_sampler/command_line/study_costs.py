@@ -30,7 +30,8 @@ class MultiplyAdds:
     def __call__(self, given: Tensor | Params) -> Any:
         """Return the cost of params, or the costs (n,) of a tensor of codes (n, d).
 
-        The sampler tries a tensor first. If that fails, it interpolates the costs of params.
+        The sampler tries a tensor first. If this fails, the sampler interpolates the costs of
+        params.
 
         Raises:
             ValueError: A problem does not return a differentiable tensor (n,) for a tensor.
@@ -78,17 +79,17 @@ def known_costs(
 def checked_limits(
     problems: Sequence[TrainingProblem], space: SearchSpace, max_gflops: MaxGflops
 ) -> dict[str, float]:
-    """Return the limit of each problem's network, in G; empty for none.
+    """Return the limit of each problem's network, in G; empty if there are no limits.
 
     Args:
         problems: Problems of the study.
         space: Space of the codes.
-        max_gflops: Limit of each network, or problem's name -> limit of its network; None for no
+        max_gflops: Limit of each network, or a mapping from problem names to limits; None for no
             limit.
 
     Raises:
-        ValueError: ``max_gflops`` is neither, names an unknown problem, or is below the cost of the
-            cheapest code.
+        ValueError: ``max_gflops`` is neither a number nor a mapping, names an unknown problem, or
+            is below the cost of the cheapest code.
     """
     if max_gflops is None:
         return {}

@@ -18,7 +18,7 @@ from ncp_sampler.training.tensorboard import TensorBoardLog
 def trial_log(
     folder: Path | None, trial: Trial, problem: TrainingProblem
 ) -> Iterator[Callable[[Epoch], object]]:
-    """Yield a function that logs the epochs of a training, and log the reasons for its code.
+    """Yield a function that logs the epochs of a training run, and log the reasons for its code.
 
     Args:
         folder: Folder of all trials; None to log nothing.

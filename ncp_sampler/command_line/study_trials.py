@@ -17,7 +17,7 @@ _SPACE = MRSpace()
 
 
 def best_trials(study: Study) -> list[FrozenTrial]:
-    """Return the Pareto-optimal complete trials; the best one if there is one objective."""
+    """Return the Pareto-optimal complete trials; with one objective, the best trial."""
     if not complete_trials(study):
         return []
     return study.best_trials if len(study.directions) > 1 else [study.best_trial]
@@ -26,8 +26,8 @@ def best_trials(study: Study) -> list[FrozenTrial]:
 def answer_trial(study: Study, n_problems: int) -> FrozenTrial:
     """Return the best trial for a single problem, or the best compromise between several.
 
-    Costs count only among trials with equal metrics, of which the cheapest is the answer. The
-    answer is Pareto-optimal.
+    Costs matter only among trials with equal metrics, of which the cheapest is the answer. The
+    answer is always Pareto-optimal.
 
     Args:
         study: Study with a complete trial.
@@ -50,12 +50,12 @@ def regrets_of(trials: Sequence[FrozenTrial], n_problems: int) -> NDArray[np.flo
 
 
 def complete_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials whose trainings are complete."""
+    """Return the trials whose training is complete."""
     return [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
 
 
 def proposed_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials that have a code, unlike enqueued ones and interrupted proposals."""
+    """Return the trials that have a code, unlike enqueued trials and interrupted proposals."""
     return [t for t in study.get_trials(deepcopy=False) if "gflops" in t.user_attrs]
 
 
@@ -75,5 +75,5 @@ def checkpoint_path(out: Path, number: int) -> Path:
 
 
 def has_checkpoints(out: Path) -> bool:
-    """Return True if a folder holds checkpoints of trials."""
+    """Return True if a folder contains checkpoints of trials."""
     return any(out.glob("trial-*.pt"))

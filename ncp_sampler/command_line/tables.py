@@ -26,16 +26,16 @@ _SHOWN_CATEGORIES = 6  # number of categories listed
 
 
 def table_records(options: SearchOptions) -> list[JudgedRecords]:
-    """Read CSV files, one per task; files with the 27 columns of MRSpace have its codes.
+    """Read CSV files, one per task; files with the 27 columns of MRSpace contain its codes.
 
     A bounded column that no other option names is a metric with only a limit. A column that a cost
-    function computes is left out. A cost, that is, a column that is minimized or has an upper
-    limit, is modeled as its logarithm if it is positive and spans a decade. With 40 rows or more,
-    the model is fitted to one half, and a second predictor, fitted to the other half, is the
-    held-out evaluator.
+    function computes is left out. A cost is a column that is minimized or has an upper limit; its
+    logarithm is modeled if the cost is positive and spans a decade. With at least 40 rows, the
+    model is fitted to one half, and a second predictor, fitted to the other half, is the held-out
+    evaluator.
 
     Raises:
-        ValueError: As for ``read_csv``; or the numbers of metrics and files differ, or a limit
+        ValueError: As for ``read_csv``; or the numbers of metrics and files differ; or a limit
             names an unknown column.
     """
     metrics, bounds, params = options.metrics, options.limits, options.params

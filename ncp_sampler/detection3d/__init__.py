@@ -1,4 +1,4 @@
-"""3D detection: anchors, pillars, loss, evaluation, and PointPillars with a code's network."""
+"""3D detection: PointPillars with the network of a code, anchors, pillars, loss and evaluation."""
 
 from ncp_sampler.detection3d.anchors import CAR as CAR
 from ncp_sampler.detection3d.anchors import CYCLIST as CYCLIST

@@ -1,4 +1,4 @@
-"""Anchors for 3D detection: their grid, residuals of boxes, and the assignment of boxes to anchors.
+"""Anchors for 3D detection: anchor grid, residuals of boxes, and assignment of boxes to anchors.
 
 Notation
     K, A, H, W   classes, anchors of a cell (2 K: class by class, yaws 0 and 90 degrees), cells
@@ -39,10 +39,10 @@ class Anchor:
     Attributes:
         size: Length, width and height in meters, each > 0.
         z: Height of the center in meters.
-        positive: IoU from which an anchor is assigned to a box of its class. The best anchor of
-            each box is assigned to it in any case.
-        negative: IoU below which an anchor is background. Between the two values, it is left out
-            of the loss. 0 < negative <= positive <= 1.
+        positive: Minimum IoU at which an anchor is assigned to a box of its class. The best anchor
+            of each box is assigned to it in any case.
+        negative: IoU below which an anchor is background. An anchor with an IoU between the two
+            values is left out of the loss. 0 < negative <= positive <= 1.
 
     Examples:
         >>> truck = Anchor(size=(10.0, 2.6, 3.2), z=-0.2, positive=0.55, negative=0.4)
@@ -81,7 +81,7 @@ def anchor_grid(
     cell: float,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Return anchors as boxes (H, W, A, 7) in the center of each cell.
+    """Return anchors as boxes (H, W, A, 7) at the center of each cell.
 
     Args:
         anchors: One per class.
@@ -125,7 +125,7 @@ def decode(residuals: Tensor, anchors: Tensor, half: Tensor) -> Tensor:
     Args:
         residuals: (..., 7).
         anchors: (..., 7).
-        half: 0 or 1, shape (...), as ``half_circle`` gives it.
+        half: Direction class, 0 or 1, shape (...), as returned by ``half_circle``.
     """
     yaw = (residuals[..., 6] + anchors[..., 6] - _CUT) % math.pi + half * math.pi + _CUT
     yaw = torch.where(yaw > math.pi, yaw - 2 * math.pi, yaw)

@@ -37,11 +37,11 @@ def average_precision(
     """Return the average precision of one class over a data set.
 
     Within a sample, in order of decreasing score, each detection is matched with the free true box
-    of its class that it overlaps most. A detection without such a box is false. The precision at a
-    recall is the best precision at that recall or above. The result is its mean over the recalls
-    1/40, 2/40, ..., 1 (Simonelli et al. 2019, "Disentangling monocular 3D object detection",
-    section 5). KITTI's difficulty classes and ignored regions are not implemented: leave such boxes
-    out.
+    of its class that it overlaps most. A detection without such a box is a false positive. The
+    precision at a recall is the best precision at that recall or above. The result is the mean of
+    this precision over the recalls 1/40, 2/40, ..., 1 (Simonelli et al. 2019, "Disentangling
+    monocular 3D object detection", section 5). KITTI's difficulty classes and ignored regions are
+    not implemented: leave such boxes out.
 
     Args:
         detections: Detections of each of n samples.

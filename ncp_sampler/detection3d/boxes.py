@@ -1,8 +1,8 @@
 """Boxes for 3D detection, and their overlap as axis-aligned rectangles seen from above.
 
 Notation
-    box        (x, y, z, length, width, height, yaw): the center and the sizes in meters; the yaw
-               in radians, anticlockwise about z, and the length along x at yaw 0
+    box        (x, y, z, length, width, height, yaw): the center and the sizes in meters; the yaw in
+               radians, counterclockwise about z; the length is along x at yaw 0
     rectangle  (x0, y0, x1, y1): the low and the high corner
     p, q, m    numbers of boxes; leading axes are samples
 

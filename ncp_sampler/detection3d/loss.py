@@ -37,12 +37,12 @@ _BOX_WEIGHT, _CLASS_WEIGHT, _DIRECTION_WEIGHT = 2.0, 1.0, 0.2  # PointPillars, e
 
 
 class DetectionLoss(NamedTuple):
-    """Weighted sum of the losses, and its unweighted parts, each a scalar.
+    """Weighted sum of the losses and its unweighted parts, all of which are scalars.
 
     Attributes:
         total: 2 boxes + classes + 0.2 directions.
         classes: Focal loss.
-        boxes: Smooth L1 of the residuals, the yaw's through the sine of its error.
+        boxes: Smooth L1 of the residuals; for the yaw, of the sine of its error.
         directions: Cross-entropy of the half circle.
 
     Examples:

@@ -3,7 +3,7 @@
 Notation
     n, p       samples; points of one of them, each (x, y, z, reflectance)
     H, W       pillars along y and along x
-    P, N       points kept of all samples; pillars with at least one point
+    P, N       points that are kept in all samples; pillars with at least one point
     cell       index of a pillar: (sample H + row) W + column
 
 A pillar is a vertical column of the grid within the range of z (Lang et al. 2019, "PointPillars",
@@ -34,12 +34,14 @@ _DECORATED = 9
 class PillarEncoder(nn.Module):
     """Encoder of point clouds as a bird's-eye-view map.
 
-    Each point gets its offsets to the mean of its pillar (x, y, z) and to the center of the pillar
-    (x, y). A linear layer, batch norm and ReLU compute 64 features from these 9 values. The map
-    contains their maximum over the points of each pillar, and 0 for empty pillars.
+    Each point is extended by its offsets from the mean of its pillar (x, y, z) and from the center
+    of the pillar (x, y). A linear layer, batch norm and ReLU compute 64 features from these 9
+    values. The map contains the maximum of each feature over the points of each pillar, and 0 for
+    empty pillars.
 
     If there are more points or pillars than allowed, an evenly spaced subset is kept, in the order
-    of the cloud or of the map. The paper draws random subsets. Here, equal clouds give equal maps.
+    of the cloud or of the map. The paper draws random subsets, whereas here, equal clouds give
+    equal maps.
 
     Args:
         point_range: Low x, y, z, then high x, y, z in meters; points outside are left out. The
@@ -93,8 +95,8 @@ class PillarEncoder(nn.Module):
             Map of shape (n, 64, H, W).
 
         Raises:
-            ValueError: If there is no cloud, if one is empty, of another shape or not finite, or if
-                in training fewer than two points of the batch are in the range.
+            ValueError: If there is no cloud, if a cloud is empty, not finite or of another shape,
+                or if fewer than two points of a training batch are in the range.
         """
         check_points(points)
         kept, cells = self._in_cells(points)

@@ -1,4 +1,4 @@
-"""PointPillars with a code's network as its backbone, from point clouds to boxes."""
+"""PointPillars, which maps point clouds to boxes, with the network of a code as its backbone."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _STRIDE = 4  # Number of pillars along each side of a cell of the head
 
 
 class PointPillarsNet(nn.Module):
-    """Network for 3D detection: pillar encoder, trunk of a code, anchor head.
+    """Network for 3D detection: pillar encoder, trunk of a code's network, and anchor head.
 
-    It is PointPillars (Lang et al. 2019) with the trunk instead of its 2D backbone, as in section
+    This is PointPillars (Lang et al. 2019) with the trunk instead of the 2D backbone, as in section
     3.2 of the NCP paper. The defaults are for KITTI's cars: a map of 496×432 pillars, and anchors
     every 0.64 m.
 
     Args:
         code: The 27 integers of an ``MRSpace`` code, or its params (a dictionary).
-        anchors: One per class, at least one; the module ``anchors`` has the three of KITTI.
+        anchors: Anchors, one per class; the module ``anchors`` defines the three anchors for KITTI.
         point_range: Low x, y, z, then high x, y, z in meters.
         pillar: Side length of a pillar in meters; the range needs at least 32 along x and along y.
         max_pillars: Maximum number of pillars per sample.

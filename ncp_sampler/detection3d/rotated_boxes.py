@@ -2,13 +2,13 @@
 
 Notation
     a, b   p and q boxes as in ``boxes``
-    s, e   start and edge vector of a rectangle's sides, anticlockwise, shape (..., 4, 2)
+    s, e   start and edge vector of a rectangle's sides, counterclockwise, shape (..., 4, 2)
     t      position along a side, 0 to 1
 
 The area of a region is 1/2 ∮ (x dy - y dx) along its border. The border of the intersection of two
-convex polygons consists of the parts of each polygon's sides inside the other one. Each side is
-clipped with the half-planes of the other polygon (Liang and Barsky 1984), so no vertices need to be
-collected or sorted.
+convex polygons consists of the parts of each polygon's sides that lie inside the other polygon.
+Each side is clipped with the half-planes of the other polygon (Liang and Barsky 1984), so no
+vertices need to be collected or sorted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def bev_iou(a: Tensor, b: Tensor) -> Tensor:
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
     """Return the intersection over union (p, q) of the volumes of boxes (p, 7) and (q, 7).
 
-    Otherwise it is the same as ``bev_iou``.
+    In all other respects, this function equals ``bev_iou``.
     """
     low, high = (
         [boxes[:, 2].double() + side * boxes[:, 5].double() / 2 for boxes in (a, b)]

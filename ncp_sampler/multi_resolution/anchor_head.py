@@ -48,8 +48,9 @@ class AnchorOutput(NamedTuple):
 class AnchorHead(nn.Module):
     """Three 1×1 convolutions for the class scores, box residuals and direction of each anchor.
 
-    They have biases and a total of 2 K (K + 7 + 2) output channels (Lang et al. 2019, section 2.3).
-    Weights and biases are unset until ``reset_parameters``, which ``MultiResolutionNet`` calls.
+    The convolutions have biases and a total of 2 K (K + 7 + 2) output channels (Lang et al. 2019,
+    section 2.3). Weights and biases are unset until ``reset_parameters``, which
+    ``MultiResolutionNet`` calls.
 
     Args:
         in_channels: Channels of the feature map, at least 1.

@@ -1,13 +1,13 @@
 """Blueprint of the multi-resolution network (paper, section 3.2).
 
-The network, its costs and its features are all computed from this data. In the order of the tables
-(equation 9), with stage s and branch r of resolution 1/2^(r+1), the code is
+The network, its costs and its features are all derived from this data. A stage is denoted by s, and
+a branch of resolution 1/2^(r+1) by r. In the order of the tables (equation 9), the code is
 
     i1 i2 | b1 n1_1 c1_1 | b2 n2_1 n2_2 c2_1 c2_2 | b3 n3_1.. c3_1.. | b4 n4_1.. c4_1.. | o1
 
-``i`` and ``o`` are channels of the input and output layers, ``b<s>`` blocks, ``n<s>_<r>``
-residual units and ``c<s>_<r>`` channels. ``b`` and ``n`` are in 1..4, channels in 8, 16, .., 128.
-A *level* k is a feature map at 1/2^k of the input; branch r works at level r + 1.
+``i`` and ``o`` are channels of the input and output layers, ``b<s>`` blocks, ``n<s>_<r>`` residual
+units and ``c<s>_<r>`` channels. ``b`` and ``n`` range over 1, .., 4, and channels over 8, 16, ..,
+128. A *level* k is a feature map at 1/2^k of the input; branch r works at level r + 1.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Path(NamedTuple):
         target: Branch of the output.
         kernel: 1 from a lower resolution, whose output is upsampled; otherwise 3.
         stride: 2 from a higher resolution; otherwise 1.
-        fused: True if it starts a new branch, from the fused output of the branch above.
+        fused: True if the path starts a new branch, from the fused output of the branch above.
     """
 
     source: int
@@ -75,7 +75,7 @@ class Head(NamedTuple):
     Attributes:
         meets: Index of the branch to whose size the others are resized.
         kernel: Kernel size of the convolution over their concatenation.
-        axes: 2 for a kernel over images, 3 for one over clips.
+        axes: 2 for a kernel over images, 3 for a kernel over clips.
         pooled: True if the output is averaged before the last convolutions.
     """
 
@@ -136,8 +136,8 @@ def uniform_params(*, depth: int, width: int) -> dict[str, int]:
 def fusion_paths(before: int, after: int) -> tuple[Path, ...]:
     """Return the convolutions of a fusion of ``before`` branches into ``after``.
 
-    They are sorted by target, then source. Each branch receives input from itself and from its
-    neighbors in resolution.
+    The convolutions are sorted by target, then by source. Each branch receives input from itself
+    and from its neighbors in resolution.
     """
     paths = []
     for target in range(1, after + 1):
@@ -165,7 +165,7 @@ def output_channels(task: str, classes: int) -> dict[str, int]:
 def code_string(params: dict[str, Any]) -> str:
     """Return the published form of a code, ``i1_i2-b1_1_n.._c..-b2_2_..-b3_3_..-b4_4_..-o1``.
 
-    Each stage also has its number of branches after b.
+    In each stage, b is followed by the number of branches.
     """
     parts = [[params[name] for _, name in STEM]]
     for stage in STAGES:

@@ -5,9 +5,9 @@ Notation
     level   a feature map at 1/2^level of the input; branch r of the network has level r + 1
     extra operations per output element in addition to a convolution's multiply-adds
 
-The network is a list of convolutions, whose widths and numbers are columns of the code. A cost is
-the sum over the list of c_out * pixels * (weights c_in + extra), where weights is the volume of
-the kernel. There are three conventions for FLOPs:
+The network is a list of convolutions, whose widths and numbers are columns of the code. The cost of
+a convolution is c_out * pixels * (weights c_in + extra), where weights is the volume of the kernel,
+and the costs of all convolutions are added. There are three conventions for FLOPs:
 
     "multiply_adds"        extra = 0: multiply-adds of the convolutions, as in the paper's Table 3
                            and as counted by ``measure`` for any module
@@ -16,8 +16,8 @@ the kernel. There are three conventions for FLOPs:
     "twice_multiply_adds"  a multiplication and an addition are two operations, as in the data
                            sheets of hardware and in PyTorch's ``FlopCounterMode``
 
-Params are the same sum as "tables", with one pixel everywhere; extra is then the scale and shift
-of the norm, or the bias.
+The number of params is the same sum as for "tables", with one pixel everywhere; extra then counts
+the scale and shift of the norm, or the bias.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ def flops(
     Args:
         codes: MRSpace codes (n, 27), or one code (27,), within the bounds of the space. Gradients
             flow back to a tensor.
-        resolution: Height and width of the input, each at least 32. For "detection3d" it is the
-            grid of pillars; the pillar encoder is not counted.
-        num_classes: Number of classes. "detection3d" has two anchors for each.
+        resolution: Height and width of the input, each at least 32. For "detection3d", the size of
+            the grid of pillars; the pillar encoder is not counted.
+        num_classes: Number of classes. "detection3d" has two anchors per class.
         task: "classification", "segmentation", "video" or "detection3d".
         in_channels: Channels of the input.
         frames: Frames of a clip, at least 1; for "video" only.
@@ -112,7 +112,8 @@ def params(
     Args:
         codes: As for ``flops``.
         num_classes: As for ``flops``.
-        task: As for ``flops``; classification and segmentation have equally many parameters.
+        task: As for ``flops``; classification and segmentation networks have the same number of
+            parameters.
         in_channels: Channels of the input.
 
     Returns:
@@ -130,7 +131,7 @@ def params(
 
 
 class _Convolution(NamedTuple):
-    """Group of ``blocks * units`` equal convolutions; strings are names of ``_columns``."""
+    """Group of ``blocks * units`` equal convolutions; strings are keys of ``_columns``."""
 
     kernel: int
     c_in: str
@@ -218,9 +219,9 @@ def _plan(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the matrix that selects the numbers of each convolution, and its two factors.
 
-    The numbers are c_in, c_out, blocks and units, each a column, a constant, or a sum of these. A
-    single matrix product, plus the last row, therefore gives all of them. Separate selections would
-    take most of the time of a proposal with a limit.
+    The numbers are c_in, c_out, blocks and units. Each is a column, a constant, or a sum of these,
+    so a single matrix product, plus the last row, gives all of them. Separate selections would take
+    most of the time of a proposal with a limit.
     """
     network = _network(task)
     named = zip(*((one.c_in, one.c_out, one.blocks, one.units) for one in network), strict=True)
@@ -236,7 +237,7 @@ def _plan(
 
 
 def _positive(name: str, number: Any) -> int:
-    """Return an integer of at least 1, given in any numeric type (50.0), or raise ValueError."""
+    """Return a positive integer, given in any numeric type (50.0), or raise ValueError."""
     exact = checks.is_number(type(number)) and number % 1 == 0
     return checks.integer(name, int(number) if exact else number, low=1)
 

@@ -5,14 +5,14 @@ Notation, as in `blueprint`
     b_s, n_sr, c_sr blocks, residual units and channels; each (n, 10) for the ten branches s, r
     codes           (n, 27) in natural units; fractions are valid, so that gradients exist
 
-Work is depth times width squared, summed over branches. To model this, trees need many splits,
-small networks need many units, and both need many rows. The features therefore contain it, in log2,
-because metrics are then closest to linear. They contain only the leading terms of costs; `costs`
-has the exact ones.
+Work is depth times width squared, summed over branches. To model work, trees need many splits,
+small networks need many units, and all such models need many rows. The features therefore contain
+the work, in log2, because metrics are then closest to linear. They contain only the leading terms
+of costs; `costs` computes exact costs.
 
-A search differentiates the features at every step on few codes, where the number of operations
+A search differentiates the features of a few codes at every step, so the number of operations
 determines the time. All features are sums of products of up to four columns. Products with constant
-matrices select columns, sum products and sort the sums, in a third of the time of indexing.
+matrices select columns, sum products and sort the sums; this takes a third of the time of indexing.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ _NARROWEST = {f"narrowest_r{r}": [_WIDTHS[branch] for branch in _RESOLUTION[r]] 
 
 
 def _picking(products: Sequence[Sequence[str]], factors: int, missing: float) -> Tensor:
-    """Return the matrix (28, factors * products) that selects all first factors, then the others.
+    """Return the matrix (28, factors * products) that selects all first factors, then all others.
 
-    The last row is added for every code. It contains the value of factors that a product lacks.
+    The last row is added for every code. It contains the values of factors that a product lacks.
     """
     pick = torch.zeros(len(CODEC.columns) + 1, factors, len(products), dtype=torch.float64)
     for j, product in enumerate(products):
@@ -142,9 +142,9 @@ _LOG2E = 1 / math.log(2)
 def derived(codes: Tensor) -> Tensor:
     """Return differentiable features (n, 46) of codes (n, 27), without the columns of the codes.
 
-    They are in the order of ``NAMES``: for each stage, residual units and log2 weights of each
-    branch, then log2 weights and width of the stage; for each resolution, depth, log2 weights and
-    smallest width; then blocks and depth; then log2 of fusion, params, FLOPs and stem.
+    The features are in the order of ``NAMES``: for each stage, residual units and log2 weights of
+    each branch, then log2 weights and width of the stage; for each resolution, depth, log2 weights
+    and smallest width; then blocks and depth; then log2 of fusion, params, FLOPs and stem.
     """
     pick, sums, sort = (matrix.to(codes) for matrix in (_PICK, _SUMS, _SORT))
     one, two, three, four, widths = torch.addmm(pick[-1], codes, pick[:-1]).split(_SIZES, dim=1)
@@ -187,9 +187,9 @@ def derived_vjp(codes: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], F
 class SmoothFeatures:
     """Features of unit codes of ``MRSpace`` for predictors: (n, 27) -> (n, 73).
 
-    They are ``derived`` and the columns of the code in log2, because metrics depend on ratios of
-    widths and depths. PyTorch can call and differentiate them. ``vjp`` returns their gradient in
-    NumPy.
+    The features are those of ``derived`` and the columns of the code in log2, because metrics
+    depend on ratios of widths and depths. PyTorch can call and differentiate this object. ``vjp``
+    returns their gradient in NumPy.
 
     Attributes:
         codec: Space of the unit codes: ``CODEC``, or a narrower one.

@@ -63,7 +63,7 @@ class DetectionHead(nn.Module):
 
 
 class Fuse(ConvNorm):
-    """Resize all branches to the size of one, concatenate and convolve them: (n, o, h, w).
+    """Module that resizes, concatenates and convolves all branches: (n, o, h, w).
 
     Args:
         task: Task; its head determines the resolution and the kernel.
@@ -92,7 +92,7 @@ def resize_logits(logits: Tensor, size: Sequence[int]) -> Tensor:
     """Resize logits (n, K, h, w) bilinearly to (n, K, H, W).
 
     Raises:
-        ValueError: If the logits have other axes, or if the size is not two integers of at least 1.
+        ValueError: If the logits have other axes, or if the size is not two positive integers.
     """
     if checks.instance("logits", logits, Tensor, "be a tensor (n, K, h, w)").ndim != 4:
         raise ValueError(f"logits has shape {tuple(logits.shape)}; it must be (n, K, h, w)")

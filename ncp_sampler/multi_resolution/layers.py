@@ -13,7 +13,7 @@ from torch.nn import functional
 class ConvNorm(nn.Module):
     """Convolution without bias, batch norm, and an optional ReLU.
 
-    The padding is kernel // 2, so that sides become ceil(side / stride).
+    The padding is kernel // 2, so the sides become ceil(side / stride).
 
     Args:
         c_in: Channels of the input.
@@ -106,7 +106,7 @@ def initialize(
             PyTorch's own.
         identities: True to initialize residual units as identities: the scale of their last batch
             norm is 0 (Goyal et al. 2017, section 5.1). Networks with few channels and many units
-            then learn from the first steps on.
+            then begin to learn in the first steps.
     """
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
@@ -123,7 +123,7 @@ def pass_on(layer: nn.Conv2d | nn.Conv3d) -> None:
     """Halve the weights of a convolution, and add the identity for as many channels as possible.
 
     At initialization, the convolution then passes its input on. (In Zagoruyko & Komodakis 2017,
-    equation 3, the identity is a permanent summand.)
+    equation 3, the identity is added permanently.)
     """
     identity = nn.init.dirac_(torch.empty_like(layer.weight))
     layer.weight.mul_(0.5).add_(identity)

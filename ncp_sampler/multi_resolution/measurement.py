@@ -23,9 +23,9 @@ class Measurement:
     """Cost of one input of a module.
 
     Attributes:
-        multiply_adds: Number of multiply-adds; 1e9 times ``costs.flops`` with the convention
+        multiply_adds: Number of multiply-adds; equals 1e9 times ``costs.flops`` with the convention
             "multiply_adds".
-        params: Number of trainable parameters; 1e6 times ``costs.params``.
+        params: Number of trainable parameters; equals 1e6 times ``costs.params``.
 
     Examples:
         >>> Measurement(multiply_adds=447_105_792, params=9_472).params
@@ -39,9 +39,10 @@ class Measurement:
 def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
     """Count the multiply-adds and trainable parameters of a module by one forward pass.
 
-    Convolutions, matrix products, attention and LSTMs are counted anywhere in the module. Biases,
-    norms, activations, pooling and resizing are not. The module runs in evaluation mode, on its
-    device and in its data type, and is not changed. On the "meta" device, nothing is computed.
+    Convolutions, matrix products, attention and LSTMs anywhere in the module are counted. Biases,
+    normalization layers, activations, pooling and resizing are not counted. The module runs in
+    evaluation mode, on its device and in its data type, and is not changed. On the "meta" device,
+    nothing is computed.
 
     Args:
         module: Module that takes one tensor of shape (1, *input_shape).
@@ -49,8 +50,8 @@ def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
 
     Raises:
         ValueError: If ``module`` is not a module or cannot run on such an input, or if
-            ``input_shape`` does not consist of integers of at least 1.
-        ImportError: If ptflops, the extra "measure", is missing.
+            ``input_shape`` does not consist of positive integers.
+        ImportError: If ptflops (the extra "measure") is not installed.
 
     Examples:
         >>> import torch
@@ -106,7 +107,7 @@ def _import_ptflops() -> Any:
 
 
 class _Probe(nn.Module):
-    """Wrapper that hides a module from ptflops, which would leave hooks behind and print errors."""
+    """Wrapper that hides a module from ptflops, which otherwise leaves hooks and prints errors."""
 
     error: Exception | None = None
 

@@ -2,14 +2,14 @@
 
 Notation
     n, C, H, W   images of a batch, and their channels, height and width
-    h_k, w_k     H and W halved k times, ceil(side / 2) each time
+    h_k, w_k     H and W after k halvings, each of which gives ceil(side / 2)
     stage s      1 to 4; it has s branches and b_s blocks
     branch r     1 to 4; a feature map (n, c_r, h_(r+1), w_(r+1)), at 1/2^(r+1) of the image
 
 A block is a fusion module followed by a parallel module. The fusion of the first block adds one
 branch. The paper describes fusions with residual units, but the published code, params and FLOPs
-have convolution, batch norm and ReLU, as here. ``ncp_sampler.multi_resolution.costs`` counts the
-same convolutions in the same order.
+correspond to convolution, batch norm and ReLU, which are used here.
+``ncp_sampler.multi_resolution.costs`` counts the same convolutions in the same order.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class MultiResolutionNet(nn.Module):
     | "video" | (n, C, T, H, W) | logits (n, K) |
     | "detection3d" | (n, C, H, W), a map from above | ``AnchorOutput`` at (h_2, w_2) |
 
-    H and W are at least 32, and T is at least 1. In training, batch norm needs more than one value
-    per channel, so a single 32 × 32 image is too small. In the state dict, ``stem`` and ``stage1``
-    to ``stage4`` have the same names and shapes for all tasks. ``load_trunk`` copies them from one
-    network to another.
+    H and W are at least 32, and T is at least 1. In training mode, batch norm needs more than one
+    value per channel, so a single 32 × 32 image is too small. In the state dict, ``stem`` and
+    ``stage1`` to ``stage4`` have the same names and shapes for all tasks. ``load_trunk`` copies
+    them from one network to another.
 
     Args:
         code: The 27 integers of an ``MRSpace`` code, or its params (a dictionary).
@@ -210,11 +210,11 @@ class MultiResolutionNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Fusion module followed by a parallel module: s or s - 1 branches in, s out.
+    """Fusion module followed by a parallel module, with s or s - 1 input and s output branches.
 
     Args:
         before: Widths of the input branches.
-        after: Widths of the output branches; one more in the first block of a stage.
+        after: Widths of the output branches; the first block of a stage adds a branch.
         units: Residual units of each output branch.
     """
 
@@ -259,8 +259,9 @@ class Fusion(nn.ModuleDict):
 class Gather(nn.ModuleDict):
     """Branch r of a fusion: ReLU of the sum of the inputs from branches r - 1, r and r + 1.
 
-    Branch r enters through a 3×3 convolution, branch r - 1 through one with stride 2, and branch r
-    + 1 through a 1×1 convolution and nearest-neighbor upsampling. Missing branches are left out.
+    The input from branch r passes through a 3×3 convolution, that from branch r - 1 through a 3×3
+    convolution with stride 2, and that from branch r + 1 through a 1×1 convolution and
+    nearest-neighbor upsampling. Missing branches are left out.
 
     Args:
         paths: Convolutions of the branch, by source.
@@ -312,7 +313,7 @@ class Parallel(nn.ModuleDict):
 
 
 def _trunk(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a state dict that networks of all tasks share."""
+    """Return the part of a state dict that networks of all tasks have in common."""
     return {name: value for name, value in state.items() if str(name).split(".")[0] in _TRUNK}
 
 

@@ -35,7 +35,7 @@ _UNITS = {
 
 
 def _groups() -> tuple[Group, ...]:
-    """Return groups: blocks and outer layers; units and channels of stages 1 to 3; of stage 4."""
+    """Return groups: blocks and outer layers; units and channels of stages 1 to 3 and 4."""
     *first, last = STAGES
     outer = tuple(name for name in CODEC.names if name[0] in "io")
     return (
@@ -49,9 +49,9 @@ def _groups() -> tuple[Group, ...]:
 
 
 class MRSpace(SearchSpace):
-    """Search space of 27 integers; the published tables call its code ``embedding``.
+    """Search space of 27 integers; the published tables call a code ``embedding``.
 
-    ``start`` is the start code of the paper, and ``features`` are ``SmoothFeatures``.
+    ``start`` is the paper's start code, and ``features`` is a ``SmoothFeatures``.
 
     Args:
         width: Maximum number of channels, a multiple of 8 from 8 to 128; 128 in the paper.
@@ -88,14 +88,14 @@ class MRSpace(SearchSpace):
     def start(self) -> NDArray[np.int64]:
         """Start code (27,) of the paper: 2 for every b and n, 64 for every i, c and o.
 
-        Where the maximum of the space is lower, it is used instead.
+        If the maximum of the space is lower than such a value, the maximum is used instead.
         """
         return self.to_code({dim.name: min(_START[dim.name], dim.high) for dim in self._integers})
 
     def to_string(self, code: ArrayLike) -> str:
         """Return the published form of a code, ``i1_i2-b1_1_n.._c..-b2_2_..-b3_3_..-b4_4_..-o1``.
 
-        Each stage also has its number of branches after b.
+        In each stage, b is followed by the number of branches.
 
         Raises:
             ValueError: If the code has another length or an invalid number.

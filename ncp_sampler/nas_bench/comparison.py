@@ -1,8 +1,8 @@
 """Comparison of samplers on a surrogate.
 
 For each seed, the first trials of all samplers are the same: the quasi-random codes with which
-NCPSampler starts. The sampler proposes the other trials. Each study runs in its own process, and
-several run at once.
+NCPSampler starts. Each sampler proposes the remaining trials. Each study runs in its own process,
+and several studies run simultaneously.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class Run:
         """Return the median CPU time, in milliseconds, of the last asks before trial ``n_trials``.
 
         Raises:
-            ValueError: If ``n_trials`` is at most ``STARTUP``, or more than were timed.
+            ValueError: If ``n_trials`` is at most ``STARTUP``, or exceeds the number of timed
+                trials.
         """
         if len(self.ask_seconds) <= STARTUP:
             raise ValueError(
@@ -149,9 +150,9 @@ def run_all(
     Args:
         setting: Setting of a shipped surrogate, such as "seg".
         samplers: Keys of ``SAMPLERS``.
-        seeds: Seeds of at least 0.
+        seeds: Nonnegative seeds.
         n_trials: Number of trials of each study, more than ``STARTUP``.
-        jobs: Number of studies that run at once.
+        jobs: Number of studies that run simultaneously.
         threads: Number of threads of each study, for PyTorch and BLAS.
 
     Raises:

@@ -1,6 +1,6 @@
 """Reports of a comparison of samplers: a table, a figure and a CSV file.
 
-Values are the best ones so far. Several seeds are shown as mean ± standard error.
+Each value is the best value so far. Results of several seeds are shown as mean ± standard error.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def cells(grouped: Mapping[str, Sequence[Run]], at: Sequence[int]) -> dict[str, 
     """Return "mean ± standard error" after the given trials, with a ``*`` at the highest value.
 
     Raises:
-        ValueError: If the runs are not a result of ``group``, or have fewer trials.
+        ValueError: If the runs are not a result of ``group``, or have too few trials.
     """
     must = "map samplers to their runs, as group(runs) does"
     for runs in checks.instance("grouped", grouped, Mapping, must).values():

@@ -52,12 +52,12 @@ class Judge:
 
     Attributes:
         metric: Predicted metric, in percent.
-        errors: Mean absolute errors on all other rows, in percent: those of the "trees", the
-            "kernel" model and their "mean". NaN if there are no other rows.
+        errors: Mean absolute errors on all other rows, in percent, for the "trees", the "kernel"
+            model, and the "mean" of both models. NaN if there are no other rows.
 
     Raises:
-        ValueError: If the table has other codes, the metric is unknown, or there are not at least
-            two rows of the table.
+        ValueError: If the table has other codes, the metric is unknown, or fewer than two rows are
+            given.
         ImportError: If LightGBM is not installed.
 
     Examples:

@@ -21,7 +21,7 @@ _COSTS = {"flops": costs.flops, "params": costs.params}
 
 
 class Objective:
-    """Surrogate as an objective for ``study.optimize``, returned by ``objective``.
+    """Surrogate that serves as an objective for ``study.optimize``; ``objective`` returns it.
 
     The metrics are predictions of a surrogate, not results of training. ``flops`` (in G, for the
     50-class network at 128x128) and ``params`` (in M) are exact. An objective can be pickled.
@@ -55,7 +55,7 @@ class Objective:
         ]
 
     def __call__(self, trial: BaseTrial) -> float | tuple[float, ...]:
-        """Suggest the whole space and return the metrics, or a float if there is one."""
+        """Suggest the whole space and return the metrics; a float if there is only one."""
         values = self.evaluate(self.space.to_code(self.space.suggest(trial)))[0]
         return float(values[0]) if len(values) == 1 else tuple(values.tolist())
 
@@ -75,7 +75,7 @@ class Objective:
 
 
 class TableObjective(Objective):
-    """Complete table as an objective, returned by ``table_objective``.
+    """Complete table that serves as an objective; ``table_objective`` returns it.
 
     Examples:
         >>> import numpy as np

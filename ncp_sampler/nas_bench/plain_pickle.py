@@ -3,11 +3,12 @@
 A pickle is a program that can call any object that its names resolve to. NumPy's own functions are
 not safe, either: a dtype with a forged state makes them interpret bytes of the file as pointers.
 Therefore, no name resolves to the real object. The few names in pickles of arrays resolve to
-stand-ins in this module, which check their arguments. Every other name is refused.
+stand-ins in this module, which check their arguments. Every other name is rejected.
 
 A few bytes can also nest containers exponentially, so that ``hash``, ``repr`` or ``numpy.array``
-never end. The depth and the expanded size of containers are therefore bounded. They are checked
-when tuples and frozensets are created, because these may be keys, and at the end for the result.
+never end. The depth and the expanded size of containers are therefore bounded. The bounds are
+checked when tuples and frozensets are created, because these may be keys, and finally for the
+result.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def load(file: IO[bytes]) -> Any:
         pickle.UnpicklingError: If the pickle refers to anything but plain data, or nests it beyond
         the
             bounds.
-        Exception: If it is broken; a broken pickle can raise almost any exception.
+        Exception: If the pickle is broken, which can raise almost any exception.
     """
     found = _Unpickler(file).load()
     _check_size(found)
@@ -142,7 +143,7 @@ def _array(data: bytes, dtype: _DType, shape: Any, order: Any) -> NDArray[Any]:
 
 
 def _check_size(whole: object) -> None:
-    """Refuse containers that contain themselves, are nested deeply, or expand too much."""
+    """Reject containers that contain themselves, are nested deeply, or expand too much."""
     sizes: dict[int, _Size] = {}
     above: set[int] = set()
     elements = 0

@@ -1,11 +1,12 @@
 """Fitted models of NAS-Bench-MR, shipped with the package, that predict the metrics of codes.
 
-A surrogate's value is a prediction of a model that was fitted to 2,007 trained architectures. It
-hardly leaves the range of the trained values. The model is a step function, so neighboring codes
-may have equal values. `benchmarks/results/surrogates.md` has the cross-validated errors.
+A surrogate's value is a prediction of a model that was fitted to 2,007 trained architectures.
+Predictions hardly leave the range of the measured values. The model is a step function, so
+neighboring codes may have equal values. `benchmarks/results/surrogates.md` lists the
+cross-validated errors.
 
 There is one file per setting and metric, `data/SETTING.METRIC.txt.xz`, in LightGBM's text format,
-compressed with xz. The models see `features.features`, not the code.
+compressed with xz. The inputs of the models are `features.features`, not codes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Checks of the numbers of a table, which detect a damaged file.
 
-The published files have no checksums, and a flipped bit gives a plausible number. However, costs
-follow from the code, and measured values have few digits; a flipped bit almost always gives more. A
-metric that was halved, or that differs in its eighth digit, is not detected.
+The published files have no checksums, and a number with a flipped bit looks plausible. However,
+costs can be computed from the code, and measured values have few digits, whereas a flipped bit
+almost always gives more digits. A metric that was halved, or that differs in its eighth digit, is
+not detected.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _ROUNDED_COST_ERRORS = np.array([0.02, 0.0005])
 def find_damage(
     setting: str, codes: NDArray[np.int64], columns: Mapping[str, FloatArray]
 ) -> str | None:
-    """Return a description of values that cannot be in a published table; None if there are none.
+    """Return a description of values that no published table contains; None if there are none.
 
     Args:
         setting: Folder name of the setting; "3ddet" is not checked.

@@ -1,4 +1,4 @@
-"""Walk of the paper's Appendix C over a complete table, in which every step is looked up.
+"""Walk of the paper's Appendix C over a complete table, which contains the value of every step.
 
 Notation
     S, n, d   steps, starts, columns
@@ -27,7 +27,7 @@ _HIGH_FLOPS = 0.9  # Quantile of FLOPs above which a code has high FLOPs
 
 @dataclass(frozen=True)
 class TableWalk:
-    """Codes of a walk, and their values in the table; S steps, n starts.
+    """Codes of a walk with S steps from n starts, and their values in the table.
 
     Attributes:
         codes: Codes (S + 1, n, d), the starts first.
@@ -71,8 +71,9 @@ def hard_starts(table: Table, n: int) -> NDArray[np.int64]:
 def table_predictor(table: Table, *, n_rows: int = 500, seed: int = 0) -> GaussianProcess:
     """Fit a Gaussian process of "metric" and "flops" to random rows of a table.
 
-    The main metric is transformed by ``bounded_tail``, because its low tail says little about its
-    best values. FLOPs are standardized, so that the weights of both targets are comparable.
+    The main metric is transformed by ``bounded_tail``, because the tail of poor values contains
+    little information about the best values. FLOPs are standardized, so that the weights of both
+    targets are comparable.
 
     Args:
         table: The table.
@@ -116,7 +117,8 @@ def walk_table(
         predictor: Result of ``table_predictor``, or another predictor of "metric" and "flops" in
             the same units.
         n_starts: Number of walks.
-        flops_weight: The paper's lambda for lower FLOPs; by default only the metric counts.
+        flops_weight: Weight of lower FLOPs (the paper's lambda); by default, only the metric
+            counts.
         strategy: As for ``discrete_walk``.
         revisit: As for ``discrete_walk``; True is the paper's argmax.
 

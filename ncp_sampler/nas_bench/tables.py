@@ -114,7 +114,7 @@ class Table:
 
 
 class NASBenchMR:
-    """Published tables in a folder, each read at its first use.
+    """Published tables in a folder, each of which is read on first use.
 
     Args:
         root: Folder with ``SETTING/trainval.pkl``, or its parent with a ``data`` folder; None for

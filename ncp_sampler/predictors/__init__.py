@@ -1,4 +1,4 @@
-"""Predictors of the mean and standard deviation of every metric, given unit codes."""
+"""Predictors, which map unit codes to the mean and standard deviation of every metric."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """AdamW (Loshchilov & Hutter 2019) for training tensors, with an optional one-cycle schedule.
 
 ``torch.optim.AdamW`` and ``OneCycleLR`` compute the same numbers, but creating them imports
-``torch._dynamo``, which costs each process that trains a predictor two seconds.
+``torch._dynamo``, which takes two seconds in each process that trains a predictor.
 
 References: Smith & Topin (2018) for the schedule, with the defaults of ``OneCycleLR``.
 """
@@ -22,7 +22,7 @@ _MOMENTUM = (0.95, 0.85)  # Decay rate of the mean gradient at both ends, and at
 
 
 class AdamW:
-    """One run of AdamW, from zero moments.
+    """One run of AdamW, starting with zero moments.
 
     Args:
         weights: Tensors to train, which require gradients.
@@ -62,7 +62,7 @@ class AdamW:
 
 
 def one_cycle(step: int, steps: int, peak: float) -> tuple[float, float]:
-    """Return learning rate and decay rate of the mean gradient at a cycle's step, from 0 on."""
+    """Return the learning rate and the decay rate of the mean gradient at a step of the cycle."""
     top, last = _WARM_UP * steps - 1, steps - 1
     if step <= top:
         return _anneal(peak * _FIRST, peak, step / top), _anneal(*_MOMENTUM, step / top)

@@ -1,12 +1,11 @@
 """Calibration of uncertainty on held-out rows, and on the latest trials of a study.
 
-Training a network twice gives two values. A predictor's posterior describes the underlying mean,
-which becomes certain with more rows. A measurement also has *noise*, which more rows do not
-reduce.
+Training a network twice gives two different values. A predictor's posterior describes their mean,
+which becomes certain with more rows. A measurement also has *noise*, which more rows do not reduce.
 
 Notation
     r      residuals (measured minus predicted) of rows that the predictor has not seen, (n,)
-    s      posterior standard deviations there, (n,)
+    s      posterior standard deviations of these rows, (n,)
     k, v   recalibration factor of s, and noise variance: r ~ N(0, k**2 s**2 + v)
 """
 
@@ -44,12 +43,13 @@ def sequential_factors(predictor: Model, rows: Sequence[int], *, pending: int = 
     """Return factors (m,) that recalibrate predictive standard deviations from recent residuals.
 
     Each of the latest trials is predicted from the observations that were available when it was
-    proposed. If trials run in parallel, the same number of trials observed just before it is left
-    out.
+    proposed. If trials run in parallel, an equal number of trials observed just before that trial
+    is left out.
 
-    A process has a single noise and a single set of length scales for the whole space. Late in a
-    study, most trials lie where the function is smooth, and end closer to their predictions than
-    the process expects. Where the function is curved, they end farther away.
+    A Gaussian process has one noise level and one set of length scales for the whole space. Late in
+    a study, most trials lie where the function is smooth, so their results are closer to their
+    predictions than the process expects. Where the function is curved, the results are farther
+    away.
 
     Args:
         predictor: A fitted predictor.
@@ -81,7 +81,7 @@ class Calibrated(Wrapper):
 
     Args:
         inner: The unfitted predictor, which is copied for the comparison.
-        seed: Seed for the held-out rows, at least 0.
+        seed: Seed for the held-out rows, nonnegative.
 
     Raises:
         ValueError: ``inner`` is not a predictor, or the seed is invalid.
@@ -111,7 +111,7 @@ class Calibrated(Wrapper):
         """Fit metrics of unit codes; see ``Predictor``.
 
         With fewer than 40 rows, there is no comparison: the inner predictor's standard deviations
-        are used, and the noise is unknown. ``steps=0`` keeps both.
+        are used, and the noise is unknown. ``steps=0`` keeps the factors and the noise.
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)
         scales = self._scales
@@ -146,7 +146,7 @@ class Calibrated(Wrapper):
         return Moments(mean, std * k, lambda by_mean, by_std: vjp(by_mean, by_std * k))
 
     def interval(self, x: ArrayLike, *, share: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        """Return the ends (n, m) of an interval with a share of the measurements at unit codes x.
+        """Return the ends (n, m) of an interval that contains a share of measurements at codes x.
 
         The ends are NaN if the noise is unknown.
 

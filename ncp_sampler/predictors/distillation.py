@@ -1,9 +1,9 @@
 """Distillation of boosted trees into a differentiable predictor.
 
-Away from the rows, trees are flat, whereas a network extrapolates. With noisy measurements, a
-search on a network alone therefore ends in corners of the space. However, trees have no gradient.
-They therefore label unmeasured codes, and a network is fitted to the labels (Hinton et al. 2015,
-"Distilling the knowledge in a neural network").
+Away from the rows, the predictions of trees are flat, whereas a network extrapolates. With noisy
+measurements, a search with a network alone therefore ends in corners of the space. Trees have no
+gradient, however. They therefore label unmeasured codes, and a network is fitted to the labels
+(Hinton et al. 2015, "Distilling the knowledge in a neural network").
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Distilled(Wrapper):
 
     Args:
         student: The predictor to fit.
-        samples: The other unit codes, (k, d).
+        samples: Additional unit codes, which the trees label, (k, d).
         features: Map from unit codes to the trees' inputs, such as ``SearchSpace.features``; the
             student may have its own features.
 
@@ -62,7 +62,8 @@ class Distilled(Wrapper):
         """Fit metrics of unit codes; see ``Predictor``.
 
         Raises:
-            ValueError: As for the student's ``fit``; or the samples have other columns.
+            ValueError: As for the student's ``fit``; or the samples have a different number of
+                columns.
             ImportError: LightGBM is not installed.
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)

@@ -1,6 +1,6 @@
 """Exact Gaussian processes: posteriors of metrics over unit codes, for any kernel.
 
-Each metric has its own process, fitted to the rows that have the metric.
+Each metric has its own process, fitted to the rows with a value of the metric.
 
 Notation, of one metric
     X (n, d), y (n,)  unit codes and standardized values
@@ -82,9 +82,9 @@ class GaussianProcess(Model):
     Args:
         kernel: The prior covariance; None for ``Sum(NNGP(), Matern52())``.
         steps: Number of Adam steps on the kernel parameters per warm-started fit; the first fit
-            takes 40. Fits on more than 50 rows take fewer steps: about a third with 100 rows, and
-            less than one on average beyond 300. With more than 600 rows, the parameters are fitted
-            to 600 random rows.
+            takes 40. Fits on more than 50 rows take fewer steps: about a third as many with 100
+            rows, and on average less than one beyond 300. With more than 600 rows, the parameters
+            are fitted to 600 random rows.
         max_rows: Maximum number of rows to fit; the time grows with its cube.
 
     Raises:
@@ -186,8 +186,8 @@ class GaussianProcess(Model):
     def with_linear_terms(self, count: int) -> GaussianProcess:
         """Return an unfitted process with linear terms in ``count`` additional columns.
 
-        These columns contain predictions of other models. Their slopes are fitted, and a column
-        that does not help gets a slope of 0 (Kennedy & O'Hagan 2000).
+        These columns contain predictions of other models. The slopes of these columns are fitted,
+        and a column that does not help gets a slope near 0 (Kennedy & O'Hagan 2000).
 
         Raises:
             ValueError: ``count`` is not an integer of at least 1.
@@ -208,12 +208,12 @@ class GaussianProcess(Model):
         return np.stack(means, 1), np.stack(stds, 1)
 
     def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray:
-        """Return residuals (m, k) of rows, each predicted from earlier ones and all other rows.
+        """Return residuals (m, k) of rows, each predicted from earlier rows and all unlisted rows.
 
         Args:
             rows: Positions among the fitted rows, in the order of observation.
-            behind: Number of rows just before each row that its prediction does not use, such as
-                trials that ran in parallel.
+            behind: Number of rows immediately before each row that are not used to predict it, such
+                as trials that ran in parallel.
 
         Returns:
             Residuals in standard deviations of a measurement, including noise; NaN where a metric
@@ -273,7 +273,7 @@ class GaussianProcess(Model):
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows that have a metric, and the scale of the metric.
+    """Rows with a value of one metric, and the scale of the metric.
 
     Attributes:
         x: Unit codes, (n, d).
@@ -324,7 +324,7 @@ class _Posterior:
         return cls(kernel, rows, theta, root, (root @ rows.y) @ root)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return only the fields, because the query is a function and can be recreated."""
+        """Return only the fields; the query is a function that can be recreated."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
@@ -385,10 +385,10 @@ class _Posterior:
         return mean, std
 
     def sequential_residuals(self, rows: list[int], behind: int) -> FloatArray:
-        """Solve e = L w, where L L' is the rows' covariance given all others and e their residuals.
+        """Solve e = L w; L L' is the rows' covariance given all others, and e their residuals.
 
         The inverse of that covariance is a block of C^-1, and e = L L' (C^-1 y). If row i is
-        predicted from the first a rows, the terms of L w from a on remain.
+        predicted from the first a rows, only the terms of L w after the first a remain.
         """
         known = np.isin(rows, self.rows.at)
         at = np.searchsorted(self.rows.at, np.array(rows, dtype=np.intp)[known])[::-1]

@@ -1,14 +1,15 @@
 """One Gaussian process over several metrics, in which observations of one metric inform the others.
 
 This is the intrinsic model of coregionalization (Bonilla et al. 2007, "Multi-task Gaussian process
-prediction"). The covariance of metric i at x with metric j at x' is B_ij k(x, x'), where B = a a'
-+ diag(v) has a common part and a part for each metric. If every code has every metric, its
-predictions are only as good as those of independent processes, at several times the cost. It is
-meant for codes that lack some metrics.
+prediction"). The covariance of metric i at x with metric j at x' is B_ij k(x, x'), where B = a a' +
+diag(v) has a common part and a part for each metric. If every code has every metric, the joint
+predictions are only as good as those of independent processes, at several times the cost. The model
+is meant for codes that lack some metrics.
 
 Notation
     n, d, m   codes, columns of a code, metrics
-    N         observed values, at most n m; each is a row: its code, and its metric's number
+    N         observed values, at most n m; each is a row that consists of its code and the number
+              of its metric
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _VALUE = "value"  # name of the single metric of the process over all metrics
 
 @dataclass(frozen=True)
 class Coregionalized:
-    """Product of a kernel over codes and a covariance of metrics, whose number is the last column.
+    """Product of a kernel over codes and a covariance of metrics; the last column is the metric.
 
     theta contains the parameters of ``kernel``, then a (m,), then log v (m,).
 
@@ -134,7 +135,7 @@ class JointProcess(Model):
 
     @property
     def max_rows(self) -> int:
-        """Maximum number of codes, for 1.5 times as many values as a single process has rows."""
+        """Maximum number of codes: 1.5 times as many values as a single process has rows."""
         return max(1, 3 * self._single.max_rows // (2 * max(2, len(self.names))))
 
     @property
@@ -220,7 +221,7 @@ class JointProcess(Model):
 
 
 def with_joint_metrics(model: Model) -> Model:
-    """Return the unfitted model with correlated metrics, if it is a single process."""
+    """Return the unfitted model with correlated metrics, if it is a single Gaussian process."""
     return JointProcess(model) if isinstance(model, GaussianProcess) else model
 
 

@@ -1,8 +1,9 @@
 """Kernels: prior covariances of a metric over unit codes, with closed-form gradients.
 
 A kernel is a small immutable object. Its parameters are an array ``theta``, on a scale where their
-priors are normal (logarithms of positive numbers). Everything is computed in NumPy, because on the
-small matrices of a study, a PyTorch operation costs several times as much as its arithmetic.
+priors are normal (logarithms of positive numbers). Everything is computed in NumPy, because for the
+small matrices of a study, the overhead of a PyTorch operation is several times the cost of its
+arithmetic.
 
 Notation, of one metric
     X (n, d), Z (q, d)   unit codes of the observations, and of queries
@@ -68,15 +69,15 @@ class Kernel(Protocol):
         Args:
             d: Number of columns.
             variance: Median of the output variance, relative to the variance of the metric.
-            binary: True for columns that contain only 0 and 1, such as those of a categorical,
-                (d,); None for none.
+            binary: Mask of columns that contain only 0 and 1, such as those of a categorical, (d,);
+                None if there are none.
         """
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
         """Return K at codes x (n, d), and its pullback to theta."""
 
     def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
-        """Return a function for the covariance with x (n, d) and with further codes (k, d).
+        """Return a function that computes covariances with x (n, d) and with further codes (k, d).
 
         Further codes follow x along the last axis and do not change the scale of the kernel.
         """
@@ -89,11 +90,12 @@ class Matern52:
     theta is log l (d,), then log s2: length scales in unit codes, and output variance.
 
     Attributes:
-        length_scale_sd: Standard deviation of the prior of log l, whose median is 0.3 sqrt(d).
-            None means 0.6 for up to 20 columns of numbers, 0.02 more for each further column, 1.5
-            from 65 columns on, and 0.6 for columns that contain only 0 and 1. If there are many
-            columns, only a few matter, and a narrow prior would not let the model ignore the
-            others. Categories, however, would have nothing in common under a wide prior.
+        length_scale_sd: Standard deviation of the prior of log l, whose median is 0.3 sqrt(d). None
+            means 0.6 for up to 20 numeric columns, 0.02 more for each further column, up to 1.5 for
+            65 or more columns, and 0.6 for columns that contain only 0 and 1. If there are many
+            columns, usually only a few matter, and a narrow prior would prevent the model from
+            ignoring the others. Under a wide prior, however, categories would have nothing in
+            common.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -266,7 +268,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Columns:
-    """A kernel on some of the columns.
+    """Kernel restricted to some of the columns.
 
     Attributes:
         kernel: The kernel on these columns.
@@ -324,8 +326,8 @@ class Columns:
 class Sum:
     """Sum of kernels: the covariance of a sum of independent functions.
 
-    theta contains the parts' parameters in order. The parts share the prior output variance
-    equally.
+    theta contains the parts' parameters in order. The prior output variance is divided equally
+    between the parts.
 
     Args:
         kernels: The parts, at least one.

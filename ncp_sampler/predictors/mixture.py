@@ -27,8 +27,9 @@ _SEED = 0  # seed for the subset of rows of a member with ``max_rows``
 class Mixture(Model):
     """Equal mixture of predictors: mean of their means, and variance by the law of total variance.
 
-    Models from different families have different errors away from the data. Their mean is therefore
-    more robust than each of them, and codes on which they disagree are uncertain.
+    Models from different families have different errors away from the data. The mean of their
+    predictions is therefore more robust than any single model, and codes on which the models
+    disagree are uncertain.
 
     Args:
         members: At least one predictor. All are fitted to the same rows, or to a random subset if

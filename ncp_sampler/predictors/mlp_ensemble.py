@@ -65,11 +65,11 @@ class MLPEnsemble(Model):
         batch_size: Rows per step; None for all rows.
         learning_rate: Learning rate of AdamW; the peak of the one-cycle schedule.
         weight_decay: Weight decay of AdamW (decoupled).
-        schedule: "constant" or "one_cycle" (30 % of the steps up from a tenth of the peak; momentum
-            0.85 to 0.95).
+        schedule: "constant" or "one_cycle" (the rate rises from a tenth of the peak during 30 % of
+            the steps; momentum 0.85 to 0.95).
         bootstrap: True to give rows random exponential weights, which differ between members.
         seed: Seed for weights, bootstrap, batches and dropout.
-        device: Device to compute on, in float32.
+        device: Device to compute on; computations use float32.
 
     Raises:
         ValueError: An argument is out of its range.

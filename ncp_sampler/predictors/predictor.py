@@ -80,8 +80,8 @@ class Predictor(Protocol):
         Args:
             x: Unit codes, (n, d).
             metrics: Name -> values (n,), NaN where missing.
-            weights: Weights of the rows, (n,), at least 0; equal weights if None.
-            steps: Number of training steps that replaces the usual number; 0 keeps all parameters
+            weights: Nonnegative weights of the rows, (n,); equal weights if None.
+            steps: Number of training steps, instead of the default number; 0 keeps all parameters
                 and only updates the rows.
 
         Raises:
@@ -104,12 +104,12 @@ class Predictor(Protocol):
         """Return all fitted parameters as plain values, arrays and tensors."""
 
     def load_state_dict(self, state: State) -> None:
-        """Continue from ``state_dict``; then ``fit`` the same rows with ``steps=0``."""
+        """Restore a ``state_dict``; afterwards, ``fit`` the same rows with ``steps=0``."""
 
 
 @with_old_names
 class Model(Predictor):
-    """Base class of NumPy predictors, each of which is one differentiable function for PyTorch."""
+    """Base class of NumPy predictors, which PyTorch treats as single differentiable functions."""
 
     @abstractmethod
     def moments(self, x: FloatArray) -> Moments:
@@ -241,8 +241,7 @@ def as_model(name: str, value: Any) -> Model:
 def isolated_torch(device: torch.device) -> Iterator[None]:
     """Isolate a computation from the caller's default device, grad mode and inference mode.
 
-    NumPy does not warn about overflows in this context, because improbable values saturate by
-    design.
+    NumPy does not warn about overflows in this context, because extreme values saturate by design.
     """
     # if there is nothing to isolate from, a mode would only slow down every PyTorch call (an
     # ensemble's fit by half); get_default_device fails in PyTorch 2.6 after
@@ -257,8 +256,8 @@ def one_thread() -> Iterator[None]:
     """Compute with one CPU thread, then restore the caller's thread counts.
 
     The matrices of an ask are small. On a busy machine, threads would wait for one another (84 ms
-    became 423 ms on two cores). A process that is forked after a parallel computation hangs in its
-    next one.
+    became 423 ms on two cores). Moreover, a process that is forked after a parallel computation
+    hangs in the next parallel computation.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

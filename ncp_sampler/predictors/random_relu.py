@@ -29,8 +29,8 @@ from ncp_sampler.predictors.kernels import (
 class RandomReLU:
     """Bayesian last layer on two hidden ReLU layers of finite width with fixed random weights.
 
-    ``NNGP`` is its limit for infinite width; theta has the same meaning. The input weights, the
-    scales of biases and output, and the noise are trained by back-propagation.
+    ``NNGP`` is the limit of this kernel for infinite width; theta has the same meaning. The input
+    weights, the scales of biases and output, and the noise are trained by back-propagation.
 
     Attributes:
         width: Number of units of each hidden layer.

@@ -29,11 +29,11 @@ PREDICTORS = tuple(_NAMED)
 
 
 def narrow_process(*, max_rows: int = MAX_ROWS) -> GaussianProcess:
-    """Return the default process with a narrow length-scale prior, whatever the number of columns.
+    """Return the default Gaussian process with a narrow length-scale prior.
 
-    There are many features, but they are computed from few parameters, and most of them matter.
-    With a wide prior, searches do not improve, and half of the trials lie outside one predicted
-    standard deviation.
+    The prior does not depend on the number of columns. There are many features, but they are
+    computed from few parameters, and most features matter. With a wide prior, results are not
+    better, and half of the trials lie outside one predicted standard deviation.
     """
     return GaussianProcess(Sum(NNGP(), Matern52(NARROW_SD)), max_rows=max_rows)
 
@@ -53,20 +53,20 @@ def predictor_device(predictor: Predictor, device: torch.device) -> torch.device
 def as_predictor(
     given: Predictor | str, *, device: torch.device, has_features: bool = False
 ) -> Model:
-    """Return a new predictor: a copy of the given one, or the one with the given name.
+    """Return a new predictor: a copy of the given object, or the predictor with the given name.
 
     Args:
         given: A predictor, which has its own device, or one of "auto" (``GaussianProcess``, an
             infinitely wide MLP plus a Matern residual), "gp" (only the Matern kernel),
             "infinite-mlp" (only the infinitely wide MLP), "mlp" (a wide MLP of random features),
-            "ensemble" (``MLPEnsemble``) and "paper" (``MLPEnsemble.paper``, trained for the number
-            of steps of its 200 epochs of 128 rows).
+            "ensemble" (``MLPEnsemble``) and "paper" (``MLPEnsemble.paper``, trained for as many
+            steps as 200 epochs of 128 rows take).
         device: Device of a named ensemble; exact processes compute on the CPU.
         has_features: True if the predictor will use a space's features; then "auto" is
             ``narrow_process``.
 
     Raises:
-        ValueError: ``given`` is another word or object.
+        ValueError: ``given`` is neither a predictor nor a valid name.
     """
     if isinstance(given, Predictor) and not isinstance(given, type):
         return as_model("predictor", copy.deepcopy(given))

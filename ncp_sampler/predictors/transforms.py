@@ -111,7 +111,7 @@ class FeaturePredictor(Wrapper):
     """Predictor over the features of a code.
 
     Gradients flow through the feature map, so propagation still edits the code. Like unit codes,
-    features are scaled to [0, 1], according to the rows of each fit.
+    features are scaled to [0, 1]; the rows of each fit determine the scale.
 
     Args:
         inner: The predictor over the features.
@@ -220,7 +220,7 @@ class FeaturePredictor(Wrapper):
 class ExtendedFeatures:
     """Features of unit codes, followed by the values of functions that compute their own gradients.
 
-    This makes another model's predictions inputs of a predictor.
+    With this class, the predictions of another model become inputs of a predictor.
 
     Attributes:
         features: Map from unit codes to features; None for the unit codes themselves.
@@ -257,7 +257,7 @@ def features_vjp(
 
 
 def with_features(model: Model, features: Features | None) -> Model:
-    """Return the model with the feature map, if any; return it unchanged if it has its own."""
+    """Return the model with the feature map, if any; a model with its own features is unchanged."""
     if features is None or isinstance(model, FeaturePredictor):
         return model
     return FeaturePredictor(model, features)
@@ -311,7 +311,7 @@ def training_arrays(
 
 
 def standardizer(y: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the mean of y (n, m) and its standard deviation, 1 if constant, (m,), ignoring NaN."""
+    """Return the mean and standard deviation (m,) of y (n, m), ignoring NaN; 1 if constant."""
     rows = np.where(np.isnan(y), 0.0, weights[:, None])
     total = np.maximum(rows.sum(0), 1e-300)
     filled = np.nan_to_num(y)
@@ -321,11 +321,11 @@ def standardizer(y: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatA
 
 
 def bounded_tail(values: FloatArray) -> FloatArray:
-    """Standardize a metric (n,) and bound its bad tail, so that outliers do not set the scale.
+    """Standardize a metric (n,), with its tail of poor values bounded to limit outliers.
 
-    Let z be the distance from the median in spreads (from the median to the better quartile), and
-    t = 3. Values of z below -t become -t (2 + t / z), which is smooth, keeps the order, and is
-    never below -2 t. NaN stays NaN.
+    Let z be the distance from the median in units of the spread (the distance from the median to
+    the better quartile), and t = 3. Values of z below -t are replaced by -t (2 + t / z), which is
+    smooth, preserves the order, and is never below -2 t. NaN stays NaN.
     """
     if np.isnan(values).all():
         return values

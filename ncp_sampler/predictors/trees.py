@@ -33,7 +33,7 @@ _PARAMETERS: dict[str, Any] = {
 def fit_trees(
     x: FloatArray, y: FloatArray, rounds: int, *, weights: FloatArray | None = None
 ) -> list[Booster]:
-    """Fit boosters, to be averaged, to features x (n, f), values y (n,) and weights (n,).
+    """Fit boosters, whose predictions are averaged, to x (n, f) and y (n,) with weights (n,).
 
     Raises:
         ImportError: LightGBM is not installed.

@@ -1,7 +1,7 @@
-"""Gradient steps on unit codes: the paper's plain descent, and Adam for acquisition functions.
+"""Gradient steps on unit codes: the paper's gradient descent, and Adam for acquisition functions.
 
 Notation
-    x       unit codes (n, d) being edited, n starts at once
+    x       unit codes (n, d) being edited, for n simultaneous starts
     grad    d loss / d x, (n, d)
 """
 
@@ -28,16 +28,16 @@ _STILL, _WARM, _COOLING = 1e-3, 20, 0.7
 
 @dataclass(frozen=True)
 class GradientDescent:
-    """The paper's strategy: move all columns along the gradient at one rate, within the space.
+    """Paper's strategy, which moves all columns along the gradient at one rate, within the space.
 
     Attributes:
-        rate: Learning rate for codes in units of ``scale``, above 0; 3 in the paper.
-        scale: Scale (d,) of each column, in unit codes, above 0. The standard deviation of the
-            training unit codes, for example, gives the paper's standardized codes. 1 if None;
-            offline searches from records set their own.
+        rate: Positive learning rate for codes in units of ``scale``; 3 in the paper.
+        scale: Positive scale (d,) of each column, in unit codes. The standard deviation of the
+            training unit codes, for example, gives the paper's standardized codes. None means 1;
+            offline searches from records set their own scale.
         settle: True to halve the rate of a start whenever a step has passed a minimum of the loss,
             and to stop a start once no column moves by more than 0.001 of its range. At a constant
-            rate, a code near an optimum would jump from one side to the other forever.
+            rate, a code near an optimum would oscillate around it forever.
 
     Raises:
         ValueError: An argument out of its range.
@@ -93,7 +93,7 @@ class Adam:
     """Adam over all columns, for losses that span orders of magnitude, like acquisition functions.
 
     Attributes:
-        rate: Size of a step in unit codes, above 0.
+        rate: Positive size of a step, in unit codes.
 
     Raises:
         ValueError: An argument out of its range.
@@ -132,10 +132,11 @@ def ascend(
     """Edit unit codes (n, d) to increase an objective, such as an acquisition function.
 
     If the strategy has a rate, its steps are scaled to the box between ``low`` and ``high``, and
-    become smaller towards the end. Otherwise, a search would miss the best codes by up to one step.
+    decrease towards the end. Otherwise, a search could miss the best codes by up to one step.
 
     Args:
-        objective: Unit codes (n, d) -> its values (n,) and gradient (n, d).
+        objective: Function of unit codes (n, d) that returns its values (n,) and its gradient (n,
+            d).
         start: Unit codes to edit, inside the box.
         space: The codes' search space.
         strategy: Strategy that edits the codes.
@@ -159,9 +160,10 @@ def ascend(
 
 
 def project(x: FloatArray, space: SearchSpace) -> FloatArray:
-    """Return the nearest point of the relaxed space: numbers in [0, 1], category shares with sum 1.
+    """Return the nearest point of the relaxed space, whose category shares sum to 1.
 
-    Without it, the shares of all categories of a categorical would rise to 1.
+    Numbers are clipped to [0, 1]. Without this projection, the shares of all categories of a
+    categorical could rise to 1.
     """
     inside = np.clip(x, 0.0, 1.0)
     for dim in space.dimensions:

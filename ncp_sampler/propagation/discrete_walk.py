@@ -30,7 +30,7 @@ _PLAIN = GradientDescent(rate=1.0)
 
 @dataclass(frozen=True)
 class Walk:
-    """Codes and predictions of a walk: S steps, n starts.
+    """Codes and predictions of a walk with S steps from n starts.
 
     Attributes:
         codes: Valid codes, the starts first, (S + 1, n, d).
@@ -72,8 +72,8 @@ def discrete_walk(
             past the middle between two valid values within the iterations; otherwise, the walk does
             not move.
         revisit: If True, round to the nearest valid code, as the paper does, even if this walk has
-            already visited it. If False, choose among that code and its neighbors the unvisited
-            one nearest to x, because argmax alone soon returns to the same code and stays there.
+            already visited it. If False, choose the unvisited code nearest to x among that code and
+            its neighbors, because argmax alone soon returns to the same code and stays there.
 
     Raises:
         ValueError: As for ``propagate``; or steps is below 1.
@@ -118,7 +118,8 @@ def _nearest_new(
 ) -> NDArray[Any]:
     """Return the code nearest to x among the rounded code and its neighbors, without visited ones.
 
-    If all are visited, return the rounded code. The returned code then counts as visited.
+    If all of these codes are visited, return the rounded code. The returned code then counts as
+    visited.
     """
     codes = np.concatenate([rounded[None], space.neighbors(rounded)])
     new = np.array([code_key(code) not in visited for code in codes])

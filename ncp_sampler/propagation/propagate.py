@@ -1,7 +1,7 @@
 """Network Coding Propagation: editing codes along predictors' gradients (paper, section 3.1).
 
 Notation
-    x       unit codes (n, d) being edited, n starts at once
+    x       unit codes (n, d) being edited, for n simultaneous starts
     loss    loss of the targets, (n,); equation 3
     grad    d loss / d x, (n, d)
 """
@@ -31,7 +31,7 @@ from ncp_sampler.space.search_space import SearchSpace
 
 @dataclass(frozen=True)
 class Trace:
-    """Path of a propagation, for plots and explanations: T iterations, n starts.
+    """Path of a propagation with T iterations from n starts, for plots and explanations.
 
     Attributes:
         codes: Codes before each iteration and at the end, in natural units, (T + 1, n, d).
@@ -81,8 +81,8 @@ def propagate(
         space: The codes' search space.
         strategy: "continuous" for ``GradientDescent()``, "winner_takes_all" for
             ``WinnerTakesAll()`` (equations 4 to 6), or a strategy object with its own settings.
-        iterations: Maximum number of iterations; it stops earlier if every target is a bound and
-            all hold, or if no step moves a code any more.
+        iterations: Maximum number of iterations; propagation stops earlier if every target is a
+            bound and all bounds hold, or if no step moves a code any more.
 
     Raises:
         ValueError: There is no target, a metric is unknown, a start does not fit the space, or a

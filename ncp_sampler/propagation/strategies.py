@@ -26,18 +26,18 @@ class Strategy(Protocol):
     """
 
     def begin(self, space: SearchSpace, x: FloatArray) -> Step:
-        """Return the step of a new run over unit codes x (n, d); it may keep moments."""
+        """Return the step function of a new run over unit codes x (n, d), which may have state."""
 
 
 def as_strategy(given: Strategy | str, *, continuous: Strategy) -> Strategy:
-    """Return a strategy that is given as an object or by name.
+    """Return the strategy, which is given as an object or by name.
 
     Args:
         given: A strategy, "continuous" or "winner_takes_all".
         continuous: The caller's strategy for "continuous".
 
     Raises:
-        ValueError: ``given`` is another word or object.
+        ValueError: ``given`` is neither a strategy nor a valid name.
     """
     if isinstance(given, Strategy) and not isinstance(given, str | type):
         return given

@@ -1,4 +1,4 @@
-"""Targets of propagation, their predicted values, and the loss between them (equation 3).
+"""Targets of propagation, predicted values, and the loss between the two (equation 3).
 
 Notation
     x       unit codes (n, d)
@@ -37,19 +37,20 @@ class Target:
     Attributes:
         metric: Metric of a predictor, or any name for ``cost``.
         direction: "maximize" or "minimize".
-        weight: The paper's lambda (1 for the metric itself), at least 0. For a bound, the strength
-            of its pull; an offline search also keeps bounds with weight 0.
-        step: Step of the paper's target: the prediction plus (maximize) or minus (minimize)
-            ``step`` times ``scale``, set anew in each iteration. 1 in the paper.
+        weight: The paper's lambda (1 for the metric itself), nonnegative. For a bound, the weight
+            of its violation in the loss; an offline search also satisfies bounds with weight 0.
+        step: Step of the paper's target, which is the prediction plus (maximize) or minus
+            (minimize) ``step`` times ``scale``, recomputed in each iteration. 1 in the paper.
         bound: Used instead of a step: at least (maximize) or at most (minimize) this value, in the
-            metric's unit; no pull once the bound holds.
+            metric's unit; the loss is 0 once the bound holds.
         predictor: Position of the predictor that has the metric.
         cost: A known differentiable cost, codes (n, d) in natural units -> (n,), such as
             ``costs.flops``, which replaces the predictor. An offline search also accepts a plain
             function of params, like ``costs=`` of the samplers.
-        scale: Unit of distances to the target, which makes the weights of metrics comparable: the
-            standard deviation of the metric, like the paper's standardized targets. 1 if None.
-        beta: Confidence coefficient, at least 0: the prediction is ``mean - beta * std`` for a
+        scale: Unit of distances to the target, which makes the weights of metrics comparable. The
+            standard deviation of the metric corresponds to the paper's standardized targets. None
+            means 1.
+        beta: Nonnegative confidence coefficient: the prediction is ``mean - beta * std`` for a
             metric to maximize, and ``mean + beta * std`` for one to minimize. 0 gives the paper's
             search, which leaves the region where the predictor is accurate. None is 0 in
             ``propagate`` and ``discrete_walk``, and ``offline.BETA`` (3) in an offline search, as
@@ -213,9 +214,9 @@ def _of_unit(cost: Cost, space: SearchSpace) -> Callable[[Tensor], Tensor]:
 
 
 def label(targets: Sequence[Target], i: int) -> str:
-    """Return a target's metric, with its predictor if the name stands for several quantities.
+    """Return the target's metric, and its predictor if the name is ambiguous.
 
-    A direction and a bound of one metric, or of one known cost, are targets of one quantity.
+    A direction and a bound for the same metric or known cost are targets for the same quantity.
     """
     target = targets[i]
     same = [other for other in targets if other.metric == target.metric]

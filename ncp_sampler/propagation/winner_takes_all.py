@@ -27,12 +27,12 @@ _CONTINUOUS_STEP = 0.05  # step, in unit codes, of a column without an even grid
 
 @dataclass(frozen=True)
 class WinnerTakesAll:
-    """One step of one column per iteration: the column that saves the most loss per cost.
+    """Strategy that moves one column per iteration: the one that saves the most loss per unit cost.
 
     Attributes:
         cost: T of equation 4: codes (n, d) in natural units -> (n,), increasing in every column,
-            such as ``costs.flops``. Without it, every step costs the same; searches use the known
-            cost among their targets.
+            such as ``costs.flops``. Without a cost function, every step costs the same; searches
+            use the known cost among their targets.
 
     Raises:
         ValueError: The cost is not a function.
@@ -65,9 +65,9 @@ def winner_takes_all(
     """Move each unit code in its best column by one step against the loss gradient.
 
     With a cost, columns compete by gradient over cost increase (equation 5): a column whose
-    decrease lowers both loss and cost wins, or else the column that saves the most loss per cost.
-    Without a cost, the column whose step lowers the loss most wins. A column at the end of its
-    range cannot win. A categorical moves by changing to another category.
+    decrease lowers both loss and cost wins; otherwise, the column that saves the most loss per unit
+    cost. Without a cost, the column whose step lowers the loss most wins. A column at the end of
+    its range cannot win. A categorical moves by changing to another category.
 
     Args:
         x: Unit codes, (n, d).
@@ -101,7 +101,7 @@ def winner_takes_all(
 
 
 def _increase(x: FloatArray, k: FloatArray, space: SearchSpace, cost: Cost) -> FloatArray:
-    """Return the increase (n, d) in cost due to one step of each column, above 0 (equation 4)."""
+    """Return the positive increase (n, d) in cost due to one step of each column (equation 4)."""
     after = np.clip(x[:, None] + np.diag(k), 0.0, 1.0).reshape(-1, x.shape[1])
     codes = space.denormalize(space.effective(torch.as_tensor(np.concatenate([after, x]))))
     with torch.no_grad():

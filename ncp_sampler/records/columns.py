@@ -1,4 +1,4 @@
-"""Column types of a table, inferred from the text of the cells: numbers, categories, row names."""
+"""Column types of a table (numbers, categories, row names), inferred from the text of the cells."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MEASURED = re.compile(
 def infer_dimension(
     path: str, name: str, cells: Sequence[str], *, category: bool = False
 ) -> Dimension:
-    """Return the dimension of a column: its values and, for numbers, all values between them.
+    """Return the dimension of a column, which covers its values and all numbers between them.
 
     Args:
         path: Path of the file, for messages.

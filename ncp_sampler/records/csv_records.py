@@ -1,7 +1,7 @@
-"""Reading of CSV files as records: a search space for the parameter columns, and the metrics.
+"""Readers of CSV files, which return records with a search space for the parameter columns.
 
 Every problem in a file raises a ``ValueError`` that names the file, the column and the row. Rows
-are counted from 1 below the header row, without empty lines.
+are numbered from 1, starting below the header row; empty lines are not counted.
 """
 
 from __future__ import annotations
@@ -43,17 +43,18 @@ def read_csv(
 ) -> Records:
     """Read records from a CSV file with a header row and one architecture per row.
 
-    Without a space, each parameter becomes a dimension over its values: integers an ``Integer``,
-    other numbers a ``Float``, text and numbers with leading zeros a ``Categorical``. Two types of
-    columns are refused unless ``params`` names them: columns that name rows (text that differs in
-    every row, dates, row numbers, "id"), and columns named like a measurement. An empty metric is
-    missing (NaN). A parameter without a value (empty, NA, NaN, null) is refused, unless
-    ``categories`` names it. A first column without a name, such as pandas' index, is ignored.
+    Without a space, each parameter becomes a dimension over its values: ``Integer`` for integers,
+    ``Float`` for other numbers, and ``Categorical`` for text and numbers with leading zeros. Two
+    types of columns are rejected unless ``params`` names them: columns that name rows (text that
+    differs in every row, dates, row numbers, "id"), and columns named like a measurement. An empty
+    metric is missing (NaN). A parameter without a value (empty, NA, NaN, null) is rejected, unless
+    ``categories`` names the parameter. A first column without a name, such as pandas' index, is
+    ignored.
 
     Args:
         path: Path of the file.
         metrics: Columns that are metrics or costs.
-        params: Columns that are parameters; None for all that no other argument names.
+        params: Columns that are parameters; None for all columns that no other argument names.
         ignore: Columns to ignore.
         id: Column with the name of each row (``Records.ids``), or None.
         categories: Parameters whose numbers are categories, without an order.
@@ -301,7 +302,8 @@ def _inferred_space(
         tables: Checked tables.
         params: Columns of the parameters.
         categories: Columns whose values are categories.
-        guessed: True if no argument named the parameters, so some columns may not be parameters.
+        guessed: True if no argument named the parameters, which means that some columns may not be
+            parameters.
     """
     unknown = [name for name in categories if name not in params]
     if unknown:

@@ -20,7 +20,7 @@ _LARGEST_HALF = float(np.finfo(np.float64).max) / 2
 
 @dataclass(frozen=True)
 class Records:
-    """Codes and their metrics.
+    """Codes of architectures with their measured metrics.
 
     Attributes:
         space: Search space of the codes.
@@ -28,7 +28,7 @@ class Records:
             by the middle of their range.
         metrics: Name -> values (n,), including costs; NaN if not measured.
         ids: Name of each row, or None. Rows with the same name are measurements of one
-            architecture. An empty string is no name.
+            architecture. An empty string does not count as a name.
 
     Raises:
         ValueError: If there are no rows, a metric has a different length or an infinite value,
@@ -133,7 +133,7 @@ class Records:
 
 
 def _checked_ids(ids: Sequence[str], codes: FloatArray) -> tuple[str, ...]:
-    """Return the names of rows (n,) after checking that each names one architecture."""
+    """Return the names of rows (n,), after checking that each name belongs to one architecture."""
     names = tuple(checks.sequence("ids", ids, str, "be a sequence of strings, one per row"))
     if len(names) != len(codes):
         raise ValueError(f"ids has {len(names)} names; there are {len(codes)} codes")

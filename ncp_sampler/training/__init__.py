@@ -1,6 +1,6 @@
-"""Training of networks: loop, named recipes, tasks, and data sets that need no download.
+"""Training of networks: a training loop, recipes, tasks, and data sets that need no download.
 
-This folder does not import Optuna or Ray; ``ncp_sampler.command_line.study`` runs studies with it.
+This package does not import Optuna or Ray; ``ncp_sampler.command_line.study`` uses it in studies.
 """
 
 from ncp_sampler.training.augmentation import IGNORED as IGNORED

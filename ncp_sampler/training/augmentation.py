@@ -7,8 +7,8 @@ Notation
     points  (p, 4): x, y, z, reflectance
     boxes   (g, 7): x, y, z, length, width, height, yaw
 
-All random numbers come from PyTorch's global generator, as in torchvision, so that
-``torch.manual_seed`` (or ``train(..., seed=...)``) determines them, also in a loader's workers.
+All random numbers come from PyTorch's global generator, as in torchvision, so ``torch.manual_seed``
+(or ``train(..., seed=...)``) determines them, even in a loader's workers.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ class ImageAugmentation:
         size: Height and width of the result, each at least 1.
         area: Range of the crop's area as a fraction of the image's. The crop's aspect ratio is
             drawn from 3/4 to 4/3, and the crop lies within the image (classification).
-        zoom: Range of the image's magnification, in place of ``area``. The crop's size is ``size``
-            / zoom; outside the image it is padded, and the mask with 255 (segmentation).
+        zoom: Range of the image's magnification, instead of ``area``. The crop's size is ``size`` /
+            zoom; outside the image, the crop is padded, and the mask is filled with 255
+            (segmentation).
         flip: Probability of a horizontal flip.
         brightness: Largest relative change b; the factor is drawn from 1 - b to 1 + b.
         contrast: As for brightness.
@@ -149,9 +150,9 @@ class CloudAugmentation:
 
     Attributes:
         flip: Probability of a reflection across the x axis.
-        rotation: Largest rotation about z, in radians, at least 0.
+        rotation: Largest rotation about z, in radians, nonnegative.
         scale: Range of the scale factor.
-        translation: Standard deviation of the shift along each axis, in meters, at least 0.
+        translation: Standard deviation of the shift along each axis, in meters, nonnegative.
 
     Raises:
         ValueError: A value is out of its range.
@@ -214,7 +215,7 @@ def _offset(side: int, crop: int) -> int:
 
 
 def _crop(image: Tensor, top: int, left: int, height: int, width: int, fill: float) -> Tensor:
-    """Return height rows from top and width columns from left, padded outside the image."""
+    """Return the rows from ``top`` and columns from ``left``, padded outside the image."""
     rows, columns = image.shape[-2:]
     inside = image[..., max(top, 0) : top + height, max(left, 0) : left + width]
     before_x, before_y = max(-left, 0), max(-top, 0)

@@ -49,7 +49,7 @@ class Checkpoint:
         """Return the checkpoint of trained networks, by problem name, with copies of the tensors.
 
         Raises:
-            ValueError: An argument has the wrong type, or the cost is below 0.
+            ValueError: An argument has the wrong type, or the cost is negative.
         """
         numbers = np.atleast_1d(checks.array("code", code))
         if numbers.ndim != 1 or not np.isfinite(numbers).all() or (numbers % 1).any():
@@ -74,9 +74,9 @@ class Checkpoint:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file of tensors and plain values, atomically, with a checksum at its end.
+        """Write a file of tensors and plain values, atomically, with a checksum at the end.
 
-        ``torch.load`` can also read the file, but would not notice damage.
+        ``torch.load`` can also read the file, but does not detect damage.
 
         Raises:
             ValueError: The path is not that of a file in an existing folder.

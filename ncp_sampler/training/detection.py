@@ -58,10 +58,10 @@ def make_detection_problem(
 
     Args:
         name: Name of the problem.
-        recipe: Settings of every training, of which ``size`` is not used.
+        recipe: Settings of every training run; ``size`` is not used.
         train: Training scenes: points (p, 4), boxes (g, 7), labels (g,).
         val: Validation scenes, which select epochs and codes.
-        test: Scenes for the final figures.
+        test: Scenes for the final evaluation.
         anchors: Anchors, one per class.
         ious: As for ``detection_task``, one per class.
         point_range: As for ``PointPillarsNet``.
@@ -71,7 +71,7 @@ def make_detection_problem(
         initialization: Initial weights, as for ``MultiResolutionNet``.
 
     Raises:
-        ValueError: An argument is out of its range, or anchors and ious differ in number.
+        ValueError: An argument is out of its range, or the numbers of anchors and ious differ.
     """
     must = "be a sequence of Anchor, one per class"
     if not checks.sequence("anchors", anchors, Anchor, must):
@@ -119,7 +119,7 @@ def detection_task(ious: Sequence[float], *, view: str = "3d") -> Task:
 
     Returns:
         A task whose metric is "AP3D" or "APBEV": the mean over the classes that have a box in the
-        samples, 0 if there is no box. ``measure`` returns both.
+        samples, 0 if there is no box. ``measure`` returns both metrics.
 
     Raises:
         ValueError: An argument is not as described.
@@ -173,7 +173,7 @@ class _Found:
         ]
 
     def mean_precision(self, ious: Sequence[float], view: str) -> float:
-        """Return the mean over the classes that occur, in percent; 0 if none occurs."""
+        """Return the mean over the classes that occur, in percent; 0 if no class occurs."""
         known = [value for value in self.precisions(ious, view) if not math.isnan(value)]
         return sum(known) / max(len(known), 1)
 

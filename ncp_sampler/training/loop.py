@@ -24,7 +24,7 @@ _LARGEST_SEED = 2**63 - 1  # half of PyTorch's range, because the first epoch's 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """Result of a training.
+    """Result of a training run.
 
     Attributes:
         metric: Validation metric of the best epoch, in percent.
@@ -68,19 +68,19 @@ def train(
 
     Args:
         model: Model, moved to the device.
-        train_loader: Batches for the task. They should be shuffled and not end with a batch of one
-            sample (``drop_last``), on which batch norm cannot train.
-        val_loader: Batches that select the best epoch; they should not contain test samples.
+        train_loader: Batches for the task. Batches should be shuffled, and the last batch should
+            not consist of one sample (``drop_last``), because batch norm cannot train on it.
+        val_loader: Batches that select the best epoch; they must not contain test samples.
         task: Loss and metric.
-        recipe: Settings of the training; the loaders are responsible for ``size``, ``batch_size``
-            and ``augmentation``.
+        recipe: Settings of the training run; the loaders are responsible for ``size``,
+            ``batch_size`` and ``augmentation``.
         device: Device to train on.
-        seed: Seed for shuffling, augmentation and dropout, at least 0.
+        seed: Nonnegative seed for shuffling, augmentation and dropout.
         bf16: True for a forward pass under bfloat16 autocast; the weights stay in float32.
         optimizer: Optimizer for the model's parameters; None for ``recipe.make_optimizer(model)``.
-        first_epoch: Number of the first epoch; above 1 to continue with model and optimizer as they
-            are. The shuffles differ from those of earlier epochs, and the result does not contain
-            these.
+        first_epoch: Number of the first epoch; above 1 to continue with the current model and
+            optimizer. The shuffles differ from those of earlier epochs, and the result does not
+            contain earlier epochs.
         on_epoch: Function called after each epoch; its exceptions end the training and propagate.
         progress: Progress of a stopped training, which is resumed as if it had not been stopped.
             The states of Python's and NumPy's own generators are not restored.
@@ -168,7 +168,7 @@ def measure(
 
 @dataclass(frozen=True)
 class _Run:
-    """Settings of one training, which do not change between steps."""
+    """Settings of one training run, which do not change between steps."""
 
     model: nn.Module
     train_loader: DataLoader[Any]
@@ -192,7 +192,7 @@ class _Run:
         progress: Progress | None,
         on_progress: Callable[[Progress], object] | None,
     ) -> Trained:
-        """Train from an epoch on; the model then has the weights of the best epoch."""
+        """Train, starting with an epoch; the model then has the weights of the best epoch."""
         self.model.to(self.device)
         optimizer = self.recipe.make_optimizer(self.model) if optimizer is None else optimizer
         place: dict[str, Any] = {
@@ -261,7 +261,7 @@ class _Run:
 
 
 def _check_first(first_epoch: int, progress: Progress | None, recipe: Recipe) -> int:
-    """Return the number of the first epoch to train, given a progress or that number."""
+    """Return the number of the first epoch to train, given that number or a ``Progress``."""
     first_epoch = checks.integer("first_epoch", first_epoch)
     if first_epoch not in range(1, recipe.epochs + 1):
         must = f"be from 1 to epochs={recipe.epochs}"

@@ -1,4 +1,4 @@
-"""Checks of arguments that are pairs of numbers: a height and width, or the ends of a range."""
+"""Checks of arguments that are pairs of numbers, such as a height and width or a range."""
 
 from __future__ import annotations
 

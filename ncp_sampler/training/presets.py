@@ -1,9 +1,9 @@
-"""Named recipes: those of the nine NAS-Bench-MR settings, and small ones for the digits.
+"""Named recipes for the nine NAS-Bench-MR settings, and small recipes for the digits.
 
 The values come from the paper's Table 6 and Appendix A. Values that the paper does not give are
 customary and marked as such: the ranges of resizing and cropping, the strength of the photometric
-distortion, and the shape of one-cycle. The momentum is constant, although the paper states that it
-also follows "poly".
+distortion, and the shape of the one-cycle schedule. The momentum is constant, although the paper
+states that the momentum also follows "poly".
 """
 
 from __future__ import annotations

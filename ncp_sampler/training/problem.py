@@ -1,4 +1,4 @@
-"""Training problems: batches of one task's data, networks for codes, and their costs."""
+"""Training problems: batches of one task's data, networks for codes, and costs of the networks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ncp_sampler.training.tasks import TASK_OF, Task
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingProblem:
-    """One task of a study.
+    """Task of a study with its data, recipe and networks.
 
     Attributes:
         name: Name of the task, as in tables; unique in a study.
@@ -35,7 +35,7 @@ class TrainingProblem:
             which is slower.
         train: Batches to train on.
         val: Batches that select epochs and codes.
-        test: Batches for the final figures only.
+        test: Batches for the final evaluation only.
 
     Raises:
         ValueError: An attribute has the wrong type.
@@ -88,7 +88,7 @@ def make_problem(
         preset: Preset with the task, classes and recipe.
         train: Training samples; (image, class), (image, mask) or (clip, class).
         val: Validation samples, which select epochs and codes.
-        test: Samples for the final figures.
+        test: Samples for the final evaluation.
         in_channels: Number of channels of the samples.
         frames: Number of frames of the clips; only for video.
         workers: Number of processes of each loader.
@@ -129,7 +129,7 @@ class Networks(Protocol):
         """Return the network of a code, with seeded initial weights."""
 
     def gflops(self, code: ArrayLike) -> Any:
-        """Return the multiply-adds for one sample, in G, of a code or of a tensor of codes."""
+        """Return the multiply-adds for one sample, in G, of the network of a code or of codes."""
 
 
 def join_problem(
@@ -153,7 +153,7 @@ def join_problem(
         task: Loss and metric.
         recipe: Settings of every training.
         data: Samples for training, validation and test.
-        workers: Number of processes of each loader, at least 0.
+        workers: Nonnegative number of processes of each loader.
         collate: Function that makes a batch from samples; PyTorch's own if None.
 
     Raises:

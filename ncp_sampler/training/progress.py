@@ -1,7 +1,7 @@
-"""Progress of a training after an epoch, from which it can be resumed.
+"""Progress of a training run after an epoch, from which the run can be resumed.
 
 Progress consists of the weights, optimizer state, position in the schedule, random states and best
-epoch so far. A resumed training gives the same result as an uninterrupted one.
+epoch so far. A resumed run gives the same result as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """State of a training after one of its epochs; ``train(progress=...)`` continues from it.
+    """State of a training run after an epoch; ``train(progress=...)`` continues from it.
 
     Attributes:
         epochs: All epochs so far.
@@ -86,7 +86,7 @@ class Progress:
         loader: Iterable[Any],
         device: torch.device,
     ) -> Progress:
-        """Return the current progress of a training, with copies of its tensors."""
+        """Return the current progress of a training run, with copies of its tensors."""
         generators = _generators(loader)
         random = {name: one.get_state() for name, one in generators.items()}
         random["cpu"] = torch.get_rng_state()
@@ -108,7 +108,7 @@ class Progress:
         loader: Iterable[Any],
         device: torch.device,
     ) -> None:
-        """Restore a training to this state.
+        """Restore a training run to this state.
 
         Raises:
             ValueError: The network or the optimizer does not match.
@@ -129,7 +129,7 @@ class Progress:
             torch.cuda.set_rng_state(self.random["device"].cpu(), device)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file of tensors and plain values, atomically, with a checksum at its end.
+        """Write a file of tensors and plain values, atomically, with a checksum at the end.
 
         Raises:
             ValueError: The path is not that of a file in an existing folder.

@@ -28,22 +28,22 @@ _RISE = 0.3  # fraction of the steps in which "one_cycle" rises from the minimum
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Settings of one training.
+    """Settings of one training run.
 
     Attributes:
         optimizer: "sgd" (without Nesterov momentum), "adam" or "adamw".
         learning_rate: Highest learning rate, > 0.
         schedule: Learning-rate schedule per step: "cosine" (Loshchilov and Hutter 2017, without
-            restarts), "poly" with power 0.9, or "one_cycle", which rises along a cosine from the
-            minimum in the first 30 % of the steps and falls back along another.
+            restarts), "poly" with power 0.9, or "one_cycle", which rises from the minimum along a
+            cosine in the first 30 % of the steps and then falls back along another cosine.
         epochs: Number of epochs, at least 1.
         batch_size: Batch size, at least 2, because batch norm cannot train on a single value.
         size: Height and width of the training input, each at least 32.
         augmentation: Augmentation of the training samples, which the data set applies; None for
             none.
         momentum: Momentum of SGD, or Adam's first beta; in [0, 1).
-        weight_decay: Weight decay, at least 0; L2 for SGD and Adam, decoupled for AdamW.
-        min_learning_rate: Learning rate at the end of the schedule, at least 0.
+        weight_decay: Nonnegative weight decay; L2 for SGD and Adam, decoupled for AdamW.
+        min_learning_rate: Nonnegative learning rate at the end of the schedule.
         clip_norm: Largest gradient norm of a step, > 0; None for no limit.
 
     Raises:

@@ -38,8 +38,8 @@ class Task:
         loss: Function (model, batch) -> loss, a scalar with gradients.
         score: Function (model, batches) -> metric in percent, where higher is better. The model is
             in evaluation mode, and gradients are disabled.
-        measure: Function (model, batches) -> all metrics by name, in percent, with that of
-            ``score`` first; None if there are no others. ``training.measure`` calls it.
+        measure: Function (model, batches) -> all metrics by name, in percent, with the metric of
+            ``score`` first; None if there are no other metrics. ``training.measure`` calls it.
 
     Raises:
         ValueError: The metric has no name, or a loss, score or measure is not a function.
@@ -116,7 +116,7 @@ def _top1(model: nn.Module, batches: Iterable[Batch]) -> float:
 
 
 def _top_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-    """Return the percentages of samples whose class is ranked first, and among the first five."""
+    """Return the percentages of samples whose class ranks first, and among the first five."""
     seen, right = 0, dict.fromkeys(_TOP, 0)
     for batch in batches:
         x, y = pair(batch)

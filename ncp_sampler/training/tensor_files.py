@@ -16,7 +16,7 @@ from ncp_sampler.files import sealed, unsealed, write_atomic
 def write_tensors(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
     """Write tensors and plain values by name, atomically, with a checksum at the end.
 
-    ``torch.load`` can also read the file, but would not notice damage.
+    ``torch.load`` can also read the file, but does not detect damage.
 
     Raises:
         ValueError: The path is not that of a file in an existing folder.

@@ -1,4 +1,4 @@
-"""TensorBoard curves of the epochs of a training, written by PyTorch's own writer.
+"""TensorBoard curves of the epochs of a training run, written by PyTorch's own writer.
 
 A log is a callback for ``train(on_epoch=...)``.
 """
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 class TensorBoardLog:
-    """Log of each epoch's loss and metric, in a folder that ``tensorboard --logdir`` shows.
+    """Log of each epoch's loss and metric, in a folder that ``tensorboard --logdir`` displays.
 
     Args:
         folder: Folder of the curves, which is created if missing.
-        name: Prefix of the curves' names, for several trainings in one folder; "" for none.
+        name: Prefix of the curves' names, for several training runs in one folder; "" for no
+            prefix.
 
     Raises:
         ValueError: The folder is not a path, or the name is not a string.

@@ -1,9 +1,9 @@
 """Figures of searches: edits of codes, proposals, architectures and rank correlations.
 
 Each function returns a ``matplotlib.figure.Figure``. Save it with ``.savefig(path)``; a notebook
-displays it after ``%matplotlib inline``. pyplot and its global state are not used. ``pip install
-".[viz]"`` in a clone installs Matplotlib. ``visualization.plotly`` has the same functions for
-Plotly.
+displays it after ``%matplotlib inline``. The functions do not use pyplot or its global state. ``pip
+install ".[viz]"`` in a clone installs Matplotlib. ``visualization.plotly`` has the same functions
+for Plotly.
 """
 
 from typing import Any

@@ -33,10 +33,10 @@ def plot_architectures(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Fi
 
     Args:
         codes: Label of each row -> code (27,).
-        space: Search space of the codes: ``MRSpace()``, or another one with the same 27 integers.
+        space: Search space of the codes: ``MRSpace()``, or another space with the same 27 integers.
 
     Raises:
-        ValueError: If there is no code or an invalid one, or if the space has other parameters.
+        ValueError: If there are no codes, a code is invalid, or the space has other parameters.
 
     Examples:
         >>> from ncp_sampler import MRSpace
@@ -64,7 +64,7 @@ def plot_params(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
         space: Search space of the codes. Each of its ``groups`` is a panel.
 
     Raises:
-        ValueError: If there is no code or an invalid one, or if ``space`` is not a search space.
+        ValueError: If there are no codes, a code is invalid, or ``space`` is not a search space.
     """
     content = params_of(codes, space)
     lengths = [len(rows) for rows in content.groups.values()]
@@ -96,7 +96,7 @@ def plot_params(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
 
 
 def _draw(axes: Axes, values: NDArray[np.int64], all_of: Architectures) -> None:
-    """Draw one architecture: channels on the left axis, blocks and units on the right one."""
+    """Draw one architecture: channels on the left axis, blocks and units on the right axis."""
     right = axes.twinx()
     wide = axes.bar(_AT[~DEEP], values[~DEEP], color=BLUE)
     colors = [color for color, deep in zip(all_of.colors, DEEP, strict=True) if deep]

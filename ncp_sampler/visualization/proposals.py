@@ -18,10 +18,10 @@ _LETTER = 0.065  # Width of a letter of the smallest font, in inches
 
 
 def plot_proposal(trial: Any) -> Figure:
-    """Draw the moves of a proposal from its start, and the change in each metric due to each.
+    """Draw the moves of a proposal from its start, with the change in each metric per move.
 
     Args:
-        trial: A trial that NCPSampler proposed, or its reasons.
+        trial: A trial that NCPSampler proposed, or the reasons of a trial.
 
     Raises:
         ValueError: If the trial has no reasons, or was proposed without a prediction.
@@ -57,7 +57,7 @@ def plot_calibration(study: Any, *, results: Mapping[str, Sequence[float]] | Non
     Args:
         study: A study whose trials NCPSampler proposed; or reasons in order, such as
             ``NCPSearch.reasons.values()``.
-        results: With reasons: metric -> observed values in the same order, NaN if missing.
+        results: If reasons are given: metric -> observed values in the same order, NaN if missing.
 
     Raises:
         ValueError: If no trial has both a prediction and a value.

@@ -28,7 +28,7 @@ def shorten(text: str, room: int) -> str:
 
 
 def wrap(text: str, room: int) -> list[str]:
-    """Return a text as one line, or as two of at most ``room`` characters.
+    """Return a text as one line, or as two lines of at most ``room`` characters.
 
     The break is after a space or one of the characters that join parts of a name.
     """
@@ -40,7 +40,7 @@ def wrap(text: str, room: int) -> list[str]:
 
 
 def sign_colors(numbers: Iterable[float]) -> list[str]:
-    """Return colors of bars: blue for numbers of at least 0, red for negative ones."""
+    """Return colors of bars: blue for nonnegative numbers, red for negative numbers."""
     return [BLUE if number >= 0 else RED for number in numbers]
 
 

@@ -15,7 +15,7 @@ _TOP = 0.9  # Height above which a value is written below its point, clear of th
 
 
 def plot_tasks(study: Any, chosen: Compromise | None = None) -> Figure:
-    """Draw every objective of a study as an axis, and every complete trial as a line across.
+    """Draw every objective of a study as an axis, and every complete trial as a line.
 
     Higher is better on each axis. Pareto-optimal trials are blue, and the compromise is red, with
     hollow points for predicted values. Trials worse than both the front and the median extend

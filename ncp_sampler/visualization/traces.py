@@ -45,16 +45,16 @@ def plot_trace(
     """Draw the edits that a propagation makes to one start's code (paper, Figures 3, 9 to 12).
 
     The left column shows the prediction of each target minus its beta standard deviations, each
-    cost, and the loss, on separate axes. If the loss is constant, as with step targets only, the
-    norm of its gradient replaces it. Dotted lines show the values at the best code so far; bounds
-    take precedence over targets.
+    cost, and the loss, on separate axes. If the loss is constant, as with only step targets, the
+    norm of its gradient is shown instead. Dotted lines show the values at the best code so far;
+    bounds take precedence over targets.
 
-    Up to six panels to its right show the code. They are the ``groups`` of the space, such as the
-    blocks, residual units and channels of ``MRSpace`` by stage. A space without groups has one
-    panel for all numbers with the same range, and one for the shares of each categorical. With more
-    than six such groups, the columns are split in the order of the code and drawn as unit code. A
-    panel names the eight lines that moved farthest. Equal curves, such as those of a cost with both
-    a step and a bound, are drawn once.
+    Up to six panels to the right of this column show the code. The panels are the ``groups`` of the
+    space, such as the blocks, residual units and channels of ``MRSpace`` by stage. A space without
+    groups has one panel for all numbers with the same range, and one for the shares of each
+    categorical. With more than six such groups, the columns are split in the order of the code and
+    drawn as unit code. In each panel, the eight lines that moved farthest are named. Equal curves,
+    such as those of a cost with both a step and a bound, are drawn once.
 
     Args:
         trace: Result of ``propagation.propagate``, or ``Solution.trace`` of a search.
@@ -86,13 +86,13 @@ def plot_descent(study: Any, space: SearchSpace, *, trial: int | None = None) ->
     """Draw the chain of trials that led to a trial, each proposed from an earlier one.
 
     The left column shows the observed and the predicted value (± 2 σ) of each trial. The panels to
-    its right show the code, as in ``plot_trace``.
+    the right show the code, as in ``plot_trace``.
 
     Args:
         study: A study whose trials NCPSampler proposed.
         space: Search space of the trials, or a part that all of them have.
-        trial: Number of the last trial of the chain; None for the best one, or for the latest one
-            of the Pareto front.
+        trial: Number of the last trial of the chain; None for the best trial, or for the latest
+            trial of the Pareto front.
 
     Raises:
         ValueError: If there is no such trial, or if a trial lacks a parameter of the space.
@@ -116,8 +116,8 @@ def plot_gradient(
         largest: Maximum number of bars; the largest ones are drawn.
 
     Raises:
-        ValueError: If a start, iteration or number of bars is out of range, or if the trace is of
-            another space.
+        ValueError: If a start, iteration or number of bars is out of range, or if the trace belongs
+            to another space.
 
     Examples:
         >>> from ncp_sampler import MRSpace, costs

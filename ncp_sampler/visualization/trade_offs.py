@@ -1,4 +1,4 @@
-"""Figure of trade-offs: architectures by cost and metric, with their size shown as area."""
+"""Figure of trade-offs: architectures by cost and metric, with the size shown as area."""
 
 from __future__ import annotations
 

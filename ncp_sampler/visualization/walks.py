@@ -11,7 +11,7 @@ from ncp_sampler.visualization.style import BLUE, DPI, MEDIUM, ORANGE
 
 
 def plot_walk(table: CompleteTable, walk: Walk, *, start: int = 0) -> Figure:
-    """Draw one walk over a complete table; numbers are steps, from the start 0 (paper, Figure 6).
+    """Draw one walk over a complete table, with numbered steps from 0 (paper, Figure 6).
 
     Args:
         table: Table of the walk.

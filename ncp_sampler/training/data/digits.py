@@ -1,8 +1,8 @@
 """Data sets of scikit-learn's handwritten digits: images, scenes and clips.
 
 The 1,797 source digits (8 × 8) are split once, stratified by class. No digit of one part occurs in
-another part, neither as an image nor in a scene or clip. A seeded generator composes scenes and
-clips from the digits of their part.
+another part, either as an image or in a scene or clip. A seeded generator composes scenes and clips
+from the digits of their part.
 
 Notation
     n, C, H, W   samples, channels (1), height and width; values in [0, 1]
@@ -145,7 +145,7 @@ class DigitClips(Dataset[tuple[Tensor, Tensor]]):
         length: Number of clips, at least 1.
         size: Side of a frame, at least 32.
         step: Number of pixels that the digit moves per frame; at least 1, and less than half of
-            ``size``, because left and right look the same beyond that.
+            ``size``, because left and right are indistinguishable beyond that.
         seed: Seed of the composition, at least 0.
         wrap: True to roll a clip by a random number of pixels each time it is read, which is
             equivalent to another starting position.

@@ -6,11 +6,11 @@ Notation
     box  as in ``ncp_sampler.detection3d.boxes``
 
 Each scene is flat ground with cars, cyclists and clutter (walls, poles and bushes: boxes of any
-size). Objects do not overlap. Each has its own size, yaw and reflectance, and a front that differs
-from its back (a hood, a rider behind the front wheel). A ray returns the first surface that it
-hits, so near objects hide far ones. Ranges and reflectances are noisy, and some rays are lost.
-Classes differ in size and, on average, in reflectance, but clutter has any reflectance. Most
-objects head along the street (the x axis), some across.
+size). Objects do not overlap. Each object has its own size, yaw and reflectance, and a front that
+differs from its back (a hood, a rider behind the front wheel). A ray returns the first surface that
+it hits, so near objects hide far ones. Ranges and reflectances are noisy, and some rays are lost.
+Classes differ in size and, on average, in reflectance, but clutter can have any reflectance. Most
+objects face along the street (the x axis), and some face across it.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ Array = NDArray[np.float64]
 class StreetScenes(Dataset[Scene]):
     """Scenes of one part: points (p, 4), boxes (g, 7) and their classes (g,).
 
-    Points are x, y, z in meters and reflectance in [0, 1]. Boxes have at least 8 points on them and
-    their center in ``POINT_RANGE``; g may be 0. Classes are those of ``CLASSES``.
+    Points are x, y, z in meters and reflectance in [0, 1]. Each box has at least 8 points on it and
+    its center in ``POINT_RANGE``; g may be 0. Classes are those of ``CLASSES``.
 
     Args:
         part: "train", "val" or "test"; no scene is in two parts.
@@ -149,7 +149,7 @@ def _place(rng: np.random.Generator) -> list[tuple[int, Array]]:
 
 
 def _solids(labels: Array, boxes: Array) -> tuple[Array, NDArray[np.int64]]:
-    """Return solid boxes (S, 7), and the index of each one's object.
+    """Return solid boxes (S, 7), and the index of the object to which each box belongs.
 
     Clutter is a single solid. Other objects consist of a lower part with the full length and a
     higher part at the rear, which has 60 % of a car's length and half of a cyclist's.
@@ -195,7 +195,7 @@ def _rays(rng: np.random.Generator) -> Array:
 
 
 def _first_hit(rays: Array, solids: Array) -> tuple[Array, NDArray[np.int64]]:
-    """Return the distance (R,) to each first hit, and its solid; -1 for ground and sky."""
+    """Return the distance (R,) to each first hit, and the solid hit; -1 for ground and sky."""
     with np.errstate(divide="ignore"):
         ground = np.where(rays[:, 2] < 0, _GROUND / rays[:, 2], np.inf)
     cos, sin = np.cos(solids[:, 6]), np.sin(solids[:, 6])

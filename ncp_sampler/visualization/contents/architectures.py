@@ -30,7 +30,7 @@ _BLOCKS = {stage.blocks for stage in STAGES}
 
 @dataclass(frozen=True)
 class Architectures:
-    """Architectures with the 27 integers.
+    """Architectures described by the 27 integers.
 
     Attributes:
         rows: Label -> integers (27,).
@@ -48,13 +48,12 @@ class Architectures:
 
 
 class Row(NamedTuple):
-    """Values of one parameter in several params.
+    """Values of one parameter in several sets of params.
 
     Attributes:
         name: Name of the parameter.
-        positions: Position in the range, from 0 (lowest value or first category) to 1, NaN where
-            it does not exist, for each
-            params.
+        positions: Position in the range, from 0 (lowest value or first category) to 1, for each set
+            of params; NaN where the parameter does not exist.
         values: The values as texts.
     """
 
@@ -65,7 +64,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class ParamGroups:
-    """Params of any space.
+    """Params of any space, by group.
 
     Attributes:
         labels: Labels of the params, in order.
@@ -86,7 +85,7 @@ def architectures_of(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Arch
     """Return the content of ``plot_architectures``.
 
     Raises:
-        ValueError: If there is no code or an invalid one, or if the space has other parameters.
+        ValueError: If there are no codes, a code is invalid, or the space has other parameters.
     """
     if not isinstance(space, SearchSpace) or not has_stages(space):
         raise checks.refusal("space", space, "be MRSpace, whose codes have stages to draw")
@@ -110,7 +109,7 @@ def params_of(codes: Mapping[str, ArrayLike], space: SearchSpace) -> ParamGroups
     """Return the content of ``plot_params``.
 
     Raises:
-        ValueError: If there is no code or an invalid one, or if ``space`` is not a search space.
+        ValueError: If there are no codes, a code is invalid, or ``space`` is not a search space.
     """
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the codes")
     known = _all_params(codes, space)

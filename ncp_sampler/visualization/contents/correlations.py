@@ -22,7 +22,8 @@ class Correlations:
     Attributes:
         names: Names of the settings.
         matrix: Correlations (k, k) in [-1, 1], NaN if missing.
-        published: Other correlations (k, k) to compare with, NaN if missing; None for none.
+        published: Published correlations (k, k) for comparison, NaN if missing; None if there are
+            none.
     """
 
     names: tuple[str, ...]
@@ -30,7 +31,7 @@ class Correlations:
     published: FloatArray | None
 
     def texts(self, i: int, j: int) -> tuple[str, str]:
-        """Return the correlation and the published one as texts, empty if missing."""
+        """Return the correlation and the published correlation as texts, empty if missing."""
         theirs = np.nan if self.published is None else float(self.published[i, j])
         return _text(float(self.matrix[i, j]), "{}"), _text(theirs, "({})")
 

@@ -45,7 +45,7 @@ def descent_of(study: Any, space: SearchSpace, *, trial: int | None = None) -> E
 
 
 def origin_of(study: Any, trial: int | None = None) -> list[int]:
-    """Return the numbers of the trials that led to a trial, which is the last one.
+    """Return the numbers of the trials that led to a trial, ending with that trial.
 
     Raises:
         ValueError: If there is no such trial.
@@ -70,7 +70,7 @@ def _chain(study: Any, number: int | None) -> list[Any]:
 
 
 def _best(study: Any, known: Mapping[int, Any]) -> int:
-    """Return the number of the best trial, or of the latest on the Pareto front."""
+    """Return the number of the best trial, or of the latest trial on the Pareto front."""
     best = study.best_trials if any(one.values for one in known.values()) else []
     if not best:
         raise ValueError(f"study={checks.shown(study)} has no complete trial; run some")

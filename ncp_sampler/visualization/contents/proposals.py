@@ -92,7 +92,8 @@ def moves_of(trial: Any, room: Callable[[int], int]) -> Moves:
 
     Args:
         trial: A trial that NCPSampler proposed, or its reasons.
-        room: Number of panels -> number of characters that fit above each panel.
+        room: Function from the number of panels to the number of characters that fit above each
+            panel.
 
     Raises:
         ValueError: If the trial has no reasons, or was proposed without a prediction.
@@ -188,7 +189,7 @@ def _label(name: str, before: Any, after: Any) -> str:
 
 
 def _title(name: str, one: Mapping[str, float], room: int) -> tuple[str, ...]:
-    """Return name and prediction as one line if they fit, otherwise as two lines."""
+    """Return the name and the prediction as one line if they fit, otherwise as two lines."""
     end = f"{one['value']:g}" if "value" in one else f"{one['mean']:g} ± {one['std']:.2g}"
     expected = f"{one['start']:g} → {end}"
     line = f"{name}: {expected}"

@@ -20,10 +20,10 @@ class TaskValues:
     """Values of a study's complete trials.
 
     Attributes:
-        names: Names of the objectives, m of them.
+        names: Names of the m objectives.
         is_maximized: True (m,) for each objective that is maximized.
         numbers: Numbers of the trials, (n,).
-        values: Their values, (n, m).
+        values: Values of the trials, (n, m).
         is_front: True (n,) for each Pareto-optimal trial.
         chosen: The best compromise, or None.
     """
@@ -40,7 +40,7 @@ class TaskValues:
         """Lower and upper end (m,) of each objective's axis; higher is better.
 
         An axis extends from the worst value on the front, or the median if that is worse, to the
-        best value. If it included the worst trials, there would be no room for the others.
+        best value. If the axis included the worst trials, there would be no room for the others.
         """
         up = np.where(self.is_maximized, 1.0, -1.0)
         signed, front = up * self.values, up * self.values[self.is_front]

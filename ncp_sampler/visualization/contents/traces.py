@@ -38,7 +38,7 @@ class Curve(NamedTuple):
         expected: Predicted means and standard deviations, each (T + 1,), NaN if missing; None if
             the values are themselves predictions.
         from_zero: True if the axis starts at 0.
-        best: Value at the best code so far, (T + 1,); None if that is always the last code.
+        best: Value at the best code so far, (T + 1,); None if the last code is always the best.
     """
 
     label: str
@@ -136,10 +136,10 @@ def edits_of(
 def pushes_of(
     trace: Trace, space: SearchSpace, *, start: int, iteration: int, largest: int
 ) -> tuple[list[str], list[float]]:
-    """Return columns and the loss's negative derivatives with respect to them, largest first.
+    """Return columns and the negative derivatives of the loss, largest first.
 
     Raises:
-        ValueError: If a start, iteration or number of bars is out of range, or if the trace is of
+        ValueError: If a start, iteration or number of bars is out of range, or if the trace belongs to
             another space.
     """
     codes = codes_of(trace, space, start)
@@ -154,7 +154,7 @@ def codes_of(trace: Trace, space: SearchSpace, start: int) -> FloatArray:
     """Return the codes (T + 1, d) of one start.
 
     Raises:
-        ValueError: If there is no such start, or if the trace is of another space.
+        ValueError: If there is no such start, or if the trace belongs to another space.
     """
     checks.instance("trace", trace, Trace, "be a Trace, as propagate returns it")
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the trace's codes")
@@ -220,7 +220,7 @@ def _curve_label(name: str, units: Mapping[str, str], target: Target | None) -> 
 def _best_so_far(trace: Trace, start: int) -> NDArray[np.intp]:
     """Return the iteration (T + 1,) of the best code up to each iteration.
 
-    The best code violates the bounds least, and among equal codes has the best targets.
+    The best code violates the bounds least; among equal violations, the targets decide.
     """
     gain, missed = np.zeros((2, len(trace.loss)))
     for i, target in enumerate(trace.targets):

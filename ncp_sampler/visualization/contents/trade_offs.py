@@ -18,7 +18,7 @@ AREA = 14.0  # Area of a circle in points² per unit of size
 
 @dataclass(frozen=True, kw_only=True)
 class TradeOff:
-    """One panel of ``plot_trade_offs``; a point has a cost (> 0), a metric and a size.
+    """Panel of ``plot_trade_offs``; a point has a cost (> 0), a metric and a size.
 
     Attributes:
         front: Points (k, 3) that a search proposes, drawn as circles on a line.
@@ -48,7 +48,7 @@ class Points(NamedTuple):
         cost: Label of the horizontal axis.
         metric: Label of the vertical axis.
         cloud: Known points (n, 3).
-        shown: Label -> points (k, 3): the front, and the others.
+        shown: Label -> points (k, 3): the front, and all other labeled points.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Content of the figure of a walk over a complete table."""
+"""Content of the figure that shows a walk over a complete table."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Figures of ``ncp_sampler.visualization`` for Plotly, with the same names, contents and colors.
 
-Each function takes the arguments of its namesake and returns a ``plotly.graph_objects.Figure``,
-which can be zoomed and shows values on hover: ``.show()``, ``.write_html(path)``. ``pip install
-".[viz]"`` in a clone installs Plotly.
+Each function takes the arguments of the Matplotlib function and returns a
+``plotly.graph_objects.Figure``, which can be zoomed and shows values on hover. Show it with
+``.show()``, or save it with ``.write_html(path)``. ``pip install ".[viz]"`` in a clone installs
+Plotly.
 """
 
 from typing import Any

@@ -33,11 +33,11 @@ def plot_architectures(
 
     Args:
         codes: Label of each row -> code (27,).
-        space: Search space of the codes: ``MRSpace()``, or another one with the same 27 integers.
+        space: Search space of the codes: ``MRSpace()``, or another space with the same 27 integers.
         title: Title of the figure.
 
     Raises:
-        ValueError: If there is no code or an invalid one, or if the space has other parameters.
+        ValueError: If there are no codes, a code is invalid, or the space has other parameters.
     """
     all_of = architectures_of(codes, space)
     n = len(all_of.rows)
@@ -72,7 +72,7 @@ def plot_params(
         title: Title of the figure.
 
     Raises:
-        ValueError: If there is no code or an invalid one, or if ``space`` is not a search space.
+        ValueError: If there are no codes, a code is invalid, or ``space`` is not a search space.
     """
     content = params_of(codes, space)
     lengths = [len(rows) for rows in content.groups.values()]
@@ -119,7 +119,7 @@ def _top(n: int) -> float:
 def _draw(
     figure: go.Figure, row: int, values: NDArray[np.int64], all_of: Architectures, top: float
 ) -> None:
-    """Draw channels on the left axis, blocks and units on the right one."""
+    """Draw channels on the left axis, blocks and units on the right axis."""
     colors = np.array(all_of.colors)
     for kind, color in KINDS.items():
         some = colors == color

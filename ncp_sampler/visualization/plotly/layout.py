@@ -20,7 +20,7 @@ PIXELS = 4 / 3  # Pixels per point
 
 
 def finish(figure: Any, title: str = "", *, legend: bool = False, top: int = 60) -> Any:
-    """Apply the common layout to a figure, which fills the width of its container; return it.
+    """Apply the common layout to a figure that fills the width of its container, and return it.
 
     Args:
         figure: A Plotly figure.
@@ -61,16 +61,16 @@ def px(points: float) -> float:
 
 
 def listed(values: ArrayLike) -> list[float | None]:
-    """Convert numbers to a list for JSON, which has no NaN."""
+    """Convert numbers to a list for JSON, which does not support NaN."""
     flat = np.asarray(values, dtype=np.float64).tolist()
     return [value if np.isfinite(value) else None for value in flat]
 
 
 def bold(text: str) -> str:
-    """Return the title of a panel in bold, in two lines if it has two parts."""
+    """Return the title of a panel in bold, on two lines if it has two parts."""
     return f"<b>{plain(text).replace(', ', ',<br>', 1)}</b>"
 
 
 def plain(text: str) -> str:
-    """Escape a text so that Plotly reads no markup in it."""
+    """Escape a text so that Plotly does not interpret it as markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

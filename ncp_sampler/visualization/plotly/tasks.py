@@ -14,7 +14,7 @@ from ncp_sampler.visualization.style import BLUE, GREY, RED
 
 
 def plot_tasks(study: Any, chosen: Compromise | None = None, *, title: str = "") -> Any:
-    """Draw every objective of a study as an axis, and every complete trial as a line across.
+    """Draw every objective of a study as an axis, and every complete trial as a line.
 
     See ``ncp_sampler.visualization.plot_tasks``. Hovering over a point shows its value.
 
