@@ -16,7 +16,7 @@ def add_studies(parser: argparse.ArgumentParser, *, trials: int, seeds: int) -> 
     add = parser.add_argument
     add("--trials", type=int, default=trials, help="number of trials of each study")
     add("--seeds", type=int, default=seeds, help="studies of each sampler, with seeds 0, 1, ..")
-    add("--jobs", type=int, default=2, help="number of studies at once")
+    add("--jobs", type=int, default=2, help="number of simultaneous studies")
     add("--threads", type=int, default=1, help="threads of a study, for torch and BLAS")
 
 

@@ -33,8 +33,8 @@ Propose an architecture from a table of trained architectures, without training.
 fitted to the table, codes are edited along their gradients, and a held-out evaluator scores the
 result. One half of the rows of a published table is used for the search, and the evaluator is
 fitted to the other half. The answer comes from a final search with all rows, and is usually better
-than the architecture that was scored. Without tables (--root, or NCP_BENCH_ROOT), the shipped
-surrogates replace them.
+than the scored architecture. Without tables (--root, or NCP_BENCH_ROOT), the shipped surrogates are
+used instead.
 """
 _EXAMPLES = """\
 examples:
@@ -43,14 +43,14 @@ examples:
   ncp-sampler search --setting cls-a --min-metric 84             at least 84 %, fewest FLOPs
   ncp-sampler search --setting cls-a --setting seg               one architecture for both
   ncp-sampler search --setting video --front --n 6               six trade-offs with FLOPs
-  ncp-sampler search --setting seg --max-gflops 1 --n 5          five unlike ones to train
+  ncp-sampler search --setting seg --max-gflops 1 --n 5          five dissimilar architectures
   ncp-sampler search --table runs.csv --metrics accuracy --bound 'ms<=20' --id run --ignore date
   ncp-sampler search --table runs.csv --metrics accuracy:max,ms:min --params width,depth
   ncp-sampler search --table a.csv --table b.csv --metrics accuracy   one architecture for both
 
-A CSV file has a header row, then one architecture per row. Columns that are not named by --metrics,
+A CSV file has a header row and one architecture per row. Columns that are not named by --metrics,
 --id or --ignore are parameters. The role of each column is printed before anything is fitted. With
-40 rows or more, one half is used for the search, and the evaluator is fitted to the other half.
+at least 40 rows, one half is used for the search, and the evaluator is fitted to the other half.
 
 GFLOPs are counted as in the published tables: the 50-class classification network at 128x128.
 """
@@ -222,24 +222,24 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help=f"setting of NAS-Bench-MR: {known}; repeat it for one architecture for all",
+        help=f"setting of NAS-Bench-MR: {known}; repeat for one architecture for several",
     )
-    text = "CSV file of your own architectures; repeat it for one architecture for all"
+    text = "CSV file of your own architectures; repeat for one architecture for several"
     source.add_argument(
         "--table", dest="tables", action="append", default=[], metavar="FILE", help=text
     )
     text = (
-        "metrics of --table, the main one first (default direction: max); repeat it to give those "
-        "of each --table"
+        "metrics of --table, the main metric first (default direction: max); repeat for separate "
+        "metrics of each --table"
     )
     parser.add_argument(
         "--metrics", action="append", type=metrics, default=[], metavar="A:max,B:min", help=text
     )
-    text = "the same as B:min"
+    text = "short for B:min in --metrics"
     parser.add_argument(
         "--minimize", dest="minimized", type=names, default=(), metavar="B", help=text
     )
-    text = "columns that are parameters (default: all that no other option names)"
+    text = "columns that are parameters (default: all columns that no other option names)"
     parser.add_argument("--params", type=names, metavar="A,B", help=text)
     text = "columns to leave out, such as dates"
     parser.add_argument("--ignore", type=names, default=(), metavar="A,B", help=text)
@@ -265,17 +265,17 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
         type=at_least(0),
         default=_LAMBDA,
         metavar="L",
-        help="weight of few FLOPs, or of the other --metrics, relative to 1 of each main metric "
+        help="weight of the FLOPs, or of all --metrics except the main metric, whose weight is 1 "
         f"(default {_LAMBDA})",
     )
-    text = "weight of each --setting or --table, in their order (default 1 each)"
+    text = "weight of each --setting or --table, in the given order (default 1 each)"
     parser.add_argument(
         "--objective-weights", "--weights", dest="weights", type=numbers, default=(),
         metavar="W,W", help=text,
     )  # fmt: skip
     text = (
-        "limit of a metric, another measured column (which needs no --metrics), a parameter or a "
-        "--cost: 'gflops<=0.5'"
+        "limit on a metric, another measured column (not listed in --metrics), a parameter or a "
+        "--cost, such as 'gflops<=0.5'"
     )
     parser.add_argument(
         "--bound", dest="limits", action="append", type=bound, default=[],
@@ -290,31 +290,31 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=[],
         metavar="M",
-        help="lower bound of the main metric (upper bound if it is minimized), without a goal "
-        "beyond it; with several settings, once for each, in order",
+        help="lower bound on the main metric (upper bound if it is minimized), which is then not "
+        "optimized further; with several settings, give it once for each, in order",
     )
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
     """Add the options of the search."""
     text = (
-        "edit this architecture instead of the best rows: NAME=VALUE,.. for all parameters, a name "
+        "architecture to edit instead of the best rows: NAME=VALUE,.. for all parameters, a name "
         "in the --id column, or a code string of MRSpace; can be repeated"
     )
     parser.add_argument(
         "--start", dest="starts", action="append", default=[], metavar="CODE", help=text
     )
-    text = "gradient descent on the whole code (default), or one number per step"
+    text = "gradient descent on the whole code (default), or changes of one number per step"
     parser.add_argument("--strategy", choices=STRATEGIES, default=STRATEGIES[0], help=text)
     text = (
         "confidence coefficient: number of standard deviations subtracted from a prediction; 0 is "
-        f"the paper's search, auto selects it by cross-validation (default {BETA:g})"
+        f"the paper's search, auto selects beta by cross-validation (default {BETA:g})"
     )
     parser.add_argument("--beta", type=_beta, default=BETA, metavar="B", help=text)
     parser.add_argument(
         "--caution", type=_beta, action=_Caution, default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
-    text = "maximum number of rows for the fit (default all; 2000 codes without tables)"
+    text = "maximum number of rows to fit (default: all rows; 2000 codes without tables)"
     parser.add_argument("--rows", type=whole(2), metavar="N", help=text)
     text = "seed of the halves and the fits (default 0)"
     parser.add_argument("--seed", type=whole(0), default=0, metavar="S", help=text)
@@ -323,16 +323,16 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 def _add_answer(parser: argparse.ArgumentParser) -> None:
     """Add the options of the answer."""
     text = (
-        "number of answers, any two different in at least 5 parameters, or in a third of all where "
-        "that is fewer; with --front, of its points"
+        "number of answers, any two of which differ in at least 5 parameters, or in a third of all "
+        "if that is fewer; with --front, number of points on the front"
     )
     parser.add_argument("--n", type=whole(1), metavar="N", help=text)
-    text = f"answer with the Pareto front of metric and FLOPs (N = {_FRONT} by default)"
+    text = f"return the Pareto front of metric and FLOPs (N = {_FRONT} by default)"
     parser.add_argument("--front", action="store_true", help=text)
-    text = "answer with the architecture that was scored, found with one half of the rows"
+    text = "return the scored architecture, which was found with one half of the rows"
     parser.add_argument("--no-refit", dest="refit", action="store_false", help=text)
     text = f"file for a picture of the search, {', '.join(_FORMATS)} (default {_PICTURE})"
     parser.add_argument("--picture", default=_PICTURE, metavar="FILE", help=text)
     parser.add_argument(
-        "--no-picture", dest="picture", action="store_const", const=None, help="draw no picture"
+        "--no-picture", dest="picture", action="store_const", const=None, help="write no picture"
     )

@@ -17,8 +17,8 @@ examples:
   ncp-sampler study redis://localhost:6379
   ncp-sampler study grpc://localhost:13000
 
-STORAGE is the URL of a database as for Optuna, a SQLite or journal file, the URL of Redis with a
-journal in it, or grpc://HOST:PORT of Optuna's gRPC server.
+STORAGE is the URL of a database (as in Optuna), a SQLite or journal file, the URL of a Redis server
+with a journal, or grpc://HOST:PORT for Optuna's gRPC server.
 """
 
 
@@ -32,7 +32,7 @@ def add_study(commands: Any) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     study.add_argument("storage", metavar="STORAGE", help="URL or file")
-    study.add_argument("--name", metavar="NAME", help="name of the study, if there are several")
+    study.add_argument("--name", metavar="NAME", help="name of the study, if the storage has several")
     text = "trial whose reasons are shown: number, best or last (default best; last with a front)"
     study.add_argument("--trial", type=_trial, metavar="N", help=text)
     return study
@@ -42,5 +42,5 @@ def _trial(text: str) -> int | str:
     if text in ("best", "last"):
         return text
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 0 on, best or last")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a nonnegative integer, best or last")
     return int(text)

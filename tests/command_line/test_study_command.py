@@ -253,7 +253,7 @@ def test_what_is_ambiguous_is_asked_for(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["x.db", "--trial", "z"], "'z' must be a number from 0 on, best or last"),
+        (["x.db", "--trial", "z"], "'z' must be a nonnegative integer, best or last"),
         (["x.db", "--trial", "-1"], "--trial"),
         ([], "STORAGE"),
     ],

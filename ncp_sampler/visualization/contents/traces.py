@@ -139,8 +139,8 @@ def pushes_of(
     """Return columns and the negative derivatives of the loss, largest first.
 
     Raises:
-        ValueError: If a start, iteration or number of bars is out of range, or if the trace belongs to
-            another space.
+        ValueError: If a start, iteration or number of bars is out of range, or if the trace
+            belongs to another space.
     """
     codes = codes_of(trace, space, start)
     checks.integer("iteration", iteration, low=0, high=len(codes) - 1)

@@ -78,8 +78,8 @@ def plot_gradient(
         largest: Maximum number of bars; the largest ones are drawn.
 
     Raises:
-        ValueError: If a start, iteration or number of bars is out of range, or if the trace belongs to
-            another space.
+        ValueError: If a start, iteration or number of bars is out of range, or if the trace
+            belongs to another space.
     """
     names, push = pushes_of(trace, space, start=start, iteration=iteration, largest=largest)
     bars = go.Bar(
