@@ -141,7 +141,7 @@ class NCPSampler(BaseSampler):
             if space is None:
                 raise ValueError(
                     f"costs has {[*self._goals['costs']]}, but there is no space: a cost needs all "
-                    "params before the trial suggests its first; give NCPSampler(space=...)"
+                    "params before the trial suggests the first one; give NCPSampler(space=...)"
                 )
             KnownCost(name, function, space)
         self._space = space
@@ -324,7 +324,7 @@ class NCPSampler(BaseSampler):
         if name in claims.claimed_params(trial, {name: distribution}):
             reason = f"its proposal is outside {distribution}, which other trials did not have"
         else:
-            unknown = "it is not declared" if self._space else "too few trials had it so far"
+            unknown = "it is not declared" if self._space else "too few trials have had it so far"
             reason = conversion.reason_against(name, distribution) or unknown
             reason = f"it is not in the search space of NCPSampler: {reason}"
         self._warned.add(name)

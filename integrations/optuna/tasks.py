@@ -189,7 +189,7 @@ def _names(trial: Trial) -> list[str]:
 def _task_name(names: Sequence[str], task: str | int) -> str:
     """Return the name of a task in a study with several objectives."""
     if len(names) < 2:
-        raise ValueError("the study has one objective; tasks are those of a study of several")
+        raise ValueError("the study has one objective; tasks need a study with several objectives")
     if isinstance(task, Integral) and not isinstance(task, bool) and 0 <= task < len(names):
         return names[int(task)]
     if not isinstance(task, str) or task not in names:

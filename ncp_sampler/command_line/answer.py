@@ -83,7 +83,7 @@ def print_found(result: Mapping[str, Any]) -> None:
         _print_answers(
             console,
             result["next_trainings"],
-            f"trainings that promise most, {result['answers_order']}",
+            f"most promising architectures to train, {result['answers_order']}",
         )
     if result["judged_params"] is not None:
         console.print(_judged(result))

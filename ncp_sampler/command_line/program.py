@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if package == "rich":
             return _fail(
                 'rich is not installed, which draws the tables: pip install ".[viz]" in the clone, '
-                "or pip install rich; --json does without it"
+                "or pip install rich; --json does not need it"
             )
         return _fail(f"{package} is not installed: pip install {package}")
     except (ImportError, OSError, ValueError) as error:

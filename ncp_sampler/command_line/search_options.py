@@ -120,7 +120,7 @@ class SearchOptions:
         of_tables = (self.metrics, self.params, self.ignore, self.id, self.categories)
         if not self.tables and any(of_tables):
             raise ValueError(
-                "--metrics and --minimize go with --table, as do --params, --ignore, --id and "
+                "--metrics and --minimize need --table, as do --params, --ignore, --id and "
                 "--categories; a setting has its own metric"
             )
         if self.tables and not self.metrics:
@@ -157,7 +157,7 @@ def search_options(given: Mapping[str, Any]) -> SearchOptions:
     """
     n = given["n"] if given["n"] is not None else _FRONT if given["front"] else 1
     if given["front"] and n < 2:
-        raise ValueError("--n must be 2 or more with --front")
+        raise ValueError("--n must be at least 2 with --front")
     tuples = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
     tuples["metrics"] = _directed(tuples["metrics"], given["minimized"], len(given["tables"]))
     kept = {name: value for name, value in given.items() if name != "minimized"}

@@ -130,5 +130,5 @@ def _cost_at(cost: Cost, codes: NDArray[Any]) -> NDArray[np.float64]:
 def _unusable(limit: Bound, values: NDArray[np.float64]) -> ValueError:
     nearest = np.nanmin(values) if limit.direction == "minimize" else np.nanmax(values)
     return ValueError(
-        f"--bound '{limit}' is kept by no row, of which the nearest has {nearest:.4g}; relax it"
+        f"--bound '{limit}' is satisfied by no row; the nearest row has {nearest:.4g}; relax it"
     )

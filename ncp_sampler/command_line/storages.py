@@ -64,7 +64,7 @@ def _opened(text: str) -> BaseStorage:
     if url.get_backend_name() != "sqlite":
         return _database(text, url)
     if url.database in (None, "", ":memory:"):
-        raise ValueError(f"{text} is a database in memory, which ended with its process")
+        raise ValueError(f"{text} is a database in memory, which was lost when its process ended")
     return _of_file(text, Path(str(url.database)))
 
 

@@ -32,7 +32,7 @@ def add_study(commands: Any) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     study.add_argument("storage", metavar="STORAGE", help="URL or file")
-    study.add_argument("--name", metavar="NAME", help="name of the study, if the storage has several")
+    study.add_argument("--name", metavar="NAME", help="name of the study, if there are several")
     text = "trial whose reasons are shown: number, best or last (default best; last with a front)"
     study.add_argument("--trial", type=_trial, metavar="N", help=text)
     return study

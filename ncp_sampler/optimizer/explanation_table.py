@@ -22,7 +22,7 @@ _HOW = {
 _FROM = {
     "trial": "trial",
     "variation": "a variation of trial",
-    "source": "a source's trial, or a variation of one",
+    "source": "a trial of a source, or a variation of such a trial",
     "random": "a random code",
 }
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|$~])")
@@ -104,7 +104,7 @@ def _later(reasons: Mapping[str, Any]) -> str:
     if "startup" not in reasons:
         return ""
     n = reasons["startup"]
-    return f"The model proposes from trial {n} on, if the {n} before it have a value"
+    return f"The model first proposes trial {n}, if the {n} trials before it have a value"
 
 
 def _heads(reasons: Mapping[str, Any]) -> list[str]:

@@ -60,7 +60,7 @@ class Preference:
                 f"objective_weights has {unknown}, no objectives; they are {[*directions]}"
             )
         if not any(weight for weight, _ in weights.values()):
-            must = f"weight some of {tuple(directions)}, not all of them by 0"
+            must = f"weight some of {tuple(directions)}, with at least one weight above 0"
             raise checks.refusal("objective_weights", given, must)
         return cls(weights)
 

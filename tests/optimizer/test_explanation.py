@@ -307,7 +307,7 @@ def test_trials_without_reasons(function: Any, trial: Any) -> None:
 
 def test_startup_trials_say_when_the_model_proposes(study: optuna.Study) -> None:
     """From the eleventh trial on by default: no figure then, and no table of moves."""
-    later = "The model proposes from trial 10 on, if the 10 before it have a value"
+    later = "The model first proposes trial 10, if the 10 trials before it have a value"
     assert later in _text(study.trials[0])
     assert explain_markdown(study.trials[9]).endswith(f"without a prediction. {later}.\n")
     assert study.trials[10].system_attrs["ncp:reasons"]["how"] == "search"
