@@ -1,6 +1,6 @@
 """Network Coding Propagation (NCP) as a sampler for Optuna and a searcher for Ray Tune.
 
-``import ncp_sampler`` imports neither Optuna, Ray nor PyTorch. Names are imported on first use.
+``import ncp_sampler`` does not import Optuna, Ray or PyTorch. Names are imported on first use.
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ def was_stopped(trial: FrozenTrial) -> bool:
 def reported_tasks(trial: FrozenTrial | Trial, names: Sequence[str]) -> dict[str, float]:
     """Return the values that ``report_task`` stored with a trial; ``names`` are all objectives.
 
-    They are stored by index, because names can be set or changed later.
+    The values are stored by index, because names can be set or changed later.
     """
     attrs = trial.user_attrs
     keys = [f"{_TASK_KEY}{i}" for i in range(len(names))]

@@ -243,9 +243,9 @@ class NCPSearch(SavedSearcher):
     def best_trial(self) -> Trial:
         """Best complete trial that violates no constraint, for a single metric.
 
-        Ray's ``ResultGrid.get_best_result`` ignores constraints. Its params have flat names,
-        ``a/b`` for ``config["a"]["b"]``, and do not include constants. A trial that a scheduler
-        stopped counts as complete with its last report, as in Ray.
+        Ray's ``ResultGrid.get_best_result`` ignores constraints. The params of the trial have flat
+        names, ``a/b`` for ``config["a"]["b"]``, and do not include constants. A trial that a
+        scheduler stopped counts as complete with its last report, as in Ray.
 
         Raises:
             ValueError: There is no such trial, or there are several metrics: see ``compromise``.

@@ -193,7 +193,7 @@ def _trials(name: str, source: Source, space: TuneSpace, names: Sequence[str]) -
 
 
 def _reason_against(space: SearchSpace, params: Params) -> str:
-    """Return the reason why no valid params are nearest to the params; empty if there are some."""
+    """Return the reason why params cannot be replaced by valid params; empty if they can."""
     for dim in space.dimensions:
         value = params.get(dim.name)
         text = isinstance(dim, Categorical) and str(value) in map(str, dim.choices)

@@ -1,1 +1,1 @@
-"""Program ``ncp-sampler``, which searches tables and summarizes studies; training of codes."""
+"""Command ``ncp-sampler``, which searches tables and summarizes studies, and training studies."""

@@ -120,7 +120,7 @@ class SearchOptions:
         of_tables = (self.metrics, self.params, self.ignore, self.id, self.categories)
         if not self.tables and any(of_tables):
             raise ValueError(
-                "--metrics and --minimize need --table, as do --params, --ignore, --id and "
+                "--metrics and --minimize go with --table, as do --params, --ignore, --id and "
                 "--categories; a setting has its own metric"
             )
         if self.tables and not self.metrics:

@@ -26,8 +26,8 @@ def best_trials(study: Study) -> list[FrozenTrial]:
 def answer_trial(study: Study, n_problems: int) -> FrozenTrial:
     """Return the best trial for a single problem, or the best compromise between several.
 
-    Costs matter only among trials with equal metrics, of which the cheapest is the answer. The
-    answer is always Pareto-optimal.
+    Costs matter only among trials with equal metrics: the cheapest of these trials is the answer.
+    The answer is always Pareto-optimal.
 
     Args:
         study: Study with a complete trial.

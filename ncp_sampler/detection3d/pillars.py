@@ -1,7 +1,7 @@
 """Pillar encoder of PointPillars, from point clouds to a bird's-eye-view map of learned features.
 
 Notation
-    n, p       samples; points of one of them, each (x, y, z, reflectance)
+    n, p       samples; points of one sample, each (x, y, z, reflectance)
     H, W       pillars along y and along x
     P, N       points that are kept in all samples; pillars with at least one point
     cell       index of a pillar: (sample H + row) W + column
@@ -162,7 +162,7 @@ def check_points(points: Sequence[Tensor]) -> None:
     """Raise ValueError unless points are finite clouds of shape (p, 4), p >= 1."""
     must = "be a sequence of tensors of shape (p, 4), one for each sample"
     if not checks.sequence("points", points, Tensor, must):
-        raise ValueError("points contains no cloud; give at least one")
+        raise ValueError("points holds no cloud; give at least one")
     for i, cloud in enumerate(points):
         if cloud.ndim != 2 or cloud.shape[1] != POINT_VALUES:
             raise ValueError(

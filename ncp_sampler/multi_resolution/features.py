@@ -7,8 +7,8 @@ Notation, as in `blueprint`
 
 Work is depth times width squared, summed over branches. To model work, trees need many splits,
 small networks need many units, and all such models need many rows. The features therefore contain
-the work, in log2, because metrics are then closest to linear. They contain only the leading terms
-of costs; `costs` computes exact costs.
+the work, in log2, because metrics are then closest to linear. The features contain only the leading
+terms of costs; `costs` computes exact costs.
 
 A search differentiates the features of a few codes at every step, so the number of operations
 determines the time. All features are sums of products of up to four columns. Products with constant
@@ -100,7 +100,8 @@ _NARROWEST = {f"narrowest_r{r}": [_WIDTHS[branch] for branch in _RESOLUTION[r]] 
 def _picking(products: Sequence[Sequence[str]], factors: int, missing: float) -> Tensor:
     """Return the matrix (28, factors * products) that selects all first factors, then all others.
 
-    The last row is added for every code. It contains the values of factors that a product lacks.
+    The last row is added for every code. This row contains the values of factors that a product
+    lacks.
     """
     pick = torch.zeros(len(CODEC.columns) + 1, factors, len(products), dtype=torch.float64)
     for j, product in enumerate(products):

@@ -35,7 +35,7 @@ _UNITS = {
 
 
 def _groups() -> tuple[Group, ...]:
-    """Return groups: blocks and outer layers; units and channels of stages 1 to 3 and 4."""
+    """Return groups: blocks and outer layers; units and channels of stages 1 to 3, and of 4."""
     *first, last = STAGES
     outer = tuple(name for name in CODEC.names if name[0] in "io")
     return (

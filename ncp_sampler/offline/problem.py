@@ -221,7 +221,7 @@ def as_problem(
     space: SearchSpace | None,
     seed: int,
 ) -> SearchProblem:
-    """Return the problem, which is given as such or as sources and targets.
+    """Return the problem, which is given as a ``SearchProblem`` or as sources and targets.
 
     Raises:
         ValueError: As for ``SearchProblem``; or parts are given in addition to a problem.

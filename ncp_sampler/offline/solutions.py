@@ -96,12 +96,12 @@ def propagate_front(
 
     The trade-off is between two targets without a bound, such as high mIoU and few FLOPs. The ends
     of the front are searched first. Between the ends, one target is bounded by evenly spaced levels
-    (on a log scale if all values are positive). This finds solutions that no weighting of the two
-    targets would find.
+    (on a log scale if all values are positive). This method finds solutions that no weighting of
+    the two targets would find.
 
     Args:
         sources: As in ``propagate_search``.
-        targets: Targets, of which at least two have no bound. Bounds hold along the whole front.
+        targets: Targets, at least two of which have no bound. Bounds hold along the whole front.
         n: Number of levels, at least 2; only Pareto-optimal codes are returned.
         along: Metric of the target to bound; if None, the last target without a bound.
         space: As in ``propagate_search``.

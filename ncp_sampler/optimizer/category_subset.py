@@ -58,7 +58,7 @@ class CategorySubset:
         Args:
             space: The whole space.
             codes: Codes of the observations in order, (n, d).
-            order: Their positions, best first, (n,).
+            order: Positions of the observations, best first, (n,).
             pinned: Values of fixed columns, NaN elsewhere, (d,).
             rng: Draws the untried categories; unused if no categorical has too many.
         """

@@ -36,9 +36,9 @@ class Compromise:
     """The observation that is the best compromise between the objectives.
 
     Attributes:
-        number: Its number among all observations, starting at 0; in a study, the number of its
-            trial.
-        params: Its params.
+        number: Number of the observation among all observations, starting at 0; in a study, the
+            number of its trial.
+        params: Params of the observation.
         values: Objective -> value, in its own unit.
         predicted: Objectives whose values were predicted, because they were not reported.
         regrets: Objective -> loss relative to the best observed value: 0 at the best, 1 at the
@@ -91,7 +91,7 @@ def best_compromise(
 
     Args:
         objectives: Objectives of the search.
-        observations: Its observations.
+        observations: Observations of the search.
         model: Predictor, not fitted, for values that were not reported.
         weights: As for ``NCPOptimizer``, or "knee": the Pareto-optimal observation with the
             smallest sum of regrets, relative to the range of the front.

@@ -38,7 +38,7 @@ _TRIES = 256  # number of successive excluded points after which the design coun
 def design_code(
     space: SearchSpace, seed: int, number: int, pinned: FloatArray, excluded: Excluded
 ) -> tuple[NDArray[Any] | None, int]:
-    """Return the next number and the code (d,) of the first point that is not excluded.
+    """Return the code (d,) of the next point that is not excluded, and the number after it.
 
     The code is None if so many points are excluded that there may be no other.
     """

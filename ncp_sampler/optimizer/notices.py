@@ -59,8 +59,8 @@ class Notices:
                 self._over.add(key)
                 params = checks.shown(self._objectives.space.to_params(codes[i]))
                 _logger.warning(
-                    "trial with %s (observation %d) exceeds the limit %s; hard limits apply to "
-                    "proposals only, and this trial counts like any other",
+                    "trial with %s (observation %d) exceeds the limit %s; hard limits bind "
+                    "proposals only, and it counts as any other trial",
                     params, first + i, ", ".join(over),
                 )  # fmt: skip
 

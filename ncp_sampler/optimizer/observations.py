@@ -90,7 +90,7 @@ class Observations:
     ) -> Excluded:
         """Return a predicate of valid codes that must not be proposed next.
 
-        These are codes over a limit, observed codes, and pending codes.
+        The predicate excludes codes over a limit, observed codes, and pending codes.
 
         Args:
             pending: Codes that are under evaluation.

@@ -57,8 +57,8 @@ class NCPOptimizer:
             cost must be one of ``directions`` or have one of ``limits``.
         limits: Known cost -> hard limit, which no proposal exceeds, even during startup.
         constraints: Observed metric -> upper bound for feasible trials, or ``(low, None)`` for a
-            lower bound. The metric need not be one of ``directions``. It is modeled, and the search
-            looks for the best feasible code.
+            lower bound. The metric need not be one of ``directions``. Constraints are modeled, and
+            the search looks for the best feasible code.
         objective_weights: Goal for several metrics, instead of the whole front. Metric -> weight,
             the paper's lambda, by default 1: the search maximizes the weighted sum of the metrics
             in their own units. A weight "std", or (2.0, "std"), applies per standard deviation of
@@ -76,8 +76,9 @@ class NCPOptimizer:
             is proposed twice while untried codes are left.
         device: Device of a named ensemble; a predictor object has its own device.
         predictor: "auto" (an infinitely wide MLP plus a residual), "infinite-mlp", "gp", "mlp",
-            "ensemble" or "paper"; or a predictor object with its own settings, which is copied. It
-            uses the space's ``features`` if there are any, unless it is a ``FeaturePredictor``.
+            "ensemble" or "paper"; or a predictor object with its own settings, which is copied. The
+            predictor uses the space's ``features`` if there are any, unless it is a
+            ``FeaturePredictor``.
         sources: ``Records``, paths of CSV files, or a ``Source`` with more information. Trials of
             the same task count as observations. For another task, two of its best codes are among
             the first three trials, and its model is a linear term of the predictor, which must be a
@@ -184,7 +185,7 @@ class NCPOptimizer:
     def reasons(self) -> list[Reasons]:
         """Reasons for each proposal of the last ``ask``; see ``explanation.py``.
 
-        They are computed when they are first read.
+        The reasons are computed when they are first read.
         """
         return self._proposer.reasons
 

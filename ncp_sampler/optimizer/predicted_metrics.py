@@ -34,7 +34,7 @@ class Case:
         maximum: Result of the search.
         predictor: The fitted predictor, before it observed the means of pending trials.
         unit: Unit codes of the observations to which the predictor was fitted, (n, d).
-        numbers: Their positions among all observations, (n,); below 0 for sources.
+        numbers: Positions of these among all observations, (n,); negative for sources.
         pending: Number of trials that run in parallel.
         is_elsewhere: True if pinned columns select another branch or category to explore.
     """
@@ -106,9 +106,9 @@ def predicted_metrics(
 def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
     """Return calibrated predictive and posterior standard deviations, each (2, m + c).
 
-    Both are computed before the means of pending trials were observed. Objectives are recalibrated
-    with the latest trials; in a conditional space, only with those of the same branch. The
-    probabilities of constraints use the posterior.
+    All deviations are computed without the observed means of pending trials. Objectives are
+    recalibrated with the latest trials; in a conditional space, only with those of the same branch.
+    The probabilities of constraints use the posterior.
     """
     posterior, space = case.maximizer.acquisition.posterior, case.maximizer.space
     before = ObjectivePosterior(posterior.observations, case.predictor, posterior.costs)

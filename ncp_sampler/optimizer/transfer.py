@@ -137,8 +137,8 @@ class SourceStudy:
     def agrees(self, codes: NDArray[Any], metrics: Mapping[str, FloatArray]) -> bool:
         """Return True if trials of the present search show that the source has the same task.
 
-        This is the case if every code that both have evaluated has the same values in both, and at
-        least one of these values is unique.
+        This is the case if every code that the search and the source have both evaluated has the
+        same values in both, and at least one of these values is unique.
 
         Args:
             codes: Valid codes, (k, d).

@@ -2,8 +2,8 @@
 
 Away from the rows, the predictions of trees are flat, whereas a network extrapolates. With noisy
 measurements, a search with a network alone therefore ends in corners of the space. Trees have no
-gradient, however. They therefore label unmeasured codes, and a network is fitted to the labels
-(Hinton et al. 2015, "Distilling the knowledge in a neural network").
+gradient, however. For this reason, the trees label unmeasured codes, and a network is fitted to the
+labels (Hinton et al. 2015, "Distilling the knowledge in a neural network").
 """
 
 from __future__ import annotations

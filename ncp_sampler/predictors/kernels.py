@@ -1,9 +1,9 @@
 """Kernels: prior covariances of a metric over unit codes, with closed-form gradients.
 
-A kernel is a small immutable object. Its parameters are an array ``theta``, on a scale where their
-priors are normal (logarithms of positive numbers). Everything is computed in NumPy, because for the
-small matrices of a study, the overhead of a PyTorch operation is several times the cost of its
-arithmetic.
+A kernel is a small immutable object. The parameters of a kernel are an array ``theta``, on a scale
+where their priors are normal (logarithms of positive numbers). Everything is computed in NumPy,
+because for the small matrices of a study, the overhead of a PyTorch operation is several times the
+cost of its arithmetic.
 
 Notation, of one metric
     X (n, d), Z (q, d)   unit codes of the observations, and of queries

@@ -50,8 +50,8 @@ class Predictor(Protocol):
     """Differentiable model of metrics over unit codes.
 
     ``GaussianProcess`` is exact and suits small histories; ``MLPEnsemble`` is the paper's type of
-    model, for tables. Both are deterministic for a given seed. For any other class, PyTorch
-    differentiates ``posterior`` and ``mean``.
+    model, for tables. Both predictors are deterministic for a given seed. For any other class,
+    PyTorch differentiates ``posterior`` and ``mean``.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess

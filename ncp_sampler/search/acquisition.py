@@ -122,8 +122,8 @@ class Incumbent(NamedTuple):
     """Observation relative to which an improvement is measured.
 
     Attributes:
-        row: Its position among the observations.
-        values: Its objectives, scaled, (m,); NaN where not reported.
+        row: Position of the incumbent among the observations.
+        values: Scaled objectives of the incumbent, (m,); NaN where not reported.
     """
 
     row: int

@@ -161,8 +161,8 @@ class Maximizer:
     def _random(self, center: FloatArray, rng: np.random.Generator) -> NDArray[Any]:
         """Return random valid codes; in a small region, they differ from its center in few columns.
 
-        In many dimensions, a code that differs from the center in all of them is far away, even in
-        a small region (Regis & Shoemaker 2013; TuRBO, section 3, does the same).
+        In high dimensions, a code that differs from the center in all dimensions is far away, even
+        in a small region (Regis & Shoemaker 2013; TuRBO, section 3, does the same).
         """
         drawn = self.space.sample(_N_SCREENED, rng)
         if self.region.is_whole:

@@ -79,8 +79,8 @@ def reference_point(values: FloatArray) -> FloatArray:
     """Return the point (m,) beyond which hypervolume counts, given trials in order of observation.
 
     In each objective, the point lies a tenth of the spread below the worst of the first trials,
-    which were not chosen by a search. It therefore stays in place, and useless extremes (such as
-    the lowest cost) do not gain weight when they are observed.
+    which were not chosen by a search. The point therefore stays in place, and useless extremes
+    (such as the lowest cost) do not gain weight when they are observed.
     """
     point = []
     for column in values.T:

@@ -86,7 +86,8 @@ class Preference:
 
         Args:
             names: The objectives.
-            raw: Their values in the order of observation, (n, m), without missing ones.
+            raw: Values of the objectives in the order of observation, (n, m), without missing
+                values.
             signs: 1 of an objective to be maximized, -1 of one to be minimized, (m,).
         """
         weights = []

@@ -93,10 +93,10 @@ class LogWeightedEI:
 class LogEHVI:
     """Log expected hypervolume improvement, exact for independent normals.
 
-    The expectation for one box is a product over objectives. Its factors are EI(low) - EI(high) =
-    E[max(min(f, high) - low, 0)], where EI is the expected improvement over a level. The products
-    are summed over the boxes (Emmerich et al. 2011, "Hypervolume-based expected improvement",
-    section III).
+    The expectation for one box is a product over objectives. The factors of this product are
+    EI(low) - EI(high) = E[max(min(f, high) - low, 0)], where EI is the expected improvement over a
+    level. The products are summed over the boxes (Emmerich et al. 2011, "Hypervolume-based expected
+    improvement", section III).
 
     Args:
         front: Pareto front, (p, m).

@@ -54,8 +54,9 @@ class SearchSpace:
             d), with the middle for parameters that do not exist, to (n, f). None for the unit
             codes.
         param_features: Input of predictors in addition to unit codes: a plain function of params,
-            such as parameters, depth or FLOPs, that returns a number or a sequence of them. It is
-            called once for each valid code, and interpolated between valid codes.
+            such as parameters, depth or FLOPs, that returns a number or a sequence of them. The
+            function is called once for each valid code, and its values are interpolated between
+            valid codes.
         units: Metric or cost -> its unit, such as "%", for figures.
         groups: Parameters that figures show together; by default, those with the same range.
 

@@ -51,7 +51,7 @@ class ImageAugmentation:
         grayscale: Probability of conversion to grayscale.
 
     Raises:
-        ValueError: Both or neither of area and zoom are given, or a value is out of its range.
+        ValueError: Not exactly one of area and zoom is given, or a value is out of its range.
 
     Examples:
         >>> import torch

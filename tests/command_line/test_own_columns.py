@@ -311,7 +311,7 @@ def test_an_infinite_cost_keeps_no_limit(
     assert found["params"]["d"] <= 6
     refused = [*options, "--cost", "deep_costs:never", "--bound", "never<=50", "--no-picture"]
     assert main(["search", *refused]) == 2
-    assert "kept by no row" in capsys.readouterr().err
+    assert "satisfied by no row" in capsys.readouterr().err
 
 
 def test_a_bound_needs_no_other_option_where_all_parameters_are_named(
