@@ -3,8 +3,7 @@
 Notation
     y, m, s   measured value, predicted mean and standard deviation of a target
     v         standard deviation of a measurement
-    w         weight of a measurement, s^2 / (s^2 + v^2); the value of a row is shrunk to m + w (y -
-              m)
+    w         weight of a measurement, s^2 / (s^2 + v^2); a row's value is shrunk to m + w (y - m)
     U         utility of a code without bounds: a weighted sum of targets, which is also normal
 """
 

@@ -16,8 +16,8 @@ The reasons are plain values that are stored with a trial (docs/how-to/reasons.m
     branch     {parameter: category} of the explored branch, if the best trial's branch makes no
                progress and another branch is explored; absent otherwise
     category   {parameter: category} that few trials had, if a search without branches makes no
-    progress and explores this category; absent otherwise objectives names of the metrics that are
-    optimized, in order
+               progress and explores this category; absent otherwise
+    objectives names of the metrics that are optimized, in order
     metrics    {metric: {"mean", "std", "start", "start_std", "incumbent"}}: predictions of a
                measurement, including noise, with the calibrated predictive standard deviation, for
                the proposal and the start, and the incumbent's value; for a known cost {"value",
