@@ -52,8 +52,8 @@ from ncp_sampler.training.problem import TrainingProblem
 from ncp_sampler.training.progress import Epoch
 from ncp_sampler.training.tensorboard import find_writer
 
-_STARTUP = 6  # Number of trials before the predictor is used; few, because trainings are expensive
-_PRUNER_STARTUP, _PRUNER_WARMUP = 4, 2  # Complete trainings to compare with; first epoch to prune
+_STARTUP = 6  # Number of trials before the predictor is used; few, because training is expensive
+_PRUNER_STARTUP, _PRUNER_WARMUP = 4, 2  # Complete trials to compare with; first epoch to prune
 _MAX_PROPOSALS = 50  # Number of proposals per trained code, for samplers that know no limit
 _FOLDER = "be a folder's path"
 _THIN = (1, 16)  # Depth and width of the thin start code

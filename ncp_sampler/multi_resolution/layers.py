@@ -92,7 +92,7 @@ def seeded(seed: int | None) -> torch.Generator | None:
         return None
     if not isinstance(seed, Integral) or not -(2**63) <= seed < 2**64:
         raise ValueError(f"seed={seed!r} must be an integer from -2**63 to 2**64 - 1, or None")
-    return torch.Generator("cpu").manual_seed(int(seed))  # PyTorch refuses NumPy integers
+    return torch.Generator("cpu").manual_seed(int(seed))  # PyTorch rejects NumPy integers
 
 
 def initialize(

@@ -73,7 +73,7 @@ class Observations:
         return self._objectives.names
 
     def reported(self, first: int) -> list[tuple[NDArray[Any], dict[str, float], bool]]:
-        """Return the code (d,), metrics and completeness of the trials from a position on."""
+        """Return the code (d,), metrics and completeness of the trials, starting at a position."""
         return [(t.code, dict(t.metrics), t.complete) for t in self._trials[first:]]
 
     @property

@@ -26,7 +26,7 @@ class Trial(NamedTuple):
 
 
 def trials_of(objectives: Objectives, observations: Observations, first: int) -> list[Trial]:
-    """Return the trials from a position on, in the order in which they were reported."""
+    """Return the trials, starting at a position, in the order in which they were reported."""
     return [
         Trial(objectives.space.to_params(code), metrics, complete)
         for code, metrics, complete in observations.reported(first)

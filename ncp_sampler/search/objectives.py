@@ -3,7 +3,7 @@
 Notation
     n, d, m, c   observations, columns of a code, objectives, constraints
     values       objectives, all to be maximized and scaled, NaN where missing, (n, m)
-    slack        scaled distance below a bound, (n, c); nonnegative if the bound holds, NaN if unknown
+    slack        scaled distance below a bound, (n, c); nonnegative if it holds, NaN if unknown
 """
 
 from __future__ import annotations

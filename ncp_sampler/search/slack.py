@@ -23,7 +23,7 @@ from ncp_sampler.predictors.transforms import LARGEST
 # Observed metric -> its upper bound, or a pair (low, high), of which one is None
 Constraints: TypeAlias = Mapping[str, float | tuple[float | None, float | None]]
 
-_LATE_REPORTS = 3  # number of reports in a row from which on a constraint counts as added later
+_LATE_REPORTS = 3  # consecutive reports after which a constraint counts as added later
 _Values = TypeVar("_Values", float, FloatArray)
 
 

@@ -70,7 +70,7 @@ def train(
         model: Model, moved to the device.
         train_loader: Batches for the task. Batches should be shuffled, and the last batch should
             not consist of one sample (``drop_last``), because batch norm cannot train on it.
-        val_loader: Batches that select the best epoch; they must not contain test samples.
+        val_loader: Batches that select the best epoch; they should not contain test samples.
         task: Loss and metric.
         recipe: Settings of the training run; the loaders are responsible for ``size``,
             ``batch_size`` and ``augmentation``.
@@ -105,7 +105,7 @@ def train(
     """
     place, bf16 = usable_device(device), checks.flag("bf16", bf16)
     run = _Run(model, train_loader, val_loader, task, recipe, place, bf16)
-    seed = checks.integer("seed", seed, low=0, high=_LARGEST_SEED)  # PyTorch refuses NumPy integers
+    seed = checks.integer("seed", seed, low=0, high=_LARGEST_SEED)  # PyTorch rejects NumPy integers
     if optimizer is not None:
         must = "be a torch.optim.Optimizer of the model's parameters, or None"
         checks.instance("optimizer", optimizer, Optimizer, must)

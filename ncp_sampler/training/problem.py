@@ -27,7 +27,7 @@ class TrainingProblem:
     Attributes:
         name: Name of the task, as in tables; unique in a study.
         task: Loss and metric.
-        recipe: Settings of every training.
+        recipe: Settings of every training run.
         build: Function that returns the network of a code (27,), with seeded initial weights.
         gflops: Function that returns the multiply-adds of a code's (27,) network for one sample, in
             G. Given a tensor of codes (n, 27), it may return a differentiable tensor (n,), like the
@@ -151,7 +151,7 @@ def join_problem(
         name: Name of the problem.
         networks: Networks of codes.
         task: Loss and metric.
-        recipe: Settings of every training.
+        recipe: Settings of every training run.
         data: Samples for training, validation and test.
         workers: Nonnegative number of processes of each loader.
         collate: Function that makes a batch from samples; PyTorch's own if None.
