@@ -18,6 +18,7 @@ from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Model, Predictor, as_model, one_thread
 from ncp_sampler.predictors.registry import narrow_process
 from ncp_sampler.predictors.transforms import (
+    TAIL,
     ExtendedFeatures,
     FeaturePredictor,
     bounded_tail,
@@ -31,6 +32,7 @@ _MAX_ROWS = 2600  # maximum rows of a process; exact inference on more takes mor
 _MAX_CODE_ROWS = 1300  # the same for the process over unit codes; each search step costs its square
 _ONE_THREAD_ROWS = 1000  # number of rows up to which more threads do not help
 _MANY_ROWS = 200  # minimum number of rows for trees and a richer kernel
+_TAIL_OF_CODES = 1.0  # Tail of ``bounded_tail`` in spaces without features
 _TREE_CODES = 4000  # number of random codes that trees label
 
 
@@ -119,17 +121,20 @@ def fit_paper(
 
 
 def fit_source(records: Records, targets: Sequence[Target], i: int, *, seed: int) -> Calibrated:
-    """Return the predictor that ``learn`` fits to source i, with the targets' poor values bounded.
+    """Return the predictor that ``learn`` fits to source i, the lower tails of targets bounded.
 
-    Otherwise, a few failed architectures would determine the scale of all predictions. Values less
-    than three spreads below the median, and metrics with a bound, do not change.
+    Otherwise, a few poor architectures would determine the scale of all predictions. Values less
+    than three spreads below the median do not change. If the space has no features, the limit is
+    one spread, because a single Gaussian process for all codes then describes the best ones better.
+    Metrics with a bound do not change, either.
     """
     names = modeled_metrics(targets, i)
+    tail = _TAIL_OF_CODES if records.space.features is None else TAIL
     metrics = {name: records.values(name) for name in names}
     for name in names:
         own = [one for one in targets if one.metric == name and one.predictor == i]
         if all(one.bound is None and one.sign == own[0].sign for one in own):
-            metrics[name] = own[0].sign * _level_bad_tail(own[0].sign * metrics[name])
+            metrics[name] = own[0].sign * _level_tail(own[0].sign * metrics[name], tail)
     return learn(replace(records, metrics=metrics), seed=seed)
 
 
@@ -138,11 +143,11 @@ def modeled_metrics(targets: Sequence[Target], i: int) -> list[str]:
     return [t.metric for t in targets if t.cost is None and t.predictor == i]
 
 
-def _level_bad_tail(values: FloatArray) -> FloatArray:
-    """Return values (n,), which are to be maximized, with the tail of poor values bounded."""
+def _level_tail(values: FloatArray, tail: float) -> FloatArray:
+    """Return values (n,) to be maximized, in their unit, with the lower tail bounded."""
     if np.isnan(values).all():
         return values
-    leveled = bounded_tail(values[:, None])[:, 0]
+    leveled = bounded_tail(values[:, None], tail)[:, 0]
     top, middle = np.nanargmax(values), np.nanargmin(np.abs(values - np.nanmedian(values)))
     size = leveled[top] - leveled[middle]
     if not size > 0:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 LARGEST = 1e100  # maximum magnitude of a metric, so that its square is finite
 _LEAST_SPREAD = 1e-12  # minimum spread, as a fraction of the distance from the median to the best
-_TAIL = 3.0  # number of spreads below the median at which ``bounded_tail`` begins to level off
+TAIL = 3.0  # number of spreads below the median at which ``bounded_tail`` begins to level off
 
 
 class Wrapper(Model):
@@ -320,12 +320,12 @@ def standardizer(y: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatA
     return mean, np.where(std > 1e-9 * np.maximum(np.abs(mean), 1.0), std, 1.0)
 
 
-def bounded_tail(values: FloatArray) -> FloatArray:
-    """Standardize a metric (n,), with its tail of poor values bounded to limit outliers.
+def bounded_tail(values: FloatArray, tail: float = TAIL) -> FloatArray:
+    """Standardize a metric (n,) and bound its lower tail, so that outliers do not set the scale.
 
     Let z be the distance from the median in units of the spread (the distance from the median to
-    the better quartile), and t = 3. Values of z below -t are replaced by -t (2 + t / z), which is
-    smooth, preserves the order, and is never below -2 t. NaN stays NaN.
+    the better quartile), and t the ``tail``. Values of z below -t are replaced by -t (2 + t / z),
+    which is smooth, preserves the order, and is never below -2 t. NaN stays NaN.
     """
     if np.isnan(values).all():
         return values
@@ -337,7 +337,7 @@ def bounded_tail(values: FloatArray) -> FloatArray:
     spread = max(spread, _LEAST_SPREAD * (np.nanmax(values) - middle))
     with np.errstate(over="ignore"):  # in the bad tail, which is bounded below
         z = (values - middle) / (spread if spread > 0 else 1.0)
-    below = z < -_TAIL
-    z[below] = -_TAIL * (2 + _TAIL / z[below])
+    below = z < -tail
+    z[below] = -tail * (2 + tail / z[below])
     sd = np.nanstd(z)
     return np.asarray((z - np.nanmean(z)) / (sd if sd > 0 else 1.0))

@@ -105,7 +105,7 @@ def check(case: DeclaredCase) -> int:
 def _is_known(case: DeclaredCase, trial: FrozenTrial) -> bool:
     """Return True if the sampler is to keep off a trial's params: valid, and not failed.
 
-    An infinity in the bad direction is a failure.
+    An infinity in the bad direction is a failure, and so is pruning before any report.
     """
     valid = all(
         misfit(dim, trial.params[dim.name]) is None
@@ -116,12 +116,12 @@ def _is_known(case: DeclaredCase, trial: FrozenTrial) -> bool:
         pairs = zip(case.setup.directions, trial.values, strict=True)
         bad = [value == (-inf if way == "maximize" else inf) for way, value in pairs]
         return valid and not all(bad)
-    return valid and trial.state == TrialState.PRUNED and not _diverged(trial)
+    return valid and trial.state == TrialState.PRUNED and _has_value(trial)
 
 
-def _diverged(trial: FrozenTrial) -> bool:
+def _has_value(trial: FrozenTrial) -> bool:
     last = trial.intermediate_values.get(trial.last_step or 0)
-    return last is not None and not isfinite(last)
+    return last is not None and isfinite(last)
 
 
 def _check_independent(case: DeclaredCase, study: Study) -> None:

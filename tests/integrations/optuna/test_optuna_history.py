@@ -162,7 +162,7 @@ def test_old_trials_off_the_range_are_learnt_where_they_fit_best(
     add(study, {"x": 10, "op": "b"}, value=4.0, distributions=wide)  # fits
     assert [metrics["value"] for _, metrics, _ in told(study)] == [1, 2, 4]
     assert len(caplog.messages) == 2
-    assert "nearest valid ones are learned" in caplog.text
+    assert "nearest valid ones are used" in caplog.text
     assert "left out" in caplog.text
 
 
