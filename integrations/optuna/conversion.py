@@ -242,6 +242,14 @@ def was_stopped(trial: FrozenTrial) -> bool:
     return value is not None and not math.isnan(value)
 
 
+def has_failed(trial: FrozenTrial) -> bool:
+    """Return True if a finished trial failed, or was pruned before it reported anything."""
+    if trial.state == TrialState.PRUNED:
+        has_task = any(k.startswith(_TASK_KEY) for k in trial.user_attrs)
+        return trial.last_step is None and trial.value is None and not has_task
+    return trial.state == TrialState.FAIL
+
+
 def reported_tasks(trial: FrozenTrial | Trial, names: Sequence[str]) -> dict[str, float]:
     """Return the values that ``report_task`` stored with a trial; ``names`` are all objectives.
 

@@ -127,7 +127,7 @@ class StudyHistory:
         }
 
     def _infer(self, trial: FrozenTrial, number: int) -> None:
-        if self._space is None and trial.state != TrialState.FAIL:
+        if self._space is None and not conversion.has_failed(trial):
             self._ranges.read(number, trial.distributions)
             if trial.state == TrialState.COMPLETE:
                 self._conditions.read(trial)
@@ -238,15 +238,13 @@ class SpaceHistory:
 
     def _has_other_params(self, trial: FrozenTrial) -> bool:
         own = self.distributions.keys() | self._single
-        return trial.state != TrialState.FAIL and any(
+        return not conversion.has_failed(trial) and any(
             name not in own and not dist.single() for name, dist in trial.distributions.items()
         )
 
     def _row(self, trial: FrozenTrial) -> tuple[Params, Code | None] | None:
         """Return a finished trial's params and its tried code, if any; None if they do not fit."""
-        failed = trial.state != TrialState.COMPLETE and not conversion.metrics_of(
-            trial, self._directions
-        )
+        failed = conversion.has_failed(trial)
         params = self.all_params(trial.params, may_lack=not failed)
         if params is None and trial.state != TrialState.COMPLETE:
             # it ended before it had suggested all of them

@@ -31,7 +31,7 @@ def print_columns(columns: Sequence[Mapping[str, str]]) -> None:
 def print_found(result: Mapping[str, Any]) -> None:
     """Print the answer of ``ncp-sampler search --json`` as tables."""
     console = _console()
-    for note in result["notes"]:
+    for note in [one for one in result["notes"] if one != result["warning"]]:
         console.print(note, style="yellow")
     params = result["params"]
     if "code" in result:

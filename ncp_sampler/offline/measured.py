@@ -73,9 +73,11 @@ class MeasuredRows:
         if unknown.any():
             mean, _ = problem.moments(codes[unknown])
             y[:, unknown] = np.where(counts[:, unknown] > 0, y[:, unknown], mean)
-        order = np.argsort(-problem.utility_of(y), kind="stable")
+        # rows that keep the bounds first: a penalty may be small beside costs that span decades
+        violation = problem.violation(y)
+        order = np.lexsort((-problem.utility_of(y), violation))
         best, nearest = None, {}
-        if len(order) and problem.violation(y[:, order[:1]])[0] > 0:
+        if len(order) and violation[order[0]] > 0:
             nearest = {
                 label(problem.targets, k): float(y[k, order[0]])
                 for k, target in enumerate(problem.targets)

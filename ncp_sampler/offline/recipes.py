@@ -124,12 +124,14 @@ def fit_source(records: Records, targets: Sequence[Target], i: int, *, seed: int
     """Return the predictor that ``learn`` fits to source i, the lower tails of targets bounded.
 
     Otherwise, a few poor architectures would determine the scale of all predictions. Values less
-    than three spreads below the median do not change. If the space has no features, the limit is
-    one spread, because a single Gaussian process for all codes then describes the best ones better.
-    Metrics with a bound do not change, either.
+    than three spreads below the median do not change. If the metric is the only target and the
+    space has no features, the limit is one spread, because a single Gaussian process for all codes
+    then describes the best ones better; other targets may lead to codes below the median. Metrics
+    with a bound do not change, either.
     """
     names = modeled_metrics(targets, i)
-    tail = _TAIL_OF_CODES if records.space.features is None else TAIL
+    alone = len(targets) == 1 and records.space.features is None
+    tail = _TAIL_OF_CODES if alone else TAIL
     metrics = {name: records.values(name) for name in names}
     for name in names:
         own = [one for one in targets if one.metric == name and one.predictor == i]

@@ -148,6 +148,9 @@ def find(
         codes, utility = np.concatenate([reached, codes]), np.append(reached_utility, utility)
         starts_of = np.append(starts_of[at], starts_of)
     row = run.measured.best
+    kept = problem.violation(problem.values(codes)) <= 0
+    if row is not None or kept.any():
+        utility = np.where(kept, utility, -np.inf)
     if row is not None:
         utility = np.where(run.measured.is_new(codes), utility, -np.inf)
     best = int(utility.argmax())

@@ -35,6 +35,11 @@ class Notices:
         self._over: set[bytes] = set()  # codes over a limit that were logged
         self._bounded = [n for n in objectives.constraints if n not in objectives.directions]
 
+    @property
+    def awaits_reports(self) -> bool:
+        """True if ``warn_unreported`` has constraints to look for."""
+        return bool(self._bounded)
+
     def warn_over_limits(self, codes: NDArray[Any], first: int) -> None:
         """Warn once about each code over a hard limit.
 
@@ -71,8 +76,6 @@ class Notices:
             observations: All observations, including those of the startup trials.
             others: Observations of sources, whose trials may have reported them.
         """
-        if not self._bounded:
-            return
         reports = [metrics for _, metrics, complete in observations.reported(0) if complete]
         if not any(metrics.keys() & self._objectives.directions.keys() for metrics in reports):
             return  # no complete trial has a value

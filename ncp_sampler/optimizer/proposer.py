@@ -152,7 +152,7 @@ class Proposer:
             self._model = self._new_model(self._transfer, self._observations)
             self._n_fitted = 0
         self._notices.warn_over_limits(codes, first)
-        if not self._in_startup:
+        if self._notices.awaits_reports and not self._in_startup:
             others = [study.observations for study in self._transfer.studies]
             self._notices.warn_unreported(self._observations, others)
 

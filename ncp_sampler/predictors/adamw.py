@@ -3,7 +3,8 @@
 ``torch.optim.AdamW`` and ``OneCycleLR`` compute the same numbers, but creating them imports
 ``torch._dynamo``, which takes two seconds in each process that trains a predictor.
 
-References: Smith & Topin (2018) for the schedule, with the defaults of ``OneCycleLR``.
+References: Smith & Topin (2018) for the schedule, with the defaults of ``OneCycleLR`` but
+for the first rate.
 """
 
 from __future__ import annotations

@@ -221,3 +221,16 @@ def test_a_limit_kept_only_by_the_mean_says_so() -> None:
     check = LimitCheck.of("ms", "minimize", 5.0, mean=4.0, beta=3.0, compared=7.0)
     assert check.kept == "only by its mean"
     assert str(check).endswith("upper bound 7 (+ 3 standard deviations); kept: only by its mean")
+
+
+def test_rows_within_a_limit_come_before_all_others_where_a_cost_spans_decades() -> None:
+    """The penalty of a violation is relative to the spread of the cost, which is huge."""
+    space = SearchSpace([Integer("a", 1, 8), Integer("b", 1, 8), Categorical("c", ("x", "y"))])
+    codes = np.unique(space.sample(60, 0), axis=0).astype(float)
+    accuracy = 0.1 * codes[:, 0] - 0.02 * (codes[:, 1] - 4) ** 2
+    size = Target("params", "minimize", bound=1e3, cost=lambda params: 10.0 ** params["a"])
+    found = propagate_search(Records(space, codes, {"acc": accuracy}), [Target("acc"), size])
+    assert found.holds
+    assert space.to_params(found.code)["a"] <= 3
+    assert found.best is not None
+    assert "no measured row keeps" not in found.note

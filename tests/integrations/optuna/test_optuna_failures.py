@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 
-from ncp_sampler import Float, Integer, NCPSampler, SearchSpace
+from ncp_sampler import Categorical, Float, Integer, NCPSampler, SearchSpace
 from tests.optuna_examples import constrain
 from tests.processes import finish, start
 
@@ -78,6 +78,24 @@ def test_params_that_the_objective_prunes_at_once_are_left(n_objectives: int) ->
     study = optuna.create_study(directions=["minimize"] * n_objectives, sampler=NCPSampler(seed=0))
     study.optimize(objective, n_trials=30)
     assert _late_trials(study, 10).count(TrialState.PRUNED) < 10
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_what_only_refused_params_suggest_is_not_searched(declared: bool) -> None:
+    """As of trials that raise an error; other params would be repeated."""
+
+    def objective(trial: Trial) -> float:
+        if trial.suggest_categorical("kind", ["linear", "tree"]) == "tree":
+            trial.suggest_int("depth", 1, 8)
+            raise optuna.TrialPruned
+        return -trial.suggest_int("width", 1, 20)
+
+    space = SearchSpace([Categorical("kind", ("linear", "tree")), Integer("width", 1, 20)])
+    sampler = NCPSampler(space=space if declared else None, seed=0)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(objective, n_trials=24)
+    widths = [t.params["width"] for t in study.trials[10:] if t.state == TrialState.COMPLETE]
+    assert len(widths) == len({*widths})
 
 
 def test_pruning_that_the_params_do_not_explain_is_random() -> None:
