@@ -48,7 +48,7 @@ _logger = logging.getLogger(__name__)
 
 @with_old_names
 class NCPSearch(SavedSearcher):
-    """Ray Tune searcher based on Network Coding Propagation: good codes edited along gradients.
+    """Ray Tune searcher based on Network Coding Propagation, which edits codes along gradients.
 
     The space comes from ``space`` or from the Tune domains in the Tuner's ``param_space``. Metric
     and mode come from the arguments, or from ``TuneConfig`` if there is a ``param_space``. Several

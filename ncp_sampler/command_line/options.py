@@ -21,7 +21,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def make_parser(text: str | None, *, prog: str | None = None) -> argparse.ArgumentParser:
-    """Return a parser that shows defaults, described by the first paragraph of a docstring."""
+    """Return a parser that shows defaults; the first paragraph of ``text`` describes it."""
     return argparse.ArgumentParser(
         prog=prog,
         description=(text or "").split("\n\n", maxsplit=1)[0],

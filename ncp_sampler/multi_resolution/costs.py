@@ -5,9 +5,9 @@ Notation
     level   a feature map at 1/2^level of the input; branch r of the network has level r + 1
     extra operations per output element in addition to a convolution's multiply-adds
 
-The network is a list of convolutions, whose widths and numbers are columns of the code. The cost of
-a convolution is c_out * pixels * (weights c_in + extra), where weights is the volume of the kernel,
-and the costs of all convolutions are added. There are three conventions for FLOPs:
+The network is treated as a list of convolutions. Columns of the code give their widths and how many
+there are. The cost of a convolution is c_out * pixels * (weights c_in + extra), where weights is
+the volume of the kernel, and the costs of all convolutions are added. There are three conventions for FLOPs:
 
     "multiply_adds"        extra = 0: multiply-adds of the convolutions, as in the paper's Table 3
                            and as counted by ``measure`` for any module

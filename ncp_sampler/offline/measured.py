@@ -133,7 +133,7 @@ class Improvement:
         self.calls = 0
 
     def values(self, codes: ArrayLike) -> FloatArray:
-        """Return means, their standard deviations, and those of the margins, (3 targets, n)."""
+        """Return means, standard deviations, and those for the margins, (3 * n_targets, n)."""
         mean, std = self.problem.moments(codes)
         unbelieved = std if self._margins is self.problem else self._margins.moments(codes)[1]
         self.calls += mean.shape[1]

@@ -202,7 +202,7 @@ class SearchProblem:
         return _BOUND_FACTOR * self.violation(values)
 
     def with_target(self, at: int, target: Target) -> SearchProblem:
-        """Return the problem with one target replaced by another, which has a scale."""
+        """Return a copy with the target at a position replaced; the new one must have a scale."""
         changed = copy.copy(self)
         changed.targets = [*self.targets[:at], target, *self.targets[at + 1 :]]
         return changed

@@ -2,8 +2,8 @@
 
 The model averages two hypotheses, weighted by their leave-one-out likelihood. In the first,
 failures depend on the params: a Gaussian process is fitted to labels of 1 (success) and -1
-(failure), and the probability of success is that of a positive value. In the second, failures are
-random, such as crashes of the machine: the probability is the overall rate of success.
+(failure), and the probability of success is that the process is positive. In the second, failures
+are random, such as crashes of the machine: the probability is the overall rate of success.
 
 Notation
     n, d   trials that succeeded or failed, columns of a code

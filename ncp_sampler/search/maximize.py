@@ -162,7 +162,7 @@ class Maximizer:
         """Return random valid codes; in a small region, they differ from its center in few columns.
 
         In high dimensions, a code that differs from the center in all dimensions is far away, even
-        in a small region (Regis & Shoemaker 2013; TuRBO, section 3, does the same).
+        in a small region (Regis & Shoemaker 2013; TuRBO, section 3, changes few columns, too).
         """
         drawn = self.space.sample(_N_SCREENED, rng)
         if self.region.is_whole:
