@@ -7,7 +7,8 @@ Notation
 
 The network is treated as a list of convolutions. Columns of the code give their widths and how many
 there are. The cost of a convolution is c_out * pixels * (weights c_in + extra), where weights is
-the volume of the kernel, and the costs of all convolutions are added. There are three conventions for FLOPs:
+the volume of the kernel, and the costs of all convolutions are added. There are three conventions
+for FLOPs:
 
     "multiply_adds"        extra = 0: multiply-adds of the convolutions, as in the paper's Table 3
                            and as counted by ``measure`` for any module
