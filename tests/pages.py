@@ -19,6 +19,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ncp_sampler.command_line.options import make_parser
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 GALLERY = "docs/gallery.md"
 TUTORIALS = sorted(
@@ -128,8 +130,14 @@ def refresh(page: str, folder: Path) -> None:
         _copy_picture(folder / name, path.parent / name)
 
 
-def main(pages: Sequence[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Refresh the named pages; without a name, the tutorials and the gallery."""
+    parser = make_parser(__doc__, prog="python -m tests.pages")
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help="such as docs/gallery.md")
+    pages = parser.parse_args(arguments).pages
+    missing = [page for page in pages if not (REPOSITORY / page).is_file()]
+    if missing:
+        parser.error(f"{missing} are not files of the repository; give paths from its root")
     os.environ["COLUMNS"] = "80"  # for rich: as wide as the code of the pages
     import optuna
     import torch

@@ -66,7 +66,7 @@ def test_the_package_runs_as_the_command() -> None:
 
 @pytest.mark.parametrize("predictor", ["auto", "mlp", "ensemble"])
 def test_a_modeled_trial_does_without_slow_imports(predictor: str) -> None:
-    """``scipy.stats`` takes half a second, as does sympy; ``torch._dynamo`` takes two."""
+    """``scipy.stats`` takes half a second, as does sympy; ``torch._dynamo`` takes one."""
     code = f"""import optuna, sys
 from ncp_sampler import NCPSampler
 sampler = NCPSampler(seed=0, n_startup_trials=2, predictor="{predictor}")

@@ -235,7 +235,7 @@ def was_stopped(trial: FrozenTrial) -> bool:
     reported nothing, or NaN last, has failed: TPE also ranks it behind all others, and an objective
     rejects params this way, such as a network that is too large.
     """
-    if trial.state != TrialState.PRUNED or any(k.startswith(_TASK_KEY) for k in trial.user_attrs):
+    if trial.state != TrialState.PRUNED or _has_task(trial):
         return False
     last = trial.last_step
     value = trial.value if last is None else trial.intermediate_values[last]
@@ -245,9 +245,13 @@ def was_stopped(trial: FrozenTrial) -> bool:
 def has_failed(trial: FrozenTrial) -> bool:
     """Return True if a finished trial failed, or was pruned before it reported anything."""
     if trial.state == TrialState.PRUNED:
-        has_task = any(k.startswith(_TASK_KEY) for k in trial.user_attrs)
-        return trial.last_step is None and trial.value is None and not has_task
+        return trial.last_step is None and trial.value is None and not _has_task(trial)
     return trial.state == TrialState.FAIL
+
+
+def _has_task(trial: FrozenTrial) -> bool:
+    """Return True if ``report_task`` stored one of the trial's objectives."""
+    return any(key.startswith(_TASK_KEY) for key in trial.user_attrs)
 
 
 def reported_tasks(trial: FrozenTrial | Trial, names: Sequence[str]) -> dict[str, float]:

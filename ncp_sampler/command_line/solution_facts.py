@@ -115,8 +115,8 @@ def limits_missed(
             f"{name} {math.exp(value) if name in logged else value:.4g}"
             for name, value in found.nearest.items()
         ]
-        text += f"; no measured row keeps them, and the nearest has {', '.join(values)}"
-    return f"{text}. The answer only comes nearest"
+        text += f"; no measured row keeps them; the nearest has {', '.join(values)}"
+    return f"{text}. The answer does not keep them either"
 
 
 def _limit_facts(

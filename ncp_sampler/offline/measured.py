@@ -135,14 +135,14 @@ class Improvement:
     def values(self, codes: ArrayLike) -> FloatArray:
         """Return means, standard deviations, and those for the margins, (3 * n_targets, n)."""
         mean, std = self.problem.moments(codes)
-        unbelieved = std if self._margins is self.problem else self._margins.moments(codes)[1]
+        margin_std = std if self._margins is self.problem else self._margins.moments(codes)[1]
         self.calls += mean.shape[1]
-        return np.concatenate([mean, std, unbelieved])
+        return np.concatenate([mean, std, margin_std])
 
     def utility_of(self, values: FloatArray) -> FloatArray:
         """Return the log expected improvement minus the penalty of the bounds, (n,)."""
-        mean, std, unbelieved = np.split(values, 3)
-        penalty = self.problem.penalty_of(self.problem.cautious(mean, unbelieved))
+        mean, std, margin_std = np.split(values, 3)
+        penalty = self.problem.penalty_of(self.problem.cautious(mean, margin_std))
         return np.asarray(log_expected_improvement(*self._gain(mean, std))[0] - penalty)
 
     def over(self, code: NDArray[Any]) -> tuple[float, float]:

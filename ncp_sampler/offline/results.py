@@ -186,7 +186,7 @@ class Solution:
     def _comparison(self) -> str:
         if self.best is None and self.nearest:
             values = ", ".join(f"{name} {value:.5g}" for name, value in self.nearest.items())
-            return f"no measured row keeps the limits, of which the nearest has {values}"
+            return f"no measured row keeps the limits; the nearest has {values}"
         if self.best is None:
             return "no measured row is known"
         known = ", ".join(f"{name} {value:.5g}" for name, value in self.best.metrics.items())

@@ -141,14 +141,16 @@ def find(
     valid = valid_codes(problem, trace)
     passed = np.array([*{code_key(code): i for i, code in reversed([*enumerate(valid)])}.values()])
     codes, starts_of = valid[passed], passed % len(begin)
-    utility = run.utility(codes)
+    values = run.values(codes)
+    utility = run.utility_of(values)
     if climbs:
         at = _unlike(problem.space, codes, np.argsort(-utility, kind="stable"), climbs)
         reached, reached_utility = hill_climb(run, codes[at])
         codes, utility = np.concatenate([reached, codes]), np.append(reached_utility, utility)
+        values = np.concatenate([problem.values(reached), values], axis=1)
         starts_of = np.append(starts_of[at], starts_of)
     row = run.measured.best
-    kept = problem.violation(problem.values(codes)) <= 0
+    kept = problem.violation(values) <= 0
     if row is not None or kept.any():
         utility = np.where(kept, utility, -np.inf)
     if row is not None:

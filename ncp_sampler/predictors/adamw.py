@@ -1,7 +1,7 @@
 """AdamW (Loshchilov & Hutter 2019) for training tensors, with an optional one-cycle schedule.
 
 ``torch.optim.AdamW`` and ``OneCycleLR`` compute the same numbers, but creating them imports
-``torch._dynamo``, which takes two seconds in each process that trains a predictor.
+``torch._dynamo``, which takes a second in each process that trains a predictor.
 
 References: Smith & Topin (2018) for the schedule, with the defaults of ``OneCycleLR`` but
 for the first rate.

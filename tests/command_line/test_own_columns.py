@@ -285,14 +285,13 @@ def sized_table(folder: Path) -> Path:
 def test_an_improvement_of_a_logged_metric_is_in_its_own_unit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Fewest milliseconds with at least 75 %: the row shown is the one that is compared with."""
+    """Fewest milliseconds with at least 76 %: the row shown is the one that is compared with."""
     table = str(sized_table(tmp_path))
-    options = ["--metrics", "acc,ms:min", "--min-metric", "75", "--params", "d,w"]
+    options = ["--metrics", "acc,ms:min", "--min-metric", "76", "--params", "d,w"]
     found = answer_of(capsys, "--table", table, *options)
     (best,) = found["best_rows"]
-    assert best["metrics"]["acc"] >= 75
-    assert found["is_new"] or found["expected_improvement"] == 0
-    for one in found["next_trainings"]:
+    assert best["metrics"]["acc"] >= 76
+    for one in [found, *found["next_trainings"]]:
         gain = best["metrics"]["ms"] - one["predicted"]["ms"]
         assert 0.9 * gain <= one["expected_improvement"] <= best["metrics"]["ms"]
     assert any(one["predicted"]["ms"] < best["metrics"]["ms"] for one in found["next_trainings"])

@@ -115,7 +115,7 @@ def test_the_best_row_keeps_the_bounds_as_measured() -> None:
     none = propagate_search(problem_of(rows, UP, replace(fast, bound=0.5)))
     assert none.best is None
     assert np.isnan([none.expected_improvement, none.probability]).all()
-    assert none.note.startswith("no measured row keeps the limits, of which the nearest has ms 1;")
+    assert none.note.startswith("no measured row keeps the limits; the nearest has ms 1;")
     assert none.nearest == {"ms": 1.0}
 
 
