@@ -62,7 +62,7 @@ REGIMES = {
     one.name: one
     for one in (
         Regime("one metric"),
-        Regime("metric and learnt FLOPs", ("flops",)),
+        Regime("metric and modeled FLOPs", ("flops",)),
         Regime("metric and known FLOPs", ("flops",), {1: costs.flops}),
         Regime("three metrics and a constraint", ("flops", "params"), constrained=True),
     )
@@ -189,7 +189,7 @@ def markdown(measured: Sequence[Times], command: str) -> str:
 Made by `{command}`.
 
 CPU milliseconds (`time.process_time`) of `study.ask`, one thread, MRSpace, 27 dimensions; \
-surrogates {settings}. The constraint is on one more learnt metric. {os.cpu_count()} \
+surrogates {settings}. The constraint is on one more modeled metric. {os.cpu_count()} \
 {platform.machine()} cores. Python {platform.python_version()}, {versions}.
 
 {markdown_table(heads, rows, numbers=[False, False, *[True] * 5])}"""
