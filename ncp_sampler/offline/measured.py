@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,13 @@ from scipy.special import ndtr
 
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import BestRow
+from ncp_sampler.offline.selection_bias import SelectionBias
 from ncp_sampler.propagation.targets import label
 from ncp_sampler.records.records import FloatArray
 from ncp_sampler.search.utilities import log_expected_improvement
 from ncp_sampler.space.search_space import code_key
 
+_RELIABLE = 1.0  # standard deviations by which a recommended code is better than the best row
 _LEAST_STD = 1e-9  # standard deviation of an improvement if only known costs are improved
 
 
@@ -149,15 +152,29 @@ class Improvement:
         """Return the expected improvement and the probability of improvement of a code (d,).
 
         The improvement is in the metric's unit if only one target is improved, otherwise in
-        utility.
+        utility. Predictions are corrected by their ``SelectionBias``.
         """
         if np.array_equal(code, self.best.code):
             return 0.0, 0.0
-        gain, std = self._gain(*self.problem.moments(code))
+        gain, std = self._corrected_gain(code)
         free = np.abs(self.problem.weights[self.problem.weights != 0])
         unit = 1 / float(free[0]) if len(free) == 1 else 1.0
         expected = math.exp(float(log_expected_improvement(gain, std)[0][0]))
         return expected * unit, float(ndtr(gain / std)[0])
+
+    def is_reliable(self, code: NDArray[Any]) -> bool:
+        """Return True if a new code (d,) is better than the best row by one standard deviation.
+
+        The limit is beta standard deviations if beta is smaller than 1, and 0 if only known costs
+        are improved.
+        """
+        gain, std = self._corrected_gain(code)
+        betas = [
+            target.beta or 0.0
+            for target, weight in zip(self.problem.targets, self.problem.weights, strict=True)
+            if target.cost is None and weight
+        ]
+        return bool(gain[0] > min(_RELIABLE, max(betas, default=0.0)) * std[0])
 
     def believing(self, code: NDArray[Any]) -> Improvement:
         """Return the improvement if a code (d,) counts as measured, with its mean as value.
@@ -165,6 +182,29 @@ class Improvement:
         Ginsbourger et al. (2010) call this the Kriging believer; it spreads a batch.
         """
         return Improvement(self.problem.with_observed(code), self.best, known=self._known)
+
+    def _corrected_gain(self, code: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+        """Return ``_gain`` of a code (d,), with predictions corrected by their selection bias."""
+        mean, std = self.problem.moments(code)
+        for k, bias in enumerate(self._biases):
+            if bias is not None:
+                mean[k], variance = bias.correct(mean[k])
+                std[k] = np.hypot(std[k], np.sqrt(variance))
+        return self._gain(mean, std)
+
+    @cached_property
+    def _biases(self) -> list[SelectionBias | None]:
+        """Selection bias of each target; None for a known cost or if there are too few rows."""
+        biases: list[SelectionBias | None] = []
+        for target in self.problem.targets:
+            predictor = self.problem.predictors[target.predictor]
+            if target.cost is not None or predictor.unseen is None:
+                biases.append(None)
+                continue
+            at = predictor.names.index(target.metric)
+            predicted, measured = predictor.unseen[..., at]
+            biases.append(SelectionBias.of(predicted, measured, target.sign))
+        return biases
 
     def _gain(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the mean and standard deviation (n,) of U minus the best row's U."""

@@ -20,12 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.offline.hill_climbing import differences, hill_climb, new_codes, usual_apart
-from ncp_sampler.offline.problem import (
-    SearchProblem,
-    Source,
-    as_problem,
-    given_codes,
-)
+from ncp_sampler.offline.measured import Improvement
+from ncp_sampler.offline.problem import SearchProblem, Source, as_problem, given_codes
 from ncp_sampler.offline.results import Solution
 from ncp_sampler.offline.run import SearchRun
 from ncp_sampler.propagation.ascent import GradientDescent
@@ -82,8 +78,10 @@ def propagate_search(
         seed: Seed for fits and random starts.
 
     Returns:
-        The best evaluated valid code. Measured rows count with their measured values: if no new
-        code has a higher utility than the best row, that row is returned, with ``next_trainings``.
+        The valid code with the highest utility among those evaluated. If measured rows are known,
+        a new code must be better than the best row by at least one standard deviation (beta if
+        that is smaller), where predictions are corrected for their selection bias; otherwise, that
+        row is returned, with ``next_trainings``.
 
     Raises:
         ValueError: As for ``SearchProblem`` and ``propagate``; or there is no start.
@@ -156,7 +154,11 @@ def find(
     if row is not None:
         utility = np.where(run.measured.is_new(codes), utility, -np.inf)
     best = int(utility.argmax())
-    code = codes[best] if row is None or utility[best] > row.utility else row.code
+    code = codes[best]
+    if row is not None and not (
+        np.isfinite(utility[best]) and Improvement(problem, row).is_reliable(code)
+    ):
+        code = row.code
     return run.solution(code, trace=trace, start=int(starts_of[best]))
 
 

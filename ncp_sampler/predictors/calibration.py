@@ -91,6 +91,7 @@ class Calibrated(Wrapper):
         super().__init__(inner)
         self.seed = checks.integer("seed", seed, low=0)
         self._scales: FloatArray | None = None  # factor and noise for each metric, (2, m)
+        self._unseen: FloatArray | None = None  # predicted and measured, (2, n, m)
 
     @property
     def factor(self) -> FloatArray:
@@ -114,12 +115,22 @@ class Calibrated(Wrapper):
         are used, and the noise is unknown. ``steps=0`` keeps the factors and the noise.
         """
         names, codes, y, rows = training_arrays(x, metrics, weights)
-        scales = self._scales
+        scales, unseen = self._scales, self._unseen
         if scales is None or steps != 0 or names != self.names:
-            scales = self._held_out(names, codes, y, rows, steps)
+            scales, unseen = self._held_out(names, codes, y, rows, steps)
         super().fit(x, metrics, weights=weights, steps=steps)
-        self._scales = scales
+        exact = self.inner.leave_one_out()
+        self._scales, self._unseen = scales, unseen if exact is None else np.array([exact[0], y])
         return self
+
+    @property
+    def unseen(self) -> FloatArray | None:
+        """Predicted and measured values (2, n, m) of rows, predicted without their own values.
+
+        They are all rows if the inner predictor is exact (leave-one-out), otherwise a fifth of
+        them, which the predictor is compared with. None with fewer than 40 rows then.
+        """
+        return self._unseen
 
     def calibrate(self, x: ArrayLike, metrics: Metrics) -> Calibrated:
         """Return a copy that is calibrated on rows that the fitted inner predictor has not seen.
@@ -137,7 +148,7 @@ class Calibrated(Wrapper):
         if names != self.names:
             raise ValueError(f"metrics={list(names)} must be those fitted, {list(self.names)}")
         other = copy.copy(self)
-        other._scales = _scales(self.inner, codes, y)
+        other._scales = _scales(*self.inner.predict(codes), y)
         return other
 
     def moments(self, x: FloatArray) -> Moments:
@@ -160,11 +171,14 @@ class Calibrated(Wrapper):
 
     def state_dict(self) -> State:
         scales = None if self._scales is None else self._scales.tolist()
-        return {"inner": super().state_dict(), "scales": scales}
+        unseen = None if self._unseen is None else self._unseen.tolist()
+        return {"inner": super().state_dict(), "scales": scales, "unseen": unseen}
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state["inner"])
         self._scales = None if state["scales"] is None else np.array(state["scales"])
+        unseen = state.get("unseen")  # missing in the states of 0.2
+        self._unseen = None if unseen is None else np.array(unseen)
 
     @property
     def _fitted(self) -> FloatArray:
@@ -179,22 +193,25 @@ class Calibrated(Wrapper):
         y: FloatArray,
         weights: FloatArray,
         steps: int | None,
-    ) -> FloatArray:
-        """Return factors and noise (2, m) from held-out rows; 1 and NaN if there are few rows."""
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return factors and noise (2, m), and means and values (2, n, m) of the held-out rows.
+
+        Factors are 1, the noise NaN and the rows None if there are few rows.
+        """
         n, m = y.shape
         order = np.random.default_rng(self.seed).permutation(n)
         held_out, rest = order[: n // _FOLDS], np.sort(order[n // _FOLDS :])
         if n < MIN_ROWS or np.isnan(y[rest]).all(0).any():
-            return np.array([np.ones(m), np.full(m, np.nan)])
+            return np.array([np.ones(m), np.full(m, np.nan)]), None
         columns = dict(zip(names, y[rest].T, strict=True))
         trial = copy.deepcopy(self.inner)
         trial.fit(codes[rest], columns, weights=weights[rest], steps=steps)
-        return _scales(trial, codes[held_out], y[held_out])
+        mean, std = trial.predict(codes[held_out])
+        return _scales(mean, std, y[held_out]), np.array([mean, y[held_out]])
 
 
-def _scales(predictor: Predictor, codes: FloatArray, y: FloatArray) -> FloatArray:
-    """Return the most likely k and square root of v (2, m), given unseen rows (n, d) and (n, m)."""
-    mean, std = predictor.predict(codes)
+def _scales(mean: FloatArray, std: FloatArray, y: FloatArray) -> FloatArray:
+    """Return the most likely k and square root of v (2, m), given unseen rows (n, m)."""
     pairs = zip((y - mean).T, std.T, strict=True)
     return np.array([_most_likely(residuals, stds) for residuals, stds in pairs]).T
 

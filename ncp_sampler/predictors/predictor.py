@@ -130,6 +130,18 @@ class Model(Predictor):
         """
         return None
 
+    @property
+    def unseen(self) -> FloatArray | None:
+        """Predicted and measured values (2, n, m) of rows that it has not seen; None if unknown."""
+        return None
+
+    def leave_one_out(self) -> tuple[FloatArray, FloatArray] | None:
+        """Return means and standard deviations (n, m) of fitted rows, each without its own values.
+
+        None if there is no closed form; see ``GaussianProcess.leave_one_out``.
+        """
+        return None
+
     def mean(self, x: Tensor) -> Tensor:
         mean: Tensor
         (mean,) = _Differentiable.apply(x, self.mean_vjp)  # type: ignore[no-untyped-call]

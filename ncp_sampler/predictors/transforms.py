@@ -167,6 +167,9 @@ class FeaturePredictor(Wrapper):
     def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray | None:
         return self.inner.sequential_residuals(rows, behind=behind)
 
+    def leave_one_out(self) -> tuple[FloatArray, FloatArray] | None:
+        return self.inner.leave_one_out()
+
     def condition(self, x: ArrayLike) -> FeaturePredictor:
         return super().condition(self._scaled(np.asarray(x, dtype=np.float64))[0])
 
