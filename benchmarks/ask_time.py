@@ -69,11 +69,11 @@ REGIMES = {
 }
 Sampler = Callable[[Objective, Regime, int], optuna.samplers.BaseSampler]
 SAMPLERS: dict[str, Sampler] = {
-    "NCP": lambda judge, regime, seed: NCPSampler(
-        space=judge.space, costs=regime.costs or None, seed=seed
+    "NCP": lambda surrogate, regime, seed: NCPSampler(
+        space=surrogate.space, costs=regime.costs or None, seed=seed
     ),
-    "TPE": lambda _judge, _regime, seed: optuna.samplers.TPESampler(seed=seed),
-    "GPSampler": lambda _judge, _regime, seed: optuna.samplers.GPSampler(
+    "TPE": lambda _surrogate, _regime, seed: optuna.samplers.TPESampler(seed=seed),
+    "GPSampler": lambda _surrogate, _regime, seed: optuna.samplers.GPSampler(
         seed=seed, deterministic_objective=True
     ),
 }
@@ -84,15 +84,15 @@ class Answers:
 
     def __init__(self, setting: str, regime: Regime) -> None:
         main, second, *_ = objective(setting)._model.metrics
-        self.told = objective(setting, metrics=(main, *regime.metrics))
+        self.surrogate = objective(setting, metrics=(main, *regime.metrics))
         self.bounded = objective(setting, metrics=(second,)) if regime.constrained else None
         self.bound = 0.0
         if self.bounded is not None:
-            random = self.bounded.evaluate(self.told.space.sample(256, 0))
+            random = self.bounded.evaluate(self.surrogate.space.sample(256, 0))
             self.bound = float(np.quantile(random, 0.25))
 
     def __call__(self, codes: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        values = self.told.evaluate(codes)
+        values = self.surrogate.evaluate(codes)
         if self.bounded is None:
             return values, np.empty((len(codes), 0))
         return values, self.bound - self.bounded.evaluate(codes)
@@ -116,9 +116,9 @@ class Times:
 def history(answers: Answers, n: int, seed: int) -> NDArray[Any]:
     """Return distinct codes (n, 27): half random, half variations of the best random ones."""
     rng = np.random.default_rng(seed)
-    space = answers.told.space
+    space = answers.surrogate.space
     random = space.sample(n - n // 2, rng)
-    signs = np.array([1.0 if way == "maximize" else -1.0 for way in answers.told.directions])
+    signs = np.array([1.0 if way == "maximize" else -1.0 for way in answers.surrogate.directions])
     worth = answers(random)[0] * signs
     best = random[np.argsort(-worth, axis=0)[:_BEST].ravel()]
     made = best[rng.integers(len(best), size=2 * n)]  # some of them are equal
@@ -131,9 +131,10 @@ def history(answers: Answers, n: int, seed: int) -> NDArray[Any]:
 def measure(sampler: str, regime: Regime, n: int, setting: str, asks: int, seed: int = 0) -> Times:
     """Return the times of asks after ``n`` trials, with one more trial finished before each."""
     answers = Answers(setting, regime)
-    space = answers.told.space
+    surrogate = answers.surrogate
+    space = surrogate.space
     study = optuna.create_study(
-        directions=answers.told.directions, sampler=SAMPLERS[sampler](answers.told, regime, seed)
+        directions=surrogate.directions, sampler=SAMPLERS[sampler](surrogate, regime, seed)
     )
     codes = history(answers, n, seed)
     distributions = space.distributions

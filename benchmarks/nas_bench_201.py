@@ -207,7 +207,7 @@ def _of(searches: Sequence[Search], method: str) -> list[Search]:
 def report(table: Table, searches: Sequence[Search], options: argparse.Namespace) -> str:
     top = float(table.metrics["Acc"].max())
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"""# NAS-Bench-201: searches judged by the table itself
+    return f"""# NAS-Bench-201: searches evaluated on the table itself
 
 Made by `{options.command}`.
 

@@ -40,7 +40,7 @@ TRIALS = 100
 RANDOM = "random"
 Sampler = Callable[[Objective, int], optuna.samplers.BaseSampler]
 SAMPLERS: dict[str, Sampler] = {
-    "NCP": lambda judge, seed: NCPSampler(space=judge.space, seed=seed),
+    "NCP": lambda surrogate, seed: NCPSampler(space=surrogate.space, seed=seed),
     "TPE": lambda _, seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
     RANDOM: lambda _, seed: optuna.samplers.RandomSampler(seed=seed),
 }
@@ -59,23 +59,24 @@ class Study(NamedTuple):
 
 
 @cache
-def _judge(setting: str) -> Objective:
+def _objective(setting: str) -> Objective:
     return objective(setting)
 
 
 def run(setting: str, sampler: str, workers: int, seed: int) -> Study:
     """Run a study of ``TRIALS`` trials, of which ``workers`` run at any time."""
-    judge = _judge(setting)
+    surrogate = _objective(setting)
     with warnings.catch_warnings():  # constant_liar is experimental
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        made = SAMPLERS[sampler](judge, seed)
-    study = optuna.create_study(directions=judge.directions, sampler=made)
+        made = SAMPLERS[sampler](surrogate, seed)
+    study = optuna.create_study(directions=surrogate.directions, sampler=made)
     running: deque[tuple[optuna.Trial, float]] = deque()
     for _ in range(TRIALS):
         if len(running) == workers:
             study.tell(*running.popleft())
         trial = study.ask()
-        value, *_ = judge.evaluate(judge.space.to_code(judge.space.suggest(trial)))[0].tolist()
+        code = surrogate.space.to_code(surrogate.space.suggest(trial))
+        value, *_ = surrogate.evaluate(code)[0].tolist()
         running.append((trial, value))
     for trial, value in running:
         study.tell(trial, value)

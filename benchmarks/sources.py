@@ -90,10 +90,10 @@ def run(bench: NASBenchMR, setting: str, kind: str, seed: int, rows: int) -> Stu
     """Run a study up to the last checkpoint."""
     near, far = _NEAR_AND_FAR[setting]
     source = {_NONE: "", "far": far, _NEGATED: setting}.get(kind, near)
-    judge = objective(setting)
-    (metric,) = judge.metrics
+    surrogate = objective(setting)
+    (metric,) = surrogate.metrics
     optimizer = NCPOptimizer(
-        judge.space,
+        surrogate.space,
         directions={metric: "maximize"},
         seed=seed,
         sources=[rows_of(bench, source, rows, seed, kind)] if source else [],
@@ -103,7 +103,7 @@ def run(bench: NASBenchMR, setting: str, kind: str, seed: int, rows: int) -> Stu
         begin = time.process_time()
         (params,) = optimizer.ask()
         asks.append(1e3 * (time.process_time() - begin))
-        values.append(float(judge.evaluate(judge.space.to_code(params))[0, 0]))
+        values.append(float(surrogate.evaluate(surrogate.space.to_code(params))[0, 0]))
         optimizer.tell(params, {metric: values[-1]})
     best = tuple(max(values[:n]) for n in CHECKPOINTS)
     return Study(setting, kind, source, seed, best, float(np.median(asks[-20:])))

@@ -129,6 +129,9 @@ _NAMES: dict[str, dict[str, tuple[str, Callable[[Any], Any]]]] = {
         "Found": ("Solution", lambda offline: offline.Solution),
         "choose_caution": ("choose_beta", _choose_caution),
     },
+    "ncp_sampler.nas_bench": {
+        "Judge": ("HeldOutEvaluator", lambda nas_bench: nas_bench.HeldOutEvaluator)
+    },
     **{
         module: {old: (new, operator.attrgetter(new)) for old, new in _FIGURES.items()}
         for module in ("ncp_sampler.visualization", "ncp_sampler.visualization.plotly")

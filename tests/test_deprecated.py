@@ -16,6 +16,7 @@ from ncp_sampler import (
     NCPSampler,
     NCPSearch,
     SearchSpace,
+    nas_bench,
     offline,
     predictors,
     visualization,
@@ -43,6 +44,11 @@ def test_predictors(name: str, arguments: dict[str, Any], new: str) -> None:
     with pytest.warns(FutureWarning, match=f"{name} is deprecated .* use {new}"):
         made = getattr(predictors, name)(**arguments)
     assert made.fit(X, Y).predict(X)[0].shape == (12, 1)
+
+
+def test_held_out_evaluator() -> None:
+    with pytest.warns(FutureWarning, match="Judge is deprecated .* use HeldOutEvaluator"):
+        assert nas_bench.Judge is nas_bench.HeldOutEvaluator  # type: ignore[attr-defined]
 
 
 def test_offline_names() -> None:

@@ -1,4 +1,4 @@
-"""Files that hosts read: workflows, Read the Docs, Dependabot, the development container."""
+"""Files that services read: workflows, Read the Docs, Dependabot, the development container."""
 
 from __future__ import annotations
 

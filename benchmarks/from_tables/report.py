@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmarks.from_tables.judging import Judgment
+from benchmarks.from_tables.evaluation import Evaluation
 from benchmarks.from_tables.methods import LABELS, NEW
 from ncp_sampler.formatting import markdown_table, with_error
 
@@ -20,20 +20,20 @@ _HEADINGS = [
     "rank of best new", "no worse (%)", "better (%)", "behind NCP (rank)", "new ones",
 ]  # fmt: skip
 
-_Index: TypeAlias = dict[tuple[str, int, int], Judgment]
+_Index: TypeAlias = dict[tuple[str, int, int], Evaluation]
 
 
-def write_report(judgments: Sequence[Judgment], command: str) -> str:
-    """Return the page on all judgments, in Markdown.
+def write_report(evaluations: Sequence[Evaluation], command: str) -> str:
+    """Return the page on all evaluations, in Markdown.
 
     Args:
-        judgments: At least one, of any tasks, rows, draws and methods.
+        evaluations: At least one, of any tasks, rows, draws and methods.
         command: Command line of the program, which made some of them.
     """
     texts = [_introduction(command)]
-    for family in _ordered(one.family for one in judgments):
+    for family in _ordered(one.family for one in evaluations):
         texts.append(f"## {family}\n\n")
-        own = [one for one in judgments if one.family == family]
+        own = [one for one in evaluations if one.family == family]
         for rows in sorted({one.rows for one in own}):
             at = [one for one in own if one.rows == rows]
             tasks, draws = {one.task for one in at}, {one.draw for one in at}
@@ -53,7 +53,7 @@ def write_report(judgments: Sequence[Judgment], command: str) -> str:
 
 
 def _introduction(command: str) -> str:
-    return f"""# Offline search judged by tables
+    return f"""# Offline search evaluated on tables
 
 Made last by `{command}`; a method's rows stay until it is run again.
 
@@ -75,11 +75,11 @@ recommendation is the best row. A code that means no architecture of the table c
 """
 
 
-def _summary(judgments: Sequence[Judgment]) -> str:
+def _summary(evaluations: Sequence[Evaluation]) -> str:
     """Return a row of figures for each method."""
-    rows, reference = [], _index(judgments, REFERENCE)
-    for method in _methods(judgments):
-        own = list(_index(judgments, method).values())
+    rows, reference = [], _index(evaluations, REFERENCE)
+    for method in _methods(evaluations):
+        own = list(_index(evaluations, method).values())
         recommended = np.array([one.recommended - one.known for one in own])
         is_new = np.array([one.recommended_new for one in own])
         cells = [
@@ -110,18 +110,18 @@ def _summary(judgments: Sequence[Judgment]) -> str:
     return markdown_table(_HEADINGS, rows, numbers=True)
 
 
-def _by_task(judgments: Sequence[Judgment], value: str, known: str) -> str:
+def _by_task(evaluations: Sequence[Evaluation], value: str, known: str) -> str:
     """Return a row for each table, and a column for each method that names new architectures.
 
     Args:
-        judgments: Of one number of rows.
-        value: Attribute of a judgment, of the best new architecture.
+        evaluations: Of one number of rows.
+        value: Attribute of an evaluation, of the best new architecture.
         known: The same of the best row.
     """
-    named = [one for one in judgments if not np.isnan(one.best)]
+    named = [one for one in evaluations if not np.isnan(one.best)]
     methods, rows = _methods(named), []
-    for name in _ordered(one.task for one in judgments):
-        at = [one for one in judgments if one.task == name]
+    for name in _ordered(one.task for one in evaluations):
+        at = [one for one in evaluations if one.task == name]
         best_rows = {one.case: getattr(one, known) for one in at}
         cells = [name, with_error(list(best_rows.values()))]
         for method in methods:
@@ -133,12 +133,12 @@ def _by_task(judgments: Sequence[Judgment], value: str, known: str) -> str:
     )
 
 
-def _index(judgments: Sequence[Judgment], method: str) -> _Index:
-    return {one.case: one for one in judgments if one.method == method}
+def _index(evaluations: Sequence[Evaluation], method: str) -> _Index:
+    return {one.case: one for one in evaluations if one.method == method}
 
 
-def _methods(judgments: Sequence[Judgment]) -> list[str]:
-    present = {one.method for one in judgments}
+def _methods(evaluations: Sequence[Evaluation]) -> list[str]:
+    present = {one.method for one in evaluations}
     return [method for method in LABELS if method in present]
 
 

@@ -48,7 +48,7 @@ class Task:
         space: Search space of the codes.
         codes: One code of each architecture, (N, d).
         measured: Values that a search is given, (N,).
-        truth: Values that its answers are judged by, (N,); the measured ones without noise.
+        truth: True values, which score the answers, (N,); the measured ones without noise.
         row_of: ``code_key`` of every valid code that means an architecture -> its row.
         noisy: True if ``measured`` has noise.
     """

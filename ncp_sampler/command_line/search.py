@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from ncp_sampler.command_line.search_options import SearchOptions
 from ncp_sampler.command_line.search_targets import FLOPS, search_targets
 from ncp_sampler.command_line.solution_facts import (
-    Judged,
+    HeldOutScores,
     best_row,
     limits_missed,
     metric_facts,
     solution_facts,
 )
-from ncp_sampler.command_line.sources import JudgedRecords, setting_records
+from ncp_sampler.command_line.sources import SearchSource, setting_records
 from ncp_sampler.command_line.tables import table_records
 from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
@@ -70,7 +70,7 @@ def run_search(
     targets = with_beta(targets, beta)
     problem = SearchProblem(records, targets, seed=options.seed)
     strategy = _strategy(options.strategy, problem.space)
-    judged_code, judged = _judged(sources, problem, strategy, starts, options.seed)
+    evaluated_code, evaluations = _evaluate(sources, problem, strategy, starts, options.seed)
     if options.refit and any(source.everything is not None for source in sources):
         records = [source.everything or source.records for source in sources]
         problem = SearchProblem(records, targets, seed=options.seed)
@@ -100,9 +100,11 @@ def run_search(
     return {
         **facts,
         "warning": warning,
-        "metrics": metric_facts(sources, judged, problem.targets, found),
-        "judged_params": None if judged_code is None else problem.space.to_params(judged_code),
-        "judged_architecture": _judged_text(sources, options, judged_code, found),
+        "metrics": metric_facts(sources, evaluations, problem.targets, found),
+        "evaluated_params": (
+            None if evaluated_code is None else problem.space.to_params(evaluated_code)
+        ),
+        "evaluated_architecture": _evaluated_architecture(sources, options, evaluated_code, found),
         "is_new": not facts["measured_rows"],
         "answers": [solution_facts(sources, problem.targets, one) for one in answers],
         "answers_order": _order(options, found),
@@ -122,18 +124,20 @@ def run_search(
     }
 
 
-def _judged(
-    sources: Sequence[JudgedRecords],
+def _evaluate(
+    sources: Sequence[SearchSource],
     problem: SearchProblem,
     strategy: Strategy | str,
     starts: NDArray[Any] | None,
     seed: int,
-) -> tuple[NDArray[Any] | None, list[Judged | None]]:
+) -> tuple[NDArray[Any] | None, list[HeldOutScores | None]]:
     """Return the answer before the refit and, for each source, its held-out evaluation, if any."""
-    if all(source.judge is None for source in sources):
+    if all(source.evaluator is None for source in sources):
         return None, [None] * len(sources)
     code = propagate_search(problem, strategy=strategy, starts=starts, seed=seed).code
-    return code, [None if one.judge is None else one.judge(code[None]) for one in sources]
+    return code, [
+        None if source.evaluator is None else source.evaluator(code[None]) for source in sources
+    ]
 
 
 def _beta(
@@ -165,8 +169,8 @@ def _answers(
     )
 
 
-def _judged_text(
-    sources: Sequence[JudgedRecords],
+def _evaluated_architecture(
+    sources: Sequence[SearchSource],
     options: SearchOptions,
     code: NDArray[Any] | None,
     found: Solution,
@@ -186,10 +190,10 @@ def _order(options: SearchOptions, found: Solution) -> str:
     if options.front:
         return "along the front"
     by = "utility" if found.best is None else "expected improvement"
-    return f"those that keep the limits first, then by {by}"
+    return f"those that satisfy the limits first, then by {by}"
 
 
-def _sources(options: SearchOptions) -> list[JudgedRecords]:
+def _sources(options: SearchOptions) -> list[SearchSource]:
     if not options.tables:
         return setting_records(
             options.settings, root=options.root, rows=options.rows, seed=options.seed
@@ -198,13 +202,13 @@ def _sources(options: SearchOptions) -> list[JudgedRecords]:
 
 
 def _starts(
-    texts: Sequence[str], sources: Sequence[JudgedRecords], space: SearchSpace
+    texts: Sequence[str], sources: Sequence[SearchSource], space: SearchSpace
 ) -> NDArray[Any] | None:
     """Return the codes (n, d) given by ``--start``, or None."""
     return np.array([_start(text, sources, space) for text in texts]) if texts else None
 
 
-def _start(text: str, sources: Sequence[JudgedRecords], space: SearchSpace) -> NDArray[Any]:
+def _start(text: str, sources: Sequence[SearchSource], space: SearchSpace) -> NDArray[Any]:
     for source in sources:
         if source.table.ids is not None and text in source.table.ids:
             code: NDArray[Any] = source.table.codes[source.table.ids.index(text)]

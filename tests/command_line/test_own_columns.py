@@ -16,7 +16,7 @@ from ncp_sampler.command_line.program import _parse, main
 from ncp_sampler.command_line.search import _sources, _starts
 from ncp_sampler.command_line.search_options import search_options
 from ncp_sampler.command_line.search_targets import search_targets
-from ncp_sampler.command_line.sources import JudgedRecords
+from ncp_sampler.command_line.sources import SearchSource
 from ncp_sampler.propagation.targets import Target
 
 HEAD = ["arch_id", "w1", "w2", "d1", "kernel", "op", "top1", "gflops", "date"]
@@ -48,7 +48,7 @@ def newcomer_table(folder: Path, n: int = 36, name: str = "runs.csv") -> Path:
     return path
 
 
-def read(arguments: str) -> tuple[list[JudgedRecords], list[Target]]:
+def read(arguments: str) -> tuple[list[SearchSource], list[Target]]:
     """Sources and targets of a search, with nothing fitted."""
     given = _parse(["search", *arguments.split(), "--no-picture"])
     del given["command"]
@@ -103,7 +103,7 @@ def test_columns_are_printed_before_anything_is_learnt(
         "16 to 128, steps of 16",
         "conv, mb, sep",
         "left out",
-        "of 36 rows keep gflops<=0.5",
+        "of 36 rows satisfy gflops<=0.5",
     ):
         assert part in output.out
 

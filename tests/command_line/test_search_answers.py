@@ -12,7 +12,7 @@ from ncp_sampler.command_line.program import main
 from tests.command_line.test_own_columns import ROLES, answer_of, gflops, newcomer_table
 
 
-def test_each_answer_says_whether_it_keeps_the_limits(
+def test_each_answer_says_whether_it_satisfies_the_limits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By the upper bound of the prediction, which is in JSON; the table names the order."""
@@ -25,16 +25,18 @@ def test_each_answer_says_whether_it_keeps_the_limits(
         assert limit["logarithm"]  # the table's costs span more than a decade
         mean, std = one["predicted"]["gflops"], one["predicted_std"]["gflops"]
         assert limit["compared"] == pytest.approx(mean * np.exp(3 * std / mean))
-        kept = "yes" if limit["compared"] <= 0.5 else "only by its mean" if mean <= 0.5 else "no"
-        assert one["keeps_limits"] == kept
-        assert one["bounds_hold"] == (kept == "yes")
+        satisfied = (
+            "yes" if limit["compared"] <= 0.5 else "only by its mean" if mean <= 0.5 else "no"
+        )
+        assert one["satisfies_limits"] == satisfied
+        assert one["bounds_hold"] == (satisfied == "yes")
     order = [(not one["bounds_hold"], -one["expected_improvement"]) for one in found["answers"]]
     assert order == sorted(order)
     assert main(["search", *options, "--no-picture"]) == 0
     text = capsys.readouterr().out
     for part in (
-        "answers, those that keep the limits first, then by expected improvement",
-        "keeps the",
+        "answers, those that satisfy the limits first, then by expected improvement",
+        "satisfies",
         "prediction plus 3 standard deviations of the logarithm, to be compared with gflops<=0.5",
     ):
         assert part in text
@@ -64,9 +66,9 @@ def test_a_limit_that_nobody_keeps_is_a_warning_beside_the_answer(
     text = capsys.readouterr().out
     after_the_answer = text[text.index("parameter") :]
     for part in (
-        "limit top1>=99: not kept; the lower bound of the prediction is",
-        "no measured row keeps them; the nearest has top1 ",
-        "The answer does not keep them either",
+        "limit top1>=99: not satisfied; the lower bound of the prediction is",
+        "no measured row satisfies them; the nearest has top1 ",
+        "The answer does not satisfy them either",
     ):
         assert part in after_the_answer
 

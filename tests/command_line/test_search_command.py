@@ -12,8 +12,8 @@ import pytest
 
 from ncp_sampler.command_line.program import _parse, main
 from ncp_sampler.command_line.search_options import search_options
-from ncp_sampler.command_line.sources import JudgedRecords, setting_records
-from ncp_sampler.command_line.tables import LEAST_JUDGED_ROWS, table_records
+from ncp_sampler.command_line.sources import SearchSource, setting_records
+from ncp_sampler.command_line.tables import MIN_SPLIT_ROWS, table_records
 from ncp_sampler.multi_resolution import costs
 from tests.search_examples import SPACE, truth
 
@@ -56,17 +56,17 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any
     return found
 
 
-def read(*arguments: str) -> JudgedRecords:
+def read(*arguments: str) -> SearchSource:
     """The source of a search, with nothing fitted."""
     given = _parse(["search", *arguments, "--no-picture"])
     del given["command"]
     return table_records(search_options(given))[0]
 
 
-def test_own_table_is_judged_by_its_other_half(
+def test_own_table_is_evaluated_on_its_other_half(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path, picture = own_table(tmp_path, LEAST_JUDGED_ROWS), tmp_path / "search.svg"
+    path, picture = own_table(tmp_path, MIN_SPLIT_ROWS), tmp_path / "search.svg"
     options = ["--metrics", "accuracy,ms", "--minimize", "ms", "--lambda", "0.1"]
     found = answer(capsys, "--table", path, *options, "--picture", str(picture))
     assert found["params"]["depth"] > 4
@@ -74,8 +74,8 @@ def test_own_table_is_judged_by_its_other_half(
     accuracy, ms = found["metrics"]
     assert (accuracy["metric"], ms["metric"]) == ("accuracy", "ms")
     truth = 70 + 3 * np.log2(found["params"]["depth"])
-    assert abs(accuracy["judged"] - truth) < 2
-    assert 0 < accuracy["judge_error"] < 2
+    assert abs(accuracy["held_out_score"] - truth) < 2
+    assert 0 < accuracy["evaluator_error"] < 2
     assert "learned from 20 of 40 rows" in found["notes"][0]
     assert found["picture"] == str(picture)
     assert "<svg" in picture.read_text()
@@ -102,10 +102,10 @@ def test_table_in_which_one_of_the_27_columns_is_a_metric(tmp_path: Path) -> Non
     assert list(source.records.space.names) == names
 
 
-def test_a_small_table_has_no_judge_and_says_so(
+def test_a_small_table_has_no_evaluator_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = own_table(tmp_path, LEAST_JUDGED_ROWS - 1)
+    path = own_table(tmp_path, MIN_SPLIT_ROWS - 1)
     options = ["--metrics", "accuracy", "--ignore", "ms", "--no-picture"]
     assert main(["search", "--table", path, *options]) == 0
     text = capsys.readouterr().out
@@ -127,11 +127,11 @@ def test_without_tables_surrogates_stand_in_and_it_says_so(
     assert found["bounds_hold"]
     assert found["picture"] is None
     assert [row["source"] for row in found["metrics"]] == ["seg", "cls-50-1000"]
-    assert [row["judge_error"] for row in found["metrics"]] == [None, None]
+    assert [row["evaluator_error"] for row in found["metrics"]] == [None, None]
     assert all(note.startswith("no tables: ") for note in found["notes"])
 
 
-def test_published_table_prints_architecture_judgement_and_costs(
+def test_published_table_prints_architecture_score_and_costs(
     bench_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = str(tmp_path / "trace.png")
@@ -140,7 +140,7 @@ def test_published_table_prints_architecture_judgement_and_costs(
     text = capsys.readouterr().out
     for part in (
         "learned from 60 of 2007 trained architectures",
-        "no architecture is predicted to keep the limits",
+        "no architecture is predicted to satisfy the limits",
         "stage 4",
         "evaluator's error",
         "G multiply-adds",
@@ -150,14 +150,14 @@ def test_published_table_prints_architecture_judgement_and_costs(
     assert Path(picture).stat().st_size > 10_000
 
 
-def test_the_answer_is_learnt_from_all_rows_after_it_was_judged(
+def test_the_answer_is_learned_from_all_rows_after_its_evaluation(
     bench_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A search of rows that the held-out evaluator has seen, too, would be flattered by it."""
     source = ["--setting", "seg", "--root", str(bench_root), "--rows", "80", "--no-picture"]
     refit = answer(capsys, *source, "--max-gflops", "2")
     half = answer(capsys, *source, "--max-gflops", "2", "--no-refit")
-    assert refit["metrics"][0]["judged"] == half["metrics"][0]["judged"]
+    assert refit["metrics"][0]["held_out_score"] == half["metrics"][0]["held_out_score"]
     assert "learned from all 80 rows" in refit["notes"][1]
     assert len(half["notes"]) == 1
     assert refit["code"] != half["code"]
@@ -258,7 +258,7 @@ def test_help_names_every_option_and_shows_examples(capsys: pytest.CaptureFixtur
 def test_rows_limits_what_is_learnt(tmp_path: Path) -> None:
     options = ["--metrics", "accuracy", "--ignore", "ms", "--rows", "4", "--seed", "1"]
     source = read("--table", own_table(tmp_path, 10), *options)
-    assert (len(source.records), source.main, source.judge) == (4, "accuracy", None)
+    assert (len(source.records), source.main, source.evaluator) == (4, "accuracy", None)
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def near(dim: Dimension) -> st.SearchStrategy[Any]:
         return values_of(dim)
     if isinstance(dim, Integer):
         return st.integers(max(dim.low - 3, 1 if dim.log else -(2**60)), dim.high + 3)
-    least = math.ulp(0.0) if dim.log else -1e300  # hosts refuse what has no log
+    least = math.ulp(0.0) if dim.log else -1e300  # Optuna and Ray refuse what has no log
     return st.one_of(st.floats(dim.low, dim.high), st.floats(least, 1e300))
 
 

@@ -58,7 +58,7 @@ def test_wrong_arguments_raise_at_once(arguments: dict[str, Any], message: str) 
         NCPSampler(**arguments)
 
 
-def test_name_is_the_hosts_default() -> None:
+def test_name_is_the_default_of_optuna() -> None:
     assert str(NCPSampler()) == "NCPSampler"
 
 

@@ -29,11 +29,11 @@ def state(tmp_path: Path) -> Path:
     """The file of a searcher that has learnt from one trial."""
     path = tmp_path / "folder" / "state"
     path.parent.mkdir()
-    _learnt().save(str(path))
+    _observed().save(str(path))
     return path
 
 
-def _learnt(n: int = 1) -> NCPSearch:
+def _observed(n: int = 1) -> NCPSearch:
     search = new_search(space={"x": tune.uniform(0, 1)})
     for i in range(n):
         search.suggest(f"{i}")
@@ -43,7 +43,7 @@ def _learnt(n: int = 1) -> NCPSearch:
 
 def _refusal(path: Path) -> str:
     """Why a file is refused; the searcher that was to be restored must stay as it was."""
-    search = _learnt(2)
+    search = _observed(2)
     before = told(search), search.__dict__.copy()
     with pytest.raises(ValueError, match=_REMEDY) as refused:
         search.restore(str(path))
@@ -55,7 +55,7 @@ def _refusal(path: Path) -> str:
 def test_every_byte_matters(state: Path) -> None:
     """Whichever is changed, to whatever: nothing is loaded that was not saved."""
     whole, rng = state.read_bytes(), random.Random(0)
-    search = _learnt(0)
+    search = _observed(0)
     for position in range(len(whole)):
         damaged = bytearray(whole)
         damaged[position] ^= rng.randrange(1, 256)
@@ -70,7 +70,7 @@ def test_every_byte_matters(state: Path) -> None:
 
 def test_every_length_matters(state: Path) -> None:
     whole = state.read_bytes()
-    search = _learnt(0)
+    search = _observed(0)
     for length in range(len(whole)):
         state.write_bytes(whole[:length])
         with pytest.raises(ValueError, match=_REMEDY):
@@ -143,15 +143,15 @@ def test_choice_that_cannot_be_saved(state: Path) -> None:
 def test_path_that_cannot_be_written_to(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises((OSError, ValueError), match=message):
-        _learnt().save(str(tmp_path / name))
+        _observed().save(str(tmp_path / name))
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
 _FULL = """
 import resource, signal, sys
-from tests.integrations.ray.test_ray_saved import _learnt
+from tests.integrations.ray.test_ray_checkpoint import _observed
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write that is too long only fails
-search = _learnt(3)
+search = _observed(3)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # bytes
 try:
     search.save(sys.argv[1])
@@ -172,15 +172,15 @@ def test_disk_that_is_full(state: Path) -> None:
     assert f"give another checkpoint_path: '{state}'" in done.stdout
     assert state.read_bytes() == before
     assert [path.name for path in state.parent.iterdir()] == ["state"]
-    _learnt(3).save(str(state))
+    _observed(3).save(str(state))
     assert state.read_bytes() != before
 
 
 def test_saving_again_replaces_the_file_behind_a_link(state: Path) -> None:
     link = state.parent / "link"
     link.symlink_to(state)
-    _learnt(3).save(str(link))
+    _observed(3).save(str(link))
     assert link.is_symlink()
-    search = _learnt(0)
+    search = _observed(0)
     search.restore(str(state))
     assert len(told(search)) == 3
