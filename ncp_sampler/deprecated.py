@@ -87,7 +87,7 @@ def _bayesian_mlp(predictors: Any) -> Callable[..., Any]:
 
 def _selected(predictors: Any) -> Callable[..., Any]:
     def make(members: Sequence[Any]) -> Any:
-        return predictors.GaussianProcess(predictors.Sum(*(one.kernel for one in members)))
+        return predictors.GaussianProcess(predictors.Sum(*(member.kernel for member in members)))
 
     return make
 

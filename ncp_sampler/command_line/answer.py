@@ -35,8 +35,9 @@ def print_columns(columns: Sequence[Mapping[str, str]]) -> None:
 def print_found(result: Mapping[str, Any]) -> None:
     """Print the answer of ``ncp-sampler search --json`` as tables."""
     console = _console()
-    for note in [one for one in result["notes"] if one != result["warning"]]:
-        console.print(note, style="yellow")
+    for note in result["notes"]:
+        if note != result["warning"]:
+            console.print(note, style="yellow")
     params = result["params"]
     if "code" in result:
         console.print("\ncode ", Text(result["code"], "bold"))
@@ -155,7 +156,7 @@ def _known(value: float | None, form: str) -> str:
 def _print_answers(console: Console, answers: Sequence[Mapping[str, Any]], title: str) -> None:
     """Print several answers: a table of their limits and ranking criteria, then their codes."""
     names = list(answers[0]["predicted"])
-    compared = all(one["expected_improvement"] is not None for one in answers)
+    compared = all(answer["expected_improvement"] is not None for answer in answers)
     margins = [i for i, limit in enumerate(answers[0]["limits"]) if limit["beta"]]
     columns = [
         f"{answers[0]['limits'][i]['metric']}, {_end_of(answers[0]['limits'][i])}" for i in margins
@@ -163,14 +164,14 @@ def _print_answers(console: Console, answers: Sequence[Mapping[str, Any]], title
     columns += ["satisfies the limits"] if answers[0]["limits"] else []
     columns.append("expected improvement" if compared else "utility")
     table = Table("", *names, *columns, title=title)
-    for i, one in enumerate(answers, start=1):
+    for i, answer in enumerate(answers, start=1):
         cells = []
         for name in names:
-            std = one["predicted_std"][name]
-            cells.append(f"{one['predicted'][name]:.4g}" + (f" ± {std:.2g}" if std else ""))
-        cells += [f"{one['limits'][k]['compared']:.4g}" for k in margins]
-        cells += [one["satisfies_limits"]] if one["limits"] else []
-        cells.append(f"{one['expected_improvement' if compared else 'utility']:.3g}")
+            std = answer["predicted_std"][name]
+            cells.append(f"{answer['predicted'][name]:.4g}" + (f" ± {std:.2g}" if std else ""))
+        cells += [f"{answer['limits'][k]['compared']:.4g}" for k in margins]
+        cells += [answer["satisfies_limits"]] if answer["limits"] else []
+        cells.append(f"{answer['expected_improvement' if compared else 'utility']:.3g}")
         table.add_row(str(i), *cells)
     console.print(table)
     for limit in (answers[0]["limits"][i] for i in margins):
@@ -179,8 +180,8 @@ def _print_answers(console: Console, answers: Sequence[Mapping[str, Any]], title
             f"{limit['metric']}, {_end_of(limit)}: prediction {sign} {limit['beta']:g} standard "
             f"deviations{of}, to be compared with {limit['limit']}"
         )
-    for i, one in enumerate(answers, start=1):
-        code = one.get("code") or ",".join(f"{k}={v}" for k, v in one["params"].items())
+    for i, answer in enumerate(answers, start=1):
+        code = answer.get("code") or ",".join(f"{k}={v}" for k, v in answer["params"].items())
         console.print(f"{i}: {code}")
 
 

@@ -56,7 +56,7 @@ def above(low: float) -> Callable[[str], float]:
     return number
 
 
-def whole(low: int) -> Callable[[str], int]:
+def integer_at_least(low: int) -> Callable[[str], int]:
     """Return an argparse type for integers of at least ``low``."""
 
     def number(text: str) -> int:

@@ -93,9 +93,9 @@ def _limits(
         cost = known[name] if name in known else _column(space, limit)
         values = _cost_at(cost, sources[0].table.codes)
         if not limit.is_satisfied_by(values).any():
-            more = _cost_at(cost, space.sample(_RANDOM_CODES, 0))
-            if not limit.is_satisfied_by(more).any():
-                raise _unusable(limit, np.concatenate([values, more]))
+            sampled = _cost_at(cost, space.sample(_RANDOM_CODES, 0))
+            if not limit.is_satisfied_by(sampled).any():
+                raise _unusable(limit, np.concatenate([values, sampled]))
         return [Target(name, limit.direction, bound=limit.value, cost=cost)]
     targets = []
     for i, source in enumerate(sources):

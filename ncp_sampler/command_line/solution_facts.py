@@ -31,7 +31,7 @@ def metric_facts(
     sources: Sequence[SearchSource],
     evaluations: Sequence[HeldOutScores | None],
     targets: Sequence[Target],
-    found: Solution,
+    solution: Solution,
 ) -> list[dict[str, Any]]:
     """Return the held-out evaluation and the prediction of each metric."""
     rows = {}
@@ -39,7 +39,7 @@ def metric_facts(
         if target.cost is None and (target.predictor, target.metric) not in rows:
             source, evaluation = sources[target.predictor], evaluations[target.predictor]
             scores, errors = evaluation or (None, {})
-            mean, std, noise = _prediction(sources, targets, i, found)
+            mean, std, noise = _prediction(sources, targets, i, solution)
             rows[target.predictor, target.metric] = {
                 "source": source.name,
                 "metric": target.metric,
@@ -53,11 +53,11 @@ def metric_facts(
 
 
 def _prediction(
-    sources: Sequence[SearchSource], targets: Sequence[Target], i: int, found: Solution
+    sources: Sequence[SearchSource], targets: Sequence[Target], i: int, solution: Solution
 ) -> tuple[float, float, float]:
     """Return mean, standard deviation and noise of a target, in the metric's unit."""
     name, target = label(targets, i), targets[i]
-    mean, std, noise = found.predictions[name], found.uncertainty[name], found.noise[name]
+    mean, std, noise = solution.predictions[name], solution.uncertainty[name], solution.noise[name]
     if target.cost is None and target.metric in sources[target.predictor].logged:
         mean = float(np.exp(mean))
         std, noise = mean * std, mean * noise
@@ -70,32 +70,32 @@ def _number(value: float) -> float | None:
 
 
 def solution_facts(
-    sources: Sequence[SearchSource], targets: Sequence[Target], found: Solution
+    sources: Sequence[SearchSource], targets: Sequence[Target], solution: Solution
 ) -> dict[str, Any]:
     """Return one answer as JSON values; an MRSpace code has its published form and exact costs."""
     space = sources[0].records.space
-    modeled = {(one.metric, one.predictor) for one in targets if one.cost is None}
+    modeled = {(target.metric, target.predictor) for target in targets if target.cost is None}
     tasks = Counter(metric for metric, _ in modeled)
     predicted = {}
     for i, target in enumerate(targets):
         shared = target.cost is None and tasks[target.metric] > 1
         name = f"{target.metric}[{target.predictor}]" if shared else target.metric
-        predicted[name] = _prediction(sources, targets, i, found)
-    measured = [_measured_row(source, targets, found.code) for source in sources]
+        predicted[name] = _prediction(sources, targets, i, solution)
+    measured = [_measured_row(source, targets, solution.code) for source in sources]
     facts: dict[str, Any] = {
-        "params": space.to_params(found.code),
-        "bounds_hold": found.holds,
-        "satisfies_limits": found.satisfies_limits,
-        "limits": _limit_facts(sources, targets, found),
-        "utility": found.utility,
-        "expected_improvement": _improvement(sources, targets, found),
-        "probability": _number(found.probability),
+        "params": space.to_params(solution.code),
+        "bounds_hold": solution.holds,
+        "satisfies_limits": solution.satisfies_limits,
+        "limits": _limit_facts(sources, targets, solution),
+        "utility": solution.utility,
+        "expected_improvement": _improvement(sources, targets, solution),
+        "probability": _number(solution.probability),
         "predicted": {name: mean for name, (mean, _, _) in predicted.items()},
         "predicted_std": {name: std for name, (_, std, _) in predicted.items()},
         "measured_rows": [row for row in measured if row is not None],
     }
     if isinstance(space, MRSpace):
-        code = found.code
+        code = solution.code
         facts["code"] = space.to_string(code)
         facts["costs"] = {
             "gflops": costs.flops(code).item(),
@@ -106,27 +106,27 @@ def solution_facts(
 
 
 def limits_missed(
-    sources: Sequence[SearchSource], targets: Sequence[Target], found: Solution
+    sources: Sequence[SearchSource], targets: Sequence[Target], solution: Solution
 ) -> str:
     """Return the warning for an answer that does not satisfy the limits."""
     text = "no architecture is predicted to satisfy the limits with the margin of beta"
-    if found.nearest:
+    if solution.nearest:
         logged = _logged(sources, targets)
         values = [
             f"{name} {math.exp(value) if name in logged else value:.4g}"
-            for name, value in found.nearest.items()
+            for name, value in solution.nearest.items()
         ]
         text += f"; no measured row satisfies them; the nearest has {', '.join(values)}"
     return f"{text}. The answer does not satisfy them either"
 
 
 def _limit_facts(
-    sources: Sequence[SearchSource], targets: Sequence[Target], found: Solution
+    sources: Sequence[SearchSource], targets: Sequence[Target], solution: Solution
 ) -> list[dict[str, Any]]:
     """Return the limits of a solution, with the values that are compared with them."""
     logged = _logged(sources, targets)
     facts = []
-    for limit in found.limits:
+    for limit in solution.limits:
         is_logged = limit.metric in logged
         bound, mean, compared = (
             math.exp(value) if is_logged else value
@@ -157,15 +157,15 @@ def _logged(sources: Sequence[SearchSource], targets: Sequence[Target]) -> set[s
 
 
 def _improvement(
-    sources: Sequence[SearchSource], targets: Sequence[Target], found: Solution
+    sources: Sequence[SearchSource], targets: Sequence[Target], solution: Solution
 ) -> float | None:
     """Return the expected improvement, in the metric's unit."""
-    gain = found.expected_improvement
+    gain = solution.expected_improvement
     free = [i for i, target in enumerate(targets) if target.weight and target.bound is None]
     target = targets[free[0]]
     logged = target.cost is None and target.metric in sources[target.predictor].logged
-    if len(free) == 1 and logged and found.best is not None:
-        best = math.exp(found.best.expected[label(targets, free[0])])
+    if len(free) == 1 and logged and solution.best is not None:
+        best = math.exp(solution.best.expected[label(targets, free[0])])
         gain = best * abs(math.expm1(target.sign * gain))
     return _number(gain)
 
@@ -190,7 +190,9 @@ def _row(source: SearchSource, targets: Sequence[Target], row: int) -> dict[str,
     metrics = {name: _number(float(v[row])) for name, v in source.table.metrics.items()}
     code = torch.as_tensor(source.table.codes[[row]].astype(np.float64))
     with torch.no_grad():
-        known = {one.metric: one.cost(code).item() for one in targets if one.cost is not None}
+        known = {
+            target.metric: target.cost(code).item() for target in targets if target.cost is not None
+        }
     return {
         "source": source.name,
         "row": row + 1,

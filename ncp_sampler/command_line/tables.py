@@ -82,8 +82,8 @@ def table_records(options: SearchOptions) -> list[SearchSource]:
         space=space,
     )
     return [
-        _source(table, one, own, options)
-        for table, one, own in zip(tables, records, modeled, strict=True)
+        _source(table, rows, own, options)
+        for table, rows, own in zip(tables, records, modeled, strict=True)
     ]
 
 
@@ -99,9 +99,9 @@ def _limits_alone(
     Raises:
         ValueError: Such a column has few values, like a parameter, or is left out.
     """
-    found = []
+    measured = []
     for bound in bounds:
-        if bound.name in known or bound.name not in table.head or bound.name in found:
+        if bound.name in known or bound.name not in table.head or bound.name in measured:
             continue
         if bound.name in left_out:
             raise ValueError(
@@ -114,8 +114,8 @@ def _limits_alone(
                 f"--bound '{bound}': is {bound.name!r} measured, or a parameter? Name it in "
                 "--metrics, or name all columns that are parameters in --params"
             )
-        found.append(bound.name)
-    return found
+        measured.append(bound.name)
+    return measured
 
 
 def _check_bounded(bounds: Sequence[Bound], tables: Sequence[CsvTable], known: set[str]) -> None:
@@ -266,8 +266,8 @@ def _columns(
 def _span(dim: Dimension) -> str:
     if isinstance(dim, Categorical):
         shown = ", ".join(map(str, dim.choices[:_SHOWN_CATEGORIES]))
-        more = len(dim.choices) - _SHOWN_CATEGORIES
-        return shown + (f" and {more} more" if more > 0 else "")
+        n_further = len(dim.choices) - _SHOWN_CATEGORIES
+        return shown + (f" and {n_further} more" if n_further > 0 else "")
     if dim.low == dim.high:
         return f"always {dim.low:g}"
     step = f", steps of {dim.step}" if isinstance(dim, Integer) and dim.step > 1 else ""
