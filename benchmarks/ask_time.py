@@ -59,8 +59,8 @@ class Regime:
 
 
 REGIMES = {
-    one.name: one
-    for one in (
+    regime.name: regime
+    for regime in (
         Regime("one metric"),
         Regime("metric and modeled FLOPs", ("flops",)),
         Regime("metric and known FLOPs", ("flops",), {1: costs.flops}),
@@ -140,23 +140,23 @@ def measure(sampler: str, regime: Regime, n: int, setting: str, asks: int, seed:
     distributions = space.distributions
     rows: list[dict[str, Any]] = space.to_params(codes)  # type: ignore[assignment]
     for params, values, broken in zip(rows, *answers(codes), strict=True):
-        attrs = {f"constraints:{i}": float(one) for i, one in enumerate(broken)}
+        attrs = {f"constraints:{i}": float(value) for i, value in enumerate(broken)}
         study.add_trial(
             optuna.trial.create_trial(
                 params=params, distributions=distributions, values=values.tolist(),
                 system_attrs=attrs,
             )
         )  # fmt: skip
-    found = []
+    times = []
     for _ in range(UNTIMED + asks):
         start = time.process_time()
         trial = study.ask(distributions)
-        found.append(1000 * (time.process_time() - start))
+        times.append(1000 * (time.process_time() - start))
         values, broken = answers(space.to_code(trial.params)[None])
-        for i, one in enumerate(broken[0]):
-            trial.set_constraint(str(i), float(one))
+        for i, value in enumerate(broken[0]):
+            trial.set_constraint(str(i), float(value))
         study.tell(trial, values[0].tolist())
-    return Times(sampler, regime.name, n, setting, tuple(found[UNTIMED:]))
+    return Times(sampler, regime.name, n, setting, tuple(times[UNTIMED:]))
 
 
 def write_csv(measured: Sequence[Times], path: Path) -> None:
@@ -164,9 +164,10 @@ def write_csv(measured: Sequence[Times], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["sampler", "regime", "trials", "setting", "ms"])
-        for one in measured:
+        for times in measured:
             rows.writerows(
-                [one.sampler, one.regime, one.trials, one.setting, f"{ms:.2f}"] for ms in one.ms
+                [times.sampler, times.regime, times.trials, times.setting, f"{ms:.2f}"]
+                for ms in times.ms
             )
 
 
@@ -174,8 +175,8 @@ def markdown(measured: Sequence[Times], command: str) -> str:
     """Return the text of the result file."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     by_row: dict[tuple[str, str, int], list[float]] = {}
-    for one in measured:
-        by_row.setdefault((one.regime, one.sampler, one.trials), []).extend(one.ms)
+    for times in measured:
+        by_row.setdefault((times.regime, times.sampler, times.trials), []).extend(times.ms)
     rows = []
     for (regime, sampler, n), ms in by_row.items():
         own = by_row.get((regime, "NCP", n))
@@ -184,7 +185,7 @@ def markdown(measured: Sequence[Times], command: str) -> str:
         numbers = [f"{middle:.1f}", f"{low:.1f} to {high:.1f}", ratio]
         rows.append([regime, sampler, str(n), str(len(ms)), *numbers])
     heads = ("searched for", "sampler", "trials", "asks", "median (ms)", "10 to 90 %", "over NCP")
-    settings = ", ".join(dict.fromkeys(one.setting for one in measured))
+    settings = ", ".join(dict.fromkeys(times.setting for times in measured))
     return f"""# CPU time of an ask
 
 Made by `{command}`.

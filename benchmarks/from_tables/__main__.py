@@ -48,7 +48,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:
         parser.error(f"--methods has {unknown}; it must be some of {', '.join(METHODS)}")
     patterns = options.tasks.split(",")
-    options.names = [name for name in TASKS if any(fnmatch(name, one) for one in patterns)]
+    options.names = [name for name in TASKS if any(fnmatch(name, pattern) for pattern in patterns)]
     if not options.names:
         parser.error(f"--tasks {options.tasks} match none of {', '.join(TASKS)}")
     sizes = options.rows.split(",")
@@ -66,7 +66,7 @@ def run_all(options: argparse.Namespace, folder: Path) -> None:
     done = set()
     for method in options.methods:
         if options.resume:
-            done |= {(one.case, method) for one in load(file_of(folder, method))}
+            done |= {(evaluation.case, method) for evaluation in load(file_of(folder, method))}
         else:
             file_of(folder, method).unlink(missing_ok=True)
     draws = range(options.first_draw, options.first_draw + options.draws)
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder.mkdir(exist_ok=True)
     if not options.report:
         run_all(options, folder)
-    evaluations = [one for method in METHODS for one in load(file_of(folder, method))]
+    evaluations = [evaluation for method in METHODS for evaluation in load(file_of(folder, method))]
     if not evaluations:
         print(f"{folder} has no evaluations; run without --report", file=sys.stderr)
         return 1

@@ -99,7 +99,7 @@ def load(path: Path) -> list[Evaluation]:
     if not path.exists():
         return []
     kinds = {"str": str, "int": int, "float": float}
-    read = {one.name: kinds[str(one.type)] for one in fields(Evaluation)}
+    read = {column.name: kinds[str(column.type)] for column in fields(Evaluation)}
     with path.open(newline="", encoding="utf-8") as file:
         return [
             Evaluation(**{name: read[name](text) for name, text in row.items()})
@@ -109,22 +109,22 @@ def load(path: Path) -> list[Evaluation]:
 
 def append(evaluations: Iterable[Evaluation], folder: Path) -> None:
     """Add evaluations to the files of their methods."""
-    for one in evaluations:
-        path = file_of(folder, one.method)
+    for evaluation in evaluations:
+        path = file_of(folder, evaluation.method)
         begins = not path.exists()
         with path.open("a", newline="", encoding="utf-8") as file:
-            rows = csv.DictWriter(file, list(asdict(one)), lineterminator="\n")
+            rows = csv.DictWriter(file, list(asdict(evaluation)), lineterminator="\n")
             if begins:
                 rows.writeheader()
             texts = {
                 name: f"{value:.8g}" if isinstance(value, float) else value
-                for name, value in asdict(one).items()
+                for name, value in asdict(evaluation).items()
             }
             rows.writerow(texts)
 
 
 def sort(path: Path) -> None:
     """Sort a file's evaluations by task, rows and draw."""
-    evaluations = sorted(load(path), key=lambda one: (one.family, *one.case))
+    evaluations = sorted(load(path), key=lambda evaluation: (evaluation.family, *evaluation.case))
     path.unlink(missing_ok=True)
     append(evaluations, path.parent)

@@ -31,13 +31,19 @@ def write_report(evaluations: Sequence[Evaluation], command: str) -> str:
         command: Command line of the program, which made some of them.
     """
     texts = [_introduction(command)]
-    for family in _ordered(one.family for one in evaluations):
+    for family in _ordered(evaluation.family for evaluation in evaluations):
         texts.append(f"## {family}\n\n")
-        own = [one for one in evaluations if one.family == family]
-        for rows in sorted({one.rows for one in own}):
-            at = [one for one in own if one.rows == rows]
-            tasks, draws = {one.task for one in at}, {one.draw for one in at}
-            known = [one.known_rank for one in {one.case: one for one in at}.values()]
+        own = [evaluation for evaluation in evaluations if evaluation.family == family]
+        for rows in sorted({evaluation.rows for evaluation in own}):
+            at = [evaluation for evaluation in own if evaluation.rows == rows]
+            tasks, draws = (
+                {evaluation.task for evaluation in at},
+                {evaluation.draw for evaluation in at},
+            )
+            known = [
+                evaluation.known_rank
+                for evaluation in {evaluation.case: evaluation for evaluation in at}.values()
+            ]
             first = [value == 0 for value in known]
             texts.append(
                 f"### {rows:,} rows\n\n{_count(len(tasks), 'table')}, {_count(len(draws), 'draw')} "
@@ -80,31 +86,31 @@ def _summary(evaluations: Sequence[Evaluation]) -> str:
     rows, reference = [], _index(evaluations, REFERENCE)
     for method in _methods(evaluations):
         own = list(_index(evaluations, method).values())
-        recommended = np.array([one.recommended - one.known for one in own])
-        is_new = np.array([one.recommended_new for one in own])
+        recommended = np.array([evaluation.recommended - evaluation.known for evaluation in own])
+        is_new = np.array([evaluation.recommended_new for evaluation in own])
         cells = [
             LABELS[method],
             str(len(own)),
-            with_error([one.recommended_rank for one in own]),
+            with_error([evaluation.recommended_rank for evaluation in own]),
             _percent(recommended >= -_TIE),
             _percent(is_new),
             _percent((recommended > _TIE) & (is_new == 1)),
         ]
-        searched = [one for one in own if not np.isnan(one.best)]
+        searched = [evaluation for evaluation in own if not np.isnan(evaluation.best)]
         if searched:
-            best = np.array([one.best - one.known for one in searched])
+            best = np.array([evaluation.best - evaluation.known for evaluation in searched])
             pairs = [
-                one.best_rank - reference[one.case].best_rank
-                for one in searched
-                if method != REFERENCE and one.case in reference
+                evaluation.best_rank - reference[evaluation.case].best_rank
+                for evaluation in searched
+                if method != REFERENCE and evaluation.case in reference
             ]
             pairs = [pair for pair in pairs if not np.isnan(pair)]
             cells += [
-                with_error([one.best_rank for one in searched]),
+                with_error([evaluation.best_rank for evaluation in searched]),
                 _percent(best >= -_TIE),
                 _percent(best > _TIE),
                 with_error(pairs, "+.2f") if pairs else "",
-                f"{np.mean([one.new for one in own]):.1f}",
+                f"{np.mean([evaluation.new for evaluation in own]):.1f}",
             ]
         rows.append([*cells, *[""] * (len(_HEADINGS) - len(cells))])
     return markdown_table(_HEADINGS, rows, numbers=True)
@@ -118,14 +124,14 @@ def _by_task(evaluations: Sequence[Evaluation], value: str, known: str) -> str:
         value: Attribute of an evaluation, of the best new architecture.
         known: The same of the best row.
     """
-    named = [one for one in evaluations if not np.isnan(one.best)]
+    named = [evaluation for evaluation in evaluations if not np.isnan(evaluation.best)]
     methods, rows = _methods(named), []
-    for name in _ordered(one.task for one in evaluations):
-        at = [one for one in evaluations if one.task == name]
-        best_rows = {one.case: getattr(one, known) for one in at}
+    for name in _ordered(evaluation.task for evaluation in evaluations):
+        at = [evaluation for evaluation in evaluations if evaluation.task == name]
+        best_rows = {evaluation.case: getattr(evaluation, known) for evaluation in at}
         cells = [name, with_error(list(best_rows.values()))]
         for method in methods:
-            values = [getattr(one, value) for one in _index(at, method).values()]
+            values = [getattr(evaluation, value) for evaluation in _index(at, method).values()]
             cells.append(with_error(values) if values else "")
         rows.append(cells)
     return markdown_table(
@@ -134,11 +140,13 @@ def _by_task(evaluations: Sequence[Evaluation], value: str, known: str) -> str:
 
 
 def _index(evaluations: Sequence[Evaluation], method: str) -> _Index:
-    return {one.case: one for one in evaluations if one.method == method}
+    return {
+        evaluation.case: evaluation for evaluation in evaluations if evaluation.method == method
+    }
 
 
 def _methods(evaluations: Sequence[Evaluation]) -> list[str]:
-    present = {one.method for one in evaluations}
+    present = {evaluation.method for evaluation in evaluations}
     return [method for method in LABELS if method in present]
 
 

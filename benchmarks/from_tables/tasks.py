@@ -77,8 +77,8 @@ class Task:
 
     def rows(self, codes: ArrayLike) -> NDArray[np.intp]:
         """Return the rows (n,) of valid codes (n, d); ``ABSENT`` if a code has no row."""
-        found = [self.row_of.get(code_key(code), ABSENT) for code in np.atleast_2d(codes)]
-        return np.array(found, dtype=np.intp)
+        rows = [self.row_of.get(code_key(code), ABSENT) for code in np.atleast_2d(codes)]
+        return np.array(rows, dtype=np.intp)
 
     def true_values(self, rows: NDArray[np.intp]) -> FloatArray:
         """Return the true values of rows (n,); the table's lowest one if a row is absent."""
@@ -197,8 +197,8 @@ def _tabular(kind: str, data: str, *, noisy: bool = False) -> Task:
 
 def _trainings(table: Any, at: str, metric: str) -> list[float]:
     """Return one architecture's values, one for each training."""
-    found: list[float] = table._dataset[at][metric]  # its call makes a generator for each value
-    return found
+    values: list[float] = table._dataset[at][metric]  # its call makes a generator for each value
+    return values
 
 
 def _open(kind: str, data: str) -> Any:

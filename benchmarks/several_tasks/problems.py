@@ -77,7 +77,7 @@ def _looked_up(name: str, family: str, tables: tuple[str, ...]) -> Tasks:
     tasks = [task(table) for table in tables]
 
     def evaluate(codes: ArrayLike) -> FloatArray:
-        return np.stack([one.true_values(one.rows(codes)) for one in tasks], axis=1)
+        return np.stack([task.true_values(task.rows(codes)) for task in tasks], axis=1)
 
     return Tasks(
         name,
@@ -85,8 +85,8 @@ def _looked_up(name: str, family: str, tables: tuple[str, ...]) -> Tasks:
         tasks[0].space,
         tables,
         evaluate,
-        best=np.array([one.truth.max() for one in tasks]),
-        median=np.array([np.median(one.truth) for one in tasks]),
+        best=np.array([task.truth.max() for task in tasks]),
+        median=np.array([np.median(task.truth) for task in tasks]),
     )
 
 
