@@ -121,7 +121,7 @@ def test_weights_of_objectives(cls: Any) -> None:
 
 
 def test_the_search_by_old_weights_is_that_by_objective_weights() -> None:
-    found = []
+    searched = []
     for name in ("weights", "objective_weights"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
@@ -130,8 +130,8 @@ def test_the_search_by_old_weights_is_that_by_objective_weights() -> None:
             (params,) = optimizer.ask()
             x = params["x"]
             optimizer.tell(params, {"a": x, "b": (x - 0.3) ** 2})
-        found.append(params["x"])
-    assert found[0] == found[1] == pytest.approx(0.3, abs=0.05)
+        searched.append(params["x"])
+    assert searched[0] == searched[1] == pytest.approx(0.3, abs=0.05)
 
 
 def test_unknown_names_are_still_refused() -> None:

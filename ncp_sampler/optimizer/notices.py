@@ -86,6 +86,6 @@ class Notices:
         if unreported:
             _logger.warning(
                 "no complete trial has reported %s of constraints, which counts as satisfied in "
-                "all of them; report it together with %s, or correct the name",
+                "all of them; report it beside %s, or correct the name",
                 unreported, [*self._objectives.directions],
             )  # fmt: skip

@@ -98,21 +98,21 @@ def test_with_noise_the_best_row_is_the_one_that_measured_best() -> None:
 
 
 def test_two_codes_of_one_architecture_are_one_and_a_code_of_none_is_the_worst() -> None:
-    whole = made_up()
-    same, absent = whole.codes[1], whole.codes[0]
-    row_of = {**whole.row_of, code_key(same): 5}
+    table = made_up()
+    same, absent = table.codes[1], table.codes[0]
+    row_of = {**table.row_of, code_key(same): 5}
     del row_of[code_key(absent)]
-    case = Case(replace(whole, row_of=row_of), np.arange(6, 30), seed=0)
-    answer = Answer(absent, np.array([same, whole.codes[5]]))
+    case = Case(replace(table, row_of=row_of), np.arange(6, 30), seed=0)
+    answer = Answer(absent, np.array([same, table.codes[5]]))
     evaluated = evaluate(case, "random", 0, answer)
     assert evaluated.new == 1
-    assert evaluated.best == whole.truth[5]
-    assert (evaluated.recommended, evaluated.recommended_rank) == (whole.truth.min(), 100)
+    assert evaluated.best == table.truth[5]
+    assert (evaluated.recommended, evaluated.recommended_rank) == (table.truth.min(), 100)
 
 
 def test_the_whole_table_sorted_by_a_forest_is_better_than_random_rows() -> None:
     evaluated = [run(NAME, ROWS, draw, ["random", "random-forest"]) for draw in range(3)]
-    ranks = np.array([[one.best_rank for one in pair] for pair in evaluated])
+    ranks = np.array([[evaluation.best_rank for evaluation in pair] for pair in evaluated])
     assert ranks[:, 1].mean() < ranks[:, 0].mean()
 
 
@@ -136,12 +136,12 @@ def test_the_program_repeats_itself_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_the_page_compares_on_the_same_rows() -> None:
-    one = Evaluation(
+    evaluation = Evaluation(
         family="made up", task=NAME, rows=ROWS, draw=0, method="ncp", known=70.0, known_rank=4.0,
         recommended=71.0, recommended_rank=2.0, recommended_new=1, best=72.0, best_rank=1.0, new=5,
     )  # fmt: skip
-    peer = replace(one, method="lightgbm", recommended=69.0, best=70.0, best_rank=4.0)
-    ours = [replace(one, draw=1, best_rank=2.0), one]
+    peer = replace(evaluation, method="lightgbm", recommended=69.0, best=70.0, best_rank=4.0)
+    ours = [replace(evaluation, draw=1, best_rank=2.0), evaluation]
     page = write_report([*ours, peer, replace(peer, draw=1, best_rank=6.0)], "command")
     row = next(line for line in page.splitlines() if line.startswith("| LightGBM, whole table |"))
     assert [cell.strip() for cell in row.split("|")[1:-1]] == [
@@ -203,9 +203,9 @@ def test_codes_of_a_graph_network_share_its_published_value() -> None:
     published = pytest.importorskip("nas_bench_graph")
     task, table = tasks.task("nbg-cora"), published.light_read("cora")
     assert len(task.codes) == len(table) == 26_206
-    one = {"link": "0012", "op1": "gat", "op2": "gcn", "op3": "fc", "op4": "sage"}
-    other = {"link": "0012", "op1": "gcn", "op2": "gat", "op3": "sage", "op4": "fc"}  # mirrored
-    rows = task.rows(task.space.to_code([one, other]))
+    params = {"link": "0012", "op1": "gat", "op2": "gcn", "op3": "fc", "op4": "sage"}
+    mirrored = {"link": "0012", "op1": "gcn", "op2": "gat", "op3": "sage", "op4": "fc"}  # mirrored
+    rows = task.rows(task.space.to_code([params, mirrored]))
     assert rows[0] == rows[1]
     key = published.Arch([0, 0, 1, 2], ["gat", "gcn", "fc", "sage"]).valid_hash()
     assert task.truth[rows[0]] == pytest.approx(100 * table[key]["perf"])

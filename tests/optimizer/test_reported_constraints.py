@@ -114,7 +114,7 @@ def test_a_constraint_that_no_trial_reports_is_named_once(
     (message,) = run({"latency": 50.0, "memory": 8.0}, {2: {"memory": 7.0}})
     assert message == (
         "no complete trial has reported ['latency'] of constraints, which counts as satisfied in "
-        "all of them; report it together with ['loss'], or correct the name"
+        "all of them; report it beside ['loss'], or correct the name"
     )
     assert run({"memory": 8.0}, {4: {"memory": math.nan}}) == []
     assert run({"loss": 8.0}, {}) == []
@@ -132,11 +132,11 @@ def test_nan_is_unknown_and_missing_is_satisfied() -> None:
             n_startup_trials=4,
         )
         for x in np.random.default_rng(0).permutation(np.linspace(0, 1, 12)):
-            told = {"loss": -x, **({"c": 1.0} if x > 0.5 else metrics)}
-            optimizer.tell({"x": float(x)}, told)
+            report = {"loss": -x, **({"c": 1.0} if x > 0.5 else metrics)}
+            optimizer.tell({"x": float(x)}, report)
         optimizer.ask()
-        found: float = optimizer.reasons[0]["feasible"]
-        return found
+        probability: float = optimizer.reasons[0]["feasible"]
+        return probability
 
     assert chance({}) > 0.5
     assert chance({}) > chance({"c": math.nan})

@@ -16,7 +16,7 @@ from ray import tune
 from ncp_sampler import NCPSearch
 from ncp_sampler.files import sealed, unsealed
 from tests import preloaded
-from tests.ray_examples import new_search, told
+from tests.ray_examples import new_search, observations
 
 _ROOT = Path(__file__).resolve().parents[3]
 _REMEDY = (
@@ -26,7 +26,7 @@ _REMEDY = (
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """The file of a searcher that has learnt from one trial."""
+    """The file of a searcher with one observation."""
     path = tmp_path / "folder" / "state"
     path.parent.mkdir()
     _observed().save(str(path))
@@ -44,55 +44,58 @@ def _observed(n: int = 1) -> NCPSearch:
 def _refusal(path: Path) -> str:
     """Why a file is refused; the searcher that was to be restored must stay as it was."""
     search = _observed(2)
-    before = told(search), search.__dict__.copy()
+    before = observations(search), search.__dict__.copy()
     with pytest.raises(ValueError, match=_REMEDY) as refused:
         search.restore(str(path))
-    assert (told(search), search.__dict__) == before
+    assert (observations(search), search.__dict__) == before
     assert str(refused.value).startswith(f"checkpoint_path={str(path)!r} ")
     return str(refused.value)
 
 
 def test_every_byte_matters(state: Path) -> None:
     """Whichever is changed, to whatever: nothing is loaded that was not saved."""
-    whole, rng = state.read_bytes(), random.Random(0)
+    content, rng = state.read_bytes(), random.Random(0)
     search = _observed(0)
-    for position in range(len(whole)):
-        damaged = bytearray(whole)
+    for position in range(len(content)):
+        damaged = bytearray(content)
         damaged[position] ^= rng.randrange(1, 256)
         state.write_bytes(damaged)
         with pytest.raises(ValueError, match=_REMEDY):
             search.restore(str(state))
-    assert told(search) == []
-    state.write_bytes(whole)
+    assert observations(search) == []
+    state.write_bytes(content)
     search.restore(str(state))
-    assert len(told(search)) == 1
+    assert len(observations(search)) == 1
 
 
 def test_every_length_matters(state: Path) -> None:
-    whole = state.read_bytes()
+    content = state.read_bytes()
     search = _observed(0)
-    for length in range(len(whole)):
-        state.write_bytes(whole[:length])
+    for length in range(len(content)):
+        state.write_bytes(content[:length])
         with pytest.raises(ValueError, match=_REMEDY):
             search.restore(str(state))
 
 
-def _of_another_version(whole: bytes) -> bytes:
-    return sealed((unsealed(whole) or b"").replace(b"Search 4", b"Search 3", 1))
+def _of_another_version(content: bytes) -> bytes:
+    return sealed((unsealed(content) or b"").replace(b"Search 4", b"Search 3", 1))
 
 
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda whole: b"", "holds no NCPSearch"),
-        (lambda whole: whole[:20], "holds no NCPSearch"),
-        (lambda whole: whole[:-1], "is damaged or truncated: its checksum does not match"),
-        (lambda whole: whole + b"\n", "is damaged or truncated"),
-        (lambda whole: whole[:-9] + bytes(9), "is damaged or truncated"),
-        (lambda whole: b"trial,m\n1,0.5\n", "holds no NCPSearch"),
+        (lambda content: b"", "holds no NCPSearch"),
+        (lambda content: content[:20], "holds no NCPSearch"),
+        (lambda content: content[:-1], "is damaged or truncated: its checksum does not match"),
+        (lambda content: content + b"\n", "is damaged or truncated"),
+        (lambda content: content[:-9] + bytes(9), "is damaged or truncated"),
+        (lambda content: b"trial,m\n1,0.5\n", "holds no NCPSearch"),
         (_of_another_version, "is of version 3, not 4"),
-        (lambda whole: whole.partition(b"\n")[2], "is a pickle without a checksum, as ncp_sampler"),
-        (lambda whole: pickle.dumps({"m": 1}), "is a pickle without a checksum, as ncp_sampler"),
+        (
+            lambda content: content.partition(b"\n")[2],
+            "is a pickle without a checksum, as ncp_sampler",
+        ),
+        (lambda content: pickle.dumps({"m": 1}), "is a pickle without a checksum, as ncp_sampler"),
     ],
     ids=["empty", "cut-early", "cut", "longer", "zeros", "other", "version", "0.1", "pickle"],
 )
@@ -144,7 +147,7 @@ def test_path_that_cannot_be_written_to(name: str, message: str, tmp_path: Path)
     (tmp_path / "file").touch()
     with pytest.raises((OSError, ValueError), match=message):
         _observed().save(str(tmp_path / name))
-    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 _FULL = """
@@ -183,4 +186,4 @@ def test_saving_again_replaces_the_file_behind_a_link(state: Path) -> None:
     assert link.is_symlink()
     search = _observed(0)
     search.restore(str(state))
-    assert len(told(search)) == 3
+    assert len(observations(search)) == 3
