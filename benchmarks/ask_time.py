@@ -59,8 +59,8 @@ class Regime:
 
 
 REGIMES = {
-    one.name: one
-    for one in (
+    regime.name: regime
+    for regime in (
         Regime("one metric"),
         Regime("metric and modeled FLOPs", ("flops",)),
         Regime("metric and known FLOPs", ("flops",), {1: costs.flops}),
@@ -69,11 +69,11 @@ REGIMES = {
 }
 Sampler = Callable[[Objective, Regime, int], optuna.samplers.BaseSampler]
 SAMPLERS: dict[str, Sampler] = {
-    "NCP": lambda judge, regime, seed: NCPSampler(
-        space=judge.space, costs=regime.costs or None, seed=seed
+    "NCP": lambda surrogate, regime, seed: NCPSampler(
+        space=surrogate.space, costs=regime.costs or None, seed=seed
     ),
-    "TPE": lambda _judge, _regime, seed: optuna.samplers.TPESampler(seed=seed),
-    "GPSampler": lambda _judge, _regime, seed: optuna.samplers.GPSampler(
+    "TPE": lambda _surrogate, _regime, seed: optuna.samplers.TPESampler(seed=seed),
+    "GPSampler": lambda _surrogate, _regime, seed: optuna.samplers.GPSampler(
         seed=seed, deterministic_objective=True
     ),
 }
@@ -84,15 +84,15 @@ class Answers:
 
     def __init__(self, setting: str, regime: Regime) -> None:
         main, second, *_ = objective(setting)._model.metrics
-        self.told = objective(setting, metrics=(main, *regime.metrics))
+        self.surrogate = objective(setting, metrics=(main, *regime.metrics))
         self.bounded = objective(setting, metrics=(second,)) if regime.constrained else None
         self.bound = 0.0
         if self.bounded is not None:
-            random = self.bounded.evaluate(self.told.space.sample(256, 0))
+            random = self.bounded.evaluate(self.surrogate.space.sample(256, 0))
             self.bound = float(np.quantile(random, 0.25))
 
     def __call__(self, codes: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        values = self.told.evaluate(codes)
+        values = self.surrogate.evaluate(codes)
         if self.bounded is None:
             return values, np.empty((len(codes), 0))
         return values, self.bound - self.bounded.evaluate(codes)
@@ -116,9 +116,9 @@ class Times:
 def history(answers: Answers, n: int, seed: int) -> NDArray[Any]:
     """Return distinct codes (n, 27): half random, half variations of the best random ones."""
     rng = np.random.default_rng(seed)
-    space = answers.told.space
+    space = answers.surrogate.space
     random = space.sample(n - n // 2, rng)
-    signs = np.array([1.0 if way == "maximize" else -1.0 for way in answers.told.directions])
+    signs = np.array([1.0 if way == "maximize" else -1.0 for way in answers.surrogate.directions])
     worth = answers(random)[0] * signs
     best = random[np.argsort(-worth, axis=0)[:_BEST].ravel()]
     made = best[rng.integers(len(best), size=2 * n)]  # some of them are equal
@@ -131,31 +131,32 @@ def history(answers: Answers, n: int, seed: int) -> NDArray[Any]:
 def measure(sampler: str, regime: Regime, n: int, setting: str, asks: int, seed: int = 0) -> Times:
     """Return the times of asks after ``n`` trials, with one more trial finished before each."""
     answers = Answers(setting, regime)
-    space = answers.told.space
+    surrogate = answers.surrogate
+    space = surrogate.space
     study = optuna.create_study(
-        directions=answers.told.directions, sampler=SAMPLERS[sampler](answers.told, regime, seed)
+        directions=surrogate.directions, sampler=SAMPLERS[sampler](surrogate, regime, seed)
     )
     codes = history(answers, n, seed)
     distributions = space.distributions
     rows: list[dict[str, Any]] = space.to_params(codes)  # type: ignore[assignment]
     for params, values, broken in zip(rows, *answers(codes), strict=True):
-        attrs = {f"constraints:{i}": float(one) for i, one in enumerate(broken)}
+        attrs = {f"constraints:{i}": float(value) for i, value in enumerate(broken)}
         study.add_trial(
             optuna.trial.create_trial(
                 params=params, distributions=distributions, values=values.tolist(),
                 system_attrs=attrs,
             )
         )  # fmt: skip
-    found = []
+    times = []
     for _ in range(UNTIMED + asks):
         start = time.process_time()
         trial = study.ask(distributions)
-        found.append(1000 * (time.process_time() - start))
+        times.append(1000 * (time.process_time() - start))
         values, broken = answers(space.to_code(trial.params)[None])
-        for i, one in enumerate(broken[0]):
-            trial.set_constraint(str(i), float(one))
+        for i, value in enumerate(broken[0]):
+            trial.set_constraint(str(i), float(value))
         study.tell(trial, values[0].tolist())
-    return Times(sampler, regime.name, n, setting, tuple(found[UNTIMED:]))
+    return Times(sampler, regime.name, n, setting, tuple(times[UNTIMED:]))
 
 
 def write_csv(measured: Sequence[Times], path: Path) -> None:
@@ -163,9 +164,10 @@ def write_csv(measured: Sequence[Times], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["sampler", "regime", "trials", "setting", "ms"])
-        for one in measured:
+        for times in measured:
             rows.writerows(
-                [one.sampler, one.regime, one.trials, one.setting, f"{ms:.2f}"] for ms in one.ms
+                [times.sampler, times.regime, times.trials, times.setting, f"{ms:.2f}"]
+                for ms in times.ms
             )
 
 
@@ -173,8 +175,8 @@ def markdown(measured: Sequence[Times], command: str) -> str:
     """Return the text of the result file."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     by_row: dict[tuple[str, str, int], list[float]] = {}
-    for one in measured:
-        by_row.setdefault((one.regime, one.sampler, one.trials), []).extend(one.ms)
+    for times in measured:
+        by_row.setdefault((times.regime, times.sampler, times.trials), []).extend(times.ms)
     rows = []
     for (regime, sampler, n), ms in by_row.items():
         own = by_row.get((regime, "NCP", n))
@@ -183,7 +185,7 @@ def markdown(measured: Sequence[Times], command: str) -> str:
         numbers = [f"{middle:.1f}", f"{low:.1f} to {high:.1f}", ratio]
         rows.append([regime, sampler, str(n), str(len(ms)), *numbers])
     heads = ("searched for", "sampler", "trials", "asks", "median (ms)", "10 to 90 %", "over NCP")
-    settings = ", ".join(dict.fromkeys(one.setting for one in measured))
+    settings = ", ".join(dict.fromkeys(times.setting for times in measured))
     return f"""# CPU time of an ask
 
 Made by `{command}`.

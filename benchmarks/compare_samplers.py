@@ -77,9 +77,9 @@ def markdown(runs: Sequence[Run], at: Sequence[int], metric: str) -> str:
     return text
 
 
-def _lead(ncp: Sequence[Run], other: Sequence[Run]) -> str:
+def _lead(ncp: Sequence[Run], rival: Sequence[Run]) -> str:
     """Return mean ± standard error of the paired differences, and the number of seeds won."""
-    theirs = {run.seed: run.best[-1] for run in other}
+    theirs = {run.seed: run.best[-1] for run in rival}
     lead = [run.best[-1] - theirs[run.seed] for run in ncp]
     won = sum(difference > 0 for difference in lead)
     return f"{with_error(lead, '+.2f')} ({won} of {len(lead)})" if lead else ""

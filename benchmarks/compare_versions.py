@@ -27,9 +27,9 @@ def pairs_of(reference: Sequence[Study], candidate: Sequence[Study]) -> dict[str
     known = {(study.problem, study.seed): study for study in reference}
     pairs: dict[str, list[Pair]] = {}
     for study in candidate:
-        other = known.get((study.problem, study.seed))
-        if other is not None:
-            pairs.setdefault(study.family, []).append((other, study))
+        earlier = known.get((study.problem, study.seed))
+        if earlier is not None:
+            pairs.setdefault(study.family, []).append((earlier, study))
     return pairs
 
 

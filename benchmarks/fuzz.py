@@ -136,8 +136,8 @@ class Tally:
 
     def _show(self, case: Any, error: Exception) -> str:
         script = IMPORTS.format(module=self._module.__name__) + f"\ncheck({case!r})"
-        told = "".join(traceback.format_exception(error, limit=-3))
-        return f"```python\n{script}\n```\n\n```text\n{told.rstrip()}\n```"
+        trace = "".join(traceback.format_exception(error, limit=-3))
+        return f"```python\n{script}\n```\n\n```text\n{trace.rstrip()}\n```"
 
 
 def run_part(part: Part) -> Row:
@@ -207,8 +207,8 @@ def read(path: Path) -> list[Row]:
 
 
 def _row(cells: Mapping[str, str]) -> Row:
-    whole = ("number", "seed", "planned", "cases", "asks")
-    typed: dict[str, Any] = {**cells, **{name: int(cells[name]) for name in whole}}
+    integers = ("number", "seed", "planned", "cases", "asks")
+    typed: dict[str, Any] = {**cells, **{name: int(cells[name]) for name in integers}}
     return Row(**typed | {name: float(cells[name]) for name in ("seconds", "slowest")})
 
 
@@ -227,8 +227,8 @@ def markdown(rows: Sequence[Row], command: str) -> str:
         slowest = max((row.slowest for row in of_kind), default=0.0)
         seconds = sum(row.seconds for row in of_kind)
         table.append([kind, *map(str, counts), f"{seconds:.0f}", f"{slowest:.1f}"])
-    found = [text for row in rows if row.findings for text in row.findings.split("\f")]
-    findings = "".join(f"\n## Finding {i}\n\n{text}\n" for i, text in enumerate(found, 1))
+    texts = [text for row in rows if row.findings for text in row.findings.split("\f")]
+    findings = "".join(f"\n## Finding {i}\n\n{text}\n" for i, text in enumerate(texts, 1))
     return f"""# Fuzzing
 
 Made by `{command}`.

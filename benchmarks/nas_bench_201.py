@@ -97,14 +97,14 @@ def search(method: str, objective: TableObjective, *, top: float, seed: int, cap
         study = optuna.create_study(direction="maximize", sampler=SAMPLERS[method](seed))
         for params in first:
             study.enqueue_trial(params)
-        found: list[float] = []
-        while len(found) < cap and (not found or found[-1] < top):
+        accuracies: list[float] = []
+        while len(accuracies) < cap and (not accuracies or accuracies[-1] < top):
             trial = study.ask()
             value = objective(trial)
             assert isinstance(value, float)
             study.tell(trial, value)
-            found.append(value)
-        values = np.array(found)
+            accuracies.append(value)
+        values = np.array(accuracies)
     hit = np.flatnonzero(values >= top)
     values = values[: hit[0] + 1] if len(hit) else values
     return Search(method, seed, np.maximum.accumulate(values), time.process_time() - start)
@@ -194,10 +194,10 @@ def write_csv(searches: Sequence[Search], top: float, path: Path) -> None:
         rows = csv.writer(file, lineterminator="\n")
         names = [f"best_{n}" for n in CHECKPOINTS]
         rows.writerow(["method", "seed", "trials", *names, "seconds"])
-        for one in searches:
-            trials = len(one.best) if one.best[-1] >= top else ""
-            best = [f"{one.best_at(n):.3f}" for n in CHECKPOINTS]
-            rows.writerow([one.method, one.seed, trials, *best, f"{one.seconds:.2f}"])
+        for search in searches:
+            trials = len(search.best) if search.best[-1] >= top else ""
+            best = [f"{search.best_at(n):.3f}" for n in CHECKPOINTS]
+            rows.writerow([search.method, search.seed, trials, *best, f"{search.seconds:.2f}"])
 
 
 def _of(searches: Sequence[Search], method: str) -> list[Search]:
@@ -207,7 +207,7 @@ def _of(searches: Sequence[Search], method: str) -> list[Search]:
 def report(table: Table, searches: Sequence[Search], options: argparse.Namespace) -> str:
     top = float(table.metrics["Acc"].max())
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"""# NAS-Bench-201: searches judged by the table itself
+    return f"""# NAS-Bench-201: searches evaluated on the table itself
 
 Made by `{options.command}`.
 

@@ -29,7 +29,7 @@ import optuna
 import torch
 
 from ncp_sampler import NCPSampler
-from ncp_sampler.command_line.option_types import whole
+from ncp_sampler.command_line.option_types import integer_at_least
 from ncp_sampler.command_line.options import make_parser, parse_benchmark
 from ncp_sampler.formatting import markdown_table
 from ncp_sampler.nas_bench.objectives import Objective, objective
@@ -40,11 +40,11 @@ TRIALS = 100
 RANDOM = "random"
 Sampler = Callable[[Objective, int], optuna.samplers.BaseSampler]
 SAMPLERS: dict[str, Sampler] = {
-    "NCP": lambda judge, seed: NCPSampler(space=judge.space, seed=seed),
+    "NCP": lambda surrogate, seed: NCPSampler(space=surrogate.space, seed=seed),
     "TPE": lambda _, seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
     RANDOM: lambda _, seed: optuna.samplers.RandomSampler(seed=seed),
 }
-_ALIASES = tuple(one.alias for one in SETTINGS if one.name in SHIPPED)
+_ALIASES = tuple(setting.alias for setting in SETTINGS if setting.name in SHIPPED)
 _HEAD = ("setting", "sampler", "workers", "seed", "best")
 
 
@@ -59,23 +59,24 @@ class Study(NamedTuple):
 
 
 @cache
-def _judge(setting: str) -> Objective:
+def _objective(setting: str) -> Objective:
     return objective(setting)
 
 
 def run(setting: str, sampler: str, workers: int, seed: int) -> Study:
     """Run a study of ``TRIALS`` trials, of which ``workers`` run at any time."""
-    judge = _judge(setting)
+    surrogate = _objective(setting)
     with warnings.catch_warnings():  # constant_liar is experimental
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        made = SAMPLERS[sampler](judge, seed)
-    study = optuna.create_study(directions=judge.directions, sampler=made)
+        made = SAMPLERS[sampler](surrogate, seed)
+    study = optuna.create_study(directions=surrogate.directions, sampler=made)
     running: deque[tuple[optuna.Trial, float]] = deque()
     for _ in range(TRIALS):
         if len(running) == workers:
             study.tell(*running.popleft())
         trial = study.ask()
-        value, *_ = judge.evaluate(judge.space.to_code(judge.space.suggest(trial)))[0].tolist()
+        code = surrogate.space.to_code(surrogate.space.suggest(trial))
+        value, *_ = surrogate.evaluate(code)[0].tolist()
         running.append((trial, value))
     for trial, value in running:
         study.tell(trial, value)
@@ -96,7 +97,7 @@ def write(studies: Sequence[Study], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(_HEAD)
-        rows.writerows([*one[:4], f"{one.best:.4f}"] for one in studies)
+        rows.writerows([*study[:4], f"{study.best:.4f}"] for study in studies)
 
 
 def _mean(studies: Sequence[Study], setting: str, sampler: str, workers: int) -> float:
@@ -110,7 +111,7 @@ def markdown(studies: Sequence[Study], command: str, workers: int) -> str:
     heads = ["setting", RANDOM, *(f"{name}, {k}" for name, k in columns)]
     heads += [f"{name} keeps" for name in modelled]
     table, kept = [], []
-    for setting in dict.fromkeys(one.setting for one in studies):
+    for setting in dict.fromkeys(study.setting for study in studies):
         random = _mean(studies, setting, RANDOM, 1)
         best = {column: _mean(studies, setting, *column) for column in columns}
         kept.append(
@@ -120,7 +121,7 @@ def markdown(studies: Sequence[Study], command: str, workers: int) -> str:
         table.append([setting, *values, *(f"{share:.0%}" for share in kept[-1])])
     blank = [""] * (1 + len(columns))
     table.append(["mean", *blank, *(f"{share:.0%}" for share in np.mean(kept, axis=0))])
-    seeds = len({one.seed for one in studies})
+    seeds = len({study.seed for study in studies})
     return f"""# Several workers
 
 Made by `{command}`.
@@ -136,7 +137,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser(__doc__, prog="python -m benchmarks.parallel")
     add = parser.add_argument
     add("--seeds", type=int, default=3, help="how many studies of each kind")
-    add("--first", type=whole(0), default=0, help="seed of the first one")
+    add("--first", type=integer_at_least(0), default=0, help="seed of the first one")
     add("--workers", type=int, default=8, help="trials that run at any time")
     return parse_benchmark(parser, arguments, "seeds", "workers")
 
@@ -148,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = options.out / "parallel.csv"
     studies = read(path)
-    done = {one[:4] for one in studies}
+    done = {study[:4] for study in studies}
     kinds = [(name, k) for name in SAMPLERS for k in (1, options.workers)]
     kinds.remove((RANDOM, options.workers))  # it does not see what runs
     seeds = range(options.first, options.first + options.seeds)

@@ -80,8 +80,8 @@ def measure(n_trials: int, n_running: int, repeats: int, seed: int = 0) -> Times
             start = time.process_time()
             proposed.append(call())
             times[name].append(1000 * (time.process_time() - start))
-        params, other = proposed
-        assert params == other, (params, other)
+        params, suggested = proposed
+        assert params == suggested, (params, suggested)
         value = float(objective.evaluate(space.to_code(params))[0, 0])
         search.on_trial_complete(f"new{i}", result={"mIoU": value})
         optimizer.tell(params, {"mIoU": value})
@@ -93,10 +93,10 @@ def markdown(measured: Sequence[Times], command: str) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     heads = ("finished trials", "running", "pairs", "`ask` (ms)", "`suggest` (ms)", "ratio")
     rows = []
-    for one in measured:
-        medians = [f"{np.median(times):.1f}" for times in (one.ask, one.suggest)]
-        counts = [str(n) for n in (one.trials, one.running, len(one.ask))]
-        rows.append([*counts, *medians, f"{one.ratio:.3f}"])
+    for times in measured:
+        medians = [f"{np.median(ms):.1f}" for ms in (times.ask, times.suggest)]
+        counts = [str(n) for n in (times.trials, times.running, len(times.ask))]
+        rows.append([*counts, *medians, f"{times.ratio:.3f}"])
     return f"""# NCPSearch's time per suggestion beside the optimizer's own
 
 Made by `{command}`.

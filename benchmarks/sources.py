@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from ncp_sampler import NCPOptimizer
-from ncp_sampler.command_line.option_types import whole
+from ncp_sampler.command_line.option_types import integer_at_least
 from ncp_sampler.command_line.options import make_parser, parse_benchmark
 from ncp_sampler.formatting import markdown_table, mean_and_error, with_error
 from ncp_sampler.nas_bench import NASBenchMR, objective
@@ -90,10 +90,10 @@ def run(bench: NASBenchMR, setting: str, kind: str, seed: int, rows: int) -> Stu
     """Run a study up to the last checkpoint."""
     near, far = _NEAR_AND_FAR[setting]
     source = {_NONE: "", "far": far, _NEGATED: setting}.get(kind, near)
-    judge = objective(setting)
-    (metric,) = judge.metrics
+    surrogate = objective(setting)
+    (metric,) = surrogate.metrics
     optimizer = NCPOptimizer(
-        judge.space,
+        surrogate.space,
         directions={metric: "maximize"},
         seed=seed,
         sources=[rows_of(bench, source, rows, seed, kind)] if source else [],
@@ -103,7 +103,7 @@ def run(bench: NASBenchMR, setting: str, kind: str, seed: int, rows: int) -> Stu
         begin = time.process_time()
         (params,) = optimizer.ask()
         asks.append(1e3 * (time.process_time() - begin))
-        values.append(float(judge.evaluate(judge.space.to_code(params))[0, 0]))
+        values.append(float(surrogate.evaluate(surrogate.space.to_code(params))[0, 0]))
         optimizer.tell(params, {metric: values[-1]})
     best = tuple(max(values[:n]) for n in CHECKPOINTS)
     return Study(setting, kind, source, seed, best, float(np.median(asks[-20:])))
@@ -126,18 +126,18 @@ def write(studies: Sequence[Study], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(_HEAD)
-        for one in studies:
-            best = [f"{value:.4f}" for value in one.best]
-            rows.writerow([*one[:4], *best, f"{one.ask_ms:.1f}"])
+        for study in studies:
+            best = [f"{value:.4f}" for value in study.best]
+            rows.writerow([*study[:4], *best, f"{study.ask_ms:.1f}"])
 
 
 def leads(studies: Sequence[Study], setting: str, kind: str) -> np.ndarray:
     """Return the lead (seeds, checkpoints) over the same seeds without a source."""
     without = {s.seed: s.best for s in studies if s.setting == setting and s.kind == _NONE}
     pairs = [
-        (one.best, without[one.seed])
-        for one in studies
-        if one.setting == setting and one.kind == kind and one.seed in without
+        (study.best, without[study.seed])
+        for study in studies
+        if study.setting == setting and study.kind == kind and study.seed in without
     ]
     return np.array([np.subtract(a, b) for a, b in pairs]).reshape(-1, len(CHECKPOINTS))
 
@@ -161,29 +161,31 @@ a source; *ms* is the CPU time of an ask, the median of trials 81 to 100, when g
     ]
     table, median = [], {}
     for kind in _KINDS:
-        of_kind = [one for one in studies if one.kind == kind]
+        of_kind = [study for study in studies if study.kind == kind]
         if of_kind:
-            median[kind] = float(np.median([one.ask_ms for one in of_kind]))
+            median[kind] = float(np.median([study.ask_ms for study in of_kind]))
     for setting in _NEAR_AND_FAR:
         for kind in _KINDS:
-            some = [one for one in studies if (one.setting, one.kind) == (setting, kind)]
-            if not some:
+            group = [study for study in studies if (study.setting, study.kind) == (setting, kind)]
+            if not group:
                 continue
             if kind == _NONE:
-                cells = [with_error([one.best[k] for one in some]) for k in range(len(CHECKPOINTS))]
+                cells = [
+                    with_error([study.best[k] for study in group]) for k in range(len(CHECKPOINTS))
+                ]
             else:
                 lead = leads(studies, setting, kind)
                 cells = [with_error(column, "+.2f") for column in lead.T] if len(lead) else []
             if cells:
-                name = f"{kind}: {some[0].source}" if kind in {"near", "far"} else kind
-                table.append([setting, name, str(len(some)), *cells])
+                name = f"{kind}: {group[0].source}" if kind in {"near", "far"} else kind
+                table.append([setting, name, str(len(group)), *cells])
     texts.append(markdown_table(heads, table, numbers=[False, False, *[True] * (len(heads) - 2)]))
     summary = []
     for kind in _KINDS[1:]:
         cells = []
         for k in range(len(CHECKPOINTS)):
-            found = [leads(studies, setting, kind)[:, k] for setting in _NEAR_AND_FAR]
-            moments = [mean_and_error(one) for one in found if len(one)]
+            all_leads = [leads(studies, setting, kind)[:, k] for setting in _NEAR_AND_FAR]
+            moments = [mean_and_error(values) for values in all_leads if len(values)]
             ahead = sum(mean > 0 for mean, _ in moments)
             behind = sum(mean < -2 * error for mean, error in moments)
             cells.append(f"{ahead} of {len(moments)}; {behind}")
@@ -202,7 +204,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--root", default=os.environ.get(ROOT_VARIABLE), help="folder of the tables")
     add("--seeds", type=int, default=3, help="how many studies of each kind")
-    add("--first", type=whole(0), default=3, help="seed of the first one; 0 to 2 chose the design")
+    add(
+        "--first",
+        type=integer_at_least(0),
+        default=3,
+        help="seed of the first one; 0 to 2 chose the design",
+    )
     add("--rows", type=int, default=200, help="rows of a source")
     options = parse_benchmark(parser, arguments, "seeds", "rows")
     if options.root is None:
@@ -217,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench, path = NASBenchMR(options.root), options.out / "sources.csv"
     studies = read(path)
     command = shlex.join(["python", "-m", "benchmarks.sources", *given])
-    done = {(one.setting, one.kind, one.seed) for one in studies}
+    done = {(study.setting, study.kind, study.seed) for study in studies}
     seeds = range(options.first, options.first + options.seeds)
     for kinds, seed, setting in product(_ORDER, seeds, _NEAR_AND_FAR):
         for kind in kinds:

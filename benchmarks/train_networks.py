@@ -185,24 +185,24 @@ def read(path: Path) -> list[Run]:
     return [Run(row[0], row[1], int(row[2]), *map(float, row[3:])) for row in rows]
 
 
-def append(one: Run, path: Path) -> None:
+def append(run: Run, path: Path) -> None:
     """Adds a row, which is whole once it is there."""
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         if new:
             rows.writerow(_HEAD)
-        rows.writerow([*one[:3], *(f"{number:.4g}" for number in one[3:])])
+        rows.writerow([*run[:3], *(f"{number:.4g}" for number in run[3:])])
 
 
 def markdown(runs: Sequence[Run], command: str) -> str:
     """The report."""
     table = []
     for name, recipe in product(NETWORKS, RECIPES):
-        mine = [one for one in runs if (one.network, one.recipe) == (name, recipe)]
+        mine = [run for run in runs if (run.network, run.recipe) == (name, recipe)]
         if mine:
-            mean = np.mean([one.last for one in mine])
-            each = ", ".join(f"{one.last:.1f}" for one in mine)
+            mean = np.mean([run.last for run in mine])
+            each = ", ".join(f"{run.last:.1f}" for run in mine)
             first = mine[0]
             size = [f"{first.params:.2f}", f"{first.gflops:.3f}"]
             table.append([_LABELS[name], recipe, *size, f"{mean:.1f}", each, str(len(mine))])
@@ -235,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parse(given)
     path = options.out / "train_networks.csv"
-    done = {one[:3] for one in read(path)}
+    done = {run[:3] for run in read(path)}
     for seed, name, recipe in product(range(options.seeds), options.networks, RECIPES):
         if (name, recipe, seed) not in done:
             append(run(name, recipe, seed), path)

@@ -144,9 +144,9 @@ def run_all(options: argparse.Namespace) -> list[Timed]:
 
 def make_table(timed: Sequence[Timed], metric: str, concurrent: int) -> Table:
     """The results as printed, the best searcher first."""
-    runs = [one.run for one in timed]
+    runs = [timing.run for timing in timed]
     seconds = {
-        name: f"{np.mean([one.seconds for one in timed if one.run.sampler == name]):.1f}"
+        name: f"{np.mean([timing.seconds for timing in timed if timing.run.sampler == name]):.1f}"
         for name in group(runs)
     }
     how = f", {concurrent} at a time"
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ray.shutdown()
     path = options.out / f"{options.setting}-ray.png"
     metric = nas_bench.objective(options.setting).metrics[0]
-    write_figure([one.run for one in timed], metric, path)
+    write_figure([timing.run for timing in timed], metric, path)
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(make_table(timed, metric, options.concurrent))
     console.print(

@@ -72,9 +72,9 @@ class Row:
 def make_digits(config: dict[str, Any]) -> TrainingProblem:
     """Data and recipe; the config's constants say how much of them."""
     preset, limit = PRESETS["digits-cls"], config["limit"]
-    learnt = Digits("train", limit=limit, transform=preset.recipe.augmentation)
+    train_set = Digits("train", limit=limit, transform=preset.recipe.augmentation)
     val, test = Digits("val", limit=limit), Digits("test", limit=limit)
-    problem = make_problem("digits", preset, train=learnt, val=val, test=test, in_channels=1)
+    problem = make_problem("digits", preset, train=train_set, val=val, test=test, in_channels=1)
     return replace(problem, recipe=replace(problem.recipe, epochs=config["epochs"]))
 
 
@@ -211,7 +211,7 @@ def rows_of(results: Sequence[tune.Result]) -> list[Row]:
         kept, metrics = result.best_checkpoints, result.metrics
         if not kept or metrics is None or result.config is None:
             continue
-        checkpoint, best = max(kept, key=lambda one: one[1][METRIC])
+        checkpoint, best = max(kept, key=lambda pair: pair[1][METRIC])
         rows.append(
             Row(
                 trial_id=metrics["trial_id"],
@@ -256,10 +256,10 @@ def write_figure(rows: Sequence[Row], epochs: int, path: Path) -> None:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     for full, color, marker in ((True, BLUE, "o"), (False, RED, "x")):
-        some = [row for row in rows if (row.epochs == epochs) == full]
+        shown = [row for row in rows if (row.epochs == epochs) == full]
         label = f"all {epochs} epochs" if full else "stopped by ASHA"
-        x, y = [1000 * row.gflops for row in some], [row.top1 for row in some]
-        axes.scatter(x, y, color=color, marker=marker, label=f"{label} ({len(some)})")
+        x, y = [1000 * row.gflops for row in shown], [row.top1 for row in shown]
+        axes.scatter(x, y, color=color, marker=marker, label=f"{label} ({len(shown)})")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")

@@ -24,7 +24,7 @@ from examples.training_report import (
     write_figure,
 )
 from ncp_sampler.checks import usable_device
-from ncp_sampler.command_line.option_types import limits, whole
+from ncp_sampler.command_line.option_types import integer_at_least, limits
 from ncp_sampler.command_line.options import check_folder, make_parser
 from ncp_sampler.command_line.study import create_study, run_study
 from ncp_sampler.command_line.study_costs import MaxGflops
@@ -118,15 +118,23 @@ def _parser(
 ) -> argparse.ArgumentParser:
     parser = make_parser(description)
     add = parser.add_argument
-    add("--trials", type=whole(1), default=trials, help="number of codes to train")
-    add("--epochs", type=whole(1), help="epochs of each training, in place of the preset's")
+    add("--trials", type=integer_at_least(1), default=trials, help="number of codes to train")
+    add(
+        "--epochs",
+        type=integer_at_least(1),
+        help="epochs of each training, in place of the preset's",
+    )
     text = "limit of each network's multiply-adds, in G; or one per problem, as NAME=G,NAME=G"
     add("--max-gflops", type=limits, metavar="G", help=text)
     add("--width", type=int, default=width, help="maximum channels of a layer, 8 to 128")
     add("--depth", type=int, default=depth, help="maximum blocks and residual units, 1 to 4")
     add("--device", default="cpu", help="cpu, cuda, ...")
     add("--bf16", action="store_true", help="run forward passes in bfloat16")
-    add("--threads", type=whole(1), help="threads of PyTorch on the CPU; all cores by default")
+    add(
+        "--threads",
+        type=integer_at_least(1),
+        help="threads of PyTorch on the CPU; all cores by default",
+    )
     add("--seed", type=int, default=0, help="seed of the sampler and the trainings")
     add("--out", type=Path, default=Path(out), help="folder of checkpoints, figure and CSV")
     text = "folder of TensorBoard curves, a new one for each study"

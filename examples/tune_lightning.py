@@ -2,7 +2,7 @@
 
 What Lightning's users know stays: the module, ``Trainer``, and the callback
 ``PyTorchLightningPruningCallback`` of optuna-integration, by which the study's pruner ends
-trainings that fall behind. New is the sampler, which is told the number of parameters (``costs=``)
+trainings that fall behind. New is the sampler, which knows the number of parameters (``costs=``)
 and proposes no network beyond ``--max-params`` (``limits=``). The data are scikit-learn's
 handwritten digits; nothing is downloaded. ``pip install lightning optuna-integration rich`` brings
 what it needs beside this package.
@@ -32,7 +32,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
 
 from ncp_sampler import Categorical, Float, Integer, NCPSampler, SearchSpace
-from ncp_sampler.command_line.option_types import whole
+from ncp_sampler.command_line.option_types import integer_at_least
 from ncp_sampler.command_line.options import make_parser
 
 SPACE = SearchSpace(
@@ -152,10 +152,10 @@ def objective(trial: Trial, *, epochs: int, seed: int) -> float:
     )
     loader = DataLoader(train, params["batch"], shuffle=True, drop_last=True)
     trainer.fit(network, loader, DataLoader(val, 600))
-    found = float(trainer.callback_metrics["val_accuracy"])
+    accuracy = float(trainer.callback_metrics["val_accuracy"])
     (tested,) = trainer.test(network, DataLoader(test, 497), verbose=False)
-    trial.set_user_attr("test", tested["test_accuracy"])  # told to nobody before the end
-    return found
+    trial.set_user_attr("test", tested["test_accuracy"])  # not reported to the study
+    return accuracy
 
 
 def make_table(trials: Sequence[FrozenTrial]) -> Table:
@@ -181,10 +181,15 @@ def make_table(trials: Sequence[FrozenTrial]) -> Table:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("--trials", type=whole(1), default=30)
-    add("--epochs", type=whole(1), default=10, help="of each training")
-    add("--max-params", type=whole(1), default=30_000, help="most parameters of a network")
-    add("--seed", type=whole(0), default=0, help="of the sampler and the trainings")
+    add("--trials", type=integer_at_least(1), default=30)
+    add("--epochs", type=integer_at_least(1), default=10, help="of each training")
+    add(
+        "--max-params",
+        type=integer_at_least(1),
+        default=30_000,
+        help="most parameters of a network",
+    )
+    add("--seed", type=integer_at_least(0), default=0, help="of the sampler and the trainings")
     add("--smoke", action="store_true", help="a few short trainings, to see that all works")
     options = parser.parse_args(arguments)
     if options.smoke:
@@ -207,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         direction="maximize",
         sampler=NCPSampler(
             space=SPACE,
-            costs={"params": n_params},  # computed, so it need not be learnt
+            costs={"params": n_params},  # computed, so it need not be modeled
             limits={"params": options.max_params},  # no proposal exceeds it
             seed=options.seed,
         ),

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ncp_sampler import Categorical, Float, Integer, NCPSampler, SearchSpace
-from ncp_sampler.command_line.option_types import names, whole
+from ncp_sampler.command_line.option_types import integer_at_least, names
 from ncp_sampler.command_line.options import make_parser
 from ncp_sampler.formatting import with_error
 
@@ -168,27 +168,27 @@ def objective(trial: Trial, *, epochs: int, most: float, seed: int) -> float:
     params = SPACE.suggest(trial)
     size = n_params(params)
     trial.set_user_attr("params", size)
-    trial.set_constraint("params", size - most)  # for samplers that are not told of the limit
+    trial.set_constraint("params", size - most)  # for samplers without hard limits
     if size > most:
         raise optuna.TrialPruned
     torch.manual_seed(seed)
     net = Net(params)
     _, val, test = load_parts()
-    found = 0.0
+    value = 0.0
     for epoch in train(net, params["rate"], epochs=epochs):
-        found = accuracy(net, val)
-        trial.report(found, epoch)
+        value = accuracy(net, val)
+        trial.report(value, epoch)
         if trial.should_prune():
             raise optuna.TrialPruned
-    trial.set_user_attr("test", accuracy(net, test))  # told to nobody before the end
-    return found
+    trial.set_user_attr("test", accuracy(net, test))  # not reported to the study
+    return value
 
 
 def make_sampler(name: str, *, most: float, seed: int, startup: int) -> optuna.samplers.BaseSampler:
     if name == "ncp":
         return NCPSampler(
             space=SPACE,
-            costs={"params": n_params},  # computed, so it need not be learnt
+            costs={"params": n_params},  # computed, so it need not be modeled
             limits={"params": most},  # no proposal exceeds it
             seed=seed,
             n_startup_trials=startup,
@@ -281,8 +281,8 @@ def make_table(runs: Mapping[str, Sequence[Run]], options: argparse.Namespace) -
             [run.refused for run in own],
             [run.seconds for run in own],
         ]
-        cells = [with_error(one) for one in scores]
-        table.add_row(LABELS[name], *cells, *(f"{np.mean(one):,.0f}" for one in plain))
+        cells = [with_error(values) for values in scores]
+        table.add_row(LABELS[name], *cells, *(f"{np.mean(values):,.0f}" for values in plain))
     return table
 
 
@@ -290,11 +290,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("--samplers", type=names, default="ncp,tpe,random", help="of ncp, tpe and random")
-    add("--trials", type=whole(2), default=30, help="networks that each study trains")
-    add("--epochs", type=whole(1), default=12, help="of each training")
-    add("--max-params", type=whole(1), default=2500, help="most parameters of a network")
-    add("--seeds", type=whole(1), default=3, help="studies of each sampler")
-    add("--jobs", type=whole(1), default=2, help="studies at once, one core each")
+    add("--trials", type=integer_at_least(2), default=30, help="networks that each study trains")
+    add("--epochs", type=integer_at_least(1), default=12, help="of each training")
+    add("--max-params", type=integer_at_least(1), default=2500, help="most parameters of a network")
+    add("--seeds", type=integer_at_least(1), default=3, help="studies of each sampler")
+    add("--jobs", type=integer_at_least(1), default=2, help="studies at once, one core each")
     add("--smoke", action="store_true", help="a few short trainings, to see that all works")
     options = parser.parse_args(arguments)
     if options.smoke:

@@ -87,7 +87,7 @@ def _bayesian_mlp(predictors: Any) -> Callable[..., Any]:
 
 def _selected(predictors: Any) -> Callable[..., Any]:
     def make(members: Sequence[Any]) -> Any:
-        return predictors.GaussianProcess(predictors.Sum(*(one.kernel for one in members)))
+        return predictors.GaussianProcess(predictors.Sum(*(member.kernel for member in members)))
 
     return make
 
@@ -128,6 +128,9 @@ _NAMES: dict[str, dict[str, tuple[str, Callable[[Any], Any]]]] = {
         "CautionChoice": ("BetaChoice", lambda offline: offline.BetaChoice),
         "Found": ("Solution", lambda offline: offline.Solution),
         "choose_caution": ("choose_beta", _choose_caution),
+    },
+    "ncp_sampler.nas_bench": {
+        "Judge": ("HeldOutEvaluator", lambda nas_bench: nas_bench.HeldOutEvaluator)
     },
     **{
         module: {old: (new, operator.attrgetter(new)) for old, new in _FIGURES.items()}

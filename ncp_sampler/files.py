@@ -98,19 +98,19 @@ def _replace(target: Path, content: bytes, staging: Path | None) -> None:
     if staging is not None and _moves_at_once(staging, folder):
         folder = staging
     _remove_left(folder)
-    beside, file = _temporary(folder)
+    temporary, file = _temporary(folder)
     try:
         with file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # Otherwise a power failure could leave an empty file
             if target.exists():
-                beside.chmod(stat.S_IMODE(target.stat().st_mode))
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             if fcntl is None:
                 file.close()  # Windows cannot move open files
-            beside.replace(target)  # Moved while the lock is held
+            temporary.replace(target)  # Moved while the lock is held
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -62,7 +62,7 @@ class Block(NamedTuple):
 def blocks(page: str) -> list[Block]:
     """Return the blocks of Python and shell of a page, in order."""
     text = (REPOSITORY / page).read_text(encoding="utf-8")
-    found = []
+    blocks_of_page = []
     for match in BLOCK.finditer(text):
         indent, language, head, code = match.groups()
         line = text.count("\n", 0, match.start()) + 1
@@ -74,13 +74,13 @@ def blocks(page: str) -> list[Block]:
         why = reason[1] if reason else None
         output = _OUTPUT.match(text, match.end())
         if language in RUN and not marked:  # .ci/run runs the one, test_examples.py the other
-            found.append(
+            blocks_of_page.append(
                 Block(
                     language, title[1] if title else "", why, code, line, match.end(),
                     output[1] if output else None,
                 )
             )  # fmt: skip
-    return found
+    return blocks_of_page
 
 
 def runnable(page: str) -> list[Block]:
@@ -114,9 +114,9 @@ def refresh(page: str, folder: Path) -> None:
     for name in pictures:
         (folder / name).parent.mkdir(exist_ok=True)
     namespace: dict[str, Any] = {"__name__": "__main__"}  # as a script
-    found = [block for block in runnable(page) if block.language == "python"]
+    blocks_of_page = [block for block in runnable(page) if block.language == "python"]
     os.chdir(folder)
-    printed = [(block, run(block, page, namespace)) for block in found]
+    printed = [(block, run(block, page, namespace)) for block in blocks_of_page]
     path = REPOSITORY / page
     text = path.read_text(encoding="utf-8")
     for block, output in reversed(printed):

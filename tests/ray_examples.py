@@ -188,7 +188,7 @@ def metric_of(result: tune.Result, name: str) -> Any:
     return result.metrics[name]
 
 
-def told(search: NCPSearch) -> list[tuple[dict[str, Any], list[float], bool]]:
+def observations(search: NCPSearch) -> list[tuple[dict[str, Any], list[float], bool]]:
     """Return the searcher's observations in order: params, values, and True if complete.
 
     NaN stands for what was not reported.

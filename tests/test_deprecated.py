@@ -16,6 +16,7 @@ from ncp_sampler import (
     NCPSampler,
     NCPSearch,
     SearchSpace,
+    nas_bench,
     offline,
     predictors,
     visualization,
@@ -43,6 +44,11 @@ def test_predictors(name: str, arguments: dict[str, Any], new: str) -> None:
     with pytest.warns(FutureWarning, match=f"{name} is deprecated .* use {new}"):
         made = getattr(predictors, name)(**arguments)
     assert made.fit(X, Y).predict(X)[0].shape == (12, 1)
+
+
+def test_held_out_evaluator() -> None:
+    with pytest.warns(FutureWarning, match="Judge is deprecated .* use HeldOutEvaluator"):
+        assert nas_bench.Judge is nas_bench.HeldOutEvaluator  # type: ignore[attr-defined]
 
 
 def test_offline_names() -> None:
@@ -115,7 +121,7 @@ def test_weights_of_objectives(cls: Any) -> None:
 
 
 def test_the_search_by_old_weights_is_that_by_objective_weights() -> None:
-    found = []
+    searched = []
     for name in ("weights", "objective_weights"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
@@ -124,8 +130,8 @@ def test_the_search_by_old_weights_is_that_by_objective_weights() -> None:
             (params,) = optimizer.ask()
             x = params["x"]
             optimizer.tell(params, {"a": x, "b": (x - 0.3) ** 2})
-        found.append(params["x"])
-    assert found[0] == found[1] == pytest.approx(0.3, abs=0.05)
+        searched.append(params["x"])
+    assert searched[0] == searched[1] == pytest.approx(0.3, abs=0.05)
 
 
 def test_unknown_names_are_still_refused() -> None:

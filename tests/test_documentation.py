@@ -119,18 +119,18 @@ def test_code_of_a_page_runs(
 ) -> None:
     import optuna
 
-    found = runnable(page)
-    if any(DATA in block.code for block in found):
+    listings = runnable(page)
+    if any(DATA in block.code for block in listings):
         root: Path = request.getfixturevalue("bench_root")
         (folder / DATA).mkdir()
         (folder / DATA / "data").symlink_to(root)
-    if any("from ray" in block.code or "import ray" in block.code for block in found):
+    if any("from ray" in block.code or "import ray" in block.code for block in listings):
         request.getfixturevalue("ray_runtime")
         for where in ("ray.train.constants", "ray.tune.experiment.experiment"):  # not at home
             monkeypatch.setattr(f"{where}.DEFAULT_STORAGE_PATH", str(folder / "ray_results"))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     namespace: dict[str, Any] = {"__name__": "__main__"}  # as a script
-    for block in found:
+    for block in listings:
         if block.language == "sh":
             shell(block, page, folder)
         else:
@@ -154,12 +154,12 @@ def test_tutorials_show_what_their_code_prints_and_draws(page: str) -> None:
 
     ``python -m tests.pages`` writes the outputs and pictures of a run into the pages.
     """
-    found = runnable(page)
-    prints = [block for block in found if re.search(r"\bprint\(", block.code)]
+    listings = runnable(page)
+    prints = [block for block in listings if re.search(r"\bprint\(", block.code)]
     assert prints
     assert [f"{page}:{block.line}" for block in prints if block.output is None] == []
     pictures = shown_pictures(page)
-    saved = [name for block in found for name in re.findall(r'savefig\("(.+)"\)', block.code)]
+    saved = [name for block in listings for name in re.findall(r'savefig\("(.+)"\)', block.code)]
     assert pictures
     assert sorted(pictures) == sorted(saved)
     for name in pictures:

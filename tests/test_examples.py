@@ -66,8 +66,8 @@ def test_samplers_share_the_first_trials_and_no_more(comparison: Comparison) -> 
     rows = _read(comparison[1] / "seg.csv")
     for seed in (0, 1):
         values = [_values(rows, sampler, seed) for sampler in _LABELS]
-        assert len({tuple(one[:_STARTUP]) for one in values}) == 1
-        assert len({tuple(one[_STARTUP:]) for one in values}) == 4
+        assert len({tuple(run_values[:_STARTUP]) for run_values in values}) == 1
+        assert len({tuple(run_values[_STARTUP:]) for run_values in values}) == 4
     assert _values(rows, "ncp", 0)[:_STARTUP] != _values(rows, "ncp", 1)[:_STARTUP]
 
 

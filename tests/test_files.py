@@ -199,15 +199,17 @@ def test_a_folder_that_takes_no_files_is_named() -> None:
 
 def test_any_change_breaks_a_seal() -> None:
     content = bytes(range(256))
-    whole = sealed(content)
-    assert unsealed(whole) == content
+    sealed_content = sealed(content)
+    assert unsealed(sealed_content) == content
     assert unsealed(sealed(b"")) == b""
-    for i in range(len(whole)):
+    for i in range(len(sealed_content)):
         for bit in (1, 32, 128):
-            flipped = whole[:i] + bytes([whole[i] ^ bit]) + whole[i + 1 :]
+            flipped = (
+                sealed_content[:i] + bytes([sealed_content[i] ^ bit]) + sealed_content[i + 1 :]
+            )
             assert unsealed(flipped) is None
-        assert unsealed(whole[:i]) is None
-        assert unsealed(whole[i:]) is None or i == 0
-    assert unsealed(whole + b"\n") is None
+        assert unsealed(sealed_content[:i]) is None
+        assert unsealed(sealed_content[i:]) is None or i == 0
+    assert unsealed(sealed_content + b"\n") is None
     assert unsealed(content) is None
     assert unsealed(b"") is None

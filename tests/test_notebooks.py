@@ -56,8 +56,13 @@ def test_a_notebook_runs_and_shows_its_figures(
     notebook = nbformat.read(path, as_version=4)
     where = {"metadata": {"path": str(tmp_path)}}
     client.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=where).execute()
-    outputs = [one for cell in notebook.cells for one in cell.get("outputs", ())]
-    assert not [one for one in outputs if one["output_type"] == "error"]
-    assert len([one for one in outputs if "image/png" in one.get("data", {})]) == FIGURES[path.stem]
-    installed = "".join(one.get("text", "") for one in outputs if one["output_type"] == "stream")
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    assert (
+        len([output for output in outputs if "image/png" in output.get("data", {})])
+        == FIGURES[path.stem]
+    )
+    installed = "".join(
+        output.get("text", "") for output in outputs if output["output_type"] == "stream"
+    )
     assert "Successfully installed" not in installed, f"{sys.executable} was changed"

@@ -57,8 +57,8 @@ print(*sorted({_HEAVY} & sys.modules.keys()))"""
 
 def test_the_package_runs_as_the_command() -> None:
     command = [sys.executable, "-m", "ncp_sampler"]
-    told = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
-    assert told.stdout == f"ncp-sampler {ncp_sampler.__version__}\n"
+    finished = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    assert finished.stdout == f"ncp-sampler {ncp_sampler.__version__}\n"
     wrong = subprocess.run([*command, "study"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("ncp-sampler study: error: the following arguments are required")

@@ -75,9 +75,9 @@ def test_searchers_compared(tmp_path: Path) -> None:
     command = ("-m", "examples.compare_searchers", "--trials", trials, "--seeds", "1")
     options = ("--concurrent", "1", "--out", str(tmp_path))  # each has processes, slow to start
     out, error = _finish(_start(*command, *options))
-    found = re.findall(r"│ (NCP|TPE|random) +│ +([\d.]+)\*? │", out)
-    assert {name for name, _ in found} == {"NCP", "TPE", "random"}
-    best = [float(value) for _, value in found]
+    matches = re.findall(r"│ (NCP|TPE|random) +│ +([\d.]+)\*? │", out)
+    assert {name for name, _ in matches} == {"NCP", "TPE", "random"}
+    best = [float(value) for _, value in matches]
     assert best == sorted(best, reverse=True)
     assert "predictions, not results of training" in out
     assert (tmp_path / "seg-ray.png").read_bytes().startswith(_PNG)

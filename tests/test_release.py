@@ -1,4 +1,4 @@
-"""Metadata of a release: one version everywhere, and files that hosts can read."""
+"""Metadata of a release: one version everywhere, and files that GitHub and PyPI can read."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ BEST: dict[str, dict[str, object]] = {
 }
 
 
-def some(**changed: object) -> Problem:
+def small_problem(**changed: object) -> Problem:
     """A problem of one number, to be minimized."""
     given: dict[str, object] = {
         "name": "x",
@@ -82,7 +82,7 @@ def test_what_breaks_a_constraint_is_not_found() -> None:
         Outcome((2.0,), violations=(-1.0, 1e-9)),
         Outcome((2.5,), violations=(-1.0, -1.0)),
     ]
-    assert curve(some(), outcomes).tolist() == [np.inf, 3.0, 3.0, 2.5]
+    assert curve(small_problem(), outcomes).tolist() == [np.inf, 3.0, 3.0, 2.5]
 
 
 def test_of_noisy_trials_that_counts_which_looks_best_by_its_true_value() -> None:
@@ -91,12 +91,12 @@ def test_of_noisy_trials_that_counts_which_looks_best_by_its_true_value() -> Non
         Outcome((6.0,), true=(3.0,)),
         Outcome((7.0,), true=(9.0,)),
     ]
-    highest = some(directions=("maximize",), noisy=True)
+    highest = small_problem(directions=("maximize",), noisy=True)
     assert curve(highest, outcomes).tolist() == [-4.0, -3.0, -9.0]
 
 
 def test_of_several_objectives_the_hypervolume_beyond_randoms_median_counts() -> None:
-    two = some(
+    two = small_problem(
         evaluate=lambda params, _: Outcome((params["x"], params["x"])),
         directions=("minimize", "maximize"),
     )
@@ -114,11 +114,11 @@ def test_ranks_are_of_pairs_that_all_samplers_have() -> None:
         study("tpe", 1, "1:2"),
         study("ncp", 2, "1:0"),
     ]
-    found = rank(studies, ["ncp", "tpe"], 20)
-    assert found is not None
-    assert found.pairs == (("x", 0), ("x", 1))
-    assert found.mean.tolist() == [1.25, 1.75]
-    assert found.against("ncp") == {"tpe": (1, 1, 0)}
+    ranks = rank(studies, ["ncp", "tpe"], 20)
+    assert ranks is not None
+    assert ranks.pairs == (("x", 0), ("x", 1))
+    assert ranks.mean.tolist() == [1.25, 1.75]
+    assert ranks.against("ncp") == {"tpe": (1, 1, 0)}
     early = rank(studies, ["ncp", "tpe"], 19)
     assert early is not None
     assert early.mean.tolist() == [1.75, 1.25]
@@ -156,15 +156,15 @@ def test_ranks_are_of_pairs_that_all_samplers_have() -> None:
 )
 def test_problems_of_every_class(name: str) -> None:
     """A random trial has as many values as directions; the same params give the same again."""
-    one = problem(name)
-    assert (one.name, one.family) == (name, PROBLEMS[name][0])
+    instance = problem(name)
+    assert (instance.name, instance.family) == (name, PROBLEMS[name][0])
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
-    params = one.suggest(trial)
-    first, second = (one.evaluate(params, np.random.default_rng(0)) for _ in range(2))
+    params = instance.suggest(trial)
+    first, second = (instance.evaluate(params, np.random.default_rng(0)) for _ in range(2))
     assert first == second
-    assert len(first.values) == len(one.directions)
+    assert len(first.values) == len(instance.directions)
     assert np.isfinite([*first.values, *first.violations]).all()
-    assert bool(first.true) == one.noisy
+    assert bool(first.true) == instance.noisy
 
 
 def test_the_front_of_dtlz2_is_a_part_of_a_sphere() -> None:
@@ -204,22 +204,22 @@ def test_best_designs_that_are_published() -> None:
 )
 def test_least_values_that_are_published(name: str, least: float) -> None:
     """Surjanovic & Bingham's library prints them; Styblinski and Tang's is a parameter's share."""
-    one = problem(name)
-    assert one.family == SHIFTED
-    assert one.optimum == pytest.approx(least, abs=1e-5)
+    instance = problem(name)
+    assert instance.family == SHIFTED
+    assert instance.optimum == pytest.approx(least, abs=1e-5)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     noise = np.random.default_rng(0)
-    outcomes = [one.evaluate(one.suggest(study.ask()), noise) for _ in range(500)]
-    assert one.losses(outcomes).min() > one.optimum
+    outcomes = [instance.evaluate(instance.suggest(study.ask()), noise) for _ in range(500)]
+    assert instance.losses(outcomes).min() > instance.optimum
 
 
 def test_each_seed_has_its_optimum_elsewhere() -> None:
     """Found by descents from many starts, at least a tenth of each range from its ends."""
-    one = problem("hartmann6")
-    assert one.instance is not None
-    found = []
+    shared = problem("hartmann6")
+    assert shared.instance is not None
+    optima = []
     for seed in (1, 2):
-        evaluate = one.instance(seed).evaluate
+        evaluate = shared.instance(seed).evaluate
         noise = np.random.default_rng(seed)
 
         def value(x: np.ndarray, evaluate: object = evaluate, noise: object = noise) -> float:
@@ -229,21 +229,21 @@ def test_each_seed_has_its_optimum_elsewhere() -> None:
         starts = [min(noise.random((200, 6)), key=value) for _ in range(6)]
         ends = [minimize(value, start, bounds=[(0, 1)] * 6) for start in starts]
         best = min(ends, key=lambda end: float(end.fun))
-        assert best.fun == pytest.approx(one.optimum, abs=1e-4)
+        assert best.fun == pytest.approx(shared.optimum, abs=1e-4)
         assert best.x.min() > 0.09
         assert best.x.max() < 0.91
-        found.append(best.x)
-    assert np.abs(found[0] - found[1]).max() > 0.05
+        optima.append(best.x)
+    assert np.abs(optima[0] - optima[1]).max() > 0.05
 
 
 def test_of_a_sparse_space_few_parameters_matter() -> None:
     counts = {}
     for name in (name for name, (family, _) in PROBLEMS.items() if family == SPARSE):
-        one, noise = problem(name), np.random.default_rng(0)
+        instance, noise = problem(name), np.random.default_rng(0)
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-        params, other = one.suggest(study.ask()), one.suggest(study.ask())
-        value = one.evaluate(params, noise).values
-        changed = [one.evaluate({**params, key: other[key]}, noise).values for key in params]
+        params, drawn = instance.suggest(study.ask()), instance.suggest(study.ask())
+        value = instance.evaluate(params, noise).values
+        changed = [instance.evaluate({**params, key: drawn[key]}, noise).values for key in params]
         counts[name] = (len(params), sum(each != value for each in changed))
     assert counts["ackley 4 in 100"] == (100, 4)
     assert counts["hartmann6 in 60"] == (60, 6)
@@ -260,8 +260,8 @@ def test_a_training_that_looks_best_counts_by_the_mean_of_others(
         repeated.append(params)
         return (10.0 * len(repeated),)
 
-    one = some(evaluate=lambda *_: Outcome((next(values),)), trials=4, mean=mean)
-    monkeypatch.setitem(PROBLEMS, "mean", (one.family, lambda: one))
+    instance = small_problem(evaluate=lambda *_: Outcome((next(values),)), trials=4, mean=mean)
+    monkeypatch.setitem(PROBLEMS, "mean", (instance.family, lambda: instance))
     assert run("mean", "random", 0).steps == "1:10 2:20 3:30"
     assert len(repeated) == 3
 
@@ -284,12 +284,12 @@ class Halving:
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_any_optimizer_takes_part(direction: Literal["minimize", "maximize"]) -> None:
     """It minimizes, learns a failed trial as the worst so far, and leaves what is new to chance."""
-    optimizer, one = Halving(), some()
-    sampler = AskTellSampler(optimizer, distributions_of(one), seed=0)
+    optimizer, instance = Halving(), small_problem()
+    sampler = AskTellSampler(optimizer, distributions_of(instance), seed=0)
     study = optuna.create_study(sampler=sampler, direction=direction)
     for value in (None, 3.0, None, 2.0):
         trial = study.ask()
-        params = {**one.suggest(trial), "y": trial.suggest_float("y", 0, 1)}
+        params = {**instance.suggest(trial), "y": trial.suggest_float("y", 0, 1)}
         assert params["x"] == 0.5 ** (trial.number + 1)
         if value is None:
             study.tell(trial, state=TrialState.FAIL)
@@ -311,16 +311,16 @@ def test_which_problems_peers_take() -> None:
 @pytest.mark.parametrize("name", REAL)
 def test_the_optimum_of_each_real_life_problem(name: str) -> None:
     """Its params have the value, and none of 500 random trials has a better feasible one."""
-    one = problem(name)
-    assert one.optimum is not None
+    instance = problem(name)
+    assert instance.optimum is not None
     noise = np.random.default_rng(0)
-    best = one.evaluate(BEST[name], noise)
+    best = instance.evaluate(BEST[name], noise)
     assert max(best.violations, default=0.0) < 1e-9
-    assert best.values == pytest.approx([one.optimum], abs=1e-9)
+    assert best.values == pytest.approx([instance.optimum], abs=1e-9)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    outcomes = [one.evaluate(one.suggest(study.ask()), noise) for _ in range(500)]
-    assert curve(one, outcomes)[-1] >= one.optimum
-    assert one.losses(outcomes)[:, 0].min() < np.inf
+    outcomes = [instance.evaluate(instance.suggest(study.ask()), noise) for _ in range(500)]
+    assert curve(instance, outcomes)[-1] >= instance.optimum
+    assert instance.losses(outcomes)[:, 0].min() < np.inf
 
 
 def test_a_failed_trial_has_no_loss() -> None:
@@ -328,12 +328,12 @@ def test_a_failed_trial_has_no_loss() -> None:
     infinite = Outcome((np.inf,))
     outcomes = [Outcome(()), infinite, Outcome((NAN,)), Outcome((2.0,)), Outcome(())]
     assert [outcome.failed for outcome in outcomes] == [True, False, True, False, True]
-    assert curve(some(), outcomes).tolist() == [np.inf, np.inf, np.inf, 2.0, 2.0]
-    two = some(directions=("minimize", "maximize"))
+    assert curve(small_problem(), outcomes).tolist() == [np.inf, np.inf, np.inf, 2.0, 2.0]
+    two = small_problem(directions=("minimize", "maximize"))
     assert two.losses([Outcome(()), Outcome((1.0, 3.0))]).tolist() == [[np.inf] * 2, [1.0, -3.0]]
 
 
-def stored_study(name: str, one: Problem, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
+def stored_study(name: str, instance: Problem, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
     """Run a problem under a name by random search, and return the Optuna study."""
     studies: list[optuna.Study] = []
 
@@ -342,8 +342,8 @@ def stored_study(name: str, one: Problem, monkeypatch: pytest.MonkeyPatch) -> op
         return studies[-1]
 
     make = optuna.create_study
-    assert one.middle.shape  # of a study of its own
-    monkeypatch.setitem(PROBLEMS, name, (one.family, lambda: one))
+    assert instance.middle.shape  # of a study of its own
+    monkeypatch.setitem(PROBLEMS, name, (instance.family, lambda: instance))
     monkeypatch.setattr(optuna, "create_study", create)
     row = run(name, "random", 3)
     assert row.failures == str(sum(t.state == TrialState.FAIL for t in studies[0].trials))
@@ -353,7 +353,7 @@ def stored_study(name: str, one: Problem, monkeypatch: pytest.MonkeyPatch) -> op
 def test_trials_report_the_constraints_that_the_problem_lets_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    one = some(
+    instance = small_problem(
         name="partial",
         evaluate=lambda params, _: Outcome(
             (params["x"],),
@@ -363,7 +363,7 @@ def test_trials_report_the_constraints_that_the_problem_lets_them(
         trials=20,
         reported_from=8,
     )
-    trials = stored_study("partial", one, monkeypatch).trials
+    trials = stored_study("partial", instance, monkeypatch).trials
     for trial in trials:
         value = trial.values[0]
         reports = trial.number >= 8 and value > 0.5
@@ -387,8 +387,10 @@ def test_workers_finish_out_of_order_beside_trials_that_were_there_before(
         ends.append(params["x"])
         return Outcome((NAN,) if params["x"] > 0.8 else () if params["x"] < 0.2 else (1.0,))
 
-    one = some(name="parallel", evaluate=evaluate, trials=30, workers=4, earlier=(stale,))
-    study = stored_study("parallel", one, monkeypatch)
+    instance = small_problem(
+        name="parallel", evaluate=evaluate, trials=30, workers=4, earlier=(stale,)
+    )
+    study = stored_study("parallel", instance, monkeypatch)
     first, *trials = study.trials
     assert (first.state, first.params) == (TrialState.RUNNING, {"x": 0.25})
     order = [trial.params["x"] for trial in trials]
@@ -401,30 +403,36 @@ def test_workers_finish_out_of_order_beside_trials_that_were_there_before(
 @pytest.mark.parametrize("sampler", ["random", "tpe", "cma"])
 def test_ranges_change_as_optuna_lets_them(sampler: str) -> None:
     for name in ("range changed once", "range widened", "step dropped", "log switched"):
-        one = problem(name)
-        study = optuna.create_study(sampler=SAMPLERS[sampler](one, 0))
-        study.add_trials(one.earlier)
+        instance = problem(name)
+        study = optuna.create_study(sampler=SAMPLERS[sampler](instance, 0))
+        study.add_trials(instance.earlier)
         for _ in range(30):
             trial = study.ask()
-            study.tell(trial, one.evaluate(one.suggest(trial), np.random.default_rng(0)).values)
+            study.tell(
+                trial, instance.evaluate(instance.suggest(trial), np.random.default_rng(0)).values
+            )
         used = [trial.distributions for trial in study.trials]
         changes = [i for i in range(1, len(used)) if used[i] != used[i - 1]]
         expected = {"range changed once": [3, 4], "range widened": [25], "step dropped": [15]}
-        assert changes == expected.get(name, [len(one.earlier) - 1])
+        assert changes == expected.get(name, [len(instance.earlier) - 1])
 
 
 def test_random_failures_are_of_the_same_trials_for_every_sampler() -> None:
     name = f"seg{SUFFIX}"
     assert PROBLEMS[name][0] == FAILURES
-    one, plain = problem(name), problem("seg")
-    assert (one.space, one.directions, one.trials) == (plain.space, plain.directions, plain.trials)
+    instance, plain = problem(name), problem("seg")
+    assert (instance.space, instance.directions, instance.trials) == (
+        plain.space,
+        plain.directions,
+        plain.trials,
+    )
     failed = []
     for sampler_seed in range(2):
         sampler = optuna.samplers.RandomSampler(seed=sampler_seed)
-        trials = optuna.create_study(directions=one.directions, sampler=sampler)
+        trials = optuna.create_study(directions=instance.directions, sampler=sampler)
         noise = np.random.default_rng(5)
-        params = [one.suggest(trials.ask()) for _ in range(60)]
-        outcomes = [one.evaluate(each, noise) for each in params]
+        params = [instance.suggest(trials.ask()) for _ in range(60)]
+        outcomes = [instance.evaluate(each, noise) for each in params]
         failed.append([n for n, outcome in enumerate(outcomes) if outcome.failed])
         finished = next(n for n in range(60) if n not in failed[-1])
         assert outcomes[finished] == plain.evaluate(params[finished], noise)
@@ -480,7 +488,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFi
     assert (tmp_path / "suite.png").stat().st_size > 10_000
     assert (tmp_path / "suite.md").read_text(encoding="utf-8").count("## ") == 4
     kept = load(tmp_path / "suite" / "tpe.csv")
-    assert [one.seed for one in kept] == [0, 1]
+    assert [study.seed for study in kept] == [0, 1]
     again = run("two integers", "tpe", 1)
     assert (kept[1].steps, kept[1].worse) == (again.steps, again.worse)
     assert not (tmp_path / "suite" / "nsga2.csv").exists()  # it is for several objectives

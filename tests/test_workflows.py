@@ -1,4 +1,4 @@
-"""Files that hosts read: workflows, Read the Docs, Dependabot, the development container."""
+"""Files that services read: workflows, Read the Docs, Dependabot, the development container."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def test_only_a_tag_publishes_what_was_installed_everywhere() -> None:
 @pytest.mark.parametrize("path", HOSTED, ids=lambda path: path.stem)
 def test_what_is_named_is_there(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    extras = {name for found in re.findall(r"\"?\.\[([\w,]+)\]", text) for name in found.split(",")}
+    extras = {
+        name for listed in re.findall(r"\"?\.\[([\w,]+)\]", text) for name in listed.split(",")
+    }
     assert extras <= set(re.findall(r"^(\w+) = \[", PROJECT, re.MULTILINE))
     files = re.findall(r"(?<![\w./])(?:tests/[\w/]+(?:\.py)?|constraints\.txt|mkdocs\.yml)", text)
     files += re.findall(r"\.ci/\w+(?:\.py)?", text)
@@ -73,8 +75,8 @@ def test_pages_are_built_as_strictly_as_here() -> None:
 
 def test_dependencies_are_updated_where_they_are_pinned() -> None:
     updates = _read(ROOT / ".github" / "dependabot.yml")["updates"]
-    assert {one["package-ecosystem"] for one in updates} == {"github-actions", "pip"}
-    assert all(one["directory"] == "/" and one["schedule"]["interval"] for one in updates)
+    assert {update["package-ecosystem"] for update in updates} == {"github-actions", "pip"}
+    assert all(update["directory"] == "/" and update["schedule"]["interval"] for update in updates)
 
 
 def test_the_container_installs_what_the_fast_check_needs() -> None:

@@ -376,7 +376,7 @@ def names() -> dict[str, Any]:
         ("average_precision([], [], [], label=0, iou='x', view='3d')", "iou='x' must"),
         ("halves('x', 0)", "n='x' must"),
         ("halves(10, None)", "split=None must"),
-        ("Judge(5, [0, 1])", "table=5 must"),
+        ("HeldOutEvaluator(5, [0, 1])", "table=5 must"),
         ("hard_starts(5, 2)", "table=5 must"),
         ("table_predictor(5)", "table=5 must"),
         ("table_objective(5)", "table=5 must"),

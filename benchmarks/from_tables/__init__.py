@@ -1,1 +1,1 @@
-"""Offline searches evaluated by tables with the true value of every architecture."""
+"""Offline search evaluated on tables with the true value of every architecture."""

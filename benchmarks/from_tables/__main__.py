@@ -4,7 +4,7 @@ Run from the repository root, in an environment with the package's ``suite`` ext
 
     python -m benchmarks.from_tables --jobs 2
 
-writes OUT/from_tables/METHOD.csv, a row for each draw of rows as soon as it has been judged, and
+writes OUT/from_tables/METHOD.csv, a row for each draw of rows as soon as it has been evaluated, and
 from all rows that are there OUT/from_tables/report.md. The methods that are asked for begin anew;
 ``--resume`` leaves out what their files have. Tables, numbers of rows, draws and methods can be
 chosen.
@@ -23,7 +23,7 @@ from pathlib import Path
 from joblib import Parallel, delayed
 from rich.progress import track
 
-from benchmarks.from_tables.judging import append, file_of, load, run, sort
+from benchmarks.from_tables.evaluation import append, file_of, load, run, sort
 from benchmarks.from_tables.methods import METHODS
 from benchmarks.from_tables.report import write_report
 from benchmarks.from_tables.tasks import TASKS
@@ -39,7 +39,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--first-draw", type=int, default=0, help="number of the first draw, also a seed")
     add("--draws", type=int, default=10, help="draws of rows from a table")
     add("--methods", default=",".join(METHODS), help="some of the default ones")
-    add("--jobs", type=int, default=1, help="draws judged at once")
+    add("--jobs", type=int, default=1, help="draws evaluated at once")
     add("--resume", action="store_true", help="leave out what the files have")
     add("--report", action="store_true", help="run nothing; write what the files come to")
     options = parse_benchmark(parser, arguments, "draws", "jobs")
@@ -48,7 +48,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:
         parser.error(f"--methods has {unknown}; it must be some of {', '.join(METHODS)}")
     patterns = options.tasks.split(",")
-    options.names = [name for name in TASKS if any(fnmatch(name, one) for one in patterns)]
+    options.names = [name for name in TASKS if any(fnmatch(name, pattern) for pattern in patterns)]
     if not options.names:
         parser.error(f"--tasks {options.tasks} match none of {', '.join(TASKS)}")
     sizes = options.rows.split(",")
@@ -66,7 +66,7 @@ def run_all(options: argparse.Namespace, folder: Path) -> None:
     done = set()
     for method in options.methods:
         if options.resume:
-            done |= {(one.case, method) for one in load(file_of(folder, method))}
+            done |= {(evaluation.case, method) for evaluation in load(file_of(folder, method))}
         else:
             file_of(folder, method).unlink(missing_ok=True)
     draws = range(options.first_draw, options.first_draw + options.draws)
@@ -76,11 +76,11 @@ def run_all(options: argparse.Namespace, folder: Path) -> None:
         for case in [(name, rows, draw)]
     }
     cases = [(*case, methods) for case, methods in wanted.items() if methods]
-    judged = Parallel(n_jobs=options.jobs, return_as="generator_unordered")(
+    evaluated = Parallel(n_jobs=options.jobs, return_as="generator_unordered")(
         delayed(run)(*case) for case in cases
     )
-    for judgments in track(judged, "draws", total=len(cases)):
-        append(judgments, folder)
+    for evaluations in track(evaluated, "draws", total=len(cases)):
+        append(evaluations, folder)
     for method in options.methods:
         sort(file_of(folder, method))
 
@@ -92,11 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder.mkdir(exist_ok=True)
     if not options.report:
         run_all(options, folder)
-    judgments = [one for method in METHODS for one in load(file_of(folder, method))]
-    if not judgments:
-        print(f"{folder} has no judgments; run without --report", file=sys.stderr)
+    evaluations = [evaluation for method in METHODS for evaluation in load(file_of(folder, method))]
+    if not evaluations:
+        print(f"{folder} has no evaluations; run without --report", file=sys.stderr)
         return 1
-    text = write_report(judgments, options.command)
+    text = write_report(evaluations, options.command)
     (folder / "report.md").write_text(text, encoding="utf-8")
     print(text)
     return 0

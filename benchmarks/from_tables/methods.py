@@ -207,7 +207,7 @@ def ncp(case: Case) -> Answer:
     """Search offline at the defaults: one solution, and several distinct ones."""
     solution = propagate_search(case.problem, seed=case.seed)
     several = propagate_answers(case.problem, n=NEW, seed=case.seed)
-    return Answer(solution.code, case.new([one.code for one in several]))
+    return Answer(solution.code, case.new([candidate.code for candidate in several]))
 
 
 def _observed(case: Case) -> Iterator[tuple[dict[str, Any], float]]:

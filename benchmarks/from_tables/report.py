@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmarks.from_tables.judging import Judgment
+from benchmarks.from_tables.evaluation import Evaluation
 from benchmarks.from_tables.methods import LABELS, NEW
 from ncp_sampler.formatting import markdown_table, with_error
 
@@ -20,24 +20,30 @@ _HEADINGS = [
     "rank of best new", "no worse (%)", "better (%)", "behind NCP (rank)", "new ones",
 ]  # fmt: skip
 
-_Index: TypeAlias = dict[tuple[str, int, int], Judgment]
+_Index: TypeAlias = dict[tuple[str, int, int], Evaluation]
 
 
-def write_report(judgments: Sequence[Judgment], command: str) -> str:
-    """Return the page on all judgments, in Markdown.
+def write_report(evaluations: Sequence[Evaluation], command: str) -> str:
+    """Return the page on all evaluations, in Markdown.
 
     Args:
-        judgments: At least one, of any tasks, rows, draws and methods.
+        evaluations: At least one, of any tasks, rows, draws and methods.
         command: Command line of the program, which made some of them.
     """
     texts = [_introduction(command)]
-    for family in _ordered(one.family for one in judgments):
+    for family in _ordered(evaluation.family for evaluation in evaluations):
         texts.append(f"## {family}\n\n")
-        own = [one for one in judgments if one.family == family]
-        for rows in sorted({one.rows for one in own}):
-            at = [one for one in own if one.rows == rows]
-            tasks, draws = {one.task for one in at}, {one.draw for one in at}
-            known = [one.known_rank for one in {one.case: one for one in at}.values()]
+        own = [evaluation for evaluation in evaluations if evaluation.family == family]
+        for rows in sorted({evaluation.rows for evaluation in own}):
+            at = [evaluation for evaluation in own if evaluation.rows == rows]
+            tasks, draws = (
+                {evaluation.task for evaluation in at},
+                {evaluation.draw for evaluation in at},
+            )
+            known = [
+                evaluation.known_rank
+                for evaluation in {evaluation.case: evaluation for evaluation in at}.values()
+            ]
             first = [value == 0 for value in known]
             texts.append(
                 f"### {rows:,} rows\n\n{_count(len(tasks), 'table')}, {_count(len(draws), 'draw')} "
@@ -53,7 +59,7 @@ def write_report(judgments: Sequence[Judgment], command: str) -> str:
 
 
 def _introduction(command: str) -> str:
-    return f"""# Offline search judged by tables
+    return f"""# Offline search evaluated on tables
 
 Made last by `{command}`; a method's rows stay until it is run again.
 
@@ -75,57 +81,57 @@ recommendation is the best row. A code that means no architecture of the table c
 """
 
 
-def _summary(judgments: Sequence[Judgment]) -> str:
+def _summary(evaluations: Sequence[Evaluation]) -> str:
     """Return a row of figures for each method."""
-    rows, reference = [], _index(judgments, REFERENCE)
-    for method in _methods(judgments):
-        own = list(_index(judgments, method).values())
-        recommended = np.array([one.recommended - one.known for one in own])
-        is_new = np.array([one.recommended_new for one in own])
+    rows, reference = [], _index(evaluations, REFERENCE)
+    for method in _methods(evaluations):
+        own = list(_index(evaluations, method).values())
+        recommended = np.array([evaluation.recommended - evaluation.known for evaluation in own])
+        is_new = np.array([evaluation.recommended_new for evaluation in own])
         cells = [
             LABELS[method],
             str(len(own)),
-            with_error([one.recommended_rank for one in own]),
+            with_error([evaluation.recommended_rank for evaluation in own]),
             _percent(recommended >= -_TIE),
             _percent(is_new),
             _percent((recommended > _TIE) & (is_new == 1)),
         ]
-        searched = [one for one in own if not np.isnan(one.best)]
+        searched = [evaluation for evaluation in own if not np.isnan(evaluation.best)]
         if searched:
-            best = np.array([one.best - one.known for one in searched])
+            best = np.array([evaluation.best - evaluation.known for evaluation in searched])
             pairs = [
-                one.best_rank - reference[one.case].best_rank
-                for one in searched
-                if method != REFERENCE and one.case in reference
+                evaluation.best_rank - reference[evaluation.case].best_rank
+                for evaluation in searched
+                if method != REFERENCE and evaluation.case in reference
             ]
             pairs = [pair for pair in pairs if not np.isnan(pair)]
             cells += [
-                with_error([one.best_rank for one in searched]),
+                with_error([evaluation.best_rank for evaluation in searched]),
                 _percent(best >= -_TIE),
                 _percent(best > _TIE),
                 with_error(pairs, "+.2f") if pairs else "",
-                f"{np.mean([one.new for one in own]):.1f}",
+                f"{np.mean([evaluation.new for evaluation in own]):.1f}",
             ]
         rows.append([*cells, *[""] * (len(_HEADINGS) - len(cells))])
     return markdown_table(_HEADINGS, rows, numbers=True)
 
 
-def _by_task(judgments: Sequence[Judgment], value: str, known: str) -> str:
+def _by_task(evaluations: Sequence[Evaluation], value: str, known: str) -> str:
     """Return a row for each table, and a column for each method that names new architectures.
 
     Args:
-        judgments: Of one number of rows.
-        value: Attribute of a judgment, of the best new architecture.
+        evaluations: Of one number of rows.
+        value: Attribute of an evaluation, of the best new architecture.
         known: The same of the best row.
     """
-    named = [one for one in judgments if not np.isnan(one.best)]
+    named = [evaluation for evaluation in evaluations if not np.isnan(evaluation.best)]
     methods, rows = _methods(named), []
-    for name in _ordered(one.task for one in judgments):
-        at = [one for one in judgments if one.task == name]
-        best_rows = {one.case: getattr(one, known) for one in at}
+    for name in _ordered(evaluation.task for evaluation in evaluations):
+        at = [evaluation for evaluation in evaluations if evaluation.task == name]
+        best_rows = {evaluation.case: getattr(evaluation, known) for evaluation in at}
         cells = [name, with_error(list(best_rows.values()))]
         for method in methods:
-            values = [getattr(one, value) for one in _index(at, method).values()]
+            values = [getattr(evaluation, value) for evaluation in _index(at, method).values()]
             cells.append(with_error(values) if values else "")
         rows.append(cells)
     return markdown_table(
@@ -133,12 +139,14 @@ def _by_task(judgments: Sequence[Judgment], value: str, known: str) -> str:
     )
 
 
-def _index(judgments: Sequence[Judgment], method: str) -> _Index:
-    return {one.case: one for one in judgments if one.method == method}
+def _index(evaluations: Sequence[Evaluation], method: str) -> _Index:
+    return {
+        evaluation.case: evaluation for evaluation in evaluations if evaluation.method == method
+    }
 
 
-def _methods(judgments: Sequence[Judgment]) -> list[str]:
-    present = {one.method for one in judgments}
+def _methods(evaluations: Sequence[Evaluation]) -> list[str]:
+    present = {evaluation.method for evaluation in evaluations}
     return [method for method in LABELS if method in present]
 
 

@@ -48,7 +48,7 @@ class Task:
         space: Search space of the codes.
         codes: One code of each architecture, (N, d).
         measured: Values that a search is given, (N,).
-        truth: Values that its answers are judged by, (N,); the measured ones without noise.
+        truth: True values, which score the answers, (N,); the measured ones without noise.
         row_of: ``code_key`` of every valid code that means an architecture -> its row.
         noisy: True if ``measured`` has noise.
     """
@@ -77,8 +77,8 @@ class Task:
 
     def rows(self, codes: ArrayLike) -> NDArray[np.intp]:
         """Return the rows (n,) of valid codes (n, d); ``ABSENT`` if a code has no row."""
-        found = [self.row_of.get(code_key(code), ABSENT) for code in np.atleast_2d(codes)]
-        return np.array(found, dtype=np.intp)
+        rows = [self.row_of.get(code_key(code), ABSENT) for code in np.atleast_2d(codes)]
+        return np.array(rows, dtype=np.intp)
 
     def true_values(self, rows: NDArray[np.intp]) -> FloatArray:
         """Return the true values of rows (n,); the table's lowest one if a row is absent."""
@@ -197,8 +197,8 @@ def _tabular(kind: str, data: str, *, noisy: bool = False) -> Task:
 
 def _trainings(table: Any, at: str, metric: str) -> list[float]:
     """Return one architecture's values, one for each training."""
-    found: list[float] = table._dataset[at][metric]  # its call makes a generator for each value
-    return found
+    values: list[float] = table._dataset[at][metric]  # its call makes a generator for each value
+    return values
 
 
 def _open(kind: str, data: str) -> Any:

@@ -80,10 +80,10 @@ def method_claims(results: Results) -> list[Claim]:
                 if search.within is peer:
                     leads.append([result.lead or 0.0 for result in group])
         theirs = published.SEGMENTATION[Method.NCP, 0.3][2]
-        other = published.SEGMENTATION[peer, 0.5][2]
+        rival = published.SEGMENTATION[peer, 0.5][2]
         text = f"NCP is better than {METHODS[peer]} (4.2, Table 2): within the same FLOPs"
         ours = _leads(results.basic, leads)
-        claims.append(Claim(text, f"seg {theirs - other:+.2f}", ours, verdict(leads)))
+        claims.append(Claim(text, f"seg {theirs - rival:+.2f}", ours, verdict(leads)))
     by_setting = {name: _baselines(results, name) for name in results.basic}
     published_leads = [
         difference(scores(of[Method.PUBLISHED], name), scores(of[Method.NET_ADAPT], name))

@@ -15,7 +15,7 @@ from benchmarks.reproduction.published_predictor import PublishedPredictor, fit_
 from benchmarks.reproduction.results import BASIC, Search, SearchResult, Study
 from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
-from ncp_sampler.nas_bench.judge import Judge, halves
+from ncp_sampler.nas_bench.held_out_evaluator import HeldOutEvaluator, halves
 from ncp_sampler.nas_bench.tables import NASBenchMR
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.recipes import learn
@@ -65,8 +65,8 @@ class SettingSplit:
     records: Records
     predictor: Predictor
     published: PublishedPredictor | None
-    evaluator: Judge
-    disjoint: tuple[Judge, Judge]
+    evaluator: HeldOutEvaluator
+    disjoint: tuple[HeldOutEvaluator, HeldOutEvaluator]
     budget: Budget
 
     def code_scale(self) -> FloatArray:
@@ -130,8 +130,11 @@ def prepare(bench: NASBenchMR, setting: str, split: int, budget: Budget) -> Sett
         )
         if table.setting in BASIC
         else None,
-        evaluator=Judge(table, evaluation),
-        disjoint=(Judge(table, evaluation[::2]), Judge(table, evaluation[1::2])),
+        evaluator=HeldOutEvaluator(table, evaluation),
+        disjoint=(
+            HeldOutEvaluator(table, evaluation[::2]),
+            HeldOutEvaluator(table, evaluation[1::2]),
+        ),
         budget=budget,
     )
 

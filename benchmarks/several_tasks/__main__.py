@@ -49,7 +49,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:
         parser.error(f"--methods has {unknown}; it must be some of {', '.join(METHODS)}")
     patterns = options.problems.split(",")
-    options.names = [name for name in PROBLEMS if any(fnmatch(name, one) for one in patterns)]
+    options.names = [
+        name for name in PROBLEMS if any(fnmatch(name, pattern) for pattern in patterns)
+    ]
     if not options.names:
         parser.error(f"--problems {options.problems} match none of {', '.join(PROBLEMS)}")
     if options.draw is not None:
@@ -67,7 +69,7 @@ def run_all(options: argparse.Namespace, folder: Path) -> None:
     for method in options.methods:
         path = folder / f"{method}.csv"
         if options.resume:
-            done |= {(one.problem, method, one.seed) for one in load(path)}
+            done |= {(study.problem, method, study.seed) for study in load(path)}
         else:
             path.unlink(missing_ok=True)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
@@ -90,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder.mkdir(exist_ok=True)
     if not options.report:
         run_all(options, folder)
-    studies = [one for method in METHODS for one in load(folder / f"{method}.csv")]
+    studies = [study for method in METHODS for study in load(folder / f"{method}.csv")]
     if not studies:
         print(f"{folder} has no studies; run without --report", file=sys.stderr)
         return 1

@@ -75,8 +75,8 @@ def _several(make: Make, *, reports: float = 1.0) -> Method:
             if kept.all():
                 study.tell(trial, list(known.values()))
             else:
-                for name, one in known.items():
-                    report_task(trial, name, one)
+                for name, value in known.items():
+                    report_task(trial, name, value)
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             if n in checkpoints:
                 answers[n] = codes[
@@ -135,9 +135,9 @@ def _alone(make: Make) -> Method:
                 codes.append(code)
                 best[k] = max(best[k], (value, code), key=lambda pair: pair[0])
             if n in checkpoints:
-                found = np.array([code for _, code in best])
-                regrets = problem.regrets(problem.evaluate(found))
-                answers[n] = found[regrets.max(1).argmin()]
+                best_codes = np.array([code for _, code in best])
+                regrets = problem.regrets(problem.evaluate(best_codes))
+                answers[n] = best_codes[regrets.max(1).argmin()]
         return Run(np.array(codes), answers)
 
     return run

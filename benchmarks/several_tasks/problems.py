@@ -77,7 +77,7 @@ def _looked_up(name: str, family: str, tables: tuple[str, ...]) -> Tasks:
     tasks = [task(table) for table in tables]
 
     def evaluate(codes: ArrayLike) -> FloatArray:
-        return np.stack([one.true_values(one.rows(codes)) for one in tasks], axis=1)
+        return np.stack([task.true_values(task.rows(codes)) for task in tasks], axis=1)
 
     return Tasks(
         name,
@@ -85,24 +85,27 @@ def _looked_up(name: str, family: str, tables: tuple[str, ...]) -> Tasks:
         tasks[0].space,
         tables,
         evaluate,
-        best=np.array([one.truth.max() for one in tasks]),
-        median=np.array([np.median(one.truth) for one in tasks]),
+        best=np.array([task.truth.max() for task in tasks]),
+        median=np.array([np.median(task.truth) for task in tasks]),
     )
 
 
 def _predicted(name: str, family: str, settings: tuple[str, ...], flops: bool) -> Tasks:
     """Return tasks whose values are those of the shipped surrogates."""
-    judges = [nas_bench.objective(setting) for setting in settings]
-    space, signs = MRSpace(), np.array([1 if j.directions[0] == "maximize" else -1 for j in judges])
+    surrogates = [nas_bench.objective(setting) for setting in settings]
+    space = MRSpace()
+    signs = np.array(
+        [1 if surrogate.directions[0] == "maximize" else -1 for surrogate in surrogates]
+    )
 
     def evaluate(codes: ArrayLike) -> FloatArray:
-        values = [judge.evaluate(codes)[:, 0] for judge in judges]
+        values = [surrogate.evaluate(codes)[:, 0] for surrogate in surrogates]
         return np.asarray(np.stack(values, axis=1) * signs)
 
     sample = space.sample(_SAMPLE, 0)
     values = evaluate(sample)
     best = [_climbed(space, partial(_column, evaluate, k), sample, values[:, k])
-            for k in range(len(judges))]  # fmt: skip
+            for k in range(len(surrogates))]  # fmt: skip
     return Tasks(
         name, family, space, settings, evaluate,
         best=np.array(best), median=np.median(values, axis=0), flops=flops,

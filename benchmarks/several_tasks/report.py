@@ -35,10 +35,10 @@ over problems and seeds ± standard errors over problems; "ahead" counts the pro
 {_label(REFERENCE)} has the lower mean regret in the worst task.
 """
     ]
-    for family in dict.fromkeys(one.family for one in studies):
-        own = [one for one in studies if one.family == family]
-        names = list(dict.fromkeys(one.problem for one in own))
-        seeds = len({one.seed for one in own})
+    for family in dict.fromkeys(study.family for study in studies):
+        own = [study for study in studies if study.family == family]
+        names = list(dict.fromkeys(study.problem for study in own))
+        seeds = len({study.seed for study in own})
         texts.append(f"\n## {family}\n\n{_count(len(names), 'problem')}, {seeds} seeds.\n\n")
         for field, title in (
             ("worst", "Regret in the worst task"),
@@ -61,15 +61,15 @@ def _label(method: str) -> str:
 def _means(studies: Sequence[Study], method: str, trials: int, field: str) -> dict[str, float]:
     """Return problem -> mean over seeds."""
     values: dict[str, list[float]] = {}
-    for one in studies:
-        if one.method == method and one.trials == trials:
-            values.setdefault(one.problem, []).append(getattr(one, field))
+    for study in studies:
+        if study.method == method and study.trials == trials:
+            values.setdefault(study.problem, []).append(getattr(study, field))
     return {name: float(np.mean(all_seeds)) for name, all_seeds in values.items()}
 
 
 def _table(studies: Sequence[Study], names: Sequence[str], field: str) -> str:
     """Return a row of means for each method, after each number of trials."""
-    methods = [method for method in METHODS if any(one.method == method for one in studies)]
+    methods = [method for method in METHODS if any(study.method == method for study in studies)]
     ahead = field == "worst" and REFERENCE in methods
     rows = []
     for method in methods:
@@ -78,8 +78,10 @@ def _table(studies: Sequence[Study], names: Sequence[str], field: str) -> str:
             means = _means(studies, method, trials, field)
             cells.append(with_error(list(means.values()), ".3f") if means else "")
         if ahead:
-            reference, other = (_means(studies, one, 50, "worst") for one in (REFERENCE, method))
-            pairs = [(reference[n], other[n]) for n in names if n in reference and n in other]
+            reference, compared = (
+                _means(studies, name, 50, "worst") for name in (REFERENCE, method)
+            )
+            pairs = [(reference[n], compared[n]) for n in names if n in reference and n in compared]
             won = sum(a < b for a, b in pairs)
             cells.append("" if method == REFERENCE else f"{won} of {len(pairs)}")
         rows.append(cells)
@@ -88,7 +90,7 @@ def _table(studies: Sequence[Study], names: Sequence[str], field: str) -> str:
 
 
 def _by_problem(studies: Sequence[Study], names: Sequence[str]) -> str:
-    methods = [method for method in METHODS if any(one.method == method for one in studies)]
+    methods = [method for method in METHODS if any(study.method == method for study in studies)]
     means = {method: _means(studies, method, 50, "worst") for method in methods}
     rows = [
         [name, *(f"{means[m][name]:.3f}" if name in means[m] else "" for m in methods)]

@@ -80,7 +80,7 @@ def append(studies: Sequence[Study], path: Path) -> None:
     """Add rows to a file."""
     begins = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, [one.name for one in fields(Study)], lineterminator="\n")
+        rows = csv.DictWriter(file, [column.name for column in fields(Study)], lineterminator="\n")
         if begins:
             rows.writeheader()
         for study in studies:
@@ -92,8 +92,8 @@ def load(path: Path) -> list[Study]:
     """Return the rows in a file, or none if it is missing."""
     if not path.exists():
         return []
-    kinds = {one.name: {"str": str, "int": int, "float": float}[str(one.type)]
-             for one in fields(Study)}  # fmt: skip
+    kinds = {column.name: {"str": str, "int": int, "float": float}[str(column.type)]
+             for column in fields(Study)}  # fmt: skip
     with path.open(newline="", encoding="utf-8") as file:
         return [
             Study(**{name: kinds[name](text) for name, text in row.items()})

@@ -45,38 +45,38 @@ def _objective(setting: str, metrics: tuple[str, ...] | None) -> Objective:
     return objective(setting, metrics=(*main, *(metrics or ())))
 
 
-def _values(judge: Objective, params: Params) -> tuple[float, ...]:
-    return tuple(judge.evaluate(judge.space.to_code(params))[0].tolist())
+def _values(surrogate: Objective, params: Params) -> tuple[float, ...]:
+    return tuple(surrogate.evaluate(surrogate.space.to_code(params))[0].tolist())
 
 
 def _single(setting: str) -> Problem:
-    judge = _objective(setting, None)
+    surrogate = _objective(setting, None)
     return Problem(
         setting,
         METRIC,
-        judge.space.suggest,
-        lambda params, _: Outcome(_values(judge, params)),
-        directions=tuple(judge.directions),
+        surrogate.space.suggest,
+        lambda params, _: Outcome(_values(surrogate, params)),
+        directions=tuple(surrogate.directions),
         trials=200,
-        space=judge.space,
+        space=surrogate.space,
     )
 
 
 def _several(setting: str, names: tuple[str, ...]) -> Problem:
     """Return the problem of a metric against the logarithms of some costs."""
-    judge = _objective(setting, names)
+    surrogate = _objective(setting, names)
 
     def evaluate(params: Params, _: np.random.Generator) -> Outcome:
-        metric, *used = _values(judge, params)
+        metric, *used = _values(surrogate, params)
         return Outcome((metric, *(float(np.log10(cost)) for cost in used)))
 
     return Problem(
         f"{setting}, {', '.join(names)}",
         COST if len(names) == 1 else COSTS,
-        judge.space.suggest,
+        surrogate.space.suggest,
         evaluate,
-        directions=tuple(judge.directions),
-        space=judge.space,
+        directions=tuple(surrogate.directions),
+        space=surrogate.space,
         costs={i: partial(_log10, _KNOWN[name]) for i, name in enumerate(names, start=1)},
     )
 
@@ -86,20 +86,20 @@ def _log10(cost: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
 
 
 def _limited(setting: str, cost: str, limit: float) -> Problem:
-    judge = _objective(setting, (cost,))
+    surrogate = _objective(setting, (cost,))
 
     def evaluate(params: Params, _: np.random.Generator) -> Outcome:
-        metric, used = _values(judge, params)
+        metric, used = _values(surrogate, params)
         return Outcome((metric,), violations=(used - limit,))
 
     unit = {"flops": "G", "params": "M"}[cost]
     return Problem(
         f"{setting}, {cost} <= {limit:g} {unit}",
         LIMIT,
-        judge.space.suggest,
+        surrogate.space.suggest,
         evaluate,
-        directions=(judge.directions[0],),
-        space=judge.space,
+        directions=(surrogate.directions[0],),
+        space=surrogate.space,
         costs={cost: _KNOWN[cost]},
         limits={cost: limit},
     )

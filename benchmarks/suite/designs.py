@@ -127,12 +127,12 @@ def _front(d: int) -> Problem:
     def evaluate(params: Params, _: np.random.Generator) -> Outcome:
         first, second, *rest = params.values()
         radius = 1 + sum((x - 0.5) ** 2 for x in rest)
-        one, other = first * pi / 2, second * pi / 2
+        polar, azimuth = first * pi / 2, second * pi / 2
         return Outcome(
             (
-                radius * cos(one) * cos(other),
-                radius * cos(one) * sin(other),
-                radius * sin(one),
+                radius * cos(polar) * cos(azimuth),
+                radius * cos(polar) * sin(azimuth),
+                radius * sin(polar),
             )
         )
 

@@ -109,15 +109,21 @@ class _NGOpt:
     def __init__(self, distributions: Distributions, budget: int, workers: int, seed: int) -> None:
         import nevergrad as ng
 
-        def parameter(one: BaseDistribution) -> Any:
-            if isinstance(one, CategoricalDistribution):
-                return ng.p.Choice(list(one.choices))
-            assert isinstance(one, FloatDistribution | IntDistribution)
-            bounds = {"lower": one.low, "upper": one.high}
-            number = ng.p.Log(**bounds) if one.log else ng.p.Scalar(**bounds)
-            return number.set_integer_casting() if isinstance(one, IntDistribution) else number
+        def parameter(distribution: BaseDistribution) -> Any:
+            if isinstance(distribution, CategoricalDistribution):
+                return ng.p.Choice(list(distribution.choices))
+            assert isinstance(distribution, FloatDistribution | IntDistribution)
+            bounds = {"lower": distribution.low, "upper": distribution.high}
+            number = ng.p.Log(**bounds) if distribution.log else ng.p.Scalar(**bounds)
+            return (
+                number.set_integer_casting()
+                if isinstance(distribution, IntDistribution)
+                else number
+            )
 
-        space = ng.p.Dict(**{name: parameter(one) for name, one in distributions.items()})
+        space = ng.p.Dict(
+            **{name: parameter(distribution) for name, distribution in distributions.items()}
+        )
         space.random_state = np.random.RandomState(seed)
         self._optimizer = ng.optimizers.NGOpt(space, budget=budget, num_workers=workers)
         self._distributions = distributions
@@ -130,13 +136,16 @@ class _NGOpt:
         self._optimizer.tell(token, loss)
 
     def _on_grid(self, name: str, value: Any) -> Any:
-        one = self._distributions[name]
-        if isinstance(one, CategoricalDistribution):
+        distribution = self._distributions[name]
+        if isinstance(distribution, CategoricalDistribution):
             return value
-        assert isinstance(one, FloatDistribution | IntDistribution)
-        if one.step is not None and not one.log:
-            value = one.low + round((value - one.low) / one.step) * one.step
-        return min(max(value, one.low), one.high)  # the logarithm's rounding
+        assert isinstance(distribution, FloatDistribution | IntDistribution)
+        if distribution.step is not None and not distribution.log:
+            value = (
+                distribution.low
+                + round((value - distribution.low) / distribution.step) * distribution.step
+            )
+        return min(max(value, distribution.low), distribution.high)  # the logarithm's rounding
 
 
 PEERS: dict[str, Callable[[Problem, int], optuna.samplers.BaseSampler]] = {

@@ -48,31 +48,35 @@ class Ranks:
             )
         if len(groups) < 2:
             return [(float(r), float(r)) for r in self.mean]
-        found = bootstrap(
+        interval = bootstrap(
             (groups,), np.mean, axis=0, n_resamples=2000, method="percentile", rng=0
         ).confidence_interval
-        return list(zip(found.low.tolist(), found.high.tolist(), strict=True))
+        return list(zip(interval.low.tolist(), interval.high.tolist(), strict=True))
 
-    def against(self, one: str) -> Mapping[str, tuple[int, int, int]]:
+    def against(self, sampler: str) -> Mapping[str, tuple[int, int, int]]:
         """Return wins, ties and losses of one sampler against every other one."""
-        mine = self.losses[:, self.samplers.index(one)]
+        mine = self.losses[:, self.samplers.index(sampler)]
         return {
-            name: (int((mine < other).sum()), int((mine == other).sum()), int((mine > other).sum()))
-            for name, other in zip(self.samplers, self.losses.T, strict=True)
-            if name != one
+            name: (
+                int((mine < losses).sum()),
+                int((mine == losses).sum()),
+                int((mine > losses).sum()),
+            )
+            for name, losses in zip(self.samplers, self.losses.T, strict=True)
+            if name != sampler
         }
 
 
 def rank(studies: Sequence[Study], samplers: Sequence[str], at: int) -> Ranks | None:
     """Return ranks at a number of trials, or at the end of shorter studies; None without a pair."""
-    found: dict[tuple[str, int], dict[str, Study]] = {}
+    by_seed: dict[tuple[str, int], dict[str, Study]] = {}
     for study in studies:
-        found.setdefault((study.problem, study.seed), {})[study.sampler] = study
-    pairs = sorted(pair for pair, of in found.items() if {*samplers} <= of.keys())
+        by_seed.setdefault((study.problem, study.seed), {})[study.sampler] = study
+    pairs = sorted(pair for pair, of in by_seed.items() if {*samplers} <= of.keys())
     if not pairs:
         return None
     losses = np.array(
-        [[_at(found[pair][name], at) for name in samplers] for pair in pairs], dtype=float
+        [[_at(by_seed[pair][name], at) for name in samplers] for pair in pairs], dtype=float
     )
     return Ranks(tuple(samplers), tuple(pairs), rankdata(losses, axis=1), losses)
 

@@ -86,13 +86,17 @@ def _problem(
     )
 
 
-def _suggest(trial: optuna.Trial, name: str, one: BaseDistribution) -> Any:
-    if isinstance(one, FloatDistribution):
-        return trial.suggest_float(name, one.low, one.high, step=one.step, log=one.log)
-    if isinstance(one, IntDistribution):
-        return trial.suggest_int(name, one.low, one.high, step=one.step, log=one.log)
-    assert isinstance(one, CategoricalDistribution)
-    return trial.suggest_categorical(name, one.choices)
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, FloatDistribution):
+        return trial.suggest_float(
+            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+    if isinstance(distribution, IntDistribution):
+        return trial.suggest_int(
+            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+    assert isinstance(distribution, CategoricalDistribution)
+    return trial.suggest_categorical(name, distribution.choices)
 
 
 def _failing() -> Iterator[Problem]:
@@ -101,14 +105,14 @@ def _failing() -> Iterator[Problem]:
     batch, dropout = _I(8, 256, log=True), _F(0, 0.8)
     network = {"width": _I(8, 512), "depth": _I(1, 20)}
     training = {"batch": batch, "lr": _LR, "dropout": dropout}
-    more = {"decay": _F(1e-6, 1e-1, log=True), "momentum": _F(0, 1), "resolution": _I(64, 256)}
+    further = {"decay": _F(1e-6, 1e-1, log=True), "momentum": _F(0, 1), "resolution": _I(64, 256)}
     yield _problem("out of memory, 2 params", network, _memory_2, -log(500) - log(6) / 2)
     yield _problem(
         "out of memory, 5 params", {**network, **training}, _memory_5, -log(7500) - 0.2 * log(8)
     )
     yield _problem(
         "out of memory, 12 params",
-        {**widths, **training, **more},
+        {**widths, **training, **further},
         _memory_12,
         -log(200) - 0.2 * log(8),
     )

@@ -69,8 +69,8 @@ def _of(studies: Sequence[Study], family: str) -> list[Study]:
 
 
 def _samplers(studies: Sequence[Study]) -> list[str]:
-    found = {study.sampler for study in studies}
-    return [name for name in SAMPLERS if name in found]
+    present = {study.sampler for study in studies}
+    return [name for name in SAMPLERS if name in present]
 
 
 def _checkpoints(studies: Sequence[Study]) -> list[int]:
@@ -106,17 +106,17 @@ def _all_ranks(studies: Sequence[Study]) -> dict[int, Ranks]:
     samplers = _samplers(studies)
     if len(samplers) < 2:
         return {}
-    found = {n: rank(studies, samplers, n) for n in _checkpoints(studies)}
-    return {n: of for n, of in found.items() if of is not None}
+    ranks = {n: rank(studies, samplers, n) for n in _checkpoints(studies)}
+    return {n: of for n, of in ranks.items() if of is not None}
 
 
 def _ranks(studies: Sequence[Study], family: str) -> str:
     """All samplers of a class; and without the one that takes hours, where that is more seeds."""
     own = _of(studies, family)
-    found = _all_ranks(own)
+    ranks = _all_ranks(own)
     others = _all_ranks([study for study in own if study.sampler != _SLOW])
-    tables = [_titled(family, found)]
-    if found and _pairs(others) > _pairs(found):
+    tables = [_titled(family, ranks)]
+    if ranks and _pairs(others) > _pairs(ranks):
         tables.append(_titled(f"{family}, without {LABELS[_SLOW]}", others))
     return "\n".join(tables)
 
@@ -216,7 +216,7 @@ def _regret_with_failures(studies: Sequence[Study]) -> str:
             and study.sampler == sampler
         ]
         if len(pairs) > 1:
-            ends = np.array([[regret(one, one.trials) for one in pair] for pair in pairs])
+            ends = np.array([[regret(study, study.trials) for study in pair] for pair in pairs])
             change = ends[:, 1] - ends[:, 0]
             error = change.std(ddof=1) / len(change) ** 0.5
             shown = [*(f"{mean:.4f}" for mean in ends.mean(0)), f"{change.mean():+.4f}"]

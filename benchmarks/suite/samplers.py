@@ -15,7 +15,7 @@ Make = Callable[[Problem, int], optuna.samplers.BaseSampler]
 
 _GP = "gp"
 _VARIANT = "ncp:"  # followed by the name of a predictor
-_LEARNT = "ncp:learnt"  # costs and limits are learnt as any metric
+_MODELED = "ncp:learnt"  # costs and limits are modeled like any metric
 
 
 def _ncp(predictor: str = "auto", *, known: bool = True) -> Make:
@@ -51,7 +51,7 @@ SAMPLERS: dict[str, Make] = {
     "botorch": _botorch,
     **peers.PEERS,
     "ncp": _ncp(),
-    _LEARNT: _ncp(known=False),
+    _MODELED: _ncp(known=False),
     **{_VARIANT + name: _ncp(name) for name in PREDICTORS},
 }
 LABELS = {
@@ -63,7 +63,7 @@ LABELS = {
     "botorch": "BoTorch",
     **peers.LABELS,
     "ncp": "NCP",
-    _LEARNT: "NCP, costs learnt",
+    _MODELED: "NCP, costs modeled",
     **{_VARIANT + name: f"NCP, {name}" for name in PREDICTORS},
 }
 
@@ -84,4 +84,4 @@ def takes(sampler: str, problem: Problem) -> bool:
 
 def holds_limits(sampler: str, problem: Problem) -> bool:
     """Return True if a sampler knows the problem's limits, and so needs no constraints."""
-    return bool(problem.limits) and sampler.startswith("ncp") and sampler != _LEARNT
+    return bool(problem.limits) and sampler.startswith("ncp") and sampler != _MODELED

@@ -74,16 +74,16 @@ def _problem(
         mixed: True for a third of floats, integers and categoricals each, in turn.
         trials: Length of a study.
     """
-    whole = len(function.best) if d is None else d
+    n_params = len(function.best) if d is None else d
     problem = Problem(
         name,
         family,
-        partial(_suggest, whole, mixed),
+        partial(_suggest, n_params, mixed),
         lambda params, _: Outcome((function.of(function.best),)),
         trials=trials,
         optimum=None if mixed else function.least,
     )
-    instance = partial(_instance, problem, function, whole)
+    instance = partial(_instance, problem, function, n_params)
     return replace(instance(0), instance=instance)
 
 

@@ -114,41 +114,43 @@ def run(name: str, sampler: str, seed: int) -> Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")  # of peers, each trial
     shared = problem(name)
-    one = shared if shared.instance is None else shared.instance(seed)
-    study = optuna.create_study(directions=one.directions, sampler=SAMPLERS[sampler](one, seed))
-    study.add_trials(one.earlier)
+    instance = shared if shared.instance is None else shared.instance(seed)
+    study = optuna.create_study(
+        directions=instance.directions, sampler=SAMPLERS[sampler](instance, seed)
+    )
+    study.add_trials(instance.earlier)
     noise, durations = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     outcomes: list[Outcome] = []
     finished: list[Params] = []
-    ask, tell = np.zeros(one.trials), np.zeros(one.trials)
+    ask, tell = np.zeros(instance.trials), np.zeros(instance.trials)
     clock = 0.0
     running: list[tuple[float, int, optuna.Trial, Params]] = []  # a heap, by their end
-    for n in range(one.trials + one.workers - 1):
-        if n < one.trials:
+    for n in range(instance.trials + instance.workers - 1):
+        if n < instance.trials:
             start = time.process_time()
             trial = study.ask()
-            params = one.suggest(trial)
+            params = instance.suggest(trial)
             ask[n] = time.process_time() - start
             heappush(running, (clock + durations.lognormal(sigma=_SPREAD), n, trial, params))
-        if n + 1 >= one.workers:
+        if n + 1 >= instance.workers:
             clock, _, trial, params = heappop(running)
-            outcomes.append(one.evaluate(params, noise))
+            outcomes.append(instance.evaluate(params, noise))
             finished.append(params)
             start = time.process_time()
-            reports = trial.number >= one.reported_from and not holds_limits(sampler, one)
+            reports = trial.number >= instance.reported_from and not holds_limits(sampler, instance)
             _finish(study, trial, outcomes[-1], reports=reports)
             tell[len(outcomes) - 1] = time.process_time() - start
-    at = [n for n in CHECKPOINTS if n <= one.trials]
-    outcomes = _repeated(one, finished, outcomes)
-    losses = one.losses(outcomes)
-    late = losses[LATE:, 0] > shared.middle[0] if one.trials > LATE else np.zeros(0)
+    at = [n for n in CHECKPOINTS if n <= instance.trials]
+    outcomes = _repeated(instance, finished, outcomes)
+    losses = instance.losses(outcomes)
+    late = losses[LATE:, 0] > shared.middle[0] if instance.trials > LATE else np.zeros(0)
     return Study(
-        family=one.family,
+        family=instance.family,
         problem=name,
         sampler=sampler,
         seed=seed,
-        trials=one.trials,
-        steps=" ".join(_steps(curve(one, outcomes))),
+        trials=instance.trials,
+        steps=" ".join(_steps(curve(instance, outcomes))),
         worse=f"{late.mean():.4f}" if len(late) and losses.shape[1] == 1 else "",
         ask_ms=" ".join(f"{1000 * np.median(ask[max(0, n - _TIMED) : n]):.1f}" for n in at),
         seconds=round(float(ask.sum() + tell.sum()), 3),
@@ -157,14 +159,16 @@ def run(name: str, sampler: str, seed: int) -> Study:
     )
 
 
-def _repeated(one: Problem, params: Sequence[Params], outcomes: Sequence[Outcome]) -> list[Outcome]:
+def _repeated(
+    problem: Problem, params: Sequence[Params], outcomes: Sequence[Outcome]
+) -> list[Outcome]:
     """Return the outcomes, with the mean of further evaluations of each that looked best."""
-    if one.mean is None:
+    if problem.mean is None:
         return list(outcomes)
-    observed = one.losses(outcomes, observed=True)[:, 0]
+    observed = problem.losses(outcomes, observed=True)[:, 0]
     best = np.concatenate([[np.inf], np.minimum.accumulate(observed)[:-1]])
     return [
-        replace(outcome, true=one.mean(given)) if better else outcome
+        replace(outcome, true=problem.mean(given)) if better else outcome
         for outcome, given, better in zip(outcomes, params, observed < best, strict=True)
     ]
 
@@ -181,31 +185,31 @@ def _finish(study: optuna.Study, trial: optuna.Trial, outcome: Outcome, *, repor
 
 
 def _within(study: optuna.Study) -> str:
-    found = []
+    within = []
     for trial in study.get_trials(deepcopy=False):
         reasons = trial.system_attrs.get("ncp:reasons", {})
         predicted = reasons.get("metrics", {})
         for name, value in zip(reasons.get("objectives", ()), trial.values or (), strict=False):
-            if "std" in (one := predicted.get(name, {})):
-                found.append(abs(value - one["mean"]) <= one["std"])
-    return f"{np.mean(found):.4f}" if found else ""
+            if "std" in (metric := predicted.get(name, {})):
+                within.append(abs(value - metric["mean"]) <= metric["std"])
+    return f"{np.mean(within):.4f}" if within else ""
 
 
-def curve(one: Problem, outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
+def curve(problem: Problem, outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
     """Loss after each trial, as ``Study.steps`` has it."""
     feasible = np.array([outcome.feasible for outcome in outcomes])
-    losses = np.where(feasible[:, None], one.losses(outcomes), np.inf)
+    losses = np.where(feasible[:, None], problem.losses(outcomes), np.inf)
     if losses.shape[1] > 1:
-        inside: NDArray[np.bool_] = np.all(losses < one.middle, axis=1)
+        inside: NDArray[np.bool_] = np.all(losses < problem.middle, axis=1)
         return np.array(
             [
-                -hypervolume(losses[: n + 1][inside[: n + 1]], ref=one.middle)
+                -hypervolume(losses[: n + 1][inside[: n + 1]], ref=problem.middle)
                 if inside[: n + 1].any()
                 else 0.0
                 for n in range(len(losses))
             ]
         )
-    observed = np.where(feasible, one.losses(outcomes, observed=True)[:, 0], np.inf)
+    observed = np.where(feasible, problem.losses(outcomes, observed=True)[:, 0], np.inf)
     looks_best = [int(np.argmin(observed[: n + 1])) for n in range(len(observed))]
     chosen: NDArray[np.float64] = losses[looks_best, 0]
     return chosen
@@ -221,7 +225,7 @@ def _steps(losses: NDArray[np.float64]) -> Iterator[str]:
 
 def append(study: Study, path: Path) -> None:
     """Add a row; a file of an older version gets the columns that it lacks."""
-    names = [one.name for one in fields(Study)]
+    names = [column.name for column in fields(Study)]
     present = path.read_text(encoding="utf-8").splitlines()[:1] if path.exists() else []
     current = present == [",".join(names)]
     studies = [study] if current else [*load(path), study]

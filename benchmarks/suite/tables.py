@@ -120,8 +120,8 @@ def _suggest(table: Any, trial: optuna.Trial) -> Params:
 def _once(table: Any, params: Params, seed: int) -> tuple[float, ...]:
     """One training's values; the same for the same seed."""
     table.reseed(seed)
-    found = table(params)
-    return tuple(float(found[name]) for name in table.metric_names)
+    values = table(params)
+    return tuple(float(values[name]) for name in table.metric_names)
 
 
 def _directions(table: Any) -> Directions:

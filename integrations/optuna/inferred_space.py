@@ -100,7 +100,9 @@ class InferredCondition:
         """
         if isinstance(distribution, CategoricalDistribution):
             choices = dict.fromkeys(distribution.choices)  # keeps one of several equal choices
-            return Condition(self.parent, tuple(one for one in choices if one not in self.without))
+            return Condition(
+                self.parent, tuple(choice for choice in choices if choice not in self.without)
+            )
         known = (*self.having, *self.without)
         numbers = len(known) == 2 and all(isinstance(value, int) for value in known)
         if not isinstance(distribution, IntDistribution) or not numbers:

@@ -102,7 +102,7 @@ class StudyHistory:
                 study, space, distributions, conditions, self._options, self._goals, inferred,
                 self._warned,
             )  # fmt: skip
-        others = [other for other in self.spaces if other.distributions != distributions]
+        others = [known for known in self.spaces if known.distributions != distributions]
         self.spaces = [*others, history][-_MAX_SPACES:]
         return history
 
@@ -116,9 +116,9 @@ class StudyHistory:
         """Return the declared or inferred conditions between some parameters."""
         if self._space is None:
             return {
-                one.name: condition
-                for one in self._conditions.among(distributions)
-                if (condition := one.within(distributions[one.parent])) is not None
+                inferred.name: condition
+                for inferred in self._conditions.among(distributions)
+                if (condition := inferred.within(distributions[inferred.parent])) is not None
             }
         return {
             name: condition

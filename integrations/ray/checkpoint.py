@@ -41,8 +41,8 @@ class SavedSearcher(Searcher):
         """
         folder = checks.path("checkpoint_dir", checkpoint_dir, "a folder")
         path = folder / self.CKPT_FILE_TMPL.format(session_str)
-        beside = folder.absolute().parent
-        write_atomic(path, self._content(), name="checkpoint_dir", staging=beside)
+        parent = folder.absolute().parent
+        write_atomic(path, self._content(), name="checkpoint_dir", staging=parent)
 
     def restore(self, checkpoint_path: str) -> None:
         """Replace the state with that of a saved searcher.

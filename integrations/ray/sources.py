@@ -175,8 +175,8 @@ def _trials(name: str, source: Source, space: TuneSpace, names: Sequence[str]) -
         values = {} if error else metrics_in(result, names)
         if not values and not error:
             _logger.warning("%s: trial %s reported none of %s", name, trial, names)
-        found = space.known_params(config).items()
-        known = {param: value for param, value in found if param not in source.fixed}
+        every = space.known_params(config).items()
+        known = {param: value for param, value in every if param not in source.fixed}
         if reason := _reason_against(space.space, known):
             _logger.warning("%s: trial %s is left out: %s", name, trial, reason)
             continue

@@ -124,7 +124,7 @@ class TuneSpace:
         others = {}
         for path, own in self._plain.items():
             value = find(config, prefix + path, own)
-            numbers = all(isinstance(one, int | float | np.generic) for one in (value, own))
+            numbers = all(isinstance(number, int | float | np.generic) for number in (value, own))
             if json_form(value) != json_form(own) and not (numbers and value == own):
                 others[path] = value, own
         return others

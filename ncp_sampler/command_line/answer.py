@@ -12,7 +12,11 @@ from rich.text import Text
 from ncp_sampler.multi_resolution.blueprint import N_STAGES
 from ncp_sampler.offline.results import probability_text
 
-_VERDICTS = {"yes": "kept", "only by its mean": "kept only by the mean", "no": "not kept"}
+_VERDICTS = {
+    "yes": "satisfied",
+    "only by its mean": "satisfied only by the mean",
+    "no": "not satisfied",
+}
 _SIGNS = {"upper bound": "plus", "lower bound": "minus"}
 
 
@@ -31,8 +35,9 @@ def print_columns(columns: Sequence[Mapping[str, str]]) -> None:
 def print_found(result: Mapping[str, Any]) -> None:
     """Print the answer of ``ncp-sampler search --json`` as tables."""
     console = _console()
-    for note in [one for one in result["notes"] if one != result["warning"]]:
-        console.print(note, style="yellow")
+    for note in result["notes"]:
+        if note != result["warning"]:
+            console.print(note, style="yellow")
     params = result["params"]
     if "code" in result:
         console.print("\ncode ", Text(result["code"], "bold"))
@@ -54,7 +59,7 @@ def print_found(result: Mapping[str, Any]) -> None:
         table.add_row(row["source"], row["metric"], prediction, _known(row["noise"], ".2g"))
     console.print(table)
     for limit in result["limits"]:
-        console.print(_limit(limit), style=None if limit["kept"] == "yes" else "yellow")
+        console.print(_limit(limit), style=None if limit["satisfied"] == "yes" else "yellow")
     if result["warning"] is not None:
         console.print(result["warning"], style="yellow")
     if "costs" in result:
@@ -85,8 +90,8 @@ def print_found(result: Mapping[str, Any]) -> None:
             result["next_trainings"],
             f"most promising architectures to train, {result['answers_order']}",
         )
-    if result["judged_params"] is not None:
-        console.print(_judged(result))
+    if result["evaluated_params"] is not None:
+        console.print(_held_out_scores(result))
     seconds = result["seconds"]
     console.print(
         f"learned in {seconds['learning']:.1f} s, searched in {seconds['search']:.1f} s "
@@ -123,7 +128,7 @@ def _comparison(result: Mapping[str, Any]) -> str:
 
 def _limit(limit: Mapping[str, Any]) -> str:
     """Return a sentence that states a limit and the answer's value that is compared with it."""
-    text = f"limit {limit['limit']}: {_VERDICTS[limit['kept']]}"
+    text = f"limit {limit['limit']}: {_VERDICTS[limit['satisfied']]}"
     if not limit["beta"]:
         return f"{text}; the value is {limit['compared']:.4g}"
     of = " of the logarithm" if limit["logarithm"] else ""
@@ -133,14 +138,14 @@ def _limit(limit: Mapping[str, Any]) -> str:
     )
 
 
-def _judged(result: Mapping[str, Any]) -> Table:
+def _held_out_scores(result: Mapping[str, Any]) -> Table:
     """Return the table of the held-out evaluation, separate from the answer's predictions."""
-    title = f"Check of the method: {result['judged_architecture']}"
+    title = f"Check of the method: {result['evaluated_architecture']}"
     table = Table("source", "metric", "held-out score", "evaluator's error", title=title)
     for row in result["metrics"]:
-        if row["judged"] is not None:
-            error = _known(row["judge_error"], ".4g")
-            table.add_row(row["source"], row["metric"], f"{row['judged']:.4g}", error)
+        if row["held_out_score"] is not None:
+            error = _known(row["evaluator_error"], ".4g")
+            table.add_row(row["source"], row["metric"], f"{row['held_out_score']:.4g}", error)
     return table
 
 
@@ -151,22 +156,22 @@ def _known(value: float | None, form: str) -> str:
 def _print_answers(console: Console, answers: Sequence[Mapping[str, Any]], title: str) -> None:
     """Print several answers: a table of their limits and ranking criteria, then their codes."""
     names = list(answers[0]["predicted"])
-    compared = all(one["expected_improvement"] is not None for one in answers)
+    compared = all(answer["expected_improvement"] is not None for answer in answers)
     margins = [i for i, limit in enumerate(answers[0]["limits"]) if limit["beta"]]
     columns = [
         f"{answers[0]['limits'][i]['metric']}, {_end_of(answers[0]['limits'][i])}" for i in margins
     ]
-    columns += ["keeps the limits"] if answers[0]["limits"] else []
+    columns += ["satisfies the limits"] if answers[0]["limits"] else []
     columns.append("expected improvement" if compared else "utility")
     table = Table("", *names, *columns, title=title)
-    for i, one in enumerate(answers, start=1):
+    for i, answer in enumerate(answers, start=1):
         cells = []
         for name in names:
-            std = one["predicted_std"][name]
-            cells.append(f"{one['predicted'][name]:.4g}" + (f" ± {std:.2g}" if std else ""))
-        cells += [f"{one['limits'][k]['compared']:.4g}" for k in margins]
-        cells += [one["keeps_limits"]] if one["limits"] else []
-        cells.append(f"{one['expected_improvement' if compared else 'utility']:.3g}")
+            std = answer["predicted_std"][name]
+            cells.append(f"{answer['predicted'][name]:.4g}" + (f" ± {std:.2g}" if std else ""))
+        cells += [f"{answer['limits'][k]['compared']:.4g}" for k in margins]
+        cells += [answer["satisfies_limits"]] if answer["limits"] else []
+        cells.append(f"{answer['expected_improvement' if compared else 'utility']:.3g}")
         table.add_row(str(i), *cells)
     console.print(table)
     for limit in (answers[0]["limits"][i] for i in margins):
@@ -175,8 +180,8 @@ def _print_answers(console: Console, answers: Sequence[Mapping[str, Any]], title
             f"{limit['metric']}, {_end_of(limit)}: prediction {sign} {limit['beta']:g} standard "
             f"deviations{of}, to be compared with {limit['limit']}"
         )
-    for i, one in enumerate(answers, start=1):
-        code = one.get("code") or ",".join(f"{k}={v}" for k, v in one["params"].items())
+    for i, answer in enumerate(answers, start=1):
+        code = answer.get("code") or ",".join(f"{k}={v}" for k, v in answer["params"].items())
         console.print(f"{i}: {code}")
 
 

@@ -22,7 +22,7 @@ class Bound(NamedTuple):
     direction: str
     value: float
 
-    def keeps(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def is_satisfied_by(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return True for values within the limit, and False for missing values."""
         return values <= self.value if self.direction == "minimize" else values >= self.value
 
@@ -56,7 +56,7 @@ def above(low: float) -> Callable[[str], float]:
     return number
 
 
-def whole(low: int) -> Callable[[str], int]:
+def integer_at_least(low: int) -> Callable[[str], int]:
     """Return an argparse type for integers of at least ``low``."""
 
     def number(text: str) -> int:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from ncp_sampler.command_line.search_options import SearchOptions
 from ncp_sampler.command_line.search_targets import FLOPS, search_targets
 from ncp_sampler.command_line.solution_facts import (
-    Judged,
+    HeldOutScores,
     best_row,
     limits_missed,
     metric_facts,
     solution_facts,
 )
-from ncp_sampler.command_line.sources import JudgedRecords, setting_records
+from ncp_sampler.command_line.sources import SearchSource, setting_records
 from ncp_sampler.command_line.tables import table_records
 from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
@@ -70,44 +70,48 @@ def run_search(
     targets = with_beta(targets, beta)
     problem = SearchProblem(records, targets, seed=options.seed)
     strategy = _strategy(options.strategy, problem.space)
-    judged_code, judged = _judged(sources, problem, strategy, starts, options.seed)
+    evaluated_code, evaluations = _evaluate(sources, problem, strategy, starts, options.seed)
     if options.refit and any(source.everything is not None for source in sources):
         records = [source.everything or source.records for source in sources]
         problem = SearchProblem(records, targets, seed=options.seed)
-        rows = ", ".join(str(len(one)) for one in records)
+        rows = ", ".join(str(len(part)) for part in records)
         notes.append(
             f"the answer is learned from all {rows} rows; the check of the method scores the "
             "architecture that was found with half of them"
         )
     learned = time.perf_counter()
-    found, answers = _answers(problem, strategy, starts, options)
+    solution, answers = _answers(problem, strategy, starts, options)
     if len(answers) < options.n and not options.front:
         notes.append(f"only {len(answers)} of the {options.n} requested architectures are left")
-    warning = None if found.holds else limits_missed(sources, problem.targets, found)
+    warning = None if solution.holds else limits_missed(sources, problem.targets, solution)
     if warning is not None:
         notes.append(warning)
     picture = options.picture
     if picture is not None:
         title = " and ".join(source.name for source in sources)
         units = {name: "logarithm" for source in sources for name in source.logged}
-        if not _draw(found, problem.space, picture, title, units):
+        if not _draw(solution, problem.space, picture, title, units):
             notes.append("no picture: matplotlib is not installed (pip install matplotlib)")
             picture = None
     seconds = {"learning": learned - begin, "search": time.perf_counter() - learned}
-    facts = solution_facts(sources, problem.targets, found)
+    facts = solution_facts(sources, problem.targets, solution)
     if options.front:  # the best compromise of a front is not compared with one row
         facts |= {"expected_improvement": None, "probability": None}
     return {
         **facts,
         "warning": warning,
-        "metrics": metric_facts(sources, judged, problem.targets, found),
-        "judged_params": None if judged_code is None else problem.space.to_params(judged_code),
-        "judged_architecture": _judged_text(sources, options, judged_code, found),
+        "metrics": metric_facts(sources, evaluations, problem.targets, solution),
+        "evaluated_params": (
+            None if evaluated_code is None else problem.space.to_params(evaluated_code)
+        ),
+        "evaluated_architecture": _evaluated_architecture(
+            sources, options, evaluated_code, solution
+        ),
         "is_new": not facts["measured_rows"],
-        "answers": [solution_facts(sources, problem.targets, one) for one in answers],
-        "answers_order": _order(options, found),
+        "answers": [solution_facts(sources, problem.targets, answer) for answer in answers],
+        "answers_order": _order(options, solution),
         "next_trainings": [
-            solution_facts(sources, problem.targets, one) for one in found.next_trainings
+            solution_facts(sources, problem.targets, answer) for answer in solution.next_trainings
         ],
         "best_rows": [best_row(problem, source) for source in sources],
         "columns": columns,
@@ -115,32 +119,34 @@ def run_search(
         "lambda": options.weight,
         "beta": beta,
         "seed": options.seed,
-        "predictions_made": found.calls,
+        "predictions_made": solution.calls,
         "seconds": seconds,
         "picture": picture,
         "notes": notes,
     }
 
 
-def _judged(
-    sources: Sequence[JudgedRecords],
+def _evaluate(
+    sources: Sequence[SearchSource],
     problem: SearchProblem,
     strategy: Strategy | str,
     starts: NDArray[Any] | None,
     seed: int,
-) -> tuple[NDArray[Any] | None, list[Judged | None]]:
+) -> tuple[NDArray[Any] | None, list[HeldOutScores | None]]:
     """Return the answer before the refit and, for each source, its held-out evaluation, if any."""
-    if all(source.judge is None for source in sources):
+    if all(source.evaluator is None for source in sources):
         return None, [None] * len(sources)
     code = propagate_search(problem, strategy=strategy, starts=starts, seed=seed).code
-    return code, [None if one.judge is None else one.judge(code[None]) for one in sources]
+    return code, [
+        None if source.evaluator is None else source.evaluator(code[None]) for source in sources
+    ]
 
 
 def _beta(
     records: Sequence[Records], targets: Sequence[Target], options: SearchOptions
 ) -> tuple[float, str]:
     """Choose beta by cross-validation if there are enough rows; return beta and a note."""
-    if min(len(one) for one in records) < MIN_ROWS:
+    if min(len(part) for part in records) < MIN_ROWS:
         return BETA, f"beta {BETA:g}, because there are too few rows to choose it"
     choice = choose_beta(records, targets, strategy=options.strategy, seed=options.seed)
     return choice.beta, choice.note
@@ -155,41 +161,41 @@ def _answers(
     """Return the recommended architecture and all requested architectures."""
     if options.front:
         front = propagate_front(problem, n=options.n, strategy=strategy, seed=options.seed)
-        return max(front, key=lambda one: (one.holds, one.utility)), front
+        return max(front, key=lambda answer: (answer.holds, answer.utility)), front
     seed = options.seed
-    found = propagate_search(problem, strategy=strategy, starts=starts, seed=seed)
+    solution = propagate_search(problem, strategy=strategy, starts=starts, seed=seed)
     if options.n == 1:
-        return found, [found]
-    return found, propagate_answers(
+        return solution, [solution]
+    return solution, propagate_answers(
         problem, n=options.n, strategy=strategy, starts=starts, seed=seed
     )
 
 
-def _judged_text(
-    sources: Sequence[JudgedRecords],
+def _evaluated_architecture(
+    sources: Sequence[SearchSource],
     options: SearchOptions,
     code: NDArray[Any] | None,
-    found: Solution,
+    solution: Solution,
 ) -> str | None:
     """Return a sentence that names the architecture that the held-out evaluation scores."""
     if code is None:
         return None
-    if np.array_equal(code, found.code):
+    if np.array_equal(code, solution.code):
         return "this architecture"
     if options.refit and any(source.everything is not None for source in sources):
         return "the architecture found with half of the rows, scored by the other half"
     return "the architecture of the highest utility"
 
 
-def _order(options: SearchOptions, found: Solution) -> str:
+def _order(options: SearchOptions, solution: Solution) -> str:
     """Return the criterion that ranks the answers."""
     if options.front:
         return "along the front"
-    by = "utility" if found.best is None else "expected improvement"
-    return f"those that keep the limits first, then by {by}"
+    by = "utility" if solution.best is None else "expected improvement"
+    return f"those that satisfy the limits first, then by {by}"
 
 
-def _sources(options: SearchOptions) -> list[JudgedRecords]:
+def _sources(options: SearchOptions) -> list[SearchSource]:
     if not options.tables:
         return setting_records(
             options.settings, root=options.root, rows=options.rows, seed=options.seed
@@ -198,13 +204,13 @@ def _sources(options: SearchOptions) -> list[JudgedRecords]:
 
 
 def _starts(
-    texts: Sequence[str], sources: Sequence[JudgedRecords], space: SearchSpace
+    texts: Sequence[str], sources: Sequence[SearchSource], space: SearchSpace
 ) -> NDArray[Any] | None:
     """Return the codes (n, d) given by ``--start``, or None."""
     return np.array([_start(text, sources, space) for text in texts]) if texts else None
 
 
-def _start(text: str, sources: Sequence[JudgedRecords], space: SearchSpace) -> NDArray[Any]:
+def _start(text: str, sources: Sequence[SearchSource], space: SearchSpace) -> NDArray[Any]:
     for source in sources:
         if source.table.ids is not None and text in source.table.ids:
             code: NDArray[Any] = source.table.codes[source.table.ids.index(text)]
@@ -231,7 +237,7 @@ def _strategy(name: str, space: SearchSpace) -> Strategy | str:
 
 
 def _draw(
-    found: Solution, space: SearchSpace, picture: str, title: str, units: Mapping[str, str]
+    solution: Solution, space: SearchSpace, picture: str, title: str, units: Mapping[str, str]
 ) -> bool:
     """Draw the trace of the search to a file; return False if Matplotlib is missing."""
     try:
@@ -241,9 +247,9 @@ def _draw(
         if error.name is None or error.name.partition(".")[0] != "matplotlib":
             raise
         return False
-    assert found.trace is not None  # propagation records it
+    assert solution.trace is not None  # propagation records it
     figure = plot_trace(
-        found.trace, space, start=found.start, units={FLOPS: "G", **units}, title=title
+        solution.trace, space, start=solution.start, units={FLOPS: "G", **units}, title=title
     )
     save_figure(figure, picture, name="picture")
     return True

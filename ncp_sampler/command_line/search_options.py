@@ -14,10 +14,10 @@ from ncp_sampler.command_line.option_types import (
     at_least,
     bound,
     cost,
+    integer_at_least,
     metrics,
     names,
     numbers,
-    whole,
 )
 from ncp_sampler.defaults import BETA, STRATEGIES
 from ncp_sampler.deprecated import warn
@@ -315,9 +315,9 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         "--caution", type=_beta, action=_Caution, default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
     text = "maximum number of rows to fit (default: all rows; 2000 codes without tables)"
-    parser.add_argument("--rows", type=whole(2), metavar="N", help=text)
+    parser.add_argument("--rows", type=integer_at_least(2), metavar="N", help=text)
     text = "seed of the halves and the fits (default 0)"
-    parser.add_argument("--seed", type=whole(0), default=0, metavar="S", help=text)
+    parser.add_argument("--seed", type=integer_at_least(0), default=0, metavar="S", help=text)
 
 
 def _add_answer(parser: argparse.ArgumentParser) -> None:
@@ -326,7 +326,7 @@ def _add_answer(parser: argparse.ArgumentParser) -> None:
         "number of answers, any two of which differ in at least 5 parameters, or in a third of all "
         "if that is fewer; with --front, number of points on the front"
     )
-    parser.add_argument("--n", type=whole(1), metavar="N", help=text)
+    parser.add_argument("--n", type=integer_at_least(1), metavar="N", help=text)
     text = f"return the Pareto front of metric and FLOPs (N = {_FRONT} by default)"
     parser.add_argument("--front", action="store_true", help=text)
     text = "return the scored architecture, which was found with one half of the rows"

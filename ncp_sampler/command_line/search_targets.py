@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ncp_sampler.command_line.cost_functions import load_function
 from ncp_sampler.command_line.option_types import Bound
 from ncp_sampler.command_line.search_options import SearchOptions
-from ncp_sampler.command_line.sources import JudgedRecords
+from ncp_sampler.command_line.sources import SearchSource
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.known_costs import cost_of_codes
@@ -24,7 +24,7 @@ FLOPS = "flops"  # name of the exact cost as a target
 _RANDOM_CODES = 1000  # number of random codes, at least one of which must be within the cost limits
 
 
-def search_targets(sources: Sequence[JudgedRecords], options: SearchOptions) -> list[Target]:
+def search_targets(sources: Sequence[SearchSource], options: SearchOptions) -> list[Target]:
     """Return the targets for metrics and costs.
 
     Raises:
@@ -55,7 +55,7 @@ def search_targets(sources: Sequence[JudgedRecords], options: SearchOptions) -> 
 
 
 def _cost_targets(
-    sources: Sequence[JudgedRecords], known: Mapping[str, Cost], options: SearchOptions
+    sources: Sequence[SearchSource], known: Mapping[str, Cost], options: SearchOptions
 ) -> list[Target]:
     """Return targets for costs to minimize or maximize, and for the exact FLOPs and their limit."""
     ways = {name: way for terms in options.metrics for name, way in terms.items()}
@@ -85,23 +85,23 @@ def _cost_targets(
 
 
 def _limits(
-    limit: Bound, sources: Sequence[JudgedRecords], known: Mapping[str, Cost]
+    limit: Bound, sources: Sequence[SearchSource], known: Mapping[str, Cost]
 ) -> list[Target]:
     """Return the targets for a limit on a cost, on a parameter, or on a metric in each source."""
     space, name = sources[0].records.space, limit.name
     if name in known or name in space.names:
         cost = known[name] if name in known else _column(space, limit)
         values = _cost_at(cost, sources[0].table.codes)
-        if not limit.keeps(values).any():
-            more = _cost_at(cost, space.sample(_RANDOM_CODES, 0))
-            if not limit.keeps(more).any():
-                raise _unusable(limit, np.concatenate([values, more]))
+        if not limit.is_satisfied_by(values).any():
+            sampled = _cost_at(cost, space.sample(_RANDOM_CODES, 0))
+            if not limit.is_satisfied_by(sampled).any():
+                raise _unusable(limit, np.concatenate([values, sampled]))
         return [Target(name, limit.direction, bound=limit.value, cost=cost)]
     targets = []
     for i, source in enumerate(sources):
         if name in source.records.metrics:
             values = source.table.values(name)
-            if not limit.keeps(values).any() and name != source.main:
+            if not limit.is_satisfied_by(values).any() and name != source.main:
                 raise _unusable(limit, values)
             value = float(np.log(limit.value)) if name in source.logged else limit.value
             targets.append(Target(name, limit.direction, bound=value, predictor=i))

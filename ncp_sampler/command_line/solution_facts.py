@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ncp_sampler.command_line.sources import JudgedRecords, Scores
+from ncp_sampler.command_line.sources import Scores, SearchSource
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.offline.measured import MeasuredRows
@@ -23,27 +23,28 @@ from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import Solution
 from ncp_sampler.propagation.targets import Target, label
 
-Judged: TypeAlias = tuple[Scores, Mapping[str, float]]  # scores of one code, errors of the judge
+# Scores of one code, and metric -> mean absolute error of the held-out evaluator
+HeldOutScores: TypeAlias = tuple[Scores, Mapping[str, float]]
 
 
 def metric_facts(
-    sources: Sequence[JudgedRecords],
-    judged: Sequence[Judged | None],
+    sources: Sequence[SearchSource],
+    evaluations: Sequence[HeldOutScores | None],
     targets: Sequence[Target],
-    found: Solution,
+    solution: Solution,
 ) -> list[dict[str, Any]]:
     """Return the held-out evaluation and the prediction of each metric."""
     rows = {}
     for i, target in enumerate(targets):
         if target.cost is None and (target.predictor, target.metric) not in rows:
-            source, judgement = sources[target.predictor], judged[target.predictor]
-            scores, errors = judgement or (None, {})
-            mean, std, noise = _prediction(sources, targets, i, found)
+            source, evaluation = sources[target.predictor], evaluations[target.predictor]
+            scores, errors = evaluation or (None, {})
+            mean, std, noise = _prediction(sources, targets, i, solution)
             rows[target.predictor, target.metric] = {
                 "source": source.name,
                 "metric": target.metric,
-                "judged": None if scores is None else float(scores[target.metric][0]),
-                "judge_error": _number(errors.get(target.metric, np.nan)),
+                "held_out_score": None if scores is None else float(scores[target.metric][0]),
+                "evaluator_error": _number(errors.get(target.metric, np.nan)),
                 "predicted": mean,
                 "predicted_std": std,
                 "noise": _number(noise),
@@ -52,11 +53,11 @@ def metric_facts(
 
 
 def _prediction(
-    sources: Sequence[JudgedRecords], targets: Sequence[Target], i: int, found: Solution
+    sources: Sequence[SearchSource], targets: Sequence[Target], i: int, solution: Solution
 ) -> tuple[float, float, float]:
     """Return mean, standard deviation and noise of a target, in the metric's unit."""
     name, target = label(targets, i), targets[i]
-    mean, std, noise = found.predictions[name], found.uncertainty[name], found.noise[name]
+    mean, std, noise = solution.predictions[name], solution.uncertainty[name], solution.noise[name]
     if target.cost is None and target.metric in sources[target.predictor].logged:
         mean = float(np.exp(mean))
         std, noise = mean * std, mean * noise
@@ -69,32 +70,32 @@ def _number(value: float) -> float | None:
 
 
 def solution_facts(
-    sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
+    sources: Sequence[SearchSource], targets: Sequence[Target], solution: Solution
 ) -> dict[str, Any]:
     """Return one answer as JSON values; an MRSpace code has its published form and exact costs."""
     space = sources[0].records.space
-    modeled = {(one.metric, one.predictor) for one in targets if one.cost is None}
+    modeled = {(target.metric, target.predictor) for target in targets if target.cost is None}
     tasks = Counter(metric for metric, _ in modeled)
     predicted = {}
     for i, target in enumerate(targets):
         shared = target.cost is None and tasks[target.metric] > 1
         name = f"{target.metric}[{target.predictor}]" if shared else target.metric
-        predicted[name] = _prediction(sources, targets, i, found)
-    measured = [_measured_row(source, targets, found.code) for source in sources]
+        predicted[name] = _prediction(sources, targets, i, solution)
+    measured = [_measured_row(source, targets, solution.code) for source in sources]
     facts: dict[str, Any] = {
-        "params": space.to_params(found.code),
-        "bounds_hold": found.holds,
-        "keeps_limits": found.keeps_limits,
-        "limits": _limit_facts(sources, targets, found),
-        "utility": found.utility,
-        "expected_improvement": _improvement(sources, targets, found),
-        "probability": _number(found.probability),
+        "params": space.to_params(solution.code),
+        "bounds_hold": solution.holds,
+        "satisfies_limits": solution.satisfies_limits,
+        "limits": _limit_facts(sources, targets, solution),
+        "utility": solution.utility,
+        "expected_improvement": _improvement(sources, targets, solution),
+        "probability": _number(solution.probability),
         "predicted": {name: mean for name, (mean, _, _) in predicted.items()},
         "predicted_std": {name: std for name, (_, std, _) in predicted.items()},
         "measured_rows": [row for row in measured if row is not None],
     }
     if isinstance(space, MRSpace):
-        code = found.code
+        code = solution.code
         facts["code"] = space.to_string(code)
         facts["costs"] = {
             "gflops": costs.flops(code).item(),
@@ -105,27 +106,27 @@ def solution_facts(
 
 
 def limits_missed(
-    sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
+    sources: Sequence[SearchSource], targets: Sequence[Target], solution: Solution
 ) -> str:
     """Return the warning for an answer that does not satisfy the limits."""
-    text = "no architecture is predicted to keep the limits with the margin of beta"
-    if found.nearest:
+    text = "no architecture is predicted to satisfy the limits with the margin of beta"
+    if solution.nearest:
         logged = _logged(sources, targets)
         values = [
             f"{name} {math.exp(value) if name in logged else value:.4g}"
-            for name, value in found.nearest.items()
+            for name, value in solution.nearest.items()
         ]
-        text += f"; no measured row keeps them; the nearest has {', '.join(values)}"
-    return f"{text}. The answer does not keep them either"
+        text += f"; no measured row satisfies them; the nearest has {', '.join(values)}"
+    return f"{text}. The answer does not satisfy them either"
 
 
 def _limit_facts(
-    sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
+    sources: Sequence[SearchSource], targets: Sequence[Target], solution: Solution
 ) -> list[dict[str, Any]]:
     """Return the limits of a solution, with the values that are compared with them."""
     logged = _logged(sources, targets)
     facts = []
-    for limit in found.limits:
+    for limit in solution.limits:
         is_logged = limit.metric in logged
         bound, mean, compared = (
             math.exp(value) if is_logged else value
@@ -140,13 +141,13 @@ def _limit_facts(
                 "beta": limit.beta,
                 "logarithm": is_logged,
                 "compared": compared,
-                "kept": limit.kept,
+                "satisfied": limit.satisfied,
             }
         )
     return facts
 
 
-def _logged(sources: Sequence[JudgedRecords], targets: Sequence[Target]) -> set[str]:
+def _logged(sources: Sequence[SearchSource], targets: Sequence[Target]) -> set[str]:
     """Return the labels of the targets that are modeled as logarithms."""
     return {
         label(targets, i)
@@ -156,40 +157,42 @@ def _logged(sources: Sequence[JudgedRecords], targets: Sequence[Target]) -> set[
 
 
 def _improvement(
-    sources: Sequence[JudgedRecords], targets: Sequence[Target], found: Solution
+    sources: Sequence[SearchSource], targets: Sequence[Target], solution: Solution
 ) -> float | None:
     """Return the expected improvement, in the metric's unit."""
-    gain = found.expected_improvement
+    gain = solution.expected_improvement
     free = [i for i, target in enumerate(targets) if target.weight and target.bound is None]
     target = targets[free[0]]
     logged = target.cost is None and target.metric in sources[target.predictor].logged
-    if len(free) == 1 and logged and found.best is not None:
-        best = math.exp(found.best.expected[label(targets, free[0])])
+    if len(free) == 1 and logged and solution.best is not None:
+        best = math.exp(solution.best.expected[label(targets, free[0])])
         gain = best * abs(math.expm1(target.sign * gain))
     return _number(gain)
 
 
 def _measured_row(
-    source: JudgedRecords, targets: Sequence[Target], code: NDArray[Any]
+    source: SearchSource, targets: Sequence[Target], code: NDArray[Any]
 ) -> dict[str, Any] | None:
     """Return the first row that has a code, with its known costs; None if it is new."""
     rows = np.flatnonzero((source.table.codes == code).all(1))
     return _row(source, targets, int(rows[0])) if len(rows) else None
 
 
-def best_row(problem: SearchProblem, source: JudgedRecords) -> dict[str, Any] | None:
+def best_row(problem: SearchProblem, source: SearchSource) -> dict[str, Any] | None:
     """Return the best measured row of the source within all limits, or None."""
     best = MeasuredRows.of(problem).best
     return None if best is None else _measured_row(source, problem.targets, best.code)
 
 
-def _row(source: JudgedRecords, targets: Sequence[Target], row: int) -> dict[str, Any]:
+def _row(source: SearchSource, targets: Sequence[Target], row: int) -> dict[str, Any]:
     """Return the values of a row; its number starts at 0 here and at 1 in the answer."""
     ids = source.table.ids
     metrics = {name: _number(float(v[row])) for name, v in source.table.metrics.items()}
     code = torch.as_tensor(source.table.codes[[row]].astype(np.float64))
     with torch.no_grad():
-        known = {one.metric: one.cost(code).item() for one in targets if one.cost is not None}
+        known = {
+            target.metric: target.cost(code).item() for target in targets if target.cost is not None
+        }
     return {
         "source": source.name,
         "row": row + 1,

@@ -1,4 +1,4 @@
-"""Sources of offline searches: rows for fitting and a held-out evaluator ("judge").
+"""Sources of offline searches: rows for fitting and a held-out evaluator.
 
 Tables are read and checked first. Evaluators are fitted when they are called.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.nas_bench import Judge, NASBenchMR, halves, surrogate
+from ncp_sampler.nas_bench import HeldOutEvaluator, NASBenchMR, halves, surrogate
 from ncp_sampler.nas_bench.tables import ROOT_VARIABLE
 from ncp_sampler.records.records import Records
 
@@ -23,13 +23,13 @@ FloatArray = NDArray[np.float64]
 Scores: TypeAlias = Mapping[str, FloatArray]  # metric -> (n,)
 # codes (n, d) -> scores, and metric -> mean absolute error of the evaluator on held-out rows, in
 # the metric's unit; NaN if unknown
-Judgement: TypeAlias = Callable[[NDArray[Any]], tuple[Scores, Mapping[str, float]]]
+Evaluator: TypeAlias = Callable[[NDArray[Any]], tuple[Scores, Mapping[str, float]]]
 
 PREDICTED_ROWS = 2000  # number of generated rows if there are no tables, as in the published tables
 
 
 @dataclass(frozen=True)
-class JudgedRecords:
+class SearchSource:
     """Source of an offline search: records for fitting and their held-out evaluator.
 
     Attributes:
@@ -37,7 +37,7 @@ class JudgedRecords:
         records: Rows for fitting; the metrics in ``logged`` are logarithms.
         table: All rows, untransformed.
         directions: Metric -> "maximize" or "minimize", without metrics that only have limits.
-        judge: Held-out evaluator, fitted when called; None if no rows are left for it.
+        evaluator: Held-out evaluator, fitted when called; None if no rows are left for it.
         note: Sentence about the rows used for fitting and about the evaluator.
         everything: All rows, including the evaluator's, for the final refit; None if ``records``
             has all rows.
@@ -49,7 +49,7 @@ class JudgedRecords:
     records: Records
     table: Records
     directions: Mapping[str, str]
-    judge: Judgement | None
+    evaluator: Evaluator | None
     note: str
     everything: Records | None = None
     logged: frozenset[str] = frozenset()
@@ -67,7 +67,7 @@ def setting_records(
     root: str | os.PathLike[str] | None = None,
     rows: int | None = None,
     seed: int = 0,
-) -> list[JudgedRecords]:
+) -> list[SearchSource]:
     """Return settings of NAS-Bench-MR and their main metrics as sources.
 
     With the tables, the predictor is fitted to one half of the rows and the evaluator to the other.
@@ -105,37 +105,37 @@ def some_rows(records: Records, rows: int | None, seed: int) -> Records:
     return records.take(np.sort(np.random.default_rng(seed).permutation(len(records))[:rows]))
 
 
-def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> JudgedRecords:
+def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> SearchSource:
     table = bench.table(setting)
     mine, others = halves(len(table.codes), seed)
     metric, codes = table.main, table.codes.astype(np.float64)
     everything = Records(table.space, codes, {metric: table.metrics[metric]})
     records = some_rows(everything.take(mine), rows, seed)
 
-    def judge(codes: NDArray[Any]) -> tuple[Scores, Mapping[str, float]]:
-        trees = Judge(table, others)
+    def evaluate(codes: NDArray[Any]) -> tuple[Scores, Mapping[str, float]]:
+        trees = HeldOutEvaluator(table, others)
         return {metric: trees.score(codes)}, {metric: trees.errors["mean"]}
 
     note = (
         f"{table.setting}: learned from {len(records)} of {len(table.codes)} trained architectures"
         f"; the held-out evaluator, boosted trees and a kernel model, from {len(others)} others"
     )
-    return JudgedRecords(
+    return SearchSource(
         table.setting,
         records,
         everything,
         {metric: "maximize"},
-        judge,
+        evaluate,
         note,
         everything=some_rows(everything, rows, seed),
     )
 
 
-def _predicted(setting: str, rows: int, seed: int) -> JudgedRecords:
+def _predicted(setting: str, rows: int, seed: int) -> SearchSource:
     model, space = surrogate(setting), MRSpace()
     metric = model.metrics[0]
 
-    def judge(codes: NDArray[Any]) -> tuple[Scores, Mapping[str, float]]:
+    def evaluate(codes: NDArray[Any]) -> tuple[Scores, Mapping[str, float]]:
         return model.predict(codes, metrics=[metric]), {metric: np.nan}
 
     codes = space.sample(rows, seed)
@@ -145,5 +145,5 @@ def _predicted(setting: str, rows: int, seed: int) -> JudgedRecords:
         "cross-validated errors are in benchmarks/results/surrogates.md; for an independent "
         f"evaluator give --root or set {ROOT_VARIABLE}"
     )
-    records = Records(space, codes.astype(np.float64), judge(codes)[0])
-    return JudgedRecords(model.setting, records, records, {metric: "maximize"}, judge, note)
+    records = Records(space, codes.astype(np.float64), evaluate(codes)[0])
+    return SearchSource(model.setting, records, records, {metric: "maximize"}, evaluate, note)

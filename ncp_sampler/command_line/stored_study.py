@@ -44,7 +44,7 @@ def summary(
         raise ValueError(f"study {study.study_name!r} in {storage} has no trials yet")
     names = metric_names(study)
     best = _best(study, trials)
-    counts = Counter(one.state.name.lower() for one in trials)
+    counts = Counter(trial.state.name.lower() for trial in trials)
     shown = _shown(study, trials, best, trial)
     several = len(names) > 1
     return {
@@ -55,7 +55,7 @@ def summary(
         },
         "trials": {state.name.lower(): counts[state.name.lower()] for state in TrialState},
         "best": None if several or not best else _facts(best[0], names),
-        "front": [_facts(one, names) for one in best] if several else None,
+        "front": [_facts(trial, names) for trial in best] if several else None,
         "compromise": _compromise(study) if several else None,
         "importances": _importances(study, names),
         "trial": None
@@ -66,14 +66,14 @@ def summary(
 
 def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Return the best feasible trial, or the front sorted by its first objective, if any."""
-    if not any(one.state == TrialState.COMPLETE for one in trials):
+    if not any(trial.state == TrialState.COMPLETE for trial in trials):
         return []
     if len(study.directions) == 1:
         try:
             return [study.best_trial]
         except ValueError:  # none is feasible
             return []
-    return sorted(study.best_trials, key=lambda one: (one.values[0], one.number))
+    return sorted(study.best_trials, key=lambda trial: (trial.values[0], trial.number))
 
 
 def _compromise(study: Study) -> dict[str, Any] | None:
@@ -102,10 +102,10 @@ def _shown(
             raise ValueError(f"--trial {wanted}: the study's last trial is {len(trials) - 1}")
         return trials[wanted]
     if wanted == "best" and several:
-        front = ", ".join(str(one.number) for one in best)
+        front = ", ".join(str(trial.number) for trial in best)
         raise ValueError(f"--trial best: of several objectives there is a front; name one: {front}")
     if wanted == "last" or several:
-        proposed = [one for one in trials if one.state != TrialState.WAITING]
+        proposed = [trial for trial in trials if trial.state != TrialState.WAITING]
         return proposed[-1] if proposed else None
     return best[0] if best else None
 

@@ -63,32 +63,34 @@ def _print_compromise(console: Console, chosen: Mapping[str, Any] | None) -> Non
 
 def _front(front: Sequence[Mapping[str, Any]]) -> Table:
     names = list(front[0]["values"])
-    last = "code" if all("code" in one for one in front) else "params"
+    last = "code" if all("code" in trial for trial in front) else "params"
     table = Table("trial", *names, title="front", title_justify="left")
     table.add_column(last, overflow="fold")
-    for one in front:
-        cells = [_short(one["values"][name]) for name in names]
-        code = one.get("code") if last == "code" else None
-        code = code or ", ".join(f"{k}={_short(v)}" for k, v in one["params"].items())
-        table.add_row(str(one["number"]), *cells, code)
+    for trial in front:
+        cells = [_short(trial["values"][name]) for name in names]
+        code = trial.get("code") if last == "code" else None
+        code = code or ", ".join(f"{k}={_short(v)}" for k, v in trial["params"].items())
+        table.add_row(str(trial["number"]), *cells, code)
     return table
 
 
-def _importances(found: Mapping[str, Any]) -> Table | str:
+def _importances(importances: Mapping[str, Any]) -> Table | str:
     """Return a table of the parameters with the largest importances in any metric."""
-    of = found["of"]
-    if found["note"] is not None:
-        return str(found["note"])
+    of = importances["of"]
+    if importances["note"] is not None:
+        return str(importances["note"])
     largest = {
-        name: max(one.get(name, 0.0) for one in of.values()) for one in of.values() for name in one
+        name: max(shares.get(name, 0.0) for shares in of.values())
+        for shares in of.values()
+        for name in shares
     }
     order = sorted(largest, key=lambda name: -largest[name])
-    table = Table(title=f"importance, by {found['evaluator']}", title_justify="left")
+    table = Table(title=f"importance, by {importances['evaluator']}", title_justify="left")
     table.add_column("parameter")
     for metric in of:
         table.add_column(metric, justify="right")
     for name in order[:_IMPORTANT]:
-        table.add_row(name, *(f"{one.get(name, 0.0):.1%}" for one in of.values()))
+        table.add_row(name, *(f"{shares.get(name, 0.0):.1%}" for shares in of.values()))
     if len(order) > _IMPORTANT:
         table.caption = (
             f"and {len(order) - _IMPORTANT} more, each at most {largest[order[_IMPORTANT]]:.1%}"

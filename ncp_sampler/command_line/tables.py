@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ncp_sampler.command_line.option_types import Bound
 from ncp_sampler.command_line.search_options import SearchOptions
-from ncp_sampler.command_line.sources import JudgedRecords, Judgement, Scores, some_rows
+from ncp_sampler.command_line.sources import Evaluator, Scores, SearchSource, some_rows
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench import halves
 from ncp_sampler.offline.recipes import learn
@@ -20,12 +20,12 @@ from ncp_sampler.records.records import Records
 from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.dimensions import Categorical, Dimension, Integer
 
-LEAST_JUDGED_ROWS = 40  # minimum number of rows that are split for a held-out evaluator
+MIN_SPLIT_ROWS = 40  # minimum number of rows that are split for a held-out evaluator
 _DECADE = 10.0  # minimum ratio of a cost's largest to smallest value for modeling its logarithm
 _SHOWN_CATEGORIES = 6  # number of categories listed
 
 
-def table_records(options: SearchOptions) -> list[JudgedRecords]:
+def table_records(options: SearchOptions) -> list[SearchSource]:
     """Read CSV files, one per task; files with the 27 columns of MRSpace contain its codes.
 
     A bounded column that no other option names is a metric with only a limit. A column that a cost
@@ -82,8 +82,8 @@ def table_records(options: SearchOptions) -> list[JudgedRecords]:
         space=space,
     )
     return [
-        _judged(table, one, own, options)
-        for table, one, own in zip(tables, records, modeled, strict=True)
+        _source(table, rows, own, options)
+        for table, rows, own in zip(tables, records, modeled, strict=True)
     ]
 
 
@@ -99,9 +99,9 @@ def _limits_alone(
     Raises:
         ValueError: Such a column has few values, like a parameter, or is left out.
     """
-    found = []
+    measured = []
     for bound in bounds:
-        if bound.name in known or bound.name not in table.head or bound.name in found:
+        if bound.name in known or bound.name not in table.head or bound.name in measured:
             continue
         if bound.name in left_out:
             raise ValueError(
@@ -114,8 +114,8 @@ def _limits_alone(
                 f"--bound '{bound}': is {bound.name!r} measured, or a parameter? Name it in "
                 "--metrics, or name all columns that are parameters in --params"
             )
-        found.append(bound.name)
-    return found
+        measured.append(bound.name)
+    return measured
 
 
 def _check_bounded(bounds: Sequence[Bound], tables: Sequence[CsvTable], known: set[str]) -> None:
@@ -127,9 +127,9 @@ def _check_bounded(bounds: Sequence[Bound], tables: Sequence[CsvTable], known: s
             )
 
 
-def _judged(
+def _source(
     table: CsvTable, natural: Records, directions: Mapping[str, str], options: SearchOptions
-) -> JudgedRecords:
+) -> SearchSource:
     rows, seed = options.rows, options.seed
     name, n = os.path.basename(table.path), len(natural)
     _check_measured(name, "rows", natural)
@@ -139,11 +139,11 @@ def _judged(
         if _is_decades_of_cost(metric, natural.values(metric), directions, options.limits)
     )
     modeled = _in_logs(natural, logged)
-    judge, everything = None, None
-    if n < LEAST_JUDGED_ROWS:
+    evaluator, everything = None, None
+    if n < MIN_SPLIT_ROWS:
         records = some_rows(modeled, rows, seed)
         why = (
-            f"with fewer than {LEAST_JUDGED_ROWS} none are left for a held-out evaluator, so the "
+            f"with fewer than {MIN_SPLIT_ROWS} none are left for a held-out evaluator, so the "
             "figures are the search's own predictions"
         )
     else:
@@ -151,7 +151,7 @@ def _judged(
         _check_measured(name, "rows to learn from", natural.take(mine))
         _check_measured(name, "rows to evaluate on", natural.take(others))
         records = some_rows(modeled.take(mine), rows, seed)
-        judge = _second_predictor(modeled.take(others), natural.take(mine), logged, seed)
+        evaluator = _second_predictor(modeled.take(others), natural.take(mine), logged, seed)
         everything = some_rows(modeled, rows, seed)
         why = f"the other {len(others)} fit a second predictor, the held-out evaluator"
     for metric in directions:
@@ -161,12 +161,12 @@ def _judged(
                 f"{name} has {np.nanmin(values):g} of {metric!r} in all rows, so that nothing can "
                 "be learned about it; leave it out of --metrics"
             )
-    return JudgedRecords(
+    return SearchSource(
         name,
         records,
         natural,
         directions,
-        judge,
+        evaluator,
         f"{name}: learned from {len(records)} of {n} rows; {why}",
         everything,
         logged,
@@ -208,10 +208,10 @@ def _check_measured(name: str, what: str, records: Records) -> None:
 
 def _second_predictor(
     records: Records, unseen: Records, logged: frozenset[str], seed: int
-) -> Judgement:
+) -> Evaluator:
     """Return an evaluator that is fitted to records, with its errors on unseen records."""
 
-    def judge(codes: NDArray[Any]) -> tuple[Scores, Mapping[str, float]]:
+    def evaluate(codes: NDArray[Any]) -> tuple[Scores, Mapping[str, float]]:
         predictor = learn(records, seed=seed)
 
         def score(codes: NDArray[Any]) -> Scores:
@@ -226,7 +226,7 @@ def _second_predictor(
         }
         return score(codes), errors
 
-    return judge
+    return evaluate
 
 
 def _columns(
@@ -253,7 +253,8 @@ def _columns(
             values += ", learned as logarithm" if name in logged else ""
             for bound in options.limits:
                 if bound.name == name:
-                    values += f"; {bound.keeps(column).sum()} of {len(column)} rows keep {bound}"
+                    within = bound.is_satisfied_by(column).sum()
+                    values += f"; {within} of {len(column)} rows satisfy {bound}"
         elif any(name == term.name for term in options.costs):
             kind = "left out for --cost"
         elif name == options.id:
@@ -265,8 +266,8 @@ def _columns(
 def _span(dim: Dimension) -> str:
     if isinstance(dim, Categorical):
         shown = ", ".join(map(str, dim.choices[:_SHOWN_CATEGORIES]))
-        more = len(dim.choices) - _SHOWN_CATEGORIES
-        return shown + (f" and {more} more" if more > 0 else "")
+        n_further = len(dim.choices) - _SHOWN_CATEGORIES
+        return shown + (f" and {n_further} more" if n_further > 0 else "")
     if dim.low == dim.high:
         return f"always {dim.low:g}"
     step = f", steps of {dim.step}" if isinstance(dim, Integer) and dim.step > 1 else ""

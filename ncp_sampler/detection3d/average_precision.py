@@ -81,22 +81,26 @@ def average_precision(
     total = sum(len(truth) for truth in truths)
     if total == 0:
         raise ValueError(f"label={label} has no true box; leave the class out")
-    found = [_of_class(d, label) for d in detections]
+    of_class = [_of_class(d, label) for d in detections]
     overlap = bev_iou if view == "bev" else box_iou
-    overlaps = [overlap(f.boxes, truth) for f, truth in zip(found, truths, strict=True)]
+    overlaps = [overlap(f.boxes, truth) for f, truth in zip(of_class, truths, strict=True)]
     hits = _match(overlaps, iou)
-    scores = torch.cat([f.scores for f in found])
-    hit = torch.cat([h[: len(f.scores)] for h, f in zip(hits, found, strict=True)])
+    scores = torch.cat([f.scores for f in of_class])
+    hit = torch.cat([h[: len(f.scores)] for h, f in zip(hits, of_class, strict=True)])
     return _area(hit[scores.argsort(descending=True, stable=True)], total)
 
 
 def _check(detections: Sequence[Detections]) -> None:
     """Raise ValueError unless each element is boxes (m, 7), scores (m,) and labels (m,)."""
     must = "be a sequence of Detections, one for each sample"
-    for i, found in enumerate(checks.sequence("detections", detections, Detections, must)):
-        for name, part in found._asdict().items():
+    for i, detected in enumerate(checks.sequence("detections", detections, Detections, must)):
+        for name, part in detected._asdict().items():
             checks.instance(f"detections[{i}].{name}", part, Tensor, "be a tensor")
-        shapes = tuple(found.boxes.shape), tuple(found.scores.shape), tuple(found.labels.shape)
+        shapes = (
+            tuple(detected.boxes.shape),
+            tuple(detected.scores.shape),
+            tuple(detected.labels.shape),
+        )
         count = shapes[0][:1]
         if shapes != ((*count, BOX_VALUES), count, count):
             raise ValueError(

@@ -181,10 +181,10 @@ def _columns(
 ) -> dict[str, torch.Tensor]:
     """Return the values (n,) of the names in the network."""
     column = dict(zip(CODEC.columns, code.unbind(1), strict=True))
-    one = torch.ones_like(column[OUTPUT])
-    column |= {"1": one, "image": in_channels * one}
+    ones = torch.ones_like(column[OUTPUT])
+    column |= {"1": ones, "image": in_channels * ones}
     for name, channels in output_channels(task, num_classes).items():
-        column[f"to {name}"] = channels * one
+        column[f"to {name}"] = channels * ones
     for stage in STAGES:
         column[f"{stage.blocks}-1"] = column[stage.blocks] - 1
     column["features"] = torch.stack([column[name] for name in STAGES[-1].widths]).sum(0)
@@ -225,15 +225,19 @@ def _plan(
     most of the time of a proposal with a limit.
     """
     network = _network(task)
-    named = zip(*((one.c_in, one.c_out, one.blocks, one.units) for one in network), strict=True)
+    named = zip(
+        *((layer.c_in, layer.c_out, layer.blocks, layer.units) for layer in network), strict=True
+    )
     width = len(CODEC.columns)
     with torch.inference_mode(False), torch.no_grad():
         ends = torch.eye(width + 1, width, dtype=torch.float64, device="cpu")
         column = _columns(ends, task, num_classes, in_channels)
         picks = torch.stack([column[name] for names in named for name in names], dim=1)
         picks[:-1] -= picks[-1:].clone()
-        per_input = [float(pixels[one.level] * one.depth * one.kernel**2) for one in network]
-        per_output = [float(pixels[one.level] * extra[one.norm]) for one in network]
+        per_input = [
+            float(pixels[layer.level] * layer.depth * layer.kernel**2) for layer in network
+        ]
+        per_output = [float(pixels[layer.level] * extra[layer.norm]) for layer in network]
         return picks, picks.new_tensor(per_input), picks.new_tensor(per_output)
 
 

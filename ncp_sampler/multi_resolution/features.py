@@ -114,7 +114,9 @@ def _picking(products: Sequence[Sequence[str]], factors: int, missing: float) ->
 
 
 _FACTORS = 4
-_PRODUCTS = list(dict.fromkeys(key for one in (*_PLAIN.values(), *_LOGS.values()) for key in one))
+_PRODUCTS = list(
+    dict.fromkeys(key for products in (*_PLAIN.values(), *_LOGS.values()) for key in products)
+)
 _PICK = torch.cat(
     [
         _picking(_PRODUCTS, _FACTORS, 1.0),
@@ -123,7 +125,10 @@ _PICK = torch.cat(
     dim=1,
 )
 _SUMS = torch.tensor(
-    [[one.get(key, 0.0) for one in (*_PLAIN.values(), *_LOGS.values())] for key in _PRODUCTS],
+    [
+        [products.get(key, 0.0) for products in (*_PLAIN.values(), *_LOGS.values())]
+        for key in _PRODUCTS
+    ],
     dtype=torch.float64,
 )
 _MADE = [*_PLAIN, *_NARROWEST, *_LOGS]
@@ -148,8 +153,8 @@ def derived(codes: Tensor) -> Tensor:
     and smallest width; then blocks and depth; then log2 of fusion, params, FLOPs and stem.
     """
     pick, sums, sort = (matrix.to(codes) for matrix in (_PICK, _SUMS, _SORT))
-    one, two, three, four, widths = torch.addmm(pick[-1], codes, pick[:-1]).split(_SIZES, dim=1)
-    plain, powers = (one * two * three * four @ sums).split([len(_PLAIN), len(_LOGS)], dim=1)
+    a, b, c, d, widths = torch.addmm(pick[-1], codes, pick[:-1]).split(_SIZES, dim=1)
+    plain, powers = (a * b * c * d @ sums).split([len(_PLAIN), len(_LOGS)], dim=1)
     narrowest = widths.reshape(len(codes), len(_S), len(_NARROWEST)).amin(1)
     return torch.cat([plain, narrowest, powers.log2()], dim=1) @ sort
 
@@ -157,10 +162,8 @@ def derived(codes: Tensor) -> Tensor:
 def derived_vjp(codes: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
     """Return ``derived`` of codes (n, 27) as arrays, and its pullback to the codes."""
     n, plain_count = len(codes), len(_PLAIN)
-    one, two, three, four = np.concatenate([codes, np.ones((n, 1))], 1)[:, _FACTORS_AT].swapaxes(
-        0, 1
-    )
-    first, second = one * two, three * four
+    a, b, c, d = np.concatenate([codes, np.ones((n, 1))], 1)[:, _FACTORS_AT].swapaxes(0, 1)
+    first, second = a * b, c * d
     summed = first * second @ _SUMS_ARRAY
     powers = summed[:, plain_count:]
     widths = np.concatenate([codes, np.full((n, 1), np.inf)], 1)[:, _WIDTHS_AT]
@@ -178,7 +181,7 @@ def derived_vjp(codes: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], F
         by_first, by_second = by_product * second, by_product * first
         narrow = widths == narrowest[:, None]  # Ties share the gradient, as in PyTorch's amin
         by_widths = narrow * (by_narrowest / narrow.sum(1))[:, None]
-        by_factors = [by_first * two, by_first * one, by_second * four, by_second * three]
+        by_factors = [by_first * b, by_first * a, by_second * d, by_second * c]
         return np.asarray(np.concatenate([*by_factors, by_widths.reshape(n, -1)], 1) @ _PICK_BACK)
 
     return made[:, _ORDER], pullback

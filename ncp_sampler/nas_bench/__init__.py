@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ncp_sampler.nas_bench.judge import Judge as Judge
-    from ncp_sampler.nas_bench.judge import halves as halves
+    from ncp_sampler.nas_bench.held_out_evaluator import HeldOutEvaluator as HeldOutEvaluator
+    from ncp_sampler.nas_bench.held_out_evaluator import halves as halves
     from ncp_sampler.nas_bench.objectives import Objective as Objective
     from ncp_sampler.nas_bench.objectives import TableObjective as TableObjective
     from ncp_sampler.nas_bench.objectives import objective as objective
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SETTINGS",
-    "Judge",
+    "HeldOutEvaluator",
     "NASBenchMR",
     "Objective",
     "Setting",
@@ -43,7 +43,7 @@ __all__ = [
 
 _HOMES = {
     "SETTINGS": "ncp_sampler.nas_bench.settings",
-    "Judge": "ncp_sampler.nas_bench.judge",
+    "HeldOutEvaluator": "ncp_sampler.nas_bench.held_out_evaluator",
     "NASBenchMR": "ncp_sampler.nas_bench.tables",
     "Objective": "ncp_sampler.nas_bench.objectives",
     "Setting": "ncp_sampler.nas_bench.settings",
@@ -51,7 +51,7 @@ _HOMES = {
     "Table": "ncp_sampler.nas_bench.tables",
     "TableObjective": "ncp_sampler.nas_bench.objectives",
     "TableWalk": "ncp_sampler.nas_bench.table_walk",
-    "halves": "ncp_sampler.nas_bench.judge",
+    "halves": "ncp_sampler.nas_bench.held_out_evaluator",
     "hard_starts": "ncp_sampler.nas_bench.table_walk",
     "objective": "ncp_sampler.nas_bench.objectives",
     "surrogate": "ncp_sampler.nas_bench.surrogates",
@@ -61,6 +61,11 @@ _HOMES = {
 }
 
 if not TYPE_CHECKING:  # --help only needs the names of the settings
+    from ncp_sampler.deprecated import old_name
     from ncp_sampler.lazy import lazy_names
 
-    __getattr__, __dir__ = lazy_names(__name__, _HOMES)
+    _get, __dir__ = lazy_names(__name__, _HOMES)
+
+    def __getattr__(name: str) -> Any:
+        """Return a public object, or the object that replaces a deprecated name."""
+        return _get(name) if name in _HOMES else old_name(__name__, name)

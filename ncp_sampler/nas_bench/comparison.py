@@ -118,19 +118,19 @@ def run_study(
         ValueError: As for ``run_all``.
         ImportError: If LightGBM, or a package of the sampler, is not installed.
     """
-    judge = _check(setting, [sampler], [seed], n_trials)
+    benchmark = _check(setting, [sampler], [seed], n_trials)
     study = optuna.create_study(direction="maximize", sampler=SAMPLERS[sampler](seed))
     # First proposals of NCPSampler(seed=seed)
-    first = NCPOptimizer(judge.space, directions={"value": "maximize"}, seed=seed).ask(STARTUP)
+    first = NCPOptimizer(benchmark.space, directions={"value": "maximize"}, seed=seed).ask(STARTUP)
     for params in first:
         study.enqueue_trial(params)
-    distributions = judge.space.distributions
+    distributions = benchmark.space.distributions
     values, seconds = [], []
     for _ in range(n_trials):
         start = time.process_time()
         trial = study.ask(distributions)  # Suggests all params
         seconds.append(time.process_time() - start)
-        values.append(float(judge.evaluate(judge.space.to_code(trial.params))[0, 0]))
+        values.append(float(benchmark.evaluate(benchmark.space.to_code(trial.params))[0, 0]))
         study.tell(trial, values[-1])
         tick()
     return Run(setting, sampler, seed, tuple(values), tuple(seconds))

@@ -199,12 +199,12 @@ def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
 def _listed(runs: Sequence[Run]) -> list[Run]:
     """Return the runs after checking that they have the same setting and length."""
     must = "be the runs of one setting, at least one"
-    found: list[Run] = checks.sequence("runs", runs, Run, must)
-    if not found or len({run.setting for run in found}) > 1:
+    checked: list[Run] = checks.sequence("runs", runs, Run, must)
+    if not checked or len({run.setting for run in checked}) > 1:
         raise checks.refusal("runs", runs, must)
-    lengths = sorted({len(run.values) for run in found})
+    lengths = sorted({len(run.values) for run in checked})
     if len(lengths) > 1 or not lengths[0]:
         raise ValueError(
             f"runs have {lengths} trials; they must have equal lengths of at least one"
         )
-    return found
+    return checked

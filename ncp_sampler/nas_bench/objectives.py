@@ -65,8 +65,8 @@ class Objective:
         Raises:
             ValueError: If a code is invalid.
         """
-        learnt = [name for name in self.metrics if name not in _COSTS]
-        predicted = self._model.predict(codes, metrics=learnt)
+        modeled = [name for name in self.metrics if name not in _COSTS]
+        predicted = self._model.predict(codes, metrics=modeled)
         columns = [
             _COSTS[name](codes).numpy() if name in _COSTS else predicted[name]
             for name in self.metrics

@@ -44,9 +44,9 @@ def load(file: IO[bytes]) -> Any:
             bounds.
         Exception: If the pickle is broken, which can raise almost any exception.
     """
-    found = _Unpickler(file).load()
-    _check_size(found)
-    return found
+    data = _Unpickler(file).load()
+    _check_size(data)
+    return data
 
 
 class _Unpickler(pickle._Unpickler):  # The pure-Python implementation, whose steps can be checked
@@ -59,13 +59,13 @@ class _Unpickler(pickle._Unpickler):  # The pure-Python implementation, whose st
     def _checked(self: Any, code: int) -> None:
         """Create a tuple or a frozenset, and check its size before it can be a key."""
         pickle._Unpickler.dispatch[code](self)
-        one = self.stack[-1]
-        inner = [self._made[id(part)][1] for part in one if id(part) in self._made]
-        size = len(one) + sum(size for size, _ in inner)
+        container = self.stack[-1]
+        inner = [self._made[id(part)][1] for part in container if id(part) in self._made]
+        size = len(container) + sum(size for size, _ in inner)
         depth = 1 + max((depth for _, depth in inner), default=0)
         if depth > _DEEPEST or (inner and size > _LARGEST_KEY):
             raise _refusal("a tuple that is nested without end")
-        self._made[id(one)] = one, (size, depth)
+        self._made[id(container)] = container, (size, depth)
 
     for _code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.FROZENSET):
         dispatch[_code[0]] = partial(_checked, code=_code[0])
@@ -78,10 +78,10 @@ class _Unpickler(pickle._Unpickler):  # The pure-Python implementation, whose st
     dispatch[pickle.BYTEARRAY8[0]] = _load_bytearray
 
     def find_class(self, module: str, name: str) -> Any:
-        found = _STAND_INS.get((module.replace("numpy._core", "numpy.core", 1), name))
-        if found is None:
+        stand_in = _STAND_INS.get((module.replace("numpy._core", "numpy.core", 1), name))
+        if stand_in is None:
             raise _refusal(f"{module}.{name}")
-        return found
+        return stand_in
 
 
 class _DType:
@@ -142,33 +142,33 @@ def _array(data: bytes, dtype: _DType, shape: Any, order: Any) -> NDArray[Any]:
     return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
 
 
-def _check_size(whole: object) -> None:
+def _check_size(data: object) -> None:
     """Reject containers that contain themselves, are nested deeply, or expand too much."""
     sizes: dict[int, _Size] = {}
     above: set[int] = set()
     elements = 0
-    left = [(whole, False)]
+    left = [(data, False)]
     while left:
-        one, is_ready = left.pop()
-        if id(one) in sizes or not isinstance(one, _CONTAINERS):
+        element, is_ready = left.pop()
+        if id(element) in sizes or not isinstance(element, _CONTAINERS):
             continue
-        parts = [*one, *one.values()] if isinstance(one, dict) else [*one]
+        parts = [*element, *element.values()] if isinstance(element, dict) else [*element]
         if not is_ready:
-            if id(one) in above:
+            if id(element) in above:
                 raise _refusal("a container that holds itself")
             containers = [(part, False) for part in parts if isinstance(part, _CONTAINERS)]
             if containers:
-                above.add(id(one))
-                left += [(one, True), *containers]
+                above.add(id(element))
+                left += [(element, True), *containers]
                 continue
-        above.discard(id(one))
+        above.discard(id(element))
         elements += len(parts)
         inner = [sizes[id(part)] for part in parts if id(part) in sizes]
         size = len(parts) + sum(size for size, _ in inner)
         depth = 1 + max((depth for _, depth in inner), default=0)
         if depth > _DEEPEST or size > _LARGEST + 2 * elements:
             raise _refusal("data that are nested without end")
-        sizes[id(one)] = size, depth
+        sizes[id(element)] = size, depth
 
 
 def _refusal(what: str) -> pickle.UnpicklingError:

@@ -57,10 +57,10 @@ def find_setting(name: str) -> Setting:
     Raises:
         ValueError: If there is no such setting.
     """
-    found = _BY_NAME.get(name.lower()) if isinstance(name, str) else None
-    if found is None:
+    setting = _BY_NAME.get(name.lower()) if isinstance(name, str) else None
+    if setting is None:
         known = ", ".join(
             s.name if s.name == s.alias else f"{s.alias} ({s.name})" for s in SETTINGS
         )
         raise ValueError(f"unknown setting {name!r}; the settings are {known}")
-    return found
+    return setting

@@ -102,14 +102,14 @@ def surrogate(setting: str) -> Surrogate:
         ValueError: If there is no such setting, or if it has no surrogate (``"3ddet"``).
         ImportError: If LightGBM is not installed.
     """
-    found = find_setting(setting)
-    if found.name not in SHIPPED:
+    known = find_setting(setting)
+    if known.name not in SHIPPED:
         raise ValueError(
             f"no surrogate is shipped for {setting!r}; those shipped are {list(SHIPPED)}. A search "
             "can use its table if root has it"
         )
     import_lightgbm()
-    return Surrogate(found)
+    return Surrogate(known)
 
 
 def rounds_of(setting: str) -> int:

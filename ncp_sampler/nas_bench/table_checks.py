@@ -46,8 +46,8 @@ def find_damage(
         return None
     check = _nas_bench_201 if setting == NB201 else _nas_bench_mr
     with np.errstate(over="ignore"):  # Flipped exponents overflow
-        found = check(codes, columns)
-    for name, wrong in found.items():
+        wrong_rows = check(codes, columns)
+    for name, wrong in wrong_rows.items():
         if wrong.any():
             return f"row {int(wrong.argmax())} cannot be right in {name!r}"
     return None
@@ -64,9 +64,9 @@ def _nas_bench_mr(
     for name, values in columns.items():
         if name not in exact:
             wrong[name] = np.round(values, _DECIMALS) != values
-    for less, more in _ORDERED:
-        if less in columns:
-            wrong[less] = wrong[less] | (columns[less] > columns[more])
+    for smaller, greater in _ORDERED:
+        if smaller in columns:
+            wrong[smaller] = wrong[smaller] | (columns[smaller] > columns[greater])
     return wrong
 
 
@@ -77,11 +77,17 @@ def _nas_bench_201(
     first = np.unique(codes, axis=0, return_index=True)[1]
     images = columns["Acc"] * _IMAGES / 100
     edges = np.arange(_EDGES + 1)
-    by_kind = np.array([(one, other) for one in edges for other in edges[: _EDGES + 1 - one]])
-    found = np.stack([columns["Flops"], columns["Params"]], axis=1)  # (n, 2)
+    by_kind = np.array(
+        [
+            (first_kind, second_kind)
+            for first_kind in edges
+            for second_kind in edges[: _EDGES + 1 - first_kind]
+        ]
+    )
+    reported = np.stack([columns["Flops"], columns["Params"]], axis=1)  # (n, 2)
     known = _LEAST_COSTS + by_kind @ _CONVOLUTION_COSTS  # (28, 2)
-    near = (np.abs(found[:, None] - known) <= _ROUNDED_COST_ERRORS).all(2).any(1)
-    rounded = np.round(found, _DECIMALS) == found
+    near = (np.abs(reported[:, None] - known) <= _ROUNDED_COST_ERRORS).all(2).any(1)
+    rounded = np.round(reported, _DECIMALS) == reported
     return {
         "embedding": ~np.isin(np.arange(len(codes)), first),  # Each code occurs once
         "Acc": np.abs(images - np.round(images)) > _IMAGE_ERROR,

@@ -49,8 +49,8 @@ class TableWalk:
     @property
     def best(self) -> NDArray[np.float64]:
         """Best metric (n,) over the steps of each walk, without the start."""
-        found: NDArray[np.float64] = self.metric[1:].max(0)
-        return found
+        best: NDArray[np.float64] = self.metric[1:].max(0)
+        return best
 
 
 def hard_starts(table: Table, n: int) -> NDArray[np.int64]:
@@ -134,5 +134,5 @@ def walk_table(
         strategy=strategy,
         revisit=revisit,
     )
-    found = table.rows(walk.codes.reshape(-1, walk.codes.shape[-1])).reshape(walk.codes.shape[:2])
-    return TableWalk(walk.codes, table.metrics[table.main][found], table.flops[found])
+    rows = table.rows(walk.codes.reshape(-1, walk.codes.shape[-1])).reshape(walk.codes.shape[:2])
+    return TableWalk(walk.codes, table.metrics[table.main][rows], table.flops[rows])

@@ -91,9 +91,9 @@ class Table:
             raise ValueError(
                 f"codes has shape {numbers.shape}; it must be (k, {self.codes.shape[1]})"
             )
-        whole = np.nan_to_num(numbers).clip(0, _LARGEST).astype(np.int64)
-        found = [self._row_of.get(row.tobytes(), -1) for row in whole]
-        for code, row, exact in zip(numbers, found, (numbers == whole).all(1), strict=True):
+        integers = np.nan_to_num(numbers).clip(0, _LARGEST).astype(np.int64)
+        rows = [self._row_of.get(row.tobytes(), -1) for row in integers]
+        for code, row, exact in zip(numbers, rows, (numbers == integers).all(1), strict=True):
             if row < 0 or not exact:
                 complete = len(self._row_of) == self.space.size
                 remedy = "" if complete else "; nas_bench.surrogate predicts any code"
@@ -101,7 +101,7 @@ class Table:
                     f"code={code.tolist()} is not among the {len(self.codes)} architectures of "
                     f"{self.setting!r}{remedy}"
                 )
-        return np.array(found, dtype=np.intp)
+        return np.array(rows, dtype=np.intp)
 
     @cached_property
     def _row_of(self) -> dict[bytes, int]:
@@ -181,8 +181,8 @@ class NASBenchMR:
         """
         table = self.table(setting)
         (row,) = table.rows(_to_numbers(code, table)[None])
-        found = {metric: float(column[row]) for metric, column in table.metrics.items()}
-        return {**found, "flops": float(table.flops[row]), "params": float(table.params[row])}
+        metrics = {metric: float(column[row]) for metric, column in table.metrics.items()}
+        return {**metrics, "flops": float(table.flops[row]), "params": float(table.params[row])}
 
 
 def _space(setting: str) -> MRSpace | NB201Space:

@@ -134,8 +134,8 @@ def fit_source(records: Records, targets: Sequence[Target], i: int, *, seed: int
     tail = _TAIL_OF_CODES if alone else TAIL
     metrics = {name: records.values(name) for name in names}
     for name in names:
-        own = [one for one in targets if one.metric == name and one.predictor == i]
-        if all(one.bound is None and one.sign == own[0].sign for one in own):
+        own = [target for target in targets if target.metric == name and target.predictor == i]
+        if all(target.bound is None and target.sign == own[0].sign for target in own):
             metrics[name] = own[0].sign * _level_tail(own[0].sign * metrics[name], tail)
     return learn(replace(records, metrics=metrics), seed=seed)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ncp_sampler.propagation.propagate import Trace
 
-KEPT = ("yes", "only by its mean", "no")  # values of ``LimitCheck.kept``, best first
+DEGREES = ("yes", "only by its mean", "no")  # values of ``LimitCheck.satisfied``, best first
 _NEARLY_CERTAIN = 0.99  # largest probability that is shown as a number
 
 
@@ -57,11 +57,11 @@ class LimitCheck:
         beta: Number of standard deviations of the margin; 0 for a known cost or a measured row.
         compared: Value that must satisfy the limit: the mean plus (for "at most") or minus (for "at
             least") beta standard deviations.
-        kept: "yes", "only by its mean", or "no".
+        satisfied: "yes", "only by its mean", or "no".
 
     Examples:
         >>> from ncp_sampler.offline import LimitCheck
-        >>> LimitCheck.of("ms", "minimize", 10.0, mean=9.0, beta=3.0, compared=11.0).kept
+        >>> LimitCheck.of("ms", "minimize", 10.0, mean=9.0, beta=3.0, compared=11.0).satisfied
         'only by its mean'
     """
 
@@ -71,7 +71,7 @@ class LimitCheck:
     mean: float
     beta: float
     compared: float
-    kept: str
+    satisfied: str
 
     @classmethod
     def of(
@@ -84,14 +84,14 @@ class LimitCheck:
         beta: float,
         compared: float,
     ) -> LimitCheck:
-        """Return the check of a limit, with ``kept`` determined from the values."""
+        """Return the check of a limit, with ``satisfied`` determined from the values."""
         sign = 1 if direction == "maximize" else -1
-        kept = KEPT[2]
+        satisfied = DEGREES[2]
         if sign * (compared - bound) >= 0:
-            kept = KEPT[0]
+            satisfied = DEGREES[0]
         elif sign * (mean - bound) >= 0:
-            kept = KEPT[1]
-        return cls(metric, direction, bound, mean, beta, compared, kept)
+            satisfied = DEGREES[1]
+        return cls(metric, direction, bound, mean, beta, compared, satisfied)
 
     def __str__(self) -> str:
         relation = "<=" if self.direction == "minimize" else ">="
@@ -100,7 +100,7 @@ class LimitCheck:
             end, sign = ("upper", "+") if self.direction == "minimize" else ("lower", "-")
             margin = f"{sign} {self.beta:g} standard deviations"
             text += f" predicted, {end} bound {self.compared:.4g} ({margin})"
-        return f"{text}; kept: {self.kept}"
+        return f"{text}; satisfied: {self.satisfied}"
 
 
 def probability_text(probability: float) -> str:
@@ -172,21 +172,22 @@ class Solution:
         return self.best is None or not np.array_equal(self.code, self.best.code)
 
     @property
-    def keeps_limits(self) -> str:
+    def satisfies_limits(self) -> str:
         """Degree to which all limits are satisfied: "yes", "only by its mean" or "no"."""
-        return max((limit.kept for limit in self.limits), key=KEPT.index, default=KEPT[0])
+        degrees = (limit.satisfied for limit in self.limits)
+        return max(degrees, key=DEGREES.index, default=DEGREES[0])
 
     @property
     def note(self) -> str:
         """Sentences that compare the code with the best measured row and name violated limits."""
-        missed = [str(limit) for limit in self.limits if limit.kept != KEPT[0]]
+        missed = [str(limit) for limit in self.limits if limit.satisfied != DEGREES[0]]
         return "; ".join([self._comparison, *missed])
 
     @property
     def _comparison(self) -> str:
         if self.best is None and self.nearest:
             values = ", ".join(f"{name} {value:.5g}" for name, value in self.nearest.items())
-            return f"no measured row keeps the limits; the nearest has {values}"
+            return f"no measured row satisfies the limits; the nearest has {values}"
         if self.best is None:
             return "no measured row is known"
         known = ", ".join(f"{name} {value:.5g}" for name, value in self.best.metrics.items())

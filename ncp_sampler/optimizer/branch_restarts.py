@@ -79,9 +79,9 @@ def other_branch(
     return None
 
 
-def is_among(pinned: FloatArray, others: Sequence[FloatArray]) -> bool:
+def is_among(pinned: FloatArray, known_columns: Sequence[FloatArray]) -> bool:
     """Return True if a list contains the columns (d,), which select a part of the space."""
-    return any(np.array_equal(pinned, other, equal_nan=True) for other in others)
+    return any(np.array_equal(pinned, known, equal_nan=True) for known in known_columns)
 
 
 def least_progress(merit: FloatArray) -> float:

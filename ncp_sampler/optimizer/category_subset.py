@@ -86,9 +86,9 @@ class CategorySubset:
         """Return codes or unit codes of the whole space for those of the part, with 0 elsewhere."""
         if self.columns is None:
             return codes
-        whole = np.zeros((*codes.shape[:-1], len(self.space.columns)), dtype=codes.dtype)
-        whole[..., self.columns] = codes
-        return whole
+        full = np.zeros((*codes.shape[:-1], len(self.space.columns)), dtype=codes.dtype)
+        full[..., self.columns] = codes
+        return full
 
     def valid(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Return valid codes of the whole space for those of the part.

@@ -115,10 +115,10 @@ def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
     """
     named = dict(reasons)
     for key in ("start", "incumbent"):
-        found = reasons.get(key, {})
-        if "observation" in found:
-            kept = {name: value for name, value in found.items() if name != "observation"}
-            named[key] = {**kept, "trial": numbers[found["observation"]]}
+        point = reasons.get(key, {})
+        if "observation" in point:
+            kept = {name: value for name, value in point.items() if name != "observation"}
+            named[key] = {**kept, "trial": numbers[point["observation"]]}
     return named
 
 

@@ -79,11 +79,11 @@ class Observations:
     @property
     def has_gaps(self) -> bool:
         """True if any trial reported some, but not all, of the modeled objectives."""
-        done, found = self._searched
+        done, has_gap = self._searched
         if done < len(self._trials):
-            found = found or any(map(self._has_gap, self._trials[done:]))
-            self._searched = len(self._trials), found
-        return found
+            has_gap = has_gap or any(map(self._has_gap, self._trials[done:]))
+            self._searched = len(self._trials), has_gap
+        return has_gap
 
     def excluded(
         self, pending: Sequence[NDArray[Any]], *, repeats: bool = False, retries: bool = False

@@ -251,7 +251,10 @@ class Proposer:
 
     def _explain(self) -> list[Reasons]:
         """Compute missing reasons before the model is fitted again."""
-        reasons = [reasons_for(one) if isinstance(one, Case) else one for one in self._proposals]
+        reasons = [
+            reasons_for(proposal) if isinstance(proposal, Case) else proposal
+            for proposal in self._proposals
+        ]
         self._proposals = [*reasons]
         return reasons
 

@@ -95,10 +95,10 @@ def checked_sources(
         return ()
     if isinstance(given, str | bytes) or not isinstance(given, Sequence):
         raise checks.refusal("sources", given, 'be a sequence, such as ["old.csv", records]')
-    found = []
-    for i, one in enumerate(given):
+    checked = []
+    for i, entry in enumerate(given):
         name = f"sources[{i}]"
-        source = one if isinstance(one, Source) else Source(one)
+        source = entry if isinstance(entry, Source) else Source(entry)
         trials = source.trials if convert is None else convert(name, source.trials)
         if isinstance(trials, str | os.PathLike):
             trials = open_csv(trials, name=name)
@@ -106,8 +106,8 @@ def checked_sources(
         known = isinstance(trials, Records | CsvTable | EarlierTrials)
         if not known and (kind is None or not isinstance(trials, kind)):
             raise checks.refusal(name, source.trials, must)
-        found.append(replace(source, trials=trials))
-    return tuple(found)
+        checked.append(replace(source, trials=trials))
+    return tuple(checked)
 
 
 def earlier_trials(name: str, source: Source, objectives: Objectives) -> EarlierTrials:
@@ -123,14 +123,14 @@ def earlier_trials(name: str, source: Source, objectives: Objectives) -> Earlier
             has a parameter that is also fixed.
     """
     trials, space = source.trials, objectives.space
-    unknown = [one for one in source.fixed if one not in space.names]
+    unknown = [param for param in source.fixed if param not in space.names]
     if unknown:
         raise ValueError(f"{name}: fixed has {unknown}; the search has {list(space.names)}")
     if not isinstance(trials, EarlierTrials):
         trials = _of_table(name, source, objectives)
     kept, params = [], []
     for i, row in enumerate(trials.params):
-        own = {**source.fixed, **{one: row[one] for one in space.names if one in row}}
+        own = {**source.fixed, **{param: row[param] for param in space.names if param in row}}
         every = _by_text(space, own)
         _check_has(name, space.missing(every))
         valid = _valid(space, every)
@@ -157,14 +157,14 @@ def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrial
         have, measured = table.space.names, [*table.metrics]
     else:
         raise checks.refusal(name, table, _MUST)
-    modeled = [one for one in objectives.directions if one not in objectives.costs]
+    modeled = [metric for metric in objectives.directions if metric not in objectives.costs]
     metrics = metric_names(name, measured, modeled, objectives.names)
     check_fixed(name, source.fixed, [have])
-    every_row = [one for one in space.names if one not in space.conditions]
-    _check_has(name, [one for one in every_row if one not in {*have, *source.fixed}])
+    every_row = [param for param in space.names if param not in space.conditions]
+    _check_has(name, [param for param in every_row if param not in {*have, *source.fixed}])
     rows_of: dict[str, list[Any]] = {}  # for parameters whose cells may be empty
     if isinstance(table, CsvTable):
-        columns = [one for one in every_row if one in have]
+        columns = [param for param in every_row if param in have]
         for dim in space.dimensions:
             if dim.name in space.conditions and dim.name in have:
                 cells = table.cells(dim.name)
@@ -182,13 +182,17 @@ def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrial
         )  # fmt: skip
     params: list[Params] = table.space.to_params(table.space.round(table.codes))
     for i, row in enumerate(params):
-        row |= {one: cells[i] for one, cells in rows_of.items() if cells[i] is not None}
+        row |= {param: cells[i] for param, cells in rows_of.items() if cells[i] is not None}
     values = {new: table.metrics[old].tolist() for old, new in metrics.items()}
     # constraints that it lacks are unknown
-    absent = {one: np.nan for one in objectives.names if one not in modeled and one not in values}
-    rows = [absent | {one: values[one][i] for one in values} for i in range(len(params))]
+    absent = {
+        metric: np.nan
+        for metric in objectives.names
+        if metric not in modeled and metric not in values
+    }
+    rows = [absent | {metric: values[metric][i] for metric in values} for i in range(len(params))]
     # a table does not state why a row has no value
-    complete = [any(not np.isnan(row.get(one, np.nan)) for one in modeled) for row in rows]
+    complete = [any(not np.isnan(row.get(metric, np.nan)) for metric in modeled) for row in rows]
     return EarlierTrials(params, rows, complete, {*table.space.names} <= {*space.names})
 
 
@@ -222,7 +226,7 @@ def check_fixed(name: str, fixed: Collection[str], have: Collection[Collection[s
     Raises:
         ValueError: A fixed parameter has a value in every trial.
     """
-    known = [one for one in fixed if all(one in names for names in have)]
+    known = [param for param in fixed if all(param in given for given in have)]
     if known:
         raise ValueError(f"{name}: fixed has {known}, which its trials have; leave that out")
 

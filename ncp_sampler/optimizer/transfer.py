@@ -176,8 +176,10 @@ class Transfer:
         self._space = objectives.space
         self._is_wide = any(map(has_too_many, self._space.dimensions))
         self._studies = [
-            SourceStudy(objectives, earlier_trials(f"sources[{i}]", one, objectives), one.same_task)
-            for i, one in enumerate(sources)
+            SourceStudy(
+                objectives, earlier_trials(f"sources[{i}]", source, objectives), source.same_task
+            )
+            for i, source in enumerate(sources)
         ]
         self.joined = [len(own.observations) if own.same_task else 0 for own in self._studies]
 
@@ -205,12 +207,12 @@ class Transfer:
         Raises:
             ValueError: ``joined`` does not fit these sources.
         """
-        other = copy.copy(self)
-        other.joined = [checks.integer("joined", rows, low=0) for rows in joined]
+        transfer = copy.copy(self)
+        transfer.joined = [checks.integer("joined", rows, low=0) for rows in joined]
         every = [len(study.observations) for study in self._studies]
-        if [rows or own for rows, own in zip(other.joined, every, strict=True)] != every:
-            raise ValueError(f"joined={other.joined} does not fit sources of {every} trials")
-        return other
+        if [rows or own for rows, own in zip(transfer.joined, every, strict=True)] != every:
+            raise ValueError(f"joined={transfer.joined} does not fit sources of {every} trials")
+        return transfer
 
     def key(self, n_observations: int) -> tuple[bool, ...]:
         """Return a key of all but the arguments that ``predictor`` and ``features`` depend on."""
@@ -280,7 +282,7 @@ def check_transfer(sources: Sequence[Source], model: Predictor) -> None:
         ValueError: The predictor cannot have linear terms, and a source may have another task.
     """
     inner = model.inner if isinstance(model, FeaturePredictor) else model
-    if not isinstance(inner, HasLinearTerms) and not all(one.same_task for one in sources):
+    if not isinstance(inner, HasLinearTerms) and not all(source.same_task for source in sources):
         raise ValueError(
             f"sources cannot transfer to predictor={checks.shown(model)}; give a Gaussian process, "
             'such as predictor="auto", or Source(..., same_task=True) if they are of the same task'

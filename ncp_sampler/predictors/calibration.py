@@ -147,9 +147,9 @@ class Calibrated(Wrapper):
         names, codes, y, _ = training_arrays(x, metrics, None)
         if names != self.names:
             raise ValueError(f"metrics={list(names)} must be those fitted, {list(self.names)}")
-        other = copy.copy(self)
-        other._scales = _scales(*self.inner.predict(codes), y)
-        return other
+        recalibrated = copy.copy(self)
+        recalibrated._scales = _scales(*self.inner.predict(codes), y)
+        return recalibrated
 
     def moments(self, x: FloatArray) -> Moments:
         mean, std, vjp = self.inner.moments(x)

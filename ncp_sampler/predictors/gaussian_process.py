@@ -156,7 +156,7 @@ class GaussianProcess(Model):
         return self
 
     def moments(self, x: FloatArray) -> Moments:
-        means, stds, vjps = zip(*(one.moments(x) for one in self._fitted), strict=True)
+        means, stds, vjps = zip(*(posterior.moments(x) for posterior in self._fitted), strict=True)
 
         def vjp(by_mean: FloatArray, by_std: FloatArray) -> FloatArray:
             pairs = zip(by_mean.T, by_std.T, strict=True)
@@ -166,7 +166,7 @@ class GaussianProcess(Model):
         return Moments(np.stack(means, 1), np.stack(stds, 1), vjp)
 
     def mean_vjp(self, x: FloatArray) -> tuple[FloatArray, Pullback]:
-        means, pullbacks = zip(*(one.mean_vjp(x) for one in self._fitted), strict=True)
+        means, pullbacks = zip(*(posterior.mean_vjp(x) for posterior in self._fitted), strict=True)
         return np.stack(means, 1), lambda g: np.asarray(
             sum(own(column) for own, column in zip(pullbacks, g.T, strict=True))
         )
@@ -177,11 +177,11 @@ class GaussianProcess(Model):
         Ginsbourger et al. (2010) call this the Kriging believer; it spreads a batch of proposals.
         """
         codes = np.asarray(x, dtype=np.float64)
-        other = copy.copy(self)
+        conditioned = copy.copy(self)
         if not len(codes):
-            return other
-        other._posteriors = [one.condition(codes) for one in self._fitted]
-        return other
+            return conditioned
+        conditioned._posteriors = [posterior.condition(codes) for posterior in self._fitted]
+        return conditioned
 
     def with_linear_terms(self, count: int) -> GaussianProcess:
         """Return an unfitted process with linear terms in ``count`` additional columns.
@@ -204,7 +204,7 @@ class GaussianProcess(Model):
         Raises:
             RuntimeError: Not fitted yet.
         """
-        means, stds = zip(*(one.leave_one_out() for one in self._fitted), strict=True)
+        means, stds = zip(*(posterior.leave_one_out() for posterior in self._fitted), strict=True)
         return np.stack(means, 1), np.stack(stds, 1)
 
     def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray:
@@ -219,7 +219,9 @@ class GaussianProcess(Model):
             Residuals in standard deviations of a measurement, including noise; NaN where a metric
             is missing.
         """
-        return np.stack([one.sequential_residuals(list(rows), behind) for one in self._fitted])
+        return np.stack(
+            [posterior.sequential_residuals(list(rows), behind) for posterior in self._fitted]
+        )
 
     def state_dict(self) -> State:
         theta = {name: values.tolist() for name, values in self._theta.items()}

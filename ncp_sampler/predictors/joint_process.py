@@ -182,11 +182,11 @@ class JointProcess(Model):
 
     def condition(self, x: ArrayLike) -> Self:
         codes, m = np.asarray(x, dtype=np.float64), len(self.names)
-        other = copy.copy(self)
+        conditioned = copy.copy(self)
         if len(codes):
             every = _with_metric(np.tile(codes, (m, 1)), np.repeat(np.arange(m), len(codes)))
-            other._process = self._fitted.condition(every)
-        return other
+            conditioned._process = self._fitted.condition(every)
+        return conditioned
 
     def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray:
         """Return residuals, see ``GaussianProcess``; a code's metrics are predicted one by one."""

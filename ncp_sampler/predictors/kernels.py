@@ -119,8 +119,8 @@ class Matern52:
         if self.length_scale_sd is not None:
             return mean, [self.length_scale_sd] * d + [1.0]
         numbers = np.ones(d, dtype=bool) if binary is None else ~binary
-        more = max(int(numbers.sum()) - _NARROW_COLUMNS, 0)
-        wide = min(NARROW_SD + _WIDENING * more, _WIDEST_SD)
+        n_further = max(int(numbers.sum()) - _NARROW_COLUMNS, 0)
+        wide = min(NARROW_SD + _WIDENING * n_further, _WIDEST_SD)
         return mean, [*np.where(numbers, wide, NARROW_SD).tolist(), 1.0]
 
     def covariance(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, Pullback]:
@@ -450,7 +450,7 @@ def _arc_cosine(
         bias: Variance of the biases.
         scale: Factor of the output.
     """
-    rows, columns = [1 / np.sqrt(one) for one in q], [1 / np.sqrt(one) for one in p]
+    rows, columns = [1 / np.sqrt(weights) for weights in q], [1 / np.sqrt(weights) for weights in p]
     root = math.sqrt(bias)
     left = np.concatenate([a, np.full((len(a), 1), root)], 1) * rows[0][:, None]
     right = np.concatenate([b, np.full((len(b), 1), root)], 1) * columns[0][:, None]

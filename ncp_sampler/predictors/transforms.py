@@ -85,9 +85,9 @@ class Wrapper(Model):
         return self.inner.mean_vjp(x)
 
     def condition(self, x: ArrayLike) -> Self:
-        other = copy.copy(self)
-        other.inner = self.inner.condition(x)
-        return other
+        conditioned = copy.copy(self)
+        conditioned.inner = self.inner.condition(x)
+        return conditioned
 
     def state_dict(self) -> State:
         return self.inner.state_dict()

@@ -163,7 +163,11 @@ def predict_targets(
     values = np.empty((len(targets), len(x)))
     parts: list[tuple[list[int], Callable[[FloatArray], FloatArray]]] = []
     for i in dict.fromkeys(target.predictor for target in targets if target.cost is None):
-        at = [k for k, one in enumerate(targets) if one.cost is None and one.predictor == i]
+        at = [
+            k
+            for k, candidate in enumerate(targets)
+            if candidate.cost is None and candidate.predictor == i
+        ]
         values[at], pullback = _modeled(predictors[i], [targets[k] for k in at], x)
         parts.append((at, pullback))
     for k, target in enumerate(targets):
@@ -219,7 +223,7 @@ def label(targets: Sequence[Target], i: int) -> str:
     A direction and a bound for the same metric or known cost are targets for the same quantity.
     """
     target = targets[i]
-    same = [other for other in targets if other.metric == target.metric]
-    quantities = {None if other.cost is not None else other.predictor for other in same}
+    same = [candidate for candidate in targets if candidate.metric == target.metric]
+    quantities = {None if candidate.cost is not None else candidate.predictor for candidate in same}
     shared = target.cost is None and len(quantities) > 1
     return f"{target.metric}[{target.predictor}]" if shared else target.metric

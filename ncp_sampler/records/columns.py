@@ -155,8 +155,8 @@ def param_values(path: str, dim: Dimension, cells: Sequence[str], optional: bool
         ]
     absent = [optional and cell.lower() in _MISSING for cell in cells]
     known = ["0" if gone else cell for cell, gone in zip(cells, absent, strict=True)]
-    found = numbers(path, dim.name, known).tolist()
-    return [None if gone else value for value, gone in zip(found, absent, strict=True)]
+    values = numbers(path, dim.name, known).tolist()
+    return [None if gone else value for value, gone in zip(values, absent, strict=True)]
 
 
 def numbers(path: str, name: str, cells: Sequence[str]) -> FloatArray:

@@ -112,7 +112,7 @@ def read_tables(
     Raises:
         ValueError: As for ``read_csv``.
     """
-    measured = [_names("metrics", one) for one in metrics]
+    measured = [_names("metrics", names) for names in metrics]
     left_out, labels = _names("ignore", ignore), () if id is None else (checks.text("id", id),)
     named = None if params is None else _names("params", params)
     for table, own in zip(tables, measured, strict=True):
@@ -230,17 +230,19 @@ class CsvTable:
     def check_roles(self, **roles: Sequence[str]) -> None:
         """Raise ValueError unless all names are columns with one role, and there are metrics."""
         for role, given in roles.items():
-            if any(one not in self.head for one in given) or (role == "metrics" and not given):
+            if any(column not in self.head for column in given) or (
+                role == "metrics" and not given
+            ):
                 raise ValueError(
                     f"{role}={list(given)} must be columns of {self.path!r}: {self.head}"
                 )
             if len(set(given)) < len(given):
                 raise ValueError(f"{role}={list(given)} must be distinct names")
-        named = [(one, role) for role, given in roles.items() for one in given]
-        for i, (one, role) in enumerate(named):
-            for other, before in named[:i]:
-                if one == other:
-                    raise ValueError(f"{one!r} is in {before} and in {role}; name it in one")
+        named = [(column, role) for role, given in roles.items() for column in given]
+        for i, (column, role) in enumerate(named):
+            for earlier, before in named[:i]:
+                if column == earlier:
+                    raise ValueError(f"{column!r} is in {before} and in {role}; name it in one")
 
     def check_rows(self) -> None:
         """Raise ValueError unless names are distinct and there are enough rows of equal length."""
@@ -282,10 +284,10 @@ class CsvTable:
         for dim in space.dimensions:
             optional = dim.name in space.conditions
             columns[dim.name] = param_values(self.path, dim, self.cells(dim.name), optional)
-        whole = {dim.name for dim in space.dimensions if isinstance(dim, Integer)}
+        integers = {dim.name for dim in space.dimensions if isinstance(dim, Integer)}
         return [
             {
-                name: int(values[i]) if name in whole and values[i] % 1 == 0 else values[i]
+                name: int(values[i]) if name in integers and values[i] % 1 == 0 else values[i]
                 for name, values in columns.items()
                 if values[i] is not None
             }

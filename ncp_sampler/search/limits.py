@@ -101,8 +101,8 @@ class Limits:
             excess, pullback = self._excess(unit[over], margin)
             rounded = np.flatnonzero(over)[excess <= margin]  # rounding alone exceeds a limit
             if self._parents.any() and len(rounded):  # a fraction of a layer counts too little
-                whole = self._space.normalize(valid[rounded])
-                unit[rounded] = np.where(self._parents, whole, unit[rounded])
+                unit_codes = self._space.normalize(valid[rounded])
+                unit[rounded] = np.where(self._parents, unit_codes, unit[rounded])
                 excess, pullback = self._excess(unit[over], margin)
             slope = np.nan_to_num(pullback(np.ones(len(excess)))) * free  # next to an infinite cost
             # a column at its end cannot move further, and would take up the others' share of the

@@ -49,8 +49,11 @@ class ConditionalColumns(Columns):
         self.conditions = conditions
         at = {dim.name: i for i, dim in enumerate(dimensions)}
         self._parents: dict[int, tuple[int, _Test]] = {  # parents before their children
-            at[name]: (at[one.parent], _test(dimensions[at[one.parent]], one.values))
-            for name, one in conditions.items()
+            at[name]: (
+                at[condition.parent],
+                _test(dimensions[at[condition.parent]], condition.values),
+            )
+            for name, condition in conditions.items()
         }
         self._children: dict[tuple[int, _Test], list[int]] = {}  # children that exist together
         for child, condition in self._parents.items():

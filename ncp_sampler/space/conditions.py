@@ -56,19 +56,23 @@ def checked_conditions(
     must = 'map parameters to a parent and its values, such as {"w2": ("n_layers", [2, 3])}'
     left = dict(checks.instance("conditions", {} if given is None else given, Mapping, must))
     dims = {dim.name: dim for dim in dimensions}
-    conditions = {name: _checked(name, one, dims) for name, one in left.items()}
+    conditions = {name: _checked(name, condition, dims) for name, condition in left.items()}
     ordered: dict[str, Condition] = {}
     while conditions:
-        ready = {n: one for n, one in conditions.items() if one.parent not in conditions}
+        ready = {
+            n: condition
+            for n, condition in conditions.items()
+            if condition.parent not in conditions
+        }
         if not ready:
             raise ValueError(
                 f"conditions of {sorted(conditions)} form a cycle; a parameter must not be "
                 "its own parent, nor its parent's"
             )
-        for name, one in ready.items():
-            every = len(one.values) == n_values(dims[one.parent])
-            if not every or one.parent in ordered:
-                ordered[name] = one
+        for name, condition in ready.items():
+            every = len(condition.values) == n_values(dims[condition.parent])
+            if not every or condition.parent in ordered:
+                ordered[name] = condition
             del conditions[name]
     return ordered
 
@@ -79,10 +83,12 @@ def narrowed(
     """Return conditions restricted to the values of categorical parents in the given dimensions."""
     choices = {dim.name: dim.choices for dim in dimensions if isinstance(dim, Categorical)}
     return {
-        name: one._replace(values=tuple(v for v in one.values if _is_among(v, choices[one.parent])))
-        if one.parent in choices
-        else one
-        for name, one in conditions.items()
+        name: condition._replace(
+            values=tuple(v for v in condition.values if _is_among(v, choices[condition.parent]))
+        )
+        if condition.parent in choices
+        else condition
+        for name, condition in conditions.items()
     }
 
 

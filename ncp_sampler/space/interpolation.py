@@ -161,9 +161,9 @@ class InterpolatedFeatures:
         fractions = t.detach().cpu().numpy()
         weight = -np.diff(fractions, axis=1, prepend=1.0, append=0.0).T  # corner weights of sum 1
         wanted = (weight > 0) | t.requires_grad  # slopes require all differences
-        found = self._finite(self._at_values(np.stack(corners)[wanted]))
-        values = np.zeros((*wanted.shape, found.shape[1]))
-        values[wanted] = found
+        computed = self._finite(self._at_values(np.stack(corners)[wanted]))
+        values = np.zeros((*wanted.shape, computed.shape[1]))
+        values[wanted] = computed
         if not t.requires_grad:
             features = torch.as_tensor(np.einsum("mn,mnf->nf", weight, values)).to(t)
             return features, features.new_empty(0)

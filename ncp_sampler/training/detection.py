@@ -152,11 +152,11 @@ def class_precisions(
     """
     checks.one_of("view", view, VIEWS)
     _check_ious(ious)
-    return _found(model, batches).precisions(ious, view)
+    return _outputs(model, batches).precisions(ious, view)
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Outputs:
     """Detections of all samples, with their true boxes and labels."""
 
     detections: list[Detections]
@@ -178,13 +178,13 @@ class _Found:
         return sum(known) / max(len(known), 1)
 
 
-def _found(model: nn.Module, batches: Iterable[Batch]) -> _Found:
-    found = _Found([], [], [])
+def _outputs(model: nn.Module, batches: Iterable[Batch]) -> _Outputs:
+    outputs = _Outputs([], [], [])
     for points, boxes, labels in batches:
-        found.detections.extend(_checked(model).detect(points, score=_MIN_SCORE))
-        found.boxes.extend(boxes)
-        found.labels.extend(labels)
-    return found
+        outputs.detections.extend(_checked(model).detect(points, score=_MIN_SCORE))
+        outputs.boxes.extend(boxes)
+        outputs.labels.extend(labels)
+    return outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,14 +236,14 @@ def _loss(model: nn.Module, batch: Batch) -> Tensor:
 def _mean_precision(
     model: nn.Module, batches: Iterable[Batch], *, ious: Sequence[float], view: str
 ) -> float:
-    return _found(model, batches).mean_precision(ious, view)
+    return _outputs(model, batches).mean_precision(ious, view)
 
 
 def _mean_precisions(
     model: nn.Module, batches: Iterable[Batch], *, ious: Sequence[float], views: Sequence[str]
 ) -> dict[str, float]:
-    found = _found(model, batches)
-    return {_METRICS[view]: found.mean_precision(ious, view) for view in views}
+    outputs = _outputs(model, batches)
+    return {_METRICS[view]: outputs.mean_precision(ious, view) for view in views}
 
 
 def _checked(model: nn.Module) -> PointPillarsNet:

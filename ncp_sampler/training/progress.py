@@ -88,7 +88,7 @@ class Progress:
     ) -> Progress:
         """Return the current progress of a training run, with copies of its tensors."""
         generators = _generators(loader)
-        random = {name: one.get_state() for name, one in generators.items()}
+        random = {name: generator.get_state() for name, generator in generators.items()}
         random["cpu"] = torch.get_rng_state()
         if device.type == "cuda":
             random["device"] = torch.cuda.get_rng_state(device)
@@ -165,4 +165,8 @@ def _generators(loader: Iterable[Any]) -> dict[str, torch.Generator]:
         "loader": getattr(loader, "generator", None),
         "sampler": getattr(getattr(loader, "sampler", None), "generator", None),
     }
-    return {name: one for name, one in candidates.items() if isinstance(one, torch.Generator)}
+    return {
+        name: candidate
+        for name, candidate in candidates.items()
+        if isinstance(candidate, torch.Generator)
+    }

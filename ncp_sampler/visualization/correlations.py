@@ -80,7 +80,9 @@ def plot_ranks(metrics: Mapping[str, ArrayLike]) -> Figure:
     figure = Figure(figsize=(5.5, 5.0), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     for color, ranks in zip(itertools.cycle(COLORS), others):  # Repeats the colors
-        axes.scatter(ranks.first, ranks.other, s=5, lw=0, color=color, alpha=0.6, label=ranks.label)
+        axes.scatter(
+            ranks.first, ranks.second, s=5, lw=0, color=color, alpha=0.6, label=ranks.label
+        )
     axes.set_xlabel(f"rank by {first}")
     axes.set_ylabel("rank by the others")
     axes.grid(alpha=0.3)

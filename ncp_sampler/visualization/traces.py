@@ -193,7 +193,7 @@ def _draw_code(axes: Axes, panel: Panel) -> None:
     if panel.log:
         axes.set_yscale("log")
     elif panel.quantity != "unit code":
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=panel.whole))
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=panel.is_integer))
     if panel.ticks is not None:
         axes.set_yticks(panel.ticks)
     axes.set_ylabel(panel.quantity, fontsize=MEDIUM)

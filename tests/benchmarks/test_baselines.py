@@ -46,33 +46,33 @@ def problem() -> SearchProblem:
 @pytest.mark.parametrize("name", SEARCHES)
 def test_counts_what_it_asked_and_repeats_by_seed(problem: SearchProblem, name: str) -> None:
     before = MODEL.codes
-    found = SEARCHES[name](problem, 3)
-    assert MODEL.codes - before == found.calls + OF_THE_SOLUTION
-    assert found.calls <= 200 if name == "greedy" else found.calls == 60
+    searched = SEARCHES[name](problem, 3)
+    assert MODEL.codes - before == searched.calls + OF_THE_SOLUTION
+    assert searched.calls <= 200 if name == "greedy" else searched.calls == 60
     again = SEARCHES[name](problem, 3)
-    np.testing.assert_array_equal(again.code, found.code)
-    assert again.calls == found.calls
-    assert found.utility == pytest.approx(problem.utility(found.code[None])[0])
+    np.testing.assert_array_equal(again.code, searched.code)
+    assert again.calls == searched.calls
+    assert searched.utility == pytest.approx(problem.utility(searched.code[None])[0])
 
 
 def test_random_search_takes_the_best(problem: SearchProblem) -> None:
-    found = baselines.random_search(problem, calls=80, seed=5)
-    assert found.utility == pytest.approx(problem.utility(SPACE.sample(80, 5)).max())
+    searched = baselines.random_search(problem, calls=80, seed=5)
+    assert searched.utility == pytest.approx(problem.utility(SPACE.sample(80, 5)).max())
 
 
 def test_neural_predictor_ranks_its_answers(problem: SearchProblem) -> None:
-    found = baselines.neural_predictor(problem, calls=80, top=4, seed=5)
-    utility = [one.utility for one in found]
+    searched = baselines.neural_predictor(problem, calls=80, top=4, seed=5)
+    utility = [solution.utility for solution in searched]
     assert utility == sorted(utility, reverse=True)
-    assert {one.calls for one in found} == {80}
+    assert {solution.calls for solution in searched} == {80}
     assert utility == pytest.approx(np.sort(problem.utility(SPACE.sample(80, 5)))[:-5:-1])
 
 
 def test_greedy_climbs_one_step_at_a_time(problem: SearchProblem) -> None:
     climbed = [baselines.net_adapt(problem, start=SPACE.start, iterations=n) for n in range(1, 5)]
-    utility = [problem.utility(SPACE.start[None])[0], *(one.utility for one in climbed)]
+    utility = [problem.utility(SPACE.start[None])[0], *(solution.utility for solution in climbed)]
     assert (np.diff(utility) > 0).all()
-    codes = np.array([SPACE.start, *(one.code for one in climbed)])
+    codes = np.array([SPACE.start, *(solution.code for solution in climbed)])
     assert ((np.diff(codes, axis=0) != 0).sum(1) == 1).all()
 
 
@@ -82,15 +82,15 @@ def test_greedy_ends_where_no_step_is_better(problem: SearchProblem) -> None:
 
 
 def test_greedy_stays_where_the_budget_is_too_small(problem: SearchProblem) -> None:
-    found = baselines.net_adapt(problem, start=SPACE.start, calls=10)
-    np.testing.assert_array_equal(found.code, SPACE.start)
-    assert found.calls == 1
+    searched = baselines.net_adapt(problem, start=SPACE.start, calls=10)
+    np.testing.assert_array_equal(searched.code, SPACE.start)
+    assert searched.calls == 1
 
 
 def test_evolution_beats_its_first_population(problem: SearchProblem) -> None:
-    found = baselines.evolution_search(problem, calls=150, population=20, seed=1)
+    searched = baselines.evolution_search(problem, calls=150, population=20, seed=1)
     first = baselines.evolution_search(problem, calls=20, population=20, seed=1)
-    assert found.utility > first.utility
+    assert searched.utility > first.utility
 
 
 @pytest.mark.parametrize(

@@ -22,27 +22,29 @@ SPACE = NB201Space()
 
 def _convolutions(codes: NDArray[Any]) -> NDArray[np.float64]:
     """Number of 3x3 convolutions: 6 at best."""
-    found: NDArray[np.float64] = codes[:, 4::5].sum(1).astype(float)
-    return found
+    counts: NDArray[np.float64] = codes[:, 4::5].sum(1).astype(float)
+    return counts
 
 
 def test_it_climbs_beyond_random_codes() -> None:
-    found = regularized_evolution(_convolutions, SPACE, budget=300, population=20, sample=5, seed=0)
-    assert found.codes.shape == (300, 30)
-    np.testing.assert_array_equal(found.values, _convolutions(found.codes))
-    assert found.values[:20].max() < 6
-    assert found.values.max() == 6
+    searched = regularized_evolution(
+        _convolutions, SPACE, budget=300, population=20, sample=5, seed=0
+    )
+    assert searched.codes.shape == (300, 30)
+    np.testing.assert_array_equal(searched.values, _convolutions(searched.codes))
+    assert searched.values[:20].max() < 6
+    assert searched.values.max() == 6
 
 
 @pytest.mark.parametrize("space", [SPACE, MRSpace(), MIXED])
 def test_codes_are_valid_new_and_the_seed_s_own(space: SearchSpace) -> None:
     def run(seed: int) -> NDArray[Any]:
-        found = regularized_evolution(
+        searched = regularized_evolution(
             lambda codes: codes.sum(1), space, budget=60, population=10, sample=3, seed=seed
         )
-        np.testing.assert_array_equal(space.round(found.codes), found.codes)
-        assert len({code_key(code) for code in found.codes}) == 60
-        return found.codes
+        np.testing.assert_array_equal(space.round(searched.codes), searched.codes)
+        assert len({code_key(code) for code in searched.codes}) == 60
+        return searched.codes
 
     np.testing.assert_array_equal(run(1), run(1))
     assert not np.array_equal(run(1), run(2))
@@ -51,20 +53,20 @@ def test_codes_are_valid_new_and_the_seed_s_own(space: SearchSpace) -> None:
 def test_a_child_differs_from_a_living_parent_in_one_dimension() -> None:
     """With a population of one, the parent is the code before."""
     space = MRSpace()
-    found = regularized_evolution(
+    searched = regularized_evolution(
         lambda codes: codes.sum(1), space, budget=50, population=1, sample=1, seed=0
     )
-    assert ((found.codes[1:] != found.codes[:-1]).sum(1) == 1).all()
+    assert ((searched.codes[1:] != searched.codes[:-1]).sum(1) == 1).all()
 
 
 def test_the_oldest_leaves_however_good() -> None:
     """The start is the best code there is; it is forgotten after ``population`` children."""
     space = SearchSpace([Integer("x", 0, 10_000)])
-    found = regularized_evolution(
+    searched = regularized_evolution(
         lambda codes: codes[:, 0], space, budget=40, population=5, sample=5, seed=0, start=[10_000]
     )
-    assert found.codes[0] == 10_000
-    alive = [found.values[k : k + 5].max() for k in range(35)]
+    assert searched.codes[0] == 10_000
+    alive = [searched.values[k : k + 5].max() for k in range(35)]
     assert alive[0] == 10_000
     assert alive[1] < 10_000
 
@@ -83,15 +85,15 @@ def test_the_first_population_is_one_call_within_the_budget() -> None:
 
 def test_a_space_of_few_codes_is_tried_again_rather_than_for_ever() -> None:
     space = SearchSpace([Categorical("c", ("a", "b")), Integer("n", 1, 1)])
-    found = regularized_evolution(
+    searched = regularized_evolution(
         lambda codes: codes[:, 0], space, budget=9, population=2, sample=1, seed=0
     )
-    assert len(found.codes) == 9
+    assert len(searched.codes) == 9
     single = SearchSpace([Integer("n", 1, 1)])
-    found = regularized_evolution(
+    searched = regularized_evolution(
         lambda codes: codes[:, 0], single, budget=3, population=1, sample=1, seed=0
     )
-    assert found.values.tolist() == [1, 1, 1]
+    assert searched.values.tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

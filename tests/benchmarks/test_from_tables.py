@@ -1,4 +1,4 @@
-"""Offline searches judged by a made-up table: answers, their true values, files and the page."""
+"""Offline searches evaluated on a made-up table: answers, their true values, files and the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.from_tables import tasks
 from benchmarks.from_tables.__main__ import main
-from benchmarks.from_tables.judging import Judgment, judge, load, run
+from benchmarks.from_tables.evaluation import Evaluation, evaluate, load, run
 from benchmarks.from_tables.methods import METHODS, Answer, Case
 from benchmarks.from_tables.report import write_report
 from benchmarks.from_tables.tasks import Task, enumerated
@@ -68,8 +68,8 @@ def test_every_method_answers_with_valid_codes_and_names_no_row_new(method: str)
     assert SPACE.round(codes).tolist() == codes.tolist()
     assert not set(case.task.rows(answer.new)) & set(case.rows.tolist())
     assert len({code_key(code) for code in answer.new}) == len(answer.new) <= 5
-    judged = judge(case, method, 0, answer)
-    assert judged.new == len(answer.new) == (0 if method == "best-row" else 5)
+    evaluated = evaluate(case, method, 0, answer)
+    assert evaluated.new == len(answer.new) == (0 if method == "best-row" else 5)
 
 
 def test_answers_are_looked_up_in_the_table() -> None:
@@ -77,12 +77,12 @@ def test_answers_are_looked_up_in_the_table() -> None:
     best_first = np.argsort(-case.task.truth)
     unknown = [row for row in best_first if row not in case.rows]
     answer = Answer(case.best_code, case.task.codes[unknown[-2:]])
-    judged = judge(case, "best-row", 0, answer)
-    assert judged.recommended == judged.known == case.task.truth[case.rows].max()
-    assert judged.recommended_new == 0
-    assert judged.best == case.task.truth[unknown[-2]]
-    assert judged.best_rank == pytest.approx(100 * (case.task.truth > judged.best).mean())
-    better = judge(case, "best-row", 0, replace(answer, recommended=case.task.codes[unknown[0]]))
+    evaluated = evaluate(case, "best-row", 0, answer)
+    assert evaluated.recommended == evaluated.known == case.task.truth[case.rows].max()
+    assert evaluated.recommended_new == 0
+    assert evaluated.best == case.task.truth[unknown[-2]]
+    assert evaluated.best_rank == pytest.approx(100 * (case.task.truth > evaluated.best).mean())
+    better = evaluate(case, "best-row", 0, replace(answer, recommended=case.task.codes[unknown[0]]))
     assert better.recommended_new == 1
     assert better.recommended == case.task.truth[unknown[0]]
 
@@ -92,27 +92,27 @@ def test_with_noise_the_best_row_is_the_one_that_measured_best() -> None:
     noise = 5 * np.random.default_rng(1).standard_normal(len(truth))
     table = enumerated(NAME, "made up", SPACE, measured=truth + noise, truth=truth)
     case = Case(table, table.draw(ROWS, 0), seed=0)
-    judged = judge(case, "best-row", 0, METHODS["best-row"](case))
+    evaluated = evaluate(case, "best-row", 0, METHODS["best-row"](case))
     measured = case.records.metrics["value"]
-    assert judged.known == truth[case.rows[measured.argmax()]] < truth[case.rows].max()
+    assert evaluated.known == truth[case.rows[measured.argmax()]] < truth[case.rows].max()
 
 
 def test_two_codes_of_one_architecture_are_one_and_a_code_of_none_is_the_worst() -> None:
-    whole = made_up()
-    same, absent = whole.codes[1], whole.codes[0]
-    row_of = {**whole.row_of, code_key(same): 5}
+    table = made_up()
+    same, absent = table.codes[1], table.codes[0]
+    row_of = {**table.row_of, code_key(same): 5}
     del row_of[code_key(absent)]
-    case = Case(replace(whole, row_of=row_of), np.arange(6, 30), seed=0)
-    answer = Answer(absent, np.array([same, whole.codes[5]]))
-    judged = judge(case, "random", 0, answer)
-    assert judged.new == 1
-    assert judged.best == whole.truth[5]
-    assert (judged.recommended, judged.recommended_rank) == (whole.truth.min(), 100)
+    case = Case(replace(table, row_of=row_of), np.arange(6, 30), seed=0)
+    answer = Answer(absent, np.array([same, table.codes[5]]))
+    evaluated = evaluate(case, "random", 0, answer)
+    assert evaluated.new == 1
+    assert evaluated.best == table.truth[5]
+    assert (evaluated.recommended, evaluated.recommended_rank) == (table.truth.min(), 100)
 
 
 def test_the_whole_table_sorted_by_a_forest_is_better_than_random_rows() -> None:
-    judged = [run(NAME, ROWS, draw, ["random", "random-forest"]) for draw in range(3)]
-    ranks = np.array([[one.best_rank for one in pair] for pair in judged])
+    evaluated = [run(NAME, ROWS, draw, ["random", "random-forest"]) for draw in range(3)]
+    ranks = np.array([[evaluation.best_rank for evaluation in pair] for pair in evaluated])
     assert ranks[:, 1].mean() < ranks[:, 0].mean()
 
 
@@ -136,12 +136,12 @@ def test_the_program_repeats_itself_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_the_page_compares_on_the_same_rows() -> None:
-    one = Judgment(
+    evaluation = Evaluation(
         family="made up", task=NAME, rows=ROWS, draw=0, method="ncp", known=70.0, known_rank=4.0,
         recommended=71.0, recommended_rank=2.0, recommended_new=1, best=72.0, best_rank=1.0, new=5,
     )  # fmt: skip
-    peer = replace(one, method="lightgbm", recommended=69.0, best=70.0, best_rank=4.0)
-    ours = [replace(one, draw=1, best_rank=2.0), one]
+    peer = replace(evaluation, method="lightgbm", recommended=69.0, best=70.0, best_rank=4.0)
+    ours = [replace(evaluation, draw=1, best_rank=2.0), evaluation]
     page = write_report([*ours, peer, replace(peer, draw=1, best_rank=6.0)], "command")
     row = next(line for line in page.splitlines() if line.startswith("| LightGBM, whole table |"))
     assert [cell.strip() for cell in row.split("|")[1:-1]] == [
@@ -203,9 +203,9 @@ def test_codes_of_a_graph_network_share_its_published_value() -> None:
     published = pytest.importorskip("nas_bench_graph")
     task, table = tasks.task("nbg-cora"), published.light_read("cora")
     assert len(task.codes) == len(table) == 26_206
-    one = {"link": "0012", "op1": "gat", "op2": "gcn", "op3": "fc", "op4": "sage"}
-    other = {"link": "0012", "op1": "gcn", "op2": "gat", "op3": "sage", "op4": "fc"}  # mirrored
-    rows = task.rows(task.space.to_code([one, other]))
+    params = {"link": "0012", "op1": "gat", "op2": "gcn", "op3": "fc", "op4": "sage"}
+    mirrored = {"link": "0012", "op1": "gcn", "op2": "gat", "op3": "sage", "op4": "fc"}  # mirrored
+    rows = task.rows(task.space.to_code([params, mirrored]))
     assert rows[0] == rows[1]
     key = published.Arch([0, 0, 1, 2], ["gat", "gcn", "fc", "sage"]).valid_hash()
     assert task.truth[rows[0]] == pytest.approx(100 * table[key]["perf"])
@@ -213,6 +213,6 @@ def test_codes_of_a_graph_network_share_its_published_value() -> None:
     assert task.rows(task.space.to_code({"link": "0000", **skips})) == [tasks.ABSENT]
 
 
-def test_no_judgments_is_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_evaluations_is_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--report", "--out", str(tmp_path)]) == 1
-    assert "no judgments" in capsys.readouterr().err
+    assert "no evaluations" in capsys.readouterr().err

@@ -22,8 +22,8 @@ def test_regrets_and_hypervolume_of_a_pair_are_those_of_its_table() -> None:
     assert values.max(axis=0).tolist() == tasks.best.tolist()
     assert tasks.regrets(tasks.best).tolist() == [0, 0]
     assert tasks.regrets(tasks.median).tolist() == [1, 1]
-    few, more = dominated(tasks, codes[:300]), dominated(tasks, codes[:3000])
-    assert 0 < few < more < dominated(tasks, codes) <= 1
+    few, many = dominated(tasks, codes[:300]), dominated(tasks, codes[:3000])
+    assert 0 < few < many < dominated(tasks, codes) <= 1
 
 
 def test_the_answer_loses_the_least_in_its_worst_task() -> None:
@@ -34,7 +34,7 @@ def test_the_answer_loses_the_least_in_its_worst_task() -> None:
 @pytest.mark.slow
 def test_half_of_the_reports_is_a_study_as_any_other() -> None:
     studies = run(PAIR, "ncp-half", 0, 20)
-    assert [one.trials for one in studies] == [20]
+    assert [study.trials for study in studies] == [20]
     assert 0 <= studies[0].mean <= studies[0].worst < 1
 
 
@@ -47,7 +47,7 @@ def test_the_program_repeats_itself_and_goes_on(tmp_path: Path) -> None:
     begun = path.read_text()
     assert main([*options, "--seeds", "2", "--resume"]) == 0
     assert path.read_text().startswith(begun)
-    assert [one.seed for one in load(path)] == [0, 1]
+    assert [study.seed for study in load(path)] == [0, 1]
     page = (tmp_path / "several_tasks" / "report.md").read_text()
     assert "1 problem, 2 seeds." in page
 

@@ -16,7 +16,7 @@ from ncp_sampler.command_line.program import _parse, main
 from ncp_sampler.command_line.search import _sources, _starts
 from ncp_sampler.command_line.search_options import search_options
 from ncp_sampler.command_line.search_targets import search_targets
-from ncp_sampler.command_line.sources import JudgedRecords
+from ncp_sampler.command_line.sources import SearchSource
 from ncp_sampler.propagation.targets import Target
 
 HEAD = ["arch_id", "w1", "w2", "d1", "kernel", "op", "top1", "gflops", "date"]
@@ -48,7 +48,7 @@ def newcomer_table(folder: Path, n: int = 36, name: str = "runs.csv") -> Path:
     return path
 
 
-def read(arguments: str) -> tuple[list[JudgedRecords], list[Target]]:
+def read(arguments: str) -> tuple[list[SearchSource], list[Target]]:
     """Sources and targets of a search, with nothing fitted."""
     given = _parse(["search", *arguments.split(), "--no-picture"])
     del given["command"]
@@ -67,24 +67,24 @@ def test_one_command_gives_a_real_architecture_within_the_limit(
     table = newcomer_table(tmp_path)
     options = ["--table", str(table), *ROLES.split(), "--bound", "gflops<=0.5", "--no-picture"]
     assert main(["search", *options, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    params = found["params"]
+    result = json.loads(capsys.readouterr().out)
+    params = result["params"]
     assert list(params) == HEAD[1:6]
     assert params["w1"] in range(16, 129, 16)
     assert params["kernel"] in (3, 5, 7)
     assert params["op"] in OPS
-    assert found["bounds_hold"]
+    assert result["bounds_hold"]
     assert gflops(params) <= 0.5
-    assert found["predicted"]["gflops"] == pytest.approx(gflops(params), rel=0.5)
-    (best,) = found["best_rows"]
+    assert result["predicted"]["gflops"] == pytest.approx(gflops(params), rel=0.5)
+    (best,) = result["best_rows"]
     assert best["id"] == f"arch_{best['row'] - 1}"
     assert best["metrics"]["gflops"] <= 0.5
     # the answer is a new architecture, or that row beside what to train next
-    assert found["is_new"] == (found["measured_rows"] == [])
-    assert found["is_new"] or len(found["next_trainings"]) > 0
-    assert found["is_new"] or found["measured_rows"][0]["row"] == best["row"]
-    assert (found["probability"] > 0) == found["is_new"]
-    kinds = {column["column"]: column["kind"] for column in found["columns"]}
+    assert result["is_new"] == (result["measured_rows"] == [])
+    assert result["is_new"] or len(result["next_trainings"]) > 0
+    assert result["is_new"] or result["measured_rows"][0]["row"] == best["row"]
+    assert (result["probability"] > 0) == result["is_new"]
+    kinds = {column["column"]: column["kind"] for column in result["columns"]}
     assert (kinds["arch_id"], kinds["date"], kinds["op"]) == ("id", "left out", "categorical")
 
 
@@ -103,7 +103,7 @@ def test_columns_are_printed_before_anything_is_learnt(
         "16 to 128, steps of 16",
         "conv, mb, sep",
         "left out",
-        "of 36 rows keep gflops<=0.5",
+        "of 36 rows satisfy gflops<=0.5",
     ):
         assert part in output.out
 
@@ -266,8 +266,8 @@ def test_mistakes_are_one_line_before_anything_is_learnt(
 
 def answer_of(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
     assert main(["search", *options, "--no-picture", "--json"]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
 
 
 def sized_table(folder: Path) -> Path:
@@ -288,13 +288,15 @@ def test_an_improvement_of_a_logged_metric_is_in_its_own_unit(
     """Fewest milliseconds with at least 76 %: the row shown is the one that is compared with."""
     table = str(sized_table(tmp_path))
     options = ["--metrics", "acc,ms:min", "--min-metric", "76", "--params", "d,w"]
-    found = answer_of(capsys, "--table", table, *options)
-    (best,) = found["best_rows"]
+    result = answer_of(capsys, "--table", table, *options)
+    (best,) = result["best_rows"]
     assert best["metrics"]["acc"] >= 76
-    for one in [found, *found["next_trainings"]]:
-        gain = best["metrics"]["ms"] - one["predicted"]["ms"]
-        assert 0.9 * gain <= one["expected_improvement"] <= best["metrics"]["ms"]
-    assert any(one["predicted"]["ms"] < best["metrics"]["ms"] for one in found["next_trainings"])
+    for answer in [result, *result["next_trainings"]]:
+        gain = best["metrics"]["ms"] - answer["predicted"]["ms"]
+        assert 0.9 * gain <= answer["expected_improvement"] <= best["metrics"]["ms"]
+    assert any(
+        answer["predicted"]["ms"] < best["metrics"]["ms"] for answer in result["next_trainings"]
+    )
 
 
 def test_an_infinite_cost_keeps_no_limit(
@@ -307,8 +309,8 @@ def test_an_infinite_cost_keeps_no_limit(
     monkeypatch.chdir(tmp_path)
     options = ["--table", str(sized_table(tmp_path)), "--metrics", "acc", "--params", "d,w"]
     options += ["--ignore", "ms"]
-    found = answer_of(capsys, *options, "--cost", "deep_costs:deep", "--bound", "deep<=50")
-    assert found["params"]["d"] <= 6
+    result = answer_of(capsys, *options, "--cost", "deep_costs:deep", "--bound", "deep<=50")
+    assert result["params"]["d"] <= 6
     refused = [*options, "--cost", "deep_costs:never", "--bound", "never<=50", "--no-picture"]
     assert main(["search", *refused]) == 2
     assert "satisfied by no row" in capsys.readouterr().err
@@ -320,11 +322,11 @@ def test_a_bound_needs_no_other_option_where_all_parameters_are_named(
     path = tmp_path / "few.csv"
     rows = [f"{d},{w},{70 + d + w},{d}" for d in range(1, 7) for w in range(1, 7)]
     path.write_text("\n".join(["d,w,acc,size", *rows]))
-    found = answer_of(
+    result = answer_of(
         capsys, "--table", str(path), "--metrics", "acc", "--params", "d,w", "--bound", "size<=3"
     )
-    assert found["params"] == {"d": 3, "w": 6}
-    assert not found["is_new"]
+    assert result["params"] == {"d": 3, "w": 6}
+    assert not result["is_new"]
     several = ["--metrics", "acc", "--params", "d,w", "--ignore", "size", "--n", "5"]
     left = answer_of(capsys, "--table", str(path), *several)
     assert left["answers"] == []

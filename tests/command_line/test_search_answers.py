@@ -12,29 +12,33 @@ from ncp_sampler.command_line.program import main
 from tests.command_line.test_own_columns import ROLES, answer_of, gflops, newcomer_table
 
 
-def test_each_answer_says_whether_it_keeps_the_limits(
+def test_each_answer_says_whether_it_satisfies_the_limits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By the upper bound of the prediction, which is in JSON; the table names the order."""
     options = ["--metrics", "top1", "--id", "arch_id", "--ignore", "date", "--n", "4"]
     options += ["--table", str(newcomer_table(tmp_path)), "--bound", "gflops<=0.5"]
-    found = answer_of(capsys, *options)
-    for one in found["answers"]:
-        (limit,) = one["limits"]
+    result = answer_of(capsys, *options)
+    for answer in result["answers"]:
+        (limit,) = answer["limits"]
         assert (limit["metric"], limit["limit"], limit["beta"]) == ("gflops", "gflops<=0.5", 3)
         assert limit["logarithm"]  # the table's costs span more than a decade
-        mean, std = one["predicted"]["gflops"], one["predicted_std"]["gflops"]
+        mean, std = answer["predicted"]["gflops"], answer["predicted_std"]["gflops"]
         assert limit["compared"] == pytest.approx(mean * np.exp(3 * std / mean))
-        kept = "yes" if limit["compared"] <= 0.5 else "only by its mean" if mean <= 0.5 else "no"
-        assert one["keeps_limits"] == kept
-        assert one["bounds_hold"] == (kept == "yes")
-    order = [(not one["bounds_hold"], -one["expected_improvement"]) for one in found["answers"]]
+        satisfied = (
+            "yes" if limit["compared"] <= 0.5 else "only by its mean" if mean <= 0.5 else "no"
+        )
+        assert answer["satisfies_limits"] == satisfied
+        assert answer["bounds_hold"] == (satisfied == "yes")
+    order = [
+        (not answer["bounds_hold"], -answer["expected_improvement"]) for answer in result["answers"]
+    ]
     assert order == sorted(order)
     assert main(["search", *options, "--no-picture"]) == 0
     text = capsys.readouterr().out
     for part in (
-        "answers, those that keep the limits first, then by expected improvement",
-        "keeps the",
+        "answers, those that satisfy the limits first, then by expected improvement",
+        "satisfies",
         "prediction plus 3 standard deviations of the logarithm, to be compared with gflops<=0.5",
     ):
         assert part in text
@@ -49,10 +53,10 @@ def test_a_known_cost_keeps_its_name(
     options = ["--table", str(newcomer_table(tmp_path)), "--metrics", "top1", "--id", "arch_id"]
     options += ["--ignore", "date", "--bound", "gflops<=0.5"]
     here = "tests.command_line.test_own_columns:gflops"
-    found = answer_of(capsys, *options, "--cost", here)
-    assert found["predicted"].keys() == {"top1", "gflops"}
-    assert found["predicted"]["gflops"] == pytest.approx(gflops(found["params"]))
-    assert found["best_rows"][0]["metrics"]["gflops"] <= 0.5
+    result = answer_of(capsys, *options, "--cost", here)
+    assert result["predicted"].keys() == {"top1", "gflops"}
+    assert result["predicted"]["gflops"] == pytest.approx(gflops(result["params"]))
+    assert result["best_rows"][0]["metrics"]["gflops"] <= 0.5
 
 
 def test_a_limit_that_nobody_keeps_is_a_warning_beside_the_answer(
@@ -64,9 +68,9 @@ def test_a_limit_that_nobody_keeps_is_a_warning_beside_the_answer(
     text = capsys.readouterr().out
     after_the_answer = text[text.index("parameter") :]
     for part in (
-        "limit top1>=99: not kept; the lower bound of the prediction is",
-        "no measured row keeps them; the nearest has top1 ",
-        "The answer does not keep them either",
+        "limit top1>=99: not satisfied; the lower bound of the prediction is",
+        "no measured row satisfies them; the nearest has top1 ",
+        "The answer does not satisfy them either",
     ):
         assert part in after_the_answer
 

@@ -12,8 +12,8 @@ import pytest
 
 from ncp_sampler.command_line.program import _parse, main
 from ncp_sampler.command_line.search_options import search_options
-from ncp_sampler.command_line.sources import JudgedRecords, setting_records
-from ncp_sampler.command_line.tables import LEAST_JUDGED_ROWS, table_records
+from ncp_sampler.command_line.sources import SearchSource, setting_records
+from ncp_sampler.command_line.tables import MIN_SPLIT_ROWS, table_records
 from ncp_sampler.multi_resolution import costs
 from tests.search_examples import SPACE, truth
 
@@ -52,32 +52,32 @@ def mr_table(folder: Path, n: int) -> str:
 
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     assert main(["search", *arguments, "--json"]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
 
 
-def read(*arguments: str) -> JudgedRecords:
+def read(*arguments: str) -> SearchSource:
     """The source of a search, with nothing fitted."""
     given = _parse(["search", *arguments, "--no-picture"])
     del given["command"]
     return table_records(search_options(given))[0]
 
 
-def test_own_table_is_judged_by_its_other_half(
+def test_own_table_is_evaluated_on_its_other_half(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path, picture = own_table(tmp_path, LEAST_JUDGED_ROWS), tmp_path / "search.svg"
+    path, picture = own_table(tmp_path, MIN_SPLIT_ROWS), tmp_path / "search.svg"
     options = ["--metrics", "accuracy,ms", "--minimize", "ms", "--lambda", "0.1"]
-    found = answer(capsys, "--table", path, *options, "--picture", str(picture))
-    assert found["params"]["depth"] > 4
-    assert found["params"]["width"] == 8
-    accuracy, ms = found["metrics"]
+    result = answer(capsys, "--table", path, *options, "--picture", str(picture))
+    assert result["params"]["depth"] > 4
+    assert result["params"]["width"] == 8
+    accuracy, ms = result["metrics"]
     assert (accuracy["metric"], ms["metric"]) == ("accuracy", "ms")
-    truth = 70 + 3 * np.log2(found["params"]["depth"])
-    assert abs(accuracy["judged"] - truth) < 2
-    assert 0 < accuracy["judge_error"] < 2
-    assert "learned from 20 of 40 rows" in found["notes"][0]
-    assert found["picture"] == str(picture)
+    truth = 70 + 3 * np.log2(result["params"]["depth"])
+    assert abs(accuracy["held_out_score"] - truth) < 2
+    assert 0 < accuracy["evaluator_error"] < 2
+    assert "learned from 20 of 40 rows" in result["notes"][0]
+    assert result["picture"] == str(picture)
     assert "<svg" in picture.read_text()
 
 
@@ -86,13 +86,13 @@ def test_table_with_the_27_columns_has_codes_of_mr_space(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], strategy: list[str]
 ) -> None:
     options = ["--metrics", "accuracy", "--max-gflops", "0.8", "--strategy", *strategy]
-    found = answer(capsys, "--table", mr_table(tmp_path, 60), *options, "--no-picture")
-    assert list(found["params"]) == list(SPACE.names)
-    code = SPACE.from_string(found["code"])
-    assert SPACE.to_params(code) == found["params"]
-    assert found["costs"]["gflops"] == pytest.approx(costs.flops(code).item())
-    assert found["bounds_hold"] == (found["costs"]["gflops"] <= 0.8)
-    assert "learned from 30 of 60 rows" in found["notes"][0]
+    result = answer(capsys, "--table", mr_table(tmp_path, 60), *options, "--no-picture")
+    assert list(result["params"]) == list(SPACE.names)
+    code = SPACE.from_string(result["code"])
+    assert SPACE.to_params(code) == result["params"]
+    assert result["costs"]["gflops"] == pytest.approx(costs.flops(code).item())
+    assert result["bounds_hold"] == (result["costs"]["gflops"] <= 0.8)
+    assert "learned from 30 of 60 rows" in result["notes"][0]
 
 
 def test_table_in_which_one_of_the_27_columns_is_a_metric(tmp_path: Path) -> None:
@@ -102,10 +102,10 @@ def test_table_in_which_one_of_the_27_columns_is_a_metric(tmp_path: Path) -> Non
     assert list(source.records.space.names) == names
 
 
-def test_a_small_table_has_no_judge_and_says_so(
+def test_a_small_table_has_no_evaluator_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = own_table(tmp_path, LEAST_JUDGED_ROWS - 1)
+    path = own_table(tmp_path, MIN_SPLIT_ROWS - 1)
     options = ["--metrics", "accuracy", "--ignore", "ms", "--no-picture"]
     assert main(["search", "--table", path, *options]) == 0
     text = capsys.readouterr().out
@@ -119,19 +119,19 @@ def test_without_tables_surrogates_stand_in_and_it_says_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     both = ["--setting", "seg", "--setting", "cls-a", "--rows", "60", "--max-gflops", "1"]
-    found = answer(capsys, *both, "--no-picture")
-    code = SPACE.from_string(found["code"])
-    assert SPACE.to_params(code) == found["params"]
-    assert found["costs"]["gflops"] == pytest.approx(costs.flops(code).item())
-    assert found["costs"]["gflops"] <= 1
-    assert found["bounds_hold"]
-    assert found["picture"] is None
-    assert [row["source"] for row in found["metrics"]] == ["seg", "cls-50-1000"]
-    assert [row["judge_error"] for row in found["metrics"]] == [None, None]
-    assert all(note.startswith("no tables: ") for note in found["notes"])
+    result = answer(capsys, *both, "--no-picture")
+    code = SPACE.from_string(result["code"])
+    assert SPACE.to_params(code) == result["params"]
+    assert result["costs"]["gflops"] == pytest.approx(costs.flops(code).item())
+    assert result["costs"]["gflops"] <= 1
+    assert result["bounds_hold"]
+    assert result["picture"] is None
+    assert [row["source"] for row in result["metrics"]] == ["seg", "cls-50-1000"]
+    assert [row["evaluator_error"] for row in result["metrics"]] == [None, None]
+    assert all(note.startswith("no tables: ") for note in result["notes"])
 
 
-def test_published_table_prints_architecture_judgement_and_costs(
+def test_published_table_prints_architecture_score_and_costs(
     bench_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = str(tmp_path / "trace.png")
@@ -140,7 +140,7 @@ def test_published_table_prints_architecture_judgement_and_costs(
     text = capsys.readouterr().out
     for part in (
         "learned from 60 of 2007 trained architectures",
-        "no architecture is predicted to keep the limits",
+        "no architecture is predicted to satisfy the limits",
         "stage 4",
         "evaluator's error",
         "G multiply-adds",
@@ -150,14 +150,14 @@ def test_published_table_prints_architecture_judgement_and_costs(
     assert Path(picture).stat().st_size > 10_000
 
 
-def test_the_answer_is_learnt_from_all_rows_after_it_was_judged(
+def test_the_answer_is_learned_from_all_rows_after_its_evaluation(
     bench_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A search of rows that the held-out evaluator has seen, too, would be flattered by it."""
     source = ["--setting", "seg", "--root", str(bench_root), "--rows", "80", "--no-picture"]
     refit = answer(capsys, *source, "--max-gflops", "2")
     half = answer(capsys, *source, "--max-gflops", "2", "--no-refit")
-    assert refit["metrics"][0]["judged"] == half["metrics"][0]["judged"]
+    assert refit["metrics"][0]["held_out_score"] == half["metrics"][0]["held_out_score"]
     assert "learned from all 80 rows" in refit["notes"][1]
     assert len(half["notes"]) == 1
     assert refit["code"] != half["code"]
@@ -170,14 +170,14 @@ def test_the_answer_is_learnt_from_all_rows_after_it_was_judged(
 def test_several_answers_and_fronts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = ["--table", mr_table(tmp_path, 39), "--metrics", "accuracy", "--no-picture"]
     answers = answer(capsys, *table, "--max-gflops", "2", "--n", "3")["answers"]
-    codes = [SPACE.from_string(one["code"]) for one in answers]
+    codes = [SPACE.from_string(each["code"]) for each in answers]
     assert len(codes) == 3
     for i, code in enumerate(codes):
-        assert all((code != other).sum() >= 5 for other in codes[:i])
+        assert all((code != earlier).sum() >= 5 for earlier in codes[:i])
     front = answer(capsys, *table, "--front", "--n", "4")
-    sizes = [one["costs"]["gflops"] for one in front["answers"]]
+    sizes = [each["costs"]["gflops"] for each in front["answers"]]
     assert sizes == sorted(sizes)
-    assert front["code"] in [one["code"] for one in front["answers"]]
+    assert front["code"] in [each["code"] for each in front["answers"]]
     assert main(["search", *table, "--front", "--n", "3"]) == 0
     assert "answers" in capsys.readouterr().out
 
@@ -195,8 +195,8 @@ def test_beta_is_chosen_where_the_rows_suffice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = ["--metrics", "accuracy", "--no-picture", "--beta", "auto"]
-    found = answer(capsys, "--table", mr_table(tmp_path, 84), *table)
-    assert f"beta {found['beta']:g} by cross-validation" in found["notes"][1]
+    result = answer(capsys, "--table", mr_table(tmp_path, 84), *table)
+    assert f"beta {result['beta']:g} by cross-validation" in result["notes"][1]
     few = answer(capsys, "--table", mr_table(tmp_path, 40), *table)
     assert "too few rows to choose it" in few["notes"][1]
 
@@ -258,7 +258,7 @@ def test_help_names_every_option_and_shows_examples(capsys: pytest.CaptureFixtur
 def test_rows_limits_what_is_learnt(tmp_path: Path) -> None:
     options = ["--metrics", "accuracy", "--ignore", "ms", "--rows", "4", "--seed", "1"]
     source = read("--table", own_table(tmp_path, 10), *options)
-    assert (len(source.records), source.main, source.judge) == (4, "accuracy", None)
+    assert (len(source.records), source.main, source.evaluator) == (4, "accuracy", None)
 
 
 @pytest.mark.parametrize(

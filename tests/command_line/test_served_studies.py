@@ -41,8 +41,8 @@ def running(command: list[str], port: int) -> Iterator[None]:
     try:
         for _ in range(600):
             assert server.poll() is None
-            with socket.socket() as one:
-                if one.connect_ex(("localhost", port)) == 0:
+            with socket.socket() as connection:
+                if connection.connect_ex(("localhost", port)) == 0:
                     break
             time.sleep(0.1)
         yield
@@ -63,9 +63,9 @@ def check(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", url]) == 2
     assert "holds 2 studies; --name one of 'one', 'two'" in capsys.readouterr().err
     assert main(["study", url, "--name", "two", "--trial", "last", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["trials"]["complete"] == 5
-    assert found["trial"]["reasons"]["how"] == "search"
+    result = json.loads(capsys.readouterr().out)
+    assert result["trials"]["complete"] == 5
+    assert result["trial"]["reasons"]["how"] == "search"
     assert main(["study", url, "--name", "one"]) == 0
     assert "best trial" in capsys.readouterr().out
 

@@ -23,7 +23,7 @@ SPACE = MRSpace(width=16, depth=2)
 STARTUP = 5
 
 
-def one(trial: optuna.Trial) -> float:
+def objective(trial: optuna.Trial) -> float:
     x, y = trial.suggest_float("x", -3, 3), trial.suggest_int("layers", 1, 8)
     return float(x * x + abs(y - 5))
 
@@ -36,7 +36,7 @@ def two(trial: optuna.Trial) -> tuple[float, float]:
 def fill(storage: BaseStorage) -> None:
     """A study of one objective, and one of two."""
     sampler = NCPSampler(seed=0, n_startup_trials=STARTUP)
-    optuna.create_study(storage=storage, study_name="one", sampler=sampler).optimize(one, 9)
+    optuna.create_study(storage=storage, study_name="one", sampler=sampler).optimize(objective, 9)
     sampler = NCPSampler(space=SPACE, seed=0, n_startup_trials=STARTUP)
     study = optuna.create_study(
         storage=storage, study_name="two", sampler=sampler, directions=["maximize", "minimize"]
@@ -61,8 +61,8 @@ def listing(folder: Path) -> dict[str, bytes]:
 
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     assert main(["study", *arguments, "--json"]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
 
 
 @pytest.mark.parametrize("name", ["x.db", "x.log"])
@@ -70,15 +70,15 @@ def test_a_study_of_one_objective(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = listing(folder)
-    found = answer(capsys, str(folder / name), "--name", "one")
+    result = answer(capsys, str(folder / name), "--name", "one")
     assert listing(folder) == before  # nothing is written, no file beside
-    assert (found["study"], found["directions"]) == ("one", {"value": "minimize"})
-    assert found["trials"] == {"running": 0, "complete": 9, "pruned": 0, "fail": 0, "waiting": 0}
-    assert found["front"] is None
-    best, shown = found["best"], found["trial"]
+    assert (result["study"], result["directions"]) == ("one", {"value": "minimize"})
+    assert result["trials"] == {"running": 0, "complete": 9, "pruned": 0, "fail": 0, "waiting": 0}
+    assert result["front"] is None
+    best, shown = result["best"], result["trial"]
     assert best["params"]["x"] ** 2 + abs(best["params"]["layers"] - 5) == best["values"]["value"]
     assert shown["number"] == best["number"]
-    important = found["importances"]
+    important = result["importances"]
     assert important["evaluator"] == "Optuna's fANOVA"
     assert set(important["of"]["value"]) == {"x", "layers"}
     assert sum(important["of"]["value"].values()) == pytest.approx(1)
@@ -87,16 +87,16 @@ def test_a_study_of_one_objective(
 def test_a_study_of_two_objectives_has_a_front_and_codes(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = answer(capsys, str(folder / "x.db"), "--name", "two")
-    assert found["best"] is None
-    values = [list(one["values"].values()) for one in found["front"]]
+    result = answer(capsys, str(folder / "x.db"), "--name", "two")
+    assert result["best"] is None
+    values = [list(trial["values"].values()) for trial in result["front"]]
     assert values == sorted(values)
-    for trial in found["front"]:
+    for trial in result["front"]:
         code = MRSpace().from_string(trial["code"])
         assert MRSpace().to_params(code) == trial["params"]
-    assert found["trial"]["number"] == 6  # the last
-    assert found["trial"]["reasons"]["how"] == "search"
-    assert set(found["importances"]["of"]) == {"value_0", "value_1"}
+    assert result["trial"]["number"] == 6  # the last
+    assert result["trial"]["reasons"]["how"] == "search"
+    assert set(result["importances"]["of"]) == {"value_0", "value_1"}
 
 
 def test_the_compromise_of_trials_that_report_one_task_each(
@@ -115,10 +115,10 @@ def test_the_compromise_of_trials_that_report_one_task_each(
     study.optimize(objective, 12)
     chosen = compromise(study)
     assert main(["study", str(path), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["compromise"]["number"] == chosen.number
-    assert found["compromise"]["predicted"] == list(chosen.predicted)
-    assert list(found["trial"]["values"]) == ["value_1"]  # what the last trial reported
+    result = json.loads(capsys.readouterr().out)
+    assert result["compromise"]["number"] == chosen.number
+    assert result["compromise"]["predicted"] == list(chosen.predicted)
+    assert list(result["trial"]["values"]) == ["value_1"]  # what the last trial reported
     assert main(["study", str(path)]) == 0
     printed = capsys.readouterr().out
     assert f"best compromise: trial {chosen.number}" in printed
@@ -137,9 +137,9 @@ def test_the_reasons_of_any_trial(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(folder)
-    found = answer(capsys, "sqlite:///x.db", "--name", "one", "--trial", trial)
+    result = answer(capsys, "sqlite:///x.db", "--name", "one", "--trial", trial)
     # Before any trial no space is known: trial 0 is drawn by Optuna.
-    assert (found["trial"]["number"], found["trial"]["reasons"]["how"]) == (number, how)
+    assert (result["trial"]["number"], result["trial"]["reasons"]["how"]) == (number, how)
 
 
 def test_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,9 +161,9 @@ def test_other_samplers_failures_and_odd_values(
     storage = JournalStorage(JournalFileBackend(path))
     study = optuna.create_study(storage=storage, sampler=optuna.samplers.RandomSampler(seed=0))
     study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
-    found = answer(capsys, path)
-    assert (found["best"], found["trial"], found["trials"]["running"]) == (None, None, 1)
-    assert "no importances of value" in found["importances"]["note"]
+    result = answer(capsys, path)
+    assert (result["best"], result["trial"], result["trials"]["running"]) == (None, None, 1)
+    assert "no importances of value" in result["importances"]["note"]
     assert main(["study", path]) == 0
     assert "no trial is complete" in capsys.readouterr().out
     study.tell(study.ask({"x": optuna.distributions.FloatDistribution(0, 1)}), float("inf"))
@@ -178,17 +178,17 @@ def test_infeasible_trials_are_not_the_best(
     path = str(tmp_path / "x.log")
     storage = JournalStorage(JournalFileBackend(path))
     sampler = NCPSampler(seed=0, constraints_func=lambda trial: [1.0])
-    optuna.create_study(storage=storage, sampler=sampler).optimize(one, 2)
-    found = answer(capsys, path)
-    assert (found["best"], found["trials"]["complete"]) == (None, 2)
+    optuna.create_study(storage=storage, sampler=sampler).optimize(objective, 2)
+    result = answer(capsys, path)
+    assert (result["best"], result["trials"]["complete"]) == (None, 2)
 
 
 def _foreign(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("root:x:0:0\n")
     (tmp_path / "empty").touch()
     (tmp_path / "json").write_text('{"a": 1}\n')
-    with sqlite3.connect(tmp_path / "other.db") as other:
-        other.execute("create table a (b)")
+    with sqlite3.connect(tmp_path / "other.db") as database:
+        database.execute("create table a (b)")
     (tmp_path / "damaged.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
     storage = JournalStorage(JournalFileBackend(str(tmp_path / "x.log")))
     optuna.create_study(storage=storage, study_name="none")

@@ -43,13 +43,13 @@ def trials_of(study: optuna.Study) -> list[FrozenTrial]:
 
 def surrogate_problem(setting: str) -> TrainingProblem:
     """Looks a code's metric up in a surrogate of NAS-Bench-MR; its FLOPs are the tables'."""
-    judge = nas_bench.objective(setting)
+    surrogate = nas_bench.objective(setting)
 
     class Looked(nn.Module):
         def __init__(self, code: ArrayLike) -> None:
             super().__init__()
             self.layer = nn.Linear(1, 1)
-            self.metric = float(judge.evaluate(code)[0, 0])
+            self.metric = float(surrogate.evaluate(code)[0, 0])
 
     def gflops(code: ArrayLike) -> Any:
         cost = costs.flops(code)
@@ -57,7 +57,7 @@ def surrogate_problem(setting: str) -> TrainingProblem:
 
     base = width_problem()
     task = Task(
-        metric=judge.metrics[0],
+        metric=surrogate.metrics[0],
         loss=lambda model, batch: model.layer(batch).square().mean(),  # type: ignore[operator]
         score=lambda model, batches: float(model.metric),  # type: ignore[arg-type]
     )

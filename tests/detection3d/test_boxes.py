@@ -156,8 +156,8 @@ def test_suppression_is_the_greedy_one(iou: float) -> None:
 
 def test_what_is_suppressed_suppresses_nothing() -> None:
     chain = nearest_rectangles(torch.cat([box(x=x, size=(1, 1, 1)) for x in (0, 0.3, 0.6)]))
-    one, two = torch.zeros(3).long(), torch.tensor([0, 1, 0])
-    assert suppress(chain, one, iou=0.5).tolist() == [True, False, True]
+    same_label, two = torch.zeros(3).long(), torch.tensor([0, 1, 0])
+    assert suppress(chain, same_label, iou=0.5).tolist() == [True, False, True]
     assert suppress(chain, two, iou=0.2).tolist() == [True, True, False]
 
 
@@ -176,7 +176,7 @@ def test_malformed_boxes_are_refused(boxes: Tensor, message: str) -> None:
         check_boxes(boxes)
 
 
-def found(*rows: tuple[float, float, int]) -> Detections:
+def detections_of(*rows: tuple[float, float, int]) -> Detections:
     """Detections of unit height, from rows of x, score and label."""
     boxes = torch.cat([box(x=x) for x, _, _ in rows]) if rows else torch.zeros(0, 7)
     scores, labels = [s for _, s, _ in rows], [k for _, _, k in rows]
@@ -186,31 +186,36 @@ def found(*rows: tuple[float, float, int]) -> Detections:
 @pytest.mark.parametrize(
     ("detections", "truths", "expected"),
     [
-        pytest.param([found((0, 0.9, 0))], [[0]], 100, id="perfect"),
-        pytest.param([found()], [[0]], 0, id="nothing found"),
-        pytest.param([found((9, 0.9, 0))], [[0]], 0, id="only false ones"),
-        pytest.param([found((0, 0.9, 0))], [[0, 9]], 50, id="half of the recalls at precision 1"),
-        pytest.param([found((9, 0.9, 0), (0, 0.8, 0))], [[0]], 50, id="false one first"),
-        pytest.param([found((9, 0.7, 0), (0, 0.8, 0))], [[0]], 100, id="false one last"),
+        pytest.param([detections_of((0, 0.9, 0))], [[0]], 100, id="perfect"),
+        pytest.param([detections_of()], [[0]], 0, id="nothing found"),
+        pytest.param([detections_of((9, 0.9, 0))], [[0]], 0, id="only false ones"),
         pytest.param(
-            [found((0, 0.9, 0), (0.1, 0.8, 0))], [[0, 9]], 50, id="found twice counts once"
+            [detections_of((0, 0.9, 0))], [[0, 9]], 50, id="half of the recalls at precision 1"
+        ),
+        pytest.param([detections_of((9, 0.9, 0), (0, 0.8, 0))], [[0]], 50, id="false one first"),
+        pytest.param([detections_of((9, 0.7, 0), (0, 0.8, 0))], [[0]], 100, id="false one last"),
+        pytest.param(
+            [detections_of((0, 0.9, 0), (0.1, 0.8, 0))], [[0, 9]], 50, id="found twice counts once"
         ),
         pytest.param(
-            [found((9, 0.9, 1), (0, 0.8, 0))], [[0]], 100, id="another class's is left out"
+            [detections_of((9, 0.9, 1), (0, 0.8, 0))], [[0]], 100, id="another class's is left out"
         ),
         pytest.param(
-            [found((9, 0.9, 0)), found((0, 0.8, 0))], [[], [0]], 50, id="over two samples"
+            [detections_of((9, 0.9, 0)), detections_of((0, 0.8, 0))],
+            [[], [0]],
+            50,
+            id="over two samples",
         ),
         pytest.param(
             # precisions 1, 1/2, 2/3 at recalls 1/2, 1/2, 1
-            [found((0, 0.9, 0), (50, 0.8, 0), (9, 0.7, 0))],
+            [detections_of((0, 0.9, 0), (50, 0.8, 0), (9, 0.7, 0))],
             [[0, 9]],
             100 * (0.5 * 1 + 0.5 * 2 / 3),
             id="a step of precision",
         ),
         pytest.param(
             # recall 1/3 is reached by 13 of the 40 recalls
-            [found((0, 0.9, 0))],
+            [detections_of((0, 0.9, 0))],
             [[0, 9, 18]],
             100 * 13 / 40,
             id="recalls are at multiples of 1/40",
@@ -228,13 +233,13 @@ def test_average_precision_has_the_value_known(
 
 def test_each_detection_takes_the_free_box_that_it_overlaps_most() -> None:
     # the second is nearer to the first box, which the better score has taken: it gets the other
-    detections = [found((0, 0.9, 0), (0.5, 0.8, 0))]
+    detections = [detections_of((0, 0.9, 0), (0.5, 0.8, 0))]
     boxes, labels = [torch.cat((box(x=0), box(x=1.2)))], [torch.zeros(2).long()]
     assert average_precision(detections, boxes, labels, label=0, iou=0.6) == 100
 
 
 def test_views_differ_by_height() -> None:
-    detections = [found((0, 0.9, 0))]
+    detections = [detections_of((0, 0.9, 0))]
     boxes, labels = [box(z=0.5)], [torch.zeros(1).long()]
     values = [
         average_precision(detections, boxes, labels, label=0, iou=0.5, view=view)
@@ -251,7 +256,7 @@ def test_average_precision_of_many_is_that_of_the_definition() -> None:
         truth = rng.choice(np.arange(0, 60, 6), size=rng.integers(0, 5), replace=False)
         guesses = [(float(x + rng.normal(0, 1)), float(rng.random()), 0) for x in truth]
         guesses += [(float(x), float(rng.random()), 0) for x in rng.uniform(0, 60, 3)]
-        detections.append(found(*guesses))
+        detections.append(detections_of(*guesses))
         boxes.append(torch.cat([box(x=x) for x in truth]) if len(truth) else torch.zeros(0, 7))
     labels = [torch.zeros(len(b)).long() for b in boxes]
 
@@ -302,7 +307,7 @@ def test_average_precision_of_many_is_that_of_the_definition() -> None:
 )
 def test_average_precision_refuses(change: dict[str, object], message: str) -> None:
     arguments: dict[str, object] = {
-        "detections": [found((0, 0.9, 0))],
+        "detections": [detections_of((0, 0.9, 0))],
         "boxes": [box()],
         "labels": [torch.zeros(1).long()],
         "label": 0,

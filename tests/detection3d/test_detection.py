@@ -111,8 +111,8 @@ def test_each_box_is_learnt_by_its_best_anchor() -> None:
     boxes = torch.tensor([[[2.5, 2.5, 0, 1.2, 0.6, 1.5, 0], [2.6, 2.5, 0, 4, 2, 1.5, 0]]])
     anchors = grid(BLOCK).reshape(-1, 7)
     target, box = assign(anchors, [BLOCK], boxes, torch.tensor([[0, 0]]))
-    learnt = set(box[target >= 0].tolist())
-    assert learnt == {0, 1}  # the small one overlaps no anchor by more than 0.72 of 8 m²
+    assigned = set(box[target >= 0].tolist())
+    assert assigned == {0, 1}  # the small one overlaps no anchor by more than 0.72 of 8 m²
 
 
 @pytest.mark.parametrize(
@@ -224,21 +224,21 @@ def test_a_head_that_knows_the_boxes_has_no_loss_and_finds_them() -> None:
     output = perfect_output(anchors, kinds, boxes, labels)
     loss = detection_loss(output, anchors, kinds, boxes, labels)
     assert loss.total.item() == pytest.approx(0, abs=1e-4)
-    found = find_boxes(output, anchors)[0]
-    assert len(found.boxes) == 3
-    order = found.boxes[:, 1].argsort()
-    torch.testing.assert_close(found.boxes[order], boxes[0], rtol=1e-4, atol=1e-4)
-    assert found.labels[order].tolist() == [0, 0, 1]
-    assert (found.scores > 0.99).all()
+    detected = find_boxes(output, anchors)[0]
+    assert len(detected.boxes) == 3
+    order = detected.boxes[:, 1].argsort()
+    torch.testing.assert_close(detected.boxes[order], boxes[0], rtol=1e-4, atol=1e-4)
+    assert detected.labels[order].tolist() == [0, 0, 1]
+    assert (detected.scores > 0.99).all()
 
 
 def test_boxes_found_are_sorted_distinct_and_few() -> None:
     anchors = grid(BLOCK, POST, cells=(12, 10))
     output = random_output(2, anchors, 2, seed=1)
     for limits in ({}, {"score": 0.9}, {"most": 4}, {"candidates": 9}, {"score": 1.0}):
-        found = find_boxes(output, anchors, **limits)
-        assert len(found) == 2
-        for boxes, scores, labels in found:
+        detected = find_boxes(output, anchors, **limits)
+        assert len(detected) == 2
+        for boxes, scores, labels in detected:
             assert boxes.shape == (len(scores), 7)
             assert len(labels) == len(scores) <= min(limits.get("most", 100), 240)
             assert (scores.diff() <= 0).all()

@@ -66,11 +66,11 @@ def test_samples_do_not_mix() -> None:
 @pytest.mark.parametrize("most", [1, 10, 50])
 def test_pillars_above_the_cap_are_left_out_evenly(most: int) -> None:
     points = cloud(2000, 7)  # all 96 pillars are occupied
-    everything, some = encoder()([points]), encoder(max_pillars=most)([points])
-    kept = (some != 0).any(1)
+    everything, limited = encoder()([points]), encoder(max_pillars=most)([points])
+    kept = (limited != 0).any(1)
     assert (everything != 0).any(1).all()
     assert kept.sum() == most
-    torch.testing.assert_close(some, everything * kept[:, None])
+    torch.testing.assert_close(limited, everything * kept[:, None])
     gaps = kept.flatten().nonzero()[:, 0].diff()
     assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
 

@@ -94,10 +94,10 @@ def test_fitting_one_batch_finds_its_boxes() -> None:
     for name, before, after in zip(loss._fields, losses[0], losses[-1], strict=True):
         assert after < 0.3 * before, name
     assert precision(model, (points, boxes, labels)) == 100
-    found = model.eval().detect(points)
-    assert (found[2].scores < 0.5).all()  # where there is no box
-    nearest = (found[0].boxes[:, :2] - boxes[0][0, :2]).norm(dim=1).argmin()
-    turn = found[0].boxes[nearest, 6] - boxes[0][0, 6]
+    detected = model.eval().detect(points)
+    assert (detected[2].scores < 0.5).all()  # where there is no box
+    nearest = (detected[0].boxes[:, :2] - boxes[0][0, :2]).norm(dim=1).argmin()
+    turn = detected[0].boxes[nearest, 6] - boxes[0][0, 6]
     assert turn.cos() > 0.95  # the front is where it should be
 
 
@@ -105,19 +105,19 @@ def precision(model: PointPillarsNet, scenes: Batch) -> float:
     """The lower one of both classes' average precisions in 3D at IoU 0.5."""
     points, boxes, labels = scenes
     model.eval()
-    found = model.detect(points)
+    detected = model.detect(points)
     model.train()
-    return min(average_precision(found, boxes, labels, label=k, iou=0.5) for k in (0, 1))
+    return min(average_precision(detected, boxes, labels, label=k, iou=0.5) for k in (0, 1))
 
 
 def test_seed_fixes_the_weights_and_leaves_pytorch_alone() -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    first, same, other = (network(seed=seed).state_dict() for seed in (0, 0, 1))
+    first, same, reseeded = (network(seed=seed).state_dict() for seed in (0, 0, 1))
     assert torch.equal(torch.rand(2), expected)
     assert all(torch.equal(first[name], same[name]) for name in first)
-    assert not all(torch.equal(first[name], other[name]) for name in first)
+    assert not all(torch.equal(first[name], reseeded[name]) for name in first)
 
 
 def test_training_step_is_the_same_each_time() -> None:

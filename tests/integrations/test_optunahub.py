@@ -89,7 +89,7 @@ def test_header_is_what_the_registry_checks() -> None:
     assert "sampler" in fields["tags"]
     for name in ("tags", "optuna_versions"):
         assert isinstance(fields[name], list)
-        assert all(isinstance(one, str) for one in fields[name]), name
+        assert all(isinstance(value, str) for value in fields[name]), name
     tried = (_ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
     assert all(f"| {version} |" in tried for version in fields["optuna_versions"])
 

@@ -107,10 +107,10 @@ def test_every_row_of_the_tables_is_exact(setting: str, bench_root: Path) -> Non
 @pytest.mark.parametrize(("text", "params", "multiply_adds"), PUBLISHED)
 def test_published_codes(text: str, params: float, multiply_adds: float) -> None:
     code = [int(number) for number in text.split()]
-    found = costs.flops(code, task="segmentation", num_classes=19, convention="multiply_adds")
-    assert found.item() == pytest.approx(multiply_adds, abs=5e-4)
-    found = costs.params(code, task="segmentation", num_classes=19)
-    assert found.item() == pytest.approx(params, abs=5e-4)
+    computed = costs.flops(code, task="segmentation", num_classes=19, convention="multiply_adds")
+    assert computed.item() == pytest.approx(multiply_adds, abs=5e-4)
+    computed = costs.params(code, task="segmentation", num_classes=19)
+    assert computed.item() == pytest.approx(params, abs=5e-4)
 
 
 @pytest.mark.parametrize("task", costs.TASKS)
@@ -132,7 +132,7 @@ def test_sum_over_single_convolutions(
         flops.append(multiply_adds[-1] + elements)
         params.append(sum(volume * i * o + o * (1 + norm) for volume, i, o, _, norm in convs))
 
-    found = {
+    computed = {
         convention: costs.flops(
             codes,
             resolution=resolution,
@@ -144,9 +144,9 @@ def test_sum_over_single_convolutions(
         )
         for convention in costs.CONVENTIONS
     }
-    assert (found["tables"] * 1e9).round().tolist() == flops
-    assert (found["multiply_adds"] * 1e9).round().tolist() == multiply_adds
-    assert torch.equal(found["twice_multiply_adds"], 2 * found["multiply_adds"])
+    assert (computed["tables"] * 1e9).round().tolist() == flops
+    assert (computed["multiply_adds"] * 1e9).round().tolist() == multiply_adds
+    assert torch.equal(computed["twice_multiply_adds"], 2 * computed["multiply_adds"])
     found_params = costs.params(codes, num_classes=num_classes, task=task, in_channels=in_channels)
     assert (found_params * 1e6).round().tolist() == params
 
@@ -236,9 +236,9 @@ def test_default_device_is_left_alone(device: str) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_codes_stay_on_their_device() -> None:
     codes = torch.from_numpy(SPACE.sample(100, 0))
-    found = costs.flops(codes.cuda())
-    assert found.device.type == "cuda"
-    torch.testing.assert_close(found.cpu(), costs.flops(codes), rtol=1e-14, atol=0.0)
+    computed = costs.flops(codes.cuda())
+    assert computed.device.type == "cuda"
+    torch.testing.assert_close(computed.cpu(), costs.flops(codes), rtol=1e-14, atol=0.0)
 
 
 def test_codes_a_hair_outside_the_bounds_are_accepted() -> None:

@@ -119,7 +119,7 @@ def test_module_is_left_as_it_was(
 
 def test_runs_under_no_grad_in_inference_mode_and_in_threads() -> None:
     module = mixed()
-    found: list[Measurement] = []
+    measured: list[Measurement] = []
     with torch.no_grad():
         expected = measure(module, (3, 8, 8))
         assert not torch.is_grad_enabled()
@@ -127,13 +127,14 @@ def test_runs_under_no_grad_in_inference_mode_and_in_threads() -> None:
         assert measure(module, (3, 8, 8)) == expected
         assert torch.is_inference_mode_enabled()
     threads = [
-        threading.Thread(target=lambda: found.append(measure(mixed(), (3, 8, 8)))) for _ in range(4)
+        threading.Thread(target=lambda: measured.append(measure(mixed(), (3, 8, 8))))
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [expected] * 4
+    assert measured == [expected] * 4
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

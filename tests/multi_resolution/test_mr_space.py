@@ -20,8 +20,8 @@ CODE += [4, 4, 4, 4, 4, 128, 128, 128, 128, 64]
 @pytest.fixture(scope="module")
 def rows(bench_root: Path) -> list[dict[str, Any]]:
     path = bench_root / "cls-50-1000" / "trainval.pkl"
-    found: list[dict[str, Any]] = pickle.loads(path.read_bytes())
-    return found
+    result: list[dict[str, Any]] = pickle.loads(path.read_bytes())
+    return result
 
 
 def test_dimensions() -> None:

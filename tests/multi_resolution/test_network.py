@@ -111,10 +111,10 @@ def test_same_seed_same_weights_and_no_generator_touched() -> None:
     state = torch.get_rng_state()
     nets = [build(task="detection3d", seed=seed) for seed in (0, np.int64(0), 1)]
     assert torch.equal(torch.get_rng_state(), state)
-    first, same, other = (net.state_dict() for net in nets)
+    first, same, reseeded = (net.state_dict() for net in nets)
     assert all(torch.equal(first[name], same[name]) for name in first)
     drawn = [name for name in first if re.search(r"(conv|classes|boxes|directions)\.weight", name)]
-    assert not any(torch.equal(first[name], other[name]) for name in drawn)
+    assert not any(torch.equal(first[name], reseeded[name]) for name in drawn)
 
 
 def test_without_a_seed_the_weights_follow_torch() -> None:
@@ -170,10 +170,10 @@ def test_a_pretrained_trunk_is_taken_over_and_the_head_is_not(as_state: bool) ->
     before = {name: value.clone() for name, value in video.state_dict().items()}
     video.load_trunk(pretrained.state_dict() if as_state else pretrained)
     images = batch("classification", (32, 32))
-    for own, other in zip(
+    for own, loaded in zip(
         video.eval().features(images), pretrained.eval().features(images), strict=True
     ):
-        assert torch.equal(own, other)
+        assert torch.equal(own, loaded)
     for name, value in video.state_dict().items():
         if name.startswith("head."):
             assert torch.equal(value, before[name])

@@ -27,8 +27,8 @@ def test_export_with_free_batch_height_and_width(task: str) -> None:
         net, (x,), dynamic_shapes=({0: free, x.ndim - 2: free, x.ndim - 1: free},)
     )
     for n, size in ((2, (49, 64)), (3, (75, 33))):
-        other = batch(task, size, n=n)
-        torch.testing.assert_close(parts(program.module()(other)), parts(net(other)))
+        images = batch(task, size, n=n)
+        torch.testing.assert_close(parts(program.module()(images)), parts(net(images)))
 
 
 def test_export_refuses_what_the_network_refuses() -> None:

@@ -81,9 +81,9 @@ def test_rows_of_the_tables(bench_root: Path) -> None:
 )
 def test_published_codes(text: str, params: float, multiply_adds: float) -> None:
     net = build([int(number) for number in text.split()], task="segmentation", num_classes=19)
-    found = costs.measure(net, (3, 128, 128))
-    assert round(found.params / 1e6, 2) == params
-    assert round(found.multiply_adds / 1e9, 2) == multiply_adds
+    metrics = costs.measure(net, (3, 128, 128))
+    assert round(metrics.params / 1e6, 2) == params
+    assert round(metrics.multiply_adds / 1e9, 2) == multiply_adds
 
 
 def shapes(code: Any) -> dict[str, tuple[int, ...]]:
@@ -157,5 +157,5 @@ def test_fusion_gathers_neighbours_and_makes_the_new_branch_from_the_fused_one()
     first = (path("branch1.from1", high) + upsampled[:, :, :9, :7]).relu()
     second = (path("branch2.from1", high) + path("branch2.from2", low)).relu()
     third = path("branch3", second)
-    for found, expected in zip(fusion([high, low]), (first, second, third), strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    for fused, expected in zip(fusion([high, low]), (first, second, third), strict=True):
+        torch.testing.assert_close(fused, expected, rtol=1e-4, atol=1e-5)

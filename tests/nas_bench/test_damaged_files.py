@@ -43,12 +43,12 @@ def test_a_flipped_bit_is_found_or_matters_to_nobody(
     The table is the first rows of a published one, written as that is.
     """
     published = (bench_root / setting / "trainval.pkl").read_bytes()
-    whole = pickle.dumps(pickle.loads(published)[:100], protocol=published[1])
-    good = written(tmp_path, setting, whole).table(setting)
+    content = pickle.dumps(pickle.loads(published)[:100], protocol=published[1])
+    good = written(tmp_path, setting, content).table(setting)
     rng = np.random.default_rng(0)
     refusals = []
-    for at in rng.choice(len(whole), 40, replace=False).tolist():
-        bench = written(tmp_path, setting, flipped(whole, at, int(rng.integers(8))))
+    for at in rng.choice(len(content), 40, replace=False).tolist():
+        bench = written(tmp_path, setting, flipped(content, at, int(rng.integers(8))))
         try:
             table = bench.table(setting)
         except ValueError as error:
@@ -114,9 +114,9 @@ def test_an_empty_or_cut_table_is_refused(tmp_path: Path, setting: str, content:
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.999])
 def test_a_truncated_table_is_refused(bench_root: Path, tmp_path: Path, part: float) -> None:
-    whole = (bench_root / "seg" / "trainval.pkl").read_bytes()
+    content = (bench_root / "seg" / "trainval.pkl").read_bytes()
     with pytest.raises(ValueError, match=r"trainval.pkl is damaged or not a table"):
-        written(tmp_path, "seg", whole[: int(part * len(whole))]).table("seg")
+        written(tmp_path, "seg", content[: int(part * len(content))]).table("seg")
 
 
 @pytest.fixture
@@ -131,24 +131,24 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_damaged_surrogate_is_refused_whichever_byte_it_is(models: Path) -> None:
-    whole = (models / MODEL).read_bytes()
+    content = (models / MODEL).read_bytes()
     truth = surrogate("seg").predict(SPACE.start, metrics=["aAcc"])["aAcc"]
-    for at in range(0, len(whole), len(whole) // 40):
-        (models / MODEL).write_bytes(flipped(whole, at, at % 8))
+    for at in range(0, len(content), len(content) // 40):
+        (models / MODEL).write_bytes(flipped(content, at, at % 8))
         surrogates._booster.cache_clear()
         with pytest.raises(ValueError, match=rf"{MODEL} is missing or damaged \(.*install"):
             surrogate("seg").predict(SPACE.start, metrics=["aAcc"])
-    (models / MODEL).write_bytes(whole)
+    (models / MODEL).write_bytes(content)
     again = surrogate("seg").predict(SPACE.start, metrics=["aAcc"])["aAcc"]
     np.testing.assert_array_equal(again, truth)
 
 
 @pytest.mark.parametrize("size", [None, 0, 1, 1000])
 def test_a_missing_or_truncated_surrogate_is_refused(models: Path, size: int | None) -> None:
-    whole = (models / MODEL).read_bytes()
+    content = (models / MODEL).read_bytes()
     (models / MODEL).unlink()
     if size is not None:
-        (models / MODEL).write_bytes(whole[:size])
+        (models / MODEL).write_bytes(content[:size])
     with pytest.raises(ValueError, match=f"{MODEL} is missing or damaged"):
         surrogate("seg").predict(SPACE.start, metrics=["aAcc"])
     assert len(surrogate("seg").predict(SPACE.start, metrics=["mIoU"])["mIoU"]) == 1

@@ -12,7 +12,7 @@ from benchmarks.fit_surrogates import tables_to_fit
 from ncp_sampler import MRSpace
 from ncp_sampler.command_line.program import main
 from ncp_sampler.multi_resolution import costs
-from ncp_sampler.nas_bench import SETTINGS, Judge, NASBenchMR, halves
+from ncp_sampler.nas_bench import SETTINGS, HeldOutEvaluator, NASBenchMR, halves
 from tests.detection_table import with_detection, with_rows, write_detection_table
 
 CODES = MRSpace().sample(120, 0).astype(np.int64)
@@ -30,9 +30,9 @@ def test_the_table_has_its_metric_and_costs(root: Path) -> None:
     table = bench.table("3ddet")
     assert table.main == "moderate"
     np.testing.assert_allclose(table.flops, costs.flops(CODES).numpy())
-    learning, judging = halves(len(CODES), 0)
-    judge = Judge(table, judging)
-    assert judge.errors["mean"] < table.metrics["moderate"][learning].std()
+    searched, evaluated = halves(len(CODES), 0)
+    evaluator = HeldOutEvaluator(table, evaluated)
+    assert evaluator.errors["mean"] < table.metrics["moderate"][searched].std()
 
 
 def test_the_command_searches_it(

@@ -64,10 +64,10 @@ def test_arrays_of_anything_but_numbers_are_refused(content: bytes) -> None:
 
 def _nested(kind: type[Any]) -> bytes:
     """Opcodes of a container that holds the one below it twice, and so on."""
-    found = kind()
+    nested = kind()
     for _ in range(60):
-        found = kind([found, found])
-    return pickle.dumps(found, 2)[2:-1]
+        nested = kind([nested, nested])
+    return pickle.dumps(nested, 2)[2:-1]
 
 
 @pytest.mark.parametrize(

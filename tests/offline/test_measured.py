@@ -115,7 +115,7 @@ def test_the_best_row_keeps_the_bounds_as_measured() -> None:
     none = propagate_search(problem_of(rows, UP, replace(fast, bound=0.5)))
     assert none.best is None
     assert np.isnan([none.expected_improvement, none.probability]).all()
-    assert none.note.startswith("no measured row keeps the limits; the nearest has ms 1;")
+    assert none.note.startswith("no measured row satisfies the limits; the nearest has ms 1;")
     assert none.nearest == {"ms": 1.0}
 
 
@@ -203,24 +203,26 @@ def test_each_limit_is_beside_the_value_that_is_compared_with_it() -> None:
         mean, std = one.predictions["size"], one.uncertainty["size"]
         assert size.compared == pytest.approx(mean + 2 * std)
         assert skipped.compared == one.predictions["skips"]
-        assert one.holds == (one.keeps_limits == "yes")
+        assert one.holds == (one.satisfies_limits == "yes")
 
 
-def test_answers_keep_limits_by_what_was_measured_alone() -> None:
+def test_answers_satisfy_limits_by_what_was_measured_alone() -> None:
     """To believe the answers before it makes the size of the next one no more certain."""
     rows = cells(30)
     limited = Records(CELLS, rows.codes, {**rows.metrics, "size": rows.codes[:, 1::4].sum(1)})
     small = Target("size", "minimize", bound=3.5)
     answers = propagate_answers(problem_of(limited, UP, small), n=8, apart=1)
-    assert [one.keeps_limits for one in answers] == ["yes"] * 8
+    assert [one.satisfies_limits for one in answers] == ["yes"] * 8
     gains = [one.expected_improvement for one in answers]
     assert gains == sorted(gains, reverse=True)
 
 
 def test_a_limit_kept_only_by_the_mean_says_so() -> None:
     check = LimitCheck.of("ms", "minimize", 5.0, mean=4.0, beta=3.0, compared=7.0)
-    assert check.kept == "only by its mean"
-    assert str(check).endswith("upper bound 7 (+ 3 standard deviations); kept: only by its mean")
+    assert check.satisfied == "only by its mean"
+    assert str(check).endswith(
+        "upper bound 7 (+ 3 standard deviations); satisfied: only by its mean"
+    )
 
 
 def test_rows_within_a_limit_come_before_all_others_where_a_cost_spans_decades() -> None:

@@ -30,12 +30,12 @@ def test_where_a_trial_runs_leaves_the_reasons_unchanged() -> None:
     optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, seed=0)
     for params in optimizer.ask(12):
         optimizer.tell(params, {"loss": np.sin(9 * params["a"]) + params["b"]})
-    here, beside, far = {"a": 0.9, "b": 0.1}, {"a": 0.9, "b": 0.1001}, {"a": 0.1, "b": 0.9}
+    here, close, far = {"a": 0.9, "b": 0.1}, {"a": 0.9, "b": 0.1001}, {"a": 0.1, "b": 0.9}
     optimizer.ask(fixed=here)
     alone = optimizer.reasons[0]["metrics"]["loss"]
     running = []
-    for other in (beside, far):
-        optimizer.ask(fixed=here, pending=[other])
+    for pending in (close, far):
+        optimizer.ask(fixed=here, pending=[pending])
         running.append(optimizer.reasons[0]["metrics"]["loss"])
     assert running[0] == running[1]
     assert running[0]["mean"] == alone["mean"]
@@ -50,13 +50,13 @@ def _within(seed: int, *, running: int) -> float:
     begun: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for _ in range(60):
         while len(begun) <= running:
-            (params,) = optimizer.ask(pending=[one for one, _ in begun])
+            (params,) = optimizer.ask(pending=[params_begun for params_begun, _ in begun])
             begun.append((params, optimizer.reasons[0]))
         params, reasons = begun.pop(0)
         x = np.array([params[name] for name in "abcd"])
         loss = float((x - 0.3) @ (x - 0.3) + 0.3 * np.cos(3 * x).sum())
         optimizer.tell(params, {"loss": loss})
         if reasons["how"] == "search":
-            one = reasons["metrics"]["loss"]
-            within.append(abs(loss - one["mean"]) <= one["std"])
+            prediction = reasons["metrics"]["loss"]
+            within.append(abs(loss - prediction["mean"]) <= prediction["std"])
     return float(np.mean(within))

@@ -75,12 +75,12 @@ def test_a_layer_more_costs_as_much_as_its_own_width_says() -> None:
         value, pullback = cost.vjp(unit[None])
         assert value == flops({"n_layers": 2, "w0": 64, "w1": 64})
         slopes.append(pullback(np.ones(1))[0, 0])
-    more = [
+    differences = [
         flops({"n_layers": 3, "w0": 64, "w1": 64, "w2": w})
         - flops({"n_layers": 2, "w0": 64, "w1": 64})
         for w in (16, 128)
     ]
-    assert slopes == pytest.approx([3 * difference for difference in more])  # steps of 1/3
+    assert slopes == pytest.approx([3 * difference for difference in differences])  # steps of 1/3
 
 
 def test_codes_over_a_limit_are_moved_below_it() -> None:
@@ -197,11 +197,11 @@ def test_a_table_is_searched_with_its_conditions() -> None:
     records = Records(NETWORK, raw, {"acc": values})
     np.testing.assert_array_equal(records.codes, codes)
     few = Target("flops", "minimize", bound=LIMIT, cost=flops_of_codes)
-    found = propagate_search([records], [Target("acc"), few], seed=0)
-    params = NETWORK.to_params(found.code)
+    solution = propagate_search([records], [Target("acc"), few], seed=0)
+    params = NETWORK.to_params(solution.code)
     assert flops(params) <= LIMIT
     assert accuracy(params) > np.quantile(values, 0.5)
-    np.testing.assert_array_equal(found.code, NETWORK.round(found.code))
+    np.testing.assert_array_equal(solution.code, NETWORK.round(solution.code))
 
 
 def test_categories_of_which_few_are_considered_have_conditions_too() -> None:

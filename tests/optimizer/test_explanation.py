@@ -47,15 +47,15 @@ def _plane(**given: Any) -> NCPOptimizer:
     )
 
 
-def _told(optimizer: NCPOptimizer, n: int) -> list[dict[str, Any]]:
+def _reasons_of_asks(optimizer: NCPOptimizer, n: int) -> list[dict[str, Any]]:
     """Reasons of n proposals; heat is y, gain is x + 5 y."""
-    found = []
+    reasons = []
     for _ in range(n):
         (params,) = optimizer.ask()
-        found += optimizer.reasons
+        reasons += optimizer.reasons
         gain = float(params["x"] + 5 * params["y"])
         optimizer.tell(params, {"gain": gain, "heat": float(params["y"])})
-    return found
+    return reasons
 
 
 def _text(trial: Any) -> str:
@@ -66,26 +66,26 @@ def _text(trial: Any) -> str:
 
 def test_reasons_add_up_and_name_what_matters() -> None:
     optimizer = _plane()
-    reasons = _told(optimizer, 24)
-    assert [one["how"] for one in reasons[:10]] == ["startup"] * 10
+    reasons = _reasons_of_asks(optimizer, 24)
+    assert [reason["how"] for reason in reasons[:10]] == ["startup"] * 10
     codes = optimizer.state_dict()["observations"]["codes"]
-    for number, one in enumerate(reasons[14:], 14):
-        assert one["how"] == "search"
-        moved = sum(gain["sum"] for _, _, _, gain in one["moves"])
-        known = one["metrics"]["sum"]
+    for number, reason in enumerate(reasons[14:], 14):
+        assert reason["how"] == "search"
+        moved = sum(gain["sum"] for _, _, _, gain in reason["moves"])
+        known = reason["metrics"]["sum"]
         assert moved == pytest.approx(known["value"] - known["start"], rel=1e-2, abs=0.1)
         assert known["value"] == sum(codes[number][:2])
         assert known["limit"] == 120
-        gain = one["metrics"]["gain"]
-        moved = sum(move[3]["gain"] for move in one["moves"])
+        gain = reason["metrics"]["gain"]
+        moved = sum(move[3]["gain"] for move in reason["moves"])
         assert moved == pytest.approx(gain["mean"] - gain["start"], rel=0.05, abs=5)
-        assert one["moves"] == [] or one["moves"][-1][0] == "idle" or len(one["moves"]) < 3
-        assert one["metrics"]["heat"]["bound"] == 50
-        assert one["feasible"] == one["metrics"]["heat"]["chance"]
-        if one["start"]["from"] == "trial":
-            start = dict(zip(PLANE.names, codes[one["start"]["observation"]], strict=True))
-            assert all(start[name] == before for name, before, _, _ in one["moves"])
-    heat = [one["metrics"]["heat"]["mean"] for one in reasons[16:]]
+        assert reason["moves"] == [] or reason["moves"][-1][0] == "idle" or len(reason["moves"]) < 3
+        assert reason["metrics"]["heat"]["bound"] == 50
+        assert reason["feasible"] == reason["metrics"]["heat"]["chance"]
+        if reason["start"]["from"] == "trial":
+            start = dict(zip(PLANE.names, codes[reason["start"]["observation"]], strict=True))
+            assert all(start[name] == before for name, before, _, _ in reason["moves"])
+    heat = [reason["metrics"]["heat"]["mean"] for reason in reasons[16:]]
     errors = np.abs(np.array(heat) - np.array(codes[16:])[:, 1])
     assert np.median(errors) < 3
 
@@ -118,7 +118,7 @@ def test_a_proposal_is_compared_with_its_start_and_with_the_incumbent() -> None:
 
 
 def test_a_front_has_no_incumbent() -> None:
-    reasons = _told(_plane(n_startup_trials=4), 8)[-1]
+    reasons = _reasons_of_asks(_plane(n_startup_trials=4), 8)[-1]
     assert "incumbent" not in reasons
     assert "incumbent" not in reasons["metrics"]["gain"]
     assert reasons["acquisition"]["value"] >= reasons["acquisition"]["start"]
@@ -141,10 +141,10 @@ def test_reasons_are_the_same_whenever_they_are_read() -> None:
     """At once, after a result, or in a copy: the model is still the one that proposed."""
     at_once, later = (_plane(n_startup_trials=6) for _ in range(2))
     for optimizer in (at_once, later):
-        _told(optimizer, 8)
+        _reasons_of_asks(optimizer, 8)
     proposed = at_once.ask(2)
     reasons = at_once.reasons
-    assert [one["how"] for one in reasons] == ["search"] * 2
+    assert [reason["how"] for reason in reasons] == ["search"] * 2
     assert later.ask(2) == proposed
     later.tell(proposed[1], {"gain": 1.0, "heat": 2.0})
     assert copy.deepcopy(later).reasons == later.reasons == reasons
@@ -270,7 +270,7 @@ def test_ray_has_the_same_through_the_searcher() -> None:
 
 
 def test_markdown_says_the_same_and_escapes_names() -> None:
-    reasons = _told(_plane(n_startup_trials=4), 7)
+    reasons = _reasons_of_asks(_plane(n_startup_trials=4), 7)
     assert explain_markdown(reasons[0]).startswith("A startup trial: quasi-random")
     text, table = explain_markdown(reasons[-1]), _text(reasons[-1])
     for name, before, after, gain in reasons[-1]["moves"]:
@@ -288,10 +288,10 @@ def test_many_names_are_cut_where_they_are_most() -> None:
     branch = {f"toggle_{i}_of_a_name_that_is_rather_long": "on" for i in range(120)}
     moves = [["width", 8, 16, {"gain": 1.0}]]
     reasons = {"how": "search", "moves": moves, "left_out": 0, "branch": branch, "stopped": STOPPED}
-    found = _fitting(reasons)
-    assert len(json.dumps(found)) < 4000
-    assert found["moves"] == moves
-    assert 50 < len(found["branch"]) < 120
+    fitting = _fitting(reasons)
+    assert len(json.dumps(fitting)) < 4000
+    assert fitting["moves"] == moves
+    assert 50 < len(fitting["branch"]) < 120
 
 
 @pytest.mark.parametrize("function", [explain, explain_markdown, plot_proposal])

@@ -36,22 +36,22 @@ def _network(params: dict[str, Any]) -> Metrics:
 def _run(
     optimizer: NCPOptimizer, n: int, evaluate: Callable[[dict[str, Any]], Metrics]
 ) -> tuple[list[dict[str, Any]], list[Metrics]]:
-    asked, found = [], []
+    asked, values = [], []
     for _ in range(n):
         (params,) = optimizer.ask()
-        found.append(evaluate(params))
+        values.append(evaluate(params))
         asked.append(params)
-        optimizer.tell(params, found[-1])
-    return asked, found
+        optimizer.tell(params, values[-1])
+    return asked, values
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_failing_region_is_left(seed: int) -> None:
     """Random params fail in 57 % of trials, and 0.2 in 36 to 40 of 50 at a best loss of -8.0."""
     optimizer = NCPOptimizer(NETWORK, directions={"loss": "minimize"}, seed=seed)
-    _, found = _run(optimizer, 50, _network)
-    assert min(one["loss"] for one in found if one) < -9.0
-    assert sum(not one for one in found) <= 28
+    _, values = _run(optimizer, 50, _network)
+    assert min(metrics["loss"] for metrics in values if metrics) < -9.0
+    assert sum(not metrics for metrics in values) <= 28
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -66,8 +66,8 @@ def test_values_that_diverge_are_failures(bad: float) -> None:
         return {"loss": bad if params["x"] > 5 else 0.1 * miss + (params["c"] != "b")}
 
     optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, seed=0)
-    _, found = _run(optimizer, 30, evaluate)
-    losses = [one["loss"] for one in found]
+    _, values = _run(optimizer, 30, evaluate)
+    losses = [metrics["loss"] for metrics in values]
     assert np.nanmin(losses) < 0.02
     assert sum(not math.isfinite(loss) for loss in losses) < 15
 
@@ -77,12 +77,12 @@ def test_random_infinities_cost_no_more_than_their_trials() -> None:
     rng = np.random.default_rng(0)
     space = SearchSpace([Float("x", -10, 10), Float("y", -10, 10)])
     optimizer = NCPOptimizer(space, directions={"loss": "minimize"}, seed=0)
-    _, found = _run(
+    _, values = _run(
         optimizer,
         30,
         lambda p: {"loss": math.inf if rng.random() < 0.4 else p["x"] ** 2 + (p["y"] - 3) ** 2},
     )
-    assert min(one["loss"] for one in found) < 0.1
+    assert min(metrics["loss"] for metrics in values) < 0.1
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -113,9 +113,9 @@ def test_a_code_that_failed_once_is_tried_again_where_failures_are_random() -> N
         lost += loss == 0
         return {} if loss == 0 and lost == 1 else {"loss": loss}
 
-    _, found = _run(optimizer, 40, evaluate)
+    _, values = _run(optimizer, 40, evaluate)
     assert lost >= 2
-    assert {"loss": 0.0} in found
+    assert {"loss": 0.0} in values
 
 
 def test_when_all_else_is_tried_failed_codes_come_again() -> None:
@@ -183,9 +183,9 @@ def test_a_failure_that_a_constraint_explains_is_no_failure() -> None:
 def test_a_restored_search_knows_its_failures() -> None:
     optimizer = NCPOptimizer(NETWORK, directions={"loss": "minimize"}, seed=0)
     _run(optimizer, 20, _network)
-    other = NCPOptimizer(NETWORK, directions={"loss": "minimize"}, seed=1)
-    other.load_state_dict(optimizer.state_dict())
-    assert other.ask(2) == optimizer.ask(2)
+    restored = NCPOptimizer(NETWORK, directions={"loss": "minimize"}, seed=1)
+    restored.load_state_dict(optimizer.state_dict())
+    assert restored.ask(2) == optimizer.ask(2)
 
 
 def test_failed_codes_come_again_beside_a_trial_off_the_grid() -> None:

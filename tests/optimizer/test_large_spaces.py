@@ -79,9 +79,9 @@ def test_lent_slopes_are_those_of_a_linear_function(n: int) -> None:
 def test_unique_codes_are_sorted_as_numpy_does(low: int) -> None:
     rng = np.random.default_rng(0)
     for codes in (rng.integers(low, 4, (300, 4)), rng.integers(low, 4, (300, 4)) / 7, np.eye(0, 3)):
-        found = unique_codes(codes)
-        np.testing.assert_array_equal(found, np.unique(codes, axis=0))
-        assert found.dtype == codes.dtype
+        unique = unique_codes(codes)
+        np.testing.assert_array_equal(unique, np.unique(codes, axis=0))
+        assert unique.dtype == codes.dtype
 
 
 def test_neighbors_are_valid_and_differ_in_one_parameter() -> None:

@@ -33,7 +33,7 @@ def test_a_metric_without_a_value_is_done_without(always_missing: bool) -> None:
     assert len(optimizer.ask(2)) == 2
     optimizer.n_startup_trials = 2
     (params,) = optimizer.ask()
-    optimizer.tell(params, {"a": 1.0, "b": 2.0})  # and from here on both are learnt
+    optimizer.tell(params, {"a": 1.0, "b": 2.0})  # and from here on both are modeled
     assert len(optimizer.ask(2)) == 2
 
 

@@ -197,7 +197,7 @@ def test_a_stopped_trial_never_counts_as_better_than_the_median() -> None:
 
 
 def test_one_metric_beyond_all_measure_does_not_blind_it() -> None:
-    found = []
+    proposals = []
     for seed in range(2, 5):
         optimizer = NCPOptimizer(MIXED, directions={"loss": "minimize"}, seed=seed)
         best = math.inf
@@ -205,8 +205,8 @@ def test_one_metric_beyond_all_measure_does_not_blind_it() -> None:
             (params,) = optimizer.ask()
             optimizer.tell(params, {"loss": 1e12 if i % 5 == 0 else mixed_loss(params)})
             best = min(best, mixed_loss(params)) if i % 5 else best
-        found.append(best)
-    assert np.median(found) < 0.7  # of as many random ones, the best has .75 on average
+        proposals.append(best)
+    assert np.median(proposals) < 0.7  # of as many random ones, the best has .75 on average
 
 
 def test_several_metrics_are_traded_off() -> None:

@@ -41,9 +41,9 @@ def _new(predictor: Predictor | str = "auto") -> NCPOptimizer:
 
 
 def _through_json(optimizer: NCPOptimizer) -> NCPOptimizer:
-    other = NCPOptimizer(SPACE, directions=DIRECTIONS, seed=99, n_startup_trials=8)
-    other.load_state_dict(json.loads(json.dumps(optimizer.state_dict())))
-    return other
+    restored = NCPOptimizer(SPACE, directions=DIRECTIONS, seed=99, n_startup_trials=8)
+    restored.load_state_dict(json.loads(json.dumps(optimizer.state_dict())))
+    return restored
 
 
 def _through_pickle(optimizer: NCPOptimizer) -> NCPOptimizer:
@@ -107,20 +107,20 @@ def test_the_same_seed_gives_the_same_codes_in_another_process(uninterrupted: li
 
 
 def test_reseeding_changes_what_comes_and_keeps_what_was_told() -> None:
-    optimizer, other = _new(), _new()
+    optimizer, reseeded = _new(), _new()
     _advance(optimizer, 10)
-    _advance(other, 10)
-    other.reseed(77)
-    assert other.n_observations == 10
-    assert _advance(optimizer, 3) != _advance(other, 3)
+    _advance(reseeded, 10)
+    reseeded.reseed(77)
+    assert reseeded.n_observations == 10
+    assert _advance(optimizer, 3) != _advance(reseeded, 3)
 
 
 def test_another_state_is_refused_and_nothing_changes() -> None:
     optimizer = _new()
     _advance(optimizer, 3)
-    other = NCPOptimizer(SearchSpace([Integer("a", 0, 4)]), directions=DIRECTIONS)
-    other.tell({"a": 1}, {"top1": 1.0})
-    for state in ({}, other.state_dict()):
+    renewed = NCPOptimizer(SearchSpace([Integer("a", 0, 4)]), directions=DIRECTIONS)
+    renewed.tell({"a": 1}, {"top1": 1.0})
+    for state in ({}, renewed.state_dict()):
         with pytest.raises(ValueError, match=r"state lacks .* or has codes of another space"):
             optimizer.load_state_dict(state)
     assert optimizer.n_observations == 3

@@ -37,10 +37,10 @@ def test_tasks_reported_in_turn_are_enough() -> None:
         (params,) = optimizer.ask()
         task = [*TASKS][n % 2]
         optimizer.tell(params, {task: _task(task, params)})
-    found = optimizer.compromise()
-    assert len(found.predicted) == 1
-    assert found.params["x"] == pytest.approx(0.45, abs=0.1)
-    assert found.params["y"] == pytest.approx(0.5, abs=0.1)
+    chosen = optimizer.compromise()
+    assert len(chosen.predicted) == 1
+    assert chosen.params["x"] == pytest.approx(0.45, abs=0.1)
+    assert chosen.params["y"] == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_restored_search_with_gaps_goes_on_alike() -> None:
@@ -79,9 +79,9 @@ def test_a_task_that_diverges_is_a_failure_and_is_not_predicted() -> None:
         large = -np.inf if bad else _task("large", params)
         optimizer.tell(params, {"small": _task("small", params), "large": large})
     assert diverged <= 5
-    found = optimizer.compromise()
-    assert found.predicted == ()
-    assert found.params["x"] <= 0.5
+    chosen = optimizer.compromise()
+    assert chosen.predicted == ()
+    assert chosen.params["x"] <= 0.5
 
 
 def test_a_constraint_is_unknown_of_a_trial_that_has_not_trained_every_task() -> None:

@@ -132,11 +132,11 @@ def test_nan_is_unknown_and_missing_is_satisfied() -> None:
             n_startup_trials=4,
         )
         for x in np.random.default_rng(0).permutation(np.linspace(0, 1, 12)):
-            told = {"loss": -x, **({"c": 1.0} if x > 0.5 else metrics)}
-            optimizer.tell({"x": float(x)}, told)
+            report = {"loss": -x, **({"c": 1.0} if x > 0.5 else metrics)}
+            optimizer.tell({"x": float(x)}, report)
         optimizer.ask()
-        found: float = optimizer.reasons[0]["feasible"]
-        return found
+        probability: float = optimizer.reasons[0]["feasible"]
+        return probability
 
     assert chance({}) > 0.5
     assert chance({}) > chance({"c": math.nan})

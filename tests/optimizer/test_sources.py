@@ -40,25 +40,25 @@ def optimizer(**given: Any) -> NCPOptimizer:
 
 def hows(search: NCPOptimizer, n: int, loss: Any = mixed_loss) -> list[str]:
     """Return the reasons' ``how`` of the next n proposals."""
-    found = []
+    kinds = []
     for _ in range(n):
         (params,) = search.ask()
-        found.append(search.reasons[0]["how"])
+        kinds.append(search.reasons[0]["how"])
         search.tell(params, {"loss": loss(params)})
-    return found
+    return kinds
 
 
 def test_an_interrupted_search_goes_on_as_if_never_stopped() -> None:
     earlier = records(14)
-    resumed, told = optimizer(sources=[Source(earlier, same_task=True)]), optimizer()
-    told.tell(params_of(earlier.codes), [{"loss": v} for v in earlier.metrics["loss"]])
-    assert run(resumed, 4) == run(told, 4)
-    assert (resumed.n_observations, told.n_observations) == (4, 18)
+    resumed, observer = optimizer(sources=[Source(earlier, same_task=True)]), optimizer()
+    observer.tell(params_of(earlier.codes), [{"loss": v} for v in earlier.metrics["loss"]])
+    assert run(resumed, 4) == run(observer, 4)
+    assert (resumed.n_observations, observer.n_observations) == (4, 18)
 
 
 def test_an_interrupted_startup_goes_on() -> None:
-    whole, first = optimizer(), optimizer()
-    proposed = run(whole, 12)
+    uninterrupted, first = optimizer(), optimizer()
+    proposed = run(uninterrupted, 12)
     begun = run(first, 6)
     codes = MIXED.to_code(begun).astype(np.float64)
     earlier = Records(MIXED, codes, {"loss": np.array([mixed_loss(p) for p in begun])})
@@ -84,8 +84,8 @@ def test_values_that_were_rounded_are_still_the_same_task() -> None:
 
 def test_another_tasks_best_codes_are_among_the_first() -> None:
     search = optimizer(sources=[records(40)])
-    found = hows(search, 5, lambda params: 3 + 2 * mixed_loss(params))
-    assert found == ["source", "startup", "source", "search", "search"]
+    kinds = hows(search, 5, lambda params: 3 + 2 * mixed_loss(params))
+    assert kinds == ["source", "startup", "source", "search", "search"]
 
 
 def test_an_unlike_task_that_is_said_to_be_one_is_never_joined() -> None:
@@ -108,9 +108,9 @@ def test_one_value_that_many_codes_have_proves_nothing() -> None:
 
 def test_a_related_task_helps() -> None:
     def miss(params: dict[str, Any]) -> float:  # its best code is far from the middle
-        found: float = abs(math.log10(params["rate"]) + 3.5) + abs(params["width"] - 120) / 32
-        found += (params["act"] != "relu") + params["share"]
-        return found
+        distance: float = abs(math.log10(params["rate"]) + 3.5) + abs(params["width"] - 120) / 32
+        distance += (params["act"] != "relu") + params["share"]
+        return distance
 
     def best(seed: int, sources: list[Any]) -> float:
         return min(map(miss, run(optimizer(seed=seed, sources=sources), 6, miss)))
@@ -134,10 +134,10 @@ def test_state_and_restore_go_on_the_same_before_and_after_joining() -> None:
     for loss in (mixed_loss, lambda params: 2 * mixed_loss(params)):
         search = optimizer(sources=[records(30)])
         run(search, 5, loss)
-        other = optimizer(sources=[records(30)], seed=9)
-        other.load_state_dict(json.loads(json.dumps(search.state_dict())))
-        assert other.n_observations == 5
-        assert run(other, 3, loss) == run(search, 3, loss)
+        restored = optimizer(sources=[records(30)], seed=9)
+        restored.load_state_dict(json.loads(json.dumps(search.state_dict())))
+        assert restored.n_observations == 5
+        assert run(restored, 3, loss) == run(search, 3, loss)
 
 
 def test_a_state_keeps_a_constraint_that_came_later() -> None:
@@ -146,12 +146,12 @@ def test_a_state_keeps_a_constraint_that_came_later() -> None:
         search.constrain({"width": 20.0})
         return search
 
-    search, other = constrained(0), constrained(9)
+    search, restored = constrained(0), constrained(9)
     for _ in range(6):
         (params,) = search.ask()
         search.tell(params, {"loss": 2 * mixed_loss(params), "width": params["width"]})
-    other.load_state_dict(json.loads(json.dumps(search.state_dict())))
-    assert copy.deepcopy(other).ask() == other.ask() == search.ask()
+    restored.load_state_dict(json.loads(json.dumps(search.state_dict())))
+    assert copy.deepcopy(restored).ask() == restored.ask() == search.ask()
 
 
 def test_a_state_wants_the_same_sources() -> None:
@@ -177,9 +177,9 @@ def test_reasons_tell_own_trials_from_earlier_ones() -> None:
         (params,) = search.ask()
         starts.append(search.reasons[0]["start"])
         search.tell(params, {"loss": mixed_loss(params)})
-    assert {one["from"] for one in starts} <= {"source", "trial", "variation", "random"}
+    assert {start["from"] for start in starts} <= {"source", "trial", "variation", "random"}
     assert starts[0]["from"] in {"source", "random"}  # there was no trial of its own
-    assert all(0 <= one.get("observation", 0) < 6 for one in starts)
+    assert all(0 <= start.get("observation", 0) < 6 for start in starts)
 
 
 def test_a_file_of_the_parameters_and_the_metric(tmp_path: Path) -> None:
@@ -264,8 +264,8 @@ def test_several_metrics_constraints_and_gaps() -> None:
     )
     for _ in range(7):
         (params,) = search.ask()
-        told = {"loss": 1 + mixed_loss(params), "size": params["width"], "ms": params["units"]}
-        search.tell(params, told)
+        report = {"loss": 1 + mixed_loss(params), "size": params["width"], "ms": params["units"]}
+        search.tell(params, report)
     assert search.n_observations == 7
     assert isinstance(search.predictor, FeaturePredictor)
 

@@ -57,7 +57,7 @@ def test_noise_is_separated_from_uncertainty() -> None:
 def test_the_gradient_is_scaled_by_the_factor() -> None:
     model = Calibrated(GaussianProcess()).fit(X, {"a": Y})
     x = torch.tensor(NEW[:3], requires_grad=True)
-    stds = [one.posterior(x)[1].sum() for one in (model, model.inner)]
+    stds = [predictor.posterior(x)[1].sum() for predictor in (model, model.inner)]
     own, inner = (torch.autograd.grad(std, x, retain_graph=True)[0] for std in stds)
     torch.testing.assert_close(own, inner * model.factor[0])
 
@@ -79,14 +79,14 @@ def test_state_pickle_and_conditioned_copies() -> None:
     restored = Calibrated(GaussianProcess())
     restored.load_state_dict(pickle.loads(pickle.dumps(model.state_dict())))
     restored.fit(X, {"a": Y}, steps=0)
-    for other in (restored, pickle.loads(pickle.dumps(model))):
-        np.testing.assert_array_equal(other.predict(NEW[:5]), expected)
-        assert other.noise == model.noise
+    for copied in (restored, pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(copied.predict(NEW[:5]), expected)
+        assert copied.noise == model.noise
     conditioned = model.condition(NEW[:5])
     assert (conditioned.predict(NEW[:5])[1] < expected[1]).all()
-    other = model.calibrate(NEW, {"a": beneath(NEW)})
-    assert other.noise[0] < model.noise[0]
-    np.testing.assert_array_equal(other.predict(NEW[:5])[0], expected[0])
+    recalibrated = model.calibrate(NEW, {"a": beneath(NEW)})
+    assert recalibrated.noise[0] < model.noise[0]
+    np.testing.assert_array_equal(recalibrated.predict(NEW[:5])[0], expected[0])
 
 
 def test_bad_input() -> None:
@@ -118,10 +118,10 @@ def test_trials_that_ran_beside_do_not_predict_one_another() -> None:
     """Past a step, one trial after the other is a surprise once; eight at once are eight."""
     walk = np.linspace(0, 1, 60)[:, None]
     process = GaussianProcess().fit(walk, {"y": np.where(np.arange(60) < 52, 0.0, 1.0)})
-    alone, beside = (
+    alone, parallel = (
         sequential_factors(process, list(range(60)), pending=running)[0] for running in (0, 7)
     )
-    assert beside > 1.5 * alone
+    assert parallel > 1.5 * alone
 
 
 def test_each_metric_has_its_own_factor() -> None:

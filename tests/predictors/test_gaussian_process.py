@@ -161,8 +161,8 @@ def test_sequential_residuals_are_those_of_one_prediction_after_another(
     rows = list(range(30 - last, 30))
     residuals = model.sequential_residuals(rows, behind=behind)[0]
     for row, residual in zip(rows, residuals, strict=True):
-        beside = [one for one in rows if one < row and known[one]][-behind or 30 :]
-        before = np.setdiff1d(np.flatnonzero(known & (np.arange(30) < row)), beside)
+        running = [earlier for earlier in rows if earlier < row and known[earlier]][-behind or 30 :]
+        before = np.setdiff1d(np.flatnonzero(known & (np.arange(30) < row)), running)
         if not known[row]:
             assert np.isnan(residual)
             continue

@@ -47,10 +47,10 @@ def test_state_and_pickle_round_trip(name: str) -> None:
     restored = MAKERS[name]()
     restored.load_state_dict(pickle.loads(pickle.dumps(model.state_dict())))
     restored.fit(X, ROWS.metrics, steps=0)  # a process keeps its rows elsewhere
-    for other in (restored, pickle.loads(pickle.dumps(model))):
-        assert other.names == model.names == ("mIoU", "flops")
-        np.testing.assert_array_equal(other.predict(NEW)[0], mean)
-        np.testing.assert_array_equal(other.predict(NEW)[1], std)
+    for copied in (restored, pickle.loads(pickle.dumps(model))):
+        assert copied.names == model.names == ("mIoU", "flops")
+        np.testing.assert_array_equal(copied.predict(NEW)[0], mean)
+        np.testing.assert_array_equal(copied.predict(NEW)[1], std)
 
 
 def test_arrays_and_tensors_agree(name: str) -> None:

@@ -69,10 +69,10 @@ def test_forward_gives_every_member_and_gradients() -> None:
 def test_members_are_networks_of_their_own() -> None:
     """One batched product trains each member as if it were alone."""
     x, y = _data()
-    one = MLPEnsemble(members=2, steps=50, bootstrap=False).fit(x, {"a": y})
-    out = one.forward(torch.as_tensor(x))
+    network = MLPEnsemble(members=2, steps=50, bootstrap=False).fit(x, {"a": y})
+    out = network.forward(torch.as_tensor(x))
     assert not torch.allclose(out[0], out[1])
-    w = {name: value[1] for name, value in one._weights.items()}
+    w = {name: value[1] for name, value in network._weights.items()}
     standard = torch.as_tensor((x - x.mean(0)) / x.std(0), dtype=torch.float32)
     hidden = torch.nn.functional.silu(standard @ w["w1"] + w["b1"])
     hidden = torch.nn.functional.silu(hidden @ w["w2"][0] + w["b2"][0])
@@ -92,12 +92,12 @@ def test_a_missing_metric_is_left_out_and_rows_of_no_weight_too() -> None:
 
 def test_a_seed_decides_everything() -> None:
     x, y = _data()
-    first, again, other = (
+    first, again, reseeded = (
         MLPEnsemble(seed=seed, dropout=0.2, batch_size=32, steps=30).fit(x, {"a": y}).predict(x)[0]
         for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
+    assert not np.array_equal(first, reseeded)
 
 
 @pytest.mark.parametrize("copy", ["state", "pickle"])
@@ -106,12 +106,12 @@ def test_a_restored_ensemble_goes_on_alike(copy: str) -> None:
     model = MLPEnsemble(steps=30, warm_steps=10, batch_size=32, dropout=0.1, batch_norm=True)
     model.fit(x[:80], {"a": y[:80]})
     if copy == "state":
-        other = MLPEnsemble(steps=30, warm_steps=10, batch_size=32, dropout=0.1, batch_norm=True)
-        other.load_state_dict(model.state_dict())
+        restored = MLPEnsemble(steps=30, warm_steps=10, batch_size=32, dropout=0.1, batch_norm=True)
+        restored.load_state_dict(model.state_dict())
     else:
-        other = pickle.loads(pickle.dumps(model))
+        restored = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(
-        model.fit(x, {"a": y}).predict(x)[0], other.fit(x, {"a": y}).predict(x)[0]
+        model.fit(x, {"a": y}).predict(x)[0], restored.fit(x, {"a": y}).predict(x)[0]
     )
 
 

@@ -119,7 +119,7 @@ def named(codes: torch.Tensor) -> dict[str, torch.Tensor]:
 def test_features_say_what_their_names_say() -> None:
     code = dict(zip(SPACE.columns, SPACE.start.tolist(), strict=True))
     code |= {"b3": 3, "n3_2": 4, "c3_2": 16}
-    found = named(torch.tensor([list(map(float, code.values()))], dtype=torch.float64))
+    features = named(torch.tensor([list(map(float, code.values()))], dtype=torch.float64))
     expected = {
         "units3_2": 12,
         "weights3_2": np.log2(2 * 9 * 12 * 16**2),
@@ -130,16 +130,16 @@ def test_features_say_what_their_names_say() -> None:
         "blocks": 2 + 2 + 3 + 2,
         "stem": 12,
     }
-    assert {key: found[key].item() for key in expected} == pytest.approx(expected)
+    assert {key: features[key].item() for key in expected} == pytest.approx(expected)
 
 
 def test_features_know_the_costs_nearly() -> None:
     codes = torch.as_tensor(SPACE.sample(300, 1), dtype=torch.float64)
-    found = named(codes)
+    named_features = named(codes)
     for name, exact in (("flops", costs.flops(codes)), ("params", costs.params(codes))):
-        assert np.corrcoef(found[name].numpy(), exact.log2().numpy())[0, 1] > 0.99
+        assert np.corrcoef(named_features[name].numpy(), exact.log2().numpy())[0, 1] > 0.99
     features = smooth_features(torch.as_tensor(SPACE.normalize(codes.numpy())))
-    assert features.shape == (300, 27 + len(found))
+    assert features.shape == (300, 27 + len(named_features))
     assert bool(features.isfinite().all())
 
 

@@ -99,16 +99,16 @@ def test_a_bound_that_holds_pulls_no_more(predictor: GaussianProcess) -> None:
 def test_gradients_of_several_predictors_add_up(predictor: GaussianProcess) -> None:
     """Equation 7."""
     codes = SPACE.sample(100, 1)
-    other = GaussianProcess().fit(SPACE.normalize(codes), {"top1": 0.2 * codes[:, 0]})
+    second_task = GaussianProcess().fit(SPACE.normalize(codes), {"top1": 0.2 * codes[:, 0]})
     first, second = Target("top1"), Target("top1", predictor=1, weight=2.0)
 
     def gradient(*targets: Target) -> NDArray[np.float64]:
-        trace = propagate([predictor, other], SPACE.start, targets, space=SPACE, iterations=1)
+        trace = propagate([predictor, second_task], SPACE.start, targets, space=SPACE, iterations=1)
         slope: NDArray[np.float64] = trace.gradients[0]
         return slope
 
     np.testing.assert_allclose(gradient(first, second), gradient(first) + gradient(second))
-    trace = propagate([predictor, other], SPACE.start, [first, second], space=SPACE)
+    trace = propagate([predictor, second_task], SPACE.start, [first, second], space=SPACE)
     assert set(trace.predictions) == {"top1[0]", "top1[1]"}
 
 

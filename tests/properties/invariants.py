@@ -23,7 +23,7 @@ _UNREACHABLE = 2**40  # from which on exp(log(n)) need not round to n
 def misfit(dim: Dimension, value: Any) -> str | None:
     """Why a value is not one of a dimension, by plain arithmetic; None if it is."""
     if isinstance(dim, Categorical):
-        return None if any(same(value, one) for one in dim.choices) else "not a choice"
+        return None if any(same(value, choice) for choice in dim.choices) else "not a choice"
     kind = int if isinstance(dim, Integer) else float
     if type(value) is not kind:
         return f"a {type(value).__name__}"
@@ -58,9 +58,9 @@ def same(a: Any, b: Any) -> bool:
 @contextmanager
 def only_logs(*documented: str) -> Iterator[None]:
     """Raise if the package logs a warning that has none of the documented phrases."""
-    found: list[str] = []
+    names: list[str] = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: names.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("ncp_sampler")
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
@@ -72,7 +72,7 @@ def only_logs(*documented: str) -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         logger.propagate = propagate
-    for message in found:
+    for message in names:
         assert any(phrase in message for phrase in documented), f"logged: {message}"
 
 
@@ -126,8 +126,8 @@ class Seen:
         if isinstance(dim, Float) and dim.step is None:
             apart = (dim.high - dim.low) / max(math.ulp(dim.low), math.ulp(dim.high))
             return math.inf if apart > _MANY else 1
-        whole = self._space.size <= MAX_ENUMERATED  # then they are enumerated
-        if dim.log and dim.low > _UNREACHABLE and not whole:
+        is_enumerated = self._space.size <= MAX_ENUMERATED  # then they are enumerated
+        if dim.log and dim.low > _UNREACHABLE and not is_enumerated:
             return 1
         return round((dim.high - dim.low) / (dim.step or 1.0)) + 1
 

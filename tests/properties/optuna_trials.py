@@ -61,7 +61,7 @@ def endings(
 ) -> tuple[Ending, ...]:
     """One for each trial; the first completes, so that there is something to learn."""
     values = draw(metric_lists(n_trials, n_metrics))
-    found = []
+    ends = []
     for i, row in enumerate(values):
         states = ["complete"] * 6 + ["pruned", "failed", "running"]
         state = "complete" if i == 0 else draw(st.sampled_from(states))
@@ -73,8 +73,8 @@ def endings(
         given = draw(enqueued) if draw(st.integers(0, 5)) == 5 else {}
         suggested = state in ("complete", "pruned") or draw(st.booleans())
         pickled = draw(st.integers(0, 5)) == 5
-        found.append(Ending(state, row, reports, suggested, given, pickled))
-    return tuple(found)
+        ends.append(Ending(state, row, reports, suggested, given, pickled))
+    return tuple(ends)
 
 
 class StudyCase(Protocol):
@@ -118,8 +118,8 @@ def play_trials(case: StudyCase, *documented: str) -> Study:
                 case.finish(study, trial)
         studies.append(study)
     first, *others = [[repr(trial.params) for trial in study.trials] for study in studies]
-    for other in others:
-        assert first == other, f"uninterrupted: {first}, pickled: {other}"
+    for repeated in others:
+        assert first == repeated, f"uninterrupted: {first}, pickled: {repeated}"
     return studies[0]
 
 
@@ -199,8 +199,8 @@ def check_stored(study: Study, trial: Trial, given: Mapping[str, Any]) -> None:
             continue
         valid = _is_valid(name, distribution, value)
         assert valid, f"{name}={value!r} is not a value of {distribution}"
-        held = stored.params[name]
-        assert _is_kept(value, held), f"{name}: {held!r} is stored for {value!r}"
+        stored_value = stored.params[name]
+        assert _is_kept(value, stored_value), f"{name}: {stored_value!r} is stored for {value!r}"
 
 
 def _is_valid(name: str, distribution: BaseDistribution, value: Any) -> bool:
@@ -211,11 +211,11 @@ def _is_valid(name: str, distribution: BaseDistribution, value: Any) -> bool:
     return stepped and misfit(to_dimension(name, distribution), value) is None
 
 
-def _is_kept(value: Any, held: Any) -> bool:
+def _is_kept(value: Any, stored_value: Any) -> bool:
     if isinstance(value, np.floating):  # of Optuna's own
-        return same(held, value.item())
+        return same(stored_value, value.item())
     # it stores floats, which do not tell whole numbers beyond 2**53 apart
-    return same(held, value) or (type(value) is int and int(float(value)) == held)
+    return same(stored_value, value) or (type(value) is int and int(float(value)) == stored_value)
 
 
 def check_pickled(
@@ -227,7 +227,7 @@ def check_pickled(
     """Raises if trials between which the sampler was pickled are not those of one that was not."""
     if not any(end.pickled for end in ends):
         return
-    for one, other in zip(trials, run(again(), ends, suggest, pickled=False), strict=True):
-        assert repr(one.params) == repr(other.params), (
-            f"trial {one.number}: {one.params} pickled, {other.params} uninterrupted"
+    for copied, trial in zip(trials, run(again(), ends, suggest, pickled=False), strict=True):
+        assert repr(copied.params) == repr(trial.params), (
+            f"trial {copied.number}: {copied.params} pickled, {trial.params} uninterrupted"
         )

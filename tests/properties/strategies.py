@@ -171,13 +171,13 @@ def dimensions(name: str = "x", *, alike: bool = True) -> st.SearchStrategy[Any]
 def spaces(draw: Draw, *, alike: bool = True) -> Dimensions:
     """One to five dimensions, rarely a few repeated to as many as 300; odd names among them."""
     prefix = draw(st.sampled_from(["x", "x", "x", "a/", "ä = ", "0"]))
-    found = [draw(dimensions(f"{prefix}{i}", alike=alike)) for i in range(draw(st.integers(1, 5)))]
+    drawn = [draw(dimensions(f"{prefix}{i}", alike=alike)) for i in range(draw(st.integers(1, 5)))]
     if draw(rarely()):
-        widths = [len(dim.choices) if isinstance(dim, Categorical) else 1 for dim in found]
+        widths = [len(dim.choices) if isinstance(dim, Categorical) else 1 for dim in drawn]
         most = max(1, min(300, _MAX_COLUMNS // max(widths)))
         copies = draw(st.integers(1, most))
-        found = [_renamed(found[i % len(found)], f"{prefix}{i}") for i in range(copies)]
-    return tuple(found)
+        drawn = [_renamed(drawn[i % len(drawn)], f"{prefix}{i}") for i in range(copies)]
+    return tuple(drawn)
 
 
 def _renamed(dim: Dimension, name: str) -> Dimension:
@@ -210,7 +210,7 @@ def near(dim: Dimension) -> st.SearchStrategy[Any]:
         return values_of(dim)
     if isinstance(dim, Integer):
         return st.integers(max(dim.low - 3, 1 if dim.log else -(2**60)), dim.high + 3)
-    least = math.ulp(0.0) if dim.log else -1e300  # hosts refuse what has no log
+    least = math.ulp(0.0) if dim.log else -1e300  # Optuna and Ray refuse what has no log
     return st.one_of(st.floats(dim.low, dim.high), st.floats(least, 1e300))
 
 
@@ -245,8 +245,8 @@ def metric_lists(draw: Draw, n_trials: int, n_metrics: int) -> list[tuple[float,
             "equal": st.just(base),
         }[kind]
     odd = st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, 0.0])
-    one = st.one_of(value, value, value, odd)
-    row = st.tuples(*[one] * n_metrics)
+    metric = st.one_of(value, value, value, odd)
+    row = st.tuples(*[metric] * n_metrics)
     return [draw(row) for _ in range(n_trials)]
 
 

@@ -120,11 +120,12 @@ class _Run:
 
     def ask(self, step: Ask) -> None:
         first, *others = [
-            one.ask(step.n, pending=self.pending, fixed=step.fixed) for one in self.optimizers
+            optimizer.ask(step.n, pending=self.pending, fixed=step.fixed)
+            for optimizer in self.optimizers
         ]
         assert len(first) == step.n
-        for other in others:
-            assert repr(first) == repr(other), f"restored asks {first}, uninterrupted {other}"
+        for repeated in others:
+            assert repr(first) == repr(repeated), f"restored asks {first}, uninterrupted {repeated}"
         for params in first:
             check_valid(self.case.dimensions, params)
             fixed = {**params, **step.fixed}  # on a grid, the same but for the last digit
@@ -143,17 +144,17 @@ class _Run:
                 return
             params = self.pending.pop(step.which % len(self.pending))
         metrics = named(step.values, missing=step.missing)
-        for one in self.optimizers:
-            one.tell(params, metrics, complete=step.complete)
+        for optimizer in self.optimizers:
+            optimizer.tell(params, metrics, complete=step.complete)
         self.seen = seen_by(self.optimizers[0], self.pending)
 
     def replace(self, step: Replace) -> None:
         if not self.pending:
             return
         params = self.pending.pop()
-        told = self.optimizers[0].n_observations
-        for one in self.optimizers:
-            one.tell(params, named(step.values), replace=0 if told else None)
+        n_observations = self.optimizers[0].n_observations
+        for optimizer in self.optimizers:
+            optimizer.tell(params, named(step.values), replace=0 if n_observations else None)
         self.seen = seen_by(self.optimizers[0], self.pending)
 
     def reload(self, step: Reload) -> None:

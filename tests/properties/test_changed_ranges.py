@@ -46,7 +46,11 @@ class ChangedCase:
     @property
     def n_earlier(self) -> int:
         return sum(
-            all(optuna_trials.is_storable(one, _lowest(one)) for one in row) for row in self.earlier
+            all(
+                optuna_trials.is_storable(distribution, _lowest(distribution))
+                for distribution in row
+            )
+            for row in self.earlier
         )
 
     def study(self) -> Study:
@@ -56,7 +60,10 @@ class ChangedCase:
         study = optuna_trials.new_study(self.setup.directions, sampler)
         for row in self.earlier:
             at = {f"x{i}": distribution for i, distribution in enumerate(row)}
-            if not all(optuna_trials.is_storable(one, _lowest(one)) for one in row):
+            if not all(
+                optuna_trials.is_storable(distribution, _lowest(distribution))
+                for distribution in row
+            ):
                 continue
             study.add_trial(
                 create_trial(
@@ -95,9 +102,9 @@ def cases(draw: Draw) -> ChangedCase:
         column = [base] * n_trials
         kind = draw(st.sampled_from(["never", "once", "from", "often"]))
         if kind != "never":
-            other, at = draw(alike(base)), draw(st.integers(0, n_trials - 1))
+            changed, at = draw(alike(base)), draw(st.integers(0, n_trials - 1))
             end = at + 1 if kind == "once" else n_trials
-            column[at:end] = [other] * (end - at)
+            column[at:end] = [changed] * (end - at)
             if kind == "often":
                 column[::2] = [base] * len(column[::2])
         columns.append(column)

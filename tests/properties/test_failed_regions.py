@@ -77,13 +77,13 @@ class FailedCase:
 def cases(draw: Draw) -> FailedCase:
     setup = draw(setups)
     n_trials = setup.n_startup_trials + draw(st.integers(2, 5))
-    found = tuple(draw(st.lists(distributions(), min_size=1, max_size=4)))
+    drawn = tuple(draw(st.lists(distributions(), min_size=1, max_size=4)))
     case = FailedCase(
-        found,
+        drawn,
         tuple(draw(metric_lists(n_trials, len(setup.directions)))),
         draw(optuna_trials.pickled(n_trials)),
         setup,
-        draw(st.sampled_from([None, *range(len(found))])),
+        draw(st.sampled_from([None, *range(len(drawn))])),
         draw(st.booleans()),
         draw(st.frozensets(st.integers(0, n_trials - 1), max_size=n_trials)),
         draw(st.booleans()),

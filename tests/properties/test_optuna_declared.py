@@ -90,10 +90,10 @@ def check(case: DeclaredCase) -> int:
         optuna_trials.check_stored(study, trial, given)
         # a trial that fails before it asks for what has one value has a whole code all the same
         params = {**only, **trial.params}
-        whole = params.keys() == {*space.names}
-        if case.setup.deterministic_objective and whole and not end.enqueued:
+        is_complete = params.keys() == {*space.names}
+        if case.setup.deterministic_objective and is_complete and not end.enqueued:
             seen.check_new(params, case.fixed, kept)
-        if whole and _is_known(case, study.trials[trial.number]):
+        if is_complete and _is_known(case, study.trials[trial.number]):
             seen.add(params)
         elif not study.trials[trial.number].state.is_finished():
             kept += 1

@@ -76,15 +76,15 @@ class InferredCase:
         return optuna_trials.new_study(self.setup.directions, sampler)
 
     def suggest(self, trial: Trial, everything: bool) -> None:
-        found: _Given = {}
+        given: _Given = {}
         for i, parameter in enumerate(self.parameters[: None if everything else 1]):
             distribution = parameter.at(trial.number)
             if parameter.when is not None:
                 above = f"x{parameter.when}"
-                if above not in found or found[above] % 2:
+                if above not in given or given[above] % 2:
                     continue
             value = trial._suggest(f"x{i}", distribution)
-            found[f"x{i}"] = int(distribution.to_internal_repr(value))
+            given[f"x{i}"] = int(distribution.to_internal_repr(value))
 
 
 @st.composite
@@ -110,13 +110,13 @@ def cases(draw: Draw) -> InferredCase:
     n_trials = setup.n_startup_trials + draw(st.integers(1, 3))
     parameters: list[Parameter] = []
     for i in range(draw(st.integers(1, 5))):
-        one = Parameter(draw(distributions()))
+        parameter = Parameter(draw(distributions()))
         if i and draw(st.integers(0, 2)) == 2:
-            one = replace(one, when=draw(st.integers(0, i - 1)))
+            parameter = replace(parameter, when=draw(st.integers(0, i - 1)))
         if draw(st.integers(0, 5)) == 5:
-            changed = draw(alike(one.distribution))
-            one = replace(one, change=draw(st.integers(1, n_trials)), changed=changed)
-        parameters.append(one)
+            changed = draw(alike(parameter.distribution))
+            parameter = replace(parameter, change=draw(st.integers(1, n_trials)), changed=changed)
+        parameters.append(parameter)
     ends = draw(optuna_trials.endings(n_trials, len(setup.directions), st.just({})))
     return InferredCase(tuple(parameters), ends, setup, draw(st.booleans()))
 
@@ -132,8 +132,8 @@ def alike(old: BaseDistribution) -> st.SearchStrategy[BaseDistribution]:
             .map(to_distribution)
         )
     assert isinstance(old, FloatDistribution)
-    other = floats().filter(lambda dim: dim.log == old.log and dim.step is None)
-    return other.map(to_distribution)
+    alike_floats = floats().filter(lambda dim: dim.log == old.log and dim.step is None)
+    return alike_floats.map(to_distribution)
 
 
 def check(case: InferredCase) -> int:
@@ -151,8 +151,10 @@ def _check_independent(case: InferredCase, study: Study) -> None:
     """Raises if a parameter that every trial has was drawn independently after the first result."""
     static = {
         f"x{i}"
-        for i, one in enumerate(case.parameters)
-        if one.when is None and one.changed is None and is_searchable(f"x{i}", one.distribution)
+        for i, parameter in enumerate(case.parameters)
+        if parameter.when is None
+        and parameter.changed is None
+        and is_searchable(f"x{i}", parameter.distribution)
     }
     first = next((t.number for t in study.trials if t.state.is_finished() and t.values), None)
     for number, name in optuna_trials.drawn_independently(study):

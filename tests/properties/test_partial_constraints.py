@@ -143,7 +143,7 @@ def _check_plain(case: ConstrainedCase) -> int:
         )
 
     plain, restored = optimizer(), optimizer()
-    told: dict[str, list[float]] = {}
+    reported: dict[str, list[float]] = {}
     for number, values in enumerate(case.values):
         if case.pickled[number]:
             state = json.loads(json.dumps(restored.state_dict()))
@@ -154,12 +154,12 @@ def _check_plain(case: ConstrainedCase) -> int:
         check_valid(space.dimensions, params)
         for name, stated in plain.reasons[0].get("metrics", {}).items():
             # where a complete trial did not report it, it was satisfied there
-            if "chance" in stated and len(told.get(name, ())) == number:
-                infinite = all(value == math.inf for value in told[name])
+            if "chance" in stated and len(reported.get(name, ())) == number:
+                infinite = all(value == math.inf for value in reported[name])
                 assert not infinite or stated["chance"] < 0.9, f"{name}: {stated}"
         metrics = case.reported(number, params)
         for name, value in metrics.items():
-            told.setdefault(name, []).append(value)
+            reported.setdefault(name, []).append(value)
         if number not in case.failed:
             metrics |= named(values)
         for each in (plain, restored):

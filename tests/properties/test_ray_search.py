@@ -89,7 +89,7 @@ class RayCase:
         several = len(self.setup.directions) > 1
         metric, mode = (
             [*named(self.setup.directions)],
-            [_MODES[one] for one in self.setup.directions],
+            [_MODES[direction] for direction in self.setup.directions],
         )
         return NCPSearch(
             space=space,
@@ -120,11 +120,11 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in config.items():
         inner = isinstance(value, Mapping)
-        found |= _flat(value, f"{prefix}{key}/") if inner else {prefix + key: value}
-    return found
+        flat |= _flat(value, f"{prefix}{key}/") if inner else {prefix + key: value}
+    return flat
 
 
 @st.composite
@@ -177,9 +177,9 @@ class _Run:
         trial_id = f"trial{self.n_proposed}"
         if step.again is not None and self.running:
             trial_id = list(self.running)[step.again % len(self.running)]
-        config, *others = [one.suggest(trial_id) for one in self.searches]
-        for other in others:
-            assert repr(config) == repr(other), f"restored: {config}, uninterrupted: {other}"
+        config, *others = [search.suggest(trial_id) for search in self.searches]
+        for repeated in others:
+            assert repr(config) == repr(repeated), f"restored: {config}, uninterrupted: {repeated}"
         assert config is not None
         params = {dim.name: _flat(config)[dim.name] for dim in self.case.dimensions}
         if trial_id in self.running:
@@ -206,10 +206,10 @@ class _Run:
             result |= {f"config/{name}": value for name, value in step.unknown.items()}
         elif self.running:
             trial_id = list(self.running)[step.which % len(self.running)]
-        for one in self.searches:
-            one.on_trial_result(trial_id, copy.deepcopy(result))
+        for search in self.searches:
+            search.on_trial_result(trial_id, copy.deepcopy(result))
             if step.complete:
-                one.on_trial_complete(trial_id, result=result or None, error=step.error)
+                search.on_trial_complete(trial_id, result=result or None, error=step.error)
         if step.complete:
             self.running.pop(trial_id, None)
         self.look_again()
@@ -220,8 +220,8 @@ class _Run:
         self.seen = seen_by(optimizer, self.running.values())
 
     def evaluated(self, step: Evaluated) -> None:
-        for one in self.searches:
-            one.add_evaluated_point(
+        for search in self.searches:
+            search.add_evaluated_point(
                 dict(step.params), list(step.values), error=step.error, pruned=step.pruned
             )
         if self.searches[0]._optimizer is not None:

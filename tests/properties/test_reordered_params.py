@@ -46,7 +46,7 @@ class ReorderedCase:
         objective: Of which the parameters and the settings count.
         failed: Numbers of the trials that failed.
         dimensions: Space of the plain optimizer.
-        told: Params told to it, one for each row of values.
+        observed: Params that it observes, one for each row of values.
     """
 
     objective: InferredCase
@@ -54,7 +54,7 @@ class ReorderedCase:
     seed: int
     failed: frozenset[int]
     dimensions: Dimensions
-    told: tuple[Mapping[str, Any], ...]
+    observed: tuple[Mapping[str, Any], ...]
 
     def history(self) -> list[FrozenTrial]:
         """Return trials of random search, with the params in the objective's order."""
@@ -155,7 +155,7 @@ def _check_plain(case: ReorderedCase, shuffle: random.Random) -> int:
         )
         for _ in range(2)
     ]
-    for params, values in zip(case.told, case.values, strict=True):
+    for params, values in zip(case.observed, case.values, strict=True):
         names = list(params)
         shuffle.shuffle(names)
         optimizers[0].tell(params, named(values))
@@ -177,7 +177,7 @@ BRANCHED = ReorderedCase(
     seed=0,
     failed=frozenset(),
     dimensions=(Float("x0", 0, 1), Float("x1", 0, 1)),
-    told=tuple({"x0": i / 10, "x1": 0.5} for i in range(10)),
+    observed=tuple({"x0": i / 10, "x1": 0.5} for i in range(10)),
 )
 
 

@@ -49,10 +49,12 @@ def check(case: SpaceCase) -> int:
     space = SearchSpace(dims)
     valid = space.to_params(space.round(space.to_code(case.params)))
     check_valid(dims, valid)
-    for one in (valid, space.to_params(space.to_code(case.moved, clip=True))):
-        check_valid(dims, one)
-        back = space.to_params(space.round(space.to_code(one)))
-        assert all(same(back[name], one[name]) for name in one), f"{one} comes back as {back}"
+    for params in (valid, space.to_params(space.to_code(case.moved, clip=True))):
+        check_valid(dims, params)
+        back = space.to_params(space.round(space.to_code(params)))
+        assert all(same(back[name], params[name]) for name in params), (
+            f"{params} comes back as {back}"
+        )
     code = space.to_code(valid, clip=True)
     unit = space.normalize(code)
     assert ((unit >= -1e-9) & (unit <= 1 + 1e-9)).all(), f"unit code {unit} of {valid}"

@@ -11,10 +11,10 @@ from tests.search_examples import SPACE, records
 
 def test_takes_rows_and_orders_them_by_a_metric() -> None:
     rows = records(6)
-    some = rows.take([4, 1])
-    assert len(some) == 2
-    np.testing.assert_array_equal(some.values("mIoU"), rows.values("mIoU")[[4, 1]])
-    np.testing.assert_array_equal(some.codes, rows.codes[[4, 1]])
+    taken = rows.take([4, 1])
+    assert len(taken) == 2
+    np.testing.assert_array_equal(taken.values("mIoU"), rows.values("mIoU")[[4, 1]])
+    np.testing.assert_array_equal(taken.codes, rows.codes[[4, 1]])
     ordered = rows.values("flops")[rows.best("flops", "minimize")]
     assert (np.diff(ordered) >= 0).all()
     np.testing.assert_array_equal(rows.best("flops"), rows.best("flops", "minimize")[::-1])

@@ -98,13 +98,13 @@ def results() -> Results:
 
 def test_equal_scores_are_no_gain(results: Results) -> None:
     section = claims_section(results, graph=[])
-    claim, paper, ours, held, command = row(section, "A joint search of Cls + Seg improves")
+    claim, paper, ours, status, command = row(section, "A joint search of Cls + Seg improves")
     assert "with fewer FLOPs" in claim
     assert paper == (
         "Cls 86.05, alone 85.56 (+0.49); Seg 77.16, alone 77.15 (+0.01); 1.7 G, larger alone 2.05 G"
     )
     assert ours.startswith("Cls 51.00, alone 51.00 (+0.00 ± 0.00); Seg 52.00, alone 52.00")
-    assert held == NOT_HELD
+    assert status == NOT_HELD
     assert command == "`python examples/reproduce_paper.py --root DATA`"
     assert row(section, "A search from another task's optimum")[2:4] == [
         "+0.00 to +0.00; above 0 in 0 of 12",

@@ -24,9 +24,9 @@ class Arch:
         self.link, self.ops = link, ops
 
     def valid_hash(self) -> int:
-        one, two, *others = (OPERATIONS.index(op) for op in self.ops)
+        first, second, *others = (OPERATIONS.index(op) for op in self.ops)
         number = LINKS.index(self.link)
-        for digit in (*sorted((one, two)), *others):
+        for digit in (*sorted((first, second)), *others):
             number = 10 * number + digit
         return number
 
@@ -57,10 +57,10 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> GraphTasks:
 def test_equal_networks_are_one_row_and_untrained_ones_score_nothing(tasks: GraphTasks) -> None:
     assert len(tasks.codes) == 2 * (6 * 9 - 1)  # 6 unordered pairs, 9 ordered ones, less "skip"
     rest = {"links": "0123", "layer3": "gcn", "layer4": "gcn"}
-    one = tasks.space.to_code({**rest, "layer1": "gcn", "layer2": "gat"})
+    mirrored = tasks.space.to_code({**rest, "layer1": "gcn", "layer2": "gat"})
     same = tasks.space.to_code({**rest, "layer1": "gat", "layer2": "gcn"})
     for task in TASKS:
-        assert tasks.score(task, one) == tasks.score(task, same) > 0
+        assert tasks.score(task, mirrored) == tasks.score(task, same) > 0
         assert max(tasks.rank[task]) == 100
     untrained = dict.fromkeys(("layer1", "layer2", "layer3", "layer4"), "skip")
     assert tasks.score("cora", tasks.space.to_code({"links": "0000", **untrained})) == 0

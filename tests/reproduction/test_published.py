@@ -44,10 +44,10 @@ def test_the_published_predictor_learns_metrics_and_costs() -> None:
 
 def test_a_seed_gives_one_network_and_leaves_other_generators_alone() -> None:
     state, x = torch.get_rng_state(), SPACE.normalize(CODES[:3])
-    first, same, other = (fitted(seed=seed).predict(x)[0] for seed in (0, 0, 1))
+    first, same, reseeded = (fitted(seed=seed).predict(x)[0] for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     np.testing.assert_array_equal(first, same)
-    assert not np.allclose(first, other)
+    assert not np.allclose(first, reseeded)
 
 
 def test_what_the_published_code_does_not_have_is_refused() -> None:
@@ -94,9 +94,9 @@ def test_the_winner_is_that_of_standardized_codes() -> None:
     names = list(SPACE.names)
     first, second = names.index("n4_1"), names.index("n4_2")
     for column in (first, second):  # loss saved per cost: 1 for both
-        more = SPACE.start.copy()
-        more[column] += 1
-        ratio_one[0, column] = -float(costs.flops(more)[0] - costs.flops(SPACE.start)[0])
+        increased = SPACE.start.copy()
+        increased[column] += 1
+        ratio_one[0, column] = -float(costs.flops(increased)[0] - costs.flops(SPACE.start)[0])
     for winner in (first, second):
         scale = np.ones(27)
         scale[winner] = 1.5

@@ -84,12 +84,12 @@ def test_no_proposal_exceeds_a_limit(strategy: str, noisy: bool) -> None:
         strategy=strategy,
         deterministic_objective=not noisy,
     )
-    found = _searched(optimizer, 25, lambda params: {"loss": mixed_loss(params)})
-    found += optimizer.ask(4, pending=[{**found[0], "units": 60, "width": 128}])
-    found += optimizer.ask(2, fixed={"act": "silu", "width": 64})
-    assert max(map(_weight, found)) <= 500
-    assert found[-1]["act"] == "silu"
-    assert min(map(mixed_loss, found)) < 1.0
+    proposals = _searched(optimizer, 25, lambda params: {"loss": mixed_loss(params)})
+    proposals += optimizer.ask(4, pending=[{**proposals[0], "units": 60, "width": 128}])
+    proposals += optimizer.ask(2, fixed={"act": "silu", "width": 64})
+    assert max(map(_weight, proposals)) <= 500
+    assert proposals[-1]["act"] == "silu"
+    assert min(map(mixed_loss, proposals)) < 1.0
 
 
 def test_a_narrow_limit_is_kept_from_the_first_trial_on() -> None:
@@ -103,8 +103,8 @@ def test_a_narrow_limit_is_kept_from_the_first_trial_on() -> None:
         seed=0,
         n_startup_trials=5,
     )
-    found = _searched(optimizer, 8, lambda params: {"top1": float(params["c2_1"])})
-    codes = space.to_code(found)
+    tried = _searched(optimizer, 8, lambda params: {"top1": float(params["c2_1"])})
+    codes = space.to_code(tried)
     assert costs.params(codes).max() <= 0.3
     assert costs.flops(codes).max() <= 0.2
     assert len(np.unique(codes, axis=0)) == 8
@@ -119,9 +119,9 @@ def test_a_limit_in_a_space_of_many_choices() -> None:
         seed=0,
         n_startup_trials=4,
     )
-    found = _searched(optimizer, 6, lambda params: {"loss": -params["c"] - params["x"]})
-    assert all(params["c"] * (1 + params["x"]) <= 40 for params in found)
-    assert max(params["c"] for params in found) >= 25
+    tried = _searched(optimizer, 6, lambda params: {"loss": -params["c"] - params["x"]})
+    assert all(params["c"] * (1 + params["x"]) <= 40 for params in tried)
+    assert max(params["c"] for params in tried) >= 25
 
 
 def test_when_all_within_the_limit_is_tried_it_comes_again() -> None:
@@ -133,9 +133,9 @@ def test_when_all_within_the_limit_is_tried_it_comes_again() -> None:
         seed=0,
         n_startup_trials=2,
     )
-    found = _searched(optimizer, 8, lambda params: {"loss": float(params["b"] == "x")})
-    assert len({(params["a"], params["b"]) for params in found[:6]}) == 6
-    assert max(params["a"] for params in found) == 1
+    tried = _searched(optimizer, 8, lambda params: {"loss": float(params["b"] == "x")})
+    assert len({(params["a"], params["b"]) for params in tried[:6]}) == 6
+    assert max(params["a"] for params in tried) == 1
 
 
 def _fits_of_code(codes: torch.Tensor) -> torch.Tensor:
@@ -155,9 +155,9 @@ def test_an_infinite_cost_is_over_every_limit(function: Any, limit: float) -> No
         PLANE, directions={"loss": "minimize"}, seed=0, n_startup_trials=5,
         costs={"sum": function}, limits={"sum": limit},
     )  # fmt: skip
-    found = _searched(optimizer, 14, lambda p: {"loss": -float(p["x"] + p["y"] / 10)})
-    assert max(params["x"] for params in found) in range(55, 61)
-    assert all(params["x"] + params["y"] <= limit for params in found)
+    tried = _searched(optimizer, 14, lambda p: {"loss": -float(p["x"] + p["y"] / 10)})
+    assert max(params["x"] for params in tried) in range(55, 61)
+    assert all(params["x"] + params["y"] <= limit for params in tried)
 
 
 @pytest.mark.parametrize("function", [_fits_of_code, _fits_of_params])
@@ -166,8 +166,8 @@ def test_an_infinite_cost_is_the_worst_of_an_objective(function: Any) -> None:
         PLANE, directions={"gain": "maximize", "sum": "minimize"}, seed=0, n_startup_trials=5,
         costs={"sum": function},
     )  # fmt: skip
-    found = _searched(optimizer, 12, lambda p: {"gain": float(p["y"])})
-    assert min(params["x"] for params in found[5:]) < 60
+    tried = _searched(optimizer, 12, lambda p: {"gain": float(p["y"])})
+    assert min(params["x"] for params in tried[5:]) < 60
 
 
 @pytest.mark.parametrize(
@@ -239,10 +239,10 @@ def test_limits_without_a_code_say_how_near_it_came(
         optimizer.ask(fixed=fixed)
 
 
-def test_a_known_objective_is_exact_whatever_is_told_of_it() -> None:
-    """A wrong or missing report of a known cost changes no proposal, and it is not learnt."""
+def test_a_known_objective_is_exact_whatever_is_reported() -> None:
+    """A wrong or missing report of a known cost changes no proposal, and it is not modeled."""
     runs = []
-    for told in ({"sum": 5.0}, {}, {"sum": math.nan}):
+    for given in ({"sum": 5.0}, {}, {"sum": math.nan}):
         optimizer = NCPOptimizer(
             PLANE,
             directions={"gain": "maximize", "sum": "minimize"},
@@ -251,9 +251,11 @@ def test_a_known_objective_is_exact_whatever_is_told_of_it() -> None:
             n_startup_trials=5,
         )
         gain = {"gain": 1.0}
-        runs.append(
-            _searched(optimizer, 9, lambda p, told=told: {**told, "gain": p["x"] + 2.0 * p["y"]})  # type: ignore[misc]
-        )
+
+        def report(p: dict[str, Any], given: dict[str, float] = given) -> dict[str, float]:
+            return {**given, "gain": p["x"] + 2.0 * p["y"]}
+
+        runs.append(_searched(optimizer, 9, report))
         assert optimizer.predictor.names == tuple(gain)
     assert runs[0] == runs[1] == runs[2]
 
@@ -324,12 +326,12 @@ def test_learns_where_a_constraint_holds(seed: int) -> None:
     )
 
     def measure(params: dict[str, Any]) -> dict[str, float]:
-        told = {"gain": params["x"] + 2.0 * params["y"], "sum": _sum_of_params(params)}
+        report = {"gain": params["x"] + 2.0 * params["y"], "sum": _sum_of_params(params)}
         failed = params["x"] % 7 == 3
-        return {"sum": told["sum"]} if failed else told
+        return {"sum": report["sum"]} if failed else report
 
-    found = _searched(optimizer, 32, measure)
-    feasible = [params for params in found if _sum_of_params(params) <= 60]
+    tried = _searched(optimizer, 32, measure)
+    feasible = [params for params in tried if _sum_of_params(params) <= 60]
     assert len(feasible) >= 6
     assert max(params["x"] + 2 * params["y"] for params in feasible) == 120
 
@@ -341,11 +343,11 @@ def test_where_nothing_pays_what_is_feasible_is_proposed(seed: int) -> None:
     optimizer = NCPOptimizer(
         space, directions={"gain": "maximize"}, constraints={"sum": 60.0}, seed=seed
     )
-    found = _searched(
+    tried = _searched(
         optimizer, 40, lambda p: {"gain": p["x"] + 2.0 * p["y"], "sum": _sum_of_params(p)}
     )
-    feasible = [_sum_of_params(params) <= 60 for params in found]
-    assert max(p["x"] + 2 * p["y"] for p, ok in zip(found, feasible, strict=True) if ok) == 120
+    feasible = [_sum_of_params(params) <= 60 for params in tried]
+    assert max(p["x"] + 2 * p["y"] for p, ok in zip(tried, feasible, strict=True) if ok) == 120
     assert sum(feasible[10:]) >= 26
 
 
@@ -357,17 +359,17 @@ def test_as_long_as_nothing_is_feasible_feasibility_is_sought() -> None:
         seed=0,
         n_startup_trials=6,
     )
-    found = _searched(optimizer, 10, lambda p: {"gain": float(p["x"]), "sum": _sum_of_params(p)})
-    assert min(map(_sum_of_params, found[:6])) > 6
-    assert min(map(_sum_of_params, found[6:])) <= 6
+    tried = _searched(optimizer, 10, lambda p: {"gain": float(p["x"]), "sum": _sum_of_params(p)})
+    assert min(map(_sum_of_params, tried[:6])) > 6
+    assert min(map(_sum_of_params, tried[6:])) <= 6
 
 
 def test_a_constraint_on_an_objective_and_one_that_comes_later() -> None:
     optimizer = NCPOptimizer(
         PLANE, directions={"sum": "maximize"}, constraints={"sum": 60.0}, seed=0
     )
-    found = _searched(optimizer, 16, lambda p: {"sum": _sum_of_params(p)})
-    assert max(value for value in map(_sum_of_params, found) if value <= 60) >= 58
+    tried = _searched(optimizer, 16, lambda p: {"sum": _sum_of_params(p)})
+    assert max(value for value in map(_sum_of_params, tried) if value <= 60) >= 58
     optimizer.constrain({"y": 5.0})
     assert optimizer.metric_names == ("sum", "y")
     later = _searched(optimizer, 12, lambda p: {"sum": _sum_of_params(p), "y": float(p["y"])})
@@ -395,8 +397,8 @@ def test_several_objectives_spread_over_the_front(known: bool) -> None:
         costs={"far": far} if known else None,
         seed=0,
     )
-    found = _searched(optimizer, 30, measure)
-    on_line = [p for p in found[10:] if abs(p["x"] - p["y"]) <= 6 and 15 <= p["x"] <= 85]
+    tried = _searched(optimizer, 30, measure)
+    on_line = [p for p in tried[10:] if abs(p["x"] - p["y"]) <= 6 and 15 <= p["x"] <= 85]
     assert len(on_line) >= 13
     places = np.sort([params["x"] for params in on_line])
     assert places[0] <= 30
@@ -414,8 +416,10 @@ def test_metrics_may_be_missing(several: int) -> None:
     rng = np.random.default_rng(0)
 
     def measure(params: dict[str, Any]) -> dict[str, float]:
-        told = {name: mixed_loss(params) + i * params["share"] for i, name in enumerate(names)}
-        return {name: value for name, value in told.items() if name != "m1" and rng.random() > 0.3}
+        report = {name: mixed_loss(params) + i * params["share"] for i, name in enumerate(names)}
+        return {
+            name: value for name, value in report.items() if name != "m1" and rng.random() > 0.3
+        }
 
     _searched(optimizer, 9, measure)
     batch = optimizer.ask(4)
@@ -433,8 +437,8 @@ def test_weights_choose_one_point_of_the_front() -> None:
             objective_weights=weights,
             seed=0,
         )
-        found = _searched(optimizer, 18, lambda p: {"gain": float(p["x"]), "loss": float(p["x"])})
-        ends.append([params["x"] for params in found[12:]])
+        tried = _searched(optimizer, 18, lambda p: {"gain": float(p["x"]), "loss": float(p["x"])})
+        ends.append([params["x"] for params in tried[12:]])
     assert np.median(ends[0]) >= 95
     assert np.median(ends[1]) <= 5
 

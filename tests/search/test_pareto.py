@@ -41,7 +41,7 @@ def test_pareto_front_is_that_of_the_definition() -> None:
         row
         for row in rows
         if not any(
-            other != row and all(a >= b for a, b in zip(other, row, strict=True)) for other in rows
+            point != row and all(a >= b for a, b in zip(point, row, strict=True)) for point in rows
         )
     }
     front = [tuple(row) for row in values[pareto_front(values)].tolist()]

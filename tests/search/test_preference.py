@@ -46,17 +46,17 @@ def _optimum(weights: Any, *, reported: float = 1.0, n: int = 30) -> NCPOptimize
     ],
 )
 def test_weights_are_in_the_units_of_the_metrics(weights: dict[str, float], best: float) -> None:
-    found = _optimum(weights).compromise(weights).params
-    assert found["x"] == pytest.approx(best, abs=0.03)
+    chosen = _optimum(weights).compromise(weights).params
+    assert chosen["x"] == pytest.approx(best, abs=0.03)
 
 
 @pytest.mark.parametrize("weights", ["compromise", "std", "range", {"loss": (2.0, "std")}])
 def test_named_units_need_no_numbers(weights: Any) -> None:
     given = {"accuracy": "std", **weights} if isinstance(weights, dict) else weights
-    found = _optimum(given).compromise(given)
-    assert 0.2 < found.params["x"] < 0.8  # the optima of both
-    assert found.values == pytest.approx(_measure(found.params))
-    assert found.predicted == ()
+    chosen = _optimum(given).compromise(given)
+    assert 0.2 < chosen.params["x"] < 0.8  # the optima of both
+    assert chosen.values == pytest.approx(_measure(chosen.params))
+    assert chosen.predicted == ()
 
 
 def test_the_best_compromise_loses_as_little_of_either() -> None:
@@ -65,8 +65,8 @@ def test_the_best_compromise_loses_as_little_of_either() -> None:
 
 
 def test_half_of_the_reports_lead_to_the_same_place() -> None:
-    found = _optimum("compromise", reported=0.5, n=40).compromise()
-    assert found.params["x"] == pytest.approx(
+    chosen = _optimum("compromise", reported=0.5, n=40).compromise()
+    assert chosen.params["x"] == pytest.approx(
         _optimum("compromise").compromise().params["x"], abs=0.1
     )
 

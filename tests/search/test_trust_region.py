@@ -74,13 +74,13 @@ def test_a_region_on_a_front_is_around_one_of_its_points() -> None:
         constraints={"c": 1.0},
         weights=None,
     )
-    for c, whole in ((0.0, False), (2.0, True)):
+    for c, is_whole in ((0.0, False), (2.0, True)):
         observed = objectives.scale(unit, {**metrics, "c": np.full(8, c)})
         region = trust_region_of(
             space, unit[1], observed, np.array([1, 0, *range(2, 8)]), n_startup=4, plateau=0
         )
-        assert region.is_whole == whole
-        assert whole or (region.low[0], region.high[0]) == pytest.approx((0.4, 1.0))
+        assert region.is_whole == is_whole
+        assert is_whole or (region.low[0], region.high[0]) == pytest.approx((0.4, 1.0))
 
 
 def test_a_region_around_the_best_code_contains_categories_and_steps() -> None:

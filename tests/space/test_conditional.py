@@ -98,10 +98,10 @@ def test_a_parent_off_its_range_counts_as_the_nearest() -> None:
 
 
 def test_spaces_with_other_conditions_are_others() -> None:
-    some = {name: CONDITIONS[name] for name in ("momentum", "norm")}
+    selected = {name: CONDITIONS[name] for name in ("momentum", "norm")}
     spaces = [
         SPACE,
-        SearchSpace(DIMENSIONS, conditions=some),
+        SearchSpace(DIMENSIONS, conditions=selected),
         SearchSpace(DIMENSIONS, conditions={"norm": ("model", ["net", "none"])}),
         SearchSpace(DIMENSIONS),
     ]
@@ -114,15 +114,15 @@ def test_spaces_with_other_conditions_are_others() -> None:
     alike = Categorical("a", ([1], True, 1))  # no hash, and equal to each other
     dims: list[Dimension] = [alike, Float("x", 0, 1)]
     listed = [SearchSpace(dims, conditions={"x": ("a", [[1]])}) for _ in range(2)]
-    other = SearchSpace(dims, conditions={"x": ("a", [True])})
-    assert len({*listed, other}) == 2
-    assert other.missing({"a": 1}) == []
+    conditional = SearchSpace(dims, conditions={"x": ("a", [True])})
+    assert len({*listed, conditional}) == 2
+    assert conditional.missing({"a": 1}) == []
 
 
 def test_codes_that_differ_in_what_does_not_exist_are_one() -> None:
-    one = {"width_2": 8, "model": "tree", "depth": 1, "norm": "batch", "momentum": 0.9}
-    other = {"width_2": 64, "model": "tree", "depth": 1, "norm": "layer", "momentum": 0.1}
-    codes = SPACE.to_code([one, other])
+    tree = {"width_2": 8, "model": "tree", "depth": 1, "norm": "batch", "momentum": 0.9}
+    tree_norm = {"width_2": 64, "model": "tree", "depth": 1, "norm": "layer", "momentum": 0.1}
+    codes = SPACE.to_code([tree, tree_norm])
     assert (codes[0] == codes[1]).all()
     assert codes[0].tolist() == [40, 0, 1, 0, 1, 1, 0, 0.5]  # the middle, rounded
     assert SPACE.to_params(codes[0]) == {"model": "tree", "depth": 1}
@@ -266,11 +266,11 @@ def test_neighbors_are_one_step_away_in_one_parameter() -> None:
     space = SearchSpace([Integer("n", 1, 3), Integer("w", 1, 9)], conditions={"w": ("n", [1, 2])})
 
     def near(**params: int) -> list[dict[str, int]]:
-        found = space.to_params(space.neighbors(space.to_code(params)))
-        assert isinstance(found, list)
-        return found
+        params_back = space.to_params(space.neighbors(space.to_code(params)))
+        assert isinstance(params_back, list)
+        return params_back
 
-    below, above, more = {"n": 1, "w": 5}, {"n": 1, "w": 7}, {"n": 2, "w": 6}
-    assert near(n=1, w=6) == [below, more, above]
+    below, above, deeper = {"n": 1, "w": 5}, {"n": 1, "w": 7}, {"n": 2, "w": 6}
+    assert near(n=1, w=6) == [below, deeper, above]
     assert near(n=2, w=6) == [{"n": 1, "w": 6}, {"n": 2, "w": 5}, {"n": 3}, {"n": 2, "w": 7}]
     assert near(n=3) == [{"n": 2, "w": 5}]  # the middle

@@ -109,6 +109,6 @@ def test_a_skip_passes_a_convolution_on_and_a_pool_does_not(table: Table) -> Non
 
 
 def test_the_best_cell(table: Table, bench: NASBenchMR) -> None:
-    found = bench.query(TEXT, setting="nas-bench-201")
-    assert found["Acc"] == table.metrics["Acc"].max() == pytest.approx(47.333, abs=1e-3)
-    assert bench.query(PARAMS, setting="nas-bench-201") == found
+    row = bench.query(TEXT, setting="nas-bench-201")
+    assert row["Acc"] == table.metrics["Acc"].max() == pytest.approx(47.333, abs=1e-3)
+    assert bench.query(PARAMS, setting="nas-bench-201") == row

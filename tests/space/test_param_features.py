@@ -41,11 +41,11 @@ def test_valid_codes_have_the_functions_own_values_beside_their_numbers() -> Non
     codes = SPACE.sample(200, 0)
     codes[:, SPACE.column_slice("rate")] = 10 ** np.linspace(-3, 0, 21)[np.arange(200) % 21, None]
     unit = torch.as_tensor(SPACE.normalize(codes))
-    found = features(unit)
-    assert found.shape == (200, len(SPACE.columns) + 2)
-    assert torch.equal(found[:, :-2], unit)
+    computed = features(unit)
+    assert computed.shape == (200, len(SPACE.columns) + 2)
+    assert torch.equal(computed[:, :-2], unit)
     np.testing.assert_allclose(
-        found[:, -2:].numpy(),
+        computed[:, -2:].numpy(),
         [size(params) for params in SPACE.to_params(codes.tolist())],
         rtol=1e-9,
     )

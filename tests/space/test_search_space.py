@@ -128,8 +128,8 @@ def test_no_codes_at_all() -> None:
     [8, 8.0, np.int32(8), np.float32(8), Fraction(8), 8 + 1e-9, 8 - 1e-9],
 )
 def test_any_number_type_is_one_integer(value: Any) -> None:
-    found = MIXED.to_params(MIXED.to_code({**PARAMS, "units": value}))
-    assert identical(found["units"], 8)
+    params_back = MIXED.to_params(MIXED.to_code({**PARAMS, "units": value}))
+    assert identical(params_back["units"], 8)
     integers = SearchSpace([Integer("a", 0, 16, step=4)])
     assert identical(integers.to_params(integers.to_code({"a": value})), {"a": 8})
 
@@ -184,9 +184,9 @@ def test_missing_params() -> None:
 
 def test_clip_takes_the_nearest_value() -> None:
     off = {**PARAMS, "units": 9, "batch": 0, "dropout": 0.36, "rate": -1, "shift": math.inf}
-    found = MIXED.to_params(MIXED.to_code(off, clip=True))
+    params_back = MIXED.to_params(MIXED.to_code(off, clip=True))
     nearest = {"units": 8, "batch": 1, "dropout": 0.4, "rate": 1e-5, "shift": 1.0}
-    assert identical(found, {**PARAMS, **nearest})
+    assert identical(params_back, {**PARAMS, **nearest})
     with pytest.raises(ValueError, match="act='tanh' is not one of"):
         MIXED.to_code({**PARAMS, "act": "tanh"}, clip=True)
     with pytest.raises(ValueError, match="NaN at 'rate'"):

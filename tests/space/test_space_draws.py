@@ -214,9 +214,9 @@ def test_random_spaces_fit_optuna(seed: int) -> None:
                 distribution = distributions[name]
                 assert distribution._contains(distribution.to_internal_repr(value))
         trial = study_of(space, seed).ask()
-        found = space.suggest(trial)
+        drawn = space.suggest(trial)
         assert trial.distributions == distributions
-    assert identical(space.to_params(space.to_code(found)), found)
+    assert identical(space.to_params(space.to_code(drawn)), drawn)
 
 
 def test_a_negative_number_of_draws_is_refused() -> None:

@@ -46,10 +46,10 @@ def test_any_reader_of_tensors_can_read_it(tmp_path: Path) -> None:
 def test_a_damaged_file_is_refused_whichever_byte_it_is(tmp_path: Path) -> None:
     """PyTorch itself reads most such files without a word, with other weights."""
     path = saved(tmp_path)
-    whole = path.read_bytes()
-    positions = range(0, len(whole), 5)
+    content = path.read_bytes()
+    positions = range(0, len(content), 5)
     for i in positions:
-        path.write_bytes(whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1 :])
+        path.write_bytes(content[:i] + bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :])
         with pytest.raises(
             ValueError, match=f"kept.pt' is damaged, or has another format; {REMEDY}"
         ):
@@ -60,11 +60,11 @@ def test_a_damaged_file_is_refused_whichever_byte_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda whole: whole[:-1], "is damaged"),
-        (lambda whole: whole[: len(whole) // 2], "is damaged"),
-        (lambda whole: b"", "is damaged"),
-        (lambda whole: whole + whole, "is damaged"),
-        (lambda whole: whole[:512] + bytes(512) + whole[1024:], "is damaged"),
+        (lambda content: content[:-1], "is damaged"),
+        (lambda content: content[: len(content) // 2], "is damaged"),
+        (lambda content: b"", "is damaged"),
+        (lambda content: content + content, "is damaged"),
+        (lambda content: content[:512] + bytes(512) + content[1024:], "is damaged"),
     ],
     ids=["one byte short", "half", "empty", "twice", "a block of zeros"],
 )
@@ -149,6 +149,6 @@ def test_the_network_of_another_problem_is_refused() -> None:
     networks = {problem.name: problem.build(np.array([2]))}
     kept = Checkpoint.of([2], gflops=0.0, metrics={}, networks=networks)
     assert isinstance(kept.network(problem), nn.Module)
-    other = replace(problem, build=lambda code: nn.Linear(7, 7))
+    changed = replace(problem, build=lambda code: nn.Linear(7, 7))
     with pytest.raises(ValueError, match="builds another network than the checkpoint's"):
-        kept.network(other)
+        kept.network(changed)

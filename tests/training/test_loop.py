@@ -233,9 +233,9 @@ def test_top5_counts_the_five_most_likely_classes() -> None:
     """The right one of six classes is the first, the fifth and the last."""
     logits = torch.tensor([[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]]).expand(3, 6)
     loader: Any = [(logits, torch.tensor([0, 4, 5]))]
-    found = measure(Fixed(), loader, task=CLASSIFICATION)
-    assert list(found) == ["top1", "top5"]
-    assert found == {"top1": pytest.approx(100 / 3), "top5": pytest.approx(200 / 3)}
+    metrics = measure(Fixed(), loader, task=CLASSIFICATION)
+    assert list(metrics) == ["top1", "top5"]
+    assert metrics == {"top1": pytest.approx(100 / 3), "top5": pytest.approx(200 / 3)}
     two_classes: Any = [(logits[:, :2], torch.tensor([0, 1, 1]))]
     assert measure(Fixed(), two_classes, task=CLASSIFICATION)["top5"] == 100
 
@@ -245,12 +245,12 @@ def test_accuracies_of_masks_are_by_class_and_over_all_pixels() -> None:
     logits = torch.nn.functional.one_hot(torch.tensor([[0, 0, 2, 1, 0]]), 3).float()
     truth = torch.tensor([[[0, 0, 0, 1, IGNORED]]])
     loader: Any = [(logits.permute(0, 2, 1)[:, :, None], truth)]
-    found = measure(Fixed(), loader, task=SEGMENTATION)
-    assert list(found) == ["mIoU", "mAcc", "aAcc"]
-    assert found["mIoU"] == pytest.approx(100 * (2 / 3 + 1 + 0) / 3)
-    assert found["mIoU"] == SEGMENTATION.score(Fixed(), loader)
-    assert found["mAcc"] == pytest.approx(100 * (2 / 3 + 1) / 2)
-    assert found["aAcc"] == pytest.approx(100 * 3 / 4)
+    metrics = measure(Fixed(), loader, task=SEGMENTATION)
+    assert list(metrics) == ["mIoU", "mAcc", "aAcc"]
+    assert metrics["mIoU"] == pytest.approx(100 * (2 / 3 + 1 + 0) / 3)
+    assert metrics["mIoU"] == SEGMENTATION.score(Fixed(), loader)
+    assert metrics["mAcc"] == pytest.approx(100 * (2 / 3 + 1) / 2)
+    assert metrics["aAcc"] == pytest.approx(100 * 3 / 4)
 
 
 def test_a_task_of_one_metric_has_that_one() -> None:

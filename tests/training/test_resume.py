@@ -27,7 +27,7 @@ def test_resumed_training_is_the_uninterrupted_one() -> None:
     def keep(epoch: Epoch) -> None:
         states.append(copy.deepcopy((model.state_dict(), optimizer.state_dict())))
 
-    whole = train(
+    uninterrupted = train(
         model, loader, loader, task=problem.task, recipe=problem.recipe, optimizer=optimizer,
         on_epoch=keep,
     )  # fmt: skip
@@ -40,7 +40,7 @@ def test_resumed_training_is_the_uninterrupted_one() -> None:
         resumed, loader, loader, task=problem.task, recipe=problem.recipe,
         optimizer=its_optimizer, first_epoch=3,
     )  # fmt: skip
-    assert rest.epochs == whole.epochs[2:]
+    assert rest.epochs == uninterrupted.epochs[2:]
     assert rest.metric == evaluate(resumed, loader, task=problem.task)
     resumed_state = its_optimizer.state_dict()["state"]
     torch.testing.assert_close(resumed_state, states[3][1]["state"], rtol=0, atol=0)
@@ -71,11 +71,11 @@ def test_progress_goes_on_as_if_never_stopped(tmp_path: Path, loader_seed: int |
 
     whole_model = dropping(problem)
     given: dict[str, Any] = {"task": problem.task, "recipe": problem.recipe, "seed": 5}
-    whole = train(whole_model, loader, problem.val, on_progress=keep, **given)
+    uninterrupted = train(whole_model, loader, problem.val, on_progress=keep, **given)
     again, fresh_loader = noisy_problem(loader_seed)
     model = dropping(again)
     resumed = train(model, fresh_loader, again.val, progress=Progress.load(path), **given)
-    assert resumed == whole
+    assert resumed == uninterrupted
     for name, value in whole_model.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
 
@@ -88,15 +88,15 @@ def test_a_stopped_training_remembers_its_best_epoch(tmp_path: Path) -> None:
     kept: list[Progress] = []
     model = dropping(problem)
     given: dict[str, Any] = {"task": task, "recipe": problem.recipe}
-    whole = train(model, loader, problem.val, on_progress=kept.append, **given)
-    assert whole.epoch == 1
+    uninterrupted = train(model, loader, problem.val, on_progress=kept.append, **given)
+    assert uninterrupted.epoch == 1
     scores = iter([30.0, 20.0, 10.0])
     resumed = train(dropping(problem), loader, problem.val, progress=kept[1], **given)
-    assert resumed == whole
-    other = dropping(problem)
-    assert train(other, loader, problem.val, progress=kept[-1], **given) == whole
+    assert resumed == uninterrupted
+    restored = dropping(problem)
+    assert train(restored, loader, problem.val, progress=kept[-1], **given) == uninterrupted
     for name, value in kept[0].model.items():
-        assert torch.equal(other.state_dict()[name], value)
+        assert torch.equal(restored.state_dict()[name], value)
 
 
 def test_progress_of_another_training_is_refused(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_parts_and_seeds_differ_and_repeat() -> None:
         assert torch.equal(a, b)
         assert torch.equal(a, c)
     others = [StreetScenes("val", length=2, seed=1)[1], StreetScenes("train", length=2)[1]]
-    assert all(not torch.equal(first[0], other[0]) for other in others)
+    assert all(not torch.equal(first[0], frame[0]) for frame in others)
 
 
 def test_augmentation_keeps_points_on_their_boxes_and_drops_boxes_out_of_range() -> None:
@@ -151,22 +151,22 @@ def test_arguments_out_of_range_are_refused(arguments: dict[str, object], messag
 class Oracle(PointPillarsNet):
     """Finds boxes given beforehand, in the order of the samples."""
 
-    def __init__(self, found: list[Detections]) -> None:
+    def __init__(self, detections: list[Detections]) -> None:
         super().__init__(SMALL, anchors=ANCHORS, point_range=POINT_RANGE, pillar=PILLAR, seed=0)
-        self.found = found
+        self.queue = detections
 
     def detect(self, points: list[Tensor], **limits: float) -> list[Detections]:  # type: ignore[override]
-        return [self.found.pop(0) for _ in points]
+        return [self.queue.pop(0) for _ in points]
 
 
 def found_from(scenes: StreetScenes, *, lifted: float, keep: int) -> Oracle:
     """An oracle that knows the boxes of one class alone, and puts them too high."""
-    found = []
+    detected = []
     for _, boxes, labels in scenes.scenes:
         own = boxes[labels == keep].clone()
         own[:, 2] += lifted
-        found.append(Detections(own, torch.ones(len(own)), labels[labels == keep]))
-    return Oracle(found)
+        detected.append(Detections(own, torch.ones(len(own)), labels[labels == keep]))
+    return Oracle(detected)
 
 
 def test_task_scores_by_mean_average_precision(scenes: StreetScenes) -> None:
@@ -186,21 +186,21 @@ def test_both_average_precisions_are_measured_at_once(
 ) -> None:
     loader = DataLoader(scenes, batch_size=7, collate_fn=collate_scenes)
     lifted = found_from(scenes, lifted=1.0, keep=0)
-    found = measure(lifted, loader, task=detection_task((0.7, 0.5), view=view))
-    assert found == {"AP3D": 0, "APBEV": 50}
-    assert list(found) == names.split()  # the one of the score first
+    metrics = measure(lifted, loader, task=detection_task((0.7, 0.5), view=view))
+    assert metrics == {"AP3D": 0, "APBEV": 50}
+    assert list(metrics) == names.split()  # the one of the score first
 
 
 def test_class_that_does_not_occur_is_left_out(scenes: StreetScenes) -> None:
     points, boxes, labels = scenes[0]
     cars = (points, boxes[labels == 0], labels[labels == 0])
-    found = Detections(cars[1], torch.ones(len(cars[1])), cars[2])
+    detections = Detections(cars[1], torch.ones(len(cars[1])), cars[2])
     batches = [collate_scenes([cars])]
     assert len(cars[1]) > 0
-    values = class_precisions(Oracle([found]), batches, ious=(0.7, 0.5))
+    values = class_precisions(Oracle([detections]), batches, ious=(0.7, 0.5))
     assert values[0] == 100
     assert math.isnan(values[1])
-    assert detection_task((0.7, 0.5)).score(Oracle([found]), batches) == 100
+    assert detection_task((0.7, 0.5)).score(Oracle([detections]), batches) == 100
     assert detection_task((0.7, 0.5)).score(Oracle([]), []) == 0
 
 

@@ -39,12 +39,12 @@ def test_dictionaries_and_bytes_are_learnt_from_as_pairs_are(
     data = Renamed(problem.val.dataset, names, bytes_=bytes_)
     loader, plain = DataLoader(data, 16), DataLoader(problem.val.dataset, 16)
     models = [problem.build(uniform_code(1, 8)) for _ in range(2)]
-    found = [
-        train(model, one, one, task=CLASSIFICATION, recipe=problem.recipe)
-        for model, one in zip(models, (loader, plain), strict=True)
+    losses = [
+        train(model, batches, batches, task=CLASSIFICATION, recipe=problem.recipe)
+        for model, batches in zip(models, (loader, plain), strict=True)
     ]
     close = 3e-2 if bytes_ else 1e-2  # bytes are rounded, and each step adds to that
-    assert found[0].epochs[0].loss == pytest.approx(found[1].epochs[0].loss, rel=close)
+    assert losses[0].epochs[0].loss == pytest.approx(losses[1].epochs[0].loss, rel=close)
 
 
 def test_masks_of_dictionaries_are_scored() -> None:

@@ -51,11 +51,11 @@ def test_every_epoch_is_written(name: str, prefix: str, tmp_path: Path) -> None:
             recipe=problem.recipe,
             on_epoch=log,
         )
-    found = scalars(tmp_path / "new" / "run")
-    assert set(found) == {f"{prefix}loss", f"{prefix}metric"}
+    logged = scalars(tmp_path / "new" / "run")
+    assert set(logged) == {f"{prefix}loss", f"{prefix}metric"}
     numbers = [epoch.number for epoch in trained.epochs]
     for what in ("loss", "metric"):
-        steps, values = zip(*found[f"{prefix}{what}"], strict=True)
+        steps, values = zip(*logged[f"{prefix}{what}"], strict=True)
         assert list(steps) == numbers
         assert values == pytest.approx([getattr(epoch, what) for epoch in trained.epochs])
 
@@ -67,9 +67,9 @@ def test_a_study_has_a_folder_for_each_trial(tmp_path: Path) -> None:
     run_study(study, problems, space=TINY, out=tmp_path / "out", trials=3, tensorboard=logs)
     assert sorted(path.name for path in logs.iterdir()) == [f"trial-{i:03}" for i in range(3)]
     for trial in study.trials:
-        found = scalars(logs / f"trial-{trial.number:03}")
-        assert set(found) == {f"{p.name}/{what}" for p in problems for what in ("loss", "metric")}
-        best = [max(value for _, value in found[f"{p.name}/metric"]) for p in problems]
+        logged = scalars(logs / f"trial-{trial.number:03}")
+        assert set(logged) == {f"{p.name}/{what}" for p in problems for what in ("loss", "metric")}
+        best = [max(value for _, value in logged[f"{p.name}/metric"]) for p in problems]
         assert best == pytest.approx(trial.values[:2])
     assert "A startup trial" in texts(logs / "trial-002")["why"]
 

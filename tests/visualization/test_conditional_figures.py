@@ -50,10 +50,10 @@ def test_params_that_do_not_exist_have_no_mark() -> None:
 def test_lines_of_params_have_gaps(study: optuna.Study) -> None:
     for trial in study.trials[5:]:
         figure = plotly.plot_descent(study, NETWORK, trial=trial.number)
-        lines = {one["name"]: one for one in data_of(figure) if "name" in one}
+        lines = {trace["name"]: trace for trace in data_of(figure) if "name" in trace}
         for name in ("w1", "w2", "w3"):
             chain = [study.trials[int(number)] for number in lines[name]["x"]]
-            drawn = [one.params.get(name) for one in chain]
+            drawn = [trial.params.get(name) for trial in chain]
             assert list(lines[name]["y"]) == [
                 None if value is None else pytest.approx(value) for value in drawn
             ]

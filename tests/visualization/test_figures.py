@@ -239,8 +239,8 @@ def test_long_names_of_a_proposal_stay_beside_each_other() -> None:
         if text.get_visible() and text.get_text()
     ]
     assert len(boxes) >= 2 * 2 + len(names)
-    for one, other in itertools.combinations(boxes, 2):
-        assert not one.overlaps(other)
+    for first, second in itertools.combinations(boxes, 2):
+        assert not first.overlaps(second)
     assert all(figure.bbox.contains(box.x0, box.y0) for box in boxes)
     assert all(figure.bbox.contains(box.x1, box.y1) for box in boxes)
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]

@@ -48,7 +48,7 @@ def plain(figure: Any) -> Any:
 
 
 def texts(figure: Any) -> list[str]:
-    return [one["text"] for one in plain(figure)["layout"].get("annotations", ())]
+    return [annotation["text"] for annotation in plain(figure)["layout"].get("annotations", ())]
 
 
 @pytest.fixture(scope="module")
@@ -103,16 +103,16 @@ def test_a_descent_ends_at_the_trial_and_follows_the_reasons(study: optuna.Study
         assert figures.plot_descent(study, OPTIMIZED) is not None
     last = study.trials[-1]
     drawn = plain(plotly.plot_descent(study, OPTIMIZED, trial=last.number))
-    doubts, values = drawn["data"][:2]
+    error_bars, values = drawn["data"][:2]
     numbers = [int(name) for name in values["x"]]
     assert numbers[-1] == last.number
     assert values["y"] == [study.trials[n].value for n in numbers]
     for before, after in pairwise(numbers):
         assert study.trials[after].system_attrs["ncp:reasons"]["start"]["trial"] == before
     predicted = last.system_attrs["ncp:reasons"]["metrics"]["value"]
-    assert doubts["y"][-1] == predicted["mean"]
-    assert doubts["error_y"]["array"][-1] == 2 * predicted["std"]
-    lines = {one["name"]: one["y"] for one in drawn["data"] if "name" in one}
+    assert error_bars["y"][-1] == predicted["mean"]
+    assert error_bars["error_y"]["array"][-1] == 2 * predicted["std"]
+    lines = {trace["name"]: trace["y"] for trace in drawn["data"] if "name" in trace}
     name = next(d.name for d in OPTIMIZED.dimensions if not isinstance(d, Categorical))
     assert lines[name] == [pytest.approx(study.trials[n].params[name]) for n in numbers]
     (axes, *_) = matplotlib.plot_descent(study, OPTIMIZED, trial=last.number).axes
@@ -137,14 +137,14 @@ def test_params_of_any_space(space: SearchSpace) -> None:
     codes = dict(zip("ab", space.sample(2, 0), strict=True))
     drawn = plain(plotly.plot_params(codes, space))
     axes = matplotlib.plot_params(codes, space).axes
-    assert sum(len(one.get_yticks()) for one in axes) == len(space.names)
-    assert {one["name"] for one in drawn["data"]} == {"a", "b"}
+    assert sum(len(axis.get_yticks()) for axis in axes) == len(space.names)
+    assert {trace["name"] for trace in drawn["data"]} == {"a", "b"}
     for label, code in codes.items():
-        mine = [one for one in drawn["data"] if one["name"] == label]
-        values = [value for one in mine for value in one["text"]]
+        mine = [trace for trace in drawn["data"] if trace["name"] == label]
+        values = [value for trace in mine for value in trace["text"]]
         params = space.to_params(code)
         assert len(values) == len(params)
-        positions = [x for one in mine for x in one["x"]]
+        positions = [x for trace in mine for x in trace["x"]]
         assert min(positions) >= 0
         assert max(positions) <= 1
 
@@ -156,7 +156,10 @@ def test_correlations_stand_in_the_same_cells() -> None:
     drawn = plotly.plot_correlations(["a", "b", "<c>"], ours, published=published)
     (cells,) = plain(drawn)["data"]
     assert cells["z"] == [[1, -0.0154, None], [-0.0154, 1, 0.7161], [None, 0.7161, 1]]
-    shown = {(one["x"], one["y"]): one["text"] for one in plain(drawn)["layout"]["annotations"]}
+    shown = {
+        (annotation["x"], annotation["y"]): annotation["text"]
+        for annotation in plain(drawn)["layout"]["annotations"]
+    }
     assert shown[0, 1] == "−0.015"
     assert shown[2, 1].startswith("0.716<br>")
     assert "(0.639)" in shown[2, 1]
@@ -179,10 +182,10 @@ def test_trade_offs_have_the_same_points() -> None:
     others = {"NetAdapt": [2.0, 84.5, 6.0]}
     seg = matplotlib.TradeOff(front=front, cloud=[[1, 2, 3], [4, 5, 6]], others=others)
     drawn = plain(plotly.plot_trade_offs({"Seg": seg, "Cls": matplotlib.TradeOff(front=front)}))
-    known, ours, other, again = drawn["data"]
+    known, ours, baseline, again = drawn["data"]
     assert (known["x"], known["y"]) == ([1, 4], [2, 5])
     assert (ours["x"], ours["y"], ours["customdata"]) == ([1, 2], [84, 85], [4, 8])
-    assert (other["name"], other["x"]) == ("NetAdapt", [2])
+    assert (baseline["name"], baseline["x"]) == ("NetAdapt", [2])
     small, large = ours["marker"]["size"]
     assert large**2 == pytest.approx(2 * small**2)  # areas are as the sizes
     assert (ours["showlegend"], again["showlegend"]) == (True, False)
@@ -205,9 +208,9 @@ def test_a_walk_is_numbered() -> None:
     assert best["y"] == [table.metrics["mIoU"].max()]
     assert (path["x"], path["text"]) == (table.flops[rows[:, 1]].tolist(), ["0", "1", "2"])
     assert [every["name"], best["name"], path["name"]] == [
-        str(one.get_label())
+        str(artist.get_label())
         for (axes,) in [matplotlib.plot_walk(table, walk, start=1).axes]
-        for one in (*axes.collections, *axes.lines)
+        for artist in (*axes.collections, *axes.lines)
     ]
 
 

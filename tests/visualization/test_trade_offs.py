@@ -25,13 +25,13 @@ def test_a_trade_off_shows_the_front_among_what_is_known() -> None:
     seg = TradeOff(front=front, cloud=np.ones((5, 3)), others={"NetAdapt": [2.0, 84.5, 6.0]})
     both = plot_trade_offs({"Seg": seg, "Cls": TradeOff(front=front, metric="top1 (%)")})
     first, second = both.axes
-    known, ours, other = first.collections
+    known, ours, baseline = first.collections
     assert len(np.asarray(known.get_offsets())) == 5
     assert isinstance(ours, PathCollection)
     np.testing.assert_array_equal(ours.get_offsets(), [[1, 84], [2, 85]])
     small, large = ours.get_sizes()
     assert large == 2 * small  # areas are as the params
-    np.testing.assert_array_equal(other.get_offsets(), [[2, 84.5]])
+    np.testing.assert_array_equal(baseline.get_offsets(), [[2, 84.5]])
     legend = first.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["5 known", "NCP", "NetAdapt"]

@@ -10,14 +10,14 @@ from ncp_sampler.training.augmentation import Transform
 PARTS = {"train": 0.6, "val": 0.2, "test": 0.2}  # fraction of the source in each part
 
 
-def split_generator(part: str, seed: int, *more: int) -> np.random.Generator:
+def split_generator(part: str, seed: int, *further: int) -> np.random.Generator:
     """Return a generator that depends on the part, so that samples of different parts differ.
 
     Raises:
         ValueError: The part is unknown, or the seed is not an integer of at least 0.
     """
     number = tuple(PARTS).index(check_split(part))
-    return np.random.default_rng([checks.integer("seed", seed, low=0), number, *more])
+    return np.random.default_rng([checks.integer("seed", seed, low=0), number, *further])
 
 
 def check_split(part: str) -> str:

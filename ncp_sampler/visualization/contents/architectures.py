@@ -123,8 +123,8 @@ def params_of(codes: Mapping[str, ArrayLike], space: SearchSpace) -> ParamGroups
                 Row(
                     name,
                     tuple(
-                        _position(space, name, one) if name in params else math.nan
-                        for one, params in zip(unit, known.values(), strict=True)
+                        _position(space, name, column) if name in params else math.nan
+                        for column, params in zip(unit, known.values(), strict=True)
                     ),
                     tuple(_text(params.get(name, "")) for params in known.values()),
                 )

@@ -42,12 +42,12 @@ class Ranks(NamedTuple):
     Attributes:
         label: Name of the other metric, and Spearman's correlation.
         first: Ranks by the first metric (n,).
-        other: Ranks by the other metric (n,).
+        second: Ranks by the other metric (n,).
     """
 
     label: str
     first: FloatArray
-    other: FloatArray
+    second: FloatArray
 
 
 def correlations_of(

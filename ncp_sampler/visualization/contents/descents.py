@@ -24,20 +24,20 @@ def descent_of(study: Any, space: SearchSpace, *, trial: int | None = None) -> E
     """
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the study's trials")
     chain = _chain(study, trial)
-    lacked = {name for one in chain for name in space.missing(one.params)}
+    lacked = {name for trial in chain for name in space.missing(trial.params)}
     missing = [name for name in space.names if name in lacked]
     if missing:
         raise ValueError(
-            f"space has {missing}, which trials {[one.number for one in chain]} lack; give the "
+            f"space has {missing}, which trials {[trial.number for trial in chain]} lack; give the "
             "part that all of them have"
         )
-    codes = np.array([space.to_code(one.params, clip=True) for one in chain], dtype=np.float64)
+    codes = np.array([space.to_code(trial.params, clip=True) for trial in chain], dtype=np.float64)
     return Edits(
         heading="Observed, and predicted",
         curves=tuple(_curves(chain, space)),
         panels=panels_of(space, codes),
         step="trial",
-        names=tuple(str(one.number) for one in chain),
+        names=tuple(str(trial.number) for trial in chain),
         title=f"How trial {chain[-1].number} came about, from trial {chain[0].number}"
         if len(chain) > 1
         else f"Trial {chain[-1].number}, not proposed from another trial",
@@ -50,7 +50,7 @@ def origin_of(study: Any, trial: int | None = None) -> list[int]:
     Raises:
         ValueError: If there is no such trial.
     """
-    return [one.number for one in _chain(study, trial)]
+    return [ancestor.number for ancestor in _chain(study, trial)]
 
 
 def _chain(study: Any, number: int | None) -> list[Any]:
@@ -58,7 +58,7 @@ def _chain(study: Any, number: int | None) -> list[Any]:
     trials = getattr(study, "trials", None)
     if not isinstance(trials, Iterable):
         raise checks.refusal("study", study, "be an Optuna study")
-    known = {one.number: one for one in trials}
+    known = {trial.number: trial for trial in trials}
     if number is None:
         number = _best(study, known)
     if checks.integer("trial", number) not in known:
@@ -71,17 +71,17 @@ def _chain(study: Any, number: int | None) -> list[Any]:
 
 def _best(study: Any, known: Mapping[int, Any]) -> int:
     """Return the number of the best trial, or of the latest trial on the Pareto front."""
-    best = study.best_trials if any(one.values for one in known.values()) else []
+    best = study.best_trials if any(trial.values for trial in known.values()) else []
     if not best:
         raise ValueError(f"study={checks.shown(study)} has no complete trial; run some")
-    return max(int(one.number) for one in best)
+    return max(int(trial.number) for trial in best)
 
 
 def _source(trial: Any) -> int | None:
     """Return the number of the trial from which a trial was proposed, if any."""
     start = _reasons(trial).get("start", {})
-    found: int | None = start.get("trial")
-    return found
+    number: int | None = start.get("trial")
+    return number
 
 
 def _reasons(trial: Any) -> Mapping[str, Any]:
@@ -93,8 +93,8 @@ def _reasons(trial: Any) -> Mapping[str, Any]:
 
 def _curves(chain: list[Any], space: SearchSpace) -> list[Curve]:
     """Return the observed and predicted values of each objective."""
-    told = [_reasons(trial).get("objectives", ()) for trial in chain]
-    names: list[str] = next((list(one) for one in reversed(told) if one), [])
+    objectives = [_reasons(trial).get("objectives", ()) for trial in chain]
+    names: list[str] = next((list(reported) for reported in reversed(objectives) if reported), [])
     if not names:
         n = len(chain[-1].values or ())
         names = ["value"] if n == 1 else [f"value_{i}" for i in range(n)]
@@ -102,8 +102,11 @@ def _curves(chain: list[Any], space: SearchSpace) -> list[Curve]:
     for i, name in enumerate(names):
         values = [t.values[i] if t.values else math.nan for t in chain]
         known = [_reasons(t).get("metrics", {}).get(name, {}) for t in chain]
-        mean = [one.get("mean", one.get("value", math.nan)) for one in known]
-        std = [one.get("std", 0.0 if "value" in one else math.nan) for one in known]
+        mean = [prediction.get("mean", prediction.get("value", math.nan)) for prediction in known]
+        std = [
+            prediction.get("std", 0.0 if "value" in prediction else math.nan)
+            for prediction in known
+        ]
         curves.append(
             Curve(with_unit(name, space.units), np.array(values), (np.array(mean), np.array(std)))
         )

@@ -139,11 +139,11 @@ def calibrations_of(
             f"study={checks.shown(study)} has no trial with a prediction and a value; run more "
             "than the startup trials"
         )
-    found = []
+    calibrations = []
     for name, rows in pairs.items():
         number, mean, std, value = np.array(rows).T
-        found.append(Calibration(name, mean, std, value, tuple(number.astype(int).tolist())))
-    return found
+        calibrations.append(Calibration(name, mean, std, value, tuple(number.astype(int).tolist())))
+    return calibrations
 
 
 _Rows = dict[str, list[tuple[int, float, float, float]]]  # Metric -> trial, mean, std, value
@@ -170,9 +170,9 @@ def _of_reasons(
     reasons: Iterable[Mapping[str, Any]], results: Mapping[str, Sequence[float]]
 ) -> _Rows:
     pairs: _Rows = {}
-    for i, one in enumerate(reasons):
+    for i, reason in enumerate(reasons):
         for name, values in results.items():
-            _add(pairs, i, name, one.get("metrics", {}).get(name, {}), values[i])
+            _add(pairs, i, name, reason.get("metrics", {}).get(name, {}), values[i])
     return pairs
 
 
@@ -188,9 +188,13 @@ def _label(name: str, before: Any, after: Any) -> str:
     return f"{shorten(name, _NAME)}: {values}"
 
 
-def _title(name: str, one: Mapping[str, float], room: int) -> tuple[str, ...]:
+def _title(name: str, prediction: Mapping[str, float], room: int) -> tuple[str, ...]:
     """Return the name and the prediction as one line if they fit, otherwise as two lines."""
-    end = f"{one['value']:g}" if "value" in one else f"{one['mean']:g} ± {one['std']:.2g}"
-    expected = f"{one['start']:g} → {end}"
+    end = (
+        f"{prediction['value']:g}"
+        if "value" in prediction
+        else f"{prediction['mean']:g} ± {prediction['std']:.2g}"
+    )
+    expected = f"{prediction['start']:g} → {end}"
     line = f"{name}: {expected}"
     return (line,) if len(line) <= room else (*wrap(name, room), expected)

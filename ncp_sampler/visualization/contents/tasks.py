@@ -67,7 +67,7 @@ def tasks_of(study: Any, chosen: Any) -> TaskValues:
     directions = [way.name for way in getattr(study, "directions", ())]
     if len(directions) < 2:
         raise checks.refusal("study", study, _MUST)
-    trials = [one for one in study.get_trials(deepcopy=False) if one.state.name == "COMPLETE"]
+    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
     if not trials:
         raise checks.refusal("study", study, _MUST)
     must = "be a result of compromise(study), or None"
@@ -75,9 +75,9 @@ def tasks_of(study: Any, chosen: Any) -> TaskValues:
     names = study.metric_names or [f"value_{i}" for i in range(len(directions))]
     if chosen is not None and len(chosen.values) != len(names):
         raise checks.refusal("chosen", chosen, must)
-    values = np.array([one.values for one in trials], dtype=np.float64)
+    values = np.array([trial.values for trial in trials], dtype=np.float64)
     is_maximized = tuple(way == "MAXIMIZE" for way in directions)
     is_front = np.zeros(len(trials), dtype=bool)
     is_front[pareto_front(np.where(is_maximized, values, -values))] = True
-    numbers = tuple(one.number for one in trials)
+    numbers = tuple(trial.number for trial in trials)
     return TaskValues(tuple(names), is_maximized, numbers, values, is_front, chosen)

@@ -73,7 +73,7 @@ class Panel:
         limits: Limits of the axis: the range with a margin.
         log: True if the axis is logarithmic.
         ticks: Positions of the ticks, or None.
-        whole: True if the numbers are integers.
+        is_integer: True if the numbers are integers.
     """
 
     title: str
@@ -82,7 +82,7 @@ class Panel:
     limits: tuple[float, float]
     log: bool
     ticks: tuple[float, ...] | None
-    whole: bool
+    is_integer: bool
 
 
 @dataclass(frozen=True)

@@ -75,15 +75,15 @@ def points_of(panels: Mapping[str, TradeOff]) -> list[Points]:
     checks.instance("panels", panels, Mapping, "map titles to their TradeOff")
     if not panels:
         raise ValueError("panels is empty; give at least one, such as {'Seg': TradeOff(front=...)}")
-    found = []
+    points = []
     for title, panel in panels.items():
         checks.instance(f"panels[{title!r}]", panel, TradeOff, "be a TradeOff")
         cloud, front = _points("cloud", panel.cloud), _points("front", panel.front)
         checks.instance("others", panel.others, Mapping, "map labels to their points")
         others = {name: _points(f"others[{name!r}]", at) for name, at in panel.others.items()}
         cost, metric = checks.text("cost", panel.cost), checks.text("metric", panel.metric)
-        found.append(Points(title, cost, metric, cloud, {FRONT: front, **others}))
-    return found
+        points.append(Points(title, cost, metric, cloud, {FRONT: front, **others}))
+    return points
 
 
 def _points(name: str, points: ArrayLike) -> FloatArray:

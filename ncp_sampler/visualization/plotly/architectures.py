@@ -84,13 +84,13 @@ def plot_params(
         vertical_spacing=0.2 / len(lengths),
     )
     for row, rows in enumerate(content.groups.values(), start=1):
-        names = [plain(one.name) for one in rows]
+        names = [plain(entry.name) for entry in rows]
         for k, label in enumerate(content.labels):
             color = COLORS[k % len(COLORS)]
             points = go.Scatter(
-                x=listed([one.positions[k] for one in rows]),
+                x=listed([entry.positions[k] for entry in rows]),
                 y=names,
-                text=[plain(one.values[k]) for one in rows],
+                text=[plain(entry.values[k]) for entry in rows],
                 mode="markers+text",
                 marker={"color": color, "size": 9},
                 textfont={"color": color, "size": px(SMALL)},
@@ -122,12 +122,12 @@ def _draw(
     """Draw channels on the left axis, blocks and units on the right axis."""
     colors = np.array(all_of.colors)
     for kind, color in KINDS.items():
-        some = colors == color
-        deep = bool(DEEP[some].all())
+        selected = colors == color
+        deep = bool(DEEP[selected].all())
         bars = go.Bar(
-            x=_AT[some].tolist(),
-            y=values[some].tolist(),
-            text=values[some].tolist(),
+            x=_AT[selected].tolist(),
+            y=values[selected].tolist(),
+            text=values[selected].tolist(),
             width=0.5 if deep else 0.8,
             marker_color=color,
             textposition="outside",
@@ -137,7 +137,9 @@ def _draw(
             name=kind,
             legendgroup=kind,
             showlegend=row == 1,
-            customdata=[name for name, one in zip(NAMES, some, strict=True) if one],
+            customdata=[
+                name for name, is_selected in zip(NAMES, selected, strict=True) if is_selected
+            ],
             hovertemplate="%{customdata}: %{y}<extra></extra>",
         )
         figure.add_trace(bars, row, 1, secondary_y=deep)

@@ -79,7 +79,7 @@ def plot_ranks(metrics: Mapping[str, ArrayLike], *, title: str = "") -> go.Figur
     for color, ranks in zip(itertools.cycle(COLORS), others):  # Repeats the colors
         dots = go.Scatter(
             x=listed(ranks.first),
-            y=listed(ranks.other),
+            y=listed(ranks.second),
             mode="markers",
             marker={"color": color, "size": 4, "opacity": 0.6},
             name=plain(ranks.label),

@@ -47,7 +47,10 @@ def plot_tasks(study: Any, chosen: Compromise | None = None, *, title: str = "")
             x=at, y=listed(shown.heights(values)), mode="lines+markers+text",
             text=[f"{value:.4g}" for value in values], textposition="top center",
             line={"color": RED, "width": 3},
-            marker={"size": 9, "symbol": ["circle-open" if one else "circle" for one in open_at]},
+            marker={
+                "size": 9,
+                "symbol": ["circle-open" if is_open else "circle" for is_open in open_at],
+            },
             textfont={"color": RED}, name=f"compromise: trial {chosen.number}",
         )  # fmt: skip
     worst, best = shown.ends

@@ -133,9 +133,9 @@ def _draw(edits: Edits) -> go.Figure:
 def _draw_curve(figure: go.Figure, row: int, curve: Curve, edits: Edits, *, last: bool) -> None:
     if curve.expected is not None:
         mean, std = curve.expected
-        doubt = {"array": listed(2 * std), "color": GREY, "thickness": 2, "width": 0}
+        error_bars = {"array": listed(2 * std), "color": GREY, "thickness": 2, "width": 0}
         expected = go.Scatter(
-            x=_steps(edits, mean), y=listed(mean), error_y=doubt, mode="markers",
+            x=_steps(edits, mean), y=listed(mean), error_y=error_bars, mode="markers",
             marker={"color": GREY, "size": 6},
             hovertemplate="predicted %{y:.4g}<extra></extra>",
         )  # fmt: skip
@@ -166,7 +166,7 @@ def _draw_panel(
         axis = {"type": "log", "exponentformat": "e", "range": listed(np.log10([low, high]))}
     if panel.ticks is not None:
         axis["tickvals"] = [*panel.ticks]
-    elif panel.whole and not panel.log:
+    elif panel.is_integer and not panel.log:
         axis["dtick"] = max(1, round((high - low) / 5))
     figure.update_yaxes(**axis, row=row, col=column)
     _name_steps(figure, where, edits, last=last)

@@ -29,7 +29,7 @@ def branches(trial: Trial) -> float:
     return 0.2 * (3 - depth) + sum((w - 0.8) ** 2 for w in widths) + (rate - 0.5) ** 2
 
 
-def told(objective: Any, storage: str | None = None) -> list[optuna.trial.FrozenTrial]:
+def finished_trials(objective: Any, storage: str | None = None) -> list[optuna.trial.FrozenTrial]:
     random = optuna.samplers.RandomSampler(seed=0)
     study = optuna.create_study(storage=storage, study_name="s", sampler=random)
     study.optimize(objective, n_trials=40)
@@ -41,7 +41,7 @@ def test_the_tree_is_read_off_the_trials(url: str | None, tmp_path: Path) -> Non
     """Whatever keeps the trials, their params stand in the order they were asked for."""
     storage = url and url.format(tmp_path)
     conditions = Conditions()
-    for trial in told(branches, storage):
+    for trial in finished_trials(branches, storage):
         conditions.read(trial)
     names = ["depth", "kind", "leaf", "rate", "width_0", "width_1", "width_2"]
     assert conditions.among(names) == (
@@ -66,7 +66,7 @@ def test_what_no_parameter_explains_has_no_condition() -> None:
         return 0.0
 
     conditions = Conditions()
-    for trial in told(by_chance):
+    for trial in finished_trials(by_chance):
         conditions.read(trial)
     assert conditions.among(["kind", "x", "late"]) == ()
 
@@ -172,9 +172,9 @@ def test_a_branch_learns_what_the_others_know() -> None:
     for seed in range(3):
         study = optuna.create_study(sampler=NCPSampler(seed=seed))
         study.optimize(branches, n_trials=40)
-        other = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
-        other.optimize(branches, n_trials=40)
-        gaps.append(other.best_value - study.best_value)
+        tpe = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+        tpe.optimize(branches, n_trials=40)
+        gaps.append(tpe.best_value - study.best_value)
     assert np.median(gaps) > 0
 
 

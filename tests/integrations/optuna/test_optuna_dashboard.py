@@ -53,7 +53,7 @@ def figures_of(study: optuna.Study) -> dict[str, Any]:
 
 
 def titles(figure: Any) -> list[str]:
-    return [one["text"] for one in figure["layout"]["annotations"]]
+    return [annotation["text"] for annotation in figure["layout"]["annotations"]]
 
 
 def new_study(storage: BaseStorage | None = None, **given: Any) -> optuna.Study:
@@ -74,16 +74,16 @@ def test_notes_and_figures_come_back_from_the_storage(kind: str, tmp_path: Path)
         name, before, after, gain = reasons["moves"][0]
         row = f"| {name} | {before} | {after} | {gain['value']:+.3g} |".replace("_", r"\_")
         assert row in note
-    found = figures_of(study)
-    assert set(found) == set(FIGURES)
+    figures = figures_of(study)
+    assert set(figures) == set(FIGURES)
     best = study.best_trial
-    assert f"trial {best.number}" in found["ncp-descent"]["layout"]["title"]["text"]
+    assert f"trial {best.number}" in figures["ncp-descent"]["layout"]["title"]["text"]
     assert any(f"trial {best.number}, best: {best.value:.4g}" in t
-               for t in titles(found["ncp-architectures"]))  # fmt: skip
+               for t in titles(figures["ncp-architectures"]))  # fmt: skip
     moves = study.trials[7].system_attrs["ncp:reasons"]["moves"][:16]
-    (bars,) = found["ncp-moves"]["data"]
+    (bars,) = figures["ncp-moves"]["data"]
     assert bars["x"] == [move[3]["value"] for move in moves]
-    _, points = found["ncp-calibration"]["data"]
+    _, points = figures["ncp-calibration"]["data"]
     assert points["y"] == [trial.value for trial in study.trials[STARTUP:]]
     assert points["customdata"] == [4, 5, 6, 7]
 
@@ -113,10 +113,10 @@ def test_the_callback_publishes_as_the_study_runs() -> None:
     study.optimize(objective, n_trials=6, callbacks=[DashboardCallback(every=2), watch])
     early = {"ncp-descent", "ncp-architectures"}
     assert seen == [set(), early, early, early, early, set(FIGURES)]
-    other = new_study(space=SMALL)
-    other.optimize(objective, n_trials=6, callbacks=[DashboardCallback(every=None)])
-    assert figures_of(other) == {}
-    assert HEADING in note_of(other, 5)
+    small = new_study(space=SMALL)
+    small.optimize(objective, n_trials=6, callbacks=[DashboardCallback(every=None)])
+    assert figures_of(small) == {}
+    assert HEADING in note_of(small, 5)
 
 
 def test_several_objectives_have_a_front() -> None:
@@ -129,9 +129,9 @@ def test_several_objectives_have_a_front() -> None:
 
     study.optimize(both, n_trials=7)
     publish(study)
-    found = figures_of(study)
-    assert [one["orientation"] for one in found["ncp-moves"]["data"]] == ["h", "h"]
-    rows = [text for text in titles(found["ncp-architectures"]) if "trial" in text]
+    figures = figures_of(study)
+    assert [trace["orientation"] for trace in figures["ncp-moves"]["data"]] == ["h", "h"]
+    rows = [text for text in titles(figures["ncp-architectures"]) if "trial" in text]
     assert 1 <= len(rows) <= 3
     assert any("on the front" in text for text in rows)
 

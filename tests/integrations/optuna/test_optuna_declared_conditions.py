@@ -97,8 +97,8 @@ def test_what_does_not_exist_may_be_suggested_and_has_the_middle() -> None:
         assert {trial.params[name] for name in WIDTHS[trial.params["n_layers"] :]} <= {72}
     assert noting.drawn == []
     own = optimized(network, 8)  # which learns the same
-    for trial, one in zip(study.trials, own.trials, strict=True):
-        assert one.params.items() <= trial.params.items()
+    for trial, expected in zip(study.trials, own.trials, strict=True):
+        assert expected.params.items() <= trial.params.items()
 
 
 def test_pinned_parents_and_children() -> None:
@@ -205,8 +205,8 @@ def test_a_pickled_sampler_goes_on_the_same() -> None:
     studies[1].sampler = pickle.loads(pickle.dumps(studies[1].sampler))
     for study in studies:
         study.optimize(network, n_trials=3)
-    one, other = ([trial.params for trial in study.trials] for study in studies)
-    assert one == other
+    first, second = ([trial.params for trial in study.trials] for study in studies)
+    assert first == second
 
 
 def test_a_known_cost_as_an_objective() -> None:

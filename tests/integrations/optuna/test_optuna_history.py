@@ -32,17 +32,17 @@ LONG = "y" * 1_500  # a name; two of them do not fit into one attribute
 A, B = {"x": 10, "op": "a"}, {"x": 20, "op": "b"}
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
-Told = tuple[Params, dict[str, float], bool]
+Observation = tuple[Params, dict[str, float], bool]
 
 
 class Spy(NCPOptimizer):
-    """Keeps what it is told and asked."""
+    """Record observations and asks."""
 
     made: list[Spy]
 
     def __init__(self, space: SearchSpace, **arguments: Any) -> None:
         super().__init__(space, **arguments)
-        self.told: list[Told] = []
+        self.observations: list[Observation] = []
         self.asked: list[tuple[list[Params], Mapping[str, Any] | None]] = []
         Spy.made.append(self)
 
@@ -50,7 +50,7 @@ class Spy(NCPOptimizer):
         self, params: Any, metrics: Any, *, complete: Any = True, replace: int | None = None
     ) -> None:
         super().tell(params, metrics, complete=complete, replace=replace)
-        self.told += zip(params, metrics, complete, strict=True)
+        self.observations += zip(params, metrics, complete, strict=True)
 
     def ask(self, n: int = 1, *, pending: Any = (), fixed: Any = None) -> list[Params]:
         self.asked.append((list(pending), fixed))
@@ -82,9 +82,9 @@ def next_ask(study: Study) -> tuple[list[Params], Mapping[str, Any] | None]:
     return Spy.made[-1].asked[-1]
 
 
-def told(study: Study) -> list[Told]:
+def observations(study: Study) -> list[Observation]:
     next_ask(study)
-    return Spy.made[-1].told
+    return Spy.made[-1].observations
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_what_a_finished_trial_teaches(
 ) -> None:
     study = new_study()
     add(study, A, **trial)
-    assert told(study) == [(A, metrics, complete)]
+    assert observations(study) == [(A, metrics, complete)]
 
 
 def test_nan_is_a_failed_trial_and_a_nan_report_is_nothing_to_learn() -> None:
@@ -113,7 +113,7 @@ def test_nan_is_a_failed_trial_and_a_nan_report_is_nothing_to_learn() -> None:
     with pytest.warns(UserWarning, match="nan is not acceptable"):
         study.tell(trial, math.nan)
     add(study, B, PRUNED, intermediate_values={0: math.nan})
-    failed, pruned = told(study)
+    failed, pruned = observations(study)
     assert failed == (trial.params, {}, True)
     assert math.isnan(pruned[1]["value"])
 
@@ -126,7 +126,7 @@ def test_several_metrics_have_the_studys_names(names: list[str] | None) -> None:
             study.set_metric_names(names)
     add(study, A, values=[0.5, math.inf])
     first, second = names or ["value_0", "value_1"]
-    assert told(study) == [(A, {first: 0.5, second: math.inf}, True)]
+    assert observations(study) == [(A, {first: 0.5, second: math.inf}, True)]
     assert Spy.made[-1].directions == {first: "maximize", second: "minimize"}
 
 
@@ -139,7 +139,7 @@ def test_each_trial_is_told_once_in_order_when_it_has_finished() -> None:
         study.tell(trials[i], float(i))
         next_ask(study)
     study.tell(3, state=FAIL)
-    assert [params for params, _, _ in told(study)] == [
+    assert [params for params, _, _ in observations(study)] == [
         trials[2].params,
         trials[0].params,
         trials[1].params,
@@ -160,7 +160,7 @@ def test_old_trials_off_the_range_are_learnt_where_they_fit_best(
     add(study, {"x": 14, "op": "c"}, value=3.0, distributions=wide)  # no such choice
     add(study, {"x": -7, "op": "a"}, FAIL, distributions=wide)
     add(study, {"x": 10, "op": "b"}, value=4.0, distributions=wide)  # fits
-    assert [metrics["value"] for _, metrics, _ in told(study)] == [1, 2, 4]
+    assert [metrics["value"] for _, metrics, _ in observations(study)] == [1, 2, 4]
     assert len(caplog.messages) == 2
     assert "nearest valid ones are used" in caplog.text
     assert "left out" in caplog.text
@@ -171,7 +171,7 @@ def test_trials_that_lack_a_parameter_are_not_told(caplog: pytest.LogCaptureFixt
     add(study, {"x": 10}, value=1.0)
     add(study, {}, FAIL)
     add(study, {}, value=1.0)
-    assert told(study) == []
+    assert observations(study) == []
     [message] = caplog.messages  # once
     assert "lacks ['op']" in message
 
@@ -226,7 +226,7 @@ def test_a_part_of_the_space_has_an_optimizer_of_its_own() -> None:
         params = study.sampler.sample_relative(study, trial, part)
         assert params.keys() == {"x"}
     assert Spy.made[-1].space.names == ("x",)
-    assert Spy.made[-1].told == [({"x": 10}, {"value": 1.0}, True)]
+    assert Spy.made[-1].observations == [({"x": 10}, {"value": 1.0}, True)]
 
 
 def long_space() -> SearchSpace:

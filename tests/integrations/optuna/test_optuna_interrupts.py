@@ -111,9 +111,9 @@ def test_an_interrupt_at_any_line_loses_no_trial(
     def ask(study: Study) -> None:
         study.ask().suggest_float("x", 0, 1)
 
-    whole = new_study(space, function)
-    ran = lines_of(lambda: ask(whole), None)
-    [expected] = histories(whole)
+    uninterrupted = new_study(space, function)
+    ran = lines_of(lambda: ask(uninterrupted), None)
+    [expected] = histories(uninterrupted)
     assert {*FOLDERS} == {str(Path(name).parent) for (name, _), _ in ran}
     assert expected.numbers == [*range(6)]
     for (name, line), times in ran:

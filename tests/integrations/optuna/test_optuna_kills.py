@@ -85,11 +85,11 @@ def test_killed_at_any_point(kind: str, tmp_path: Path) -> None:  # noqa: F811
     assert ends == [-signal.SIGKILL] * len(POINTS)
 
     study = open_study(kind, tmp_path, 0)
-    told = study.get_trials(states=[TrialState.COMPLETE])
-    assert len(told) == (_LAST - 1) * len(POINTS)
-    study.optimize(objective, n_trials=60 - len(told))
+    completed = study.get_trials(states=[TrialState.COMPLETE])
+    assert len(completed) == (_LAST - 1) * len(POINTS)
+    study.optimize(objective, n_trials=60 - len(completed))
     done = study.get_trials(states=[TrialState.COMPLETE])
-    assert done[: len(told)] == told
+    assert done[: len(completed)] == completed
     dead = study.get_trials(states=[TrialState.RUNNING])
     assert len(dead) == len(POINTS)
     codes = [(trial.params["a"], trial.params["b"]) for trial in done]
@@ -97,7 +97,7 @@ def test_killed_at_any_point(kind: str, tmp_path: Path) -> None:  # noqa: F811
     # what the dead have begun is kept from others at first, and given back once they are stale
     begun = [(trial.params.get("a"), trial.params.get("b")) for trial in dead if trial.params]
     assert len(begun) == 2
-    assert not {*begun} & {*codes[: len(told)]}
+    assert not {*begun} & {*codes[: len(completed)]}
 
 
 def open_with_heartbeat(folder: Path) -> RDBStorage:

@@ -149,11 +149,11 @@ def test_a_dynamic_range_is_searched_whole(
     step: Any,
 ) -> None:
     """The smallest range that holds the values of all trials, until it has settled."""
-    whole = type(first)(low, high, log=first.log, step=step)
+    hull = type(first)(low, high, log=first.log, step=step)
     ranges = Ranges()
     for number in range(20):
         ranges.read(number, {"x": (first, second)[number % 2]})
-    assert ranges.current() == {"x": whole}
+    assert ranges.current() == {"x": hull}
     for number in range(20, 29):
         ranges.read(number, {"x": second})
     assert ranges.current() == {"x": second}

@@ -58,7 +58,7 @@ def test_wrong_arguments_raise_at_once(arguments: dict[str, Any], message: str) 
         NCPSampler(**arguments)
 
 
-def test_name_is_the_hosts_default() -> None:
+def test_name_is_the_default_of_optuna() -> None:
     assert str(NCPSampler()) == "NCPSampler"
 
 
@@ -226,8 +226,8 @@ def test_independent_draws_depend_on_seed_trial_and_name_alone() -> None:
     assert len(set(numbers)) == 6
     again = new_study(NCPSampler(seed=0))
     assert [draw(again) for _ in range(3)] == runs
-    other = new_study(NCPSampler(seed=1))
-    assert draw(other) != runs[0]
+    reseeded = new_study(NCPSampler(seed=1))
+    assert draw(reseeded) != runs[0]
 
 
 @pytest.mark.parametrize("predictor", ["infinite-mlp", GaussianProcess(NNGP(), steps=5)])
@@ -239,9 +239,9 @@ def test_predictor_is_chosen_by_name_or_given(predictor: Any) -> None:
         study.optimize(objective, n_trials=8)
         values.append(params_of(study))
     assert values[0] == values[1]
-    other = new_study(NCPSampler(space=SPACE, seed=0, n_startup_trials=4, predictor="gp"))
-    other.optimize(objective, n_trials=8)
-    assert values[0][:4] == params_of(other)[:4]
-    assert values[0][4:] != params_of(other)[4:]
+    by_gp = new_study(NCPSampler(space=SPACE, seed=0, n_startup_trials=4, predictor="gp"))
+    by_gp.optimize(objective, n_trials=8)
+    assert values[0][:4] == params_of(by_gp)[:4]
+    assert values[0][4:] != params_of(by_gp)[4:]
     with pytest.raises(ValueError, match="predictor='tree' must be one of"):
         NCPSampler(predictor="tree")

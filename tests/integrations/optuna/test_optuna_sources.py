@@ -161,7 +161,7 @@ def test_a_sampler_with_sources_pickles(tmp_path: Path, shift: float) -> None:
     storage = f"sqlite:///{tmp_path / 'studies.db'}"
     sampler = NCPSampler(space=SPACE, seed=2, sources=[earlier(12, storage=storage)])
     studies = [
-        new_study(one, storage=storage) for one in (sampler, pickle.loads(pickle.dumps(sampler)))
+        new_study(each, storage=storage) for each in (sampler, pickle.loads(pickle.dumps(sampler)))
     ]
     for study in studies:
         study.optimize(lambda trial: shift + fine(trial), n_trials=5)
@@ -171,7 +171,9 @@ def test_a_sampler_with_sources_pickles(tmp_path: Path, shift: float) -> None:
     assert params_of(studies[0]) == params_of(studies[1])
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda sampler: pickle.loads(pickle.dumps(sampler))]
+)
 def test_a_copied_sampler_knows_constraints_that_its_source_lacks(
     copied: Callable[[BaseSampler], BaseSampler],
 ) -> None:
@@ -206,16 +208,16 @@ def test_a_study_without_a_result_is_refused() -> None:
 
 
 def test_a_study_of_other_parameters_is_refused() -> None:
-    other = optuna.create_study(direction="maximize")
-    other.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
-    new = new_study(NCPSampler(space=SPACE, seed=2, sources=[other]))
+    unrelated = optuna.create_study(direction="maximize")
+    unrelated.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    new = new_study(NCPSampler(space=SPACE, seed=2, sources=[unrelated]))
     with pytest.raises(ValueError, match=r"sources\[0\] lacks the parameters \['width', 'rate'"):
         new.optimize(objective, n_trials=1)
 
 
 def test_a_study_of_other_metrics_is_refused() -> None:
-    other = optuna.create_study(directions=["maximize"] * 2)
-    other.optimize(lambda trial: (fine(trial), 1.0), n_trials=2)
-    new = new_study(NCPSampler(space=SPACE, seed=2, sources=[other]))
+    unrelated = optuna.create_study(directions=["maximize"] * 2)
+    unrelated.optimize(lambda trial: (fine(trial), 1.0), n_trials=2)
+    new = new_study(NCPSampler(space=SPACE, seed=2, sources=[unrelated]))
     with pytest.raises(ValueError, match=r"has the metrics \['value_0', 'value_1'\], none of"):
         new.optimize(objective, n_trials=1)

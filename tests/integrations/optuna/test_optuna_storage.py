@@ -49,7 +49,7 @@ def work(
     if (folder / "sampler.pkl").exists():
         study.sampler = pickle.loads((folder / "sampler.pkl").read_bytes())
     (folder / name).touch()
-    while not all((folder / other).exists() for other in others.split()):
+    while not all((folder / file).exists() for file in others.split()):
         time.sleep(0.001)
     study.optimize(objective, n_trials=n)
 
@@ -94,14 +94,14 @@ def test_study_resumed_in_another_process_repeats_nothing(kind: str, tmp_path: P
 
 
 def test_pickled_sampler_continues_in_another_process_as_if_never_stopped(tmp_path: Path) -> None:
-    whole = optuna.create_study(sampler=NCPSampler(space=SPACE, seed=3))
-    whole.optimize(objective, n_trials=16)
+    sequential = optuna.create_study(sampler=NCPSampler(space=SPACE, seed=3))
+    sequential.optimize(objective, n_trials=16)
 
     study = open_study("journal", tmp_path, 3)
     study.optimize(objective, n_trials=12)
     (tmp_path / "sampler.pkl").write_bytes(pickle.dumps(study.sampler))
     run_workers("journal", tmp_path, (4,))
-    assert codes(study) == codes(whole)
+    assert codes(study) == codes(sequential)
 
 
 def test_seed_decides_in_whatever_process(tmp_path: Path) -> None:

@@ -43,11 +43,11 @@ def test_trials_of_one_task_each_find_the_compromise() -> None:
     study = _study()
     study.optimize(_one_in_turn, n_trials=30)
     assert {trial.state for trial in study.trials} == {TrialState.PRUNED}
-    found = compromise(study)
-    assert found.params == study.trials[found.number].params
-    assert found.params["x"] == pytest.approx(0.45, abs=0.1)
-    assert len(found.predicted) == 1
-    assert "(predicted)" in str(found)
+    chosen = compromise(study)
+    assert chosen.params == study.trials[chosen.number].params
+    assert chosen.params["x"] == pytest.approx(0.45, abs=0.1)
+    assert len(chosen.predicted) == 1
+    assert "(predicted)" in str(chosen)
 
 
 def test_reports_are_read_from_a_storage_by_another_process(tmp_path: Path) -> None:
@@ -106,9 +106,9 @@ def _random(trial: optuna.Trial) -> list[float]:
 def test_a_study_of_any_sampler_has_a_compromise(sampler: optuna.samplers.BaseSampler) -> None:
     study = optuna.create_study(directions=WAYS, sampler=sampler)
     study.optimize(_random, n_trials=40)
-    found = compromise(study)
-    assert found.number in {trial.number for trial in study.best_trials}
-    assert list(found.values.values()) == study.trials[found.number].values
+    chosen = compromise(study)
+    assert chosen.number in {trial.number for trial in study.best_trials}
+    assert list(chosen.values.values()) == study.trials[chosen.number].values
     assert compromise(study, "knee").number in {trial.number for trial in study.best_trials}
     best = max(study.trials, key=lambda trial: trial.values[0])
     assert compromise(study, {0: 1.0, 1: 0.0}).number == best.number
@@ -205,8 +205,8 @@ def test_a_planner_in_a_conditional_space(seed: int) -> None:
         return task_values(trial)
 
     study.optimize(objective, n_trials=15)
-    found = compromise(study)
-    assert found.params == study.trials[found.number].params  # of a trial without x, none
+    chosen = compromise(study)
+    assert chosen.params == study.trials[chosen.number].params  # of a trial without x, none
 
 
 def test_params_are_those_of_the_trial_where_a_range_has_changed() -> None:
@@ -220,9 +220,9 @@ def test_params_are_those_of_the_trial_where_a_range_has_changed() -> None:
         return abs(x - 0.7), abs(x - 0.75)
 
     study.optimize(objective, n_trials=12)
-    found = compromise(study)
-    assert found.params == study.trials[found.number].params
-    assert found.params["x"] > 0.4
+    chosen = compromise(study)
+    assert chosen.params == study.trials[chosen.number].params
+    assert chosen.params["x"] > 0.4
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

@@ -88,13 +88,13 @@ def test_a_slow_worker_is_not_starved_by_a_fast_equal_one(monkeypatch: pytest.Mo
     def publish(study: Study, trial: FrozenTrial, params: Params, distributions: Any) -> None:
         if trial.number == slow_trial.number and len(taken) < 8:
             tries.append(params)
-            other = new_trial(study)
-            taken.append(fast.sample_relative(study, other, SPACE.distributions))
+            concurrent = new_trial(study)
+            taken.append(fast.sample_relative(study, concurrent, SPACE.distributions))
             for name, value in taken[-1].items():
                 distribution = SPACE.distributions[name]
                 internal = distribution.to_internal_repr(value)
-                study._storage.set_trial_param(other._trial_id, name, internal, distribution)
-            study.tell(other.number, float(len(taken)))
+                study._storage.set_trial_param(concurrent._trial_id, name, internal, distribution)
+            study.tell(concurrent.number, float(len(taken)))
         publish_claim(study, trial, params, distributions)
 
     monkeypatch.setattr(adapter, "publish_claim", publish)
@@ -140,14 +140,14 @@ def test_a_new_parameter_of_another_worker_while_one_chooses(
     """The other trial ends in between, with a parameter that makes the search begin anew."""
     study = optuna.create_study(sampler=NCPSampler(seed=0))
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), 3)
-    other = study.ask()
-    other.suggest_float("x", 0, 1)
+    concurrent = study.ask()
+    concurrent.suggest_float("x", 0, 1)
 
     def publish(*arguments: Any) -> None:
         publish_claim(*arguments)
         monkeypatch.setattr(adapter, "publish_claim", publish_claim)
-        other.suggest_float("new", 0, 1)
-        study.tell(other, 1.0)
+        concurrent.suggest_float("new", 0, 1)
+        study.tell(concurrent, 1.0)
 
     monkeypatch.setattr(adapter, "publish_claim", publish)
     trial = study.ask()

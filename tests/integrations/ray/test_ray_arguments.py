@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ncp_sampler import MRSpace, NCPSearch
-from tests.ray_examples import POINT, domains, new_search, told
+from tests.ray_examples import POINT, domains, new_search, observations
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_bad_evaluated_point(arguments: dict[str, Any], message: str) -> None:
     search = new_search()
     with pytest.raises(ValueError, match=message):
         search.add_evaluated_point(**{"parameters": POINT, "value": 0.5, **arguments})
-    assert told(search) == []
+    assert observations(search) == []
 
 
 @pytest.mark.parametrize("trial_id", [[], {}, None, 5, b"a", ""])
@@ -117,7 +117,7 @@ def test_result_that_is_none(result: Any) -> None:
             call("a", result)
     with pytest.raises(ValueError, match="error='no' must be True or False"):
         search.on_trial_complete("a", {"m": 0.5}, error=error)
-    assert told(search) == []
+    assert observations(search) == []
 
 
 @pytest.mark.parametrize("metric", [3, "", ["m", "m"], [None]])
@@ -144,7 +144,7 @@ def test_paths_may_be_objects(tmp_path: Path) -> None:
     search = new_search()
     search.save(path)
     search.restore(path)
-    assert told(search) == []
+    assert observations(search) == []
 
 
 def test_values_of_points_may_be_an_array() -> None:
@@ -152,4 +152,4 @@ def test_values_of_points_may_be_an_array() -> None:
     search = new_search(
         points_to_evaluate=[POINT, {**POINT, "drop": 0.3}], evaluated_rewards=rewards
     )
-    assert [values for _, values, _ in told(search)] == [[0.5], [0.25]]
+    assert [values for _, values, _ in observations(search)] == [[0.5], [0.25]]

@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 from ray.tune import Callback
 
 from ncp_sampler import NCPSearch
-from tests.ray_examples import STORE, config_of, listed, metric_of, told
+from tests.ray_examples import STORE, config_of, listed, metric_of, observations
 
 _N = 6  # trials
 _LOST = {  # Ray gives a node up that refuses several connections, here within a second
@@ -72,8 +72,8 @@ def _run(search: NCPSearch, folder: Path, *callbacks: Callback) -> list[tune.Res
 
 
 def _learnt_by(search: NCPSearch) -> list[tuple[float, float]]:
-    """Parameter and value of each trial told, NaN for a failed one."""
-    return sorted((params["x"], values[0]) for params, values, _ in told(search))
+    """Parameter and value of each observed trial, NaN for a failed one."""
+    return sorted((params["x"], values[0]) for params, values, _ in observations(search))
 
 
 def _results(results: list[tune.Result]) -> list[tuple[float, float]]:
@@ -116,7 +116,7 @@ class _KillNode(Callback):
 
 
 def test_node_lost_in_the_middle(cluster: Cluster, tmp_path: Path) -> None:
-    """Its trial runs again elsewhere, from the start; each trial is told, and told once.
+    """Its trial runs again elsewhere, from the start; each trial is observed once.
 
     Now and then Ray gives the trial up in spite of ``max_failures``: two of its actor's tasks fail
     at once, and the second finds it waiting already. Then it is one that failed.

@@ -12,7 +12,7 @@ from ray.tune import ExperimentAnalysis
 
 from ncp_sampler import Categorical, Float, Integer, NCPSearch, SearchSpace, Source
 from tests.conditional_examples import LIMIT, NETWORK, accuracy, flops
-from tests.ray_examples import config_of, fit, told
+from tests.ray_examples import config_of, fit, observations
 
 NESTED = SearchSpace(
     [
@@ -78,7 +78,10 @@ def test_points_and_evaluations_of_elsewhere() -> None:
     with pytest.raises(ValueError, match=r"config lacks \['w0'\]"):
         new_search(points_to_evaluate=[{"n_layers": 1}])
     search = new_search(points_to_evaluate=points, evaluated_rewards=[1.0, 2.0])
-    assert [params for params, _, _ in told(search)] == [points[0], {"n_layers": 1, "w0": 16}]
+    assert [params for params, _, _ in observations(search)] == [
+        points[0],
+        {"n_layers": 1, "w0": 16},
+    ]
 
 
 def test_a_restored_searcher_goes_on_the_same() -> None:
@@ -92,7 +95,9 @@ def test_results_of_unknown_trials_carry_what_exists() -> None:
     search = new_search()
     config = {"config/n_layers": 2, "config/w0": 16, "config/w1": 24}
     search.on_trial_complete("other", {"m": 1.0, **config})
-    assert [params for params, _, _ in told(search)] == [{"n_layers": 2, "w0": 16, "w1": 24}]
+    assert [params for params, _, _ in observations(search)] == [
+        {"n_layers": 2, "w0": 16, "w1": 24}
+    ]
 
 
 def test_tune_has_no_conditions_itself() -> None:

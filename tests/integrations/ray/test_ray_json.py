@@ -15,7 +15,7 @@ from ray import tune
 from ray.tune import ExperimentAnalysis
 
 from ncp_sampler import NCPSearch, Source
-from tests.ray_examples import fit, listed, metric_of, start, told
+from tests.ray_examples import fit, listed, metric_of, observations, start
 
 _N = 6  # trials
 KERNELS = [(3, 3), (5, 5)]
@@ -85,7 +85,7 @@ def left_by(folder: Path) -> NCPSearch:
 def learned(search: NCPSearch) -> list[float]:
     """The values that the search has; each must be that of its params."""
     values = []
-    for params, (metric, *_), _ in told(search):
+    for params, (metric, *_), _ in observations(search):
         if not math.isnan(metric):
             kernel, plan = params["net/kernel"], params["net/plan"]
             assert kernel in KERNELS
@@ -122,14 +122,14 @@ def test_damaged_searcher_counts_what_it_learned(
     (message,) = warnings_of(caplog)
     assert message.endswith(f"Learned the results of {n_learned} of the run's {_N} trials instead")
     assert len(learned(search)) == n_learned
-    assert len(told(search)) == _N
+    assert len(observations(search)) == _N
 
     caplog.clear()
-    other = new(space={"net": {"kernel": tune.choice([(7, 7)])}})
-    other.restore_from_dir(str(left))
+    renewed = new(space={"net": {"kernel": tune.choice([(7, 7)])}})
+    renewed.restore_from_dir(str(left))
     *warnings, message = warnings_of(caplog)
     assert message.endswith(f"Learned the results of 0 of the run's {_N} trials instead")
-    assert told(other) == []
+    assert observations(renewed) == []
     assert len(warnings) == _N
     assert all(": net/kernel=[" in warning for warning in warnings)
 
@@ -142,7 +142,7 @@ def test_an_analysis_is_a_source(
     expected = sorted(t.last_result["m"] for t in analysis.trials if "m" in t.last_result)
     assert learned(evaluated) == learned(joined) == expected
     failed = {t.trial_id for t in analysis.trials if "m" not in t.last_result}
-    left_out = [f"trial {one} is left out: it reported none of ['m']" for one in failed]
+    left_out = [f"trial {trial_id} is left out: it reported none of ['m']" for trial_id in failed]
     assert sorted(warnings_of(caplog)) == sorted(left_out)
     for search in (evaluated, joined):
         assert search.suggest("next") is not None
@@ -166,7 +166,7 @@ def test_trials_of_another_constant_are_of_another_task(
         joined = search.reasons["b"]["how"] == "search"
         assert joined == (data == "cifar")
         assert params["data"] == data
-        told_why = [one for one in warnings_of(caplog) if "reported none" not in one]
+        told_why = [message for message in warnings_of(caplog) if "reported none" not in message]
         assert told_why == [_OTHER_TASK] * (not joined)
 
 
@@ -174,8 +174,8 @@ def test_constraints_of_an_earlier_run_are_learned(analysis: ExperimentAnalysis)
     """By their own names; one that was not reported is missing, rather than NaN."""
     search = new(constraints={"memory": 0.5, "time": 1.0})
     search.add_evaluated_trials(analysis, metric="m")
-    assert [values[1] for _, values, _ in told(search)] == [
-        params["x"] for params, _, _ in told(search)
+    assert [values[1] for _, values, _ in observations(search)] == [
+        params["x"] for params, _, _ in observations(search)
     ]
 
 

@@ -1,4 +1,4 @@
-"""SIGKILL of a driver, and of trials' processes: nothing told is lost, nor told twice.
+"""SIGKILL of a driver, and of trials' processes: no observation is lost or duplicated.
 
 What a lost node does stands in ``test_ray_cluster.py``.
 """
@@ -22,9 +22,9 @@ from tests.ray_examples import (
     fit,
     listed,
     metric_of,
+    observations,
     start,
     start_process,
-    told,
     train_long,
 )
 
@@ -34,7 +34,7 @@ _N = 7  # trials
 _REPORTED = 4  # trials that have reported before the kill
 _SPACE = {"x": tune.uniform(0, 1)}
 
-Told = list[tuple[dict[str, Any], list[float], bool]]
+Observations = list[tuple[dict[str, Any], list[float], bool]]
 
 
 def waiting(folder: Path) -> Callable[[dict[str, Any]], None]:
@@ -61,20 +61,20 @@ def run_driver(folder: str) -> None:
     )  # fmt: skip
 
 
-def _reported_in(folder: Path) -> Told:
+def _reported_in(folder: Path) -> Observations:
     """Return the observations of the saved searcher, none while Ray writes it."""
     search = NCPSearch()
     try:
         search.restore_from_dir(str(folder / "run"))
     except (RuntimeError, ValueError):  # none yet, or a part of it
         return []
-    return told(search) if search._optimizer is not None else []
+    return observations(search) if search._optimizer is not None else []
 
 
 def test_driver_killed_in_the_middle(tmp_path: Path) -> None:
     """Past the startup trials, while two more run; another process goes on with the folder.
 
-    What was saved comes first in what is learnt, as it was.
+    Saved observations come first among those of the restored searcher, unchanged.
     """
     output = tmp_path / "first.log"
     first = start_process(run_driver, tmp_path, output=output, TUNE_GLOBAL_CHECKPOINT_S="0")
@@ -93,17 +93,17 @@ def test_driver_killed_in_the_middle(tmp_path: Path) -> None:
 
     results = tune.Tuner.restore(str(tmp_path / "run"), trainable=waiting(tmp_path)).fit()
     assert (len(results), results.errors) == (_N, [])
-    found = {config_of(result)["x"]: [metric_of(result, "m")] for result in listed(results)}
-    learnt = _reported_in(tmp_path)
-    assert learnt[: len(before)] == before
-    assert len(found) == len(learnt) == _N  # no params twice
-    assert {params["x"]: values for params, values, _ in learnt} == found
-    assert all(values == [4 * params["x"]] for params, values, _ in learnt)
+    results_of = {config_of(result)["x"]: [metric_of(result, "m")] for result in listed(results)}
+    observed = _reported_in(tmp_path)
+    assert observed[: len(before)] == before
+    assert len(results_of) == len(observed) == _N  # no params twice
+    assert {params["x"]: values for params, values, _ in observed} == results_of
+    assert all(values == [4 * params["x"]] for params, values, _ in observed)
 
 
 @pytest.mark.parametrize("max_failures", [0, 1])
 def test_trial_that_is_killed(max_failures: int, tmp_path: Path) -> None:
-    """Without failures to spare it is known and not learnt from; with one it runs again."""
+    """Without failures to spare it is known and not observed; with one it runs again."""
     killed = tmp_path / "killed"
 
     def train(config: dict[str, Any]) -> None:
@@ -119,9 +119,9 @@ def test_trial_that_is_killed(max_failures: int, tmp_path: Path) -> None:
         mode="max", max_concurrent_trials=2,
     )  # fmt: skip
     assert killed.exists()
-    learnt = {params["x"]: values[0] for params, values, _ in told(search)}
-    assert len(told(search)) == len(learnt) == 5
-    lost = [x for x, value in learnt.items() if math.isnan(value)]
+    observed = {params["x"]: values[0] for params, values, _ in observations(search)}
+    assert len(observations(search)) == len(observed) == 5
+    lost = [x for x, value in observed.items() if math.isnan(value)]
     assert len(lost) == sum(result.error is not None for result in results) == 1 - max_failures
-    assert all(value == x for x, value in learnt.items() if x not in lost)
+    assert all(value == x for x, value in observed.items() if x not in lost)
     assert search._running == {}

@@ -104,8 +104,8 @@ def test_tensorboard_shows_it(logged: Logged) -> None:
     events = accumulator.EventAccumulator(result.path).Reload()
     assert result.metrics is not None
     predicted = search.reasons[result.metrics["trial_id"]]["metrics"]["m"]["mean"]
-    found = [(one.step, one.value) for one in events.Scalars("ray/tune/ncp/predicted/m")]
-    assert found == [(1, pytest.approx(predicted)), (2, pytest.approx(predicted))]
+    points = [(event.step, event.value) for event in events.Scalars("ray/tune/ncp/predicted/m")]
+    assert points == [(1, pytest.approx(predicted)), (2, pytest.approx(predicted))]
     assert events.Scalars("ray/tune/m")[1].value == pytest.approx(result.metrics["m"])
 
 

@@ -1,4 +1,4 @@
-"""``Tuner.restore`` after an interrupt or errors: nothing learnt is lost, and what failed is."""
+"""``Tuner.restore`` after an interrupt or errors: no observation is lost, and what failed is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ray import tune
 from ray.tune import Callback
 
 from ncp_sampler import NCPSearch
-from tests.ray_examples import config_of, listed, metric_of, told, train_long
+from tests.ray_examples import config_of, listed, metric_of, observations, train_long
 
 _N = 8  # trials
 SPACE = {"x": tune.uniform(0, 1), "y": tune.randint(0, 100)}
@@ -61,7 +61,7 @@ def test_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     results = _tuner(search, tmp_path, train_long, callbacks=[_Interrupt(6)]).fit()
     assert len(results) == 6
     left = _left_by(tmp_path)
-    assert len(told(left)) == 5
+    assert len(observations(left)) == 5
     assert len(left._running) == 1
     results = tune.Tuner.restore(str(tmp_path / "run"), trainable=train_long).fit()
     assert (len(results), results.errors) == (_N, [])
@@ -70,7 +70,7 @@ def test_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     for i in range(_N):
         config = sequential.suggest(str(i)) or {}
         sequential.on_trial_complete(str(i), result={"m": 4 * config["x"]})
-    assert told(_left_by(tmp_path)) == told(sequential)
+    assert observations(_left_by(tmp_path)) == observations(sequential)
 
 
 def test_the_best_feasible_trial_is_known_to_the_run_and_to_its_folder(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_damaged_searcher_learns_the_runs_trials_anew(
     points = [{"x": 0.5, "y": 7}]
     search = NCPSearch(seed=4, n_startup_trials=3, points_to_evaluate=points)
     _tuner(search, tmp_path, train_long, callbacks=[_Interrupt(6)]).fit()
-    before = told(_left_by(tmp_path))
+    before = observations(_left_by(tmp_path))
     assert len(before) == 5
     (path,) = (tmp_path / "run").glob("searcher-state-*.pkl")
     content = bytearray(path.read_bytes())
@@ -110,11 +110,11 @@ def test_damaged_searcher_learns_the_runs_trials_anew(
     (message,) = [r.getMessage() for r in caplog.records if r.name.startswith("ncp_sampler")]
     assert "is damaged or truncated" in message
     assert message.endswith("Learned the results of 5 of the run's 6 trials instead")
-    after = told(_left_by(tmp_path))
+    after = observations(_left_by(tmp_path))
     assert all(trial in after for trial in before)
-    learnt = {tuple(params.values()): values[0] for params, values, _ in after}
-    assert learnt == {tuple(config_of(r).values()): metric_of(r, "m") for r in listed(results)}
-    assert len(learnt) == len(after) == _N
+    observed = {tuple(params.values()): values[0] for params, values, _ in after}
+    assert observed == {tuple(config_of(r).values()): metric_of(r, "m") for r in listed(results)}
+    assert len(observed) == len(after) == _N
 
 
 @pytest.mark.parametrize("how", ["restart_errored", "resume_errored"])
@@ -134,7 +134,10 @@ def test_errored_trials_are_learnt_once_they_are_repaired(how: str, tmp_path: Pa
     results = _tuner(search, tmp_path, repairable, concurrent=2).fit()
     n_errors = len(results.errors)
     assert 0 < n_errors < _N
-    assert sum(values[0] == values[0] for _, values, _ in told(_left_by(tmp_path))) == _N - n_errors
+    assert (
+        sum(values[0] == values[0] for _, values, _ in observations(_left_by(tmp_path)))
+        == _N - n_errors
+    )
 
     broken.unlink()
     arguments: dict[str, Any] = {how: True}
@@ -142,6 +145,8 @@ def test_errored_trials_are_learnt_once_they_are_repaired(how: str, tmp_path: Pa
         str(tmp_path / "run"), trainable=repairable, param_space=SPACE, **arguments
     ).fit()
     assert not results.errors
-    learnt = {params["x"]: v[0] for params, v, _ in told(_left_by(tmp_path)) if v[0] == v[0]}
-    assert learnt == {config_of(r)["x"]: metric_of(r, "m") for r in listed(results)}
-    assert len(learnt) == _N
+    observed = {
+        params["x"]: v[0] for params, v, _ in observations(_left_by(tmp_path)) if v[0] == v[0]
+    }
+    assert observed == {config_of(r)["x"]: metric_of(r, "m") for r in listed(results)}
+    assert len(observed) == _N

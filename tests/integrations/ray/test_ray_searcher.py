@@ -19,7 +19,7 @@ from ncp_sampler import (
     NCPSearch,
     SearchSpace,
 )
-from tests.ray_examples import POINT, domains, new_search, score, told
+from tests.ray_examples import POINT, domains, new_search, observations, score
 
 NESTED = {"net": {"width": 16, "op": "conv", "bias": True}, "rate": 0.01, "drop": 0.2, "epochs": 3}
 
@@ -96,9 +96,9 @@ def test_noisy_objective_may_repeat(deterministic: bool) -> None:
     search = new_search(
         space={"a": tune.randint(0, 8)}, n_startup_trials=3, deterministic_objective=deterministic
     )
-    found = [config["a"] for config in _run(search, 8, lambda config: -abs(config["a"] - 3.0))]
-    assert len(found) == 8
-    assert (len({*found}) == 8) == deterministic
+    tried = [config["a"] for config in _run(search, 8, lambda config: -abs(config["a"] - 3.0))]
+    assert len(tried) == 8
+    assert (len({*tried}) == 8) == deterministic
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
@@ -106,7 +106,7 @@ def test_infinite_values_are_learnt(mode: str) -> None:
     search = new_search(mode=mode, n_startup_trials=3)
     configs = _run(search, 8, lambda config: math.inf if config["drop"] > 0.2 else score(config))
     assert len({str(config) for config in configs}) == 8
-    assert math.inf in [values[0] for _, values, _ in told(search)]
+    assert math.inf in [values[0] for _, values, _ in observations(search)]
 
 
 @pytest.mark.parametrize("point", [POINT, NESTED, {**POINT, "epochs": 3}])
@@ -115,7 +115,7 @@ def test_points_are_suggested_first(point: dict[str, Any]) -> None:
     assert search.suggest("a") == NESTED
     assert search.suggest("b") != NESTED
     search.on_trial_complete("a", result={"m": 1.0})
-    assert told(search) == [(POINT, [1.0], True)]
+    assert observations(search) == [(POINT, [1.0], True)]
 
 
 @pytest.mark.parametrize("point", [POINT, NESTED])
@@ -131,7 +131,9 @@ def test_evaluated_points_are_learnt_and_not_suggested(point: dict[str, Any], la
     search.add_evaluated_point({**point, "drop": 0.5}, None, intermediate_values=[0.1, 0.2])
     if later:
         assert search.set_search_properties("m", "max", domains())
-    values = [(params["drop"], values[0], complete) for params, values, complete in told(search)]
+    values = [
+        (params["drop"], values[0], complete) for params, values, complete in observations(search)
+    ]
     np.testing.assert_allclose(
         np.array(values, dtype=float),
         [(0.2, 0.5, 1), (0.1, 0.6, 1), (0.3, 0.7, 0), (0.4, math.nan, 1), (0.5, 0.2, 1)],
@@ -143,7 +145,7 @@ def test_intermediate_values_may_be_an_array() -> None:
     values: Any = np.array([0.1, 0.2])
     search.add_evaluated_point(POINT, None, intermediate_values=values)
     search.add_evaluated_point({**POINT, "drop": 0.1}, None, intermediate_values=[])
-    np.testing.assert_array_equal([v for _, v, _ in told(search)], [[0.2], [math.nan]])
+    np.testing.assert_array_equal([v for _, v, _ in observations(search)], [[0.2], [math.nan]])
 
 
 def test_evaluated_points_of_several_metrics() -> None:
@@ -154,7 +156,7 @@ def test_evaluated_points_of_several_metrics() -> None:
         evaluated_rewards=[[0.5, 2.0]],
     )
     search.add_evaluated_point(POINT, {"cost": 1.0, "m": 0.6})
-    assert [values for _, values, _ in told(search)] == [[0.5, 2.0], [0.6, 1.0]]
+    assert [values for _, values, _ in observations(search)] == [[0.5, 2.0], [0.6, 1.0]]
     with pytest.raises(ValueError, match=r"value=0\.5 must have a number for each"):
         search.add_evaluated_point(POINT, 0.5)
 
@@ -214,7 +216,7 @@ def test_mode_alone_means_the_returned_value() -> None:
     search = NCPSearch(space=domains(), mode="max")
     search.suggest("a")
     search.on_trial_complete("a", result={"_metric": 3.0})
-    assert [values for _, values, _ in told(search)] == [[3.0]]
+    assert [values for _, values, _ in observations(search)] == [[3.0]]
 
 
 @pytest.mark.parametrize(

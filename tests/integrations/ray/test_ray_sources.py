@@ -50,13 +50,13 @@ def test_records_of_the_same_task_are_found_out() -> None:
 
 def test_a_saved_search_goes_on_with_its_sources(tmp_path: Path) -> None:
     for sources in ([records()], [Source(records(), same_task=False)]):
-        first, other = search(sources=sources), search()
+        first, restored = search(sources=sources), search()
         run(first, 4)
         first.save(str(tmp_path / "search"))
-        other.restore(str(tmp_path / "search"))
+        restored.restore(str(tmp_path / "search"))
         copied = pickle.loads(pickle.dumps(first))
         went_on = run(first, 2, 4)
-        assert went_on == run(other, 2, 4)
+        assert went_on == run(restored, 2, 4)
         assert went_on == run(copied, 2, 4)
 
 
@@ -73,13 +73,13 @@ def test_a_run_is_a_source_of_the_next(tmp_path: Path) -> None:
             train, again, tmp_path / str(i), space=domains(), samples=2, metric="nest/score",
             mode="max",
         )  # fmt: skip
-        assert {one["how"] for one in again.reasons.values()} == {"search"}
+        assert {reason["how"] for reason in again.reasons.values()} == {"search"}
         assert all(np.isfinite(score(result.config or {})) for result in results)
 
 
 def test_a_run_without_the_metric_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"sources\[0\]=5 must be a ResultGrid"):
         search(sources=[5])
-    other = Records(SPACE, records().codes, {"a": np.zeros(20), "b": np.zeros(20)})
+    unrelated = Records(SPACE, records().codes, {"a": np.zeros(20), "b": np.zeros(20)})
     with pytest.raises(ValueError, match=r"sources\[0\] has the metrics \['a', 'b'\], none"):
-        search(sources=[other])
+        search(sources=[unrelated])

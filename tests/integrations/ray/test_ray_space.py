@@ -22,7 +22,7 @@ from ncp_sampler import (
 from ncp_sampler.integrations.ray import from_domains, to_domains
 from ncp_sampler.integrations.ray.space import TuneSpace, to_dimension
 from ncp_sampler.space.dimensions import Dimension
-from tests.ray_examples import domains, told
+from tests.ray_examples import domains, observations
 
 
 def _own_domain() -> Any:
@@ -115,7 +115,7 @@ def test_suggestions_are_values_of_the_domain(domain: Any) -> None:
     assert search.suggest("0") == {"x": drawn[0]}
     for value in drawn[1:]:
         search.add_evaluated_point({"x": value}, -abs(value - drawn[0]))
-    learned = [params["x"] for params, _, _ in told(search)]
+    learned = [params["x"] for params, _, _ in observations(search)]
     np.testing.assert_allclose(learned, drawn[1:], rtol=1e-12)
     sampler = domain.get_sampler()
     for i in range(1, 20):
@@ -140,7 +140,7 @@ def test_points_beyond_the_range_of_a_normal_domain(domain: Any) -> None:
             search(points_to_evaluate=[{"x": x}])
         evaluated = search()
         evaluated.add_evaluated_point({"x": x}, 1.0)
-        assert told(evaluated) == [({"x": end}, [1.0], True)]
+        assert observations(evaluated) == [({"x": end}, [1.0], True)]
 
 
 @pytest.mark.parametrize("space", [{}, {"x": 1}, {"x": {"y": "z"}}, "x", [tune.uniform(0, 1)]])
@@ -172,18 +172,18 @@ def test_constants_of_a_param_space_are_known_and_left_to_ray(
 
 
 def test_names_are_paths_and_constants_stay_where_they_were() -> None:
-    found = from_domains(domains())
-    assert found is not None
-    assert found.space.names == ("net/width", "net/op", "rate", "drop")
-    assert found.constants == {"net": {"bias": True}, "epochs": 3}
+    dims = from_domains(domains())
+    assert dims is not None
+    assert dims.space.names == ("net/width", "net/op", "rate", "drop")
+    assert dims.constants == {"net": {"bias": True}, "epochs": 3}
     params = {"net/width": 8, "net/op": None, "rate": 0.01, "drop": 0.1}
     config = {"net": {"width": 8, "op": None, "bias": True}, "rate": 0.01, "drop": 0.1, "epochs": 3}
-    assert found.config(params) == config
+    assert dims.config(params) == config
     configs: list[dict[str, Any]] = [config, params, {**params, "epochs": 3}]
-    assert [found.params(one) for one in configs] == [params] * 3
+    assert [dims.params(config) for config in configs] == [params] * 3
     result = {f"config/{name}": value for name, value in params.items()}
     results: list[dict[str, Any]] = [result, {"config": config}]
-    assert [found.params(one, "config/") for one in results] == [params] * 2
+    assert [dims.params(config, "config/") for config in results] == [params] * 2
 
 
 def test_config_shares_no_constant() -> None:
@@ -208,10 +208,10 @@ def test_names_that_would_overlap(names: tuple[str, ...]) -> None:
 
 
 def test_config_that_lacks_a_parameter() -> None:
-    found = from_domains(domains())
-    assert found is not None
+    dims = from_domains(domains())
+    assert dims is not None
     with pytest.raises(ValueError, match=r"config lacks \['net/op', 'rate'\]"):
-        found.params({"net": {"width": 8}, "drop": 0.1})
+        dims.params({"net": {"width": 8}, "drop": 0.1})
 
 
 @pytest.mark.parametrize(
@@ -314,9 +314,9 @@ def test_what_cannot_be_converted(
 
 def test_mr_space_as_domains_and_back() -> None:
     space = MRSpace()
-    found = from_domains({"arch": space.tune_space()})
-    assert found is not None
-    assert [dim.name for dim in found.space.dimensions] == [f"arch/{n}" for n in space.names]
+    dims = from_domains({"arch": space.tune_space()})
+    assert dims is not None
+    assert [dim.name for dim in dims.space.dimensions] == [f"arch/{n}" for n in space.names]
     assert from_domains(space.tune_space()) == TuneSpace(SearchSpace(space.dimensions))
     for code in space.sample(20, 0):
         config = {**space.to_params(code), "epochs": 3}

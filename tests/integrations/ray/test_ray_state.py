@@ -17,7 +17,7 @@ from ray.tune.search import ConcurrencyLimiter, SearchGenerator
 from ncp_sampler import MRSpace, NCPSearch
 from ncp_sampler.predictors import NNGP, GaussianProcess
 from ncp_sampler.propagation import WinnerTakesAll
-from tests.ray_examples import domains, score, told
+from tests.ray_examples import domains, observations, score
 
 
 def _by_save(search: NCPSearch, folder: Path) -> NCPSearch:
@@ -83,7 +83,7 @@ def test_5_and_5_restored_are_10_uninterrupted(
     first = _advance(begun, before, 5)
     restored = restore(begun, tmp_path)
     assert first + _advance(restored, before + 5, 5) == uninterrupted
-    assert told(restored) == told(search)
+    assert observations(restored) == observations(search)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_what_is_known_of_each_trial_is_restored(tmp_path: Path) -> None:
     restored.on_trial_complete("done", result={"m": 7.0})
     restored.on_trial_complete("running")
     restored.on_trial_complete("failed", result={"m": 2.0})
-    assert [values for _, values, _ in told(restored)] == [[2.0], [1.0], [0.5]]
-    assert told(restored)[0][0]["net/width"] == (failed or {})["net"]["width"]
+    assert [values for _, values, _ in observations(restored)] == [[2.0], [1.0], [0.5]]
+    assert observations(restored)[0][0]["net/width"] == (failed or {})["net"]["width"]
 
 
 def test_points_left_to_suggest_are_restored(tmp_path: Path) -> None:
@@ -166,12 +166,12 @@ def test_within_rays_wrappers(tmp_path: Path) -> None:
     for i in range(3):
         outer.searcher.suggest(str(i))
     outer.save_to_dir(str(tmp_path), "session")
-    other = NCPSearch()
-    restored = generator(other)
+    empty = NCPSearch()
+    restored = generator(empty)
     restored.restore_from_dir(str(tmp_path))
     assert restored.searcher.suggest("3") is None
-    for one in (outer, restored):
-        one.on_trial_complete("0", result={"m": 1.0})
+    for each in (outer, restored):
+        each.on_trial_complete("0", result={"m": 1.0})
     assert restored.searcher.suggest("3") == outer.searcher.suggest("3")
 
 

@@ -11,7 +11,7 @@ import torch
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter, Repeater
 
-from tests.ray_examples import POINT, new_search, told
+from tests.ray_examples import POINT, new_search, observations
 
 
 def _flat(config: dict[str, Any], **metrics: Any) -> dict[str, Any]:
@@ -23,11 +23,11 @@ def test_several_metrics_are_learnt_on_completion() -> None:
     search = new_search(metric=["m", "nest/cost"], mode=["max", "min"])
     search.suggest("a")
     search.on_trial_result("a", {"m": 1.0, "nest/cost": 2.0})
-    assert told(search) == []
+    assert observations(search) == []
     search.on_trial_complete("a", result={"m": 3.0, "nest/cost": 4.0})
     search.suggest("b")
     search.on_trial_complete("b", result={"m": 5.0})
-    values = [values for _, values, _ in told(search)]
+    values = [values for _, values, _ in observations(search)]
     np.testing.assert_array_equal(values, [[3.0, 4.0], [5.0, math.nan]])
 
 
@@ -38,7 +38,7 @@ def test_what_is_no_number_is_known_and_not_learnt(value: Any) -> None:
     search = new_search()
     config = search.suggest("a")
     search.on_trial_complete("a", result={"m": value}, error=False)
-    ((params, (number,), _),) = told(search)
+    ((params, (number,), _),) = observations(search)
     assert math.isnan(number)
     assert params["net/width"] == (config or {})["net"]["width"]
 
@@ -48,7 +48,7 @@ def test_what_is_a_number_is_learnt(value: Any) -> None:
     search = new_search()
     search.suggest("a")
     search.on_trial_complete("a", result={"m": value})
-    assert [values for _, values, _ in told(search)] == [[1.0]]
+    assert [values for _, values, _ in observations(search)] == [[1.0]]
 
 
 def test_id_that_is_used_again_is_another_trials() -> None:
@@ -56,7 +56,9 @@ def test_id_that_is_used_again_is_another_trials() -> None:
     for value in (1.0, math.nan, 3.0):
         search.suggest("a")
         search.on_trial_complete("a", result={"m": value})
-    np.testing.assert_array_equal([v for _, v, _ in told(search)], [[1.0], [math.nan], [3.0]])
+    np.testing.assert_array_equal(
+        [v for _, v, _ in observations(search)], [[1.0], [math.nan], [3.0]]
+    )
     assert search._running == {}
 
 
@@ -66,7 +68,7 @@ def test_errored_trial_teaches_nothing_though_it_had_reported(result: Any) -> No
     search.suggest("a")
     search.on_trial_result("a", {"m": 0.9})
     search.on_trial_complete("a", result=result, error=True)
-    assert [math.isnan(values[0]) for _, values, _ in told(search)] == [True]
+    assert [math.isnan(values[0]) for _, values, _ in observations(search)] == [True]
 
 
 @pytest.mark.parametrize(
@@ -85,8 +87,10 @@ def test_results_without_a_value_are_named(
         search.on_trial_result(trial_id, result)
         search.on_trial_complete(trial_id, result=result)
     messages = [record.getMessage() for record in caplog.records]
-    assert messages == [f"no value is learned from trial {one}: it {reason}" for one in "ab"]
-    assert len(told(search)) == 2
+    assert messages == [
+        f"no value is learned from trial {trial_id}: it {reason}" for trial_id in "ab"
+    ]
+    assert len(observations(search)) == 2
 
 
 @pytest.mark.parametrize("result", [None, {}])
@@ -97,7 +101,7 @@ def test_trial_that_was_given_up_while_paused_teaches_its_last_report(result: An
     for value in (0.1, 0.2):
         search.on_trial_result("a", {"m": value})
     search.on_trial_complete("a", result=result)
-    assert [(values, complete) for _, values, complete in told(search)] == [([0.2], True)]
+    assert [(values, complete) for _, values, complete in observations(search)] == [([0.2], True)]
 
 
 def test_second_completion_and_late_reports_are_ignored() -> None:
@@ -107,7 +111,7 @@ def test_second_completion_and_late_reports_are_ignored() -> None:
     search.on_trial_result("a", {"m": 2.0})
     search.on_trial_complete("a", result={"m": 3.0})
     search.on_trial_complete("a", error=True)
-    assert [values for _, values, _ in told(search)] == [[1.0]]
+    assert [values for _, values, _ in observations(search)] == [[1.0]]
 
 
 def test_failed_trial_that_is_resumed_is_learnt_in_its_place() -> None:
@@ -119,8 +123,8 @@ def test_failed_trial_that_is_resumed_is_learnt_in_its_place() -> None:
     search.on_trial_complete("b", result={"m": 2.0})
     search.on_trial_complete("a", result={"m": 1.0})
     search.on_trial_complete("a", result={"m": 9.0})
-    assert [values for _, values, _ in told(search)] == [[1.0], [2.0]]
-    assert told(search)[0][0]["rate"] == config["rate"]
+    assert [values for _, values, _ in observations(search)] == [[1.0], [2.0]]
+    assert observations(search)[0][0]["rate"] == config["rate"]
 
 
 def test_trial_that_fails_twice_is_told_once() -> None:
@@ -129,7 +133,7 @@ def test_trial_that_fails_twice_is_told_once() -> None:
     for _ in range(2):
         search.on_trial_result("a", {"m": 1.0})
         search.on_trial_complete("a", error=True)
-    assert [math.isnan(values[0]) for _, values, _ in told(search)] == [True]
+    assert [math.isnan(values[0]) for _, values, _ in observations(search)] == [True]
 
 
 def test_unknown_trial_is_learnt_from_the_config_in_its_results() -> None:
@@ -137,11 +141,11 @@ def test_unknown_trial_is_learnt_from_the_config_in_its_results() -> None:
     search = new_search()
     for value in (0.5, 0.6):
         search.on_trial_result("new", _flat(POINT, m=value))
-        assert told(search) == [(POINT, [value], True)]
+        assert observations(search) == [(POINT, [value], True)]
     search.on_trial_result("new", _flat(POINT))
     search.on_trial_complete("new", result=_flat(POINT, m=0.7), error=False)
     search.on_trial_result("new", _flat(POINT, m=0.8))
-    assert told(search) == [(POINT, [0.7], True)]
+    assert observations(search) == [(POINT, [0.7], True)]
 
 
 def test_unknown_trials_that_teach_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -152,9 +156,9 @@ def test_unknown_trials_that_teach_nothing(caplog: pytest.LogCaptureFixture) -> 
     search.on_trial_complete("new", error=True)
     search.on_trial_complete("other", result=_flat({**POINT, "net/op": "dense"}, m=0.5))
     search.on_trial_complete("third", result=_flat({**POINT, "epochs": 9}, m=0.5))
-    assert told(search) == []
+    assert observations(search) == []
     messages = [record.getMessage().partition("; ")[0] for record in caplog.records]
-    assert [one.removeprefix("nothing is learned from trial ") for one in messages] == [
+    assert [message.removeprefix("nothing is learned from trial ") for message in messages] == [
         "new: config lacks ['net/width', 'net/op', 'rate', 'drop']",
         "other: net/op='dense' is not one of ('conv', 'pool', None)",
         "third: config has the constant epochs=9, but the search 3",
@@ -171,7 +175,7 @@ def test_categories_as_ray_reports_them() -> None:
     search.on_trial_result("1", {"m": 1.0, "config/plan/b": (5, 5), "config/pair": [1, [2]]})
     search.on_trial_result("2", {"m": 2.0, "config": {"plan": {"a": {"1": 2}}, "pair": (1, [2])}})
     search.on_trial_result("3", {"m": 3.0, "config/plan/a/1": 3, "config/pair": [1]})
-    assert told(search) == [
+    assert observations(search) == [
         ({"plan": plans[0], "pair": (1,)}, [0.0], True),
         ({"plan": plans[1], "pair": (1, (2,))}, [1.0], True),
         ({"plan": plans[2], "pair": (1, (2,))}, [2.0], True),
@@ -211,7 +215,7 @@ def test_repaired_trials_are_learnt_through_a_limiter(batch: bool) -> None:
         for value in (0.5, 0.7):
             limiter.on_trial_result(trial_id, _flat(POINT, m=value))
         limiter.on_trial_complete(trial_id, result=_flat(POINT, m=0.7))
-    assert [values for _, values, _ in told(search)] == [[0.7], [0.7]]
+    assert [values for _, values, _ in observations(search)] == [[0.7], [0.7]]
 
 
 def test_batches_of_a_limiter() -> None:
@@ -220,9 +224,9 @@ def test_batches_of_a_limiter() -> None:
     assert [limiter.suggest(i) is None for i in "abc"] == [False, False, True]
     limiter.on_trial_complete("a", result={"m": 1.0})
     assert limiter.suggest("c") is None
-    assert told(search) == []
+    assert observations(search) == []
     limiter.on_trial_complete("b", result={"m": 2.0})
-    assert len(told(search)) == 2
+    assert len(observations(search)) == 2
     assert limiter.suggest("c") is not None
 
 
@@ -233,7 +237,7 @@ def test_repeater_averages() -> None:
     assert {**(first or {}), "__trial_index__": 1} == second
     repeater.on_trial_complete("a", result={"m": 1.0})
     repeater.on_trial_complete("b", result={"m": 2.0})
-    assert [values for _, values, _ in told(search)] == [[1.5]]
+    assert [values for _, values, _ in observations(search)] == [[1.5]]
 
 
 @pytest.mark.parametrize(("error", "fails"), [(True, True), (False, False)])
@@ -245,4 +249,4 @@ def test_a_trial_without_a_value_has_failed_only_with_an_error(error: bool, fail
     search.suggest("b")
     search.on_trial_complete("b", result={"memory": 0.5}, error=error)
     search.add_evaluated_point(POINT, None, error=error)
-    assert [complete for _, _, complete in told(search)] == [fails] * 3
+    assert [complete for _, _, complete in observations(search)] == [fails] * 3

@@ -19,10 +19,10 @@ from tests.ray_examples import (
     domains,
     fit,
     metric_of,
+    observations,
     score,
     start,
     succeed,
-    told,
     train,
     train_long,
 )
@@ -31,11 +31,11 @@ pytestmark = pytest.mark.usefixtures("ray_runtime")
 
 
 def _values(search: NCPSearch) -> list[float]:
-    return sorted(values[0] for _, values, _ in told(search))
+    return sorted(values[0] for _, values, _ in observations(search))
 
 
 def test_domains_of_the_tuner(tmp_path: Path) -> None:
-    """Space, metric (a nested one) and mode come from the Tuner; all results are learnt."""
+    """Space, metric (a nested one) and mode come from the Tuner; all results are observed."""
     search = NCPSearch(seed=0, n_startup_trials=4)
     results = fit(
         train, search, tmp_path, space=domains(), samples=8, metric="nest/score", mode="max",
@@ -82,8 +82,8 @@ def test_declared_space_and_metric(tmp_path: Path) -> None:
     results = fit(train_code, search, tmp_path)
     codes = [space.from_config(config_of(result)) for result in results]
     assert len({code.tobytes() for code in codes}) == 6
-    found = [space.to_params(code)["c4_1"] - 9 * space.to_params(code)["b1"] for code in codes]
-    assert _values(search) == sorted(map(float, found))
+    margins = [space.to_params(code)["c4_1"] - 9 * space.to_params(code)["b1"] for code in codes]
+    assert _values(search) == sorted(map(float, margins))
     assert {len(Path(result.path).name) for result in results} == {150}
 
 
@@ -92,8 +92,8 @@ def test_several_metrics(tmp_path: Path) -> None:
     search = NCPSearch(metric=metrics, mode=modes, seed=0, n_startup_trials=3)
     results = fit(train, search, tmp_path, space=domains())
     configs = list(map(config_of, results))
-    learnt = sorted(values for _, values, _ in told(search))
-    assert learnt == sorted([score(config), config["rate"]] for config in configs)
+    observed = sorted(values for _, values, _ in observations(search))
+    assert observed == sorted([score(config), config["rate"]] for config in configs)
 
 
 def test_failures_and_odd_values(tmp_path: Path) -> None:
@@ -110,16 +110,16 @@ def test_failures_and_odd_values(tmp_path: Path) -> None:
     search = NCPSearch(seed=0, n_startup_trials=3)
     results = fit(odd, search, tmp_path, space={"kind": tune.choice(kinds)}, metric="m", mode="max")
     assert [r.error is not None and "as meant" in str(r.error) for r in results].count(True) == 1
-    learnt = {params["kind"]: values[0] for params, values, _ in told(search)}
+    observed = {params["kind"]: values[0] for params, values, _ in observations(search)}
     np.testing.assert_equal(
-        learnt,
+        observed,
         {"error": math.nan, "silent": math.nan, "nan": math.nan, "inf": math.inf, "one": 1,
          "half": 0.5},
     )  # fmt: skip
 
 
 def _run_stopped_by(scheduler: Any, folder: Path) -> None:
-    """Whatever was stopped is learnt by its last report."""
+    """A stopped trial is observed with its last report."""
     search = NCPSearch(seed=0, n_startup_trials=3)
     results = fit(
         train_long, search, folder, space={"x": tune.uniform(0, 1)}, samples=8,
@@ -130,7 +130,7 @@ def _run_stopped_by(scheduler: Any, folder: Path) -> None:
     assert min(epochs) < 4
     expected = {config_of(result)["x"]: metric_of(result, "m") for result in results}
     assert len(expected) == 8
-    assert {params["x"]: values[0] for params, values, _ in told(search)} == expected
+    assert {params["x"]: values[0] for params, values, _ in observations(search)} == expected
     assert search._running == {}
 
 
@@ -170,10 +170,10 @@ def test_repeater(tmp_path: Path) -> None:
         train_noisy, Repeater(search, repeat=2), tmp_path, space={"x": tune.uniform(0, 1)},
         metric="m", mode="max", max_concurrent_trials=2,
     )  # fmt: skip
-    assert [values for _, values, _ in told(search)] == [
-        [params["x"] + 0.5] for params, _, _ in told(search)
+    assert [values for _, values, _ in observations(search)] == [
+        [params["x"] + 0.5] for params, _, _ in observations(search)
     ]
-    assert len(told(search)) == 3
+    assert len(observations(search)) == 3
 
 
 def test_evaluated_trials_of_an_earlier_run(tmp_path: Path) -> None:
@@ -188,10 +188,10 @@ def test_evaluated_trials_of_an_earlier_run(tmp_path: Path) -> None:
             search.set_search_properties("m", "max", domains())
             n = 4 if source in (analysis, analysis.trials, grid) else 1
             assert set(_values(search)) <= set(_values(first))
-            assert len(told(search)) == n
+            assert len(observations(search)) == n
     both = NCPSearch(space=domains(), metric=["m", "c"], mode=["max", "min"])
     both.add_evaluated_trials(analysis, metric=["nest/score", "cost"])
-    assert sorted(values[1] for _, values, _ in told(both)) == sorted(
+    assert sorted(values[1] for _, values, _ in observations(both)) == sorted(
         trial.config["rate"] for trial in analysis.trials
     )
     with pytest.raises(ValueError, match="metric='score' is in no trial's result"):

@@ -42,7 +42,7 @@ def halves(n: int, split: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return parts if split % 2 == 0 else (parts[1], parts[0])
 
 
-class Judge:
+class HeldOutEvaluator:
     """Held-out evaluator: mean of boosted trees on features and an SVM on log2 codes.
 
     Args:
@@ -68,9 +68,9 @@ class Judge:
         >>> gflops = costs.flops(codes).numpy()  # in place of a published table
         >>> params = costs.params(codes).numpy()
         >>> table = Table("seg", codes, {"mIoU": 70 + np.log(gflops)}, gflops, params)
-        >>> learnt, judging = halves(len(codes), 0)
-        >>> judge = Judge(table, judging)
-        >>> judge.score(codes[:2]).shape, judge.errors["mean"] < 1
+        >>> searched, evaluated = halves(len(codes), 0)
+        >>> evaluator = HeldOutEvaluator(table, evaluated)
+        >>> evaluator.score(codes[:2]).shape, evaluator.errors["mean"] < 1
         ((2,), True)
     """
 
@@ -78,7 +78,9 @@ class Judge:
         checks.instance("table", table, Table, "be a Table of NASBenchMR")
         self.metric = table.main if metric is None else checks.text("metric", metric)
         if not isinstance(table.space, MRSpace):
-            raise ValueError(f"table={table.setting!r} has no MRSpace codes; it is its own judge")
+            raise ValueError(
+                f"table={table.setting!r} has no MRSpace codes; look codes up in the table itself"
+            )
         if self.metric not in table.metrics:
             raise ValueError(f"metric={metric!r} must be one of {list(table.metrics)}")
         values = table.metrics[self.metric]

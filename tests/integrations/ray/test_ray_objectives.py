@@ -18,7 +18,7 @@ def _sum(params: Any) -> float:
 
 def _searched(search: NCPSearch, n: int) -> list[dict[str, int]]:
     """Suggests and completes trials, of which every fifth fails after it has reported."""
-    found = []
+    searched = []
     for i in range(n):
         config = search.suggest(f"t{i}")
         assert config is not None
@@ -29,16 +29,16 @@ def _searched(search: NCPSearch, n: int) -> list[dict[str, int]]:
             search.on_trial_complete(f"t{i}", error=True)
         else:
             search.on_trial_complete(f"t{i}", result=result)
-        found.append(net)
-    return found
+        searched.append(net)
+    return searched
 
 
 def test_a_result_is_kept_below_its_bound() -> None:
     search = NCPSearch(
         space=PLANE, metric="gain", mode="max", constraints={"cost/heat": 60.0}, seed=0
     )
-    found = _searched(search, 30)
-    feasible = [net["x"] + 2 * net["y"] for net in found if net["x"] + net["y"] <= 60]
+    tried = _searched(search, 30)
+    feasible = [net["x"] + 2 * net["y"] for net in tried if net["x"] + net["y"] <= 60]
     assert max(feasible) >= 118
 
 
@@ -49,8 +49,8 @@ def test_the_best_trial_is_feasible() -> None:
     )
     with pytest.raises(ValueError, match="no trial that is complete and feasible has a value yet"):
         search.best_trial  # noqa: B018
-    found = _searched(search, 20)
-    ended = [net for i, net in enumerate(found) if i % 5 != 4]  # the others failed
+    tried = _searched(search, 20)
+    ended = [net for i, net in enumerate(tried) if i % 5 != 4]  # the others failed
     best = max(
         (net for net in ended if net["x"] + net["y"] <= 60), key=lambda net: net["x"] + 2 * net["y"]
     )
@@ -81,9 +81,9 @@ def test_points_over_a_limit_run_as_given_and_are_named(caplog: pytest.LogCaptur
         "space": PLANE, "metric": "gain", "mode": "max", "seed": 0,
         "costs": {"sum": _sum}, "limits": {"sum": 60}, "points_to_evaluate": [near, far],
     }  # fmt: skip
-    found = _searched(NCPSearch(**options), 14)
-    assert found[1] == {"x": 90, "y": 5}
-    assert all(net["x"] + net["y"] <= 60 for net in found[2:])
+    tried = _searched(NCPSearch(**options), 14)
+    assert tried[1] == {"x": 90, "y": 5}
+    assert all(net["x"] + net["y"] <= 60 for net in tried[2:])
     (message,) = caplog.messages
     assert f"trial with {far} (observation 1) exceeds the limit sum<=60: 95; " in message
     caplog.clear()
@@ -95,8 +95,8 @@ def test_a_result_is_kept_above_its_bound() -> None:
     search = NCPSearch(
         space=PLANE, metric="gain", mode="min", constraints={"cost/heat": (60.0, None)}, seed=0
     )
-    found = _searched(search, 30)
-    feasible = [net["x"] + 2 * net["y"] for net in found if net["x"] + net["y"] >= 60]
+    tried = _searched(search, 30)
+    feasible = [net["x"] + 2 * net["y"] for net in tried if net["x"] + net["y"] >= 60]
     assert min(feasible) <= 62
 
 
@@ -122,15 +122,15 @@ def test_limits_hold_in_a_saved_search_too(tmp_path: Path) -> None:
         )
 
     search = new()
-    found = _searched(search, 8)
+    tried = _searched(search, 8)
     search.save(str(tmp_path / "search.pkl"))
     restored = NCPSearch()
     restored.restore(str(tmp_path / "search.pkl"))
     ids = [f"u{i}" for i in range(4)]
-    later = [restored.suggest(one) for one in ids]
-    assert later == [search.suggest(one) for one in ids]
-    found += [config["net"] for config in later if config]
-    assert max(net["x"] + net["y"] for net in found) <= 50
+    later = [restored.suggest(trial_id) for trial_id in ids]
+    assert later == [search.suggest(trial_id) for trial_id in ids]
+    tried += [config["net"] for config in later if config]
+    assert max(net["x"] + net["y"] for net in tried) <= 50
 
 
 def test_limits_that_leave_nothing_say_so_at_the_first_suggestion() -> None:
@@ -156,7 +156,7 @@ def test_trials_that_report_one_of_two_tasks_each() -> None:
         net, task = config["net"], ("small", "large")[i % 2]
         off = (net["x"] - (60 if i % 2 else 30)) ** 2 + (net["y"] - 50) ** 2
         search.on_trial_complete(f"t{i}", result={task: off if i % 2 else -off})
-    found = search.compromise()
-    assert 35 <= found.params["net/x"] <= 55
-    assert 40 <= found.params["net/y"] <= 60
-    assert len(found.predicted) == 1
+    chosen = search.compromise()
+    assert 35 <= chosen.params["net/x"] <= 55
+    assert 40 <= chosen.params["net/y"] <= 60
+    assert len(chosen.predicted) == 1

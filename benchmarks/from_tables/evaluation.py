@@ -17,7 +17,7 @@ from benchmarks.from_tables.tasks import ABSENT, task
 
 
 @dataclass(frozen=True)
-class Judgment:
+class Evaluation:
     """True values of one answer: a row of a CSV file.
 
     Attributes:
@@ -56,13 +56,13 @@ class Judgment:
         return self.task, self.rows, self.draw
 
 
-def judge(case: Case, method: str, draw: int, answer: Answer) -> Judgment:
+def evaluate(case: Case, method: str, draw: int, answer: Answer) -> Evaluation:
     """Look an answer up in the table."""
     table = case.task
     recommended, known = table.rows(answer.recommended), np.array([case.best])
     new = table.rows(answer.new) if len(answer.new) else np.zeros(0, dtype=np.intp)
     values, nothing = table.true_values(new), not len(new)
-    return Judgment(
+    return Evaluation(
         family=table.family,
         task=table.name,
         rows=len(case.rows),
@@ -79,52 +79,52 @@ def judge(case: Case, method: str, draw: int, answer: Answer) -> Judgment:
     )
 
 
-def run(name: str, rows: int, draw: int, methods: Sequence[str]) -> list[Judgment]:
-    """Judge some methods on one draw of rows, on one thread."""
+def run(name: str, rows: int, draw: int, methods: Sequence[str]) -> list[Evaluation]:
+    """Evaluate some methods on one draw of rows, on one thread."""
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     table = task(name)
     case = Case(table, table.draw(rows, draw), seed=draw)
     with threadpool_limits(1):  # threads of several runs wait for one another, for minutes
-        return [judge(case, method, draw, METHODS[method](case)) for method in methods]
+        return [evaluate(case, method, draw, METHODS[method](case)) for method in methods]
 
 
 def file_of(folder: Path, method: str) -> Path:
-    """Return the file of a method's judgments."""
+    """Return the file of a method's evaluations."""
     return folder / f"{method}.csv"
 
 
-def load(path: Path) -> list[Judgment]:
-    """Return the judgments in a file, or none if the file is missing."""
+def load(path: Path) -> list[Evaluation]:
+    """Return the evaluations in a file, or none if the file is missing."""
     if not path.exists():
         return []
     kinds = {"str": str, "int": int, "float": float}
-    read = {one.name: kinds[str(one.type)] for one in fields(Judgment)}
+    read = {column.name: kinds[str(column.type)] for column in fields(Evaluation)}
     with path.open(newline="", encoding="utf-8") as file:
         return [
-            Judgment(**{name: read[name](text) for name, text in row.items()})
+            Evaluation(**{name: read[name](text) for name, text in row.items()})
             for row in csv.DictReader(file)
         ]
 
 
-def append(judgments: Iterable[Judgment], folder: Path) -> None:
-    """Add judgments to the files of their methods."""
-    for one in judgments:
-        path = file_of(folder, one.method)
+def append(evaluations: Iterable[Evaluation], folder: Path) -> None:
+    """Add evaluations to the files of their methods."""
+    for evaluation in evaluations:
+        path = file_of(folder, evaluation.method)
         begins = not path.exists()
         with path.open("a", newline="", encoding="utf-8") as file:
-            rows = csv.DictWriter(file, list(asdict(one)), lineterminator="\n")
+            rows = csv.DictWriter(file, list(asdict(evaluation)), lineterminator="\n")
             if begins:
                 rows.writeheader()
             texts = {
                 name: f"{value:.8g}" if isinstance(value, float) else value
-                for name, value in asdict(one).items()
+                for name, value in asdict(evaluation).items()
             }
             rows.writerow(texts)
 
 
 def sort(path: Path) -> None:
-    """Sort a file's judgments by task, rows and draw."""
-    judgments = sorted(load(path), key=lambda one: (one.family, *one.case))
+    """Sort a file's evaluations by task, rows and draw."""
+    evaluations = sorted(load(path), key=lambda evaluation: (evaluation.family, *evaluation.case))
     path.unlink(missing_ok=True)
-    append(judgments, path.parent)
+    append(evaluations, path.parent)

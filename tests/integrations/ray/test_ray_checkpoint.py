@@ -16,7 +16,7 @@ from ray import tune
 from ncp_sampler import NCPSearch
 from ncp_sampler.files import sealed, unsealed
 from tests import preloaded
-from tests.ray_examples import new_search, told
+from tests.ray_examples import new_search, observations
 
 _ROOT = Path(__file__).resolve().parents[3]
 _REMEDY = (
@@ -26,14 +26,14 @@ _REMEDY = (
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """The file of a searcher that has learnt from one trial."""
+    """The file of a searcher with one observation."""
     path = tmp_path / "folder" / "state"
     path.parent.mkdir()
-    _learnt().save(str(path))
+    _observed().save(str(path))
     return path
 
 
-def _learnt(n: int = 1) -> NCPSearch:
+def _observed(n: int = 1) -> NCPSearch:
     search = new_search(space={"x": tune.uniform(0, 1)})
     for i in range(n):
         search.suggest(f"{i}")
@@ -43,56 +43,59 @@ def _learnt(n: int = 1) -> NCPSearch:
 
 def _refusal(path: Path) -> str:
     """Why a file is refused; the searcher that was to be restored must stay as it was."""
-    search = _learnt(2)
-    before = told(search), search.__dict__.copy()
+    search = _observed(2)
+    before = observations(search), search.__dict__.copy()
     with pytest.raises(ValueError, match=_REMEDY) as refused:
         search.restore(str(path))
-    assert (told(search), search.__dict__) == before
+    assert (observations(search), search.__dict__) == before
     assert str(refused.value).startswith(f"checkpoint_path={str(path)!r} ")
     return str(refused.value)
 
 
 def test_every_byte_matters(state: Path) -> None:
     """Whichever is changed, to whatever: nothing is loaded that was not saved."""
-    whole, rng = state.read_bytes(), random.Random(0)
-    search = _learnt(0)
-    for position in range(len(whole)):
-        damaged = bytearray(whole)
+    content, rng = state.read_bytes(), random.Random(0)
+    search = _observed(0)
+    for position in range(len(content)):
+        damaged = bytearray(content)
         damaged[position] ^= rng.randrange(1, 256)
         state.write_bytes(damaged)
         with pytest.raises(ValueError, match=_REMEDY):
             search.restore(str(state))
-    assert told(search) == []
-    state.write_bytes(whole)
+    assert observations(search) == []
+    state.write_bytes(content)
     search.restore(str(state))
-    assert len(told(search)) == 1
+    assert len(observations(search)) == 1
 
 
 def test_every_length_matters(state: Path) -> None:
-    whole = state.read_bytes()
-    search = _learnt(0)
-    for length in range(len(whole)):
-        state.write_bytes(whole[:length])
+    content = state.read_bytes()
+    search = _observed(0)
+    for length in range(len(content)):
+        state.write_bytes(content[:length])
         with pytest.raises(ValueError, match=_REMEDY):
             search.restore(str(state))
 
 
-def _of_another_version(whole: bytes) -> bytes:
-    return sealed((unsealed(whole) or b"").replace(b"Search 4", b"Search 3", 1))
+def _of_another_version(content: bytes) -> bytes:
+    return sealed((unsealed(content) or b"").replace(b"Search 4", b"Search 3", 1))
 
 
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda whole: b"", "holds no NCPSearch"),
-        (lambda whole: whole[:20], "holds no NCPSearch"),
-        (lambda whole: whole[:-1], "is damaged or truncated: its checksum does not match"),
-        (lambda whole: whole + b"\n", "is damaged or truncated"),
-        (lambda whole: whole[:-9] + bytes(9), "is damaged or truncated"),
-        (lambda whole: b"trial,m\n1,0.5\n", "holds no NCPSearch"),
+        (lambda content: b"", "holds no NCPSearch"),
+        (lambda content: content[:20], "holds no NCPSearch"),
+        (lambda content: content[:-1], "is damaged or truncated: its checksum does not match"),
+        (lambda content: content + b"\n", "is damaged or truncated"),
+        (lambda content: content[:-9] + bytes(9), "is damaged or truncated"),
+        (lambda content: b"trial,m\n1,0.5\n", "holds no NCPSearch"),
         (_of_another_version, "is of version 3, not 4"),
-        (lambda whole: whole.partition(b"\n")[2], "is a pickle without a checksum, as ncp_sampler"),
-        (lambda whole: pickle.dumps({"m": 1}), "is a pickle without a checksum, as ncp_sampler"),
+        (
+            lambda content: content.partition(b"\n")[2],
+            "is a pickle without a checksum, as ncp_sampler",
+        ),
+        (lambda content: pickle.dumps({"m": 1}), "is a pickle without a checksum, as ncp_sampler"),
     ],
     ids=["empty", "cut-early", "cut", "longer", "zeros", "other", "version", "0.1", "pickle"],
 )
@@ -143,15 +146,15 @@ def test_choice_that_cannot_be_saved(state: Path) -> None:
 def test_path_that_cannot_be_written_to(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises((OSError, ValueError), match=message):
-        _learnt().save(str(tmp_path / name))
-    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+        _observed().save(str(tmp_path / name))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 _FULL = """
 import resource, signal, sys
-from tests.integrations.ray.test_ray_saved import _learnt
+from tests.integrations.ray.test_ray_checkpoint import _observed
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write that is too long only fails
-search = _learnt(3)
+search = _observed(3)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # bytes
 try:
     search.save(sys.argv[1])
@@ -172,15 +175,15 @@ def test_disk_that_is_full(state: Path) -> None:
     assert f"give another checkpoint_path: '{state}'" in done.stdout
     assert state.read_bytes() == before
     assert [path.name for path in state.parent.iterdir()] == ["state"]
-    _learnt(3).save(str(state))
+    _observed(3).save(str(state))
     assert state.read_bytes() != before
 
 
 def test_saving_again_replaces_the_file_behind_a_link(state: Path) -> None:
     link = state.parent / "link"
     link.symlink_to(state)
-    _learnt(3).save(str(link))
+    _observed(3).save(str(link))
     assert link.is_symlink()
-    search = _learnt(0)
+    search = _observed(0)
     search.restore(str(state))
-    assert len(told(search)) == 3
+    assert len(observations(search)) == 3
