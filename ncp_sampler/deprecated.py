@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 ClassT = TypeVar("ClassT", bound=type)
 
 
-def warn(old: str, new: str) -> None:
+def warn(old: str, new: str, *, stacklevel: int = 3) -> None:
     """Warn that a name is deprecated; the warning points to the line of the caller's caller."""
     message = f"{old} is deprecated and will be removed in version 0.4; use {new}"
-    warnings.warn(message, FutureWarning, stacklevel=3)
+    warnings.warn(message, FutureWarning, stacklevel=stacklevel)
 
 
 def with_old_names(cls: ClassT) -> ClassT:
@@ -65,7 +65,7 @@ def old_name(module: str, name: str) -> Any:
     if name not in _NAMES.get(module, {}):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
     new, value = _NAMES[module][name]
-    warn(f"{module}.{name}", new)
+    warn(f"{module}.{name}", new, stacklevel=4)  # a module's __getattr__ lies between
     return value(import_module(module))
 
 

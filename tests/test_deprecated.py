@@ -47,8 +47,9 @@ def test_predictors(name: str, arguments: dict[str, Any], new: str) -> None:
 
 
 def test_held_out_evaluator() -> None:
-    with pytest.warns(FutureWarning, match="Judge is deprecated .* use HeldOutEvaluator"):
+    with pytest.warns(FutureWarning, match="Judge is deprecated .* use HeldOutEvaluator") as caught:
         assert nas_bench.Judge is nas_bench.HeldOutEvaluator  # type: ignore[attr-defined]
+    assert caught[0].filename == __file__  # the line of the user's code
 
 
 def test_offline_names() -> None:

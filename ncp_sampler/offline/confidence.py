@@ -137,7 +137,7 @@ def with_beta(targets: Sequence[Target], beta: float) -> list[Target]:
     Raises:
         ValueError: As for ``Target``.
     """
-    return [one if one.cost is not None else replace(one, beta=beta) for one in targets]
+    return [target if target.cost is not None else replace(target, beta=beta) for target in targets]
 
 
 def _halves(table: Records, rng: np.random.Generator) -> tuple[Records, Records]:

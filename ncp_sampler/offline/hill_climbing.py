@@ -102,8 +102,8 @@ def new_codes(
         begun: Codes that are already chosen, if any.
     """
     space, measured = run.problem.space, run.measured
-    near = [space.neighbors(code) for code in measured.codes[:_ROWS]]
-    pool = unique_codes(np.concatenate([passed, *near, space.sample(_RANDOM, seed)]))
+    neighbors = [space.neighbors(code) for code in measured.codes[:_ROWS]]
+    pool = unique_codes(np.concatenate([passed, *neighbors, space.sample(_RANDOM, seed)]))
     pool = pool[measured.is_new(pool)]
     improvement = None if measured.best is None else Improvement(run.problem, measured.best)
     chosen = list(begun)
@@ -149,7 +149,7 @@ def _step(
 ) -> _Point | None:
     """Return the best move, or else the best pair of moves; None at a local maximum."""
     space = objective.problem.space
-    moves = _kept(space.neighbors(code), allowed)
+    moves = _filtered(space.neighbors(code), allowed)
     values = objective.values(np.concatenate([code[None], moves]))
     here, moved = values[:, :1], values[:, 1:]
     best = _best(moves, objective.utility_of(moved), utility)
@@ -160,7 +160,7 @@ def _step(
     first, second = first[apart], second[apart]
     summed = objective.utility_of(moved[:, first] + moved[:, second] - here)
     top = np.argsort(-summed, kind="stable")[:_PAIRS]
-    pairs = _kept(space.round(moves[first[top]] + moves[second[top]] - code), allowed)
+    pairs = _filtered(space.round(moves[first[top]] + moves[second[top]] - code), allowed)
     if not len(pairs):
         return None
     return _best(pairs, objective.utility_of(objective.values(pairs)), utility)
@@ -173,5 +173,5 @@ def _best(codes: NDArray[Any], utilities: FloatArray, least: float) -> _Point | 
     return codes[utilities.argmax()], float(utilities.max())
 
 
-def _kept(codes: NDArray[Any], allowed: Allowed | None) -> NDArray[Any]:
+def _filtered(codes: NDArray[Any], allowed: Allowed | None) -> NDArray[Any]:
     return codes if allowed is None or not len(codes) else codes[allowed(codes)]

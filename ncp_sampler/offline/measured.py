@@ -76,7 +76,7 @@ class MeasuredRows:
         if unknown.any():
             mean, _ = problem.moments(codes[unknown])
             y[:, unknown] = np.where(counts[:, unknown] > 0, y[:, unknown], mean)
-        # rows that keep the bounds first: a penalty may be small beside costs that span decades
+        # rows that satisfy the bounds first: a penalty may be small beside costs that span decades
         violation = problem.violation(y)
         order = np.lexsort((-problem.utility_of(y), violation))
         best, nearest = None, {}
@@ -107,7 +107,7 @@ def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: Floa
     metrics, means, stds = (
         dict(zip(names, map(float, row), strict=True)) for row in (y, expected, spread)
     )
-    # without a penalty: the measured values keep the bounds
+    # without a penalty: the measured values satisfy the bounds
     utility = float(problem.weights @ problem.cautious(expected[:, None], spread[:, None])[:, 0])
     return BestRow(code, metrics, means, stds, utility)
 
@@ -127,7 +127,9 @@ class Improvement:
     ) -> None:
         self.problem, self.best = problem, best
         self._known = problem if known is None else known
-        bounded = any(one.bound is not None and one.cost is None for one in problem.targets)
+        bounded = any(
+            target.bound is not None and target.cost is None for target in problem.targets
+        )
         self._margins = self._known if bounded else problem
         # by label: a metric may have two targets, such as a bound and a direction
         names = [label(problem.targets, k) for k in range(len(problem.targets))]

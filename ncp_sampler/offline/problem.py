@@ -102,10 +102,13 @@ class SearchProblem:
         if not given:
             raise ValueError("sources is empty; give records or a fitted predictor")
         must = "be a sequence of Records"
-        beside: list[Records] = checks.sequence("records", records, Records, must)
-        self.records = [*(one for one in given if isinstance(one, Records)), *beside]
-        rest = iter(beside)
-        self.tables = [one if isinstance(one, Records) else next(rest, None) for one in given]
+        of_predictors: list[Records] = checks.sequence("records", records, Records, must)
+        tables = [source for source in given if isinstance(source, Records)]
+        self.records = [*tables, *of_predictors]
+        rest = iter(of_predictors)
+        self.tables = [
+            source if isinstance(source, Records) else next(rest, None) for source in given
+        ]
         self.space = _common_space([table.space for table in self.records], space)
         random = self.space.sample(_UNIFORM_CODES, checks.integer("seed", seed, low=0))
         check_sources(given, targets)
@@ -120,7 +123,9 @@ class SearchProblem:
         codes = self.records[0].codes if self.records else random
         unit = self.space.normalize(random)
         scaled = [with_scale(target, given, codes, unit) for target in targets]
-        self.targets = [replace(one, beta=BETA) if one.beta is None else one for one in scaled]
+        self.targets = [
+            replace(target, beta=BETA) if target.beta is None else target for target in scaled
+        ]
 
     @property
     def noise(self) -> FloatArray:
@@ -184,8 +189,10 @@ class SearchProblem:
         """Signed weight of each target per unit of its value, 0 for a bound, (targets,)."""
         return np.array(
             [
-                0.0 if one.bound is not None else one.sign * one.weight / (one.scale or 1.0)
-                for one in self.targets
+                0.0
+                if target.bound is not None
+                else target.sign * target.weight / (target.scale or 1.0)
+                for target in self.targets
             ]
         )
 
@@ -308,6 +315,6 @@ def _common_space(spaces: Sequence[SearchSpace], given: SearchSpace | None) -> S
         spaces = [checks.instance("space", given, SearchSpace, must), *spaces]
     if not spaces:
         raise ValueError("space is missing; fitted predictors do not have one, so give it")
-    if not all(spaces[0].same_codes(other) for other in spaces):
+    if not all(spaces[0].same_codes(space) for space in spaces):
         raise ValueError("sources of different search spaces cannot be searched together")
     return spaces[0]

@@ -148,9 +148,9 @@ def find(
         values = np.concatenate([problem.values(reached), values], axis=1)
         starts_of = np.append(starts_of[at], starts_of)
     row = run.measured.best
-    kept = problem.violation(values) <= 0
-    if row is not None or kept.any():
-        utility = np.where(kept, utility, -np.inf)
+    feasible = problem.violation(values) <= 0
+    if row is not None or feasible.any():
+        utility = np.where(feasible, utility, -np.inf)
     if row is not None:
         utility = np.where(run.measured.is_new(codes), utility, -np.inf)
     best = int(utility.argmax())
@@ -177,8 +177,9 @@ def _unlike(
 def ranked(solutions: Iterable[Solution]) -> list[Solution]:
     """Return the solutions sorted by bounds, then expected improvement or utility, best first."""
 
-    def merit(one: Solution) -> tuple[bool, float]:
-        return one.holds, one.utility if one.best is None else one.expected_improvement
+    def merit(solution: Solution) -> tuple[bool, float]:
+        value = solution.utility if solution.best is None else solution.expected_improvement
+        return solution.holds, value
 
     return sorted(solutions, key=merit, reverse=True)
 

@@ -128,8 +128,8 @@ def propagate_front(
     axis = problem.targets[at]
     neglected = replace(axis, weight=axis.weight * _NEGLIGIBLE)
 
-    def search(one: SearchProblem, starts: ArrayLike | None = None) -> Solution:
-        run = SearchRun(one)
+    def search(level_problem: SearchProblem, starts: ArrayLike | None = None) -> Solution:
+        run = SearchRun(level_problem)
         return find(run, strategy=strategy, starts=starts, iterations=iterations, seed=seed)
 
     worst, best = search(problem.with_target(at, neglected)), search(_alone(problem, at))
@@ -141,15 +141,15 @@ def propagate_front(
         starts = default_starts(bounded, n=_FRONT_STARTS, seed=seed)
         front.append(search(bounded, np.concatenate([front[-1].code[None], starts])))
     front.append(worst)
-    kept = _pareto_optimal(np.array([solution.code for solution in front]), problem, at)
+    optimal = _pareto_optimal(np.array([solution.code for solution in front]), problem, at)
     run = SearchRun(problem)
     return [
         replace(
-            run.solution(one.code, trace=one.trace, start=one.start),
-            calls=one.calls,
-            seconds=one.seconds,
+            run.solution(solution.code, trace=solution.trace, start=solution.start),
+            calls=solution.calls,
+            seconds=solution.seconds,
         )
-        for one in (front[i] for i in kept)
+        for solution in (front[i] for i in optimal)
     ]
 
 

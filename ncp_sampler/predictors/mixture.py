@@ -97,6 +97,17 @@ class Mixture(Model):
 
         return Moments(mean, std, vjp)
 
+    def leave_one_out(self) -> tuple[FloatArray, FloatArray] | None:
+        """Return the mean of the exact members' leave-one-out moments; None if no member has them.
+
+        Rows that a member was not fitted to are NaN.
+        """
+        parts = [part for member in self.members if (part := member.leave_one_out()) is not None]
+        if not parts or len({part[0].shape for part in parts}) > 1:
+            return None
+        means, stds = (np.stack(part) for part in zip(*parts, strict=True))
+        return means.mean(0), np.sqrt((stds**2).mean(0) + means.var(0))
+
     def condition(self, x: ArrayLike) -> Mixture:
         return Mixture([member.condition(x) for member in self.members])
 
