@@ -127,8 +127,8 @@ class Calibrated(Wrapper):
     def unseen(self) -> FloatArray | None:
         """Predicted and measured values (2, n, m) of rows, predicted without their own values.
 
-        They are all rows if the inner predictor is exact (leave-one-out), otherwise a fifth of
-        them, which the predictor is compared with. None with fewer than 40 rows then.
+        All rows if the inner predictor or a member of it is exact (leave-one-out); otherwise, the
+        fifth of the rows to which the standard deviations are fitted, or None with fewer than 40.
         """
         return self._unseen
 

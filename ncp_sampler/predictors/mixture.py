@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import (
@@ -54,6 +55,7 @@ class Mixture(Model):
         self.members = tuple(as_model("members", member) for member in given)
         if not self.members:
             raise ValueError("members is empty; give at least one predictor")
+        self._n_rows = 0  # until it is fitted
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,9 +75,9 @@ class Mixture(Model):
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Mixture:
         names, codes, y, importance = training_arrays(x, metrics, weights)
-        order = np.random.default_rng(_SEED).permutation(len(codes))
+        self._n_rows = len(codes)
         for member in self.members:
-            rows = np.sort(order[: member.max_rows])
+            rows = self._rows_of(member)
             columns = dict(zip(names, y[rows].T, strict=True))
             member.fit(codes[rows], columns, weights=importance[rows], steps=steps)
         return self
@@ -98,22 +100,38 @@ class Mixture(Model):
         return Moments(mean, std, vjp)
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray] | None:
-        """Return the mean of the exact members' leave-one-out moments; None if no member has them.
+        """Return the leave-one-out moments of the exact members; None if no member is exact.
 
-        Rows that a member was not fitted to are NaN.
+        A row's moments are those of the members that were fitted to it, NaN without any.
         """
-        parts = [part for member in self.members if (part := member.leave_one_out()) is not None]
-        if not parts or len({part[0].shape for part in parts}) > 1:
+        parts = []
+        for member in self.members:
+            moments = member.leave_one_out() if self._n_rows else None
+            if moments is not None:
+                own = np.full((2, self._n_rows, len(self.names)), np.nan)
+                own[:, self._rows_of(member)] = moments
+                parts.append(own)
+        if not parts:
             return None
-        means, stds = (np.stack(part) for part in zip(*parts, strict=True))
-        return means.mean(0), np.sqrt((stds**2).mean(0) + means.var(0))
+        means, stds = np.stack(parts, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # rows of no member stay NaN
+            variance = np.nanmean(stds**2, axis=0) + np.nanvar(means, axis=0)
+            return np.nanmean(means, axis=0), np.sqrt(variance)
+
+    def _rows_of(self, member: Model) -> NDArray[np.intp]:
+        """Return the positions of the rows that a member is fitted to."""
+        order = np.random.default_rng(_SEED).permutation(self._n_rows)
+        return np.sort(order[: member.max_rows])
 
     def condition(self, x: ArrayLike) -> Mixture:
         return Mixture([member.condition(x) for member in self.members])
 
     def state_dict(self) -> State:
-        return {"members": [member.state_dict() for member in self.members]}
+        members = [member.state_dict() for member in self.members]
+        return {"members": members, "n_rows": self._n_rows}
 
     def load_state_dict(self, state: State) -> None:
+        self._n_rows = state.get("n_rows", 0)  # missing in the states of 0.2
         for member, saved in zip(self.members, state["members"], strict=True):
             member.load_state_dict(saved)

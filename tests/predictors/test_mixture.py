@@ -94,6 +94,23 @@ def test_mixture_follows_the_law_of_total_variance() -> None:
     np.testing.assert_allclose(std**2, (stds**2).mean(0) + means.var(0), rtol=1e-5)
 
 
+def test_mixture_leaves_one_out_by_its_exact_members() -> None:
+    process, few = GaussianProcess(), GaussianProcess(max_rows=20)
+    mixture = Mixture([process, networks()]).fit(X, ROWS.metrics)
+    moments = mixture.leave_one_out()
+    assert moments is not None
+    assert np.array_equal(moments[0], process.leave_one_out()[0])
+    assert Mixture([networks()]).fit(X, ROWS.metrics).leave_one_out() is None
+
+    moments = Mixture([few, networks()]).fit(X, ROWS.metrics).leave_one_out()
+    assert moments is not None
+    assert moments[0].shape == (50, len(ROWS.metrics))
+    known = ~np.isnan(moments[0][:, 0])
+    assert known.sum() == 20
+    values = next(iter(ROWS.metrics.values()))
+    assert np.corrcoef(moments[0][known, 0], values[known])[0, 1] > 0.5  # each at its own row
+
+
 def test_mixture_gives_a_member_as_many_rows_as_it_takes() -> None:
     class Small(GaussianProcess):
         rows = 0
