@@ -125,7 +125,7 @@ def test_errored_trials_are_learnt_once_they_are_repaired(how: str, tmp_path: Pa
 
     def repairable(config: dict[str, Any]) -> None:
         tune.report({"m": 0.0})
-        if config["y"] % 4 == 0 and broken.exists():
+        if config["y"] % 12 == 0 and broken.exists():
             raise RuntimeError("as meant")
         tune.report({"m": config["x"]})
 
