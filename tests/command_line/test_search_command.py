@@ -154,11 +154,11 @@ def test_the_answer_is_learnt_from_all_rows_after_it_was_judged(
     bench_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A search of rows that the held-out evaluator has seen, too, would be flattered by it."""
-    source = ["--setting", "seg", "--root", str(bench_root), "--rows", "50", "--no-picture"]
+    source = ["--setting", "seg", "--root", str(bench_root), "--rows", "80", "--no-picture"]
     refit = answer(capsys, *source, "--max-gflops", "2")
     half = answer(capsys, *source, "--max-gflops", "2", "--no-refit")
     assert refit["metrics"][0]["judged"] == half["metrics"][0]["judged"]
-    assert "learned from all 50 rows" in refit["notes"][1]
+    assert "learned from all 80 rows" in refit["notes"][1]
     assert len(half["notes"]) == 1
     assert refit["code"] != half["code"]
     assert refit["costs"]["gflops"] <= 2
