@@ -29,12 +29,18 @@ _RAY = (  # parts of the names of tests that share a runtime; pages that use Ray
 _LONGEST = (  # parts of groups' names, in the order in which they begin
     "Ray",
     "test_reproduction",
+    "test_notebooks",
     "test_ray_examples",
     "test_documentation",
     "test_examples",
     "test_other_tools",
+    "test_package",
+    "test_optuna_interrupts",
+    "test_network_export",
+    "test_tuning_examples",
     "test_search_command",
     "tests/properties/",
+    "test_optuna_storage",
     "test_training_runs",
     "test_optuna_kills",
 )

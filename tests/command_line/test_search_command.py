@@ -197,7 +197,7 @@ def test_beta_is_chosen_where_the_rows_suffice(
     table = ["--metrics", "accuracy", "--no-picture", "--beta", "auto"]
     result = answer(capsys, "--table", mr_table(tmp_path, 84), *table)
     assert f"beta {result['beta']:g} by cross-validation" in result["notes"][1]
-    few = answer(capsys, "--table", mr_table(tmp_path, 40), *table)
+    few = answer(capsys, "--table", mr_table(tmp_path, 30), *table)
     assert "too few rows to choose it" in few["notes"][1]
 
 

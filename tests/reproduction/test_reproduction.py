@@ -8,7 +8,6 @@ import pickle
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,10 +24,11 @@ from benchmarks.reproduction.studies import BETAS, GFLOPS, REDUCTION
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench.settings import NB201
 from ncp_sampler.nas_bench.tables import NASBenchMR
+from tests import preloaded
 from tests.detection_table import FILE, with_detection, with_rows
 
 ROOT = Path(__file__).parents[2]
-EACH = 6  # each sixth published row is in the report: its time grows faster than their number
+EACH = 10  # each tenth published row is in the report: its time grows faster than their number
 
 pytestmark = pytest.mark.timeout(
     1200
@@ -53,7 +53,7 @@ def nine_tables(rows_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="module")
 def report(nine_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reproduction")
-    command = [sys.executable, "examples/reproduce_paper.py", "--quick"]
+    command = [*preloaded.python(), "examples/reproduce_paper.py", "--quick"]
     command += ["--processes", "1"]  # each has to start; other tests use the other core
     subprocess.run(
         [*command, "--root", str(nine_tables), "--out", str(out)],

@@ -116,7 +116,7 @@ def test_trial_that_is_killed(max_failures: int, tmp_path: Path) -> None:
     search = NCPSearch(seed=0, n_startup_trials=3)
     results = fit(
         train, search, tmp_path, space=_SPACE, samples=5, max_failures=max_failures, metric="m",
-        mode="max", max_concurrent_trials=2,
+        mode="max",
     )  # fmt: skip
     assert killed.exists()
     observed = {params["x"]: values[0] for params, values, _ in observations(search)}
