@@ -38,10 +38,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--problems", default="*", help="pattern of the problems' names")
     add("--first-seed", type=int, default=0, help="of the studies")
     add("--seeds", type=int, default=10, help="studies of a sampler on a problem")
+    add(
+        "--trials",
+        type=int,
+        help="at most as many in a study; the problem's own number if not given",
+    )
     add("--jobs", type=int, default=1, help="studies at once")
     add("--resume", action="store_true", help="leave out the studies that OUT/suite has")
     add("--report", action="store_true", help="run nothing; write what the files come to")
     options = parse_benchmark(parser, arguments, "seeds", "jobs")
+    if options.trials is not None and options.trials < 1:
+        parser.error(f"--trials {options.trials} must be at least 1")
     options.samplers = options.samplers.split(",")
     unknown = [name for name in options.samplers if name not in SAMPLERS]
     if unknown:
@@ -76,7 +83,8 @@ def run_all(options: argparse.Namespace, folder: Path) -> None:
     ]
     with parallel_config(backend="loky", inner_max_num_threads=1):
         studies = Parallel(n_jobs=options.jobs, return_as="generator_unordered")(
-            delayed(run)(name, sampler, seed) for seed, name, sampler in tasks
+            delayed(run)(name, sampler, seed, trials=options.trials)
+            for seed, name, sampler in tasks
         )
         for study in track(studies, "studies", total=len(tasks)):
             append(study, paths[study.sampler])

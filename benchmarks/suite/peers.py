@@ -7,11 +7,14 @@ write its ``AskTell`` and an entry of ``PEERS``. Each needs its package, in the 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import optuna
+import torch
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -23,7 +26,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.suite.problem import Params, Problem
 
-Distributions = Mapping[str, BaseDistribution]
+Distributions: TypeAlias = Mapping[str, BaseDistribution]
+Peer: TypeAlias = Callable[[Problem, int], optuna.samplers.BaseSampler]
 
 
 class AskTell(Protocol):
@@ -103,15 +107,32 @@ def distributions_of(problem: Problem) -> dict[str, BaseDistribution]:
     return trial.distributions
 
 
+def params_of(distributions: Distributions, values: Mapping[str, Any]) -> Params:
+    """Return params from numbers and positions of categories."""
+    params: dict[str, Any] = {}
+    for name, distribution in distributions.items():
+        value = values[name]
+        if isinstance(distribution, CategoricalDistribution):
+            params[name] = distribution.choices[int(value)]
+            continue
+        assert isinstance(distribution, FloatDistribution | IntDistribution)
+        low, high, step = distribution.low, distribution.high, distribution.step
+        if step is not None and not distribution.log:
+            value = low + round((value - low) / step) * step
+        kind = int if isinstance(distribution, IntDistribution) else float
+        params[name] = kind(min(max(value, low), high))  # logarithms round
+    return params
+
+
 class _NGOpt:
     """Nevergrad's portfolio, which chooses an algorithm by the space and the budget."""
 
-    def __init__(self, distributions: Distributions, budget: int, workers: int, seed: int) -> None:
+    def __init__(self, distributions: Distributions, problem: Problem, seed: int) -> None:
         import nevergrad as ng
 
         def parameter(distribution: BaseDistribution) -> Any:
             if isinstance(distribution, CategoricalDistribution):
-                return ng.p.Choice(list(distribution.choices))
+                return ng.p.Choice([*range(len(distribution.choices))])
             assert isinstance(distribution, FloatDistribution | IntDistribution)
             bounds = {"lower": distribution.low, "upper": distribution.high}
             number = ng.p.Log(**bounds) if distribution.log else ng.p.Scalar(**bounds)
@@ -125,37 +146,155 @@ class _NGOpt:
             **{name: parameter(distribution) for name, distribution in distributions.items()}
         )
         space.random_state = np.random.RandomState(seed)
-        self._optimizer = ng.optimizers.NGOpt(space, budget=budget, num_workers=workers)
+        self._optimizer = ng.optimizers.NGOpt(
+            space, budget=problem.trials, num_workers=problem.workers
+        )
         self._distributions = distributions
 
     def ask(self) -> tuple[Params, Any]:
         candidate = self._optimizer.ask()
-        return {n: self._on_grid(n, v) for n, v in candidate.value.items()}, candidate
+        return params_of(self._distributions, candidate.value), candidate
 
     def tell(self, token: Any, params: Params, loss: float) -> None:
         self._optimizer.tell(token, loss)
 
-    def _on_grid(self, name: str, value: Any) -> Any:
-        distribution = self._distributions[name]
-        if isinstance(distribution, CategoricalDistribution):
-            return value
-        assert isinstance(distribution, FloatDistribution | IntDistribution)
-        if distribution.step is not None and not distribution.log:
-            value = (
-                distribution.low
-                + round((value - distribution.low) / distribution.step) * distribution.step
+
+class _HEBO:
+    """Huawei's HEBO, with its default settings."""
+
+    def __init__(self, distributions: Distributions, seed: int) -> None:
+        from hebo.design_space.design_space import DesignSpace
+        from hebo.optimizers.hebo import HEBO
+
+        def parameter(name: str, distribution: BaseDistribution) -> dict[str, Any]:
+            if isinstance(distribution, CategoricalDistribution):
+                places = [*range(len(distribution.choices))]  # a data frame may change other types
+                return {"name": name, "type": "cat", "categories": places}
+            assert isinstance(distribution, FloatDistribution | IntDistribution)
+            kind = "int" if isinstance(distribution, IntDistribution) else "num"
+            if distribution.log:
+                kind = {"int": "pow_int", "num": "pow"}[kind]
+            return {"name": name, "type": kind, "lb": distribution.low, "ub": distribution.high}
+
+        np.random.seed(seed)  # noqa: NPY002  # HEBO draws from the global generators
+        torch.manual_seed(seed)
+        space = DesignSpace().parse([parameter(n, d) for n, d in distributions.items()])
+        self._optimizer = HEBO(space, scramble_seed=seed)
+        self._distributions = distributions
+
+    def ask(self) -> tuple[Params, Any]:
+        frame = self._optimizer.suggest(n_suggestions=1)
+        return params_of(self._distributions, dict(frame.iloc[0])), frame
+
+    def tell(self, token: Any, params: Params, loss: float) -> None:
+        self._optimizer.observe(token, np.array([[loss]]))
+
+
+class _Ax:
+    """Ax with its default generation strategy."""
+
+    def __init__(self, distributions: Distributions, seed: int) -> None:
+        from ax.api.client import Client
+        from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
+
+        def parameter(name: str, distribution: BaseDistribution) -> Any:
+            if isinstance(distribution, CategoricalDistribution):
+                places = [*range(len(distribution.choices))]
+                return ChoiceParameterConfig(
+                    name=name, values=places, parameter_type="int", is_ordered=False
+                )
+            assert isinstance(distribution, FloatDistribution | IntDistribution)
+            return RangeParameterConfig(
+                name=name,
+                bounds=(distribution.low, distribution.high),
+                parameter_type="int" if isinstance(distribution, IntDistribution) else "float",
+                scaling="log" if distribution.log else None,
             )
-        return min(max(value, distribution.low), distribution.high)  # the logarithm's rounding
+
+        # Ax's names must be identifiers
+        self._names = {f"p{i}": name for i, name in enumerate(distributions)}
+        places = {name: place for place, name in self._names.items()}
+        self._distributions = distributions
+        self._client = Client(random_seed=seed)
+        self._client.configure_experiment(
+            parameters=[parameter(places[n], d) for n, d in distributions.items()]
+        )
+        self._client.configure_optimization(objective="-loss")
+
+    def ask(self) -> tuple[Params, Any]:
+        [(trial, values)] = self._client.get_next_trials(max_trials=1).items()
+        values = {name: values[place] for place, name in self._names.items()}
+        return params_of(self._distributions, values), trial
+
+    def tell(self, token: Any, params: Params, loss: float) -> None:
+        self._client.complete_trial(trial_index=token, raw_data={"loss": loss})
 
 
-PEERS: dict[str, Callable[[Problem, int], optuna.samplers.BaseSampler]] = {
-    "ngopt": lambda problem, seed: AskTellSampler(
-        _NGOpt(distributions_of(problem), problem.trials, problem.workers, seed),
-        distributions_of(problem),
-        seed,
-    ),
+class _SMAC:
+    """SMAC's facade for hyperparameter optimization, with random forests."""
+
+    def __init__(self, distributions: Distributions, budget: int, seed: int) -> None:
+        import ConfigSpace
+        from smac import HyperparameterOptimizationFacade, Scenario
+
+        def parameter(name: str, distribution: BaseDistribution) -> Any:
+            if isinstance(distribution, CategoricalDistribution):
+                places = [*range(len(distribution.choices))]
+                return ConfigSpace.CategoricalHyperparameter(name, places)
+            assert isinstance(distribution, FloatDistribution | IntDistribution)
+            kind = (
+                ConfigSpace.UniformIntegerHyperparameter
+                if isinstance(distribution, IntDistribution)
+                else ConfigSpace.UniformFloatHyperparameter
+            )
+            return kind(name, distribution.low, distribution.high, log=distribution.log)
+
+        space = ConfigSpace.ConfigurationSpace(seed=seed)
+        space.add([parameter(n, d) for n, d in distributions.items()])
+        self._folder = tempfile.TemporaryDirectory()
+        scenario = Scenario(
+            space,
+            n_trials=budget,
+            seed=seed,
+            deterministic=True,
+            output_directory=Path(self._folder.name),
+        )
+        self._optimizer = HyperparameterOptimizationFacade(
+            scenario, _never_called, logging_level=False, overwrite=True
+        )
+        self._distributions = distributions
+
+    def ask(self) -> tuple[Params, Any]:
+        info = self._optimizer.ask()
+        return params_of(self._distributions, info.config), info
+
+    def tell(self, token: Any, params: Params, loss: float) -> None:
+        from smac.runhistory.dataclasses import TrialValue
+
+        self._optimizer.tell(token, TrialValue(cost=loss))
+
+
+def _never_called(config: Any, seed: int = 0) -> float:
+    raise RuntimeError("SMAC is only asked and told")
+
+
+def _peer(make: Callable[[Distributions, Problem, int], AskTell]) -> Peer:
+    """Return the maker of a sampler from that of an optimizer."""
+
+    def sampler(problem: Problem, seed: int) -> optuna.samplers.BaseSampler:
+        distributions = distributions_of(problem)
+        return AskTellSampler(make(distributions, problem, seed), distributions, seed)
+
+    return sampler
+
+
+PEERS: dict[str, Peer] = {
+    "ngopt": _peer(_NGOpt),
+    "hebo": _peer(lambda space, problem, seed: _HEBO(space, seed)),
+    "ax": _peer(lambda space, problem, seed: _Ax(space, seed)),
+    "smac": _peer(lambda space, problem, seed: _SMAC(space, problem.trials, seed)),
 }
-LABELS = {"ngopt": "NGOpt"}
+LABELS = {"ngopt": "NGOpt", "hebo": "HEBO", "ax": "Ax", "smac": "SMAC"}
 
 
 def takes(problem: Problem) -> bool:

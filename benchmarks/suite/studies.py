@@ -108,13 +108,15 @@ class Study:
         return out
 
 
-def run(name: str, sampler: str, seed: int) -> Study:
-    """Runs one study on one thread."""
+def run(name: str, sampler: str, seed: int, *, trials: int | None = None) -> Study:
+    """Run one study on one thread, of at most ``trials`` trials if given."""
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")  # of peers, each trial
     shared = problem(name)
     instance = shared if shared.instance is None else shared.instance(seed)
+    if trials is not None:
+        instance = replace(instance, trials=min(trials, instance.trials))
     study = optuna.create_study(
         directions=instance.directions, sampler=SAMPLERS[sampler](instance, seed)
     )
