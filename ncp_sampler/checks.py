@@ -217,6 +217,23 @@ def array(name: str, value: Any) -> NDArray[np.float64]:
         raise refusal(name, value, "be numbers") from None
 
 
+def scales(value: Any, d: int | None = None) -> NDArray[np.float64]:
+    """Return the ``scale`` of a strategy as an array, which is 1 for None.
+
+    Raises:
+        ValueError: It is not positive numbers; or d is given, and it is neither one nor d numbers.
+    """
+    try:
+        scale = np.asarray(1.0 if value is None else value, dtype=np.float64)
+    except (TypeError, ValueError):
+        scale = np.zeros(1)
+    if scale.ndim > 1 or not (np.isfinite(scale) & (scale > 0)).all():
+        raise refusal("scale", value, "be d numbers above 0, or None")
+    if d is not None and scale.shape not in ((), (d,)):
+        raise ValueError(f"scale has shape {scale.shape}; it must be {d} numbers above 0")
+    return scale
+
+
 def path(name: str, value: Any, what: str = "a file or a folder") -> Path:
     """Return a path; ``what`` describes the file or folder in the message.
 

@@ -257,6 +257,7 @@ def names() -> dict[str, Any]:
         ('GradientDescent(scale="x")', "scale='x' must"),
         ("Adam(0)", "rate=0 must"),
         ("WinnerTakesAll(5)", "cost=5 must"),
+        ("WinnerTakesAll(scale=[0.5, 0])", "scale=[0.5, 0] must be d numbers above 0, or None"),
         ("SearchProblem(records, 5)", "targets=5 must"),
         ('SearchProblem([], [Target("a")])', "sources is empty; give records or a fitted pre"),
         ('SearchProblem(records, [Target("a")], records=5)', "records=5 must"),

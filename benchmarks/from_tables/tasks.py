@@ -31,7 +31,7 @@ CELLS = "NAS-Bench-201"
 TABULAR = "tabular HPO"
 NOISY = "tabular HPO, one training"
 
-_GRAPH_DATA = ("cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv")
+GRAPH_DATA = ("cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv")
 _NOISY_DATA = ("car", "kc1", "credit_g")
 ABSENT = -1  # row of a code that means no architecture of the table
 
@@ -223,7 +223,7 @@ def _package(name: str) -> Any:
 
 def _listed() -> Iterator[tuple[str, str, Callable[[], Task]]]:
     """Yield name, family and maker of each task."""
-    for data in _GRAPH_DATA:
+    for data in GRAPH_DATA:
         yield f"nbg-{data}", GRAPHS, partial(_graphs, data)
     for data in ("cifar10", "cifar100", "imagenet"):
         yield f"nb201-{data}", CELLS, partial(_cells, data)

@@ -18,12 +18,12 @@ from benchmarks.reproduction.prediction import Prediction, correlations, predict
 from benchmarks.reproduction.results import BASIC, Results, SearchResult
 from benchmarks.reproduction.setting_split import SettingSplit, prepare
 from benchmarks.reproduction.studies import (
-    StandardizedWinner,
     all_searches,
     basic,
     fronts,
     ncp_search,
 )
+from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.nas_bench.settings import NB201, SETTINGS
 from ncp_sampler.nas_bench.table_walk import TableWalk, table_predictor, walk_table
@@ -31,6 +31,7 @@ from ncp_sampler.nas_bench.tables import NASBenchMR
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import Trace
 from ncp_sampler.propagation.strategies import Strategy
+from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
 from ncp_sampler.records.records import FloatArray
 
 Progress: TypeAlias = Callable[[str], None]
@@ -141,7 +142,7 @@ def _traces(setting: SettingSplit) -> dict[str, Trace]:
     """Return the propagation of the start code under each strategy (Figure 3)."""
     strategies: dict[str, Strategy] = {
         "continuous": GradientDescent(rate=0.3),
-        "winner_takes_all": StandardizedWinner(scale=setting.code_scale()),
+        "winner_takes_all": WinnerTakesAll(costs.flops, scale=setting.code_scale()),
     }
     traces = {}
     for name, strategy in strategies.items():

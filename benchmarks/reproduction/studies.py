@@ -7,8 +7,8 @@ models of the other rows.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -33,9 +33,7 @@ from ncp_sampler.offline.search import find
 from ncp_sampler.offline.solutions import propagate_front
 from ncp_sampler.propagation.ascent import GradientDescent
 from ncp_sampler.propagation.propagate import propagate
-from ncp_sampler.propagation.winner_takes_all import winner_takes_all
-from ncp_sampler.records.records import FloatArray
-from ncp_sampler.space.search_space import SearchSpace
+from ncp_sampler.propagation.winner_takes_all import WinnerTakesAll
 
 Settings = Mapping[str, SettingSplit]
 
@@ -135,7 +133,7 @@ def lambdas(settings: Settings, split: int) -> Iterator[SearchResult]:
     setting = settings["seg"]
     for weight in _LAMBDAS:
         problem = setting.problem(weight)
-        winner = StandardizedWinner(scale=setting.code_scale())
+        winner = WinnerTakesAll(costs.flops, scale=setting.code_scale())
         solutions = {
             **{method: published_search(setting, weight, method) for method in _STEPS},
             Method.NCP: ncp_search(problem, setting.budget),
@@ -268,25 +266,3 @@ def pairs(settings: Settings, split: int) -> Iterator[SearchResult]:
             problem = joint_problem(members, weight, bound=bound)
             solution = ncp_search(problem, members[0].budget)
             yield evaluate(search, split, solution, {name: settings[name] for name in group})
-
-
-@dataclass(frozen=True)
-class StandardizedWinner:
-    """Winner-takes-all strategy with the gradient of standardized codes (paper, equation 5).
-
-    ``WinnerTakesAll`` compares gradients of codes in [0, 1], where a block or unit weighs 0.82 of
-    what it does in units of the rows' standard deviation.
-
-    Attributes:
-        scale: Standard deviation of the unit codes, (d,).
-    """
-
-    scale: FloatArray
-
-    def begin(
-        self, space: SearchSpace, x: FloatArray
-    ) -> Callable[[FloatArray, FloatArray], FloatArray]:
-        """Return the step of a new run, which moves the best column."""
-        return lambda x, gradient: winner_takes_all(
-            x, gradient * self.scale, space=space, cost=costs.flops
-        )

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from benchmarks.from_tables.tasks import task
+from benchmarks.from_tables.tasks import GRAPH_DATA, task
 from benchmarks.several_tasks import trainings
 from ncp_sampler import MRSpace, SearchSpace, nas_bench
 
@@ -28,7 +28,6 @@ SURROGATES = "NAS-Bench-MR surrogates, two tasks"
 COSTED = "NAS-Bench-MR surrogates, four tasks and FLOPs"
 TRAININGS = "trainings of small networks, two tasks"
 
-GRAPH_DATA = ("cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv")
 _SURROGATE_DATA = ("cls-a", "seg", "video", "seg-4x")
 _SAMPLE = 20_000  # random codes that give a surrogate's median and the start of its best value
 _TRAINED = 300  # random codes that give a training's median and its best known value

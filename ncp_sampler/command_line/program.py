@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -92,7 +93,16 @@ def _study(given: Mapping[str, Any]) -> _Answer:
 
 
 def _print_json(answer: Mapping[str, Any]) -> None:
-    print(json.dumps(answer, indent=2, allow_nan=False))
+    print(json.dumps(_without_infinity(answer), indent=2, allow_nan=False))
+
+
+def _without_infinity(value: Any) -> Any:
+    """Return JSON values with infinite numbers as text, because JSON has no infinity."""
+    if isinstance(value, Mapping):
+        return {key: _without_infinity(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_infinity(item) for item in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def _fail(message: str) -> int:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ncp_sampler.command_line.cost_functions import load_function
@@ -15,7 +13,7 @@ from ncp_sampler.command_line.search_options import SearchOptions
 from ncp_sampler.command_line.sources import SearchSource
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.offline.known_costs import cost_of_codes
+from ncp_sampler.offline.known_costs import cost_at, cost_of_codes
 from ncp_sampler.propagation.targets import Cost, Target
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
@@ -91,9 +89,9 @@ def _limits(
     space, name = sources[0].records.space, limit.name
     if name in known or name in space.names:
         cost = known[name] if name in known else _column(space, limit)
-        values = _cost_at(cost, sources[0].table.codes)
+        values = cost_at(cost, sources[0].table.codes)
         if not limit.is_satisfied_by(values).any():
-            sampled = _cost_at(cost, space.sample(_RANDOM_CODES, 0))
+            sampled = cost_at(cost, space.sample(_RANDOM_CODES, 0))
             if not limit.is_satisfied_by(sampled).any():
                 raise _unusable(limit, np.concatenate([values, sampled]))
         return [Target(name, limit.direction, bound=limit.value, cost=cost)]
@@ -119,12 +117,6 @@ def _column(space: SearchSpace, limit: Bound) -> Cost:
         raise ValueError(f"--bound '{limit}': {limit.name!r} has categories; bound a number")
     at = space.column_slice(limit.name).start
     return lambda codes: codes[:, at]
-
-
-def _cost_at(cost: Cost, codes: NDArray[Any]) -> NDArray[np.float64]:
-    with torch.no_grad():
-        values: NDArray[np.float64] = cost(torch.as_tensor(codes.astype(np.float64))).numpy()
-    return values
 
 
 def _unusable(limit: Bound, values: NDArray[np.float64]) -> ValueError:

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ncp_sampler.command_line.sources import Scores, SearchSource
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
+from ncp_sampler.offline.known_costs import cost_at
 from ncp_sampler.offline.measured import MeasuredRows
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import Solution
@@ -188,11 +188,12 @@ def _row(source: SearchSource, targets: Sequence[Target], row: int) -> dict[str,
     """Return the values of a row; its number starts at 0 here and at 1 in the answer."""
     ids = source.table.ids
     metrics = {name: _number(float(v[row])) for name, v in source.table.metrics.items()}
-    code = torch.as_tensor(source.table.codes[[row]].astype(np.float64))
-    with torch.no_grad():
-        known = {
-            target.metric: target.cost(code).item() for target in targets if target.cost is not None
-        }
+    code = source.table.codes[[row]]
+    known = {
+        target.metric: cost_at(target.cost, code).item()
+        for target in targets
+        if target.cost is not None
+    }
     return {
         "source": source.name,
         "row": row + 1,

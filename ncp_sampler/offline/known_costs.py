@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.propagation.targets import Cost, Target
 from ncp_sampler.search.known_cost import CostFunction, KnownCost
 from ncp_sampler.space.search_space import SearchSpace
@@ -28,7 +31,7 @@ def _with_known_cost(target: Target, space: SearchSpace) -> Target:
         return target
     argument = f"Target({target.metric!r}).cost"
     known = KnownCost(target.metric, target.cost, space, argument=argument)
-    if not known.is_of_params:
+    if not known.is_of_params and known.is_finite:
         return target
     bounds = [] if target.bound is None else [target.bound]
     return replace(target, cost=_cost(known, space, bounds))
@@ -40,7 +43,7 @@ def cost_of_codes(
     """Return a differentiable cost of codes, from a function of params or of codes.
 
     Infinity, which exceeds every limit, is replaced by a number above all other costs and all
-    bounds.
+    bounds; ``cost_at`` returns it as infinity.
 
     Raises:
         ValueError: As for ``KnownCost``.
@@ -50,8 +53,30 @@ def cost_of_codes(
 
 def _cost(known: KnownCost, space: SearchSpace, bounds: Sequence[float]) -> Cost:
     known.raise_ceiling(max([known.ceiling, *(bound + known.spread for bound in bounds)]))
-    apply: Any = _KnownAtCodes.apply  # not typed in PyTorch
-    return lambda codes: apply(codes, known, space)
+    return _CostOfCodes(known, space)
+
+
+def cost_at(cost: Cost, codes: ArrayLike) -> FloatArray:
+    """Return a cost (n,) of valid codes (n, d) as users see it, infinite where it is."""
+    rows = np.asarray(codes, dtype=np.float64)
+    with torch.no_grad():
+        values: FloatArray = cost(torch.as_tensor(rows)).double().cpu().numpy()
+    if isinstance(cost, _CostOfCodes):
+        return np.where(np.isinf(cost.known.at(rows)), np.inf, values)
+    return values
+
+
+@dataclass(frozen=True)
+class _CostOfCodes:
+    """Finite, differentiable cost of codes (n, d) -> (n,)."""
+
+    known: KnownCost
+    space: SearchSpace
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        apply: Any = _KnownAtCodes.apply  # not typed in PyTorch
+        values: Tensor = apply(codes, self.known, self.space)
+        return values
 
 
 class _KnownAtCodes(torch.autograd.Function):
@@ -70,5 +95,6 @@ class _KnownAtCodes(torch.autograd.Function):
         with torch.enable_grad():  # d code / d unit is diagonal
             slope = torch.autograd.grad(ctx.space.denormalize(unit).sum(), unit)[0]
         by_unit = torch.as_tensor(ctx.pullback(gradient.cpu().double().numpy()))
+        by_unit = torch.nan_to_num(by_unit, 0.0, 0.0, 0.0)  # an infinite cost has no slope
         by_code = torch.where(slope == 0, 0.0, by_unit / torch.where(slope == 0, 1.0, slope))
         return by_code.to(gradient), None, None

@@ -81,8 +81,9 @@ class MeasuredRows:
         order = np.lexsort((-problem.utility_of(y), violation))
         best, nearest = None, {}
         if len(order) and violation[order[0]] > 0:
+            values = problem.shown(y[:, order[:1]], codes[order[0]])[:, 0]
             nearest = {
-                label(problem.targets, k): float(y[k, order[0]])
+                label(problem.targets, k): float(values[k])
                 for k, target in enumerate(problem.targets)
                 if target.bound is not None
             }
@@ -104,6 +105,7 @@ def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: Floa
     expected = mean + weight * (y - mean)
     spread = np.where(n > 0, np.sqrt(weight) * noise, std)
     names = [label(problem.targets, k) for k in range(len(problem.targets))]
+    y = problem.shown(y[:, None], code)[:, 0]
     metrics, means, stds = (
         dict(zip(names, map(float, row), strict=True)) for row in (y, expected, spread)
     )

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from ncp_sampler import checks
 from ncp_sampler.defaults import BETA
 from ncp_sampler.deprecated import with_old_names
-from ncp_sampler.offline.known_costs import with_known_costs
+from ncp_sampler.offline.known_costs import cost_at, with_known_costs
 from ncp_sampler.offline.recipes import fit_source, modeled_metrics
 from ncp_sampler.predictors.predictor import Model, Predictor, as_model
 from ncp_sampler.propagation.targets import (
@@ -160,6 +160,17 @@ class SearchProblem:
             if target.cost is not None:
                 values[k] = _evaluate(target.cost, codes).numpy()
         return values
+
+    def shown(self, values: FloatArray, codes: ArrayLike) -> FloatArray:
+        """Return values (targets, n) of valid codes (n, d) with infinite costs, for the user.
+
+        Elsewhere, a finite number above all other costs replaces them.
+        """
+        shown = np.array(values)
+        for k, target in enumerate(self.targets):
+            if target.cost is not None:
+                shown[k, np.isinf(cost_at(target.cost, np.atleast_2d(codes)))] = np.inf
+        return shown
 
     def values(self, codes: ArrayLike) -> FloatArray:
         """Return the value (targets, n) of every target at codes (n, d)."""

@@ -24,6 +24,7 @@ class BestRow:
             predicted mean for metrics without a measurement of this code.
         expected: Metric -> measured value, shrunk towards the prediction if measurements are noisy,
             because the best of many noisy rows tends to be lucky.
+            An infinite cost is a finite number above all others here.
         uncertainty: Metric -> standard deviation of ``expected``.
         utility: Utility of ``expected`` minus beta times ``uncertainty``.
 

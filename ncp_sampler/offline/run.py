@@ -62,6 +62,7 @@ class SearchRun:
         mean, std = problem.moments(code)
         values = problem.values(code)
         utility, holds = float(problem.utility_of(values)[0]), problem.violation(values)[0] <= 0
+        mean, values = problem.shown(mean, code), problem.shown(values, code)
         names = [label(problem.targets, k) for k in range(len(problem.targets))]
         predictions, uncertainty, noise = (
             dict(zip(names, map(float, row), strict=True))

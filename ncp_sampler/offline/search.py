@@ -228,8 +228,8 @@ def _starts(run: SearchRun, n: int, seed: int) -> NDArray[Any]:
 
 def _completed(strategy: Strategy, problem: SearchProblem) -> Strategy:
     """Return the strategy with a scale or cost from the search, if it has none."""
-    if isinstance(strategy, GradientDescent) and strategy.scale is None:
-        return replace(strategy, scale=code_scale(problem))
+    if isinstance(strategy, GradientDescent | WinnerTakesAll) and strategy.scale is None:
+        strategy = replace(strategy, scale=code_scale(problem))
     known = [target.cost for target in problem.targets if target.cost is not None]
     if isinstance(strategy, WinnerTakesAll) and strategy.cost is None and known:
         return replace(strategy, cost=known[0])

@@ -54,13 +54,7 @@ class GradientDescent:
     def __post_init__(self) -> None:
         checks.number("rate", self.rate, above=0)
         checks.flag("settle", self.settle)
-        if self.scale is not None:
-            try:
-                scale = np.asarray(self.scale, dtype=np.float64)
-            except (TypeError, ValueError):
-                scale = np.zeros(1)
-            if scale.ndim > 1 or not (np.isfinite(scale) & (scale > 0)).all():
-                raise checks.refusal("scale", self.scale, "be d numbers above 0, or None")
+        checks.scales(self.scale)
 
     def begin(self, space: SearchSpace, x: FloatArray) -> Step:
         """Return the step of a new run, a function of unit codes and the gradient (n, d).
@@ -68,10 +62,7 @@ class GradientDescent:
         Raises:
             ValueError: The length of the scale is not d.
         """
-        d = x.shape[1]
-        scale = np.asarray(1.0 if self.scale is None else self.scale, dtype=np.float64)
-        if scale.shape not in ((), (d,)):
-            raise ValueError(f"scale has shape {scale.shape}; it must be {d} numbers above 0")
+        scale = checks.scales(self.scale, x.shape[1])
         rate, moved, cooling = np.full((len(x), 1), self.rate), np.zeros_like(x), count(-_WARM)
 
         def step(x: FloatArray, gradient: FloatArray) -> FloatArray:

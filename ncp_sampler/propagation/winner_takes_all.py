@@ -10,11 +10,12 @@ Notation
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ncp_sampler import checks
 from ncp_sampler.predictors.predictor import FloatArray
@@ -33,9 +34,13 @@ class WinnerTakesAll:
         cost: T of equation 4: codes (n, d) in natural units -> (n,), increasing in every column,
             such as ``costs.flops``. Without a cost function, every step costs the same; searches
             use the known cost among their targets.
+        scale: Positive scale (d,) of each column, in unit codes; equation 5 takes the gradient per
+            unit of it. The standard deviation of the training unit codes gives the paper's
+            standardized codes. None means 1; offline searches from records set their own scale.
+            Without a cost function, it has no effect.
 
     Raises:
-        ValueError: The cost is not a function.
+        ValueError: The cost is not a function, or the scale is not positive numbers.
 
     Examples:
         >>> from ncp_sampler import MRSpace, costs
@@ -48,19 +53,31 @@ class WinnerTakesAll:
     """
 
     cost: Cost | None = None
+    scale: ArrayLike | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        checks.scales(self.scale)
         checks.call("cost", self.cost, "be a function of codes, such as costs.flops, or None")
 
     def begin(
         self, space: SearchSpace, x: FloatArray
     ) -> Callable[[FloatArray, FloatArray], FloatArray]:
-        """Return the step of a new run, which moves the best column."""
-        return partial(winner_takes_all, space=space, cost=self.cost)
+        """Return the step of a new run, which moves the best column.
+
+        Raises:
+            ValueError: The length of the scale is not d.
+        """
+        scale = checks.scales(self.scale, x.shape[1])
+        return partial(winner_takes_all, space=space, cost=self.cost, scale=scale)
 
 
 def winner_takes_all(
-    x: FloatArray, gradient: FloatArray, *, space: SearchSpace, cost: Cost | None = None
+    x: FloatArray,
+    gradient: FloatArray,
+    *,
+    space: SearchSpace,
+    cost: Cost | None = None,
+    scale: FloatArray | float = 1.0,
 ) -> FloatArray:
     """Move each unit code in its best column by one step against the loss gradient.
 
@@ -74,6 +91,7 @@ def winner_takes_all(
         gradient: d loss / d x, (n, d).
         space: The codes' search space.
         cost: Codes (n, d) in natural units -> (n,), increasing in every column.
+        scale: Scale (d,) of each column; with a cost, gradients are per unit of it.
 
     Returns:
         The edited unit codes, (n, d).
@@ -84,7 +102,8 @@ def winner_takes_all(
     block = np.array([i for i, _ in owner])
     up = (x + k <= 1 + 1e-9) & (k > 0)
     down = (x - k >= -1e-9) & (k > 0) & ~categorical
-    ratio = gradient * k if cost is None else gradient / _increase(x, k, space, cost)
+    # without a cost, the ratio is the change in the loss by one step, whatever the scale
+    ratio = gradient * k if cost is None else gradient * scale / _increase(x, k, space, cost)
     falling, rising = np.where(down, ratio, 0.0), np.where(up, ratio, 0.0)
     fall_at, rise_at = falling.argmax(1), rising.argmin(1)
     rows = np.arange(len(x))

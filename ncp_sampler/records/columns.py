@@ -25,6 +25,7 @@ _LEAST_NUMBERED = 10  # Minimum number of rows for consecutive numbers to count 
 
 _LEADING_ZERO = re.compile(r"[-+]?0\d+")
 _DECORATED = re.compile(r"(?=.*[,%' ])[-+]?\d[\d.,' ]*%?")  # 10%, 1,234, 0,5
+_INTEGER = re.compile(r"[-+]?\d+")
 _DATE = re.compile(
     r"\d{4}[-/.]\d\d?[-/.]\d\d?([T ].*)?|\d\d?[-/.]\d\d?[-/.](\d\d)?\d\d( .*)?|\d\d?:\d\d(:\d\d)?"
     r"|20\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
@@ -163,13 +164,20 @@ def numbers(path: str, name: str, cells: Sequence[str]) -> FloatArray:
     """Return the numbers (n,) of a parameter.
 
     Raises:
-        ValueError: If a cell has text or a number that is not finite.
+        ValueError: If a cell has text, a number that is not finite, or an integer that a float
+            cannot represent.
     """
     values = _parsed(path, name, cells, _PLAIN)
     if not np.isfinite(values).all():
         at = int((~np.isfinite(values)).argmax())
         what = f"{cells[at]}, no finite number; correct it, or leave the row out"
         raise column_error(path, name, at, what)
+    for at in np.flatnonzero(np.abs(values) >= _LARGEST_INTEGER).tolist():
+        if _INTEGER.fullmatch(cells[at]) and int(cells[at]) != int(values[at]):
+            what = f"{cells[at]}, an integer beyond 2**53, whose last digits are lost in a float; "
+            what += "divide the column by a unit, name it in categories (--categories) if its "
+            what += "numbers are names, or leave it out by ignore (--ignore)"
+            raise column_error(path, name, at, what)
     return values
 
 

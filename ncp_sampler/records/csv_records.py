@@ -47,9 +47,9 @@ def read_csv(
     ``Float`` for other numbers, and ``Categorical`` for text and numbers with leading zeros. Two
     types of columns are rejected unless ``params`` names them: columns that name rows (text that
     differs in every row, dates, row numbers, "id"), and columns named like a measurement. An empty
-    metric is missing (NaN). A parameter without a value (empty, NA, NaN, null) is rejected, unless
-    ``categories`` names the parameter. A first column without a name, such as pandas' index, is
-    ignored.
+    metric is missing (NaN). A parameter without a value (empty, NA, NaN, null), or with an integer
+    beyond 2**53 that a float cannot represent, is rejected, unless ``categories`` names the
+    parameter. A first column without a name, such as pandas' index, is ignored.
 
     Args:
         path: Path of the file.

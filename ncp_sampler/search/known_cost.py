@@ -43,6 +43,7 @@ class KnownCost:
 
     Attributes:
         name: As given.
+        is_finite: True if no cost is infinite in a sample of the space.
         spread: Standard deviation of finite costs over the space.
         spans_decades: True if costs over the space are positive and span more than a decade.
         ceiling: Finite value that replaces an infinite cost where a finite one is needed.
@@ -86,6 +87,7 @@ class KnownCost:
                 raise ValueError(message) from error
         sampled = self.at(space.sample(_SAMPLED_CODES, 0))
         finite = sampled[np.isfinite(sampled)]
+        self.is_finite = len(finite) == len(sampled)
         self.spread = (float(np.std(finite)) if len(finite) else 0.0) or 1.0
         self.spans_decades = bool(len(finite)) and finite.max() > _DECADE * finite.min() > 0
         self.raise_ceiling(float(finite.max(initial=0.0)) + self.spread)

@@ -313,7 +313,13 @@ def test_an_infinite_cost_keeps_no_limit(
     assert result["params"]["d"] <= 6
     refused = [*options, "--cost", "deep_costs:never", "--bound", "never<=50", "--no-picture"]
     assert main(["search", *refused]) == 2
-    assert "satisfied by no row" in capsys.readouterr().err
+    assert "satisfied by no row; the nearest row has inf; relax it" in capsys.readouterr().err
+    shown = [*options[:2], "--metrics", "acc,never:min", *options[4:]]
+    shown += ["--cost", "deep_costs:never"]
+    result = answer_of(capsys, *shown)
+    assert result["predicted"]["never"] == result["best_rows"][0]["metrics"]["never"] == "inf"
+    assert main(["search", *shown, "--no-picture"]) == 0
+    assert "exact: never inf" in capsys.readouterr().out
 
 
 def test_a_bound_needs_no_other_option_where_all_parameters_are_named(

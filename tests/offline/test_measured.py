@@ -13,6 +13,7 @@ import torch
 from ncp_sampler import Categorical, Integer, SearchSpace
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import LimitCheck
+from ncp_sampler.offline.run import SearchRun
 from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.offline.solutions import propagate_answers
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
@@ -236,3 +237,27 @@ def test_rows_within_a_limit_come_before_all_others_where_a_cost_spans_decades()
     assert space.to_params(found.code)["a"] <= 3
     assert found.best is not None
     assert "no measured row keeps" not in found.note
+
+
+def over_7(codes: torch.Tensor) -> torch.Tensor:
+    return torch.where(codes[:, 0] > 7, torch.inf, 1.0) * (1 + codes[:, 1])
+
+
+@pytest.mark.parametrize(
+    "cost", [over_7, lambda params: np.inf if params["a"] > 7 else 1.0 + params["b"]]
+)
+def test_an_infinite_cost_is_shown_as_infinite(cost: Any) -> None:
+    """The search itself has a finite number in its place."""
+    codes = np.array([[a, b] for a in (8.0, 9.0) for b in range(10)])
+    rows = Records(GRID, codes, {"score": codes.sum(1)})
+    found = propagate_search(problem_of(rows, UP, Target("kg", "minimize", weight=0.1, cost=cost)))
+    assert found.best is not None
+    assert found.code[0] > 7
+    assert found.predictions["kg"] == found.best.metrics["kg"] == np.inf
+    assert np.isfinite([found.utility, found.best.utility, found.best.expected["kg"]]).all()
+    assert found.trace is not None
+    assert np.isfinite(found.trace.predictions["kg"]).all()
+    problem = problem_of(rows, UP, Target("kg", "minimize", bound=0.5, cost=cost))
+    assert propagate_search(problem).nearest == {"kg": np.inf}
+    (limit,) = SearchRun(problem).solution(codes[0]).limits
+    assert (limit.mean, limit.compared, limit.satisfied) == (np.inf, np.inf, "no")

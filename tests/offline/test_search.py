@@ -18,7 +18,7 @@ from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.recipes import fit_paper, learn
 from ncp_sampler.offline.search import code_scale, default_starts, propagate_search
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
-from ncp_sampler.propagation import propagate
+from ncp_sampler.propagation import WinnerTakesAll, propagate
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import Records
 from tests.search_examples import SPACE, fitted, records, trade_off, truth
@@ -132,6 +132,19 @@ def test_beta_keeps_the_search_where_the_predictor_is_certain() -> None:
         propagate_search(few, [Target("mIoU", beta=beta)], space=SPACE) for beta in (0.0, 5.0)
     )
     assert careful.uncertainty["mIoU"] < free.uncertainty["mIoU"]
+
+
+def test_winner_takes_all_has_the_scale_of_the_records() -> None:
+    problem = SearchProblem(MODEL, trade_off(), records=[ROWS])
+
+    def path(scale: Any) -> Any:
+        strategy = WinnerTakesAll(costs.flops, scale=scale)
+        found = propagate_search(problem, strategy=strategy, iterations=20, climbs=0)
+        assert found.trace is not None
+        return found.trace.codes
+
+    np.testing.assert_array_equal(path(None), path(code_scale(problem)))
+    assert (path(None) != path(1.0)).any()
 
 
 def test_winner_takes_all_moves_one_step_an_iteration() -> None:

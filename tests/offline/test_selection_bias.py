@@ -70,4 +70,5 @@ def test_a_predictor_keeps_its_unseen_rows_when_it_is_saved() -> None:
     assert not np.allclose(predicted, predictor.predict(SPACE.normalize(codes))[0][:, 0])
     loaded = learn(rows.take(range(50)))
     loaded.load_state_dict(predictor.state_dict())
+    assert loaded.unseen is not None
     assert np.array_equal(loaded.unseen, predictor.unseen)

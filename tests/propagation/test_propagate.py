@@ -158,6 +158,21 @@ def test_winner_takes_all_follows_equations_4_to_6() -> None:
     assert edit([-9.0, 0.1]) == [0.0, -1.0]  # a decrease that saves both comes first
 
 
+def test_the_winner_is_that_of_standardized_codes() -> None:
+    """With equal gradients per cost of codes in [0, 1], the column with the larger scale wins."""
+    space = SearchSpace([Integer("a", 0, 10), Integer("b", 0, 10)])
+    x = np.array([[0.5, 0.5]])
+
+    def edit(gradient: list[float], **settings: Any) -> list[float]:
+        step = WinnerTakesAll(**settings).begin(space, x)
+        return (10 * (step(x, np.array([gradient])) - x)).round(6)[0].tolist()  # type: ignore[no-any-return]
+
+    cost = {"cost": lambda codes: codes[:, 0] + 4 * codes[:, 1]}
+    assert edit([-1.0, -4.0], **cost, scale=[0.3, 0.2]) == [1.0, 0.0]
+    assert edit([-1.0, -4.0], **cost, scale=[0.2, 0.3]) == [0.0, 1.0]
+    assert edit([-1.0, -1.1], scale=[0.3, 0.2]) == [0.0, 1.0]  # the steeper step, in any unit
+
+
 def test_winner_takes_all_moves_a_categorical_to_another_category() -> None:
     space = SearchSpace([Categorical("op", ("x", "y", "z")), Float("lr", 0.1, 1.0, log=True)])
     x = np.array([[1.0, 0.0, 0.0, 0.5]])
@@ -191,6 +206,7 @@ def test_ascend_raises_an_objective_and_leaves_given_columns(strategy: Strategy)
         ({"strategy": GradientDescent}, "must be one of"),
         ({"iterations": 0}, "iterations=0"),
         ({"strategy": GradientDescent(scale=np.ones(3))}, "scale has shape .* 27 numbers above 0"),
+        ({"strategy": WinnerTakesAll(scale=[1, 2])}, "scale has shape .* 27 numbers above 0"),
         ({"start": [1, 2]}, "27 columns"),
         ({"start": [float("nan")] * 27}, "NaN"),
     ],

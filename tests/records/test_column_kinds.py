@@ -93,6 +93,10 @@ def test_hexadecimal_names_some_of_which_are_numbers_name_rows(tmp_path: Path) -
         (["10%", "20%", "10%"], "row 1 has '10%', no plain number; write plain numbers such as"),
         (["1,024", "2,048", "1,024"], "row 1 has '1,024', no plain number"),
         (["0,5", "0,25", "0,5"], "row 1 has '0,5', no plain number"),
+        (
+            ["3", "9007199254740993", "3"],
+            r"'x': row 2 has 9007199254740993, an integer beyond 2\*\*53, .* \(--ignore\)",
+        ),
     ],
 )
 def test_a_cell_that_breaks_a_parameter_is_named(
@@ -114,6 +118,16 @@ def test_a_cell_without_a_value_is_a_category_where_categories_name_it(
 ) -> None:
     rows = table(tmp_path, "op", ["conv", cell, "conv"], categories="op")
     assert rows.space.dimensions == (Categorical("op", tuple(sorted({"conv", cell}))),)
+
+
+def test_integers_that_floats_represent_are_numbers_and_all_are_categories(tmp_path: Path) -> None:
+    rows = table(tmp_path, "x", ["9007199254740994", "1", "9007199254740994"])
+    assert rows.space.dimensions == (Float("x", 1, 2.0**53 + 2),)
+    large = ["9007199254740993", "9007199254740992", "9007199254740993"]
+    (dimension,) = table(tmp_path, "seed", large, categories="seed").space.dimensions
+    assert dimension == Categorical("seed", ("9007199254740992", "9007199254740993"))
+    with pytest.raises(ValueError, match="'x': row 1 has 9007199254740993, an integer beyond"):
+        table(tmp_path, "x", large, space=SearchSpace([Float("x", 0, 1e17)]))
 
 
 def test_none_is_a_category_as_in_many_spaces(tmp_path: Path) -> None:

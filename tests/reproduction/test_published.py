@@ -10,7 +10,7 @@ from benchmarks.reproduction.budgets import Budget
 from benchmarks.reproduction.published_predictor import PublishedPredictor, fit_published
 from benchmarks.reproduction.results import Method
 from benchmarks.reproduction.setting_split import SettingSplit, prepare
-from benchmarks.reproduction.studies import StandardizedWinner, published_search
+from benchmarks.reproduction.studies import published_search
 from ncp_sampler import MRSpace
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.nas_bench.tables import NASBenchMR
@@ -85,20 +85,3 @@ def test_steps_of_the_configurations_are_a_tenth_of_those_of_the_text(
     np.testing.assert_allclose(
         10 * steps[Method.PUBLISHED][free], steps[Method.PAPER_TEXT][free], rtol=1e-3, atol=1e-6
     )
-
-
-def test_the_winner_is_that_of_standardized_codes() -> None:
-    """With equal gradients of codes in [0, 1], the column that varies more in the rows wins."""
-    x = SPACE.normalize(SPACE.start[None])
-    ratio_one = np.zeros((1, 27))
-    names = list(SPACE.names)
-    first, second = names.index("n4_1"), names.index("n4_2")
-    for column in (first, second):  # loss saved per cost: 1 for both
-        increased = SPACE.start.copy()
-        increased[column] += 1
-        ratio_one[0, column] = -float(costs.flops(increased)[0] - costs.flops(SPACE.start)[0])
-    for winner in (first, second):
-        scale = np.ones(27)
-        scale[winner] = 1.5
-        edited = StandardizedWinner(scale).begin(SPACE, x)(x, ratio_one)
-        assert np.flatnonzero(edited != x).tolist() == [winner]
