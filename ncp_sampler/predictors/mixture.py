@@ -1,4 +1,4 @@
-"""Average of several predictors, whose disagreement contributes to the uncertainty."""
+"""Mixture of several predictors, whose disagreement contributes to the uncertainty."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SEED = 0  # seed for the subset of rows of a member with ``max_rows``
 
 
 class Mixture(Model):
-    """Equal mixture of predictors: mean of their means, and variance by the law of total variance.
+    """Equally weighted mixture of predictors, with variance by the law of total variance.
 
     Models from different families have different errors away from the data. The mean of their
     predictions is therefore more robust than any single model, and codes on which the models
@@ -98,9 +98,10 @@ class Mixture(Model):
         return Moments(mean, std, vjp)
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray] | None:
-        """Return the mean of the exact members' leave-one-out moments; None if no member has them.
+        """Return the leave-one-out moments (n, m) of the mixture of exact members.
 
-        Rows that a member was not fitted to are NaN.
+        None if no member is exact, or if exact members were fitted to different numbers of rows.
+        The moments are NaN for values that an exact member was not fitted to.
         """
         parts = [part for member in self.members if (part := member.leave_one_out()) is not None]
         if not parts or len({part[0].shape for part in parts}) > 1:
