@@ -138,11 +138,9 @@ def _summary(reasons: Mapping[str, Any]) -> list[str]:
     lines = []
     if "branch" in reasons:
         branch = ", ".join(f"{name} = {category}" for name, category in reasons["branch"].items())
-        lines.append(
-            f"explores another branch, because the best trial's does not improve: {branch}"
-        )
+        lines.append(f"explores another branch, because the best one makes no progress: {branch}")
     for name, category in reasons.get("category", {}).items():
-        lines.append(f"explores the rarely tried {name} = {category}: the search does not improve")
+        lines.append(f"explores the rarely tried {name} = {category}: the search makes no progress")
     for name, metric in reasons["metrics"].items():
         if "value" in metric:
             line = f"{name}: {metric['value']:g}, known cost"

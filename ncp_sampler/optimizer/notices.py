@@ -64,8 +64,8 @@ class Notices:
                 self._over.add(key)
                 params = checks.shown(self._objectives.space.to_params(codes[i]))
                 _logger.warning(
-                    "trial with %s (observation %d) exceeds the limit %s; hard limits bind "
-                    "proposals only, and it counts as any other trial",
+                    "trial with %s (observation %d) exceeds the limit %s; hard limits apply "
+                    "to proposals only, and the trial counts like any other",
                     params, first + i, ", ".join(over),
                 )  # fmt: skip
 
@@ -85,7 +85,7 @@ class Notices:
         unreported = [name for name in names if not any(name in metrics for metrics in reports)]
         if unreported:
             _logger.warning(
-                "no complete trial has reported %s of constraints, which counts as satisfied in "
-                "all of them; report it beside %s, or correct the name",
+                "no complete trial has reported the constraints %s, so they count as satisfied; "
+                "report them together with %s, or correct their names",
                 unreported, [*self._objectives.directions],
             )  # fmt: skip

@@ -324,7 +324,9 @@ class NCPOptimizer:
             checks.instance(argument, mapping, Mapping, "map objectives to numbers")
             unknown = [name for name in mapping if name not in self.directions]
             if unknown:
-                raise ValueError(f"{argument} has {unknown}, not among {[*self.directions]}")
+                raise ValueError(
+                    f"{argument} has {unknown}; the objectives are {[*self.directions]}"
+                )
         modeled = [name for name in self.directions if name not in self._objectives.known]
         prices = {
             name: checks.number(f"costs[{name!r}]", given.get(name, 1.0), above=0)

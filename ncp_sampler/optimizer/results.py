@@ -58,7 +58,7 @@ def checked_results(
 def nearest_codes(
     space: SearchSpace, params: Sequence[Mapping[str, Any]]
 ) -> tuple[NDArray[Any], list[bool]]:
-    """Return the valid codes (n, d) nearest to params, and True for each that is not rounded.
+    """Return the valid codes (n, d) nearest to params, and True for all params that are valid.
 
     Raises:
         ValueError: A parameter is missing, a category is unknown, or a value is not a number.

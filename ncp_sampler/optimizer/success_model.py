@@ -92,5 +92,5 @@ class SuccessModel:
 
 
 def _newest(at: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return at most ``_MAX_ROWS`` positions, ascending: the newest, and an even selection."""
+    """Return at most ``_MAX_ROWS`` positions, ascending: the newest, and some older ones."""
     return at[rows_to_fit(np.arange(len(at))[::-1], _MAX_ROWS)]

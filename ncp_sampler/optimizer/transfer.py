@@ -123,7 +123,7 @@ class SourceStudy:
         return mean - _BETA * std, lambda g: vjp(g, -_BETA * g)
 
     def best(self) -> Iterator[NDArray[Any]]:
-        """Yield good codes (d,): the best one, then others far from the previous ones."""
+        """Yield good codes (d,): the best first, each of the others far from the previous ones."""
         pool = self._order[: max(_MIN_BEST, int(_BEST_SHARE * len(self._order)))]
         rank = np.arange(len(pool)) / len(pool)
         distance = np.full(len(pool), np.inf)

@@ -44,8 +44,8 @@ def sequential_factors(predictor: Model, rows: Sequence[int], *, pending: int = 
     """Return factors (m,) that recalibrate predictive standard deviations from recent residuals.
 
     Each of the latest trials is predicted from the observations that were available when it was
-    proposed. If p trials run in parallel, the p trials observed immediately before it are therefore
-    left out.
+    proposed. If p trials run in parallel, the p trials observed immediately before that trial are
+    therefore left out.
 
     A Gaussian process has one noise level and one set of length scales for the whole space. Late in
     a study, most trials lie where the function is smooth, so their results are closer to their

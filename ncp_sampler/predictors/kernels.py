@@ -95,8 +95,8 @@ class Matern52:
             means 0.6 for up to 20 numeric columns, 0.02 more for each further column, up to 1.5 for
             65 or more columns, and 0.6 for columns that contain only 0 and 1. If there are many
             columns, usually only a few matter, and a narrow prior would prevent the model from
-            ignoring the others. For the columns of a categorical, however, a wide prior would let
-            the model learn nothing about one category from another.
+            ignoring the others. For the columns of a categorical, however, a wide prior would make
+            the categories unrelated.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess

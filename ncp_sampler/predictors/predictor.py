@@ -27,7 +27,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 State: TypeAlias = dict[str, Any]
 Metrics: TypeAlias = Mapping[str, ArrayLike]  # name -> (n,), NaN where missing
 Weights: TypeAlias = ArrayLike | None  # weights of the rows (n,), at least 0; equal if None
-Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # gradient of values -> gradient of x
+Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # gradient w.r.t. values -> w.r.t. x
 
 
 class Moments(NamedTuple):
@@ -132,7 +132,7 @@ class Model(Predictor):
 
     @property
     def unseen(self) -> FloatArray | None:
-        """Predicted and measured values (2, n, m) of rows not seen in the fit; None if unknown."""
+        """Predicted and measured values (2, n, m) of held-out or left-out rows; None if unknown."""
         return None
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray] | None:

@@ -74,7 +74,7 @@ class Maximizer:
 
         Args:
             best: Unit codes to start from, best first, (n, d); only the first ``N_BEST`` are used.
-            rng: Draws the random starts.
+            rng: Random generator that draws the random starts.
         """
         inside = self._search(best, rng)
         lowest = self.acquisition.lowest

@@ -154,7 +154,7 @@ class Columns:
         nan = np.isnan(numbers)
         if nan.any():
             bad = self.names[int(np.argwhere(nan)[0][-1])]
-            raise ValueError(f"code is NaN at {bad!r}; replace it by a number")
+            raise ValueError(f"code is NaN at {bad!r}; replace it with a number")
         return numbers
 
     def check_valid(self, code: FloatArray) -> FloatArray:
