@@ -57,7 +57,7 @@ class Preference:
         weights |= {name: _with_unit(weight) for name, weight in given.items()}
         if unknown := [name for name in given if name not in directions]:
             raise ValueError(
-                f"objective_weights has {unknown}, not objectives; these are {[*directions]}"
+                f"objective_weights has {unknown}, not among the objectives {[*directions]}"
             )
         if not any(weight for weight, _ in weights.values()):
             must = f"weight some of {tuple(directions)}, with at least one weight above 0"

@@ -67,7 +67,7 @@ def checked_conditions(
         if not ready:
             raise ValueError(
                 f"conditions of {sorted(conditions)} form a cycle; a parameter must not be "
-                "its own parent or the parent of one of its parents"
+                "its own parent, directly or indirectly"
             )
         for name, condition in ready.items():
             every = len(condition.values) == n_values(dims[condition.parent])

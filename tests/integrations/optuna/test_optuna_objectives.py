@@ -111,7 +111,7 @@ def test_a_weight_of_no_objective_is_refused_when_the_first_trial_suggests() -> 
         directions=["maximize", "maximize"],
         sampler=NCPSampler(seed=0, objective_weights={"diabet": 2.0}),
     )
-    with pytest.raises(ValueError, match=r"\['diabet'\], not objectives; these are \['value_0', "):
+    with pytest.raises(ValueError, match=r"\['diabet'\], not among the objectives \['value_0', "):
         study.ask().suggest_float("x", 0, 1)
 
 
