@@ -64,10 +64,10 @@ _FOLDERS = (
     "visualization",
 )
 
-if not TYPE_CHECKING:  # Type checkers would accept every misspelled name
+if not TYPE_CHECKING:  # With ``__getattr__``, type checkers would accept every misspelled name
     from ncp_sampler.lazy import has_module, lazy_names
 
-    # ``from ncp_sampler import *`` works without Ray, and with a Ray that lacks what Tune needs
+    # ``from ncp_sampler import *`` must work without Ray, or without the packages that Tune needs
     if not all(map(has_module, ("ray", "pandas", "pyarrow"))):
         __all__.remove("NCPSearch")
 
@@ -75,7 +75,7 @@ if not TYPE_CHECKING:  # Type checkers would accept every misspelled name
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":
-            from importlib import metadata  # Lazy: a tenth of the import time
+            from importlib import metadata  # Imported late: takes a tenth of the import time
 
             globals()[name] = metadata.version("ncp_sampler")
             return globals()[name]

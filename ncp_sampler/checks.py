@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 DIRECTIONS = ("maximize", "minimize")
 LARGEST_SEED = 2**32 - 1  # Largest seed of NumPy's legacy generators and of Optuna
-# Requirement for a search space; passing a bare list of dimensions is a common mistake
+# Requirement in messages about a search space; a bare list of dimensions is a common mistake
 A_SPACE = "be a SearchSpace, such as SearchSpace([Float('x', 0, 1)]) or MRSpace()"
 
 _MAX_SHOWN = 200  # Maximum number of characters of a value in a message
@@ -169,7 +169,7 @@ def sequence(name: str, value: Any, kind: Any, must: str) -> list[Any]:
 
 
 def call(name: str, value: Any, must: str, *, required: bool = False) -> Any:
-    """Return a callable, or None if none is required.
+    """Return a callable; accept None unless ``required`` is True.
 
     Raises:
         ValueError: For any other value.
@@ -294,7 +294,7 @@ def _limits(
     high: float | None = None,
     below: float | None = None,
 ) -> str:
-    """Return bounds in words, or an empty string without bounds."""
+    """Return the bounds in words; an empty string if there are none."""
     if low is not None and high is not None:
         return f"between {low:g} and {high:g}" if high < 1e6 else f"between {low} and {high}"
     if low is not None and below is not None:
@@ -304,5 +304,5 @@ def _limits(
 
 
 def _within(limits: str) -> str:
-    """Return bounds in words that follow "a number", such as " of at least 1"."""
+    """Return the bounds as a phrase to append to "a number", such as " of at least 1"."""
     return f" {'of ' if limits.startswith('at') else ''}{limits}" if limits else ""

@@ -1,4 +1,4 @@
-"""Deprecated names of version 0.2, which warn and will be removed in version 0.4."""
+"""Deprecated names of version 0.2, whose use causes a warning; version 0.4 will remove them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ClassT = TypeVar("ClassT", bound=type)
 
 
 def warn(old: str, new: str, *, stacklevel: int = 3) -> None:
-    """Warn that a name is deprecated; the warning points to the line of the caller's caller."""
+    """Warn that a name is deprecated; by default, the warning points to the caller's caller."""
     message = f"{old} is deprecated and will be removed in version 0.4; use {new}"
     warnings.warn(message, FutureWarning, stacklevel=stacklevel)
 

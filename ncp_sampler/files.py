@@ -1,9 +1,10 @@
 """Atomic writes of files, and checksums that detect damage.
 
-Content is written to a temporary file in the same folder, which is then moved in one step, so
-neither a full disk nor a killed process leaves an incomplete file or removes an older one. The next
-process that writes there removes the temporary files of killed processes. A sealed file ends with a
-line that contains the SHA-256 of its content.
+Content is written to a temporary file, usually in the folder of the target. The temporary file then
+replaces the target in one step. Therefore, neither a full disk nor a killed process leaves an
+incomplete file or destroys an older one. The next process that writes to the folder removes the
+temporary files of killed processes. A sealed file ends with a line that contains the SHA-256 of the
+content before it.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ def write_atomic(
 ) -> None:
     """Write a file in one step; after a failure, an older file is unchanged.
 
-    If the path is a link, its target is written and the link remains. Devices such as /dev/null are
-    written directly.
+    If the path is a symbolic link, its target is written and the link remains. Devices such as
+    /dev/null are written directly.
 
     Args:
         path: Path of the file; its folder must exist.
         content: The complete content.
-        name: Name of the argument in messages.
-        staging: Folder for the temporary file, used if files can be moved from it to the target in
-            one step; None for the folder of the file.
+        name: Name of the argument ``path`` in messages.
+        staging: Folder for the temporary file, if files can be moved from it to the folder of the
+            target in one step. Otherwise, or if None, the folder of the target is used.
 
     Raises:
         ValueError: If the path is a folder or its folder does not exist, or if the content is not
@@ -126,7 +127,7 @@ def _temporary(folder: Path) -> tuple[Path, BinaryIO]:
 
 
 def _remove_left(folder: Path) -> None:
-    """Remove the unlocked temporary files that killed processes left behind."""
+    """Remove the temporary files of killed processes, which no process locks any more."""
     with suppress(OSError):  # Unreadable folders or files
         for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
             if path.is_file() and not path.is_symlink():

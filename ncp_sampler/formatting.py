@@ -30,7 +30,7 @@ def with_error(values: ArrayLike, form: str = ".2f") -> str:
 
     Args:
         values: Values (n,).
-        form: Format of both numbers; a sign applies to the mean only.
+        form: Format of both numbers; a leading "+" applies to the mean only.
 
     Raises:
         ValueError: As for ``mean_and_error``.
@@ -50,8 +50,8 @@ def markdown_table(
     Args:
         header: Names of the columns.
         rows: Rows of cells, as long as the header.
-        numbers: Columns that are aligned to the right: True for all but the first one, False for
-            none, or one bool per column.
+        numbers: Columns to align to the right: True for all except the first, False for none, or
+            one bool per column.
 
     Raises:
         ValueError: If a row or ``numbers`` is not as long as the header.
@@ -59,10 +59,8 @@ def markdown_table(
     right = [False, *[numbers] * (len(header) - 1)] if isinstance(numbers, bool) else numbers
     rule = ["---:" if is_number else "---" for is_number in right]
     if len(rule) != len(header):
-        raise ValueError(
-            f"numbers={numbers!r} must be one bool, or {len(header)}, as the header has"
-        )
+        raise ValueError(f"numbers={numbers!r} must be one bool, or {len(header)}, one per column")
     for i, row in enumerate(rows):
         if len(row) != len(header):
-            raise ValueError(f"rows[{i}]={row!r} must have {len(header)} cells, as the header has")
+            raise ValueError(f"rows[{i}]={row!r} must have {len(header)} cells, one per column")
     return "".join(f"| {' | '.join(row)} |\n" for row in (header, rule, *rows))

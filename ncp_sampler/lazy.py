@@ -1,6 +1,6 @@
-"""Lazy imports of a package's names (PEP 562).
+"""Lazy imports of a package's public names (PEP 562).
 
-PyTorch takes seconds to import, and ``--help`` does not need it.
+PyTorch takes seconds to import, and commands such as ``--help`` do not need it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 def has_module(name: str) -> bool:
     """Return True if a top-level module can be imported, without importing it.
 
-    A folder of that name on the path does not count as a module.
+    A folder of that name without an ``__init__.py`` does not count as a module.
     """
     spec = find_spec(name)
     return spec is not None and spec.origin is not None
@@ -24,12 +24,12 @@ def has_module(name: str) -> bool:
 def lazy_names(
     package: str, homes: Mapping[str, str], folders: Collection[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` of a package that imports names on first use.
+    """Create the ``__getattr__`` and ``__dir__`` functions of a package with lazy imports.
 
     Args:
-        package: ``__name__`` of the package.
-        homes: Name -> module that defines it.
-        folders: Modules of the package that are also public names.
+        package: Full name of the package, its ``__name__``.
+        homes: Public name -> full name of the module that defines it.
+        folders: Names of submodules to import when they are accessed as attributes.
     """
 
     def get(name: str) -> Any:

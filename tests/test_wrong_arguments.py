@@ -114,11 +114,11 @@ def names() -> dict[str, Any]:
         ('optimizer(objective_weights={"a": -1})', "objective_weights['a']=-1 must"),
         (
             'optimizer(objective_weights={"b": 1})',
-            "objective_weights has ['b'], no objectives; they are ['a']",
+            "objective_weights has ['b'], not among the objectives ['a']",
         ),
         (
             'NCPSearch(metric=["a", "c"], mode=["max", "min"], objective_weights={"b": 1})',
-            "objective_weights has ['b'], no objectives; they are ['a', 'c']",
+            "objective_weights has ['b'], not among the objectives ['a', 'c']",
         ),
         (
             'optimizer().compromise("knees")',

@@ -19,14 +19,14 @@ from ncp_sampler.predictors.predictor import FloatArray
 from ncp_sampler.space.search_space import SearchSpace
 
 # Space, codes, merit, random generator and exhausted parts -> columns that select a part of the
-# space; None to stay
+# space; None to search the whole space
 Elsewhere: TypeAlias = Callable[
     [SearchSpace, NDArray[np.float64], FloatArray, np.random.Generator, Sequence[FloatArray]],
     FloatArray | None,
 ]
 
 _RECENT = 8  # number of trials without progress after which a branch stalls
-_PROGRESS = 0.01  # minimum progress, relative to the distance from the median trial to the best
+_PROGRESS = 0.01  # minimum progress, as a fraction of the distance from the median to the best
 
 
 def other_branch(
@@ -36,14 +36,14 @@ def other_branch(
     rng: np.random.Generator,
     without: Sequence[FloatArray] = (),
 ) -> FloatArray | None:
-    """Return the columns (d,) that select another branch, NaN elsewhere; None to stay.
+    """Return the columns (d,) that select another branch, NaN elsewhere; None to search all.
 
     Args:
-        space: The search space; one without conditions has no branches.
+        space: The search space; a space without conditions has no branches.
         codes: Codes of the observations in order, then of pending trials, (n, d).
         merit: Merit of the observations, to be maximized, NaN where unknown, (at most n,).
-        rng: Draws one of the branches that were tried equally rarely.
-        without: Columns that select branches without any code left, (d,) each.
+        rng: Random generator that draws a branch if several were tried equally rarely.
+        without: Columns that select exhausted branches, (d,) each.
     """
     if not space.conditions:
         return None
@@ -80,7 +80,7 @@ def other_branch(
 
 
 def is_among(pinned: FloatArray, known_columns: Sequence[FloatArray]) -> bool:
-    """Return True if a list contains the columns (d,), which select a part of the space."""
+    """Return True if the columns (d,) that select a part of the space are in a list."""
     return any(np.array_equal(pinned, known, equal_nan=True) for known in known_columns)
 
 

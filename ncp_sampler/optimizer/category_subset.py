@@ -1,10 +1,10 @@
 """Subset of the categories of high-cardinality categoricals that one proposal considers.
 
 A code has one column per category, so the time of an ask would grow with the number of categories,
-partly with its square. However, a model knows a category only from trials that had it; all untried
-categories are alike. A proposal therefore considers the categories of the best trials and some
-untried ones, which are drawn anew each time. The predictor treats trials with any other category as
-having no category at all.
+partly with its square. However, a model learns about a category only from trials with it; all
+untried categories look alike to the model. A proposal therefore considers the categories of the
+best trials and some untried ones, which are drawn anew each time. The predictor treats trials with
+any other category as having no category at all.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TRIED = 96  # maximum number of tried categories among them
 
 @dataclass(frozen=True)
 class CategorySubset:
-    """A space, and the part of it that is searched for a proposal.
+    """A search space, and the part of it that is searched for one proposal.
 
     Attributes:
         space: The whole space.
@@ -60,7 +60,8 @@ class CategorySubset:
             codes: Codes of the observations in order, (n, d).
             order: Positions of the observations, best first, (n,).
             pinned: Values of fixed columns, NaN elsewhere, (d,).
-            rng: Draws the untried categories; unused if no categorical has too many.
+            rng: Random generator that draws the untried categories; unused if no categorical has
+                too many categories.
         """
         if not any(map(has_too_many, space.dimensions)):
             return cls(space, space, None)
@@ -93,8 +94,8 @@ class CategorySubset:
     def valid(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Return valid codes of the whole space for those of the part.
 
-        Codes of the part and of the whole space differ in the middle category of a categorical that
-        does not exist.
+        If a categorical does not exist, its columns contain its middle category, which may differ
+        between the part and the whole space.
         """
         return codes if self.columns is None else self.space.round(self.expand(codes))
 
@@ -120,9 +121,9 @@ class CategorySubset:
         return self.reduce(project(self.expand(valid), pinned))
 
     def strategy(self, strategy: Strategy) -> Strategy:
-        """Return the strategy for the part's unit codes; its settings apply to the whole space.
+        """Return a strategy for the part's unit codes, given one for those of the whole space.
 
-        Adam has no such settings, and treats all columns alike.
+        Adam treats all columns alike, so it is returned unchanged.
         """
         if self.columns is None or isinstance(strategy, Adam):
             return strategy
@@ -145,7 +146,7 @@ class _StrategyOfPart:
     strategy: Strategy
 
     def begin(self, space: SearchSpace, x: FloatArray) -> Step:
-        """Return one step of the strategy on the whole space."""
+        """Return the step function, which applies the strategy in the whole space."""
         expand, reduce = self.subset.expand, self.subset.reduce
         step = self.strategy.begin(self.subset.space, expand(x))
         return lambda x, gradient: reduce(step(expand(x), expand(gradient)))

@@ -2,8 +2,8 @@
 
 Notation
     n, m     observations, objectives
-    raw      objectives in their own units, (n, m); a value that was not reported is replaced by its
-             posterior mean, made worse by one posterior standard deviation
+    raw      objectives in their own units, (n, m); an unreported value is replaced by a pessimistic
+             prediction, one posterior standard deviation worse than the posterior mean
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from ncp_sampler.search.scaling import unscaled
 from ncp_sampler.space.search_space import Params
 
 KNEE = "knee"
-ANSWERS = (COMPROMISE, KNEE, *UNITS)  # Values of ``weights`` with a best compromise
+ANSWERS = (COMPROMISE, KNEE, *UNITS)  # Strings that are valid as weights of a best compromise
 
-_PESSIMISM = 1.0  # Posterior standard deviations by which an unreported value is made worse
+_PESSIMISM = 1.0  # Confidence coefficient of the predictions of unreported values
 
 
 @dataclass(frozen=True)
 class Compromise:
-    """The observation that is the best compromise between the objectives.
+    """Observation that is the best compromise between the objectives.
 
     Attributes:
-        number: Number of the observation among all observations, starting at 0; in a study, the
-            number of its trial.
+        number: Position of the observation among the search's own observations, starting at 0; in a
+            study, the number of its trial.
         params: Params of the observation.
         values: Objective -> value, in its own unit.
         predicted: Objectives whose values were predicted, because they were not reported.
@@ -52,7 +52,7 @@ class Compromise:
     regrets: dict[str, float]
 
     def __str__(self) -> str:
-        """Return a text with one line for each objective."""
+        """Return a description with one line for each objective."""
         lines = [f"trial {self.number}"]
         for name, value in self.values.items():
             note = " (predicted)" if name in self.predicted else ""
@@ -68,7 +68,7 @@ def fitted_posterior(
     *,
     steps: int | None = None,
 ) -> ObjectivePosterior:
-    """Return the posterior of a model, fitted to observations at unit codes (n, d).
+    """Fit a model to observations at unit codes (n, d), and return its posterior.
 
     ``steps`` has the same meaning as for ``Predictor.fit``.
     """
@@ -98,7 +98,8 @@ def best_compromise(
         first: Position of the search's own first observation, which has the number 0.
 
     Raises:
-        ValueError: Invalid weights, or no feasible observation has a value of every objective.
+        ValueError: The weights are invalid, or no feasible observation has a value, reported or
+            predicted, for each objective.
     """
     directions = objectives.directions
     is_knee = isinstance(weights, str) and weights == KNEE
@@ -132,7 +133,7 @@ def best_compromise(
         losses = regrets[usable].max(axis=1)
     else:
         losses = -(signs * raw[usable]) @ preference.per_unit(names, raw[known], signs)
-    # ties are broken by the sum of regrets: if a weight is 0, the other objectives decide
+    # ties are broken by the mean regret, so that objectives with weight 0 count, too
     best = int(usable[np.lexsort((regrets[usable].mean(axis=1), losses))[0]])
     params: Params = objectives.space.to_params(codes[best])
     return Compromise(
@@ -163,7 +164,7 @@ def _valued(
 
 
 def _knee_losses(values: FloatArray) -> FloatArray:
-    """Return each point's sum of regrets (n,), in ranges of the front; infinite off the front.
+    """Return each point's sum of regrets (n,) relative to the front's range; inf off the front.
 
     Args:
         values: Objectives, all to be maximized, (n, m).

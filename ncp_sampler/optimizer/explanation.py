@@ -6,7 +6,7 @@ The reasons are plain values that are stored with a trial (docs/how-to/reasons.m
                "drawn" (no parameter was known before the trial), "search" or "untried" (every code
                that the search evaluated was excluded)
     startup    for "startup" and "source": number of trials with a value after which the model
-               proposes; absent if it did not propose, because no trial stood out
+               proposes; absent after that number, if no trial stood out for the model to learn from
     start      for a search: {"from": "trial" | "variation" | "random", "observation": its number};
                {"from": "source"} if the start was a source's trial or a variation of one
     moves      largest first: [parameter, before, after, {metric: change}], the change in predicted
@@ -29,7 +29,8 @@ The reasons are plain values that are stored with a trial (docs/how-to/reasons.m
                from which an improvement is measured; absent for a front, or if no observation is
                feasible
     feasible   probability that every constraint holds
-    succeeds   probability that the trial does not fail; present unless failures are random
+    succeeds   probability that the trial does not fail; absent if no trial has failed, or if
+               failures are random
     stopped    reasons why better codes, one step away, were not proposed: {"limit": [costs],
                "range": [parameters at the search-space boundary whose gradient points outwards],
                "tried": number of such codes already observed or pending}
@@ -107,11 +108,11 @@ def reasons_for(case: Case) -> Reasons:
 
 
 def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
-    """Return the reasons with trials numbered as in the integration.
+    """Return the reasons with the integration's trial numbers instead of observation numbers.
 
     Args:
-        reasons: Reasons of a proposal.
-        numbers: The integration's number of each observation.
+        reasons: Reasons for a proposal.
+        numbers: Trial number of each observation in the integration.
     """
     named = dict(reasons)
     for key in ("start", "incumbent"):
@@ -125,7 +126,7 @@ def numbered(reasons: Reasons, numbers: Sequence[int]) -> Reasons:
 def _origin(case: Case) -> tuple[dict[str, Any], NDArray[Any]]:
     """Return the kind of start (trial, variation of one, or random code), and the start itself."""
     space, code = case.maximizer.space, case.maximum.code
-    traced = False  # in an exhaustively evaluated space there are no steps to trace back
+    traced = False  # False if all codes were evaluated, because there are no steps to trace back
     for before, after in reversed(case.maximum.trail):
         rows = np.flatnonzero((after == code).all(axis=1))
         if len(rows):
@@ -147,7 +148,7 @@ def _origin(case: Case) -> tuple[dict[str, Any], NDArray[Any]]:
 def _view(
     acquisition: Acquisition, unit: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return predictions around a proposal, computed from one batch of codes.
+    """Return predictions for a proposal and codes near it, computed in one batch.
 
     Args:
         acquisition: Acquisition function that was maximized.
@@ -214,7 +215,7 @@ def _stopped(
 
 
 def _fitting(reasons: Reasons) -> Reasons:
-    """Return the reasons with as many moves and parameters as fit; shorten the longest list."""
+    """Shorten the longest lists of the reasons until their JSON has at most ``_MAX_BYTES``."""
     moves, stopped = list(reasons["moves"]), reasons["stopped"]
     ends, branch = list(stopped["range"]), list(reasons.get("branch", {}).items())
     size, lists = len(json.dumps(reasons)), [moves, ends, branch]
@@ -233,7 +234,7 @@ def _plain(value: Any) -> Any:
 
 
 def reasons_of(trial: Any, key: str = "ncp:reasons") -> Mapping[str, Any]:
-    """Return the reasons stored with a trial, or the reasons themselves, given as a mapping.
+    """Return the reasons stored with a trial; reasons given as a mapping are returned unchanged.
 
     Raises:
         ValueError: The trial has no reasons, because another sampler proposed it.

@@ -1,4 +1,4 @@
-"""Table of the reasons for a proposal, for a terminal or as Markdown."""
+"""Tables that show the reasons for a proposal, in a terminal or in Markdown."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def explain(trial: Any) -> Table:
     """Return the reasons for a trial's params as a table.
 
     Args:
-        trial: A trial of Optuna, or the reasons themselves: ``NCPSearch.reasons[trial_id]``.
+        trial: An Optuna trial, or the reasons themselves: ``NCPSearch.reasons[trial_id]``.
 
     Returns:
-        A Rich table, to be printed with ``rich.print``: one row for each parameter that moved,
-        with the change in predicted value, followed by the predictions for the whole proposal.
+        A Rich table for ``rich.print``. It has one row for each parameter that moved, with the
+        resulting change in predicted value, and a caption with the predictions for the proposal.
 
     Raises:
         ValueError: The trial has no reasons.
@@ -56,7 +56,7 @@ def explain(trial: Any) -> Table:
     reasons = reasons_of(trial)
     try:
         from rich.table import Table
-        from rich.text import Text  # here, brackets in a name are not markup
+        from rich.text import Text  # in a Text, brackets are not markup
     except ImportError as error:
         raise ImportError(
             f"explain needs rich ({error}); install it with: pip install rich"
@@ -84,7 +84,7 @@ def explain_markdown(trial: Any) -> str:
     """Return the reasons for a trial's params as Markdown, for notes and TensorBoard.
 
     Args:
-        trial: A trial of Optuna, or the reasons themselves: ``NCPSearch.reasons[trial_id]``.
+        trial: An Optuna trial, or the reasons themselves: ``NCPSearch.reasons[trial_id]``.
 
     Raises:
         ValueError: The trial has no reasons.
@@ -100,7 +100,7 @@ def explain_markdown(trial: Any) -> str:
 
 
 def _later(reasons: Mapping[str, Any]) -> str:
-    """Return, for a startup trial, a note on when the model first proposes; empty if unknown."""
+    """Return a note on when the model first proposes a trial; an empty string if unknown."""
     if "startup" not in reasons:
         return ""
     n = reasons["startup"]
@@ -112,7 +112,7 @@ def _heads(reasons: Mapping[str, Any]) -> list[str]:
 
 
 def _rows(reasons: Mapping[str, Any]) -> list[list[str]]:
-    """Return one row for each move, and one for all omitted moves."""
+    """Return one row for each move, and one row for all omitted moves."""
     names = _objectives(reasons)
     rows = [
         [name, str(before), str(after), *(f"{change[key]:+.3g}" for key in names)]
@@ -134,15 +134,13 @@ def _title(reasons: Mapping[str, Any]) -> str:
 
 
 def _summary(reasons: Mapping[str, Any]) -> list[str]:
-    """Return lines with predictions, and with the reasons why the search stopped."""
+    """Return lines with the predictions, and with the reasons why the search went no further."""
     lines = []
     if "branch" in reasons:
         branch = ", ".join(f"{name} = {category}" for name, category in reasons["branch"].items())
-        lines.append(
-            f"explores another branch, because the best trial's does not improve: {branch}"
-        )
+        lines.append(f"explores another branch, because the best one makes no progress: {branch}")
     for name, category in reasons.get("category", {}).items():
-        lines.append(f"explores the rarely tried {name} = {category}: the search does not improve")
+        lines.append(f"explores the rarely tried {name} = {category}: the search makes no progress")
     for name, metric in reasons["metrics"].items():
         if "value" in metric:
             line = f"{name}: {metric['value']:g}, known cost"
@@ -185,7 +183,7 @@ def _start(metric: Mapping[str, float]) -> str:
 
 
 def _incumbent(reasons: Mapping[str, Any]) -> str:
-    """Return the incumbent and its values."""
+    """Return a line with the incumbent and its values."""
     number = reasons["incumbent"].get("trial", reasons["incumbent"].get("observation"))
     values = ", ".join(
         f"{name} {metric['incumbent']:g}"
@@ -196,5 +194,5 @@ def _incumbent(reasons: Mapping[str, Any]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return a text for a cell or an item, with its markup escaped."""
+    """Return a string for a table cell or a list item, with Markdown characters escaped."""
     return _MARKUP.sub(r"\\\1", text.replace("\n", " "))

@@ -2,7 +2,7 @@
 
 The design is the middle of the space, followed by points of scrambled Sobol sequences, each
 determined by its seed and number. The points equal those of ``scipy.stats.qmc.Sobol``, whose
-import takes half a second; PyTorch, which is loaded anyway, has the same direction numbers.
+import would take half a second. PyTorch is imported anyway and has the same direction numbers.
 
 Notation
     D, B    dimensions, bits of a number
@@ -30,7 +30,7 @@ MAX_DIMENSIONS: int = SobolEngine.MAXDIM
 _BITS: int = SobolEngine.MAXBIT
 _POWERS = 2 ** np.arange(_BITS, dtype=np.int64)
 _BLOCK = 64  # number of points of one sequence; a power of two
-_DRAWS = 4096  # number of random codes searched for an untried one
+_DRAWS = 4096  # number of random codes among which an untried code is sought
 _MAX_NUMBERS = 20_000_000  # maximum number of elements in codes that are created at once
 _TRIES = 256  # number of successive excluded points after which the design counts as exhausted
 
@@ -38,9 +38,9 @@ _TRIES = 256  # number of successive excluded points after which the design coun
 def design_code(
     space: SearchSpace, seed: int, number: int, pinned: FloatArray, excluded: Excluded
 ) -> tuple[NDArray[Any] | None, int]:
-    """Return the code (d,) of the next point that is not excluded, and the number after it.
+    """Return the code (d,) of the next point that is not excluded, and the number to go on with.
 
-    The code is None if so many points are excluded that there may be no other.
+    The code is None if 256 successive points are excluded, so that there may be no other code.
     """
     for at in range(number, number + _TRIES):
         code = space.from_uniform(_design_point(len(space.dimensions), seed, at)[None])[0]
@@ -51,9 +51,9 @@ def design_code(
 
 
 def candidates(space: SearchSpace, rng: np.random.Generator) -> Iterator[NDArray[Any]]:
-    """Yield codes (n, d) that may be untried: all codes of a small space, some of a large one.
+    """Yield arrays of codes (n, d) that may be untried: all of a small space, some of a large one.
 
-    If a small space has very many columns, its codes are yielded in parts, after a random sample.
+    If a small space has very many columns, a random sample comes first, then all codes in parts.
     """
     width = len(space.columns)
     small = space.size <= MAX_ENUMERATED
@@ -77,13 +77,13 @@ def untried(
 ) -> NDArray[Any]:
     """Return a code (d,) within the limits that is not excluded.
 
-    If there is no such code, return the one with the fewest failures among codes that have only
-    failed, or any other code.
+    If all codes are excluded, return a code with the fewest failures among those that have only
+    failed; if there are none, return any code within the limits.
 
     Args:
         space: The search space.
         pinned: Values of fixed columns, NaN elsewhere, (d,).
-        rng: Draws the code.
+        rng: Random generator that draws the code.
         excluded: Predicate for codes that must not be proposed.
         limits: Limits on known costs.
         failures: Key of a code that has only failed -> number of failures.
@@ -108,10 +108,10 @@ def untried(
 
 
 def _design_point(dimensions: int, seed: int, number: int) -> FloatArray:
-    """Return the point in [0, 1)^D with a number, starting at 0: the middle, then Sobol points.
+    """Return a point in [0, 1)^D, given its number: the middle for 0, then Sobol points.
 
     Ranges are usually chosen around good guesses, so the middle is better than most points. A new
-    sequence begins every 64 points.
+    sequence begins every 64 points. With too many dimensions for Sobol points, points are random.
     """
     if number == 0:
         return np.full(dimensions, 0.5)
@@ -123,7 +123,7 @@ def _design_point(dimensions: int, seed: int, number: int) -> FloatArray:
     return np.asarray(points[row])
 
 
-@lru_cache(maxsize=4)  # an ask in search of an untried code may use four sequences
+@lru_cache(maxsize=4)  # one ask may need several sequences to find an untried code
 def _sobol(dimensions: int, seed: int, block: int) -> FloatArray:
     """Return the points of a sequence, (64, D)."""
     rng = np.random.default_rng([seed, block]).spawn(1)[0]  # as in scipy.stats.qmc.Sobol
@@ -136,7 +136,7 @@ def sobol_points(dimensions: int, n: int, rng: np.random.Generator) -> FloatArra
     Args:
         dimensions: D, at most ``MAX_DIMENSIONS``.
         n: Number of points, a power of two for a balanced sample.
-        rng: Draws the scrambling.
+        rng: Random generator that draws the scrambling.
     """
     engine = SobolEngine(dimensions)
     shift = rng.integers(2, size=(dimensions, _BITS), dtype=np.uint32) @ _POWERS

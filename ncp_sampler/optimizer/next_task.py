@@ -1,4 +1,4 @@
-"""Choice of the task on which to train an architecture next, if tasks differ in cost."""
+"""Choice of the task on which to train an architecture next, given the costs of the tasks."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def next_task(
     Two ratios are compared (expected improvement per second, Snoek et al. 2012, section 3.2): the
     expected improvement given the reported values, divided by the cost of the remaining tasks; and
     the expected improvement before any report, divided by the cost of all tasks, which represents
-    starting another code. Training continues only if the first is at least the second. The next
-    task is the one with the largest weighted posterior standard deviation per unit cost.
+    starting another code. Training continues only if the first ratio is at least the second. The
+    next task is the one with the largest weighted posterior standard deviation per unit cost.
 
     Args:
         objectives: Objectives of the search.
-        observations: Observations of the search, without those of the code.
+        observations: Observations of the search, without the values reported for the code.
         models: Two predictors; the second models correlations between metrics.
         steps: Training steps of each predictor, as for ``Predictor.fit``.
         code: Valid code, (d,).
         reported: Trained task -> its value.
-        costs: Every task -> cost of its training, positive, in any unit.
-        may_stop: False to train every task.
+        costs: Task -> positive cost of training on it, in any unit; all tasks are listed.
+        may_stop: False to train on every task.
     """
     left = [name for name in costs if name not in reported]
     positions, codes, metrics = observations.informative()

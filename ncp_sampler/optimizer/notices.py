@@ -26,13 +26,13 @@ class Notices:
     """Logger of warnings about one search, which remembers the warnings already logged.
 
     Args:
-        objectives: Objectives of the search. Constraints that are added later have already been
-            reported.
+        objectives: Objectives of the search. Constraints that are added later are not checked for
+            reports, because a trial has already reported them.
     """
 
     def __init__(self, objectives: Objectives) -> None:
         self._objectives = objectives
-        self._over: set[bytes] = set()  # codes over a limit that were logged
+        self._over: set[bytes] = set()  # codes over a limit, already logged
         self._bounded = [n for n in objectives.constraints if n not in objectives.directions]
 
     @property
@@ -45,13 +45,13 @@ class Notices:
 
         Args:
             codes: Observed codes, (n, d).
-            first: Number of the first code among the search's observations.
+            first: Position of the first code among the search's observations.
         """
         limits = self._objectives.limits
         if not limits.bounds:
             return
         costs = np.empty((0, len(limits.bounds)))
-        with suppress(ValueError):  # if a cost fails for these params, their limits are unknown
+        with suppress(ValueError):  # if a cost function fails for these params, do not warn
             costs = limits.costs(codes)
         for i, row in enumerate(costs.tolist()):
             over = [
@@ -64,17 +64,17 @@ class Notices:
                 self._over.add(key)
                 params = checks.shown(self._objectives.space.to_params(codes[i]))
                 _logger.warning(
-                    "trial with %s (observation %d) exceeds the limit %s; hard limits bind "
-                    "proposals only, and it counts as any other trial",
+                    "trial with %s (observation %d) exceeds the limit %s; hard limits apply "
+                    "to proposals only, and the trial counts like any other",
                     params, first + i, ", ".join(over),
                 )  # fmt: skip
 
     def warn_unreported(self, observations: Observations, others: Sequence[Observations]) -> None:
-        """Warn once about declared constraints that no complete trial has reported.
+        """Warn once about declared constraints that no complete trial has reported so far.
 
         Args:
             observations: All observations, including those of the startup trials.
-            others: Observations of sources, whose trials may have reported them.
+            others: Observations of sources, whose trials may have reported the constraints.
         """
         reports = [metrics for _, metrics, complete in observations.reported(0) if complete]
         if not any(metrics.keys() & self._objectives.directions.keys() for metrics in reports):
@@ -85,7 +85,7 @@ class Notices:
         unreported = [name for name in names if not any(name in metrics for metrics in reports)]
         if unreported:
             _logger.warning(
-                "no complete trial has reported %s of constraints, which counts as satisfied in "
-                "all of them; report it beside %s, or correct the name",
+                "no complete trial has reported the constraints %s, so they count as satisfied; "
+                "report them together with %s, or correct their names",
                 unreported, [*self._objectives.directions],
             )  # fmt: skip

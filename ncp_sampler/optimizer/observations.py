@@ -1,9 +1,9 @@
 """Observations of one search: the code, the reported metrics and the outcome of every trial.
 
-A trial that ended without a value of any objective has *failed*. An objective that is infinite in
-its unfavorable direction has *diverged* and counts as missing. A constraint that a finished trial
-did not report counts as satisfied, as in Optuna. If a trial failed, was stopped early, or reported
-NaN, its constraints are unknown.
+A trial that ended with all objectives missing has *failed*. An objective that is infinite in its
+unfavorable direction has *diverged* and counts as missing. If a complete trial reported all
+objectives but not a constraint, the constraint counts as satisfied, as in Optuna. In any other
+trial, an unreported constraint is unknown. A constraint reported as NaN is always unknown.
 
 Notation
     n, d, m   trials, columns of a code, metrics (objectives first, then constraints)
@@ -25,7 +25,7 @@ from ncp_sampler.search.maximize import Excluded
 from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.space.search_space import code_key
 
-_MIN_VALUES = 3  # number of trials with a value after which trials without one count, too
+_MIN_VALUES = 3  # values after which trials without a value also count as startup trials
 
 
 class _Trial(NamedTuple):
@@ -36,7 +36,7 @@ class _Trial(NamedTuple):
 
 
 class _Columns(NamedTuple):
-    """All trials as arrays, for the metric names of their construction."""
+    """All trials as arrays, with one column of values for each name."""
 
     names: tuple[str, ...]
     codes: NDArray[Any]  # (n, d)
@@ -45,7 +45,7 @@ class _Columns(NamedTuple):
 
 
 class Observations:
-    """The trials of one search, in the order in which they were reported.
+    """Trials of one search, in the order in which they were reported.
 
     An interrupt at any point leaves the observations consistent: trials are added in one step, and
     everything else is derived from them.
@@ -73,7 +73,7 @@ class Observations:
         return self._objectives.names
 
     def reported(self, first: int) -> list[tuple[NDArray[Any], dict[str, float], bool]]:
-        """Return the code (d,), metrics and completeness of the trials, starting at a position."""
+        """Return code (d,), metrics and completeness of each trial from position ``first`` on."""
         return [(t.code, dict(t.metrics), t.complete) for t in self._trials[first:]]
 
     @property
@@ -118,8 +118,8 @@ class Observations:
     def in_startup(self, n_startup: int) -> bool:
         """Return True as long as quasi-random trials should be proposed.
 
-        Once some trials have a value, trials without one count, too. If much of the space fails,
-        waiting for the usual number of values would take most of a study.
+        Once three trials have a value, trials without a value count, too. If trials fail in much of
+        the space, waiting for the usual number of values would take most of a study.
 
         Args:
             n_startup: Number of trials with a result before the predictor is used.
@@ -174,7 +174,7 @@ class Observations:
             (self._trials[replace],) = trials
 
     def after(self, earlier: Observations) -> Observations:
-        """Return observations with the trials of an earlier search before those of this one."""
+        """Return observations that consist of an earlier search's trials, then of these."""
         joined = Observations(self._objectives)
         joined._trials = [*earlier._trials, *self._trials]
         return joined
@@ -199,7 +199,7 @@ class Observations:
         return at, columns.codes[at], dict(zip(self.names, values.T, strict=True))
 
     def diverged(self) -> NDArray[np.bool_]:
-        """Return True (n,) for trials in which a modeled objective has diverged."""
+        """Return a mask (n,) of trials in which a modeled objective has diverged."""
         objectives = self._objectives
         modeled = np.array([name not in objectives.known for name in objectives.directions])
         values = self._columns().values[:, : len(modeled)] * objectives.signs
@@ -208,8 +208,9 @@ class Observations:
     def outcomes(self) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return the codes (k, d) of trials that succeeded or failed, and a mask (k,) of successes.
 
-        Trials that were stopped before they had a value are left out, as are trials whose failure
-        a reported constraint explains. A trial that diverged in any objective has failed.
+        Trials that were stopped before they had a value are left out. So are failed trials that
+        violate a reported constraint, which explains the failure. A trial in which at least one
+        objective diverged has failed.
         """
         at, succeeded = self._ended()
         return self._columns().codes[at], succeeded
@@ -217,8 +218,8 @@ class Observations:
     def failures(self) -> Counter[bytes]:
         """Return code -> number of failures, for codes that never gave a value.
 
-        A trial that diverged in one objective and reported another counts, because it would diverge
-        again.
+        A trial that diverged in one objective and reported another has given a value. Its code is
+        not listed for a retry, because the trial would diverge again.
         """
         at, succeeded = self._ended()
         if succeeded.all():
@@ -230,7 +231,7 @@ class Observations:
         return Counter(key for key in keys if key not in good)
 
     def state_dict(self) -> State:
-        """Return all trials as plain lists, with None for values that were not reported."""
+        """Return all trials as plain lists, with None for unreported values."""
         return {
             "codes": [trial.code.tolist() for trial in self._trials],
             "values": [[t.metrics.get(name) for name in self.names] for t in self._trials],
@@ -242,8 +243,8 @@ class Observations:
         """Add the trials of a ``state_dict`` to new observations.
 
         Raises:
-            ValueError: The codes belong to another space, or the number of values of a metric
-                differs from the number of codes.
+            ValueError: The codes belong to another space, or the numbers of codes, rows of values
+                and flags differ.
         """
         codes, values, complete = state["codes"], state["values"], state["complete"]
         if not len(codes) == len(values) == len(complete):
@@ -261,7 +262,7 @@ class Observations:
             self.add(list(valid), rows, complete, exact=exact)
 
     def _columns(self) -> _Columns:
-        """All trials as arrays; new trials are appended to cached arrays.
+        """Return all trials as arrays; append new trials to the cached arrays.
 
         Building an array from 10,000 lists takes longer than the fit of a proposal.
         """
@@ -273,7 +274,7 @@ class Observations:
             codes = np.array([trial.code for trial in new])
             values = np.array([self._values(t) for t in new]).reshape(-1, len(names))
             complete = np.array([trial.complete for trial in new], dtype=bool)
-            if made is not None and len(made.codes):  # an array of no codes has no columns, either
+            if made is not None and len(made.codes):  # an array of no codes has no columns
                 codes = np.concatenate([made.codes, codes])
                 values = np.concatenate([made.values, values])
                 complete = np.concatenate([made.complete, complete])
@@ -281,11 +282,11 @@ class Observations:
         return made
 
     def _values(self, trial: _Trial) -> list[float]:
-        """Return one trial's values: NaN if unknown, infinite for a satisfied constraint."""
+        """Return a trial's values: NaN if unknown, infinite for constraints assumed satisfied."""
         objectives = self._objectives
         values = {name: trial.metrics.get(name, np.nan) for name in objectives.directions}
         modeled = self._modeled(trial)
-        # if not every objective was reported, an absent constraint may belong to a missing one
+        # without all objectives, a constraint may be absent for the same reason as an objective
         finished = trial.complete and all(value > -np.inf for value in modeled) and bool(modeled)
         for name, bound in objectives.constraints.items():
             absent = bound.satisfied if finished else np.nan
@@ -307,7 +308,7 @@ class Observations:
         return any(missing) and not all(missing) and -np.inf not in modeled
 
     def _ended(self) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Return positions (k,) of trials that succeeded or failed, and True (k,) for successes."""
+        """Return positions (k,) of trials that succeeded or failed, and a mask of successes."""
         columns, diverged = self._columns(), self.diverged()
         succeeded = self._has_objective() & ~diverged
         explained = np.zeros(len(succeeded), dtype=bool)
@@ -318,7 +319,7 @@ class Observations:
         return at, succeeded[at]
 
     def _has_value(self, names: Collection[str]) -> NDArray[np.bool_]:
-        """Return True (n,) for trials that have a value of any of the given modeled metrics.
+        """Return a mask (n,) of trials that have a value of at least one given modeled metric.
 
         A diverged objective has no value.
         """
@@ -333,14 +334,14 @@ class Observations:
         return self._has_value(self.names)
 
     def _has_objective(self) -> NDArray[np.bool_]:
-        """Return True for trials with a modeled objective, or with any metric if there is none."""
+        """Return a mask of trials with a modeled objective; with any metric if none is modeled."""
         directions = self._objectives.directions
         modeled = directions.keys() - self._objectives.known.keys()
         return self._has_value(modeled or self.names)
 
 
 def _finite(maximized: NDArray[np.float64], complete: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return an objective (n,) without infinities; stopped trials do not exceed the median."""
+    """Return an objective (n,) without infinities; bound stopped trials by the median."""
     finite = maximized[np.isfinite(maximized)]
     best = finite.max() if len(finite) else 0.0
     values = np.where(maximized > -np.inf, np.minimum(maximized, best), np.nan)
@@ -352,7 +353,7 @@ def _finite(maximized: NDArray[np.float64], complete: NDArray[np.bool_]) -> NDAr
 
 
 def rows_to_fit(order: NDArray[np.intp], limit: int | None) -> NDArray[np.intp]:
-    """Return the rows to fit, ascending: all, or the best and an even selection of the rest."""
+    """Return the rows to fit, ascending: all, or the best and an even selection of others."""
     if limit is None or len(order) <= limit:
         return np.arange(len(order))
     top, rest = order[: limit // 2], order[limit // 2 :]

@@ -41,9 +41,9 @@ class NCPOptimizer:
     The first ``n_startup_trials`` trials are the middle of the space and scrambled Sobol codes.
     Then each ``ask`` fits the predictor to the observations, increases the expected improvement of
     many codes along its gradient, and proposes the best new valid code from a trust region around
-    the best trial. With several metrics, it maximizes the expected hypervolume improvement around
-    a point of the front (exactly for up to four modeled metrics and two known costs, by sampling
-    for more), or the goal of ``objective_weights``.
+    the best trial. With several objectives, it maximizes the expected hypervolume improvement
+    around a point of the Pareto front, or the goal of ``objective_weights``. The expectation is
+    exact for up to six objectives, of which up to four are modeled, and sampled for more.
 
     ``NCPSampler`` and ``NCPSearch`` also take the arguments from ``costs`` to ``sources``, with
     the same meaning.
@@ -53,8 +53,8 @@ class NCPOptimizer:
         directions: Metric name -> "maximize" or "minimize"; at least one.
         costs: Known costs, which are evaluated, not modeled: name -> a differentiable function of
             codes, tensor (n, d) in natural units to (n,), such as ``costs.flops``; or a plain
-            function of the params that exist, which returns inf for params over every limit. Each
-            cost must be one of ``directions`` or have one of ``limits``.
+            function of the params that exist, which may return inf for params over every limit.
+            Each cost must be one of ``directions`` or have one of ``limits``.
         limits: Known cost -> hard limit, which no proposal exceeds, even during startup.
         constraints: Observed metric -> upper bound for feasible trials, or ``(low, None)`` for a
             lower bound. The metric need not be one of ``directions``. Constraints are modeled, and
@@ -65,13 +65,14 @@ class NCPOptimizer:
             the observed values, whose tail of poor values is bounded; "range" applies per range,
             from the median of the first ten values to the best. "std" or "range" alone applies to
             every metric. "compromise" minimizes the loss in the worst metric: the search maximizes
-            the worst standardized metric plus the sum.
+            the worst standardized metric plus the sum of all.
         seed: Seed of all random choices; None for a random seed.
         n_startup_trials: Number of quasi-random trials with a result before the predictor is used,
             at least 1; at most three are used with a source of another task.
         strategy: "continuous" edits all columns along the gradient (``Adam()``), "winner_takes_all"
             edits one column per step (paper, section 3.1); or a strategy object with its own
-            settings. In a space of at most 2,048 codes, all codes are evaluated instead.
+            settings. In a space of at most 2,048 codes, the acquisition function is evaluated for
+            all codes instead.
         deterministic_objective: True if a code always gives the same metrics. In that case, no code
             is proposed twice while untried codes are left.
         device: Device of a named ensemble; a predictor object has its own device.
@@ -79,12 +80,13 @@ class NCPOptimizer:
             "ensemble" or "paper"; or a predictor object with its own settings, which is copied. The
             predictor uses the space's ``features`` if there are any, unless it is a
             ``FeaturePredictor``.
-        sources: ``Records``, paths of CSV files, or a ``Source`` with more information. Trials of
-            the same task count as observations. For another task, two of its best codes are among
-            the first three trials, and its model is a linear term of the predictor, which must be a
-            Gaussian process, for 50 trials (no model is used if a categorical has more than 128
-            categories). The task is the same if you declare it so, or if evaluating its best code
-            again gives the old value.
+        sources: List of ``Records``, paths of CSV files, or ``Source`` objects with more
+            information. Trials of the same task count as observations. From a source of another
+            task, two of the best codes are among the first three trials of the search. For 50
+            trials, a model of this source is also a linear term of the predictor, which must be a
+            Gaussian process (no such model is used if a categorical has more than 128 categories).
+            A source is of the same task if you declare it so, or if evaluating its best code again
+            gives the old value.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -191,10 +193,10 @@ class NCPOptimizer:
 
     @property
     def predictor(self) -> Predictor:
-        """Predictor that the last ``ask`` after startup fitted.
+        """Predictor that was fitted by the last ``ask`` after startup.
 
-        If a categorical has more than 128 categories, the predictor uses the columns of only some
-        categories.
+        If a categorical has more than 128 categories, the input of the predictor has columns for
+        only some of them.
         """
         return self._proposer.predictor
 
@@ -207,10 +209,10 @@ class NCPOptimizer:
         self._proposer.reseed(checks.seed(seed))
 
     def constrain(self, bounds: Constraints) -> None:
-        """Add constraints that become known later, in the same form as for the constructor.
+        """Add constraints after construction, in the same form as for the constructor.
 
         Raises:
-            ValueError: A bound is not a number, or bounds a known cost.
+            ValueError: A bound is not a number, or it bounds a known cost.
         """
         self._objectives.constrain(bounds)
 
@@ -225,9 +227,10 @@ class NCPOptimizer:
 
         Args:
             n: Number of proposals, each of which treats the earlier ones as pending.
-            pending: Params under evaluation elsewhere, which are not proposed again.
-            fixed: Values of parameters that every proposal must have where the parameters exist;
-                all other parameters are chosen conditionally on these values.
+            pending: Params under evaluation elsewhere. If the objective is deterministic, they are
+                not proposed again while untried codes are left.
+            fixed: Parameter -> its value in every proposal in which it exists. All other parameters
+                are chosen conditionally on these values.
 
         Raises:
             ValueError: n is below 1, pending or fixed values do not fit the space, or no code
@@ -236,7 +239,7 @@ class NCPOptimizer:
         checks.integer("n", n, low=1)
         checks.sequence("pending", pending, Mapping, "be a sequence of params, such as [params]")
         checks.instance("fixed", fixed or {}, Mapping, "map parameters to values, or be None")
-        # rounded like observations: a stepped float's last digits must not give another code
+        # rounded like observations, because a rounding error of a stepped float must not matter
         waiting = list(self.space.round(self.space.to_code(list(pending)))) if pending else []
         codes = self._proposer.ask(n, waiting, pinned_columns(self.space, fixed or {}))
         params: list[Params] = self.space.to_params(np.array(codes))  # type: ignore[assignment]
@@ -255,14 +258,14 @@ class NCPOptimizer:
         Args:
             params: Params of the trial. Numbers off the range or grid count as the nearest valid
                 value, whose code may still be proposed. Parameters that do not exist are ignored.
-            metrics: Name -> value. A complete trial without a value of any objective, such as
-                ``{}``, has failed; its params are avoided if failures depend on the params. NaN and
-                infinity in the unfavorable direction count as missing; infinity in the favorable
-                direction counts as the best finite value. A constraint that a complete trial did
-                not report counts as satisfied; NaN is unknown, and an infinite violation is a
-                violation.
-            complete: False for a trial that was stopped early. Its metrics count at best as the
-                median of the complete trials; if it has no metrics, the trial is ignored.
+            metrics: Name -> value. A complete trial in which all objectives are missing, as in
+                ``{}``, has failed. If failures depend on the params, the search avoids its params.
+                NaN and infinity in the unfavorable direction count as missing; infinity in the
+                favorable direction counts as the best finite value. If a complete trial has all
+                objectives but lacks a constraint, the constraint counts as satisfied. A constraint
+                reported as NaN is unknown, and an infinite violation is a violation.
+            complete: False for a trial that was stopped early. Its objectives count as at most as
+                good as the median of the complete trials. Without metrics, it is ignored.
             replace: Position, starting at 0, of the observation to replace because its trial
                 continued or was corrected.
 
@@ -279,15 +282,16 @@ class NCPOptimizer:
     def compromise(self, objective_weights: Weights = COMPROMISE) -> Compromise:
         """Return the best compromise between the objectives among the observed trials.
 
-        Values that a trial has not reported are predicted and made worse by one standard deviation.
+        Objectives that a trial has not reported are replaced by pessimistic predictions, which are
+        one posterior standard deviation worse than the posterior mean.
 
         Args:
-            objective_weights: As for the constructor; by default, the smallest relative regret in
-                the worst objective. "knee" is the Pareto-optimal trial with the smallest sum of
+            objective_weights: As for the constructor; by default, the trial whose largest relative
+                regret is smallest. "knee" is the Pareto-optimal trial with the smallest sum of
                 regrets, relative to the range of the front.
 
         Raises:
-            ValueError: The weights are invalid, or no feasible trial has a value.
+            ValueError: The weights are invalid, or no feasible trial has a value of each objective.
         """
         check_weights(objective_weights, ANSWERS)
         return self._proposer.compromise(objective_weights)
@@ -301,8 +305,9 @@ class NCPOptimizer:
         """Return the objective to measure next for some params; None if none is worth its cost.
 
         After startup, the method returns None once the expected improvement given the reported
-        values, divided by the cost of the remaining objectives, is smaller than that of new params,
-        divided by the cost of all objectives.
+        values, divided by the cost of the remaining objectives, is smaller than the expected
+        improvement before any report, divided by the cost of all objectives. The latter represents
+        starting with new params.
 
         Args:
             params: Params whose objectives are measured one after another, not yet reported by
@@ -319,7 +324,9 @@ class NCPOptimizer:
             checks.instance(argument, mapping, Mapping, "map objectives to numbers")
             unknown = [name for name in mapping if name not in self.directions]
             if unknown:
-                raise ValueError(f"{argument} has {unknown}; it must be of {[*self.directions]}")
+                raise ValueError(
+                    f"{argument} has {unknown}; the objectives are {[*self.directions]}"
+                )
         modeled = [name for name in self.directions if name not in self._objectives.known]
         prices = {
             name: checks.number(f"costs[{name!r}]", given.get(name, 1.0), above=0)
@@ -336,8 +343,8 @@ class NCPOptimizer:
     def state_dict(self) -> State:
         """Return everything that the next ``ask`` depends on, as plain values.
 
-        With the default predictor, JSON can store the state. The weights of an ensemble are
-        arrays, which need pickle.
+        With the default predictor, the state can be stored as JSON. The weights of an ensemble are
+        arrays, so its state must be pickled.
         """
         return self._proposer.state_dict()
 

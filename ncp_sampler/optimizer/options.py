@@ -44,7 +44,7 @@ class Options(TypedDict):
 
 
 def checked_options(**options: Unpack[Options]) -> Options:
-    """Check everything that can be checked without a space; ``checked_sources`` checks ``sources``.
+    """Check all options as far as possible without a space; ``checked_sources`` checks ``sources``.
 
     Raises:
         ValueError: An argument has the wrong type or is out of its range, or the predictor cannot

@@ -1,10 +1,10 @@
 """Exploration of a rarely tried category once a search without branches makes no progress.
 
-If few trials had a category, most of them with random values of the other parameters, these trials
-were usually poor, and the model attributes this to the category. Proposals then stay with the
-categories of the best trial. Therefore, once a search makes no progress, every third proposal has
-the least tried category of a randomly drawn categorical, until trials with that category make no
-progress, either.
+If only a few trials had a category, most of them with random values of the other parameters, these
+trials were usually poor, and the model attributes this to the category. Proposals then stay with
+the categories of the best trial. Therefore, once a search makes no progress, every third proposal
+has the least tried category of a randomly drawn categorical, until trials with that category make
+no progress, either.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
 _TURNS = 3  # number of proposals per exploration of a category
-_MOST_CATEGORIES = 16  # maximum number of categories; trying each of more would take a whole study
+_MOST_CATEGORIES = 16  # maximum number of categories; to try each of more would take too long
 
 
 def other_category(
@@ -36,8 +36,9 @@ def other_category(
         space: The search space.
         codes: Codes of the observations in order, then of pending trials, (n, d).
         merit: Merit of the observations, to be maximized, NaN where unknown, (at most n,).
-        rng: Draws the categorical, and one of the categories that were tried equally rarely.
-        without: Columns that select categories without any code left, (d,) each.
+        rng: Random generator that draws the categorical and, if several categories are equally
+            rare, the category.
+        without: Columns that select exhausted categories, (d,) each.
     """
     dimensions = [
         dim

@@ -1,4 +1,4 @@
-"""Predictions that explain a proposal: for the proposal, for its start, and for the incumbent.
+"""Predictions that explain a proposal: those for the proposal and its start, and the incumbent.
 
 Notation
     f (m,)     posterior means of objectives, scaled
@@ -25,17 +25,17 @@ from ncp_sampler.search.scaling import unscaled
 
 @dataclass(frozen=True)
 class Case:
-    """Proposal and the search that chose it.
+    """Proposal, and the search that chose it.
 
     Attributes:
         objectives: Objectives and limits of the search.
         subset: The part of the space that was searched.
         maximizer: Maximizer that searched the part.
         maximum: Result of the search.
-        predictor: The fitted predictor, before it observed the means of pending trials.
+        predictor: The fitted predictor, not conditioned on pending trials.
         unit: Unit codes of the observations to which the predictor was fitted, (n, d).
-        numbers: Positions of these among all observations, (n,); negative for sources.
-        pending: Number of trials that run in parallel.
+        numbers: Positions of these among the search's own observations, (n,); negative for sources.
+        pending: Number of pending trials.
         is_elsewhere: True if pinned columns select another branch or category to explore.
     """
 
@@ -106,9 +106,9 @@ def predicted_metrics(
 def _deviations(case: Case, unit: FloatArray, code: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
     """Return calibrated predictive and posterior standard deviations, each (2, m + c).
 
-    All deviations are computed without the observed means of pending trials. Objectives are
-    recalibrated with the latest trials; in a conditional space, only with those of the same branch.
-    The probabilities of constraints use the posterior.
+    All deviations are those of the predictor without pending trials. The deviations of objectives
+    are recalibrated with the latest trials; in a conditional space, only with those of the same
+    branch. The probabilities of constraints use the posterior.
     """
     posterior, space = case.maximizer.acquisition.posterior, case.maximizer.space
     before = ObjectivePosterior(posterior.observations, case.predictor, posterior.costs)

@@ -42,17 +42,17 @@ from ncp_sampler.search.trust_region import TrustRegion, plateau_length, trust_r
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import code_key
 
-_FEW_STEPS = 15  # Training steps of a model of correlated tasks if none has been fitted
+_FEW_STEPS = 15  # Training steps of a model of correlated metrics if none was fitted before
 
 
 class Proposer:
-    """State of a search between two trials, which proposes the next codes.
+    """State of a search, which records trials and proposes the next codes.
 
     The arguments are those of ``NCPOptimizer``, already checked; ``model`` predicts from
     ``features``.
 
     Attributes:
-        predictor: Model of codes that was fitted for the last proposal after startup.
+        predictor: Predictor that was fitted for the last proposal after startup.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Proposer:
         self._model = self._new_model(self._transfer, self._observations)
         self.predictor = with_features(self._model, features)
         self._n_fitted = 0
-        self._elsewhere: Elsewhere | None = None  # where to continue once the search stalls
+        self._elsewhere: Elsewhere | None = None  # what to explore once the search stalls
         if self._space.conditions:
             self._elsewhere = other_branch
         elif any(isinstance(dim, Categorical) for dim in self._space.dimensions):
@@ -145,7 +145,7 @@ class Proposer:
         before, first = self._key, self.n_observations if replace is None else replace
         if replace is not None:
             replace += self._transfer.n_joined
-            self._n_fitted = 0  # a row to which the model was fitted changes
+            self._n_fitted = 0  # an observation to which the model was fitted changes
         self._observations.add(codes, metrics, complete, exact=exact, replace=replace)
         self._observations = self._transfer.compare(self._observations)
         if self._key != before:
@@ -163,7 +163,7 @@ class Proposer:
     def compromise(self, weights: Weights) -> Compromise:
         """Return the best compromise among the search's own trials, like ``best_compromise``."""
         with one_thread(), isolated_torch(self._device):
-            # fitted from scratch: every process that has read the trials gives the same answer
+            # fitted from scratch, so that every process with the same trials gives the same answer
             model = self._new_model(self._transfer, self._observations)
             features = self._transfer.features(self._features, self.n_observations)
             return best_compromise(
@@ -183,7 +183,7 @@ class Proposer:
             )  # fmt: skip
 
     def _fresh(self, *, joint: bool = False) -> tuple[Model, int | None]:
-        """Return a model of all categories to fit, and its number of training steps.
+        """Return a model of all categories that must be fitted, and its number of training steps.
 
         If the model of the last proposal has parameters, they are reused, and the fit takes no
         steps.
@@ -211,7 +211,7 @@ class Proposer:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Continue from a ``state_dict``; change nothing if that raises (almost any exception)."""
+        """Restore a ``state_dict``; change nothing if an exception (of any type) is raised."""
         observations = Observations(self._objectives)
         observations.load(state["observations"])
         transfer = self._transfer.with_joined(state["joined"])
@@ -227,7 +227,7 @@ class Proposer:
 
     @property
     def _n_startup(self) -> int:
-        """Number of startup trials with a value, including those of joined sources."""
+        """Number of startup trials required, including the trials of joined sources."""
         return self._transfer.startup(self._n_startup_trials)
 
     @property
@@ -236,7 +236,7 @@ class Proposer:
 
     @property
     def _key(self) -> tuple[bool, ...]:
-        """Key of everything that determines the kind of model."""
+        """Key that changes whenever another kind of model is needed."""
         return (*self._transfer.key(self.n_observations), self._observations.has_gaps)
 
     def _new_model(self, transfer: Transfer, observations: Observations) -> Model:
@@ -262,7 +262,7 @@ class Proposer:
         self, waiting: Sequence[NDArray[Any]], pinned: FloatArray
     ) -> tuple[NDArray[Any], Reasons]:
         """Return the next new code from a source or from the initial design."""
-        # trials that exist count: another process may have run them
+        # existing trials count, because another process may have proposed them
         self._n_designed = max(self._n_designed, len(self._observations) + len(waiting))
         # each code of a source is tried once, even if the objective is noisy
         new = self._observations.excluded(waiting)
@@ -281,12 +281,12 @@ class Proposer:
         given: FloatArray,
         without: Sequence[FloatArray] = (),
     ) -> tuple[NDArray[Any], Reasons | Case]:
-        """Return the code with the highest expected improvement.
+        """Return the code with the highest acquisition value found, and its reasons.
 
         Args:
             waiting: Pending codes.
             given: Values of columns that the caller has fixed, NaN elsewhere, (d,).
-            without: Columns that select parts of the space without any code left, (d,) each.
+            without: Columns that select exhausted parts of the space, (d,) each.
         """
         pinned = given
         positions, codes, metrics = self._observations.informative()
@@ -319,7 +319,7 @@ class Proposer:
         limits = self._objectives.limits
         costs = {k: subset.of_part(cost.vjp) for k, cost in self._objectives.known.items()}
         posterior = ObjectivePosterior(fitted, predictor, costs)
-        # with noise, the best value was lucky; with gaps, some values are unknown
+        # with noise, the best value is partly luck; with gaps, some values are unknown
         if self._noisy or fitted.has_gaps:
             smoothed = posterior.smoothed(unit, noisy=self._noisy)
             order = rows[smoothed.order(self._rng)]
@@ -373,5 +373,5 @@ class Proposer:
     ) -> NDArray[Any]:
         failures = self._observations.failures()
         for code in waiting:
-            del failures[code_key(code)]  # a Counter, which may lack it
+            del failures[code_key(code)]  # no error for a missing key of a Counter
         return untried(self._space, pinned, self._rng, excluded, self._objectives.limits, failures)

@@ -14,7 +14,7 @@ from ncp_sampler.space.search_space import SearchSpace
 
 
 def pinned_columns(space: SearchSpace, fixed: Mapping[str, Any]) -> FloatArray:
-    """Return the values (d,) of columns whose parameter is fixed, NaN elsewhere."""
+    """Return the values (d,) of the columns of fixed parameters, NaN elsewhere."""
     pinned = np.full(len(space.columns), np.nan)
     for name, value in fixed.items():
         where = space.column_slice(name)
@@ -49,8 +49,8 @@ def checked_results(
         len(rows) == 1 and 0 <= checks.integer("replace", replace) < n_observations
     ):
         raise ValueError(
-            f"replace={replace} must be below n_observations={n_observations}, and params one "
-            "trial's"
+            f"replace={replace} must be below n_observations={n_observations}, and params "
+            "must be those of one trial"
         )
     return rows, results, [checks.flag("complete", each) for each in ended]
 
@@ -58,7 +58,7 @@ def checked_results(
 def nearest_codes(
     space: SearchSpace, params: Sequence[Mapping[str, Any]]
 ) -> tuple[NDArray[Any], list[bool]]:
-    """Return the valid codes (n, d) nearest to params, and True for each exact one.
+    """Return the valid codes (n, d) nearest to params, and True for all params that are valid.
 
     Raises:
         ValueError: A parameter is missing, a category is unknown, or a value is not a number.

@@ -1,7 +1,7 @@
 """Sources that users pass (tables, files and trials), checked and converted to one form.
 
-``sources=[...]`` become ``EarlierTrials``: params and metrics under the names of the search. An
-integration first converts its own studies to that form.
+Each source becomes ``EarlierTrials``: params and metrics under the names of the current search. An
+integration first converts its own studies to this form.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ncp_sampler.search.objectives import Objectives
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import Params, SearchSpace
 
-Convert = Callable[[str, Any], Any]  # name of the argument, its value -> one of KINDS
+Convert = Callable[[str, Any], Any]  # argument's name, its value -> ``Source.trials``
 
 _MUST = "be Records, the path of a CSV file, or a Source with one of them"
 
@@ -61,13 +61,13 @@ class Source:
 
 @dataclass(frozen=True)
 class EarlierTrials:
-    """Finished trials of an earlier search, with the names of the present search.
+    """Finished trials of an earlier search, under the names that the current search uses.
 
     Attributes:
-        params: Params of each trial, without those that the search does not have.
+        params: Params of each trial, without parameters that the current search does not have.
         metrics: Metrics of each trial, name -> value.
         complete: True for each trial that was not stopped early.
-        alike: True if the task is not known to differ from the present one.
+        alike: False if the task is known to differ from that of the current search.
     """
 
     params: Sequence[Mapping[str, Any]]
@@ -79,14 +79,14 @@ class EarlierTrials:
 def checked_sources(
     given: Any, convert: Convert | None = None, kind: Any = None, must: str = _MUST
 ) -> tuple[Source, ...]:
-    """Return the argument ``sources`` as plain values, after reading files and converting studies.
+    """Check the argument ``sources``; read its files, and convert its studies.
 
     Args:
         given: A sequence of ``Source``, or of valid values of ``Source.trials``.
         convert: Function of an integration that converts its own studies to objects that can be
             pickled, and returns everything else unchanged.
         kind: Class of the objects that ``convert`` returns.
-        must: Description of valid sources, for messages.
+        must: Description of valid sources, for error messages.
 
     Raises:
         ValueError: A source has another type, or a file cannot be read.
@@ -111,16 +111,16 @@ def checked_sources(
 
 
 def earlier_trials(name: str, source: Source, objectives: Objectives) -> EarlierTrials:
-    """Return a source's trials with the names of a search.
+    """Return a source's trials under the names of a search.
 
     Args:
-        name: Name of the source, for messages.
+        name: Name of the source, for error messages.
         source: Result of ``checked_sources``.
         objectives: Objectives of the search.
 
     Raises:
-        ValueError: The argument is not a source, lacks a parameter or all metrics of the search, or
-            has a parameter that is also fixed.
+        ValueError: The argument is not a source, a parameter is missing or both present and fixed,
+            or no usable trial has a value.
     """
     trials, space = source.trials, objectives.space
     unknown = [param for param in source.fixed if param not in space.names]
@@ -148,7 +148,7 @@ def earlier_trials(name: str, source: Source, objectives: Objectives) -> Earlier
 
 
 def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrials:
-    """Return the rows of ``Records`` or of a CSV file with the names of a search."""
+    """Return the rows of ``Records`` or of a CSV file under the names of a search."""
     table, space = source.trials, objectives.space
     if isinstance(table, CsvTable):
         have: Sequence[str] = table.head
@@ -184,7 +184,7 @@ def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrial
     for i, row in enumerate(params):
         row |= {param: cells[i] for param, cells in rows_of.items() if cells[i] is not None}
     values = {new: table.metrics[old].tolist() for old, new in metrics.items()}
-    # constraints that it lacks are unknown
+    # constraints that the table lacks are unknown
     absent = {
         metric: np.nan
         for metric in objectives.names
@@ -199,10 +199,10 @@ def _of_table(name: str, source: Source, objectives: Objectives) -> EarlierTrial
 def metric_names(
     name: str, have: Sequence[str], objectives: Sequence[str], names: Collection[str]
 ) -> dict[str, str]:
-    """Return a mapping from a source's metrics to the search's, matched by name or else by order.
+    """Map a source's metrics to those of the search, by name or, without a match, by order.
 
     Raises:
-        ValueError: No objective has the same name, and the numbers of metrics differ.
+        ValueError: No metric has the name of an objective, and the numbers of metrics differ.
     """
     same = {metric: metric for metric in have if metric in names}
     if not objectives or any(metric in objectives for metric in same):
@@ -219,7 +219,7 @@ def check_fixed(name: str, fixed: Collection[str], have: Collection[Collection[s
     """Raise ValueError if a fixed parameter has a value in every trial.
 
     Args:
-        name: Name of the source, for messages.
+        name: Name of the source, for error messages.
         fixed: The parameters that are fixed.
         have: The parameters of each trial.
 
@@ -228,7 +228,7 @@ def check_fixed(name: str, fixed: Collection[str], have: Collection[Collection[s
     """
     known = [param for param in fixed if all(param in given for given in have)]
     if known:
-        raise ValueError(f"{name}: fixed has {known}, which its trials have; leave that out")
+        raise ValueError(f"{name}: fixed has {known}, which its trials have; remove it there")
 
 
 def _check_has(name: str, lacks: Sequence[str]) -> None:

@@ -1,9 +1,10 @@
-"""Probability that a trial succeeds, without running out of memory, diverging or raising an error.
+"""Probability that a trial succeeds, and does not run out of memory, diverge or raise an error.
 
 The model averages two hypotheses, weighted by their leave-one-out likelihood. In the first,
 failures depend on the params: a Gaussian process is fitted to labels of 1 (success) and -1
-(failure), and the probability of success is that the process is positive. In the second, failures
-are random, such as crashes of the machine: the probability is the overall rate of success.
+(failure), and the probability of success is the probability that the process is positive. In the
+second, failures are random, such as crashes of the machine, and the probability of success is the
+overall success rate.
 
 Notation
     n, d   trials that succeeded or failed, columns of a code
@@ -24,11 +25,11 @@ from ncp_sampler.predictors.registry import narrow_process
 from ncp_sampler.predictors.transforms import Features, with_features
 from ncp_sampler.search.utilities import log_probability_above
 
-# Log prior odds of the process against random failures. It is fitted before its leave-one-out
-# predictions are made, which favors it by some nats if failures are random.
+# Log prior odds of the process against random failures. The leave-one-out predictions use
+# parameters fitted to all labels, which favors the process by some nats if failures are random
 _LOG_ODDS = -4.0
 _LABEL_VARIANCE = 0.5  # variance of the probit link: outcomes are less certain than labels
-_NEGLIGIBLE = 0.05  # probability of dependence on the params below which failures count as random
+_NEGLIGIBLE = 0.05  # probability of the first hypothesis below which failures count as random
 _MAX_ROWS = 100  # maximum number of trials per outcome to fit; half of them are the newest
 _STEPS = 20  # Adam steps of a fit
 
@@ -40,9 +41,9 @@ class SuccessModel:
 
     Args:
         unit: Unit codes of trials that succeeded or failed, (n, d).
-        succeeded: Mask of trials that succeeded, (n,); at least one must have succeeded, and at
-            least one failed.
-        features: Map from unit codes to features, None for the unit codes themselves.
+        succeeded: Mask of trials that succeeded, (n,); it must contain at least one success and one
+            failure.
+        features: Map from unit codes to features; None for the unit codes themselves.
 
     Attributes:
         depends: Posterior probability that failures depend on the params, between 0 and 1.
@@ -91,5 +92,5 @@ class SuccessModel:
 
 
 def _newest(at: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return limited positions, ascending: half are the newest, and the rest are evenly spread."""
+    """Return at most ``_MAX_ROWS`` positions, ascending: the newest, and some older ones."""
     return at[rows_to_fit(np.arange(len(at))[::-1], _MAX_ROWS)]

@@ -1,11 +1,11 @@
 """Transfer from sources, as observations of the same task or as linear terms and first trials.
 
-A source of the same task is an interrupted run of this search: its trials *join* the observations,
-and the search continues as if it had never stopped. Any other source *transfers*: the lower
-confidence bound of its model is one linear term of the predictor (Kennedy & O'Hagan 2000) with a
-fitted slope, and some of its best codes are among the first trials. The user declares whether the
-task is the same, or the first of those trials determines it: if a code has exactly the same value
-as before, the task is the same.
+A source of the same task counts as an interrupted run of this search: its trials *join* the
+observations, and the search continues as if it had never stopped. Any other source *transfers*: the
+lower confidence bound of its model is one linear term of the predictor (Kennedy & O'Hagan 2000)
+with a fitted slope, and some of its best codes are among the first trials. The user declares
+whether the task is the same, or the search tests it with these first trials: if the codes have the
+same values as before, up to rounding, the task is the same.
 
 Notation
     n, m a source's trials that have a value, and its metrics
@@ -40,12 +40,12 @@ from ncp_sampler.search.objectives import Objectives, ScaledObservations
 from ncp_sampler.space.search_space import code_key
 
 _STARTUP = 3  # number of startup trials of a search with sources of another task
-_TRANSFERRED = 50  # observations after which the search knows its task better than any source
+_TRANSFERRED = 50  # number of observations after which sources no longer help
 _TURNS = 2  # number of startup trials per code taken from a source
 _MAX_ROWS = 256  # maximum number of a source's rows to which its model is fitted
 _BETA = 2.0  # confidence coefficient of a source's predictions
 _BEST_SHARE, _MIN_BEST = 0.1, 20  # fraction and minimum number of trials to take starts from
-_NEARNESS = 1.2  # the higher, the less rank counts relative to distance
+_NEARNESS = 1.2  # weight of the distance between starts, relative to their rank
 _SAME = 1e-3  # fraction of a metric's spread within which values are equal up to rounding
 
 
@@ -61,14 +61,14 @@ class SourceStudy:
     """Trials of a source, and their model.
 
     Args:
-        objectives: Objectives of the present search.
+        objectives: Objectives of the current search.
         trials: The source's trials.
         same_task: True if the trials belong to the same task; None if the search must determine
             this.
 
     Attributes:
         observations: The trials.
-        same_task: As given, but False instead of None if a difference is known.
+        same_task: As given, but False instead of None if the task is known to differ.
         codes: Valid codes of the trials that have a value, (n, d).
         metrics: Name -> observed values, (n,), NaN where missing.
     """
@@ -116,14 +116,14 @@ class SourceStudy:
     def lower_bounds(self, x: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Return lower confidence bounds (n, m) at unit codes, and their pullback.
 
-        With the mean alone, a search would follow the model to codes far from all trials of the
-        source.
+        If only the mean were used, a search would follow the model to codes far from all trials of
+        the source.
         """
         mean, std, vjp = self.model.moments(x)
         return mean - _BETA * std, lambda g: vjp(g, -_BETA * g)
 
     def best(self) -> Iterator[NDArray[Any]]:
-        """Yield good codes (d,), best first, each different from the previous ones."""
+        """Yield good codes (d,): the best first, each of the others far from the previous ones."""
         pool = self._order[: max(_MIN_BEST, int(_BEST_SHARE * len(self._order)))]
         rank = np.arange(len(pool)) / len(pool)
         distance = np.full(len(pool), np.inf)
@@ -135,10 +135,10 @@ class SourceStudy:
             at = int((distance * (_NEARNESS - rank)).argmax())
 
     def agrees(self, codes: NDArray[Any], metrics: Mapping[str, FloatArray]) -> bool:
-        """Return True if trials of the present search show that the source has the same task.
+        """Return True if trials of the current search show that the source has the same task.
 
         This is the case if every code that the search and the source have both evaluated has the
-        same values in both, and at least one of these values is unique.
+        same values in both, and at least one of these values is unique within the source.
 
         Args:
             codes: Valid codes, (k, d).
@@ -158,7 +158,7 @@ class SourceStudy:
 
 
 class Transfer:
-    """Sources of a search, which join its observations or transfer to its model.
+    """Sources of a search, whose trials join its observations or whose models transfer to it.
 
     Args:
         sources: Result of ``checked_sources``.
@@ -202,7 +202,7 @@ class Transfer:
         return observations
 
     def with_joined(self, joined: Sequence[int]) -> Transfer:
-        """Return the same sources, with the given numbers of trials counted as the search's own.
+        """Return a copy in which the given numbers of trials count as the search's own.
 
         Raises:
             ValueError: ``joined`` does not fit these sources.
@@ -215,7 +215,7 @@ class Transfer:
         return transfer
 
     def key(self, n_observations: int) -> tuple[bool, ...]:
-        """Return a key of all but the arguments that ``predictor`` and ``features`` depend on."""
+        """Return a key of the state on which ``predictor`` and ``features`` depend."""
         return (self._transfers(n_observations), *map(bool, self.joined))
 
     def compare(self, observations: Observations) -> Observations:
@@ -237,14 +237,14 @@ class Transfer:
         return observations
 
     def startup(self, trials: int) -> int:
-        """Return the number of startup trials, given the number without a source."""
+        """Return the number of startup trials, given the number for a search without sources."""
         return min(trials, _STARTUP) if self.studies else trials
 
     def start(self, turn: int, pinned: FloatArray, excluded: Excluded) -> NDArray[Any] | None:
         """Return a source's code (d,) to try; None if no source is due or no code is left.
 
         Args:
-            turn: Number of the search's trial, starting at 0.
+            turn: Position of the trial in the search, starting at 0.
             pinned: Values of fixed columns, NaN elsewhere, (d,).
             excluded: Predicate for codes that must not be proposed.
         """
@@ -276,10 +276,10 @@ class Transfer:
 
 
 def check_transfer(sources: Sequence[Source], model: Predictor) -> None:
-    """Raise ValueError for sources of another task if the predictor has no linear terms.
+    """Check that the predictor can have linear terms if a source may be of another task.
 
     Raises:
-        ValueError: The predictor cannot have linear terms, and a source may have another task.
+        ValueError: The predictor cannot have linear terms, and a source may be of another task.
     """
     inner = model.inner if isinstance(model, FeaturePredictor) else model
     if not isinstance(inner, HasLinearTerms) and not all(source.same_task for source in sources):

@@ -1,4 +1,4 @@
-"""Trials of a search in user-readable form, and the best trial."""
+"""Trials of a search in the form that users see, and the best trial."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Trial(NamedTuple):
 
 
 def trials_of(objectives: Objectives, observations: Observations, first: int) -> list[Trial]:
-    """Return the trials, starting at a position, in the order in which they were reported."""
+    """Return the trials from position ``first`` on, in the order in which they were reported."""
     return [
         Trial(objectives.space.to_params(code), metrics, complete)
         for code, metrics, complete in observations.reported(first)

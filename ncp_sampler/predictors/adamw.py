@@ -3,8 +3,8 @@
 ``torch.optim.AdamW`` and ``OneCycleLR`` compute the same numbers, but creating them imports
 ``torch._dynamo``, which takes a second in each process that trains a predictor.
 
-References: Smith & Topin (2018) for the schedule, with the defaults of ``OneCycleLR`` but
-for the first rate.
+References: Smith & Topin (2018) for the schedule, with the defaults of ``OneCycleLR`` except for
+the first rate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.optim.adamw import adamw
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 _WARM_UP = 0.3  # Fraction of the steps in which the learning rate rises
-_FIRST, _LAST = 1 / 10, 1 / 10 / 1e4  # Rates at both ends, relative to the peak
+_FIRST, _LAST = 1 / 10, 1 / 10 / 1e4  # First and last learning rate, relative to the peak
 _MOMENTUM = (0.95, 0.85)  # Decay rate of the mean gradient at both ends, and at the peak
 
 

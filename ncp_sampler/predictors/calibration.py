@@ -1,7 +1,8 @@
 """Calibration of uncertainty on held-out rows, and on the latest trials of a study.
 
-Training a network twice gives two different values. A predictor's posterior describes their mean,
-which becomes certain with more rows. A measurement also has *noise*, which more rows do not reduce.
+Training a network twice gives two different values. A predictor's posterior describes the mean of
+such values, which becomes certain with more rows. A single measurement also has *noise*, which more
+rows do not reduce.
 
 Notation
     r      residuals (measured minus predicted) of rows that the predictor has not seen, (n,)
@@ -30,8 +31,8 @@ from ncp_sampler.predictors.predictor import (
 )
 from ncp_sampler.predictors.transforms import Wrapper, training_arrays
 
-MIN_ROWS = 40  # minimum number of rows to split; a fifth of fewer is too little
-_FOLDS = 5  # one in this many rows is held out
+MIN_ROWS = 40  # minimum number of rows to split; with fewer, the held-out part is too small
+_FOLDS = 5  # number of equal parts of the rows, of which one is held out
 _LOG_FACTOR_SD = 0.2  # prior std of log k; if s hardly varies, k and v are not separable
 _MIN_NOISE = 1e-4  # smallest noise, in standard deviations of the residuals
 _RECENT = 15  # number of latest trials that a recalibration within a study uses
@@ -43,24 +44,25 @@ def sequential_factors(predictor: Model, rows: Sequence[int], *, pending: int = 
     """Return factors (m,) that recalibrate predictive standard deviations from recent residuals.
 
     Each of the latest trials is predicted from the observations that were available when it was
-    proposed. If trials run in parallel, an equal number of trials observed just before that trial
-    is left out.
+    proposed. If p trials run in parallel, the p trials observed immediately before that trial are
+    therefore left out.
 
     A Gaussian process has one noise level and one set of length scales for the whole space. Late in
     a study, most trials lie where the function is smooth, so their results are closer to their
-    predictions than the process expects. Where the function is curved, the results are farther
-    away.
+    predictions than the process expects. Where the function is strongly curved, the results are
+    farther from the predictions.
 
     Args:
         predictor: A fitted predictor.
-        rows: Positions of the trials that are similar to the trial in question, among the fitted
-            trials, in the order of observation.
-        pending: Number of trials that run in parallel with the trial in question.
+        rows: Positions, among the fitted trials, of the trials that are similar to the proposal, in
+            the order of observation.
+        pending: Number of trials that run in parallel with the proposal.
 
     Returns:
         The number of standard deviations that contains the same share of residuals as one standard
-        deviation of a normal distribution, for the last 15 trials and three that equal their
-        predictions; 1 if the predictor is not exact.
+        deviation of a normal distribution. It is computed from the last 15 trials and three
+        artificial residuals that are distributed as predicted. It is 1 if the predictor has no
+        closed form for the residuals.
     """
     residuals = None
     if len(rows):
@@ -76,12 +78,12 @@ def sequential_factors(predictor: Model, rows: Sequence[int], *, pending: int = 
 class Calibrated(Wrapper):
     """Predictor whose standard deviations and noise are fitted to held-out rows.
 
-    ``fit`` fits a copy to four fifths of the rows, compares it with the rest, and then fits the
-    predictor to all rows.
+    ``fit`` fits a copy to four fifths of the rows, compares its predictions with the other rows,
+    and then fits the predictor to all rows.
 
     Args:
         inner: The unfitted predictor, which is copied for the comparison.
-        seed: Seed for the held-out rows, nonnegative.
+        seed: Nonnegative seed for the choice of held-out rows.
 
     Raises:
         ValueError: ``inner`` is not a predictor, or the seed is invalid.
@@ -157,7 +159,7 @@ class Calibrated(Wrapper):
         return Moments(mean, std * k, lambda by_mean, by_std: vjp(by_mean, by_std * k))
 
     def interval(self, x: ArrayLike, *, share: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        """Return the ends (n, m) of an interval that contains a share of measurements at codes x.
+        """Return the ends (n, m) of intervals that contain a share of measurements at codes x.
 
         The ends are NaN if the noise is unknown.
 
@@ -196,7 +198,7 @@ class Calibrated(Wrapper):
     ) -> tuple[FloatArray, FloatArray | None]:
         """Return factors and noise (2, m), and means and values (2, n, m) of the held-out rows.
 
-        Factors are 1, the noise NaN and the rows None if there are few rows.
+        If there are too few rows, the factors are 1, the noise is NaN, and the rows are None.
         """
         n, m = y.shape
         order = np.random.default_rng(self.seed).permutation(n)

@@ -1,9 +1,9 @@
 """Distillation of boosted trees into a differentiable predictor.
 
-Away from the rows, the predictions of trees are flat, whereas a network extrapolates. With noisy
-measurements, a search with a network alone therefore ends in corners of the space. Trees have no
-gradient, however. For this reason, the trees label unmeasured codes, and a network is fitted to the
-labels (Hinton et al. 2015, "Distilling the knowledge in a neural network").
+Far from the rows, the predictions of trees are constant, whereas a network extrapolates. With noisy
+measurements, a search with a network alone therefore ends in corners of the space. However, trees
+have no gradient. Therefore, trees label unmeasured codes, and a network is fitted to these labels
+(Hinton et al. 2015, "Distilling the knowledge in a neural network").
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Distilled(Wrapper):
     """Predictor fitted to the predictions of boosted trees at the rows and at many other codes.
 
     Args:
-        student: The predictor to fit.
+        student: Predictor to fit to the labels.
         samples: Additional unit codes, which the trees label, (k, d).
         features: Map from unit codes to the trees' inputs, such as ``SearchSpace.features``; the
             student may have its own features.

@@ -1,6 +1,6 @@
 """Exact Gaussian processes: posteriors of metrics over unit codes, for any kernel.
 
-Each metric has its own process, fitted to the rows with a value of the metric.
+Each metric has its own process, fitted to the rows that have a value of this metric.
 
 Notation, of one metric
     X (n, d), y (n,)  unit codes and standardized values
@@ -61,13 +61,14 @@ if TYPE_CHECKING:
 MAX_ROWS = 400
 _NOISE_FLOOR = 1e-5  # fraction of the metric's variance; keeps the factorization stable
 _NOISE_PRIOR = (math.log(1e-2), 2.0)  # mean and standard deviation of log s2
-# Variance of the unknown mean, in variances of the metric. Without it, the mean is that of the
-# rows; late in a search most of them are good, and distant codes would be predicted to be as good
+# Variance of the unknown constant mean, in variances of the metric. With a variance of 0, the mean
+# would be that of the rows. Late in a search, most rows are good, so distant codes would be
+# predicted to be equally good
 _MEAN_VARIANCE = 1.0
 _MIN_VARIANCE = 1e-10  # minimum variance of a prediction, in variances of the metric
 _RATE, _BETAS = 0.1, (0.9, 0.99)  # Adam's learning rate and decay rates
 _FIRST_STEPS = 40  # Adam steps of the first fit
-_FULL_STEPS_ROWS = 50  # rows beyond which a fit takes fewer steps, because each costs more
+_FULL_STEPS_ROWS = 50  # number of rows beyond which a fit takes fewer, more expensive steps
 _FEWER_STEPS = 1.5  # exponent of this decrease
 _MAX_TUNING_ROWS = 600  # maximum number of rows for fitting theta
 
@@ -115,7 +116,7 @@ class GaussianProcess(Model):
         self.steps = checks.integer("steps", steps, low=0)
         self.max_rows = checks.integer("max_rows", max_rows, low=1)
         self._theta: dict[str, FloatArray] = {}
-        self._due = 0.0  # Adam steps that fits to many rows have accumulated
+        self._due = 0.0  # fraction of an Adam step carried over to the next fit
         self._posteriors: list[_Posterior] = []
 
     @property
@@ -199,7 +200,7 @@ class GaussianProcess(Model):
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
         """Return the mean and standard deviation (n, m) of each row, predicted from all other rows.
 
-        See Rasmussen & Williams (2006), equation 5.12. Rows without the metric are NaN.
+        See Rasmussen & Williams (2006), equation 5.12. The result is NaN for rows without a value.
 
         Raises:
             RuntimeError: Not fitted yet.
@@ -208,12 +209,12 @@ class GaussianProcess(Model):
         return np.stack(means, 1), np.stack(stds, 1)
 
     def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray:
-        """Return residuals (m, k) of rows, each predicted from earlier rows and all unlisted rows.
+        """Return residuals (m, k) of listed rows, predicted from earlier and from unlisted rows.
 
         Args:
             rows: Positions among the fitted rows, in the order of observation.
-            behind: Number of rows immediately before each row that are not used to predict it, such
-                as trials that ran in parallel.
+            behind: Number of listed rows immediately before each row that are not used to predict
+                it, such as trials that ran in parallel.
 
         Returns:
             Residuals in standard deviations of a measurement, including noise; NaN where a metric
@@ -228,7 +229,7 @@ class GaussianProcess(Model):
         return {"names": list(self.names), "theta": theta, "due": self._due}
 
     def load_state_dict(self, state: State) -> None:
-        """Continue from saved parameters; ``fit`` with ``steps=0`` keeps them."""
+        """Restore saved parameters; a subsequent ``fit`` with ``steps=0`` keeps them."""
         theta = {str(name): np.array(values) for name, values in dict(state["theta"]).items()}
         self.names, self._theta, self._posteriors = tuple(state["names"]), theta, []
         self._due = float(state["due"])
@@ -280,7 +281,7 @@ class _Rows:
     Attributes:
         x: Unit codes, (n, d).
         y: Standardized values, (n,).
-        noise: Noise variance over s2, (n,).
+        noise: Noise variance of each row divided by s2, (n,).
         at: Positions among all given rows, (n,).
         total: Number of all given rows.
         mean: Mean of the metric.

@@ -8,8 +8,8 @@ is meant for codes that lack some metrics.
 
 Notation
     n, d, m   codes, columns of a code, metrics
-    N         observed values, at most n m; each is a row that consists of its code and the number
-              of its metric
+    N         observed values, at most n m; each is a row that consists of its code and the index of
+              its metric
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class JointProcess(Model):
     """Correlated Gaussian processes, one per metric.
 
     Args:
-        process: Unfitted process with the kernel over codes and the settings.
+        process: Unfitted process that provides the kernel over codes and the settings.
 
     Examples:
         >>> import numpy as np
@@ -135,7 +135,7 @@ class JointProcess(Model):
 
     @property
     def max_rows(self) -> int:
-        """Maximum number of codes: 1.5 times as many values as a single process has rows."""
+        """Maximum number of codes: at most 1.5 times as many values as ``process`` has rows."""
         return max(1, 3 * self._single.max_rows // (2 * max(2, len(self.names))))
 
     @property
@@ -189,7 +189,7 @@ class JointProcess(Model):
         return conditioned
 
     def sequential_residuals(self, rows: Sequence[int], *, behind: int = 0) -> FloatArray:
-        """Return residuals, see ``GaussianProcess``; a code's metrics are predicted one by one."""
+        """Return residuals as in ``GaussianProcess``; the metrics of a code count as successive."""
         at = self._rows[list(rows)]
         known = at >= 0
         residuals = np.full(at.shape, np.nan)
@@ -226,10 +226,10 @@ def with_joint_metrics(model: Model) -> Model:
 
 
 def _with_metric(codes: FloatArray, metric: NDArray[np.intp]) -> FloatArray:
-    """Return rows: codes (N, d), and the numbers of their metrics (N,)."""
+    """Return rows (N, d + 1): codes (N, d), followed by the indices of their metrics (N,)."""
     return np.concatenate([codes, metric[:, None]], axis=1)
 
 
 def _columns(rows: FloatArray) -> tuple[FloatArray, NDArray[np.intp]]:
-    """Return codes (N, d) and the numbers of their metrics (N,)."""
+    """Return codes (N, d), and the indices of their metrics (N,)."""
     return np.ascontiguousarray(rows[:, :-1]), rows[:, -1].astype(np.intp)

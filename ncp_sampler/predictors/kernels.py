@@ -34,7 +34,7 @@ Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # W (n, n) -> d tr(W K
 
 _LAYERS = 2  # number of hidden layers of the networks
 # Standard deviation of a log length scale's prior; number of numeric columns up to which it holds;
-# increase per further column, and maximum. Of many columns, only a few matter
+# increase per further column, and maximum. If there are many columns, only a few matter
 NARROW_SD, _NARROW_COLUMNS, _WIDENING, _WIDEST_SD = 0.6, 20, 0.02, 1.5
 _ROOT5 = math.sqrt(5)
 _MUST = "be a kernel, such as Matern52()"
@@ -77,9 +77,10 @@ class Kernel(Protocol):
         """Return K at codes x (n, d), and its pullback to theta."""
 
     def query(self, x: FloatArray, theta: FloatArray, extra: FloatArray | None = None) -> Query:
-        """Return a function that computes covariances with x (n, d) and with further codes (k, d).
+        """Return a function that computes covariances of queries with codes x (n, d).
 
-        Further codes follow x along the last axis and do not change the scale of the kernel.
+        Covariances with the codes ``extra`` (k, d) follow those with x along the last axis. These
+        codes do not change the scale of the kernel.
         """
 
 
@@ -94,8 +95,8 @@ class Matern52:
             means 0.6 for up to 20 numeric columns, 0.02 more for each further column, up to 1.5 for
             65 or more columns, and 0.6 for columns that contain only 0 and 1. If there are many
             columns, usually only a few matter, and a narrow prior would prevent the model from
-            ignoring the others. Under a wide prior, however, categories would have nothing in
-            common.
+            ignoring the others. For the columns of a categorical, however, a wide prior would make
+            the categories unrelated.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -231,9 +232,10 @@ class NNGP:
 
 @dataclass(frozen=True)
 class Linear:
-    """Linear terms with normal slopes around 0, such as a multiple of another task's prediction.
+    """Kernel of a linear function whose slopes have normal priors with mean 0.
 
-    theta (d,) is the logarithm of each slope's variance.
+    An example is a multiple of another task's prediction. theta (d,) is the logarithm of each
+    slope's variance.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess

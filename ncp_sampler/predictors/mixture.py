@@ -1,4 +1,4 @@
-"""Average of several predictors, whose disagreement contributes to the uncertainty."""
+"""Mixture of several predictors, whose disagreement contributes to the uncertainty."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SEED = 0  # seed for the subset of rows of a member with ``max_rows``
 
 
 class Mixture(Model):
-    """Equal mixture of predictors: mean of their means, and variance by the law of total variance.
+    """Equally weighted mixture of predictors, with variance by the law of total variance.
 
     Models from different families have different errors away from the data. The mean of their
     predictions is therefore more robust than any single model, and codes on which the models
@@ -100,9 +100,10 @@ class Mixture(Model):
         return Moments(mean, std, vjp)
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray] | None:
-        """Return the leave-one-out moments of the exact members; None if no member is exact.
+        """Return the leave-one-out moments (n, m) of the mixture of exact members.
 
-        A row's moments are those of the members that were fitted to it, NaN without any.
+        None if no member is exact. A row's moments are those of the exact members that were fitted
+        to it, NaN without any.
         """
         parts = []
         for member in self.members:

@@ -4,7 +4,7 @@ Notation
     E, m       members, metrics
     x (n, d)   unit codes, standardized internally
     shared     d -> 256, for all metrics; then per metric 256 -> 128 -> 1 (paper, section 4.1)
-    layer      product, optional batch norm, SiLU (the published code's swish), dropout
+    layer      matrix product, optional batch norm, SiLU (the published code's swish), dropout
 The first axis of all weights is the member (followed, in the heads, by the metric), so one layer of
 all members is a single batched product.
 """
@@ -39,7 +39,8 @@ from ncp_sampler.predictors.transforms import standardizer, training_arrays
 
 _BATCH_NORM_EPS, _BATCH_NORM_MOMENTUM = 1e-5, 0.1  # torch.nn.BatchNorm1d's defaults
 # Size of a layer's output up to which one thread trains. If other processes run, two threads wait
-# for each other (CPU time for 10,000 rows: 4 s with one thread, 17 s with two; 200 rows: 2 s, 10 s)
+# for each other (CPU time with one and two threads: 4 s and 17 s for 10,000 rows, 2 s and 10 s for
+# 200 rows)
 _ONE_THREAD = 8 * 64 * 10_000
 _LEAST_STD = 1e-6  # minimum standard deviation, as a fraction of the metric's
 _LOSSES = {"squared": mse_loss, "smooth_l1": smooth_l1_loss}
@@ -47,7 +48,7 @@ _SCHEDULES = ("constant", "one_cycle")
 
 
 class MLPEnsemble(Model):
-    """Ensemble of small MLPs, whose spread is the standard deviation of the prediction.
+    """Ensemble of small MLPs, whose disagreement is the predicted standard deviation.
 
     The defaults suit tens to thousands of trials; ``MLPEnsemble.paper()`` is the paper's
     predictor, for tables.
@@ -64,10 +65,11 @@ class MLPEnsemble(Model):
             each time.
         batch_size: Rows per step; None for all rows.
         learning_rate: Learning rate of AdamW; the peak of the one-cycle schedule.
-        weight_decay: Weight decay of AdamW (decoupled).
+        weight_decay: Decoupled weight decay of AdamW.
         schedule: "constant" or "one_cycle" (the rate rises from a tenth of the peak during 30 % of
             the steps; momentum 0.85 to 0.95).
-        bootstrap: True to give rows random exponential weights, which differ between members.
+        bootstrap: True to give rows random weights from an exponential distribution, which differ
+            between members.
         seed: Seed for weights, bootstrap, batches and dropout.
         device: Device to compute on; computations use float32.
 
@@ -139,9 +141,10 @@ class MLPEnsemble(Model):
     ) -> MLPEnsemble:
         """Return the paper's predictor: one network, 256 shared units, 128 per metric, dropout 0.5.
 
-        The other settings are those of the published code: batch norm, smooth L1, Adam at 0.01 with
-        one cycle, and batches of 128 (Appendix E.1 specifies layers, dropout and schedule). Each
-        metric has its own head; the published code shares one head between FLOPs and params.
+        The other settings are those of the published code: batch norm, smooth L1 loss, Adam with a
+        one-cycle schedule that peaks at 0.01, and batches of 128 (Appendix E.1 specifies layers,
+        dropout and schedule). Each metric has its own head; the published code shares one head
+        between FLOPs and params.
 
         Args:
             n_rows: Number of rows of the table, which determines the steps per epoch.

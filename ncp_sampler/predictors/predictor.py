@@ -1,4 +1,4 @@
-"""Protocol of predictors, their NumPy base class, and isolated PyTorch settings.
+"""Protocol of predictors, base class of NumPy predictors, and isolated PyTorch settings.
 
 Notation
     n, d, m    codes, columns of a code, metrics
@@ -27,15 +27,15 @@ FloatArray: TypeAlias = NDArray[np.float64]
 State: TypeAlias = dict[str, Any]
 Metrics: TypeAlias = Mapping[str, ArrayLike]  # name -> (n,), NaN where missing
 Weights: TypeAlias = ArrayLike | None  # weights of the rows (n,), at least 0; equal if None
-Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # gradient by values -> gradient by x
+Pullback: TypeAlias = Callable[[FloatArray], FloatArray]  # gradient w.r.t. values -> w.r.t. x
 
 
 class Moments(NamedTuple):
     """Posterior mean and standard deviation at x, with their gradient.
 
     Attributes:
-        mean: (n, m).
-        std: (n, m).
+        mean: Posterior mean, (n, m).
+        std: Posterior standard deviation, (n, m).
         vjp: Vector-Jacobian product: gradients with respect to mean and std (n, m) -> gradient
             with respect to x, (n, d).
     """
@@ -49,9 +49,9 @@ class Moments(NamedTuple):
 class Predictor(Protocol):
     """Differentiable model of metrics over unit codes.
 
-    ``GaussianProcess`` is exact and suits small histories; ``MLPEnsemble`` is the paper's type of
-    model, for tables. Both predictors are deterministic for a given seed. For any other class,
-    PyTorch differentiates ``posterior`` and ``mean``.
+    ``GaussianProcess`` is exact and suits up to a few hundred observations; ``MLPEnsemble`` is the
+    paper's type of model, for tables. Both are deterministic for a given seed. If a class only
+    implements this protocol, PyTorch differentiates its ``posterior`` and ``mean``.
 
     Examples:
         >>> from ncp_sampler.predictors import GaussianProcess
@@ -75,7 +75,7 @@ class Predictor(Protocol):
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None
     ) -> Predictor:
-        """Fit metrics of unit codes; training continues from the last fit.
+        """Fit metrics at unit codes; training continues from the last fit.
 
         Args:
             x: Unit codes, (n, d).
@@ -98,7 +98,7 @@ class Predictor(Protocol):
         """Return mean and standard deviation (n, m) at x (n, d) as arrays."""
 
     def condition(self, x: ArrayLike) -> Predictor:
-        """Return a copy that has observed its own mean at x (q, d), which spreads a batch."""
+        """Return a copy that has observed its own mean at x (q, d), to spread a batch of codes."""
 
     def state_dict(self) -> State:
         """Return all fitted parameters as plain values, arrays and tensors."""
@@ -132,13 +132,13 @@ class Model(Predictor):
 
     @property
     def unseen(self) -> FloatArray | None:
-        """Predicted and measured values (2, n, m) of rows that it has not seen; None if unknown."""
+        """Predicted and measured values (2, n, m) of held-out or left-out rows; None if unknown."""
         return None
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray] | None:
-        """Return means and standard deviations (n, m) of fitted rows, each without its own values.
+        """Return moments (n, m) of the fitted rows, each predicted from all other rows.
 
-        None if there is no closed form; see ``GaussianProcess.leave_one_out``.
+        The result is None if there is no closed form; see ``GaussianProcess.leave_one_out``.
         """
         return None
 
@@ -224,7 +224,7 @@ def torch_vjp(
     def pullback(gradient: FloatArray) -> FloatArray:
         if not values.requires_grad:
             return np.zeros(x.shape)
-        with torch.enable_grad():  # gradient of a scalar: with grad_outputs, PyTorch imports sympy
+        with torch.enable_grad():  # of a scalar: with grad_outputs, PyTorch imports sympy
             total = (values * values.new_tensor(gradient)).sum()
         return to_array(torch.autograd.grad(total, leaf, retain_graph=True)[0])
 
@@ -255,8 +255,8 @@ def isolated_torch(device: torch.device) -> Iterator[None]:
 
     NumPy does not warn about overflows in this context, because extreme values saturate by design.
     """
-    # if there is nothing to isolate from, a mode would only slow down every PyTorch call (an
-    # ensemble's fit by half); get_default_device fails in PyTorch 2.6 after
+    # if the default device is right already, a device mode would only slow down all PyTorch calls
+    # (an ensemble's fit by half); get_default_device fails in PyTorch 2.6 after
     # set_default_device(None)
     mode = nullcontext() if torch.empty(0).device == device else torch.device(device)
     with mode, torch.inference_mode(False), torch.enable_grad(), np.errstate(all="ignore"):

@@ -14,7 +14,7 @@ from ncp_sampler.predictors.mlp_ensemble import MLPEnsemble
 from ncp_sampler.predictors.predictor import Model, Predictor, as_model
 from ncp_sampler.predictors.random_relu import RandomReLU
 
-_PAPER_ROWS = 128  # number of rows of the paper's batches
+_PAPER_ROWS = 128  # size of the paper's batches, so that an epoch is one step
 
 _NAMED: dict[str, Callable[[torch.device], Model]] = {
     "auto": lambda _: GaussianProcess(),
@@ -22,7 +22,7 @@ _NAMED: dict[str, Callable[[torch.device], Model]] = {
     "infinite-mlp": lambda _: GaussianProcess(NNGP()),
     "mlp": lambda _: GaussianProcess(RandomReLU()),
     "ensemble": lambda device: MLPEnsemble(device=device),
-    # 200 steps per fit; an epoch of a table with 2,000 rows has 16 steps, which took 15 s per ask
+    # 200 steps per fit; with the 15 steps per epoch of a table of 2,000 rows, an ask took 15 s
     "paper": lambda device: MLPEnsemble.paper(n_rows=_PAPER_ROWS, device=device),
 }
 PREDICTORS = tuple(_NAMED)
@@ -31,18 +31,18 @@ PREDICTORS = tuple(_NAMED)
 def narrow_process(*, max_rows: int = MAX_ROWS) -> GaussianProcess:
     """Return the default Gaussian process with a narrow length-scale prior.
 
-    The prior does not depend on the number of columns. There are many features, but they are
-    computed from few parameters, and most features matter. With a wide prior, results are not
-    better, and half of the trials lie outside one predicted standard deviation.
+    The width of this prior does not depend on the number of columns. A space may have many
+    features, but they are computed from few parameters, and most of them matter. With a wide prior,
+    results are not better, and half of the trials lie outside one predicted standard deviation.
     """
     return GaussianProcess(Sum(NNGP(), Matern52(NARROW_SD)), max_rows=max_rows)
 
 
 def predictor_device(predictor: Predictor, device: torch.device) -> torch.device:
-    """Return the device of a predictor; a predictor object has its own device.
+    """Check the requested device, and return the device of the predictor.
 
     Raises:
-        ValueError: The given device is not that of the predictor.
+        ValueError: The requested device is neither the CPU nor of the predictor's device type.
     """
     if device.type not in {"cpu", predictor.device.type}:
         must = f"be left out: predictor={checks.shown(predictor)} computes on {predictor.device}"

@@ -108,13 +108,13 @@ Features: TypeAlias = Callable[[Tensor], Tensor] | FeatureMap
 
 
 class FeaturePredictor(Wrapper):
-    """Predictor over the features of a code.
+    """Predictor whose inputs are features of a code.
 
     Gradients flow through the feature map, so propagation still edits the code. Like unit codes,
     features are scaled to [0, 1]; the rows of each fit determine the scale.
 
     Args:
-        inner: The predictor over the features.
+        inner: Predictor that takes the features as inputs.
         features: Differentiable map from unit codes (n, d) to features (n, f), such as
             ``SearchSpace.features``, or a ``FeatureMap``.
 
@@ -198,7 +198,7 @@ class FeaturePredictor(Wrapper):
         if not fits or not bool((abs(given) < math.inf).all()):
             raise ValueError(
                 f"features gives {checks.shown(shape or given)} for {n} codes; it must give finite "
-                f"numbers ({n}, f), differentiable by the codes"
+                f"numbers ({n}, f), differentiable with respect to them"
             )
         if pullback is None:
             return to_array(given)
@@ -223,7 +223,7 @@ class FeaturePredictor(Wrapper):
 class ExtendedFeatures:
     """Features of unit codes, followed by the values of functions that compute their own gradients.
 
-    With this class, the predictions of another model become inputs of a predictor.
+    This class makes the predictions of another model inputs of a predictor.
 
     Attributes:
         features: Map from unit codes to features; None for the unit codes themselves.
@@ -301,7 +301,7 @@ def training_arrays(
         if column.shape != (n,):
             raise ValueError(f"{label} has shape {column.shape}, x has {n} codes")
         if np.isinf(column).any():
-            raise ValueError(f"{label} is infinite; clip it, or NaN where unknown")
+            raise ValueError(f"{label} has infinite values; clip them, or give NaN if unknown")
         if (np.abs(column) > LARGEST).any():
             raise ValueError(f"{label} has a value beyond {LARGEST:g}; scale it")
         if np.isnan(column).all():
@@ -314,7 +314,10 @@ def training_arrays(
 
 
 def standardizer(y: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the mean and standard deviation (m,) of y (n, m), ignoring NaN; 1 if constant."""
+    """Return the weighted mean and standard deviation (m,) of y (n, m), ignoring NaN.
+
+    The standard deviation of a constant metric is 1.
+    """
     rows = np.where(np.isnan(y), 0.0, weights[:, None])
     total = np.maximum(rows.sum(0), 1e-300)
     filled = np.nan_to_num(y)

@@ -20,15 +20,15 @@ from ncp_sampler.propagation.strategies import Step, Strategy
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
-# If a descent settles: size of a move (in unit codes) below which a start stops; number of
-# iterations in which only overshooting reduces the rate; and its factor in each later iteration,
-# so that about 40 iterations end any search
+# Constants of a descent that settles: size of a move (in unit codes) below which a start stops;
+# number of iterations in which only overshooting reduces the rate; and factor on the rate in each
+# later iteration, which ends any search after about 40 iterations
 _STILL, _WARM, _COOLING = 1e-3, 20, 0.7
 
 
 @dataclass(frozen=True)
 class GradientDescent:
-    """Paper's strategy, which moves all columns along the gradient at one rate, within the space.
+    """The paper's strategy: gradient descent within the space, at one rate for all columns.
 
     Attributes:
         rate: Positive learning rate for codes in units of ``scale``; 3 in the paper.
@@ -36,11 +36,12 @@ class GradientDescent:
             training unit codes, for example, gives the paper's standardized codes. None means 1;
             offline searches from records set their own scale.
         settle: True to halve the rate of a start whenever a step has passed a minimum of the loss,
-            and to stop a start once no column moves by more than 0.001 of its range. At a constant
-            rate, a code near an optimum would oscillate around it forever.
+            to reduce all rates steadily after 20 iterations, and to stop a start once no column
+            moves by at least 0.001 of its range. At a constant rate, a code near an optimum would
+            oscillate around it forever.
 
     Raises:
-        ValueError: An argument out of its range.
+        ValueError: An argument is out of its range.
 
     Examples:
         >>> GradientDescent(rate=3.0).rate
@@ -57,7 +58,7 @@ class GradientDescent:
         checks.scales(self.scale)
 
     def begin(self, space: SearchSpace, x: FloatArray) -> Step:
-        """Return the step of a new run, a function of unit codes and the gradient (n, d).
+        """Return the step function of a new run, which takes unit codes and the gradient (n, d).
 
         Raises:
             ValueError: The length of the scale is not d.
@@ -87,7 +88,7 @@ class Adam:
         rate: Positive size of a step, in unit codes.
 
     Raises:
-        ValueError: An argument out of its range.
+        ValueError: An argument is out of its range.
 
     Examples:
         >>> Adam(rate=0.1)
@@ -100,7 +101,7 @@ class Adam:
         checks.number("rate", self.rate, above=0)
 
     def begin(self, space: SearchSpace, x: FloatArray) -> Step:
-        """Return the step of a new run of Adam."""
+        """Return the step function of a new run of Adam."""
         run = adam.Adam(rate=self.rate)
 
         def step(x: FloatArray, gradient: FloatArray) -> FloatArray:
@@ -123,7 +124,8 @@ def ascend(
     """Edit unit codes (n, d) to increase an objective, such as an acquisition function.
 
     If the strategy has a rate, its steps are scaled to the box between ``low`` and ``high``, and
-    decrease towards the end. Otherwise, a search could miss the best codes by up to one step.
+    decrease towards the end. With steps of constant size, a search could miss the best codes by up
+    to one step.
 
     Args:
         objective: Function of unit codes (n, d) that returns its values (n,) and its gradient (n,
@@ -151,10 +153,10 @@ def ascend(
 
 
 def project(x: FloatArray, space: SearchSpace) -> FloatArray:
-    """Return the nearest point of the relaxed space, whose category shares sum to 1.
+    """Return the nearest point of the relaxed space, in which category shares sum to 1.
 
-    Numbers are clipped to [0, 1]. Without this projection, the shares of all categories of a
-    categorical could rise to 1.
+    Numeric columns are clipped to [0, 1]. Without this projection, the shares of all categories of
+    a categorical could rise to 1.
     """
     inside = np.clip(x, 0.0, 1.0)
     for dim in space.dimensions:

@@ -34,7 +34,7 @@ class Walk:
 
     Attributes:
         codes: Valid codes, the starts first, (S + 1, n, d).
-        predictions: Metric -> (S + 1, n), in its own unit.
+        predictions: Metric -> predictions in its own unit, (S + 1, n).
 
     Examples:
         >>> import numpy as np
@@ -68,9 +68,9 @@ def discrete_walk(
         space: The codes' search space.
         steps: Number of roundings, at least 1; six in the paper.
         iterations: Iterations of continuous propagation before each rounding; ten in the paper.
-        strategy: As for ``propagate``. The learning rate must be high enough to move some column
-            past the middle between two valid values within the iterations; otherwise, the walk does
-            not move.
+        strategy: As for ``propagate``. The learning rate must be high enough for the iterations to
+            move at least one column past the middle between two valid values. Otherwise, the walk
+            stays where it is.
         revisit: If True, round to the nearest valid code, as the paper does, even if this walk has
             already visited it. If False, choose the unvisited code nearest to x among that code and
             its neighbors, because argmax alone soon returns to the same code and stays there.
@@ -116,7 +116,7 @@ def discrete_walk(
 def _nearest_new(
     x: NDArray[np.float64], rounded: NDArray[Any], space: SearchSpace, visited: set[bytes]
 ) -> NDArray[Any]:
-    """Return the code nearest to x among the rounded code and its neighbors, without visited ones.
+    """Return the unvisited code nearest to x among the rounded code and its neighbors.
 
     If all of these codes are visited, return the rounded code. The returned code then counts as
     visited.

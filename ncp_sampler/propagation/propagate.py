@@ -1,8 +1,8 @@
-"""Network Coding Propagation: editing codes along predictors' gradients (paper, section 3.1).
+"""Network Coding Propagation: edits of codes along predictors' gradients (paper, section 3.1).
 
 Notation
     x       unit codes (n, d) being edited, for n simultaneous starts
-    loss    loss of the targets, (n,); equation 3
+    loss    loss of the targets (equation 3), (n,)
     grad    d loss / d x, (n, d)
 """
 
@@ -35,10 +35,10 @@ class Trace:
 
     Attributes:
         codes: Codes before each iteration and at the end, in natural units, (T + 1, n, d).
-        loss: (T + 1, n).
+        loss: Loss of the codes, (T + 1, n).
         gradients: d loss / d unit code, (T + 1, n, d).
-        predictions: Metric -> prediction minus beta standard deviations, in its own unit, (T + 1,
-            n).
+        predictions: Metric -> prediction as defined by ``Target.beta``, in the metric's own unit,
+            (T + 1, n).
         final: Valid codes nearest to the last codes, (n, d).
         targets: Targets of the propagation.
 
@@ -70,7 +70,7 @@ def propagate(
 ) -> Trace:
     """Edit codes along the predictors' gradient until they reach the targets (paper, section 3.1).
 
-    Equation 3 with the paper's settings is ``[Target("top1"), Target("flops", "minimize",
+    The paper's settings of equation 3 are ``[Target("top1"), Target("flops", "minimize",
     weight=0.5)]`` and ``GradientDescent(rate=3.0, scale=...)``, where the scale is the standard
     deviation of the table's unit codes.
 
@@ -82,11 +82,11 @@ def propagate(
         strategy: "continuous" for ``GradientDescent()``, "winner_takes_all" for
             ``WinnerTakesAll()`` (equations 4 to 6), or a strategy object with its own settings.
         iterations: Maximum number of iterations; propagation stops earlier if every target is a
-            bound and all bounds hold, or if no step moves a code any more.
+            bound and all bounds hold, or once a step moves no code.
 
     Raises:
         ValueError: There is no target, a metric is unknown, a start does not fit the space, or a
-            setting is out of range.
+            setting is out of its range.
 
     Examples:
         >>> import numpy as np

@@ -26,15 +26,15 @@ class Strategy(Protocol):
     """
 
     def begin(self, space: SearchSpace, x: FloatArray) -> Step:
-        """Return the step function of a new run over unit codes x (n, d), which may have state."""
+        """Return the step function, possibly stateful, of a new run over unit codes x (n, d)."""
 
 
 def as_strategy(given: Strategy | str, *, continuous: Strategy) -> Strategy:
-    """Return the strategy, which is given as an object or by name.
+    """Return a strategy that is given as an object or by name.
 
     Args:
         given: A strategy, "continuous" or "winner_takes_all".
-        continuous: The caller's strategy for "continuous".
+        continuous: Strategy that the name "continuous" stands for.
 
     Raises:
         ValueError: ``given`` is neither a strategy nor a valid name.

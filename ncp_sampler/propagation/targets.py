@@ -1,4 +1,4 @@
-"""Targets of propagation, predicted values, and the loss between the two (equation 3).
+"""Targets of propagation, and the loss between predictions and targets (paper, equation 3).
 
 Notation
     x       unit codes (n, d)
@@ -35,24 +35,26 @@ class Target:
     """Direction or bound towards which a metric is propagated.
 
     Attributes:
-        metric: Metric of a predictor, or any name for ``cost``.
+        metric: Name of a predicted metric; any name if ``cost`` is given.
         direction: "maximize" or "minimize".
-        weight: The paper's lambda (1 for the metric itself), nonnegative. For a bound, the weight
-            of its violation in the loss; an offline search also satisfies bounds with weight 0.
-        step: Step of the paper's target, which is the prediction plus (maximize) or minus
-            (minimize) ``step`` times ``scale``, recomputed in each iteration. 1 in the paper.
-        bound: Used instead of a step: at least (maximize) or at most (minimize) this value, in the
-            metric's unit; the loss is 0 once the bound holds.
-        predictor: Position of the predictor that has the metric.
+        weight: Nonnegative weight of the target in the loss, the paper's lambda (1 for the main
+            metric). For a bound, the weight of its violation; an offline search satisfies bounds
+            even if their weight is 0.
+        step: Distance from the prediction to the target, in units of ``scale``. In each iteration,
+            the target is the current prediction plus (maximize) or minus (minimize) this distance.
+            1 in the paper.
+        bound: Bound that replaces the step: the metric must be at least (maximize) or at most
+            (minimize) this value, in its own unit. The loss is 0 once the bound holds.
+        predictor: Position, among several predictors, of the one that predicts the metric.
         cost: A known differentiable cost, codes (n, d) in natural units -> (n,), such as
             ``costs.flops``, which replaces the predictor. An offline search also accepts a plain
             function of params, like ``costs=`` of the samplers.
-        scale: Unit of distances to the target, which makes the weights of metrics comparable. The
-            standard deviation of the metric corresponds to the paper's standardized targets. None
+        scale: Unit of distances to the target, which makes the weights of metrics comparable. With
+            the standard deviation of the metric, targets are standardized as in the paper. None
             means 1.
         beta: Nonnegative confidence coefficient: the prediction is ``mean - beta * std`` for a
             metric to maximize, and ``mean + beta * std`` for one to minimize. 0 gives the paper's
-            search, which leaves the region where the predictor is accurate. None is 0 in
+            search, which leaves the region where the predictor is accurate. None means 0 in
             ``propagate`` and ``discrete_walk``, and ``offline.BETA`` (3) in an offline search, as
             on the command line. A known cost has no uncertainty.
 
@@ -101,7 +103,7 @@ class Target:
 
     @property
     def sign(self) -> float:
-        """1 to maximize, -1 to minimize."""
+        """Sign of the direction: 1 to maximize, -1 to minimize."""
         return 1.0 if self.direction == "maximize" else -1.0
 
 
@@ -148,7 +150,7 @@ def check_targets(
 def predict_targets(
     predictors: Sequence[Model], targets: Sequence[Target], x: FloatArray, space: SearchSpace
 ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-    """Return each target's prediction minus beta standard deviations, and its pullback to x.
+    """Return each target's prediction, as defined by ``Target.beta``, and its pullback to x.
 
     Args:
         predictors: Fitted predictors.
@@ -193,7 +195,7 @@ def _modeled(
 
 
 def target_loss(predicted: FloatArray, targets: Sequence[Target]) -> tuple[FloatArray, FloatArray]:
-    """Return equation 3, (n,), and its gradient (targets, n) with respect to the predictions.
+    """Return the loss (n,) of equation 3, and its gradient (targets, n) by the predictions.
 
     Args:
         predicted: Predictions p of each target, (targets, n).
@@ -218,9 +220,10 @@ def _of_unit(cost: Cost, space: SearchSpace) -> Callable[[Tensor], Tensor]:
 
 
 def label(targets: Sequence[Target], i: int) -> str:
-    """Return the target's metric, and its predictor if the name is ambiguous.
+    """Return the target's metric, followed by its predictor if the name is ambiguous.
 
-    A direction and a bound for the same metric or known cost are targets for the same quantity.
+    A direction and a bound for the same metric or known cost refer to the same quantity, so they
+    share a label.
     """
     target = targets[i]
     same = [candidate for candidate in targets if candidate.metric == target.metric]

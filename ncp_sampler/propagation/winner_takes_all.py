@@ -2,7 +2,8 @@
 
 Notation
     x (n, d)     unit codes, each edited independently
-    k (d,)       one step of each column: 8 for the channels of ``MRSpace``, 1 for blocks and units
+    k (d,)       one step of each column, in unit codes; in natural units, 8 for the channels of
+                 ``MRSpace``, 1 for its blocks and units
     T            cost of a code in natural units
     dr (n, d)    T(e + k in one column) - T(e)
 """
@@ -28,12 +29,12 @@ _CONTINUOUS_STEP = 0.05  # step, in unit codes, of a column without an even grid
 
 @dataclass(frozen=True)
 class WinnerTakesAll:
-    """Strategy that moves one column per iteration: the one that saves the most loss per unit cost.
+    """Strategy that moves one column per iteration, which reduces the loss most per unit of cost.
 
     Attributes:
         cost: T of equation 4: codes (n, d) in natural units -> (n,), increasing in every column,
-            such as ``costs.flops``. Without a cost function, every step costs the same; searches
-            use the known cost among their targets.
+            such as ``costs.flops``. If None, every step costs the same, except that an offline
+            search uses the first known cost among its targets.
         scale: Positive scale (d,) of each column, in unit codes; equation 5 takes the gradient per
             unit of it. The standard deviation of the training unit codes gives the paper's
             standardized codes. None means 1; offline searches from records set their own scale.
@@ -62,7 +63,7 @@ class WinnerTakesAll:
     def begin(
         self, space: SearchSpace, x: FloatArray
     ) -> Callable[[FloatArray, FloatArray], FloatArray]:
-        """Return the step of a new run, which moves the best column.
+        """Return the step function of a new run, which moves the best column.
 
         Raises:
             ValueError: The length of the scale is not d.
@@ -82,9 +83,9 @@ def winner_takes_all(
     """Move each unit code in its best column by one step against the loss gradient.
 
     With a cost, columns compete by gradient over cost increase (equation 5): a column whose
-    decrease lowers both loss and cost wins; otherwise, the column that saves the most loss per unit
-    cost. Without a cost, the column whose step lowers the loss most wins. A column at the end of
-    its range cannot win. A categorical moves by changing to another category.
+    decrease lowers both loss and cost wins; otherwise, the column that reduces the loss most per
+    unit of cost wins. Without a cost, the column whose step lowers the loss most wins. A column at
+    the end of its range cannot win. A categorical moves by changing to another category.
 
     Args:
         x: Unit codes, (n, d).
@@ -108,7 +109,7 @@ def winner_takes_all(
     fall_at, rise_at = falling.argmax(1), rising.argmin(1)
     rows = np.arange(len(x))
     fall, rise = falling[rows, fall_at], rising[rows, rise_at]
-    # in equation 5, a decrease that saves both always wins; without a cost, the steeper side does
+    # in equation 5, a decrease of loss and cost always wins; without a cost, the steeper side does
     falls = (fall > 0) & ((cost is not None) | (fall >= -rise))
     rises = ~falls & (rise < 0)
     edited = x.copy()

@@ -35,12 +35,12 @@ Function: TypeAlias = Callable[
     [FloatArray], tuple[FloatArray, Callable[[FloatArray], FloatArray]]
 ]  # unit codes (n, d) -> values (n,), and their pullback (n,) -> (n, d)
 
-# For one objective with constraints: log improvement, on the objective's scale, below which no
-# improvement counts, because a predictor's noise is larger; log probability below which slopes
-# are steeper, and their factor
+# Constants of the feasibility floor: log improvement, on the objective's scale, below which no
+# improvement counts, because the noise of a predictor is larger; log probability below which a log
+# probability decreases faster; and factor of this decrease
 _MIN_GAIN, _MIN_LOG_PROBABILITY, _STEEPNESS = -9.0, -1.0, 10.0
 _SUCCESS_POWER = 2.0  # exponent of the probability of success: a failed trial teaches little
-# Number of objectives -> maximum number of points of a front, which is thinned beyond it
+# Number of objectives -> maximum number of points of a front; a larger front is thinned
 _FRONT = {2: 200, 3: 80, 4: 50, 5: 25, 6: 15}
 _MOST_SAMPLED = 200  # Maximum number of points of a front whose hypervolume improvement is sampled
 _DRAWS = 32  # Number of posterior draws for an expectation without a closed form
@@ -98,11 +98,11 @@ class ObjectivePosterior:
         return Moments(mean, std, vjp)
 
     def smoothed(self, unit: FloatArray, *, noisy: bool) -> ScaledObservations:
-        """Return the observations, with posterior means if no better value is known.
+        """Return the observations, with posterior means instead of missing or noisy values.
 
         Args:
             unit: Unit codes of the observations, (n, d).
-            noisy: True if the posterior mean is better than an observed value.
+            noisy: True to replace all values; False to replace only missing values.
         """
         mean, m = self.mean(unit), len(self.observations.objectives)
         unknown = np.isnan(self.observations.slack) | noisy
@@ -171,9 +171,9 @@ class Acquisition:
     def has_floor(self) -> bool:
         """True if improvements and probabilities below a floor count for almost nothing.
 
-        The floor applies to one objective with constraints, or if trials have failed. Without a
-        floor, the log improvement decreases without bound in a well-known region, and codes that
-        are certainly infeasible would seem to be the best remaining codes.
+        The floor applies if there are constraints, or if failures depend on the params, unless the
+        search is for a front. Without a floor, the log improvement decreases without bound in a
+        well-explored region. Codes that are certainly infeasible would then seem to be the best.
         """
         observed = self.posterior.observations
         at_risk = bool(observed.constraints) or self.success is not None
@@ -181,16 +181,16 @@ class Acquisition:
 
     @property
     def lowest(self) -> float:
-        """Lowest acquisition value of a code that is feasible or promises an improvement."""
+        """Lowest acquisition value of a code that is probably feasible; -inf without a floor."""
         return _MIN_GAIN - 2 if self.has_floor else -math.inf
 
     def __call__(self, x: FloatArray) -> FloatArray:
-        """Return the acquisition value (n,) at unit codes (n, d), minus the penalty."""
+        """Return acquisition values (n,) at unit codes (n, d), with floor, minus the penalty."""
         blocks = [self._value(x[i : i + _BLOCK]) for i in range(0, len(x), _BLOCK)]
         return np.concatenate(blocks) if blocks else np.empty(0)
 
     def value_and_gradient(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return value (n,) and gradient (n, d), minus the penalty and without the floor.
+        """Return values (n,) and gradients (n, d) without the floor, minus the penalty.
 
         Without the floor, the gradient leads to codes with both improvement and feasibility.
         """
@@ -204,12 +204,12 @@ class Acquisition:
     def terms(
         self, x: FloatArray, moments: Moments, *, floor: bool = False
     ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-        """Return the sum of log terms (n,) without the penalty, and its pullback to x.
+        """Return the sum (n,) of all log terms except the penalty, and its pullback to x.
 
         Args:
             x: Unit codes, (n, d).
             moments: Posterior at these codes.
-            floor: Apply the floor, if there is one; the pullback is always without it.
+            floor: True to apply the floor, if there is one; the pullback never includes it.
         """
         m, floor = len(self.posterior.observations.objectives), floor and self.has_floor
         mean, std = moments.mean, moments.std
@@ -249,7 +249,7 @@ class Acquisition:
         rng: np.random.Generator,
         pending: FloatArray | None,
     ) -> Utility | None:
-        """Return the utility relative to feasible observations; None if there are none."""
+        """Return the utility relative to the feasible observations; None if there are none."""
         values, feasible, names = observed.values, observed.feasible, observed.objectives
         if not feasible.any() or not names:
             return None

@@ -27,7 +27,7 @@ CostFunction: TypeAlias = Callable[[Tensor], Tensor] | Callable[[Params], float]
 Costs: TypeAlias = Mapping[str, CostFunction]
 
 _SAMPLED_CODES = 64  # number of random codes that determine the spread and the scale of a cost
-_DECADE = 10.0  # minimum ratio of costs for comparing their logarithms
+_DECADE = 10.0  # ratio of the largest to the smallest cost above which logarithms are used
 
 
 class KnownCost:
@@ -39,12 +39,13 @@ class KnownCost:
             the middle for parameters that do not exist; or a plain function of the params that
             exist, which is interpolated between valid codes.
         space: The codes' search space.
-        argument: Name of the function in messages; ``costs[name]`` if None.
+        argument: Name of the function in error messages; ``costs[name]`` if None.
 
     Attributes:
         name: As given.
         is_finite: True if no cost is infinite in a sample of the space.
-        spread: Standard deviation of finite costs over the space.
+        spread: Standard deviation of the cost over random codes of the space, without infinite
+            costs; 1 if it is 0.
         spans_decades: True if costs over the space are positive and span more than a decade.
         ceiling: Finite value that replaces an infinite cost where a finite one is needed.
 
@@ -63,7 +64,7 @@ class KnownCost:
         self._of_params: InterpolatedFeatures | None = None
         codes = torch.as_tensor(space.sample(2, 0).astype(np.float64)).requires_grad_(True)
         try:
-            with warnings.catch_warnings():  # a function of params can also warn about anything
+            with warnings.catch_warnings():  # given a tensor, a function of params may warn
                 warnings.simplefilter("ignore")
                 values: Any = self._function(codes)
             why = f"gives {checks.shown(values)}"
@@ -71,7 +72,7 @@ class KnownCost:
             values, why = None, f"raises {type(error).__name__}: {error}"
         if isinstance(values, Tensor) and values.shape == (2,):
             if not values.requires_grad:
-                must = "be differentiable by the codes: give a function made of tensor operations"
+                must = "be differentiable with respect to codes: give one made of tensor operations"
                 raise checks.refusal(self._argument, function, must)
         else:
             try:
@@ -142,10 +143,10 @@ class KnownCost:
         return torch.where(value.isposinf(), self.ceiling, value).to(unit)
 
     def _refusal(self, what: str, code: NDArray[Any], n: int) -> ValueError:
-        """Return the error for an invalid cost, with the params of one of the valid codes."""
+        """Return the error for an invalid cost, with the params of a code that has it."""
         params = checks.shown(self._space.to_params(code.tolist()))
         where = params if n == 1 else f"{n} codes, such as that of {params}"
         return ValueError(
-            f"{self._argument} {what} for {where}; give a function that gives a number for "
-            "every valid code, inf for one over every limit"
+            f"{self._argument} {what} for {where}; give a function that returns a number for "
+            "every valid code, or inf for a code over every limit"
         )

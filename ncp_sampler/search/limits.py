@@ -19,8 +19,8 @@ from ncp_sampler.search.known_cost import Costs, KnownCost
 from ncp_sampler.space.search_space import SearchSpace
 
 _SLOPE = 100.0  # slope of the penalty per spread of a cost: steeper than a log improvement
-_ROUNDS, _PROJECTED = 16, 64  # number of rounds of the projection, and of codes projected at once
-_MARGIN = 0.02  # number of spreads by which each round aims lower, because rounding can add cost
+_ROUNDS, _PROJECTED = 16, 64  # numbers of rounds of a projection, and of codes projected at once
+_MARGIN = 0.02  # spreads by which each round aims further below, as rounding can increase a cost
 
 
 class Limits:
@@ -29,7 +29,7 @@ class Limits:
     Args:
         space: The codes' search space.
         costs: Name -> known cost.
-        bounds: Name -> its limit.
+        bounds: Name of a known cost -> its upper bound.
 
     Attributes:
         bounds: As given.
@@ -67,7 +67,7 @@ class Limits:
         return _SLOPE * excess, lambda g: pullback(_SLOPE * g)
 
     def kept(self, codes: NDArray[Any], pinned: FloatArray) -> NDArray[Any]:
-        """Return valid codes (n, d): unchanged if within the limits, otherwise projected.
+        """Return the valid codes within the limits; if they are few, add projections of the others.
 
         Args:
             codes: Valid codes.
@@ -82,7 +82,7 @@ class Limits:
         return np.concatenate([within, projected[~self.exceeded(projected)]])
 
     def projected(self, codes: NDArray[Any], pinned: FloatArray) -> NDArray[Any]:
-        """Return valid codes (n, d); move those over a limit below it, along the costs' gradient.
+        """Return valid codes (n, d), after moving those over a limit below it by gradient descent.
 
         If a code cannot be moved below a limit, it stays over the limit.
 
@@ -99,14 +99,15 @@ class Limits:
                 break
             margin = _MARGIN * (turn + 1)
             excess, pullback = self._excess(unit[over], margin)
-            rounded = np.flatnonzero(over)[excess <= margin]  # rounding alone exceeds a limit
-            if self._parents.any() and len(rounded):  # a fraction of a layer counts too little
+            rounded = np.flatnonzero(over)[excess <= margin]  # over only after rounding
+            if self._parents.any() and len(rounded):  # a fractional parent costs too little
                 unit_codes = self._space.normalize(valid[rounded])
                 unit[rounded] = np.where(self._parents, unit_codes, unit[rounded])
                 excess, pullback = self._excess(unit[over], margin)
-            slope = np.nan_to_num(pullback(np.ones(len(excess)))) * free  # next to an infinite cost
-            # a column at its end cannot move further, and would take up the others' share of the
-            # step
+            # the gradient may be infinite next to an infinite cost
+            slope = np.nan_to_num(pullback(np.ones(len(excess)))) * free
+            # a column at the end of its range cannot move further, and would take up the other
+            # columns' share of the step
             at = unit[over]
             slope[((at <= 0) & (slope > 0)) | ((at >= 1) & (slope < 0))] = 0.0
             size = np.maximum((slope**2).sum(1, keepdims=True), 1e-12)
@@ -155,11 +156,11 @@ def checked_limits(
     Args:
         costs: Name -> known cost.
         limits: Known cost -> its upper bound.
-        measured: Instruction on how to bound a measured value, for the message.
+        measured: Argument or option that bounds a measured metric, for the message.
 
     Raises:
-        ValueError: The arguments are not mappings from names to functions and to numbers, or a
-            limit has no cost.
+        ValueError: ``costs`` does not map names to functions, ``limits`` does not map names to
+            numbers, or a limit has no cost.
     """
     given = {} if costs is None else costs
     checks.instance("costs", given, Mapping, 'map names to functions, as {"flops": costs.flops}')

@@ -24,9 +24,9 @@ from ncp_sampler.space.search_space import SearchSpace
 
 Excluded: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> True to exclude
 
-N_BEST, _N_RANDOM, _N_SCREENED = 8, 16, 512  # starts: best, perturbed, screened random codes
+N_BEST, _N_RANDOM, _N_SCREENED = 8, 16, 512  # best codes; random codes; screened ones
 _ITERATIONS = 12  # number of steps; twice as many, from 48 starts, find nothing better
-_PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # fraction of columns; size relative to the region
+_PERTURBED_SHARE, _PERTURBATION = 0.3, 0.1  # fraction of columns; std relative to the region
 _CHANGED = 20  # mean number of columns in which a random code of the region differs from its center
 _CLIMBS, _CLIMB_WIDTH = 2, 3  # numbers of rounds of hill climbing, and of codes per round
 _EXHAUSTIVE = 2048  # maximum size of a space that is evaluated exhaustively
@@ -74,13 +74,13 @@ class Maximizer:
 
         Args:
             best: Unit codes to start from, best first, (n, d); only the first ``N_BEST`` are used.
-            rng: Draws the random starts.
+            rng: Random generator that draws the random starts.
         """
         inside = self._search(best, rng)
         lowest = self.acquisition.lowest
         if self.region.is_whole or not (inside is None or inside.value < lowest):
             return inside
-        # all codes within the trust region are known or infeasible
+        # all codes found within the trust region are excluded or probably infeasible
         outside = replace(self, region=TrustRegion.whole(best.shape[1]))._search(best, rng)
         if outside is None or (inside is not None and outside.value <= inside.value):
             return inside
@@ -105,7 +105,7 @@ class Maximizer:
         ends, began = self.space.denormalize(edited), self.space.denormalize(start)
         if self.project is not None:
             ends = self.project(ends)
-        if self.acquisition.has_floor:  # without improvement, the slope leaves feasibility
+        if self.acquisition.has_floor:  # keep the starts: ascent may leave the feasible region
             ends, began = np.concatenate([ends, began]), np.concatenate([began, began])
         valid = self._valid(ends)
         trail = [(self._valid(began), valid)]
@@ -119,7 +119,7 @@ class Maximizer:
             for center, near in zip(centers, steps, strict=True):
                 trail.append((np.broadcast_to(self._valid(center), near.shape), near))
             near = self._allowed(np.concatenate(steps))
-            # evaluated once, because sums are rounded differently in a batch of another size
+            # each code is evaluated once, because rounding errors depend on the size of a batch
             codes = np.concatenate([codes, near])
             values = np.concatenate([values, self._values(near)])
         return _best(codes, values, trail)
@@ -133,7 +133,7 @@ class Maximizer:
         unique = unique_codes(valid)
         if not self.region.is_whole:
             counts = np.isnan(self.pinned)
-            if self.space.conditions:  # missing parameters have no position
+            if self.space.conditions:  # absent parameters have no position
                 counts = counts & self.space.exists(unique, by_column=True)
             unique = unique[self.region.contains(self.space.normalize(unique), counts)]
         return unique[~self.excluded(unique)]
@@ -143,7 +143,7 @@ class Maximizer:
         return np.asarray(np.nan_to_num(values, nan=-np.inf))
 
     def _starts(self, best: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Return the best known codes, perturbed ones, and the best of many random ones, (s, d)."""
+        """Return starts (s, d): the best known codes, perturbed copies, and good random codes."""
         top = self.region.clip(best[:N_BEST])
         changed = rng.random(top.shape) < _PERTURBED_SHARE
         size = _PERTURBATION * (self.region.high - self.region.low)
@@ -159,7 +159,7 @@ class Maximizer:
         return unit
 
     def _random(self, center: FloatArray, rng: np.random.Generator) -> NDArray[Any]:
-        """Return random valid codes; in a small region, they differ from its center in few columns.
+        """Return random valid codes; within a trust region, few columns differ from its center.
 
         In high dimensions, a code that differs from the center in all dimensions is far away, even
         in a small region (Regis & Shoemaker 2013; TuRBO, section 3, changes few columns, too).

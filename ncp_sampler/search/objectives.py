@@ -3,7 +3,8 @@
 Notation
     n, d, m, c   observations, columns of a code, objectives, constraints
     values       objectives, all to be maximized and scaled, NaN where missing, (n, m)
-    slack        scaled distance below a bound, (n, c); nonnegative if it holds, NaN if unknown
+    slack        scaled distance from a bound, (n, c); nonnegative if the constraint holds, NaN if
+                 unknown
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from ncp_sampler.space.search_space import SearchSpace
 
 # Maximum numbers of modeled objectives, and of all objectives, for exact hypervolume improvement
 _MAX_MODELED, _MAX_EXACT = 4, 6
-_FEW = 10  # Number of latest values of a rare metric that are always among the fitted ones
+_FEW = 10  # Number of latest values that are fitted if the selected rows lack a metric
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class Objectives:
             codes: Valid codes, (n, d).
             metrics: Name -> observed values, (n,), NaN if missing. If a finished trial did not
                 report a constraint, the value is infinite on the side that satisfies the
-                constraint. Sources lack constraints that were added later.
+                constraint. Observations of a source lack constraints that were added later.
             diverged: Mask of observations in which an objective diverged, (n,); None if there are
                 none.
         """
@@ -204,8 +205,8 @@ class ScaledObservations:
         bounds: Bound and unit s of each constraint; its scaled slack is asinh(slack / s).
         weights: Weights of the scaled objectives, (m,); None for the whole front or a single
             objective.
-        is_maximin: True if the worst of the weighted objectives counts, instead of their sum.
-        diverged: True for observations in which an objective diverged, (n,).
+        is_maximin: True to maximize the worst weighted objective plus the sum, instead of the sum.
+        diverged: Mask of observations in which an objective diverged, (n,).
     """
 
     objectives: tuple[str, ...]
@@ -236,12 +237,12 @@ class ScaledObservations:
 
     @property
     def feasible(self) -> NDArray[np.bool_]:
-        """True (n,) for observations that violate no known constraint."""
+        """Mask (n,) of observations that are not known to violate a constraint."""
         return ~np.asarray((self.slack < 0).any(axis=1), dtype=bool)
 
     @property
     def is_front(self) -> bool:
-        """True if the search looks for the front of several objectives."""
+        """True if the search is for the Pareto front of several objectives."""
         return self.weights is None and len(self.objectives) > 1
 
     @property
@@ -252,7 +253,7 @@ class ScaledObservations:
 
     @property
     def unreported(self) -> NDArray[np.bool_]:
-        """True (n, m) for objectives that are missing in an observation that reported others."""
+        """Mask (n, m) of missing objectives in observations that reported other objectives."""
         missing = np.isnan(self.values)
         modeled = ~np.array(self.known, dtype=bool)
         reported = (~missing & modeled).any(axis=1) & ~self.diverged
@@ -260,7 +261,7 @@ class ScaledObservations:
 
     @property
     def has_gaps(self) -> bool:
-        """True if slack, or an objective of a trial that reported others, is unknown."""
+        """True if a slack is unknown, or if an observation reported only some of the objectives."""
         return bool(np.isnan(self.slack).any() or self.unreported.any())
 
     def covering(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -289,7 +290,7 @@ class ScaledObservations:
         )
 
     def merit(self) -> FloatArray:
-        """Return the merit (n,) of each observation, NaN if a metric is missing."""
+        """Return the merit (n,) of each observation, NaN if an objective is missing."""
         if self.weights is None:
             return np.asarray(self.values.sum(axis=1))
         if not self.is_maximin:
@@ -297,11 +298,11 @@ class ScaledObservations:
         return chebyshev(self.values - np.nanmax(self.values, axis=0), self.weights)[0]
 
     def order(self, rng: np.random.Generator) -> NDArray[np.intp]:
-        """Return the positions (n,) of the observations, in order of preference as starts.
+        """Return the positions (n,) of the observations, in order of preference.
 
         Feasible observations come first, sorted by merit, followed by all others, sorted by
-        violation. If a front is sought, the whole front comes first in random order, followed by
-        the best observation for each objective.
+        violation. If the search is for a front, the front comes first in random order, followed by
+        the best half of the observations for each objective, in turn.
         """
         merit = np.nan_to_num(self.merit(), nan=-np.inf)
         violation = np.where(self.slack < 0, -self.slack, 0.0).sum(axis=1)

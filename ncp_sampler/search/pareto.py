@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ncp_sampler.predictors.predictor import FloatArray
 
 _ADVANCE = 0.05  # minimum advance of a front that counts, as a fraction of the first trials' spread
-_WINDOW = 200  # window of latest trials; one or two windows are searched for advances
+_WINDOW = 200  # number of trials per window; the latest one or two are searched for advances
 _EARLY = 10  # number of first trials; the reference point lies below their worst values
 # Weight of the sum relative to the minimum. With nearly the minimum alone (0.05 in ParEGO), a
 # search improves one objective at a time and falls behind in all
@@ -37,7 +37,7 @@ def pareto_front(values: FloatArray) -> NDArray[np.intp]:
 
 
 def thinned(front: FloatArray, limit: int) -> FloatArray:
-    """Return at most ``limit`` points of a front: the best per objective, then distant ones."""
+    """Return at most ``limit`` points of a front: the best per objective, then distant others."""
     if len(front) <= limit:
         return front
     spread = np.ptp(front, axis=0)
@@ -79,8 +79,8 @@ def reference_point(values: FloatArray) -> FloatArray:
     """Return the point (m,) beyond which hypervolume counts, given trials in order of observation.
 
     In each objective, the point lies a tenth of the spread below the worst of the first trials,
-    which were not chosen by a search. The point therefore stays in place, and useless extremes
-    (such as the lowest cost) do not gain weight when they are observed.
+    which were not chosen by a search. Therefore, the point stays in place, and an extreme but
+    useless observation (such as the lowest cost) does not change the weight of others.
     """
     point = []
     for column in values.T:
@@ -93,7 +93,7 @@ def reference_point(values: FloatArray) -> FloatArray:
 def advances(
     values: FloatArray, feasible: NDArray[np.bool_], reference: FloatArray, n_startup: int
 ) -> FloatArray:
-    """Return the number of advances of the front so far, for each later trial that advances it.
+    """Return the number of advances of the front so far, at each trial that advances it.
 
     A trial advances the front if it is better than each point of the front in some objective, by a
     fraction of the first trials' spread. Smaller gains, and points between two points of the front,

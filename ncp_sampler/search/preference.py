@@ -35,7 +35,7 @@ class Preference:
     Attributes:
         weights: Name of an objective -> weight and its unit: None for the objective's own unit,
             otherwise one of ``UNITS``.
-        is_maximin: True if the objective with the largest loss counts, instead of the sum.
+        is_maximin: True if the worst objective decides, instead of the weighted sum.
     """
 
     weights: Mapping[str, tuple[float, str | None]]
@@ -57,7 +57,7 @@ class Preference:
         weights |= {name: _with_unit(weight) for name, weight in given.items()}
         if unknown := [name for name in given if name not in directions]:
             raise ValueError(
-                f"objective_weights has {unknown}, no objectives; they are {[*directions]}"
+                f"objective_weights has {unknown}, not among the objectives {[*directions]}"
             )
         if not any(weight for weight, _ in weights.values()):
             must = f"weight some of {tuple(directions)}, with at least one weight above 0"
@@ -88,21 +88,21 @@ class Preference:
             names: The objectives.
             raw: Values of the objectives in the order of observation, (n, m), without missing
                 values.
-            signs: 1 of an objective to be maximized, -1 of one to be minimized, (m,).
+            signs: 1 for an objective to be maximized, -1 for one to be minimized, (m,).
         """
         weights = []
         for name, column, sign in zip(names, raw.T, signs, strict=True):
             weight, unit = self.weights[name]
             if unit == "range":
                 weight /= progress_of(column, best=sign * (sign * column).max())
-            elif unit == "std":  # as in ``scaled``, so that outliers do not determine it
+            elif unit == "std":  # so that outliers do not determine the unit
                 weight *= _slope(bounded_tail(sign * column), column)
             weights.append(weight)
         return np.array(weights)
 
 
 def check_weights(given: Mapping[Any, Weight] | str | None, words: Sequence[str] = WORDS) -> None:
-    """Check the form of ``objective_weights`` while the objectives are unknown.
+    """Check the form of ``objective_weights`` before the objectives are known.
 
     Args:
         given: The argument.
@@ -153,7 +153,7 @@ def relative_regrets(raw: FloatArray, signs: FloatArray) -> FloatArray:
 
     Args:
         raw: Objectives in their own units, in the order of observation, (n, m).
-        signs: 1 of an objective to be maximized, -1 of one to be minimized, (m,).
+        signs: 1 for an objective to be maximized, -1 for one to be minimized, (m,).
     """
     best = signs * np.nanmax(signs * raw, axis=0)
     unit = [progress_of(column, value) for column, value in zip(raw.T, best, strict=True)]
@@ -172,7 +172,7 @@ def _slope(scaled: FloatArray, raw: FloatArray) -> float:
     order = known[np.argsort(scaled[known], kind="stable")]
     best, middle = order[-1], order[len(order) // 2]
     distance = abs(raw[best] - raw[middle])
-    if not distance > 0:  # more than half of the values are the best
+    if not distance > 0:  # more than half of the values equal the best
         best, middle = order[-1], order[0]
         distance = abs(raw[best] - raw[middle])
     rise = float(scaled[best] - scaled[middle])

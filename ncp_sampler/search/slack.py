@@ -1,8 +1,8 @@
-"""Bounds of black-box constraints, and the known values and the scale of their slack.
+"""Bounds of black-box constraints, and the slack of observed values.
 
 The slack of a trial is the distance of the reported value from the bound. The slack is nonnegative
 if the constraint holds, NaN if the value is unknown, and infinite if a finished trial did not
-report it, which counts as satisfied.
+report the value, because the constraint then counts as satisfied.
 
 Notation
     n   trials, in the order in which they were reported
@@ -23,7 +23,7 @@ from ncp_sampler.predictors.transforms import LARGEST
 # Observed metric -> its upper bound, or a pair (low, high), of which one is None
 Constraints: TypeAlias = Mapping[str, float | tuple[float | None, float | None]]
 
-_LATE_REPORTS = 3  # consecutive reports after which a constraint counts as added later
+_LATE_REPORTS = 3  # number of reports after which a constraint counts as added later
 _Values = TypeVar("_Values", float, FloatArray)
 
 
@@ -85,8 +85,8 @@ def known_slack(slack: FloatArray) -> FloatArray:
     earlier trials is unknown. A constraint that only some of the later trials report counts as
     satisfied in the others.
 
-    If there are several zeros and no positive slack, as for a count or max(0, excess), the zeros
-    are satisfied by an unknown amount.
+    If there are several zeros and no positive slack, the metric is probably a count or
+    max(0, excess). A zero then shows only that the constraint holds, not by how much.
     """
     reported = ~np.isnan(slack) & (slack < np.inf)
     if not reported.any():
@@ -101,7 +101,7 @@ def known_slack(slack: FloatArray) -> FloatArray:
 
 
 def scaled_slack(slack: FloatArray) -> tuple[FloatArray, float]:
-    """Return the scaled slack (n,), finite if known, and its unit.
+    """Return the scaled slack (n,), which is finite if known, and its unit.
 
     The unit is the median distance from the bound. With asinh, a huge violation does not determine
     the scale, and the bound stays at 0; standardization or ``bounded_tail`` would move it. An

@@ -6,8 +6,8 @@ again and all observations are kept, so that a study can leave the first basin t
 Everything is computed from the ordered observations, so a restored study continues with the same
 region.
 
-If a front is sought, the region of each proposal is centered on a randomly drawn point of the
-front, and all regions have the same width (MORBO, Daulton et al. 2022, uses a separate width for
+If the search is for a front, the region of each proposal is centered on a randomly drawn point of
+the front. All regions have the same width (MORBO, Daulton et al. 2022, uses a separate width for
 each). Without a trust region, a hypervolume improvement would be expected wherever little is known,
 such as in the corners.
 
@@ -33,7 +33,7 @@ _ROUNDING = 1e-9
 _WHOLE = 2.0
 _SHORTEST = 2.0**-7
 _SUCCESSES = 3  # number of successes in a row after which the side length doubles
-_MIN_FAILURES = 4  # failures in a row that halve it; d in larger spaces, d / 3 for a front
+_MIN_FAILURES = 4  # least number of failures in a row that halve it; d or, for a front, d / 3
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,10 @@ class TrustRegion:
         return not ((self.low > 0).any() or (self.high < 1).any())
 
     def contains(self, unit: FloatArray, columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return True for unit codes (n, d) inside the region in some columns, (d,) or (n, d)."""
+        """Return a mask (n,) of the unit codes (n, d) inside the region in all selected columns.
+
+        ``columns`` is a mask of the selected columns, (d,) or (n, d).
+        """
         inside = (unit >= self.low - _ROUNDING) & (unit <= self.high + _ROUNDING)
         return np.asarray((inside | ~columns).all(axis=1), dtype=bool)
 
@@ -127,16 +130,15 @@ def trust_region(
 ) -> TrustRegion:
     """Return the trust region around a center.
 
-    All categories, parameters that do not exist, and the next steps on a grid are always inside
-    the region, because a region without any other code would end the search.
+    All categories, all values of parameters that do not exist, and the next steps on a grid are
+    always inside the region. If it contained only its center, the search would end.
 
     Args:
         space: The search space.
-        center: Unit code of the best observation, (d columns,).
+        center: Unit code of the best observation, one number per column.
         merit: Merit of the best startup trial, followed by that of the later trials in order, (n,);
             to be maximized, NaN if unknown. For a front, ``pareto.advances``.
-        front: True if the center is one of several best observations, each of which serves as the
-            center for some proposals.
+        front: True if the center was drawn at random from the points of a front.
     """
     half = np.full(len(center), side_length(merit, len(space.dimensions), front=front) / 2)
     stepped = np.zeros(len(center), dtype=bool)
@@ -160,13 +162,13 @@ def trust_region(
 
 
 def side_length(merit: FloatArray, d: int, *, front: bool = False) -> float:
-    """Return the side length after observations with merit (n,), the best of startup first."""
+    """Return the side length after trials with merit (n,), the best startup trial first."""
     first = merit[:1] if not np.isnan(merit[0]) else np.array([-np.inf])
     best = np.fmax.accumulate(np.concatenate([first, merit[1:]]))
     successes = np.flatnonzero(merit[1:] > best[:-1]).tolist()
     length, in_a_row, last = _WHOLE, 0, -1
     patience = max(_MIN_FAILURES, d // 3 if front else d)
-    for at in [*successes, len(merit) - 1]:  # runs of failures end with a success or at the end
+    for at in [*successes, len(merit) - 1]:  # each ends a run of failures
         failures = at - last - 1
         for _ in range(failures // patience):
             length = length / 2 if length / 2 >= _SHORTEST else _WHOLE

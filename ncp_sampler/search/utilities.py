@@ -27,7 +27,7 @@ from ncp_sampler.search.pareto import boxes_beyond, chebyshev
 
 KNOWN_STD = 5e-3  # smoothing of a known cost's improvement, in standard deviations of the cost
 _TEMPERATURE = 1e-2  # smoothing of a scalarized improvement
-_SHORTEST = 1e-3  # length along a direction if the front does not reach beyond the reference
+_SHORTEST = 1e-3  # minimum length of the front in a direction, if it is not beyond the reference
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 Pullback: TypeAlias = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
@@ -46,7 +46,7 @@ class LogEI:
 
     Attributes:
         best: Incumbent value.
-        known: True if the objective is a known cost, whose improvement is only smoothed.
+        known: True if the objective is a known cost, for which max(., 0) is smoothed instead.
     """
 
     best: float
@@ -246,14 +246,16 @@ def log_probability_above(mean: FloatArray, std: FloatArray) -> tuple[FloatArray
 
 
 def log_expected_improvement(
-    gain: FloatArray, std: FloatArray
+    improvement: FloatArray, std: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return log E[max(f, 0)] for normal f with mean ``gain``, and its slopes in mean and std.
+    """Return log E[max(f, 0)] for normal f, and its slopes with respect to mean and std.
+
+    ``improvement`` is the mean of f, the predicted improvement on the incumbent.
 
     Ament et al. (2023), equation 9: log h(z) + log std with h(z) = phi(z) + z Phi(z), computed
     with erfcx for z < -1. The derivative of log h is Phi / h.
     """
-    z = gain / std
+    z = improvement / std
     above = np.maximum(z, -1.0)
     share = ndtr(above)
     h = np.exp(-0.5 * above * above - _LOG_SQRT_2PI) + above * share
@@ -271,9 +273,9 @@ def log_expected_improvement(
     return value + np.log(std), slope / std, (1 - z * slope) / std
 
 
-def log_smooth_improvement(gain: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the smoothed log of max(gain, 0) for known values, and its slope."""
-    value, slope = _log_softplus(gain / KNOWN_STD)
+def log_smooth_improvement(improvement: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the log of a smoothed max(improvement, 0) for known values, and its slope."""
+    value, slope = _log_softplus(improvement / KNOWN_STD)
     return value + math.log(KNOWN_STD), slope / KNOWN_STD
 
 
@@ -287,7 +289,7 @@ def _log_softplus(t: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 @dataclass(frozen=True)
 class _Sides:
-    """Sides of boxes along one objective; each distinct pair of levels occurs once.
+    """Sides of boxes along one objective; each distinct pair of levels is stored once.
 
     Attributes:
         levels: Finite levels at which sides begin or end, ascending, (L,).

@@ -1,4 +1,4 @@
-"""Hashable keys of categories: exact keys, and keys of their JSON forms."""
+"""Hashable keys for categories: exact keys, and keys of the categories' JSON forms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def category_key(value: Any) -> Hashable:
-    """Return a hashable key of a category; it depends on type and equality, and NaN equals NaN."""
+    """Return a hashable key, equal for categories of one type that are equal or are both NaN."""
     if _is_nan(value):
         return type(value), None
     try:
@@ -22,7 +22,7 @@ def category_key(value: Any) -> Hashable:
 
 
 def json_form(value: Any) -> Hashable:
-    """Return a hashable key that a value shares only with its JSON round trip.
+    """Return a hashable key that is equal for values with the same JSON form.
 
     A tuple becomes a list in JSON, and the keys of a dictionary become strings.
     """

@@ -1,8 +1,8 @@
 """Arithmetic on the columns of codes: ranges, grids, logarithms and categories, as arrays.
 
 Notation
-    D, d       numbers of dimensions and of columns (one per number, one per category)
-    values     (n, D), numbers, and positions of categories among the choices
+    D, d       numbers of dimensions, and of columns (one per integer or float, one per category)
+    values     (n, D), one per dimension: a number, or the position of a category among the choices
     code       (..., d) in natural units; a categorical is one-hot
     unit code  (..., d) in [0, 1]; log columns are scaled logarithmically
 """
@@ -34,7 +34,7 @@ _Operation: TypeAlias = tuple[np.ufunc, FloatArray]  # function and its second o
 Numbers = TypeVar("Numbers", FloatArray, torch.Tensor)
 
 _CONTINUOUS_STEP = 0.05  # Distance to a neighbor in a continuous column, as a fraction of the range
-_LOOP = 256  # Target length of NumPy's inner loops; shorter codes share a loop
+_LOOP = 256  # Target length of NumPy's inner loops; several short codes share a loop
 
 
 class Columns:
@@ -42,16 +42,16 @@ class Columns:
 
     Attributes:
         names: Names of the d columns.
-        slices: Parameter's name -> its columns.
-        owner: Position (d,) of each column's dimension.
-        numeric: Positions of the dimensions that are numbers.
+        slices: Parameter's name -> slice of its columns.
+        owner: Position of the dimension to which each column belongs, (d,).
+        numeric: Positions of the numeric dimensions, integers and floats.
         numeric_columns: Columns of these dimensions.
         categoricals: Position -> dimension, for the categoricals.
         low, high: Smallest and largest value (D,) of each dimension.
         step: Distance (D,) between values; 0 for a continuous dimension.
-        dtype: Type of valid codes: integers if every column contains integers.
-        conditions: Conditions for parameters to exist; none here.
-        middle: Params in the middle of all ranges, if there are conditions.
+        dtype: Type of valid codes: int64 if every column contains integers, otherwise float64.
+        conditions: Conditions for parameters to exist; empty here, see ``ConditionalColumns``.
+        middle: Params in the middle of all ranges; empty without conditions.
         key: Hashable value that is equal for equal conditions.
     """
 
@@ -77,7 +77,7 @@ class Columns:
         self._one_hot = OneHot([len(dim.choices) for dim in self.categoricals.values()])
         self.numeric = np.setdiff1d(np.arange(len(names)), self._categorical)
         self.numeric_columns = self._first[self.numeric]
-        # NumPy takes slices faster
+        # NumPy indexes with a slice faster than with an array
         self._numeric = _as_slice(self.numeric_columns)
         self._hot = _as_slice(np.flatnonzero(np.isin(self.owner, self._categorical)))
 
@@ -97,13 +97,14 @@ class Columns:
         return Columns, (self._dimensions,)
 
     def _set_scales(self, log: NDArray[np.bool_], integer: NDArray[np.bool_]) -> None:
-        """Set the arrays that round and scale each column."""
+        """Set the arrays that are used to round and scale each column."""
         low, high, step = (row[self.owner] for row in (self.low, self.high, self.step))
         high[self._hot] = 1.0
         self._is_log, self._log, self._integer = log, np.flatnonzero(log), integer
         self._steps, self._grid = step, step > 0
         self.dtype = np.dtype(np.int64 if integer.all() else np.float64)
-        # four last digits, from half the bound, because the largest float has no next one
+        # four units in the last place, computed at half the bound, because the largest float has
+        # no successor
         rounding = 8 * np.spacing(np.maximum(-low, high) / 2)
         self._tolerance = np.where(self._grid, step * STEP_TOLERANCE + rounding, 0.0)
         ends = np.stack([low, high])
@@ -121,7 +122,7 @@ class Columns:
         self._from_steps = _tiled([(np.multiply, step), (np.add, low), (np.minimum, high)])
 
     def _set_draws(self, log: NDArray[np.bool_]) -> None:
-        """Set the arrays that draw each dimension from its steps or its (log) range."""
+        """Set the arrays that are used to draw values from each dimension's grid or (log) range."""
         start, end, half = self.low.copy(), self.high.copy(), self.step[log] / 2  # as in Optuna
         start[log] = [math.log(number) for number in self.low[log] - half]
         end[log] = [math.log(number) for number in self.high[log] + half]
@@ -132,10 +133,10 @@ class Columns:
         self._count, self._last = (np.array([n - k for n in counts], dtype=float) for k in (0, 1))
 
     def check_shape(self, code: ArrayLike | torch.Tensor) -> FloatArray:
-        """Check the shape of a code, and return the code as an array of numbers.
+        """Check the shape of a code, and return the code as an array of floats.
 
         Raises:
-            ValueError: The number of columns is wrong, there are no numbers, or one is NaN.
+            ValueError: The number of columns is wrong, or an element is NaN or not a number.
         """
         if isinstance(code, torch.Tensor):
             code = code.detach().cpu().double().numpy()
@@ -153,14 +154,14 @@ class Columns:
         nan = np.isnan(numbers)
         if nan.any():
             bad = self.names[int(np.argwhere(nan)[0][-1])]
-            raise ValueError(f"code is NaN at {bad!r}; replace it by a number")
+            raise ValueError(f"code is NaN at {bad!r}; replace it with a number")
         return numbers
 
     def check_valid(self, code: FloatArray) -> FloatArray:
-        """Return the code if it is valid, with exact integers.
+        """Check that a code is valid, and return it with rounding errors of integers removed.
 
         Raises:
-            ValueError: A number is off its range or grid.
+            ValueError: A number is outside its range or off its grid.
         """
         valid = self.round(code)
         wrong = np.abs(code - valid) > self._tolerance
@@ -197,10 +198,10 @@ class Columns:
         return valid
 
     def normalize(self, code: FloatArray) -> FloatArray:
-        """Return the unit code of a code that ``check_shape`` has passed.
+        """Return the unit code of a code that has passed ``check_shape``.
 
         Raises:
-            ValueError: A number has no logarithm.
+            ValueError: A number in a log dimension is not positive.
         """
         unit: FloatArray = np.array(code, order="C")
         if len(self._log):
@@ -212,7 +213,7 @@ class Columns:
         return unit
 
     def denormalize(self, unit: Numbers) -> Numbers:
-        """Return the code of a unit code, not rounded; differentiable for a tensor."""
+        """Return the unrounded code of a unit code; differentiable if given a tensor."""
         if isinstance(unit, torch.Tensor):
             unit = unit if unit.is_floating_point() else unit.double()
             scale, offset = (torch.from_numpy(x).to(unit) for x in (self._scale, self._offset))
@@ -244,11 +245,11 @@ class Columns:
         return values
 
     def at(self, index: NDArray[np.intp]) -> FloatArray:
-        """Return the codes (n, d) of the values at indices (n, D), which start at 0."""
+        """Return the codes (n, d) of the grid values with indices (n, D), counted from 0."""
         return self.from_values(self.low + self.step * index)
 
     def from_uniform(self, u: FloatArray) -> FloatArray:
-        """Return codes (n, d), not rounded, for numbers (n, D) in [0, 1].
+        """Return unrounded codes (n, d) for numbers (n, D) in [0, 1].
 
         Raises:
             ValueError: The shape is wrong, or a number is outside [0, 1].
@@ -275,7 +276,7 @@ class Columns:
         if not self._grid.all():
             continuous = self.denormalize(self.normalize(base) + signs * _CONTINUOUS_STEP)
             shifted = np.where(self._grid, shifted, continuous)
-        valid = Columns.round(self, shifted)  # each column alone: conditions see one step at a time
+        valid = Columns.round(self, shifted)  # without conditions: each column changes alone
         side, column = np.nonzero(valid[:, self.numeric_columns] != base[self.numeric_columns])
         column = self.numeric_columns[column]
         moved = np.repeat(base[None], len(column), axis=0)
@@ -300,7 +301,7 @@ class Columns:
         return True
 
     def existing(self, params: Mapping[str, Any]) -> list[str]:
-        """Return the names of the parameters that exist; without conditions, all."""
+        """Return the names of the parameters that exist: all of them without conditions."""
         return list(self.slices)
 
     def effective(self, unit: torch.Tensor) -> torch.Tensor:
@@ -321,7 +322,7 @@ class Columns:
         return math.prod(float(n_values(dim)) for dim in self._dimensions)
 
     def enumerate(self, first: int, last: int) -> FloatArray:
-        """Return the codes (n, d) at positions ``first`` to ``last - 1``, not rounded."""
+        """Return the unrounded codes (n, d) at positions ``first`` to ``last - 1``."""
         counts = np.array([int(n_values(dim)) for dim in self._dimensions])
         size = math.prod(counts.tolist())
         positions = np.arange(first, min(last, size))
@@ -333,7 +334,7 @@ def unique_codes(codes: NDArray[Any]) -> NDArray[Any]:
 
     ``np.unique`` compares column by column and takes seconds for thousands of columns.
     """
-    bits = np.ascontiguousarray(codes, dtype=">f8").view(">u8")  # numbers >= 0 sort as their bytes
+    bits = np.ascontiguousarray(codes, dtype=">f8").view(">u8")  # floats >= 0 sort as their bytes
     negative = codes < 0
     if negative.any():
         bits = np.where(negative, ~bits, bits | np.uint64(1 << 63)).astype(">u8")
@@ -345,14 +346,14 @@ def unique_codes(codes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _tiled(operations: list[_Operation]) -> list[_Operation]:
-    """Return operations whose rows are repeated for ``_apply``."""
+    """Return the operations with repeated rows, as ``_apply`` needs them."""
     return [(ufunc, np.tile(row, max(1, _LOOP // max(1, len(row))))) for ufunc, row in operations]
 
 
 def _apply(operations: list[_Operation], codes: FloatArray) -> None:
     """Apply operations in place to contiguous codes (..., d), several codes per NumPy loop.
 
-    NumPy's loops run over the last axis; with only 27 columns, they take three times as long.
+    NumPy's inner loops run over the last axis. Loops over only 27 columns take three times as long.
     """
     flat, width = codes.reshape(-1), len(operations[0][1])
     tail = len(flat) % width
@@ -367,6 +368,6 @@ def _apply(operations: list[_Operation], codes: FloatArray) -> None:
 
 
 def _as_slice(at: NDArray[np.intp]) -> Any:
-    """Return consecutive columns as a slice, because NumPy takes slices faster."""
+    """Return consecutive columns as a slice, with which NumPy indexes faster."""
     consecutive = len(at) and at[-1] - at[0] == len(at) - 1
     return slice(int(at[0]), int(at[-1]) + 1) if consecutive else at

@@ -1,8 +1,8 @@
 """Arithmetic on codes with conditional parameters.
 
 A code always has all columns. If a parameter does not exist, its columns contain the middle of its
-range. Therefore, codes that differ only in such columns are the same code, and a single model
-learns from all trials: the columns that a branch lacks are constant in it.
+range. Therefore, codes that differ only in such columns become the same code. A single model learns
+from all trials, because the columns of parameters that a branch lacks are constant in the branch.
 
 Notation
     n, d, D   codes, columns, dimensions
@@ -24,7 +24,7 @@ from ncp_sampler.space.columns import Columns, FloatArray
 from ncp_sampler.space.conditions import Condition, nearest_value
 from ncp_sampler.space.dimensions import Categorical, Dimension, decode, n_values
 
-_COUNTED = 100_000  # Maximum number of a parent's values for which codes are counted exactly
+_COUNTED = 100_000  # Maximum number of values of a parent for which codes are counted exactly
 
 _Test: TypeAlias = tuple[int, ...] | range  # values of a number, or positions of categories
 
@@ -71,7 +71,7 @@ class ConditionalColumns(Columns):
         return ConditionalColumns, (self._dimensions, self.conditions)
 
     def round(self, numbers: FloatArray) -> FloatArray:
-        """Return the nearest valid code, as floats, with the middle for missing parameters."""
+        """Return the nearest valid code, as floats, with the middle for absent parameters."""
         valid = super().round(numbers)
         return self._settled(valid, valid)
 
@@ -86,11 +86,11 @@ class ConditionalColumns(Columns):
     def neighbors(self, base: FloatArray) -> FloatArray:
         """Return the valid codes (m, d) one step or one category away from a valid code (d,)."""
         near = self.round(super().neighbors(base))
-        others: FloatArray = near[(near != base).any(axis=1)]  # others are the same code
+        others: FloatArray = near[(near != base).any(axis=1)]  # some steps lead back to base
         return others
 
     def effective(self, unit: torch.Tensor) -> torch.Tensor:
-        """Return unit codes (n, d) with the middle where the nearest code lacks a parameter."""
+        """Return unit codes (n, d), with the middle for parameters the nearest valid code lacks."""
         code = self.denormalize(unit.detach().cpu().double().numpy())
         exists = torch.as_tensor(self.exists_by_column(super().round(code)))
         middle = torch.as_tensor(self._middle_unit).to(unit)
@@ -147,7 +147,7 @@ class ConditionalColumns(Columns):
 
         The number is an upper bound if a parent has more than 100,000 values.
         """
-        below = [float(n_values(dim)) for dim in self._dimensions]  # number of codes, with children
+        below = [float(n_values(dim)) for dim in self._dimensions]  # codes of a subtree
         groups: dict[int, list[tuple[_Test, list[int]]]] = {}
         for (parent, test), children in self._children.items():
             groups.setdefault(parent, []).append((test, children))
@@ -163,7 +163,7 @@ class ConditionalColumns(Columns):
         return math.prod(n for i, n in enumerate(below) if i not in self._parents)
 
     def enumerate(self, first: int, last: int) -> FloatArray:
-        """Return the codes (n, d) at positions ``first`` to ``last - 1``, not rounded."""
+        """Return the unrounded codes (n, d) at positions ``first`` to ``last - 1``."""
         rows = self._middle_values
         for i in self.order():
             there, grid = self.exists(rows)[:, i], _grid(self._dimensions[i])
@@ -179,7 +179,7 @@ class ConditionalColumns(Columns):
 
 
 def _test(dim: Dimension, values: tuple[Any, ...] | range) -> _Test:
-    """Return a parent's values as numbers or category positions; as a range if evenly spaced.
+    """Return a parent's values as numbers or category positions, as a range if evenly spaced.
 
     Testing a range takes only two comparisons.
     """
@@ -192,14 +192,14 @@ def _test(dim: Dimension, values: tuple[Any, ...] | range) -> _Test:
 
 
 def _canonical(test: _Test) -> tuple[int, ...]:
-    """Return a canonical form, equal for tests of equal values."""
+    """Return a canonical form of a test, equal for all tests with the same values."""
     if isinstance(test, range) and len(test):
         return test[0], test[-1], len(test)
     return -1, *test
 
 
 def _holds(test: _Test, column: FloatArray) -> NDArray[np.bool_]:
-    """Return True for values (n,) of a parent that satisfy a test."""
+    """Return a mask (n,) of the parent's values that satisfy a test."""
     if not len(test):
         return np.zeros(len(column), dtype=bool)
     if isinstance(test, range):

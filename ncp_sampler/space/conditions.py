@@ -19,7 +19,7 @@ from ncp_sampler.space.dimensions import (
     n_values,
 )
 
-_LISTED = 1000  # Maximum number of values for listing a range
+_LISTED = 1000  # Maximum length of a range whose values are listed one by one
 _COLLECTIONS = (list, tuple, range, set, frozenset)
 
 
@@ -28,7 +28,7 @@ class Condition(NamedTuple):
 
     Attributes:
         parent: Name of the parent, a categorical or an integer.
-        values: Values of the parent with which the parameter exists.
+        values: Values of the parent for which the parameter exists.
 
     Examples:
         >>> Condition("n_layers", (2, 3, 4)).parent
@@ -47,7 +47,7 @@ def checked_conditions(
 ) -> dict[str, Condition]:
     """Return the conditions, parents before their children, without those that always hold.
 
-    The values of a ``Condition`` may be empty if its parent was narrowed.
+    A ``Condition`` may have no values, because ``narrowed`` may have removed all of them.
 
     Raises:
         ValueError: A parameter or parent is unknown, a parent is a float, the values are missing or
@@ -67,7 +67,7 @@ def checked_conditions(
         if not ready:
             raise ValueError(
                 f"conditions of {sorted(conditions)} form a cycle; a parameter must not be "
-                "its own parent, nor its parent's"
+                "its own parent, directly or indirectly"
             )
         for name, condition in ready.items():
             every = len(condition.values) == n_values(dims[condition.parent])
@@ -80,7 +80,7 @@ def checked_conditions(
 def narrowed(
     conditions: Mapping[str, Condition], dimensions: Sequence[Dimension]
 ) -> dict[str, Condition]:
-    """Return conditions restricted to the values of categorical parents in the given dimensions."""
+    """Restrict conditions on categorical parents to the categories in the given dimensions."""
     choices = {dim.name: dim.choices for dim in dimensions if isinstance(dim, Categorical)}
     return {
         name: condition._replace(
@@ -93,7 +93,7 @@ def narrowed(
 
 
 def describe(conditions: Mapping[str, Condition], params: Mapping[str, Any], name: str) -> str:
-    """Return a text with the parent's values for which a parameter exists, for messages."""
+    """Return a phrase for error messages: the parent's value, due to which a parameter exists."""
     parent = conditions[name].parent
     return f"{name!r} exists with {parent}={checks.shown(params.get(parent))}"
 
@@ -130,7 +130,7 @@ def _checked(name: Any, given: Any, dims: Mapping[str, Dimension]) -> Condition:
 
 
 def _checked_values(dim: Integer | Categorical, values: Any) -> tuple[Any, ...] | range:
-    """Return the distinct values in order, or a long range unchanged."""
+    """Return the distinct values in ascending order; a long range stays a range."""
     if isinstance(dim, Categorical):
         return tuple(dim.choices[i] for i in sorted({dim.index(value) for value in values}))
     long = isinstance(values, range) and len(values) > _LISTED
@@ -149,7 +149,7 @@ def nearest_value(dim: Dimension, value: Any) -> int | None:
             return dim.index(value)
         except ValueError:
             return None
-    assert isinstance(dim, Integer)  # the only numbers that can be parents
+    assert isinstance(dim, Integer)  # a Float cannot be a parent
     if not checks.is_number(type(value)):
         return None
     steps = (min(max(value, dim.low), dim.high) - dim.low) / dim.step

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STEP_TOLERANCE = 1e-8  # Tolerance of the grid, in steps, as in Optuna's FloatDistribution
 _ENDS = ("low", "high")
-_LARGEST = 2**53  # Largest integer up to which all are distinct in float64, the type of codes
+_LARGEST = 2**53  # Magnitude up to which all integers are exact in float64, the type of codes
 _FINEST = 2.0**-40  # Smallest step, relative to the bounds, of a grid that is exact in float64
 
 
@@ -35,11 +35,11 @@ class Integer:
         low: Smallest value.
         high: Largest value, an integer number of steps above ``low``.
         step: Distance between neighboring values.
-        log: Search on a log scale if True. Optuna has no log grid with a step above 1.
+        log: Search on a log scale if True. Optuna supports this only with a step of 1.
 
     Raises:
-        ValueError: The range is empty or exceeds 2**53, the step does not divide it, or ``log`` is
-            set with ``low < 1`` or ``low <= step / 2``.
+        ValueError: The range is empty or exceeds 2**53, the step does not divide the range, or
+            ``log`` is True although ``low < 1`` or ``low <= step / 2``.
 
     Examples:
         >>> Integer("width", 8, 128, step=8)
@@ -86,11 +86,12 @@ class Float:
     Attributes:
         name: The parameter's name.
         low: Smallest value.
-        high: Largest value, an integer number of steps above ``low`` if there is a step (in this
-            case, stored as the decimal number ``low + k * step``: 0.1 + 0.2 is 0.3).
+        high: Largest value. If there is a step, it must be an integer number k of steps above
+            ``low``. It is then computed as ``low + k * step`` in decimal arithmetic, in which
+            0.1 + 0.2 is 0.3.
         step: Distance between neighboring values, or None for a continuous dimension.
-        log: Search on a log scale if True; needs ``low > 0`` and ``low > step / 2``. Optuna has no
-            log grid with a step.
+        log: Search on a log scale if True; requires ``low > 0`` and ``low > step / 2``. Optuna
+            supports this only without a step.
 
     Raises:
         ValueError: The range is empty or infinite, or ``step`` or ``log`` does not fit the range.
@@ -170,10 +171,11 @@ class Categorical:
         return hash((self.name, len(self.choices)))
 
     def index(self, value: Any) -> int:
-        """Return the position of ``value`` among the categories; True is not 1, and NaN equals NaN.
+        """Return the position of ``value`` among the categories.
 
-        1.0 stands for 1 unless it is a category itself. The JSON form of a category stands for the
-        category unless another category has the same form: [3, 3] for (3, 3), {"1": 0} for {1: 0}.
+        True does not match the category 1, and NaN matches NaN. If 1.0 is not a category itself, it
+        matches the category 1. The JSON form of a category also matches it, such as [3, 3] for
+        (3, 3) or {"1": 0} for {1: 0}, unless several categories have the same JSON form.
 
         Raises:
             ValueError: ``value`` is not a category.
@@ -245,7 +247,7 @@ def n_values(dim: Dimension) -> float:
 
 
 def decode(dim: Dimension, values: NDArray[np.float64]) -> list[Any]:
-    """Return the params (n,) for a dimension's values: numbers, or positions of categories."""
+    """Return the params (n,) for a dimension's numbers, or for positions of its categories."""
     if isinstance(dim, Categorical):
         return [dim.choices[i] for i in values.astype(np.intp).tolist()]
     return list((values.astype(np.int64) if isinstance(dim, Integer) else values).tolist())
@@ -292,11 +294,11 @@ def _check_order(name: str, low: float, high: float) -> None:
 
 
 def _grid_end(name: str, low: float, high: float, step: float) -> float:
-    """Return the last value of a grid, computed in decimals like in Optuna."""
+    """Return the last value of a grid, computed in decimal arithmetic as in Optuna."""
     largest = max(-low, high)
     if step <= 0 or step < _FINEST * largest:
         raise ValueError(
-            f"{name}: step={step} must be above 0 and at least a 2**-40th of the bounds; "
+            f"{name}: step={step} must be above 0 and at least 2**-40 times the bounds; "
             f"use step=None for a continuous dimension"
         )
     steps = (high - low) / step

@@ -1,4 +1,4 @@
-"""Encoding of params as the numbers of a code, which may lie off their ranges and grids."""
+"""Encoding of params as codes, whose numbers may be outside their ranges or off their grids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ncp_sampler.space.conditions import Condition, describe
 
 
 def encode(rows: Sequence[Mapping[str, Any]], columns: Columns) -> FloatArray:
-    """Return codes (n, d) of params, not rounded, with the middle for parameters that do not exist.
+    """Return unrounded codes (n, d) of params, with the middle for parameters that do not exist.
 
     Raises:
         ValueError: A parameter is missing or unknown, a category is unknown, or a value is not a

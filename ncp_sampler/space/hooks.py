@@ -14,7 +14,7 @@ class Group(NamedTuple):
 
     Attributes:
         title: Title of the group.
-        quantity: Quantity that the parameters count, such as "channels".
+        quantity: Quantity that the parameters specify, such as "channels".
         names: Names of the parameters.
 
     Examples:
@@ -28,7 +28,7 @@ class Group(NamedTuple):
 
 
 def check_units(units: Mapping[str, str]) -> dict[str, str]:
-    """Check units, and return a mapping from each metric or cost to its unit.
+    """Check units, and return them as a dictionary from each metric or cost to its unit.
 
     Raises:
         ValueError: ``units`` is not a mapping from names to units.
@@ -54,7 +54,7 @@ def check_groups(groups: Sequence[Group], names: Sequence[str]) -> tuple[Group, 
 
 
 def comparable(features: Any, space: object) -> Any:
-    """Return a space's features as a value that compares equal for equal spaces."""
+    """Return a space's feature map in a form that compares equal for equal spaces."""
     if isinstance(features, partial):  # equal partials do not compare equal
         return features.func, features.args, features.keywords
     if getattr(features, "__self__", None) is space:  # a method of the space

@@ -4,16 +4,16 @@ A known property of an architecture is often a function of its params: number of
 FLOPs. Such a function has values only at valid codes, and no gradient. Between valid codes, it is
 interpolated linearly over simplices (the Lovász extension of each cell). The interpolation is
 continuous, exact at every valid code, and needs d + 1 values per point, whereas multilinear
-interpolation needs 2^d. If a parameter exists only in some corners of a cell, these corners use the
-code's own columns for it, as if its parent had the required value.
+interpolation needs 2^d. If a parameter exists only at some corners of a cell, its value at these
+corners is computed from its own columns in the code, as if its parent had the required value.
 
 Notation
     n, d, D, f  unit codes, columns, dimensions, features
-    values      (n, D), numbers, and positions of categories: a corner of a cell
+    values      (n, D), numbers and positions of categories that define a corner of a cell
     moves       m steps from a cell's first corner to its last one: for each number, one move to the
                 next valid value; for each categorical with k categories, k - 1 moves, each to the
                 next category
-    t           (n, m), fraction of each move
+    t           (n, m), completed fraction of each move
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ParamFeatures: TypeAlias = Callable[[Mapping[str, Any]], Sequence[float] | float
 
 _CELLS = 20  # Number of cells per continuous column
 _MAX_CACHED = 100_000  # Maximum number of function values in the cache
-_MAX_CALLS = 512  # Function calls per differentiable call, in addition to one per code
+_MAX_CALLS = 512  # Maximum number of calls for the slopes, in addition to one call per code
 _TOLERANCE = 1e-9  # Distance from a valid unit code that counts as 0
 
 
@@ -59,9 +59,9 @@ class InterpolatedFeatures:
     Args:
         space: Codec that converts codes to params.
         function: Params -> a number, or a sequence of numbers with the same length for all params.
-        name: Name of the argument with the function, for messages.
-        ceiling: Number that replaces infinity between valid params; with None, infinity is an
-            error.
+        name: Name of the function in error messages.
+        ceiling: Number that replaces infinity in the features; ``at`` still returns infinity. If
+            None, an infinite value is an error.
 
     Raises:
         ValueError: The argument is not a function, raises an error, or does not return finite
@@ -107,8 +107,9 @@ class InterpolatedFeatures:
         """Return features (n, d + f) of unit codes (n, d): the code, then the function's values.
 
         If a gradient is required, the function is called once per code and at most about
-        ``_MAX_CALLS`` further times. If interpolation would take more calls, the remaining codes
-        use the slopes of the nearest of the first codes.
+        ``_MAX_CALLS`` further times. If interpolation would take more calls, slopes are computed
+        only for the first codes. Each code then has the value of the nearest valid code, and the
+        slopes of the nearest of the first codes.
 
         Raises:
             ValueError: The function does not return finite numbers, or returns the wrong number of
@@ -134,7 +135,7 @@ class InterpolatedFeatures:
         return self._at_values(self._columns.to_values(np.asarray(codes, dtype=np.float64)))
 
     def _differentiable(self, unit: Tensor, nearest: FloatArray) -> Tensor:
-        """Return the function's features (n, f), from its values at the nearest valid codes."""
+        """Return differentiable features (n, f) of the function, given the nearest valid codes."""
         n_slopes = max(1, _MAX_CALLS // (len(self._moved) + 1))
         if len(unit) <= n_slopes:
             return self._interpolated(unit)[0]
@@ -148,7 +149,7 @@ class InterpolatedFeatures:
     def _interpolated(self, unit: Tensor) -> tuple[Tensor, Tensor]:
         """Return the function's features (n, f), and their slopes (n, m, f) along each move.
 
-        Slopes are only computed if a gradient is required.
+        Slopes are computed only if a gradient is required.
         """
         t, corner, ends = self._moves(unit)
         t, order = t.sort(dim=1, descending=True, stable=True)
@@ -184,12 +185,12 @@ class InterpolatedFeatures:
         return t, corner, np.hstack([high, later])
 
     def _cell(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the valid numbers at both ends of each number's cell."""
+        """Return the valid numbers at the lower and at the upper end of each number's cell."""
         columns, numeric = self._columns, self._columns.numeric
         low, high, step = columns.low[numeric], columns.high[numeric], columns.step[numeric]
         size = np.where(step > 0, step, 1.0)
         last = np.maximum(np.ceil((high - low) / size - 1e-9) - 1, 0.0)
-        # the upper end belongs to the last step, so that it has a slope, too
+        # the upper end of a range belongs to the last cell, so that it has a slope, too
         numbers = columns.denormalize(x)[:, columns.numeric_columns]
         steps = np.minimum(np.floor((numbers - low) / size + 1e-9), last)
         cell = np.minimum(np.floor(x * _CELLS), _CELLS - 1)
@@ -213,7 +214,7 @@ class InterpolatedFeatures:
 
     def _at_values(self, values: FloatArray) -> FloatArray:
         """Return the function's values (n, f) at given values (n, D)."""
-        if self._space.conditions:  # non-existing parameters do not change params
+        if self._space.conditions:  # parameters that do not exist are not part of the params
             codes = self._space.round(self._columns.from_values(values))
             values = self._columns.to_values(codes.astype(np.float64))
         if len(self._known) > _MAX_CACHED:
@@ -260,18 +261,18 @@ class InterpolatedFeatures:
         )
 
     def _missing(self, params: Mapping[str, Any], error: Exception | None) -> str:
-        """Return a note on the missing parameter, if the function's error is due to one."""
+        """Return a note on a missing parameter if it caused the function's error."""
         if not isinstance(error, KeyError) or not error.args or error.args[0] in params:
             return ""
         name = error.args[0]
         if name in [dim.name for dim in self._space.dimensions]:
-            return f": {name!r} does not exist there, so use params.get({name!r}, 0), say"
+            return f": {name!r} does not exist there; use, for example, params.get({name!r}, 0)"
         names = ", ".join(repr(dim.name) for dim in self._space.dimensions)
-        return f": {name!r} is no parameter; the names are {checks.cut(names)}"
+        return f": {name!r} is not a parameter; the names are {checks.cut(names)}"
 
 
 class EffectiveFeatures:
-    """Features that are independent of parameters that do not exist.
+    """Features that do not depend on parameters that do not exist.
 
     Args:
         effective: Function that sets unit codes (n, d) to the middle where a parameter does not
@@ -289,7 +290,7 @@ class EffectiveFeatures:
         effective = self._effective(unit)
         if self._features is None:
             return effective
-        if isinstance(self._features, InterpolatedFeatures):  # handle this themselves
+        if isinstance(self._features, InterpolatedFeatures):  # ignores such parameters itself
             own = self._features(unit)[:, unit.shape[1] :]
             return torch.cat([effective, own], dim=1)
         return self._features(effective)
@@ -298,9 +299,9 @@ class EffectiveFeatures:
 def _later_shares(unit: Tensor) -> Tensor:
     """Return, for each category but the first, its share plus all later shares, (n, k - 1).
 
-    These sums are the t of a categorical. With them, each category's weight in the sum over corners
-    is its share. Because the order of the sums is fixed, there is no discontinuity where the
-    category with the largest share changes.
+    These sums are the fractions t of a categorical's moves. The weight of each category in the
+    interpolation is then its share. The order of the moves is fixed, so there is no discontinuity
+    where the category with the largest share changes.
     """
     share = torch.where(unit >= 0, unit, 0.0)  # clamp's slope at 0 depends on PyTorch's version
     share = share / share.sum(1, keepdim=True).clamp_min(1e-12)

@@ -1,4 +1,4 @@
-"""Cell of NAS-Bench-201 (Dong & Yang 2020) as six categoricals; its code has 30 one-hot numbers.
+"""Cell of NAS-Bench-201 (Dong & Yang 2020) as six categoricals; its code has 30 one-hot columns.
 
 A cell has four nodes; node 0 is the input and node 3 is the output. Edge ``e3_1`` leads from node 1
 to node 3. The edges are in the order of the benchmark's architecture strings:
@@ -7,17 +7,18 @@ to node 3. The edges are in the order of the benchmark's architecture strings:
 
 The meaning of the 30 columns was inferred from the table of NAS-Bench-MR (15,625 rows):
 
-- 15,475 rows have FLOPs of 7.79 M + 35.39 M per edge with the fifth operator + 3.93 M per edge
-  with the fourth (the other 150 are off by one such operator): 3x3 and 1x1 convolution.
+- In 15,475 rows, FLOPs are 7.79 M + 35.39 M per edge with the fifth operator + 3.93 M per edge
+  with the fourth. Therefore, these operators are the 3x3 and the 1x1 convolution. The other 150
+  rows differ from this formula by one such operator.
 - The second operator is ``none``. With ``none`` on all edges, accuracy is at chance level, 1/120 =
-  0.83 %. The same holds for rows without a path of other operators from 0 to 3, which determines
-  the edges up to the cell's mirror image.
+  0.83 %. The same holds for rows in which every path from node 0 to node 3 contains ``none``. This
+  determines the order of the edges, up to the cell's mirror image.
 - The third operator is ``skip_connect``, and the first is ``avg_pool_3x3``. A single 3x3
-  convolution on ``e3_1`` behind the third operator on ``e1_0`` gives 39.4 %, like one directly on
-  ``e3_0`` (39.6 %); behind the first operator, it gives 17.6 %. ``skip_connect`` on all edges gives
-  16.7 % (16.3 % is reported for DARTS, which ends at that cell).
-- The mirror image (e1_0 with e3_2, e2_0 with e3_1) has the same paths, so the table cannot
-  distinguish it. The benchmark's own order is used.
+  convolution on ``e3_1`` behind the third operator on ``e1_0`` gives an accuracy of 39.4 %, like
+  one directly on ``e3_0`` (39.6 %); behind the first operator, it gives 17.6 %. ``skip_connect`` on
+  all edges gives 16.7 % (16.3 % is reported for DARTS, whose search ends at that cell).
+- The mirror image (e1_0 swapped with e3_2, and e2_0 with e3_1) has the same paths, so the table
+  cannot distinguish the two. The benchmark's own order is used.
 """
 
 from __future__ import annotations

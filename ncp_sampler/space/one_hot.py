@@ -2,7 +2,7 @@
 
 Notation
     C, k    numbers of categoricals and of all their categories
-    blocks  (..., k), 1 for one category of each categorical and 0 for its others
+    blocks  (..., k), 1 for one category of each categorical and 0 for all others
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class OneHot:
         return len(self._first) > 0
 
     def nearest(self, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return blocks with the category of the largest weight; with the first one if tied."""
+        """Return blocks with the category of the largest weight; the first of several if tied."""
         best = self._largest(weights)
         if np.count_nonzero(best) > len(self._first) * weights[..., 0].size:
             best = self._largest(np.where(best, -self._position, -np.inf))
@@ -45,7 +45,7 @@ class OneHot:
         return np.add.reduceat(blocks * self._position, self._first, axis=1)
 
     def neighbors(self, blocks: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the blocks (m, k) that differ from given blocks (k,) in one categorical."""
+        """Return all blocks (m, k) that differ from the given ones (k,) in one categorical."""
         new = np.flatnonzero(blocks == 0)
         old = np.flatnonzero(blocks)[self._owner[new]]
         moved = np.repeat(blocks[None], len(new), axis=0)

@@ -1,8 +1,8 @@
-"""Search space: converts params to codes and unit codes, and provides samples and neighbors.
+"""Search space: conversion between params, codes and unit codes; samples and neighbors of codes.
 
 Notation
     D          number of dimensions (parameters)
-    d          number of columns: one per number, one per category of a categorical
+    d          number of columns: one per integer or float, one per category of a categorical
     params     dictionary name -> value, as Optuna and Ray use it
     code       (n, d) in natural units; a categorical is one-hot
     unit code  (n, d) in [0, 1]; log dimensions are scaled logarithmically; BoTorch calls it the
@@ -46,17 +46,17 @@ class SearchSpace:
     Args:
         dimensions: ``Integer``, ``Float`` or ``Categorical``, in the order of the code.
         conditions: Parameter -> its parent, a categorical or an integer, and the values of the
-            parent with which it exists, such as ``{"width_3": ("n_layers", [3, 4])}``. Params do
-            not contain parameters that do not exist, and their columns in a code contain the
-            middle of the range.
+            parent for which the parameter exists, such as ``{"width_3": ("n_layers", [3, 4])}``. A
+            parameter that does not exist is absent from params, and its columns in a code contain
+            the middle of its range.
         start: Code (d,) from which a search starts, or its params; None for no start code.
-        features: Input of predictors instead of unit codes: a differentiable map of tensors (n,
-            d), with the middle for parameters that do not exist, to (n, f). None for the unit
-            codes.
-        param_features: Input of predictors in addition to unit codes: a plain function of params,
-            such as parameters, depth or FLOPs, that returns a number or a sequence of them. The
-            function is called once for each valid code, and its values are interpolated between
-            valid codes.
+        features: Differentiable map of unit codes, tensor (n, d) -> (n, f), whose values are the
+            inputs of predictors. Columns of parameters that do not exist contain the middle. None
+            to use the unit codes themselves.
+        param_features: Plain function of params whose values are inputs of predictors in addition
+            to the unit codes, such as the number of weights, depth or FLOPs. The function returns a
+            number or a sequence of numbers. It is called once for each valid code, and its values
+            are interpolated between valid codes.
         units: Metric or cost -> its unit, such as "%", for figures.
         groups: Parameters that figures show together; by default, those with the same range.
 
@@ -71,12 +71,13 @@ class SearchSpace:
         units: As given; empty if None.
         groups: As given.
 
-    Spaces of one class with equal arguments are equal; functions are equal if they are identical.
+    Two spaces of one class are equal if their arguments are equal; two functions are equal if they
+    are the same object.
 
     Raises:
         ValueError: There are no dimensions, two have the same name, the start is outside the space,
-            or conditions form a cycle, have an unknown parent or a float as parent, or none of its
-            values.
+            or the conditions are invalid: a parent is unknown or a float, the values are missing or
+            are not values of the parent, or there is a cycle.
 
     Examples:
         >>> from ncp_sampler import Categorical, Integer, SearchSpace
@@ -166,7 +167,7 @@ class SearchSpace:
         return dict(ray_space.to_domains(self))
 
     def same_codes(self, other: SearchSpace) -> bool:
-        """Return True if both spaces have the same valid codes for the same params.
+        """Return True if both spaces map the same params to the same valid codes.
 
         Raises:
             ValueError: ``other`` is not a search space.
@@ -179,7 +180,10 @@ class SearchSpace:
         return [name for name in self._columns.existing(params) if name not in params]
 
     def exists(self, codes: ArrayLike, *, by_column: bool = False) -> NDArray[np.bool_]:
-        """Return a mask of existing parameters of codes (n, d): (n, D), or (n, d) by column."""
+        """Return a mask of the parameters that exist in codes (n, d), or of their columns.
+
+        The mask has shape (n, D), or (n, d) if ``by_column`` is True.
+        """
         numbers = np.atleast_2d(self._columns.check_shape(codes))
         if by_column:
             return self._columns.exists_by_column(numbers)
@@ -196,7 +200,7 @@ class SearchSpace:
         return self._columns.slices[name]
 
     def from_config(self, config: Mapping[str, Any]) -> NDArray[Any]:
-        """Return the code (d,) of a trainable's config, which may contain other entries.
+        """Return the code (d,) of a Ray Tune config, which may contain other entries.
 
         Raises:
             ValueError: A parameter is missing or has an invalid value.
@@ -293,10 +297,11 @@ class SearchSpace:
         return self._columns.denormalize(unit)
 
     def from_uniform(self, u: ArrayLike) -> NDArray[Any]:
-        """Return valid codes (n, d) for numbers u (n, D) in [0, 1), with equally likely values.
+        """Return valid codes (n, d) for uniformly distributed numbers u (n, D) in [0, 1].
 
-        A log integer follows Optuna: uniform between the logs of ``low - 1/2`` and
-        ``high + 1/2``, then rounded.
+        All values of a dimension are equally likely; in a log dimension, the logarithm is uniform.
+        A log integer follows Optuna: uniform between the logs of ``low - 1/2`` and ``high + 1/2``,
+        then rounded.
 
         Raises:
             ValueError: The shape is wrong, or a number is outside [0, 1].
@@ -306,9 +311,9 @@ class SearchSpace:
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> NDArray[Any]:
         """Draw n valid codes, shape (n, d); n may be 0.
 
-        Each dimension is uniform; a log dimension is uniform on the log scale. With conditions,
-        parameters that do not exist are left out afterwards, so codes with few parameters are drawn
-        more often than codes with many.
+        Each dimension is uniform; a log dimension is uniform on the log scale. With conditions, all
+        parameters are drawn before those that do not exist are left out. Therefore, codes with few
+        parameters are drawn more often than codes with many.
         """
         checks.integer("n", n, low=0)
         return self.from_uniform(checks.generator(rng).random((n, len(self.dimensions))))
@@ -316,7 +321,7 @@ class SearchSpace:
     def neighbors(self, code: ArrayLike) -> NDArray[Any]:
         """Return the valid codes (m, d) that differ from one code (d,) by one step.
 
-        The neighbors of a categorical are its other categories, and a continuous dimension moves
+        A categorical changes to each of its other categories, and a continuous dimension moves
         by 5 % of its unit range. If a step makes a parameter exist, its value is the middle.
 
         Raises:

@@ -87,7 +87,7 @@ def test_a_proposal_says_when_it_is_another_branch_s_turn() -> None:
         if "branch" in reasons:
             turns.append(params["kind"])
             assert reasons["branch"] == {"kind": params["kind"]}
-            asked = "explores another branch, because the best trial's does not improve: kind ="
+            asked = "explores another branch, because the best one makes no progress: kind ="
             assert f"{asked} {params['kind']}" in explain_markdown(reasons)
         else:
             assert "another branch" not in explain_markdown(reasons)

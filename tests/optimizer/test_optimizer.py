@@ -67,7 +67,7 @@ def test_nothing_to_replace(replace: Any, message: str) -> None:
     optimizer.tell({"a": 0, "b": "x"}, {"loss": 1.0})
     with pytest.raises(ValueError, match=f"replace={replace!r} must be {message}"):
         optimizer.tell({"a": 0, "b": "x"}, {"loss": 1.0}, replace=replace)
-    with pytest.raises(ValueError, match="one trial's"):
+    with pytest.raises(ValueError, match="those of one trial"):
         optimizer.tell([{"a": 0, "b": "x"}] * 2, [{}, {}], replace=0)
 
 

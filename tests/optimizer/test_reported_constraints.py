@@ -113,8 +113,8 @@ def test_a_constraint_that_no_trial_reports_is_named_once(
 
     (message,) = run({"latency": 50.0, "memory": 8.0}, {2: {"memory": 7.0}})
     assert message == (
-        "no complete trial has reported ['latency'] of constraints, which counts as satisfied in "
-        "all of them; report it beside ['loss'], or correct the name"
+        "no complete trial has reported the constraints ['latency'], so they count as satisfied; "
+        "report them together with ['loss'], or correct their names"
     )
     assert run({"memory": 8.0}, {4: {"memory": math.nan}}) == []
     assert run({"loss": 8.0}, {}) == []

@@ -94,7 +94,7 @@ def test_regrets_are_0_at_the_best_and_1_at_the_median_of_the_first_ten() -> Non
         ({"loss": "median"}, "objective_weights['loss']='median' must"),
         ({"loss": (1.0, "mean")}, r"objective_weights['loss']=(1.0, 'mean') must"),
         ({"loss": (-1.0, "std")}, "objective_weights['loss']=-1.0 must"),
-        ({"speed": 1.0}, "objective_weights has ['speed'], no objectives"),
+        ({"speed": 1.0}, "objective_weights has ['speed'], not among the objectives"),
     ],
 )
 def test_other_weights_are_refused(weights: Any, message: str) -> None:

@@ -202,7 +202,7 @@ def test_clip_takes_the_nearest_value() -> None:
         ("code", r"code=.* must be numbers"),
         ([CODE, CODE[:-1]], r"code=.* must be numbers"),
         ([[[*CODE]]], r"shape \(1, 1, 9\); it must be \(d,\) or \(n, d\)"),
-        ([*CODE[:3], NAN, *CODE[4:]], "code is NaN at 'rate'; replace it by a number"),
+        ([*CODE[:3], NAN, *CODE[4:]], "code is NaN at 'rate'; replace it with a number"),
         ([9.0, *CODE[1:]], "units=9 is not a value of .*; the nearest valid value is 8"),
         ([*CODE[:-1], 1.0], "act=1=1 is not a value of Categorical.* nearest valid value is 0"),
         ([*CODE[:-4], 0.0, 0.0, 0.0, 0.0], "act=relu=0 .* nearest valid value is 1"),

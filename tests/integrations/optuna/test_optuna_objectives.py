@@ -111,7 +111,7 @@ def test_a_weight_of_no_objective_is_refused_when_the_first_trial_suggests() -> 
         directions=["maximize", "maximize"],
         sampler=NCPSampler(seed=0, objective_weights={"diabet": 2.0}),
     )
-    with pytest.raises(ValueError, match=r"\['diabet'\], no objectives; they are \['value_0', 'v"):
+    with pytest.raises(ValueError, match=r"\['diabet'\], not among the objectives \['value_0', "):
         study.ask().suggest_float("x", 0, 1)
 
 
@@ -155,7 +155,7 @@ def test_trials_over_a_limit_that_a_user_gives_are_named_once(
     over = [message for message in caplog.messages if "exceeds the limit" in message]
     assert over == [
         f"trial with {params} (observation {i}) exceeds the limit sum<=60: {cost}; hard limits "
-        "bind proposals only, and it counts as any other trial"
+        "apply to proposals only, and the trial counts like any other"
         for i, (params, cost) in enumerate([(older, 77), (enqueued, 200)])
     ]
 

@@ -70,7 +70,7 @@ def test_a_misspelled_constraint_is_said_once(caplog: pytest.LogCaptureFixture) 
     )
     _searched(search, 20)
     (message,) = caplog.messages
-    assert "no complete trial has reported ['heat'] of constraints" in message
+    assert "no complete trial has reported the constraints ['heat']" in message
     assert "correct the name" in message
 
 
