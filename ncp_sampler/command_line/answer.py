@@ -111,14 +111,18 @@ def _row(row: Mapping[str, Any]) -> str:
     values = [
         f"{k} {'missing' if v is None else format(v, '.4g')}" for k, v in row["metrics"].items()
     ]
-    name = "" if row["id"] is None else f" ({row['id']})"
-    return f"row {row['row']}{name} of {row['source']}: {', '.join(values)}"
+    names = [] if row["ids"] is None else [*dict.fromkeys(name for name in row["ids"] if name)]
+    named = f" ({', '.join(names)})" if names else ""
+    if len(row["rows"]) == 1:
+        return f"row {row['row']}{named} of {row['source']}: {', '.join(values)}"
+    numbers = ", ".join(map(str, row["rows"]))
+    return f"rows {numbers}{named} of {row['source']}, on average: {', '.join(values)}"
 
 
 def _comparison(result: Mapping[str, Any]) -> str:
     """Return a sentence that compares the answer with the best measured row."""
     if not result["is_new"]:
-        return "the answer is the best measured row, because no new architecture promises more"
+        return "the answer is the best measured row, because no new architecture is clearly better"
     return (
         "better than the best measured row with a probability of "
         f"{probability_text(result['probability'])} by the predictor (for ranking only: it is too "

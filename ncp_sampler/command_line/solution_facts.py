@@ -173,9 +173,9 @@ def _improvement(
 def _measured_row(
     source: SearchSource, targets: Sequence[Target], code: NDArray[Any]
 ) -> dict[str, Any] | None:
-    """Return the first row that has a code, with its known costs; None if it is new."""
+    """Return the measurements of a code, with its known costs; None if it is new."""
     rows = np.flatnonzero((source.table.codes == code).all(1))
-    return _row(source, targets, int(rows[0])) if len(rows) else None
+    return _row(source, targets, rows) if len(rows) else None
 
 
 def best_row(problem: SearchProblem, source: SearchSource) -> dict[str, Any] | None:
@@ -184,11 +184,14 @@ def best_row(problem: SearchProblem, source: SearchSource) -> dict[str, Any] | N
     return None if best is None else _measured_row(source, problem.targets, best.code)
 
 
-def _row(source: SearchSource, targets: Sequence[Target], row: int) -> dict[str, Any]:
-    """Return the values of a row; its number starts at 0 here and at 1 in the answer."""
+def _row(source: SearchSource, targets: Sequence[Target], rows: NDArray[np.intp]) -> dict[str, Any]:
+    """Return the mean of rows (n,) with one code; row numbers start at 1 in the result."""
     ids = source.table.ids
-    metrics = {name: _number(float(v[row])) for name, v in source.table.metrics.items()}
-    code = source.table.codes[[row]]
+    metrics: dict[str, float | None] = {}
+    for name, values in source.table.metrics.items():
+        measured = values[rows][~np.isnan(values[rows])]
+        metrics[name] = _number(float(measured.mean())) if len(measured) else None
+    code = source.table.codes[rows[:1]]
     known = {
         target.metric: cost_at(target.cost, code).item()
         for target in targets
@@ -196,7 +199,9 @@ def _row(source: SearchSource, targets: Sequence[Target], row: int) -> dict[str,
     }
     return {
         "source": source.name,
-        "row": row + 1,
-        "id": None if ids is None else ids[row],
+        "row": int(rows[0]) + 1,
+        "rows": [int(row) + 1 for row in rows],
+        "id": None if ids is None else ids[rows[0]],
+        "ids": None if ids is None else [ids[row] for row in rows],
         "metrics": metrics | known,
     }

@@ -24,9 +24,11 @@ from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.run import SearchRun
 from ncp_sampler.records.records import FloatArray
 from ncp_sampler.space.columns import unique_codes
+from ncp_sampler.space.dimensions import Float
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
 _PAIRS = 48  # number of pairs predicted per code
+_FLOAT_DIFFERENCE = 0.05  # minimum difference of a float, as a share of its range
 _LEAST_GAIN = 1e-9  # minimum increase in utility; less is rounding, and could go on forever
 _ROWS = 10  # number of best measured rows whose neighbors are candidates
 _RANDOM = 256  # number of random candidates
@@ -138,8 +140,17 @@ def _allowed(
 
 
 def differences(space: SearchSpace, codes: NDArray[Any], code: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the number (n,) of dimensions in which codes (n, d) differ from a code (d,)."""
+    """Return the number (n,) of dimensions in which codes (n, d) differ from a code (d,).
+
+    A float differs if it is farther away than a twentieth of its range.
+    """
     unlike = codes != code
+    if any(isinstance(dimension, Float) for dimension in space.dimensions):
+        far = np.abs(space.normalize(codes) - space.normalize(code[None])) > _FLOAT_DIFFERENCE
+        for name, dimension in zip(space.names, space.dimensions, strict=True):
+            if isinstance(dimension, Float):
+                at = space.column_slice(name)
+                unlike[:, at] &= far[:, at]
     by_dimension = [unlike[:, space.column_slice(name)].any(1) for name in space.names]
     return np.asarray(np.sum(by_dimension, axis=0, dtype=np.intp))
 

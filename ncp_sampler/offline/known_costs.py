@@ -21,8 +21,14 @@ def with_known_costs(targets: Sequence[Target], space: SearchSpace) -> list[Targ
     """Return the targets, with every cost converted to a function of codes.
 
     Raises:
-        ValueError: A cost is neither a function of codes nor of params.
+        ValueError: A cost is neither a function of codes nor of params, or two costs have one name.
     """
+    costs: dict[str, CostFunction] = {}
+    for target in targets:
+        if target.cost is not None and costs.setdefault(target.metric, target.cost) != target.cost:
+            raise ValueError(
+                f"targets has two costs named {target.metric!r}; give each function its own name"
+            )
     return [_with_known_cost(target, space) for target in targets]
 
 

@@ -74,8 +74,9 @@ class MeasuredRows:
         codes, y, counts = codes[valued], y[:, valued], counts[:, valued]
         unknown = (counts[modeled] == 0).any(0)
         if unknown.any():
-            mean, _ = problem.moments(codes[unknown])
-            y[:, unknown] = np.where(counts[:, unknown] > 0, y[:, unknown], mean)
+            # a prediction counts with its margin, as for new codes
+            values = problem.cautious(*problem.moments(codes[unknown]))
+            y[:, unknown] = np.where(counts[:, unknown] > 0, y[:, unknown], values)
         # rows that satisfy the bounds first: a penalty may be small beside costs that span decades
         violation = problem.violation(y)
         order = np.lexsort((-problem.utility_of(y), violation))
@@ -105,13 +106,15 @@ def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: Floa
     expected = mean + weight * (y - mean)
     spread = np.where(n > 0, np.sqrt(weight) * noise, std)
     names = [label(problem.targets, k) for k in range(len(problem.targets))]
-    y = problem.shown(y[:, None], code)[:, 0]
+    measured = (n > 0) | [target.cost is not None for target in problem.targets]
+    y = problem.shown(np.where(measured, y, mean)[:, None], code)[:, 0]
     metrics, means, stds = (
         dict(zip(names, map(float, row), strict=True)) for row in (y, expected, spread)
     )
     # without a penalty: the measured values satisfy the bounds
     utility = float(problem.weights @ problem.cautious(expected[:, None], spread[:, None])[:, 0])
-    return BestRow(code, metrics, means, stds, utility)
+    predicted = tuple(dict.fromkeys(np.array(names)[~measured].tolist()))
+    return BestRow(code, metrics, means, stds, utility, predicted)
 
 
 class Improvement:
@@ -136,7 +139,8 @@ class Improvement:
         # by label: a metric may have two targets, such as a bound and a direction
         names = [label(problem.targets, k) for k in range(len(problem.targets))]
         self._level = problem.weights @ [best.expected[name] for name in names]
-        self._variance = problem.weights**2 @ np.square([best.uncertainty[name] for name in names])
+        deviations = problem.weights * [best.uncertainty[name] for name in names]
+        self._variance = float(deviations @ deviations)
         self.calls = 0
 
     def values(self, codes: ArrayLike) -> FloatArray:
@@ -213,5 +217,5 @@ class Improvement:
     def _gain(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the mean and standard deviation (n,) of U minus the best row's U."""
         weights = self.problem.weights
-        variance = weights**2 @ np.square(std) + self._variance
+        variance = np.square(weights[:, None] * std).sum(0) + self._variance
         return weights @ mean - self._level, np.sqrt(np.maximum(variance, _LEAST_STD**2))

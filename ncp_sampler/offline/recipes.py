@@ -7,8 +7,10 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ncp_sampler import checks
+from ncp_sampler.offline.known_costs import cost_at
 from ncp_sampler.predictors.calibration import Calibrated
 from ncp_sampler.predictors.distillation import Distilled
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
@@ -27,6 +29,7 @@ from ncp_sampler.predictors.transforms import (
 from ncp_sampler.predictors.trees import has_lightgbm
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import FloatArray, Records
+from ncp_sampler.search.pareto import pareto_front
 
 _MAX_ROWS = 2600  # maximum rows of a process; exact inference on more takes more than seconds
 _MAX_CODE_ROWS = 1300  # the same for the process over unit codes; each search step costs its square
@@ -126,18 +129,46 @@ def fit_source(records: Records, targets: Sequence[Target], i: int, *, seed: int
     Otherwise, a few poor architectures would determine the scale of all predictions. Values less
     than three spreads below the median do not change. If the metric is the only target and the
     space has no features, the limit is one spread, because a single Gaussian process for all codes
-    then describes the best ones better; other targets may lead to codes below the median. Metrics
-    with a bound do not change, either.
+    then describes the best ones better. With several targets, the rows that a solution is compared
+    with (``_compared``) do not change, and no row does if none satisfies the bounds. Metrics with a
+    bound do not change, either.
     """
     names = modeled_metrics(targets, i)
     alone = len(targets) == 1 and records.space.features is None
     tail = _TAIL_OF_CODES if alone else TAIL
+    compared = _compared(records, targets, i)
     metrics = {name: records.values(name) for name in names}
     for name in names:
         own = [target for target in targets if target.metric == name and target.predictor == i]
         if all(target.bound is None and target.sign == own[0].sign for target in own):
-            metrics[name] = own[0].sign * _level_tail(own[0].sign * metrics[name], tail)
+            values = own[0].sign * metrics[name]
+            metrics[name] = own[0].sign * _level_tail(values, tail, compared)
     return learn(replace(records, metrics=metrics), seed=seed)
+
+
+def _compared(records: Records, targets: Sequence[Target], i: int) -> NDArray[np.bool_] | None:
+    """Return a mask (n,) of the rows that satisfy the bounds or, without bounds, a Pareto front.
+
+    None if there is only one target. Targets of other sources are ignored.
+    """
+    if len(targets) == 1:
+        return None
+    satisfied, free = np.ones(len(records), dtype=bool), []
+    for target in targets:
+        if target.cost is not None:
+            values = cost_at(target.cost, records.codes)
+        elif target.predictor == i:
+            values = records.values(target.metric)
+        else:
+            continue
+        if target.bound is not None:
+            satisfied &= ~(target.sign * (target.bound - values) > 0)  # NaN may satisfy it
+        elif target.weight:
+            free.append(target.sign * values)
+    if any(target.bound is not None for target in targets) or not free:
+        return satisfied
+    front = np.nan_to_num(np.stack(free, 1), nan=-np.inf, neginf=-np.inf)
+    return np.isin(np.arange(len(records)), pareto_front(front))
 
 
 def modeled_metrics(targets: Sequence[Target], i: int) -> list[str]:
@@ -145,10 +176,23 @@ def modeled_metrics(targets: Sequence[Target], i: int) -> list[str]:
     return [t.metric for t in targets if t.cost is None and t.predictor == i]
 
 
-def _level_tail(values: FloatArray, tail: float) -> FloatArray:
-    """Return values (n,) to be maximized, in their unit, with the lower tail bounded."""
+def _level_tail(values: FloatArray, tail: float, compared: NDArray[np.bool_] | None) -> FloatArray:
+    """Return values (n,) to be maximized, in their unit, with the lower tail bounded.
+
+    Args:
+        values: Values, NaN where missing.
+        tail: Number of spreads below the median at which the tail begins.
+        compared: Mask (n,) of values that must not change, None for none; without any True, no
+            value changes.
+    """
     if np.isnan(values).all():
         return values
+    if compared is not None:
+        fixed = values[compared & ~np.isnan(values)]
+        middle, upper = np.nanquantile(values, [0.5, 0.75])
+        if not len(fixed) or not upper > middle:
+            return values
+        tail = max(tail, (middle - fixed.min()) / (upper - middle))
     leveled = bounded_tail(values[:, None], tail)[:, 0]
     top, middle = np.nanargmax(values), np.nanargmin(np.abs(values - np.nanmedian(values)))
     size = leveled[top] - leveled[middle]

@@ -27,6 +27,8 @@ class BestRow:
             An infinite cost is a finite number above all others here.
         uncertainty: Metric -> standard deviation of ``expected``.
         utility: Utility of ``expected`` minus beta times ``uncertainty``.
+        predicted: Metrics without a measurement of this code. Their predictions satisfy the bounds
+            with a margin of beta standard deviations.
 
     Examples:
         Continued from ``SearchProblem``:
@@ -44,6 +46,13 @@ class BestRow:
     expected: dict[str, float]
     uncertainty: dict[str, float]
     utility: float
+    predicted: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{name} {value:.5g}" + (" (predicted)" if name in self.predicted else "")
+            for name, value in self.metrics.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -191,11 +200,11 @@ class Solution:
             return f"no measured row satisfies the limits; the nearest has {values}"
         if self.best is None:
             return "no measured row is known"
-        known = ", ".join(f"{name} {value:.5g}" for name, value in self.best.metrics.items())
         if not self.is_new:
-            return f"this is the best measured row ({known}), because no new code promises more"
+            reason = "because no new code is clearly better"
+            return f"this is the best measured row ({self.best}), {reason}"
         return (
-            f"better than the best measured row ({known}) with a probability of "
+            f"better than the best measured row ({self.best}) with a probability of "
             f"{probability_text(self.probability)} (for ranking only: it is too high); expected "
             f"improvement {self.expected_improvement:.3g}"
         )

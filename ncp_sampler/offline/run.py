@@ -100,14 +100,16 @@ class SearchRun:
         for k, target in enumerate(self.problem.targets):
             if target.bound is None:
                 continue
-            name, exact = label(self.problem.targets, k), row is not None or target.cost is not None
+            name = label(self.problem.targets, k)
+            measured = row is not None and name not in row.predicted
+            exact = measured or target.cost is not None
             check = LimitCheck.of(
                 name,
                 target.direction,
                 target.bound,
-                mean=float(mean[k]) if row is None else row.metrics[name],
+                mean=row.metrics[name] if row is not None and measured else float(mean[k]),
                 beta=0.0 if exact else target.beta or 0.0,
-                compared=float(values[k]) if row is None else row.metrics[name],
+                compared=row.metrics[name] if row is not None and measured else float(values[k]),
             )
             limits.append(check)
         return tuple(limits)

@@ -89,11 +89,12 @@ class Calibrated(Wrapper):
         ValueError: ``inner`` is not a predictor, or the seed is invalid.
     """
 
+    _unseen: FloatArray | None = None  # predicted and measured, (2, n, m); missing in old pickles
+
     def __init__(self, inner: Predictor, *, seed: int = 0) -> None:
         super().__init__(inner)
         self.seed = checks.integer("seed", seed, low=0)
         self._scales: FloatArray | None = None  # factor and noise for each metric, (2, m)
-        self._unseen: FloatArray | None = None  # predicted and measured, (2, n, m)
 
     @property
     def factor(self) -> FloatArray:
@@ -150,7 +151,8 @@ class Calibrated(Wrapper):
         if names != self.names:
             raise ValueError(f"metrics={list(names)} must be those fitted, {list(self.names)}")
         recalibrated = copy.copy(self)
-        recalibrated._scales = _scales(*self.inner.predict(codes), y)
+        mean, std = self.inner.predict(codes)
+        recalibrated._scales, recalibrated._unseen = _scales(mean, std, y), np.array([mean, y])
         return recalibrated
 
     def moments(self, x: FloatArray) -> Moments:
@@ -226,7 +228,7 @@ def _most_likely(residuals: FloatArray, std: FloatArray) -> tuple[float, float]:
     if known.sum() < MIN_ROWS // _FOLDS:
         return 1.0, float("nan")
     r, s = residuals[known], std[known]
-    unit = max(float(np.sqrt(np.mean(r**2))), 1e-12)
+    unit = max(float(np.sqrt(np.mean(r**2))), np.finfo(float).tiny)
     r, s = r / unit, s / unit
 
     def loss(theta: FloatArray) -> float:

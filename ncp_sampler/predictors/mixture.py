@@ -49,13 +49,14 @@ class Mixture(Model):
         ('loss',)
     """
 
+    _n_rows = 0  # until it is fitted, and in old pickles
+
     def __init__(self, members: Sequence[Predictor]) -> None:
         must = "be predictors, at least one, such as [GaussianProcess(), MLPEnsemble()]"
         given = checks.sequence("members", members, Predictor, must)
         self.members = tuple(as_model("members", member) for member in given)
         if not self.members:
             raise ValueError("members is empty; give at least one predictor")
-        self._n_rows = 0  # until it is fitted
 
     @property
     def names(self) -> tuple[str, ...]:

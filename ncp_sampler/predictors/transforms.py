@@ -78,6 +78,10 @@ class Wrapper(Model):
         self.inner.fit(x, metrics, weights=weights, steps=steps)
         return self
 
+    @property
+    def unseen(self) -> FloatArray | None:
+        return self.inner.unseen
+
     def moments(self, x: FloatArray) -> Moments:
         return self.inner.moments(x)
 
@@ -323,7 +327,12 @@ def standardizer(y: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatA
     filled = np.nan_to_num(y)
     mean = (rows * filled).sum(0) / total
     std = np.sqrt((rows * (filled - mean) ** 2).sum(0) / total)
-    return mean, np.where(std > 1e-9 * np.maximum(np.abs(mean), 1.0), std, 1.0)
+    constant = std <= 1e-9 * np.maximum(np.abs(mean), 1.0)
+    if constant.any():  # or tiny, so that squares may underflow
+        size = np.maximum(np.abs(filled).max(0), np.finfo(float).tiny)
+        relative = np.sqrt((rows * ((filled - mean) / size) ** 2).sum(0) / total)
+        std = np.where(constant, np.where(relative > 1e-9, relative * size, 1.0), std)
+    return mean, std
 
 
 def bounded_tail(values: FloatArray, tail: float = TAIL) -> FloatArray:

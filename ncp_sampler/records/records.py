@@ -14,7 +14,7 @@ from ncp_sampler.space.search_space import SearchSpace
 FloatArray = NDArray[np.float64]
 
 _TOLERANCE = 1e-6  # Tolerance, relative to the range of a column
-_LEAST_SPREAD = 1e-12
+_LEAST_SPREAD = 1e-12  # Spread of a constant
 _LARGEST_HALF = float(np.finfo(np.float64).max) / 2
 
 
@@ -32,7 +32,7 @@ class Records:
 
     Raises:
         ValueError: If there are no rows, a metric has a different length or an infinite value,
-            codes do not fit the space, or different architectures have the same name.
+            codes are not values of the space, or different architectures have the same name.
 
     Examples:
         >>> import numpy as np
@@ -67,9 +67,18 @@ class Records:
                 f"codes[{row}] has {self.space.columns[column]}={codes[row, column]:g}, outside "
                 "the search space; space.round gives the nearest valid code"
             )
+        valid = self.space.round(codes)
         if self.space.conditions:
-            valid = self.space.round(codes)
             codes = np.where(self.space.exists(valid, by_column=True), codes, valid)
+        unit = self.space.normalize(codes)
+        between = np.argwhere(np.abs(self.space.normalize(valid) - unit) > _TOLERANCE)
+        if len(between):
+            row, column = between[0]
+            name, value = self.space.columns[column], codes[row, column]
+            raise ValueError(
+                f"codes[{row}] has {name}={value:g}, which is not a value of the space; declare "
+                "the dimension with the data's step, or give space.round(codes)"
+            )
         if not self.metrics:
             raise ValueError("metrics is empty; give at least one name -> values")
         columns = {
@@ -152,7 +161,8 @@ def spread_of(values: FloatArray) -> float:
     """Return the standard deviation of the known values, always positive and finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         spread = float(np.nanstd(values))
-        if not np.isfinite(spread):  # The squares or twice the deviation may overflow
+        if not np.isfinite(spread) or spread == 0:  # Squares may overflow or underflow
             largest = float(np.nanmax(np.abs(values)))
-            spread = 2 * min(float(np.nanstd(values / largest)) * (largest / 2), _LARGEST_HALF)
-    return max(spread, _LEAST_SPREAD)
+            if largest > 0:
+                spread = 2 * min(float(np.nanstd(values / largest)) * (largest / 2), _LARGEST_HALF)
+    return spread if spread > 0 else _LEAST_SPREAD

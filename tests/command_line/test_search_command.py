@@ -167,6 +167,20 @@ def test_the_answer_is_learned_from_all_rows_after_its_evaluation(
     assert refit["answers"][0]["params"] == refit["params"]
 
 
+def test_repeated_measurements_of_the_best_row_are_shown_with_their_mean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(width, 70 + width) for width in range(1, 13)] + [(12, 84)]
+    path = tmp_path / "twice.csv"
+    path.write_text("\n".join(["width,accuracy", *(f"{w},{a}" for w, a in rows)]))
+    arguments = ["--table", str(path), "--metrics", "accuracy", "--params", "width", "--no-picture"]
+    [best] = answer(capsys, *arguments)["best_rows"]
+    assert best["rows"] == [12, 13]
+    assert best["metrics"] == {"accuracy": 83.0}
+    assert main(["search", *arguments]) == 0
+    assert "rows 12, 13 of twice.csv, on average: accuracy 83" in capsys.readouterr().out
+
+
 def test_several_answers_and_fronts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = ["--table", mr_table(tmp_path, 39), "--metrics", "accuracy", "--no-picture"]
     answers = answer(capsys, *table, "--max-gflops", "2", "--n", "3")["answers"]

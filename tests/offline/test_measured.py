@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from ncp_sampler import Categorical, Integer, SearchSpace
 from ncp_sampler.offline.problem import SearchProblem
@@ -24,6 +25,7 @@ from ncp_sampler.space.search_space import code_key
 CELLS = SearchSpace([Categorical(f"op{i}", ("skip", "conv", "pool", "none")) for i in range(6)])
 GRID = SearchSpace([Integer("a", 0, 9), Integer("b", 0, 9)])
 UP = Target("score")
+UP_ACCURACY = Target("accuracy")
 
 
 def fitted(rows: Records) -> GaussianProcess:
@@ -64,7 +66,7 @@ def test_the_best_row_is_recommended_where_nothing_promises_more() -> None:
     np.testing.assert_array_equal(solution.code, rows.codes[rows.best("score")[0]])
     assert not solution.is_new
     assert (solution.expected_improvement, solution.probability) == (0.0, 0.0)
-    assert "no new code promises more" in solution.note
+    assert "no new code is clearly better" in solution.note
     known = {code_key(code) for code in rows.codes}
     codes = {code_key(one.code) for one in solution.next_trainings}
     assert len(codes) == 5
@@ -261,3 +263,85 @@ def test_an_infinite_cost_is_shown_as_infinite(cost: Any) -> None:
     assert propagate_search(problem).nearest == {"kg": np.inf}
     (limit,) = SearchRun(problem).solution(codes[0]).limits
     assert (limit.mean, limit.compared, limit.satisfied) == (np.inf, np.inf, "no")
+
+
+def accuracy(codes: NDArray[Any]) -> NDArray[np.float64]:
+    """Return an accuracy that is far lower for small networks."""
+    return np.asarray(90 - 100 / codes[:, 0] - 10 / codes[:, 1])
+
+
+def work(codes: Any) -> Any:
+    return codes[:, 0] * codes[:, 1]
+
+
+NETWORKS = SearchSpace([Integer("width", 8, 128, step=8), Integer("depth", 1, 12)])
+
+
+def test_under_a_limit_that_leaves_poor_rows_predictions_have_their_scale() -> None:
+    """The tail of poor values was compressed, so that poor codes seemed better than poor rows."""
+    missed, worse = [], 0
+    for seed in range(6):
+        codes = NETWORKS.sample(60, seed)
+        rows = Records(NETWORKS, codes, {"accuracy": accuracy(codes)})
+        for bound in (16, 40, 64):
+            limit = Target("work", "minimize", bound=bound, cost=work)
+            solution = propagate_search(rows, [UP_ACCURACY, limit])
+            if solution.best is not None:
+                true = accuracy(solution.code[None])[0]
+                worse += int(true < solution.best.metrics["accuracy"])
+                missed.append(solution.predictions["accuracy"] - true)
+    assert len(missed) > 12
+    assert worse <= 1
+    assert np.mean(missed) < 1.0
+
+
+def test_a_row_whose_limited_metric_is_missing_needs_the_margin_of_a_new_code() -> None:
+    codes = NETWORKS.sample(25, 8)
+    rng = np.random.default_rng(8)
+    ms = work(codes) / 50 * np.exp(rng.normal(0, 0.1, 25))
+    ms[rng.random(25) < 0.6] = np.nan
+    rows = Records(NETWORKS, codes, {"accuracy": accuracy(codes), "ms": ms})
+    limit = Target("ms", "minimize", bound=10)
+    best = propagate_search(rows, [Target("accuracy"), limit]).best
+    assert best is not None
+    measured = dict(zip(map(code_key, rows.codes), ms, strict=True))
+    if "ms" in best.predicted:
+        assert best.expected["ms"] + 3 * best.uncertainty["ms"] <= 10
+        assert "(predicted)" in str(best)
+    else:
+        assert measured[code_key(best.code)] <= 10
+
+
+def test_a_limit_that_only_predictions_satisfy_is_shown_with_its_margin() -> None:
+    codes = NETWORKS.sample(60, 0)
+    ms = np.where(work(codes) / 50 > 12, work(codes) / 50, np.nan)  # small ones were not measured
+    rows = Records(NETWORKS, codes, {"accuracy": accuracy(codes), "ms": ms})
+    solution = propagate_search(rows, [UP_ACCURACY, Target("ms", "minimize", bound=11)])
+    [check] = solution.limits
+    assert check.beta == 3
+    if not solution.is_new:
+        assert solution.best is not None
+        assert solution.best.predicted == ("ms",)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-13, 1e-100])
+def test_answers_do_not_depend_on_the_unit_of_a_metric(scale: float) -> None:
+    codes = NETWORKS.sample(40, 0)
+
+    def answers(unit: float) -> list[list[float]]:
+        rows = Records(NETWORKS, codes, {"score": (accuracy(codes) - 85) * unit})
+        return [answer.code.tolist() for answer in propagate_answers(rows, [UP], n=3)]
+
+    assert answers(scale) == answers(1.0)
+
+
+def test_two_costs_need_two_names() -> None:
+    rows = Records(NETWORKS, NETWORKS.sample(20, 0), {"score": np.arange(20.0)})
+    costs = [
+        Target("cost", "minimize", cost=work),
+        Target("cost", "minimize", bound=9, cost=lambda codes: codes[:, 1]),
+    ]
+    with pytest.raises(ValueError, match="two costs named 'cost'"):
+        propagate_search(rows, [UP, *costs])
+    same = [costs[0], Target("cost", "minimize", bound=900, cost=work)]
+    assert propagate_search(rows, [UP, *same]).predictions["cost"] <= 900

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
 from ncp_sampler import Integer, SearchSpace
 from ncp_sampler.offline import Records, learn, propagate_search
 from ncp_sampler.offline.selection_bias import SelectionBias
+from ncp_sampler.predictors.calibration import Calibrated
 from ncp_sampler.propagation import Target
 from ncp_sampler.records.records import FloatArray
 
@@ -72,3 +75,12 @@ def test_a_predictor_keeps_its_unseen_rows_when_it_is_saved() -> None:
     loaded.load_state_dict(predictor.state_dict())
     assert loaded.unseen is not None
     assert np.array_equal(loaded.unseen, predictor.unseen)
+
+
+def test_an_old_pickle_has_no_unseen_rows() -> None:
+    predictor = learn(Records(SPACE, SPACE.sample(20, 0), {"accuracy": np.arange(20.0)}))
+    state = pickle.loads(pickle.dumps(predictor)).__dict__
+    del state["_unseen"]
+    old = Calibrated.__new__(Calibrated)
+    old.__dict__.update(state)
+    assert old.unseen is None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ncp_sampler import Integer, SearchSpace
+from ncp_sampler import Float, Integer, SearchSpace
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.search import propagate_search
 from ncp_sampler.offline.solutions import propagate_answers, propagate_front
 from ncp_sampler.predictors.gaussian_process import GaussianProcess
 from ncp_sampler.propagation.targets import Target
+from ncp_sampler.records.records import Records
 from tests.search_examples import SPACE, fitted, records, trade_off
 
 MODEL = fitted(records())
@@ -78,3 +79,13 @@ def test_fronts_that_cannot_be(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         propagate_front(MODEL, targets, space=SPACE, **given)  # type: ignore[arg-type]
+
+
+def test_floats_of_answers_differ_by_more_than_a_little() -> None:
+    space = SearchSpace([Integer("width", 1, 8), Float("lr", 1e-4, 1e-1, log=True)])
+    codes = space.sample(40, 0)
+    score = codes[:, 0] - (np.log10(codes[:, 1]) + 2) ** 2
+    answers = propagate_answers(Records(space, codes, {"score": score}), [Target("score")], n=4)
+    unit = space.normalize(np.array([answer.code for answer in answers]))
+    apart = np.abs(unit[:, None] - unit[None])[np.triu_indices(len(answers), 1)]
+    assert ((apart[:, 0] > 0) | (apart[:, 1] > 0.05)).all()
