@@ -46,7 +46,7 @@ class AskTellSampler(optuna.samplers.BaseSampler):
     Args:
         optimizer: The optimizer.
         distributions: The parameters that it proposes.
-        seed: Seed of what is drawn at random.
+        seed: Seed of all random draws.
     """
 
     def __init__(self, optimizer: AskTell, distributions: Distributions, seed: int) -> None:
@@ -104,7 +104,7 @@ def distributions_of(problem: Problem) -> dict[str, BaseDistribution]:
 
 
 class _NGOpt:
-    """Nevergrad's portfolio, which chooses an algorithm by the space and the budget."""
+    """Nevergrad's NGOpt, which selects an algorithm for the space and the budget."""
 
     def __init__(self, distributions: Distributions, budget: int, workers: int, seed: int) -> None:
         import nevergrad as ng
@@ -145,7 +145,9 @@ class _NGOpt:
                 distribution.low
                 + round((value - distribution.low) / distribution.step) * distribution.step
             )
-        return min(max(value, distribution.low), distribution.high)  # the logarithm's rounding
+        return min(
+            max(value, distribution.low), distribution.high
+        )  # corrects rounding errors of the logarithm
 
 
 PEERS: dict[str, Callable[[Problem, int], optuna.samplers.BaseSampler]] = {
@@ -159,7 +161,7 @@ LABELS = {"ngopt": "NGOpt"}
 
 
 def takes(problem: Problem) -> bool:
-    """Return True if a problem has one value, no constraint, and fixed parameters."""
+    """Return True if a problem has one objective, no constraints, and fixed parameters."""
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
     outcome = problem.evaluate(problem.suggest(trial), np.random.default_rng(0))
     plain = len(problem.directions) == 1 and not outcome.violations
