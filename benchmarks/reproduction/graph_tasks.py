@@ -1,9 +1,10 @@
 """The eight tasks of NAS-Bench-Graph as tables of one search space.
 
-NAS-Bench-Graph (Qin et al. 2022) trained all 26,206 distinct graph networks of its space on each
-data set, so that what a search finds is looked up in place of being predicted. Its values come
-from the package ``nas-bench-graph``, which is needed: ``pip install nas-bench-graph``. The ninth
-data set, proteins, has a smaller space and is left out.
+NAS-Bench-Graph (Qin et al. 2022) has the results of training all 26,206 distinct graph networks of
+its space on each data set. So the true value of an architecture can be looked up, and need not be
+predicted. The values come from the package ``nas-bench-graph``
+(``pip install nas-bench-graph``). The ninth data set, proteins, has a smaller space and is left
+out.
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ class GraphTasks:
     """Accuracies of all distinct architectures on every task.
 
     Attributes:
-        space: A categorical of the links between layers, and one per layer's operation.
+        space: Space with a categorical for the links between layers, and one for the operation of
+            each layer.
         codes: Code of each distinct architecture, (n, d).
         accuracy: Task -> test accuracy, percent, (n,).
         rank: Task -> percentage of the architectures that are no better, (n,).
-        row_of: Params' values -> row of their architecture; some params are the same network.
+        row_of: Values of params -> row of their architecture; different params can describe the
+            same network.
     """
 
     space: SearchSpace
