@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def tables_to_fit(bench: NASBenchMR) -> list[Table]:
-    """Return the tables of all settings with shipped surrogates, and that of 3dDet if given.
+    """Return the tables of all settings with surrogates, and that of 3dDet if it is available.
 
     Raises:
         ValueError: One of them is missing or damaged.
