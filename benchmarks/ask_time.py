@@ -5,8 +5,9 @@ Run from the repository root, in an environment with the package's ``bench`` ext
     python -m benchmarks.ask_time
 
 writes OUT/ask_time.md and OUT/ask_time.csv: CPU milliseconds of ``study.ask`` on one thread, over
-the 27 dimensions of ``MRSpace`` and the shipped surrogates. A study begins with trials of which
-half are random and half are variations of the best; every timed ask is answered by the surrogate.
+the 27 dimensions of ``MRSpace``, with the surrogates in the package. A study begins with finished
+trials: half of them are random codes, and half are variations of the best ones. The surrogate
+evaluates the proposal of each timed ask.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ from ncp_sampler.formatting import markdown_table
 from ncp_sampler.nas_bench.objectives import Objective, objective
 
 PACKAGES = ("ncp_sampler", "optuna", "torch", "numpy", "scipy")
-UNTIMED = 3  # asks of a study; the first of them reads the trials and fits from nothing
-_CHANGED = 0.1  # of a code's columns in a variation
-_BEST = 10  # variations are of so many
+UNTIMED = 3  # untimed first asks of a study; the first reads the trials and starts a new fit
+_CHANGED = 0.1  # fraction of a code's columns that a variation changes
+_BEST = 10  # number of best random codes of which variations are made
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def history(answers: Answers, n: int, seed: int) -> NDArray[Any]:
     signs = np.array([1.0 if way == "maximize" else -1.0 for way in answers.surrogate.directions])
     worth = answers(random)[0] * signs
     best = random[np.argsort(-worth, axis=0)[:_BEST].ravel()]
-    made = best[rng.integers(len(best), size=2 * n)]  # some of them are equal
+    made = best[rng.integers(len(best), size=2 * n)]  # may contain duplicates
     made = np.where(rng.random(made.shape) < _CHANGED, space.sample(2 * n, rng), made)
     _, first = np.unique(np.concatenate([random, made]), axis=0, return_index=True)
     codes: NDArray[Any] = np.concatenate([random, made])[np.sort(first)[:n]]
@@ -200,12 +201,20 @@ surrogates {settings}. The constraint is on one more modeled metric. {os.cpu_cou
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser(__doc__, prog="python -m benchmarks.ask_time")
     add = parser.add_argument
-    add("--trials", default="100,500,2000,10000", help="finished before, separated by commas")
-    add("--regimes", default=",".join(REGIMES), help="what is searched for")
+    add(
+        "--trials",
+        default="100,500,2000,10000",
+        help="numbers of trials finished before the timed asks, separated by commas",
+    )
+    add("--regimes", default=",".join(REGIMES), help="regimes: what is searched for")
     add("--settings", default="cls-a,seg,video", help="surrogates")
-    add("--asks", type=int, default=15, help="timed, of each surrogate")
-    add("--peers", default="TPE,GPSampler", help="samplers beside NCP, for one metric")
-    add("--peer-trials", default="100", help="finished before theirs")
+    add("--asks", type=int, default=15, help="number of timed asks for each surrogate")
+    add("--peers", default="TPE,GPSampler", help="samplers to compare with NCP, for one metric")
+    add(
+        "--peer-trials",
+        default="100",
+        help="numbers of trials finished before the asks of those samplers",
+    )
     return parse_benchmark(parser, arguments, "asks")
 
 

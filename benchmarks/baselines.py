@@ -1,4 +1,4 @@
-"""Baselines for offline NCP: searches that use a predictor's values but no gradients.
+"""Baselines for offline NCP: searches that use the values of a predictor, but not its gradients.
 
 Random search (Bergstra & Bengio 2012) and the Neural Predictor (Wen et al. 2020) rank random codes;
 NetAdapt (Yang et al. 2018) edits one code greedily, local search several; regularized evolution
@@ -28,14 +28,14 @@ _MAX_TRIES = 100  # number of mutations of a child until it is new
 
 
 def random_search(problem: SearchProblem, *, calls: int = 100, seed: int = 0) -> Solution:
-    """Return the best of ``calls`` random codes; the paper's 100."""
+    """Return the best of ``calls`` random codes; the paper uses 100."""
     return neural_predictor(problem, calls=calls, top=1, seed=seed)[0]
 
 
 def neural_predictor(
     problem: SearchProblem, *, calls: int = 10_000, top: int = 10, seed: int = 0
 ) -> list[Solution]:
-    """Return the ``top`` of ``calls`` random codes, best first; the paper's 10 and 10,000.
+    """Return the ``top`` best of ``calls`` random codes; the paper uses 10 and 10,000.
 
     The paper trains all of them and reports the best; nothing is trained here.
     """
@@ -54,9 +54,9 @@ def net_adapt(
 
     Args:
         problem: Problem to maximize.
-        start: Code to begin with, (d,); the paper's {b, n = 2; c, i, o = 64}.
-        calls: Largest number of predictions; None for no limit.
-        iterations: Largest number of moves.
+        start: Code to begin with, (d,); {b, n = 2; c, i, o = 64} in the paper.
+        calls: Maximum number of predictions; None for no limit.
+        iterations: Maximum number of moves.
     """
     run = SearchRun(problem)
     checks.integer("iterations", iterations, low=1)
@@ -84,8 +84,8 @@ def local_search(
 
     Args:
         problem: Problem to maximize.
-        climbs: Largest number of climbs.
-        seconds: Wall time after which no climb begins, except the first; None for no limit.
+        climbs: Maximum number of climbs.
+        seconds: Wall time after which no further climb begins; None for no limit.
         seed: Seed of the random codes.
     """
     climbs = checks.integer("climbs", climbs, low=1)
@@ -154,15 +154,15 @@ def regularized_evolution(
     is not spent on known codes.
 
     Args:
-        objective: Valid codes (n, d) -> values (n,), to be maximized. The first population comes
-            in one call, the children one by one.
+        objective: Valid codes (n, d) -> values (n,), to be maximized. It is called once for the
+            first population, and then once for each child.
         space: The search space.
         budget: Number of evaluations, at least 1.
-        population: Size of the population; the paper's default, 100. A tenth of the budget suits
-            small ones.
+        population: Size of the population; 100 in the paper. For small budgets, a tenth of the
+            budget is suitable.
         sample: Size of a tournament, 1 to ``population``; the paper's default, 25.
         seed: Seed of all random draws; None for a fresh one.
-        start: Codes (n, d) or (d,) that the first population begins with; the rest is random.
+        start: Codes (n, d) or (d,) of the first population; the other ones are random.
 
     Raises:
         ValueError: An argument out of its range, or values that are not n finite numbers.

@@ -55,7 +55,7 @@ def mean_of(studies: Sequence[Study], field: str) -> str:
 
 
 def ask_ms(studies: Sequence[Study]) -> float:
-    """Return the median CPU milliseconds of an ask at the studies' ends."""
+    """Return the median CPU milliseconds of an ask at the end of a study."""
     return float(np.median([float(study.ask_ms.split()[-1]) for study in studies]))
 
 

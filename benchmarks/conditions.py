@@ -1,11 +1,11 @@
-"""A network of up to six layers under a FLOPs limit, in a space with conditions.
+"""Search for a network of up to six layers under a FLOPs limit, in a space with conditions.
 
     python -m benchmarks.conditions --seeds 5 --trials 50
 
-The accuracy is made up: each layer adds to it, ever less with its width, and from the fifth layer
-on depth costs more than it gives. Its optimum, 92.38 %, has four layers, and is at the limit. A
-method either keeps the limit by itself, or learns after a trial that it was exceeded: from a
-constraint, or from a pruned trial. Only trials within the limit count.
+The accuracy is a synthetic function. Each layer adds to it, with diminishing returns for its width.
+From the fifth layer on, depth costs more than it gains. The optimum, 92.38 %, has four layers and
+is at the limit. Some methods know the limit in advance. Others learn after a trial that the limit
+was exceeded, from a constraint or from a pruned trial. Only trials within the limit count.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, Trial
 from ncp_sampler import Integer, NCPSampler, SearchSpace
 from ncp_sampler.formatting import markdown_table
 
-MOST, LIMIT = 6, 40_000  # layers, FLOPs
+MOST, LIMIT = 6, 40_000  # maximum number of layers, limit of FLOPs
 SPACE = SearchSpace(
     [
         Integer("n_layers", 1, MOST),
@@ -43,7 +43,7 @@ def flops(params: Mapping[str, Any]) -> float:
 
 
 def accuracy(params: Mapping[str, Any]) -> float:
-    """Return the made-up accuracy, in percent."""
+    """Return the synthetic accuracy, in percent."""
     depth = params["n_layers"]
     gains = [
         0.9 / (1 + 0.25 * i) * (1 - math.exp(-params[f"w{i}"] / (40 + 12 * i)))
@@ -114,5 +114,5 @@ def main() -> None:
 if __name__ == "__main__":
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ncp_sampler").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")  # Optuna's, of constraints_func and of TPE's arguments
+    warnings.simplefilter("ignore")  # Optuna's warnings about constraints_func and TPE's arguments
     main()

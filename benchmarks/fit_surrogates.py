@@ -1,12 +1,12 @@
-"""Fit the surrogates that the package ships, and evaluate them by cross-validation.
+"""Fit the surrogates that are included in the package, and evaluate them by cross-validation.
 
 Run from the repository root, in an environment with the package's ``bench`` extra:
 
     python -m benchmarks.fit_surrogates --root ../shared/nas-bench-mr/data
 
 writes one model per setting and metric into the package's ``nas_bench/data``, and the errors of
-5-fold cross-validation into ``benchmarks/results/surrogates.md`` and ``.csv``. The same LightGBM
-on the same tables writes the same bytes.
+5-fold cross-validation into ``benchmarks/results/surrogates.md`` and ``.csv``. The same version of
+LightGBM on the same tables writes the same bytes.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from ncp_sampler.predictors.trees import (
 Array = NDArray[np.float64]
 
 FOLDS = 5
-N_RANDOM, N_STARTS = 100_000, 10  # codes drawn, and climbed from
+N_RANDOM, N_STARTS = 100_000, 10  # numbers of random codes and of starts for hill climbing
 DATA = Path("ncp_sampler/nas_bench/data")
 HEADS = ["setting", "metric", "R2", "Spearman", "L1", "row_min", "row_max"]
 HEADS += ["random_min", "random_max", "climbed_max", "kB"]
 
 _SPACE = MRSpace()
-# all that a prediction needs of a tree; counts, gains and covers are left out
+# the fields of a tree that a prediction needs; counts, gains and covers are left out
 _KEPT = [
     "num_leaves",
     "num_cat",
@@ -118,8 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m benchmarks.fit_surrogates",
         description=(__doc__ or "").split("\n\n", maxsplit=1)[0],
     )
-    parser.add_argument("--root", type=Path, help="folder of the tables, else NCP_BENCH_ROOT")
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the models")
+    parser.add_argument("--root", type=Path, help="folder of the tables; default: NCP_BENCH_ROOT")
+    parser.add_argument("--data", type=Path, default=DATA, help="output folder of the models")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(arguments)
     try:
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def tables_to_fit(bench: NASBenchMR) -> list[Table]:
-    """Return the tables of all settings with shipped surrogates, and that of 3dDet if given.
+    """Return the tables of all settings with surrogates, and that of 3dDet if it is available.
 
     Raises:
         ValueError: One of them is missing or damaged.

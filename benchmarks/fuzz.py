@@ -1,15 +1,17 @@
-"""Fuzzing: the properties of ``tests/properties`` on thousands of drawn cases.
+"""Fuzzing: checks of the properties in ``tests/properties`` on thousands of random cases.
 
 Run from the repository root, in an environment with the package's ``dev`` extra:
 
     python -m benchmarks.fuzz --cases 10000 --jobs 2
 
-draws spaces, values and histories, odd ones among them, and checks that nothing raises or warns,
-that every proposal is valid and new, and that what is restored continues as if it had not been.
-Studies as people run them are kinds of their own: trials that fail in a region, constraints that
-some trials report, params in another order, ranges that change, and configs from JSON. The run
-writes OUT/fuzz.csv, a row for each part of a kind's cases as soon as it has ended, and OUT/fuzz.md
-with the figures and every finding, as a script. An interrupted run goes on with ``--resume``.
+The run draws spaces, values and histories, including unusual ones. It checks that nothing raises an
+error or a warning, that every proposal is valid and new, and that a restored search continues
+exactly. Several kinds of cases imitate realistic studies: trials that fail in a region, constraints
+that only some trials report, params in another order, ranges that change, and configs from JSON.
+
+The cases of a kind are run in parts. When a part has ended, its row is added to OUT/fuzz.csv.
+OUT/fuzz.md has the figures, and each finding as a script. ``--resume`` continues an interrupted
+run.
 """
 
 from __future__ import annotations
@@ -42,8 +44,8 @@ from ncp_sampler.command_line.options import make_parser, parse_benchmark
 from ncp_sampler.formatting import markdown_table
 
 PACKAGES = ("ncp_sampler", "hypothesis", "optuna", "ray", "torch", "numpy", "scipy")
-PART = 100  # cases of one hypothesis run, which begins with small ones
-# kind -> the module of its cases and its check, and its share of all cases
+PART = 100  # number of cases in one run of hypothesis, which begins with small cases
+# kind -> module of its cases and its check, and its share of all cases
 KINDS = {
     "spaces": ("tests.properties.test_space_codes", 0.1),
     "ask and tell": ("tests.properties.test_ask_tell", 0.15),
@@ -123,10 +125,10 @@ class Tally:
         start = time.process_time()
         try:
             asks = self._module.check(case)
-        except Exception as error:  # any is a finding
+        except Exception as error:  # every error is a finding
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(last.filename).name}:{last.lineno}"
-            # hypothesis shrinks, and tries the smallest last
+            # hypothesis shrinks failing cases, and tries the smallest one last
             self.failures[type(error).__name__, place] = self._show(case, error)
             raise
         if not self.failures:
@@ -266,11 +268,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser(__doc__, prog="python -m benchmarks.fuzz")
-    parser.add_argument("--cases", type=int, default=10_000, help="of all kinds together")
-    parser.add_argument("--seed", type=int, default=1, help="of all draws")
+    parser.add_argument(
+        "--cases", type=int, default=10_000, help="number of cases of all kinds together"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of all random draws")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument(
-        "--resume", action="store_true", help="keep OUT's parts; of the same code only"
+        "--resume",
+        action="store_true",
+        help="keep the parts in OUT, which must be from the same version of the code",
     )
     return parse_benchmark(parser, arguments, "cases", "jobs")
 

@@ -4,8 +4,8 @@ Run from the repository root, in an environment with the package:
 
     python -m benchmarks.import_time
 
-writes OUT/import_time.md. Every figure is of new Python processes, started in turn, so that
-whatever else the machine does falls on all of them.
+writes OUT/import_time.md. Each measurement starts a new Python process. The cases alternate, so
+that other load on the machine affects all of them equally.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ Wall time of {n} new processes each, in turn, after one that fills the disk's ca
 def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = make_parser(__doc__, prog="python -m benchmarks.import_time")
-    parser.add_argument("--repeats", type=int, default=10, help="processes for each figure")
+    parser.add_argument(
+        "--repeats", type=int, default=10, help="number of processes for each figure"
+    )
     options = parse_benchmark(parser, given, "repeats")
     measured: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for i in range(options.repeats + 1):

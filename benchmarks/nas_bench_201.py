@@ -1,4 +1,4 @@
-"""NAS-Bench-201: trials until the table's best cell is found, and the walk of Appendix C.
+"""NAS-Bench-201: number of trials until the best cell is found, and the walk of Appendix C.
 
 Run from the repository root, with the tables in NCP_BENCH_ROOT:
 
@@ -41,11 +41,11 @@ from ncp_sampler.nas_bench import (
 )
 from ncp_sampler.propagation import GradientDescent
 
-STARTUP = 10  # first codes, which all methods share
+STARTUP = 10  # number of first codes, which are the same for all methods
 CHECKPOINTS = (50, 100, 200)
-POPULATION, SAMPLE = 50, 10  # the best of six pairs tried, see `report`
-WALK_SEED = 400  # the first draw of rows; the settings were chosen on others
-PAPER = 46.8  # accuracy that the paper's walk comes to in 6 steps
+POPULATION, SAMPLE = 50, 10  # best of six pairs that were tried, see `report`
+WALK_SEED = 400  # first draw of the rows; the settings were chosen on other draws
+PAPER = 46.8  # accuracy (%) that the paper's walk reaches in 6 steps
 PACKAGES = ("ncp_sampler", "optuna", "torch", "numpy")
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
@@ -122,7 +122,7 @@ def search_table(searches: Sequence[Search], *, top: float, cap: int) -> str:
     needed = {m: trials_needed(_of(searches, m), top) for m in METHODS}
     for method, trials in needed.items():
         own = _of(searches, method)
-        # searches themselves, since an infinity cannot be averaged
+        # quartiles are values of searches, since an infinite value cannot be averaged
         quartiles = np.quantile(trials, [0.5, 0.25, 0.75], method="higher")
         cells = [f"{q:.0f}" if np.isfinite(q) else f"> {cap}" for q in quartiles]
         sooner = "" if method == "NCP" else f"{(needed['NCP'] < trials).sum()} of {len(trials)}"
@@ -245,11 +245,11 @@ learning rate 0.7, were chosen on draws 0 to 35 and 300 to 329 of the rows; thes
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser(__doc__, prog="python -m benchmarks.nas_bench_201")
     add = parser.add_argument
-    add("--root", help="folder of the tables; NCP_BENCH_ROOT if not given")
-    add("--seeds", type=int, default=20, help="searches of each method, with seeds 0, 1, ..")
-    add("--cap", type=int, default=1000, help="trials of a search at most")
-    add("--walk-seeds", type=int, default=20, help="draws of the predictor's 500 rows")
-    add("--out", type=Path, default=Path("benchmarks/results"), help="folder of the results")
+    add("--root", help="folder of the tables; default: NCP_BENCH_ROOT")
+    add("--seeds", type=int, default=20, help="number of searches per method, with seeds 0, 1, ...")
+    add("--cap", type=int, default=1000, help="maximum number of trials of a search")
+    add("--walk-seeds", type=int, default=20, help="number of draws of the predictor's 500 rows")
+    add("--out", type=Path, default=Path("benchmarks/results"), help="output folder")
     options = parser.parse_args(arguments)
     if min(options.seeds, options.walk_seeds) < 1 or options.cap < POPULATION:
         parser.error(f"--seeds and --walk-seeds must be at least 1, --cap {POPULATION}")

@@ -1,13 +1,14 @@
-"""Loss from parallel workers, with the same number of trials.
+"""Performance loss due to parallel workers, for the same number of trials.
 
 Run from the repository root, in an environment with the package's ``bench`` extra:
 
     python -m benchmarks.parallel --seeds 3
 
-Each study of 100 trials searches one of the shipped surrogates: one trial after another, and with
-workers, where a trial is asked for as soon as the oldest that runs has ended. It writes
-OUT/parallel.csv, a row for each study as it ends, and goes on where it was stopped; and
-OUT/parallel.md from it.
+Each study of 100 trials searches one of the package's surrogates, either one trial at a time or
+with several workers. With workers, a new trial starts as soon as the oldest running one has ended.
+
+When a study ends, its row is added to OUT/parallel.csv, and an interrupted run continues from this
+file. OUT/parallel.md is the report.
 """
 
 from __future__ import annotations
@@ -136,9 +137,9 @@ the sampler has with one trial at a time. TPE has `constant_liar=True`.
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser(__doc__, prog="python -m benchmarks.parallel")
     add = parser.add_argument
-    add("--seeds", type=int, default=3, help="how many studies of each kind")
-    add("--first", type=integer_at_least(0), default=0, help="seed of the first one")
-    add("--workers", type=int, default=8, help="trials that run at any time")
+    add("--seeds", type=int, default=3, help="number of studies of each kind")
+    add("--first", type=integer_at_least(0), default=0, help="seed of the first study")
+    add("--workers", type=int, default=8, help="number of trials that run at any time")
     return parse_benchmark(parser, arguments, "seeds", "workers")
 
 
@@ -151,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     studies = read(path)
     done = {study[:4] for study in studies}
     kinds = [(name, k) for name in SAMPLERS for k in (1, options.workers)]
-    kinds.remove((RANDOM, options.workers))  # it does not see what runs
+    kinds.remove((RANDOM, options.workers))  # it ignores running trials
     seeds = range(options.first, options.first + options.seeds)
     for seed, setting, (name, workers) in product(seeds, _ALIASES, kinds):
         if (setting, name, workers, seed) not in done:

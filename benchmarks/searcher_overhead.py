@@ -1,4 +1,4 @@
-"""Time that ``NCPSearch`` adds to a proposal of the optimizer.
+"""Overhead of ``NCPSearch`` per proposal, relative to the optimizer alone.
 
 Run from the repository root, in an environment with the package's ``bench`` and ``ray`` extras:
 
@@ -111,7 +111,9 @@ Python {platform.python_version()}, {versions}.
 def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = make_parser(__doc__, prog="python -m benchmarks.searcher_overhead")
-    parser.add_argument("--trials", type=int, default=500, help="finished before")
+    parser.add_argument(
+        "--trials", type=int, default=500, help="numbers of trials finished before the proposals"
+    )
     parser.add_argument("--repeats", type=int, default=25, help="pairs")
     options = parse_benchmark(parser, given, "trials", "repeats")
     torch.set_num_threads(1)

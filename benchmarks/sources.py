@@ -5,11 +5,12 @@ from the repository root:
 
     python -m benchmarks.sources --seeds 3
 
-Each study searches the surrogate of one setting: without a source, and with some rows of a table:
-of a near setting, of a far one, of the setting itself with its metric negated, and of the near one
-with its metric in random order. It writes
-OUT/sources.csv, a row for each study as it ends, and goes on where it was stopped; and
-OUT/sources.md from it.
+Each study searches the surrogate of one setting, without a source or with one. A source consists of
+rows of a table: that of a similar setting, that of a dissimilar setting, that of the same setting
+with its metric negated, or that of the similar setting with its metric shuffled.
+
+When a study ends, its row is added to OUT/sources.csv, and an interrupted run continues from this
+file. OUT/sources.md is the report.
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ from ncp_sampler.records import Records
 CHECKPOINTS = (10, 20, 50, 100)
 _NONE, _NEGATED, _SHUFFLED = "none", "negated", "shuffled"
 _KINDS = (_NONE, "near", "far", _NEGATED, _SHUFFLED)
-_ORDER = ((_NONE, "near"), (_NEGATED, _SHUFFLED), ("far",))  # of the studies: pairs first
+_ORDER = (
+    (_NONE, "near"),
+    (_NEGATED, _SHUFFLED),
+    ("far",),
+)  # order of the studies, by pairs of kinds
 _NEAR_AND_FAR = {
     "cls-a": ("cls-b", "seg"),
     "cls-b": ("cls-a", "video"),
@@ -203,14 +208,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser(__doc__, prog="python -m benchmarks.sources")
     add = parser.add_argument
     add("--root", default=os.environ.get(ROOT_VARIABLE), help="folder of the tables")
-    add("--seeds", type=int, default=3, help="how many studies of each kind")
+    add("--seeds", type=int, default=3, help="number of studies of each kind")
     add(
         "--first",
         type=integer_at_least(0),
         default=3,
-        help="seed of the first one; 0 to 2 chose the design",
+        help="seed of the first study; the design was chosen with seeds 0 to 2",
     )
-    add("--rows", type=int, default=200, help="rows of a source")
+    add("--rows", type=int, default=200, help="number of rows of a source")
     options = parse_benchmark(parser, arguments, "seeds", "rows")
     if options.root is None:
         parser.error(f"--root is missing; give the tables' folder, or set {ROOT_VARIABLE}")

@@ -1,15 +1,18 @@
-"""Accuracy of trained networks of about equal multiply-adds: ours, ResNet-18 and HRNet.
+"""Accuracy of trained networks with about equal multiply-adds: ours, ResNet-18 and HRNet.
 
-Run from the repository root, with the peers installed beside the package:
+Run from the repository root, with the packages of the other networks installed:
 
     pip install timm scikit-image
     python -m benchmarks.train_networks --seeds 1
 
-The data are patches of 15 photographs that scikit-image and scikit-learn hold, and the class is the
-photograph: grey, standardized, of 40 to 96 pixels a side brought to 64. Training patches are of its
-left three fifths, those of the test of the right side. Each run is of 12 epochs of 1,500 patches in
-batches of 50, flipped and shifted by up to 4 pixels. It writes OUT/train_networks.csv, a row for
-each run as it ends, goes on where it was stopped, and makes OUT/train_networks.md of the rows.
+The data are patches of 15 photographs from scikit-image and scikit-learn; the class of a patch is
+its photograph. Patches are gray and standardized. They are 40 to 96 pixels wide and are resized to
+64. Training patches come from the left three fifths of a photograph, test patches from the right
+part. Each run has 12 epochs of 1,500 patches in batches of 50, flipped and shifted by up to 4
+pixels.
+
+When a run ends, its row is added to OUT/train_networks.csv, and an interrupted benchmark continues
+from this file. OUT/train_networks.md is made from the rows.
 """
 
 from __future__ import annotations
@@ -42,10 +45,14 @@ NETWORKS = ("mr", "resnet18", "hrnet_w18_small")
 _LABELS = {"mr": "start code", "resnet18": "ResNet-18", "hrnet_w18_small": "HRNet-W18-S"}
 _PHOTOS = (
     "astronaut brick camera chelsea coffee coins grass gravel ihc moon motorcycle_left retina "
-    "rocket"  # two of scikit-learn's follow
+    "rocket"  # two photographs of scikit-learn follow
 )
 _SHORT_SIDE, _SIDE, _SHIFT = 300, 64, 4
-_CLASSES, _TRAIN, _TEST = 15, 100, 40  # patches of a class
+_CLASSES, _TRAIN, _TEST = (
+    15,
+    100,
+    40,
+)  # number of classes; number of patches of a class for training and test
 _BATCH, _EPOCHS = 50, 12
 _WIDTH = 32
 RECIPES = {
@@ -74,7 +81,7 @@ _HEAD = ("network", "recipe", "seed", "params", "gflops", "last", "seconds")
 
 
 class Run(NamedTuple):
-    """One training: M params, G multiply-adds, test accuracy after the last epoch (%), CPU s."""
+    """Training run: M params, G multiply-adds, final test accuracy (%) and CPU seconds."""
 
     network: str
     recipe: str
@@ -86,7 +93,7 @@ class Run(NamedTuple):
 
 
 class Patches(Dataset[tuple[Tensor, Tensor]]):
-    """Training patches, flipped and shifted anew each time."""
+    """Training patches, with a new random flip and shift at each access."""
 
     def __init__(self, images: Tensor, classes: Tensor) -> None:
         self.images, self.classes = images, classes
@@ -104,7 +111,7 @@ class Patches(Dataset[tuple[Tensor, Tensor]]):
 
 
 def photographs() -> list[NDArray[np.float32]]:
-    """Grey photographs in [0, 1], (h, w) of which the shorter is 300."""
+    """Return gray photographs in [0, 1], (h, w), whose shorter side is 300."""
     color, io, transform = map(import_module, ("skimage.color", "skimage.io", "skimage.transform"))
     data_dir = import_module("skimage").data_dir
     images = []
@@ -122,7 +129,7 @@ def photographs() -> list[NDArray[np.float32]]:
 
 
 def patches(seed: int = 0) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Images (n, 3, 64, 64) and classes (n,), to train on and to test on."""
+    """Return images (n, 3, 64, 64) and classes (n,), for training and for the test."""
     transform = import_module("skimage.transform")
     rng = np.random.default_rng(seed)
     parts: dict[int, list[NDArray[np.float64]]] = {_TRAIN: [], _TEST: []}
@@ -150,7 +157,7 @@ def _tensors(images: list[NDArray[np.float64]]) -> tuple[Tensor, Tensor]:
 
 
 def build(name: str, seed: int) -> nn.Module:
-    """Ours, the start code of at most 32 channels; or one of timm's."""
+    """Return our network (the start code with at most 32 channels), or one of timm's."""
     torch.manual_seed(seed)
     if name == "mr":
         space = MRSpace(width=_WIDTH)
@@ -160,7 +167,7 @@ def build(name: str, seed: int) -> nn.Module:
 
 
 def run(name: str, recipe: str, seed: int) -> Run:
-    """One training, on one thread."""
+    """Train one network on one thread."""
     torch.set_num_threads(1)
     model = build(name, seed)
     known, new = patches()
@@ -177,7 +184,7 @@ def run(name: str, recipe: str, seed: int) -> Run:
 
 
 def read(path: Path) -> list[Run]:
-    """The runs that a file has; none if there is none."""
+    """Return the runs in a file, or none if it is missing."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -186,7 +193,7 @@ def read(path: Path) -> list[Run]:
 
 
 def append(run: Run, path: Path) -> None:
-    """Adds a row, which is whole once it is there."""
+    """Add a complete row to a file."""
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -196,7 +203,7 @@ def append(run: Run, path: Path) -> None:
 
 
 def markdown(runs: Sequence[Run], command: str) -> str:
-    """The report."""
+    """Return the report."""
     table = []
     for name, recipe in product(NETWORKS, RECIPES):
         mine = [run for run in runs if (run.network, run.recipe) == (name, recipe)]
@@ -223,7 +230,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser(__doc__, prog="python -m benchmarks.train_networks")
     add = parser.add_argument
     add("--networks", default=",".join(NETWORKS), help=f"some of {', '.join(NETWORKS)}")
-    add("--seeds", type=int, default=1, help="runs of each network and recipe")
+    add("--seeds", type=int, default=1, help="number of runs of each network and recipe")
     options = parse_benchmark(parser, arguments, "seeds")
     options.networks = options.networks.split(",")
     if unknown := set(options.networks) - {*NETWORKS}:

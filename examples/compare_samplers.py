@@ -1,10 +1,11 @@
-"""Compares samplers on a surrogate of NAS-Bench-MR, from the same first trials.
+"""Compare samplers on a surrogate of NAS-Bench-MR, starting from the same first trials.
 
 For each seed, the first trials of all samplers are the same: the quasi-random codes with which
-NCPSampler starts. From there on each sampler proposes its own. Written are a table, the curves as
-a figure (DIR/SETTING.png) and every trial (DIR/SETTING.csv). Run ``--help`` for the options.
+NCPSampler starts. After these, each sampler makes its own proposals. The program prints a table,
+draws the best value over trials as a figure (DIR/SETTING.png), and writes every trial to
+DIR/SETTING.csv. ``--help`` lists the options.
 
-The values are the surrogate's predictions: nothing is trained.
+The values are predictions of the surrogate; no network is trained.
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--setting", default="seg", help="cls-a, cls-b, cls-c, cls-10c, seg, seg-4x, video, ...")
     add("--samplers", default="random,tpe,cma,ncp", help=f"of {','.join(SAMPLERS)}")
     add_studies(parser, trials=100, seeds=3)
-    add("--out", type=Path, default=Path("comparison"), help="folder of the figure and the CSV")
+    add(
+        "--out",
+        type=Path,
+        default=Path("comparison"),
+        help="output folder for the figure and the CSV",
+    )
     options = parser.parse_args(arguments)
     try:
         options.samplers = check_samplers(options, [options.setting])

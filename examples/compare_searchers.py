@@ -1,11 +1,11 @@
-"""Compares Ray Tune searchers on a surrogate of NAS-Bench-MR, from the same first trials.
+"""Compare Ray Tune searchers on a surrogate of NAS-Bench-MR, starting from the same first trials.
 
 Run it from the repository root: ``python -m examples.compare_searchers``. For each seed, the first
-trials of all searchers are the same codes, those with which NCPSearch starts; ``--concurrent``
-trials run at a time, so that a searcher proposes while results are outstanding. Written are a table
-and the curves, by order of completion, as a figure (DIR/SETTING.png).
+trials of all searchers are the same codes, those with which NCPSearch starts. ``--concurrent``
+trials run at a time, so a searcher must make suggestions before all results are known. The program
+prints a table, and draws the best value over completed trials as a figure (DIR/SETTING.png).
 
-The values are the surrogate's predictions: nothing is trained.
+The values are predictions of the surrogate; no network is trained.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the progress bar says enough
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the progress bar shows enough
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 
 import numpy as np
@@ -41,7 +41,7 @@ from ncp_sampler.nas_bench.comparison import LABELS, STARTUP, Run, progress_bars
 from ncp_sampler.nas_bench.comparison_report import best_table, group, write_figure
 from ncp_sampler.space.search_space import Params
 
-STORE = 100 * 2**20  # bytes of shared memory
+STORE = 100 * 2**20  # size of the shared memory, in bytes
 
 # name -> constructor from a seed and the first configs
 SEARCHERS: dict[str, Callable[[int, list[Params]], Any]] = {
@@ -60,21 +60,21 @@ SEARCHERS: dict[str, Callable[[int, list[Params]], Any]] = {
 
 @dataclass(frozen=True)
 class Timed:
-    """A run and its wall-clock seconds."""
+    """Run with its wall-clock time in seconds."""
 
     run: Run
     seconds: float
 
 
 class Order(tune.Callback):
-    """Keeps the trials' values in the order in which they arrive."""
+    """Callback that records the trials' values in the order of completion."""
 
     def __init__(self, metric: str, tick: Callable[[], object]) -> None:
         self.values: list[float] = []
         self._metric, self._tick = metric, tick
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Ray keeps the callback with the run; a progress bar cannot be kept
+        return {}  # Ray pickles the callback with the run; a progress bar cannot be pickled
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -84,7 +84,7 @@ class Order(tune.Callback):
 
 
 def evaluate(config: dict[str, Any]) -> None:
-    """One trial: the surrogate's prediction of a code."""
+    """Run one trial: report the surrogate's prediction for a code."""
     torch.set_num_threads(1)
     objective = nas_bench.objective(config["setting"])
     value = objective.evaluate(MRSpace().from_config(config))[0, 0]
@@ -94,7 +94,7 @@ def evaluate(config: dict[str, Any]) -> None:
 def run_search(
     setting: str, searcher: str, seed: int, n_trials: int, *, concurrent: int, tick: Any
 ) -> Timed:
-    """Runs one search; ``tick`` is called after each trial."""
+    """Run one search; ``tick`` is called after each trial."""
     space, metric = MRSpace(), nas_bench.objective(setting).metrics[0]
     optimizer = NCPOptimizer(space, directions={metric: "maximize"}, seed=seed)
     search = SEARCHERS[searcher](seed, optimizer.ask(min(STARTUP, n_trials)))
@@ -122,7 +122,7 @@ def run_search(
 
 
 def run_all(options: argparse.Namespace) -> list[Timed]:
-    """Runs every searcher with every seed, one run after the other, under a progress bar."""
+    """Run every searcher with every seed, one run after the other, with a progress bar."""
     done = []
     with progress_bars() as progress:
         total = options.seeds * options.trials
@@ -143,7 +143,7 @@ def run_all(options: argparse.Namespace) -> list[Timed]:
 
 
 def make_table(timed: Sequence[Timed], metric: str, concurrent: int) -> Table:
-    """The results as printed, the best searcher first."""
+    """Return the table of results, best searcher first."""
     runs = [timing.run for timing in timed]
     seconds = {
         name: f"{np.mean([timing.seconds for timing in timed if timing.run.sampler == name]):.1f}"
@@ -158,10 +158,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--setting", default="seg", help="cls-a, cls-b, cls-c, cls-10c, seg, seg-4x, video, ...")
     add("--searchers", default="ncp,tpe,random", help=f"of {','.join(SEARCHERS)}")
-    add("--trials", type=int, default=60, help="of each run")
-    add("--seeds", type=int, default=2, help="runs of each searcher, with seeds 0, 1, ..")
-    add("--concurrent", type=int, default=2, help="trials at a time")
-    add("--out", type=Path, default=Path("comparison"), help="folder of the figure")
+    add("--trials", type=int, default=60, help="number of trials of each run")
+    add(
+        "--seeds", type=int, default=2, help="number of runs of each searcher, with seeds 0, 1, ..."
+    )
+    add("--concurrent", type=int, default=2, help="number of trials that run at a time")
+    add("--out", type=Path, default=Path("comparison"), help="output folder for the figure")
     options = parser.parse_args(arguments)
     try:
         check_at_least_one(options, "concurrent")

@@ -1,9 +1,9 @@
-"""Searches networks for handwritten digits with Ray Tune, on a laptop or on a cluster.
+"""Search for networks for handwritten digits with Ray Tune, on a laptop or on a cluster.
 
-Each trial trains the network of a code on scikit-learn's digits, reports its accuracy and a
-checkpoint after every epoch, and is stopped by ASHA if others do better. Without ``--address`` Ray
-is started on this machine; with it, the trials run wherever the cluster has room. ``--resume`` goes
-on with a run that was interrupted, from its last checkpoints, and runs failed trials again.
+Each trial trains the network of a code on scikit-learn's digits, and reports its accuracy and a
+checkpoint after every epoch. ASHA stops trials that are worse than others. Without ``--address``,
+Ray is started on this machine; with it, the trials run wherever the cluster has free resources.
+``--resume`` continues an interrupted run from its last checkpoints, and runs failed trials again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the progress bar below says enough
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the progress bar below shows enough
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 
@@ -46,18 +46,18 @@ from ncp_sampler.training import (
 from ncp_sampler.training import Progress as TrainingProgress
 from ncp_sampler.visualization.style import BLUE, RED
 
-NAME = "digits"  # of the run's folder
+NAME = "digits"  # name of the run's folder
 METRIC = "top1"
-STARTUP = 6  # trials before the predictor is used
-GRACE = 2  # epochs that ASHA leaves to every trial
-SHOWN = 5  # rows of the table
-_PROGRESS = "progress.pt"  # of a trial, in its checkpoint
+STARTUP = 6  # number of trials before the predictor is used
+GRACE = 2  # number of epochs before ASHA may stop a trial
+SHOWN = 5  # number of rows of the table
+_PROGRESS = "progress.pt"  # file with a trial's progress, in its checkpoint
 STORE = 200 * 2**20  # bytes of shared memory on this machine; the trials share no data
 
 
 @dataclass(frozen=True)
 class Row:
-    """A trial that has reported: what it reached in its best epoch."""
+    """Results of a trial in its best epoch."""
 
     trial_id: str
     config: dict[str, Any]
@@ -70,7 +70,7 @@ class Row:
 
 
 def make_digits(config: dict[str, Any]) -> TrainingProblem:
-    """Data and recipe; the config's constants say how much of them."""
+    """Return the problem; constants of the config set the amount of data and training."""
     preset, limit = PRESETS["digits-cls"], config["limit"]
     train_set = Digits("train", limit=limit, transform=preset.recipe.augmentation)
     val, test = Digits("val", limit=limit), Digits("test", limit=limit)
@@ -79,7 +79,7 @@ def make_digits(config: dict[str, Any]) -> TrainingProblem:
 
 
 def train_digits(config: dict[str, Any]) -> None:
-    """One trial; Ray may stop it at any report, and start it again from its last checkpoint."""
+    """Run a trial; Ray may stop it at any report, and restart it from its last checkpoint."""
     torch.set_num_threads(config["threads"])
     problem, code = make_digits(config), MRSpace().from_config(config)
     before = None
@@ -109,13 +109,13 @@ def train_digits(config: dict[str, Any]) -> None:
 
 
 class Bar(tune.Callback):
-    """A progress bar of the trials, with the best accuracy so far."""
+    """Progress bar of the trials, with the best accuracy so far."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_progress": None}  # Ray keeps the callback with the run
+        return {"_progress": None}  # Ray pickles the callback with the run
 
     def setup(
         self,
@@ -157,7 +157,7 @@ class Bar(tune.Callback):
 
 
 def make_tuner(options: argparse.Namespace) -> tune.Tuner:
-    """A new run, or the one in the storage folder to go on with."""
+    """Return a new run, or restore the one in the storage folder."""
     trainable = tune.with_resources(train_digits, {"cpu": options.cpus, "gpu": options.gpus})
     if options.resume:
         return tune.Tuner.restore(f"{options.storage}/{NAME}", trainable, restart_errored=True)
@@ -167,11 +167,11 @@ def make_tuner(options: argparse.Namespace) -> tune.Tuner:
         n_startup_trials=min(STARTUP, options.trials),
     )
     callbacks: list[tune.Callback] = [Bar()]
-    if options.tensorboard:  # what was predicted of a trial, beside what it reports
+    if options.tensorboard:  # predictions of a trial, beside its reports
         callbacks += [ReasonsCallback(search), TBXLoggerCallback()]
     return tune.Tuner(
         trainable,
-        # constants of every trial; the space is the searcher's
+        # constants of every trial; the searcher has the space
         param_space={
             "epochs": options.epochs,
             "limit": options.limit,
@@ -189,7 +189,7 @@ def make_tuner(options: argparse.Namespace) -> tune.Tuner:
             num_samples=options.trials,
             max_concurrent_trials=options.concurrent,
             reuse_actors=True,
-            trial_dirname_creator=_folder_of,  # 27 parameters make too long a name
+            trial_dirname_creator=_folder_of,  # a name from 27 parameters would be too long
         ),
         run_config=tune.RunConfig(
             name=NAME,
@@ -205,7 +205,7 @@ def make_tuner(options: argparse.Namespace) -> tune.Tuner:
 
 
 def rows_of(results: Sequence[tune.Result]) -> list[Row]:
-    """The trials that have reported, the most accurate first."""
+    """Return the trials that have reported a result, most accurate first."""
     rows = []
     for result in results:
         kept, metrics = result.best_checkpoints, result.metrics
@@ -228,7 +228,7 @@ def rows_of(results: Sequence[tune.Result]) -> list[Row]:
 
 
 def test_accuracy(row: Row) -> float:
-    """Accuracy on digits that no trial has seen, in percent."""
+    """Return the accuracy on the test digits, which no trial has used, in percent."""
     problem = make_digits(row.config)
     model = problem.build(MRSpace().from_config(row.config))
     with row.checkpoint.as_directory() as folder:
@@ -250,7 +250,7 @@ def make_table(rows: Sequence[Row]) -> Table:
 
 
 def write_figure(rows: Sequence[Row], epochs: int, path: Path) -> None:
-    """Accuracy over cost of all trials, and which of them ASHA stopped."""
+    """Draw the accuracy of all trials over their cost, and mark those that ASHA stopped."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -274,20 +274,34 @@ def write_figure(rows: Sequence[Row], epochs: int, path: Path) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("--address", help="of a running cluster, as 'auto' or ray://head:10001; none: start Ray")
+    add(
+        "--address",
+        help="address of a running cluster: auto or ray://head:10001; default: start Ray",
+    )
     add("--trials", type=int, default=24)
     add("--epochs", type=int, default=PRESETS["digits-cls"].recipe.epochs, help="at most")
-    add("--concurrent", type=int, default=4, help="trials at once, resources permitting")
+    add("--concurrent", type=int, default=4, help="number of trials at once, resources permitting")
     add("--cpus", type=float, default=1, help="of each trial")
-    add("--gpus", type=float, default=0, help="of each trial; 0.25 puts four on one")
-    add("--width", type=int, default=64, help="most channels, a multiple of 8 up to 128")
-    add("--depth", type=int, default=4, help="most blocks and units, 1 to 4")
+    add(
+        "--gpus", type=float, default=0, help="GPUs of each trial; 0.25 puts four trials on one GPU"
+    )
+    add(
+        "--width",
+        type=int,
+        default=64,
+        help="maximum channels of a layer, a multiple of 8 up to 128",
+    )
+    add("--depth", type=int, default=4, help="maximum blocks and residual units, 1 to 4")
     add("--seed", type=int, default=0)
-    add("--out", type=Path, default=Path("ray_tune"), help="folder of the figure")
-    add("--storage", help="folder or URI that every node can write to; by default --out")
-    add("--resume", action="store_true", help="go on with the run in --storage")
-    add("--tensorboard", action="store_true", help="curves in the run's folder, with predictions")
-    add("--smoke", action="store_true", help="a few small trials, to see that all works")
+    add("--out", type=Path, default=Path("ray_tune"), help="output folder for the figure")
+    add("--storage", help="folder or URI that every node can write to; default: --out")
+    add("--resume", action="store_true", help="continue the run in --storage")
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="write curves to the run's folder, with predictions",
+    )
+    add("--smoke", action="store_true", help="a few small trials, to check that everything works")
     options = parser.parse_args(arguments)
     options.limit = None
     if options.smoke:
@@ -312,7 +326,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    torch.set_num_threads(1)  # the searcher's; the cores are the trials'
+    torch.set_num_threads(1)  # threads of the searcher; the other cores are for the trials
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if options.address:
         ray.init(options.address, **quiet)

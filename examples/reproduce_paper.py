@@ -4,9 +4,9 @@
 
 The tables are not part of the package: pass the `data` folder of a copy of the upstream repository,
 or set NCP_BENCH_ROOT. A full run has ten splits of the rows and all settings, and takes over an
-hour on two cores; --quick runs one split and the settings of the paper's four tasks with a smaller
-budget, in minutes. 3dDet is a part of it where its table is given. The studies are in
-`benchmarks/reproduction`.
+hour on two cores. --quick runs one split, and only the settings of the paper's four tasks, with a
+smaller budget; it takes minutes. 3dDet is included if its table is available. The code of the
+studies is in `benchmarks/reproduction`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.reproduction.report import write_report
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--root", default=os.environ.get("NCP_BENCH_ROOT"))
-    parser.add_argument("--out", default="reproduction", help="folder of the report")
+    parser.add_argument("--out", default="reproduction", help="output folder for the report")
     parser.add_argument(
         "--quick", action="store_true", help="basic settings, one split, a smaller budget"
     )

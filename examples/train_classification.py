@@ -1,10 +1,10 @@
-"""Searches networks that classify scikit-learn's handwritten digits, by training each of them.
+"""Search for networks that classify scikit-learn's handwritten digits, by training each of them.
 
-By default the study has two objectives, accuracy and multiply-adds, which are computed and not
-learned. ``--max-gflops 0.05`` searches the most accurate network within a limit: no code over it is
-proposed, and bad trainings are stopped early. To train on your own images, replace ``Digits`` by
-another data set, such as torchvision's ``ImageFolder``, and use a preset such as the paper's
-``PRESETS["cls-50-1000"]``.
+By default, the study has two objectives: the accuracy, and the multiply-adds, which are computed
+exactly. With ``--max-gflops 0.05``, it searches for the most accurate network within a limit: no
+code over the limit is proposed, and bad trainings are stopped early. To train on your own images,
+replace ``Digits`` with another data set, such as torchvision's ``ImageFolder``, and use a preset
+such as the paper's ``PRESETS["cls-50-1000"]``.
 """
 
 from __future__ import annotations

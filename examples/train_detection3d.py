@@ -1,11 +1,11 @@
-"""Searches networks that find cars and cyclists in lidar scans, by training each of them.
+"""Search for networks that detect cars and cyclists in lidar scans, by training each of them.
 
 The scans are generated: streets with boxes of two classes and clutter, seen by a simulated lidar.
-The metric is the mean average precision in 3D at KITTI's looser overlaps, IoU 0.5 for cars and 0.25
-for cyclists. Options are those of train_classification.py. To train on KITTI, replace
-``StreetScenes`` by a data set of (points, boxes, labels), and use the anchors of
-``ncp_sampler.detection3d``, its range and pillars (the defaults), KITTI's IoUs (0.7 for cars, 0.5
-for the others), and ``PRESETS["3ddet"]``, the paper's recipe.
+The metric is the mean average precision in 3D at KITTI's looser IoU thresholds: 0.5 for cars and
+0.25 for cyclists. The options are those of train_classification.py. To train on KITTI, replace
+``StreetScenes`` with a data set of (points, boxes, labels). Use the anchors of
+``ncp_sampler.detection3d``, its default range and pillars, KITTI's IoU thresholds (0.7 for cars,
+0.5 for the other classes), and ``PRESETS["3ddet"]``, the paper's training recipe.
 """
 
 from __future__ import annotations

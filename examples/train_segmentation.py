@@ -1,8 +1,9 @@
-"""Searches networks that segment scenes of several handwritten digits, by training each of them.
+"""Search for networks that segment scenes of several handwritten digits, by training each of them.
 
-Every pixel is background or ink of a digit's class. Options are those of train_classification.py.
-To segment your own images, replace ``DigitScenes`` by a data set of (image, mask) pairs (255 marks
-ignored pixels), and use a preset such as ``PRESETS["seg"]``, the paper's for Cityscapes.
+The class of a pixel is the background, or the digit to which its ink belongs. The options are those
+of train_classification.py. To segment your own images, replace ``DigitScenes`` with a data set of
+(image, mask) pairs (255 marks ignored pixels), and use a preset such as ``PRESETS["seg"]``, the
+paper's recipe for Cityscapes.
 """
 
 from __future__ import annotations

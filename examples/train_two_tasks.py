@@ -1,12 +1,12 @@
-"""Searches one code for two tasks, classification of digits and segmentation of scenes of them.
+"""Search for one code for two tasks: classification of digits, and segmentation of digit scenes.
 
-Every code is trained on both, one network for each. The study has three objectives, the two metrics
-and the multiply-adds of both networks together. Its answer is the best compromise. The regret of a
-code in a task is its distance from the best metric of the study, relative to that of the median of
-the first ten trials; the answer is the code whose larger regret is the smallest. Options are those
+Two networks are trained for every code, one for each task. The study has three objectives: the two
+metrics, and the total multiply-adds of both networks. Its answer is the best compromise. The regret
+of a code in a task is 0 at the best metric of the study and 1 at the median of the first ten
+trials. The best compromise is the code whose larger regret is the smallest. The options are those
 of train_classification.py. ``--max-gflops 0.02`` limits each of the two networks, and
-``--max-gflops digits=0.005,scenes=0.02`` gives each its own limit; the metrics are then the only
-objectives.
+``--max-gflops digits=0.005,scenes=0.02`` sets separate limits. With limits, the metrics are the
+only objectives.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Searches networks that recognize the motion of handwritten digits, by training each of them.
+"""Search for networks that recognize the motion of handwritten digits, by training each of them.
 
-The class combines the direction of motion and whether the digit is 5 or more; no single frame shows
-the direction. Options are those of train_classification.py. To train on your own clips, replace
-``DigitClips`` by a data set of (clip (C, T, H, W), class) pairs, and use a preset such as
-``PRESETS["video"]``, the paper's for HMDB51.
+A class combines the direction of motion and whether the digit is 5 or more; no single frame shows
+the direction. The options are those of train_classification.py. To train on your own clips, replace
+``DigitClips`` with a data set of (clip (C, T, H, W), class) pairs, and use a preset such as
+``PRESETS["video"]``, the paper's recipe for HMDB51.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from ncp_sampler.multi_resolution.space import MRSpace
 from ncp_sampler.training.problem import TrainingProblem
 from ncp_sampler.training.tensorboard import find_writer
 
-REPORTS = ("trials.png", "trials.csv")  # of all trials, in the folder of --out
+REPORTS = ("trials.png", "trials.csv")  # files about all trials, in the folder of --out
 
 _SMOKE = {"trials": 3, "epochs": 1, "width": 16, "depth": 1}
 
@@ -52,7 +52,7 @@ def main(
 
     Args:
         description: Description of the program; ``--help`` shows its first paragraph.
-        problems: Function that returns the problems, of few samples if it is given True.
+        problems: Function that returns the problems; given True, with only a few samples.
         trials: Default of ``--trials``.
         out: Default of ``--out``.
         width: Default of ``--width``.

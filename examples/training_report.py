@@ -1,4 +1,4 @@
-"""Report of a training study: table of the best trials, its answer, figure and CSV of all."""
+"""Report on a training study: table of best trials, answer, and figure and CSV of all trials."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Result:
 def score_best(
     study: Study, problems: Sequence[TrainingProblem], out: Path, device: str, *, bf16: bool = False
 ) -> list[Result]:
-    """Score the checkpoints of the best trials on the test samples, the cheapest first."""
+    """Score the checkpoints of the best trials on the test samples, cheapest trial first."""
     results = []
     for trial in sorted(best_trials(study), key=lambda trial: trial.user_attrs["gflops"]):
         checkpoint = Checkpoint.load(checkpoint_path(out, trial.number))
@@ -60,7 +60,7 @@ def score_best(
 def make_table(results: Sequence[Result], problems: Sequence[TrainingProblem]) -> Table:
     """Return a table of the costs and metrics of the best trials.
 
-    Several problems have a column each for the multiply-adds of their networks.
+    With several problems, each has a column for the multiply-adds of its network.
     """
     title = "Pareto-optimal trials, the cheapest first" if len(results) > 1 else "Best trial"
     table = Table(title=title, title_justify="left")
@@ -75,7 +75,7 @@ def make_table(results: Sequence[Result], problems: Sequence[TrainingProblem]) -
     for result in results:
         attrs = result.trial.user_attrs
         cells = [str(result.trial.number), f"{attrs['gflops']:.4f}", f"{attrs['params']:.3f}"]
-        # the values end in the cost where there is no limit
+        # without a limit, the last value is the cost
         for problem, val, test in zip(problems, result.trial.values, result.test, strict=False):
             own = [f"{problem.gflops(code_of(result.trial)):.4f}"] if several else []
             cells += [*own, f"{val:.2f}", f"{test:.2f}"]
@@ -84,9 +84,9 @@ def make_table(results: Sequence[Result], problems: Sequence[TrainingProblem]) -
 
 
 def describe_answer(study: Study, problems: Sequence[TrainingProblem], out: Path) -> str:
-    """Return two lines: the answer of a study with complete trials, and where its networks are.
+    """Return the answer of a study with complete trials, and the path of its networks.
 
-    The answer of several problems is their best compromise, printed with its regrets.
+    With several problems, the answer is their best compromise, with its regrets.
     """
     answer, complete = answer_trial(study, len(problems)), complete_trials(study)
     name = f"trial {answer.number}, code {MRSpace().to_string(code_of(answer))}"
@@ -103,9 +103,9 @@ def describe_answer(study: Study, problems: Sequence[TrainingProblem], out: Path
 
 
 def write_csv(study: Study, problems: Sequence[TrainingProblem], path: Path) -> None:
-    """Write every proposed trial; validation metrics are empty where there are none.
+    """Write every proposed trial; missing validation metrics are empty.
 
-    Several problems have a column each for the multiply-adds of their networks.
+    With several problems, each has a column for the multiply-adds of its network.
     """
     several = len(problems) > 1
     own = [f"{problem.name} gflops" for problem in problems] if several else []
@@ -129,7 +129,7 @@ def write_csv(study: Study, problems: Sequence[TrainingProblem], path: Path) -> 
 def write_figure(
     study: Study, results: Sequence[Result], problems: Sequence[TrainingProblem], path: Path
 ) -> None:
-    """Draw each problem's metric over the cost: all complete trials, the best ones, the answer."""
+    """Draw each problem's metric over the cost: all complete trials, the best, and the answer."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 

@@ -1,11 +1,11 @@
-"""Tunes a LightningModule: a small transformer, its sizes and its training, with Optuna's pruning.
+"""Tune a LightningModule: the sizes and the training of a small transformer, with Optuna's pruning.
 
-What Lightning's users know stays: the module, ``Trainer``, and the callback
-``PyTorchLightningPruningCallback`` of optuna-integration, by which the study's pruner ends
-trainings that fall behind. New is the sampler, which knows the number of parameters (``costs=``)
-and proposes no network beyond ``--max-params`` (``limits=``). The data are scikit-learn's
-handwritten digits; nothing is downloaded. ``pip install lightning optuna-integration rich`` brings
-what it needs beside this package.
+Most of the program is ordinary Lightning code: the module, ``Trainer``, and the callback
+``PyTorchLightningPruningCallback`` of optuna-integration, with which the study's pruner stops bad
+trainings early. Only the sampler is different. It knows the number of parameters (``costs=``) and
+proposes no network with more than ``--max-params`` (``limits=``). The data are scikit-learn's
+handwritten digits; nothing is downloaded. The program needs some more packages:
+``pip install lightning optuna-integration rich``.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ SPACE = SearchSpace(
         Categorical("batch", (16, 32, 64)),
     ]
 )
-SHOWN = 5  # rows of the table
+SHOWN = 5  # number of rows of the table
 
 
 class PatchTransformer(lightning.LightningModule):
-    """Images (n, 64) of 8 x 8 pixels, as 16 patches of 2 x 2, to logits (n, 10)."""
+    """Transformer from images (n, 64) of 8 x 8 pixels, as 16 patches, to logits (n, 10)."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class PatchTransformer(lightning.LightningModule):
 
 @cache
 def load_parts() -> list[Dataset[tuple[Tensor, ...]]]:
-    """700 digits to train on, 600 to choose by, and 497 that no choice has seen."""
+    """Return 700 digits for training, 600 for validation, and 497 for the test."""
     images, digits = load_digits(return_X_y=True)
     x, y = torch.tensor(images / 16, dtype=torch.float32), torch.tensor(digits)
     parts = random_split(TensorDataset(x, y), (700, 600, 497), torch.Generator().manual_seed(0))
@@ -121,20 +121,20 @@ def build(params: Mapping[str, Any]) -> PatchTransformer:
 
 
 def n_params(params: Mapping[str, Any]) -> float:
-    """Parameters of the network, exact; what does not change them is left out of the cache."""
+    """Return the exact number of parameters; the cache ignores params that do not change it."""
     return _n_params(params["width"], params["depth"], params["mlp_ratio"])
 
 
 @cache
 def _n_params(width: int, depth: int, mlp_ratio: int) -> float:
     sizes = {"width": width, "depth": depth, "mlp_ratio": mlp_ratio}
-    with torch.device("meta"):  # no memory, no numbers
+    with torch.device("meta"):  # allocates no memory
         network = PatchTransformer(**sizes, heads=1, activation="relu", dropout=0.0, rate=1.0)
     return float(sum(weights.numel() for weights in network.parameters()))
 
 
 def objective(trial: Trial, *, epochs: int, seed: int) -> float:
-    """Validation accuracy, in percent, after training."""
+    """Return the validation accuracy after training, in percent."""
     params = SPACE.suggest(trial)
     lightning.seed_everything(seed, verbose=False)
     network = build(params)
@@ -159,7 +159,7 @@ def objective(trial: Trial, *, epochs: int, seed: int) -> float:
 
 
 def make_table(trials: Sequence[FrozenTrial]) -> Table:
-    """The trials of the highest validation accuracy, and what they searched."""
+    """Return a table of the trials with the highest validation accuracy and their params."""
     ended = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     stopped = sum(trial.state == TrialState.PRUNED for trial in trials)
     title = f"The best of {len(trials)} trainings, {stopped} of them stopped early"
@@ -182,15 +182,17 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("--trials", type=integer_at_least(1), default=30)
-    add("--epochs", type=integer_at_least(1), default=10, help="of each training")
+    add("--epochs", type=integer_at_least(1), default=10, help="epochs of each training")
     add(
         "--max-params",
         type=integer_at_least(1),
         default=30_000,
-        help="most parameters of a network",
+        help="maximum number of parameters of a network",
     )
-    add("--seed", type=integer_at_least(0), default=0, help="of the sampler and the trainings")
-    add("--smoke", action="store_true", help="a few short trainings, to see that all works")
+    add("--seed", type=integer_at_least(0), default=0, help="seed of the sampler and the trainings")
+    add(
+        "--smoke", action="store_true", help="a few short trainings, to check that everything works"
+    )
     options = parser.parse_args(arguments)
     if options.smoke:
         options.trials, options.epochs = 3, 1

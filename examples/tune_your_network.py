@@ -1,12 +1,12 @@
-"""Tunes a network of your own: a plain PyTorch module, its sizes, its block and its training.
+"""Tune your own network: the sizes, the block type and the training of a plain PyTorch module.
 
-The network below is none of this package's. Its widths, depths, kernel sizes, kind of block and
-learning rate are searched for the highest validation accuracy on scikit-learn's handwritten digits,
-with at most ``--max-params`` parameters. How many a network has can be computed before it is
-trained, so the sampler is told how (``costs=``, ``limits=``) and proposes none that is too large;
-Optuna's pruner stops the trainings that fall behind. By default TPE and random search get the same
-number of trainings, and the table says what each sampler found. docs/tutorials/your-own-network.md
-says which lines to change for a network and data of yours.
+The network below does not come from this package. The study searches its widths, depths, kernel
+sizes, block type and learning rate for the highest validation accuracy on scikit-learn's
+handwritten digits, with at most ``--max-params`` parameters. The number of parameters can be
+computed before training. The sampler gets a function for it (``costs=``, ``limits=``), and proposes
+no network that is too large. Optuna's pruner stops bad trainings early. By default, TPE and random
+search get the same number of trainings, and a table compares the results.
+docs/tutorials/your-own-network.md explains which lines to change for your own network and data.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ SMALLEST = {dim.name: dim.low for dim in SPACE.dimensions if not isinstance(dim,
 
 
 class Block(nn.Module):
-    """A convolution with batch norm and ReLU: plain, with a shortcut, or depthwise separable."""
+    """Convolution with batch norm and ReLU: plain, with a shortcut, or depthwise separable."""
 
     def __init__(self, kind: str, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Block(nn.Module):
 
 
 class Net(nn.Module):
-    """Images (n, 1, 8, 8) to logits (n, 10), through two stages of blocks."""
+    """Network of two stages of blocks, from images (n, 1, 8, 8) to logits (n, 10)."""
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Net(nn.Module):
 
 
 def sizes_of(params: Mapping[str, Any]) -> list[tuple[int, int, int]]:
-    """Channels in, channels out and kernel of every block."""
+    """Return the input channels, output channels and kernel size of every block."""
     first, second = params["depth1"], params["depth2"]
     channels = [1] + [params["width1"]] * first + [params["width2"]] * second
     kernels = [params["kernel1"]] * first + [params["kernel2"]] * second
@@ -103,7 +103,7 @@ def sizes_of(params: Mapping[str, Any]) -> list[tuple[int, int, int]]:
 
 
 def n_params(params: Mapping[str, Any]) -> float:
-    """Parameters of the network, without building it: thousands are counted for a proposal."""
+    """Count the parameters without building the network; a proposal needs thousands of counts."""
     n = 10 * params["width2"] + 10  # the head
     for inputs, outputs, kernel in sizes_of(params):
         if params["block"] == "separable":
@@ -119,7 +119,7 @@ def n_params(params: Mapping[str, Any]) -> float:
 
 @dataclass(frozen=True)
 class Part:
-    """Images (n, 1, 8, 8) from 0 to 1, and their digits (n,)."""
+    """Part of the data: images (n, 1, 8, 8) from 0 to 1, and their digits (n,)."""
 
     images: Tensor
     digits: Tensor
@@ -127,7 +127,7 @@ class Part:
 
 @cache
 def load_parts() -> tuple[Part, Part, Part]:
-    """700 digits to train on, 600 to choose by, and 497 that no choice has seen."""
+    """Return 700 digits for training, 600 for validation, and 497 for the test."""
     images, digits = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(images))
     x = torch.tensor(images[order] / 16, dtype=torch.float32).reshape(-1, 1, 8, 8)
@@ -137,7 +137,7 @@ def load_parts() -> tuple[Part, Part, Part]:
 
 
 def train(net: nn.Module, rate: float, *, epochs: int, batch: int = 50) -> Iterator[int]:
-    """Trains, and yields after every epoch, so that the caller can look at the network."""
+    """Train the network, and yield after every epoch, so that the caller can evaluate it."""
     part = load_parts()[0]
     steps = len(part.digits) // batch
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-2)
@@ -153,7 +153,7 @@ def train(net: nn.Module, rate: float, *, epochs: int, batch: int = 50) -> Itera
 
 
 def accuracy(net: nn.Module, part: Part) -> float:
-    """In percent."""
+    """Return the accuracy in percent."""
     net.eval()
     with torch.no_grad():
         right = net(part.images).argmax(1) == part.digits
@@ -164,7 +164,7 @@ def accuracy(net: nn.Module, part: Part) -> float:
 
 
 def objective(trial: Trial, *, epochs: int, most: float, seed: int) -> float:
-    """Validation accuracy after training; too large networks are not trained."""
+    """Return the validation accuracy after training; networks that are too large are pruned."""
     params = SPACE.suggest(trial)
     size = n_params(params)
     trial.set_user_attr("params", size)
@@ -203,11 +203,11 @@ class Run:
     """Result of one sampler with one seed.
 
     Attributes:
-        best: The trial of the highest validation accuracy.
-        halfway: The highest validation accuracy after half of the trainings, rounded up.
-        stopped: Trainings that the pruner ended.
-        refused: Proposals over the limit; they cost nothing, and do not count as trainings.
-        seconds: Of the whole study.
+        best: Trial with the highest validation accuracy.
+        halfway: Highest validation accuracy after half of the trainings, rounded up.
+        stopped: Number of trainings that the pruner stopped.
+        refused: Number of proposals over the limit; they cost nothing, and are no trainings.
+        seconds: Duration of the whole study.
     """
 
     best: FrozenTrial
@@ -218,7 +218,7 @@ class Run:
 
 
 def run_study(name: str, seed: int, *, trials: int, epochs: int, most: float) -> Run:
-    """Asks until so many networks were trained, to the end or until the pruner stopped them."""
+    """Run a study until ``trials`` networks have been trained, completely or until pruned."""
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     begin = time.perf_counter()
@@ -244,7 +244,7 @@ def run_study(name: str, seed: int, *, trials: int, epochs: int, most: float) ->
 
 
 def run_all(options: argparse.Namespace) -> dict[str, list[Run]]:
-    """Every sampler with every seed, ``--jobs`` at once, under a progress bar."""
+    """Run every sampler with every seed, ``--jobs`` at once, with a progress bar."""
     columns = (TextColumn("studies"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     size = {"trials": options.trials, "epochs": options.epochs, "most": options.max_params}
     with (
@@ -261,7 +261,7 @@ def run_all(options: argparse.Namespace) -> dict[str, list[Run]]:
 
 
 def make_table(runs: Mapping[str, Sequence[Run]], options: argparse.Namespace) -> Table:
-    """A row for each sampler, the best first."""
+    """Return a table with a row for each sampler, the best first."""
     n, half = options.trials, (options.trials + 1) // 2
     title = f"Networks of at most {options.max_params:,} parameters: accuracy after {n} trainings"
     spread = ", mean ± standard error" if options.seeds > 1 else ""
@@ -289,13 +289,30 @@ def make_table(runs: Mapping[str, Sequence[Run]], options: argparse.Namespace) -
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("--samplers", type=names, default="ncp,tpe,random", help="of ncp, tpe and random")
-    add("--trials", type=integer_at_least(2), default=30, help="networks that each study trains")
-    add("--epochs", type=integer_at_least(1), default=12, help="of each training")
-    add("--max-params", type=integer_at_least(1), default=2500, help="most parameters of a network")
-    add("--seeds", type=integer_at_least(1), default=3, help="studies of each sampler")
-    add("--jobs", type=integer_at_least(1), default=2, help="studies at once, one core each")
-    add("--smoke", action="store_true", help="a few short trainings, to see that all works")
+    add("--samplers", type=names, default="ncp,tpe,random", help="some of ncp, tpe and random")
+    add(
+        "--trials",
+        type=integer_at_least(2),
+        default=30,
+        help="number of networks that each study trains",
+    )
+    add("--epochs", type=integer_at_least(1), default=12, help="epochs of each training")
+    add(
+        "--max-params",
+        type=integer_at_least(1),
+        default=2500,
+        help="maximum number of parameters of a network",
+    )
+    add("--seeds", type=integer_at_least(1), default=3, help="number of studies of each sampler")
+    add(
+        "--jobs",
+        type=integer_at_least(1),
+        default=2,
+        help="number of studies that run at once, one core each",
+    )
+    add(
+        "--smoke", action="store_true", help="a few short trainings, to check that everything works"
+    )
     options = parser.parse_args(arguments)
     if options.smoke:
         options.trials, options.epochs, options.seeds, options.jobs = 4, 2, 1, 1
@@ -319,7 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _value(run: Run) -> float:
-    """Validation accuracy of the best."""
+    """Return the validation accuracy of the best trial."""
     assert run.best.value is not None
     return run.best.value
 

@@ -1,13 +1,13 @@
-"""Comparison of offline searches, evaluated by tables with every architecture's true value.
+"""Comparison of offline searches on tables with the true value of every architecture.
 
 Run from the repository root, in an environment with the package's ``suite`` extra:
 
     python -m benchmarks.from_tables --jobs 2
 
-writes OUT/from_tables/METHOD.csv, a row for each draw of rows as soon as it has been evaluated, and
-from all rows that are there OUT/from_tables/report.md. The methods that are asked for begin anew;
-``--resume`` leaves out what their files have. Tables, numbers of rows, draws and methods can be
-chosen.
+When a draw of rows has been evaluated, its result is added to OUT/from_tables/METHOD.csv.
+OUT/from_tables/report.md is made from all these files. The files of the selected methods are
+replaced; with ``--resume``, the draws that they contain are skipped instead. Tables, numbers of
+rows, draws and methods can be selected.
 """
 
 from __future__ import annotations
@@ -37,11 +37,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--tasks", default="*", help="patterns of the tables' names, such as nbg-*,nb201-cifar10")
     add("--rows", default="100,150,400,1000", help="numbers of rows that are known")
     add("--first-draw", type=int, default=0, help="number of the first draw, also a seed")
-    add("--draws", type=int, default=10, help="draws of rows from a table")
-    add("--methods", default=",".join(METHODS), help="some of the default ones")
-    add("--jobs", type=int, default=1, help="draws evaluated at once")
-    add("--resume", action="store_true", help="leave out what the files have")
-    add("--report", action="store_true", help="run nothing; write what the files come to")
+    add("--draws", type=int, default=10, help="number of draws of rows from a table")
+    add("--methods", default=",".join(METHODS), help="some of the default methods")
+    add("--jobs", type=int, default=1, help="number of draws that are evaluated at once")
+    add("--resume", action="store_true", help="skip the draws that the files contain")
+    add(
+        "--report",
+        action="store_true",
+        help="run nothing; only write the report on the existing files",
+    )
     options = parse_benchmark(parser, arguments, "draws", "jobs")
     options.methods = options.methods.split(",")
     unknown = [name for name in options.methods if name not in METHODS]

@@ -26,14 +26,14 @@ class Evaluation:
         rows: Number of rows known.
         draw: Number of the draw, also the method's seed.
         method: Key of ``METHODS``.
-        known: True value of the best row known, by its measured value.
-        known_rank: Share of the table that is truly better than it, in %.
+        known: True value of the known row with the best measured value.
+        known_rank: Share of the table whose true value is better, in %.
         recommended: True value of the recommended architecture.
-        recommended_rank: Its rank.
-        recommended_new: 1 if it is no known row, 0 otherwise.
+        recommended_rank: Rank of the recommended architecture.
+        recommended_new: 1 if the recommended architecture is not a known row, 0 otherwise.
         best: True value of the best new architecture; NaN without any.
-        best_rank: Its rank; NaN without any.
-        new: Number of distinct new architectures that the table has.
+        best_rank: Rank of the best new architecture; NaN without any.
+        new: Number of distinct new architectures in the answer that the table contains.
     """
 
     family: str
@@ -85,7 +85,9 @@ def run(name: str, rows: int, draw: int, methods: Sequence[str]) -> list[Evaluat
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     table = task(name)
     case = Case(table, table.draw(rows, draw), seed=draw)
-    with threadpool_limits(1):  # threads of several runs wait for one another, for minutes
+    with threadpool_limits(
+        1
+    ):  # otherwise, threads of parallel runs wait for one another for minutes
         return [evaluate(case, method, draw, METHODS[method](case)) for method in methods]
 
 

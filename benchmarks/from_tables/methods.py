@@ -1,8 +1,8 @@
 """Compared searches: each takes rows of a table and answers with architectures.
 
 Every method is given the same rows, the space and a seed. It recommends one architecture, which may
-be a row, and names up to five new ones to train next. A search by values of a predictor answers
-with the best codes that it predicted; a sampler recommends the best row.
+be a row, and names up to five new ones to train next. A search that uses a predictor answers with
+the codes of the highest predictions; a sampler recommends the best row.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ncp_sampler.space.search_space import code_key
 NEW = 5  # number of new architectures of an answer
 METRIC = "value"
 
-# for a few hundred rows: the best of five settings on draws 100 to 102 of five tables
+# for a few hundred rows: best of five settings on draws 100 to 102 of five tables
 _LIGHTGBM: dict[str, Any] = {
     "n_estimators": 300, "learning_rate": 0.05, "num_leaves": 7, "min_child_samples": 5,
     "colsample_bytree": 0.3, "subsample": 0.7, "subsample_freq": 1,
@@ -85,8 +85,8 @@ class Answer:
     """Architectures that a method answers with.
 
     Attributes:
-        recommended: Code of the one that is best by the method, (d,).
-        new: Codes to train next, none of them a row's, the most promising first, (k, d), k <= 5.
+        recommended: Code of the architecture that the method considers best, (d,).
+        new: Codes to train next, most promising first, without known rows, (k, d), k <= 5.
     """
 
     recommended: NDArray[Any]
@@ -103,13 +103,15 @@ def best_row(case: Case) -> Answer:
 
 def random_rows(case: Case) -> Answer:
     """Recommend the best known row, and random architectures from the table."""
-    rng = np.random.default_rng(case.rows)  # the seed alone draws the same for all tables
+    rng = np.random.default_rng(
+        case.rows
+    )  # with only the seed, the draw would be the same for all tables
     codes = rng.permutation(case.task.codes)[: NEW + len(case.rows)]
     return Answer(case.best_code, case.new(codes))
 
 
 def whole_table(make: Callable[[int], Any]) -> Search:
-    """Return the search that sorts the whole table by a regressor's predictions."""
+    """Return the search that ranks the whole table by a regressor's predictions."""
 
     def search(case: Case) -> Answer:
         codes = case.task.codes
@@ -161,7 +163,7 @@ class WatchedProblem(SearchProblem):
 
 
 def by_values(search: Callable[[WatchedProblem, Case], Any]) -> Search:
-    """Return a search by the default predictor's values, with the best new codes it predicted."""
+    """Return a search with the default predictor; its answer has the highest predictions."""
 
     def answer(case: Case) -> Answer:
         problem = WatchedProblem(case)
@@ -204,7 +206,7 @@ def ncp_optimizer(case: Case) -> Answer:
 
 
 def ncp(case: Case) -> Answer:
-    """Search offline at the defaults: one solution, and several distinct ones."""
+    """Search offline with default settings, for one solution and for several distinct ones."""
     solution = propagate_search(case.problem, seed=case.seed)
     several = propagate_answers(case.problem, n=NEW, seed=case.seed)
     return Answer(solution.code, case.new([candidate.code for candidate in several]))

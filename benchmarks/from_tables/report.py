@@ -1,4 +1,4 @@
-"""Report: each method's results, compared with the reference's on the same draws."""
+"""Report: results of each method, compared with those of the reference on the same draws."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ncp_sampler.formatting import markdown_table, with_error
 
 REFERENCE = "ncp"  # method that the others are compared with
 
-_TIE = 1e-9  # difference of true values that is rounding
+_TIE = 1e-9  # maximum difference of true values that counts as rounding
 _HEADINGS = [
     "method", "runs", "rank of recommended", "no worse (%)", "new (%)", "new and better (%)",
     "rank of best new", "no worse (%)", "better (%)", "behind NCP (rank)", "new ones",
@@ -120,9 +120,9 @@ def _by_task(evaluations: Sequence[Evaluation], value: str, known: str) -> str:
     """Return a row for each table, and a column for each method that names new architectures.
 
     Args:
-        evaluations: Of one number of rows.
-        value: Attribute of an evaluation, of the best new architecture.
-        known: The same of the best row.
+        evaluations: Evaluations with one number of rows.
+        value: Attribute of an evaluation that describes the best new architecture.
+        known: Corresponding attribute of the best known row.
     """
     named = [evaluation for evaluation in evaluations if not np.isnan(evaluation.best)]
     methods, rows = _methods(named), []

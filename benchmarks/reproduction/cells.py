@@ -37,7 +37,7 @@ _SETTING_LABELS = {
 
 
 def settings_label(study: Study, settings: tuple[str, ...]) -> str:
-    """Return the label of settings that are searched for together."""
+    """Return the label of settings that are searched together."""
     labels = _SETTING_LABELS[study]
     if len(settings) == len(labels) == 2:
         return "both"

@@ -1,8 +1,9 @@
-"""Claims of the paper, our figures, and the rule that decides if a claim held.
+"""Claims of the paper, our figures, and the rule that decides whether a claim held.
 
-A claim is a set of differences that should be above 0, each a value per split. One is above 0 if
-its mean is so by more than one standard error over splits. A claim held if all are, partly if some
-are, and did not hold otherwise. One split has no standard error: it is compared with 0.
+A claim states that one or more differences are above 0. Each difference has one value per split. It
+counts as above 0 if its mean exceeds 0 by more than one standard error over splits; with a single
+split, if its value does. A claim held if all differences are above 0, held partly if some are, and
+did not hold otherwise.
 """
 
 from __future__ import annotations

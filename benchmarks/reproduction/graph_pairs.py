@@ -1,11 +1,11 @@
-"""Joint searches of all 28 pairs of NAS-Bench-Graph's tasks, looked up in its tables.
+"""Joint searches of all 28 pairs of NAS-Bench-Graph's tasks, scored by its tables.
 
     python -m benchmarks.reproduction.graph_pairs
 
-Each draw takes 150 architectures, the same for all tasks, fits a predictor per task, and searches
-every task alone and every pair together, without a cost. The scores are true ones: the percentage
-of all 26,206 architectures that are no better. "true values" are the optima of the tables
-themselves, where a joint search cannot gain.
+Each draw selects 150 architectures, which are the same for all tasks. It fits a predictor per task,
+and searches every task alone and every pair together, without a cost. The score of an architecture
+is the percentage of all 26,206 architectures whose true value is no better. "true values" are the
+optima of the tables themselves, with which a joint search cannot gain.
 
 The package ``nas-bench-graph`` is needed (``pip install nas-bench-graph``). Ten draws take a
 quarter of an hour on an idle core.
@@ -136,7 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m benchmarks.reproduction.graph_pairs",
         description=(__doc__ or "").split("\n", maxsplit=1)[0],
     )
-    parser.add_argument("--draws", type=int, default=_DRAWS, help="of the rows to learn from")
+    parser.add_argument(
+        "--draws", type=int, default=_DRAWS, help="number of draws of the rows to fit"
+    )
     parser.add_argument("--out", type=Path, default=GRAPH_PAIRS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)

@@ -36,14 +36,14 @@ from ncp_sampler.records.records import FloatArray
 
 Progress: TypeAlias = Callable[[str], None]
 
-_FIRST_SPLIT = 10  # defaults of the search were chosen on the splits below
-_FIRST_WALK_SEED = 400  # settings of the walk were chosen on the seeds below
+_FIRST_SPLIT = 10  # defaults of the search were chosen on splits below this number
+_FIRST_WALK_SEED = 400  # settings of the walk were chosen on seeds below this number
 _WALK_STARTS = 10
 
 
 @dataclass(frozen=True)
 class _Split:
-    """Part of `Results` that one split contributes; traces and clouds of the first split only."""
+    """Results of one split; only the first split has traces and clouds."""
 
     searches: list[SearchResult]
     evaluator_errors: dict[str, float]
@@ -62,7 +62,7 @@ def run(
         quick: Run the basic settings only, with the budget `QUICK`.
         splits: Number of splits of the rows.
         processes: Number of processes, of one thread each.
-        progress: Called with a text when a job has ended.
+        progress: Function that is called with a message when a job has ended.
     """
     started = time.perf_counter()
     first, root = _FIRST_SPLIT, bench.root
@@ -109,7 +109,7 @@ def run(
 def _run_split(
     root: Path, split: int, names: Sequence[str], budget: Budget, with_figures: bool
 ) -> _Split:
-    """Run all searches of a split, and those that only figures show."""
+    """Run all searches of a split, including those that are shown only in figures."""
     bench = NASBenchMR(root)
     settings = {name: prepare(bench, name, split, budget) for name in names}
     return _Split(

@@ -25,7 +25,7 @@ from benchmarks.reproduction.studies import BETAS, GFLOPS, PRETRAINING, RESOLUTI
 from ncp_sampler.formatting import with_error
 
 _GRAPH = "`python -m benchmarks.reproduction.graph_pairs`"
-_P = 0.05  # of the Mantel test
+_P = 0.05  # significance level of the Mantel test
 _CLS, _SEG, _VIDEO = "cls-50-1000", "seg", "video"
 _PRINTED = {
     Study.SUBSETS: published.SUBSETS,
@@ -115,7 +115,7 @@ def _searched(beta: float | None) -> str:
 
 
 def _pair(results: Results, first: str, second: str) -> tuple[str, list[Values], Values]:
-    """Return the figures of a pair and its singles, the gains on both tasks, and FLOPs saved."""
+    """Return the figures of a pair and its single searches, the gains, and the FLOPs saved."""
     joint = {s.settings: g for s, g in results.of(Study.JOINT).items() if s.within is None}
     pair = joint[first, second]
     cells, gains = [], []
@@ -132,7 +132,7 @@ def _pair(results: Results, first: str, second: str) -> tuple[str, list[Values],
 
 
 def _printed_pair(first: str, second: str) -> str:
-    """Return the figures of Table 3 for a pair and its singles."""
+    """Return the figures of Table 3 for a pair and its single searches."""
     pair, singles = published.JOINT[first, second], [published.JOINT[s,] for s in (first, second)]
     cells = []
     for setting, alone in zip((first, second), singles, strict=True):

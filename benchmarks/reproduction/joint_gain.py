@@ -1,12 +1,12 @@
-"""Does the correlation of two tasks predict what a joint search of them gains (appendix A.2)?
+"""Test of whether the correlation of two tasks predicts the gain of a joint search (appendix A.2).
 
 Notation
     gain     score of the joint search's architecture minus that of the single search, on one task
-    pair     mean gain of two tasks, over both of them and all splits
+    pair     mean gain over the two tasks and all splits
     rho      Spearman correlation, over pairs, of the tasks' rank correlation and the pair's gain
 
-Pairs share tasks and so are not independent: the p-value is that of a Mantel test, which permutes
-the tasks of one of the two matrices (Mantel 1967).
+Pairs share tasks and are therefore not independent. The p-value is that of a Mantel test, which
+permutes the tasks of one of the two matrices (Mantel 1967).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-TRUE_VALUES = "true values"  # search that knows the tables
+TRUE_VALUES = "true values"  # method that uses the true values of the tables
 
 _PERMUTATIONS = 10_000
 

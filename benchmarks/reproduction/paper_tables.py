@@ -52,8 +52,8 @@ class _RelatedSettings:
 
     Attributes:
         number: Number of the table.
-        study: Its searches.
-        title: What the settings differ in.
+        study: Group of its searches.
+        title: Title, which says how the settings differ.
         settings: Settings that are scored, a column each.
         size: Input size for which FLOPs are counted.
         printed: Settings searched for -> the paper's row.

@@ -17,7 +17,7 @@ from ncp_sampler.propagation.propagate import propagate
 from ncp_sampler.propagation.targets import Target
 
 _HELD_OUT = 500  # number of rows that no predictor is fitted on
-_SMALL = 600  # number of rows of a table of which half are held out
+_SMALL = 600  # maximum number of rows of a table of which half are held out
 _TIMED_SEARCHES = 5
 
 

@@ -1,6 +1,6 @@
 """Figures that the paper prints (Ding et al., ICLR 2022).
 
-A setting is the folder name of its table, so that "cls-50-1000" is the paper's Cls and its A.
+Settings have the folder names of their tables: "cls-50-1000" is Cls or Cls-A in the paper.
 """
 
 from __future__ import annotations

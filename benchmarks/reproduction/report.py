@@ -55,14 +55,14 @@ def write_report(
         quick: Run the basic settings only, with a smaller budget.
         splits: Number of splits of the rows; None for 10, or 1 with ``quick``.
         processes: Number of processes, of one thread each.
-        progress: Called with a text when a part of the run has ended.
+        progress: Function that is called with a message when a part of the run has ended.
 
     Returns:
         Path of the report.
 
     Raises:
-        ValueError: No tables in ``root``, ``splits`` or ``processes`` below 1, an argument of
-            another type, or a folder that cannot be written to.
+        ValueError: ``root`` has no tables, ``splits`` or ``processes`` is below 1, an argument has
+            the wrong type, or the folder cannot be written to.
         OSError: The disk is full.
     """
     must = "be a function of a text, such as print"

@@ -91,7 +91,7 @@ class SearchResult:
         calls: Number of predictions that the search made.
         seconds: Duration of the search.
         start_score: Score of the start on the target, percent, in `TRANSFER`.
-        lead: Score minus that of the baseline whose FLOPs bound it, percent.
+        lead: Score minus the score of the baseline whose FLOPs are the bound, percent.
         disjoint_scores: Scores by two evaluators fitted on disjoint rows, percent, in `BOUNDED`.
         utility: Value of the search's objective, in `BOUNDED`.
     """
@@ -150,7 +150,7 @@ class Results:
 
     @property
     def basic(self) -> tuple[str, ...]:
-        """Settings of the paper's four tasks, as far as their tables were read."""
+        """Settings of the paper's four tasks whose tables were read."""
         return tuple(name for name in BASIC if name in self.settings)
 
     def correlation(self, first: str, second: str) -> float:

@@ -23,13 +23,13 @@ from benchmarks.reproduction.claim import (
 from benchmarks.reproduction.results import BASIC, Method, Results, SearchResult, Study
 from ncp_sampler.formatting import with_error
 
-_SECONDS = 60.0  # more are no seconds
+_SECONDS = 60.0  # longest duration that still counts as seconds
 _LAMBDAS = (0.7, 0.3, 0.1)
 _PEERS = (Method.NET_ADAPT, Method.RANDOM_SEARCH, Method.NEURAL_PREDICTOR)
 
 
 def transfer_claims(results: Results) -> list[Claim]:
-    """Return the claims of section 4.4; from scratch is NCP from the start code alone."""
+    """Return the claims of section 4.4; "from scratch" is NCP from the start code alone."""
     over_scratch, over_source, targets = [], [], []
     for search, group in results.of(Study.TRANSFER).items():
         (target,) = search.settings

@@ -1,7 +1,7 @@
 """Searches of one split of the rows: Tables 2 to 5 and 8 to 10, Figure 7, and equal bounds.
 
-Each search sees the training rows of its settings only; `evaluate` scores its architecture by
-models of the other rows.
+Each search uses only the training rows of its settings. `evaluate` scores its architecture by
+models that are fitted to the other rows.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ BETAS = (BETA, 0.0)  # confidence coefficients in `BOUNDED`
 _LAMBDA = 0.5  # section 4.1: the value unless specified
 _LAMBDAS = (0.7, 0.3, 0.1)
 _EVOLUTION_CALLS, _BOUNDED_EVOLUTION_CALLS = 1000, 3000
-_MAX_CLIMBS = 20  # largest number of random starts of hill climbing
-_STEPS = {Method.PUBLISHED: 0.1, Method.PAPER_TEXT: 1.0}  # of the targets, standard deviations
+_MAX_CLIMBS = 20  # maximum number of random starts of hill climbing
+_STEPS = {Method.PUBLISHED: 0.1, Method.PAPER_TEXT: 1.0}  # distance of targets, in deviations
 _START = MRSpace().start
 
 
@@ -215,9 +215,9 @@ def joint(
     *,
     pairs: bool = False,
 ) -> Iterator[SearchResult]:
-    """Search each setting alone, then all together (equation 7), and pairs between if asked for.
+    """Search each setting alone, then all together (equation 7), and optionally all pairs.
 
-    A pair is searched once more, within `REDUCTION` times the FLOPs of its larger single search.
+    A pair is searched again, within `REDUCTION` times the FLOPs of its larger single search.
     """
     flops: dict[str, float] = {}
     groups: list[tuple[str, ...]] = [(name,) for name in names]
@@ -253,10 +253,10 @@ def transfer(
 
 
 def pairs(settings: Settings, split: int) -> Iterator[SearchResult]:
-    """Search every setting alone and every pair together, freely and within a bound.
+    """Search every setting alone and every pair together, with lambda and within a bound.
 
-    With lambda as in the paper, the architectures differ in FLOPs, too; within the same bound only
-    the tasks differ.
+    With lambda, as in the paper, the architectures also differ in FLOPs. Within the same bound,
+    only the tasks differ.
     """
     groups = [*((name,) for name in settings), *itertools.combinations(settings, 2)]
     for group in groups:

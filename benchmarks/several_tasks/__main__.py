@@ -4,8 +4,8 @@ Run from the repository root, in an environment with the package's ``suite`` ext
 
     python -m benchmarks.several_tasks --jobs 2
 
-writes OUT/several_tasks/METHOD.csv, a row for each study as soon as it has ended, and from all rows
-that are there OUT/several_tasks/report.md. ``--resume`` leaves out what the files have.
+When a study ends, its rows are added to OUT/several_tasks/METHOD.csv. OUT/several_tasks/report.md
+is made from all rows in these files. ``--resume`` skips the studies that the files contain.
 """
 
 from __future__ import annotations
@@ -34,15 +34,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser(__doc__, prog="python -m benchmarks.several_tasks")
     add = parser.add_argument
     add("--problems", default="*", help="patterns of names, such as nbg-*,mr-flops")
-    add("--draw", type=int, help="only so many of the problems, drawn at random")
+    add("--draw", type=int, help="number of problems to draw at random; default: all")
     add("--draw-seed", type=int, default=0, help="seed of that draw")
     add("--first-seed", type=int, default=0, help="first seed of the studies")
-    add("--seeds", type=int, default=5, help="studies of a method on a problem")
-    add("--trials", type=int, choices=CHECKPOINTS, default=100, help="trials of a study")
-    add("--methods", default=",".join(METHODS), help="some of the default ones")
-    add("--jobs", type=int, default=1, help="studies run at once")
-    add("--resume", action="store_true", help="leave out what the files have")
-    add("--report", action="store_true", help="run nothing; write what the files come to")
+    add("--seeds", type=int, default=5, help="number of studies of a method on a problem")
+    add("--trials", type=int, choices=CHECKPOINTS, default=100, help="number of trials of a study")
+    add("--methods", default=",".join(METHODS), help="some of the default methods")
+    add("--jobs", type=int, default=1, help="number of studies that run at once")
+    add("--resume", action="store_true", help="skip the studies that the files contain")
+    add(
+        "--report",
+        action="store_true",
+        help="run nothing; only write the report on the existing files",
+    )
     options = parse_benchmark(parser, arguments, "seeds", "jobs")
     options.methods = options.methods.split(",")
     unknown = [name for name in options.methods if name not in METHODS]

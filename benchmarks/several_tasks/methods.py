@@ -1,8 +1,8 @@
 """Methods that search one problem and name an architecture after given numbers of trials.
 
-A trial trains an architecture on every task; one that trains it on some of them counts its share.
-Where a method has observed several trials, its answer is the one of least relative regret in its
-worst task, as far as it has seen: the same rule for all.
+A trial trains an architecture on every task. A trial with only some of the tasks counts as a
+fraction of a trial. The answer of every method is chosen by the same rule: among its observed
+trials, the one with the smallest regret in its worst task, relative to the observed values.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from benchmarks.several_tasks.problems import FloatArray, Tasks
 from ncp_sampler import NCPSampler, costs
 from ncp_sampler.integrations.optuna import compromise, report_task
 
-_GIFT = 20  # random architectures whose mean and deviation scale a hand-made scalar, for free
+_GIFT = (
+    20  # number of random architectures that standardize a hand-made scalar; they are not counted
+)
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def _several(make: Make, *, reports: float = 1.0) -> Method:
     """Return a method with an objective for each task.
 
     Args:
-        make: Maker of the sampler.
-        reports: Probability that a task of a trial is reported, at least one of each trial.
+        make: Factory of the sampler.
+        reports: Probability that a task of a trial is reported; each trial reports at least one.
     """
 
     def run(problem: Tasks, seed: int, checkpoints: Sequence[int]) -> Run:
@@ -114,8 +116,8 @@ def _scalar(make: Make, combine: Callable[[FloatArray], float]) -> Method:
 def _alone(make: Make) -> Method:
     """Return a method with a separate study for each task; the studies share the trials.
 
-    Of the best architectures of all studies the answer is the one that is truly the best
-    compromise: the method is given these evaluations.
+    The answer is the best compromise among the best architectures of all studies, by their true
+    values. The evaluations on the other tasks are not counted.
     """
 
     def run(problem: Tasks, seed: int, checkpoints: Sequence[int]) -> Run:

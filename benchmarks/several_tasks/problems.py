@@ -2,9 +2,9 @@
 
 Notation
     m        tasks
-    value    what is maximized: an accuracy, or what stands for it
-    regret   (best - value) / (best - median), of one task: 0 at the best value that is known of the
-             task, 1 at the median of the space
+    value    quantity that is maximized: an accuracy, or a similar metric
+    regret   (best - value) / (best - median) of one task: 0 at the best known value of the task, 1
+             at the median of the space
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _looked_up(name: str, family: str, tables: tuple[str, ...]) -> Tasks:
 
 
 def _predicted(name: str, family: str, settings: tuple[str, ...], flops: bool) -> Tasks:
-    """Return tasks whose values are those of the shipped surrogates."""
+    """Return tasks whose values are predictions of the package's surrogates."""
     surrogates = [nas_bench.objective(setting) for setting in settings]
     space = MRSpace()
     signs = np.array(
@@ -114,7 +114,8 @@ def _predicted(name: str, family: str, settings: tuple[str, ...], flops: bool) -
 def _trained(name: str, pair: tuple[str, ...]) -> Tasks:
     """Return tasks whose values are accuracies of newly trained networks.
 
-    Their best values are those of random codes: a regret below 0 is better than all of them.
+    The best values are those of random codes, so codes with a regret below 0 are better than all
+    of these.
     """
     evaluate = partial(trainings.accuracies, pair)
     values = evaluate(trainings.SPACE.sample(_TRAINED, 0))

@@ -33,8 +33,8 @@ class Study:
         trials: Number of trials.
         worst: True regret of the answer in its worst task.
         mean: Mean true regret of the answer over the tasks.
-        hypervolume: Share of the box from medians to best values that all trials dominate; with
-            FLOPs, from the median of their logarithm to a tenth of it.
+        hypervolume: Share of the box from medians to best values that all trials dominate; for
+            FLOPs, the box extends from the median of their logarithm to a tenth of the median.
     """
 
     family: str

@@ -1,9 +1,9 @@
 """Real trainings of a small network on digits, mislabeled digits and patches of photographs.
 
-All are images of eight by eight pixels with ten classes, from data that ship with scikit-learn. A
-digit is classified by its strokes, a patch by the band of the photograph that it was cut from. Of
-the noisy digits, three labels in five of those trained on are drawn anew, so that a network that
-fits them best reads worst. A training is repeated exactly: its seed is fixed.
+All images have eight by eight pixels and ten classes, and come with scikit-learn. The class of a
+patch is the band of the photograph from which it was cut. For the noisy digits, three of five
+training labels are replaced by random ones, so a network that fits them too well classifies new
+digits badly. Trainings are reproducible: the seed is fixed.
 
 Notation
     n, m     codes, tasks
@@ -26,9 +26,9 @@ from ncp_sampler.space.search_space import Params
 
 TASKS = ("digits", "noisy", "patches")
 
-_WRONG = 0.6  # share of labels of the noisy digits that are drawn anew
+_WRONG = 0.6  # share of training labels of the noisy digits that are replaced by random ones
 
-_SIZE = 8  # pixels of a side
+_SIZE = 8  # side length of an image, in pixels
 _N_TRAIN, _N_TEST = 400, 1000
 _MAX_STEPS = 60
 

@@ -4,9 +4,9 @@ Run from the repository root, in an environment with the package's ``suite`` ext
 
     python -m benchmarks.suite --jobs 2
 
-writes OUT/suite/SAMPLER.csv, a row for each study as soon as it has ended, and from all rows that
-are there OUT/suite.md and OUT/suite.png. ``--resume`` leaves out the studies that the files have;
-samplers, families and problems can be chosen. A study is on one thread, in a process of its own.
+When a study ends, its row is added to OUT/suite/SAMPLER.csv. OUT/suite.md and OUT/suite.png are
+made from all rows in these files. ``--resume`` skips the studies that the files contain. Samplers,
+families and problems can be selected. Each study has one thread, in a separate process.
 """
 
 from __future__ import annotations
@@ -36,16 +36,20 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--samplers", default=_DEFAULT, help=f"some of {', '.join(SAMPLERS)}")
     add("--families", default="*", help="pattern of the classes of problem, such as bbob*")
     add("--problems", default="*", help="pattern of the problems' names")
-    add("--first-seed", type=int, default=0, help="of the studies")
-    add("--seeds", type=int, default=10, help="studies of a sampler on a problem")
+    add("--first-seed", type=int, default=0, help="seed of the first study")
+    add("--seeds", type=int, default=10, help="number of studies of a sampler on a problem")
     add(
         "--trials",
         type=int,
-        help="at most as many in a study; the problem's own number if not given",
+        help="maximum number of trials of a study; by default the problem's own number",
     )
-    add("--jobs", type=int, default=1, help="studies at once")
-    add("--resume", action="store_true", help="leave out the studies that OUT/suite has")
-    add("--report", action="store_true", help="run nothing; write what the files come to")
+    add("--jobs", type=int, default=1, help="number of studies that run at once")
+    add("--resume", action="store_true", help="skip the studies that OUT/suite contains")
+    add(
+        "--report",
+        action="store_true",
+        help="run nothing; only write the report on the existing files",
+    )
     options = parse_benchmark(parser, arguments, "seeds", "jobs")
     if options.trials is not None and options.trials < 1:
         parser.error(f"--trials {options.trials} must be at least 1")

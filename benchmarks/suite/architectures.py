@@ -1,4 +1,4 @@
-"""Architectures: the shipped surrogates of NAS-Bench-MR."""
+"""Problems of the family "architectures": the package's surrogates of NAS-Bench-MR."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _single(setting: str) -> Problem:
 
 
 def _several(setting: str, names: tuple[str, ...]) -> Problem:
-    """Return the problem of a metric against the logarithms of some costs."""
+    """Return the multi-objective problem of a metric and the logarithms of some costs."""
     surrogate = _objective(setting, names)
 
     def evaluate(params: Params, _: np.random.Generator) -> Outcome:

@@ -22,8 +22,8 @@ from benchmarks.suite.problem import Listed, Outcome, Params, Problem
 
 CATEGORIES = "categories"
 
-_NEIGHBORS = 3  # other bits that a bit's contribution depends on
-_PRICE = 0.02  # of a selected feature, in percent of wrong answers
+_NEIGHBORS = 3  # number of other bits on which the contribution of a bit depends
+_PRICE = 0.02  # price of a selected feature, in percentage points of error
 _Codes = NDArray[np.intp]
 _Landscape = Callable[[np.random.Generator], Callable[[_Codes], float]]
 

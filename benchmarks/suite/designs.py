@@ -1,4 +1,4 @@
-"""Standard design problems: mixed-integer ones with constraints, and fronts in any dimension."""
+"""Standard design problems: mixed-integer problems with constraints, and DTLZ2 fronts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import optuna
 from benchmarks.suite.functions import CONSTRAINED, SEVERAL
 from benchmarks.suite.problem import Listed, Outcome, Params, Problem
 
-_FRONT_PARAMS = (7, 12)  # of DTLZ2 with three objectives
+_FRONT_PARAMS = (7, 12)  # numbers of parameters of DTLZ2 with three objectives
 
 
 def problems() -> Listed:
@@ -27,7 +27,7 @@ def problems() -> Listed:
 
 
 def _vessel() -> Problem:
-    """Sandgren (1990): thicknesses in steps of 1/16 inch, radius and length; best 6,059.71."""
+    """Return Sandgren's (1990) problem: thicknesses on a 1/16 inch grid; optimum 6,059.71."""
 
     def suggest(trial: optuna.Trial) -> Params:
         return {
@@ -57,7 +57,7 @@ def _vessel() -> Problem:
 
 
 def _beam() -> Problem:
-    """Ragsdell & Phillips (1976), as in Coello (2000): the least cost is 1.7249."""
+    """Return the problem of Ragsdell & Phillips (1976), as in Coello (2000); optimum 1.7249."""
     load, length, youngs, shear_modulus = 6000.0, 14.0, 30e6, 12e6
 
     def suggest(trial: optuna.Trial) -> Params:
@@ -119,7 +119,7 @@ def _front_name(d: int) -> str:
 
 
 def _front(d: int) -> Problem:
-    """Deb et al. (2002), three objectives: the front is an eighth of a sphere."""
+    """Return DTLZ2 (Deb et al. 2002), three objectives; the front is an eighth of a sphere."""
 
     def suggest(trial: optuna.Trial) -> Params:
         return {f"x{i}": trial.suggest_float(f"x{i}", 0, 1) for i in range(d)}

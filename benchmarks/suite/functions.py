@@ -1,7 +1,7 @@
 """Test functions of COCO (`coco-experiment`): continuous, mixed-integer, constrained, bi-objective.
 
-Of bbob and bbob-mixint only the functions 1 to 12 are in the suite; the others are kept for
-checking what was chosen on it.
+The suite contains only functions 1 to 12 of bbob and bbob-mixint. The other functions are reserved
+for checking choices that were made on the suite.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ SEVERAL = "several objectives"
 NOISY = "noisy"
 
 _FUNCTIONS = range(1, 13)
-_DIMENSIONS = (5, 20)  # of continuous ones, in turn
+_DIMENSIONS = (5, 20)  # alternating dimensions of the continuous functions
 _MIXED = 10
 _CONSTRAINED = (2, 14, 21, 38)
 _SEVERAL = (1, 12, 25, 46)
 _NOISY = (1, 3, 8)
-_NOISE = 0.05  # of the spread of random values
+_NOISE = 0.05  # noise, relative to the spread of random values
 
 
 def problems() -> Listed:

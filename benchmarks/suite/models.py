@@ -1,4 +1,4 @@
-"""Models of scikit-learn on its own data sets, and spaces with branches."""
+"""scikit-learn models on its own data sets, and problems with conditional parameters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from benchmarks.suite.problem import Listed, Outcome, Params, Problem
 MODELS = "scikit-learn"
 CONDITIONAL = "conditional"
 
-_ROWS = 600  # of the digits
+_ROWS = 600  # number of rows of the digits
 
 
 def problems() -> Listed:
@@ -52,7 +52,7 @@ def _model(
     suggest: Callable[[optuna.Trial], Params],
     build: Callable[[Params], Any],
 ) -> Problem:
-    """Return the loss of three-fold cross-validation: squared error, log loss or percent errors."""
+    """Return the problem of a model's cross-validation: squared error, log loss or error in %."""
     kind = {
         "boosting, diabetes": "neg_mean_squared_error",
         "svm, digits": "accuracy",
@@ -179,7 +179,7 @@ _BRANCHED: Mapping[str, _Model] = {
 
 
 def _jenatton() -> Problem:
-    """The tree of Jenatton et al. (2017), section 5.1: four leaves, of which one holds .1."""
+    """Return the tree of Jenatton et al. (2017), section 5.1, whose minimum is 0.1 in one leaf."""
 
     def suggest(trial: optuna.Trial) -> Params:
         left = trial.suggest_categorical("x1", [0, 1]) == 0
@@ -201,7 +201,7 @@ def _jenatton() -> Problem:
 
 
 def _choice() -> Problem:
-    """Three functions of 3, 4 and 5 numbers; the last has the minimum, in a narrow region."""
+    """Return a choice of functions of 3, 4 and 5 numbers; the last one's narrow minimum is best."""
     centres = {"a": 0.3, "b": 0.6, "c": 0.8}
     sizes = {"a": 3, "b": 4, "c": 5}
 

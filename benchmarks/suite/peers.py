@@ -50,7 +50,7 @@ class AskTellSampler(optuna.samplers.BaseSampler):
     Args:
         optimizer: The optimizer.
         distributions: The parameters that it proposes.
-        seed: Seed of what is drawn at random.
+        seed: Seed of all random draws.
     """
 
     def __init__(self, optimizer: AskTell, distributions: Distributions, seed: int) -> None:
@@ -125,7 +125,7 @@ def params_of(distributions: Distributions, values: Mapping[str, Any]) -> Params
 
 
 class _NGOpt:
-    """Nevergrad's portfolio, which chooses an algorithm by the space and the budget."""
+    """Nevergrad's NGOpt, which selects an algorithm for the space and the budget."""
 
     def __init__(self, distributions: Distributions, problem: Problem, seed: int) -> None:
         import nevergrad as ng
@@ -298,7 +298,7 @@ LABELS = {"ngopt": "NGOpt", "hebo": "HEBO", "ax": "Ax", "smac": "SMAC"}
 
 
 def takes(problem: Problem) -> bool:
-    """Return True if a problem has one value, no constraint, and fixed parameters."""
+    """Return True if a problem has one objective, no constraints, and fixed parameters."""
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
     outcome = problem.evaluate(problem.suggest(trial), np.random.default_rng(0))
     plain = len(problem.directions) == 1 and not outcome.violations

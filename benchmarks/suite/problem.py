@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ncp_sampler import SearchSpace
 
-_DRAWS = 101  # random trials whose median is "random's median"
+_DRAWS = 101  # number of random trials whose median is the median of random search
 
 Params: TypeAlias = Mapping[str, Any]
 Directions: TypeAlias = tuple[Literal["minimize", "maximize"], ...]
@@ -54,26 +54,27 @@ class Problem:
     """Problem that is the same for every sampler.
 
     Attributes:
-        name: Unique in the suite.
+        name: Name, unique in the suite.
         family: Class of problem, by which results are grouped.
         suggest: Trial -> its params; the only place where a sampler is asked.
         evaluate: Params, and the generator of the noise -> outcome.
         directions: "minimize" or "maximize" for each value.
-        trials: Of a study.
-        space: What a user of NCPSampler would declare; None to leave it to the trials.
-        noisy: Whether the values have noise, and samplers know it.
-        conditional: Whether some params exist only under others.
-        costs: What a user of NCPSampler would say is computed: a name or the value's index -> a
+        trials: Number of trials of a study.
+        space: Space that a user of NCPSampler would declare; None if it is left to the trials.
+        noisy: True if the values have noise; samplers are told.
+        conditional: True if some params exist only under conditions.
+        costs: Known costs that a user of NCPSampler would declare: name or index of the value ->
             function of codes.
-        limits: Of costs; then the violations are of these limits.
-        optimum: Best true feasible value, where it is known.
-        earlier: Trials that the study has beforehand; they count neither as trials nor as found.
-        workers: Number of trials that run at once, for durations that vary.
+        limits: Limits of costs; the violations are those of these limits.
+        optimum: Best true feasible value, if it is known.
+        earlier: Trials that the study contains at the beginning; they count neither as trials nor
+            as results of the sampler.
+        workers: Number of trials that run at once, with varying durations.
         reported_from: Number of the first trial that reports constraints.
         partial: True if the trials report different numbers of constraints.
-        mean: Params -> values without noise, where they take further evaluations; computed of the
-            trials that look best alone. None where ``evaluate`` returns them.
-        instance: Seed of a study -> the problem of that study; None where all have the same.
+        mean: Params -> values without noise, if these require further evaluations; called only for
+            the best trials so far. None if ``evaluate`` returns these values.
+        instance: Seed of a study -> problem of that study; None if all studies have the same.
     """
 
     name: str

@@ -19,8 +19,8 @@ class Ranks:
     Attributes:
         samplers: Names of the samplers.
         pairs: (problem, seed), n of them.
-        table: Ranks (n, len(samplers)), 1 the best, ties averaged.
-        losses: Ranked losses.
+        table: Ranks (n, len(samplers)); 1 is the best, and ties have their average rank.
+        losses: Losses that were ranked.
     """
 
     samplers: tuple[str, ...]
@@ -68,7 +68,7 @@ class Ranks:
 
 
 def rank(studies: Sequence[Study], samplers: Sequence[str], at: int) -> Ranks | None:
-    """Return ranks at a number of trials, or at the end of shorter studies; None without a pair."""
+    """Return ranks after some trials, or at the end of shorter studies; None without a pair."""
     by_seed: dict[tuple[str, int], dict[str, Study]] = {}
     for study in studies:
         by_seed.setdefault((study.problem, study.seed), {})[study.sampler] = study

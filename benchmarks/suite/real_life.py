@@ -1,10 +1,10 @@
 """Realistic studies: trials that fail, partial constraints, and studies that change.
 
-The functions are simple; what surrounds them is not. Trials fail in a region of the space (out of
-memory, NaN, exceptions) or at random, a constraint is reported by some trials only, a range changes
-during the study, killed workers leave running trials behind, or eight trials run at once. Each
-optimum is known. The second family is the surrogates of "architectures" with 5 % random failures:
-seed by seed, "NAME, 5 % failures" differs from NAME in the failures alone.
+The functions are simple, but the studies are not. Trials fail in a region of the space (out of
+memory, NaN, exceptions) or at random, only some trials report a constraint, a range changes during
+the study, killed workers leave running trials behind, or eight trials run at once. All optima are
+known. The second family consists of the surrogates of "architectures" with 5 % random failures: for
+the same seed, "NAME, 5 % failures" differs from NAME only in the failures.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ FAILURES = "architectures, 5 % failures"
 SUFFIX = ", 5 % failures"
 
 _RATE = 0.05  # share of the trials that fail at random
-_LOST = 0.4  # share of the trials that come to inf or NaN at random
+_LOST = 0.4  # share of the trials that return inf or NaN at random
 _TRIALS = 50
-_LATE = 20  # first trial that reports the late constraint
-_COPIED = 10  # trials of an earlier study
-_APART = 0.1  # of the stale trials from the optimum, in each parameter
+_LATE = 20  # number of the first trial that reports the late constraint
+_COPIED = 10  # number of trials copied from an earlier study
+_APART = 0.1  # distance of the stale trials from the optimum, in each parameter
 _WORKERS = 8
 
 _Distributions: TypeAlias = Mapping[str, BaseDistribution]
@@ -50,7 +50,7 @@ _BOWL = {"x": _F(-5, 5), "y": _F(-5, 5), "z": _F(-5, 5)}
 _MIXED = {**_UNIT, "n": _I(0, 20), "kind": _C("abc"), "lr": _LR}
 _BOTTOM = {"x": 1.0, "y": -2.0, "z": 0.5}  # optimum of the bowl
 _KINDS = {"a": 0.5, "b": 0.0, "c": 1.0}
-_LIMITS = {"a": 1.0, "b": 1.6, "c": 1.3}  # of x + y in each branch
+_LIMITS = {"a": 1.0, "b": 1.6, "c": 1.3}  # limits of x + y in each branch
 _OPTIMIZERS = {"sgd": 0.4, "adam": 0.2, "lion": 0.0}
 _PRECISIONS = {"fp32": 0.6, "bf16": 0.2, "fp16": 0.0}
 _ACTIVATIONS = {"relu": 0.2, "gelu": 0.0, "tanh": 0.5}
@@ -75,7 +75,7 @@ def _problem(
     optimum: float,
     **options: Any,
 ) -> Problem:
-    """Return a problem with fixed distributions, or those of each trial by its number."""
+    """Return a problem whose distributions are fixed, or depend on the number of the trial."""
 
     def suggest(trial: optuna.Trial) -> Params:
         at = distributions(trial.number) if callable(distributions) else distributions
@@ -166,13 +166,13 @@ def _memory_12(params: Params, _: np.random.Generator) -> Outcome:
 
 
 def _training(params: Params) -> float:
-    """Return a loss by batch, lr and dropout."""
+    """Return a loss that depends on batch, lr and dropout."""
     error: float = (log10(params["lr"]) + 3) ** 2 / 2 + abs(params["dropout"] - 0.2)
     return error - 0.2 * log(params["batch"])
 
 
 def _nan_2(params: Params, _: np.random.Generator) -> Outcome:
-    """Momentum multiplies the learning rate, and too large a step diverges."""
+    """Return a loss; a large learning rate with high momentum diverges."""
     step = log10(params["lr"] / (1 - params["momentum"]))
     if step > -1.3:
         return Outcome((nan,))
@@ -180,14 +180,14 @@ def _nan_2(params: Params, _: np.random.Generator) -> Outcome:
 
 
 def _nan_5(params: Params, _: np.random.Generator) -> Outcome:
-    """The optimum is at the edge of the region, x = 5."""
+    """Return a loss whose optimum is at the edge of the NaN region, x = 5."""
     if params["x"] > 5:
         return Outcome((nan,))
     return Outcome((0.3 * (5 - params["x"]) + (params["y"] + 3) ** 2 / 20 + _mixed(params),))
 
 
 def _nan_12(params: Params, _: np.random.Generator) -> Outcome:
-    """The optimum is at the edge of the region, where x0 to x3 are 1.5."""
+    """Return a loss whose optimum is at the edge of the NaN region, where x0 to x3 are 1.5."""
     x = np.array([params[f"x{i}"] for i in range(9)])
     if x[:4].sum() > 6:
         return Outcome((nan,))
@@ -201,13 +201,13 @@ def _mixed(params: Params) -> float:
 
 
 def _heads(params: Params, _: np.random.Generator) -> Outcome:
-    """An attention layer whose heads must divide its width."""
+    """Return the loss of an attention layer; its width must be a multiple of its heads."""
     dim, heads = params["dim"], params["heads"]
     return Outcome(() if dim % heads else (abs(log2(dim / 256)) + abs(heads - 8) / 10,))
 
 
 def _compiled(params: Params, _: np.random.Generator) -> Outcome:
-    """Some options exclude each other, and a kernel must fit twice."""
+    """Return a loss; some options exclude each other, and a kernel must fit twice."""
     kernel, size, compiled = params["kernel"], params["size"], params["compile"]
     excluded = (params["optimizer"], params["precision"]) == ("lion", "fp16")
     if excluded or (compiled and kernel % 2 == 0) or kernel > size / 2:
@@ -218,7 +218,7 @@ def _compiled(params: Params, _: np.random.Generator) -> Outcome:
 
 
 def _residual(params: Params, _: np.random.Generator) -> Outcome:
-    """Skips need equal widths, and batch norm needs a batch."""
+    """Return a loss; skips require equal widths, and batch norm a batch of at least 4."""
     widths, skips = ([params[f"{key}{i}"] for i in range(n)] for key, n in _BLOCKS)
     uneven = any(skip and widths[i] != widths[i + 1] for i, skip in enumerate(skips))
     batch_norm = params["norm"] == "batch"
@@ -231,7 +231,7 @@ def _residual(params: Params, _: np.random.Generator) -> Outcome:
 
 
 def _random() -> Iterator[Problem]:
-    """Yield problems whose trials fail, or return inf or NaN, anywhere."""
+    """Yield problems whose trials fail, or return inf or NaN, at random."""
     yield _problem("5 % random failures", _MIXED, partial(_lost, _RATE, ()), 0.0)
     yield _problem("40 % random inf", _MIXED, partial(_lost, _LOST, (inf,)), 0.0)
     yield _problem("40 % random NaN", _MIXED, partial(_lost, _LOST, (nan,)), 0.0)
@@ -267,7 +267,7 @@ def _when_violated(params: Params, noise: np.random.Generator) -> Outcome:
 
 
 def _by_branch(params: Params, _: np.random.Generator) -> Outcome:
-    """Each branch has its own constraint, which only its trials report."""
+    """Return an outcome; each branch has its own constraint, which only its trials report."""
     x, y = params["x"], params["y"]
     own = list(_LIMITS).index(params["kind"])
     violation = x + y - _LIMITS[params["kind"]]
@@ -299,9 +299,10 @@ def _changing() -> Iterator[Problem]:
 
 
 def _linear_then_log() -> Iterator[FrozenTrial]:
-    """Yield trials of another study, of which the last have the new distribution.
+    """Yield trials of another study; the last ones have the new distribution.
 
-    Optuna refuses the switch within a study; and where no trial has the new distribution, to TPE.
+    Optuna does not allow the switch within a study. TPE raises an error if no trial has the new
+    distribution.
     """
     draws = np.random.default_rng(0)
     for i in range(_COPIED):
@@ -322,12 +323,12 @@ def _bowl(params: Params, _: np.random.Generator) -> Outcome:
 
 
 def _rate(params: Params, noise: np.random.Generator) -> Outcome:
-    """The best lr is 5e-3."""
+    """Return a loss whose best lr is 5e-3."""
     return Outcome((_bowl(params, noise).values[0] + 4 * log10(params["lr"] / 5e-3) ** 2,))
 
 
 def _stale() -> Problem:
-    """Return a problem near whose optimum killed workers have left running trials."""
+    """Return a problem in which killed workers have left running trials near the optimum."""
     earlier = [
         create_trial(
             state=TrialState.RUNNING,

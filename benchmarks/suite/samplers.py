@@ -1,4 +1,4 @@
-"""The samplers of the suite, each at its defaults but for the seed."""
+"""The samplers of the suite, each with its default settings except for the seed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MODELED = "ncp:learnt"  # costs and limits are modeled like any metric
 
 
 def _ncp(predictor: str = "auto", *, known: bool = True) -> Make:
-    """Return a maker of NCPSampler, with the known costs and limits or without."""
+    """Return a factory of NCPSampler, with or without known costs and limits."""
     return lambda problem, seed: NCPSampler(
         space=problem.space,
         costs=problem.costs if known else None,
@@ -31,7 +31,7 @@ def _ncp(predictor: str = "auto", *, known: bool = True) -> Make:
 
 
 def _botorch(_: Problem, seed: int) -> optuna.samplers.BaseSampler:
-    """Ax's engine; ``pip install botorch optuna-integration``, which the suite does not need."""
+    """Return BoTorchSampler, which needs ``pip install botorch optuna-integration``."""
     from optuna_integration import BoTorchSampler
 
     sampler: optuna.samplers.BaseSampler = BoTorchSampler(seed=seed)
@@ -45,7 +45,7 @@ SAMPLERS: dict[str, Make] = {
     "nsga2": lambda _, seed: optuna.samplers.NSGAIISampler(seed=seed),
     _GP: lambda problem, seed: optuna.samplers.GPSampler(
         seed=seed,
-        # False is its default; of trainings nothing is known
+        # False is the default; nothing is declared for trainings
         deterministic_objective=not (problem.noisy or problem.mean is not None),
     ),
     "botorch": _botorch,
@@ -69,10 +69,10 @@ LABELS = {
 
 
 def takes(sampler: str, problem: Problem) -> bool:
-    """Return True if a sampler is made for a problem.
+    """Return True if a sampler supports a problem.
 
-    CMA-ES is for one objective, NSGA-II for several; GPSampler and BoTorch want the same
-    constraints of every trial. Peers that are no samplers of Optuna are for one objective alone.
+    CMA-ES is run with one objective, NSGA-II with several. GPSampler and BoTorch require the same
+    constraints of every trial. Optimizers that are not Optuna samplers support only one objective.
     """
     if problem.partial and sampler in {_GP, "botorch"}:
         return False

