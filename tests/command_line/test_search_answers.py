@@ -83,7 +83,7 @@ def test_the_check_of_the_method_is_apart_from_the_answer(
     assert main(["search", *options]) == 0
     text = capsys.readouterr().out
     predictions, check = text.index("predicted ± std"), text.index("held-out score")
-    assert "the architecture found with half of the rows" in text[predictions:check]
+    assert "the architecture found with one half of the rows" in text[predictions:check]
     assert main(["search", *options, "--no-refit"]) == 0
     assert "Check of the method: this architecture" in capsys.readouterr().out
 

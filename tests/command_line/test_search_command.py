@@ -215,7 +215,7 @@ def test_beta_is_chosen_where_the_rows_suffice(
         ("search --setting seg --root /nowhere", "holds no SETTING/trainval.pkl"),
         ("search --setting seg --metrics top1", "go with --table"),
         ("search --setting seg --picture a.txt", "must end in one of"),
-        ("search --setting seg --picture /nowhere/a.png", "no folder that exists"),
+        ("search --setting seg --picture /nowhere/a.png", "in a folder that does not exist"),
         ("search --setting seg --rows 4 --min-metric 70 --lambda 0", "nothing is left to improve"),
         ("search --setting seg --rows 4 --min-metric 7 --min-metric 8", "2 times for 1 settings"),
         ("search --table TABLE", "--metrics is missing"),

@@ -63,7 +63,7 @@ def test_the_best_row_is_recommended_where_nothing_promises_more() -> None:
     np.testing.assert_array_equal(solution.code, rows.codes[rows.best("score")[0]])
     assert not solution.is_new
     assert (solution.expected_improvement, solution.probability) == (0.0, 0.0)
-    assert "no new code promises more" in solution.note
+    assert "no new code is predicted to be clearly better" in solution.note
     known = {code_key(code) for code in rows.codes}
     codes = {code_key(one.code) for one in solution.next_trainings}
     assert len(codes) == 5
