@@ -129,7 +129,7 @@ class Networks(Protocol):
         """Return the network of a code, with seeded initial weights."""
 
     def gflops(self, code: ArrayLike) -> Any:
-        """Return the multiply-adds for one sample, in G, of the networks of one or several codes."""
+        """Return the multiply-adds for one sample, in G, of one or several codes' networks."""
 
 
 def join_problem(

@@ -168,12 +168,12 @@ def test_a_foreign_or_broken_file_is_named(content: bytes, message: str, tmp_pat
 
 
 def test_missing_files_and_settings_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"holds no SETTING/trainval.pkl"):
+    with pytest.raises(ValueError, match=r"does not contain SETTING/trainval.pkl"):
         NASBenchMR(tmp_path)
     bench = _write(tmp_path, pickle.dumps([_row()]))
     assert bench.settings == ("seg",)
     assert bench.table("SEG").main == "mIoU"
-    with pytest.raises(ValueError, match=r"video.trainval.pkl is missing; .* holds \['seg'\]"):
+    with pytest.raises(ValueError, match=r"video.trainval.pkl is missing; .* contains \['seg'\]"):
         bench.table("video")
     with pytest.raises(ValueError, match="unknown setting 'segg'"):
         bench.table("segg")
