@@ -7,7 +7,7 @@ A trial is *running* from its suggestion until it completes; other trials avoid 
 completes with a value, it is *done*, and its later results are ignored. If it completes without a
 value, it has failed: it is *recorded*, and the record is replaced if ``Tuner.restore`` resumes the
 trial. If a trial is restarted under a new ID, the searcher recognizes it by the config in its
-results. It is recorded anew with every report, because a ``ConcurrencyLimiter`` does not pass on
+results. It is recorded again with every report, because a ``ConcurrencyLimiter`` does not pass on
 the completion of trials that it did not suggest itself. A trial whose config does not fit the space
 is *refused*: the searcher logs a warning and ignores the trial.
 """

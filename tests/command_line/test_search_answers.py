@@ -98,4 +98,4 @@ def test_json_does_without_rich(
     assert main(["search", *options, "--no-picture"]) == 2
     output = capsys.readouterr()
     assert output.out == ""
-    assert 'rich is not installed, which draws the tables: pip install ".[viz]"' in output.err
+    assert "rich, which draws the tables, is not installed: pip install rich" in output.err

@@ -212,7 +212,7 @@ def test_beta_is_chosen_where_the_rows_suffice(
         ("search --setting foo", "unknown setting 'foo'"),
         ("search --setting 3ddet", "no surrogate is shipped"),
         ("search --setting seg --setting seg", "more than once"),
-        ("search --setting seg --root /nowhere", "holds no SETTING/trainval.pkl"),
+        ("search --setting seg --root /nowhere", "does not contain SETTING/trainval.pkl"),
         ("search --setting seg --metrics top1", "go with --table"),
         ("search --setting seg --picture a.txt", "must end in one of"),
         ("search --setting seg --picture /nowhere/a.png", "in a folder that does not exist"),

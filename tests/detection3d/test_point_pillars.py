@@ -144,7 +144,7 @@ def test_labels_may_be_of_bytes() -> None:
     [
         ({"boxes": [torch.zeros(1, 7)]}, r"boxes\[0\] has a length"),
         ({"boxes": [torch.ones(1, 6)]}, r"boxes\[0\] of shape \(1, 6\)"),
-        ({"boxes": [torch.full((1, 7), math.nan)]}, r"boxes\[0\] holds NaN"),
+        ({"boxes": [torch.full((1, 7), math.nan)]}, r"boxes\[0\] contains NaN"),
         ({"boxes": []}, "boxes has 0 samples and labels has 1"),
         ({"boxes": [], "labels": []}, "points has 1 samples and boxes has 0"),
         ({"points": 5}, "points=5 must be a sequence of tensors"),

@@ -185,7 +185,10 @@ def test_a_pretrained_trunk_is_taken_over_and_the_head_is_not(as_state: bool) ->
         (lambda: build(SPACE.start), "source is a network with another trunk; it must be"),
         (lambda: build(in_channels=1), "source is a network with another trunk"),
         (dict, "source is a network with another trunk"),
-        (lambda: dict.fromkeys(build().state_dict(), 0.5), "source is a network with another trunk"),
+        (
+            lambda: dict.fromkeys(build().state_dict(), 0.5),
+            "source is a network with another trunk",
+        ),
         (lambda: {3: torch.zeros(2)}, "source is a network with another trunk"),
         (lambda: nn.Linear(2, 2), "source=.* must be a MultiResolutionNet of the same code"),
     ],
