@@ -162,7 +162,7 @@ def test_narrow_codes_are_legal(width: int, depth: int) -> None:
         (lambda: MRSpace(width=20), "width=20 must be a multiple of 8"),
         (lambda: MRSpace(depth=5), "depth=5 must be between 1 and 4"),
         (lambda: create_study([], space=TINY), "at least one, with different names"),
-        (lambda: create_study([width_problem()] * 2, space=TINY), "of different names"),
+        (lambda: create_study([width_problem()] * 2, space=TINY), "with different names"),
         (
             lambda: create_study([width_problem()], space=TINY, max_gflops={"digits": 1}),
             r"be a number, or map some of the problems \('width',\) to numbers",
