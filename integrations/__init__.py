@@ -2,5 +2,5 @@
 
 if __name__ != "ncp_sampler.integrations":
     raise ImportError(
-        f"this folder was imported as {__name__!r}; import ncp_sampler.integrations instead"
+        f"this package was imported as {__name__!r}; import ncp_sampler.integrations instead"
     )

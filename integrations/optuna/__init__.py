@@ -1,4 +1,4 @@
-"""Optuna integration: ``NCPSampler``, multi-task studies, and spaces as distributions."""
+"""Optuna integration: ``NCPSampler``, multi-task studies, and conversion of search spaces."""
 
 from ncp_sampler.integrations.optuna.conversion import to_distributions as to_distributions
 from ncp_sampler.integrations.optuna.conversion import to_space as to_space

@@ -1,6 +1,6 @@
 """Conversion of Optuna's distributions, trials and studies to the optimizer's types and back.
 
-A *pin* is the fixed value of a parameter in a trial, regardless of the proposal.
+A *pin* is a fixed value of a parameter in a trial, which the sampler's proposal cannot change.
 """
 
 from __future__ import annotations
@@ -34,17 +34,21 @@ from ncp_sampler.space.dimensions import (
 )
 from ncp_sampler.space.search_space import Params, SearchSpace
 
-REASONS_KEY = "ncp:reasons"  # Trial attribute with the reasons of its proposal, under 4 kB
+REASONS_KEY = "ncp:reasons"  # Trial attribute with the reasons for its proposal, under 4 kB
 _TASK_KEY = "ncp:task:"  # User attribute of a reported task, followed by the objective's index
-_CONSTRAINTS_KEY = "constraints"  # Optuna's trial attribute
-_METRIC_NAMES_KEY = "study:metric_names"  # For Study.metric_names, which Hyperband's study lacks
+_CONSTRAINTS_KEY = "constraints"  # Trial attribute in which Optuna's samplers store constraints
+_METRIC_NAMES_KEY = "study:metric_names"  # Attribute of Study.metric_names, absent in Hyperband
 
 Distributions = dict[str, BaseDistribution]
-Goals = dict[str, Any]  # argument -> objective's name or index -> value, or a string option
+Goals = dict[str, Any]  # argument -> a dictionary by an objective's name or index, or a string
 
 
 def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
-    """Return the dimension of an Optuna distribution; reject values that codes cannot store."""
+    """Return the dimension of an Optuna distribution.
+
+    Raises:
+        ValueError: The distribution has another type, or values that a code cannot store.
+    """
     if isinstance(distribution, CategoricalDistribution):
         return Categorical(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
@@ -57,7 +61,7 @@ def to_dimension(name: str, distribution: BaseDistribution) -> Dimension:
 
 
 def to_distribution(dim: Dimension) -> BaseDistribution:
-    """Return the Optuna distribution of a dimension; raise errors like ``to_distributions``."""
+    """Return the Optuna distribution of a dimension; raise the errors of ``to_distributions``."""
     check_in_optuna(dim)
     if isinstance(dim, Categorical):
         return CategoricalDistribution(dim.choices)
@@ -79,8 +83,8 @@ def to_distributions(space: SearchSpace) -> Distributions:
     The distributions do not include the conditions of the space.
 
     Raises:
-        ValueError: The argument is not a space, or has a log grid or a grid whose last value Optuna
-            would leave out.
+        ValueError: The argument is not a space, or a dimension has a grid on a log scale or a grid
+            whose last value Optuna would leave out.
 
     Examples:
         >>> from ncp_sampler import Integer, SearchSpace
@@ -94,7 +98,7 @@ def to_distributions(space: SearchSpace) -> Distributions:
 def to_space(
     distributions: Mapping[str, BaseDistribution], conditions: Conditions | None = None
 ) -> SearchSpace:
-    """Return the search space of distributions, in their order, with conditions if any.
+    """Return the search space with the given distributions, in their order, and conditions.
 
     Raises:
         ValueError: The argument does not map names to distributions, or codes cannot store a
@@ -116,8 +120,8 @@ def to_searched_space(
 ) -> SearchSpace:
     """Return the space to search: like ``to_space``, but with only one of several equal categories.
 
-    Optuna replaces a category with the first equal one (1.0 with 1), so a search would propose the
-    equal categories again and again.
+    Optuna replaces a category by the first one that is equal (1.0 by 1). The other categories are
+    therefore never observed, and a search would propose them again and again.
     """
     searched = dict(distributions)
     for name, distribution in distributions.items():
@@ -127,7 +131,7 @@ def to_searched_space(
 
 
 def check_categories(space: SearchSpace) -> None:
-    """Raise ValueError for equal categories, for the reason given in ``to_searched_space``."""
+    """Raise ValueError if categories are equal; ``to_searched_space`` explains why."""
     for dim in space.dimensions:
         if isinstance(dim, Categorical) and len(_unequal(dim.choices)) < len(dim.choices):
             raise ValueError(
@@ -151,7 +155,10 @@ def reason_against(name: str, distribution: BaseDistribution) -> str:
 
 
 def nearest_code(space: SearchSpace, params: Params) -> tuple[NDArray[Any], bool] | None:
-    """Return the valid code nearest to params, if any, and whether a number had to change."""
+    """Return the valid code nearest to params, and True if a value differs from the params.
+
+    Return None if the params do not fit the space.
+    """
     try:
         code = space.to_code(params, clip=True)
     except ValueError:
@@ -168,7 +175,7 @@ def missing_params(space: SearchSpace, params: Mapping[str, Any]) -> list[str]:
 
 
 def with_single_values(space: SearchSpace, params: Mapping[str, Any]) -> Params:
-    """Return params plus the parameters with one value, which an objective need not suggest."""
+    """Return params plus the single-valued parameters, which an objective need not suggest."""
     single = {
         dim.name: dim.choices[0] if isinstance(dim, Categorical) else dim.low
         for dim in space.dimensions
@@ -201,7 +208,8 @@ def valid_pins(
     """Return the valid pins; with ``clip``, invalid numbers become the nearest valid values."""
     valid: Params = {}
     for name in distributions.keys() & pins.keys():
-        # Optuna warns about an invalid pin and uses it; a range can change to one beyond 2**53
+        # Optuna warns about an invalid pin and uses it. The distribution itself can be invalid for
+        # a code, too, for example if a range has grown beyond 2**53.
         with suppress(ValueError):
             space = to_space({name: distributions[name]})
             valid |= space.to_params(space.round(space.to_code({name: pins[name]}, clip=clip)))
@@ -219,7 +227,7 @@ def pins_of(study: Study, trial: FrozenTrial) -> Params:
 
 
 def metric_names(study: Study) -> list[str]:
-    """Return the study's metric names, or else ``value``, or ``value_0``, ``value_1``, ..."""
+    """Return the study's metric names, by default ``value``, or ``value_0``, ``value_1``, ..."""
     n = len(study.directions)
     attrs = study._storage.get_study_system_attrs(study._study_id)
     names = attrs.get(_METRIC_NAMES_KEY)
@@ -231,9 +239,9 @@ def metric_names(study: Study) -> list[str]:
 def was_stopped(trial: FrozenTrial) -> bool:
     """Return True if a finished trial was pruned after it had reported a value.
 
-    A trial that reported some of its tasks was not stopped: its reports are final. A trial that
-    reported nothing, or NaN last, has failed: TPE also ranks it behind all others, and an objective
-    rejects params this way, such as a network that is too large.
+    A trial that reported tasks was not stopped: these values are final. A trial that reported
+    nothing, or whose last report is NaN, was not stopped but failed: an objective rejects params in
+    this way, for example a network that is too large. TPE also ranks such a trial last.
     """
     if trial.state != TrialState.PRUNED or _has_task(trial):
         return False
@@ -243,21 +251,22 @@ def was_stopped(trial: FrozenTrial) -> bool:
 
 
 def has_failed(trial: FrozenTrial) -> bool:
-    """Return True if a finished trial failed, or was pruned before it reported anything."""
+    """Return True if a finished trial failed or was pruned before it reported a value."""
     if trial.state == TrialState.PRUNED:
         return trial.last_step is None and trial.value is None and not _has_task(trial)
     return trial.state == TrialState.FAIL
 
 
 def _has_task(trial: FrozenTrial) -> bool:
-    """Return True if ``report_task`` stored one of the trial's objectives."""
+    """Return True if ``report_task`` stored the value of at least one task."""
     return any(key.startswith(_TASK_KEY) for key in trial.user_attrs)
 
 
 def reported_tasks(trial: FrozenTrial | Trial, names: Sequence[str]) -> dict[str, float]:
-    """Return the values that ``report_task`` stored with a trial; ``names`` are all objectives.
+    """Return the values that ``report_task`` stored with a trial, by objective name.
 
-    The values are stored by index, because names can be set or changed later.
+    ``names`` are the names of all objectives. The values are stored by index, because names can be
+    set or changed later.
     """
     attrs = trial.user_attrs
     keys = [f"{_TASK_KEY}{i}" for i in range(len(names))]
@@ -270,10 +279,10 @@ def store_task(trial: Trial, index: int, value: float) -> None:
 
 
 def metrics_of(trial: FrozenTrial, directions: Mapping[str, str]) -> dict[str, float]:
-    """Return the metrics of a finished trial, none if it failed or was pruned before any report.
+    """Return the metrics of a finished trial; empty if it failed or was pruned before any report.
 
-    If a trial reported some of its tasks, these are its metrics; if it then failed, the other
-    tasks have diverged.
+    If a trial reported some of its tasks, these are its metrics. If it then failed, the other tasks
+    count as infinitely bad.
     """
     names = [*directions]
     if trial.state == TrialState.COMPLETE:
@@ -291,10 +300,10 @@ def metrics_of(trial: FrozenTrial, directions: Mapping[str, str]) -> dict[str, f
 
 
 def constraints_of(trial: FrozenTrial) -> dict[str, float]:
-    """Return a trial's constraints, which are satisfied if at most 0, under internal names.
+    """Return the constraint values of a trial, under internal names; at most 0 means satisfied.
 
-    ``Trial.set_constraint`` stores each constraint under its key; ``constraints_func`` stores all
-    as a list.
+    ``Trial.set_constraint`` stores each constraint under its own key; ``constraints_func`` stores
+    all of them as one list.
     """
     listed = trial.system_attrs.get(_CONSTRAINTS_KEY) or ()
     values = {str(i): value for i, value in enumerate(listed)}
@@ -307,7 +316,7 @@ def constraints_of(trial: FrozenTrial) -> dict[str, float]:
 def publish_constraints(
     study: Study, trial: FrozenTrial, function: Callable[[FrozenTrial], Sequence[float]]
 ) -> None:
-    """Store the result of ``constraints_func`` in the trial attribute of Optuna's samplers."""
+    """Store the result of ``constraints_func`` in the trial attribute used by Optuna's samplers."""
     given = function(trial)
     try:
         values = [float(value) for value in given]
@@ -321,7 +330,7 @@ def publish_constraints(
 
 
 def named_goals(goals: Goals, names: Sequence[str]) -> dict[str, Any]:
-    """Return goals by metric; raise ValueError if the index of an objective does not exist."""
+    """Return the goals by metric name; raise ValueError if there is no objective with an index."""
     named: dict[str, Any] = {}
     for argument, given in goals.items():
         if isinstance(given, str):
@@ -330,8 +339,8 @@ def named_goals(goals: Goals, names: Sequence[str]) -> dict[str, Any]:
         wrong = [key for key in given if isinstance(key, int) and not 0 <= key < len(names)]
         if wrong:
             raise ValueError(
-                f"{argument} has the objectives {wrong}, the study has {len(names)}, from 0 on; "
-                "give an index, or a name of study.set_metric_names"
+                f"{argument} has the objectives {wrong}, but the study has {len(names)}, counted "
+                "from 0; give an index, or a name of study.set_metric_names"
             )
         by_name = {names[k] if isinstance(k, int) else k: v for k, v in given.items()}
         named[argument] = by_name or None  # an empty mapping of weights differs from None
@@ -341,7 +350,7 @@ def named_goals(goals: Goals, names: Sequence[str]) -> dict[str, Any]:
 def describe_misfit(
     name: str, suggested: BaseDistribution | None, declared: BaseDistribution
 ) -> str:
-    """Return the message for an objective that does not suggest a parameter as declared."""
+    """Return the error message for a parameter that the objective does not suggest as declared."""
     return (
         f"parameter {name!r}: the objective suggests {suggested or 'nothing of this name'}, but "
         f"the sampler's space declares {declared}; make them agree (`space.suggest(trial)` "
@@ -350,9 +359,9 @@ def describe_misfit(
 
 
 def _unequal(choices: Sequence[Any]) -> tuple[Any, ...]:
-    """Return the choices, leaving out each that equals an earlier one, such as 1.0 after 1."""
+    """Return the choices without those that equal an earlier choice, such as 1.0 after 1."""
     try:
         unequal = dict.fromkeys(choices)
-    except TypeError:  # some cannot be hashed, such as lists
+    except TypeError:  # a choice cannot be hashed, such as a list
         return tuple(choices)
     return tuple(unequal)

@@ -1,10 +1,10 @@
-"""Optuna's dashboard: study figures, and trial notes with the reasons for each proposal.
+"""Figures and trial notes for Optuna's dashboard; the notes give the reasons for each proposal.
 
 Notes and figures are written to the study's storage. The figures are:
 
-    ncp-moves           predicted effect of each move of the latest proposal
-    ncp-descent         proposals from which a trial descends, and the change in value due to each
-    ncp-architectures   best and latest codes; their params in spaces other than MRSpace
+    ncp-moves           predicted effect of each move (changed parameter) of the latest proposal
+    ncp-descent         chain of proposals that led to a trial, and the change in value due to each
+    ncp-architectures   best and latest architectures; their params in spaces other than MRSpace
     ncp-calibration     predicted against observed values
     ncp-tasks           objectives as parallel axes, with the best compromise
 """
@@ -35,19 +35,19 @@ except ImportError as error:
         "pip install optuna-dashboard plotly"
     ) from error
 
-HEADING = "### Why this proposal"  # First line of the part of a note that ``publish`` writes
-_MAX_CODES = 3  # Number of architectures in the figure
+HEADING = "### Why this proposal"  # First line of the section that ``publish`` adds to a note
+_MAX_CODES = 3  # Maximum number of architectures in the figure
 _MUST = f"{checks.A_SPACE}, or None"
 
 
 class DashboardCallback:
     """Callback for ``study.optimize(..., callbacks=[DashboardCallback()])`` that calls ``publish``.
 
-    With several workers, let one of them draw the figures, and pass ``every=None`` to the others,
-    so that the other workers only write the notes of their trials.
+    With several workers, let one of them draw the figures, and pass ``every=None`` to the others.
+    They then write only the notes of their trials.
 
     Args:
-        every: Number of trials between drawings of the figures; None to draw none.
+        every: Number of trials after which the figures are drawn again; None for no figures.
         space: As for ``publish``.
 
     Raises:
@@ -70,20 +70,21 @@ def publish(
 ) -> tuple[str, ...]:
     """Write notes and figures of a study to its storage, for ``optuna-dashboard``.
 
-    A note by the user is kept; the reasons are added below it once. Figures replace earlier ones.
+    The reasons are added once, below a note that the user has written. Figures replace earlier
+    figures.
 
     Args:
         study: A study of ``NCPSampler``, finished or running.
-        space: The search space; None for the space of the study's sampler or, without one, the
-            parameters that all its trials have.
-        trial: Number of the trial whose descent, moves and code are drawn. None for the best trial
-            (with several objectives, the latest one on the front), or for the latest proposal if
-            the best trial was not proposed from another one; the moves are then those of the
-            latest proposal.
+        space: The search space. None for the space of the study's sampler or, if the sampler has
+            none, the parameters that all trials have.
+        trial: Number of the trial whose descent, moves and architecture are drawn. None for the
+            moves of the latest proposal, and the descent and architecture of the best trial (with
+            several objectives, the latest trial on the Pareto front) or, if the best trial was not
+            derived from another trial, of the latest complete proposal.
 
     Returns:
-        Names of the figures in the dashboard, without empty figures. Before a trial is complete,
-        all figures are empty.
+        Names of the figures that were written to the dashboard. Until a trial is complete, only the
+        moves can be drawn.
 
     Raises:
         ValueError: An argument is not a study or not a space, or the trial does not exist.
@@ -98,12 +99,12 @@ def publish(
 
 
 def noted(study: Study, trial: FrozenTrial) -> Any:
-    """Return a trial in the form of a running one, for ``optuna_dashboard.save_note``."""
+    """Return an object with the attributes of a running trial that ``optuna_dashboard`` uses."""
     return SimpleNamespace(study=study, storage=study._storage, _trial_id=trial._trial_id)
 
 
 def _write_notes(study: Study, trials: Sequence[FrozenTrial]) -> None:
-    """Append the reasons of finished trials to their notes."""
+    """Append the reasons for the proposals of finished trials to the notes of these trials."""
     for trial in trials:
         if not trial.state.is_finished() or REASONS_KEY not in trial.system_attrs:
             continue
@@ -137,7 +138,7 @@ def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dic
         return figures
     measured = [trial.number for trial in predicted if trial.state == TrialState.COMPLETE]
     best = [trial.number for trial in study.best_trials]
-    if number is None and not best:  # none is feasible
+    if number is None and not best:  # no trial is feasible
         return figures
     if number is None:
         number = max(best)
@@ -168,7 +169,7 @@ def _figures(study: Study, space: SearchSpace | None, number: int | None) -> dic
 
 
 def _space_of(study: Study, trials: Sequence[FrozenTrial]) -> SearchSpace | None:
-    """Return the sampler's space, or else the parameters common to all trials, or None."""
+    """Return the sampler's space; without one, the parameters common to all trials, or None."""
     declared = getattr(study.sampler, "_space", None)
     if isinstance(declared, SearchSpace):
         return declared

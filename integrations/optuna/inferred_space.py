@@ -1,7 +1,7 @@
 """Search space of a study without a declared space: ranges and conditions inferred from trials.
 
-Neither the order of the parameters in a trial nor the order of the trials matters. gRPC storages
-and ``add_trial`` change the former, and parallel workers change the latter.
+The result depends neither on the order of the parameters within a trial, which gRPC storages and
+``add_trial`` change, nor on the order of the trials, which parallel workers change.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from optuna.trial import FrozenTrial
 
 from ncp_sampler.space.conditions import Condition
 
-_RECENT = 10  # Latest trials of a parameter; two changes among them make its range dynamic
-_MAX_NAMES = 256  # Number of parameters above which those of a single trial are left out
+_RECENT = 10  # Number of latest trials in which two changes make a parameter's range dynamic
+_MAX_NAMES = 256  # Number of parameters above which parameters of a single trial are left out
 
 _Number = FloatDistribution | IntDistribution
 
@@ -34,11 +34,11 @@ _Number = FloatDistribution | IntDistribution
 class Ranges:
     """Distributions of all parameters of the trials read so far.
 
-    A distribution that replaces another one, for example because a range was widened in the code,
-    is used at once. If a range keeps changing, because it depends on another parameter or on the
-    branch, the smallest range that contains all ranges is searched instead: this range seldom
-    changes, and each value keeps its position. Added trials may even have another type of
-    distribution.
+    If the distribution of a parameter changes once, for example because the user has widened the
+    range, the new distribution is used immediately. If the range changes repeatedly, because it
+    depends on another parameter or on the branch, the smallest range that contains all ranges is
+    searched instead (the *hull*): it seldom changes, so each value keeps its place in the code.
+    Trials added by ``add_trial`` may even have another type of distribution.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Ranges:
         self._hulls: dict[tuple[str, type, bool], _Number] = {}
 
     def read(self, number: int, distributions: Mapping[str, BaseDistribution]) -> None:
-        """Add the distributions of a trial by its number; -1 for trials of other studies."""
+        """Add the distributions of a trial with its number, or -1 for a trial of another study."""
         for name, distribution in distributions.items():
             recent = self._recent.setdefault(name, [])
             insort(recent, (number, distribution), key=lambda pair: pair[0])
@@ -60,8 +60,8 @@ class Ranges:
     def current(self) -> dict[str, BaseDistribution]:
         """Return each parameter's distribution: the newest one, or the hull of a changing range.
 
-        If there are very many parameters, those of a single trial are left out, because such names
-        may never recur.
+        If there are very many parameters, those that only one trial has are left out, because their
+        names may never recur.
         """
         current = {}
         for name, recent in sorted(self._recent.items()):
@@ -76,15 +76,15 @@ class Ranges:
 
 @dataclass(frozen=True)
 class InferredCondition:
-    """Condition for a parameter to exist, as inferred from the trials.
+    """Condition under which a parameter exists, inferred from the trials.
 
     Attributes:
-        name: The parameter.
-        parent: Parameter that determines whether the parameter exists, a categorical or an integer.
+        name: Name of the conditional parameter.
+        parent: Name of the categorical or integer that determines whether the parameter exists.
         having: Values of the parent with which the parameter is known to exist.
-        without: Values of the parent with which the parameter is known not to exist. It is assumed
-            to exist with any other category; any other number is treated like the nearest known
-            number.
+        without: Values of the parent with which the parameter is known not to exist. For any other
+            category of the parent, the parameter is assumed to exist; any other integer is treated
+            like the nearest known integer.
     """
 
     name: str
@@ -93,10 +93,9 @@ class InferredCondition:
     without: tuple[Any, ...]
 
     def within(self, distribution: BaseDistribution) -> Condition | None:
-        """Return the condition restricted to the parent's distribution, or None.
+        """Return the condition on the values in the parent's distribution.
 
-        The result is None if the parent had another type in the trials that determine the
-        condition.
+        Return None if the parent had another type in the trials that determine the condition.
         """
         if isinstance(distribution, CategoricalDistribution):
             choices = dict.fromkeys(distribution.choices)  # keeps one of several equal choices
@@ -117,17 +116,17 @@ class InferredCondition:
 class Conditions:
     """Conditions that agree with the complete trials read so far.
 
-    A parameter's parent is present whenever the parameter is, and has different values where the
-    parameter is missing: other categories, or integers on the other side of a threshold. A parent
-    is present in more trials than its child, so conditions never form a cycle.
+    A parameter's parent is in every trial that has the parameter. In trials without the parameter,
+    the parent has different values: other categories, or integers on the other side of a threshold.
+    A parent is in more trials than its child, so conditions never form a cycle.
     """
 
     def __init__(self) -> None:
-        self._n_trials: Counter[str] = Counter()  # trials with each parameter
-        self._is_number: dict[str, bool] = {}  # possible parent -> ...
+        self._n_trials: Counter[str] = Counter()  # parameter -> number of trials that have it
+        self._is_number: dict[str, bool] = {}  # possible parent -> True for an integer
         self._values: dict[str, dict[Any, None]] = {}  # possible parent -> its values
-        self._pairs: dict[str, dict[str, _Pair]] = {}  # parameter -> possible parent -> ...
-        self._mixed: set[str] = set()  # parameters that were both numbers and categoricals
+        self._pairs: dict[str, dict[str, _Pair]] = {}  # parameter -> possible parent -> values
+        self._mixed: set[str] = set()  # parameters that were both integers and categoricals
 
     def read(self, trial: FrozenTrial) -> None:
         """Add a complete trial."""
@@ -143,7 +142,7 @@ class Conditions:
                 self._pairs[name] = {p: _Pair(without=dict(v)) for p, v in self._values.items()}
             pairs = self._pairs[name]
             for parent in parents.keys() - {name}:
-                # a new name cannot be the parent of a known parameter, which existed without it
+                # a parent that appears only now is excluded: earlier trials had `name` without it
                 pair = pairs.setdefault(parent, _Pair(excluded=not new))
                 values = pair.having if present else pair.without
                 _add(values, parents[parent], self._is_number[parent])
@@ -154,10 +153,10 @@ class Conditions:
         self._n_trials.update(trial.params.keys())
 
     def among(self, names: Collection[str]) -> tuple[InferredCondition, ...]:
-        """Return the conditions between some parameters, at most one for each.
+        """Return the conditions between the given parameters, at most one for each.
 
-        If several parents explain a parameter equally well, the one that most trials have is used,
-        then a categorical rather than a number, then the first by name.
+        If several parents agree with the trials, the one in the most trials is used. Ties are
+        broken in favor of categoricals, then by name.
         """
         conditions = []
         for name in names:
@@ -175,16 +174,16 @@ class Conditions:
 
 @dataclass
 class _Pair:
-    """Observed values of a parent with and without a parameter; for numbers, the extremes."""
+    """Values of a parent in trials with and without a parameter; for integers, the extremes."""
 
     having: dict[Any, None] = field(default_factory=dict)  # parent's values in trials with both
     without: dict[Any, None] = field(default_factory=dict)  # values in trials without the parameter
     excluded: bool = False  # True if a trial had the parameter without the parent
 
     def sides(self, is_number: bool) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
-        """Return the values with and without the parameter; for numbers, those at the threshold.
+        """Return the parent's values with and without the parameter; for integers, the nearest two.
 
-        Return None if they do not determine where the parameter is missing.
+        Return None if the parent's value does not determine whether the parameter exists.
         """
         if self.excluded or not self.having or not self.without:
             return None
@@ -213,7 +212,7 @@ def _may_decide(distribution: BaseDistribution) -> bool:
 
 
 def _union(a: _Number, b: _Number) -> _Number:
-    """Return the smallest distribution that contains the values of both, which have one type."""
+    """Return the smallest distribution that contains the values of two of the same type."""
     low, high = min(a.low, b.low), max(a.high, b.high)
     if isinstance(a, IntDistribution) and isinstance(b, IntDistribution):
         step = math.gcd(a.step, b.step, a.low - b.low)

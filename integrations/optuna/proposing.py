@@ -1,8 +1,9 @@
-"""Proposals for workers that share only a storage; no two workers run the same params.
+"""Proposals for several workers that share only a storage, so that no two try the same params.
 
-A *stale* trial belongs to a worker that was killed. Without a heartbeat, Optuna's storages keep it
-running forever. A running trial counts as stale once far more trials have started after it and
-finished than started during any recent finished trial. All workers agree on this rule.
+If a worker is killed, its trial becomes *stale*: without a heartbeat, Optuna's storages list the
+trial as running forever. A running trial therefore counts as stale if many trials started after it
+and have finished, far more than started while any recent finished trial was running. Every worker
+applies this rule to the same storage.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from ncp_sampler.integrations.optuna.study_history import SpaceHistory
 from ncp_sampler.optimizer.explanation import numbered
 from ncp_sampler.space.search_space import Params
 
-_MAX_TRIES = 10  # Maximum number of choices: the first, and nine after collisions
-_GRACE = 10  # Number of later finished trials that never make a trial stale
-_FACTOR = 3  # Multiple of the usual number of later trials beyond which a trial is stale
-_RECENT = 100  # Number of latest finished trials that define the usual number
+_MAX_TRIES = 10  # Maximum number of choices per trial: the first, and nine after collisions
+_GRACE = 10  # Number of later trials that is always tolerated before a trial counts as stale
+_FACTOR = 3  # Tolerated multiple of the number of trials that start during a recent trial
+_RECENT = 100  # Number of latest finished trials that are compared with a running trial
 
 
 def propose(
@@ -34,19 +35,21 @@ def propose(
     history: SpaceHistory,
     fixed: Params,
 ) -> Params:
-    """Choose and publish params, which have not been tried if the objective is deterministic.
+    """Choose params for a trial, and write them to the storage so that other workers see them.
 
-    Workers that share no memory can choose the same code at the same time. Each worker publishes
-    its code before it reads the others', so at least one of two workers sees the other's code. A
-    worker whose code is taken chooses another one by its rank among the rivals, so that even
-    identical workers diverge (renaming, Attiya et al. 1990). The rank also grows with every
-    attempt, so that fast workers do not overtake a slow one again and again.
+    If the objective is deterministic, no other trial has tried or is running the chosen params, as
+    long as such params are left. Workers share only the storage, so two of them can choose the same
+    code at the same time. Each worker therefore first writes its choice and then reads the choices
+    of the others, so that at least one of two workers notices a collision. That worker chooses
+    again, by its rank among the trials that collided, so that even identical workers diverge
+    (renaming, Attiya et al. 1990). The rank also grows with every attempt, so that fast workers
+    cannot repeatedly displace a slow one.
     """
     rank = 0
     for tries in range(1, _MAX_TRIES + 1):
         history.read(trials)
         pending = pending_params(history, trials, trial.number)
-        # both may change when other workers' trials are read, if these have new parameters
+        # reading the trials of other workers replaces both if those trials have other parameters
         optimizer, numbers = history.optimizer, history.numbers
         asked = optimizer.ask(rank + 1, pending=list(pending.values()), fixed=fixed or None)
         codes = [history.code(params) for params in asked]
@@ -71,14 +74,18 @@ def propose(
         rank = tries + sum(number < trial.number for number in rivals)
     reasons = numbered(optimizer.reasons[chosen], numbers)
     study._storage.set_trial_system_attr(trial._trial_id, REASONS_KEY, dict(reasons))
-    # a parameter that is inferred not to exist may exist nevertheless
+    # an inferred condition may be wrong, so values are given even for parameters that it excludes
     return claimed if history.inferred else asked[chosen]
 
 
 def pending_params(
     history: SpaceHistory, trials: Sequence[FrozenTrial], number: int
 ) -> dict[int, Params]:
-    """Return the valid params of other unfinished trials that are not stale, if all are known."""
+    """Return trial number -> params of the other unfinished trials.
+
+    Stale trials, and trials whose params are not all known or do not fit the space, are left out.
+    Numbers off the range or grid are replaced by the nearest valid values.
+    """
     pending = {}
     unfinished = [t for t in history.cursor.unfinished(trials) if t.number != number]
     stale = stale_numbers(trials, unfinished)
@@ -91,7 +98,7 @@ def pending_params(
 
 
 def all_trials(study: Study) -> list[FrozenTrial]:
-    """Return the current trials in the storage."""
+    """Return all trials that are currently in the storage."""
     return study._get_trials(deepcopy=False, use_cache=False)
 
 
@@ -107,8 +114,8 @@ def stale_numbers(trials: Sequence[FrozenTrial], unfinished: Sequence[FrozenTria
     most = _GRACE + _FACTOR * max(overlapping, default=0)
 
     def is_stale(suspect: FrozenTrial) -> bool:
-        # a later number alone is not sufficient, because an enqueued trial has its number before it
-        # begins; nor is a later time, because the clocks of machines differ
+        # count only trials with a later number and a later start: an enqueued trial has its number
+        # long before it starts, and the clocks of different machines differ
         later = (
             trial
             for trial in trials[suspect.number + 1 :]
@@ -120,7 +127,10 @@ def stale_numbers(trials: Sequence[FrozenTrial], unfinished: Sequence[FrozenTria
 
 
 def _has_result(trial: FrozenTrial) -> bool:
-    """Return True if a trial has a result; the rest do not count, as many may fail at once."""
+    """Return True if a trial was completed or pruned.
+
+    Failed trials do not count for staleness, because many trials can fail within a short time.
+    """
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 

@@ -1,10 +1,11 @@
 """``NCPSampler``: an Optuna sampler based on ``NCPOptimizer``.
 
-Optuna asks for the params of a trial when the objective first suggests one, so the sampler does not
-know what the objective will suggest. Differences from a declared space are detected late: Optuna
-itself rejects another type of distribution, ``sample_independent`` rejects a range without the
-proposed value, and ``after_trial`` rejects missing parameters and any other difference. Optuna
-stores the trial's state and values even if ``after_trial`` raises.
+Optuna asks for the params of a trial before the objective suggests the first parameter, so the
+sampler does not know which parameters the objective will suggest. Differences between these and a
+declared space are therefore detected late: Optuna itself rejects another type of distribution,
+``sample_independent`` rejects a range that does not contain the proposed value, and ``after_trial``
+rejects missing parameters and all other differences. Optuna stores the trial's state and values
+even if ``after_trial`` raises.
 """
 
 from __future__ import annotations
@@ -41,22 +42,22 @@ from ncp_sampler.space.search_space import Params, SearchSpace
 
 _logger = logging.getLogger(__name__)
 
-_MAX_STUDIES = 4  # Number of studies that are remembered; a forgotten one is read anew
+_MAX_STUDIES = 4  # Number of studies kept in memory; any other study is read again from the storage
 
 
 @with_old_names
 class NCPSampler(BaseSampler):
-    """Optuna sampler based on Network Coding Propagation: good codes edited along gradients.
+    """Optuna sampler based on Network Coding Propagation, which edits good codes along gradients.
 
     With ``space``, the sampler proposes every trial, including the first, in the order of the
     space, so that the same seed gives the same codes as ``NCPOptimizer(space)``. Without ``space``,
     it infers the space from the finished trials, including conditions and changing ranges, with all
-    branches in one model. New parameters, such as all those of the first trial, are drawn by
-    ``independent_sampler``.
+    branches in one model. Parameters that no finished trial has had, such as all parameters of the
+    first trial, are drawn by ``independent_sampler``.
 
     The sampler learns from complete trials, from the last reports of pruned trials, and from
-    failed trials. It avoids params that other workers on the same storage are running. Constraints
-    of ``Trial.set_constraint`` are modeled, and the sampler looks for the best feasible trial.
+    failed trials. It avoids params that other workers on the same storage are running. It models
+    the constraints of ``Trial.set_constraint`` and looks for the best feasible trial.
     Several objectives, ``enqueue_trial``, ``PartialFixedSampler`` (proposals are conditional on
     the fixed values), pruners, threads and processes work as they do with Optuna's own samplers.
 
@@ -65,22 +66,25 @@ class NCPSampler(BaseSampler):
     Args:
         space: Search space that every trial suggests, or None to infer it.
         costs: Known costs, as for ``NCPOptimizer``, by objective name
-            (``Study.set_metric_names``), objective index, or any other name; they need ``space``.
-        constraints_func: Finished trial -> numbers that are at most 0 if it is feasible, as for
-            Optuna's samplers. ``Trial.set_constraint`` in the objective replaces it.
-        objective_weights: Goal for several objectives, as for ``NCPOptimizer``, by name or index.
+            (``Study.set_metric_names``), objective index, or any other name. Costs need ``space``.
+        constraints_func: Function of a finished trial, as for Optuna's samplers: it returns a
+            sequence of numbers, all of which are at most 0 if the trial is feasible. An alternative
+            is to call ``Trial.set_constraint`` in the objective.
+        objective_weights: Goal for several objectives, as for ``NCPOptimizer``, by the name or the
+            index of an objective.
         seed: Seed of all proposals, from 0 to 2**32 - 1, or None for a random seed.
-        independent_sampler: Sampler for parameters outside the search space. With None, values are
-            drawn as by ``RandomSampler``, depending on the seed, the trial and the parameter, so
-            that workers with the same seed differ.
-        warn_independent_sampling: True to warn, once for each parameter, if it is sampled
-            independently after the startup trials.
-        deterministic_objective: True if equal params give equal values. In that case, no params are
-            proposed twice while untried params are left, including those that other workers are
-            running.
-        sources: Earlier trials: studies, whose finished trials are read immediately, or sources as
-            for ``NCPOptimizer``. Without ``space``, ``Source(study, same_task=True)`` also
-            provides the parameters, so that the first trial is not drawn at random.
+        independent_sampler: Sampler for parameters outside the search space. None for a
+            ``RandomSampler`` whose seed depends on ``seed``, the trial and the parameter, so that
+            workers with the same seed draw different values.
+        warn_independent_sampling: True to warn about parameters that are sampled independently
+            after the startup trials, once per parameter.
+        deterministic_objective: True if equal params give equal values. In that case, while untried
+            params are left, the sampler proposes no params that have been tried or that another
+            worker is running.
+        sources: Earlier trials: studies, whose finished trials the constructor reads, or sources as
+            for ``NCPOptimizer``. Without ``space``, the parameters of ``Source(study,
+            same_task=True)`` are known from the start, so that the first trial is not drawn at
+            random.
 
     Raises:
         ValueError: An argument has the wrong type or is out of its range.
@@ -211,10 +215,10 @@ class NCPSampler(BaseSampler):
         declared = self._declared.get(param_name, param_distribution)
         if declared != param_distribution:
             raise ValueError(conversion.describe_misfit(param_name, param_distribution, declared))
-        # Optuna refuses the proposal of a stepped float more than a 1e-8th of a step off the grid,
-        # even if no float is nearer, as for most values of
-        # FloatDistribution(1e6, 1e6 + 1, step=1e-3). It does not check the value that it then
-        # requests.
+        # Optuna rejects a relative proposal for a stepped float that is off the grid by more than
+        # 1e-8 steps, even if no floating-point number is nearer, as for most values of
+        # FloatDistribution(1e6, 1e6 + 1, step=1e-3). It then calls this method and does not check
+        # the returned value, so the proposal is returned here.
         only = {param_name: param_distribution}
         proposed = conversion.valid_pins(only, claims.claimed_params(trial, only))
         if proposed:
@@ -235,7 +239,7 @@ class NCPSampler(BaseSampler):
     ) -> None:
         if self._independent_sampler is not None:
             self._independent_sampler.after_trial(study, trial, state, values)
-        if state == TrialState.FAIL:  # another error must not hide that of the objective
+        if state == TrialState.FAIL:  # an error raised here would hide the objective's error
             return
         if self._constraints_func is not None:
             conversion.publish_constraints(study, trial, self._constraints_func)
@@ -243,7 +247,10 @@ class NCPSampler(BaseSampler):
             conversion.check_suggested(self._space, self._declared, trial, state)
 
     def known_costs(self, study: Study, params: Params) -> dict[str, float]:
-        """Return the values of a study's objectives that are known costs, for some params."""
+        """Return the values of those objectives of a study that are known costs.
+
+        The result is empty if a parameter is missing in ``params``.
+        """
         names = conversion.metric_names(study)
         costs = conversion.named_goals({"costs": self._goals["costs"]}, names)["costs"] or {}
         if self._space is None or conversion.missing_params(self._space, params):
@@ -257,9 +264,9 @@ class NCPSampler(BaseSampler):
 
     @contextmanager
     def observing(self, study: Study) -> Iterator[SpaceHistory | None]:
-        """Yield the history of a study's whole space, with all finished trials observed.
+        """Yield the history of a study's full search space, after it has read all finished trials.
 
-        The history is None while no parameter is known.
+        Yield None as long as no parameter is known.
         """
         with self._lock:
             trials = proposing.all_trials(study)
@@ -272,10 +279,11 @@ class NCPSampler(BaseSampler):
             self._studies[_key(study)] = history
 
     def _take(self, study: Study, trials: Sequence[FrozenTrial]) -> StudyHistory:
-        """Remove and return the history of the study, updated with ``trials``; create it if needed.
+        """Remove the study's history from memory and return it, updated with ``trials``.
 
-        Store it again at the end. An interrupt at any line in between leaves no partially read
-        history, so the next call reads all trials again.
+        Create the history if there is none. The caller puts it back when it is finished. After an
+        interrupt in between, no partially updated history remains: the next call reads all trials
+        again.
         """
         history = self._studies.pop(_key(study), None)
         if history is None or not history.is_of(study, trials):
@@ -288,10 +296,11 @@ class NCPSampler(BaseSampler):
     def _space_history(
         self, study: Study, trial: FrozenTrial, history: StudyHistory, passed: Distributions
     ) -> tuple[SpaceHistory, Params]:
-        """Return the history of the space to propose in, and the valid pins for it.
+        """Return the history of the space to search for a trial, and the valid pins in this space.
 
-        This is the given space, or the full space if all other parameters are pinned; the proposal
-        is then conditional on the pins, and all trials are observed.
+        The space consists of the parameters in ``passed``. If all other parameters of the full
+        space are pinned, it is the full space: the proposal is then conditional on the pins, and
+        the optimizer observes all trials.
         """
         full = self._searched or history.searched()
         pins = conversion.pins_of(study, trial)
@@ -303,8 +312,8 @@ class NCPSampler(BaseSampler):
         elif clip:
             missing = sorted(rest.keys() - pins.keys())
             raise ValueError(
-                f"costs cannot be computed without {missing}; let every trial have all parameters "
-                "of the space"
+                f"costs cannot be computed without {missing}; let every trial suggest all "
+                "parameters of the space"
             )
         space = self._space if passed is self._searched else None
         pins = conversion.valid_pins(passed, pins, clip=clip)
@@ -313,7 +322,7 @@ class NCPSampler(BaseSampler):
     def _warn_independent(
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> None:
-        """Warn once about a parameter that is not new but is still drawn at random."""
+        """Warn once about a parameter that is sampled independently although trials have had it."""
         if not self._warn or name in self._warned:
             return
         states = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -338,7 +347,7 @@ class NCPSampler(BaseSampler):
 def _checked_goals(
     weights: Mapping[str | int, Weight] | str | None, **goals: Mapping[str | int, Any] | None
 ) -> Goals:
-    """Check ``costs``, ``limits`` and ``objective_weights`` by objective, a name or an index."""
+    """Check ``costs``, ``limits`` and ``objective_weights``, whose keys are names or indices."""
     checked: Goals = {}
     for argument, given in {
         **goals,
@@ -355,5 +364,5 @@ def _checked_goals(
 
 
 def _key(study: Study) -> tuple[str, int]:
-    """Return the name and number of a study; every in-memory study has the number 0."""
+    """Return the name and the ID of a study. The ID of every in-memory study is 0."""
     return study.study_name, study._study_id

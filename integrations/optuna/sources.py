@@ -30,12 +30,16 @@ class StudyTrials:
 
 
 def read_sources(given: Any) -> tuple[Source, ...]:
-    """Return the argument ``sources`` as plain values; raise errors like ``checked_sources``."""
+    """Return the argument ``sources`` with studies as ``StudyTrials``.
+
+    Raises:
+        ValueError: As for ``checked_sources``.
+    """
     return checked_sources(given, _snapshot, StudyTrials, _MUST)
 
 
 def studies_of_task(sources: Sequence[Source]) -> list[FrozenTrial]:
-    """Return the trials of studies whose source declares the same task."""
+    """Return the trials of all studies that are declared to have the same task."""
     return [
         trial
         for source in sources
@@ -45,7 +49,7 @@ def studies_of_task(sources: Sequence[Source]) -> list[FrozenTrial]:
 
 
 def source_constraints(sources: Sequence[Source]) -> set[str]:
-    """Return the names of all constraints in the studies among the sources."""
+    """Return the names of all constraints in those sources that are studies."""
     studies = [source.trials for source in sources if isinstance(source.trials, StudyTrials)]
     trials = [trial for study in studies for trial in study.trials]
     return {name for trial in trials for name in conversion.constraints_of(trial)}
@@ -58,10 +62,10 @@ def in_search(
     defaults: Params,
     own: Collection[object],
 ) -> list[Source]:
-    """Return the sources except the search's own study, with other studies as trials of a space.
+    """Return the sources, with each study converted to trials of the given space.
 
-    A trial may lack the parameters in ``defaults``. ``own`` are the trials of the search's study,
-    by ``identity``.
+    The search's own study is left out: ``own`` identifies its trials, by ``identity``. ``defaults``
+    are the values of parameters that a trial may lack.
     """
     converted, names = [], space.names
     for i, source in enumerate(sources):
@@ -108,12 +112,12 @@ def identity(trial: FrozenTrial) -> object:
 
 
 def _snapshot(name: str, given: Any) -> Any:
-    """Return a study's finished trials; return anything else unchanged."""
+    """Return the finished trials of a study; return any other object unchanged."""
     if not isinstance(given, Study):
         return given
     trials = tuple(t for t in given.get_trials(deepcopy=False) if t.state.is_finished())
     if all(trial.state == TrialState.FAIL for trial in trials):
-        must = "have a finished trial; leave it out until it has"
+        must = "have a finished trial; leave it out until it has one"
         raise checks.refusal(name, given.study_name, must)
     directions = [direction.name.lower() for direction in given.directions]
     return StudyTrials(dict(zip(conversion.metric_names(given), directions, strict=True)), trials)

@@ -1,7 +1,7 @@
-"""Trials that the sampler has read from a study: the inferred space, and one optimizer per space.
+"""Histories of studies: the trials read so far, the inferred space, and one optimizer per space.
 
-Trials are numbered 0, 1, 2, ... and never removed, and a finished trial never changes. A finished
-trial is therefore read once, and an unfinished trial is read every time.
+Trials are numbered 0, 1, 2, ... and never removed, and a finished trial never changes. The sampler
+therefore reads each finished trial only once and each unfinished trial at every call.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ncp_sampler.space.search_space import Params, SearchSpace
 
 _logger = logging.getLogger(__name__)
 
-_MAX_SPACES = 8  # Number of search spaces of a study that are remembered
+_MAX_SPACES = 8  # Number of search spaces per study whose optimizers are kept in memory
 
 Code = tuple[float, ...]
 
@@ -61,15 +61,16 @@ class StudyHistory:
         return {**self.__dict__, "_storage": None}
 
     def is_of(self, study: Study, trials: Sequence[FrozenTrial]) -> bool:
-        """Return True if this was read from the study, not from another one with the same name.
+        """Return True if this history was read from the study, not from another one with its name.
 
-        In-memory studies have equal numbers, and their trials may be copies, so such a study is
-        identified by its storage. A copy of a history belongs to the first study that fits.
+        All in-memory studies have the same ID, and their trials may be copies. Such a study is
+        therefore identified by its storage object. A pickled or copied history has lost its storage
+        and takes that of the first study whose trials agree with it.
         """
         if study.directions != self._directions or not self._cursor.is_in(trials):
             return False
         if len(self._directions) > 1 and conversion.metric_names(study) != self._names:
-            return False  # the metrics were named later
+            return False  # the metrics have been named since then
         self._storage = self._storage or weakref.ref(study._storage)
         return not isinstance(study._storage, InMemoryStorage) or self._storage() is study._storage
 
@@ -79,16 +80,21 @@ class StudyHistory:
             self._infer(trial, trial.number)
 
     def searched(self) -> Distributions:
-        """Return the parameters of all complete and pruned trials; each trial may lack some."""
+        """Return the distributions of all parameters that the optimizer can search.
+
+        These are the parameters of all complete and pruned trials; not every trial has each of
+        them.
+        """
         current = self._ranges.current().items()
         return {name: dist for name, dist in current if conversion.is_searchable(name, dist)}
 
     def of_space(
         self, study: Study, distributions: Distributions, space: SearchSpace | None
     ) -> SpaceHistory:
-        """Return the history of a space with the same order and the currently known conditions.
+        """Return the history of the space with the given distributions; create it if needed.
 
-        ``space`` is the declared space, if ``distributions`` cover all of it.
+        The order of the parameters matters, and the conditions are those known at present.
+        ``space`` is the declared space if ``distributions`` cover all of it, and otherwise None.
         """
         inferred = self._space is None
         conditions = self._conditions_among(distributions)
@@ -134,12 +140,12 @@ class StudyHistory:
 
 
 class SpaceHistory:
-    """The optimizer of one search space of a study, and the trials that it has observed.
+    """Optimizer of one search space of a study, and the trials that it has observed.
 
-    If a trial lacks an existing parameter of a declared space, it is not observed; in an inferred
-    space, the middle of the range replaces the missing value. Once trials differ in other
-    (undeclared) parameters, equal codes no longer mean equal trials, and the optimizer treats the
-    objective as not deterministic.
+    If a trial lacks a parameter that exists given its other params, the optimizer does not observe
+    the trial in a declared space. In an inferred space, the middle of the range replaces the
+    missing value. Once a trial has parameters outside the space, equal codes no longer mean equal
+    trials, so the optimizer treats the objective as not deterministic.
     """
 
     def __init__(
@@ -159,7 +165,7 @@ class SpaceHistory:
         plain = SearchSpace(space.dimensions)  # without conditions, so all parameters exist
         middle = plain.round(plain.denormalize(np.full(len(plain.columns), 0.5)))
         self._middle = plain.to_params(middle)
-        # values for parameters that a trial lacks
+        # values used for parameters that a trial lacks
         self._defaults = {n: v for n, v in self._middle.items() if inferred or n in self._single}
         names = conversion.metric_names(study)
         directions = [direction.name.lower() for direction in study.directions]
@@ -182,7 +188,7 @@ class SpaceHistory:
         self.optimizer.reseed()
 
     def read(self, trials: Sequence[FrozenTrial]) -> None:
-        """Report each trial that has finished since the last call to the optimizer."""
+        """Report all trials that have finished since the last call of ``read`` to the optimizer."""
         new = self.cursor.finished(trials)
         if self.optimizer.deterministic_objective and any(map(self._has_other_params, new)):
             self._start(deterministic=False)
@@ -193,7 +199,7 @@ class SpaceHistory:
         self.numbers += [trial.number for trial, _, _ in rows]
         self.codes.update(code for _, _, code in rows if code is not None)
         constraints = [conversion.constraints_of(trial) for trial, _, _ in rows]
-        # Optuna does not know a constraint before a trial has it
+        # Optuna does not declare constraints; a trial's attributes are the first sign of one
         new_names = {*chain.from_iterable(constraints)} - {*self.optimizer.metric_names}
         if new_names:
             self.optimizer.constrain(dict.fromkeys(sorted(new_names), 0.0))
@@ -209,20 +215,22 @@ class SpaceHistory:
         return tuple(self.space.to_code(params, clip=True).tolist())
 
     def with_middle(self, params: Params) -> Params:
-        """Return params, with the middle of the range for parameters that do not exist."""
+        """Return params plus the middle of the range for each parameter that they do not have."""
         return {**self._middle, **params}
 
     def missing(self, params: Params) -> list[str]:
-        """Return the parameters that exist, given the others, but are missing in params."""
+        """Return the parameters that exist given the other params but are missing in ``params``."""
         return conversion.missing_params(self.space, params)
 
     def all_params(self, params: Params, *, may_lack: bool = False) -> Params | None:
-        """Return the space's params; None if a parameter that exists, given the others, is missing.
+        """Return the params that belong to the space; None if one is missing.
+
+        Parameters that do not exist given the other params do not count as missing.
 
         Args:
             params: Params of a trial, which may include parameters outside the space.
-            may_lack: True if missing parameters may be replaced by the middle of their range, as in
-                an inferred space.
+            may_lack: True to replace missing params by the middle of their range if the space is
+                inferred.
         """
         if self.missing(params) and not (may_lack and self.inferred):
             return None
@@ -232,7 +240,7 @@ class SpaceHistory:
     def _start(self, deterministic: bool) -> None:
         self._options["deterministic_objective"] = deterministic
         self.optimizer = NCPOptimizer(self.space, directions=self._directions, **self._options)
-        self.numbers: list[int] = []  # numbers of all observed trials, in that order
+        self.numbers: list[int] = []  # numbers of the observed trials, in order of observation
         self.codes: set[Code] = set()  # codes of complete and pruned trials
         self.cursor = _Cursor()
 
@@ -243,17 +251,20 @@ class SpaceHistory:
         )
 
     def _row(self, trial: FrozenTrial) -> tuple[Params, Code | None] | None:
-        """Return a finished trial's params and its tried code, if any; None if they do not fit."""
+        """Return the params and the code of a finished trial; None if the trial does not fit.
+
+        The code is None if the trial failed or has values off the ranges or grids.
+        """
         failed = conversion.has_failed(trial)
         params = self.all_params(trial.params, may_lack=not failed)
         if params is None and trial.state != TrialState.COMPLETE:
-            # it ended before it had suggested all of them
+            # the trial ended before it had suggested all params; its claim may have them
             params = self.all_params(claimed_params(trial, self.distributions))
         if params is None:
             if trial.state == TrialState.COMPLETE:
                 self._warn_once(
                     "trial %d lacks %s, so it is left out of a space that has them; declare only "
-                    "what every trial suggests", trial.number,
+                    "parameters that every trial suggests", trial.number,
                     reprlib.repr(self.missing(trial.params)),
                 )  # fmt: skip
             return None
@@ -270,7 +281,7 @@ class SpaceHistory:
             return None
         code, moved = nearest
         if moved and failed:
-            return None  # no valid code was tried
+            return None  # the failure says nothing about a valid code
         if moved:
             self._warn_once(
                 "trial %d has values off the ranges or grids of %s; the nearest valid ones are "
@@ -293,13 +304,16 @@ class _Cursor:
         self._mark: tuple[int, object] | None = None  # number and identity of a finished trial
 
     def is_in(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Return True if the trials include all those read so far, as only the same study does."""
+        """Return True if the trials include those read so far, that is, if the study is the same.
+
+        Only the number of trials and the last finished trial are compared.
+        """
         if self._n_read > len(trials):
             return False
         return self._mark is None or sources.identity(trials[self._mark[0]]) == self._mark[1]
 
     def finished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Return the trials that finished since the last call, by number."""
+        """Return the trials that have finished since the last call, in order of their numbers."""
         unread = [*self.unfinished(trials), *trials[self._n_read :]]
         new = [trial for trial in unread if trial.state.is_finished()]
         self._unfinished = [trial.number for trial in unread if not trial.state.is_finished()]
@@ -309,5 +323,5 @@ class _Cursor:
         return new
 
     def unfinished(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Return the trials that were running or waiting at the last call of ``finished``."""
+        """Return the current state of the trials that were unfinished at the last ``finished``."""
         return [trials[i] for i in self._unfinished]

@@ -1,7 +1,8 @@
 """Several tasks in one study: partial reports, choice of the next task, and best compromise.
 
-A task is an objective of the study. A trial that has trained all tasks returns their values. A
-trial that has trained only some stores their values with ``report_task`` and ends as pruned.
+A task is an objective of the study. The objective function of a trial that has trained all tasks
+returns their values. A trial that has trained only some tasks stores their values with
+``report_task`` and ends as pruned.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from ncp_sampler.search.preference import COMPROMISE, Preference, Weight, check_
 def report_task(trial: Trial, task: str | int, value: float) -> None:
     """Store the value of one task of a running trial, as a user attribute.
 
-    If a trial ends with ``raise optuna.TrialPruned``, the sampler learns from its reported tasks,
-    and the trial does not count as failed. The value of one task informs the predictions of the
-    others.
+    If the trial then ends with ``raise optuna.TrialPruned``, it does not count as failed: the
+    sampler learns from the reported tasks, whose values also improve the predictions of the other
+    tasks.
 
     Args:
         trial: A running trial of a study with several objectives.
@@ -56,13 +57,13 @@ def report_task(trial: Trial, task: str | int, value: float) -> None:
 
 
 def task_values(trial: Trial) -> list[float]:
-    """Return the reported values of all tasks, to be returned by the objective.
+    """Return the reported values of all tasks, which the objective function returns in turn.
 
-    An objective that is a known cost of the study's ``NCPSampler`` is computed if it was not
-    reported.
+    A task that is a known cost of the study's ``NCPSampler`` is computed if it was not reported.
 
     Raises:
-        optuna.TrialPruned: A task was not reported; the trial ends with the reported tasks.
+        optuna.TrialPruned: A task was not reported. The trial ends as pruned, with the values that
+            were reported.
         ValueError: ``trial`` does not belong to a study.
     """
     names = _names(trial)
@@ -77,16 +78,16 @@ def task_values(trial: Trial) -> list[float]:
 
 
 def next_task(trial: Trial, *, costs: Mapping[str | int, float] | None = None) -> str | None:
-    """Return the task to train next in a running trial; None if no remaining one is worth its cost.
+    """Return the task to train next in a running trial; None if no other task is worth its cost.
 
-    After the startup trials, the result may be None before every task was trained: this happens if,
-    given the reported values, the trial's expected improvement per unit cost is smaller than that
-    of a new trial. Known costs are not tasks. With samplers other than ``NCPSampler``, every task
-    is trained, in order.
+    After the startup trials, the result may be None before every task has been trained. This
+    happens if, given the reported values, the expected improvement per unit cost is smaller for
+    this trial than for a new one. Known costs are not trained. With samplers other than
+    ``NCPSampler``, every task is trained, in order.
 
     Args:
-        trial: The running trial, all of whose params have been suggested.
-        costs: Task, by name or index -> cost of training it, in any unit; by default 1.
+        trial: The running trial. All of its params must have been suggested.
+        costs: Task name or index -> cost of training the task, in any unit; by default 1.
 
     Raises:
         ValueError: A task does not exist, or a cost is not positive.
@@ -125,7 +126,7 @@ def next_task(trial: Trial, *, costs: Mapping[str | int, float] | None = None) -
         if history is not None and not history.inferred:
             missing = history.missing(trial.params)
             raise ValueError(f"trial has no {missing} yet; suggest all params before next_task")
-        # nothing is known about the first trial, or about one that lacks a parameter of its branch
+        # without predictions (first trial, or a trial that lacks a parameter): the cheapest task
         done = {*reported, *sampler.known_costs(study, trial.params)}
         left = [name for name in names if name not in done]
         return min(left, key=lambda name: prices.get(name, 1.0), default=None)
@@ -136,21 +137,21 @@ def compromise(
 ) -> Compromise:
     """Return the best compromise among the trials of a study with several objectives.
 
-    ``study.best_trials`` is the whole front, and the compromise is one trial. The study may use
-    any sampler. For a task that a trial has not reported, the value is predicted from all other
-    values and made worse by one standard deviation.
+    ``study.best_trials`` is the whole Pareto front; the compromise is a single trial. The study may
+    use any sampler. A task that a trial has not reported is predicted from all reported values, and
+    its value is taken as one standard deviation worse than the posterior mean.
 
     Args:
         study: The study.
-        objective_weights: "compromise" for the smallest relative regret in the worst objective;
-            "knee" for the Pareto-optimal trial with the smallest sum of regrets; or as for
-            ``NCPSampler``.
+        objective_weights: "compromise" for the trial whose largest relative regret in any objective
+            is smallest; "knee" for the Pareto-optimal trial with the smallest sum of regrets; or
+            weights as for ``NCPSampler``.
 
     Returns:
         The trial's number, params, values and regrets; ``print`` shows them.
 
     Raises:
-        ValueError: Invalid weights, or no feasible trial has a value.
+        ValueError: The weights are invalid, or no feasible trial has a value.
     """
     checks.instance("study", study, Study, "be an Optuna study")
     names = conversion.metric_names(study)
@@ -169,7 +170,7 @@ def compromise(
             raise ValueError("the study has no finished trial with a parameter to search")
         answer = history.optimizer.compromise(by_name)
         number = history.numbers[answer.number]
-    # as suggested; the search only knows the nearest valid params, and only searched parameters
+    # the params as suggested: the optimizer stores only searched parameters, at valid values
     trial = study.get_trials(deepcopy=False)[number]
     return replace(answer, number=number, params=dict(trial.params))
 

@@ -1,6 +1,6 @@
-"""Ray Tune integration: ``NCPSearch``, its reasons in Ray's logs, and search spaces as domains."""
+"""Ray Tune integration: ``NCPSearch``, its reasons in Ray's logs, and spaces as Tune domains."""
 
-try:  # before any module imports it
+try:  # before any of these modules imports Ray
     from ray import tune as _tune  # noqa: F401
 except ImportError as error:
     raise ImportError(

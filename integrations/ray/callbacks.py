@@ -14,21 +14,20 @@ from ncp_sampler.optimizer.explanation_table import explain_markdown
 class ReasonsCallback(tune.Callback):
     """Callback that adds the predictions and the reasons for a trial to each of its results.
 
-    List this callback before your own loggers; Ray's default loggers are always called later.
-    TensorBoard, ``result.json``, ``progress.csv`` and the loggers of other services then contain
+    List this callback before your own loggers; Ray always calls its default loggers later. The
+    results in TensorBoard, ``result.json``, ``progress.csv`` and other loggers then contain
 
-        ncp/how                "search"; or "startup", "source" or "untried", which have no
-                               predictions
-        ncp/predicted/METRIC   the mean; the exact value of a known cost
-        ncp/std/METRIC         the standard deviation of the prediction
-        ncp/feasible           the probability that every constraint holds, if there are any
+        ncp/how                "search", or without predictions "startup", "source" or "untried"
+        ncp/predicted/METRIC   the posterior mean, or the exact value of a known cost
+        ncp/std/METRIC         the posterior standard deviation
+        ncp/feasible           the probability that all constraints hold, if there are constraints
         ncp/why                the reasons as text
 
     Args:
-        search: The searcher of the Tuner itself, even if it is inside a ``ConcurrencyLimiter``.
+        search: The Tuner's ``NCPSearch`` itself, even if it is inside a ``ConcurrencyLimiter``.
 
     Raises:
-        ValueError: Anything other than an ``NCPSearch``.
+        ValueError: ``search`` is not an ``NCPSearch``.
 
     Examples:
         >>> search = NCPSearch(metric="loss", mode="min")

@@ -23,7 +23,7 @@ Names: TypeAlias = str | Sequence[str]
 
 
 def checked_objective(metric: Names | None, mode: Names | None) -> tuple[Any, Any]:
-    """Return metric and mode: both None, both strings, both lists, or None and a mode."""
+    """Return a valid metric and mode: both None, both strings, both lists, or a mode alone."""
     names, modes = checked_names(metric), _as_list(mode)
     if names and not modes:
         raise ValueError(f'metric={metric!r} without mode; give mode="min" or mode="max"')
@@ -51,7 +51,7 @@ def directions(metric: Names | None, mode: Names | None) -> dict[str, str]:
     if mode is None or metric is None:
         raise ValueError(
             "NCPSearch has no metric and mode; give NCPSearch(metric=..., mode=...): those of "
-            "TuneConfig do not reach it without a param_space"
+            "TuneConfig do not reach the searcher without a param_space"
         )
     pairs = zip(_as_list(metric), _as_list(mode), strict=True)
     return {name: _DIRECTIONS[given] for name, given in pairs}
@@ -73,7 +73,7 @@ def metrics_in(result: Mapping[str, Any], names: Sequence[str]) -> dict[str, flo
 
 
 def warn_of(trial_id: str, result: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Log which metrics of a trial's last result cannot be used, and why."""
+    """Warn if the last result of a trial lacks the metrics, or has values that are not numbers."""
     values = _reported(result, names)
     no_numbers = {name: value for name, value in values.items() if floats([value]) is None}
     reason = f"values that are not numbers: {no_numbers}" if values else f"none of {[*names]}"
@@ -82,7 +82,7 @@ def warn_of(trial_id: str, result: Mapping[str, Any], names: Sequence[str]) -> N
 
 
 def named_values(value: Any, names: Sequence[str]) -> dict[str, float]:
-    """Return metrics by name, from None, a number, a sequence in order, or a mapping."""
+    """Return the metrics by name, given None, a number, a sequence in order, or a mapping."""
     if value is None:
         return {}
     given = list(value) if isinstance(value, Mapping) else list(names)
@@ -93,17 +93,17 @@ def named_values(value: Any, names: Sequence[str]) -> dict[str, float]:
 
 
 def checked_list(name: str, values: Any, must: str) -> list[Any]:
-    """Return a list from a sequence, or from an array of NumPy or another library."""
+    """Return the items of a sequence or array (NumPy or another library) as a list."""
     plain = values.tolist() if hasattr(values, "tolist") else values
     return checks.sequence(name, plain, object, must)
 
 
 def floats(value: Any) -> list[float] | None:
-    """Return the numbers for one or several metrics; None if any of them is not a number."""
+    """Return the values of one or several metrics as floats; None if any is not a number."""
     values = list(value.values()) if isinstance(value, Mapping) else _as_list(value)
     try:
         return [float(v.item() if isinstance(v, np.ndarray) else v) for v in values]
-    except Exception:  # any type: a tensor of several numbers raises RuntimeError
+    except Exception:  # the error's type depends on the value: a tensor can raise RuntimeError
         return None
 
 

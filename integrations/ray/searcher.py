@@ -1,15 +1,15 @@
 """``NCPSearch``: a Ray Tune searcher based on ``NCPOptimizer``.
 
-The search starts once the constructor or the Tuner has provided the space, metric and mode, and no
-later than the first request for a suggestion.
+The search starts as soon as the constructor or the Tuner has provided the space, metric and mode,
+and at the latest when the Tuner first asks for a suggestion.
 
-A trial is *running* from its suggestion until it completes; its params are avoided. If it completes
-with a value, it is *done*, and later results are ignored. If it completes without a value, it has
-failed: it is *recorded*, and the record is replaced once ``Tuner.restore`` has resumed the trial.
-Trials that are restarted under new ids are identified by the config in their results, and their
-record is replaced with every report, because a ``ConcurrencyLimiter`` withholds the completion of
-trials that it did not suggest itself. A trial whose config does not fit is *refused*, which means
-that it is ignored with a warning.
+A trial is *running* from its suggestion until it completes; other trials avoid its params. If it
+completes with a value, it is *done*, and its later results are ignored. If it completes without a
+value, it has failed: it is *recorded*, and the record is replaced if ``Tuner.restore`` resumes the
+trial. If a trial is restarted under a new ID, the searcher recognizes it by the config in its
+results. It is recorded again with every report, because a ``ConcurrencyLimiter`` does not pass on
+the completion of trials that it did not suggest itself. A trial whose config does not fit the space
+is *refused*: the searcher logs a warning and ignores the trial.
 """
 
 from __future__ import annotations
@@ -51,30 +51,30 @@ class NCPSearch(SavedSearcher):
     """Ray Tune searcher based on Network Coding Propagation, which edits codes along gradients.
 
     The space comes from ``space`` or from the Tune domains in the Tuner's ``param_space``. Metric
-    and mode come from the arguments, or from ``TuneConfig`` if there is a ``param_space``. Several
-    metrics are passed as lists.
+    and mode come from the arguments or, if there is a ``param_space``, from ``TuneConfig``. For
+    several metrics, pass lists of names and modes.
 
     The searcher learns from a trial's last report, even if a scheduler stopped the trial, and from
-    trials that fail. It does not suggest params that another trial is running.
+    trials that fail. It does not suggest params that another trial is running. It works with
     ``ConcurrencyLimiter``, ``Repeater``, ASHA, HyperBand, ``HyperBandForBOHB`` and
-    ``Tuner.restore`` work.
+    ``Tuner.restore``.
 
-    ``NCPOptimizer`` documents all other arguments. Objects must be picklable.
+    ``NCPOptimizer`` documents all other arguments. Objects that you pass must be picklable.
 
     Args:
         space: The search space: a ``SearchSpace``, whose parameter ``a/b`` is
             ``config["a"]["b"]``, or a nested dictionary of Tune domains and constants.
-        metric: Name of the metric, ``a/b`` for a nested one; or a list of names.
-        mode: "min" or "max", for each metric. If only the mode is given, the metric is the value
-            that the trainable returns.
+        metric: Name of the metric, ``a/b`` for a nested metric; or a list of names.
+        mode: "min" or "max", or a list with one of them for each metric. If only the mode is given,
+            the metric is the value that the trainable returns.
         points_to_evaluate: Configs to suggest first, flat or nested, with or without constants.
-        evaluated_rewards: Values of these configs, if known; with several metrics, each is a
-            sequence. The configs then count as observations and are not suggested.
+        evaluated_rewards: Values of these configs, if they are known; a sequence per config for
+            several metrics. The configs then count as observations and are not suggested.
         sources: Earlier runs (``ResultGrid``, ``ExperimentAnalysis``), or sources as for
             ``NCPOptimizer``.
 
     Attributes:
-        reasons: Trial id -> reasons for its params, which ``ncp_sampler.explain`` shows.
+        reasons: Trial ID -> reasons for its params, which ``ncp_sampler.explain`` shows.
 
     Raises:
         ValueError: An argument is out of its range, or a point does not fit the space.
@@ -119,14 +119,14 @@ class NCPSearch(SavedSearcher):
         if names is not None and modes is not None:
             Preference.of(objective_weights, results.directions(names, modes))
         self._optimizer: NCPOptimizer | None = None  # set when the search starts
-        # configs to suggest, and external evaluations received before the start
+        # configs to suggest, and configs evaluated elsewhere that were received before the start
         self._queued, self._evaluated = earlier.given_points(points_to_evaluate, evaluated_rewards)
         self.reasons: dict[str, Reasons] = {}
         self._running: dict[str, Params] = {}
         self._reports: dict[str, dict[str, float]] = {}  # last values of running trials
         self._recorded: dict[str, tuple[int, Params]] = {}  # position in the optimizer, params
         self._done, self._refused = set[str](), set[str]()
-        if self._space is not None and self._metric is not None:  # a mode may come alone
+        if self._space is not None and self._metric is not None:  # a mode alone does not suffice
             self._start()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -192,11 +192,11 @@ class NCPSearch(SavedSearcher):
             return
         if (params := self._params_of(trial_id, reported)) is None:
             return
-        # no result: HyperBand stopped the trial while it was paused
+        # without a result (HyperBand stopped a paused trial), the last report counts
         last = self._reports.pop(trial_id, {})
         metrics = {**last, **results.metrics_in(reported, self._optimizer.metric_names)}
         objectives = list(self._optimizer.directions)
-        if failed:  # its values do not count, but it may have reported a constraint
+        if failed:  # the objectives do not count, but the trial may have reported a constraint
             metrics = {name: metrics[name] for name in metrics if name not in objectives}
         elif reported:
             results.warn_of(trial_id, {**metrics, **reported}, objectives)
@@ -215,16 +215,16 @@ class NCPSearch(SavedSearcher):
         pruned: bool = False,
         intermediate_values: list[float] | None = None,
     ) -> None:
-        """Learn from a config evaluated elsewhere.
+        """Learn from a config that was evaluated elsewhere.
 
         Args:
             parameters: The config, flat or nested, with or without constants.
-            value: A number; with several metrics, a sequence or a mapping by name; None if at most
-                intermediate values are known.
+            value: Final value: a number, or for several metrics a sequence or a mapping by name.
+                None if there is no final value. A trial without any value counts as stopped early.
             error: True if the trial failed.
             pruned: True if the trial was stopped early.
-            intermediate_values: Values reported during the trial; the last one counts if ``value``
-                is None.
+            intermediate_values: Values reported during the trial. If ``value`` is None, the last of
+                them is used instead.
 
         Raises:
             ValueError: The config does not fit the space, or the number of values is wrong.
@@ -245,10 +245,10 @@ class NCPSearch(SavedSearcher):
 
         Ray's ``ResultGrid.get_best_result`` ignores constraints. The params of the trial have flat
         names, ``a/b`` for ``config["a"]["b"]``, and do not include constants. A trial that a
-        scheduler stopped counts as complete with its last report, as in Ray.
+        scheduler stopped counts as complete, with the values of its last report, as in Ray.
 
         Raises:
-            ValueError: There is no such trial, or there are several metrics: see ``compromise``.
+            ValueError: There is no such trial, or there are several metrics (see ``compromise``).
         """
         return self._start()[1].best_trial
 
@@ -273,18 +273,18 @@ class NCPSearch(SavedSearcher):
     def add_evaluated_trials(self, trials_or_analysis: Any, metric: Names) -> None:
         """Learn from the last results of the trials of an earlier run of the same task.
 
-        Trials that did not report the metric, or whose config does not fit the space or has a
-        different constant, are left out, each with a warning. For runs of another task, use
-        ``sources``.
+        A trial is left out, with a warning, if it did not report the metric, or if its config does
+        not fit the space or has a different constant. For runs of another task, use ``sources``.
 
         Args:
             trials_or_analysis: ``ExperimentAnalysis``, ``ResultGrid``, a ``Trial`` or a list.
-            metric: Name of the metric in the trials' results, or several names in order.
-                Constraints keep their names.
+            metric: Name of the metric in the trials' results; for several metrics, a list in the
+                order of the search's metrics. Constraints must have the same names as in the
+                search.
 
         Raises:
-            ValueError: The argument has another type, or no trial fits the space and reported the
-                metric.
+            ValueError: An argument has another type, no trial reported the metric, or no trial fits
+                the space.
         """
         constraints = self._options["constraints"] or {}
         self._learn(earlier.evaluated_trials(trials_or_analysis, metric, [*constraints]))
@@ -297,16 +297,16 @@ class NCPSearch(SavedSearcher):
     def restore_from_dir(self, checkpoint_dir: str) -> None:
         """Restore the newest searcher in a run's folder, as ``Tuner.restore`` does.
 
-        If the file is rejected, a searcher with a space learns from the last reports of the run's
-        trials.
+        If the file cannot be restored, the searcher learns from the last reports of the run's
+        trials instead, provided that its search has started.
 
         Raises:
             RuntimeError: There is no searcher in the folder.
-            ValueError: The file is rejected, and the run's trials cannot be used, either.
+            ValueError: The file cannot be restored, and the run's trials cannot be used, either.
         """
         try:
             super().restore_from_dir(str(checks.path("checkpoint_dir", checkpoint_dir, "a folder")))
-        except ValueError as error:  # Ray would begin the run anew, or hang
+        except ValueError as error:  # after an error, Ray would start the run again, or hang
             trials = earlier.trials_in(checkpoint_dir)
             if self._optimizer is None or not trials:
                 raise ValueError(f"{error}, as Tuner.restore does if given param_space") from error
@@ -340,7 +340,7 @@ class NCPSearch(SavedSearcher):
         self._metric = self._metric or (self._mode and DEFAULT_METRIC)
         wanted = results.directions(self._metric, self._mode)
         names = [*wanted, *(self._options["constraints"] or ())]
-        # runs among the sources become trials with the search's names here
+        # earlier runs are converted here, because the conversion needs the search's metric names
         sources = earlier.in_search(self._options["sources"] or (), space, names)
         self._options = {**self._options, "sources": sources}
         return NCPOptimizer(space.space, directions=wanted, **self._options)
@@ -354,10 +354,10 @@ class NCPSearch(SavedSearcher):
     def _tell(
         self, trial_id: str, params: Params, metrics: dict[str, float], *, failed: bool = False
     ) -> None:
-        """Record a trial, or replace its record.
+        """Report a trial to the optimizer, replacing an earlier record of the trial.
 
-        A trial that reported no metric and no error was stopped before its first report. Ray does
-        not state which trials were stopped.
+        Ray does not tell a searcher which trials were stopped early. A trial without any metric
+        that did not fail was therefore stopped before its first report, and counts as incomplete.
         """
         _, optimizer = self._start()
         position, _ = self._recorded.setdefault(trial_id, (optimizer.n_observations, params))
@@ -366,12 +366,15 @@ class NCPSearch(SavedSearcher):
         optimizer.tell(params, metrics, complete=complete, replace=replace)
 
     def _params_of(self, trial_id: str, result: Mapping[str, Any]) -> Params | None:
-        """Return the trial's params, as suggested or else from the config in its results."""
+        """Return the trial's params, as suggested or from the config in its result, or None.
+
+        A config that does not fit the space is refused with a warning.
+        """
         if trial_id in self._running:
             return self._running[trial_id]
         if trial_id in self._recorded:
             return self._recorded[trial_id][1]
-        if not result or trial_id in self._refused:  # it failed before its first report
+        if not result or trial_id in self._refused:  # without a result, the params are unknown
             return None
         try:
             return self._start()[0].valid_params(result, "config/", clip=True)

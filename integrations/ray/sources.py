@@ -1,4 +1,4 @@
-"""External evaluations: points with values, and earlier runs as trials or as sources."""
+"""External evaluations: points with known values, and earlier runs as trials or as sources."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ _MUST = (
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Config that was evaluated elsewhere."""
+    """Config that was evaluated elsewhere, and its result."""
 
     config: Mapping[str, Any]  # flat or nested
-    value: Any  # a number, a sequence, or a mapping by name; None if it failed
-    complete: bool = True  # False if it was stopped early
-    constraints: Mapping[str, float] = field(default_factory=dict)  # as reported
-    trial: str = ""  # id of the trial in an earlier run
+    value: Any  # a number, a sequence, or a mapping by name; None if the trial failed
+    complete: bool = True  # False if the trial was stopped early
+    constraints: Mapping[str, float] = field(default_factory=dict)  # reported values by name
+    trial: str = ""  # ID of the trial in an earlier run, if any
 
 
 @dataclass(frozen=True)
 class RunTrials:
-    """Trials of an earlier run, each with config, last result (with ``trial_id``) and failure."""
+    """Trials of an earlier run: config, last result (with ``trial_id``), and True if it failed."""
 
     rows: tuple[tuple[dict[str, Any], dict[str, Any], bool], ...]
 
@@ -59,7 +59,7 @@ class RunTrials:
 def given_points(
     points: Sequence[Mapping[str, Any]] | None, rewards: Sequence[Any] | None
 ) -> tuple[list[Mapping[str, Any]], list[Evaluated]]:
-    """Return the configs to suggest, and the evaluated configs, which count as complete trials."""
+    """Return the configs to suggest, and the configs with known values, which are complete."""
     points, must = [] if points is None else points, "be a list of dictionaries"
     listed = checks.sequence("points_to_evaluate", points, Mapping, must)
     if rewards is None:
@@ -77,7 +77,10 @@ def given_points(
 
 
 def evaluated_trials(source: Any, metric: Names, constraints: Sequence[str]) -> list[Evaluated]:
-    """Return the trials that reported a metric, NaN for missing metrics; warn about others."""
+    """Return the trials of a run that reported at least one metric; warn about the others.
+
+    The value of a missing metric is NaN.
+    """
     names = checked_names(metric)
     run = _snapshot("", source)
     if not isinstance(run, RunTrials):
@@ -85,7 +88,7 @@ def evaluated_trials(source: Any, metric: Names, constraints: Sequence[str]) -> 
         raise checks.refusal("trials_or_analysis", source, must)
     if not any(metrics_in(result, names) for _, result, _ in run.rows):
         shown = names[0] if len(names) == 1 else list(names)
-        raise ValueError(f"metric={shown!r} is in no trial's result; give a name that is")
+        raise ValueError(f"metric={shown!r} is in no trial's result; give the name of one that is")
     evaluated = []
     for config, result, failed in run.rows:
         trial, values = str(result["trial_id"]), metrics_in(result, names)
@@ -99,7 +102,13 @@ def evaluated_trials(source: Any, metric: Names, constraints: Sequence[str]) -> 
 
 
 def learn(space: TuneSpace, optimizer: NCPOptimizer, evaluated: Sequence[Evaluated]) -> None:
-    """Report external evaluations to the optimizer, except trials that do not fit."""
+    """Report external evaluations to the optimizer.
+
+    Trials of an earlier run that do not fit the space are left out with a warning.
+
+    Raises:
+        ValueError: A point does not fit, or no trial of an earlier run does.
+    """
     refused = []
     for point in evaluated:
         try:
@@ -116,9 +125,10 @@ def learn(space: TuneSpace, optimizer: NCPOptimizer, evaluated: Sequence[Evaluat
 
 
 def trials_in(folder: str) -> list[tuple[str, dict[str, Any], bool]]:
-    """Return id, last result with config, and failure of each trial in a run's newest state.
+    """Return the ID, the last result with config, and True if failed, of each trial of a run.
 
-    Unfinished trials count as failed for now. Return None if the state cannot be read.
+    The trials are those of the newest state in the run's folder. Unfinished trials count as failed
+    for now. Return an empty list if the state cannot be read.
     """
     try:
         trials = list(ExperimentAnalysis(folder).trials or ())
@@ -131,15 +141,19 @@ def trials_in(folder: str) -> list[tuple[str, dict[str, Any], bool]]:
 
 
 def read_sources(given: Any) -> tuple[Source, ...]:
-    """Return the argument ``sources`` as plain values; raise errors like ``checked_sources``."""
+    """Return the argument ``sources`` with earlier runs as ``RunTrials``.
+
+    Raises:
+        ValueError: As for ``checked_sources``.
+    """
     return checked_sources(given, _snapshot, RunTrials, _MUST)
 
 
 def in_search(sources: Sequence[Source], space: TuneSpace, names: Sequence[str]) -> list[Source]:
-    """Return the sources, with runs converted to trials with the search's names and metrics.
+    """Return the sources, with each run converted to trials of the search's space and metrics.
 
     Trials that do not fit are left out with a warning. A run with different constants counts as
-    another task unless the source declares the task to be the same.
+    another task unless its source has ``same_task=True``.
     """
     return [
         replace(source, trials=_trials(f"sources[{i}]", source, space, names))
@@ -150,7 +164,7 @@ def in_search(sources: Sequence[Source], space: TuneSpace, names: Sequence[str])
 
 
 def _snapshot(_: str, given: Any) -> Any:
-    """Return the trials of a run or of a list of ``Trial``; return anything else unchanged."""
+    """Return the trials of a run or of a list of ``Trial``; return any other object unchanged."""
     trials = given.trials if isinstance(given, ExperimentAnalysis) else given
     trials = [trials] if isinstance(trials, Trial) else trials
     if isinstance(trials, ResultGrid):

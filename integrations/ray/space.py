@@ -1,4 +1,4 @@
-"""Conversion between search spaces and Tune domains, and between params and nested configs."""
+"""Conversion of search spaces to Tune domains and of params to nested configs, and back."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SUPPORTED = (
     "randn, qrandn or choice"
 )
 _NORMAL_RANGE = 4  # Half-width of the searched part of a normal domain, in standard deviations
-# First items of the tuples with which a Tuner replaces a sample_from and an object
+# First items of the tuples by which a Tuner replaces a sample_from and an object
 _SAMPLE_FROM_MARK, _OBJECT_MARK = "__fn_ph", "__ref_ph"
 
 
@@ -43,10 +43,11 @@ class TuneSpace:
 
     space: SearchSpace
     constants: Mapping[str, Any] = field(default_factory=dict)  # nested, part of every config
-    added: Mapping[str, Any] = field(default_factory=dict)  # by Ray: a param_space's constants
+    added: Mapping[str, Any] = field(default_factory=dict)  # param_space's constants; Ray adds them
 
     def __post_init__(self) -> None:
-        self.config(dict.fromkeys(sorted(self.space.names)))  # "a" before "a/b": they overlap
+        # raises if a name is a prefix of another ("a" and "a/b"); sorted, "a" comes first
+        self.config(dict.fromkeys(sorted(self.space.names)))
 
     def config(self, params: Params) -> dict[str, Any]:
         """Return the nested config of params."""
@@ -69,7 +70,7 @@ class TuneSpace:
         for path, (value, own) in self.other_constants(config, prefix).items():
             raise ValueError(
                 f"config has the constant {path}={value!r}, but the search {own!r}; leave it out "
-                "if it makes no difference, or give trials of another task as sources=[...]"
+                "if the difference is irrelevant, or give trials of another task as sources=[...]"
             )
         params = self.known_params(config, prefix)
         if missing := self.space.missing(params):
@@ -81,18 +82,22 @@ class TuneSpace:
         return params
 
     def known_params(self, config: Mapping[str, Any], prefix: str = "") -> Params:
-        """Return the space's params that a config contains."""
+        """Return those params of the space that a config contains."""
         values = {dim.name: _value(dim, config, prefix) for dim in self.space.dimensions}
         return {name: value for name, value in values.items() if value is not MISSING}
 
     def valid_params(self, config: Any, prefix: str = "", *, clip: bool = False) -> Params:
-        """Return the params; they must be valid, unless ``clip`` moves them to valid values."""
+        """Return the space's params in a config, at valid values.
+
+        With ``clip``, numbers off the range or grid are moved to the nearest valid values; without
+        it, they raise ValueError.
+        """
         return self.space.to_params(self.space.to_code(self.params(config, prefix), clip=clip))
 
     def within(self, constants: Mapping[str, Any]) -> TuneSpace:
-        """Return the space within a ``param_space``, whose constants Ray adds.
+        """Return the space with the constants of a ``param_space``, which Ray adds to each config.
 
-        A warning is logged for each constant that differs from an earlier ``param_space``.
+        Log a warning for each constant that differs from an earlier ``param_space``.
         """
         for path, (value, own) in self.other_constants(constants).items():
             if find(self.constants, path) is not MISSING:
@@ -101,8 +106,9 @@ class TuneSpace:
                     "value, or leave it out of one of them"
                 )
             _logger.warning(
-                "param_space has %s=%r, but that of the trials before %r; if that is another task, "
-                "give a new NCPSearch, with the run before in sources=[...]", path, value, own
+                "param_space has %s=%r, but in the earlier trials it had %r; if this is another "
+                "task, give a new NCPSearch, with the earlier run in sources=[...]",
+                path, value, own,
             )  # fmt: skip
         for name in self.space.names:
             if (value := find(constants, name)) is not MISSING:
@@ -116,7 +122,7 @@ class TuneSpace:
     def other_constants(
         self, config: Mapping[str, Any], prefix: str = ""
     ) -> dict[str, tuple[Any, Any]]:
-        """Return path -> both values, for constants of a config that differ from the space's.
+        """Return path -> (config's value, own value) for constants that differ from the space's.
 
         Missing constants do not count as different. Objects that JSON cannot store are not
         compared.
@@ -131,8 +137,8 @@ class TuneSpace:
 
     @cached_property
     def _plain(self) -> dict[str, Any]:
-        """Constants that JSON can store, by path, except those that replaced an object."""
-        # below a separate key: flatten_dict cannot join keys that are not strings, but the inner
+        """Constants that JSON can store, by path, without the placeholders for objects."""
+        # nested under an empty key, because flatten_dict needs strings as keys at the top level
         added, own = (flatten_dict({"": dict(given)}) for given in (self.added, self.constants))
         plain = {}
         for path, value in {**added, **own}.items():
@@ -174,7 +180,7 @@ def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
     fixed, domains, grids = parse_spec_vars(dict(config))
     for path, _ in grids:
         raise ValueError(
-            f"{_joined(path)!r} is a grid_search, which no search algorithm can take; use "
+            f"{_joined(path)!r} is a grid_search, which no search algorithm supports; use "
             "tune.choice, or run the grid without search_alg"
         )
     for path, value in fixed:
@@ -183,8 +189,8 @@ def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
     for path, _ in domains:
         if not all(isinstance(key, str) and key for key in path):
             raise ValueError(
-                f"{_joined(path)!r} is a domain in a list or under a key that is no string, or an "
-                "empty one; use a dictionary with strings for keys"
+                f"{_joined(path)!r} is a domain in a list, or under a key that is empty or not a "
+                "string; use a dictionary whose keys are nonempty strings"
             )
         if any("/" in key for key in path):
             raise ValueError(
@@ -198,9 +204,9 @@ def from_domains(config: Mapping[str, Any]) -> TuneSpace | None:
 
 
 def to_dimension(name: str, domain: Any) -> Dimension:
-    """Return the dimension of one Tune domain.
+    """Return the dimension of a Tune domain.
 
-    A normal domain, which has no bounds, is searched within 4 standard deviations of its mean.
+    A normal domain has no bounds; it is searched within 4 standard deviations of its mean.
     """
     if domain.is_function():
         raise _no_sample_from(name)
@@ -240,8 +246,8 @@ def to_domains(space: SearchSpace) -> dict[str, Any]:
     A name with ``/`` stays a single key; ``NCPSearch`` accepts such a space and nests its configs.
 
     Raises:
-        ValueError: The argument is not a space, or has conditions or a grid without 0, which all of
-            Tune's quantized domains contain.
+        ValueError: The argument is not a space, or it has conditions or a grid whose values are not
+            multiples of its step, as those of Tune's quantized domains are.
 
     Examples:
         >>> from ncp_sampler import Float, SearchSpace
@@ -251,7 +257,7 @@ def to_domains(space: SearchSpace) -> dict[str, Any]:
     checks.instance("space", space, SearchSpace, checks.A_SPACE)
     if space.conditions:
         raise ValueError(
-            f"space has conditions, on {list(space.conditions)}, and Tune's domains have none; "
+            f"space has conditions, on {list(space.conditions)}, but Tune's domains have none; "
             "give NCPSearch(space=...) the space itself, with metric and mode"
         )
     return {dim.name: _to_domain(dim) for dim in space.dimensions}
@@ -262,8 +268,8 @@ def _to_domain(dim: Dimension) -> Any:
         return tune.choice(list(dim.choices))
     if _is_off_zero(dim):
         raise ValueError(
-            f"{dim.name}: Tune's steps of {dim.step} count from 0, and low={dim.low} is none "
-            "of them; give NCPSearch(space=...) the space itself"
+            f"{dim.name}: Tune's domains contain multiples of the step {dim.step}, and "
+            f"low={dim.low} is not one; give NCPSearch(space=...) the space itself"
         )
     if isinstance(dim, Integer) and dim.step == 1:  # Tune leaves the upper bound out
         return (tune.lograndint if dim.log else tune.randint)(dim.low, dim.high + 1)
@@ -275,14 +281,14 @@ def _to_domain(dim: Dimension) -> Any:
 
 
 def _is_off_zero(dim: Integer | Float) -> bool:
-    """Return True if the values are not multiples of the step."""
+    """Return True if the values of a dimension are not multiples of its step."""
     if isinstance(dim, Integer):
         return dim.low % dim.step != 0
     if dim.step is None:
         return False
     steps = [end / dim.step for end in (dim.low, dim.high)]
     tolerance = STEP_TOLERANCE + 4 * sys.float_info.epsilon * max(map(abs, steps))
-    # Tune requires isclose, codes require the tolerance
+    # Tune requires that isclose holds, and codes require the tolerance
     return any(not math.isclose(n, round(n)) or abs(n - round(n)) > tolerance for n in steps)
 
 
@@ -309,9 +315,10 @@ def _constants(config: Mapping[str, Any]) -> dict[str, Any]:
 def _value(dim: Dimension, config: Mapping[str, Any], prefix: str) -> Any:
     """Return the value of a parameter in a config, or ``MISSING``.
 
-    Ray flattens results, including categories that are dictionaries; these are reassembled here.
-    Tune draws exp(log(low)), which is 0.0010000000000000002 for loguniform(1e-3, 1e-3). A value
-    that rounding has moved slightly off an end of a log range therefore counts as that end.
+    Ray flattens results, including categories that are dictionaries. This function finds the
+    category again. Tune draws exp(log(low)), which is 0.0010000000000000002 for
+    loguniform(1e-3, 1e-3). A value that rounding has moved slightly beyond an end of a log range
+    therefore counts as that end.
     """
     path = prefix + dim.name
     value = find(config, path)

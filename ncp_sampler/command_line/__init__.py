@@ -1,1 +1,1 @@
-"""Command ``ncp-sampler``, which searches tables and summarizes studies, and training studies."""
+"""The command ``ncp-sampler`` (offline searches, summaries of studies), and training studies."""

@@ -21,7 +21,7 @@ _SIGNS = {"upper bound": "plus", "lower bound": "minus"}
 
 
 def print_columns(columns: Sequence[Mapping[str, str]]) -> None:
-    """Print the role of each column of the tables, before anything is fitted."""
+    """Print the role of each column of the CSV files."""
     for file in dict.fromkeys(column["file"] for column in columns):
         table = Table("column", "taken as", "values", title=file)
         for column in columns:
@@ -131,7 +131,7 @@ def _comparison(result: Mapping[str, Any]) -> str:
 
 
 def _limit(limit: Mapping[str, Any]) -> str:
-    """Return a sentence that states a limit and the answer's value that is compared with it."""
+    """Return a sentence with a limit and the value of the answer that is compared with it."""
     text = f"limit {limit['limit']}: {_VERDICTS[limit['satisfied']]}"
     if not limit["beta"]:
         return f"{text}; the value is {limit['compared']:.4g}"
@@ -143,7 +143,7 @@ def _limit(limit: Mapping[str, Any]) -> str:
 
 
 def _held_out_scores(result: Mapping[str, Any]) -> Table:
-    """Return the table of the held-out evaluation, separate from the answer's predictions."""
+    """Return the table of the held-out evaluation, which scores the method and not the answer."""
     title = f"Check of the method: {result['evaluated_architecture']}"
     table = Table("source", "metric", "held-out score", "evaluator's error", title=title)
     for row in result["metrics"]:
@@ -158,7 +158,7 @@ def _known(value: float | None, form: str) -> str:
 
 
 def _print_answers(console: Console, answers: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Print several answers: a table of their limits and ranking criteria, then their codes."""
+    """Print several answers: a table of their predictions and limits, then their codes."""
     names = list(answers[0]["predicted"])
     compared = all(answer["expected_improvement"] is not None for answer in answers)
     margins = [i for i, limit in enumerate(answers[0]["limits"]) if limit["beta"]]

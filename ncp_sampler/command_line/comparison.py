@@ -1,4 +1,4 @@
-"""Options shared by the programs that compare samplers or searchers, with their checks."""
+"""Options, with their checks, of the programs that compare samplers or searchers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from ncp_sampler.nas_bench.objectives import objective
 
 
 def add_studies(parser: argparse.ArgumentParser, *, trials: int, seeds: int) -> None:
-    """Add the options for the number and execution of studies: ``--trials`` to ``--threads``."""
+    """Add ``--trials``, ``--seeds``, ``--jobs`` and ``--threads``.
+
+    Args:
+        parser: Parser to which the options are added.
+        trials: Default number of trials of each study.
+        seeds: Default number of studies of each sampler.
+    """
     add = parser.add_argument
     add("--trials", type=int, default=trials, help="number of trials of each study")
-    add("--seeds", type=int, default=seeds, help="studies of each sampler, with seeds 0, 1, ..")
+    add("--seeds", type=int, default=seeds, help="number of studies of each sampler (seeds 0, 1..)")
     add("--jobs", type=int, default=2, help="number of simultaneous studies")
     add("--threads", type=int, default=1, help="threads of a study, for torch and BLAS")
 
@@ -30,7 +36,7 @@ def check_samplers(options: argparse.Namespace, settings: Sequence[str]) -> tupl
     check_at_least_one(options, "jobs", "threads")
     picked = check_comparison(options, settings, kind="samplers", known=SAMPLERS)
     for name in picked:
-        SAMPLERS[name](0)  # cmaes may be missing
+        SAMPLERS[name](0)  # raises ImportError if a package, such as cmaes, is missing
     return picked
 
 
@@ -40,8 +46,8 @@ def check_comparison(
     """Check the options of a comparison, and return the names given by the option ``kind``.
 
     Args:
-        options: Options with ``trials``, ``seeds``, ``out``, and ``kind``, names separated by
-            commas.
+        options: Options ``trials``, ``seeds``, ``out``, and the option ``kind``, which contains
+            names separated by commas.
         settings: Settings of the surrogates.
         kind: Name of the option that lists the items to compare, such as "samplers".
         known: Valid names.
@@ -54,7 +60,7 @@ def check_comparison(
     if not picked or len({*picked}) < len(picked) or not {*picked} <= {*known}:
         raise ValueError(f"--{kind} must name some of {','.join(known)}, each once")
     if options.trials <= STARTUP:
-        must = f"must exceed {STARTUP}, which all {kind} share"
+        must = f"must exceed the {STARTUP} startup trials of all {kind}"
         raise ValueError(f"--trials {options.trials} {must}")
     check_at_least_one(options, "seeds")
     for setting in settings:

@@ -11,7 +11,7 @@ from ncp_sampler.search.known_cost import CostFunction
 
 
 def load_function(term: CostTerm) -> CostFunction:
-    """Return a function from an importable module; the working directory is searched, too.
+    """Return a function from a module that can be imported, also from the working directory.
 
     Raises:
         ValueError: There is no such function, or its module raises an error.
@@ -24,7 +24,7 @@ def load_function(term: CostTerm) -> CostFunction:
     except Exception as error:  # a user's module can raise anything
         raise ValueError(
             f"--cost {term.module}:{term.function} cannot be imported ({type(error).__name__}: "
-            f"{error}); give MODULE:FUNCTION of a module in this folder"
+            f"{error}); give MODULE:FUNCTION, with an installed module or one in this folder"
         ) from error
     if not callable(function):
         raise ValueError(f"--cost {term.module}:{term.function} must be a function of params")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:  # --help does not need it
+if TYPE_CHECKING:  # so that --help does not import NumPy
     import numpy as np
     from numpy.typing import NDArray
 
@@ -23,7 +23,7 @@ class Bound(NamedTuple):
     value: float
 
     def is_satisfied_by(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return True for values within the limit, and False for missing values."""
+        """Return a mask of the values within the limit; False for missing values (NaN)."""
         return values <= self.value if self.direction == "minimize" else values >= self.value
 
     def __str__(self) -> str:
@@ -31,7 +31,7 @@ class Bound(NamedTuple):
 
 
 class CostTerm(NamedTuple):
-    """Cost name and the location of its function."""
+    """Name of a cost, and the module and name of its function."""
 
     name: str
     module: str
@@ -39,7 +39,7 @@ class CostTerm(NamedTuple):
 
 
 def at_least(low: float) -> Callable[[str], float]:
-    """Return an argparse type for finite numbers of at least ``low``."""
+    """Return an argparse type for finite numbers that are at least ``low``."""
 
     def number(text: str) -> float:
         return _within(text, float(text), f"at least {low:g}", lambda value: value >= low)
@@ -57,7 +57,7 @@ def above(low: float) -> Callable[[str], float]:
 
 
 def integer_at_least(low: int) -> Callable[[str], int]:
-    """Return an argparse type for integers of at least ``low``."""
+    """Return an argparse type for integers that are at least ``low``."""
 
     def number(text: str) -> int:
         return int(_within(text, int(text), f"at least {low}", lambda value: value >= low))
@@ -66,12 +66,12 @@ def integer_at_least(low: int) -> Callable[[str], int]:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Return nonnegative numbers from text separated by commas."""
+    """Return nonnegative numbers, given as text separated by commas."""
     return tuple(at_least(0)(part) for part in names(text))
 
 
 def limits(text: str) -> float | dict[str, float]:
-    """Return a positive number, or name -> number from ``NAME=NUMBER`` separated by commas."""
+    """Return a positive number, or name -> number for ``NAME=NUMBER`` pairs separated by commas."""
     if "=" not in text:
         return above(0)(text)
     terms = [term.rpartition("=")[::2] for term in names(text)]
@@ -79,12 +79,12 @@ def limits(text: str) -> float | dict[str, float]:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Return names separated by commas, in order, without empty names."""
+    """Return names, given as text separated by commas, in order and without empty names."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def metrics(text: str) -> tuple[tuple[str, str], ...]:
-    """Return metrics and their directions, from ``NAME[:max|min]`` separated by commas."""
+    """Return (metric, direction) pairs, given as ``NAME[:max|min]`` separated by commas."""
     terms = []
     for term in names(text):
         name, _, end = term.rpartition(":")
@@ -108,7 +108,7 @@ def bound(text: str) -> Bound:
 
 
 def cost(text: str) -> CostTerm:
-    """Return the function that ``[NAME=]MODULE:FUNCTION`` names."""
+    """Return the cost given as ``[NAME=]MODULE:FUNCTION``."""
     match = re.fullmatch(r"(?:(.+)=)?([\w.]+):(\w+)", text)
     if match is None:
         raise argparse.ArgumentTypeError(

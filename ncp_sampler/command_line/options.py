@@ -1,7 +1,7 @@
 """Options shared by several programs, with their checks.
 
-An invalid option raises a ``ValueError`` that names the option as the user wrote it, for
-``parser.error``.
+An invalid option raises a ``ValueError``, whose message names the option as the user wrote it and
+can be passed to ``parser.error``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import NoReturn
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Argument parser that prints one line per error, without the usage."""
+    """Argument parser that prints an error as one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}; --help lists the options\n")
 
 
 def make_parser(text: str | None, *, prog: str | None = None) -> argparse.ArgumentParser:
-    """Return a parser that shows defaults; the first paragraph of ``text`` describes it."""
+    """Return a parser that shows defaults, with the first paragraph of a text as description."""
     return argparse.ArgumentParser(
         prog=prog,
         description=(text or "").split("\n\n", maxsplit=1)[0],
@@ -41,10 +41,10 @@ def check_at_least_one(options: argparse.Namespace, *names: str) -> None:
 
 
 def check_folder(out: Path, option: str = "--out") -> None:
-    """Create the folder of an option if it is missing.
+    """Create the folder that an option names, if it does not exist.
 
     Raises:
-        ValueError: The folder cannot be written to.
+        ValueError: The folder cannot be created or written to.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def parse_benchmark(
         counts: Options that must be at least 1.
     """
     parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks/results"), help="folder of the results"
+        "--out", type=Path, default=Path("benchmarks/results"), help="folder for the results"
     )
     options = parser.parse_args(arguments)
     try:

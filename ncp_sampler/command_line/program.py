@@ -1,7 +1,8 @@
-"""Command ``ncp-sampler``: runs one of its programs and prints the answer.
+"""Command ``ncp-sampler``: runs one of its subcommands and prints the answer.
 
-Each program returns its answer as JSON values, which are printed as tables or, with ``--json``, as
-JSON. ``--help`` and errors in options take a fraction of a second, because PyTorch is not imported.
+Each subcommand returns its answer as JSON values, which are printed as tables or, with ``--json``,
+as JSON. PyTorch is imported only when a subcommand runs, so ``--help`` and errors in options take a
+fraction of a second.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from ncp_sampler.command_line.stored_study_options import add_study
 _Answer = tuple[dict[str, Any], Callable[[Mapping[str, Any]], None]]  # answer and its printer
 
 _ABOUT = """\
-Offline searches in the published tables or your own, and summaries of Optuna studies.
+Search the published tables or your own tables offline, and summarize Optuna studies.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line, and return the exit code, which is 2 for an invalid argument.
+    """Run the command, and return the exit code: 0, or 2 after an error.
 
     Args:
-        arguments: Arguments that replace those of the command line.
+        arguments: Arguments of the command; None for those of the command line.
     """
     try:
         given = _parse(arguments)
@@ -39,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         package = (error.name or "").partition(".")[0]
         if package == "rich":
             return _fail(
-                'rich is not installed, which draws the tables: pip install ".[viz]" in the clone, '
-                "or pip install rich; --json does not need it"
+                "rich, which draws the tables, is not installed: pip install rich, or "
+                'pip install ".[viz]" in the clone; --json does not need it'
             )
         return _fail(f"{package} is not installed: pip install {package}")
     except (ImportError, OSError, ValueError) as error:
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Version(argparse.Action):
-    """Action that reads and prints the version."""
+    """Action that prints the version; it is read only when needed."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(f"ncp-sampler {ncp_sampler.__version__}")
@@ -74,7 +75,7 @@ def _search(given: Mapping[str, Any]) -> _Answer:
         from ncp_sampler.command_line.search import run_search
 
         return run_search(options), _print_json
-    # First, so that a missing rich is an error before the search
+    # imported first, so that a missing rich is reported before the search runs
     from ncp_sampler.command_line.answer import print_columns, print_found
     from ncp_sampler.command_line.search import run_search
 

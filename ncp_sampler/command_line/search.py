@@ -1,8 +1,8 @@
 """``ncp-sampler search``: offline searches of the published tables or the user's own tables.
 
-The answer is an architecture with its held-out evaluation, its predictions, and a picture of the
-search. ``sources`` and ``tables`` read the rows, ``search_targets`` checks the targets, and
-``ncp_sampler.offline`` runs the search.
+The answer consists of an architecture with its predictions, a held-out evaluation of the method,
+and a picture of the search. ``sources`` and ``tables`` read the rows, ``search_targets`` checks the
+targets, and ``ncp_sampler.offline`` runs the search.
 """
 
 from __future__ import annotations
@@ -44,14 +44,15 @@ from ncp_sampler.space.search_space import SearchSpace
 def run_search(
     options: SearchOptions, *, before: Callable[[Sequence[Mapping[str, str]]], object] | None = None
 ) -> dict[str, Any]:
-    """Return the answer as JSON values.
+    """Run the search and return its answer as JSON values.
 
-    The reported score is held-out: an evaluator fitted to the other half of the rows scores the
-    architecture that was found before the final refit on all rows.
+    The reported score is held out: it belongs to the architecture found before the final refit on
+    all rows. The evaluator that computes the score is fitted to the half of the rows that was not
+    used to find this architecture.
 
     Args:
         options: Options of the command line.
-        before: Function that is called with the roles of the columns before anything is fitted.
+        before: Function that is called with the role of each column before anything is fitted.
     """
     sources = _sources(options)
     space = sources[0].records.space
@@ -77,12 +78,15 @@ def run_search(
         rows = ", ".join(str(len(part)) for part in records)
         notes.append(
             f"the answer is learned from all {rows} rows; the check of the method scores the "
-            "architecture that was found with half of them"
+            "architecture that was found with one half of the rows"
         )
     learned = time.perf_counter()
     solution, answers = _answers(problem, strategy, starts, options)
     if len(answers) < options.n and not options.front:
-        notes.append(f"only {len(answers)} of the {options.n} requested architectures are left")
+        notes.append(
+            f"only {len(answers)} of the {options.n} requested architectures can be returned: the "
+            "space has no more that are new and dissimilar"
+        )
     warning = None if solution.holds else limits_missed(sources, problem.targets, solution)
     if warning is not None:
         notes.append(warning)
@@ -95,7 +99,7 @@ def run_search(
             picture = None
     seconds = {"learning": learned - begin, "search": time.perf_counter() - learned}
     facts = solution_facts(sources, problem.targets, solution)
-    if options.front:  # the best compromise of a front is not compared with one row
+    if options.front:  # points on a front are not compared with a single row
         facts |= {"expected_improvement": None, "probability": None}
     return {
         **facts,
@@ -133,7 +137,10 @@ def _evaluate(
     starts: NDArray[Any] | None,
     seed: int,
 ) -> tuple[NDArray[Any] | None, list[HeldOutScores | None]]:
-    """Return the answer before the refit and, for each source, its held-out evaluation, if any."""
+    """Search before the refit; return the code and its held-out evaluation by each source, or None.
+
+    The code is None if no source has an evaluator.
+    """
     if all(source.evaluator is None for source in sources):
         return None, [None] * len(sources)
     code = propagate_search(problem, strategy=strategy, starts=starts, seed=seed).code
@@ -147,7 +154,7 @@ def _beta(
 ) -> tuple[float, str]:
     """Choose beta by cross-validation if there are enough rows; return beta and a note."""
     if min(len(part) for part in records) < MIN_ROWS:
-        return BETA, f"beta {BETA:g}, because there are too few rows to choose it"
+        return BETA, f"beta {BETA:g}: too few rows to choose it by cross-validation"
     choice = choose_beta(records, targets, strategy=options.strategy, seed=options.seed)
     return choice.beta, choice.note
 
@@ -158,7 +165,7 @@ def _answers(
     starts: NDArray[Any] | None,
     options: SearchOptions,
 ) -> tuple[Solution, list[Solution]]:
-    """Return the recommended architecture and all requested architectures."""
+    """Return the recommended architecture, and the list of all requested architectures."""
     if options.front:
         front = propagate_front(problem, n=options.n, strategy=strategy, seed=options.seed)
         return max(front, key=lambda answer: (answer.holds, answer.utility)), front
@@ -177,18 +184,18 @@ def _evaluated_architecture(
     code: NDArray[Any] | None,
     solution: Solution,
 ) -> str | None:
-    """Return a sentence that names the architecture that the held-out evaluation scores."""
+    """Return a description of the architecture that the held-out evaluation scores, or None."""
     if code is None:
         return None
     if np.array_equal(code, solution.code):
         return "this architecture"
     if options.refit and any(source.everything is not None for source in sources):
-        return "the architecture found with half of the rows, scored by the other half"
-    return "the architecture of the highest utility"
+        return "the architecture found with one half of the rows, scored by the other half"
+    return "the architecture with the highest utility"
 
 
 def _order(options: SearchOptions, solution: Solution) -> str:
-    """Return the criterion that ranks the answers."""
+    """Return a description of the order of the answers."""
     if options.front:
         return "along the front"
     by = "utility" if solution.best is None else "expected improvement"
@@ -224,13 +231,13 @@ def _start(text: str, sources: Sequence[SearchSource], space: SearchSpace) -> ND
         return space.to_code({k: v if k in words else float(v) for k, v in given.items()})
     except ValueError as error:
         raise ValueError(
-            f"--start {text!r} must be a name that --id has, or NAME=VALUE,.. of all parameters "
-            f"{list(space.names)}: {error}"
+            f"--start {text!r} must be a name in the --id column, or NAME=VALUE,.. of all "
+            f"parameters {list(space.names)}: {error}"
         ) from error
 
 
 def _strategy(name: str, space: SearchSpace) -> Strategy | str:
-    """Return the strategy; winner-takes-all compares steps of MRSpace codes by exact FLOPs."""
+    """Return the strategy; for MRSpace, winner-takes-all divides by the exact FLOPs of a step."""
     if name == "winner_takes_all" and isinstance(space, MRSpace):
         return WinnerTakesAll(costs.flops)
     return name
@@ -247,7 +254,7 @@ def _draw(
         if error.name is None or error.name.partition(".")[0] != "matplotlib":
             raise
         return False
-    assert solution.trace is not None  # propagation records it
+    assert solution.trace is not None  # propagation always records a trace
     figure = plot_trace(
         solution.trace, space, start=solution.start, units={FLOPS: "G", **units}, title=title
     )

@@ -25,16 +25,16 @@ from ncp_sampler.nas_bench.settings import SETTINGS
 
 _PICTURE = "ncp-search.png"
 _FORMATS = (".png", ".svg", ".pdf")
-_FRONT = 8  # default number of points of a front
-_LAMBDA = 0.5  # the paper's weight for a search for one task
+_FRONT = 8  # default number of points on a Pareto front
+_LAMBDA = 0.5  # weight of the FLOPs in the paper's search for one task
 
 _DESCRIPTION = """\
-Propose an architecture from a table of trained architectures, without training. Predictors are
-fitted to the table, codes are edited along their gradients, and a held-out evaluator scores the
-result. One half of the rows of a published table is used for the search, and the evaluator is
-fitted to the other half. The answer comes from a final search with all rows, and is usually better
-than the scored architecture. Without tables (--root, or NCP_BENCH_ROOT), the shipped surrogates are
-used instead.
+Propose an architecture from a table of trained architectures, without training. The search fits
+predictors to the table and edits codes along the predictors' gradients. To check the method, a
+first search uses one half of the rows, and a held-out evaluator, fitted to the other half, scores
+its result. The answer comes from a final search with all rows, and is usually better than the
+scored architecture. Without the published tables (--root, or NCP_BENCH_ROOT), a search of a
+--setting uses the shipped surrogate instead.
 """
 _EXAMPLES = """\
 examples:
@@ -49,40 +49,40 @@ examples:
   ncp-sampler search --table a.csv --table b.csv --metrics accuracy   one architecture for both
 
 A CSV file has a header row and one architecture per row. Columns that are not named by --metrics,
---id or --ignore are parameters. The role of each column is printed before anything is fitted. With
-at least 40 rows, one half is used for the search, and the evaluator is fitted to the other half.
+--id or --ignore are parameters. The role of each column is printed before anything is fitted. A
+held-out evaluator needs at least 40 rows.
 
-GFLOPs are counted as in the published tables: the 50-class classification network at 128x128.
+GFLOPs are counted as in the published tables: for the 50-class classification network at 128x128.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """Options of a search: its data, targets and form of the answer.
+    """Options of a search: its data, its targets, and the form of its answer.
 
     Attributes:
         settings: Settings of NAS-Bench-MR; empty with a table.
         tables: CSV files, one per task; empty with settings.
-        metrics: Metric -> direction, for each table or for all tables; the main metric is first.
+        metrics: Metric -> direction, for each table or once for all tables; the main metric is
+            first.
         params: Columns that are parameters; None for all columns without another role.
         ignore: Columns to leave out.
-        id: Column that names the rows, or None.
+        id: Column with the names of the rows, or None.
         categories: Parameters whose numbers are categories.
         costs: Costs that are functions of params.
         limits: Limits on columns and costs.
-        weights: Weight of each setting or table; empty for equal weights of 1.
-        starts: Codes to edit, as text; empty for the best rows.
+        weights: Weight of each setting or table; empty for a weight of 1 each.
+        starts: Codes to edit, as text; empty to edit the best rows.
         root: Folder of the published tables, or None.
-        weight: Weight of the FLOPs or of the other metrics, relative to the weight 1 of each main
-            metric.
+        weight: Weight of the FLOPs or of each further metric; the weight of a main metric is 1.
         max_gflops: Hard limit on the FLOPs of MRSpace codes, in G; None for no limit.
         bounds: Bound on the main metric of each source; empty if there are none.
         strategy: Propagation strategy, one of ``STRATEGIES``.
         beta: Confidence coefficient of the predictions; None to choose it by cross-validation.
-        n: Number of answers, or of points of a front.
-        front: True to return points of a Pareto front, False to return dissimilar answers.
-        refit: True to learn the answer from all rows, including those of the evaluator.
-        rows: Maximum number of rows to learn from; None for all.
+        n: Number of answers, or of points on a Pareto front.
+        front: True to return points on a Pareto front, False to return dissimilar answers.
+        refit: True to search for the answer with all rows, including those of the evaluator.
+        rows: Maximum number of rows to fit; None for all.
         seed: Seed for the halves and the fits.
         picture: File for a picture of the search, or None.
         json: True to print JSON.
@@ -130,7 +130,9 @@ class SearchOptions:
             if given and len(given) != n:
                 raise ValueError(f"{option} is given {len(given)} times for {n} {what}")
         if self.front and self.starts:
-            raise ValueError("--start goes without --front, whose points start from one another")
+            raise ValueError(
+                "--start goes without --front, where each search starts from the previous point"
+            )
         if self.picture is None:
             return
         path = Path(self.picture)
@@ -138,7 +140,7 @@ class SearchOptions:
             raise ValueError(f"--picture {self.picture!r} must end in one of {', '.join(_FORMATS)}")
         if not path.parent.is_dir():
             raise ValueError(
-                f"--picture {self.picture!r} is in no folder that exists; make it first"
+                f"--picture {self.picture!r} is in a folder that does not exist; create it first"
             )
         if path.is_dir():
             raise ValueError(f"--picture {self.picture!r} must be a file; this is a folder")
@@ -150,7 +152,7 @@ class SearchOptions:
 
 
 def search_options(given: Mapping[str, Any]) -> SearchOptions:
-    """Return the options from the values that argparse parsed with ``add_search``.
+    """Return the options, given the values that a parser of ``add_search`` returned.
 
     Raises:
         ValueError: As for ``SearchOptions``.
@@ -167,7 +169,7 @@ def search_options(given: Mapping[str, Any]) -> SearchOptions:
 def _directed(
     given: Sequence[Sequence[tuple[str, str]]], minimized: Sequence[str], tables: int
 ) -> tuple[Mapping[str, str], ...]:
-    """Return the metrics of each table, with the directions that ``--minimize`` gives."""
+    """Return the metrics of each table, with those in ``--minimize`` to be minimized."""
     if tables == 1:
         given = [[term for terms in given for term in terms]]
     known = [name for terms in given for name, _ in terms]
@@ -183,7 +185,7 @@ def _directed(
 
 
 def add_search(commands: Any) -> argparse.ArgumentParser:
-    """Add the command to a parser."""
+    """Add the command ``search`` to the subcommands of a parser, and return its parser."""
     search: argparse.ArgumentParser = commands.add_parser(
         "search",
         help="propose an architecture from a table, without training",
@@ -213,7 +215,7 @@ class _Caution(argparse.Action):
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the data."""
+    """Add the options that define the data."""
     source = parser.add_mutually_exclusive_group(required=True)
     known = ", ".join(setting.alias for setting in SETTINGS)
     source.add_argument(
@@ -222,9 +224,9 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help=f"setting of NAS-Bench-MR: {known}; repeat for one architecture for several",
+        help=f"setting of NAS-Bench-MR: {known}; repeat to search one architecture for several",
     )
-    text = "CSV file of your own architectures; repeat for one architecture for several"
+    text = "CSV file of your own architectures; repeat to search one architecture for several tasks"
     source.add_argument(
         "--table", dest="tables", action="append", default=[], metavar="FILE", help=text
     )
@@ -235,7 +237,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics", action="append", type=metrics, default=[], metavar="A:max,B:min", help=text
     )
-    text = "short for B:min in --metrics"
+    text = "metrics to minimize, instead of B:min in --metrics"
     parser.add_argument(
         "--minimize", dest="minimized", type=names, default=(), metavar="B", help=text
     )
@@ -243,12 +245,12 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--params", type=names, metavar="A,B", help=text)
     text = "columns to leave out, such as dates"
     parser.add_argument("--ignore", type=names, default=(), metavar="A,B", help=text)
-    parser.add_argument("--id", metavar="A", help="column that names the rows")
+    parser.add_argument("--id", metavar="A", help="column with the names of the rows")
     text = "parameters whose numbers are categories, without an order"
     parser.add_argument("--categories", type=names, default=(), metavar="A,B", help=text)
     text = (
-        "cost computed by a Python function of params, not from the table; minimized if --metrics "
-        "has NAME:min, limited by --bound"
+        "cost that a Python function computes from the params, instead of a column; minimized if "
+        "--metrics has NAME:min, limited if --bound has NAME"
     )
     parser.add_argument(
         "--cost", dest="costs", action="append", type=cost, default=[],
@@ -258,15 +260,15 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_goals(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the targets."""
+    """Add the options that define the targets."""
     parser.add_argument(
         "--lambda",
         dest="weight",
         type=at_least(0),
         default=_LAMBDA,
         metavar="L",
-        help="weight of the FLOPs, or of all --metrics except the main metric, whose weight is 1 "
-        f"(default {_LAMBDA})",
+        help="weight of the FLOPs, or of each of --metrics except the main metric, whose weight is "
+        f"1 (default {_LAMBDA})",
     )
     text = "weight of each --setting or --table, in the given order (default 1 each)"
     parser.add_argument(
@@ -290,13 +292,13 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=[],
         metavar="M",
-        help="lower bound on the main metric (upper bound if it is minimized), which is then not "
-        "optimized further; with several settings, give it once for each, in order",
+        help="lower bound on the main metric (upper bound if it is minimized); the metric is then "
+        "not optimized beyond the bound; with several settings, give it once for each, in order",
     )
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the search."""
+    """Add the options that control the search."""
     text = (
         "architecture to edit instead of the best rows: NAME=VALUE,.. for all parameters, a name "
         "in the --id column, or a code string of MRSpace; can be repeated"
@@ -304,11 +306,12 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start", dest="starts", action="append", default=[], metavar="CODE", help=text
     )
-    text = "gradient descent on the whole code (default), or changes of one number per step"
+    text = "gradient descent on the whole code (default), or a change of one number per step"
     parser.add_argument("--strategy", choices=STRATEGIES, default=STRATEGIES[0], help=text)
     text = (
-        "confidence coefficient: number of standard deviations subtracted from a prediction; 0 is "
-        f"the paper's search, auto selects beta by cross-validation (default {BETA:g})"
+        "confidence coefficient: number of standard deviations subtracted from a prediction (added "
+        "if the metric is minimized); 0 is the paper's search, auto selects beta by "
+        f"cross-validation (default {BETA:g})"
     )
     parser.add_argument("--beta", type=_beta, default=BETA, metavar="B", help=text)
     parser.add_argument(
@@ -316,20 +319,20 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     )
     text = "maximum number of rows to fit (default: all rows; 2000 codes without tables)"
     parser.add_argument("--rows", type=integer_at_least(2), metavar="N", help=text)
-    text = "seed of the halves and the fits (default 0)"
+    text = "seed of the split into halves and of the fits (default 0)"
     parser.add_argument("--seed", type=integer_at_least(0), default=0, metavar="S", help=text)
 
 
 def _add_answer(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the answer."""
+    """Add the options that define the answer."""
     text = (
-        "number of answers, any two of which differ in at least 5 parameters, or in a third of all "
-        "if that is fewer; with --front, number of points on the front"
+        "number of answers, any two of which differ in at least 5 parameters, or in a third of the "
+        "parameters if that is fewer; with --front, number of points on the front"
     )
     parser.add_argument("--n", type=integer_at_least(1), metavar="N", help=text)
     text = f"return the Pareto front of metric and FLOPs (N = {_FRONT} by default)"
     parser.add_argument("--front", action="store_true", help=text)
-    text = "return the scored architecture, which was found with one half of the rows"
+    text = "return the architecture found with one half of the rows, which the evaluator scores"
     parser.add_argument("--no-refit", dest="refit", action="store_false", help=text)
     text = f"file for a picture of the search, {', '.join(_FORMATS)} (default {_PICTURE})"
     parser.add_argument("--picture", default=_PICTURE, metavar="FILE", help=text)

@@ -18,15 +18,16 @@ from ncp_sampler.propagation.targets import Cost, Target
 from ncp_sampler.space.dimensions import Categorical
 from ncp_sampler.space.search_space import SearchSpace
 
-FLOPS = "flops"  # name of the exact cost as a target
-_RANDOM_CODES = 1000  # number of random codes, at least one of which must be within the cost limits
+FLOPS = "flops"  # name of the target for the exact FLOPs
+_RANDOM_CODES = 1000  # number of random codes checked against a limit that no row satisfies
 
 
 def search_targets(sources: Sequence[SearchSource], options: SearchOptions) -> list[Target]:
     """Return the targets for metrics and costs.
 
     Raises:
-        ValueError: No target is left to improve, or no row is within a limit.
+        ValueError: No target is left to improve, a limit cannot be satisfied, or an option names an
+            unknown column or does not fit the space.
     """
     space = sources[0].records.space
     known = {}
@@ -55,7 +56,7 @@ def search_targets(sources: Sequence[SearchSource], options: SearchOptions) -> l
 def _cost_targets(
     sources: Sequence[SearchSource], known: Mapping[str, Cost], options: SearchOptions
 ) -> list[Target]:
-    """Return targets for costs to minimize or maximize, and for the exact FLOPs and their limit."""
+    """Return the targets for costs that are optimized, for the exact FLOPs, and for their limit."""
     ways = {name: way for terms in options.metrics for name, way in terms.items()}
     limited = {limit.name for limit in options.limits}
     unused = [name for name in known if name not in ways and name not in limited]
@@ -105,16 +106,16 @@ def _limits(
             targets.append(Target(name, limit.direction, bound=value, predictor=i))
     if not targets:
         raise ValueError(
-            f"--bound '{limit}' must name a metric, a parameter or a --cost; here are "
+            f"--bound '{limit}' must name a metric, a parameter or a --cost, one of "
             f"{[*sources[0].records.metrics, *space.names, *known]}"
         )
     return targets
 
 
 def _column(space: SearchSpace, limit: Bound) -> Cost:
-    """Return a numeric parameter as a cost of codes."""
+    """Return the cost of a code that is the value of a numeric parameter."""
     if isinstance(space.dimensions[space.names.index(limit.name)], Categorical):
-        raise ValueError(f"--bound '{limit}': {limit.name!r} has categories; bound a number")
+        raise ValueError(f"--bound '{limit}': {limit.name!r} is a categorical, not a number")
     at = space.column_slice(limit.name).start
     return lambda codes: codes[:, at]
 
@@ -122,5 +123,6 @@ def _column(space: SearchSpace, limit: Bound) -> Cost:
 def _unusable(limit: Bound, values: NDArray[np.float64]) -> ValueError:
     nearest = np.nanmin(values) if limit.direction == "minimize" else np.nanmax(values)
     return ValueError(
-        f"--bound '{limit}' is satisfied by no row; the nearest row has {nearest:.4g}; relax it"
+        f"--bound '{limit}' is satisfied by no row; the nearest row has {nearest:.4g}; relax the "
+        "bound"
     )

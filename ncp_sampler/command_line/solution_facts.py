@@ -1,7 +1,7 @@
 """Solutions of an offline search as JSON values, in the units of the tables.
 
-Metrics that are modeled as logarithms are converted back to their unit, together with their limits
-and the values compared with the limits; the conversion preserves the order of values.
+Metrics that are modeled as logarithms are converted back to their units. Their limits, and the
+values compared with the limits, are converted in the same way, so the comparison does not change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import Solution
 from ncp_sampler.propagation.targets import Target, label
 
-# Scores of one code, and metric -> mean absolute error of the held-out evaluator
+# Held-out scores of one code, and metric -> mean absolute error of the evaluator
 HeldOutScores: TypeAlias = tuple[Scores, Mapping[str, float]]
 
 
@@ -33,7 +33,7 @@ def metric_facts(
     targets: Sequence[Target],
     solution: Solution,
 ) -> list[dict[str, Any]]:
-    """Return the held-out evaluation and the prediction of each metric."""
+    """Return a row for each metric, with its held-out score and its prediction."""
     rows = {}
     for i, target in enumerate(targets):
         if target.cost is None and (target.predictor, target.metric) not in rows:
@@ -72,7 +72,10 @@ def _number(value: float) -> float | None:
 def solution_facts(
     sources: Sequence[SearchSource], targets: Sequence[Target], solution: Solution
 ) -> dict[str, Any]:
-    """Return one answer as JSON values; an MRSpace code has its published form and exact costs."""
+    """Return one answer as JSON values.
+
+    An answer in ``MRSpace`` also has its code in the published form, and its exact costs.
+    """
     space = sources[0].records.space
     modeled = {(target.metric, target.predictor) for target in targets if target.cost is None}
     tasks = Counter(metric for metric, _ in modeled)
@@ -109,7 +112,10 @@ def limits_missed(
     sources: Sequence[SearchSource], targets: Sequence[Target], solution: Solution
 ) -> str:
     """Return the warning for an answer that does not satisfy the limits."""
-    text = "no architecture is predicted to satisfy the limits with the margin of beta"
+    text = (
+        "no architecture is predicted to satisfy the limits with a margin of beta standard "
+        "deviations"
+    )
     if solution.nearest:
         logged = _logged(sources, targets)
         values = [
@@ -123,7 +129,7 @@ def limits_missed(
 def _limit_facts(
     sources: Sequence[SearchSource], targets: Sequence[Target], solution: Solution
 ) -> list[dict[str, Any]]:
-    """Return the limits of a solution, with the values that are compared with them."""
+    """Return the limits of a solution as JSON values, each with the value compared with it."""
     logged = _logged(sources, targets)
     facts = []
     for limit in solution.limits:
@@ -159,7 +165,7 @@ def _logged(sources: Sequence[SearchSource], targets: Sequence[Target]) -> set[s
 def _improvement(
     sources: Sequence[SearchSource], targets: Sequence[Target], solution: Solution
 ) -> float | None:
-    """Return the expected improvement, in the metric's unit."""
+    """Return the expected improvement, in the unit of the metric; None if it is unknown."""
     gain = solution.expected_improvement
     free = [i for i, target in enumerate(targets) if target.weight and target.bound is None]
     target = targets[free[0]]
@@ -179,7 +185,7 @@ def _measured_row(
 
 
 def best_row(problem: SearchProblem, source: SearchSource) -> dict[str, Any] | None:
-    """Return the best measured row of the source within all limits, or None."""
+    """Return a source's row of the best measured code within all limits; None if it has none."""
     best = MeasuredRows.of(problem).best
     return None if best is None else _measured_row(source, problem.targets, best.code)
 

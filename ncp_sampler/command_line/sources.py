@@ -1,6 +1,6 @@
 """Sources of offline searches: rows for fitting and a held-out evaluator.
 
-Tables are read and checked first. Evaluators are fitted when they are called.
+Tables are read and checked immediately. An evaluator is fitted only when it is called.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from ncp_sampler.records.records import Records
 
 FloatArray = NDArray[np.float64]
 Scores: TypeAlias = Mapping[str, FloatArray]  # metric -> (n,)
-# codes (n, d) -> scores, and metric -> mean absolute error of the evaluator on held-out rows, in
-# the metric's unit; NaN if unknown
+# codes (n, d) -> scores, and metric -> mean absolute error of the evaluator on rows that were not
+# used to fit it, in the metric's unit; NaN if unknown
 Evaluator: TypeAlias = Callable[[NDArray[Any]], tuple[Scores, Mapping[str, float]]]
 
-PREDICTED_ROWS = 2000  # number of generated rows if there are no tables, as in the published tables
+PREDICTED_ROWS = 2000  # number of generated rows without tables; the published tables have as many
 
 
 @dataclass(frozen=True)
 class SearchSource:
-    """Source of an offline search: records for fitting and their held-out evaluator.
+    """Source of an offline search: records for fitting and a held-out evaluator.
 
     Attributes:
         name: Name of the setting or file.
         records: Rows for fitting; the metrics in ``logged`` are logarithms.
-        table: All rows, untransformed.
-        directions: Metric -> "maximize" or "minimize", without metrics that only have limits.
-        evaluator: Held-out evaluator, fitted when called; None if no rows are left for it.
+        table: All rows, with metrics in their own units.
+        directions: Metric -> "maximize" or "minimize", for metrics that are optimized.
+        evaluator: Held-out evaluator, which is fitted when it is called; None if there are too few
+            rows.
         note: Sentence about the rows used for fitting and about the evaluator.
         everything: All rows, including the evaluator's, for the final refit; None if ``records``
             has all rows.
@@ -57,7 +58,7 @@ class SearchSource:
 
     @property
     def main(self) -> str:
-        """Name of the first metric."""
+        """Name of the main metric, which is the first one."""
         return next(iter(self.records.metrics))
 
 
@@ -68,10 +69,11 @@ def setting_records(
     rows: int | None = None,
     seed: int = 0,
 ) -> list[SearchSource]:
-    """Return settings of NAS-Bench-MR and their main metrics as sources.
+    """Return settings of NAS-Bench-MR as sources, each with its main metric.
 
-    With the tables, the predictor is fitted to one half of the rows and the evaluator to the other.
-    Without tables, the shipped surrogate provides the rows and evaluates the answer.
+    With the published tables, the predictor is fitted to one half of the rows and the evaluator to
+    the other half. Without the tables, the shipped surrogate provides the rows and evaluates the
+    answer.
 
     Args:
         settings: Folder names or short names.
@@ -99,7 +101,7 @@ def setting_records(
 
 
 def some_rows(records: Records, rows: int | None, seed: int) -> Records:
-    """Return at most ``rows`` random rows in their original order."""
+    """Return at most ``rows`` random rows, in their original order; all rows for None."""
     if rows is None or rows >= len(records):
         return records
     return records.take(np.sort(np.random.default_rng(seed).permutation(len(records))[:rows]))
@@ -118,7 +120,7 @@ def _tabled(bench: NASBenchMR, setting: str, rows: int | None, seed: int) -> Sea
 
     note = (
         f"{table.setting}: learned from {len(records)} of {len(table.codes)} trained architectures"
-        f"; the held-out evaluator, boosted trees and a kernel model, from {len(others)} others"
+        f"; the held-out evaluator (boosted trees and a kernel model) from {len(others)} others"
     )
     return SearchSource(
         table.setting,
@@ -141,9 +143,9 @@ def _predicted(setting: str, rows: int, seed: int) -> SearchSource:
     codes = space.sample(rows, seed)
     note = (
         f"no tables: {model.setting} is learned from predictions of the shipped surrogate for "
-        f"{rows} random codes, which it also evaluates; nothing of this was trained. Its "
-        "cross-validated errors are in benchmarks/results/surrogates.md; for an independent "
-        f"evaluator give --root or set {ROOT_VARIABLE}"
+        f"{rows} random codes, none of which was trained; the surrogate also evaluates the answer. "
+        "Its cross-validated errors are in benchmarks/results/surrogates.md; for an independent "
+        f"evaluator, give --root or set {ROOT_VARIABLE}"
     )
     records = Records(space, codes.astype(np.float64), evaluate(codes)[0])
     return SearchSource(model.setting, records, records, {metric: "maximize"}, evaluate, note)

@@ -1,6 +1,6 @@
-"""Optuna storages, opened read-only: a missing storage is not created, and nothing is written.
+"""Access to Optuna storages without writing: a missing storage is not created.
 
-Nothing is unpickled. Only the entries of a journal in Redis are read, not its snapshot.
+Nothing is unpickled: of a journal in Redis, only the entries are read, not the pickled snapshot.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 _SQLITE = b"SQLite format 3\0"  # first bytes of a SQLite file
-_LONGEST = 1_000_000  # maximum bytes of a journal's first line, which creates a study
+_LONGEST = 1_000_000  # maximum number of bytes read of a journal's first line
 _REDIS = ("redis", "rediss", "unix")  # URL schemes of Redis
-_PORT, _PATIENCE = 13000, 10  # default port of Optuna's gRPC server; timeout in seconds
+_PORT, _PATIENCE = 13000, 10  # default port of Optuna's gRPC server; seconds to wait for it
 _READ_ONLY = {"mode": "ro", "uri": "true"}
 
 
@@ -70,7 +70,7 @@ def _opened(text: str) -> BaseStorage:
 
 def _of_file(text: str, path: Path) -> BaseStorage:
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "no file"
+        what = "a folder" if path.is_dir() else "not a file"
         raise ValueError(
             f"{text} is {what}; give a SQLite or journal file of Optuna, or a URL such as "
             "sqlite:///runs.db"
@@ -91,7 +91,7 @@ def _of_file(text: str, path: Path) -> BaseStorage:
 
 
 def _database(text: str, url: URL) -> BaseStorage:
-    """Open a database that already has Optuna's tables, which would otherwise be created."""
+    """Open a database that has Optuna's tables; without this check, Optuna would create them."""
     try:
         engine = create_engine(url)
         known = inspect(engine).has_table("studies")
@@ -101,12 +101,12 @@ def _database(text: str, url: URL) -> BaseStorage:
         return RDBStorage(url.render_as_string(hide_password=False))
     except ModuleNotFoundError as error:
         raise ValueError(f"{text} needs {error.name}, which is not installed") from error
-    except (SQLAlchemyError, RuntimeError) as error:  # RuntimeError: other versions
+    except (SQLAlchemyError, RuntimeError) as error:  # RuntimeError: another version of the tables
         raise ValueError(f"{text} cannot be read: {error}") from error
 
 
 class _Journal(JournalRedisBackend):
-    """Journal in Redis without its snapshot, which is a pickle."""
+    """Journal in Redis that is read without its snapshot, which is a pickle."""
 
     def load_snapshot(self) -> None:
         return None

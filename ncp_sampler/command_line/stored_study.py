@@ -65,13 +65,16 @@ def summary(
 
 
 def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the best feasible trial, or the front sorted by its first objective, if any."""
+    """Return the best feasible trial, or the Pareto front sorted by the first objective.
+
+    The list is empty if no trial is complete and feasible.
+    """
     if not any(trial.state == TrialState.COMPLETE for trial in trials):
         return []
     if len(study.directions) == 1:
         try:
             return [study.best_trial]
-        except ValueError:  # none is feasible
+        except ValueError:  # no trial is feasible
             return []
     return sorted(study.best_trials, key=lambda trial: (trial.values[0], trial.number))
 
@@ -95,7 +98,7 @@ def _shown(
     best: Sequence[FrozenTrial],
     wanted: int | str | None,
 ) -> FrozenTrial | None:
-    """Return the trial whose reasons are shown; None if there is no best trial to show."""
+    """Return the trial whose reasons are shown; None if there is no such trial yet."""
     several = len(study.directions) > 1
     if isinstance(wanted, int):
         if wanted >= len(trials):
@@ -103,7 +106,10 @@ def _shown(
         return trials[wanted]
     if wanted == "best" and several:
         front = ", ".join(str(trial.number) for trial in best)
-        raise ValueError(f"--trial best: of several objectives there is a front; name one: {front}")
+        raise ValueError(
+            "--trial best: a study with several objectives has no single best trial; give the "
+            f"number of a trial on the front: {front}"
+        )
     if wanted == "last" or several:
         proposed = [trial for trial in trials if trial.state != TrialState.WAITING]
         return proposed[-1] if proposed else None
@@ -111,7 +117,7 @@ def _shown(
 
 
 def _facts(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
-    """Return a trial as JSON values, with the published form of an MRSpace code."""
+    """Return a trial as JSON values; with ``MRSpace``, also its code in the published form."""
     values = [_number(value) for value in trial.values or ()]
     facts: dict[str, Any] = {
         "number": trial.number,
@@ -122,13 +128,13 @@ def _facts(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
     }
     space = MRSpace()
     if trial.params.keys() == {*space.names}:
-        with suppress(ValueError):  # other parameters with the same names
+        with suppress(ValueError):  # the values may belong to another space with the same names
             facts["code"] = space.to_string(space.to_code(trial.params))
     return facts
 
 
 def _importances(study: Study, names: Sequence[str]) -> dict[str, Any]:
-    """Return, for each metric, each parameter's share of the variance; a note if there is none."""
+    """Return each parameter's share of the variance of each metric, and a note if one has none."""
     of: dict[str, dict[str, float]] = {}
     note = None
     evaluator = FanovaImportanceEvaluator(seed=0)
@@ -147,7 +153,7 @@ def _importances(study: Study, names: Sequence[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Value:
-    """Function of a trial that returns one of its values."""
+    """Function that returns one of the values of a trial."""
 
     index: int
 

@@ -7,7 +7,7 @@ from typing import Any
 
 _DESCRIPTION = """\
 Summarize a study in an Optuna storage: its best trial or Pareto front, the importances of its
-parameters, and the reasons of NCPSampler for a trial. Nothing is written to the storage.
+parameters, and why NCPSampler proposed a trial. Nothing is written to the storage.
 """
 _EXAMPLES = """\
 examples:
@@ -23,7 +23,7 @@ with a journal, or grpc://HOST:PORT for Optuna's gRPC server.
 
 
 def add_study(commands: Any) -> argparse.ArgumentParser:
-    """Add the command to a parser."""
+    """Add the command ``study`` to the subcommands of a parser, and return its parser."""
     study: argparse.ArgumentParser = commands.add_parser(
         "study",
         help="summarize a study in an Optuna storage",
@@ -33,7 +33,10 @@ def add_study(commands: Any) -> argparse.ArgumentParser:
     )
     study.add_argument("storage", metavar="STORAGE", help="URL or file")
     study.add_argument("--name", metavar="NAME", help="name of the study, if there are several")
-    text = "trial whose reasons are shown: number, best or last (default best; last with a front)"
+    text = (
+        "trial whose reasons are shown: number, best or last (default: best; last if there are "
+        "several objectives)"
+    )
     study.add_argument("--trial", type=_trial, metavar="N", help=text)
     return study
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ncp_sampler.optimizer.explanation_table import explain
 
-_IMPORTANT = 10  # number of parameters shown
+_IMPORTANT = 10  # maximum number of parameters in the table of importances
 
 
 def print_summary(result: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ def print_summary(result: Mapping[str, Any]) -> None:
     if shown["number"] != (result["best"] or {}).get("number"):
         _print_trial(console, "trial", shown)
     if shown["reasons"] is None:
-        text = f"trial {shown['number']} holds no reasons: NCPSampler did not propose it"
+        text = f"trial {shown['number']} has no reasons: NCPSampler did not propose it"
         console.print(text)
     else:
         console.print(explain(shown["reasons"]))
@@ -75,7 +75,7 @@ def _front(front: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _importances(importances: Mapping[str, Any]) -> Table | str:
-    """Return a table of the parameters with the largest importances in any metric."""
+    """Return a table of the parameters that are most important for any metric, or a note."""
     of = importances["of"]
     if importances["note"] is not None:
         return str(importances["note"])

@@ -1,16 +1,16 @@
-"""Optuna studies that build, train and score the network of every code.
+"""Optuna studies that build, train and score the network of each code.
 
 By default, the metric of each problem is an objective of the study, and the last objective is a
 known cost: the total multiply-adds of all networks, in G. With ``max_gflops``, the metrics are the
 only objectives, and the multiply-adds of each problem's network are a known cost with a hard limit,
 so that no code over the limit is proposed. A study with a single objective has a ``MedianPruner``,
-which may stop training after each epoch, based on the metric (Optuna does not prune studies with
-several objectives).
+which may stop the training after an epoch, based on the metric. Optuna does not prune studies with
+several objectives.
 
-Other samplers do not support the limit, and ``enqueue_trial`` does not check it. A code over the
-limit is not trained: its trial is pruned within milliseconds and does not count towards ``trials``.
-In a study with one objective, it reports ``-10 log2(gflops / max_gflops)``, which is below every
-metric and decreases with the excess.
+Samplers other than ``NCPSampler`` do not know the limit, and ``enqueue_trial`` does not check it. A
+code over the limit is not trained: its trial is pruned within milliseconds and does not count
+towards ``trials``. In a study with one objective, the trial reports
+``-10 log2(gflops / max_gflops)``, which is below every metric and decreases with the excess.
 """
 
 from __future__ import annotations
@@ -53,11 +53,14 @@ from ncp_sampler.training.progress import Epoch
 from ncp_sampler.training.tensorboard import find_writer
 
 _STARTUP = 6  # Number of trials before the predictor is used; few, because training is expensive
-_PRUNER_STARTUP, _PRUNER_WARMUP = 4, 2  # Complete trials to compare with; first epoch to prune
-_MAX_PROPOSALS = 50  # Number of proposals per trained code, for samplers that know no limit
+# Number of complete trials before the first trial can be pruned; number of a trial's first epochs
+# after which it cannot be pruned
+_PRUNER_STARTUP, _PRUNER_WARMUP = 4, 2
+_MAX_PROPOSALS = 50  # Maximum proposals per trained code, for samplers that do not know the limit
 _FOLDER = "be a folder's path"
 _THIN = (1, 16)  # Depth and width of the thin start code
-_STARTS = ((2, 64), (2, 32), (1, 32), _THIN, (1, 8))  # Uniform codes: the paper's, thinner ones
+# Depth and width of uniform start codes: the paper's start code, then thinner ones
+_STARTS = ((2, 64), (2, 32), (1, 32), _THIN, (1, 8))
 
 
 def create_study(
@@ -69,15 +72,16 @@ def create_study(
 ) -> Study:
     """Create a study in memory, with its first trials enqueued.
 
-    The first trials are the paper's start code and a much thinner code, if the space has them.
-    With a limit, the first trial is the largest uniform code within the limit.
+    The first two trials are the paper's start code and a much thinner code, if the space contains
+    them. With a limit, only one trial is enqueued: the largest of five uniform codes that is within
+    the limit.
 
     Args:
         problems: Problems on which each code is trained, with one network per problem.
         space: Space of the codes, such as ``MRSpace(width=64, depth=2)``.
-        max_gflops: Hard limit on the multiply-adds, in G, of each problem's network; or a mapping
-            from the name of a problem to the limit of its network; problems that are not named have
-            no limit. None for no limit.
+        max_gflops: Hard limit on the multiply-adds of each problem's network, in G; or a mapping
+            from problem names to limits, where a problem without a name in the mapping has no
+            limit. None for no limits.
         seed: Seed of the sampler.
 
     Raises:
@@ -113,23 +117,27 @@ def run_study(
     tensorboard: str | Path | None = None,
     tick: Callable[[int], object] = lambda epochs: None,
 ) -> None:
-    """Train codes, and write a ``Checkpoint`` of each best trial to ``out``, ``trial-NNN.pt``.
+    """Train the codes of a study, and write checkpoints of the best trials.
 
-    Every trial has the user attribute ``gflops``. Trained trials also have ``epochs``, and complete
-    ones ``params`` (in millions). If the loss of a training run is not finite, its trial fails.
+    The ``Checkpoint`` of each best trial is ``trial-NNN.pt`` in the folder ``out``. Every trial has
+    the user attribute ``gflops``. Trained trials also have ``epochs``, and complete trials
+    ``params`` (in millions). If the loss of a training run is not finite, its trial fails.
 
     Args:
         study: Study from ``create_study`` with the same problems, space and limit.
         problems: Problems that each code is trained on.
         space: Space of the codes.
-        out: Folder, created if missing, which must not contain checkpoints of another study.
+        out: Folder for the checkpoints, created if missing. It must not contain checkpoints of
+            another study.
         trials: Number of codes to train, at least 1.
         max_gflops: Limit, as for ``create_study``.
         seed: Seed of the training runs.
         device: Device to train on.
         bf16: As for ``train``.
-        tensorboard: Folder of TensorBoard curves, with a subfolder for each trial; None for none.
-        tick: Function that is called with the number of epochs that were completed or skipped.
+        tensorboard: Folder for TensorBoard curves, with a subfolder for each trial; None to write
+            no curves.
+        tick: Function that is called with a number of epochs whenever these epochs have been
+            completed or skipped, for a progress bar.
 
     Raises:
         ValueError: An argument is not as described.
@@ -155,12 +163,14 @@ def run_study(
     )
     wanted = len(trainings.problems) + (not trainings.limits)
     if len(study.directions) != wanted:
-        made = "make it by create_study with the same problems and limit"
+        made = "create it by create_study with the same problems and limit"
         raise ValueError(f"study has {len(study.directions)} objectives, not {wanted}; {made}")
     trainings.out.mkdir(parents=True, exist_ok=True)
     begun = any(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-    if not begun and has_checkpoints(trainings.out):  # they would be deleted
-        raise ValueError(f"out={str(out)!r} holds checkpoints of another study; give a new folder")
+    if not begun and has_checkpoints(trainings.out):  # the checkpoints would be deleted
+        raise ValueError(
+            f"out={str(out)!r} contains checkpoints of another study; give a new folder"
+        )
     study.optimize(
         trainings.objective,
         n_trials=trials * (_MAX_PROPOSALS if trainings.limits else 1),
@@ -204,7 +214,7 @@ class _Trainings:
         return [*metrics.values(), *([] if self.limits else [gflops])]
 
     def after(self, study: Study, trial: FrozenTrial) -> None:
-        """Delete checkpoints of trials that are not best; stop the study after enough trials."""
+        """Delete checkpoints of trials that are no longer the best; stop after enough trials."""
         best = {trial.number for trial in best_trials(study)}
         for number in range(trial.number + 1):
             if number not in best:
@@ -213,7 +223,7 @@ class _Trainings:
             study.stop()
 
     def _train(self, networks: Mapping[str, nn.Module], trial: Trial) -> dict[str, float]:
-        """Train a code's networks in place; return the validation metric by problem name."""
+        """Train the networks of a code in place; return problem name -> validation metric."""
         epochs = _Epochs(trial, self.tick, pruning=self.pruning)
         metrics = {}
         try:
@@ -238,7 +248,7 @@ class _Trainings:
 
 
 class _Epochs:
-    """Counter of a trial's epochs, which reports each epoch; a pruner may stop the trial."""
+    """Counter of a trial's epochs, which reports each epoch to Optuna so that it can be pruned."""
 
     def __init__(self, trial: Trial, tick: Callable[[int], object], *, pruning: bool) -> None:
         self.done = 0
@@ -261,7 +271,7 @@ def _checked_problems(problems: Sequence[TrainingProblem]) -> list[TrainingProbl
     must = "be a sequence of TrainingProblem, such as [make_problem(...)]"
     checked = checks.sequence("problems", problems, TrainingProblem, must)
     if len({problem.name for problem in checked}) < max(len(checked), 1):
-        raise ValueError("problems must be at least one, of different names")
+        raise ValueError("problems must be at least one, with different names")
     return checked
 
 

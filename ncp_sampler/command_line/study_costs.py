@@ -17,7 +17,7 @@ MaxGflops: TypeAlias = float | Mapping[str, float] | None
 
 
 class MultiplyAdds:
-    """Total multiply-adds of some problems' networks, in G, for ``NCPSampler(costs=)``.
+    """Known cost for ``NCPSampler(costs=)``: total multiply-adds of several networks, in G.
 
     Args:
         problems: Problems whose networks are counted.
@@ -30,11 +30,12 @@ class MultiplyAdds:
     def __call__(self, given: Tensor | Params) -> Any:
         """Return the cost of params, or the costs (n,) of a tensor of codes (n, d).
 
-        The sampler tries a tensor first. If this fails, the sampler interpolates the costs of
-        params.
+        The sampler first tries a tensor. If this raises an error, the sampler calls the function
+        with params and interpolates.
 
         Raises:
-            ValueError: A problem does not return a differentiable tensor (n,) for a tensor.
+            ValueError: Given a tensor, the ``gflops`` of a problem does not return a differentiable
+                tensor (n,).
         """
         if isinstance(given, Mapping):
             return gflops_of(self._problems, self._space.to_code(given))
@@ -85,7 +86,7 @@ def checked_limits(
         problems: Problems of the study.
         space: Space of the codes.
         max_gflops: Limit of each network, or a mapping from problem names to limits; None for no
-            limit.
+            limits.
 
     Raises:
         ValueError: ``max_gflops`` is neither a number nor a mapping, names an unknown problem, or

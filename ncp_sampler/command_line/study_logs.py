@@ -18,12 +18,12 @@ from ncp_sampler.training.tensorboard import TensorBoardLog
 def trial_log(
     folder: Path | None, trial: Trial, problem: TrainingProblem
 ) -> Iterator[Callable[[Epoch], object]]:
-    """Yield a function that logs the epochs of a training run, and log the reasons for its code.
+    """Log the reasons for a trial's code, and yield a function that logs epochs of its training.
 
     Args:
         folder: Folder of all trials; None to log nothing.
-        trial: Trial; its subfolder is ``trial-NNN``.
-        problem: Problem that is trained; its name labels the curves.
+        trial: The trial, whose subfolder is ``trial-NNN``.
+        problem: Problem whose network is trained; its name labels the curves.
     """
     if folder is None:
         yield lambda epoch: None

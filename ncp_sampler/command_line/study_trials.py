@@ -24,10 +24,10 @@ def best_trials(study: Study) -> list[FrozenTrial]:
 
 
 def answer_trial(study: Study, n_problems: int) -> FrozenTrial:
-    """Return the best trial for a single problem, or the best compromise between several.
+    """Return the best trial for a single problem, or the best compromise between several problems.
 
-    Costs matter only among trials with equal metrics: the cheapest of these trials is the answer.
-    The answer is always Pareto-optimal.
+    Costs break ties only: of several trials with equal metrics, the cheapest is returned. The
+    result is always Pareto-optimal.
 
     Args:
         study: Study with a complete trial.
@@ -44,7 +44,7 @@ def answer_trial(study: Study, n_problems: int) -> FrozenTrial:
 
 
 def regrets_of(trials: Sequence[FrozenTrial], n_problems: int) -> NDArray[np.float64]:
-    """Return the relative regrets (n, problems) of complete trials, in their order."""
+    """Return the relative regrets (n, problems) of complete trials, in the given order."""
     values = np.array([trial.values[:n_problems] for trial in trials])
     return relative_regrets(values, np.ones(n_problems))
 
@@ -55,12 +55,12 @@ def complete_trials(study: Study) -> list[FrozenTrial]:
 
 
 def proposed_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials that have a code, unlike enqueued trials and interrupted proposals."""
+    """Return the trials that have a complete code; waiting and interrupted trials may have none."""
     return [t for t in study.get_trials(deepcopy=False) if "gflops" in t.user_attrs]
 
 
 def is_trained(trial: FrozenTrial) -> bool:
-    """Return True for a finished trial that trained its networks, fully or in part."""
+    """Return True for a finished trial whose networks were trained, fully or in part."""
     return trial.state.is_finished() and "epochs" in trial.user_attrs
 
 

@@ -1,4 +1,4 @@
-"""User tables as sources of a search: column roles, split and held-out evaluator."""
+"""User tables as sources of a search: roles of columns, split of rows, and held-out evaluator."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.dimensions import Categorical, Dimension, Integer
 
 MIN_SPLIT_ROWS = 40  # minimum number of rows that are split for a held-out evaluator
-_DECADE = 10.0  # minimum ratio of a cost's largest to smallest value for modeling its logarithm
-_SHOWN_CATEGORIES = 6  # number of categories listed
+_DECADE = 10.0  # ratio of a cost's largest to smallest value above which its logarithm is modeled
+_SHOWN_CATEGORIES = 6  # maximum number of categories listed
 
 
 def table_records(options: SearchOptions) -> list[SearchSource]:
     """Read CSV files, one per task; files with the 27 columns of MRSpace contain its codes.
 
-    A bounded column that no other option names is a metric with only a limit. A column that a cost
-    function computes is left out. A cost is a column that is minimized or has an upper limit; its
-    logarithm is modeled if the cost is positive and spans a decade. With at least 40 rows, the
-    model is fitted to one half, and a second predictor, fitted to the other half, is the held-out
-    evaluator.
+    A column that only ``--bound`` names is a metric that is limited but not optimized. A column
+    with the name of a ``--cost`` is left out. A measured column that is minimized or has an upper
+    limit counts as a cost. If it is positive and its largest value exceeds 10 times the smallest,
+    its logarithm is modeled; this does not apply to the main metric. With at least 40 rows, the
+    search is fitted to one half of the rows, and the held-out evaluator is a second predictor,
+    fitted to the other half.
 
     Raises:
-        ValueError: As for ``read_csv``; or the numbers of metrics and files differ; or a limit
-            names an unknown column.
+        ValueError: As for ``read_csv``; ``--metrics`` is given neither once nor once per file; or a
+            limit names an unknown column.
     """
     metrics, bounds, params = options.metrics, options.limits, options.params
     costs = [term.name for term in options.costs]
@@ -50,7 +51,7 @@ def table_records(options: SearchOptions) -> list[SearchSource]:
     modeled = [{m: way for m, way in own.items() if m not in costs} for own in given]
     if not all(modeled):
         raise ValueError(
-            "--metrics has costs of --cost alone; name a measured metric too, such as "
+            "--metrics has only costs of --cost; add a measured metric, such as "
             "--metrics accuracy:max,gflops:min"
         )
     for table, own in zip(tables, modeled, strict=True):
@@ -94,10 +95,10 @@ def _limits_alone(
     left_out: Sequence[str | None],
     params: Sequence[str] | None,
 ) -> list[str]:
-    """Return the bounded columns that no other option names, which are therefore metrics.
+    """Return the columns that only ``--bound`` names, which are therefore limited metrics.
 
     Raises:
-        ValueError: Such a column has few values, like a parameter, or is left out.
+        ValueError: Such a column is left out, or has as few different values as a parameter.
     """
     measured = []
     for bound in bounds:
@@ -106,7 +107,7 @@ def _limits_alone(
         if bound.name in left_out:
             raise ValueError(
                 f"--bound '{bound}': {bound.name!r} is left out by --ignore or --id; take it out "
-                "there: --bound alone makes a column a metric with a limit"
+                "there, because --bound alone makes a column a metric with a limit"
             )
         cells = table.cells(bound.name)
         if not params and len({*cells}) <= len(cells) / 2:
@@ -143,8 +144,8 @@ def _source(
     if n < MIN_SPLIT_ROWS:
         records = some_rows(modeled, rows, seed)
         why = (
-            f"with fewer than {MIN_SPLIT_ROWS} none are left for a held-out evaluator, so the "
-            "figures are the search's own predictions"
+            f"fewer than {MIN_SPLIT_ROWS} rows are too few for a held-out evaluator, so "
+            "the figures are the search's own predictions"
         )
     else:
         mine, others = halves(n, seed)
@@ -153,13 +154,13 @@ def _source(
         records = some_rows(modeled.take(mine), rows, seed)
         evaluator = _second_predictor(modeled.take(others), natural.take(mine), logged, seed)
         everything = some_rows(modeled, rows, seed)
-        why = f"the other {len(others)} fit a second predictor, the held-out evaluator"
+        why = f"the held-out evaluator is a second predictor, learned from the other {len(others)}"
     for metric in directions:
         values = natural.values(metric)
         if np.nanmin(values) == np.nanmax(values):
             raise ValueError(
-                f"{name} has {np.nanmin(values):g} of {metric!r} in all rows, so that nothing can "
-                "be learned about it; leave it out of --metrics"
+                f"{name}: {metric!r} is {np.nanmin(values):g} in all rows, so that nothing can be "
+                "learned about it; leave it out of --metrics"
             )
     return SearchSource(
         name,
@@ -177,7 +178,7 @@ def _source(
 def _is_decades_of_cost(
     metric: str, values: NDArray[np.float64], directions: Mapping[str, str], bounds: Sequence[Bound]
 ) -> bool:
-    """Return True for a cost whose logarithm is easier to model."""
+    """Return True for a cost whose values span more than a decade, so that its log is modeled."""
     own = [bound for bound in bounds if bound.name == metric]
     is_cost = directions.get(metric) == "minimize" or any(b.direction == "minimize" for b in own)
     low, high = np.nanmin(values), np.nanmax(values)
@@ -198,18 +199,18 @@ def _in_logs(records: Records, logged: frozenset[str]) -> Records:
 
 
 def _check_measured(name: str, what: str, records: Records) -> None:
-    """Raise ValueError if a metric has no value in some rows."""
+    """Raise ValueError if a metric has no value in any of the records' rows."""
     for metric, values in records.metrics.items():
         if np.isnan(values).all():
             raise ValueError(
-                f"{name} has no value of {metric!r} in its {len(records)} {what}; add rows that do"
+                f"{name} has no value of {metric!r} in its {len(records)} {what}; add rows with one"
             )
 
 
 def _second_predictor(
     records: Records, unseen: Records, logged: frozenset[str], seed: int
 ) -> Evaluator:
-    """Return an evaluator that is fitted to records, with its errors on unseen records."""
+    """Return an evaluator that fits a predictor to records, with its errors on unseen records."""
 
     def evaluate(codes: NDArray[Any]) -> tuple[Scores, Mapping[str, float]]:
         predictor = learn(records, seed=seed)
@@ -236,7 +237,7 @@ def _columns(
     logged: frozenset[str],
     options: SearchOptions,
 ) -> list[dict[str, str]]:
-    """Return the role and the values of each column."""
+    """Return the role and a summary of the values of each column."""
     spans = {dim.name: dim for dim in records.space.dimensions}
     rows = []
     for name in table.head:

@@ -1,4 +1,4 @@
-"""3D detection: PointPillars with the network of a code, anchors, pillars, loss and evaluation."""
+"""3D detection: PointPillars with the network of a code as backbone, its loss, and evaluation."""
 
 from ncp_sampler.detection3d.anchors import CAR as CAR
 from ncp_sampler.detection3d.anchors import CYCLIST as CYCLIST

@@ -1,14 +1,17 @@
 """Anchors for 3D detection: anchor grid, residuals of boxes, and assignment of boxes to anchors.
 
 Notation
-    K, A, H, W   classes, anchors of a cell (2 K: class by class, yaws 0 and 90 degrees), cells
-    M            anchors of a sample, H W A
-    n, G         samples; the largest number of boxes of a sample
-    box          as in ``boxes``; ^a an anchor, d^a = sqrt(length^a² + width^a²)
+    K            number of classes
+    A            number of anchors of a cell, 2 K: class by class, with yaws of 0 and 90 degrees
+    H, W         number of cells along y and along x
+    M            number of anchors of a sample, H W A
+    n, G         number of samples; largest number of boxes of a sample
+    box          as in ``boxes``; ^a denotes an anchor, and d^a = sqrt(length^a² + width^a²)
     residual     ((x - x^a) / d^a, (y - y^a) / d^a, (z - z^a) / height^a,
                  log(length / length^a), log(width / width^a), log(height / height^a), yaw - yaw^a)
 
-Lang et al. (2019), "PointPillars", section 2.4, after Yan et al. (2018), "SECOND".
+The definitions are those of Lang et al. (2019), "PointPillars", section 2.4, which follow Yan et
+al. (2018), "SECOND".
 """
 
 from __future__ import annotations
@@ -28,21 +31,21 @@ from ncp_sampler.multi_resolution.blueprint import YAWS
 ROTATIONS = tuple(math.pi / YAWS * i for i in range(YAWS))  # Yaws of the anchors of a class: 0, 90°
 BACKGROUND, IGNORED = -1, -2  # Labels of anchors without a box
 
-_CUT = math.pi / 4  # Boundary of the half circles, far from the yaw of most cars
-_LARGEST_LOG = math.log(100.0)  # Bound of a log size ratio of untrained heads
+_CUT = math.pi / 4  # Yaw at which the half circles meet, far from the yaw of most cars
+_LARGEST_LOG = math.log(100.0)  # Bound of a log size ratio, for heads that are not trained yet
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """Typical box of one class, and the overlaps at which boxes match it.
+    """Typical box of one class, with the overlaps at which an anchor counts as box or background.
 
     Attributes:
         size: Length, width and height in meters, each > 0.
-        z: Height of the center in meters.
-        positive: Minimum IoU at which an anchor is assigned to a box of its class. The best anchor
-            of each box is assigned to it in any case.
-        negative: IoU below which an anchor is background. An anchor with an IoU between the two
-            values is left out of the loss. 0 < negative <= positive <= 1.
+        z: z of the center in meters.
+        positive: Minimum IoU at which an anchor is assigned to a box of its class. The anchor that
+            overlaps a box most is assigned to the box in any case.
+        negative: IoU below which an anchor is background. Anchors with an IoU between ``negative``
+            and ``positive`` are left out of the loss. 0 < negative <= positive <= 1.
 
     Examples:
         >>> truck = Anchor(size=(10.0, 2.6, 3.2), z=-0.2, positive=0.55, negative=0.4)
@@ -63,7 +66,7 @@ class Anchor:
         checks.number("positive", self.positive)
         if not 0 < checks.number("negative", self.negative) <= self.positive <= 1:
             raise ValueError(
-                f"negative={self.negative} and positive={self.positive} must hold "
+                f"negative={self.negative} and positive={self.positive} must satisfy "
                 "0 < negative <= positive <= 1"
             )
 
@@ -81,10 +84,10 @@ def anchor_grid(
     cell: float,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Return anchors as boxes (H, W, A, 7) at the center of each cell.
+    """Return the anchors at the center of each cell, as boxes (H, W, A, 7).
 
     Args:
-        anchors: One per class.
+        anchors: Anchors, one per class.
         cells: H along y and W along x.
         corner: Lowest x and y of the grid in meters.
         cell: Side length of a cell in meters.
@@ -104,7 +107,7 @@ def anchor_grid(
 
 
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Return the residuals of boxes (..., 7) to anchors (..., 7)."""
+    """Return the residuals (..., 7) of boxes (..., 7) relative to anchors (..., 7)."""
     scale = _scale(anchors)
     return torch.cat(
         (
@@ -117,14 +120,14 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def decode(residuals: Tensor, anchors: Tensor, half: Tensor) -> Tensor:
-    """Return the boxes (..., 7) of residuals, with yaws in (-pi, pi].
+    """Return the boxes (..., 7) that residuals describe, with yaws in (-pi, pi].
 
-    Residuals determine the yaw up to half a turn, because their loss is the sine of the error. The
-    half circle determines the direction.
+    The loss of a yaw residual is the sine of its error, so residuals determine the yaw only up to
+    half a turn. The half circle determines the direction.
 
     Args:
-        residuals: (..., 7).
-        anchors: (..., 7).
+        residuals: Residuals (..., 7).
+        anchors: Anchors as boxes (..., 7).
         half: Direction class, 0 or 1, shape (...), as returned by ``half_circle``.
     """
     yaw = (residuals[..., 6] + anchors[..., 6] - _CUT) % math.pi + half * math.pi + _CUT
@@ -151,13 +154,13 @@ def assign(
 
     Args:
         grid: Boxes of the anchors from ``anchor_grid``, flattened to (M, 7).
-        anchors: One per class.
-        boxes: Boxes (n, G, 7); rows beyond those of a sample may have any value.
-        labels: Classes (n, G), 0 to K - 1; negative beyond the boxes of a sample.
+        anchors: Anchors, one per class.
+        boxes: True boxes (n, G, 7); rows beyond the boxes of a sample may have any value.
+        labels: Classes of the boxes (n, G), 0 to K - 1; negative beyond the boxes of a sample.
 
     Returns:
-        Labels (n, M): each anchor's class, BACKGROUND or IGNORED; and the index of its box among
-            the G boxes, 0 if it has none.
+        Labels of the anchors (n, M), each a class, BACKGROUND or IGNORED; and the index of each
+            anchor's box among the G boxes (n, M), 0 for an anchor without a box.
     """
     n, most = labels.shape
     if most == 0:
@@ -171,7 +174,7 @@ def assign(
     forced = (iou == best_of_box) & (best_of_box > 0)
     is_forced = forced.any(-1)
     overlap, box = iou.max(-1)
-    # The best anchor of a box is assigned to it, even if it overlaps another box more
+    # the best anchor of a box is assigned to this box, even if it overlaps another box more
     box = torch.where(is_forced, torch.where(forced, iou, -1.0).argmax(-1), box)
     learns = is_forced | (overlap >= positive)
     rest = torch.where(overlap < negative, BACKGROUND, IGNORED)
@@ -179,6 +182,6 @@ def assign(
 
 
 def _scale(anchors: Tensor) -> Tensor:
-    """Return the divisors (..., 3) of the three offsets of the center."""
+    """Return the divisors (..., 3) of the offsets of the center along x, y and z."""
     diagonal = anchors[..., 3:5].norm(dim=-1)
     return torch.stack((diagonal, diagonal, anchors[..., 5]), -1)

@@ -1,8 +1,8 @@
-"""Average precision of detected boxes at 40 recall positions, as in KITTI.
+"""Average precision of detected boxes at 40 recall levels, as in KITTI.
 
 Notation
-    n       samples
-    D, G    largest numbers of detections and of true boxes of one class in a sample
+    n       number of samples
+    D, G    largest numbers of detections and of true boxes of a class in any sample
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ncp_sampler.multi_resolution.blueprint import BOX_VALUES
 
 VIEWS = ("bev", "3d")
 
-_RECALLS = 40
+_RECALLS = 40  # Number of recall levels
 
 
 def average_precision(
@@ -36,20 +36,21 @@ def average_precision(
 ) -> float:
     """Return the average precision of one class over a data set.
 
-    Within a sample, in order of decreasing score, each detection is matched with the free true box
-    of its class that it overlaps most. A detection without such a box is a false positive. The
-    precision at a recall is the best precision at that recall or above. The result is the mean of
-    this precision over the recalls 1/40, 2/40, ..., 1 (Simonelli et al. 2019, "Disentangling
-    monocular 3D object detection", section 5). KITTI's difficulty classes and ignored regions are
-    not implemented: leave such boxes out.
+    The detections of a sample are matched in order of decreasing score: each is matched with the
+    true box of its class that it overlaps most among those that are not yet matched, if the overlap
+    is at least ``iou``. A detection without such a box is a false positive. The precision at a
+    recall level is the best precision at this or a higher recall. The result is the mean of this
+    precision over the recall levels 1/40, 2/40, ..., 1 (Simonelli et al. 2019, "Disentangling
+    monocular 3D object detection", section 5). KITTI's difficulty levels and ignored regions are
+    not implemented: leave out boxes that should not count.
 
     Args:
         detections: Detections of each of n samples.
         boxes: True boxes of each sample, (g, 7).
         labels: Classes of the true boxes of each sample, (g,).
         label: Class to evaluate.
-        iou: Minimum overlap of a true detection, in (0, 1]; KITTI uses 0.7 for cars and 0.5 for
-            pedestrians and cyclists.
+        iou: Minimum overlap (IoU) at which a detection counts as true, in (0, 1]; KITTI uses 0.7
+            for cars and 0.5 for pedestrians and cyclists.
         view: "bev" for the overlap seen from above, "3d" for the overlap of the volumes.
 
     Returns:
@@ -74,7 +75,7 @@ def average_precision(
     check_truths(boxes, labels)
     if len(detections) != len(boxes):
         raise ValueError(
-            f"detections of {len(detections)} samples and boxes of {len(boxes)} must have "
+            f"detections has {len(detections)} samples and boxes has {len(boxes)}; they must have "
             "equal lengths"
         )
     truths = [b[k == label].cpu() for b, k in zip(boxes, labels, strict=True)]
@@ -91,7 +92,7 @@ def average_precision(
 
 
 def _check(detections: Sequence[Detections]) -> None:
-    """Raise ValueError unless each element is boxes (m, 7), scores (m,) and labels (m,)."""
+    """Raise ValueError unless each element has boxes (m, 7), scores (m,) and labels (m,)."""
     must = "be a sequence of Detections, one for each sample"
     for i, detected in enumerate(checks.sequence("detections", detections, Detections, must)):
         for name, part in detected._asdict().items():
@@ -110,7 +111,7 @@ def _check(detections: Sequence[Detections]) -> None:
 
 
 def _of_class(detections: Detections, label: int) -> Detections:
-    """Return the detections of the class on the CPU, in order of decreasing score."""
+    """Return the detections of one class on the CPU, in order of decreasing score."""
     of_class = detections.labels == label
     scores, order = detections.scores[of_class].detach().cpu().sort(descending=True, stable=True)
     boxes = detections.boxes[of_class].detach().cpu()[order]
@@ -118,7 +119,12 @@ def _of_class(detections: Detections, label: int) -> Detections:
 
 
 def _match(overlaps: Sequence[Tensor], threshold: float) -> Tensor:
-    """Return a mask (n, D) of detections with a true box, given the overlaps (d, g) per sample."""
+    """Return a mask (n, D) of the detections that match a true box.
+
+    Args:
+        overlaps: Overlap of each detection with each true box of a sample, (d, g), for n samples.
+        threshold: Minimum overlap of a match.
+    """
     most = max(1, *(o.shape[1] for o in overlaps)) if overlaps else 1
     rows = [pad(o, (0, most - o.shape[1]), value=-1.0) for o in overlaps]
     free = pad_sequence(rows, batch_first=True, padding_value=-1.0)  # (n, D, G)
@@ -132,7 +138,12 @@ def _match(overlaps: Sequence[Tensor], threshold: float) -> Tensor:
 
 
 def _area(hit: Tensor, total: int) -> float:
-    """Return the mean precision in percent of detections in order of decreasing score."""
+    """Return the average precision in percent.
+
+    Args:
+        hit: True for detections that match a true box, in order of decreasing score.
+        total: Number of true boxes.
+    """
     true = hit.cumsum(0)
     precision = true.double() / torch.arange(1, len(hit) + 1)
     best_from_here = precision.flip(0).cummax(0).values.flip(0)

@@ -1,11 +1,11 @@
 """Loss for 3D detection, and decoding of the anchor head's output.
 
 Notation
-    n        samples of a batch
-    H, W     cells of the head's feature map, rows along y and columns along x
-    K        classes
-    A        anchors of a cell: two yaws for each class, 2 K
-    M        anchors of a sample, H W A
+    n        number of samples of a batch
+    H, W     number of cells of the head's feature map: rows along y and columns along x
+    K        number of classes
+    A        number of anchors of a cell, 2 K: two yaws for each class
+    M        number of anchors of a sample, H W A
     G        largest number of boxes of a sample
 """
 
@@ -32,18 +32,18 @@ from ncp_sampler.multi_resolution.anchor_head import AnchorOutput
 from ncp_sampler.multi_resolution.blueprint import BOX_VALUES
 
 _ALPHA, _GAMMA = 0.25, 2.0  # Parameters of the focal loss
-_BETA = 1 / 9  # Transition of smooth L1 from quadratic to linear, as in SECOND
-_BOX_WEIGHT, _CLASS_WEIGHT, _DIRECTION_WEIGHT = 2.0, 1.0, 0.2  # PointPillars, equation 4
+_BETA = 1 / 9  # Error at which smooth L1 changes from quadratic to linear, as in SECOND
+_BOX_WEIGHT, _CLASS_WEIGHT, _DIRECTION_WEIGHT = 2.0, 1.0, 0.2  # Weights of PointPillars, equation 4
 
 
 class DetectionLoss(NamedTuple):
-    """Weighted sum of the losses and its unweighted parts, all of which are scalars.
+    """Loss of a batch and its three unweighted parts, all of which are scalars.
 
     Attributes:
-        total: 2 boxes + classes + 0.2 directions.
-        classes: Focal loss.
-        boxes: Smooth L1 of the residuals; for the yaw, of the sine of its error.
-        directions: Cross-entropy of the half circle.
+        total: Weighted sum of the parts: 2 boxes + classes + 0.2 directions.
+        classes: Focal loss of the classes.
+        boxes: Smooth L1 loss of the residuals; for the yaw, of the sine of its error.
+        directions: Cross-entropy of the direction class (half circle).
 
     Examples:
         >>> from ncp_sampler import MRSpace
@@ -66,12 +66,12 @@ class DetectionLoss(NamedTuple):
 
 
 class Detections(NamedTuple):
-    """Boxes detected in one sample, the best first.
+    """Boxes detected in one sample, in order of decreasing score.
 
     Attributes:
-        boxes: Boxes (m, 7), see ``boxes``.
-        scores: Probabilities (m,).
-        labels: Classes (m,), 0 to K - 1.
+        boxes: Detected boxes (m, 7): x, y, z, length, width, height, yaw.
+        scores: Probabilities of the boxes' classes (m,).
+        labels: Classes of the boxes (m,), 0 to K - 1.
 
     Examples:
         >>> import torch
@@ -92,22 +92,22 @@ def detection_loss(
     boxes: Tensor,
     labels: Tensor,
 ) -> DetectionLoss:
-    """Return the loss of PointPillars (equations 2 to 4), averaged over the anchors with a box.
+    """Return the loss of PointPillars (equations 2 to 4), per anchor to which a box is assigned.
 
     Args:
         output: Output of the head for n samples.
         grid: Boxes of the anchors (H, W, A, 7), from ``anchor_grid``.
-        anchors: One per class.
-        boxes: Ground truth (n, G, 7); rows beyond the boxes of a sample may have any value.
-        labels: Classes (n, G), negative beyond the boxes of a sample.
+        anchors: Anchors, one per class.
+        boxes: True boxes (n, G, 7); rows beyond the boxes of a sample may have any value.
+        labels: Classes of the boxes (n, G), negative beyond the boxes of a sample.
     """
     grid = grid.reshape(-1, BOX_VALUES)  # (M, 7)
     target, box = assign(grid, anchors, boxes, labels)  # (n, M)
-    sample, anchor = (target >= 0).nonzero(as_tuple=True)  # Anchors with a box
+    sample, anchor = (target >= 0).nonzero(as_tuple=True)  # anchors with a box
     count = max(1, len(sample))
     classes, residuals, directions = (part.flatten(1, 3) for part in output)
 
-    # BACKGROUND and IGNORED have no target class; the loss of the latter is masked
+    # all zeros for BACKGROUND and IGNORED; the loss of IGNORED is masked
     one_hot = (target[..., None] == torch.arange(len(anchors), device=target.device)).float()
     focal = _focal_loss(classes.float(), one_hot) * (target != IGNORED)[..., None]
 
@@ -137,14 +137,14 @@ def find_boxes(
     candidates: int = 500,
     most: int = 100,
 ) -> list[Detections]:
-    """Decode the boxes of each sample, and apply axis-aligned NMS within each class.
+    """Return the decoded boxes of each sample after axis-aligned NMS within each class.
 
     Args:
         output: Output of the head for n samples.
         grid: Boxes of the anchors (H, W, A, 7), from ``anchor_grid``.
         score: Minimum probability of a box, in [0, 1].
-        iou: Overlap above which the weaker of two boxes is removed, in [0, 1].
-        candidates: Number of anchors with the highest scores that are decoded, at least 1.
+        iou: Overlap above which the box with the lower score is removed, in [0, 1].
+        candidates: Number of anchors that are decoded, those with the highest scores; at least 1.
         most: Maximum number of boxes per sample, at least 1.
     """
     checks.number("score", score, low=0, high=1)
@@ -153,7 +153,7 @@ def find_boxes(
     checks.integer("most", most, low=1)
     classes, residuals, directions = (part.flatten(1, 3).float() for part in output)
     scores, labels = classes.sigmoid().max(-1)  # (n, M)
-    # Sorted, because the order of equal scores in top-k is undefined
+    # sorted, because the order of equal scores in top-k is undefined
     scores, order = scores.sort(dim=1, descending=True, stable=True)
     candidates = min(candidates, int((scores >= score).sum(1).max()))
     scores, order = scores[:, :candidates], order[:, :candidates]
@@ -173,7 +173,7 @@ def find_boxes(
 
 
 def _focal_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the focal loss of each logit (Lin et al. 2017, equation 5); targets are 0 or 1."""
+    """Return the focal loss of each logit (Lin et al. 2017, equation 5) for targets of 0 or 1."""
     log_miss = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     miss = 1 - torch.where(target > 0, logits, -logits).sigmoid()
     return torch.where(target > 0, _ALPHA, 1 - _ALPHA) * miss**_GAMMA * log_miss

@@ -1,4 +1,4 @@
-"""PointPillars, which maps point clouds to boxes, with the network of a code as its backbone."""
+"""PointPillars, a detector of boxes in point clouds, with the network of a code as its backbone."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ from ncp_sampler.multi_resolution.anchor_head import AnchorOutput
 from ncp_sampler.multi_resolution.layers import seeded
 from ncp_sampler.multi_resolution.network import MultiResolutionNet
 
-SMALLEST_MAP = 32  # Minimum number of pillars per side
+SMALLEST_MAP = 32  # Minimum number of pillars along each side of the map
 
-_STRIDE = 4  # Number of pillars along each side of a cell of the head
+_STRIDE = 4  # Number of pillars along each side of a cell in the head's feature map
 
 
 class PointPillarsNet(nn.Module):
-    """Network for 3D detection: pillar encoder, trunk of a code's network, and anchor head.
+    """Network for 3D detection: pillar encoder, multi-resolution network of a code, anchor head.
 
-    This is PointPillars (Lang et al. 2019) with the trunk instead of the 2D backbone, as in section
-    3.2 of the NCP paper. The defaults are for KITTI's cars: a map of 496×432 pillars, and anchors
-    every 0.64 m.
+    This is PointPillars (Lang et al. 2019) with the network of a code as its 2D backbone, as in
+    section 3.2 of the NCP paper. The defaults are for KITTI's cars: a map of 496×432 pillars, with
+    anchors every 0.64 m.
 
     Args:
         code: The 27 integers of an ``MRSpace`` code, or its params (a dictionary).
-        anchors: Anchors, one per class; the module ``anchors`` defines the three anchors for KITTI.
+        anchors: Anchors, one per class; the module ``anchors`` defines anchors for KITTI's classes.
         point_range: Low x, y, z, then high x, y, z in meters.
         pillar: Side length of a pillar in meters; the range needs at least 32 along x and along y.
         max_pillars: Maximum number of pillars per sample.
         max_points: Maximum number of points per pillar.
-        seed: Seed of the initialization; None uses PyTorch's generator.
-        initialization: Initialization of the trunk, as for ``MultiResolutionNet``.
+        seed: Seed of the initial weights; None to use PyTorch's global generator.
+        initialization: Initialization of the backbone, as for ``MultiResolutionNet``.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -97,8 +97,8 @@ class PointPillarsNet(nn.Module):
         if min(self.encoder.shape) < SMALLEST_MAP:
             raise ValueError(
                 f"point_range={tuple(point_range)} and pillar={pillar} give a map of "
-                f"{self.encoder.shape} pillars; it needs {SMALLEST_MAP} a side: "
-                "widen the range or take smaller pillars"
+                f"{self.encoder.shape} pillars; each side needs at least {SMALLEST_MAP}: "
+                "widen the range, or use smaller pillars"
             )
         self.trunk = MultiResolutionNet(
             code,
@@ -110,7 +110,7 @@ class PointPillarsNet(nn.Module):
         )
 
     def forward(self, points: Sequence[Tensor]) -> AnchorOutput:
-        """Return the output of every anchor for n point clouds (p, 4): x, y, z, reflectance.
+        """Return the output for every anchor, given n point clouds (p, 4).
 
         Raises:
             ValueError: As for ``PillarEncoder``.
@@ -121,15 +121,15 @@ class PointPillarsNet(nn.Module):
     def loss(
         self, points: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
     ) -> DetectionLoss:
-        """Return the loss of n samples; minimize ``total``.
+        """Return the loss of n samples, whose ``total`` is to be minimized.
 
         Args:
-            points: Clouds (p, 4).
-            boxes: True boxes of each sample, (g, 7); (0, 7) for none.
+            points: Point cloud of each sample, (p, 4).
+            boxes: True boxes of each sample, (g, 7); (0, 7) for no boxes.
             labels: Classes of the true boxes of each sample, (g,), integers 0 to K - 1.
 
         Raises:
-            ValueError: If the lists differ in length, or if one of them is malformed.
+            ValueError: If the lists differ in length, or if an element does not have this form.
         """
         self._check_truths(points, boxes, labels)
         output = self(points)
@@ -145,12 +145,13 @@ class PointPillarsNet(nn.Module):
     def detect(
         self, points: Sequence[Tensor], *, score: float = 0.1, iou: float = 0.5, most: int = 100
     ) -> list[Detections]:
-        """Detect boxes in each of n clouds, in the current mode of the module.
+        """Return the boxes detected in each of n point clouds; call ``eval()`` first.
 
         Args:
-            points: Clouds (p, 4).
+            points: Point cloud of each sample, (p, 4).
             score: Minimum probability of a box, in [0, 1].
-            iou: Overlap above which the weaker of two boxes of a class is removed, in [0, 1].
+            iou: Overlap above which, of two boxes of a class, the one with the lower score is
+                removed, in [0, 1].
             most: Maximum number of boxes per sample, at least 1.
         """
         output = self(points)
@@ -174,11 +175,12 @@ class PointPillarsNet(nn.Module):
         check_truths(boxes, labels)
         if len(points) != len(boxes):
             raise ValueError(
-                f"points of {len(points)} samples and boxes of {len(boxes)} must have equal lengths"
+                f"points has {len(points)} samples and boxes has {len(boxes)}; they must have "
+                "equal lengths"
             )
         for i, label in enumerate(labels):
             if not ((label >= 0) & (label < len(self.anchors))).all():
                 raise ValueError(
                     f"labels[{i}]={label.tolist()} must be in 0 to {len(self.anchors) - 1}: "
-                    "there is one class for each anchor"
+                    "there is one class per anchor"
                 )

@@ -1,14 +1,14 @@
-"""Exact overlap of rotated boxes, seen from above (BEV) and in 3D.
+"""Exact overlaps of rotated boxes, seen from above (BEV) and in 3D.
 
 Notation
-    a, b   p and q boxes as in ``boxes``
+    a, b   p boxes and q boxes, as in ``boxes``
     s, e   start and edge vector of a rectangle's sides, counterclockwise, shape (..., 4, 2)
     t      position along a side, 0 to 1
 
-The area of a region is 1/2 ∮ (x dy - y dx) along its border. The border of the intersection of two
-convex polygons consists of the parts of each polygon's sides that lie inside the other polygon.
-Each side is clipped with the half-planes of the other polygon (Liang and Barsky 1984), so no
-vertices need to be collected or sorted.
+The area of a region is 1/2 ∮ (x dy - y dx) along its border. Where two convex polygons intersect,
+the border consists of the parts of each polygon's sides that lie inside the other polygon. Each
+side is clipped by the half-planes of the other polygon (Liang and Barsky 1984), so no vertices need
+to be collected or sorted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_TOLERANCE = 1e-9  # Distance in meters below which sides coincide
+_TOLERANCE = 1e-9  # Distance in meters below which sides count as coincident
 
 
 def bev_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def bev_iou(a: Tensor, b: Tensor) -> Tensor:
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
     """Return the intersection over union (p, q) of the volumes of boxes (p, 7) and (q, 7).
 
-    In all other respects, this function equals ``bev_iou``.
+    In all other respects, this function works like ``bev_iou``.
     """
     low, high = (
         [boxes[:, 2].double() + side * boxes[:, 5].double() / 2 for boxes in (a, b)]
@@ -45,7 +45,7 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
-    """Return shared areas (p, q); only pairs close enough to overlap are clipped."""
+    """Return the shared areas (p, q); compute them only for pairs that are close to each other."""
     a, b = (boxes[:, [0, 1, 3, 4, 6]].double() for boxes in (a, b))
     reach = [boxes[:, 2:4].norm(dim=1) / 2 for boxes in (a, b)]
     near = torch.cdist(a[:, :2], b[:, :2]) < reach[0][:, None] + reach[1]
@@ -84,8 +84,8 @@ def _border_within(s: Tensor, e: Tensor, s2: Tensor, e2: Tensor, *, owns_shared:
         _cross(e2, s[:, :, None] - s2[:, None]) / length
     )  # Depth of the point t = 0 in each half-plane (m, 4, 4)
     slope = _cross(e2, e[:, :, None]) / length
-    # A segment that two sides share counts once. It does not count where the polygons only touch:
-    # then the sides have opposite directions.
+    # A segment shared by two sides counts once. If the polygons only touch, the sides have opposite
+    # directions, and the segment does not count.
     along = (e2 * e[:, :, None]).sum(-1) > 0
     slack = torch.where(along & owns_shared, _TOLERANCE, -_TOLERANCE)
     parallel = slope.abs() < 1e-12

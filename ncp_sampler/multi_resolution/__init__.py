@@ -1,4 +1,4 @@
-"""Multi-resolution network: blueprint, search space, exact costs, features, PyTorch module."""
+"""Multi-resolution networks: blueprint, search space, exact costs, features, PyTorch modules."""
 
 from ncp_sampler.multi_resolution import costs as costs
 from ncp_sampler.multi_resolution.anchor_head import AnchorOutput as AnchorOutput

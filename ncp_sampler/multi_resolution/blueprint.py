@@ -1,13 +1,15 @@
 """Blueprint of the multi-resolution network (paper, section 3.2).
 
-The network, its costs and its features are all derived from this data. A stage is denoted by s, and
-a branch of resolution 1/2^(r+1) by r. In the order of the tables (equation 9), the code is
+The network, its costs and its features are all derived from the data in this module. A stage is
+denoted by s, and a branch with resolution 1/2^(r+1) by r. In the order of the tables (equation 9),
+the code is
 
     i1 i2 | b1 n1_1 c1_1 | b2 n2_1 n2_2 c2_1 c2_2 | b3 n3_1.. c3_1.. | b4 n4_1.. c4_1.. | o1
 
-``i`` and ``o`` are channels of the input and output layers, ``b<s>`` blocks, ``n<s>_<r>`` residual
-units and ``c<s>_<r>`` channels. ``b`` and ``n`` range over 1, .., 4, and channels over 8, 16, ..,
-128. A *level* k is a feature map at 1/2^k of the input; branch r works at level r + 1.
+``i`` and ``o`` are numbers of channels of the input and output layers, ``b<s>`` numbers of blocks,
+``n<s>_<r>`` numbers of residual units, and ``c<s>_<r>`` numbers of channels. ``b`` and ``n`` range
+over 1, .., 4, and channels over 8, 16, .., 128. A feature map of *level* k has 1/2^k of the input's
+resolution; branch r works at level r + 1.
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ TASKS = ("classification", "segmentation", "video", "detection3d")
 N_STAGES = 4
 MAX_DEPTH, MAX_WIDTH, WIDTH_STEP = 4, 128, 8
 KERNEL = 3  # Kernel size of convolutions, unless stated otherwise
-UNIT_CONVOLUTIONS = 2  # Convolutions per residual unit
+UNIT_CONVOLUTIONS = 2  # Number of convolutions per residual unit
 
-HIGHEST, LOWEST, POOLED = 2, N_STAGES + 1, N_STAGES + 2  # Levels; a pooled map has one pixel
-LEAST_SIDE = 2**LOWEST  # Minimum side of an input; the lowest branch then has one pixel
+HIGHEST, LOWEST, POOLED = 2, N_STAGES + 1, N_STAGES + 2  # Levels of branches and of a pooled map
+LEAST_SIDE = 2**LOWEST  # Minimum side of an input, with which the lowest branch has one pixel
 
-# Anchors of 3D detection: yaws per class, values of a box, half circles
+# Anchors of 3D detection: number of yaws per class, values of a box, and direction classes
 YAWS, BOX_VALUES, DIRECTIONS = 2, 7, 2
 
 
@@ -34,10 +36,10 @@ class Stage(NamedTuple):
     """Names of the parameters of a stage.
 
     Attributes:
-        number: Index s of the stage, starting at 1; also its number of branches.
-        blocks: Name of the number of blocks.
-        units: Names of the numbers of residual units, one per branch.
-        widths: Names of the numbers of channels, one per branch.
+        number: Index s of the stage, starting at 1, which is also its number of branches.
+        blocks: Name of the parameter for the number of blocks.
+        units: Names of the parameters for the number of residual units, one per branch.
+        widths: Names of the parameters for the number of channels, one per branch.
     """
 
     number: int
@@ -47,14 +49,14 @@ class Stage(NamedTuple):
 
 
 class Path(NamedTuple):
-    """One convolution of a fusion, with batch norm and ReLU; branches are numbered from 1.
+    """Convolution in a fusion, with batch norm and ReLU; branches are numbered from 1.
 
     Attributes:
-        source: Branch of the input.
-        target: Branch of the output.
-        kernel: 1 from a lower resolution, whose output is upsampled; otherwise 3.
-        stride: 2 from a higher resolution; otherwise 1.
-        fused: True if the path starts a new branch, from the fused output of the branch above.
+        source: Branch that is the input.
+        target: Branch that is the output.
+        kernel: 1 if the source has a lower resolution (the output is then upsampled), otherwise 3.
+        stride: 2 if the source has a higher resolution, otherwise 1.
+        fused: True if the target is a new branch; the input is then the fused output of the source.
     """
 
     source: int
@@ -73,10 +75,10 @@ class Head(NamedTuple):
     """Head of a task, which maps four branches to the output.
 
     Attributes:
-        meets: Index of the branch to whose size the others are resized.
-        kernel: Kernel size of the convolution over their concatenation.
-        axes: 2 for a kernel over images, 3 for a kernel over clips.
-        pooled: True if the output is averaged before the last convolutions.
+        meets: Index of the branch to whose size all branches are resized.
+        kernel: Kernel size of the convolution of the concatenated branches.
+        axes: Number of axes of the kernel: 2 for images, 3 for clips.
+        pooled: True if feature maps are averaged before the last convolutions.
     """
 
     meets: int
@@ -90,7 +92,7 @@ class Head(NamedTuple):
         return HIGHEST if self.meets == 0 else LOWEST
 
 
-STEM = (("image", "i1"), ("i1", "i2"))  # Input and output of the two 3x3 convolutions of stride 2
+STEM = (("image", "i1"), ("i1", "i2"))  # Widths before and after the two convolutions of stride 2
 STAGES = tuple(
     Stage(
         s,
@@ -116,7 +118,7 @@ NAMES = (
 
 
 def dimensions(*, width: int = MAX_WIDTH, depth: int = MAX_DEPTH) -> list[Integer]:
-    """Return the 27 dimensions, optionally with lower maxima than the published space."""
+    """Return the 27 dimensions, optionally with lower maxima than in the published space."""
     return [
         Integer(name, 1, depth)
         if name in DEPTHS
@@ -129,7 +131,7 @@ CODEC = SearchSpace(dimensions())
 
 
 def uniform_params(*, depth: int, width: int) -> dict[str, int]:
-    """Return params with the same depth and width everywhere; the paper's start has 2 and 64."""
+    """Return params with the same depth and the same width everywhere, such as 2 and 64."""
     return {name: depth if name in DEPTHS else width for name in NAMES}
 
 
@@ -151,7 +153,7 @@ def fusion_paths(before: int, after: int) -> tuple[Path, ...]:
 
 
 def output_channels(task: str, classes: int) -> dict[str, int]:
-    """Return the numbers of channels of the last convolutions, 1x1 with bias, by name."""
+    """Return name -> number of output channels of the head's last convolutions (1×1 with bias)."""
     if task != "detection3d":
         return {"classifier": classes}
     anchors = YAWS * classes
@@ -165,7 +167,7 @@ def output_channels(task: str, classes: int) -> dict[str, int]:
 def code_string(params: dict[str, Any]) -> str:
     """Return the published form of a code, ``i1_i2-b1_1_n.._c..-b2_2_..-b3_3_..-b4_4_..-o1``.
 
-    In each stage, b is followed by the number of branches.
+    In each stage, the number of blocks b is followed by the number of branches.
     """
     parts = [[params[name] for _, name in STEM]]
     for stage in STAGES:

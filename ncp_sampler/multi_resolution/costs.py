@@ -1,21 +1,22 @@
 """Exact FLOPs and params of MRSpace codes in closed form, vectorized and differentiable.
 
 Notation
-    code    (n, 27), the columns of ``MRSpace``; fractions are valid, so that gradients exist
-    level   a feature map at 1/2^level of the input; branch r of the network has level r + 1
-    extra operations per output element in addition to a convolution's multiply-adds
+    code    codes (n, 27) with the columns of ``MRSpace``; fractions are allowed for gradients
+    level   k for a feature map at 1/2^k of the input; branch r of the network has level r + 1
+    extra   operations per output element in addition to a convolution's multiply-adds
 
-The network is treated as a list of convolutions. Columns of the code give their widths and how many
-there are. The cost of a convolution is c_out * pixels * (weights c_in + extra), where weights is
-the volume of the kernel, and the costs of all convolutions are added. There are three conventions
-for FLOPs:
+The network is treated as a list of convolutions, whose widths and number are given by the columns
+of the code. The cost of a convolution is c_out * pixels * (volume * c_in + extra), where the volume
+is that of the kernel. The costs of all convolutions are added. There are three conventions for
+FLOPs:
 
     "multiply_adds"        extra = 0: multiply-adds of the convolutions, as in the paper's Table 3
                            and as counted by ``measure`` for any module
-    "tables"               the ``flops`` of NAS-Bench-MR. extra = 2: one for the output and one for
-                           its batch norm; extra = 1 with a bias instead of the norm
-    "twice_multiply_adds"  a multiplication and an addition are two operations, as in the data
-                           sheets of hardware and in PyTorch's ``FlopCounterMode``
+    "tables"               the ``flops`` of NAS-Bench-MR, with extra = 2: one for the output and one
+                           for its batch norm; extra = 1 with a bias instead of the norm
+    "twice_multiply_adds"  twice the multiply-adds, because a multiplication and an addition are two
+                           operations, as in data sheets of hardware and PyTorch's
+                           ``FlopCounterMode``
 
 The number of params is the same sum as for "tables", with one pixel everywhere; extra then counts
 the scale and shift of the norm, or the bias.
@@ -54,8 +55,8 @@ __all__ = ["CONVENTIONS", "TASKS", "Measurement", "flops", "measure", "params"]
 CONVENTIONS = ("tables", "multiply_adds", "twice_multiply_adds")
 
 _LOW, _HIGH = (CODEC.denormalize(np.full(len(CODEC.columns), end)) for end in (0.0, 1.0))
-_TOLERANCE = 1e-6  # Tolerance relative to the range of a column, for codes in float32
-_EXTRA = (1, 2)  # Extra operations without and with a norm
+_TOLERANCE = 1e-6  # Tolerance for codes in float32, relative to the range of a column
+_EXTRA = (1, 2)  # Extra operations per output element without and with a norm
 _CHUNK = 8192  # Number of codes per chunk, so that their convolutions fit into the CPU cache
 
 
@@ -72,15 +73,16 @@ def flops(
     """Return the FLOPs of the networks of codes, in G (1e9), for one input.
 
     Args:
-        codes: MRSpace codes (n, 27), or one code (27,), within the bounds of the space. Gradients
-            flow back to a tensor.
-        resolution: Height and width of the input, each at least 32. For "detection3d", the size of
-            the grid of pillars; the pillar encoder is not counted.
+        codes: MRSpace codes (n, 27), or one code (27,), within the bounds of the space. If they are
+            a tensor, the result is differentiable.
+        resolution: Height and width of the input, each at least 32. For "detection3d", these are
+            the numbers of pillars along y and x; the pillar encoder is not counted.
         num_classes: Number of classes. "detection3d" has two anchors per class.
         task: "classification", "segmentation", "video" or "detection3d".
-        in_channels: Channels of the input.
-        frames: Frames of a clip, at least 1; for "video" only.
-        convention: "tables", "multiply_adds" or "twice_multiply_adds"; see the module.
+        in_channels: Number of channels of the input.
+        frames: Number of frames of a clip, at least 1; for "video" only.
+        convention: "tables", "multiply_adds" or "twice_multiply_adds"; the docstring of the module
+            defines them.
 
     Returns:
         FLOPs (n,), or (1,) for one code; float64, on the device of the codes.
@@ -113,12 +115,12 @@ def params(
     Args:
         codes: As for ``flops``.
         num_classes: As for ``flops``.
-        task: As for ``flops``; classification and segmentation networks have the same number of
+        task: As for ``flops``; networks for classification and segmentation have the same number of
             parameters.
-        in_channels: Channels of the input.
+        in_channels: Number of channels of the input.
 
     Returns:
-        As for ``flops``.
+        Numbers (n,), or (1,) for one code; float64, on the device of the codes.
 
     Raises:
         ValueError: If an argument has another form or is out of its range.
@@ -132,7 +134,7 @@ def params(
 
 
 class _Convolution(NamedTuple):
-    """Group of ``blocks * units`` equal convolutions; strings are keys of ``_columns``."""
+    """Group of ``blocks * units`` equal convolutions; strings are names in ``_columns``."""
 
     kernel: int
     c_in: str
@@ -140,8 +142,8 @@ class _Convolution(NamedTuple):
     level: int  # Level of the output
     blocks: str = "1"
     units: str = "1"
-    norm: bool = True  # True with a batch norm, False with a bias
-    depth: int = 1  # Size of the kernel along time
+    norm: bool = True  # True for a batch norm, False for a bias
+    depth: int = 1  # Size of the kernel along the time axis
 
 
 @cache
@@ -150,12 +152,12 @@ def _network(task: str) -> tuple[_Convolution, ...]:
 
 
 def _walk(task: str) -> Iterator[_Convolution]:
-    """Yield every convolution, from the stem to the classifier."""
+    """Yield all groups of convolutions, from the stem to the head."""
     for level, (c_in, c_out) in enumerate(STEM, start=1):
         yield _Convolution(KERNEL, c_in, c_out, level)
     before: tuple[str, ...] = (STEM[-1][1],)  # Widths of the input branches of a block
     for stage in STAGES:
-        yield from _fusion(before, stage.widths, blocks="1")  # The first block makes the transition
+        yield from _fusion(before, stage.widths, blocks="1")  # first block: from the previous stage
         yield from _fusion(stage.widths, stage.widths, blocks=f"{stage.blocks}-1")
         for r, (units, width) in enumerate(zip(stage.units, stage.widths, strict=True), start=1):
             for _ in range(UNIT_CONVOLUTIONS):
@@ -179,7 +181,7 @@ def _fusion(before: Sequence[str], after: Sequence[str], blocks: str) -> Iterato
 def _columns(
     code: torch.Tensor, task: str, num_classes: int, in_channels: int
 ) -> dict[str, torch.Tensor]:
-    """Return the values (n,) of the names in the network."""
+    """Return the values (n,) of all names that occur in ``_Convolution``."""
     column = dict(zip(CODEC.columns, code.unbind(1), strict=True))
     ones = torch.ones_like(column[OUTPUT])
     column |= {"1": ones, "image": in_channels * ones}
@@ -199,7 +201,7 @@ def _count(
     task: str,
     in_channels: int,
 ) -> torch.Tensor:
-    """Return the sum (n,) over all convolutions, given the ``pixels`` of each level."""
+    """Return the total cost (n,) of all convolutions, given the number of pixels of each level."""
     code = _check_codes(codes)
     checks.one_of("task", task, TASKS)
     num_classes = _positive("num_classes", num_classes)
@@ -218,11 +220,12 @@ def _count(
 def _plan(
     task: str, num_classes: int, in_channels: int, pixels: tuple[int, ...], extra: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the matrix that selects the numbers of each convolution, and its two factors.
+    """Return the matrix that computes the numbers of all convolutions, and two factors for each.
 
-    The numbers are c_in, c_out, blocks and units. Each is a column, a constant, or a sum of these,
-    so a single matrix product, plus the last row, gives all of them. Separate selections would take
-    most of the time of a proposal with a limit.
+    The numbers of a convolution are c_in, c_out, blocks and units. Each is a column, a constant, or
+    a sum of these, so a single matrix product, plus the last row, gives all of them. Computing them
+    one by one would take most of the time of a proposal with a limit. The factors are the costs
+    per output channel and input channel, and per output channel.
     """
     network = _network(task)
     named = zip(
@@ -242,7 +245,7 @@ def _plan(
 
 
 def _positive(name: str, number: Any) -> int:
-    """Return a positive integer, given in any numeric type (50.0), or raise ValueError."""
+    """Return a positive integer, given in any numeric type, such as 50.0; otherwise raise."""
     exact = checks.is_number(type(number)) and number % 1 == 0
     return checks.integer(name, int(number) if exact else number, low=1)
 
@@ -251,12 +254,12 @@ def _check_frames(frames: int | None, task: str) -> int:
     if task == "video":
         return _positive("frames", frames)
     if frames is not None:
-        raise ValueError(f"frames={frames!r} is for task='video' alone, not {task!r}; omit it")
+        raise ValueError(f"frames={frames!r} is only for task='video', not for {task!r}; omit it")
     return 1
 
 
 def _pixels(resolution: tuple[int, int], frames: int) -> list[int]:
-    """Return the pixels of each level, where a convolution with stride 2 gives ceil(side / 2)."""
+    """Return the number of pixels of each level; a stride of 2 gives ceil(side / 2)."""
     try:
         height, width = (int(side) for side in resolution if side % 1 == 0)
     except (TypeError, ValueError):
@@ -283,7 +286,7 @@ def _check_codes(codes: ArrayLike | torch.Tensor) -> torch.Tensor:
     code = code.reshape(-1, width)
     margin = _TOLERANCE * (_HIGH - _LOW)
     low, high = (code.new_tensor(end) for end in (_LOW - margin, _HIGH + margin))
-    outside = ~((code >= low) & (code <= high))  # NaN is outside too
+    outside = ~((code >= low) & (code <= high))  # NaN counts as outside
     if outside.any():
         row, column = (int(at) for at in outside.nonzero()[0])
         raise ValueError(

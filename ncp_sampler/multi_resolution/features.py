@@ -2,17 +2,18 @@
 
 Notation, as in `blueprint`
     s, r            stage 1..4 and branch 1..s; branch r works at 1/2^(r+1) of the input
-    b_s, n_sr, c_sr blocks, residual units and channels; each (n, 10) for the ten branches s, r
-    codes           (n, 27) in natural units; fractions are valid, so that gradients exist
+    b_s, n_sr, c_sr number of blocks, residual units and channels, for the ten branches (s, r)
+    codes           (n, 27) in natural units; fractions are allowed, so that gradients exist
 
-Work is depth times width squared, summed over branches. To model work, trees need many splits,
-small networks need many units, and all such models need many rows. The features therefore contain
-the work, in log2, because metrics are then closest to linear. The features contain only the leading
-terms of costs; `costs` computes exact costs.
+The computation in a branch grows with depth times width squared. From the columns alone, trees need
+many splits, and small networks many units, to model this product, so that both need many rows. The
+features therefore contain such products, in log2, because metrics are then closest to linear. They
+contain only the leading terms of costs; `costs` computes exact costs.
 
 A search differentiates the features of a few codes at every step, so the number of operations
-determines the time. All features are sums of products of up to four columns. Products with constant
-matrices select columns, sum products and sort the sums; this takes a third of the time of indexing.
+determines the time. Apart from minima, all features are sums of products of up to four columns.
+Products with constant matrices select columns, sum products and sort the sums, which takes a third
+of the time of indexing.
 """
 
 from __future__ import annotations
@@ -52,19 +53,22 @@ NAMES = (
 )
 
 
-_Sum: TypeAlias = dict[tuple[str, ...], float]  # Products of columns -> their factors
+_Sum: TypeAlias = dict[tuple[str, ...], float]  # product of columns -> its coefficient in the sum
 
 _UNITS = {(s.number, r): name for s in STAGES for r, name in enumerate(s.units, start=1)}
 _WIDTHS = {(s.number, r): name for s in STAGES for r, name in enumerate(s.widths, start=1)}
 
 
 def _depth(branches: Sequence[tuple[int, int]]) -> _Sum:
-    """Return the sum of the residual units of some branches."""
+    """Return the total number of residual units in some branches."""
     return {(STAGES[s - 1].blocks, _UNITS[s, r]): 1.0 for s, r in branches}
 
 
 def _weights(branches: Sequence[tuple[int, int]], *, shrink: float = 1.0) -> _Sum:
-    """Return the weights of the residual units of some branches, scaled by resolution."""
+    """Return the number of weights in the residual units of some branches.
+
+    The terms of branch r are multiplied by ``shrink**r``.
+    """
     return {
         (STAGES[s - 1].blocks, _UNITS[s, r], _WIDTHS[s, r], _WIDTHS[s, r]): 2 * _VOLUME * shrink**r
         for s, r in branches
@@ -98,10 +102,11 @@ _NARROWEST = {f"narrowest_r{r}": [_WIDTHS[branch] for branch in _RESOLUTION[r]] 
 
 
 def _picking(products: Sequence[Sequence[str]], factors: int, missing: float) -> Tensor:
-    """Return the matrix (28, factors * products) that selects all first factors, then all others.
+    """Return the matrix (28, factors * products) that selects the factors of products from codes.
 
-    The last row is added for every code. This row contains the values of factors that a product
-    lacks.
+    The first factors of all products come first, then all second factors, and so on. The last row
+    is added to the result for every code; it contains the value ``missing`` for each factor that a
+    product does not have.
     """
     pick = torch.zeros(len(CODEC.columns) + 1, factors, len(products), dtype=torch.float64)
     for j, product in enumerate(products):
@@ -136,11 +141,12 @@ _SORT = torch.eye(len(_MADE), dtype=torch.float64)[:, [_MADE.index(name) for nam
 _SIZES = [*[len(_PRODUCTS)] * _FACTORS, len(_S) * len(_NARROWEST)]
 
 
-# For NumPy: position of each factor in (code, 1), and of each width in (code, inf)
+# For NumPy: position of each factor in a code followed by 1, and of each width in a code followed
+# by infinity
 _FACTORS_AT = _PICK[:, : _FACTORS * len(_PRODUCTS)].argmax(0).reshape(_FACTORS, -1).numpy()
 _WIDTHS_AT = _PICK[:, _FACTORS * len(_PRODUCTS) :].numpy()
 _WIDTHS_AT = np.where(_WIDTHS_AT[-1] > 0, len(CODEC.columns), _WIDTHS_AT[:-1].argmax(0))
-_ORDER = _SORT.argmax(0).numpy()  # Position of each name among the computed ones
+_ORDER = _SORT.argmax(0).numpy()  # Position of each name among the computed features
 _SUMS_ARRAY, _PICK_BACK = _SUMS.numpy(), np.ascontiguousarray(_PICK[:-1].numpy().T)
 _LOG2E = 1 / math.log(2)
 
@@ -148,9 +154,10 @@ _LOG2E = 1 / math.log(2)
 def derived(codes: Tensor) -> Tensor:
     """Return differentiable features (n, 46) of codes (n, 27), without the columns of the codes.
 
-    The features are in the order of ``NAMES``: for each stage, residual units and log2 weights of
-    each branch, then log2 weights and width of the stage; for each resolution, depth, log2 weights
-    and smallest width; then blocks and depth; then log2 of fusion, params, FLOPs and stem.
+    The features are in the order of ``NAMES``. For each stage: number of residual units and log2 of
+    the weights of each branch, then log2 of the weights of the stage, and its total width. For each
+    resolution: depth, log2 of the weights, and smallest width. For the network: number of blocks
+    and depth, then log2 of the weights of fusions, of params, of FLOPs and of the stem.
     """
     pick, sums, sort = (matrix.to(codes) for matrix in (_PICK, _SUMS, _SORT))
     a, b, c, d, widths = torch.addmm(pick[-1], codes, pick[:-1]).split(_SIZES, dim=1)
@@ -160,7 +167,7 @@ def derived(codes: Tensor) -> Tensor:
 
 
 def derived_vjp(codes: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-    """Return ``derived`` of codes (n, 27) as arrays, and its pullback to the codes."""
+    """Return ``derived`` for an array of codes (n, 27), and the pullback of gradients to codes."""
     n, plain_count = len(codes), len(_PLAIN)
     a, b, c, d = np.concatenate([codes, np.ones((n, 1))], 1)[:, _FACTORS_AT].swapaxes(0, 1)
     first, second = a * b, c * d
@@ -179,7 +186,7 @@ def derived_vjp(codes: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], F
         )
         by_product = np.concatenate([by_plain, by_logs * _LOG2E / powers], 1) @ _SUMS_ARRAY.T
         by_first, by_second = by_product * second, by_product * first
-        narrow = widths == narrowest[:, None]  # Ties share the gradient, as in PyTorch's amin
+        narrow = widths == narrowest[:, None]  # equal widths share the gradient, as in torch.amin
         by_widths = narrow * (by_narrowest / narrow.sum(1))[:, None]
         by_factors = [by_first * b, by_first * a, by_second * d, by_second * c]
         return np.asarray(np.concatenate([*by_factors, by_widths.reshape(n, -1)], 1) @ _PICK_BACK)
@@ -191,12 +198,12 @@ def derived_vjp(codes: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], F
 class SmoothFeatures:
     """Features of unit codes of ``MRSpace`` for predictors: (n, 27) -> (n, 73).
 
-    The features are those of ``derived`` and the columns of the code in log2, because metrics
-    depend on ratios of widths and depths. PyTorch can call and differentiate this object. ``vjp``
-    returns their gradient in NumPy.
+    The features are log2 of the columns of the code, because metrics depend on ratios of widths and
+    depths, followed by the features of ``derived``. PyTorch can differentiate a call of this
+    object; ``vjp`` returns features and gradients in NumPy.
 
     Attributes:
-        codec: Space of the unit codes: ``CODEC``, or a narrower one.
+        codec: Space of the unit codes: ``CODEC``, or a space with lower maxima.
     """
 
     codec: SearchSpace = CODEC
@@ -213,7 +220,7 @@ class SmoothFeatures:
         return torch.cat([codes.log2(), derived(codes)], dim=1)
 
     def vjp(self, unit: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-        """Return the features of an array of unit codes, and their pullback.
+        """Return the features of an array of unit codes, and the pullback of their gradients.
 
         Raises:
             ValueError: If the number of columns is wrong.

@@ -1,10 +1,10 @@
-"""Heads: resize, concatenate, convolve and classify the four branches for a task.
+"""Heads of the tasks, which resize, concatenate, convolve and classify the four branches.
 
 Notation
-    branches   four maps (n, c_r, h_(r+1), w_(r+1)), the highest resolution first
-    c          sum of the channels of the four branches
-    o          channels o1 of the code
-    K          classes
+    branches   four feature maps (n, c_r, h_(r+1), w_(r+1)), with the highest resolution first
+    c          total number of channels of the four branches
+    o          number of channels o1 of the code
+    K          number of classes
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from ncp_sampler.multi_resolution.layers import ConvNorm, convolution
 class LogitsHead(nn.Module):
     """Head that returns logits of K classes.
 
-    "classification" and "video" concatenate at the lowest resolution and pool: (n, K).
-    "segmentation" concatenates at the highest resolution: (n, K, h_2, w_2).
+    For "classification" and "video", the branches are concatenated at the lowest resolution and
+    pooled, which gives logits (n, K). For "segmentation", they are concatenated at the highest
+    resolution, which gives logits (n, K, h_2, w_2).
 
     Args:
-        task: One of the three tasks.
-        c: Sum of the channels of the branches.
-        o: Channels before the classifier.
+        task: "classification", "video" or "segmentation".
+        c: Total number of channels of the branches.
+        o: Number of channels before the classifier.
         num_classes: Number K of classes.
     """
 
@@ -41,7 +42,10 @@ class LogitsHead(nn.Module):
         self.pooled = HEADS[task].pooled
 
     def forward(self, branches: list[Tensor], frames: int | None = None) -> Tensor:
-        """Return the logits of n images, or of n clips of T frames with n T maps per branch."""
+        """Return the logits of n images, or of n clips with n T feature maps per branch.
+
+        ``frames`` is the number T of frames of a clip, and None for images.
+        """
         x = self.fuse(branches, frames)
         if self.pooled:
             x = x.mean(tuple(range(2, x.ndim)))[:, :, None, None]  # (n, o, 1, 1)
@@ -50,7 +54,7 @@ class LogitsHead(nn.Module):
 
 
 class DetectionHead(nn.Module):
-    """Head of 3D detection at the highest resolution, with anchors in every cell."""
+    """Head for 3D detection at the highest resolution, with anchors in every cell."""
 
     def __init__(self, task: str, c: int, o: int, num_classes: int) -> None:
         super().__init__()
@@ -66,9 +70,9 @@ class Fuse(ConvNorm):
     """Module that resizes, concatenates and convolves all branches: (n, o, h, w).
 
     Args:
-        task: Task; its head determines the resolution and the kernel.
-        c: Sum of the channels of the branches.
-        o: Channels of the output.
+        task: Task that determines the resolution and the kernel.
+        c: Total number of channels of the branches.
+        o: Number of channels of the output.
     """
 
     def __init__(self, task: str, c: int, o: int) -> None:
@@ -76,10 +80,10 @@ class Fuse(ConvNorm):
         super().__init__(c, o, kernel=head.kernel, axes=head.axes)
         self.meets = head.meets
 
-    def forward(  # type: ignore[override] # of several maps in place of one
+    def forward(  # type: ignore[override] # takes several maps instead of one
         self, branches: list[Tensor], frames: int | None = None
     ) -> Tensor:
-        """Return maps (n, o, h, w), or clips (n, o, T, h, w) of n T maps if ``frames`` is T."""
+        """Return feature maps (n, o, h, w); for clips of T ``frames``, return (n, o, T, h, w)."""
         size = branches[self.meets].shape[-2:]
         like = branches[self.meets]
         x = torch.cat([x if x is like else _resize(x, size) for x in branches], 1)
@@ -89,10 +93,11 @@ class Fuse(ConvNorm):
 
 
 def resize_logits(logits: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize logits (n, K, h, w) bilinearly to (n, K, H, W).
+    """Return logits (n, K, h, w), resized bilinearly to (n, K, H, W).
 
     Raises:
-        ValueError: If the logits have other axes, or if the size is not two positive integers.
+        ValueError: If the logits have another number of axes, or if the size is not two positive
+            integers.
     """
     if checks.instance("logits", logits, Tensor, "be a tensor (n, K, h, w)").ndim != 4:
         raise ValueError(f"logits has shape {tuple(logits.shape)}; it must be (n, K, h, w)")

@@ -1,4 +1,4 @@
-"""Layers of the networks: convolution with batch norm, residual unit, and their initialization."""
+"""Layers of the networks (convolution with batch norm, residual unit), and their initialization."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.nn import functional
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, batch norm, and an optional ReLU.
+    """Convolution without bias, followed by batch norm and an optional ReLU.
 
-    The padding is kernel // 2, so the sides become ceil(side / stride).
+    The padding is kernel // 2, so each side of the output is ceil(side / stride).
 
     Args:
-        c_in: Channels of the input.
-        c_out: Channels of the output.
-        kernel: Side of the kernel, odd.
+        c_in: Number of channels of the input.
+        c_out: Number of channels of the output.
+        kernel: Side of the kernel, an odd number.
         stride: Stride of the convolution.
         axes: 2 for images (n, c, h, w), 3 for clips (n, c, t, h, w).
         relu: True for a ReLU at the end.
@@ -45,7 +45,7 @@ class ConvNorm(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """Residual unit of two 3×3 convolutions with batch norm, (n, c, h, w) to (n, c, h, w)."""
+    """Residual unit with two 3×3 convolutions and batch norm, from and to (n, c, h, w)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -69,10 +69,10 @@ class _Unset3d(nn.Conv3d):
 def convolution(
     c_in: int, c_out: int, *, kernel: int, stride: int = 1, axes: int = 2, bias: bool = True
 ) -> nn.Conv2d | nn.Conv3d:
-    """Return a convolution with unset weights and bias, which ``initialize`` sets.
+    """Return a convolution whose weights and bias are not initialized; ``initialize`` sets them.
 
-    PyTorch's own initialization, even with ``skip_init``, would take most of the time for building
-    a network.
+    PyTorch's own initialization, even with ``skip_init``, would take most of the time that it takes
+    to build a network.
     """
     unset, plain = (_Unset2d, nn.Conv2d) if axes == 2 else (_Unset3d, nn.Conv3d)
     conv: nn.Conv2d | nn.Conv3d = unset(
@@ -83,7 +83,7 @@ def convolution(
 
 
 def seeded(seed: int | None) -> torch.Generator | None:
-    """Return a seeded generator on the CPU, or None (for PyTorch's own) if there is no seed.
+    """Return a seeded generator on the CPU; None, for PyTorch's global generator, without a seed.
 
     Raises:
         ValueError: If the seed is not an integer that PyTorch accepts.
@@ -102,11 +102,11 @@ def initialize(
 
     Args:
         module: Module to change in place.
-        generator: Generator on the CPU, which gives the same weights on every device; None for
-            PyTorch's own.
-        identities: True to initialize residual units as identities: the scale of their last batch
-            norm is 0 (Goyal et al. 2017, section 5.1). Networks with few channels and many units
-            then begin to learn in the first steps.
+        generator: Generator on the CPU, so that the weights are the same on every device; None for
+            PyTorch's global generator.
+        identities: True to initialize residual units as identities, by setting the scale of their
+            last batch norm to 0 (Goyal et al. 2017, section 5.1). Networks with few channels and
+            many units then learn from the first steps on.
     """
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
@@ -122,8 +122,8 @@ def initialize(
 def pass_on(layer: nn.Conv2d | nn.Conv3d) -> None:
     """Halve the weights of a convolution, and add the identity for as many channels as possible.
 
-    At initialization, the convolution then passes its input on. (In Zagoruyko & Komodakis 2017,
-    equation 3, the identity is added permanently.)
+    After this initialization, the output of the convolution contains its input. (Zagoruyko &
+    Komodakis 2017, equation 3, add the identity permanently.)
     """
     identity = nn.init.dirac_(torch.empty_like(layer.weight))
     layer.weight.mul_(0.5).add_(identity)
@@ -131,7 +131,7 @@ def pass_on(layer: nn.Conv2d | nn.Conv3d) -> None:
 
 @torch.no_grad()
 def draw_normal(weight: Tensor, std: float, generator: torch.Generator | None) -> None:
-    """Fill a tensor on any device with N(0, std²) draws; ``generator`` is as for ``initialize``."""
+    """Fill a tensor on any device with N(0, std²) samples; see ``initialize`` for the generator."""
     if generator is None or weight.device == generator.device:
         weight.normal_(0, std, generator=generator)
     elif not weight.is_meta:

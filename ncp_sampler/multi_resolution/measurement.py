@@ -1,4 +1,4 @@
-"""Multiply-adds and params of any module, counted by the ATen engine of ptflops."""
+"""Multiply-adds and params of any PyTorch module, counted by the ATen engine of ptflops."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ _FUSED_ATTENTION = (
 
 @dataclass(frozen=True)
 class Measurement:
-    """Cost of one input of a module.
+    """Cost of a module for one input.
 
     Attributes:
-        multiply_adds: Number of multiply-adds; equals 1e9 times ``costs.flops`` with the convention
-            "multiply_adds".
-        params: Number of trainable parameters; equals 1e6 times ``costs.params``.
+        multiply_adds: Number of multiply-adds. For networks of ``MRSpace``, this is 1e9 times
+            ``costs.flops`` with the convention "multiply_adds".
+        params: Number of trainable parameters. For networks of ``MRSpace``, this is 1e6 times
+            ``costs.params``.
 
     Examples:
         >>> Measurement(multiply_adds=447_105_792, params=9_472).params
@@ -37,7 +38,7 @@ class Measurement:
 
 
 def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
-    """Count the multiply-adds and trainable parameters of a module by one forward pass.
+    """Count the multiply-adds of a module in one forward pass, and its trainable parameters.
 
     Convolutions, matrix products, attention and LSTMs anywhere in the module are counted. Biases,
     normalization layers, activations, pooling and resizing are not counted. The module runs in
@@ -69,11 +70,11 @@ def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
     probe = _Probe(module)
     module.eval()
     try:
-        # With gradients, PyTorch takes no fused path through attention layers. In inference mode,
-        # ptflops would see whole layers, which it does not know, and count 0.
+        # With gradients, PyTorch does not use fused implementations of attention layers. In
+        # inference mode, ptflops would only see whole layers, which it does not know, and count 0.
         with torch.inference_mode(False), torch.enable_grad():
             leaf = torch.zeros((1, *shape), dtype=example.dtype, device=example.device)
-            batch = leaf.requires_grad_().clone()  # A leaf cannot be changed in place
+            batch = leaf.requires_grad_().clone()  # a copy, as a leaf cannot be changed in place
             count, _ = get_model_complexity_info(
                 probe,
                 shape,
@@ -88,8 +89,8 @@ def measure(module: nn.Module, input_shape: Sequence[int]) -> Measurement:
             part.training = training
     if probe.error is not None:
         raise ValueError(
-            f"module cannot run on an input of shape {tuple(batch.shape)}, of input_shape={shape} "
-            f"and a batch of one: {probe.error}"
+            f"module cannot run on an input of shape {tuple(batch.shape)}, which is "
+            f"input_shape={shape} with a batch of one: {probe.error}"
         ) from probe.error
     params = sum(p.numel() for p in module.parameters() if p.requires_grad)
     return Measurement(multiply_adds=int(count), params=params)
@@ -100,14 +101,14 @@ def _import_ptflops() -> Any:
         import ptflops
     except ImportError as error:
         raise ImportError(
-            f'costs.measure needs ptflops ({error}), which the extra "measure" has; install it '
-            "with: pip install ptflops"
+            f'costs.measure needs ptflops ({error}), part of the extra "measure"; install it with: '
+            "pip install ptflops"
         ) from error
     return ptflops
 
 
 class _Probe(nn.Module):
-    """Wrapper that hides a module from ptflops, which otherwise leaves hooks and prints errors."""
+    """Wrapper that hides a module from ptflops, which would leave hooks in it and print errors."""
 
     error: Exception | None = None
 
@@ -118,12 +119,15 @@ class _Probe(nn.Module):
     def forward(self, batch: torch.Tensor) -> None:
         try:
             self.run(batch)
-        except Exception as error:  # The user's module can raise anything
+        except Exception as error:  # a user's module can raise anything
             self.error = error
 
 
 def _counters() -> dict[Any, Callable[[Any, Any], int]]:
-    """Return counters that replace or extend those of ptflops: no biases, and fused operations."""
+    """Return counters that replace or extend those of ptflops.
+
+    They do not count biases, and also count fused operations.
+    """
     from ptflops import aten_ops
 
     aten = torch.ops.aten
@@ -160,7 +164,7 @@ def _check_shape(input_shape: Sequence[int]) -> tuple[int, ...]:
         shape = ()
     if not shape or not all(isinstance(side, Integral) and side >= 1 for side in shape):
         raise ValueError(
-            f"input_shape={input_shape!r} must be integers of at least 1, the shape of one "
-            "input without the batch's axis, such as (3, 224, 224)"
+            f"input_shape={input_shape!r} must be integers of at least 1: the shape of one "
+            "input without the batch axis, such as (3, 224, 224)"
         )
     return tuple(int(side) for side in shape)

@@ -1,15 +1,15 @@
 """HRNet-like network for an ``MRSpace`` code (paper, section 3.2).
 
 Notation
-    n, C, H, W   images of a batch, and their channels, height and width
+    n, C, H, W   number of images of a batch, and their channels, height and width
     h_k, w_k     H and W after k halvings, each of which gives ceil(side / 2)
-    stage s      1 to 4; it has s branches and b_s blocks
-    branch r     1 to 4; a feature map (n, c_r, h_(r+1), w_(r+1)), at 1/2^(r+1) of the image
+    stage s      1 to 4, with s branches and b_s blocks
+    branch r     1 to 4, a feature map (n, c_r, h_(r+1), w_(r+1)) at 1/2^(r+1) of the image
 
-A block is a fusion module followed by a parallel module. The fusion of the first block adds one
-branch. The paper describes fusions with residual units, but the published code, params and FLOPs
-correspond to convolution, batch norm and ReLU, which are used here.
-``ncp_sampler.multi_resolution.costs`` counts the same convolutions in the same order.
+A block is a fusion module followed by a parallel module. In stages 2 to 4, the fusion module of the
+stage's first block adds a branch. The paper describes fusions with residual units. The published
+code, params and FLOPs, however, correspond to convolution, batch norm and ReLU, which are used
+here. ``ncp_sampler.multi_resolution.costs`` counts the same convolutions in the same order.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _TRUNK = ("stem", *(f"stage{stage.number}" for stage in STAGES))
 
 
 class MultiResolutionNet(nn.Module):
-    """Network for one code, with the head of a task.
+    """Network of one ``MRSpace`` code, with the head for a task.
 
     | task | input | output |
     | --- | --- | --- |
@@ -67,13 +67,13 @@ class MultiResolutionNet(nn.Module):
 
     Args:
         code: The 27 integers of an ``MRSpace`` code, or its params (a dictionary).
-        task: One of the four above.
+        task: One of the four tasks above.
         num_classes: Number K of classes, at least 1.
         in_channels: Number C of input channels, at least 1.
-        seed: Seed of the initial weights, which leaves PyTorch's own generators unchanged; None
-            draws from these generators.
-        initialization: "identity" initializes residual units and the branches of fusions as
-            identities, which gives better results in few epochs (decision 0026). "kaiming" draws
+        seed: Seed of the initial weights; PyTorch's global generators are then not used. None to
+            draw from the global generators.
+        initialization: "identity" initializes residual units as identities, and fusions so that
+            they pass each branch on; this gives better results after few epochs. "kaiming" draws
             Kaiming-normal weights everywhere, as for the networks of the NAS-Bench-MR tables.
 
     Attributes:
@@ -139,10 +139,10 @@ class MultiResolutionNet(nn.Module):
             self.head.anchors.reset_parameters(generator)
 
     def forward(self, x: Tensor) -> Tensor | AnchorOutput:
-        """Map a batch to the output of the task; see the class.
+        """Return the output for a batch; the class lists the shapes for each task.
 
         Raises:
-            ValueError: If the batch has another number of axes or channels, or is too small.
+            ValueError: If the input has the wrong number of axes or channels, or is too small.
         """
         self._check(x)
         if self.task != "video":
@@ -153,21 +153,25 @@ class MultiResolutionNet(nn.Module):
         return logits
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Return the four branches of images (n, C, H, W), the highest resolution first."""
+        """Return the feature maps of the four branches, with the highest resolution first.
+
+        Args:
+            images: Images (n, C, H, W).
+        """
         branches = [self.stem(images)]  # (n, i2, h_2, w_2)
         for stage in STAGES:
             branches = getattr(self, f"stage{stage.number}")(branches)
         return branches  # (n, c_r, h_(r+1), w_(r+1)) for r = 1 to 4
 
     def load_trunk(self, source: MultiResolutionNet | Mapping[str, Tensor]) -> None:
-        """Load the trunk of a trained network of the same code, without its head.
+        """Load the weights of a trained network with the same code, except those of its head.
 
-        The trunk is ``stem`` and ``stage1`` to ``stage4``, with their batch statistics. For
-        example, the paper's Video-p starts HMDB51 from a network that was trained on
-        ImageNet-50-1000.
+        These are the weights of the trunk, ``stem`` and ``stage1`` to ``stage4``, and their batch
+        statistics. For example, the paper's setting Video-p trains on HMDB51 and starts from a
+        network that was trained on ImageNet-50-1000.
 
         Args:
-            source: Network of any task, or its state dict.
+            source: Network for any task, or its state dict.
 
         Raises:
             ValueError: If the source has another code or number of input channels, or is not a
@@ -182,7 +186,7 @@ class MultiResolutionNet(nn.Module):
             not isinstance(value, Tensor) or value.shape != own[name].shape
             for name, value in given.items()
         ):
-            raise ValueError(f"source is a network of another trunk; it must {must}")
+            raise ValueError(f"source is a network with another trunk; it must {must}")
         self.load_state_dict({**self.state_dict(), **given})
 
     def extra_repr(self) -> str:
@@ -196,8 +200,8 @@ class MultiResolutionNet(nn.Module):
             )
         if x.shape[1] != self.in_channels:
             raise ValueError(
-                f"x has {x.shape[1]} channels, but the network in_channels={self.in_channels}; "
-                "build it for these"
+                f"x has {x.shape[1]} channels, but the network has in_channels="
+                f"{self.in_channels}; build a network for this number of channels"
             )
         for name, side in (("height", x.shape[-2]), ("width", x.shape[-1])):
             if side < LEAST_SIDE:
@@ -206,16 +210,17 @@ class MultiResolutionNet(nn.Module):
                     "lowest branch: resize or pad the input"
                 )
         if self.task == "video" and x.shape[2] < 1:
-            raise ValueError("x has no frames; give clips of at least one")
+            raise ValueError("x has no frames; give clips with at least one")
 
 
 class Block(nn.Module):
-    """Fusion module followed by a parallel module, with s or s - 1 input and s output branches.
+    """Fusion module followed by a parallel module.
 
     Args:
-        before: Widths of the input branches.
-        after: Widths of the output branches; the first block of a stage adds a branch.
-        units: Residual units of each output branch.
+        before: Number of channels of each input branch.
+        after: Number of channels of each output branch. There is one more output branch than input
+            branches in the first block of stages 2 to 4.
+        units: Number of residual units on each output branch.
     """
 
     def __init__(self, before: Sequence[int], after: Sequence[int], units: Sequence[int]) -> None:
@@ -230,11 +235,13 @@ class Block(nn.Module):
 
 
 class Fusion(nn.ModuleDict):
-    """Fusion of each branch with its neighbors; a new branch starts from the one above.
+    """Module that fuses each branch with the branches of the next higher and lower resolution.
+
+    If a branch is added, its input is the fused branch of the next higher resolution.
 
     Args:
-        before: Widths of the input branches.
-        after: Widths of the output branches.
+        before: Number of channels of each input branch.
+        after: Number of channels of each output branch.
     """
 
     def __init__(self, before: Sequence[int], after: Sequence[int]) -> None:
@@ -257,16 +264,16 @@ class Fusion(nn.ModuleDict):
 
 
 class Gather(nn.ModuleDict):
-    """Branch r of a fusion: ReLU of the sum of the inputs from branches r - 1, r and r + 1.
+    """Module that computes one output branch r of a fusion.
 
-    The input from branch r passes through a 3×3 convolution, that from branch r - 1 through a 3×3
-    convolution with stride 2, and that from branch r + 1 through a 1×1 convolution and
-    nearest-neighbor upsampling. Missing branches are left out.
+    The output is the ReLU of a sum of up to three convolved inputs: branch r after a 3×3
+    convolution, branch r - 1 after a 3×3 convolution with stride 2, and branch r + 1 after a 1×1
+    convolution and nearest-neighbor upsampling. Branches that do not exist are left out.
 
     Args:
-        paths: Convolutions of the branch, by source.
-        before: Widths of the input branches.
-        width: Channels of the output.
+        paths: Convolutions to the branch, sorted by source.
+        before: Number of channels of each input branch.
+        width: Number of channels of the output branch.
     """
 
     def __init__(self, paths: Sequence[Path], before: Sequence[int], width: int) -> None:
@@ -279,9 +286,9 @@ class Gather(nn.ModuleDict):
 
     @property
     def own(self) -> ConvNorm:
-        """Convolution from the branch itself to itself."""
+        """Convolution whose input is branch r itself."""
         own = self[f"from{self.r}"]
-        assert isinstance(own, ConvNorm)  # Every path is one
+        assert isinstance(own, ConvNorm)  # for the type checker: every path is one
         return own
 
     def forward(self, branches: list[Tensor]) -> Tensor:
@@ -289,18 +296,18 @@ class Gather(nn.ModuleDict):
         parts: list[Tensor] = []
         for source, path in zip(self.sources, self.values(), strict=True):
             part = path(branches[source - 1])
-            if source > self.r:  # By size, because an odd side is not exactly double
+            if source > self.r:  # to a size, not by a factor of 2, because a side may be odd
                 part = functional.interpolate(part, list(size), mode="nearest")
             parts.append(part)
         return functional.relu(sum(parts[1:], parts[0]))  # (n, width, *size)
 
 
 class Parallel(nn.ModuleDict):
-    """Residual units on each branch separately; the widths do not change.
+    """Module that applies residual units to each branch separately.
 
     Args:
-        widths: Channels of each branch.
-        units: Residual units of each branch.
+        widths: Number of channels of each branch, which does not change.
+        units: Number of residual units on each branch.
     """
 
     def __init__(self, widths: Sequence[int], units: Sequence[int]) -> None:
@@ -313,14 +320,14 @@ class Parallel(nn.ModuleDict):
 
 
 def _trunk(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a state dict that networks of all tasks have in common."""
+    """Return the part of a state dict that networks for all tasks have in common."""
     return {name: value for name, value in state.items() if str(name).split(".")[0] in _TRUNK}
 
 
 def _stage(
     before: Sequence[int], after: Sequence[int], units: Sequence[int], blocks: int
 ) -> nn.Sequential:
-    """Return the blocks of a stage; the first one makes the transition from ``before``."""
+    """Return the blocks of a stage; the first block converts from the widths ``before``."""
     return nn.Sequential(
         *(Block(after if block else before, after, units) for block in range(blocks))
     )
@@ -332,6 +339,6 @@ def _valid(code: Mapping[str, Any] | ArrayLike | Tensor) -> tuple[int, ...]:
     params: Any = CODEC.to_params(code)  # type: ignore[arg-type] # the check is its own
     if isinstance(params, list):
         raise ValueError(
-            f"code holds {len(params)} codes; a network is built from one, of shape (27,)"
+            f"code has {len(params)} codes; a network is built from one code, of shape (27,)"
         )
     return tuple(params.values())

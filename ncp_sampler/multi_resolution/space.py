@@ -26,7 +26,7 @@ from ncp_sampler.space.hooks import Group
 from ncp_sampler.space.search_space import SearchSpace
 
 _START = uniform_params(depth=2, width=64)  # Start code of the paper, section 4.1
-# Units of the tables of NAS-Bench-MR
+# Units of metrics and costs in the tables of NAS-Bench-MR
 _UNITS = {
     **dict.fromkeys(("top1", "top5", "mIoU", "mAcc", "aAcc", "easy", "moderate", "hard"), "%"),
     "flops": "G",
@@ -35,7 +35,7 @@ _UNITS = {
 
 
 def _groups() -> tuple[Group, ...]:
-    """Return groups: blocks and outer layers; units and channels of stages 1 to 3, and of 4."""
+    """Return the groups of parameters that figures draw together."""
     *first, last = STAGES
     outer = tuple(name for name in CODEC.names if name[0] in "io")
     return (
@@ -49,9 +49,10 @@ def _groups() -> tuple[Group, ...]:
 
 
 class MRSpace(SearchSpace):
-    """Search space of 27 integers; the published tables call a code ``embedding``.
+    """Search space of 27 integers that describe a multi-resolution network (paper, section 3.2).
 
-    ``start`` is the paper's start code, and ``features`` is a ``SmoothFeatures``.
+    The published tables call a code ``embedding``. ``start`` is the paper's start code, and
+    ``features`` is a ``SmoothFeatures``.
 
     Args:
         width: Maximum number of channels, a multiple of 8 from 8 to 128; 128 in the paper.
@@ -88,14 +89,14 @@ class MRSpace(SearchSpace):
     def start(self) -> NDArray[np.int64]:
         """Start code (27,) of the paper: 2 for every b and n, 64 for every i, c and o.
 
-        If the maximum of the space is lower than such a value, the maximum is used instead.
+        A value that exceeds the maximum of this space is replaced by the maximum.
         """
         return self.to_code({dim.name: min(_START[dim.name], dim.high) for dim in self._integers})
 
     def to_string(self, code: ArrayLike) -> str:
         """Return the published form of a code, ``i1_i2-b1_1_n.._c..-b2_2_..-b3_3_..-b4_4_..-o1``.
 
-        In each stage, b is followed by the number of branches.
+        In each stage, the number of blocks b is followed by the number of branches.
 
         Raises:
             ValueError: If the code has another length or an invalid number.
@@ -136,7 +137,7 @@ class MRSpace(SearchSpace):
         seed: int | None = None,
         initialization: str = "identity",
     ) -> MultiResolutionNet:
-        """Return the network that params describe, ready to train; see ``MultiResolutionNet``.
+        """Return the network that params describe, ready for training; see ``MultiResolutionNet``.
 
         Raises:
             ValueError: As for ``MultiResolutionNet``, or if the params belong to another space.

@@ -60,7 +60,7 @@ _HOMES = {
     "walk_table": "ncp_sampler.nas_bench.table_walk",
 }
 
-if not TYPE_CHECKING:  # --help only needs the names of the settings
+if not TYPE_CHECKING:  # imported lazily, because --help only needs the names of the settings
     from ncp_sampler.deprecated import old_name
     from ncp_sampler.lazy import lazy_names
 

@@ -1,8 +1,8 @@
 """Comparison of samplers on a surrogate.
 
-For each seed, the first trials of all samplers are the same: the quasi-random codes with which
-NCPSampler starts. Each sampler proposes the remaining trials. Each study runs in its own process,
-and several studies run simultaneously.
+For each seed, all samplers have the same first trials: the quasi-random codes with which NCPSampler
+starts. Each sampler proposes the remaining trials of its study. The studies run in separate
+processes, several of them simultaneously.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ from ncp_sampler.nas_bench.objectives import Objective, objective
 from ncp_sampler.optimizer.optimizer import NCPOptimizer
 
 STARTUP = 10  # Number of trials that all samplers share
-ASKS_TIMED = 20  # Number of last asks that the reported median time is over
+ASKS_TIMED = 20  # Number of last proposals whose median time is reported
 
-# Name -> constructor from a seed, the slowest first. CMA-ES uses only its own trials and starts in
-# the middle of the space. Its margin is for integers, and was measured to be better here.
+# Name -> function of a seed that returns a sampler, the slowest first. CMA-ES uses only its own
+# trials and starts in the middle of the space. Its margin option, which is meant for integers, gave
+# better results here.
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "gp": lambda seed: optuna.samplers.GPSampler(
         seed=seed, n_startup_trials=STARTUP, deterministic_objective=True
@@ -59,9 +60,9 @@ class Run:
     Attributes:
         setting: Name of the setting.
         sampler: Key of ``SAMPLERS``.
-        seed: Seed of the sampler and the shared first codes.
-        values: Value of each trial, to be maximized.
-        ask_seconds: CPU seconds of each proposal; may be empty.
+        seed: Seed of the sampler and of the shared first codes.
+        values: Value of each trial, which is maximized.
+        ask_seconds: CPU time of each proposal in seconds; empty if it was not measured.
 
     Raises:
         ValueError: If an attribute has another type.
@@ -83,8 +84,8 @@ class Run:
                 checks.number(name, number)
         if len(self.ask_seconds) not in {0, len(self.values)}:
             raise ValueError(
-                f"ask_seconds has {len(self.ask_seconds)} numbers, values {len(self.values)}; "
-                "give one for each trial, or none"
+                f"ask_seconds has {len(self.ask_seconds)} numbers, but values has "
+                f"{len(self.values)}; give one for each trial, or none"
             )
 
     @property
@@ -93,7 +94,9 @@ class Run:
         return np.maximum.accumulate(np.array(self.values))
 
     def ask_ms(self, n_trials: int) -> float:
-        """Return the median CPU time, in milliseconds, of the last asks before trial ``n_trials``.
+        """Return the median CPU time in milliseconds of the last proposals up to a trial.
+
+        At most 20 proposals count, and only those of the sampler itself.
 
         Raises:
             ValueError: If ``n_trials`` is at most ``STARTUP``, or exceeds the number of timed
@@ -114,13 +117,15 @@ def run_study(
 ) -> Run:
     """Run one study, and call ``tick`` after each trial.
 
+    The arguments are as for ``run_all``, but for a single sampler and seed.
+
     Raises:
         ValueError: As for ``run_all``.
         ImportError: If LightGBM, or a package of the sampler, is not installed.
     """
     benchmark = _check(setting, [sampler], [seed], n_trials)
     study = optuna.create_study(direction="maximize", sampler=SAMPLERS[sampler](seed))
-    # First proposals of NCPSampler(seed=seed)
+    # the first proposals of NCPSampler(seed=seed)
     first = NCPOptimizer(benchmark.space, directions={"value": "maximize"}, seed=seed).ask(STARTUP)
     for params in first:
         study.enqueue_trial(params)
@@ -128,7 +133,7 @@ def run_study(
     values, seconds = [], []
     for _ in range(n_trials):
         start = time.process_time()
-        trial = study.ask(distributions)  # Suggests all params
+        trial = study.ask(distributions)  # suggests all params
         seconds.append(time.process_time() - start)
         values.append(float(benchmark.evaluate(benchmark.space.to_code(trial.params))[0, 0]))
         study.tell(trial, values[-1])
@@ -163,7 +168,7 @@ def run_all(
     checks.integer("jobs", jobs, low=1)
     checks.integer("threads", threads, low=1)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(threads)  # For the new processes
+        os.environ[name] = str(threads)  # for the new processes
     context = get_context("spawn")
     ticks: SimpleQueue[str] = context.SimpleQueue()
     with (
@@ -189,13 +194,13 @@ def run_all(
 
 
 def progress_bars() -> Progress:
-    """Show a progress bar for each sampler on stderr."""
+    """Return a progress display on stderr, to which a bar can be added for each sampler."""
     columns = (TextColumn("{task.description:7}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
 
 
 def be_quiet() -> None:
-    """Silence Optuna's messages about trials and about experimental samplers."""
+    """Silence Optuna's messages about trials and its warnings about experimental features."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
 
@@ -210,7 +215,7 @@ def _check(setting: str, samplers: Sequence[str], seeds: Sequence[int], n_trials
 
 
 def _start_worker(ticks: SimpleQueue[str], threads: int) -> None:
-    global _ticks  # noqa: PLW0603 -- a pool hands its queue over in no other way
+    global _ticks  # noqa: PLW0603 -- a pool can only pass a queue to its workers here
     _ticks = ticks
     torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a traceback
@@ -220,7 +225,7 @@ def _start_worker(ticks: SimpleQueue[str], threads: int) -> None:
 
 def _end_with_parent() -> None:
     if (parent := parent_process()) is not None:
-        parent.join()  # The parent was killed; otherwise it would have ended this process
+        parent.join()  # returns if the parent was killed; a normal exit ends this process first
         os._exit(1)
 
 

@@ -1,6 +1,7 @@
-"""Reports of a comparison of samplers: a table, a figure and a CSV file.
+"""Reports on a comparison of samplers: a table, a figure and a CSV file.
 
-Each value is the best value so far. Results of several seeds are shown as mean ± standard error.
+The table and the figure show the best value so far. Results of several seeds are shown as mean ±
+standard error.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from ncp_sampler.nas_bench.comparison import LABELS, STARTUP, Run
 from ncp_sampler.visualization.saving import save_figure
 from ncp_sampler.visualization.style import BLACK, BLUE, GREEN, PINK, RED
 
-CHECKPOINTS = (25, 50, 100, 200, 500, 1000)
+CHECKPOINTS = (25, 50, 100, 200, 500, 1000)  # Numbers of trials at which results are shown
 
-_LINES: dict[str, tuple[str, Any]] = {  # Distinguishable in gray too
+_LINES: dict[str, tuple[str, Any]] = {  # sampler -> color and dashes, distinguishable in gray, too
     "gp": (PINK, (0, (3, 1, 1, 1))),
     "ncp": (RED, "-"),
     "tpe": (BLUE, "--"),
@@ -46,7 +47,7 @@ def checkpoints(n_trials: int, candidates: Sequence[int] = CHECKPOINTS) -> list[
 
 
 def group(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Group runs by sampler, with the highest final mean first.
+    """Return the runs of each sampler, with the sampler of the highest final mean first.
 
     Raises:
         ValueError: If there is no run.
@@ -70,7 +71,7 @@ def summarize(runs: Sequence[Run]) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def cells(grouped: Mapping[str, Sequence[Run]], at: Sequence[int]) -> dict[str, list[str]]:
-    """Return "mean ± standard error" after the given trials, with a ``*`` at the highest value.
+    """Return "mean ± standard error" after given numbers of trials; ``*`` marks the highest mean.
 
     Raises:
         ValueError: If the runs are not a result of ``group``, or have too few trials.
@@ -91,10 +92,10 @@ def cells(grouped: Mapping[str, Sequence[Run]], at: Sequence[int]) -> dict[str, 
 
 
 def make_table(runs: Sequence[Run], metric: str) -> Table:
-    """Return the table of results, the best sampler first.
+    """Return the table of results, with the best sampler first.
 
     Raises:
-        ValueError: If there is no run, or if the asks of a run were not timed.
+        ValueError: If there is no run, or if the proposals of a run were not timed.
     """
     seconds, asks = {}, {}
     for name, own in group(runs).items():
@@ -111,19 +112,19 @@ def best_table(
     how: str = "",
     times: Mapping[str, Mapping[str, str]],
 ) -> Table:
-    """Return a table of best values at the checkpoints, the best sampler first, with extra columns.
+    """Return a table of the best values at the checkpoints, with the best sampler first.
 
     Args:
         runs: Runs of one setting, of equal length.
-        metric: Name of the metric in percent.
-        kind: Header of the column of sampler names.
-        how: Addition to the title, such as ", 2 at a time".
-        times: Header of an extra column -> its text by sampler.
+        metric: Name of the metric, which is in percent.
+        kind: Header of the column with the names of the samplers.
+        how: Text that is added to the title, such as ", 2 at a time".
+        times: Header of an additional column -> sampler -> text.
 
     Raises:
         ValueError: If there is no run.
     """
-    checks.instance("times", times, Mapping, "map heads of columns to texts by sampler")
+    checks.instance("times", times, Mapping, "map headers of columns to texts by sampler")
     for head, column in times.items():
         checks.instance(f"times[{head!r}]", column, Mapping, "map samplers to texts")
     grouped = group(runs)
@@ -142,7 +143,7 @@ def best_table(
 
 
 def write_csv(runs: Sequence[Run], path: Path) -> None:
-    """Write every trial to a CSV file; seconds are empty if asks were not timed.
+    """Write every trial to a CSV file; ``ask_seconds`` is empty if proposals were not timed.
 
     Raises:
         ValueError: If there is no run.
@@ -161,7 +162,7 @@ def write_csv(runs: Sequence[Run], path: Path) -> None:
 
 
 def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
-    """Draw mean and standard error of the best value over the trials.
+    """Draw the mean and standard error of the best value so far against the number of trials.
 
     Raises:
         ValueError: If there is no run.
@@ -184,7 +185,7 @@ def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
     margin = 0.06 * (highest - lowest) or 1.0
     axes.set_ylim(lowest - 2 * margin, highest + margin)
     axes.set_xlim(1, max(n_trials, 2))
-    if n_trials > STARTUP:  # Text beyond the axes would take their width
+    if n_trials > STARTUP:  # otherwise, the text would be outside the axes and shrink them
         axes.axvspan(1, STARTUP, color="0.93", zorder=0)
         axes.text(STARTUP, highest, f" the first {STARTUP} are shared", color="0.35", va="center")
     axes.set_xlabel("Trials")
@@ -197,7 +198,7 @@ def write_figure(runs: Sequence[Run], metric: str, path: Path) -> None:
 
 
 def _listed(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs after checking that they have the same setting and length."""
+    """Return the runs after checking that all have the same setting and length."""
     must = "be the runs of one setting, at least one"
     checked: list[Run] = checks.sequence("runs", runs, Run, must)
     if not checked or len({run.setting for run in checked}) > 1:

@@ -1,8 +1,8 @@
-"""Features for surrogates and held-out evaluators: codes, and sums that trees cannot form.
+"""Features for surrogates and held-out evaluators: the code, and sums that trees cannot compute.
 
 Notation, as in `multi_resolution/blueprint`
     codes     (n, 27) in natural units
-    features  (n, f); fitting and prediction call the same function
+    features  (n, f), for fitting as well as for prediction
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def features(codes: NDArray[np.int64]) -> FloatArray:
     """Return the features (n, f) of valid codes (n, 27)."""
     numbers = torch.as_tensor(np.asarray(codes, dtype=np.float64))
     columns = torch.cat([numbers, derived(numbers)], dim=1)
-    table: FloatArray = columns.numpy().round(6)  # Rounded, so that all platforms agree
+    table: FloatArray = columns.numpy().round(6)  # rounded, so that all platforms agree
     return table
 
 
@@ -31,7 +31,7 @@ def valid_codes(codes: ArrayLike) -> NDArray[np.int64]:
     """Return codes (n, 27) or (27,) as integers (n, 27).
 
     Raises:
-        ValueError: If a code has another length, a NaN or an invalid number.
+        ValueError: If a code has the wrong length, a NaN or an invalid number.
     """
     valid: NDArray[np.int64] = _SPACE.round(codes)
     numbers = np.asarray(codes, dtype=np.float64)

@@ -1,8 +1,8 @@
-"""Held-out evaluators, which score untrained architectures with models that the search never saw.
+"""Held-out evaluators, which score untrained architectures by models that the search does not use.
 
-The evaluation is two-way cross-fitting: the search uses one half of the rows of a table, and the
-evaluator is fitted on the other half. Errors of the search's own predictor therefore do not improve
-its score.
+The search uses one half of the rows of a table, and the evaluator is fitted to the other half.
+Errors of the search's own predictor therefore do not improve its score. The halves can be swapped
+(two-way cross-fitting).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ncp_sampler.predictors.trees import fit_trees, predict_trees
 
 FloatArray = NDArray[np.float64]
 
-# Settings of the kernel model, on standardized log2 codes and metrics
+# Hyperparameters of the kernel model of standardized log2 codes and metrics
 _SUPPORT_VECTORS = {"C": 3.0, "gamma": 0.01, "epsilon": 0.05}
 
 
 def halves(n: int, split: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return random row positions for the search and for the evaluator.
+    """Return the positions of the rows for the search and of those for the evaluator.
 
-    The two halves of split 2k are swapped in split 2k + 1.
+    The rows are split at random. Split 2k + 1 swaps the halves of split 2k.
 
     Raises:
         ValueError: If there are fewer than two rows, or if the split is negative.
@@ -43,17 +43,17 @@ def halves(n: int, split: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 class HeldOutEvaluator:
-    """Held-out evaluator: mean of boosted trees on features and an SVM on log2 codes.
+    """Held-out evaluator: the mean of boosted trees (on features) and an SVM (on log2 codes).
 
     Args:
         table: Table of a setting of NAS-Bench-MR.
-        rows: Positions of the rows to fit.
-        metric: Metric to predict; the main metric if None.
+        rows: Positions of the rows to which the evaluator is fitted.
+        metric: Metric to predict; None for the main metric.
 
     Attributes:
-        metric: Predicted metric, in percent.
-        errors: Mean absolute errors on all other rows, in percent, for the "trees", the "kernel"
-            model, and the "mean" of both models. NaN if there are no other rows.
+        metric: Name of the predicted metric, which is in percent.
+        errors: Mean absolute errors on all other rows, in percentage points, of the "trees", of the
+            "kernel" model, and of the "mean" of both. NaN if there are no other rows.
 
     Raises:
         ValueError: If the table has other codes, the metric is unknown, or fewer than two rows are
@@ -103,7 +103,7 @@ class HeldOutEvaluator:
         """Return the predicted metric (n,) of valid codes (n, 27) or (27,).
 
         Raises:
-            ValueError: If a code has another length, a NaN or an invalid number.
+            ValueError: If a code has the wrong length, a NaN or an invalid number.
         """
         return dict(self._columns(valid_codes(codes)))["mean"]
 

@@ -1,4 +1,4 @@
-"""Surrogates and complete tables as objectives for studies."""
+"""Objectives for studies, computed by surrogates or looked up in complete tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COSTS = {"flops": costs.flops, "params": costs.params}
 
 
 class Objective:
-    """Surrogate that serves as an objective for ``study.optimize``; ``objective`` returns it.
+    """Objective for ``study.optimize`` that is computed by a surrogate; ``objective`` returns it.
 
     The metrics are predictions of a surrogate, not results of training. ``flops`` (in G, for the
     50-class network at 128x128) and ``params`` (in M) are exact. An objective can be pickled.
@@ -29,8 +29,8 @@ class Objective:
     Attributes:
         setting: Folder name of the setting.
         metrics: Names of the returned metrics, in order.
-        directions: "maximize" or "minimize" for each, for ``optuna.create_study``.
-        space: Search space.
+        directions: "maximize" or "minimize" for each metric, for ``optuna.create_study``.
+        space: Search space of the codes.
 
     Examples:
         >>> from ncp_sampler import nas_bench
@@ -55,7 +55,7 @@ class Objective:
         ]
 
     def __call__(self, trial: BaseTrial) -> float | tuple[float, ...]:
-        """Suggest the whole space and return the metrics; a float if there is only one."""
+        """Suggest all params and return the metrics, as a float if there is only one metric."""
         values = self.evaluate(self.space.to_code(self.space.suggest(trial)))[0]
         return float(values[0]) if len(values) == 1 else tuple(values.tolist())
 
@@ -75,7 +75,7 @@ class Objective:
 
 
 class TableObjective(Objective):
-    """Complete table that serves as an objective; ``table_objective`` returns it.
+    """Objective that is looked up in a complete table; ``table_objective`` returns it.
 
     Examples:
         >>> import numpy as np
@@ -103,11 +103,11 @@ class TableObjective(Objective):
 
 
 def objective(setting: str, *, metrics: Sequence[str] | None = None) -> Objective:
-    """Return the objective of a setting, by folder name or short name (``"cls-a"``).
+    """Return an objective that is computed by the surrogate of a setting.
 
     Args:
-        setting: Setting with a shipped surrogate.
-        metrics: Metrics of the setting, "flops" or "params"; by default the main metric.
+        setting: Folder name or short name (``"cls-a"``) of a setting with a shipped surrogate.
+        metrics: Metrics of the setting, "flops" or "params"; None for the main metric.
 
     Raises:
         ValueError: If the setting or a metric is unknown, a metric is repeated, or there is no
@@ -119,7 +119,7 @@ def objective(setting: str, *, metrics: Sequence[str] | None = None) -> Objectiv
 
 
 def table_objective(table: Table, *, metrics: Sequence[str] | None = None) -> TableObjective:
-    """Return the objective of a table that covers its whole space, such as that of NAS-Bench-201.
+    """Return an objective that is looked up in a table of a whole space, such as NAS-Bench-201.
 
     Args:
         table: Table, such as ``NASBenchMR(root).table("nas-bench-201")``.
@@ -132,14 +132,14 @@ def table_objective(table: Table, *, metrics: Sequence[str] | None = None) -> Ta
     checks.instance("table", table, Table, "be a Table of NASBenchMR")
     if len(table.codes) < table.space.size:
         raise ValueError(
-            f"table={table.setting!r} holds {len(table.codes)} of {table.space.size:.3g} codes; "
+            f"table={table.setting!r} has {len(table.codes)} of {table.space.size:.3g} codes; "
             "use nas_bench.objective, whose surrogate predicts any code"
         )
     return TableObjective(table, _chosen(metrics, tuple(table.metrics), table.setting))
 
 
 def _chosen(metrics: Sequence[str] | None, measured: Sequence[str], setting: str) -> Sequence[str]:
-    """Return the requested metrics, by default the main one."""
+    """Return the requested metrics after checking them; by default, the main metric."""
     chosen = measured[:1] if metrics is None else checks.texts("metrics", metrics)
     known = (*measured, *_COSTS)
     if not chosen or len(set(chosen)) < len(chosen):

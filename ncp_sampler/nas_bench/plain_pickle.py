@@ -1,14 +1,14 @@
 """Safe reading of pickled plain data: builtin containers, numbers, strings, arrays of numbers.
 
-A pickle is a program that can call any object that its names resolve to. NumPy's own functions are
+A pickle is a program that can call any object to which its names resolve. NumPy's own functions are
 not safe, either: a dtype with a forged state makes them interpret bytes of the file as pointers.
 Therefore, no name resolves to the real object. The few names in pickles of arrays resolve to
 stand-ins in this module, which check their arguments. Every other name is rejected.
 
-A few bytes can also nest containers exponentially, so that ``hash``, ``repr`` or ``numpy.array``
-never end. The depth and the expanded size of containers are therefore bounded. The bounds are
-checked when tuples and frozensets are created, because these may be keys, and finally for the
-result.
+Furthermore, a few bytes can nest containers so that their expanded size is exponential, and
+``hash``, ``repr`` or ``numpy.array`` would never end. The depth and the expanded size of containers
+are therefore bounded. These bounds are checked when tuples and frozensets are created, because
+these may be keys, and for the final result.
 """
 
 from __future__ import annotations
@@ -25,36 +25,38 @@ from numpy.typing import NDArray
 
 _NUMBER = re.compile(r"[biuf]\d{1,2}")  # Booleans, integers and floats
 _CONTAINERS = (list, tuple, dict, set, frozenset)
-_NATIVE = (None, None, None, -1, -1, 0)  # Remaining state of a numeric dtype
+_NATIVE = (None, None, None, -1, -1, 0)  # State of a numeric dtype after version and byte order
 
 
 _DEEPEST = 32  # Maximum depth of nested containers
 _LARGEST_KEY = 10_000  # Maximum number of expanded elements of a tuple or frozenset
-_LARGEST = 1_000_000  # Maximum number of expanded elements in addition to twice the actual ones
+_LARGEST = 1_000_000  # Maximum number of expanded elements, plus twice the number of elements read
 
-_Size = tuple[int, int]  # Expanded elements of a container, and its depth
+_Size = tuple[int, int]  # number of expanded elements of a container, and its depth
 
 
 def load(file: IO[bytes]) -> Any:
-    """Return the object in a pickle, whose arrays are objects that ``numpy.array`` can convert.
+    """Return the object in a pickle.
+
+    Arrays in the result are stand-ins, which ``numpy.array`` converts.
 
     Raises:
-        pickle.UnpicklingError: If the pickle refers to anything but plain data, or nests it beyond
-        the
-            bounds.
-        Exception: If the pickle is broken, which can raise almost any exception.
+        pickle.UnpicklingError: If the pickle contains anything but plain data, or containers that
+            exceed the bounds.
+        Exception: If the pickle is broken; almost any exception is possible.
     """
     data = _Unpickler(file).load()
     _check_size(data)
     return data
 
 
-class _Unpickler(pickle._Unpickler):  # The pure-Python implementation, whose steps can be checked
+class _Unpickler(pickle._Unpickler):  # the implementation in Python, whose steps can be checked
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
-        self._made: dict[int, tuple[object, _Size]] = {}  # Tuples and frozensets, which stay alive
+        # ID of a tuple or frozenset -> the object, which keeps the ID valid, and its size
+        self._made: dict[int, tuple[object, _Size]] = {}
 
     def _checked(self: Any, code: int) -> None:
         """Create a tuple or a frozenset, and check its size before it can be a key."""
@@ -64,14 +66,17 @@ class _Unpickler(pickle._Unpickler):  # The pure-Python implementation, whose st
         size = len(container) + sum(size for size, _ in inner)
         depth = 1 + max((depth for _, depth in inner), default=0)
         if depth > _DEEPEST or (inner and size > _LARGEST_KEY):
-            raise _refusal("a tuple that is nested without end")
+            raise _refusal("a tuple that is nested too deeply")
         self._made[id(container)] = container, (size, depth)
 
     for _code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.FROZENSET):
         dispatch[_code[0]] = partial(_checked, code=_code[0])
 
     def _load_bytearray(self: Any) -> None:
-        """Create a byte array from the file's bytes; Python would allocate the stated length."""
+        """Create a byte array from the bytes that are read.
+
+        Python's own implementation would allocate the stated length, which may be wrong.
+        """
         (length,) = struct.unpack("<Q", self.read(8))
         self.append(bytearray(self.read(length)))
 
@@ -116,23 +121,23 @@ class _Array:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.array, dtype=dtype)
 
-    # Bound methods, because a pickle could change the attributes of a function
+    # bound methods, because a pickle could change the attributes of a function
 
     @classmethod
     def reconstruct(cls, *_arguments: object) -> _Array:
-        """Stand-in for ``numpy.core.multiarray._reconstruct``: an array whose state follows."""
+        """Return an empty stand-in, like ``numpy.core.multiarray._reconstruct``; state follows."""
         return cls.__new__(cls)
 
     @classmethod
     def from_buffer(cls, data: bytes, dtype: _DType, shape: Any, order: str) -> _Array:
-        """Stand-in for ``numpy.core.numeric._frombuffer``, used since pickle protocol 5."""
+        """Return an array, like ``numpy.core.numeric._frombuffer`` (since pickle protocol 5)."""
         made = cls.__new__(cls)
         made.array = _array(data, dtype, shape, order)
         return made
 
     @classmethod
     def scalar(cls, dtype: _DType, data: bytes) -> Any:
-        """Stand-in for ``numpy.core.multiarray.scalar``, which returns a builtin number."""
+        """Return a builtin number, in place of ``numpy.core.multiarray.scalar``."""
         return _array(data, dtype, (), "C").item()
 
 
@@ -143,7 +148,7 @@ def _array(data: bytes, dtype: _DType, shape: Any, order: Any) -> NDArray[Any]:
 
 
 def _check_size(data: object) -> None:
-    """Reject containers that contain themselves, are nested deeply, or expand too much."""
+    """Reject containers that contain themselves or exceed the bounds of depth and expanded size."""
     sizes: dict[int, _Size] = {}
     above: set[int] = set()
     elements = 0
@@ -155,7 +160,7 @@ def _check_size(data: object) -> None:
         parts = [*element, *element.values()] if isinstance(element, dict) else [*element]
         if not is_ready:
             if id(element) in above:
-                raise _refusal("a container that holds itself")
+                raise _refusal("a container that contains itself")
             containers = [(part, False) for part in parts if isinstance(part, _CONTAINERS)]
             if containers:
                 above.add(id(element))
@@ -167,7 +172,7 @@ def _check_size(data: object) -> None:
         size = len(parts) + sum(size for size, _ in inner)
         depth = 1 + max((depth for _, depth in inner), default=0)
         if depth > _DEEPEST or size > _LARGEST + 2 * elements:
-            raise _refusal("data that are nested without end")
+            raise _refusal("data that is nested too deeply")
         sizes[id(element)] = size, depth
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Setting:
-    """One task and data set on which the architectures were trained.
+    """Setting of NAS-Bench-MR: a task and data set for which the architectures were trained.
 
     Attributes:
-        name: Folder of the published table.
-        alias: Short name, derived from that in the paper.
-        metrics: Names of the metrics, in percent and to be maximized, with the main metric first.
+        name: Folder name of the published table.
+        alias: Short name, derived from the name in the paper.
+        metrics: Names of the metrics, with the main metric first. All are in percent and are
+            maximized.
         description: Task, data set and variant.
 
     Examples:
@@ -52,7 +53,7 @@ _BY_NAME = {key: s for s in SETTINGS for key in (s.name, s.alias)}
 
 
 def find_setting(name: str) -> Setting:
-    """Return the setting with a folder name or short name, ignoring case.
+    """Return the setting with the given folder name or short name, ignoring case.
 
     Raises:
         ValueError: If there is no such setting.

@@ -1,9 +1,8 @@
-"""Fitted models of NAS-Bench-MR, shipped with the package, that predict the metrics of codes.
+"""Surrogates: models of NAS-Bench-MR, shipped with the package, that predict the metrics of codes.
 
-A surrogate's value is a prediction of a model that was fitted to 2,007 trained architectures.
-Predictions hardly leave the range of the measured values. The model is a step function, so
-neighboring codes may have equal values. `benchmarks/results/surrogates.md` lists the
-cross-validated errors.
+Each surrogate was fitted to 2,007 trained architectures. Its predictions hardly leave the range of
+the measured values. A surrogate is a step function, so neighboring codes may have equal values.
+`benchmarks/results/surrogates.md` lists the cross-validated errors.
 
 There is one file per setting and metric, `data/SETTING.METRIC.txt.xz`, in LightGBM's text format,
 compressed with xz. The inputs of the models are `features.features`, not codes.
@@ -31,20 +30,21 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-# Number of trees of each booster; settings with noisy training overfit earlier
+# Number of boosting rounds; models of settings with noisy training overfit earlier
 _ROUNDS = {"cls-10-1000": 200, "video": 400, "video-p": 400}
 _DEFAULT_ROUNDS = 600
 
 _DATA = resources.files("ncp_sampler.nas_bench") / "data"
 
-# 3dDet has a public table; `benchmarks.fit_surrogates` writes its surrogate if given that table
+# 3dDet is shipped only if a user has fitted its surrogate to the public table, by
+# `benchmarks.fit_surrogates`
 SHIPPED: tuple[str, ...] = tuple(
     s.name for s in SETTINGS if s.name != "3ddet" or (_DATA / f"{s.name}.{s.main}.txt.xz").is_file()
 )
 
 
 class Surrogate:
-    """Fitted model of one setting; ``surrogate`` returns it.
+    """Model that predicts the metrics of one setting; ``surrogate`` returns it.
 
     Attributes:
         setting: Folder name of the setting.
@@ -73,14 +73,14 @@ class Surrogate:
         """Return predicted metrics in percent.
 
         Args:
-            codes: Valid codes (n, 27), or one code (27,), which counts as n = 1.
-            metrics: Metrics to predict; all by default.
+            codes: Valid codes (n, 27), or one code (27,), for which n is 1.
+            metrics: Metrics to predict; None for all.
 
         Returns:
             Name of each metric -> array (n,).
 
         Raises:
-            ValueError: If a code has another length, a NaN or an invalid number, a metric is
+            ValueError: If a code has the wrong length, a NaN or an invalid number, a metric is
                 unknown, or a shipped file is missing or damaged.
             ImportError: If LightGBM is not installed.
         """
@@ -96,7 +96,7 @@ class Surrogate:
 
 
 def surrogate(setting: str) -> Surrogate:
-    """Return the fitted model of a setting, by folder name or short name (``"cls-a"``).
+    """Return the surrogate of a setting, given its folder name or short name (``"cls-a"``).
 
     Raises:
         ValueError: If there is no such setting, or if it has no surrogate (``"3ddet"``).
@@ -106,14 +106,14 @@ def surrogate(setting: str) -> Surrogate:
     if known.name not in SHIPPED:
         raise ValueError(
             f"no surrogate is shipped for {setting!r}; those shipped are {list(SHIPPED)}. A search "
-            "can use its table if root has it"
+            "can use the table of the setting if root has it"
         )
     import_lightgbm()
     return Surrogate(known)
 
 
 def rounds_of(setting: str) -> int:
-    """Return the number of trees of each booster of a setting, for surrogates and evaluators."""
+    """Return the number of boosting rounds for the surrogates and evaluators of a setting."""
     return _ROUNDS.get(setting, _DEFAULT_ROUNDS)
 
 
@@ -122,7 +122,7 @@ def _booster(setting: str, metric: str) -> Booster:
     path = _DATA / f"{setting}.{metric}.txt.xz"
     lightgbm = import_lightgbm()
     try:
-        text = lzma.decompress(path.read_bytes(), lzma.FORMAT_XZ).decode()  # Checks the CRC
+        text = lzma.decompress(path.read_bytes(), lzma.FORMAT_XZ).decode()  # also checks the CRC
         booster: Booster = lightgbm.Booster(model_str=text)
     except (
         OSError,

@@ -1,9 +1,9 @@
-"""Checks of the numbers of a table, which detect a damaged file.
+"""Checks of the numbers in a published table, which detect a damaged file.
 
 The published files have no checksums, and a number with a flipped bit looks plausible. However,
-costs can be computed from the code, and measured values have few digits, whereas a flipped bit
-almost always gives more digits. A metric that was halved, or that differs in its eighth digit, is
-not detected.
+costs can be computed from the code, and measured values have few decimals, whereas a flipped bit
+almost always gives more decimals. A metric that has been halved, or that differs in its eighth
+digit, is not detected.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ BoolArray = NDArray[np.bool_]
 
 _UNKNOWN = "3ddet"  # Setting whose cost convention and rounding are unknown
 _DECIMALS = 3  # Maximum number of decimals of a measured value
-_ORDERED = (("top1", "top5"), ("mIoU", "mAcc"))  # First <= second, by definition
+_ORDERED = (("top1", "top5"), ("mIoU", "mAcc"))  # Pairs whose first metric is at most the second
 _COST_ERROR = 1e-8  # Tolerance of costs, in G and M
-# NAS-Bench-201: accuracies are shares of its images, averaged in float32. FLOPs (M) and params (M)
-# increase by these values with each 1x1 and each 3x3 convolution on the edges, and are rounded.
+# NAS-Bench-201: accuracies are fractions of this number of images, averaged in float32. FLOPs (M)
+# and params (M) grow from the least costs by the convolution costs for each 1x1 and each 3x3
+# convolution on the edges, and are rounded.
 _IMAGES, _IMAGE_ERROR = 3000, 1e-4
 _EDGES = 6
 _LEAST_COSTS = np.array([7.79, 0.079])
@@ -35,17 +36,17 @@ _ROUNDED_COST_ERRORS = np.array([0.02, 0.0005])
 def find_damage(
     setting: str, codes: NDArray[np.int64], columns: Mapping[str, FloatArray]
 ) -> str | None:
-    """Return a description of values that no published table contains; None if there are none.
+    """Return a description of an impossible value in a table; None if there is none.
 
     Args:
-        setting: Folder name of the setting; "3ddet" is not checked.
+        setting: Folder name of the setting; the table of "3ddet" is not checked.
         codes: Valid codes (n, d).
         columns: Name -> finite metrics and costs (n,).
     """
     if setting == _UNKNOWN:
         return None
     check = _nas_bench_201 if setting == NB201 else _nas_bench_mr
-    with np.errstate(over="ignore"):  # Flipped exponents overflow
+    with np.errstate(over="ignore"):  # flipped bits in exponents cause overflows
         wrong_rows = check(codes, columns)
     for name, wrong in wrong_rows.items():
         if wrong.any():
@@ -56,7 +57,7 @@ def find_damage(
 def _nas_bench_mr(
     codes: NDArray[np.int64], columns: Mapping[str, FloatArray]
 ) -> dict[str, BoolArray]:
-    """Return column -> wrong rows, booleans (n,)."""
+    """Return, for each column, a mask (n,) of the rows with wrong values."""
     exact = {"flops": costs.flops(codes).numpy(), "params": costs.params(codes).numpy()}
     wrong: dict[str, BoolArray] = {
         name: np.abs(columns[name] - values) > _COST_ERROR for name, values in exact.items()
@@ -73,7 +74,7 @@ def _nas_bench_mr(
 def _nas_bench_201(
     codes: NDArray[np.int64], columns: Mapping[str, FloatArray]
 ) -> dict[str, BoolArray]:
-    """Return column -> wrong rows, booleans (n,)."""
+    """Return, for each column, a mask (n,) of the rows with wrong values."""
     first = np.unique(codes, axis=0, return_index=True)[1]
     images = columns["Acc"] * _IMAGES / 100
     edges = np.arange(_EDGES + 1)
@@ -89,7 +90,7 @@ def _nas_bench_201(
     near = (np.abs(reported[:, None] - known) <= _ROUNDED_COST_ERRORS).all(2).any(1)
     rounded = np.round(reported, _DECIMALS) == reported
     return {
-        "embedding": ~np.isin(np.arange(len(codes)), first),  # Each code occurs once
+        "embedding": ~np.isin(np.arange(len(codes)), first),  # each code must occur only once
         "Acc": np.abs(images - np.round(images)) > _IMAGE_ERROR,
         "Flops": ~near | ~rounded[:, 0],
         "Params": ~near | ~rounded[:, 1],

@@ -1,7 +1,7 @@
-"""Walk of the paper's Appendix C over a complete table, which contains the value of every step.
+"""Walks over a complete table, in which every visited code can be looked up (paper, Appendix C).
 
 Notation
-    S, n, d   steps, starts, columns
+    S, n, d   number of steps, starts, and columns of a code
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target
 
 _STRATEGY = GradientDescent(rate=0.7)
-_HIGH_FLOPS = 0.9  # Quantile of FLOPs above which a code has high FLOPs
+_HIGH_FLOPS = 0.9  # Quantile above which FLOPs count as high
 
 
 @dataclass(frozen=True)
 class TableWalk:
-    """Codes of a walk with S steps from n starts, and their values in the table.
+    """Codes on walks of S steps from n starts, and their values in the table.
 
     Attributes:
-        codes: Codes (S + 1, n, d), the starts first.
-        metric: Main metric of the table (S + 1, n).
-        flops: FLOPs (S + 1, n) in the unit of the table.
+        codes: Start codes and the codes after each step, (S + 1, n, d).
+        metric: Main metric of these codes in the table, (S + 1, n).
+        flops: FLOPs of these codes in the unit of the table, (S + 1, n).
 
     Examples:
         >>> import numpy as np
@@ -48,18 +48,18 @@ class TableWalk:
 
     @property
     def best(self) -> NDArray[np.float64]:
-        """Best metric (n,) over the steps of each walk, without the start."""
+        """Best metric on each walk, without the start, (n,)."""
         best: NDArray[np.float64] = self.metric[1:].max(0)
         return best
 
 
 def hard_starts(table: Table, n: int) -> NDArray[np.int64]:
-    """Return the n rows with the lowest main metric among those above the 90 % quantile of FLOPs.
+    """Return the n codes with the lowest main metric among those above the 90 % quantile of FLOPs.
 
-    Equal rows keep the order of the table.
+    Codes with equal metrics keep the order of the table.
 
     Raises:
-        ValueError: If n is below 1, or larger than the number of such rows.
+        ValueError: If n is below 1, or exceeds the number of codes above the quantile.
     """
     checks.instance("table", table, Table, "be a Table of NASBenchMR")
     high = np.flatnonzero(table.flops > np.quantile(table.flops, _HIGH_FLOPS))
@@ -69,7 +69,9 @@ def hard_starts(table: Table, n: int) -> NDArray[np.int64]:
 
 
 def table_predictor(table: Table, *, n_rows: int = 500, seed: int = 0) -> GaussianProcess:
-    """Fit a Gaussian process of "metric" and "flops" to random rows of a table.
+    """Fit a Gaussian process to the main metric and the FLOPs of random rows of a table.
+
+    The names of the predicted metrics are "metric" and "flops".
 
     The main metric is transformed by ``bounded_tail``, because the tail of poor values contains
     little information about the best values. FLOPs are standardized, so that the weights of both
@@ -78,7 +80,7 @@ def table_predictor(table: Table, *, n_rows: int = 500, seed: int = 0) -> Gaussi
     Args:
         table: The table.
         n_rows: Number of rows for the fit.
-        seed: Seed of the rows.
+        seed: Seed of the random choice of rows.
 
     Raises:
         ValueError: If ``n_rows`` is out of range.
@@ -107,9 +109,9 @@ def walk_table(
     strategy: Strategy = _STRATEGY,
     revisit: bool = False,
 ) -> TableWalk:
-    """Walk from ``hard_starts`` to a higher main metric, looking up each step in the table.
+    """Walk from ``hard_starts`` towards a higher main metric, guided by a predictor.
 
-    The predictor is not fitted to the values that are looked up.
+    The values of all visited codes are looked up in the table. The predictor is not fitted to them.
 
     Args:
         table: Table that covers its whole space, such as
@@ -120,7 +122,8 @@ def walk_table(
         flops_weight: Weight of lower FLOPs (the paper's lambda); by default, only the metric
             counts.
         strategy: As for ``discrete_walk``.
-        revisit: As for ``discrete_walk``; True is the paper's argmax.
+        revisit: True to allow codes that a walk has already visited, as for ``discrete_walk`` and
+            as in the paper.
 
     Raises:
         ValueError: If ``n_starts`` is out of range, a code is not in the table, or as for

@@ -1,7 +1,7 @@
 """Safe reading of the published tables of NAS-Bench-MR and NAS-Bench-201.
 
-The tables are pickles, and a pickle can run code. Therefore, `plain_pickle` creates only plain
-data, and every row is checked before it is used.
+The tables are pickles, and a pickle can run code. Therefore, `plain_pickle` reads them, which
+creates only plain data, and every row is checked before it is used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ncp_sampler.space.nas_bench_201 import NB201Space
 ROOT_VARIABLE = "NCP_BENCH_ROOT"
 
 _FILE = "trainval.pkl"
-_LARGEST = 128  # Largest number in a code
+_LARGEST = 128  # Largest value in a code
 _SPACE, _NB201_SPACE = MRSpace(), NB201Space()
 
 
@@ -37,10 +37,10 @@ class Table:
 
     Attributes:
         setting: Folder name of the setting.
-        codes: Integers (n, 27); one-hot numbers (n, 30) for NAS-Bench-201.
-        metrics: Name -> metric (n,) in percent, the main metric first.
+        codes: Codes: integers (n, 27); one-hot vectors (n, 30) for NAS-Bench-201.
+        metrics: Name -> values (n,) in percent, with the main metric first.
         flops: FLOPs (n,) in G; in M for NAS-Bench-201.
-        params: Parameters (n,) in M.
+        params: Numbers of parameters (n,) in M.
 
     Examples:
         >>> import numpy as np
@@ -61,7 +61,7 @@ class Table:
 
     @property
     def main(self) -> str:
-        """Name of the metric that the paper reports."""
+        """Name of the main metric, which the paper reports."""
         return next(iter(self.metrics))
 
     @property
@@ -81,7 +81,7 @@ class Table:
         return columns[name]
 
     def rows(self, codes: ArrayLike) -> NDArray[np.intp]:
-        """Return the positions (k,) of codes (k, d) in the table; for equal rows, the first one.
+        """Return the positions (k,) of codes (k, d) in the table; the first of equal rows.
 
         Raises:
             ValueError: If the shape is wrong, or if a code is not in the table.
@@ -108,21 +108,21 @@ class Table:
         return {row.tobytes(): i for i, row in reversed(list(enumerate(self.codes)))}
 
     def records(self) -> Records:
-        """Return records for an offline search: the metrics, then "flops" and "params"."""
+        """Return the table as records for offline searches; costs are metrics of the records."""
         columns = {**self.metrics, "flops": self.flops, "params": self.params}
         return Records(self.space, self.codes.astype(np.float64), columns)
 
 
 class NASBenchMR:
-    """Published tables in a folder, each of which is read on first use.
+    """Published tables in a folder; each table is read when it is first used.
 
     Args:
-        root: Folder with ``SETTING/trainval.pkl``, or its parent with a ``data`` folder; None for
-            the environment variable ``NCP_BENCH_ROOT``.
+        root: Folder that contains ``SETTING/trainval.pkl`` or ``data/SETTING/trainval.pkl``. None
+            for the folder in the environment variable ``NCP_BENCH_ROOT``.
 
     Attributes:
-        root: Folder of the settings.
-        settings: Settings with a table in the folder.
+        root: Folder that contains the folders of the settings.
+        settings: Folder names of the settings that have a table.
 
     Raises:
         ValueError: If there is no root, or if the folder has no table.
@@ -137,7 +137,7 @@ class NASBenchMR:
         given = os.environ.get(ROOT_VARIABLE) if root is None else root
         if not given:
             raise ValueError(
-                f"root is missing: pass the tables' folder, or set {ROOT_VARIABLE} to it"
+                f"root is missing: pass the folder of the tables, or set {ROOT_VARIABLE} to it"
             )
         base = checks.path("root", given)
         names = [setting.name for setting in SETTINGS] + [NB201]
@@ -147,8 +147,8 @@ class NASBenchMR:
                 break
         else:
             raise ValueError(
-                f"root={str(base)!r} holds no SETTING/{_FILE}; give the folder `data` of the "
-                "upstream NAS-Bench-MR repository"
+                f"root={str(base)!r} does not contain SETTING/{_FILE}; give the folder `data` of "
+                "the upstream NAS-Bench-MR repository"
             )
         self.root = folder
         self.settings: tuple[str, ...] = present
@@ -165,7 +165,7 @@ class NASBenchMR:
         if name not in self._tables:
             path = self.root / name / _FILE
             if not path.is_file():
-                raise ValueError(f"{path} is missing; {self.root} holds {list(self.settings)}")
+                raise ValueError(f"{path} is missing; {self.root} contains {list(self.settings)}")
             self._tables[name] = _to_table(name, _read(path), path)
         return self._tables[name]
 
@@ -174,7 +174,7 @@ class NASBenchMR:
 
         Args:
             code: A code, params, or a published code string.
-            setting: As for ``table``.
+            setting: Folder name or short name of the setting, as for ``table``.
 
         Raises:
             ValueError: If the architecture is not in the table, or if the code is invalid.
@@ -190,7 +190,7 @@ def _space(setting: str) -> MRSpace | NB201Space:
 
 
 def _to_numbers(code: ArrayLike | Mapping[str, Any] | str, table: Table) -> NDArray[np.float64]:
-    """Return one code in the shape of the table's rows."""
+    """Return a code, params or code string as one row of a table."""
     shape = table.codes.shape[1:]
     if isinstance(code, str):
         code = table.space.from_string(code)
@@ -213,7 +213,7 @@ def _read(path: Path) -> Any:
             return plain_pickle.load(file)
     except OSError as error:
         raise ValueError(f"cannot read the table {path}: {error.strerror}") from error
-    except Exception as error:  # A broken pickle can raise almost any exception
+    except Exception as error:  # a broken pickle can raise almost any exception
         raise ValueError(
             f"{path} is damaged or not a table ({type(error).__name__}: {error}); download "
             "it again from the upstream repository"
@@ -240,7 +240,7 @@ def _to_table(name: str, rows: Any, path: Path) -> Table:
             key: np.array([row[key] for row in rows], dtype=np.float64) for key in wanted[1:]
         }
     except (OverflowError, TypeError, ValueError):
-        raise ValueError(f"{problem}: a row has no numbers; {remedy}") from None
+        raise ValueError(f"{problem}: a row has values that are not numbers; {remedy}") from None
     if codes.shape != (len(rows), length):
         raise ValueError(f"{problem}: its codes do not have {length} numbers each; {remedy}")
     for key, column in columns.items():

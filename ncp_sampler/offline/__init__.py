@@ -1,4 +1,4 @@
-"""Offline search: finds new architectures from a table of trained ones, without training."""
+"""Offline search for new architectures, given a table of trained ones and without training."""
 
 from typing import Any
 

@@ -2,8 +2,8 @@
 
 A predictor's error on random rows does not show how far a search can trust the predictor, because
 the search moves to regions where the predictor is too optimistic. The rows are therefore split in
-half. A predictor fitted to one half is searched with each beta, and a predictor fitted to the other
-half evaluates the solutions. Then the halves are swapped.
+half. A search with each beta uses a predictor fitted to one half, and a predictor fitted to the
+other half evaluates the solutions. Then the halves are swapped.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from ncp_sampler.propagation.strategies import Strategy
 from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import FloatArray, Records
 
-BETAS = (0.0, 1.0, 2.0, 4.0, 8.0)
-MIN_ROWS = 40  # minimum number of rows; half of fewer is too few for a search or an evaluator
+BETAS = (0.0, 1.0, 2.0, 4.0, 8.0)  # coefficients that are compared by default
+MIN_ROWS = 40  # minimum number of rows, so that each half suffices for a search or an evaluator
 
 
 @with_old_names
@@ -40,8 +40,8 @@ class BetaChoice:
     Attributes:
         beta: The coefficient with the best held-out evaluation.
         betas: All coefficients that were compared, (k,).
-        scores: Held-out utility (without beta) of the solutions, one row per searched half, (2 *
-            repeats, k).
+        scores: Held-out utilities of the solutions, computed with a beta of 0; one row for each
+            half that was searched, (2 * repeats, k).
 
     Examples:
         >>> import numpy as np
@@ -55,7 +55,7 @@ class BetaChoice:
 
     @property
     def note(self) -> str:
-        """Description of the choice, in words."""
+        """Chosen beta, and the mean scores of all betas relative to their average, as text."""
         means = self.scores.mean(0) - self.scores.mean()
         listed = ", ".join(f"{b:g}: {m:+.2f}" for b, m in zip(self.betas, means, strict=True))
         return f"beta {self.beta:g} by cross-validation of the search ({listed})"
@@ -74,20 +74,20 @@ def choose_beta(
     strategy: Strategy | str = "continuous",
     seed: int = 0,
 ) -> BetaChoice:
-    """Choose the beta whose solutions score best on the other half of the rows.
+    """Choose the beta whose solutions score best by predictors fitted to the other half of rows.
 
-    Each repetition takes two fits, and two searches per beta.
+    Each repetition takes two fits per source, and two searches per beta.
 
     Args:
         sources: Records with at least 40 rows each; one per task.
         targets: As in ``propagate_search``; their beta is ignored.
         betas: Coefficients to compare, at least one.
-        repeats: Number of random halvings.
+        repeats: Number of random splits into halves.
         strategy: As in ``propagate_search``.
-        seed: Seed for halves, fits and starts.
+        seed: Seed of the splits, fits and starts.
 
     Raises:
-        ValueError: There are too few rows, there is no beta, or one is negative; or as for
+        ValueError: There are too few rows, ``betas`` is empty or has a negative number; or as for
             ``propagate_search``.
     """
     must = "be Records, or a sequence of them"
@@ -132,7 +132,7 @@ def choose_beta(
 
 
 def with_beta(targets: Sequence[Target], beta: float) -> list[Target]:
-    """Return the targets with another beta; targets on known costs have no beta and do not change.
+    """Return the targets with the given beta; targets for known costs are returned unchanged.
 
     Raises:
         ValueError: As for ``Target``.

@@ -1,13 +1,14 @@
 """Hill climbing over valid codes, and the choice of promising new codes to measure.
 
-Propagation edits all columns at once and stops where its steps overshoot. From there, single steps
-still lead to improvements, except at a bound, where one column can only be increased if another is
-decreased, which no single step does. Pairs of steps are therefore tried there.
+Propagation edits all columns at once and stops where its steps overshoot. From there, steps in a
+single dimension often lead to further improvements. At a bound, however, one parameter can be
+increased only if another is decreased, so pairs of steps are tried where no single step helps.
 
 Notation
     v         values of a valid code that determine its utility, (k,)
     moves     valid codes one step away in one dimension (``SearchSpace.neighbors``)
-    pairs     two moves in two dimensions, screened by v + the sum of both moves' changes of v
+    pairs     combinations of two moves in different dimensions; they are screened by assuming that
+              the changes of v by the two moves add up
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.dimensions import Float
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
-_PAIRS = 48  # number of pairs predicted per code
+_PAIRS = 48  # number of best screened pairs that are predicted per code
 _FLOAT_DIFFERENCE = 0.05  # minimum difference of a float, as a share of its range
-_LEAST_GAIN = 1e-9  # minimum increase in utility; less is rounding, and could go on forever
+_LEAST_GAIN = 1e-9  # minimum increase in utility; less may be rounding, and lead to endless loops
 _ROWS = 10  # number of best measured rows whose neighbors are candidates
 _RANDOM = 256  # number of random candidates
-_APART = 5  # usual number of dimensions in which codes must differ
+_APART = 5  # default for the number of dimensions in which codes must differ
 
 Allowed: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]  # codes (n, d) -> True if allowed
 _Point: TypeAlias = tuple[NDArray[Any], float]  # code (d,) and its utility
@@ -44,7 +45,7 @@ class Objective(Protocol):
     problem: SearchProblem
 
     def values(self, codes: NDArray[Any]) -> FloatArray:
-        """Return values (k, n) of codes (n, d), on which moves have nearly additive effects."""
+        """Return values (k, n) of codes (n, d); the effects of two moves on them nearly add up."""
 
     def utility_of(self, values: FloatArray) -> FloatArray:
         """Return the utility (n,) of values (k, n)."""
@@ -57,14 +58,14 @@ def hill_climb(
 
     Args:
         objective: Function to maximize.
-        codes: Codes to start from.
-        allowed: Predicate for the codes that may be reached; all if None.
+        codes: Codes from which to start.
+        allowed: Predicate for the codes that may be reached; None to allow all codes.
 
     Returns:
         The final codes, (k, d), and their utilities, (k,), which are at least those of the starts.
         Climbs whose paths meet end at the same code.
     """
-    ends: dict[bytes, _Point] = {}  # code -> end of the climb through it
+    ends: dict[bytes, _Point] = {}  # key of a visited code -> end of the climb through it
     reached: list[_Point] = []
     utilities = objective.utility_of(objective.values(codes))
     for code, utility in zip(codes, utilities, strict=True):
@@ -90,15 +91,16 @@ def new_codes(
 ) -> list[NDArray[Any]]:
     """Return up to n new codes that differ from one another in several dimensions.
 
-    Each code is found by hill climbing from the best candidate. The objective is the expected
-    improvement over the best measured row, assuming that the earlier codes have been measured, or
-    the utility if no row is known. Candidates are the neighbors of the best measured rows (one step
-    or one category away), random codes, and the given codes.
+    The codes are chosen one after another, each by hill climbing from the best candidate. The
+    objective is the expected improvement over the best measured row, assuming that the codes chosen
+    so far have been measured; if there is no such row, it is the utility. Candidates are the
+    neighbors of the best measured rows (one step or one category away), random codes, and the codes
+    in ``passed``.
 
     Args:
         run: The search.
         passed: Valid codes that a search has visited, (k, d).
-        n: Number of codes.
+        n: Number of codes, including ``begun``.
         apart: Minimum number of dimensions in which two codes differ.
         seed: Seed of the random candidates.
         begun: Codes that are already chosen, if any.
@@ -125,14 +127,17 @@ def new_codes(
 
 
 def usual_apart(space: SearchSpace) -> int:
-    """Return the number of dimensions in which codes must differ: 5, or a third of all if less."""
+    """Return the default for the number of dimensions in which codes must differ.
+
+    The default is 5, or a third of the space's dimensions if that is fewer.
+    """
     return max(1, min(_APART, len(space.dimensions) // 3))
 
 
 def _allowed(
     run: SearchRun, chosen: list[NDArray[Any]], apart: int, codes: NDArray[Any]
 ) -> NDArray[np.bool_]:
-    """Return a mask of the codes (n, d) that are new and differ enough from all chosen codes."""
+    """Return a mask (n,) of the codes (n, d) that are new and differ from all chosen codes."""
     allowed = run.measured.is_new(codes)
     for code in chosen:
         allowed &= differences(run.problem.space, codes, code) >= apart
@@ -158,7 +163,7 @@ def differences(space: SearchSpace, codes: NDArray[Any], code: NDArray[Any]) -> 
 def _step(
     objective: Objective, code: NDArray[Any], utility: float, allowed: Allowed | None
 ) -> _Point | None:
-    """Return the best move, or else the best pair of moves; None at a local maximum."""
+    """Return the best move if it is an improvement, or else the best pair; None at a maximum."""
     space = objective.problem.space
     moves = _filtered(space.neighbors(code), allowed)
     values = objective.values(np.concatenate([code[None], moves]))
@@ -178,7 +183,7 @@ def _step(
 
 
 def _best(codes: NDArray[Any], utilities: FloatArray, least: float) -> _Point | None:
-    """Return the best code if it is an improvement."""
+    """Return the best code and its utility if this exceeds ``least``; otherwise None."""
     if not len(codes) or utilities.max() <= least + _LEAST_GAIN:
         return None
     return codes[utilities.argmax()], float(utilities.max())

@@ -1,4 +1,4 @@
-"""Known costs of offline searches: functions of params made differentiable costs of codes."""
+"""Known costs of offline searches: conversion to differentiable functions of codes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def with_known_costs(targets: Sequence[Target], space: SearchSpace) -> list[Targ
     """Return the targets, with every cost converted to a function of codes.
 
     Raises:
-        ValueError: A cost is neither a function of codes nor of params, or two costs have one name.
+        ValueError: A cost is a function of neither codes nor params, or two costs have one name.
     """
     costs: dict[str, CostFunction] = {}
     for target in targets:
@@ -46,10 +46,10 @@ def _with_known_cost(target: Target, space: SearchSpace) -> Target:
 def cost_of_codes(
     name: str, function: CostFunction, space: SearchSpace, *, bounds: Sequence[float] = ()
 ) -> Cost:
-    """Return a differentiable cost of codes, from a function of params or of codes.
+    """Return a differentiable cost of codes, given a function of params or of codes.
 
-    Infinity, which exceeds every limit, is replaced by a number above all other costs and all
-    bounds; ``cost_at`` returns it as infinity.
+    An infinite cost, which exceeds every limit, is replaced by a finite number above all other
+    costs and all bounds; ``cost_at`` returns it as infinity.
 
     Raises:
         ValueError: As for ``KnownCost``.
@@ -86,7 +86,7 @@ class _CostOfCodes:
 
 
 class _KnownAtCodes(torch.autograd.Function):
-    """Known cost at codes (n, d) in natural units; its gradient is computed at unit codes."""
+    """Known cost at codes (n, d) in natural units, with a gradient computed at unit codes."""
 
     @staticmethod
     def forward(ctx: Any, codes: Tensor, known: KnownCost, space: SearchSpace) -> Tensor:

@@ -1,10 +1,10 @@
-"""Measured rows: the best row, and the expected improvement of codes over it.
+"""Measured rows: the best row, and the expected improvement of codes over this row.
 
 Notation
-    y, m, s   measured value, predicted mean and standard deviation of a target
-    v         standard deviation of a measurement
+    y, m, s   measured value, predicted mean and predicted standard deviation of a target
+    v         standard deviation of the measurement noise
     w         weight of a measurement, s^2 / (s^2 + v^2); a row's value is shrunk to m + w (y - m)
-    U         utility of a code without bounds: a weighted sum of targets, which is also normal
+    U         utility of a code without the bounds: a weighted sum of normally distributed targets
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from ncp_sampler.records.records import FloatArray
 from ncp_sampler.search.utilities import log_expected_improvement
 from ncp_sampler.space.search_space import code_key
 
-_RELIABLE = 1.0  # standard deviations by which a recommended code is better than the best row
-_LEAST_STD = 1e-9  # standard deviation of an improvement if only known costs are improved
+_RELIABLE = 1.0  # number of standard deviations by which a recommended code must be better
+_LEAST_STD = 1e-9  # smallest standard deviation of an improvement, for known costs
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class MeasuredRows:
     """Distinct codes of a problem's tables.
 
     Attributes:
-        codes: Valid codes with values of the improved metrics, best first, (n, d).
-        keys: ``code_key`` of all codes.
+        codes: Valid codes that have a value of at least one optimized metric, best first, (n, d).
+        keys: ``code_key`` of every code in the tables.
         best: Best row that satisfies the bounds; None if no row does.
-        nearest: If no row satisfies the bounds, metric of each bound -> value of the row that comes
-            closest.
+        nearest: Bounded metric -> value of the row that comes closest to the bounds, if no row
+            satisfies them; otherwise empty.
     """
 
     codes: NDArray[Any]
@@ -50,7 +50,7 @@ class MeasuredRows:
 
     @classmethod
     def of(cls, problem: SearchProblem) -> MeasuredRows:
-        """Return the rows of a problem's tables."""
+        """Return the measured rows of a problem's tables."""
         tables = [table for table in problem.tables if table is not None]
         if not tables:
             return cls(problem.space.sample(0), frozenset(), None, {})
@@ -77,7 +77,7 @@ class MeasuredRows:
             # a prediction counts with its margin, as for new codes
             values = problem.cautious(*problem.moments(codes[unknown]))
             y[:, unknown] = np.where(counts[:, unknown] > 0, y[:, unknown], values)
-        # rows that satisfy the bounds first: a penalty may be small beside costs that span decades
+        # sorted by violation first: a penalty can be too small if the costs span decades
         violation = problem.violation(y)
         order = np.lexsort((-problem.utility_of(y), violation))
         best, nearest = None, {}
@@ -93,12 +93,12 @@ class MeasuredRows:
         return cls(codes[order], frozenset(at), best, nearest)
 
     def is_new(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return a mask (n,) of the codes (n, d) that are in no table."""
+        """Return a mask (n,) of the codes (n, d) that are not in any table."""
         return np.array([code_key(code) not in self.keys for code in codes], dtype=bool)
 
 
 def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: FloatArray) -> BestRow:
-    """Return a row with measured values y (targets,), where y is the mean of n measurements."""
+    """Return the row of a code with values y (targets,), each the mean of n (targets,) values."""
     mean, std = (part[:, 0] for part in problem.moments(code))
     noise = np.nan_to_num(problem.noise) / np.sqrt(np.maximum(n, 1))
     total = std**2 + noise**2
@@ -111,20 +111,21 @@ def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: Floa
     metrics, means, stds = (
         dict(zip(names, map(float, row), strict=True)) for row in (y, expected, spread)
     )
-    # without a penalty: the measured values satisfy the bounds
+    # no penalty is subtracted, because the measured values satisfy the bounds
     utility = float(problem.weights @ problem.cautious(expected[:, None], spread[:, None])[:, 0])
     predicted = tuple(dict.fromkeys(np.array(names)[~measured].tolist()))
     return BestRow(code, metrics, means, stds, utility, predicted)
 
 
 class Improvement:
-    """Log expected improvement over the best measured row, within the bounds.
+    """Log expected improvement over the best measured row, minus a penalty for violated bounds.
 
     Args:
-        problem: The problem, in which unmeasured codes may count as observed.
+        problem: The problem. Its predictors may treat codes as observed that were not measured.
         best: The best measured row.
-        known: The problem without such codes, if different. The margins of the bounds use its
-            standard deviations, because such a code does not make predictions more certain.
+        known: The problem whose predictors have only observed measured codes, if different. The
+            margins of the bounds use its standard deviations, because a code that was not measured
+            does not make predictions more certain.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class Improvement:
             target.bound is not None and target.cost is None for target in problem.targets
         )
         self._margins = self._known if bounded else problem
-        # by label: a metric may have two targets, such as a bound and a direction
+        # looked up by label, because two targets may share a metric: a bound and a direction
         names = [label(problem.targets, k) for k in range(len(problem.targets))]
         self._level = problem.weights @ [best.expected[name] for name in names]
         deviations = problem.weights * [best.uncertainty[name] for name in names]
@@ -144,14 +145,14 @@ class Improvement:
         self.calls = 0
 
     def values(self, codes: ArrayLike) -> FloatArray:
-        """Return means, standard deviations, and those for the margins, (3 * n_targets, n)."""
+        """Return means, standard deviations and those of ``known``, stacked, (3 * targets, n)."""
         mean, std = self.problem.moments(codes)
         margin_std = std if self._margins is self.problem else self._margins.moments(codes)[1]
         self.calls += mean.shape[1]
         return np.concatenate([mean, std, margin_std])
 
     def utility_of(self, values: FloatArray) -> FloatArray:
-        """Return the log expected improvement minus the penalty of the bounds, (n,)."""
+        """Return the log expected improvement minus the penalty for violated bounds, (n,)."""
         mean, std, margin_std = np.split(values, 3)
         penalty = self.problem.penalty_of(self.problem.cautious(mean, margin_std))
         return np.asarray(log_expected_improvement(*self._gain(mean, std))[0] - penalty)
@@ -159,8 +160,8 @@ class Improvement:
     def over(self, code: NDArray[Any]) -> tuple[float, float]:
         """Return the expected improvement and the probability of improvement of a code (d,).
 
-        The improvement is in the metric's unit if only one target is improved, otherwise in
-        utility. Predictions are corrected by their ``SelectionBias``.
+        The improvement is in the metric's unit if only one target has no bound, otherwise in units
+        of the utility. Predictions are corrected for their ``SelectionBias``.
         """
         if np.array_equal(code, self.best.code):
             return 0.0, 0.0
@@ -171,10 +172,10 @@ class Improvement:
         return expected * unit, float(ndtr(gain / std)[0])
 
     def is_reliable(self, code: NDArray[Any]) -> bool:
-        """Return True if a new code (d,) is better than the best row by one standard deviation.
+        """Return True if a code (d,) is better than the best row by over one standard deviation.
 
-        The limit is beta standard deviations if beta is smaller than 1, and 0 if only known costs
-        are improved.
+        If beta is below 1, beta standard deviations are sufficient. If only known costs are
+        optimized, any improvement is sufficient.
         """
         gain, std = self._corrected_gain(code)
         betas = [
@@ -185,14 +186,15 @@ class Improvement:
         return bool(gain[0] > min(_RELIABLE, max(betas, default=0.0)) * std[0])
 
     def believing(self, code: NDArray[Any]) -> Improvement:
-        """Return the improvement if a code (d,) counts as measured, with its mean as value.
+        """Return the improvement after a code (d,) has been observed with its mean as value.
 
-        Ginsbourger et al. (2010) call this the Kriging believer; it spreads a batch.
+        Ginsbourger et al. (2010) call this method the Kriging believer; it spreads the codes of a
+        batch over the space.
         """
         return Improvement(self.problem.with_observed(code), self.best, known=self._known)
 
     def _corrected_gain(self, code: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-        """Return ``_gain`` of a code (d,), with predictions corrected by their selection bias."""
+        """Return ``_gain`` of a code (d,), with predictions corrected for their selection bias."""
         mean, std = self.problem.moments(code)
         for k, bias in enumerate(self._biases):
             if bias is not None:
@@ -215,7 +217,7 @@ class Improvement:
         return biases
 
     def _gain(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the mean and standard deviation (n,) of U minus the best row's U."""
+        """Return the mean and standard deviation (n,) of U minus the U of the best row."""
         weights = self.problem.weights
         variance = np.square(weights[:, None] * std).sum(0) + self._variance
         return weights @ mean - self._level, np.sqrt(np.maximum(variance, _LEAST_STD**2))

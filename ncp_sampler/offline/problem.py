@@ -1,11 +1,10 @@
-"""Offline search problems: predictors, targets, measured rows, and the utility of valid codes.
+"""Offline search problems: predictors, targets, measured rows, and the utility of codes.
 
 Notation
-    d, n      columns of a code, codes
-    values    prediction of each target minus beta standard deviations, (targets, n)
-    gain      sum over targets without a bound of weight * signed value / scale, (n,)
-    utility   gain minus the violation of the bounds, multiplied by a factor that gives it priority
-              over the gain
+    d, n      number of columns of a code, number of codes
+    values    prediction of each target, made worse by beta standard deviations, (targets, n)
+    gain      sum of weight * sign * value / scale over the targets without a bound, (n,)
+    utility   gain minus a large factor times the violation of the bounds, (n,)
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ from ncp_sampler.space.search_space import SearchSpace
 
 Source: TypeAlias = Records | Predictor
 
-_UNIFORM_CODES = 1024  # random codes that determine the targets' scales without records
-_BOUND_FACTOR = 1e3  # factor of a violation, above any gain from other targets
-_CONSTANT = 1e-12  # relative variation of a constant due to rounding
+_UNIFORM_CODES = 1024  # number of random codes that determine scales if there are no records
+_BOUND_FACTOR = 1e3  # factor of a violation, so that bounds have priority over the gain
+_CONSTANT = 1e-12  # relative variation below which values count as constant (rounding)
 
 
 @with_old_names
@@ -52,22 +51,23 @@ class SearchProblem:
             the metric. A target without ``scale`` gets the metric's standard deviation over the
             records, or over random codes of the space if the source is a predictor. A target
             without ``beta`` gets ``BETA`` (3).
-        space: The codes' search space; that of the records if None.
-        records: Rows to which the given predictors were fitted, in the same order; they provide
-            starts, scales and the best measured row.
-        seed: Seed for fits and random codes.
+        space: The codes' search space; None for the space of the records.
+        records: For sources that are fitted predictors, the rows to which they were fitted, in the
+            order of these sources. The rows provide starts, the scales of known costs, and the best
+            measured row.
+        seed: Seed of the fits and the random codes.
 
     Attributes:
         predictors: One predictor per source.
         records: Sources that are records, followed by ``records``.
-        tables: Records of each predictor; None if they are unknown.
+        tables: Records of each predictor, or None if they are unknown.
         space: The codes' search space.
         targets: The targets, each with a scale and a beta.
 
     Raises:
-        ValueError: There is no source or target, the sources have different spaces, no target uses
-            some records, a metric is unknown, or a cost is neither a function of codes nor of
-            params.
+        ValueError: There is no source or no target, the sources have different spaces, a source of
+            records is not used by any target, a metric is unknown, or a cost is a function of
+            neither codes nor params.
 
     Examples:
         >>> import numpy as np
@@ -134,13 +134,13 @@ class SearchProblem:
         for k, target in enumerate(self.targets):
             if target.cost is None:
                 predictor = self.predictors[target.predictor]
-                known = getattr(predictor, "noise", None)  # 0 if the inner model has no noise
+                known = getattr(predictor, "noise", None)  # wrappers return 0 for unknown noise
                 at = predictor.names.index(target.metric)
                 noise[k] = np.nan if known is None or not known[at] > 0 else known[at]
         return noise
 
     def moments(self, codes: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Return means and standard deviations (targets, n) of the targets at codes (n, d)."""
+        """Return the means and standard deviations (targets, n) of the targets at codes (n, d)."""
         rows = np.atleast_2d(np.asarray(codes, dtype=np.float64))
         x = self.space.normalize(rows)
         mean = self.costs(rows)
@@ -154,7 +154,7 @@ class SearchProblem:
         return mean, std
 
     def costs(self, codes: ArrayLike) -> FloatArray:
-        """Return the known costs (targets, n) at codes (n, d), 0 for a modeled target."""
+        """Return the known costs (targets, n) at codes (n, d), with 0 for each modeled target."""
         values = np.zeros((len(self.targets), len(np.asarray(codes))))
         for k, target in enumerate(self.targets):
             if target.cost is not None:
@@ -173,20 +173,21 @@ class SearchProblem:
         return shown
 
     def values(self, codes: ArrayLike) -> FloatArray:
-        """Return the value (targets, n) of every target at codes (n, d)."""
+        """Return the values (targets, n) of the targets at codes (n, d); see Notation."""
         x = self.space.normalize(np.atleast_2d(np.asarray(codes)))
         return predict_targets(self.predictors, self.targets, x, self.space)[0]
 
     def cautious(self, mean: FloatArray, std: FloatArray) -> FloatArray:
-        """Return the values, mean minus beta standard deviations, (targets, n)."""
+        """Return means that are made worse by beta standard deviations, (targets, n)."""
         betas = np.array([target.sign * (target.beta or 0.0) for target in self.targets])
         return mean - betas[:, None] * std
 
     def violation(self, values: FloatArray) -> FloatArray:
-        """Return the weighted and scaled violation (n,) of the bounds by values (targets, n).
+        """Return the violation (n,) of the bounds by values (targets, n).
 
-        The violation is 0 if all bounds hold. Weights balance several violated bounds; a bound with
-        weight 0 still applies with weight 1.
+        The violation is the sum of the excesses over the bounds, each multiplied by the weight of
+        its target and divided by its scale. It is 0 if all bounds hold. A bound with weight 0
+        counts with weight 1.
         """
         total = np.zeros(values.shape[1])
         for row, target in zip(values, self.targets, strict=True):
@@ -197,7 +198,7 @@ class SearchProblem:
 
     @property
     def weights(self) -> FloatArray:
-        """Signed weight of each target per unit of its value, 0 for a bound, (targets,)."""
+        """Signed weight of each target per unit of its value, (targets,); 0 for bounded targets."""
         return np.array(
             [
                 0.0
@@ -216,17 +217,17 @@ class SearchProblem:
         return np.asarray(self.weights @ values - self.penalty_of(values))
 
     def penalty_of(self, values: FloatArray) -> FloatArray:
-        """Return the reduction (n,) of the utility due to violated bounds."""
+        """Return the amounts (n,) that are subtracted from the utility for violated bounds."""
         return _BOUND_FACTOR * self.violation(values)
 
     def with_target(self, at: int, target: Target) -> SearchProblem:
-        """Return a copy with the target at a position replaced; the new one must have a scale."""
+        """Return a copy with one target replaced; the new target must have a scale."""
         changed = copy.copy(self)
         changed.targets = [*self.targets[:at], target, *self.targets[at + 1 :]]
         return changed
 
     def with_observed(self, code: NDArray[Any]) -> SearchProblem:
-        """Return the problem with predictors that have observed their own mean at a code (d,)."""
+        """Return a copy whose predictors have observed their own mean at a code (d,)."""
         changed, x = copy.copy(self), self.space.normalize(code[None])
         changed.predictors = [predictor.condition(x) for predictor in self.predictors]
         return changed
@@ -239,15 +240,15 @@ def as_problem(
     space: SearchSpace | None,
     seed: int,
 ) -> SearchProblem:
-    """Return the problem, which is given as a ``SearchProblem`` or as sources and targets.
+    """Return the given ``SearchProblem``, or a new one of the given sources and targets.
 
     Raises:
-        ValueError: As for ``SearchProblem``; or parts are given in addition to a problem.
+        ValueError: As for ``SearchProblem``; or targets or a space are given with a problem.
     """
     if not isinstance(sources, SearchProblem):
         return SearchProblem(sources, targets, space=space, seed=seed)
     if targets or space is not None:
-        raise ValueError("targets and space are the problem's own; give them only to SearchProblem")
+        raise ValueError("a SearchProblem has its own targets and space; leave these arguments out")
     return sources
 
 
@@ -269,13 +270,13 @@ def given_codes(name: str, value: Any, space: SearchSpace) -> FloatArray:
 def with_scale(
     target: Target, sources: Sequence[Source], codes: ArrayLike, unit: ArrayLike
 ) -> Target:
-    """Return the target with a scale, which is a positive standard deviation.
+    """Return the target with a scale, by default the standard deviation of its metric.
 
     Args:
         target: The target; if it has a scale, it is returned unchanged.
-        sources: The sources; the values of records are used.
-        codes: Codes (n, d) over which a known cost varies.
-        unit: Unit codes (n, d) over which a fitted predictor's mean varies.
+        sources: The sources. For records, the scale is the standard deviation of their values.
+        codes: Codes (n, d) at which a known cost is evaluated.
+        unit: Unit codes (n, d) at which the mean of a fitted predictor is evaluated.
     """
     if target.scale:
         return target
@@ -289,19 +290,19 @@ def with_scale(
         assert source is not None
         values = source.predict(unit)[0][:, source.names.index(target.metric)]
     size = float(np.nanmax(np.abs(values)))
-    # a tiny scale would make a constant so large that all other targets are rounded away
+    # a constant must not get a tiny scale: its huge value would hide all other targets
     if np.nanmax(values) / 2 - np.nanmin(values) / 2 <= _CONSTANT * size:
         return replace(target, scale=max(size, 1.0))
     return replace(target, scale=spread_of(values))
 
 
 def check_sources(sources: Sequence[Source], targets: Sequence[Target]) -> None:
-    """Raise ValueError for a target without a source, or records without a target."""
+    """Raise ValueError if a target has no source, or if no target uses a source of records."""
     for target in checked_targets(targets):
         if target.cost is None and target.predictor >= len(sources):
             raise ValueError(
-                f"target {target.metric!r} refers to source {target.predictor}, but there "
-                f"are {len(sources)}"
+                f"target {target.metric!r} refers to source {target.predictor}, but the number "
+                f"of sources is {len(sources)}"
             )
     for i, source in enumerate(sources):
         if isinstance(source, Records) and not modeled_metrics(targets, i):
@@ -319,7 +320,7 @@ def _common_space(spaces: Sequence[SearchSpace], given: SearchSpace | None) -> S
     """Return the given space, or the common space of all sources.
 
     Raises:
-        ValueError: There is no space, or the sources have different codes.
+        ValueError: There is no space, or the spaces have different codes.
     """
     if given is not None:
         must = f"{checks.A_SPACE}, or None for the records' own"

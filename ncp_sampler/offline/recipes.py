@@ -1,4 +1,4 @@
-"""Predictors for records: the default, the transfer from another task, and the paper's."""
+"""Predictors for records: the default, the one for transfer from another task, and the paper's."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import FloatArray, Records
 from ncp_sampler.search.pareto import pareto_front
 
-_MAX_ROWS = 2600  # maximum rows of a process; exact inference on more takes more than seconds
-_MAX_CODE_ROWS = 1300  # the same for the process over unit codes; each search step costs its square
-_ONE_THREAD_ROWS = 1000  # number of rows up to which more threads do not help
+_MAX_ROWS = 2600  # maximum rows of a Gaussian process, so that exact inference takes seconds
+_MAX_CODE_ROWS = 1300  # maximum for unit codes, because a search step takes quadratic time in it
+_ONE_THREAD_ROWS = 1000  # number of rows up to which several threads are not faster than one
 _MANY_ROWS = 200  # minimum number of rows for trees and a richer kernel
-_TAIL_OF_CODES = 1.0  # Tail of ``bounded_tail`` in spaces without features
-_TREE_CODES = 4000  # number of random codes that trees label
+_TAIL_OF_CODES = 1.0  # tail for ``bounded_tail`` in spaces without features
+_TREE_CODES = 4000  # number of random codes for which trees predict the metrics
 
 
 def learn(
@@ -51,23 +51,24 @@ def learn(
     If the space has ``features``, a ``GaussianProcess`` and two trained MLPs use them, and an
     infinitely wide MLP uses the unit code. The infinitely wide MLP is uncertain about codes that
     are far from the records in any column, even if their features are similar. With at least 200
-    rows, the MLPs are trained on the predictions of boosted trees for the rows and for codes far
-    from them (``Distilled``). Without features, the Gaussian process is used alone, because trained
-    MLPs misled the search on NAS-Bench-Graph. With at least 40 rows, standard deviations and noise
-    are fitted to a fifth of the rows (``Calibrated``).
+    rows, the MLPs are trained on the predictions of boosted trees for the rows and for random codes
+    (``Distilled``). Without features, the Gaussian process is used alone, because trained MLPs
+    misled the search on NAS-Bench-Graph. With at least 40 rows, the standard deviations and the
+    noise are calibrated on a fifth of the rows (``Calibrated``).
 
     Args:
         records: Records with at least one row. With a few dozen rows, a search with beta 2 proposes
             a known row, because all other codes are uncertain; ``choose_beta`` finds a better beta.
-        metrics: Metrics to model; all if None.
-        seed: Seed for the MLPs, the held-out rows and the codes that trees label.
-        trees: True to use boosted trees, and MLPs trained on them. None means True if the space
-            has features, there are 200 rows, and LightGBM is installed (``pip install lightgbm``).
+        metrics: Metrics to model; None for all.
+        seed: Seed of the MLPs, the held-out rows and the codes for the trees.
+        trees: True to train the MLPs on the predictions of boosted trees. None means True if the
+            space has features, there are at least 200 rows, and LightGBM is installed
+            (``pip install lightgbm``).
 
     Raises:
         ValueError: A metric is missing in the records or has no value; or ``trees=True`` is given
             with fewer than 200 rows.
-        ImportError: ``trees=True`` is given, and LightGBM is not installed.
+        ImportError: ``trees=True`` is given, but LightGBM is not installed.
     """
     columns = _columns(records, metrics)
     seed, space = checks.integer("seed", seed, low=0), records.space
@@ -90,15 +91,16 @@ def learn(
 def adapt(
     source: Predictor, records: Records, *, metrics: Sequence[str] | None = None, seed: int = 0
 ) -> Calibrated:
-    """Fit a predictor to a few records of a task with the help of another task's predictor.
+    """Fit a predictor to a few records of a task, using the predictor of another task.
 
-    The source's means are linear terms of a Gaussian process over the space's ``features``. The
-    slopes are fitted, and are small if the source does not help (Kennedy & O'Hagan 2000).
+    The means of the source predictor are linear terms of a Gaussian process over the space's
+    ``features``. The slopes of these terms are fitted, and are small if the source does not help
+    (Kennedy & O'Hagan 2000).
 
     Args:
         source: Fitted predictor of another task in the same space; it is not changed.
         records: Rows of the new task.
-        metrics: Metrics to model; all if None.
+        metrics: Metrics to model; None for all.
         seed: Seed of the held-out rows.
 
     Raises:
@@ -124,14 +126,14 @@ def fit_paper(
 
 
 def fit_source(records: Records, targets: Sequence[Target], i: int, *, seed: int) -> Calibrated:
-    """Return the predictor that ``learn`` fits to source i, the lower tails of targets bounded.
+    """Return the predictor that ``learn`` fits to source i, with bounded tails of poor values.
 
-    Otherwise, a few poor architectures would determine the scale of all predictions. Values less
-    than three spreads below the median do not change. If the metric is the only target and the
-    space has no features, the limit is one spread, because a single Gaussian process for all codes
-    then describes the best ones better. With several targets, the rows that a solution is compared
-    with (``_compared``) do not change, and no row does if none satisfies the bounds. Metrics with a
-    bound do not change, either.
+    Without a bound, a few poor architectures would determine the scale of all predictions. Only
+    values more than three spreads below the median change. If the metric is the only target and the
+    space has no features, the limit is one spread: a single Gaussian process for all codes then
+    describes the best codes better. With several targets, the rows that a solution is compared with
+    (``_compared``) do not change, and no row changes if none satisfies the bounds. Metrics with a
+    bound do not change.
     """
     names = modeled_metrics(targets, i)
     alone = len(targets) == 1 and records.space.features is None
@@ -177,7 +179,7 @@ def modeled_metrics(targets: Sequence[Target], i: int) -> list[str]:
 
 
 def _level_tail(values: FloatArray, tail: float, compared: NDArray[np.bool_] | None) -> FloatArray:
-    """Return values (n,) to be maximized, in their unit, with the lower tail bounded.
+    """Return values (n,) to be maximized in their own unit, with the lower tail bounded.
 
     Args:
         values: Values, NaN where missing.
@@ -198,7 +200,7 @@ def _level_tail(values: FloatArray, tail: float, compared: NDArray[np.bool_] | N
     size = leveled[top] - leveled[middle]
     if not size > 0:
         return values
-    unit = (values[top] - values[middle]) / size  # the scale is linear above the tail
+    unit = (values[top] - values[middle]) / size  # above the tail, the transform is linear
     return np.asarray(values[top] + (leveled - leveled[top]) * unit)
 
 
@@ -211,10 +213,10 @@ def _fitted(
 
 
 def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, FloatArray]:
-    """Return the metrics to model, each once.
+    """Return metric -> values for the metrics to model.
 
     Raises:
-        ValueError: There are no records, or they lack a metric.
+        ValueError: ``records`` has another type, or lacks a metric.
     """
     must = "be Records, such as Records(space, codes, metrics)"
     checks.instance("records", records, Records, must)
@@ -223,9 +225,10 @@ def _columns(records: Records, metrics: Sequence[str] | None) -> dict[str, Float
 
 
 def _process(records: Records) -> GaussianProcess:
-    """Return the Gaussian process over the features; with few rows, only an infinitely wide MLP.
+    """Return a Gaussian process; with features and few rows, its kernel is the NNGP kernel alone.
 
-    With 50 rows and 73 features, the Matern part of the default makes searches too conservative.
+    With 50 rows and 73 features, the Matern part of the default kernel makes searches too
+    conservative.
     """
     few = records.space.features is not None and len(records) < _MANY_ROWS
     if few:

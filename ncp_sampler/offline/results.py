@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from ncp_sampler.propagation.propagate import Trace
 
 DEGREES = ("yes", "only by its mean", "no")  # values of ``LimitCheck.satisfied``, best first
-_NEARLY_CERTAIN = 0.99  # largest probability that is shown as a number
+_NEARLY_CERTAIN = 0.99  # largest probability that is shown exactly
 
 
 @dataclass(frozen=True)
 class BestRow:
-    """The best measured row within the bounds, according to its measured values.
+    """Best measured row whose measured values satisfy the bounds.
 
     Attributes:
         code: Valid code, (d,).
-        metrics: Metric -> measured value (the mean of repeated measurements) or known cost; the
-            predicted mean for metrics without a measurement of this code.
+        metrics: Metric -> measured value (the mean if the code was measured repeatedly) or known
+            cost; for metrics that were not measured, the predicted mean.
         expected: Metric -> measured value, shrunk towards the prediction if measurements are noisy,
             because the best of many noisy rows tends to be lucky.
             An infinite cost is a finite number above all others here.
@@ -57,17 +57,19 @@ class BestRow:
 
 @dataclass(frozen=True)
 class LimitCheck:
-    """Limit on a metric, with the value of one code that is compared with the limit.
+    """Comparison of one code with a limit on a metric.
 
     Attributes:
-        metric: The metric or known cost.
-        direction: "minimize" for at most ``bound``, "maximize" for at least.
+        metric: Name of the metric or known cost.
+        direction: "minimize" if the value must be at most ``bound``, "maximize" if at least.
         bound: The limit.
-        mean: Predicted mean; the value itself for a known cost or a measured row.
-        beta: Number of standard deviations of the margin; 0 for a known cost or a measured row.
-        compared: Value that must satisfy the limit: the mean plus (for "at most") or minus (for "at
-            least") beta standard deviations.
-        satisfied: "yes", "only by its mean", or "no".
+        mean: Predicted mean of the code; for a known cost or a measured row, the value itself.
+        beta: Number of standard deviations between ``mean`` and ``compared``; 0 for a known cost or
+            a measured row.
+        compared: Value that is compared with the limit: the mean plus (for an upper limit) or minus
+            (for a lower limit) beta standard deviations.
+        satisfied: "yes" if ``compared`` satisfies the limit, "only by its mean" if only ``mean``
+            does, or "no".
 
     Examples:
         >>> from ncp_sampler.offline import LimitCheck
@@ -94,7 +96,7 @@ class LimitCheck:
         beta: float,
         compared: float,
     ) -> LimitCheck:
-        """Return the check of a limit, with ``satisfied`` determined from the values."""
+        """Return the comparison with a limit; ``satisfied`` follows from the arguments."""
         sign = 1 if direction == "maximize" else -1
         satisfied = DEGREES[2]
         if sign * (compared - bound) >= 0:
@@ -114,7 +116,7 @@ class LimitCheck:
 
 
 def probability_text(probability: float) -> str:
-    """Return a probability of improvement as text; values near 0 or 1 are not shown exactly."""
+    """Return a probability of improvement as text, such as "> 99%" for values close to 1."""
     if probability > _NEARLY_CERTAIN:
         return f"> {_NEARLY_CERTAIN:.0%}"
     if probability < 1 - _NEARLY_CERTAIN:
@@ -128,28 +130,29 @@ class Solution:
 
     Attributes:
         code: Valid code, (d,). In ``propagate_search``, it is the recommended architecture, which
-            is the best measured row if no new code is better.
+            is the best measured row if no new code is reliably better.
         predictions: Metric -> predicted mean; a known cost -> its value.
         uncertainty: Metric -> standard deviation of the prediction; 0 for a known cost.
-        noise: Metric -> standard deviation of a measurement, such as a training run, around its
-            mean; NaN if the predictor does not know it, 0 for a known cost.
-        utility: Maximized utility; for a measured row, that of its measured values.
+        noise: Metric -> standard deviation of a single measurement, such as one training run; NaN
+            if the predictor does not know it, 0 for a known cost.
+        utility: Utility of the code, which the search maximizes; for the best measured row, that of
+            its measured values.
         holds: True if the predictions satisfy every bound with a margin of beta standard
-            deviations.
-        limits: Each bound, with the value that is compared with it.
+            deviations; always True for the best measured row.
+        limits: Comparison with each bound.
         calls: Number of codes for which predictions were made, with or without a gradient.
         seconds: Wall time of the search, without the fits of predictors.
-        trace: Path of each start; None for a baseline. Hill climbing may lead beyond the path.
+        trace: Paths from all starts; None for a baseline. Hill climbing may lead beyond a path.
         start: Position of the start that led to the code.
         best: Best measured row that satisfies the bounds; None if there is none.
-        nearest: If rows are known but none satisfies the bounds, limited metric -> value of the row
-            that comes closest.
+        nearest: Bounded metric -> value of the measured row that comes closest to the bounds, if
+            rows are known but none satisfies the bounds; otherwise empty.
         expected_improvement: Expected improvement of ``code`` over ``best``, in the metric's unit,
             or in utility if several targets have no bound. NaN if there is no ``best``.
-        probability: The predictor's probability that ``code`` is better than ``best``; it is too
-            high for the best of many codes. NaN if there is no ``best``.
-        next_trainings: If ``code`` is the best measured row, the new codes that are most promising
-            to train, each as a solution.
+        probability: Predicted probability that ``code`` is better than ``best``. It is too high,
+            because the search selects the best of many predictions. NaN if there is no ``best``.
+        next_trainings: The most promising new codes to train, each as a solution, if ``code`` is
+            the best measured row; otherwise empty.
 
     Examples:
         Continued from ``SearchProblem``:
@@ -189,7 +192,7 @@ class Solution:
 
     @property
     def note(self) -> str:
-        """Sentences that compare the code with the best measured row and name violated limits."""
+        """Comparison of the code with the best measured row, and violated limits, in words."""
         missed = [str(limit) for limit in self.limits if limit.satisfied != DEGREES[0]]
         return "; ".join([self._comparison, *missed])
 

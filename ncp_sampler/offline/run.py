@@ -1,4 +1,4 @@
-"""One search of a problem, with its number of predictions and its result."""
+"""State of one search: its measured rows, the number of its predictions, and its result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SearchRun:
         problem: The problem to search.
 
     Attributes:
-        problem: As given.
+        problem: The problem to search.
         calls: Number of codes predicted so far.
     """
 
@@ -37,17 +37,17 @@ class SearchRun:
 
     @cached_property
     def measured(self) -> MeasuredRows:
-        """The measured rows of the problem's tables."""
+        """Measured rows of the problem's tables."""
         return MeasuredRows.of(self.problem)
 
     def values(self, codes: ArrayLike) -> FloatArray:
-        """Return the value (targets, n) of every target at codes (n, d)."""
+        """Return the values (targets, n) of the targets at codes (n, d), and count the codes."""
         values = self.problem.values(codes)
         self.calls += values.shape[1]
         return values
 
     def utility(self, codes: ArrayLike) -> FloatArray:
-        """Return the utility (n,) of codes (n, d)."""
+        """Return the utility (n,) of codes (n, d), and count the codes."""
         return self.utility_of(self.values(codes))
 
     def utility_of(self, values: FloatArray) -> FloatArray:
@@ -57,7 +57,7 @@ class SearchRun:
     def solution(
         self, code: NDArray[Any], *, trace: Trace | None = None, start: int = 0
     ) -> Solution:
-        """Return a code (d,) as the search's result; predictions made here are not counted."""
+        """Return a code (d,) as a solution; predictions for it are not counted."""
         problem, best = self.problem, self.measured.best
         mean, std = problem.moments(code)
         values = problem.values(code)
@@ -95,7 +95,13 @@ class SearchRun:
     def _limits(
         self, mean: FloatArray, values: FloatArray, row: BestRow | None
     ) -> tuple[LimitCheck, ...]:
-        """Return each bound with the mean and value (targets,) of a code or of a measured row."""
+        """Return the comparison with each bound of a code, or of a measured row.
+
+        Args:
+            mean: Mean of each target at the code, (targets,).
+            values: Value of each target at the code, (targets,).
+            row: The measured row if the code is one; its measured values are used instead.
+        """
         limits = []
         for k, target in enumerate(self.problem.targets):
             if target.bound is None:

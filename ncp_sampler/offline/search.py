@@ -1,12 +1,12 @@
-"""Offline Network Coding Propagation: finds architectures from a table, without training.
+"""Offline Network Coding Propagation: search for architectures in a table, without training.
 
-Predictors are fitted to a table, codes are edited along their gradients (paper, section 3.1), and
-hill climbing continues from the best valid codes of the paths. One search covers several tasks by
-adding the gradients of their predictors (equation 7). The result is compared with the best measured
-row.
+Predictors are fitted to a table, codes are edited along the predictors' gradients (paper, section
+3.1), and hill climbing continues from the best valid codes on the paths. To search for several
+tasks at once, the gradients of their predictors are added (equation 7). The result is compared with
+the best measured row.
 
 Notation
-    T, n, d   iterations, starts, columns of a code
+    T, n, d   number of iterations, starts, and columns of a code
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from ncp_sampler.space.columns import unique_codes
 from ncp_sampler.space.search_space import SearchSpace, code_key
 
 _STARTS = 8  # number of starts; 16 reach the same utility in 1.5 times the time
-_CLIMBS = 4  # number of climbs, from dissimilar codes; each takes a tenth of a second on MRSpace
-_BOUND_PULL = 10.0  # factor of a bound's weight, so that conflicting targets do not outweigh it
+_CLIMBS = 4  # number of hill climbs, from dissimilar codes; one takes 0.1 s on MRSpace
+_BOUND_PULL = 10.0  # factor of a bound's weight, so that other targets do not outweigh the bound
 _CODE_SCALE = 0.29  # standard deviation of a uniform unit code
 _TRAININGS = 5  # number of next trainings returned if no new code is better
 
@@ -52,36 +52,37 @@ def propagate_search(
 ) -> Solution:
     """Search for the code with the highest utility.
 
-    The paper's search for one task is
-    ``targets=[Target("top1", beta=0), Target("flops", "minimize", weight=0.5, beta=0)]`` with
-    ``starts=space.start``; "at least 84 % with the fewest FLOPs" is
-    ``[Target("top1", bound=84.0), Target("flops", "minimize", cost=costs.flops)]``.
+    The paper's search for one task has
+    ``targets=[Target("top1", beta=0), Target("flops", "minimize", weight=0.5, beta=0)]`` and
+    ``starts=space.start``. A search for the fewest FLOPs with at least 84 % has
+    ``targets=[Target("top1", bound=84.0), Target("flops", "minimize", cost=costs.flops)]``.
 
     Args:
         sources: Records, to which ``learn`` fits predictors, or fitted predictors; one per task.
             Alternatively, a ``SearchProblem`` with sources and targets, which can be searched
             several times.
         targets: Metrics and costs, with their directions, weights (lambda), and steps or bounds.
-            Beta (``BETA``, 3, unless a target has its own) keeps the search in regions where the
-            predictor is certain; 0 gives the paper's search.
-        space: Search space of the codes; that of the records if None.
+            A target's beta (3, which is ``BETA``, if it has none) keeps the search in regions where
+            the predictor is certain; 0 gives the paper's search.
+        space: Search space of the codes; None for the space of the records.
         strategy: "continuous" for ``GradientDescent(3.0, settle=True)``, on codes and metrics
-            standardized by the records (the paper's rate of 3 crosses the space in a few steps, and
-            is reduced whenever a step overshoots), "winner_takes_all" (equations 4 to 6), or a
-            strategy object. A strategy without a scale gets the spread of the records, and a
-            strategy without a cost gets the first known cost among the targets.
-        starts: Codes (n, d) or (d,) to edit; by default the space's start code and the best
-            records, or random codes if there are none.
-        iterations: Iterations for each start; 70 in the paper.
-        climbs: Number of best distinct codes on the paths from which hill climbing continues, with
-            single steps and, at a bound, with pairs of steps; 0 for no hill climbing.
-        seed: Seed for fits and random starts.
+            standardized by the records. The paper's rate of 3 crosses the space in a few steps;
+            here, it is reduced whenever a step overshoots. "winner_takes_all" for equations 4 to 6;
+            or a strategy object. If a ``GradientDescent`` has no scale, the spread of the records
+            is used; if a ``WinnerTakesAll`` has no cost, the first known cost of the targets.
+        starts: Codes (n, d) or (d,) to edit. None for the space's start code and the best records,
+            or random codes if there are no records.
+        iterations: Number of iterations for each start; 70 in the paper.
+        climbs: Number of hill climbs, which start from the best dissimilar codes on the paths and
+            take single steps or, where no single step helps, pairs of steps; 0 for none.
+        seed: Seed of the fits and the random starts.
 
     Returns:
-        The valid code with the highest utility among those evaluated. If measured rows are known,
-        a new code must be better than the best row by at least one standard deviation (beta if
-        that is smaller), where predictions are corrected for their selection bias; otherwise, that
-        row is returned, with ``next_trainings``.
+        The valid code with the highest utility among those evaluated. If measured rows are known, a
+        new code is returned only if it is better than the best row by more than one standard
+        deviation (or beta standard deviations, if beta is below 1), after a correction of the
+        predictions for selection bias. Otherwise, the best row is returned, with
+        ``next_trainings``.
 
     Raises:
         ValueError: As for ``SearchProblem`` and ``propagate``; or there is no start.
@@ -165,7 +166,7 @@ def find(
 def _unlike(
     space: SearchSpace, codes: NDArray[Any], order: NDArray[np.intp], n: int
 ) -> list[np.intp]:
-    """Return the positions of up to n codes that differ from one another, in the given order."""
+    """Return the positions of up to n dissimilar codes, chosen greedily in the given order."""
     chosen: list[np.intp] = []
     apart = usual_apart(space)
     while len(order) and len(chosen) < n:
@@ -175,7 +176,7 @@ def _unlike(
 
 
 def ranked(solutions: Iterable[Solution]) -> list[Solution]:
-    """Return the solutions sorted by bounds, then expected improvement or utility, best first."""
+    """Return the solutions, best first: those within the bounds, then by improvement or utility."""
 
     def merit(solution: Solution) -> tuple[bool, float]:
         value = solution.utility if solution.best is None else solution.expected_improvement
@@ -185,22 +186,24 @@ def ranked(solutions: Iterable[Solution]) -> list[Solution]:
 
 
 def valid_codes(problem: SearchProblem, trace: Trace) -> NDArray[Any]:
-    """Return the valid code nearest to every code on the paths, ((T + 1) * n, d)."""
+    """Return the valid codes nearest to all codes on the paths, ((T + 1) * n, d)."""
     return problem.space.round(trace.codes.reshape(-1, trace.codes.shape[-1]))
 
 
 def default_starts(problem: SearchProblem, *, n: int = _STARTS, seed: int = 0) -> NDArray[Any]:
-    """Return codes (n, d): the start code of the space and the best records, or random codes.
+    """Return n codes (n, d) to edit: the start code of the space, then the best records.
+
+    Without records, random codes take their place. A space without a start code provides none.
 
     Raises:
-        ValueError: n < 1.
+        ValueError: n is below 1.
     """
     run = SearchRun(problem)
     return _starts(run, checks.integer("n", n, low=1), checks.integer("seed", seed, low=0))
 
 
 def code_scale(problem: SearchProblem) -> NDArray[np.float64]:
-    """Return the standard deviation (d,) of the records' unit codes, which is the paper's unit."""
+    """Return the standard deviation (d,) of the records' unit codes, the paper's unit of codes."""
     if not problem.records:
         return np.full(len(problem.space.columns), _CODE_SCALE)
     spread: NDArray[np.float64] = problem.space.normalize(problem.records[0].codes).std(0)
@@ -214,7 +217,7 @@ def _pulling(target: Target) -> Target:
 
 
 def _starts(run: SearchRun, n: int, seed: int) -> NDArray[Any]:
-    """Return ``default_starts``, and count the predictions."""
+    """Return the codes of ``default_starts``; ``run`` counts the predictions."""
     space, records = run.problem.space, run.problem.records
     first = space.sample(0) if space.start is None else space.start[None]
     n -= len(first)
@@ -227,7 +230,7 @@ def _starts(run: SearchRun, n: int, seed: int) -> NDArray[Any]:
 
 
 def _completed(strategy: Strategy, problem: SearchProblem) -> Strategy:
-    """Return the strategy with a scale or cost from the search, if it has none."""
+    """Return the strategy with a scale or cost of the problem if it has none of its own."""
     if isinstance(strategy, GradientDescent | WinnerTakesAll) and strategy.scale is None:
         strategy = replace(strategy, scale=code_scale(problem))
     known = [target.cost for target in problem.targets if target.cost is not None]

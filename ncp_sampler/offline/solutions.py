@@ -1,7 +1,7 @@
 """Several solutions of an offline search: dissimilar codes, or the Pareto front of a trade-off.
 
-Errors of predictors affect searches. With a budget for several training runs, several dissimilar
-architectures are a better choice than the best one alone.
+Predictions have errors, so the code with the best prediction may disappoint. If the budget allows
+several training runs, it is better to train several dissimilar architectures.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ncp_sampler.propagation.targets import Target, label
 from ncp_sampler.search.pareto import pareto_front
 from ncp_sampler.space.search_space import SearchSpace
 
-_NEGLIGIBLE = 1e-3  # factor of a target's weight at the front's end that neglects it
+_NEGLIGIBLE = 1e-3  # factor of a target's weight at the end of the front where it hardly counts
 _FRONT_STARTS = 8  # starts for each point of a front, in addition to its neighbor's solution
 
 
@@ -40,19 +40,21 @@ def propagate_answers(
     iterations: int = 70,
     seed: int = 0,
 ) -> list[Solution]:
-    """Search for several new architectures to train, each different from the others.
+    """Search for several new, dissimilar architectures to train.
 
-    If rows are known, every solution is new, and each has the highest expected improvement over the
-    best row, assuming that the earlier solutions have been measured. Otherwise, the first solution
-    is that of ``propagate_search``, and each has the highest utility. Solutions that satisfy the
-    bounds with a margin of beta standard deviations (``Solution.limits``) come first. Within each
-    group, solutions are sorted by expected improvement or utility.
+    If measured rows are known, every solution is a new code. The solutions are chosen one after
+    another: each maximizes the expected improvement over the best row, assuming that the earlier
+    solutions have been measured. Without measured rows, the first solution is that of
+    ``propagate_search``, and each further solution maximizes the utility. In the returned list,
+    solutions that satisfy the bounds with a margin of beta standard deviations
+    (``Solution.limits``) come first. Within each group, solutions are sorted by expected
+    improvement or utility.
 
     Args:
         sources: As in ``propagate_search``.
         targets: As in ``propagate_search``.
-        n: Number of solutions; fewer if the space has no more.
-        apart: Minimum number of dimensions in which two solutions differ, at most the number of
+        n: Number of solutions; fewer are returned if the search finds no more.
+        apart: Minimum number of dimensions in which any two solutions differ, at most the number of
             dimensions of the space. None means 5, or a third of the space's dimensions if that is
             fewer.
         space: As in ``propagate_search``.
@@ -94,16 +96,19 @@ def propagate_front(
 ) -> list[Solution]:
     """Search the Pareto front of a trade-off: the best code at each of several levels of a target.
 
-    The trade-off is between two targets without a bound, such as high mIoU and few FLOPs. The ends
-    of the front are searched first. Between the ends, one target is bounded by evenly spaced levels
-    (on a log scale if all values are positive). This method finds solutions that no weighting of
-    the two targets would find.
+    The trade-off is between targets without a bound, such as high mIoU and few FLOPs. The two ends
+    of the front are searched first. Between them, one target is bounded by evenly spaced levels (on
+    a log scale if both ends are positive). This method also finds solutions that no weighted sum of
+    the targets would find.
 
     Args:
         sources: As in ``propagate_search``.
-        targets: Targets, at least two of which have no bound. Bounds hold along the whole front.
-        n: Number of levels, at least 2; only Pareto-optimal codes are returned.
-        along: Metric of the target to bound; if None, the last target without a bound.
+        targets: Targets, at least two of which have no bound. All bounds apply along the whole
+            front.
+        n: Number of levels, at least 2. Fewer solutions may be returned, because they are
+            restricted to Pareto-optimal codes.
+        along: Metric of the target that is bounded by the levels; None for the last target without
+            a bound.
         space: As in ``propagate_search``.
         strategy: As in ``propagate_search``.
         iterations: As in ``propagate_search``.
@@ -158,15 +163,15 @@ def _bounded_target(problem: SearchProblem, along: str | None) -> int:
     free = [i for i, target in enumerate(problem.targets) if target.bound is None and target.weight]
     if len(free) < 2:
         raise ValueError(
-            f"targets has {len(free)} without a bound and of weight above 0; a front needs two, "
-            "such as [Target('mIoU'), Target('flops', 'minimize', cost=costs.flops)]"
+            f"targets has {len(free)} without a bound and with a weight above 0; a front needs "
+            "two, such as [Target('mIoU'), Target('flops', 'minimize', cost=costs.flops)]"
         )
     names = {label(problem.targets, i): i for i in free}
     return free[-1] if along is None else names[checks.one_of("along", along, list(names))]
 
 
 def _alone(problem: SearchProblem, at: int) -> SearchProblem:
-    """Return the problem with negligible weights for the other targets; bounds do not change."""
+    """Return the problem with negligible weights of all unbounded targets except one."""
     for i, target in enumerate(problem.targets):
         if i != at and target.bound is None:
             problem = problem.with_target(i, replace(target, weight=target.weight * _NEGLIGIBLE))
@@ -174,7 +179,10 @@ def _alone(problem: SearchProblem, at: int) -> SearchProblem:
 
 
 def _pareto_optimal(codes: NDArray[Any], problem: SearchProblem, at: int) -> NDArray[np.intp]:
-    """Return positions of codes that are Pareto-optimal in one target and the others' utility."""
+    """Return positions of codes that are Pareto-optimal in one target and in the other utility.
+
+    The other utility is the utility without the contribution of this target.
+    """
     values, axis = problem.values(codes), problem.targets[at]
     along = axis.sign * values[at]
     rest = problem.utility_of(values) - axis.weight * along / (axis.scale or 1.0)

@@ -1,4 +1,4 @@
-"""Column types of a table (numbers, categories, row names), inferred from the text of the cells."""
+"""Types of a table's columns (numbers, categories, row names), inferred from their cells."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from ncp_sampler.space.dimensions import Categorical, Dimension, Float, Integer
 
 FloatArray = NDArray[np.float64]
 
-_DATES, _MEASURED_COLUMN = "has dates", "is named as a measurement"  # Reasons
-_LARGEST_INTEGER = 2**53  # Largest number up to which floats represent every integer
+# Reasons why a column does not seem to be a parameter
+_DATES, _MEASURED_COLUMN = "has dates", "has a name like a measurement"
+_LARGEST_INTEGER = 2**53  # Largest integer up to which a float represents every integer exactly
 _MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}  # Cell texts of a missing metric
-# Cell texts of a missing parameter; "none" is a category in many spaces, such as "no operation"
+# Cell texts of a missing parameter. In many spaces, "none" is a category, such as "no operation".
 _MISSING_PARAMS = _MISSING - {"none"}
 _PLAIN = "write plain numbers such as 1234.5, without units, percent signs or separators"
-_MANY_NAMES = 20  # Minimum number of distinct texts for mostly unique texts to count as row names
-_LEAST_NUMBERED = 10  # Minimum number of rows for consecutive numbers to count as row numbers
+_MANY_NAMES = 20  # Minimum number of distinct texts if texts that recur may count as row names
+_LEAST_NUMBERED = 10  # Minimum number of rows if consecutive numbers are to count as row numbers
 
 _LEADING_ZERO = re.compile(r"[-+]?0\d+")
 _DECORATED = re.compile(r"(?=.*[,%' ])[-+]?\d[\d.,' ]*%?")  # 10%, 1,234, 0,5
@@ -36,16 +37,16 @@ _MEASURED = re.compile(
     r"|fps|acc|accuracy|top-?[15]|miou|f1|auc|loss|error|ms)([^a-z]+(ms|us|s|k|m|g|mb|gb|mj|j|val"
     r"|test)?[^a-z]*)?",
     re.IGNORECASE,
-)  # Name of a measurement, with an optional unit or split
+)  # Name of a measurement, with an optional unit or data split
 
 
 def infer_dimension(
     path: str, name: str, cells: Sequence[str], *, category: bool = False
 ) -> Dimension:
-    """Return the dimension of a column, which covers its values and all numbers between them.
+    """Return the dimension of a column, from its smallest to its largest number or its categories.
 
     Args:
-        path: Path of the file, for messages.
+        path: Path of the file, for error messages.
         name: Name of the column.
         cells: Cells of the column, stripped.
         category: True if all values are categories, even if they look like numbers.
@@ -60,13 +61,13 @@ def infer_dimension(
     numeric = sum(map(is_number, filled))
     names = not numeric or any(map(_LEADING_ZERO.fullmatch, filled))
     if names and filled and all(map(_DECORATED.fullmatch, filled)):
-        what = f"{checks.shown(filled[0])}, no plain number; {_PLAIN}, or name the column in "
+        what = f"{checks.shown(filled[0])}, not a plain number; {_PLAIN}, or name the column in "
         raise column_error(path, name, cells.index(filled[0]), f"{what}categories (--categories)")
     if len(filled) < len(cells):
         at = next(i for i, cell in enumerate(cells) if cell.lower() in _MISSING_PARAMS)
         shown = f"{checks.shown(cells[at])}, which is " if cells[at] else ""
-        what = f"{shown}no value; only a metric may be empty: fill it in, leave the row out, or "
-        what += "the column by ignore (--ignore)"
+        what = f"{shown}no value; only a metric may be empty: fill the cell in, leave the row out, "
+        what += "or leave the column out by ignore (--ignore)"
         category_too = "; if it is a category, name the column in categories (--categories)"
         raise column_error(path, name, at, what + (category_too if names else ""))
     if names:
@@ -92,24 +93,24 @@ def why_no_parameter(name: str, cells: Sequence[str]) -> str | None:
         return _DATES
     different, numeric = len(set(filled)), sum(map(is_number, filled))
     mostly = different > max(len(filled) / 2, 1)
-    # Some hexadecimal names are numbers, such as 1e5
+    # a column of hexadecimal names may contain some that look like numbers, such as 1e5
     if numeric <= len(filled) / 2 or any(map(_LEADING_ZERO.fullmatch, filled)):
         if different == len(cells):
-            return "has another text in every row"
+            return "has a different text in every row"
         if mostly and different >= _MANY_NAMES:
-            return "has another text in most rows"
+            return "has a different text in most rows"
     counted = any(list(cells) == [str(i + k) for i in range(len(cells))] for k in (0, 1))
     if counted and len(cells) >= _LEAST_NUMBERED:
         return "numbers the rows"
     if mostly and _ID.fullmatch(name):
-        return "is named as an id"
+        return "has a name like an ID"
     if mostly and numeric == len(filled) and _MEASURED.fullmatch(name):
         return _MEASURED_COLUMN
     return None
 
 
 def no_parameters(path: str, refused: Mapping[str, str]) -> ValueError:
-    """Return the error for columns (name -> reason) that do not seem to be parameters."""
+    """Return the error for columns that do not seem to be parameters, given name -> reason."""
     listed = "; ".join(f"{name!r} {reason}" for name, reason in refused.items())
     measured = [name for name, reason in refused.items() if reason == _MEASURED_COLUMN]
     dates = [name for name, reason in refused.items() if reason == _DATES]
@@ -119,11 +120,11 @@ def no_parameters(path: str, refused: Mapping[str, str]) -> ValueError:
     remedies += [f"--id {name!r}" for name in ids[:1]]
     remedies += [f"--ignore {left_out!r}"] if left_out else []
     limits = [f"--bound '{name}<=..'" for name in measured]
-    alone = f"; {' '.join(limits)} in place of --metrics limits it alone" if measured else ""
+    alone = f"; {' '.join(limits)} instead of --metrics sets only a limit" if measured else ""
     return ValueError(
         f"{path!r} has columns that do not seem to be parameters: {listed}. Give "
-        f"{' '.join(remedies)} (of read_csv: metrics=, id=, ignore=), or all columns that are "
-        f"parameters by --params (params=){alone}"
+        f"{' '.join(remedies)} (for read_csv: metrics=, id=, ignore=), or name all columns that "
+        f"are parameters in --params (params=){alone}"
     )
 
 
@@ -137,13 +138,16 @@ def metric_values(path: str, name: str, cells: Sequence[str]) -> FloatArray:
     values = _parsed(path, name, known, f"{_PLAIN}, or leave the cell empty")
     if np.isinf(values).any():
         at = int(np.isinf(values).argmax())
-        what = f"{cells[at]}, no finite number; leave the cell empty"
+        what = f"{cells[at]}, which is not finite; leave the cell empty"
         raise column_error(path, name, at, what)
     return values
 
 
 def param_values(path: str, dim: Dimension, cells: Sequence[str], optional: bool) -> list[Any]:
-    """Return a parameter's values: unknown categories as text, empty optional cells as None.
+    """Return the values of a parameter.
+
+    A cell that is not one of the parameter's categories stays text. An empty cell of an optional
+    parameter becomes None.
 
     Raises:
         ValueError: If a cell of a numeric parameter has text, or a number is not finite.
@@ -170,7 +174,7 @@ def numbers(path: str, name: str, cells: Sequence[str]) -> FloatArray:
     values = _parsed(path, name, cells, _PLAIN)
     if not np.isfinite(values).all():
         at = int((~np.isfinite(values)).argmax())
-        what = f"{cells[at]}, no finite number; correct it, or leave the row out"
+        what = f"{cells[at]}, which is not finite; correct it, or leave the row out"
         raise column_error(path, name, at, what)
     for at in np.flatnonzero(np.abs(values) >= _LARGEST_INTEGER).tolist():
         if _INTEGER.fullmatch(cells[at]) and int(cells[at]) != int(values[at]):
@@ -182,7 +186,7 @@ def numbers(path: str, name: str, cells: Sequence[str]) -> FloatArray:
 
 
 def is_number(cell: str) -> bool:
-    """Return True if a cell is a plain number, such as -1.5e3, but not 1_000."""
+    """Return True if a cell is a plain number, such as -1.5e3; 1_000 is not one."""
     try:
         float(cell)
     except ValueError:
@@ -198,5 +202,5 @@ def column_error(path: str, name: str, row: int, what: str) -> ValueError:
 def _parsed(path: str, name: str, cells: Sequence[str], remedy: str) -> FloatArray:
     for i, cell in enumerate(cells):
         if not is_number(cell):
-            raise column_error(path, name, i, f"{checks.shown(cell)}, no number; {remedy}")
+            raise column_error(path, name, i, f"{checks.shown(cell)}, not a number; {remedy}")
     return np.array([float(cell) for cell in cells])

@@ -1,7 +1,8 @@
 """Readers of CSV files, which return records with a search space for the parameter columns.
 
-Every problem in a file raises a ``ValueError`` that names the file, the column and the row. Rows
-are numbered from 1, starting below the header row; empty lines are not counted.
+Every problem in a file raises a ``ValueError`` that names the file and, where they apply, the
+column and the row. Rows are numbered from 1, starting below the header row; empty lines are not
+counted.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ def read_csv(
 
     Without a space, each parameter becomes a dimension over its values: ``Integer`` for integers,
     ``Float`` for other numbers, and ``Categorical`` for text and numbers with leading zeros. Two
-    types of columns are rejected unless ``params`` names them: columns that name rows (text that
-    differs in every row, dates, row numbers, "id"), and columns named like a measurement. An empty
-    metric is missing (NaN). A parameter without a value (empty, NA, NaN, null), or with an integer
-    beyond 2**53 that a float cannot represent, is rejected, unless ``categories`` names the
-    parameter. A first column without a name, such as pandas' index, is ignored.
+    kinds of columns are rejected unless ``params`` names them: columns that identify rows (text
+    that differs in every row, dates, row numbers, a name like "id"), and columns named like a
+    measurement. An empty cell of a metric becomes NaN. A parameter with an empty cell (or NA, NaN,
+    null), or with an integer beyond 2**53 that a float cannot represent, is rejected, unless
+    ``categories`` names it. A first column without a name, such as pandas' index, is ignored.
 
     Args:
         path: Path of the file.
@@ -58,8 +59,9 @@ def read_csv(
         ignore: Columns to ignore.
         id: Column with the name of each row (``Records.ids``), or None.
         categories: Parameters whose numbers are categories, without an order.
-        space: Search space of the codes, instead of an inferred one; its parameters are columns.
-            Cells of conditional parameters may be empty where the parameter does not exist.
+        space: Search space of the codes; None to infer it. Each of its parameters must be a
+            column. Cells of a conditional parameter may be empty where the parameter does not
+            exist.
 
     Raises:
         ValueError: If the file cannot be read, a column is missing, repeated or has two roles,
@@ -98,7 +100,7 @@ def read_tables(
     categories: str | Sequence[str] = (),
     space: SearchSpace | None = None,
 ) -> list[Records]:
-    """Read records of several tasks in one space that covers the values of all tables.
+    """Read the records of several tasks, in one space that covers the values of all tables.
 
     Args:
         tables: One table per task.
@@ -139,13 +141,13 @@ def read_tables(
             named = tuple(n for n in tables[0].head if n not in every and n not in left_out)
         if not named:
             raise ValueError(
-                f"{_paths(tables)!r} has no column but {[*every, *left_out]}; add one for each "
-                "number of a code"
+                f"{_paths(tables)!r} has no columns but {[*every, *left_out]}; add a column for "
+                "each parameter"
             )
         names = _names("categories", categories)
         inferred = _inferred_space(tables, named, names, guessed=guessed)
     elif named is not None or categories:
-        raise ValueError("space and params or categories are both given; give the space alone")
+        raise ValueError("space is given together with params or categories; give the space alone")
     else:
         must = f"{checks.A_SPACE}, or None to have it inferred"
         inferred = checks.instance("space", space, SearchSpace, must)
@@ -153,7 +155,7 @@ def read_tables(
 
 
 def csv_names(path: str | os.PathLike[str]) -> list[str]:
-    """Return the header row of a CSV file.
+    """Return the column names of a CSV file.
 
     Raises:
         ValueError: If the file cannot be read, or has no header row.
@@ -166,7 +168,7 @@ def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
 
     Args:
         path: Path of the file.
-        name: Name of the argument with the path, for messages.
+        name: Name of the argument that contains the path, for error messages.
 
     Raises:
         ValueError: If the file cannot be read, or is empty.
@@ -188,13 +190,14 @@ def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
             f"{name}={shown!r} cannot be read: it contains null characters, so it is not CSV"
         )
     try:
-        # Strict, because an unclosed quotation mark would swallow the rows below it
+        # strict, because otherwise an unclosed quotation mark would swallow the rows below it
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        lines = [row for row in reader if any(map(str.strip, row))]  # Spreadsheets end with ",,,"
+        # lines without values are dropped, because spreadsheets can end with lines such as ",,,"
+        lines = [row for row in reader if any(map(str.strip, row))]
     except csv.Error as error:
         raise ValueError(
-            f"{name}={shown!r} cannot be read: {error}; give a CSV file, its values separated by "
-            "commas and its quotation marks closed"
+            f"{name}={shown!r} cannot be read: {error}; give a CSV file whose values are separated "
+            "by commas and whose quotation marks are closed"
         ) from error
     if not lines:
         raise ValueError(f"{name}={shown!r} is empty; give a header row, then one row per code")
@@ -203,17 +206,17 @@ def open_csv(path: str | os.PathLike[str], *, name: str = "path") -> CsvTable:
         raise ValueError(
             f"{name}={shown!r} has one column, {head[0]!r}; its columns must be separated by commas"
         )
-    if len(head) > 1 and not head[0]:  # Row labels, as written by pandas
+    if len(head) > 1 and not head[0]:  # a column of row labels, as pandas writes it
         head, rows = head[1:], [row[1:] for row in rows]
     return CsvTable(shown, head, rows)
 
 
 @dataclass(frozen=True)
 class CsvTable:
-    """Stripped cells of a CSV file.
+    """Cells of a CSV file, without surrounding spaces.
 
     Attributes:
-        path: Path of the file, for messages.
+        path: Path of the file, for error messages.
         head: Names of the columns.
         rows: Rows, of any length until ``check_rows`` has been called.
     """
@@ -228,7 +231,7 @@ class CsvTable:
         return [row[column] for row in self.rows]
 
     def check_roles(self, **roles: Sequence[str]) -> None:
-        """Raise ValueError unless all names are columns with one role, and there are metrics."""
+        """Raise ValueError unless each name is a column with one role, and there are metrics."""
         for role, given in roles.items():
             if any(column not in self.head for column in given) or (
                 role == "metrics" and not given
@@ -248,7 +251,7 @@ class CsvTable:
         """Raise ValueError unless names are distinct and there are enough rows of equal length."""
         twice = [name for i, name in enumerate(self.head) if name in self.head[:i]]
         if twice:
-            raise ValueError(f"{self.path!r} has a column {twice[0]!r} twice; name each one once")
+            raise ValueError(f"{self.path!r} has two columns {twice[0]!r}; names must be distinct")
         if "" in self.head:
             raise ValueError(
                 f"{self.path!r} has no name above column {self.head.index('') + 1}; give it one"
@@ -256,18 +259,20 @@ class CsvTable:
         for i, row in enumerate(self.rows, start=1):
             if len(row) != len(self.head):
                 raise ValueError(
-                    f"{self.path!r}: row {i} has {len(row)} values, the header {len(self.head)}; "
-                    "give each column one"
+                    f"{self.path!r}: row {i} has {len(row)} values, but the header row has "
+                    f"{len(self.head)}; give one value per column"
                 )
         if not self.rows:
-            raise ValueError(f"{self.path!r} has a header and no rows; give at least {_LEAST_ROWS}")
+            raise ValueError(
+                f"{self.path!r} has a header row but no other rows; give at least {_LEAST_ROWS}"
+            )
         if len(self.rows) < _LEAST_ROWS:
             raise ValueError(f"{self.path!r} has 1 row; give at least {_LEAST_ROWS}")
 
     def in_space(
         self, space: SearchSpace, metrics: dict[str, FloatArray], id: str | None = None
     ) -> Records:
-        """Return the rows as records of a space whose parameters are columns.
+        """Return the rows as records in a space, each of whose parameters is a column.
 
         Raises:
             ValueError: If a parameter is not a column, is also a metric, or has an invalid value.
@@ -279,7 +284,7 @@ class CsvTable:
         return Records(space, codes, metrics, None if id is None else tuple(self.cells(id)))
 
     def _params(self, space: SearchSpace) -> list[Params]:
-        """Return the rows as params of a space."""
+        """Return the params of each row."""
         columns = {}
         for dim in space.dimensions:
             optional = dim.name in space.conditions
@@ -304,8 +309,7 @@ def _inferred_space(
         tables: Checked tables.
         params: Columns of the parameters.
         categories: Columns whose values are categories.
-        guessed: True if no argument named the parameters, which means that some columns may not be
-            parameters.
+        guessed: True if no argument names the parameters, so that some columns may be none.
     """
     unknown = [name for name in categories if name not in params]
     if unknown:
@@ -316,14 +320,14 @@ def _inferred_space(
         if absent:
             raise ValueError(
                 f"{table.path!r} lacks the columns {absent} of {tables[0].path!r}; name them in "
-                "ignore (--ignore), or the columns that are parameters in params (--params)"
+                "ignore (--ignore), or name the columns that are parameters in params (--params)"
             )
     for name in params:
         columns = [(table.path, table.cells(name)) for table in tables]
         columns.append((_paths(tables), [cell for _, cells in columns for cell in cells]))
         is_category = name in categories
         reason = why_no_parameter(name, columns[-1][1]) if guessed and not is_category else None
-        if reason is None:  # First per table, because these errors name the file and the row
+        if reason is None:  # each table first, so that an error names the file and the row
             spans = [infer_dimension(p, name, c, category=is_category) for p, c in columns]
             dimensions.append(spans[-1])
         else:

@@ -1,4 +1,4 @@
-"""Measured architectures: data for offline searches, and sources of studies."""
+"""Records of measured architectures, for offline searches and as sources of studies."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ncp_sampler.space.search_space import SearchSpace
 
 FloatArray = NDArray[np.float64]
 
-_TOLERANCE = 1e-6  # Tolerance, relative to the range of a column
-_LEAST_SPREAD = 1e-12  # Spread of a constant
-_LARGEST_HALF = float(np.finfo(np.float64).max) / 2
+_TOLERANCE = 1e-6  # Tolerated excess over the range of a column, relative to the range
+_LEAST_SPREAD = 1e-12  # Smallest result of spread_of
+_LARGEST_HALF = float(np.finfo(np.float64).max) / 2  # Half of the largest finite float
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Records:
             raise ValueError(f"codes has shape {codes.shape}; it must be (n, d), n > 0")
         if not np.isfinite(codes).all():
             row = int((~np.isfinite(codes)).any(1).argmax())
-            raise ValueError(f"codes[{row}] has no finite number in a column; leave the row out")
+            raise ValueError(f"codes[{row}] has a number that is not finite; leave the row out")
         unit = self.space.normalize(codes)
         outside = np.argwhere((unit < -_TOLERANCE) | (unit > 1 + _TOLERANCE))
         if len(outside):
@@ -117,7 +117,9 @@ class Records:
         return Records(self.space, self.codes[at], metrics, ids)
 
     def best(self, metric: str, direction: str = "maximize") -> NDArray[np.int64]:
-        """Return positions from the best value of a metric to the worst, without NaN.
+        """Return the positions of the rows from the best value of a metric to the worst.
+
+        Rows without a value (NaN) are left out.
 
         Raises:
             ValueError: If the metric or direction is unknown.
@@ -142,7 +144,7 @@ class Records:
 
 
 def _checked_ids(ids: Sequence[str], codes: FloatArray) -> tuple[str, ...]:
-    """Return the names of rows (n,), after checking that each name belongs to one architecture."""
+    """Return the names of the rows; raise ValueError unless each belongs to one architecture."""
     names = tuple(checks.sequence("ids", ids, str, "be a sequence of strings, one per row"))
     if len(names) != len(codes):
         raise ValueError(f"ids has {len(names)} names; there are {len(codes)} codes")
@@ -158,7 +160,7 @@ def _checked_ids(ids: Sequence[str], codes: FloatArray) -> tuple[str, ...]:
 
 
 def spread_of(values: FloatArray) -> float:
-    """Return the standard deviation of the known values, always positive and finite."""
+    """Return the standard deviation of the values without NaN, which is positive and finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         spread = float(np.nanstd(values))
         if not np.isfinite(spread) or spread == 0:  # Squares may overflow or underflow

@@ -1,6 +1,7 @@
 """Training of networks: a training loop, recipes, tasks, and data sets that need no download.
 
-This package does not import Optuna or Ray; ``ncp_sampler.command_line.study`` uses it in studies.
+This package does not import Optuna or Ray. ``ncp_sampler.command_line.study`` provides studies that
+use it.
 """
 
 from ncp_sampler.training.augmentation import IGNORED as IGNORED

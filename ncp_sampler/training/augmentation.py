@@ -2,13 +2,13 @@
 
 Notation
     image   (..., C, H, W) in [0, 1], or bytes, which are scaled to that range; all frames of a clip
-            (T, C, H, W) share one draw
-    mask    (H, W), classes
+            (T, C, H, W) get the same random changes
+    mask    class of each pixel, (H, W)
     points  (p, 4): x, y, z, reflectance
     boxes   (g, 7): x, y, z, length, width, height, yaw
 
-All random numbers come from PyTorch's global generator, as in torchvision, so ``torch.manual_seed``
-(or ``train(..., seed=...)``) determines them, even in a loader's workers.
+All random numbers come from PyTorch's global generator, as in torchvision. Therefore,
+``torch.manual_seed`` (or ``train(..., seed=...)``) determines them, even in a loader's workers.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from torch.nn import functional
 from ncp_sampler import checks
 from ncp_sampler.training.pair_checks import check_range, check_size
 
-# image and mask, image alone, or points and boxes -> the same, with None for a missing second item
+# Function of an image and its mask, an image alone, or points and boxes, which returns the changed
+# pair; its second item is None for an image alone
 Transform = Callable[..., tuple[Tensor, Tensor | None]]
 
-IGNORED = 255  # class of a mask's unlabeled pixels
+IGNORED = 255  # class of the unlabeled pixels in a mask
 
 _LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue (ITU-R BT.601)
 
@@ -38,15 +39,17 @@ class ImageAugmentation:
 
     Attributes:
         size: Height and width of the result, each at least 1.
-        area: Range of the crop's area as a fraction of the image's. The crop's aspect ratio is
-            drawn from 3/4 to 4/3, and the crop lies within the image (classification).
-        zoom: Range of the image's magnification, instead of ``area``. The crop's size is ``size`` /
-            zoom; outside the image, the crop is padded, and the mask is filled with 255
-            (segmentation).
+        area: For classification: range of the crop's area, as a fraction of the image's area. The
+            crop's aspect ratio is drawn from 3/4 to 4/3, and the crop lies within the image.
+        zoom: For segmentation, instead of ``area``: range of the magnification. The crop has
+            ``size`` / zoom pixels. Outside the image, the crop is padded with 0 and the mask with
+            255.
         flip: Probability of a horizontal flip.
-        brightness: Largest relative change b; the factor is drawn from 1 - b to 1 + b.
-        contrast: As for brightness.
-        saturation: As for brightness; only for images with three channels, like hue and grayscale.
+        brightness: Largest relative change b of the brightness; the factor is drawn from 1 - b to
+            1 + b.
+        contrast: Largest relative change of the contrast, as for brightness.
+        saturation: Largest relative change of the saturation. Saturation, hue and grayscale only
+            apply to images with three channels.
         hue: Largest rotation of the hue, in turns, up to 0.5.
         grayscale: Probability of conversion to grayscale.
 
@@ -73,7 +76,7 @@ class ImageAugmentation:
 
     def __post_init__(self) -> None:
         if (self.area is None) == (self.zoom is None):
-            raise ValueError(f"give one of area={self.area} and zoom={self.zoom}")
+            raise ValueError(f"give exactly one of area={self.area} and zoom={self.zoom}")
         check_size("size", self.size, low=1)
         check_range(*("zoom", self.zoom) if self.area is None else ("area", self.area))
         for name in ("flip", "grayscale"):
@@ -83,7 +86,7 @@ class ImageAugmentation:
         checks.number("hue", self.hue, low=0, high=0.5)
 
     def __call__(self, image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Return the image (..., C, *size) and the mask (*size) after one draw of all changes.
+        """Return the image (..., C, *size) and the mask (*size) after random changes.
 
         Raises:
             ValueError: The image is not a tensor of at least three axes.
@@ -102,7 +105,7 @@ class ImageAugmentation:
         return self._photometric(image), mask
 
     def _box(self, rows: int, columns: int) -> tuple[int, int, int, int]:
-        """Draw top, left, height and width of the crop, in the image's pixels."""
+        """Draw the top, left, height and width of the crop, in pixels of the image."""
         if self.area is not None:
             area = _uniform(*self.area) * rows * columns
             aspect = math.exp(_uniform(math.log(3 / 4), math.log(4 / 3)))
@@ -115,7 +118,7 @@ class ImageAugmentation:
         return _offset(rows, height), _offset(columns, width), height, width
 
     def _fit(self, images: Tensor, flip: bool, *, smooth: bool) -> Tensor:
-        """Return images (..., C, h, w) resized to ``size``, and flipped if ``flip`` is True."""
+        """Return images (..., C, h, w), resized to ``size`` and flipped if ``flip`` is True."""
         flat = images.reshape(-1, 1, *images.shape[-2:])
         if flat.shape[-2:] != tuple(self.size):
             flat = (
@@ -146,11 +149,11 @@ class ImageAugmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class CloudAugmentation:
-    """Random global transformation of a point cloud and its boxes; reflectances do not change.
+    """Random rigid transformation and scaling of a point cloud together with its boxes.
 
     Attributes:
         flip: Probability of a reflection across the x axis.
-        rotation: Largest rotation about z, in radians, nonnegative.
+        rotation: Largest rotation about the z axis, in radians, nonnegative.
         scale: Range of the scale factor.
         translation: Standard deviation of the shift along each axis, in meters, nonnegative.
 
@@ -174,7 +177,9 @@ class CloudAugmentation:
         checks.number("translation", self.translation, low=0)
 
     def __call__(self, points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return new points (p, 4) and boxes (g, 7) after one random draw of all changes.
+        """Return points (p, 4) and boxes (g, 7) after random changes; the arguments do not change.
+
+        Reflectances stay the same.
 
         Raises:
             ValueError: Points or boxes do not have these shapes.
@@ -215,7 +220,7 @@ def _offset(side: int, crop: int) -> int:
 
 
 def _crop(image: Tensor, top: int, left: int, height: int, width: int, fill: float) -> Tensor:
-    """Return the rows from ``top`` and columns from ``left``, padded outside the image."""
+    """Return the crop of an image that begins at (top, left), padded outside the image."""
     rows, columns = image.shape[-2:]
     inside = image[..., max(top, 0) : top + height, max(left, 0) : left + width]
     before_x, before_y = max(-left, 0), max(-top, 0)
@@ -224,7 +229,7 @@ def _crop(image: Tensor, top: int, left: int, height: int, width: int, fill: flo
 
 
 def _gray(image: Tensor) -> Tensor:
-    """Return the luma (..., 1, H, W), or the mean of the channels unless there are three."""
+    """Return the luma (..., 1, H, W); without three channels, the mean of all channels."""
     if image.shape[-3] != 3:
         return image.mean(-3, keepdim=True)
     weights = image.new_tensor(_LUMA)[:, None, None]
@@ -232,7 +237,7 @@ def _gray(image: Tensor) -> Tensor:
 
 
 def _turn_hue(image: Tensor, turns: float) -> Tensor:
-    """Rotate the chroma plane of YIQ, which keeps the luma."""
+    """Return the image with a rotated chroma plane (YIQ), which keeps the luma."""
     to_yiq = image.new_tensor([_LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
     cos, sin = math.cos(2 * math.pi * turns), math.sin(2 * math.pi * turns)
     turn = image.new_tensor([(1, 0, 0), (0, cos, -sin), (0, sin, cos)])

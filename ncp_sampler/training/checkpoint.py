@@ -1,4 +1,4 @@
-"""Checkpoints of a study: files with the trained networks of one code, one for each problem."""
+"""Checkpoints of a study: files with the trained networks of a code, one network per problem."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class Checkpoint:
         metrics: Mapping[str, float],
         networks: Mapping[str, nn.Module],
     ) -> Checkpoint:
-        """Return the checkpoint of trained networks, by problem name, with copies of the tensors.
+        """Return the checkpoint of trained networks, with copies of their tensors.
+
+        ``metrics`` and ``networks`` have the names of the problems as keys.
 
         Raises:
             ValueError: An argument has the wrong type, or the cost is negative.
@@ -61,7 +63,7 @@ class Checkpoint:
             checks.instance(f"networks[{name!r}]", network, nn.Module, must)
         return cls(
             code=tuple(int(number) for number in numbers),
-            # NumPy numbers could be written, but not be read again with ``weights_only``
+            # converted, because NumPy numbers cannot be read again with ``weights_only``
             gflops=checks.number("gflops", gflops, low=0),
             metrics={
                 name: float(checks.array(f"metrics[{name!r}]", value))
@@ -74,19 +76,19 @@ class Checkpoint:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file of tensors and plain values, atomically, with a checksum at the end.
+        """Write the checkpoint to a file of tensors and plain values, atomically, with a checksum.
 
         ``torch.load`` can also read the file, but does not detect damage.
 
         Raises:
-            ValueError: The path is not that of a file in an existing folder.
+            ValueError: The path does not name a file in an existing folder.
             OSError: The disk is full, or the folder cannot be written to.
         """
         write_tensors(path, vars(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Checkpoint:
-        """Read a file that ``save`` wrote, with ``weights_only``, so that no code in it runs.
+        """Read a file that ``save`` wrote; tensors are on the CPU, and no code in the file runs.
 
         Raises:
             ValueError: The file cannot be read, is damaged, or contains something else.
@@ -115,7 +117,7 @@ class Checkpoint:
         except RuntimeError as error:
             raise ValueError(
                 f"problem={problem.name!r} builds another network than the checkpoint's; give "
-                f"the problem that it was trained on ({checks.shown(str(error))})"
+                f"the problem on which it was trained ({checks.shown(str(error))})"
             ) from error
         return network.eval()
 
@@ -123,5 +125,5 @@ class Checkpoint:
 def _refusal(path: str | os.PathLike[str], why: str) -> ValueError:
     return ValueError(
         f"path={os.fspath(path)!r} {why}; it must be a file that Checkpoint.save wrote, so copy it "
-        "anew, or train the code again"
+        "again, or train the code again"
     )

@@ -1,7 +1,7 @@
 """3D detection as a task of the training loop.
 
-A batch consists of three lists: points (p, 4), boxes (g, 7) and labels (g,). ``collate_scenes``
-creates it from samples of a data set such as KITTI.
+A batch consists of three lists: points (p, 4), boxes (g, 7) and labels (g,) of each sample.
+``collate_scenes`` creates a batch from samples of a data set such as KITTI.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ncp_sampler.training.tasks import Batch, Task
 Scene = tuple[Tensor, Tensor, Tensor]  # points (p, 4), boxes (g, 7), labels (g,)
 
 _METRICS = {view: "AP" + view.upper() for view in VIEWS}
-_MIN_SCORE = 0.05  # minimum score; lower ones hardly change an average precision
+_MIN_SCORE = 0.05  # minimum score; detections below it hardly change an average precision
 
 
 def make_detection_problem(
@@ -53,8 +53,8 @@ def make_detection_problem(
 ) -> TrainingProblem:
     """Make a 3D detection problem from three data sets of scenes.
 
-    As in the paper, the multiply-adds are those of the code's network, without the pillar encoder,
-    whose multiply-adds depend on the points and not on the code.
+    As in the paper, only the multiply-adds of the code's network are counted. Those of the pillar
+    encoder depend on the points and not on the code.
 
     Args:
         name: Name of the problem.
@@ -63,7 +63,7 @@ def make_detection_problem(
         val: Validation scenes, which select epochs and codes.
         test: Scenes for the final evaluation.
         anchors: Anchors, one per class.
-        ious: As for ``detection_task``, one per class.
+        ious: Minimum overlaps, as for ``detection_task``, one per class.
         point_range: As for ``PointPillarsNet``.
         pillar: As for ``PointPillarsNet``.
         workers: Number of processes of each loader.
@@ -71,7 +71,7 @@ def make_detection_problem(
         initialization: Initial weights, as for ``MultiResolutionNet``.
 
     Raises:
-        ValueError: An argument is out of its range, or the numbers of anchors and ious differ.
+        ValueError: An argument is out of its range, or ``anchors`` and ``ious`` differ in length.
     """
     must = "be a sequence of Anchor, one per class"
     if not checks.sequence("anchors", anchors, Anchor, must):
@@ -95,7 +95,7 @@ def make_detection_problem(
 
 
 def collate_scenes(scenes: Sequence[Scene]) -> list[list[Tensor]]:
-    """Return a batch for ``PointPillarsNet.loss``: lists of points, boxes and labels.
+    """Return a batch for ``PointPillarsNet.loss``: a list each of points, boxes and labels.
 
     Raises:
         ValueError: An element is not a scene.
@@ -108,18 +108,19 @@ def collate_scenes(scenes: Sequence[Scene]) -> list[list[Tensor]]:
 
 
 def detection_task(ious: Sequence[float], *, view: str = "3d") -> Task:
-    """Return the task with the loss of PointPillars and the mean average precision.
+    """Return a detection task: the loss of PointPillars and the mean average precision.
 
-    The model is a ``PointPillarsNet``.
+    The models of this task are ``PointPillarsNet``.
 
     Args:
-        ious: Minimum overlap of a true detection for each class, in (0, 1]; KITTI uses 0.7 for cars
-            and 0.5 for pedestrians and cyclists.
-        view: "3d", or "bev" for overlaps seen from above.
+        ious: For each class, the minimum overlap (IoU) at which a detection counts as true, in
+            (0, 1]; KITTI uses 0.7 for cars and 0.5 for pedestrians and cyclists.
+        view: "3d" for overlaps of volumes, "bev" for overlaps seen from above.
 
     Returns:
-        A task whose metric is "AP3D" or "APBEV": the mean over the classes that have a box in the
-        samples, 0 if there is no box. ``measure`` returns both metrics.
+        A task whose metric is "AP3D" or "APBEV": the mean of the average precisions of all classes
+        that have a true box in the samples, 0 if there is no true box. ``measure`` returns both
+        metrics.
 
     Raises:
         ValueError: An argument is not as described.
@@ -139,13 +140,13 @@ def detection_task(ious: Sequence[float], *, view: str = "3d") -> Task:
 def class_precisions(
     model: nn.Module, batches: Iterable[Batch], *, ious: Sequence[float], view: str = "3d"
 ) -> list[float]:
-    """Return the average precision of each class in percent; NaN for a class without boxes.
+    """Return the average precision of each class in percent; NaN for a class without true boxes.
 
     Args:
         model: A ``PointPillarsNet``, in evaluation mode.
         batches: Batches on the model's device.
-        ious: As for ``detection_task``.
-        view: As for ``detection_task``.
+        ious: Minimum overlaps, as for ``detection_task``.
+        view: "3d" or "bev", as for ``detection_task``.
 
     Raises:
         ValueError: The model is not a ``PointPillarsNet``, or an argument is not as described.
@@ -157,14 +158,14 @@ def class_precisions(
 
 @dataclass(frozen=True)
 class _Outputs:
-    """Detections of all samples, with their true boxes and labels."""
+    """Detections, true boxes and true labels of all samples."""
 
     detections: list[Detections]
     boxes: list[Tensor]
     labels: list[Tensor]
 
     def precisions(self, ious: Sequence[float], view: str) -> list[float]:
-        """Return the average precision of each class in percent; NaN for a class without boxes."""
+        """Return each class's average precision in percent; NaN for a class without true boxes."""
         occur = set(torch.cat(self.labels).tolist()) if self.labels else set()
         samples = self.detections, self.boxes, self.labels
         return [
@@ -173,7 +174,10 @@ class _Outputs:
         ]
 
     def mean_precision(self, ious: Sequence[float], view: str) -> float:
-        """Return the mean over the classes that occur, in percent; 0 if no class occurs."""
+        """Return the mean average precision in percent over all classes that have true boxes.
+
+        The mean is 0 if there are no true boxes.
+        """
         known = [value for value in self.precisions(ious, view) if not math.isnan(value)]
         return sum(known) / max(len(known), 1)
 
@@ -189,7 +193,7 @@ def _outputs(model: nn.Module, batches: Iterable[Batch]) -> _Outputs:
 
 @dataclass(frozen=True, kw_only=True)
 class _PillarNetworks:
-    """Detectors for codes, whose costs do not include the pillar encoder."""
+    """Detectors for codes; their costs do not include the pillar encoder."""
 
     anchors: tuple[Anchor, ...]
     point_range: tuple[float, ...]

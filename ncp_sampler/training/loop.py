@@ -1,4 +1,4 @@
-"""Training loop for any model, any PyTorch loader and any task."""
+"""Training loop for any PyTorch model, any loader and any task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ncp_sampler.training.progress import Epoch, Progress, best_of
 from ncp_sampler.training.recipes import Recipe
 from ncp_sampler.training.tasks import Batch, Task
 
-_LARGEST_SEED = 2**63 - 1  # half of PyTorch's range, because the first epoch's number is added
+_LARGEST_SEED = 2**63 - 1  # half of PyTorch's range, so that an epoch's number can be added
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Trained:
     Attributes:
         metric: Validation metric of the best epoch, in percent.
         epoch: Number of the best epoch.
-        epochs: All epochs.
+        epochs: Results of all epochs.
 
     Examples:
         >>> from ncp_sampler.training import Epoch
@@ -60,30 +60,32 @@ def train(
     progress: Progress | None = None,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> Trained:
-    """Train a model in place and leave it with the weights of its best epoch.
+    """Train a model in place; afterwards, it has the weights of its best epoch.
 
-    The best epoch is the first with the highest validation metric. The same seed gives the same
-    result on a CPU, and on CUDA except for kernels that add in an arbitrary order. PyTorch's
-    global random state is restored. A loader with its own generator is not seeded.
+    The best epoch is the first one with the highest validation metric. The same seed gives the same
+    result on a CPU; on CUDA, results differ if kernels sum in an arbitrary order. PyTorch's global
+    random state is restored at the end. The generator of a loader that has its own is not seeded.
 
     Args:
-        model: Model, moved to the device.
+        model: Model to train; it is moved to the device.
         train_loader: Batches for the task. Batches should be shuffled, and the last batch should
-            not consist of one sample (``drop_last``), because batch norm cannot train on it.
+            not consist of one sample (``drop_last``), because batch norm cannot train on a single
+            sample.
         val_loader: Batches that select the best epoch; they should not contain test samples.
         task: Loss and metric.
-        recipe: Settings of the training run; the loaders are responsible for ``size``,
-            ``batch_size`` and ``augmentation``.
+        recipe: Settings of the training run. Its ``size``, ``batch_size`` and ``augmentation`` are
+            not used here: they are up to the loaders.
         device: Device to train on.
         seed: Nonnegative seed for shuffling, augmentation and dropout.
         bf16: True for a forward pass under bfloat16 autocast; the weights stay in float32.
         optimizer: Optimizer for the model's parameters; None for ``recipe.make_optimizer(model)``.
         first_epoch: Number of the first epoch; above 1 to continue with the current model and
-            optimizer. The shuffles differ from those of earlier epochs, and the result does not
-            contain earlier epochs.
-        on_epoch: Function called after each epoch; its exceptions end the training and propagate.
-        progress: Progress of a stopped training, which is resumed as if it had not been stopped.
-            The states of Python's and NumPy's own generators are not restored.
+            optimizer. Samples are then shuffled differently than in the earlier epochs, and the
+            result does not contain the earlier epochs.
+        on_epoch: Function that is called after each epoch; an exception that it raises ends the
+            training.
+        progress: Progress of a stopped training run, which is resumed as if it had not been
+            stopped. The states of Python's and NumPy's own generators are not restored.
         on_progress: Function called after ``on_epoch`` with the current ``Progress``, to save it.
 
     Raises:
@@ -112,7 +114,7 @@ def train(
     checks.call("on_epoch", on_epoch, "be a function of an Epoch, or None")
     checks.call("on_progress", on_progress, "be a function of a Progress, or None")
     first_epoch = _check_first(first_epoch, progress, recipe)
-    with _seeded(seed + first_epoch - 1, run.device):  # avoids repeating the first epochs' shuffles
+    with _seeded(seed + first_epoch - 1, run.device):  # does not repeat the first epochs' shuffles
         return run.train(first_epoch, optimizer, on_epoch, progress, on_progress)
 
 
@@ -125,10 +127,12 @@ def evaluate(
     device: str | torch.device = "cpu",
     bf16: bool = False,
 ) -> float:
-    """Return the task's metric on a loader's samples, in percent; the model stays in eval mode.
+    """Return the task's metric on the samples of a loader, in percent.
+
+    The model is moved to the device and left in evaluation mode.
 
     Raises:
-        ValueError: An argument is not as for ``train``.
+        ValueError: An argument is not as described for ``train``.
     """
     device = usable_device(device)
     _check_what(model, task)
@@ -147,7 +151,7 @@ def measure(
     device: str | torch.device = "cpu",
     bf16: bool = False,
 ) -> dict[str, float]:
-    """Return all metrics of the task by name, in percent, starting with that of ``evaluate``.
+    """Return all metrics of the task by name, in percent; the first is the one of ``evaluate``.
 
     The metrics are "top1" and "top5" for classification and video; "mIoU", "mAcc" and "aAcc" (mean
     accuracy of the classes, accuracy over all pixels) for segmentation; and "AP3D" and "APBEV" for
@@ -168,7 +172,7 @@ def measure(
 
 @dataclass(frozen=True)
 class _Run:
-    """Settings of one training run, which do not change between steps."""
+    """Settings of one training run, which stay the same during the run."""
 
     model: nn.Module
     train_loader: DataLoader[Any]
@@ -192,7 +196,7 @@ class _Run:
         progress: Progress | None,
         on_progress: Callable[[Progress], object] | None,
     ) -> Trained:
-        """Train, starting with an epoch; the model then has the weights of the best epoch."""
+        """Train from an epoch on; afterwards, the model has the weights of the best epoch."""
         self.model.to(self.device)
         optimizer = self.recipe.make_optimizer(self.model) if optimizer is None else optimizer
         place: dict[str, Any] = {
@@ -215,20 +219,20 @@ class _Run:
                 on_epoch(epochs[-1])
             if on_progress is not None:
                 now = Progress.of(epochs, best=best, **place)
-                with _kept_rng(self.device):  # the callback's draws do not affect training
+                with _kept_rng(self.device):  # the callback's random numbers do not affect training
                     on_progress(now)
         self.model.load_state_dict(best)
         top = best_of(epochs)
         return Trained(metric=top.metric, epoch=top.number, epochs=tuple(epochs))
 
     def _epoch(self, number: int, optimizer: Optimizer) -> Epoch:
-        """Train for one epoch and score the result."""
+        """Train for one epoch, evaluate the model, and return the result."""
         self.model.train()
         length = len(self.train_loader)
         steps, done = self.recipe.epochs * length, (number - 1) * length
         total = torch.zeros((), device=self.device)
         for i, batch in enumerate(_on(self.device, self.train_loader)):
-            # an iterable data set may yield more batches than its length
+            # progress is at most 1, because an iterable data set may yield more than its length
             total += self._step(batch, optimizer, min((done + i) / max(steps - 1, 1), 1.0))
         mean = float(total) / length
         if not math.isfinite(mean):
@@ -241,13 +245,13 @@ class _Run:
         )
         if math.isnan(metric):
             raise FloatingPointError(
-                f"{self.task.metric} of epoch {number} is NaN; give val_loader samples that it "
-                "can be computed from"
+                f"{self.task.metric} of epoch {number} is NaN; give val_loader samples from which "
+                "the metric can be computed"
             )
         return Epoch(number=number, loss=mean, metric=metric)
 
     def _step(self, batch: Batch, optimizer: Optimizer, progress: float) -> Tensor:
-        """Make one optimizer step; return the loss before it, detached."""
+        """Make one optimizer step, and return the loss before the step, detached."""
         for group in optimizer.param_groups:
             group["lr"] = self.recipe.rate(progress)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
@@ -261,7 +265,7 @@ class _Run:
 
 
 def _check_first(first_epoch: int, progress: Progress | None, recipe: Recipe) -> int:
-    """Return the number of the first epoch to train, given that number or a ``Progress``."""
+    """Return ``first_epoch`` after checking it, and the progress if given, against the recipe."""
     first_epoch = checks.integer("first_epoch", first_epoch)
     if first_epoch not in range(1, recipe.epochs + 1):
         must = f"be from 1 to epochs={recipe.epochs}"
@@ -272,7 +276,7 @@ def _check_first(first_epoch: int, progress: Progress | None, recipe: Recipe) ->
     if first_epoch != 1:
         raise checks.refusal("first_epoch", first_epoch, "be 1 with progress, which has its own")
     if len(progress.epochs) > recipe.epochs:
-        must = f"have at most epochs={recipe.epochs} behind it, those of the recipe"
+        must = f"have at most the recipe's epochs={recipe.epochs}"
         raise checks.refusal("progress", f"{len(progress.epochs)} epochs", must)
     return first_epoch
 
@@ -290,10 +294,10 @@ def _check_loader(name: str, loader: DataLoader[Any]) -> None:
     except TypeError:  # raised for an IterableDataset
         raise ValueError(
             f"{name} has no length, which the learning-rate schedule needs: give its data set a "
-            "__len__, the number of samples"
+            "__len__ that returns the number of samples"
         ) from None
     if batches == 0 and not isinstance(loader, DataLoader):
-        raise checks.refusal(name, loader, "have batches, at least one")
+        raise checks.refusal(name, loader, "have at least one batch")
     if batches == 0:
         raise ValueError(
             f"{name} has no batches: {len(loader.dataset)} samples"  # type: ignore[arg-type]
@@ -307,7 +311,7 @@ def _on(device: torch.device, loader: DataLoader[Any]) -> Iterator[Batch]:
 
 
 def _moved(batch: Batch, device: torch.device) -> Batch:
-    """Return the same nested tuples, lists and dictionaries, with all tensors on the device."""
+    """Return a batch with all its tensors on the device, in nested lists and dictionaries."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):

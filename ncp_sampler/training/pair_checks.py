@@ -8,10 +8,10 @@ from ncp_sampler import checks
 
 
 def check_size(name: str, value: Any, *, low: int) -> tuple[int, int]:
-    """Check a height and a width, integers of at least ``low``, and return them.
+    """Return a height and a width after checking that they are integers of at least ``low``.
 
     Raises:
-        ValueError: Anything else.
+        ValueError: The value is anything else.
     """
     try:
         height, width = (checks.integer(name, side, low=low) for side in value)
@@ -22,15 +22,15 @@ def check_size(name: str, value: Any, *, low: int) -> tuple[int, int]:
 
 
 def check_range(name: str, value: Any) -> tuple[float, float]:
-    """Check the ends of a range, 0 < first <= second, and return them.
+    """Return the ends of a range after checking that 0 < low <= high.
 
     Raises:
-        ValueError: Anything else.
+        ValueError: The value is anything else.
     """
     try:
         low, high = (checks.number(name, end, above=0) for end in value)
         checks.number(name, high, low=low)
     except (TypeError, ValueError):
-        must = "be a low end above 0 and a high one"
+        must = "be a low end above 0 and a high end that is not below it"
         raise checks.refusal(name, value, must) from None
     return low, high

@@ -1,9 +1,9 @@
 """Named recipes for the nine NAS-Bench-MR settings, and small recipes for the digits.
 
-The values come from the paper's Table 6 and Appendix A. Values that the paper does not give are
-customary and marked as such: the ranges of resizing and cropping, the strength of the photometric
-distortion, and the shape of the one-cycle schedule. The momentum is constant, although the paper
-states that the momentum also follows "poly".
+The values come from the paper's Table 6 and Appendix A. Where the paper gives no value, a customary
+one is used: for the ranges of resizing and cropping, the strength of the photometric distortion,
+and the shape of the one-cycle schedule. The momentum is constant, although the paper states that it
+also follows the "poly" schedule.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Preset:
         metric: Main metric.
         recipe: Settings of the training.
         test_size: Height and width of the test input; None if they are the same as in training.
-        pretrained: Preset whose trained weights the network starts from, or None.
+        pretrained: Name of the preset whose trained weights are the initial weights, or None.
 
     Raises:
         ValueError: A value is out of its range, or has the wrong type.
@@ -121,7 +121,7 @@ _DETECTION = Recipe(
     augmentation=CloudAugmentation(),  # ranges of PointPillars
 )
 
-# small data sets, with AdamW and one cycle in addition
+# recipes for the small data sets, all with AdamW and the one-cycle schedule
 _SMALL = replace(_DETECTION, min_learning_rate=1e-5, clip_norm=5.0)
 _STREETS = replace(
     _SMALL,
@@ -130,7 +130,7 @@ _STREETS = replace(
     batch_size=8,
     size=(80, 80),
     clip_norm=10.0,
-    augmentation=CloudAugmentation(rotation=0.3),  # more would leave the narrow range
+    augmentation=CloudAugmentation(rotation=0.3),  # larger rotations leave the narrow point range
 )
 _ZOOM = ImageAugmentation(size=(32, 32), zoom=(0.85, 1.15))  # without flips, which change digits
 _DIGITS = replace(

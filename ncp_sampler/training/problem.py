@@ -1,4 +1,4 @@
-"""Training problems: batches of one task's data, networks for codes, and costs of the networks."""
+"""Training problems: batches of data for a task, networks of codes, and costs of the networks."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from ncp_sampler.training.tasks import TASK_OF, Task
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingProblem:
-    """Task of a study with its data, recipe and networks.
+    """Problem of a study: a task with its data, its recipe and the networks of codes.
 
     Attributes:
-        name: Name of the task, as in tables; unique in a study.
+        name: Name of the problem in tables, unique in a study.
         task: Loss and metric.
         recipe: Settings of every training run.
         build: Function that returns the network of a code (27,), with seeded initial weights.
-        gflops: Function that returns the multiply-adds of a code's (27,) network for one sample, in
-            G. Given a tensor of codes (n, 27), it may return a differentiable tensor (n,), like the
-            functions of ``make_problem``; a study interpolates any other function between codes,
-            which is slower.
+        gflops: Function that returns the multiply-adds, in G, of the network of a code (27,) for
+            one sample. Given a tensor of codes (n, 27), the function should return a differentiable
+            tensor (n,), as the functions of ``make_problem`` do. Otherwise, a study interpolates
+            the function between codes, which is slower.
         train: Batches to train on.
-        val: Batches that select epochs and codes.
+        val: Batches for the selection of epochs and codes.
         test: Batches for the final evaluation only.
 
     Raises:
@@ -85,16 +85,16 @@ def make_problem(
 
     Args:
         name: Name of the problem.
-        preset: Preset with the task, classes and recipe.
-        train: Training samples; (image, class), (image, mask) or (clip, class).
-        val: Validation samples, which select epochs and codes.
+        preset: Preset with the task, number of classes and recipe.
+        train: Training samples: (image, class), (image, mask) or (clip, class).
+        val: Validation samples, for the selection of epochs and codes.
         test: Samples for the final evaluation.
         in_channels: Number of channels of the samples.
         frames: Number of frames of the clips; only for video.
         workers: Number of processes of each loader.
         seed: Seed of the networks' initial weights.
-        initialization: Initial weights, as for ``MultiResolutionNet``; "kaiming" repeats the
-            training behind the tables of NAS-Bench-MR.
+        initialization: Initial weights, as for ``MultiResolutionNet``; "kaiming" was used for the
+            tables of NAS-Bench-MR.
 
     Raises:
         ValueError: The preset has another task, or an argument is not as described.
@@ -103,7 +103,7 @@ def make_problem(
     if preset.task not in TASK_OF:
         raise ValueError(
             f"preset has task={preset.task!r}, which must be one of {tuple(TASK_OF)}; "
-            "construct a TrainingProblem for any other"
+            "construct a TrainingProblem for any other task"
         )
     networks = _PresetNetworks(
         preset=preset,
@@ -123,13 +123,13 @@ def make_problem(
 
 
 class Networks(Protocol):
-    """Networks of codes for one problem, and their costs."""
+    """Protocol of the networks of codes for one problem, and their costs."""
 
     def build(self, code: ArrayLike) -> nn.Module:
         """Return the network of a code, with seeded initial weights."""
 
     def gflops(self, code: ArrayLike) -> Any:
-        """Return the multiply-adds for one sample, in G, of the network of a code or of codes."""
+        """Return the multiply-adds for one sample, in G, of one or several codes' networks."""
 
 
 def join_problem(
@@ -144,8 +144,8 @@ def join_problem(
 ) -> TrainingProblem:
     """Make a problem from networks and training, validation and test samples.
 
-    Batches have the recipe's size. Training batches are shuffled, and a smaller last batch is
-    dropped.
+    Batches have the recipe's batch size. Training batches are shuffled, and a smaller last batch of
+    an epoch is dropped.
 
     Args:
         name: Name of the problem.
@@ -154,7 +154,7 @@ def join_problem(
         recipe: Settings of every training run.
         data: Samples for training, validation and test.
         workers: Nonnegative number of processes of each loader.
-        collate: Function that makes a batch from samples; PyTorch's own if None.
+        collate: Function that makes a batch from samples; None for PyTorch's default function.
 
     Raises:
         ValueError: An argument is not as described.
@@ -166,7 +166,7 @@ def join_problem(
         if not readable or isinstance(samples, str | bytes):
             raise checks.refusal(part, samples, "be a data set, such as Digits('train')")
         if hasattr(samples, "__len__") and len(samples) == 0:
-            raise ValueError(f"{part} holds no sample; give a data set of at least one")
+            raise ValueError(f"{part} has no samples; give a data set with at least one")
     load = partial(
         DataLoader[Any], batch_size=recipe.batch_size, num_workers=workers, collate_fn=collate
     )
@@ -185,7 +185,7 @@ def join_problem(
 
 @dataclass(frozen=True, kw_only=True)
 class _PresetNetworks:
-    """Networks of codes with the task and the classes of a preset."""
+    """Networks of codes for the task and the number of classes of a preset."""
 
     preset: Preset
     in_channels: int

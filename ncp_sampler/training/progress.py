@@ -1,7 +1,8 @@
-"""Progress of a training run after an epoch, from which the run can be resumed.
+"""Progress of a training run: the state after an epoch, from which the run can be resumed.
 
-Progress consists of the weights, optimizer state, position in the schedule, random states and best
-epoch so far. A resumed run gives the same result as an uninterrupted run.
+The state consists of the weights, the optimizer state, the results of all epochs so far, the
+weights of the best epoch, and the states of the random generators. A resumed run gives the same
+result as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -41,15 +42,15 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """State of a training run after an epoch; ``train(progress=...)`` continues from it.
+    """State of a training run after an epoch, from which ``train(progress=...)`` continues.
 
     Attributes:
-        epochs: All epochs so far.
+        epochs: Results of all epochs so far.
         model: ``state_dict`` of the network.
         best: ``state_dict`` of the network after the best epoch so far.
         optimizer: ``state_dict`` of the optimizer.
-        random: States of the generators that the next epoch draws from: "cpu", the "device" if it
-            has its own, and those of a loader ("loader", "sampler").
+        random: States of the random generators: "cpu"; "device" for a CUDA device; and "loader" and
+            "sampler" if a loader or its sampler has its own generator.
 
     Examples:
         >>> from dataclasses import replace
@@ -111,15 +112,15 @@ class Progress:
         """Restore a training run to this state.
 
         Raises:
-            ValueError: The network or the optimizer does not match.
+            ValueError: The network or the optimizer does not fit the state.
         """
         try:
             model.load_state_dict(self.model)
             optimizer.load_state_dict(copy.deepcopy(self.optimizer))
         except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(
-                "progress is of another training; give the model and the recipe that it was made "
-                f"with ({checks.shown(str(error))})"
+                "progress is of another training; give the model and the recipe of that training "
+                f"({checks.shown(str(error))})"
             ) from error
         for name, generator in _generators(loader).items():
             if name in self.random:
@@ -129,10 +130,10 @@ class Progress:
             torch.cuda.set_rng_state(self.random["device"].cpu(), device)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file of tensors and plain values, atomically, with a checksum at the end.
+        """Write the progress to a file of tensors and plain values, atomically and with a checksum.
 
         Raises:
-            ValueError: The path is not that of a file in an existing folder.
+            ValueError: The path does not name a file in an existing folder.
             OSError: The disk is full, or the folder cannot be written to.
         """
         epochs = [asdict(epoch) for epoch in self.epochs]
@@ -140,13 +141,13 @@ class Progress:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Progress:
-        """Read a file written by ``save`` onto the CPU, without running code from it.
+        """Read a file that ``save`` wrote; tensors are on the CPU, and no code in the file runs.
 
         Raises:
             ValueError: The file cannot be read, is damaged, or contains something else.
         """
         given = checks.path("path", path, "a file that Progress.save wrote")
-        must = "be a file that Progress.save wrote, so copy it anew, or train from the start"
+        must = "be a file that Progress.save wrote, so copy it again, or train from the start"
         try:
             values = read_tensors(given, [field.name for field in fields(cls)])
             return cls(**{**values, "epochs": tuple(Epoch(**epoch) for epoch in values["epochs"])})
@@ -155,12 +156,12 @@ class Progress:
 
 
 def best_of(epochs: Iterable[Epoch]) -> Epoch:
-    """Return the first epoch with the highest validation metric."""
+    """Return the epoch with the highest validation metric, the first of several."""
     return max(epochs, key=lambda epoch: epoch.metric)
 
 
 def _generators(loader: Iterable[Any]) -> dict[str, torch.Generator]:
-    """Return the generators of a loader by name, without PyTorch's global one."""
+    """Return the own generators of a loader and its sampler, by name."""
     candidates = {
         "loader": getattr(loader, "generator", None),
         "sampler": getattr(getattr(loader, "sampler", None), "generator", None),

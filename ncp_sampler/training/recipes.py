@@ -1,8 +1,8 @@
 """Training recipes: optimizer, learning-rate schedule, batch size and augmentation.
 
 Notation
-    p    progress in [0, 1], the fraction of steps done
-    lr   learning rate at p, between ``min_learning_rate`` and ``learning_rate`` (the highest)
+    p    progress of the training in [0, 1]: the fraction of the steps that are done
+    lr   learning rate at p, from ``min_learning_rate`` to ``learning_rate``
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("cosine", "poly", "one_cycle")
 
 _POWER = 0.9  # exponent of "poly"
-_RISE = 0.3  # fraction of the steps in which "one_cycle" rises from the minimum
+_RISE = 0.3  # fraction of the steps in which the learning rate of "one_cycle" rises
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,18 +33,19 @@ class Recipe:
     Attributes:
         optimizer: "sgd" (without Nesterov momentum), "adam" or "adamw".
         learning_rate: Highest learning rate, > 0.
-        schedule: Learning-rate schedule per step: "cosine" (Loshchilov and Hutter 2017, without
-            restarts), "poly" with power 0.9, or "one_cycle", which rises from the minimum along a
-            cosine in the first 30 % of the steps and then falls back along another cosine.
+        schedule: Schedule of the learning rate, which changes with every step: "cosine" (Loshchilov
+            and Hutter 2017, without restarts), "poly" with power 0.9, or "one_cycle", in which the
+            learning rate rises from the minimum along a cosine in the first 30 % of the steps and
+            then falls back along another cosine.
         epochs: Number of epochs, at least 1.
-        batch_size: Batch size, at least 2, because batch norm cannot train on a single value.
+        batch_size: Batch size, at least 2, because batch norm cannot train on a single sample.
         size: Height and width of the training input, each at least 32.
-        augmentation: Augmentation of the training samples, which the data set applies; None for
-            none.
+        augmentation: Augmentation of the training samples, which the data set must apply; None for
+            no augmentation.
         momentum: Momentum of SGD, or Adam's first beta; in [0, 1).
         weight_decay: Nonnegative weight decay; L2 for SGD and Adam, decoupled for AdamW.
         min_learning_rate: Nonnegative learning rate at the end of the schedule.
-        clip_norm: Largest gradient norm of a step, > 0; None for no limit.
+        clip_norm: Norm to which larger gradients are clipped, > 0; None for no clipping.
 
     Raises:
         ValueError: A value is out of its range.
@@ -90,7 +91,7 @@ class Recipe:
         """Return the learning rate at progress p, in [0, 1].
 
         Raises:
-            ValueError: p is outside that range.
+            ValueError: p is outside [0, 1].
         """
         checks.number("p", p, low=0, high=1)
         low, high = self.min_learning_rate, self.learning_rate

@@ -1,9 +1,9 @@
 """Tasks of the training loop: their losses, and their metrics in percent.
 
 Notation
-    n, K       samples of a batch, classes
+    n, K       number of samples of a batch, number of classes
     batch      value that a loader yields, on the model's device
-    pair       images or clips, and classes or masks
+    pair       images or clips, together with their classes or masks
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ncp_sampler import checks
 from ncp_sampler.multi_resolution.heads import resize_logits
 from ncp_sampler.training.augmentation import IGNORED
 
-# dictionary keys of the two parts of a pair
+# keys of the two parts of a pair, for batches that are dictionaries
 INPUTS = ("image", "images", "pixel_values", "clip", "video", "input", "inputs", "x")
 TRUTHS = ("label", "labels", "mask", "masks", "target", "targets", "y")
 
@@ -31,7 +31,7 @@ Batch = Any  # tensors in tuples, lists or dictionaries; the task defines which
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Loss and metric of a task; both take batches on the model's device.
+    """Loss and metric of a task, which are functions of a model and of batches on its device.
 
     Attributes:
         metric: Name of the metric.
@@ -39,10 +39,10 @@ class Task:
         score: Function (model, batches) -> metric in percent, where higher is better. The model is
             in evaluation mode, and gradients are disabled.
         measure: Function (model, batches) -> all metrics by name, in percent, with the metric of
-            ``score`` first; None if there are no other metrics. ``training.measure`` calls it.
+            ``score`` first, which ``training.measure`` calls; None if there is only one metric.
 
     Raises:
-        ValueError: The metric has no name, or a loss, score or measure is not a function.
+        ValueError: The metric has no name, or ``loss``, ``score`` or ``measure`` is not a function.
 
     Examples:
         >>> import torch
@@ -68,10 +68,10 @@ class Task:
 
 
 def pair(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the images or clips (bytes are scaled to [0, 1]), and classes or masks, of a batch.
+    """Return the two parts of a batch: images or clips, and classes or masks.
 
-    A batch is a tuple or list of two tensors, or a dictionary that has one of the keys ``INPUTS``
-    and one of ``TRUTHS``.
+    A batch is a tuple or list of two tensors, or a dictionary that has exactly one of the keys
+    ``INPUTS`` and exactly one of the keys ``TRUTHS``. Bytes in images are scaled to [0, 1].
 
     Raises:
         ValueError: The batch has another form, or its images are integers other than bytes.
@@ -81,8 +81,8 @@ def pair(batch: Batch) -> tuple[Tensor, Tensor]:
         keys = [[name for name in names if name in batch] for names in (INPUTS, TRUTHS)]
         if any(len(names) != 1 for names in keys):
             raise ValueError(
-                f"a batch has the keys {list(batch)}, which must be one of {INPUTS} and one of "
-                f"{TRUTHS}; rename them in the loader's collate_fn, or write a Task of your own"
+                f"a batch has the keys {list(batch)}, which must include one of {INPUTS} and one "
+                f"of {TRUTHS}; rename them in the loader's collate_fn, or write a Task of your own"
             )
         parts = [batch[names[0]] for names in keys]
     if (
@@ -107,7 +107,7 @@ def pair(batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _classification_loss(model: nn.Module, batch: Batch) -> Tensor:
     x, y = pair(batch)
-    # class probabilities, such as those of mixup, are floats
+    # labels are floats if they are class probabilities, such as those of mixup
     return functional.cross_entropy(model(x).float(), y if y.is_floating_point() else y.long())
 
 
@@ -116,7 +116,7 @@ def _top1(model: nn.Module, batches: Iterable[Batch]) -> float:
 
 
 def _top_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-    """Return the percentages of samples whose class ranks first, and among the first five."""
+    """Return the top-1 and the top-5 accuracy in percent."""
     seen, right = 0, dict.fromkeys(_TOP, 0)
     for batch in batches:
         x, y = pair(batch)
@@ -131,7 +131,7 @@ def _top_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
 def _segmentation_loss(model: nn.Module, batch: Batch) -> Tensor:
     x, y = pair(batch)
     logits = resize_logits(model(x).float(), y.shape[-2:])
-    # a mean over only the labeled pixels is 0 / 0 if a batch has none
+    # reduction="mean" would give 0 / 0 for a batch without labeled pixels
     total = functional.cross_entropy(logits, y.long(), ignore_index=IGNORED, reduction="sum")
     return torch.div(total, (y != IGNORED).sum().clamp_min(1))
 
@@ -141,10 +141,10 @@ def _mean_iou(model: nn.Module, batches: Iterable[Batch]) -> float:
 
 
 def _pixel_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-    """Return metrics over all pixels together, in percent.
+    """Return mIoU, mAcc and aAcc over the pixels of all samples, in percent.
 
-    mIoU is the mean intersection over union of the classes that occur or are predicted, mAcc the
-    mean accuracy of the classes that occur, and aAcc the accuracy over all pixels.
+    mIoU is the mean intersection over union of the classes that occur or are predicted, mAcc is the
+    mean accuracy of the classes that occur, and aAcc is the accuracy over all pixels.
     """
     confusion: Tensor | None = None
     for batch in batches:
@@ -155,8 +155,8 @@ def _pixel_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float
         truth = y[known].long()
         for wrong in truth[(truth < 0) | (truth >= classes)][:1].tolist():
             raise ValueError(
-                f"a mask has class {wrong}, the network has {classes}: use 0 to {classes - 1}, or "
-                f"{IGNORED} for ignored pixels"
+                f"a mask has class {wrong}, but the network has {classes} classes: use 0 to "
+                f"{classes - 1}, or {IGNORED} for ignored pixels"
             )
         pairs = truth * classes + logits.argmax(1)[known]
         counted = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
@@ -173,7 +173,7 @@ def _pixel_shares(model: nn.Module, batches: Iterable[Batch]) -> dict[str, float
 
 
 CLASSIFICATION = Task(metric="top1", loss=_classification_loss, score=_top1, measure=_top_shares)
-VIDEO = CLASSIFICATION  # clips (n, C, T, H, W) in place of images
+VIDEO = CLASSIFICATION  # for clips (n, C, T, H, W) instead of images
 SEGMENTATION = Task(metric="mIoU", loss=_segmentation_loss, score=_mean_iou, measure=_pixel_shares)
-# task of a network -> its loss and metric
+# name of a network's task -> loss and metric
 TASK_OF = {"classification": CLASSIFICATION, "segmentation": SEGMENTATION, "video": VIDEO}

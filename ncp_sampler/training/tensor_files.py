@@ -1,4 +1,4 @@
-"""Files of tensors and plain values, written atomically, and read without running code."""
+"""Files of tensors and plain values, written atomically and read without running their code."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ncp_sampler.files import sealed, unsealed, write_atomic
 
 
 def write_tensors(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
-    """Write tensors and plain values by name, atomically, with a checksum at the end.
+    """Write tensors and plain values by name to a file, atomically, with a checksum at the end.
 
     ``torch.load`` can also read the file, but does not detect damage.
 
     Raises:
-        ValueError: The path is not that of a file in an existing folder.
+        ValueError: The path does not name a file in an existing folder.
         OSError: The disk is full, or the folder cannot be written to.
     """
     buffer = io.BytesIO()
@@ -32,7 +32,7 @@ def read_tensors(path: Path, names: Collection[str]) -> dict[str, Any]:
 
     Raises:
         ValueError: The file cannot be read, is damaged, or does not contain exactly these names.
-            The message is a verb phrase, to which the caller adds the file as subject.
+            The message is a predicate such as "is damaged", to which the caller adds the file.
     """
     try:
         content = unsealed(path.read_bytes())

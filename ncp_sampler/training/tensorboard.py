@@ -1,6 +1,6 @@
-"""TensorBoard curves of the epochs of a training run, written by PyTorch's own writer.
+"""TensorBoard curves of a training run, written by PyTorch's ``SummaryWriter``.
 
-A log is a callback for ``train(on_epoch=...)``.
+A ``TensorBoardLog`` is a callback for ``train(on_epoch=...)``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class TensorBoardLog:
-    """Log of each epoch's loss and metric, in a folder that ``tensorboard --logdir`` displays.
+    """Log of the loss and metric of each epoch, in a folder that ``tensorboard --logdir`` displays.
 
     Args:
-        folder: Folder of the curves, which is created if missing.
-        name: Prefix of the curves' names, for several training runs in one folder; "" for no
-            prefix.
+        folder: Folder for the curves, created if missing.
+        name: Prefix of the names of the curves, which distinguishes several training runs in one
+            folder; "" for no prefix.
 
     Raises:
         ValueError: The folder is not a path, or the name is not a string.
@@ -41,13 +41,13 @@ class TensorBoardLog:
         self._writer: SummaryWriter = find_writer()(os.fspath(folder))
 
     def __call__(self, epoch: Epoch) -> None:
-        """Write an epoch and flush the file."""
+        """Write the result of an epoch, and flush the file."""
         self._writer.add_scalar(f"{self._prefix}loss", epoch.loss, epoch.number)
         self._writer.add_scalar(f"{self._prefix}metric", epoch.metric, epoch.number)
         self._writer.flush()
 
     def text(self, name: str, markdown: str) -> None:
-        """Write a text, such as ``explain_markdown(trial)``."""
+        """Write a Markdown text, such as ``explain_markdown(trial)``."""
         self._writer.add_text(name, markdown)
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class TensorBoardLog:
 
 
 def find_writer() -> type[SummaryWriter]:
-    """Return PyTorch's writer class.
+    """Return the class ``SummaryWriter`` of PyTorch.
 
     Raises:
         ImportError: The package tensorboard is missing.

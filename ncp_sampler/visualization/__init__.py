@@ -1,14 +1,14 @@
 """Figures of searches: edits of codes, proposals, architectures and rank correlations.
 
-Each function returns a ``matplotlib.figure.Figure``. Save it with ``.savefig(path)``; a notebook
-displays it after ``%matplotlib inline``. The functions do not use pyplot or its global state. ``pip
-install ".[viz]"`` in a clone installs Matplotlib. ``visualization.plotly`` has the same functions
-for Plotly.
+Each function returns a ``matplotlib.figure.Figure``. Save the figure with ``.savefig(path)``, or
+display it in a notebook after ``%matplotlib inline``. The functions do not use pyplot or its global
+state. ``pip install ".[viz]"`` in a clone installs Matplotlib. ``visualization.plotly`` provides
+the same functions for Plotly.
 """
 
 from typing import Any
 
-try:  # before any module imports it
+try:  # before any of these modules imports Matplotlib
     import matplotlib as _matplotlib  # noqa: F401
 except ImportError as error:
     raise ImportError(

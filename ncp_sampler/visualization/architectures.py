@@ -1,4 +1,4 @@
-"""Figures of multi-resolution architectures, and of params of any other space."""
+"""Figures of multi-resolution architectures, and of the params of any space."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def plot_architectures(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Fi
     """Draw each architecture as a row of 27 bars (paper, Figures 8, 13 and 14).
 
     Args:
-        codes: Label of each row -> code (27,).
+        codes: Label of the architecture -> code (27,).
         space: Search space of the codes: ``MRSpace()``, or another space with the same 27 integers.
 
     Raises:
@@ -57,11 +57,11 @@ def plot_architectures(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Fi
 
 
 def plot_params(codes: Mapping[str, ArrayLike], space: SearchSpace) -> Figure:
-    """Draw the position of each parameter in its range, group by group, for any space.
+    """Draw the position of each parameter's value in the parameter's range, for any space.
 
     Args:
         codes: Label -> code (d,).
-        space: Search space of the codes. Each of its ``groups`` is a panel.
+        space: Search space of the codes. Each of its ``groups`` is drawn in a panel of its own.
 
     Raises:
         ValueError: If there are no codes, a code is invalid, or ``space`` is not a search space.

@@ -1,4 +1,4 @@
-"""Figures of rank correlations: a heat map of settings, and ranks by several metrics."""
+"""Figures of rank correlations: a heat map for pairs of settings, and ranks by several metrics."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def plot_correlations(
     Args:
         names: Names of the k settings.
         matrix: Correlations (k, k) in [-1, 1], NaN if missing.
-        published: Correlations of the paper (k, k), drawn in small type below; NaN if missing.
+        published: Correlations in the paper (k, k), which are added in small type below those of
+            ``matrix``; NaN if missing.
 
     Raises:
         ValueError: If there are no names, a matrix has another shape, or a correlation is outside
@@ -62,14 +63,18 @@ def plot_correlations(
 
 
 def plot_ranks(metrics: Mapping[str, ArrayLike]) -> Figure:
-    """Draw ranks by other metrics against ranks by the first; 1 is the best (paper, Figure 5b).
+    """Draw the ranks of architectures by several metrics (paper, Figure 5b).
+
+    The horizontal axis is the rank by the first metric, and the vertical axis is the rank by each
+    other metric. The best architecture has rank 1.
 
     Args:
-        metrics: Name -> values (n,) of the same n architectures, higher is better; at least two
-            names.
+        metrics: Name -> values (n,) of the same n architectures, for at least two metrics. Higher
+            values must be better.
 
     Raises:
-        ValueError: If there is one metric, no architecture, or arrays of different lengths.
+        ValueError: If there is only one metric, no architecture, an infinite or missing value, or
+            if the arrays have different lengths.
 
     Examples:
         >>> figure = plot_ranks({"mIoU": [70, 72, 75], "mAcc": [80, 79, 85]})
@@ -79,7 +84,7 @@ def plot_ranks(metrics: Mapping[str, ArrayLike]) -> Figure:
     first, others = ranks_of(metrics)
     figure = Figure(figsize=(5.5, 5.0), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
-    for color, ranks in zip(itertools.cycle(COLORS), others):  # Repeats the colors
+    for color, ranks in zip(itertools.cycle(COLORS), others):  # colors repeat if there are many
         axes.scatter(
             ranks.first, ranks.second, s=5, lw=0, color=color, alpha=0.6, label=ranks.label
         )

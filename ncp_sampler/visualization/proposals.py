@@ -1,4 +1,4 @@
-"""Figures of proposals: effects of moves, and predicted against observed values."""
+"""Figures of proposals: effects of moves (changed parameters), and predictions against results."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from ncp_sampler.visualization.contents.proposals import Calibration, calibratio
 from ncp_sampler.visualization.style import BLUE, DPI, GREY, LINE, MEDIUM, SMALL, sign_colors
 
 _PANEL = 38  # Number of characters that fit above a panel
-_LETTER = 0.065  # Width of a letter of the smallest font, in inches
+_LETTER = 0.065  # Width of a character in the smallest font, in inches
 
 
 def plot_proposal(trial: Any) -> Figure:
-    """Draw the moves of a proposal from its start, with the change in each metric per move.
+    """Draw the moves from the start code to a proposal, with the predicted effect on each metric.
+
+    A move is a change of one parameter.
 
     Args:
-        trial: A trial that NCPSampler proposed, or the reasons of a trial.
+        trial: A trial that NCPSampler proposed, or the reasons for a trial.
 
     Raises:
         ValueError: If the trial has no reasons, or was proposed without a prediction.
@@ -55,9 +57,10 @@ def plot_calibration(study: Any, *, results: Mapping[str, Sequence[float]] | Non
     """Draw predicted against observed values of the trials, with bars of two standard deviations.
 
     Args:
-        study: A study whose trials NCPSampler proposed; or reasons in order, such as
+        study: A study whose trials NCPSampler proposed; or a sequence of reasons, such as
             ``NCPSearch.reasons.values()``.
-        results: If reasons are given: metric -> observed values in the same order, NaN if missing.
+        results: Metric -> observed values in the order of the reasons, NaN if missing; required if
+            reasons are given.
 
     Raises:
         ValueError: If no trial has both a prediction and a value.

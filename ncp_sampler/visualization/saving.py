@@ -1,4 +1,4 @@
-"""Atomic writing of figures to files."""
+"""Writing of Matplotlib figures to files, in one step so that no file is left incomplete."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def save_figure(
         figure: Figure to write.
         path: Path of the file.
         dpi: Dots per inch; None for the figure's own value.
-        name: Name of the path in messages.
+        name: Name of the argument ``path`` in error messages.
 
     Raises:
-        ValueError: If the folder does not exist, or if the suffix is not a format.
+        ValueError: If the folder does not exist, or if the suffix is not a known format.
         OSError: If the file cannot be written.
     """
     checks.instance("figure", figure, Figure, "be a Figure of Matplotlib")

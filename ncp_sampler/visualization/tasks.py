@@ -1,4 +1,4 @@
-"""Figure of several tasks as parallel axes."""
+"""Parallel coordinate plot of several tasks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ncp_sampler.optimizer.compromise import Compromise
 from ncp_sampler.visualization.contents.tasks import tasks_of
 from ncp_sampler.visualization.style import BLUE, DPI, GREY, LINE, MEDIUM, RED, SMALL
 
-_TOP = 0.9  # Height above which a value is written below its point, clear of the axis's end
+_TOP = 0.9  # Height above which a value is written below its point, so that it stays on the axis
 
 
 def plot_tasks(study: Any, chosen: Compromise | None = None) -> Figure:
-    """Draw every objective of a study as an axis, and every complete trial as a line.
+    """Draw a parallel coordinate plot of a study: an axis per objective, a line per complete trial.
 
     Higher is better on each axis. Pareto-optimal trials are blue, and the compromise is red, with
-    hollow points for predicted values. Trials worse than both the front and the median extend
-    below the figure.
+    hollow points for predicted values. Values that are worse than the Pareto front and the median
+    are below the figure.
 
     Args:
         study: An Optuna study with several objectives.

@@ -1,4 +1,4 @@
-"""Figures of traces (edits and gradients of one start's code) and of a proposal's origin."""
+"""Figures of traces (edits and gradients of one code) and of the origin of a proposal."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from ncp_sampler.visualization.style import (
 )
 
 _DASHES = ("-", "--", "-.", ":")
-_LEGEND = 42  # Number of letters that fit above a panel
-_HANDLE = 7  # Number of letters whose width a line sample takes
+_LEGEND = 42  # Number of characters that fit above a panel
+_HANDLE = 7  # Width of a line sample in the legend, in characters
 
 
 def plot_trace(
@@ -42,31 +42,32 @@ def plot_trace(
     units: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw the edits that a propagation makes to one start's code (paper, Figures 3, 9 to 12).
+    """Draw the edits of one start code by a propagation (paper, Figures 3, 9 to 12).
 
-    The left column shows the prediction of each target minus its beta standard deviations, each
-    cost, and the loss, on separate axes. If the loss is constant, as with only step targets, the
-    norm of its gradient is shown instead. Dotted lines show the values at the best code so far;
-    bounds take precedence over targets.
+    The left column shows the prediction of each target, made worse by beta standard deviations,
+    each cost, and the loss, on separate axes. If the loss is constant, as with step targets only,
+    the norm of its gradient is shown instead. Dotted lines show the values at the best code so far,
+    which violates the bounds least and, if several codes do, improves the targets most. Equal
+    curves, such as those of a cost with both a step and a bound, are drawn once.
 
     Up to six panels to the right of this column show the code. The panels are the ``groups`` of the
     space, such as the blocks, residual units and channels of ``MRSpace`` by stage. A space without
-    groups has one panel for all numbers with the same range, and one for the shares of each
-    categorical. With more than six such groups, the columns are split in the order of the code and
-    drawn as unit code. In each panel, the eight lines that moved farthest are named. Equal curves,
-    such as those of a cost with both a step and a bound, are drawn once.
+    groups has one panel for all numeric parameters with the same range, and one for the category
+    shares of each categorical. With more than six such groups, the columns are distributed over six
+    panels in the order of the code and drawn as unit codes. In each panel, the eight lines that
+    moved farthest are named.
 
     Args:
         trace: Result of ``propagation.propagate``, or ``Solution.trace`` of a search.
         space: Search space of the codes.
-        start: Index of the start, 0 to n - 1.
-        costs: Additional costs to show: name -> function of codes (n, d), such as
+        start: Index of the start code, 0 to n - 1.
+        costs: Additional costs to draw: name -> function of codes (n, d), such as
             ``{"flops": costs.flops}``.
-        units: Name of a prediction or cost -> its unit, which replaces those of the space.
+        units: Name of a prediction or cost -> unit, which replaces the unit given by the space.
         title: Title of the figure.
 
     Raises:
-        ValueError: If the start is outside 0..n-1, if the trace is of another space, or if an
+        ValueError: If the start is outside 0..n-1, if the trace belongs to another space, or if an
             argument is not as described.
 
     Examples:
@@ -90,9 +91,9 @@ def plot_descent(study: Any, space: SearchSpace, *, trial: int | None = None) ->
 
     Args:
         study: A study whose trials NCPSampler proposed.
-        space: Search space of the trials, or a part that all of them have.
-        trial: Number of the last trial of the chain; None for the best trial, or for the latest
-            trial of the Pareto front.
+        space: Search space of the trials, or the part of it that all trials of the chain have.
+        trial: Number of the last trial of the chain; None for the best trial or, with several
+            objectives, the latest trial on the Pareto front.
 
     Raises:
         ValueError: If there is no such trial, or if a trial lacks a parameter of the space.
@@ -105,15 +106,15 @@ def plot_gradient(
 ) -> Figure:
     """Draw the negative gradient of the loss at one code, as horizontal bars.
 
-    Each bar is a derivative with respect to a column of the unit code. A bar to the right means
-    that the column increases.
+    Each bar is the negative derivative with respect to a column of the unit code. A bar to the
+    right means that gradient descent increases the column.
 
     Args:
         trace: Result of ``propagation.propagate``.
         space: Search space of the codes.
-        start: Index of the start, 0 to n - 1.
-        iteration: Iteration whose code is explained; 0 is the start.
-        largest: Maximum number of bars; the largest ones are drawn.
+        start: Index of the start code, 0 to n - 1.
+        iteration: Iteration of the code at which the gradient is drawn; 0 is the start code.
+        largest: Maximum number of bars; only the largest bars are drawn.
 
     Raises:
         ValueError: If a start, iteration or number of bars is out of range, or if the trace belongs
@@ -143,7 +144,7 @@ def plot_gradient(
 
 
 def _draw(edits: Edits) -> Figure:
-    """Draw curves in the left column, and the panels of the code in two rows to its right."""
+    """Draw the curves in the left column, and the panels of the code in two rows to its right."""
     panels = edits.panels
     n_columns = 1 + (len(panels) + 1) // 2
     figure = Figure(figsize=(3.0 * n_columns, 6.2), dpi=DPI, layout="constrained")
@@ -214,26 +215,26 @@ def _draw_code(axes: Axes, panel: Panel) -> None:
 
 
 def _shorten(name: str) -> str:
-    """Shorten a name to fit into the legend, so that the panel keeps its width."""
+    """Return a name, shortened if necessary so that the legend is not wider than the panel."""
     room = _LEGEND - _HANDLE
     return name if len(name) <= room else f"{name[: room - 1]}…"
 
 
 def _draw_line(axes: Axes, values: NDArray[np.float64], i: int | None, name: str) -> None:
-    """Draw values (T + 1,) over the steps, in the i-th color, or in gray without a name."""
+    """Draw values (T + 1,) over the steps, in the i-th color, or in gray and unnamed for None."""
     axes.plot(
         values,
         _DASHES[(i or 0) % len(_DASHES)],
         color=GREY if i is None else COLORS[i % len(COLORS)],
-        label=name if i is not None else f"_{name}",  # Legends omit names that start with _
-        lw=1.0 if i is None else 2.6 - 0.2 * (i % len(COLORS)),  # Lower lines are wider
+        label=name if i is not None else f"_{name}",  # legends omit names that start with _
+        lw=1.0 if i is None else 2.6 - 0.2 * (i % len(COLORS)),  # wider if drawn below others
         marker="o" if len(values) == 1 or np.isnan(values).any() else "",
         zorder=1 if i is None else 2,
     )
 
 
 def _finish(axes: Axes, edits: Edits, *, last: bool) -> None:
-    """Label the steps along x at the lowest axes of a column only."""
+    """Set the ticks along the steps; label them only at the lowest axes of a column."""
     if edits.names is None:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     else:

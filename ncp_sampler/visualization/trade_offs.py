@@ -1,4 +1,4 @@
-"""Figure of trade-offs: architectures by cost and metric, with the size shown as area."""
+"""Figure of trade-offs: architectures by cost and metric, with their sizes shown as areas."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 from ncp_sampler.visualization.contents.trade_offs import AREA, FRONT, Points, TradeOff, points_of
 from ncp_sampler.visualization.style import BLUE, COLORS, DPI, GREY, MEDIUM
 
-_LEGEND = 40.0  # Area of circles in the legend
-_DOT = 4.0  # Area of a dot of the cloud
+_LEGEND = 40.0  # Area of a circle in the legend, in points²
+_DOT = 4.0  # Area of a dot that shows a known architecture, in points²
 
 
 def plot_trade_offs(panels: Mapping[str, TradeOff]) -> Figure:
-    """Draw the metric against the logarithm of the cost; area shows the size (paper, Figure 7).
+    """Draw a metric against a cost on a log scale; circle areas show sizes (paper, Figure 7).
 
     Args:
-        panels: Title -> content of the panel.
+        panels: Title of each panel -> its content.
 
     Raises:
         ValueError: If there are no panels, or if points have another shape.

@@ -11,12 +11,12 @@ from ncp_sampler.visualization.style import BLUE, DPI, MEDIUM, ORANGE
 
 
 def plot_walk(table: CompleteTable, walk: Walk, *, start: int = 0) -> Figure:
-    """Draw one walk over a complete table, with numbered steps from 0 (paper, Figure 6).
+    """Draw a walk over a complete table, with steps numbered from 0 (paper, Figure 6).
 
     Args:
-        table: Table of the walk.
-        walk: Result of ``nas_bench.walk_table``.
-        start: Index of the walk, 0 to n - 1.
+        table: Table over which the walk goes.
+        walk: Result of ``nas_bench.walk_table``, with n walks.
+        start: Index of the walk to draw, 0 to n - 1.
 
     Raises:
         ValueError: If ``start`` is out of range, or if an argument is not a table or a walk.
@@ -32,7 +32,7 @@ def plot_walk(table: CompleteTable, walk: Walk, *, start: int = 0) -> Figure:
     )  # fmt: skip
     axes.plot(steps.flops, steps.metric, "o-", color=BLUE, ms=6, lw=1.5, label=path)
     for step, (x, y) in enumerate(zip(steps.flops, steps.metric, strict=True)):
-        turn = 2 * np.pi * step / len(steps.flops)  # Spreads labels around a point
+        turn = 2 * np.pi * step / len(steps.flops)  # so that labels at one point do not overlap
         axes.annotate(
             str(step),
             (x, y),

@@ -18,11 +18,11 @@ OPTIONS = ["--metrics", "accuracy", "--no-picture"]
 # what is wrong -> content of the file, and the line that says so
 BROKEN: dict[str, tuple[str | bytes, str]] = {
     "empty": ("", r"path='.*' is empty; give a header row, then one row per code"),
-    "a head only": (HEAD, r"'.*' has a header and no rows; give at least 2"),
+    "a head only": (HEAD, r"'.*' has a header row but no other rows; give at least 2"),
     "one row": (HEAD + "2,8,70\n", r"'.*' has 1 row; give at least 2"),
     "a column twice": (
         "depth,depth,accuracy\n" + ROWS,
-        r"'.*' has a column 'depth' twice; name each one once",
+        r"'.*' has two columns 'depth'; names must be distinct",
     ),
     "a missing column": (
         "depth,width,top1\n" + ROWS,
@@ -30,37 +30,37 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "a row too short": (
         HEAD + ROWS + "2,8\n",
-        r"'.*': row 4 has 2 values, the header 3; give each column one",
+        r"'.*': row 4 has 2 values, but the header row has 3; give one value per column",
     ),
     "a row too long": (
         HEAD + ROWS + "2,8,70,9\n",
-        r"'.*': row 4 has 4 values, the header 3; give each column one",
+        r"'.*': row 4 has 4 values, but the header row has 3; give one value per column",
     ),
     "no number": (
         HEAD + ROWS + "2,8,oops\n",
-        r"'.*': column 'accuracy': row 4 has 'oops', no number; write plain numbers such as "
+        r"'.*': column 'accuracy': row 4 has 'oops', not a number; write plain numbers such as "
         "1234.5, without units, percent signs or separators, or leave the cell empty",
     ),
     "an infinite number": (
         HEAD + ROWS + "2,8,1e999\n",
-        r"'.*': column 'accuracy': row 4 has 1e999, no finite number; leave the cell empty",
+        r"'.*': column 'accuracy': row 4 has 1e999, which is not finite; leave the cell empty",
     ),
     "an empty parameter": (
         HEAD + ROWS + ",8,70\n",
-        r"'.*': column 'depth': row 4 has no value; only a metric may be empty: fill it in, "
-        r"leave the row out, or the column by ignore \(--ignore\)",
+        r"'.*': column 'depth': row 4 has no value; only a metric may be empty: fill the cell in, "
+        r"leave the row out, or leave the column out by ignore \(--ignore\)",
     ),
     "no metric measured": (
         HEAD + "2,8,\n4,8,\n",
-        r".* has no value of 'accuracy' in its 2 rows; add rows that do",
+        r".* has no value of 'accuracy' in its 2 rows; add rows with one",
     ),
     "none measured in one half": (
         HEAD + "2,8,70\n" + "4,8,\n" * 39,
-        r".* has no value of 'accuracy' in its 20 rows to .*; add rows that do",
+        r".* has no value of 'accuracy' in its 20 rows to .*; add rows with one",
     ),
     "no code": (
         "accuracy\n70\n71\n",
-        r"'.*' has no column but \['accuracy'\]; add one for each number of a code",
+        r"'.*' has no columns but \['accuracy'\]; add a column for each parameter",
     ),
     "other separators": (
         (HEAD + ROWS).replace(",", ";"),
@@ -68,7 +68,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "an open quotation mark": (
         HEAD + ROWS + '"2,8,70\n4,8,71\n',
-        r"path='.*' cannot be read: unexpected end of data; .* quotation marks closed",
+        r"path='.*' cannot be read: unexpected end of data; .* quotation marks are closed",
     ),
     "binary": (
         b"\x89PNG\r\n\x1a\n" + bytes(range(256)),

@@ -83,7 +83,7 @@ def test_the_check_of_the_method_is_apart_from_the_answer(
     assert main(["search", *options]) == 0
     text = capsys.readouterr().out
     predictions, check = text.index("predicted ± std"), text.index("held-out score")
-    assert "the architecture found with half of the rows" in text[predictions:check]
+    assert "the architecture found with one half of the rows" in text[predictions:check]
     assert main(["search", *options, "--no-refit"]) == 0
     assert "Check of the method: this architecture" in capsys.readouterr().out
 
@@ -98,4 +98,4 @@ def test_json_does_without_rich(
     assert main(["search", *options, "--no-picture"]) == 2
     output = capsys.readouterr()
     assert output.out == ""
-    assert 'rich is not installed, which draws the tables: pip install ".[viz]"' in output.err
+    assert "rich, which draws the tables, is not installed: pip install rich" in output.err

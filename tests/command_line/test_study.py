@@ -46,7 +46,7 @@ def test_checkpoints_of_another_study_are_kept(tmp_path: Path) -> None:
     kept.touch()
     problem = digits_problem()
     study = create_study([problem], space=TINY)
-    with pytest.raises(ValueError, match="holds checkpoints of another study; give a new folder"):
+    with pytest.raises(ValueError, match="contains checkpoints of another study"):
         run_study(study, [problem], space=TINY, out=str(tmp_path), trials=1)
     assert kept.exists()
 
@@ -161,8 +161,8 @@ def test_narrow_codes_are_legal(width: int, depth: int) -> None:
     [
         (lambda: MRSpace(width=20), "width=20 must be a multiple of 8"),
         (lambda: MRSpace(depth=5), "depth=5 must be between 1 and 4"),
-        (lambda: create_study([], space=TINY), "at least one, of different names"),
-        (lambda: create_study([width_problem()] * 2, space=TINY), "of different names"),
+        (lambda: create_study([], space=TINY), "at least one, with different names"),
+        (lambda: create_study([width_problem()] * 2, space=TINY), "with different names"),
         (
             lambda: create_study([width_problem()], space=TINY, max_gflops={"digits": 1}),
             r"be a number, or map some of the problems \('width',\) to numbers",
@@ -205,7 +205,7 @@ def test_bad_argument(call: Any, message: str) -> None:
         ({"device": "nonsense"}, "device='nonsense' cannot be used here"),
         ({"tick": 5}, "tick=5 must be a function of a number of epochs"),
         ({"out": None}, "out=None must be a folder's path"),
-        ({"max_gflops": 1.0}, "study has 2 objectives, not 1; make it by create_study"),
+        ({"max_gflops": 1.0}, "study has 2 objectives, not 1; create it by create_study"),
     ],
 )
 def test_wrong_study_is_refused_before_a_network_is_trained(

@@ -169,7 +169,7 @@ def test_other_samplers_failures_and_odd_values(
     study.tell(study.ask({"x": optuna.distributions.FloatDistribution(0, 1)}), float("inf"))
     assert answer(capsys, path)["best"]["values"] == {"value": "inf"}  # JSON has no infinity
     assert main(["study", path]) == 0
-    assert "trial 1 holds no reasons: NCPSampler did not propose it" in capsys.readouterr().out
+    assert "trial 1 has no reasons: NCPSampler did not propose it" in capsys.readouterr().out
 
 
 def test_infeasible_trials_are_not_the_best(
@@ -197,14 +197,14 @@ def _foreign(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nope.db"], "nope.db is no file; give a SQLite or journal file of Optuna, or a URL"),
+        (["nope.db"], "nope.db is not a file; give a SQLite or journal file of Optuna, or a URL"),
         (["."], ". is a folder; give"),
         (["text"], "text is neither a SQLite database nor a journal of Optuna"),
         (["json"], "json is neither a SQLite database nor a journal of Optuna"),
         (["empty"], "empty holds no study"),
         (["other.db"], "other.db is a database without Optuna's tables"),
         (["damaged.db"], "damaged.db cannot be read: "),
-        (["sqlite:///nope.db"], "sqlite:///nope.db is no file"),
+        (["sqlite:///nope.db"], "sqlite:///nope.db is not a file"),
         (["sqlite:///text"], "sqlite:///text is not a SQLite database"),
         (["sqlite://"], "sqlite:// is a database in memory"),
         (["a://b"], "a://b cannot be read: "),
@@ -235,7 +235,7 @@ def test_what_is_no_study_is_named_and_left_alone(
     [
         (["x.db"], "holds 2 studies; --name one of 'one', 'two'"),
         (["x.db", "--name", "one", "--trial", "9"], "--trial 9: the study's last trial is 8"),
-        (["x.db", "--name", "two", "--trial", "best"], "there is a front; name one: "),
+        (["x.db", "--name", "two", "--trial", "best"], "has no single best trial"),
     ],
 )
 def test_what_is_ambiguous_is_asked_for(

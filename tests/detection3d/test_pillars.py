@@ -110,12 +110,12 @@ def test_gradients_reach_the_linear_layer_and_the_points() -> None:
 @pytest.mark.parametrize(
     ("clouds", "message"),
     [
-        ([], "points holds no cloud"),
+        ([], "points has no clouds"),
         ([torch.zeros(0, 4)], r"points\[0\] is empty"),
         ([torch.zeros(3, 4), torch.zeros(3, 3)], r"points\[1\] of shape \(3, 3\)"),
         ([torch.zeros(4)], r"points\[0\] of shape \(4,\)"),
-        ([torch.full((3, 4), math.nan)], r"points\[0\] holds NaN or infinity"),
-        ([torch.full((3, 4), math.inf)], r"points\[0\] holds NaN or infinity"),
+        ([torch.full((3, 4), math.nan)], r"points\[0\] contains NaN or infinity"),
+        ([torch.full((3, 4), math.inf)], r"points\[0\] contains NaN or infinity"),
         ([torch.full((3, 4), 50.0)], "0 of the batch lie within point_range"),
     ],
 )
@@ -129,11 +129,11 @@ def test_malformed_clouds_are_refused(clouds: list[Tensor], message: str) -> Non
     [
         ({"point_range": RANGE[:5]}, "must be six numbers"),
         ({"point_range": (*RANGE[:5], math.nan)}, "must be six numbers"),
-        ({"point_range": (0, 2, -1, 6, -2, 1)}, "each low below its high"),
+        ({"point_range": (0, 2, -1, 6, -2, 1)}, "each low end below its high"),
         ({"point_range": (0, -2, -1, 6.1, 2, 1)}, "12.2 pillars of 0.5 m along x"),
         ({"point_range": (0, -2.2, -1, 6, 2, 1)}, "8.4 pillars of 0.5 m along y"),
         ({"pillar": 0.0}, "pillar=0.0 must be above 0"),
-        ({"pillar": 100.0}, "make that side a multiple"),
+        ({"pillar": 100.0}, "make this side of the range a multiple"),
         ({"max_pillars": 0}, "max_pillars=0 must be at least 1"),
         ({"max_points": 0}, "max_points=0 must be at least 1"),
     ],

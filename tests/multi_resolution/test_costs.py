@@ -283,7 +283,7 @@ def test_wrong_codes(cost: Any, codes: Any, message: str) -> None:
         ({"task": "video"}, "frames=None must be an integer of at least 1"),
         ({"task": "video", "frames": 0}, "frames=0"),
         ({"task": "video", "frames": 2.5}, "frames=2.5"),
-        ({"frames": 8}, "frames=8 is for task='video' alone, not 'classification'"),
+        ({"frames": 8}, "frames=8 is only for task='video', not for 'classification'"),
         ({"in_channels": 0}, "in_channels=0 must be at least 1"),
         ({"num_classes": 0}, "num_classes=0 must be at least 1"),
         ({"num_classes": 2.5}, "num_classes=2.5"),

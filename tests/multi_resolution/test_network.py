@@ -182,11 +182,14 @@ def test_a_pretrained_trunk_is_taken_over_and_the_head_is_not(as_state: bool) ->
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (lambda: build(SPACE.start), "source is a network of another trunk; it must be"),
-        (lambda: build(in_channels=1), "source is a network of another trunk"),
-        (dict, "source is a network of another trunk"),
-        (lambda: dict.fromkeys(build().state_dict(), 0.5), "source is a network of another trunk"),
-        (lambda: {3: torch.zeros(2)}, "source is a network of another trunk"),
+        (lambda: build(SPACE.start), "source is a network with another trunk; it must be"),
+        (lambda: build(in_channels=1), "source is a network with another trunk"),
+        (dict, "source is a network with another trunk"),
+        (
+            lambda: dict.fromkeys(build().state_dict(), 0.5),
+            "source is a network with another trunk",
+        ),
+        (lambda: {3: torch.zeros(2)}, "source is a network with another trunk"),
         (lambda: nn.Linear(2, 2), "source=.* must be a MultiResolutionNet of the same code"),
     ],
 )
@@ -275,7 +278,7 @@ def test_wrong_logits(logits: Tensor, size: tuple[int, ...], message: str) -> No
         ({"code": [8] * 26}, r"shape \(26,\)"),
         ({"code": [8] * 27}, "b1=8 is not a value of"),
         ({"code": [7, *SMALLEST[1:]]}, "i1=7 is not a value of .* nearest valid value is 8"),
-        ({"code": [SMALLEST, SMALLEST]}, "code holds 2 codes; a network is built from one"),
+        ({"code": [SMALLEST, SMALLEST]}, "code has 2 codes; a network is built from one"),
         ({"code": {"i1": 8}}, r"params do not fit the space: missing \['i2', "),
         ({"code": "8_8"}, "code='8_8' must be numbers"),
     ],
@@ -294,7 +297,7 @@ def test_wrong_construction(options: dict[str, Any], message: str) -> None:
             r"shape \(3, 32, 32\); it must be \(n, C, H, W\) for task=",
         ),
         ("video", (2, 3, 32, 32), r"must be \(n, C, T, H, W\) for task='video'"),
-        ("segmentation", (2, 4, 32, 32), "x has 4 channels, but the network in_channels=3"),
+        ("segmentation", (2, 4, 32, 32), "x has 4 channels, but the network has in_channels=3"),
         ("video", (2, 4, 3, 32, 32), "x has 4 channels"),
         ("classification", (2, 3, 31, 99), "x has height 31; it must be at least 32"),
         ("detection3d", (2, 3, 64, 20), "x has width 20; it must be at least 32"),

@@ -115,7 +115,7 @@ def test_a_summary_has_every_trial() -> None:
         (lambda folder: write_figure(RUNS, "a", folder / "a.txt"), "must end in a format of pic"),
         (lambda _: replace(SHORT, values="x"), "values='x' must be num"),  # type: ignore[arg-type]
         (lambda _: replace(SHORT, values=(1.0, float("nan"))), "values=nan must be a finite"),
-        (lambda _: replace(SHORT, ask_seconds=(1.0,)), "ask_seconds has 1 numbers, values 2"),
+        (lambda _: replace(SHORT, ask_seconds=(1.0,)), "ask_seconds has 1 numbers, but values has"),
         (lambda _: replace(SHORT, sampler="x"), "sampler='x' must be one of"),
         (lambda folder: write_figure([], "mIoU", folder / "runs.png"), "runs="),
     ],

@@ -149,10 +149,10 @@ def test_a_malicious_pickle_runs_nothing(
         (pickle.dumps({"a": 1}), "list of dictionaries"),
         (pickle.dumps([{"mIoU": 1.0}]), "row 0 lacks"),
         (pickle.dumps([_row(embedding=[1, 2])]), "27 numbers each"),
-        (pickle.dumps([_row(embedding=["x"] * 27)]), "no numbers"),
+        (pickle.dumps([_row(embedding=["x"] * 27)]), "values that are not numbers"),
         (pickle.dumps([_row(embedding=[9] * 27)]), "outside the search space"),
         (pickle.dumps([_row(embedding=[float("nan")] * 27)]), "outside the search space"),
-        (pickle.dumps([_row(embedding=[10**400] * 27)]), "no numbers"),
+        (pickle.dumps([_row(embedding=[10**400] * 27)]), "values that are not numbers"),
         (pickle.dumps([_row(mIoU=float("nan"))]), "'mIoU' is not one finite number"),
         (pickle.dumps([_row(mIoU=[70.0])]), "'mIoU' is not one finite number"),
         (pickle.dumps([_row(mIoU=170.0)]), "not a percentage"),
@@ -168,12 +168,12 @@ def test_a_foreign_or_broken_file_is_named(content: bytes, message: str, tmp_pat
 
 
 def test_missing_files_and_settings_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"holds no SETTING/trainval.pkl"):
+    with pytest.raises(ValueError, match=r"does not contain SETTING/trainval.pkl"):
         NASBenchMR(tmp_path)
     bench = _write(tmp_path, pickle.dumps([_row()]))
     assert bench.settings == ("seg",)
     assert bench.table("SEG").main == "mIoU"
-    with pytest.raises(ValueError, match=r"video.trainval.pkl is missing; .* holds \['seg'\]"):
+    with pytest.raises(ValueError, match=r"video.trainval.pkl is missing; .* contains \['seg'\]"):
         bench.table("video")
     with pytest.raises(ValueError, match="unknown setting 'segg'"):
         bench.table("segg")

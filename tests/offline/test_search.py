@@ -241,7 +241,7 @@ def test_records_that_no_target_uses_are_refused() -> None:
 
 def test_a_problem_brings_its_own_targets() -> None:
     problem = SearchProblem(MODEL, trade_off(), space=SPACE)
-    with pytest.raises(ValueError, match="the problem's own"):
+    with pytest.raises(ValueError, match="a SearchProblem has its own"):
         propagate_search(problem, [FEW])
     with pytest.raises(ValueError, match="starts is empty"):
         propagate_search(problem, starts=np.zeros((0, 27)))

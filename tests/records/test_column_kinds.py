@@ -44,19 +44,19 @@ def test_kinds(tmp_path: Path, cells: Sequence[str], dimension: Dimension) -> No
 @pytest.mark.parametrize(
     ("name", "cells", "message"),
     [
-        ("run", ["arch_0", "arch_1", "arch_2"], "'run' has another text in every row"),
-        ("run", [f"a{i}" for i in range(30)] + ["a0"] * 9, "'run' has another text in most rows"),
-        ("run", ["001", "002", "003"], r"another text in every row\. Give --id 'run'"),
+        ("run", ["arch_0", "arch_1", "arch_2"], "'run' has a different text in every row"),
+        ("run", [f"a{i}" for i in range(30)] + ["a0"] * 9, "has a different text in most rows"),
+        ("run", ["001", "002", "003"], r"different text in every row\. Give --id 'run'"),
         ("day", ["2024-01-02", "2024-01-03", "2024-01-02"], "'day' has dates.* --ignore 'day'"),
         ("day", ["02.01.2024", "03.01.2024", "02.01.2024"], "'day' has dates"),
         ("day", ["2024-01-02 10:30", "2024-01-03T11:00", "2024-01-02 10:30"], "'day' has dates"),
         ("day", ["20240102", "20240103", "20240102"], "'day' has dates"),
         ("x", [str(i) for i in range(10)], "'x' numbers the rows"),
-        ("arch_id", ["17", "4", "233"], "'arch_id' is named as an id"),
-        ("gflops", ["0.1", "0.7", "0.33"], r"'gflops' is named as a measurement.*gflops:min"),
-        ("val_acc", ["71", "70", "72"], "'val_acc' is named as a measurement"),
-        ("Accuracy (%)", ["71", "70", "72"], "'Accuracy .*' is named as a measurement"),
-        ("latency_ms", ["1.5", "1.7", "2"], "'latency_ms' is named as a measurement"),
+        ("arch_id", ["17", "4", "233"], "'arch_id' has a name like an ID"),
+        ("gflops", ["0.1", "0.7", "0.33"], r"'gflops' has a name like a measurement.*gflops:min"),
+        ("val_acc", ["71", "70", "72"], "'val_acc' has a name like a measurement"),
+        ("Accuracy (%)", ["71", "70", "72"], "'Accuracy .*' has a name like a measurement"),
+        ("latency_ms", ["1.5", "1.7", "2"], "'latency_ms' has a name like a measurement"),
     ],
 )  # fmt: skip
 def test_columns_that_name_or_measure_rows_are_no_parameters(
@@ -74,7 +74,7 @@ def test_numbers_of_other_names_are_parameters(tmp_path: Path, name: str) -> Non
 
 
 def test_hexadecimal_names_some_of_which_are_numbers_name_rows(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'commit' has another text in every row"):
+    with pytest.raises(ValueError, match="'commit' has a different text in every row"):
         table(tmp_path, "commit", ["0a3f", "1e5", "77", "b2c4"])
 
 
@@ -83,16 +83,16 @@ def test_hexadecimal_names_some_of_which_are_numbers_name_rows(tmp_path: Path) -
     [
         (["3", "same", "5"], r"row 2 has 'same' among numbers; .* \(--categories\)"),
         (["3", "NA", "5"], "row 2 has 'NA', which is no value; only a metric may be empty"),
-        (["3", "", "5"], r"row 2 has no value; .* leave the row out, or the column by ignore"),
+        (["3", "", "5"], r"row 2 has no value; .* or leave the column out by ignore"),
         (["3", "nan", "5"], "row 2 has 'nan', which is no value; only a metric may be empty"),
-        (["3", "inf", "5"], "row 2 has inf, no finite number"),
+        (["3", "inf", "5"], "row 2 has inf, which is not finite"),
         (["conv", "", "conv"], r"row 2 has no value; only a metric .* categories \(--categories\)"),
         (["conv", "NaN", "conv"], "row 2 has 'NaN', which is no value; only a metric"),
         (["conv", "n/a", "conv"], "row 2 has 'n/a', which is no value; only a metric"),
         (["", "", ""], "row 1 has no value; only a metric may be empty"),
-        (["10%", "20%", "10%"], "row 1 has '10%', no plain number; write plain numbers such as"),
-        (["1,024", "2,048", "1,024"], "row 1 has '1,024', no plain number"),
-        (["0,5", "0,25", "0,5"], "row 1 has '0,5', no plain number"),
+        (["10%", "20%", "10%"], "row 1 has '10%', not a plain number; write plain numbers such as"),
+        (["1,024", "2,048", "1,024"], "row 1 has '1,024', not a plain number"),
+        (["0,5", "0,25", "0,5"], "row 1 has '0,5', not a plain number"),
         (
             ["3", "9007199254740993", "3"],
             r"'x': row 2 has 9007199254740993, an integer beyond 2\*\*53, .* \(--ignore\)",
@@ -157,7 +157,7 @@ def test_a_metric_may_be_missing(tmp_path: Path, missing: str) -> None:
 def test_a_metric_that_is_no_plain_number_is_named(tmp_path: Path, cell: str) -> None:
     path = tmp_path / "runs.csv"
     path.write_text(f"x,top1\n1,70\n2,{cell}\n")
-    message = "column 'top1': row 2 has .*, no number; write plain numbers such as 1234.5, without"
+    message = "column 'top1': row 2 has .*, not a number; write plain numbers such as 1234.5"
     with pytest.raises(ValueError, match=message):
         read_csv(path, metrics="top1")
 

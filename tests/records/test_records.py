@@ -33,7 +33,7 @@ def test_missing_values_are_never_best() -> None:
         (SPACE.sample(2, 0), {"a": np.zeros(3)}, "there are 2 codes"),
         (SPACE.sample(2, 0), {}, "metrics is empty"),
         (SPACE.sample(2, 0), {"a": np.array([1.0, np.inf])}, r"metrics\['a'\] has inf in row 1"),
-        (np.full((2, 27), np.nan), {"a": np.zeros(2)}, r"codes\[0\] has no finite number"),
+        (np.full((2, 27), np.nan), {"a": np.zeros(2)}, r"codes\[0\] has a number that is not"),
         (
             np.tile(np.asarray(SPACE.start), (2, 1)) - 0.4,
             {"a": np.zeros(2)},

@@ -88,7 +88,7 @@ def test_area_and_zoom_exclude_each_other() -> None:
 @pytest.mark.parametrize("ends", [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0), (math.nan, 1.0)])
 def test_a_range_is_refused_before_the_draw_that_it_would_ruin(ends: tuple[float, float]) -> None:
     for name in ("area", "zoom"):
-        with pytest.raises(ValueError, match=f"{name}=.* must be a low end above 0 and a high one"):
+        with pytest.raises(ValueError, match=f"{name}=.* must be a low end above 0 and a high"):
             ImageAugmentation(size=SIZE, **{name: ends})  # type: ignore[arg-type]
 
 

@@ -17,7 +17,7 @@ from ncp_sampler.training import Checkpoint
 from tests import preloaded
 from tests.training_examples import digits_problem, width_problem
 
-REMEDY = "it must be a file that Checkpoint.save wrote, so copy it anew, or train the code again"
+REMEDY = "it must be a file that Checkpoint.save wrote, so copy it again, or train the code again"
 
 
 def checkpoint() -> Checkpoint:

@@ -225,7 +225,7 @@ def test_mean_iou_over_classes_that_occur() -> None:
     ignored = torch.tensor([[[0, 0, IGNORED, 1]]])
     assert SEGMENTATION.score(Fixed(), [(logits, ignored)]) == 100
     assert SEGMENTATION.loss(Fixed(), (logits, torch.full_like(truth, IGNORED))) == 0
-    with pytest.raises(ValueError, match=f"class {logits.shape[1]}, the network has"):
+    with pytest.raises(ValueError, match=f"class {logits.shape[1]}, but the network has"):
         SEGMENTATION.score(Fixed(), [(logits, torch.full_like(truth, logits.shape[1]))])
 
 

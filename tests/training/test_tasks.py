@@ -70,7 +70,7 @@ def test_bytes_are_numbers_between_0_and_1() -> None:
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        ({"a": torch.ones(1), "label": torch.ones(1)}, r"keys \['a', 'label'\], which must be one"),
+        ({"a": torch.ones(1), "label": torch.ones(1)}, r"'label'\], which must include"),
         ([torch.ones(1)] * 3, r"\(list\) is not two tensors; give images"),
         (torch.ones(2), r"\(Tensor\) is not two tensors"),
         ([torch.ones(1, dtype=torch.int64), torch.ones(1)], "dtype torch.int64; give floating"),

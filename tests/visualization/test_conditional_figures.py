@@ -67,7 +67,7 @@ def test_a_trial_without_what_exists_is_refused(study: optuna.Study) -> None:
         optuna.trial.create_trial(params={"n_layers": 2, "w0": 16}, distributions=dists, value=1.0)
     )
     for figures in (visualization, plotly):
-        with pytest.raises(ValueError, match=r"space has \['w1'\], which trials \[0\] lack"):
+        with pytest.raises(ValueError, match=r"space has \['w1'\], but some of the trials \[0\]"):
             figures.plot_descent(study, NETWORK)
 
 

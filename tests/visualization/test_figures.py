@@ -320,7 +320,7 @@ WALK = TableWalk(TABLE.codes[:, None], np.ones((3, 1)), np.ones((3, 1)))
     [
         (lambda trace: plot_trace(trace, SPACE, start=2), r"start=2 must be between 0 and 1"),
         (lambda trace: plot_trace(trace, SPACE, start=1.5), "start=1.5 must be an integer"),  # type: ignore[arg-type]
-        (lambda trace: plot_trace(trace, NB201Space()), "27 columns, space has 30"),
+        (lambda trace: plot_trace(trace, NB201Space()), "27 columns, but space has 30"),
         (lambda trace: plot_trace(trace.codes, SPACE), "must be a Trace, as"),
         (lambda trace: plot_trace(trace, "MRSpace"), "space='MRSpace' must be"),  # type: ignore[arg-type]
         (lambda trace: plot_trace(trace, SPACE, costs={"x": 1}), r"costs\['x'\]=1 must be"),  # type: ignore[dict-item]

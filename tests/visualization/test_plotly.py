@@ -223,10 +223,10 @@ def test_both_libraries_have_the_same_figures() -> None:
     [
         (lambda f, study: f.plot_descent(5, SPACE), "study=5 must be an Optuna study"),
         (lambda f, study: f.plot_descent(study, 5), "space=5 must be the SearchSpace"),
-        (lambda f, study: f.plot_descent(study, SPACE), r"space has \['i1'.*lack; give the part"),
+        (lambda f, study: f.plot_descent(study, SPACE), r"space has \['i1'.*lack them; give"),
         (lambda f, study: f.plot_descent(study, OPTIMIZED, trial=99), "trial=99 is not in"),
         (lambda f, study: f.plot_descent(study, OPTIMIZED, trial="x"), "trial='x' must"),
-        (lambda f, study: f.plot_descent(optuna.create_study(), MIXED), "has no complete trial"),
+        (lambda f, study: f.plot_descent(optuna.create_study(), MIXED), "has no best trial"),
         (lambda f, study: f.plot_params({}, SPACE), "codes is empty"),
         (lambda f, study: f.plot_params(5, SPACE), "codes=5 must map labels to codes"),
         (lambda f, study: f.plot_params({"a": SPACE.start}, 5), "space=5 must be the SearchSp"),

@@ -48,8 +48,8 @@ def test_a_trade_off_shows_the_front_among_what_is_known() -> None:
         (lambda: plot_trade_offs({}), "panels is empty"),
         (lambda: plot_trade_offs({"a": 1}), r"panels\['a'\]=1 must be a TradeOff"),  # type: ignore[dict-item]
         (lambda: plot_trade_offs({"a": TradeOff(front=[1, 2])}), r"front has shape \(2,\)"),
-        (lambda: plot_ranks({"a": [1, 2], "b": [1, np.nan]}), "metrics has a NaN"),
-        (lambda: plot_trade_offs({"a": TradeOff(front=[0, 2, 1])}), "front must be finite, costs"),
+        (lambda: plot_ranks({"a": [1, 2], "b": [1, np.nan]}), "metrics has a value that is NaN"),
+        (lambda: plot_trade_offs({"a": TradeOff(front=[0, 2, 1])}), "front must be finite"),
         (lambda: plot_trade_offs({"a": TradeOff(front=[1, 2, 1], others=3)}), "others=3 must"),  # type: ignore[arg-type]
         (lambda: plot_trade_offs({"a": TradeOff(front=[1, 2, 1], cost="")}), "cost"),
     ],

@@ -1,12 +1,13 @@
 """Data sets of scikit-learn's handwritten digits: images, scenes and clips.
 
-The 1,797 source digits (8 × 8) are split once, stratified by class. No digit of one part occurs in
-another part, either as an image or in a scene or clip. A seeded generator composes scenes and clips
+The 1,797 source digits (8 × 8) are split once into parts, stratified by class. No digit of one part
+occurs in another part, neither as an image nor in a scene or clip. A seeded generator composes
+scenes and clips
 from the digits of their part.
 
 Notation
-    n, C, H, W   samples, channels (1), height and width; values in [0, 1]
-    T            frames of a clip
+    n, C, H, W   number of samples, channels (1), height and width; values are in [0, 1]
+    T            number of frames of a clip
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ from ncp_sampler.multi_resolution.blueprint import LEAST_SIDE
 from ncp_sampler.training.augmentation import Transform
 from ncp_sampler.training.data.splits import PARTS, check_split, check_transform, split_generator
 
-DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # right, left, down, up: steps of (row, column)
-CLIP_CLASSES = 2 * len(DIRECTIONS)
+DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # steps of (row, column): right, left, down, up
+CLIP_CLASSES = 2 * len(DIRECTIONS)  # number of classes of DigitClips
 
-_SPLIT_SEED = 0  # fixed, so that all data sets and seeds have the same parts
+_SPLIT_SEED = 0  # fixed, so that the parts are the same for all data sets and seeds
 _INK = 0.4  # minimum value of a pixel that belongs to a digit
 
 
 class Digits(Dataset[tuple[Tensor, Tensor]]):
-    """Digits of one part, enlarged: image (1, size, size) and class, 0 to 9.
+    """Enlarged digits of one part: image (1, size, size) and class, 0 to 9.
 
     Args:
         part: "train", "val" or "test".
-        size: Side of an image, at least 32.
-        limit: Number of digits from the start of the part, at least 1; None for all.
+        size: Side of an image in pixels, at least 32.
+        limit: Number of digits, from the start of the part, at least 1; None for all.
         transform: Function applied to an image each time it is read.
 
     Raises:
@@ -76,15 +77,15 @@ class Digits(Dataset[tuple[Tensor, Tensor]]):
 
 
 class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
-    """Scenes of two or three digits: image (1, size, size) and its classes (size, size).
+    """Scenes of two or three digits: image (1, size, size) and classes of pixels (size, size).
 
-    Class 0 is the background, and 1 + d is the ink of digit d. Digits may overlap; the later one is
-    on top. Digits are 20 to 28 pixels high.
+    Class 0 is the background, and class 1 + d is the ink of digit d. Digits are 20 to 28 pixels
+    high. They may overlap; a pixel then has the class of the later digit.
 
     Args:
         part: Part of the digits in the scenes: "train", "val" or "test".
         length: Number of scenes, at least 1.
-        size: Side of a scene, at least 32.
+        size: Side of a scene in pixels, at least 32.
         seed: Seed of the composition, at least 0.
         transform: Function applied to a scene each time it is read.
 
@@ -134,18 +135,19 @@ class DigitScenes(Dataset[tuple[Tensor, Tensor]]):
 
 
 class DigitClips(Dataset[tuple[Tensor, Tensor]]):
-    """Clips of one moving digit: (1, frames, size, size) and the class, 0 to 7.
+    """Clips of one moving digit: clip (1, frames, size, size) and class, 0 to 7.
 
-    The class is 2 × direction + (digit >= 5), with the four ``DIRECTIONS``. The canvas wraps
-    around and the digit starts anywhere, so that no single frame shows the direction.
+    The class is 2 × direction + (digit >= 5), where the direction is an index of ``DIRECTIONS``.
+    The canvas wraps around, and the digit starts anywhere, so that no single frame shows the
+    direction.
 
     Args:
         part: Part of the digits in the clips: "train", "val" or "test".
         frames: Number of frames per clip, at least 2.
         length: Number of clips, at least 1.
-        size: Side of a frame, at least 32.
-        step: Number of pixels that the digit moves per frame; at least 1, and less than half of
-            ``size``, because left and right are indistinguishable beyond that.
+        size: Side of a frame in pixels, at least 32.
+        step: Number of pixels that the digit moves per frame, at least 1. It must be less than half
+            of ``size``, because otherwise left and right cannot be distinguished.
         seed: Seed of the composition, at least 0.
         wrap: True to roll a clip by a random number of pixels each time it is read, which is
             equivalent to another starting position.
@@ -206,7 +208,7 @@ class DigitClips(Dataset[tuple[Tensor, Tensor]]):
 
 
 def source_rows(part: str) -> NDArray[np.intp]:
-    """Return the rows of ``sklearn.datasets.load_digits()`` in a part, in random order.
+    """Return the indices of a part's digits in ``sklearn.datasets.load_digits()``, shuffled.
 
     Raises:
         ValueError: The part is unknown.

@@ -1,4 +1,4 @@
-"""Training, validation and test parts of the data sets, with random generators and checks."""
+"""Training, validation and test parts of the data sets: their names and random generators."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from ncp_sampler import checks
 from ncp_sampler.training.augmentation import Transform
 
-PARTS = {"train": 0.6, "val": 0.2, "test": 0.2}  # fraction of the source in each part
+PARTS = {"train": 0.6, "val": 0.2, "test": 0.2}  # part -> fraction of the source samples
 
 
 def split_generator(part: str, seed: int, *further: int) -> np.random.Generator:
-    """Return a generator that depends on the part, so that samples of different parts differ.
+    """Return a random generator for a part; generators of different parts differ.
 
     Raises:
         ValueError: The part is unknown, or the seed is not an integer of at least 0.
@@ -30,7 +30,7 @@ def check_split(part: str) -> str:
 
 
 def check_transform(transform: Transform | None) -> Transform | None:
-    """Check the function that changes a sample each time it is read, or None, and return it.
+    """Check the function that changes a sample each time the sample is read, and return it.
 
     Raises:
         ValueError: ``transform`` is not callable.

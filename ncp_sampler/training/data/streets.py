@@ -1,16 +1,17 @@
 """Generated lidar scans of street scenes, for 3D detection without a download.
 
 Notation
-    R    rays of a scan, all from the origin, 1.73 m above the ground
-    S    solid boxes that rays can hit
+    R    number of rays of a scan, all from the origin, 1.73 m above the ground
+    S    number of solid boxes that rays can hit
     box  as in ``ncp_sampler.detection3d.boxes``
 
-Each scene is flat ground with cars, cyclists and clutter (walls, poles and bushes: boxes of any
-size). Objects do not overlap. Each object has its own size, yaw and reflectance, and a front that
-differs from its back (a hood, a rider behind the front wheel). A ray returns the first surface that
-it hits, so near objects hide far ones. Ranges and reflectances are noisy, and some rays are lost.
-Classes differ in size and, on average, in reflectance, but clutter can have any reflectance. Most
-objects face along the street (the x axis), and some face across it.
+Each scene consists of flat ground with cars, cyclists and clutter: boxes of various sizes that
+stand for walls, poles and bushes. Objects do not overlap. Each object has its own size, yaw and
+reflectance, and the front of a car or cyclist differs from its back (a hood, a rider behind the
+front wheel). A ray returns the first surface that it hits, so near objects hide far ones. Measured
+distances and reflectances are noisy, and some rays are lost. Classes differ in size and, on
+average, in reflectance, but clutter can have any reflectance. Most objects face along the street
+(the x axis), and some face across it.
 """
 
 from __future__ import annotations
@@ -30,44 +31,44 @@ from ncp_sampler.training.data.splits import check_transform, split_generator
 from ncp_sampler.training.detection import Scene
 
 CLASSES = ("car", "cyclist")
-ANCHORS = (  # matched at lower overlaps than in KITTI, where cells are smaller than 0.8 m
+ANCHORS = (  # with lower overlaps than in KITTI, because cells are larger here (0.8 m)
     replace(CAR, positive=0.45, negative=0.3),
     replace(CYCLIST, positive=0.35, negative=0.2),
 )
-IOUS = (0.5, 0.25)  # minimum overlaps of a true detection: KITTI's looser thresholds
+IOUS = (0.5, 0.25)  # minimum overlap of a true detection of each class: KITTI's looser thresholds
 POINT_RANGE = (0.0, -8.0, -3.0, 16.0, 8.0, 1.0)  # low x, y, z, then high x, y, z, in meters
-PILLAR = 0.2  # side length in meters, for a map of 80×80 pillars
+PILLAR = 0.2  # side length of a pillar in meters, for a map of 80×80 pillars
 
-_GROUND = -1.73  # z in meters, as for KITTI's scanner
+_GROUND = -1.73  # z of the ground in meters, as for KITTI's scanner
 _BEAMS, _TURNS = 32, 150  # numbers of elevations and azimuths
-_ELEVATION = (-24.0, 2.0)  # range of the beams in degrees
-_AZIMUTH = (-45.0, 45.0)
+_ELEVATION = (-24.0, 2.0)  # range of the elevations in degrees
+_AZIMUTH = (-45.0, 45.0)  # range of the azimuths in degrees
 _RANGE_NOISE = 0.02  # standard deviation in meters
 _LOST = 0.1  # fraction of lost rays
 _REFLECTANCE = {"car": 0.55, "cyclist": 0.35, "ground": 0.2}  # mean reflectance of each surface
-_OBJECTS = (2, 6)  # minimum and maximum number in a scene
-_CLUTTER = (1, 4)
+_OBJECTS = (2, 6)  # minimum and maximum number of cars and cyclists in a scene
+_CLUTTER = (1, 4)  # minimum and maximum number of clutter boxes in a scene
 _SEEN = 8  # minimum number of points on a labeled box
 _TRIES = 30  # maximum number of attempts to place an object
 _HEADINGS = (0.0, math.pi, math.pi / 2, -math.pi / 2)  # along the street, and across
-_HEADING_SHARES = (0.35, 0.35, 0.15, 0.15)
-_SWERVE = math.radians(10)  # standard deviation of the yaw around the heading
+_HEADING_SHARES = (0.35, 0.35, 0.15, 0.15)  # probability of each heading
+_SWERVE = math.radians(10)  # standard deviation of the yaw from the heading
 
 Array = NDArray[np.float64]
 
 
 class StreetScenes(Dataset[Scene]):
-    """Scenes of one part: points (p, 4), boxes (g, 7) and their classes (g,).
+    """Scenes of one part: points (p, 4), boxes (g, 7) and classes of the boxes (g,).
 
-    Points are x, y, z in meters and reflectance in [0, 1]. Each box has at least 8 points on it and
-    its center in ``POINT_RANGE``; g may be 0. Classes are those of ``CLASSES``.
+    Points are x, y, z in meters and reflectance in [0, 1]. Each box has at least 8 points on it,
+    and its center is in ``POINT_RANGE``; g may be 0. Classes are indices of ``CLASSES``.
 
     Args:
-        part: "train", "val" or "test"; no scene is in two parts.
-        length: Number of scenes, at least 1; the first scenes are the same for any length.
+        part: "train", "val" or "test". Different parts have different scenes.
+        length: Number of scenes, at least 1. A larger number appends scenes.
         seed: Seed of the scenes, at least 0.
-        transform: Function such as ``CloudAugmentation``, applied each time a scene is read; boxes
-            whose center leaves the range are dropped.
+        transform: Function such as ``CloudAugmentation``, applied each time a scene is read. Boxes
+            whose centers leave the range in x or y are dropped.
 
     Raises:
         ValueError: The part is unknown, or length or seed is below its minimum.
@@ -124,7 +125,7 @@ def _scene(rng: np.random.Generator) -> Scene:
 
 
 def _place(rng: np.random.Generator) -> list[tuple[int, Array]]:
-    """Draw labels (-1 for clutter) and disjoint boxes on the ground, away from the scanner."""
+    """Draw labels (-1 for clutter) and boxes on the ground, disjoint and away from the scanner."""
     wanted = [int(k) for k in rng.integers(0, len(CLASSES), rng.integers(*_OBJECTS, endpoint=True))]
     wanted += [-1] * int(rng.integers(*_CLUTTER, endpoint=True))
     placed: list[tuple[int, Array]] = []
@@ -151,8 +152,8 @@ def _place(rng: np.random.Generator) -> list[tuple[int, Array]]:
 def _solids(labels: Array, boxes: Array) -> tuple[Array, NDArray[np.int64]]:
     """Return solid boxes (S, 7), and the index of the object to which each box belongs.
 
-    Clutter is a single solid. Other objects consist of a lower part with the full length and a
-    higher part at the rear, which has 60 % of a car's length and half of a cyclist's.
+    A piece of clutter is a single box. Any other object consists of a low box with the full length
+    and a high box at the rear, with 60 % of the length of a car or half the length of a cyclist.
     """
     parts, owner = [], []
     for i, (label, (x, y, z, length, width, height, yaw)) in enumerate(
@@ -182,7 +183,7 @@ def _solids(labels: Array, boxes: Array) -> tuple[Array, NDArray[np.int64]]:
 
 
 def _rays(rng: np.random.Generator) -> Array:
-    """Return unit vectors (R, 3); the scan starts at a random azimuth."""
+    """Return the directions of rays as unit vectors (R, 3), with a random shift of the azimuths."""
     elevation = np.radians(np.linspace(*_ELEVATION, _BEAMS))[:, None]
     step = (_AZIMUTH[1] - _AZIMUTH[0]) / _TURNS
     azimuth = np.radians(_AZIMUTH[0] + step * (np.arange(_TURNS) + rng.random()))
@@ -195,7 +196,10 @@ def _rays(rng: np.random.Generator) -> Array:
 
 
 def _first_hit(rays: Array, solids: Array) -> tuple[Array, NDArray[np.int64]]:
-    """Return the distance (R,) to each first hit, and the solid hit; -1 for ground and sky."""
+    """Return the distance (R,) to what each ray hits first, and the index of the solid.
+
+    The index is -1 if the ray hits the ground or nothing.
+    """
     with np.errstate(divide="ignore"):
         ground = np.where(rays[:, 2] < 0, _GROUND / rays[:, 2], np.inf)
     cos, sin = np.cos(solids[:, 6]), np.sin(solids[:, 6])

@@ -1,1 +1,1 @@
-"""Contents of figures as plain values, for both Matplotlib and Plotly."""
+"""Contents of the figures as plain values, shared by the Matplotlib and the Plotly functions."""

@@ -16,27 +16,27 @@ from ncp_sampler.space.dimensions import Integer
 from ncp_sampler.space.search_space import Params, SearchSpace
 from ncp_sampler.visualization.style import BLUE, ORANGE, RED, channel_ticks
 
-PARTS = (  # Title and parameters of each part
+PARTS = (  # title and parameters of each part of an architecture
     ("in", tuple(name for _, name in STEM)),
     *((f"stage {s.number}", (s.blocks, *s.units, *s.widths)) for s in STAGES),
     ("out", (OUTPUT,)),
 )
 DEEP = np.array([name in DEPTHS for name in NAMES])
 KINDS = {"channels": BLUE, "blocks (b)": RED, "units (n)": ORANGE}
-TOP, TITLES = 1.375, 158 / 128  # Heights of an axis and of its titles, in units of its maximum
+TOP, TITLES = 1.375, 158 / 128  # Heights of an axis and of its titles, relative to its maximum
 
 _BLOCKS = {stage.blocks for stage in STAGES}
 
 
 @dataclass(frozen=True)
 class Architectures:
-    """Architectures described by the 27 integers.
+    """Architectures, each described by the 27 integers of ``MRSpace``.
 
     Attributes:
         rows: Label -> integers (27,).
-        colors: Color of each integer.
+        colors: Color of each of the 27 bars.
         widest: Maximum number of channels.
-        ticks: Ticks of the axis of channels.
+        ticks: Ticks of the axis for channels.
         deepest: Maximum number of blocks or units, drawn at the height of ``widest``.
     """
 
@@ -52,9 +52,9 @@ class Row(NamedTuple):
 
     Attributes:
         name: Name of the parameter.
-        positions: Position in the range, from 0 (lowest value or first category) to 1, for each set
-            of params; NaN where the parameter does not exist.
-        values: The values as texts.
+        positions: Position of each value in the range, from 0 (lowest value or first category) to
+            1; NaN where the parameter does not exist.
+        values: The values as text.
     """
 
     name: str
@@ -64,11 +64,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class ParamGroups:
-    """Params of any space, by group.
+    """Params of any space, by group of parameters.
 
     Attributes:
-        labels: Labels of the params, in order.
-        groups: Title -> parameters.
+        labels: Label of each set of params.
+        groups: Title of the group -> rows of its parameters.
     """
 
     labels: tuple[str, ...]
@@ -140,7 +140,7 @@ def _all_params(codes: Mapping[str, ArrayLike], space: SearchSpace) -> dict[str,
 
 
 def _position(space: SearchSpace, name: str, unit: NDArray[np.float64]) -> float:
-    """Return the position of a value in its range, or of a category among the categories."""
+    """Return the position, from 0 to 1, of a value in its range or a category in its list."""
     part = unit[space.column_slice(name)]
     if len(part) == 1:
         return float(part[0])

@@ -1,4 +1,4 @@
-"""Contents of figures of rank correlations: a matrix of settings, and ranks by several metrics."""
+"""Contents of figures of rank correlations: a matrix, and ranks by several metrics."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Correlations:
     Attributes:
         names: Names of the settings.
         matrix: Correlations (k, k) in [-1, 1], NaN if missing.
-        published: Published correlations (k, k) for comparison, NaN if missing; None if there are
-            none.
+        published: Published correlations (k, k) for comparison, NaN if missing; None for no
+            comparison.
     """
 
     names: tuple[str, ...]
@@ -31,16 +31,16 @@ class Correlations:
     published: FloatArray | None
 
     def texts(self, i: int, j: int) -> tuple[str, str]:
-        """Return the correlation and the published correlation as texts, empty if missing."""
+        """Return the correlation and the published correlation as text, empty if missing."""
         theirs = np.nan if self.published is None else float(self.published[i, j])
         return _text(float(self.matrix[i, j]), "{}"), _text(theirs, "({})")
 
 
 class Ranks(NamedTuple):
-    """Ranks of n architectures by the first metric and by another metric; 1 is the best.
+    """Ranks of n architectures by the first metric and by another metric; rank 1 is the best.
 
     Attributes:
-        label: Name of the other metric, and Spearman's correlation.
+        label: Name of the other metric, and Spearman's correlation of the two metrics.
         first: Ranks by the first metric (n,).
         second: Ranks by the other metric (n,).
     """
@@ -65,20 +65,22 @@ def correlations_of(
 
 
 def ranks_of(metrics: Mapping[str, ArrayLike]) -> tuple[str, list[Ranks]]:
-    """Return the first metric's name, and the ranks by each other metric.
+    """Return the name of the first metric, and the ranks by this and by each other metric.
 
     Raises:
-        ValueError: If there is one metric, no architecture, or arrays of different lengths.
+        ValueError: If there is only one metric, no architecture, an infinite or missing value, or
+            if the arrays have different lengths.
     """
     checks.instance("metrics", metrics, Mapping, "map names to numbers")
     columns = {name: checks.array(f"metrics[{name!r}]", values) for name, values in metrics.items()}
     shapes = {column.shape for column in columns.values()}
     if len(columns) < 2 or len(shapes) > 1 or len(min(shapes)) != 1 or not min(shapes)[0]:
         raise ValueError(
-            f"metrics has {len(columns)} of shapes {sorted(shapes)}; give two or more of one (n,)"
+            f"metrics has {len(columns)} arrays of shapes {sorted(shapes)}; give at least two of "
+            "the same shape (n,)"
         )
     if not all(np.isfinite(column).all() for column in columns.values()):
-        raise ValueError("metrics has a NaN or an infinity; leave such architectures out")
+        raise ValueError("metrics has a value that is NaN or infinite; leave the architecture out")
     first, *others = columns
     ranks = {name: np.asarray(rankdata(-column)) for name, column in columns.items()}
     spearman = {name: spearmanr(columns[first], columns[name]).statistic for name in others}

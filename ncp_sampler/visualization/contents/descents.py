@@ -1,4 +1,4 @@
-"""Contents of figures of a proposal's origin: the chain of trials that led to it."""
+"""Content of the figure of a proposal's origin: the chain of trials that led to the proposal."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def descent_of(study: Any, space: SearchSpace, *, trial: int | None = None) -> E
     """Return the content of ``plot_descent``.
 
     Raises:
-        ValueError: If there is no such trial, or if a trial lacks a parameter of the space that
-            exists.
+        ValueError: If there is no such trial, or if a trial lacks a parameter that exists given the
+            trial's other params.
     """
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the study's trials")
     chain = _chain(study, trial)
@@ -28,8 +28,8 @@ def descent_of(study: Any, space: SearchSpace, *, trial: int | None = None) -> E
     missing = [name for name in space.names if name in lacked]
     if missing:
         raise ValueError(
-            f"space has {missing}, which trials {[trial.number for trial in chain]} lack; give the "
-            "part that all of them have"
+            f"space has {missing}, but some of the trials {[trial.number for trial in chain]} lack "
+            "them; give a space whose parameters all these trials have"
         )
     codes = np.array([space.to_code(trial.params, clip=True) for trial in chain], dtype=np.float64)
     return Edits(
@@ -54,7 +54,7 @@ def origin_of(study: Any, trial: int | None = None) -> list[int]:
 
 
 def _chain(study: Any, number: int | None) -> list[Any]:
-    """Return the trials from the first to this one, each proposed from the previous trial."""
+    """Return the chain of trials that ends with a trial, each proposed from the previous one."""
     trials = getattr(study, "trials", None)
     if not isinstance(trials, Iterable):
         raise checks.refusal("study", study, "be an Optuna study")
@@ -73,7 +73,7 @@ def _best(study: Any, known: Mapping[int, Any]) -> int:
     """Return the number of the best trial, or of the latest trial on the Pareto front."""
     best = study.best_trials if any(trial.values for trial in known.values()) else []
     if not best:
-        raise ValueError(f"study={checks.shown(study)} has no complete trial; run some")
+        raise ValueError(f"study={checks.shown(study)} has no best trial; complete a feasible one")
     return max(int(trial.number) for trial in best)
 
 
@@ -87,12 +87,12 @@ def _source(trial: Any) -> int | None:
 def _reasons(trial: Any) -> Mapping[str, Any]:
     try:
         return reasons_of(trial)
-    except ValueError:  # Proposed by another sampler, or enqueued
+    except ValueError:  # the trial was enqueued, or another sampler proposed it
         return {}
 
 
 def _curves(chain: list[Any], space: SearchSpace) -> list[Curve]:
-    """Return the observed and predicted values of each objective."""
+    """Return a curve of observed and predicted values for each objective."""
     objectives = [_reasons(trial).get("objectives", ()) for trial in chain]
     names: list[str] = next((list(reported) for reported in reversed(objectives) if reported), [])
     if not names:

@@ -13,13 +13,13 @@ from ncp_sampler import checks
 from ncp_sampler.optimizer.explanation import reasons_of
 from ncp_sampler.visualization.style import shorten, wrap
 
-_MOST_MOVES = 16
-_NAME, _VALUE = 40, 20  # Maximum number of characters of a parameter's name and of its values
+_MOST_MOVES = 16  # Maximum number of moves in a figure
+_NAME, _VALUE = 40, 20  # Maximum number of characters of a parameter's name and of each value
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Changes in one metric due to the moves.
+    """Changes in one metric due to the moves of a proposal.
 
     Attributes:
         name: Name of the metric.
@@ -34,13 +34,13 @@ class Changes:
 
 @dataclass(frozen=True)
 class Moves:
-    """Moves of a proposal, the largest first.
+    """Moves (changes of one parameter each) of a proposal, the largest first.
 
     Attributes:
         labels: Label of each move, such as "b1: 1 → 2"; long names and values are shortened.
-        metrics: Changes of each metric.
+        metrics: Changes in each metric.
         left_out: Number of smaller moves that are not listed.
-        title: Text with the probability of feasibility, or empty.
+        title: Title with the probability of feasibility; empty without constraints.
     """
 
     labels: tuple[str, ...]
@@ -58,7 +58,7 @@ class Calibration:
         mean: Predicted means (n,).
         std: Predicted standard deviations (n,).
         value: Observed values (n,).
-        trials: Numbers of the trials, or their positions, (n,).
+        trials: Number (n,) of each trial; for reasons, their positions.
     """
 
     name: str
@@ -69,19 +69,22 @@ class Calibration:
 
     @property
     def title(self) -> str:
-        """Text that counts observed values within two standard deviations of their prediction."""
+        """Title with the share of values within two standard deviations of their prediction."""
         inside = float(np.mean(np.abs(self.value - self.mean) <= 2 * self.std))
         return f"{self.name}: {inside:.0%} of {len(self.mean)} within 2 σ"
 
     @property
     def diagonal(self) -> tuple[float, float]:
-        """Lowest and highest mean or observed value."""
+        """Ends of the diagonal: the lowest and the highest of all means and observed values."""
         low = min(float(self.mean.min()), float(self.value.min()))
         return low, max(float(self.mean.max()), float(self.value.max()))
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Limits of the axis of predictions; error bars can exceed the observed values by far."""
+        """Limits of the axis of predictions.
+
+        The limits ignore the error bars, which can extend far beyond the observed values.
+        """
         low, high = self.diagonal
         margin = 0.1 * (high - low) or 1.0
         return low - margin, high + margin
@@ -91,9 +94,9 @@ def moves_of(trial: Any, room: Callable[[int], int]) -> Moves:
     """Return the moves that lead from the start of a proposal to the proposal.
 
     Args:
-        trial: A trial that NCPSampler proposed, or its reasons.
-        room: Function from the number of panels to the number of characters that fit above each
-            panel.
+        trial: A trial that NCPSampler proposed, or the reasons for a trial.
+        room: Function that, given the number of panels, returns the number of characters that fit
+            above each panel.
 
     Raises:
         ValueError: If the trial has no reasons, or was proposed without a prediction.
@@ -101,8 +104,8 @@ def moves_of(trial: Any, room: Callable[[int], int]) -> Moves:
     reasons = reasons_of(trial)
     if reasons["how"] != "search":
         raise ValueError(
-            f"trial was proposed without a prediction (how={reasons['how']!r}); give one after the "
-            "startup trials"
+            f"trial was proposed without a prediction (how={reasons['how']!r}); give a trial after "
+            "the startup trials"
         )
     moves = reasons["moves"][:_MOST_MOVES]
     names = list(moves[0][3]) if moves else []
@@ -124,11 +127,12 @@ def moves_of(trial: Any, room: Callable[[int], int]) -> Moves:
 def calibrations_of(
     study: Any, results: Mapping[str, Sequence[float]] | None = None
 ) -> list[Calibration]:
-    """Return predicted and observed values of each metric.
+    """Return the predicted and observed values of each metric.
 
     Args:
-        study: A study whose trials NCPSampler proposed; or reasons in order.
-        results: With reasons: metric -> observed values in the same order, NaN if missing.
+        study: A study whose trials NCPSampler proposed; or a sequence of reasons.
+        results: Metric -> observed values in the order of the reasons, NaN if missing; required if
+            reasons are given.
 
     Raises:
         ValueError: If no trial has both a prediction and a value.
@@ -157,7 +161,7 @@ def _of_study(study: Any) -> _Rows:
     for trial in trials:
         try:
             reasons = reasons_of(trial)
-        except ValueError:  # Proposed by another sampler
+        except ValueError:  # another sampler proposed the trial
             continue
         predicted = reasons.get("metrics", {})
         names = reasons.get("objectives", ())
@@ -189,7 +193,7 @@ def _label(name: str, before: Any, after: Any) -> str:
 
 
 def _title(name: str, prediction: Mapping[str, float], room: int) -> tuple[str, ...]:
-    """Return the name and the prediction as one line if they fit, otherwise as two lines."""
+    """Return the lines of a title with name and prediction: a single line if the text fits."""
     end = (
         f"{prediction['value']:g}"
         if "value" in prediction

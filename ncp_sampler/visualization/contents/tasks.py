@@ -1,4 +1,4 @@
-"""Contents of figures of several tasks: values of each trial, the front, and the compromise."""
+"""Content of the figure of several tasks: values of trials, Pareto front, and compromise."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _MUST = "be an Optuna study with several objectives and a complete trial"
 
 @dataclass(frozen=True)
 class TaskValues:
-    """Values of a study's complete trials.
+    """Values of the complete trials of a study.
 
     Attributes:
         names: Names of the m objectives.
-        is_maximized: True (m,) for each objective that is maximized.
+        is_maximized: Mask (m,) of the objectives that are maximized.
         numbers: Numbers of the trials, (n,).
         values: Values of the trials, (n, m).
-        is_front: True (n,) for each Pareto-optimal trial.
+        is_front: Mask (n,) of the Pareto-optimal trials.
         chosen: The best compromise, or None.
     """
 
@@ -37,10 +37,10 @@ class TaskValues:
 
     @property
     def ends(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Lower and upper end (m,) of each objective's axis; higher is better.
+        """Values (m,) at the lower and the upper end of each axis; the upper end is the better one.
 
-        An axis extends from the worst value on the front, or the median if that is worse, to the
-        best value. If the axis included the worst trials, there would be no room for the others.
+        An axis extends from the worst value on the Pareto front, or the median if that is worse, to
+        the best value. If it included the worst trials, all others would be too close together.
         """
         up = np.where(self.is_maximized, 1.0, -1.0)
         signed, front = up * self.values, up * self.values[self.is_front]
@@ -51,7 +51,7 @@ class TaskValues:
         return up * low, up * high
 
     def heights(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the heights of values (..., m) on their axes, from 0 to 1 between the ends."""
+        """Return heights of values (..., m) on their axes: 0 at the lower end, 1 at the upper."""
         worst, best = self.ends
         spread = np.where(best == worst, 1.0, best - worst)
         return np.asarray(np.where(best == worst, 0.5, (values - worst) / spread))
@@ -61,8 +61,8 @@ def tasks_of(study: Any, chosen: Any) -> TaskValues:
     """Return the content of ``plot_tasks``.
 
     Raises:
-        ValueError: The study has a single objective or no complete trial, or ``chosen`` is not its
-            compromise.
+        ValueError: The study has a single objective or no complete trial, or ``chosen`` is not a
+            compromise between its objectives.
     """
     directions = [way.name for way in getattr(study, "directions", ())]
     if len(directions) < 2:

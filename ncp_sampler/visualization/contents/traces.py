@@ -1,7 +1,7 @@
-"""Contents of figures of edited codes: curves, and the columns of the code.
+"""Contents of figures of edited codes: curves, and panels with the columns of the code.
 
 Notation
-    T, n, d    iterations, starts, columns of a code
+    T, n, d    number of iterations, starts, and columns of a code
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ncp_sampler.visualization.style import channel_ticks, with_unit
 
 FloatArray = NDArray[np.float64]
 
-_CONSTANT = 1e-6  # Range below which a loss counts as constant
+_CONSTANT = 1e-6  # Range below which a loss counts as constant, relative to its maximum
 _PANELS = 6  # Maximum number of panels for a code
-_NAMED = 8  # Number of lines of a panel with their own colors
+_NAMED = 8  # Maximum number of lines in a panel that have a name and a color
 
 
 class Curve(NamedTuple):
@@ -38,7 +38,7 @@ class Curve(NamedTuple):
         expected: Predicted means and standard deviations, each (T + 1,), NaN if missing; None if
             the values are themselves predictions.
         from_zero: True if the axis starts at 0.
-        best: Value at the best code so far, (T + 1,); None if the last code is always the best.
+        best: Value at the best code so far, (T + 1,); None if this is always equal to ``values``.
     """
 
     label: str
@@ -49,7 +49,7 @@ class Curve(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One column of a code over the steps.
+    """Values of one column of a code over the steps.
 
     Attributes:
         name: Name of the column, without the title of its panel.
@@ -68,9 +68,9 @@ class Panel:
 
     Attributes:
         title: Title of the group.
-        quantity: Label of the numbers.
+        quantity: Label of the axis.
         lines: One line for each column.
-        limits: Limits of the axis: the range with a margin.
+        limits: Limits of the axis, which are the parameters' range with a margin.
         log: True if the axis is logarithmic.
         ticks: Positions of the ticks, or None.
         is_integer: True if the numbers are integers.
@@ -91,7 +91,7 @@ class Edits:
 
     Attributes:
         heading: Heading of the curves.
-        curves: Predictions, costs, and the loss or its gradient.
+        curves: Predictions, costs, and the loss or the norm of its gradient.
         panels: Panels of columns, at most six.
         step: Word for a step, such as "iteration".
         names: Names of the T + 1 steps; None if they are numbered from 0.
@@ -118,7 +118,7 @@ def edits_of(
     """Return the content of ``plot_trace`` for one start.
 
     Raises:
-        ValueError: If the start is outside 0..n-1, if the trace is from another space, or if an
+        ValueError: If the start is outside 0..n-1, if the trace belongs to another space, or if an
             argument is not as described there.
     """
     codes = codes_of(trace, space, start)  # (T + 1, d)
@@ -136,7 +136,7 @@ def edits_of(
 def pushes_of(
     trace: Trace, space: SearchSpace, *, start: int, iteration: int, largest: int
 ) -> tuple[list[str], list[float]]:
-    """Return columns and the negative derivatives of the loss, largest first.
+    """Return names of columns and the negative derivatives of the loss, the largest first.
 
     Raises:
         ValueError: If a start, iteration or number of bars is out of range, or if the trace
@@ -160,15 +160,15 @@ def codes_of(trace: Trace, space: SearchSpace, start: int) -> FloatArray:
     checks.instance("space", space, SearchSpace, "be the SearchSpace of the trace's codes")
     if trace.codes.shape[2] != len(space.columns):
         raise ValueError(
-            f"trace has codes of {trace.codes.shape[2]} columns, space has {len(space.columns)}; "
-            "give the space that was searched"
+            f"trace has codes with {trace.codes.shape[2]} columns, but space has "
+            f"{len(space.columns)}; give the space that was searched"
         )
     checks.integer("start", start, low=0, high=trace.codes.shape[1] - 1)
     return trace.codes[:, start]
 
 
 def panels_of(space: SearchSpace, codes: FloatArray) -> tuple[Panel, ...]:
-    """Return at most six groups of columns of codes (T + 1, d)."""
+    """Return the panels, at most six, that show codes (T + 1, d)."""
     unit = space.normalize(codes)
     exists = space.exists(space.round(codes), by_column=True)
     return tuple(
@@ -185,7 +185,7 @@ def _curves(
     costs: Mapping[str, Cost],
     units: Mapping[str, str],
 ) -> list[Curve]:
-    """Return the distinct curves, with the loss or its gradient last."""
+    """Return the distinct curves; the last one is the loss or the norm of its gradient."""
     checks.instance("costs", costs, Mapping, "map names to functions of codes")
     known = {**space.units, **checks.instance("units", units, Mapping, "map names to units")}
     named = {name: values[:, start] for name, values in trace.predictions.items()}
@@ -209,7 +209,7 @@ def _curves(
 
 
 def _curve_label(name: str, units: Mapping[str, str], target: Target | None) -> str:
-    """Return the name and unit of a prediction, including the added standard deviations."""
+    """Return the label of a prediction: name, standard deviations added or subtracted, unit."""
     text, shown = with_unit(name, units), with_unit(name, {})
     if target is None or not target.beta or target.cost is not None:
         return text
@@ -218,9 +218,10 @@ def _curve_label(name: str, units: Mapping[str, str], target: Target | None) -> 
 
 
 def _best_so_far(trace: Trace, start: int) -> NDArray[np.intp]:
-    """Return the iteration (T + 1,) of the best code up to each iteration.
+    """Return, for each iteration, the iteration of the best code so far, (T + 1,).
 
-    The best code violates the bounds least; among equal violations, the targets decide.
+    The best code violates the bounds least. Among codes with equal violations, it is the code with
+    the best weighted sum of the other targets.
     """
     gain, missed = np.zeros((2, len(trace.loss)))
     for i, target in enumerate(trace.targets):
@@ -238,7 +239,7 @@ def _best_so_far(trace: Trace, start: int) -> NDArray[np.intp]:
 
 
 def _what_falls(trace: Trace, start: int) -> Curve:
-    """Return the loss, or its gradient's norm if the loss is constant (step targets)."""
+    """Return the curve of the loss; if the loss is constant, of the norm of its gradient."""
     loss = trace.loss[:, start]
     if float(np.ptp(loss)) > _CONSTANT * max(float(np.abs(loss).max()), 1e-12):
         return Curve("loss", loss, from_zero=True)
@@ -247,7 +248,7 @@ def _what_falls(trace: Trace, start: int) -> Curve:
 
 
 def _grouped(space: SearchSpace) -> Iterator[tuple[str, str, list[int]]]:
-    """Yield title, quantity and columns of at most six panels."""
+    """Yield the title, the quantity and the columns of each panel, at most six."""
     groups = space.groups or _ranges(space)
     if len(groups) <= _PANELS:
         for title, quantity, names in groups:
@@ -264,7 +265,7 @@ def _columns(space: SearchSpace, name: str) -> range:
 
 
 def _ranges(space: SearchSpace) -> list[Group]:
-    """Group numbers with the same range; each categorical is a separate group."""
+    """Return groups of numeric parameters with the same range, and one group per categorical."""
     groups: dict[str, Group] = {}
     for dim in space.dimensions:
         if isinstance(dim, Categorical):
@@ -286,9 +287,9 @@ def _panel(
     unit: FloatArray,
     exists: NDArray[np.bool_],
 ) -> Panel:
-    """Return the lines of some columns, NaN where a parameter does not exist.
+    """Return a panel with a line for each of the given columns.
 
-    The lines that moved farthest have colors.
+    Values are NaN where a parameter does not exist. Only the lines that moved farthest have colors.
     """
     values = np.where(exists, unit if quantity == "unit code" else codes, np.nan)
     moved = np.argsort(np.ptp(unit[:, columns], axis=0), kind="stable")

@@ -13,17 +13,17 @@ from ncp_sampler import checks
 
 FloatArray = NDArray[np.float64]
 
-AREA = 14.0  # Area of a circle in points² per unit of size
+AREA = 14.0  # Area of a circle per unit of size, in points²
 
 
 @dataclass(frozen=True, kw_only=True)
 class TradeOff:
-    """Panel of ``plot_trade_offs``; a point has a cost (> 0), a metric and a size.
+    """Panel of ``plot_trade_offs``. A point is a triple of cost (above 0), metric and size.
 
     Attributes:
         front: Points (k, 3) that a search proposes, drawn as circles on a line.
         cloud: Known points (n, 3), such as the rows of a table, drawn as dots of equal size.
-        others: Label -> other points, (k, 3) or (3,).
+        others: Label -> further points, (k, 3) or (3,), drawn as circles.
         cost: Label of the horizontal axis.
         metric: Label of the vertical axis.
 
@@ -41,14 +41,14 @@ class TradeOff:
 
 
 class Points(NamedTuple):
-    """Checked points of one panel.
+    """Content of one panel, after checks.
 
     Attributes:
         title: Title of the panel.
         cost: Label of the horizontal axis.
         metric: Label of the vertical axis.
         cloud: Known points (n, 3).
-        shown: Label -> points (k, 3): the front, and all other labeled points.
+        shown: Label -> points (k, 3), for the front and all other labeled points.
     """
 
     title: str
@@ -59,11 +59,11 @@ class Points(NamedTuple):
 
     @property
     def cloud_label(self) -> str:
-        """Label with the number of known points, for the legend."""
+        """Label of the known points in the legend, with their number."""
         return f"{len(self.cloud):,} known"
 
 
-FRONT = "NCP"  # Label of the front among the points
+FRONT = "NCP"  # Label of the proposed points in the legend
 
 
 def points_of(panels: Mapping[str, TradeOff]) -> list[Points]:
@@ -94,5 +94,5 @@ def _points(name: str, points: ArrayLike) -> FloatArray:
         raise ValueError(f"{name} has shape {numbers.shape}; it must be (n, 3): cost, metric, size")
     rows = np.atleast_2d(numbers)
     if not (np.isfinite(rows).all() and (rows[:, 0] > 0).all() and (rows[:, 2] >= 0).all()):
-        raise ValueError(f"{name} must be finite, costs above 0 and sizes of at least 0")
+        raise ValueError(f"{name} must be finite, with costs above 0 and sizes of at least 0")
     return rows

@@ -18,11 +18,11 @@ FloatArray = NDArray[np.float64]
 
 @runtime_checkable
 class CompleteTable(Protocol):
-    """Table of N architectures on which a walk is drawn, such as ``nas_bench.Table``."""
+    """Protocol of a table of N architectures, such as ``nas_bench.Table``."""
 
     @property
     def space(self) -> SearchSpace:
-        """Search space of the codes, with units."""
+        """Search space of the codes, with the units of metrics and costs."""
 
     @property
     def main(self) -> str:
@@ -39,28 +39,28 @@ class CompleteTable(Protocol):
 
 @runtime_checkable
 class Walk(Protocol):
-    """Walks of S steps from n starts, such as ``nas_bench.TableWalk``."""
+    """Protocol of walks of S steps from n starts, such as ``nas_bench.TableWalk``."""
 
     @property
     def metric(self) -> FloatArray:
-        """Metric of each step (S + 1, n), the starts first."""
+        """Metric at the starts and after each step, (S + 1, n)."""
 
     @property
     def flops(self) -> FloatArray:
-        """FLOPs of each step (S + 1, n)."""
+        """FLOPs at the starts and after each step, (S + 1, n)."""
 
     @property
     def best(self) -> FloatArray:
-        """Best metric of each walk (n,)."""
+        """Best metric on each walk, (n,)."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """One walk over a table.
+    """Content of the figure of one walk over a table.
 
     Attributes:
-        flops: FLOPs of the steps (S + 1,), the start first.
-        metric: Metric of the steps (S + 1,).
+        flops: FLOPs at the start and after each step, (S + 1,).
+        metric: Metric at the start and after each step, (S + 1,).
         every_flops: FLOPs of all architectures (N,).
         every_metric: Metric of all architectures (N,).
         top: Index of the best architecture.

@@ -1,14 +1,14 @@
 """Figures of ``ncp_sampler.visualization`` for Plotly, with the same names, contents and colors.
 
 Each function takes the arguments of the Matplotlib function and returns a
-``plotly.graph_objects.Figure``, which can be zoomed and shows values on hover. Show it with
-``.show()``, or save it with ``.write_html(path)``. ``pip install ".[viz]"`` in a clone installs
-Plotly.
+``plotly.graph_objects.Figure``, which the reader can zoom and which shows values on hover. Display
+the figure with ``.show()``, or save it with ``.write_html(path)``. ``pip install ".[viz]"`` in a
+clone installs Plotly.
 """
 
 from typing import Any
 
-try:  # before any module imports it
+try:  # before any of these modules imports Plotly
     import plotly as _plotly  # noqa: F401
 except ImportError as error:
     raise ImportError(

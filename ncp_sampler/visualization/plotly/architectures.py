@@ -29,10 +29,10 @@ _AT = np.arange(len(NAMES))
 def plot_architectures(
     codes: Mapping[str, ArrayLike], space: SearchSpace, *, title: str = ""
 ) -> go.Figure:
-    """Draw ``visualization.plot_architectures``.
+    """Draw ``visualization.plot_architectures`` with Plotly.
 
     Args:
-        codes: Label of each row -> code (27,).
+        codes: Label of the architecture -> code (27,).
         space: Search space of the codes: ``MRSpace()``, or another space with the same 27 integers.
         title: Title of the figure.
 
@@ -64,11 +64,11 @@ def plot_architectures(
 def plot_params(
     codes: Mapping[str, ArrayLike], space: SearchSpace, *, title: str = ""
 ) -> go.Figure:
-    """Draw ``visualization.plot_params``.
+    """Draw ``visualization.plot_params`` with Plotly.
 
     Args:
         codes: Label -> code (d,).
-        space: Search space of the codes. Each of its ``groups`` is a panel.
+        space: Search space of the codes. Each of its ``groups`` is drawn in a panel of its own.
         title: Title of the figure.
 
     Raises:
@@ -112,14 +112,14 @@ def plot_params(
 
 
 def _top(n: int) -> float:
-    """Return the relative height of an axis; with many rows, titles need more room."""
+    """Return the height of an axis relative to its maximum; several rows need more for titles."""
     return TOP if n < 3 else 1.25 * TOP
 
 
 def _draw(
     figure: go.Figure, row: int, values: NDArray[np.int64], all_of: Architectures, top: float
 ) -> None:
-    """Draw channels on the left axis, blocks and units on the right axis."""
+    """Draw one architecture: channels on the left axis, blocks and units on the right axis."""
     colors = np.array(all_of.colors)
     for kind, color in KINDS.items():
         selected = colors == color
@@ -151,7 +151,7 @@ def _draw(
 
 
 def _name_parts(figure: go.Figure, row: int, height: float) -> None:
-    """Draw the titles of the parts, and lines between them."""
+    """Draw the titles of the parts of an architecture, and lines between the parts."""
     for name, names in PARTS:
         first, last = NAMES.index(names[0]), NAMES.index(names[-1])
         if first:

@@ -20,12 +20,13 @@ def plot_correlations(
     published: ArrayLike | None = None,
     title: str = "",
 ) -> go.Figure:
-    """Draw ``visualization.plot_correlations``.
+    """Draw ``visualization.plot_correlations`` with Plotly.
 
     Args:
         names: Names of the k settings.
         matrix: Correlations (k, k) in [-1, 1], NaN if missing.
-        published: Correlations of the paper (k, k), in small type below; NaN if missing.
+        published: Correlations in the paper (k, k), which are added in small type below those of
+            ``matrix``; NaN if missing.
         title: Title of the figure.
 
     Raises:
@@ -34,7 +35,7 @@ def plot_correlations(
     """
     content = correlations_of(names, matrix, published)
     labels = [plain(name) for name in content.names]
-    at = list(range(len(labels)))  # Positions, because two settings may have the same name
+    at = list(range(len(labels)))  # positions, because two settings may have the same name
     figure = go.Figure(
         go.Heatmap(
             x=at,
@@ -64,19 +65,20 @@ def plot_correlations(
 
 
 def plot_ranks(metrics: Mapping[str, ArrayLike], *, title: str = "") -> go.Figure:
-    """Draw ``visualization.plot_ranks``.
+    """Draw ``visualization.plot_ranks`` with Plotly.
 
     Args:
-        metrics: Name -> values (n,) of the same n architectures, higher is better; at least two
-            names.
+        metrics: Name -> values (n,) of the same n architectures, for at least two metrics. Higher
+            values must be better.
         title: Title of the figure.
 
     Raises:
-        ValueError: If there is one metric, no architecture, or arrays of different lengths.
+        ValueError: If there is only one metric, no architecture, an infinite or missing value, or
+            if the arrays have different lengths.
     """
     first, others = ranks_of(metrics)
     figure = go.Figure()
-    for color, ranks in zip(itertools.cycle(COLORS), others):  # Repeats the colors
+    for color, ranks in zip(itertools.cycle(COLORS), others):  # colors repeat if there are many
         dots = go.Scatter(
             x=listed(ranks.first),
             y=listed(ranks.second),

@@ -1,6 +1,6 @@
-"""Common layout of the Plotly figures; ``style`` defines their colors and sizes.
+"""Common layout of the Plotly figures; ``style`` defines their colors and font sizes.
 
-Numbers are passed as lists, because older viewers cannot read Plotly's array format.
+Numbers are passed to Plotly as lists, because older viewers cannot read its array format.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ PIXELS = 4 / 3  # Pixels per point
 
 
 def finish(figure: Any, title: str = "", *, legend: bool = False, top: int = 60) -> Any:
-    """Apply the common layout to a figure that fills the width of its container, and return it.
+    """Apply the common layout to a figure, and return the figure.
 
     Args:
         figure: A Plotly figure.
         title: Title of the figure, or empty.
         legend: True for a legend below the panels.
-        top: Pixels above the panels.
+        top: Margin above the panels, in pixels, if there is a title.
     """
     figure.update_layout(
         title={"text": title, "font": {"size": px(LARGE)}, "x": 0.01, "xanchor": "left"},
@@ -43,12 +43,12 @@ def finish(figure: Any, title: str = "", *, legend: bool = False, top: int = 60)
     axes |= {"tickcolor": GRID, "linecolor": "#999999", "showline": True, "mirror": True}
     figure.update_xaxes(**axes, title_font_size=px(SMALL), title_standoff=6)
     figure.update_yaxes(**axes, title_font_size=px(SMALL), title_standoff=4)
-    figure.update_annotations(font_size=px(MEDIUM))  # Applies to the titles of the panels
+    figure.update_annotations(font_size=px(MEDIUM))  # the titles of the panels are annotations
     return figure
 
 
 def titles_left(figure: Any) -> None:
-    """Move the titles of the panels, which make_subplots centers, to the left edges."""
+    """Align the titles of the panels, which make_subplots centers, with the panels' left edges."""
     domains = [axis.domain for axis in figure.select_xaxes()]
     for title in figure.layout.annotations:
         left = max(low for low, high in domains if low <= title.x <= high)
@@ -61,16 +61,16 @@ def px(points: float) -> float:
 
 
 def listed(values: ArrayLike) -> list[float | None]:
-    """Convert numbers to a list for JSON, which does not support NaN."""
+    """Return numbers as a list for JSON, with None for NaN and infinity."""
     flat = np.asarray(values, dtype=np.float64).tolist()
     return [value if np.isfinite(value) else None for value in flat]
 
 
 def bold(text: str) -> str:
-    """Return the title of a panel in bold, on two lines if it has two parts."""
+    """Return the title of a panel in bold; a title with a comma takes two lines."""
     return f"<b>{plain(text).replace(', ', ',<br>', 1)}</b>"
 
 
 def plain(text: str) -> str:
-    """Escape a text so that Plotly does not interpret it as markup."""
+    """Return a text, escaped so that Plotly does not interpret it as markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -12,15 +12,15 @@ from ncp_sampler.visualization.contents.proposals import calibrations_of, moves_
 from ncp_sampler.visualization.plotly.layout import finish, listed, plain
 from ncp_sampler.visualization.style import BLUE, GREY, LINE, sign_colors
 
-_PANELS = 78  # Number of characters that fit above all panels of a figure of usual width
-_FEWEST = 16  # Minimum number of characters above one panel
+_PANELS = 78  # Number of characters that fit above all panels together, at the usual width
+_FEWEST = 16  # Minimum number of characters above each panel
 
 
 def plot_proposal(trial: Any, *, title: str = "") -> go.Figure:
-    """Draw ``visualization.plot_proposal``.
+    """Draw ``visualization.plot_proposal`` with Plotly.
 
     Args:
-        trial: A trial that NCPSampler proposed, or its reasons.
+        trial: A trial that NCPSampler proposed, or the reasons for a trial.
         title: Title of the figure.
 
     Raises:
@@ -36,7 +36,7 @@ def plot_proposal(trial: Any, *, title: str = "") -> go.Figure:
         subplot_titles=["<br>".join(map(plain, metric.title)) for metric in metrics],
     )
     labels = [plain(label) for label in moves.labels]
-    at = list(range(len(labels)))  # Positions, because two shortened labels may be equal
+    at = list(range(len(labels)))  # positions, because two shortened labels may be equal
     for column, metric in enumerate(metrics, start=1):
         bars = go.Bar(
             x=listed(metric.numbers),
@@ -63,11 +63,12 @@ def plot_proposal(trial: Any, *, title: str = "") -> go.Figure:
 def plot_calibration(
     study: Any, *, results: Mapping[str, Sequence[float]] | None = None, title: str = ""
 ) -> go.Figure:
-    """Draw ``visualization.plot_calibration``.
+    """Draw ``visualization.plot_calibration`` with Plotly.
 
     Args:
-        study: A study whose trials NCPSampler proposed; or reasons in order.
-        results: With reasons: metric -> observed values in the same order, NaN if missing.
+        study: A study whose trials NCPSampler proposed; or a sequence of reasons.
+        results: Metric -> observed values in the order of the reasons, NaN if missing; required if
+            reasons are given.
         title: Title of the figure.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Figure of several tasks as parallel axes, for Plotly."""
+"""Parallel coordinate plot of several tasks for Plotly."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ncp_sampler.visualization.style import BLUE, GREY, RED
 
 
 def plot_tasks(study: Any, chosen: Compromise | None = None, *, title: str = "") -> Any:
-    """Draw every objective of a study as an axis, and every complete trial as a line.
+    """Draw ``visualization.plot_tasks``, a parallel coordinate plot, with Plotly.
 
-    See ``ncp_sampler.visualization.plot_tasks``. Hovering over a point shows its value.
+    Hovering over a point shows its value.
 
     Args:
         study: An Optuna study with several objectives.
         chosen: Result of ``compromise(study)``; None to draw only the trials.
-        title: Title above the figure, or empty.
+        title: Title of the figure, or empty.
 
     Raises:
         ValueError: The study has one objective or no complete trial, or ``chosen`` is from another

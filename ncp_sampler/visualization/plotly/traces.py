@@ -1,4 +1,4 @@
-"""Figures of edited codes for Plotly."""
+"""Figures of traces and of the origin of a proposal for Plotly."""
 
 from __future__ import annotations
 
@@ -34,30 +34,31 @@ def plot_trace(
     units: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> go.Figure:
-    """Draw ``visualization.plot_trace``; hovering over a line shows its name.
+    """Draw ``visualization.plot_trace`` with Plotly; hovering over a line shows its name.
 
     Args:
         trace: Result of ``propagation.propagate``, or ``Solution.trace`` of a search.
         space: Search space of the codes.
-        start: Index of the start, 0 to n - 1.
-        costs: Additional costs to show: name -> function of codes (n, d).
-        units: Name of a prediction or cost -> its unit.
+        start: Index of the start code, 0 to n - 1.
+        costs: Additional costs to draw: name -> function of codes (n, d).
+        units: Name of a prediction or cost -> unit, which replaces the unit given by the space.
         title: Title of the figure.
 
     Raises:
-        ValueError: If the start is outside 0..n-1, if the trace is of another space, or if an
+        ValueError: If the start is outside 0..n-1, if the trace belongs to another space, or if an
             argument is not as described.
     """
     return _draw(edits_of(trace, space, start=start, costs=costs, units=units, title=title))
 
 
 def plot_descent(study: Any, space: SearchSpace, *, trial: int | None = None) -> go.Figure:
-    """Draw ``visualization.plot_descent``.
+    """Draw ``visualization.plot_descent`` with Plotly.
 
     Args:
         study: A study whose trials NCPSampler proposed.
-        space: Search space of the trials, or a part that all of them have.
-        trial: Number of the last trial of the chain; None for the best trial.
+        space: Search space of the trials, or the part of it that all trials of the chain have.
+        trial: Number of the last trial of the chain; None for the best trial or, with several
+            objectives, the latest trial on the Pareto front.
 
     Raises:
         ValueError: If there is no such trial, or if a trial lacks a parameter of the space.
@@ -68,14 +69,14 @@ def plot_descent(study: Any, space: SearchSpace, *, trial: int | None = None) ->
 def plot_gradient(
     trace: Trace, space: SearchSpace, *, start: int = 0, iteration: int = 0, largest: int = 15
 ) -> go.Figure:
-    """Draw ``visualization.plot_gradient``.
+    """Draw ``visualization.plot_gradient`` with Plotly.
 
     Args:
         trace: Result of ``propagation.propagate``.
         space: Search space of the codes.
-        start: Index of the start, 0 to n - 1.
-        iteration: Iteration whose code is explained; 0 is the start.
-        largest: Maximum number of bars; the largest ones are drawn.
+        start: Index of the start code, 0 to n - 1.
+        iteration: Iteration of the code at which the gradient is drawn; 0 is the start code.
+        largest: Maximum number of bars; only the largest bars are drawn.
 
     Raises:
         ValueError: If a start, iteration or number of bars is out of range, or if the trace
@@ -97,10 +98,10 @@ def plot_gradient(
 
 
 def _draw(edits: Edits) -> go.Figure:
-    """Draw curves in the left column, and the panels of the code in two rows to its right."""
+    """Draw the curves in the left column, and the panels of the code in two rows to its right."""
     n_curves, n_panels = len(edits.curves), len(edits.panels)
     columns = 1 + (n_panels + 1) // 2
-    rows = 2 * n_curves  # A curve takes 2 grid rows, a panel half of all rows
+    rows = 2 * n_curves  # a curve takes two rows of the grid, a panel half of all rows
     specs: list[list[Any]] = [[None] * columns for _ in range(rows)]
     titles = []
     for i in range(rows):
@@ -119,7 +120,7 @@ def _draw(edits: Edits) -> go.Figure:
         specs=specs,
         subplot_titles=titles,
         horizontal_spacing=0.24 / columns,
-        vertical_spacing=min(0.14, 0.9 / (rows - 1)),  # Leaves room for titles of two lines
+        vertical_spacing=min(0.14, 0.9 / (rows - 1)),  # leaves room for titles of two lines
     )
     for i, curve in enumerate(edits.curves):
         _draw_curve(figure, 2 * i + 1, curve, edits, last=i == n_curves - 1)
@@ -180,7 +181,7 @@ def _draw_line(
     name: str,
     edits: Edits,
 ) -> None:
-    """Draw values over the steps, in the i-th color or in gray."""
+    """Draw values over the steps, in the i-th color, or in gray if ``i`` is None."""
     mode = "lines" if len(values) > 1 else "markers"
     if np.isnan(values).any():  # a line with gaps may consist of single points
         mode = "lines+markers"

@@ -15,10 +15,10 @@ from ncp_sampler.visualization.style import COLORS, GREY
 
 
 def plot_trade_offs(panels: Mapping[str, TradeOff], *, title: str = "") -> go.Figure:
-    """Draw ``visualization.plot_trade_offs``; hovering over a point shows its values.
+    """Draw ``visualization.plot_trade_offs`` with Plotly; hovering over a point shows its values.
 
     Args:
-        panels: Title -> content of the panel.
+        panels: Title of each panel -> its content.
         title: Title of the figure.
 
     Raises:

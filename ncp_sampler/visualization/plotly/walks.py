@@ -12,12 +12,12 @@ _POSITIONS = ("top center", "middle right", "bottom center", "middle left")
 
 
 def plot_walk(table: CompleteTable, walk: Walk, *, start: int = 0, title: str = "") -> go.Figure:
-    """Draw ``visualization.plot_walk``.
+    """Draw ``visualization.plot_walk`` with Plotly.
 
     Args:
-        table: Table of the walk.
-        walk: Result of ``nas_bench.walk_table``.
-        start: Index of the walk, 0 to n - 1.
+        table: Table over which the walk goes.
+        walk: Result of ``nas_bench.walk_table``, with n walks.
+        start: Index of the walk to draw, 0 to n - 1.
         title: Title of the figure.
 
     Raises:

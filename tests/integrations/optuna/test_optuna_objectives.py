@@ -101,7 +101,7 @@ def test_a_known_objective_by_index_or_name(key: Any) -> None:
 def test_an_index_that_the_study_does_not_have() -> None:
     sampler = NCPSampler(space=PLANE, seed=0, costs={2: _sum})
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-    with pytest.raises(ValueError, match=r"costs has the objectives \[2\], the study has 2"):
+    with pytest.raises(ValueError, match=r"costs has the objectives \[2\], but the study has 2"):
         study.ask(PLANE.distributions)
 
 

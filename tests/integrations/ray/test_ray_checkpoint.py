@@ -84,12 +84,12 @@ def _of_another_version(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda content: b"", "holds no NCPSearch"),
-        (lambda content: content[:20], "holds no NCPSearch"),
+        (lambda content: b"", "does not contain an NCPSearch"),
+        (lambda content: content[:20], "does not contain an NCPSearch"),
         (lambda content: content[:-1], "is damaged or truncated: its checksum does not match"),
         (lambda content: content + b"\n", "is damaged or truncated"),
         (lambda content: content[:-9] + bytes(9), "is damaged or truncated"),
-        (lambda content: b"trial,m\n1,0.5\n", "holds no NCPSearch"),
+        (lambda content: b"trial,m\n1,0.5\n", "does not contain an NCPSearch"),
         (_of_another_version, "is of version 3, not 4"),
         (
             lambda content: content.partition(b"\n")[2],
@@ -107,7 +107,7 @@ def test_damage_is_named(change: Callable[[bytes], bytes], why: str, state: Path
 def test_what_is_no_file(tmp_path: Path) -> None:
     assert "cannot be read ([Errno 2] No such file" in _refusal(tmp_path / "none")
     for path in (tmp_path, Path("/dev/zero")):  # which has no end
-        assert "cannot be read (it is no file)" in _refusal(path)
+        assert "cannot be read (it is not a file)" in _refusal(path)
 
 
 class _Gone:

@@ -80,7 +80,7 @@ def test_domain(domain: Any, dimension: Dimension) -> None:
         ([tune.uniform(0, 1)], "'x/0' is a domain in a list.*use a dictionary"),
         (
             {"": tune.uniform(0, 1)},
-            "'x/' is a domain .* under a key that is no string, or an empty",
+            "'x/' is a domain .* under a key that is empty or not a string",
         ),
         ({"a/b": tune.uniform(0, 1)}, r"key with '/'.*rename it, or nest"),
         (tune.randint(3, 3), "low=3 is above high=2"),
@@ -167,7 +167,7 @@ def test_constants_of_a_param_space_are_known_and_left_to_ray(
     space["net"] = {"kind": "b"}  # in the next run
     assert search.set_search_properties("m", "max", space)
     (message,) = [record.getMessage() for record in caplog.records]
-    assert "param_space has net/kind='b', but that of the trials before 'a'; if" in message
+    assert "param_space has net/kind='b', but in the earlier trials it had 'a'; if" in message
     search.add_evaluated_point({"x": 0.25, "net/kind": "b"}, 1.0)
 
 
@@ -288,7 +288,7 @@ def test_draws_at_the_ends_of_a_log_range(side: str) -> None:
 def test_grid_without_0_is_no_domain(dimension: Dimension) -> None:
     """The searcher accepts it as a space."""
     space = SearchSpace([dimension])
-    message = r"x: Tune's steps of .* count from 0, and low=.*; give NCPSearch\(space=\.\.\.\)"
+    message = r"x: Tune's domains contain multiples of the step .*; give NCPSearch\(space=\.\.\.\)"
     for convert in (to_domains, SearchSpace.tune_space):
         with pytest.raises(ValueError, match=message):
             convert(space)

@@ -214,7 +214,7 @@ def test_space_that_cannot_be_searched(domain: Any, message: str, tmp_path: Path
     ("search", "message"),
     [
         (NCPSearch(), "no search space"),
-        (NCPSearch(space=MRSpace()), "those of TuneConfig do not reach it without a param_space"),
+        (NCPSearch(space=MRSpace()), "those of TuneConfig do not reach the searcher without"),
     ],
 )
 def test_run_without_what_it_takes(search: NCPSearch, message: str, tmp_path: Path) -> None:

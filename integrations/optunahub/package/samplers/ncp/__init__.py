@@ -1,4 +1,4 @@
-"""NCPSampler of the package ncp_sampler, for OptunaHub."""
+"""OptunaHub entry of ``NCPSampler``, which the package ``ncp_sampler`` provides."""
 
 try:
     from ncp_sampler import NCPSampler

@@ -1,4 +1,4 @@
-"""Minimize a function of a float, an integer and a category."""
+"""Minimize a function of a float, an integer and a categorical."""
 
 import optuna
 import optunahub
