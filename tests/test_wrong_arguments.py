@@ -228,7 +228,7 @@ def names() -> dict[str, Any]:
         ('adapt(model, records, metrics="a")', "metrics='a' must"),
         ("adapt(GaussianProcess(), records)", "source is not fitted; call its fit first"),
         ("NASBenchMR(5)", "root=5 must"),
-        ('NASBenchMR("/nope")', "root='/nope' holds"),
+        ('NASBenchMR("/nope")', "root='/nope' does not contain"),
         ('propagate_search(records, Target("a"))', "targets=Target(metric='a', direction='maxi"),
         ('propagate_search(records, [Target("a")], starts=[[5.0]])', "starts=[[5.0]] must"),
         ('propagate_search(5, [Target("a")])', "sources=5 must"),

@@ -69,7 +69,7 @@ def test_a_study_of_six_categoricals(table: Table) -> None:
 def test_tables_that_lack_codes_and_unknown_metrics_are_refused(
     table: Table, bench: NASBenchMR
 ) -> None:
-    with pytest.raises(ValueError, match=r"'seg' holds 2007 of 1.21e\+24 codes; use nas_bench.obj"):
+    with pytest.raises(ValueError, match=r"'seg' has 2007 of 1.21e\+24 codes; use nas_bench.obj"):
         table_objective(bench.table("seg"))
     with pytest.raises(ValueError, match=r"has no metric \['top1'\]; it has \('Acc', 'flops'"):
         table_objective(table, metrics=["top1"])

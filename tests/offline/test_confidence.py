@@ -38,5 +38,5 @@ def test_too_few_rows_and_no_betas() -> None:
         choose_beta(records(40), trade_off(), betas=())
     with pytest.raises(ValueError, match="betas=-1 must be at least 0"):
         choose_beta(records(40), trade_off(), betas=(-1,))
-    with pytest.raises(ValueError, match="refers to source 1, but there are 1"):
+    with pytest.raises(ValueError, match="refers to source 1, but the number of sources is 1"):
         choose_beta(records(40), [replace(trade_off()[0], predictor=1)])

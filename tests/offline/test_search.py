@@ -221,7 +221,12 @@ def test_a_target_without_scale_takes_the_metrics_spread() -> None:
         ([], [FEW], SPACE, "sources is empty"),
         (MODEL, [], SPACE, "targets is empty"),
         (MODEL, [FEW], None, "space is missing"),
-        (MODEL, [Target("mIoU", predictor=1)], SPACE, "refers to source 1, but there are 1"),
+        (
+            MODEL,
+            [Target("mIoU", predictor=1)],
+            SPACE,
+            "refers to source 1, but the number of sources is 1",
+        ),
         (MODEL, [Target("top1")], SPACE, "'top1' is not predicted"),
         (records(5), [Target("top1")], None, "'top1' is not in the records"),
         (records(5), [FEW], SearchSpace([Integer("n", 1, 2)]), "different search spaces"),

@@ -42,7 +42,7 @@ def test_a_trade_off_shows_the_front_among_what_is_known() -> None:
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda: plot_ranks({"a": [1, 2]}), "metrics has 1 of shapes"),
+        (lambda: plot_ranks({"a": [1, 2]}), "metrics has shapes"),
         (lambda: plot_ranks({"a": [1, 2], "b": [1]}), r"shapes \[\(1,\), \(2,\)\]"),
         (lambda: plot_ranks([1]), "must map names to numbers"),  # type: ignore[arg-type]
         (lambda: plot_trade_offs({}), "panels is empty"),

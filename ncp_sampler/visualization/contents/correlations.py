@@ -76,8 +76,7 @@ def ranks_of(metrics: Mapping[str, ArrayLike]) -> tuple[str, list[Ranks]]:
     shapes = {column.shape for column in columns.values()}
     if len(columns) < 2 or len(shapes) > 1 or len(min(shapes)) != 1 or not min(shapes)[0]:
         raise ValueError(
-            f"metrics has {len(columns)} arrays of shapes {sorted(shapes)}; give at least two of "
-            "the same shape (n,)"
+            f"metrics has shapes {sorted(shapes)}; give at least two of the same shape (n,)"
         )
     if not all(np.isfinite(column).all() for column in columns.values()):
         raise ValueError("metrics has a value that is NaN or infinite; leave the architecture out")

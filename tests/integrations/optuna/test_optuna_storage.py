@@ -18,12 +18,12 @@ from optuna.trial import TrialState
 from ncp_sampler import Integer, NCPSampler, SearchSpace
 from tests.processes import finish, start
 
-SPACE = SearchSpace([Integer("a", 0, 4), Integer("b", 0, 7)])  # 40 codes, for 36 trials
+SPACE = SearchSpace([Integer("a", 0, 7), Integer("b", 0, 7)])  # 64 codes, for 60 trials
 
 
 def objective(trial: optuna.Trial) -> float:
     params = SPACE.suggest(trial)
-    return float((params["a"] - 3) ** 2 + params["b"])
+    return float((params["a"] - 5) ** 2 + params["b"])
 
 
 def open_storage(kind: str, folder: Path) -> BaseStorage:
@@ -80,17 +80,17 @@ def kind(request: pytest.FixtureRequest) -> Any:
 
 def test_two_processes_with_one_seed_never_run_the_same_code(kind: str, tmp_path: Path) -> None:
     open_study(kind, tmp_path, 0)  # tables are made once
-    run_workers(kind, tmp_path, *((18, 0, name, "one two") for name in ("one", "two")))
+    run_workers(kind, tmp_path, *((30, 0, name, "one two") for name in ("one", "two")))
     done = codes(open_study(kind, tmp_path, 0))
-    assert len(done) == len(set(done)) == 36
+    assert len(done) == len(set(done)) == 60
 
 
 def test_study_resumed_in_another_process_repeats_nothing(kind: str, tmp_path: Path) -> None:
     study = open_study(kind, tmp_path, 0)
-    study.optimize(objective, n_trials=18)
-    run_workers(kind, tmp_path, (18,))
+    study.optimize(objective, n_trials=30)
+    run_workers(kind, tmp_path, (30,))
     done = codes(study)
-    assert len(done) == len(set(done)) == 36
+    assert len(done) == len(set(done)) == 60
 
 
 def test_pickled_sampler_continues_in_another_process_as_if_never_stopped(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_seed_decides_in_whatever_process(tmp_path: Path) -> None:
 def test_claims_reach_other_workers_through_the_storage(kind: str, tmp_path: Path) -> None:
     study = open_study(kind, tmp_path, 0)
     trial = study.ask()
-    a = trial.suggest_int("a", 0, 4)
+    a = trial.suggest_int("a", 0, 7)
     [seen] = open_study(kind, tmp_path, 0).trials
     claim = json.loads(seen.system_attrs["ncp:claim:0"])
     assert claim == {"a": a, "b": trial.suggest_int("b", 0, 7)}
