@@ -138,7 +138,7 @@ def test_same_seed_same_values(comparison: Comparison, tmp_path: Path) -> None:
         (("--samplers", "tpe,nonsense"), "--samplers must name some of gp,ncp,tpe,cma,random"),
         (("--samplers", "tpe,tpe"), "each once"),
         (("--samplers", ","), "--samplers"),
-        (("--trials", "10"), "--trials 10 must exceed 10"),
+        (("--trials", "10"), "--trials 10 must exceed the 10"),
         (("--seeds", "0"), "--seeds 0 must be at least 1"),
         (("--jobs", "-1"), "--jobs -1 must be at least 1"),
         (("--threads", "0"), "--threads 0 must be at least 1"),

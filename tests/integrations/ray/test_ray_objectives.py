@@ -71,7 +71,7 @@ def test_a_misspelled_constraint_is_said_once(caplog: pytest.LogCaptureFixture) 
     _searched(search, 20)
     (message,) = caplog.messages
     assert "no complete trial has reported the constraints ['heat']" in message
-    assert "correct the name" in message
+    assert "correct their names" in message
 
 
 def test_points_over_a_limit_run_as_given_and_are_named(caplog: pytest.LogCaptureFixture) -> None:
