@@ -149,7 +149,7 @@ def fit_source(records: Records, targets: Sequence[Target], i: int, *, seed: int
 
 
 def _compared(records: Records, targets: Sequence[Target], i: int) -> NDArray[np.bool_] | None:
-    """Return a mask (n,) of the rows that satisfy the bounds or, without bounds, a Pareto front.
+    """Return a mask (n,) of the Pareto-optimal rows among those that satisfy the bounds.
 
     None if there is only one target. Targets of other sources are ignored.
     """
@@ -166,11 +166,11 @@ def _compared(records: Records, targets: Sequence[Target], i: int) -> NDArray[np
         if target.bound is not None:
             satisfied &= ~(target.sign * (target.bound - values) > 0)  # NaN may satisfy it
         elif target.weight:
-            free.append(target.sign * values)
-    if any(target.bound is not None for target in targets) or not free:
+            free.append(np.nan_to_num(target.sign * values, nan=-np.inf, neginf=-np.inf))
+    if not free or not satisfied.any():
         return satisfied
-    front = np.nan_to_num(np.stack(free, 1), nan=-np.inf, neginf=-np.inf)
-    return np.isin(np.arange(len(records)), pareto_front(front))
+    rows = np.flatnonzero(satisfied)
+    return np.isin(np.arange(len(records)), rows[pareto_front(np.stack(free, 1)[rows])])
 
 
 def modeled_metrics(targets: Sequence[Target], i: int) -> list[str]:
