@@ -47,7 +47,7 @@ _MAX_STUDIES = 4  # Number of studies kept in memory; any other study is read ag
 
 @with_old_names
 class NCPSampler(BaseSampler):
-    """Optuna sampler based on Network Coding Propagation, which edits good codes along gradients.
+    """Optuna sampler that improves good params along the gradients of a surrogate model.
 
     With ``space``, the sampler proposes every trial, including the first, in the order of the
     space, so that the same seed gives the same codes as ``NCPOptimizer(space)``. Without ``space``,

@@ -2,9 +2,10 @@
 
 Notation
     d, n      number of columns of a code, number of codes
-    values    prediction of each target, made worse by beta standard deviations, (targets, n)
-    gain      sum of weight * sign * value / scale over the targets without a bound, (n,)
-    utility   gain minus a large factor times the violation of the bounds, (n,)
+    values    confidence bound of each target, mean - sign * beta * std, (targets, n); a known cost
+              is exact
+    utility   sum of weight * sign * value / scale over the targets without a bound, minus a large
+              factor times the violation of the bounds, (n,)
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from ncp_sampler.space.search_space import SearchSpace
 Source: TypeAlias = Records | Predictor
 
 _UNIFORM_CODES = 1024  # number of random codes that determine scales if there are no records
-_BOUND_FACTOR = 1e3  # factor of a violation, so that bounds have priority over the gain
+_BOUND_FACTOR = 1e3  # factor of a violation, so that bounds have priority over the other targets
 _CONSTANT = 1e-12  # relative variation below which values count as constant (rounding)
 
 

@@ -5,7 +5,7 @@ determined by its seed and number. The points equal those of ``scipy.stats.qmc.S
 import would take half a second. PyTorch is imported anyway and has the same direction numbers.
 
 Notation
-    D, B    dimensions, bits of a number
+    D       number of dimensions
 
 References: Joe & Kuo (2008), direction numbers; Matoušek (1998), scrambling.
 """

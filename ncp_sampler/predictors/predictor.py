@@ -132,7 +132,10 @@ class Model(Predictor):
 
     @property
     def unseen(self) -> FloatArray | None:
-        """Predicted and measured values (2, n, m) of held-out or left-out rows; None if unknown."""
+        """Predicted and measured values (2, n, m) of unseen rows; None if not available.
+
+        The rows were held out of the fit, or predicted leave-one-out.
+        """
         return None
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray] | None:

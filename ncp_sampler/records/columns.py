@@ -52,8 +52,9 @@ def infer_dimension(
         category: True if all values are categories, even if they look like numbers.
 
     Raises:
-        ValueError: If a cell has no value, or if numbers are mixed with text or have units or
-            separators.
+        ValueError: If a cell has no value or a number is not finite, or if numbers are mixed with
+            text or have percent signs or separators. Numbers with a unit, such as "12 ms", are
+            categories.
     """
     if category:
         return Categorical(name, tuple(sorted(set(cells))))
