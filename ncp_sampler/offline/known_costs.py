@@ -23,24 +23,31 @@ def with_known_costs(targets: Sequence[Target], space: SearchSpace) -> list[Targ
     Raises:
         ValueError: A cost is a function of neither codes nor params, or two costs have one name.
     """
-    costs: dict[str, CostFunction] = {}
+    given: dict[str, CostFunction] = {}
+    bounds: dict[str, list[float]] = {}
     for target in targets:
-        if target.cost is not None and costs.setdefault(target.metric, target.cost) != target.cost:
+        if target.cost is None:
+            continue
+        if given.setdefault(target.metric, target.cost) != target.cost:
             raise ValueError(
                 f"targets has two costs named {target.metric!r}; give each function its own name"
             )
-    return [_with_known_cost(target, space) for target in targets]
+        own = [] if target.bound is None else [target.bound]
+        bounds[target.metric] = [*bounds.get(target.metric, []), *own]
+    costs = {name: _known_cost(name, cost, space, bounds[name]) for name, cost in given.items()}
+    return [
+        target if target.cost is None else replace(target, cost=costs[target.metric])
+        for target in targets
+    ]
 
 
-def _with_known_cost(target: Target, space: SearchSpace) -> Target:
-    if target.cost is None:
-        return target
-    argument = f"Target({target.metric!r}).cost"
-    known = KnownCost(target.metric, target.cost, space, argument=argument)
+def _known_cost(
+    name: str, cost: CostFunction, space: SearchSpace, bounds: Sequence[float]
+) -> CostFunction:
+    known = KnownCost(name, cost, space, argument=f"Target({name!r}).cost")
     if not known.is_of_params and known.is_finite:
-        return target
-    bounds = [] if target.bound is None else [target.bound]
-    return replace(target, cost=_cost(known, space, bounds))
+        return cost
+    return _cost(known, space, bounds)
 
 
 def cost_of_codes(

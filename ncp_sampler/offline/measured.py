@@ -82,7 +82,7 @@ class MeasuredRows:
         order = np.lexsort((-problem.utility_of(y), violation))
         best, nearest = None, {}
         if len(order) and violation[order[0]] > 0:
-            values = problem.shown(y[:, order[:1]], codes[order[0]])[:, 0]
+            values = _shown(problem, codes[order[0]], y[:, order[0]], counts[:, order[0]])
             nearest = {
                 label(problem.targets, k): float(values[k])
                 for k, target in enumerate(problem.targets)
@@ -97,6 +97,13 @@ class MeasuredRows:
         return np.array([code_key(code) not in self.keys for code in codes], dtype=bool)
 
 
+def _shown(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: FloatArray) -> FloatArray:
+    """Return the values (targets,) of a row for users: measured values, costs, predicted means."""
+    exact = (n > 0) | [target.cost is not None for target in problem.targets]
+    values = y if exact.all() else np.where(exact, y, problem.moments(code)[0][:, 0])
+    return problem.shown(values[:, None], code)[:, 0]
+
+
 def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: FloatArray) -> BestRow:
     """Return the row of a code with values y (targets,), each the mean of n (targets,) values."""
     mean, std = (part[:, 0] for part in problem.moments(code))
@@ -107,7 +114,7 @@ def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: Floa
     spread = np.where(n > 0, np.sqrt(weight) * noise, std)
     names = [label(problem.targets, k) for k in range(len(problem.targets))]
     measured = (n > 0) | [target.cost is not None for target in problem.targets]
-    y = problem.shown(np.where(measured, y, mean)[:, None], code)[:, 0]
+    y = _shown(problem, code, y, n)
     metrics, means, stds = (
         dict(zip(names, map(float, row), strict=True)) for row in (y, expected, spread)
     )

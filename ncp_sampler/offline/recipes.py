@@ -149,26 +149,32 @@ def fit_source(records: Records, targets: Sequence[Target], i: int, *, seed: int
 
 
 def _compared(records: Records, targets: Sequence[Target], i: int) -> NDArray[np.bool_] | None:
-    """Return a mask (n,) of the Pareto-optimal rows among those that satisfy the bounds.
+    """Return a mask (n,) of the rows that a solution may be compared with; None for one target.
 
-    None if there is only one target. Targets of other sources are ignored.
+    These are the Pareto-optimal rows among those that satisfy the bounds. If targets of other
+    sources decide as well, or if no row is known to satisfy the bounds, they are all rows that may
+    satisfy them.
     """
     if len(targets) == 1:
         return None
-    satisfied, free = np.ones(len(records), dtype=bool), []
+    possible, satisfied = np.ones((2, len(records)), dtype=bool)
+    known, free = True, []
     for target in targets:
         if target.cost is not None:
             values = cost_at(target.cost, records.codes)
         elif target.predictor == i:
             values = records.values(target.metric)
         else:
+            known = False
             continue
         if target.bound is not None:
-            satisfied &= ~(target.sign * (target.bound - values) > 0)  # NaN may satisfy it
+            over = target.sign * (target.bound - values) > 0
+            possible &= ~over
+            satisfied &= ~over & ~np.isnan(values)
         elif target.weight:
             free.append(np.nan_to_num(target.sign * values, nan=-np.inf, neginf=-np.inf))
-    if not free or not satisfied.any():
-        return satisfied
+    if not known or not free or not satisfied.any():
+        return possible
     rows = np.flatnonzero(satisfied)
     return np.isin(np.arange(len(records)), rows[pareto_front(np.stack(free, 1)[rows])])
 
@@ -189,19 +195,22 @@ def _level_tail(values: FloatArray, tail: float, compared: NDArray[np.bool_] | N
     """
     if np.isnan(values).all():
         return values
+    lowest = np.inf  # of the values that must not change
     if compared is not None:
         fixed = values[compared & ~np.isnan(values)]
         middle, upper = np.nanquantile(values, [0.5, 0.75])
         if not len(fixed) or not upper > middle:
             return values
-        tail = max(tail, (middle - fixed.min()) / (upper - middle))
+        lowest = fixed.min()
+        tail = max(tail, (middle - lowest) / (upper - middle))
     leveled = bounded_tail(values[:, None], tail)[:, 0]
     top, middle = np.nanargmax(values), np.nanargmin(np.abs(values - np.nanmedian(values)))
     size = leveled[top] - leveled[middle]
     if not size > 0:
         return values
     unit = (values[top] - values[middle]) / size  # above the tail, the transform is linear
-    return np.asarray(values[top] + (leveled - leveled[top]) * unit)
+    in_unit = values[top] + (leveled - leveled[top]) * unit
+    return np.where(values >= lowest, values, in_unit)  # exactly, although `in_unit` is rounded
 
 
 def _fitted(

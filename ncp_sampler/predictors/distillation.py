@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ncp_sampler import checks
-from ncp_sampler.predictors.predictor import Metrics, Predictor, Weights, as_model
+from ncp_sampler.predictors.predictor import FloatArray, Metrics, Predictor, Weights, as_model
 from ncp_sampler.predictors.transforms import (
     Features,
     Wrapper,
@@ -55,6 +55,11 @@ class Distilled(Wrapper):
         self.samples = unit_codes("samples", samples)
         must = "be a function of unit codes, such as SearchSpace.features, or None"
         self.features: Features | None = checks.call("features", features, must)
+
+    @property
+    def unseen(self) -> FloatArray | None:
+        """None: the inner predictor's rows have labels of trees in place of measured values."""
+        return None
 
     def fit(
         self, x: ArrayLike, metrics: Metrics, *, weights: Weights = None, steps: int | None = None

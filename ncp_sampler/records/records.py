@@ -70,8 +70,9 @@ class Records:
         valid = self.space.round(codes)
         if self.space.conditions:
             codes = np.where(self.space.exists(valid, by_column=True), codes, valid)
-        unit = self.space.normalize(codes)
-        between = np.argwhere(np.abs(self.space.normalize(valid) - unit) > _TOLERANCE)
+        ends = self.space.denormalize(np.stack([np.zeros(codes.shape[1]), np.ones(codes.shape[1])]))
+        rounding = _TOLERANCE * np.abs(codes) + _TOLERANCE**2 * (ends[1] - ends[0])
+        between = np.argwhere(np.abs(valid - codes) > rounding)
         if len(between):
             row, column = between[0]
             name, value = self.space.columns[column], codes[row, column]

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ncp_sampler import Categorical, Integer, SearchSpace
+from ncp_sampler.offline.confidence import choose_beta
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import LimitCheck
 from ncp_sampler.offline.run import SearchRun
@@ -345,3 +346,74 @@ def test_two_costs_need_two_names() -> None:
         propagate_search(rows, [UP, *costs])
     same = [costs[0], Target("cost", "minimize", bound=900, cost=work)]
     assert propagate_search(rows, [UP, *same]).predictions["cost"] <= 900
+
+
+def cliff(codes: NDArray[Any]) -> NDArray[np.float64]:
+    """Return a score that is far lower, and less regular, for narrow networks."""
+    w, d = codes.T.astype(np.float64)
+    return np.asarray(np.where(w > 30, w / 200 + d / 40, -8.0 - (30 - w) / 10 + 2 * np.sin(d)))
+
+
+WIDE = SearchSpace([Integer("w", 1, 200), Integer("d", 1, 40)])
+
+
+@pytest.mark.parametrize("layout", ["one table", "two tables", "a missing cell"])
+def test_a_limit_on_poor_rows_holds_in_every_layout_of_the_tables(layout: str) -> None:
+    """Only narrow networks satisfy the limit; their scores are in the tail of the table."""
+    for seed in (0, 5):
+        codes = WIDE.sample(80, seed)
+        score, ms = cliff(codes), codes[:, 0].astype(np.float64)
+        if layout == "a missing cell":
+            ms[score.argmax()] = np.nan
+        tables = [Records(WIDE, codes, {"score": score, "ms": ms})]
+        if layout == "two tables":
+            tables = [Records(WIDE, codes, {"score": score}), Records(WIDE, codes, {"ms": ms})]
+        limit = Target("ms", "minimize", bound=30, predictor=len(tables) - 1)
+        solution = propagate_search(SearchProblem(tables, [UP, limit]))
+        assert solution.best is not None
+        assert cliff(solution.code[None])[0] >= solution.best.metrics["score"]
+
+
+def test_a_compromise_of_two_tables_is_compared_in_one_scale() -> None:
+    for seed in range(3):
+        codes = WIDE.sample(80, seed)
+        high = -cliff(codes) / 8
+        tables = [Records(WIDE, codes, {"a": high}), Records(WIDE, codes, {"b": cliff(codes)})]
+        targets = [Target("a", weight=2), Target("b", predictor=1)]
+        problem = SearchProblem(tables, targets)
+        solution = propagate_search(problem)
+        assert solution.best is not None
+        true = np.array([-cliff(solution.code[None])[0] / 8, cliff(solution.code[None])[0]])
+        best = [solution.best.metrics["a"], solution.best.metrics["b"]]
+        assert problem.weights @ true >= problem.weights @ best - 0.05
+
+
+def test_one_cost_may_be_a_direction_and_a_limit_of_a_problem_built_again() -> None:
+    rows = Records(NETWORKS, NETWORKS.sample(60, 0), {"score": np.arange(60.0)})
+
+    def size(params: Any) -> float:
+        return float(params["width"] * params["depth"])
+
+    targets = [
+        UP,
+        Target("size", "minimize", weight=0.1, cost=size),
+        Target("size", "minimize", bound=100, cost=size),
+    ]
+    again = SearchProblem(rows, SearchProblem(rows, targets).targets)
+    assert propagate_search(again).predictions["size"] <= 100
+    assert choose_beta(rows, targets, betas=(0.0, 3.0)).beta in (0.0, 3.0)
+
+
+def test_the_nearest_row_is_shown_with_its_prediction() -> None:
+    """Accuracy and milliseconds were measured for different networks."""
+    codes = NETWORKS.sample(60, 0)
+    ms = work(codes) / 10.0
+    half = np.arange(60) < 30
+    rows = Records(
+        NETWORKS,
+        codes,
+        {"accuracy": np.where(half, accuracy(codes), np.nan), "ms": np.where(half, np.nan, ms)},
+    )
+    solution = propagate_search(rows, [UP_ACCURACY, Target("ms", "minimize", bound=-50)])
+    assert solution.best is None
+    assert abs(solution.nearest["ms"] - ms[half].min()) < 10

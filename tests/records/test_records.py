@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ncp_sampler import Float, Integer, SearchSpace
 from ncp_sampler.records.records import Records, spread_of
 from tests.search_examples import SPACE, records
 
@@ -46,6 +47,14 @@ def test_refuses_what_does_not_fit(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Records(SPACE, codes, metrics)
+
+
+def test_refuses_codes_between_values_of_wide_ranges() -> None:
+    wide = SearchSpace([Integer("params", 0, 10**9), Float("lr", 1e-9, 1.0, log=True)])
+    with pytest.raises(ValueError, match=r"params=0\.5, which is not a value"):
+        Records(wide, np.array([[0.5, 0.1]]), {"a": np.zeros(1)})
+    codes = wide.sample(50, 0).astype(np.float32).astype(np.float64)
+    assert len(Records(wide, codes, {"a": np.zeros(50)})) == 50
 
 
 def test_ids_name_rows() -> None:
