@@ -150,7 +150,7 @@ def test_no_block_is_left_out(page: str) -> None:
 
 @pytest.mark.parametrize("page", TUTORIALS)
 def test_tutorials_show_what_their_code_prints_and_draws(page: str) -> None:
-    """What is shown is that of some machine, so only its presence is tested.
+    """The outputs come from one machine, so only their presence is tested.
 
     ``python -m tests.pages`` writes the outputs and pictures of a run into the pages.
     """
