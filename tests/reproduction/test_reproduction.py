@@ -175,7 +175,7 @@ def test_correlations_are_those_of_the_tables(bench: NASBenchMR) -> None:
     [
         ({"processes": 0}, "processes=0"),
         ({"splits": 0}, "splits=0"),
-        ({}, "holds no"),
+        ({}, "does not contain"),
         ({"root": 3}, "root=3 must be the path of the folder of the tables"),
         ({"quick": "no"}, "quick='no' must be True or False"),
         ({"progress": None}, "progress=None must be a function"),
