@@ -275,7 +275,7 @@ class _SMAC:
 
 
 def _never_called(config: Any, seed: int = 0) -> float:
-    raise RuntimeError("SMAC is only asked and told")
+    raise RuntimeError("the suite evaluates the configurations, not SMAC")
 
 
 def _peer(make: Callable[[Distributions, Problem, int], AskTell]) -> Peer:

@@ -61,7 +61,7 @@ class Problem:
         directions: "minimize" or "maximize" for each value.
         trials: Number of trials of a study.
         space: Space that a user of NCPSampler would declare; None if it is left to the trials.
-        noisy: True if the values have noise; samplers are told.
+        noisy: True if the values have noise, which samplers receive as an argument.
         conditional: True if some params exist only under conditions.
         costs: Known costs that a user of NCPSampler would declare: name or index of the value ->
             function of codes.

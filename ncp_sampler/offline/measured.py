@@ -82,9 +82,12 @@ class MeasuredRows:
         order = np.lexsort((-problem.utility_of(y), violation))
         best, nearest = None, {}
         if len(order) and violation[order[0]] > 0:
-            values = _shown(problem, codes[order[0]], y[:, order[0]], counts[:, order[0]])
+            first = order[:1]
+            mean, _ = problem.moments(codes[first])
+            values = np.where(counts[:, first] > 0, y[:, first], mean)
+            values = problem.shown(values, codes[first])
             nearest = {
-                label(problem.targets, k): float(values[k])
+                label(problem.targets, k): float(values[k, 0])
                 for k, target in enumerate(problem.targets)
                 if target.bound is not None
             }
@@ -97,13 +100,6 @@ class MeasuredRows:
         return np.array([code_key(code) not in self.keys for code in codes], dtype=bool)
 
 
-def _shown(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: FloatArray) -> FloatArray:
-    """Return the values (targets,) of a row for users: measured values, costs, predicted means."""
-    exact = (n > 0) | [target.cost is not None for target in problem.targets]
-    values = y if exact.all() else np.where(exact, y, problem.moments(code)[0][:, 0])
-    return problem.shown(values[:, None], code)[:, 0]
-
-
 def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: FloatArray) -> BestRow:
     """Return the row of a code with values y (targets,), each the mean of n (targets,) values."""
     mean, std = (part[:, 0] for part in problem.moments(code))
@@ -113,14 +109,14 @@ def _best_row(problem: SearchProblem, code: NDArray[Any], y: FloatArray, n: Floa
     expected = mean + weight * (y - mean)
     spread = np.where(n > 0, np.sqrt(weight) * noise, std)
     names = [label(problem.targets, k) for k in range(len(problem.targets))]
-    measured = (n > 0) | [target.cost is not None for target in problem.targets]
-    y = _shown(problem, code, y, n)
+    y = problem.shown(np.where(n > 0, y, mean)[:, None], code)[:, 0]
     metrics, means, stds = (
         dict(zip(names, map(float, row), strict=True)) for row in (y, expected, spread)
     )
     # no penalty is subtracted, because the measured values satisfy the bounds
     utility = float(problem.weights @ problem.cautious(expected[:, None], spread[:, None])[:, 0])
-    predicted = tuple(dict.fromkeys(np.array(names)[~measured].tolist()))
+    modeled = [target.cost is None for target in problem.targets]
+    predicted = tuple(dict.fromkeys(np.array(names)[(n == 0) & modeled].tolist()))
     return BestRow(code, metrics, means, stds, utility, predicted)
 
 
