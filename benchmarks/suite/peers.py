@@ -283,7 +283,14 @@ def _peer(make: Callable[[Distributions, Problem, int], AskTell]) -> Peer:
 
     def sampler(problem: Problem, seed: int) -> optuna.samplers.BaseSampler:
         distributions = distributions_of(problem)
-        return AskTellSampler(make(distributions, problem, seed), distributions, seed)
+        try:
+            optimizer = make(distributions, problem, seed)
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"{error.name} is not installed; install the peers: pip install --no-deps -r "
+                "benchmarks/suite/peers.txt"
+            ) from error
+        return AskTellSampler(optimizer, distributions, seed)
 
     return sampler
 
