@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 from benchmarks.baselines import (
@@ -25,7 +24,6 @@ from benchmarks.reproduction.setting_split import SettingSplit, evaluate, joint_
 from ncp_sampler.defaults import BETA
 from ncp_sampler.multi_resolution import costs
 from ncp_sampler.multi_resolution.space import MRSpace
-from ncp_sampler.offline.measured import MeasuredRows
 from ncp_sampler.offline.problem import SearchProblem
 from ncp_sampler.offline.results import Solution
 from ncp_sampler.offline.run import SearchRun
@@ -105,18 +103,6 @@ def published_search(setting: SettingSplit, weight: float, method: Method) -> So
     return run.solution(trace.final[0], trace=trace)
 
 
-class CodeSearch(SearchRun):
-    """Search run that returns the code it finds, as the other methods do.
-
-    ``propagate_search`` returns the best measured row if a new code is not clearly better.
-    """
-
-    @cached_property
-    def measured(self) -> MeasuredRows:
-        """No rows."""
-        return MeasuredRows(self.problem.space.sample(0), frozenset(), None, {})
-
-
 def ncp_search(problem: SearchProblem, budget: Budget, **options: Any) -> Solution:
     """Return the code that ``propagate_search`` compares with the best measured row.
 
@@ -125,7 +111,7 @@ def ncp_search(problem: SearchProblem, budget: Budget, **options: Any) -> Soluti
         budget: Budget of the run.
         **options: Options of ``propagate_search``.
     """
-    return find(CodeSearch(problem), **{"climbs": budget.climbs, **options})
+    return find(SearchRun(problem, compares=False), **{"climbs": budget.climbs, **options})
 
 
 def lambdas(settings: Settings, split: int) -> Iterator[SearchResult]:

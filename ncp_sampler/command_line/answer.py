@@ -124,9 +124,9 @@ def _comparison(result: Mapping[str, Any]) -> str:
     if not result["is_new"]:
         return "the answer is the best measured row, because no new architecture is clearly better"
     return (
-        "better than the best measured row with a probability of "
-        f"{probability_text(result['probability'])} by the predictor (for ranking only: it is too "
-        f"high); expected improvement {result['expected_improvement']:.3g}"
+        "better than the best measured row with an estimated probability of "
+        f"{probability_text(result['probability'])}; expected improvement "
+        f"{result['expected_improvement']:.3g}"
     )
 
 

@@ -117,14 +117,12 @@ def choose_beta(
             for half in halves
         ]
         for half, own, evaluator in zip(halves, models, reversed(models), strict=True):
-            codes = [
-                find(
-                    SearchRun(SearchProblem(own, with_beta(scaled, beta), records=half)),
-                    strategy=strategy,
-                    seed=seed,
-                ).code
-                for beta in compared
-            ]
+            codes = []
+            for beta in compared:
+                problem = SearchProblem(own, with_beta(scaled, beta), records=half)
+                # with measured rows, most searches would return the same row
+                run = SearchRun(problem, compares=False)
+                codes.append(find(run, strategy=strategy, seed=seed).code)
             held_out = SearchProblem(evaluator, with_beta(scaled, 0.0), records=half)
             scores.append(held_out.utility(np.array(codes)))
     best = int(np.mean(scores, axis=0).argmax())

@@ -27,7 +27,9 @@ from ncp_sampler.records.records import FloatArray
 from ncp_sampler.search.utilities import log_expected_improvement
 from ncp_sampler.space.search_space import code_key
 
-_RELIABLE = 1.0  # number of standard deviations by which a recommended code must be better
+# Number of standard deviations by which a recommended code must be better, and that the stated
+# improvement leaves out: the best of thousands of predictions is too good (decision 0032)
+_RELIABLE = 1.0
 _LEAST_STD = 1e-9  # smallest standard deviation of an improvement, for known costs
 
 
@@ -49,11 +51,16 @@ class MeasuredRows:
     nearest: Mapping[str, float]
 
     @classmethod
+    def none(cls, problem: SearchProblem) -> MeasuredRows:
+        """Return no rows."""
+        return cls(problem.space.sample(0), frozenset(), None, {})
+
+    @classmethod
     def of(cls, problem: SearchProblem) -> MeasuredRows:
         """Return the measured rows of a problem's tables."""
         tables = [table for table in problem.tables if table is not None]
         if not tables:
-            return cls(problem.space.sample(0), frozenset(), None, {})
+            return cls.none(problem)
         rounded = [problem.space.round(table.codes) for table in tables]
         at = {code_key(code): i for i, code in enumerate(np.concatenate(rounded))}
         codes = np.concatenate(rounded)[[*at.values()]]
@@ -164,11 +171,14 @@ class Improvement:
         """Return the expected improvement and the probability of improvement of a code (d,).
 
         The improvement is in the metric's unit if only one target has no bound, otherwise in units
-        of the utility. Predictions are corrected for their ``SelectionBias``.
+        of the utility. Predictions are corrected for their ``SelectionBias``, and one standard
+        deviation is subtracted from the improvement, because a search finds the codes whose
+        improvement is overestimated most.
         """
         if np.array_equal(code, self.best.code):
             return 0.0, 0.0
         gain, std = self._corrected_gain(code)
+        gain = gain - _RELIABLE * std
         free = np.abs(self.problem.weights[self.problem.weights != 0])
         unit = 1 / float(free[0]) if len(free) == 1 else 1.0
         expected = math.exp(float(log_expected_improvement(gain, std)[0][0]))

@@ -148,9 +148,11 @@ class Solution:
         nearest: Bounded metric -> value of the measured row that comes closest to the bounds, if
             rows are known but none satisfies the bounds; otherwise empty.
         expected_improvement: Expected improvement of ``code`` over ``best``, in the metric's unit,
-            or in utility if several targets have no bound. NaN if there is no ``best``.
-        probability: Predicted probability that ``code`` is better than ``best``. It is too high,
-            because the search selects the best of many predictions. NaN if there is no ``best``.
+            or in utility if several targets have no bound, estimated like ``probability``. NaN if
+            there is no ``best``.
+        probability: Estimated probability that ``code`` is better than ``best``, after one standard
+            deviation is subtracted from the improvement, because the search selects the best of
+            many predictions. NaN if there is no ``best``.
         next_trainings: The most promising new codes to train, each as a solution, if ``code`` is
             the best measured row; otherwise empty.
 
@@ -207,7 +209,7 @@ class Solution:
             reason = "because no new code is clearly better"
             return f"this is the best measured row ({self.best}), {reason}"
         return (
-            f"better than the best measured row ({self.best}) with a probability of "
-            f"{probability_text(self.probability)} (for ranking only: it is too high); expected "
-            f"improvement {self.expected_improvement:.3g}"
+            f"better than the best measured row ({self.best}) with an estimated probability of "
+            f"{probability_text(self.probability)}; expected improvement "
+            f"{self.expected_improvement:.3g}"
         )

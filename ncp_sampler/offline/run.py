@@ -23,22 +23,25 @@ class SearchRun:
 
     Args:
         problem: The problem to search.
+        compares: True to compare the code that is found with the measured rows. If False, the
+            solution is always that code, as if no rows were known.
 
     Attributes:
         problem: The problem to search.
         calls: Number of codes predicted so far.
     """
 
-    def __init__(self, problem: SearchProblem) -> None:
+    def __init__(self, problem: SearchProblem, *, compares: bool = True) -> None:
         self._began = time.perf_counter()
         must = "be a SearchProblem, such as SearchProblem(records, targets)"
         self.problem: SearchProblem = checks.instance("problem", problem, SearchProblem, must)
         self.calls = 0
+        self._compares = compares
 
     @cached_property
     def measured(self) -> MeasuredRows:
-        """Measured rows of the problem's tables."""
-        return MeasuredRows.of(self.problem)
+        """Measured rows of the problem's tables; none if the run does not compare."""
+        return MeasuredRows.of(self.problem) if self._compares else MeasuredRows.none(self.problem)
 
     def values(self, codes: ArrayLike) -> FloatArray:
         """Return the values (targets, n) of the targets at codes (n, d), and count the codes."""

@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ncp_sampler import Integer, SearchSpace
 from ncp_sampler.offline.confidence import choose_beta
+from ncp_sampler.propagation.targets import Target
 from ncp_sampler.records.records import Records
 from tests.search_examples import SPACE, records, trade_off
 
@@ -29,6 +31,21 @@ def test_the_best_beta_by_the_other_half_is_chosen() -> None:
     np.testing.assert_array_equal(again.scores, choice.scores)
     first, second = choice.apply(trade_off())
     assert (first.beta, second.beta) == (choice.beta, None)  # a known cost has no uncertainty
+
+
+def test_a_limit_of_a_noisy_column_asks_for_a_margin() -> None:
+    """Codes that are predicted to be exactly at a limit exceed it by the other half."""
+    rng = np.random.default_rng(0)
+    space = SearchSpace([Integer(f"w{i}", 1, 16) for i in range(4)])
+    codes = space.sample(120, 0).astype(np.float64)
+    accuracy = 80 + 10 * np.log1p(codes / 16).sum(1) + rng.normal(0, 0.3, len(codes))
+    ms = codes.sum(1) * np.exp(rng.normal(0, 0.1, len(codes)))
+    table = Records(space, codes, {"accuracy": accuracy, "ms": ms})
+    bounded = Target("ms", "minimize", bound=25.0)
+    choice = choose_beta(table, [Target("accuracy"), bounded], betas=(0, 4))
+    exceeded, within = choice.scores.mean(0)
+    assert exceeded < 0 < within
+    assert choice.beta == 4
 
 
 def test_too_few_rows_and_no_betas() -> None:

@@ -53,11 +53,12 @@ def test_a_better_cell_is_recommended_where_the_rows_agree() -> None:
     assert solution.is_new
     assert solution.code.reshape(6, 4)[:, 1].all()  # convolutions alone
     gain = 6 - rows.values("score").max()
-    assert solution.expected_improvement == pytest.approx(gain, rel=0.3)
+    # one standard deviation less than the prediction, which the search chose as the best
+    assert gain / 2 < solution.expected_improvement < gain
     assert solution.probability > 0.9
     assert solution.next_trainings == ()
     assert "better than the best measured row" in solution.note
-    assert "100%" not in solution.note  # the stated probability is for ranking only
+    assert "100%" not in solution.note  # an estimate is never certain
 
 
 def test_the_best_row_is_recommended_where_nothing_promises_more() -> None:
