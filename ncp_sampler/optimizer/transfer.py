@@ -45,7 +45,7 @@ _TURNS = 2  # number of startup trials per code taken from a source
 _MAX_ROWS = 256  # maximum number of a source's rows to which its model is fitted
 _BETA = 2.0  # confidence coefficient of a source's predictions
 _BEST_SHARE, _MIN_BEST = 0.1, 20  # fraction and minimum number of trials to take starts from
-_NEARNESS = 1.2  # weight of the distance between starts, relative to their rank
+_SPREAD = 1.2  # weight of the distance between starts, relative to their rank
 _SAME = 1e-3  # fraction of a metric's spread within which values are equal up to rounding
 
 
@@ -132,7 +132,7 @@ class SourceStudy:
             yield self.codes[pool[at]]
             step = ((self._unit[pool] - self._unit[pool[at]]) ** 2).mean(axis=1)
             distance = np.minimum(distance, np.sqrt(step))
-            at = int((distance * (_NEARNESS - rank)).argmax())
+            at = int((distance * (_SPREAD - rank)).argmax())
 
     def agrees(self, codes: NDArray[Any], metrics: Mapping[str, FloatArray]) -> bool:
         """Return True if trials of the current search show that the source has the same task.
