@@ -26,6 +26,7 @@ from optuna.trial import FrozenTrial
 from ncp_sampler.space.conditions import Condition
 
 _RECENT = 10  # Number of latest trials in which two changes make a parameter's range dynamic
+_ABSENT = 20  # Number of latest trials that must have a parameter between them
 _MAX_NAMES = 256  # Number of parameters above which parameters of a single trial are left out
 
 _Number = FloatDistribution | IntDistribution
@@ -44,9 +45,13 @@ class Ranges:
     def __init__(self) -> None:
         self._recent: dict[str, list[tuple[int, BaseDistribution]]] = {}  # with trial numbers
         self._hulls: dict[tuple[str, type, bool], _Number] = {}
+        self._numbers: list[int] = []  # of the latest trials of the study itself
 
     def read(self, number: int, distributions: Mapping[str, BaseDistribution]) -> None:
         """Add the distributions of a trial with its number, or -1 for a trial of another study."""
+        if number >= 0:
+            insort(self._numbers, number)
+            del self._numbers[:-_ABSENT]
         for name, distribution in distributions.items():
             recent = self._recent.setdefault(name, [])
             insort(recent, (number, distribution), key=lambda pair: pair[0])
@@ -72,6 +77,17 @@ class Ranges:
             if len(self._recent) <= _MAX_NAMES or len(recent) > 1:
                 current[name] = newest
         return current
+
+
+    def absent(self) -> set[str]:
+        """Return the parameters that none of the latest 20 trials of the study has.
+
+        If the study has fewer trials, these are the parameters that only other studies have.
+        """
+        if not self._numbers:
+            return set()
+        first = self._numbers[0] if len(self._numbers) == _ABSENT else 0
+        return {name for name, recent in self._recent.items() if recent[-1][0] < first}
 
 
 @dataclass(frozen=True)

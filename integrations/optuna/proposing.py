@@ -49,7 +49,6 @@ def propose(
     for tries in range(1, _MAX_TRIES + 1):
         history.read(trials)
         pending = pending_params(history, trials, trial.number)
-        # reading the trials of other workers replaces both if those trials have other parameters
         optimizer, numbers = history.optimizer, history.numbers
         asked = optimizer.ask(rank + 1, pending=list(pending.values()), fixed=fixed or None)
         codes = [history.code(params) for params in asked]

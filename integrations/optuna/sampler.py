@@ -202,8 +202,11 @@ class NCPSampler(BaseSampler):
             history = self._take(study, trials)
             space_history, pins = self._space_history(study, trial, history, search_space)
             params = proposing.propose(study, trial, trials, space_history, pins)
+            # Optuna raises an error for a relative value if the trial suggests the parameter with
+            # another type, as after `add_trial`; `sample_independent` uses the claim if it fits
+            known = search_space if self._space is not None else history.suggested
             self._studies[_key(study)] = history
-        return {name: params[name] for name in search_space if name in params}
+        return {name: params[name] for name in search_space if name in params and name in known}
 
     def sample_independent(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import reprlib
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -32,6 +33,7 @@ from ncp_sampler.space.search_space import Params, SearchSpace
 
 _logger = logging.getLogger(__name__)
 
+_RECENT = 10  # Number of latest trials that decide whether the objective is deterministic
 _MAX_SPACES = 8  # Number of search spaces per study whose optimizers are kept in memory
 
 Code = tuple[float, ...]
@@ -51,6 +53,7 @@ class StudyHistory:
         self._storage: weakref.ref[BaseStorage] | None = weakref.ref(study._storage)
         self.spaces: list[SpaceHistory] = []  # the most recently used is the last
         self._warned: set[str] = set()
+        self.suggested: set[str] = set()  # parameters that trials of this sampler have suggested
         self._ranges = Ranges()
         self._conditions = Conditions()
         self._cursor = _Cursor()
@@ -82,11 +85,15 @@ class StudyHistory:
     def searched(self) -> Distributions:
         """Return the distributions of all parameters that the optimizer can search.
 
-        These are the parameters of all complete and pruned trials; not every trial has each of
-        them.
+        These are the parameters of all complete and pruned trials. Not every trial has each of
+        them, but a parameter without a condition that none of the latest trials has is left out.
         """
-        current = self._ranges.current().items()
-        return {name: dist for name, dist in current if conversion.is_searchable(name, dist)}
+        current = self._ranges.current()
+        searchable = {n: dist for n, dist in current.items() if conversion.is_searchable(n, dist)}
+        absent = self._ranges.absent() & searchable.keys()
+        if absent:  # a conditional parameter may return
+            absent -= {condition.name for condition in self._conditions.among(searchable)}
+        return {name: dist for name, dist in searchable.items() if name not in absent}
 
     def of_space(
         self, study: Study, distributions: Distributions, space: SearchSpace | None
@@ -135,6 +142,8 @@ class StudyHistory:
     def _infer(self, trial: FrozenTrial, number: int) -> None:
         if self._space is None and not conversion.has_failed(trial):
             self._ranges.read(number, trial.distributions)
+            if conversion.REASONS_KEY in trial.system_attrs:
+                self.suggested.update(trial.distributions)
             if trial.state == TrialState.COMPLETE:
                 self._conditions.read(trial)
 
@@ -144,8 +153,9 @@ class SpaceHistory:
 
     If a trial lacks a parameter that exists given its other params, the optimizer does not observe
     the trial in a declared space. In an inferred space, the middle of the range replaces the
-    missing value. Once a trial has parameters outside the space, equal codes no longer mean equal
-    trials, so the optimizer treats the objective as not deterministic.
+    missing value, and the other values are not proposed again. A trial with parameters outside the
+    space may be repeated, because equal codes do not mean equal trials. If most of the recent
+    trials have such parameters, the optimizer treats the objective as not deterministic.
     """
 
     def __init__(
@@ -180,7 +190,11 @@ class SpaceHistory:
             "constraints": dict.fromkeys(sorted(sources.source_constraints(given)), 0.0),
         }
         self._options: Options = arguments
-        self._start(options["deterministic_objective"])
+        self.optimizer = NCPOptimizer(self.space, directions=self._directions, **self._options)
+        self.numbers: list[int] = []  # numbers of the observed trials, in order of observation
+        self.codes: set[Code] = set()  # codes of complete and pruned trials
+        self.cursor = _Cursor()
+        self._others: deque[bool] = deque(maxlen=_RECENT)  # True for trials with other parameters
 
     def reseed(self) -> None:
         """Make further proposals independent of the seed."""
@@ -190,14 +204,21 @@ class SpaceHistory:
     def read(self, trials: Sequence[FrozenTrial]) -> None:
         """Report all trials that have finished since the last call of ``read`` to the optimizer."""
         new = self.cursor.finished(trials)
-        if self.optimizer.deterministic_objective and any(map(self._has_other_params, new)):
-            self._start(deterministic=False)
-            new = self.cursor.finished(trials)
+        others = {trial.number for trial in new if self._has_other_params(trial)}
+        self._others.extend(t.number in others for t in new if not conversion.has_failed(t))
+        self.optimizer.deterministic_objective = (
+            self._options["deterministic_objective"] and 2 * sum(self._others) <= len(self._others)
+        )
         rows = [(trial, *row) for trial in new if (row := self._row(trial)) is not None]
         if not rows:
             return
         self.numbers += [trial.number for trial, _, _ in rows]
-        self.codes.update(code for _, _, code in rows if code is not None)
+        lacking = [self.missing(trial.params) if self.inferred else [] for trial, _, _ in rows]
+        self.codes.update(
+            code
+            for (trial, _, code), names in zip(rows, lacking, strict=True)
+            if code is not None and not names and trial.number not in others
+        )
         constraints = [conversion.constraints_of(trial) for trial, _, _ in rows]
         # Optuna does not declare constraints; a trial's attributes are the first sign of one
         new_names = {*chain.from_iterable(constraints)} - {*self.optimizer.metric_names}
@@ -208,6 +229,8 @@ class SpaceHistory:
             [params for _, params, _ in rows],
             [values | bounded for values, bounded in zip(metrics, constraints, strict=True)],
             complete=[not conversion.was_stopped(trial) for trial, _, _ in rows],
+            exact=[trial.number not in others for trial, _, _ in rows],
+            placeholders=lacking if any(lacking) else None,
         )
 
     def code(self, params: Params) -> Code:
@@ -236,13 +259,6 @@ class SpaceHistory:
             return None
         known = {**self._defaults, **params}
         return {name: known[name] for name in self.space.names if name in known}
-
-    def _start(self, deterministic: bool) -> None:
-        self._options["deterministic_objective"] = deterministic
-        self.optimizer = NCPOptimizer(self.space, directions=self._directions, **self._options)
-        self.numbers: list[int] = []  # numbers of the observed trials, in order of observation
-        self.codes: set[Code] = set()  # codes of complete and pruned trials
-        self.cursor = _Cursor()
 
     def _has_other_params(self, trial: FrozenTrial) -> bool:
         own = self.distributions.keys() | self._single

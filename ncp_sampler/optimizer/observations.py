@@ -32,7 +32,8 @@ class _Trial(NamedTuple):
     code: NDArray[Any]
     metrics: Mapping[str, float]
     complete: bool
-    exact: bool  # False if the code is only the nearest to the evaluated params
+    exact: bool  # False if the code, evaluated anew, may give other values
+    placeholders: NDArray[np.bool_] | None = None  # columns whose values the trial did not have
 
 
 class _Columns(NamedTuple):
@@ -42,6 +43,40 @@ class _Columns(NamedTuple):
     codes: NDArray[Any]  # (n, d)
     values: NDArray[np.float64]  # (n, m); constraints that count as satisfied are infinite
     complete: NDArray[np.bool_]  # (n,)
+
+
+class _Indexed:
+    """Codes of the first trials, for the exclusion of known codes.
+
+    Attributes:
+        count: Number of these trials.
+        codes: Keys of their codes.
+        parts: Key of a mask of columns -> the mask (d,), and keys of codes in these columns.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.codes: set[bytes] = set()
+        self.parts: dict[bytes, tuple[NDArray[np.bool_], set[bytes]]] = {}
+
+    def add(self, trials: Sequence[_Trial]) -> None:
+        for trial in trials:
+            if not trial.exact:
+                continue
+            if trial.placeholders is None:
+                self.codes.add(code_key(trial.code))
+            else:
+                had = ~trial.placeholders
+                _, keys = self.parts.setdefault(had.tobytes(), (had, set()))
+                keys.add(code_key(trial.code[had]))
+        self.count += len(trials)
+
+    def in_part(self, codes: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return a mask of the codes (n, d) that agree with a trial in all columns it had."""
+        known = np.zeros(len(codes), dtype=bool)
+        for had, keys in self.parts.values():
+            known |= np.array([code_key(code) in keys for code in codes[:, had]], dtype=bool)
+        return known
 
 
 class Observations:
@@ -58,7 +93,7 @@ class Observations:
         self._objectives = objectives
         self._trials: list[_Trial] = []
         self._made: _Columns | None = None
-        self._indexed: tuple[int, set[bytes]] = (0, set())  # number of indexed trials, their codes
+        self._indexed = _Indexed()
         self._searched: tuple[int, bool] = (
             0,
             False,
@@ -97,10 +132,9 @@ class Observations:
             repeats: True if observed and pending codes may be proposed again.
             retries: True if codes that failed once and never succeeded may be proposed again.
         """
-        done, observed = self._indexed
-        if done < len(self._trials):
-            observed.update(code_key(trial.code) for trial in self._trials[done:] if trial.exact)
-            self._indexed = len(self._trials), observed
+        indexed = self._indexed
+        indexed.add(self._trials[indexed.count :])
+        observed = indexed.codes
         waiting = {code_key(code) for code in pending}
         once = {key for key, n in self.failures().items() if n == 1} if retries else set()
         limits = self._objectives.limits
@@ -111,7 +145,7 @@ class Observations:
                 return over
             keys = map(code_key, codes)
             known = [key in waiting or (key in observed and key not in once) for key in keys]
-            return np.asarray(over | np.array(known, dtype=bool))
+            return np.asarray(over | np.array(known, dtype=bool) | indexed.in_part(codes))
 
         return excluded
 
@@ -138,6 +172,7 @@ class Observations:
         complete: Sequence[bool],
         *,
         exact: Sequence[bool] | None = None,
+        placeholders: Sequence[NDArray[np.bool_] | None] | None = None,
         replace: int | None = None,
     ) -> None:
         """Record valid codes (n, d); check all of them before recording the first.
@@ -147,7 +182,10 @@ class Observations:
             metrics: Reported metrics of each code.
             complete: False for each trial that was stopped early.
             exact: False for each code that is only the nearest to the evaluated params, so that the
-                code itself may not have been evaluated; all are exact if None.
+                code itself may not have been evaluated, or that was evaluated under other
+                conditions; all are exact if None.
+            placeholders: Mask (d,) of the columns that a trial did not have, None if it had all;
+                None if all trials had all columns.
             replace: Position of the trial that a single new trial replaces.
 
         Raises:
@@ -163,14 +201,17 @@ class Observations:
             except (TypeError, ValueError):
                 raise ValueError(f"metrics={dict(row)!r} must map names to numbers") from None
         own = [True] * len(reported) if exact is None else exact
+        lacking = [None] * len(reported) if placeholders is None else placeholders
         trials = [
-            _Trial(code, row, bool(ended), bool(same))
-            for code, row, ended, same in zip(codes, reported, complete, own, strict=True)
+            _Trial(code, row, bool(ended), bool(same), columns)
+            for code, row, ended, same, columns in zip(
+                codes, reported, complete, own, lacking, strict=True
+            )
         ]
         if replace is None:
             self._trials += trials
         else:
-            self._made, self._indexed, self._searched = None, (0, set()), (0, False)
+            self._made, self._indexed, self._searched = None, _Indexed(), (0, False)
             (self._trials[replace],) = trials
 
     def after(self, earlier: Observations) -> Observations:

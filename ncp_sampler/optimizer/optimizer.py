@@ -5,7 +5,7 @@ The loop does not depend on Optuna or Ray; the integrations adapt it to them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,13 @@ from ncp_sampler.optimizer.compromise import ANSWERS, Compromise
 from ncp_sampler.optimizer.explanation import Reasons
 from ncp_sampler.optimizer.options import checked_options
 from ncp_sampler.optimizer.proposer import Proposer
-from ncp_sampler.optimizer.results import checked_results, nearest_codes, pinned_columns
+from ncp_sampler.optimizer.results import (
+    checked_flags,
+    checked_results,
+    nearest_codes,
+    pinned_columns,
+    placeholder_columns,
+)
 from ncp_sampler.optimizer.sources import checked_sources
 from ncp_sampler.optimizer.trials import Trial, best_trial
 from ncp_sampler.predictors.predictor import Predictor, State
@@ -132,7 +138,6 @@ class NCPOptimizer:
         )  # fmt: skip
         self.n_startup_trials = options["n_startup_trials"]
         self.strategy = strategy
-        self.deterministic_objective = options["deterministic_objective"]
         self.device = torch.device(options["device"])
         features = space.features
         model = as_predictor(predictor, device=self.device, has_features=features is not None)
@@ -145,9 +150,18 @@ class NCPOptimizer:
         self._proposer = Proposer(
             self._objectives, given, model, features,
             strategy=as_strategy(strategy, continuous=Adam()),
-            n_startup_trials=self.n_startup_trials, deterministic=self.deterministic_objective,
-            device=self.device, seed=options["seed"],
+            n_startup_trials=self.n_startup_trials, device=self.device, seed=options["seed"],
+            deterministic=options["deterministic_objective"],
         )  # fmt: skip
+
+    @property
+    def deterministic_objective(self) -> bool:
+        """True if a code always gives the same metrics; may be changed during the search."""
+        return not self._proposer.noisy
+
+    @deterministic_objective.setter
+    def deterministic_objective(self, deterministic: bool) -> None:
+        self._proposer.noisy = not checks.flag("deterministic_objective", deterministic)
 
     @property
     def n_observations(self) -> int:
@@ -251,6 +265,8 @@ class NCPOptimizer:
         metrics: Mapping[str, float] | Sequence[Mapping[str, float]],
         *,
         complete: bool | Sequence[bool] = True,
+        exact: bool | Sequence[bool] = True,
+        placeholders: Sequence[Collection[str]] | None = None,
         replace: int | None = None,
     ) -> None:
         """Record the results of one or several trials.
@@ -266,6 +282,11 @@ class NCPOptimizer:
                 reported as NaN is unknown, and an infinite violation is a violation.
             complete: False for a trial that was stopped early. Its objectives count as at most as
                 good as the median of the complete trials. Without metrics, it is ignored.
+            exact: False for a trial that also depended on something outside the space, so that its
+                params may be proposed again.
+            placeholders: For each trial, the parameters that it did not have although the space has
+                them. Their values are placeholders, and no params that agree with the trial in all
+                other parameters are proposed again. None if every trial had all parameters.
             replace: Position, starting at 0, of the observation to replace because its trial
                 continued or was corrected.
 
@@ -276,8 +297,11 @@ class NCPOptimizer:
         rows, results, ended = checked_results(
             params, metrics, complete, replace, self.n_observations
         )
-        codes, exact = nearest_codes(self.space, rows)
-        self._proposer.tell(codes, results, ended, exact, replace)
+        codes, valid = nearest_codes(self.space, rows)
+        flags = checked_flags("exact", exact, len(rows))
+        own = [given and nearest for given, nearest in zip(flags, valid, strict=True)]
+        lacking = placeholder_columns(self.space, placeholders, len(rows))
+        self._proposer.tell(codes, results, ended, own, lacking, replace)
 
     def compromise(self, objective_weights: Weights = COMPROMISE) -> Compromise:
         """Return the best compromise between the objectives among the observed trials.

@@ -53,6 +53,7 @@ class Proposer:
 
     Attributes:
         predictor: Predictor that was fitted for the last proposal after startup.
+        noisy: True if equal codes may give different values.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Proposer:
         self._objectives, self._space = objectives, objectives.space
         self._untrained, self._features = model, features
         self._strategy, self._n_startup_trials = strategy, n_startup_trials
-        self._noisy, self._device = not deterministic, device
+        self.noisy, self._device = not deterministic, device
         self._transfer = Transfer(sources, objectives)
         self._observations = self._transfer.begin(Observations(objectives))
         self._model = self._new_model(self._transfer, self._observations)
@@ -139,6 +140,7 @@ class Proposer:
         metrics: Sequence[Mapping[str, float]],
         complete: Sequence[bool],
         exact: Sequence[bool],
+        placeholders: Sequence[NDArray[np.bool_] | None] | None,
         replace: int | None,
     ) -> None:
         """Record trials like ``Observations.add``; ``replace`` is a position among own trials."""
@@ -146,7 +148,9 @@ class Proposer:
         if replace is not None:
             replace += self._transfer.n_joined
             self._n_fitted = 0  # an observation to which the model was fitted changes
-        self._observations.add(codes, metrics, complete, exact=exact, replace=replace)
+        self._observations.add(
+            codes, metrics, complete, exact=exact, placeholders=placeholders, replace=replace
+        )
         self._observations = self._transfer.compare(self._observations)
         if self._key != before:
             self._model = self._new_model(self._transfer, self._observations)
@@ -269,7 +273,7 @@ class Proposer:
         code = self._transfer.start(self.n_observations + len(waiting), pinned, new)
         if code is not None:
             return code, SOURCE
-        excluded = self._observations.excluded(waiting, repeats=self._noisy)
+        excluded = self._observations.excluded(waiting, repeats=self.noisy)
         code, self._n_designed = design_code(
             self._space, self._design_seed, self._n_designed, pinned, excluded
         )
@@ -320,8 +324,8 @@ class Proposer:
         costs = {k: subset.of_part(cost.vjp) for k, cost in self._objectives.known.items()}
         posterior = ObjectivePosterior(fitted, predictor, costs)
         # with noise, the best value is partly luck; with gaps, some values are unknown
-        if self._noisy or fitted.has_gaps:
-            smoothed = posterior.smoothed(unit, noisy=self._noisy)
+        if self.noisy or fitted.has_gaps:
+            smoothed = posterior.smoothed(unit, noisy=self.noisy)
             order = rows[smoothed.order(self._rng)]
         success = None
         outcomes, succeeded = self._observations.outcomes()
@@ -332,11 +336,11 @@ class Proposer:
                 features=subset.features(self._space.features),
             )
         retries = success is not None and success.depends < 0.5
-        excluded = self._observations.excluded(waiting, repeats=self._noisy, retries=retries)
+        excluded = self._observations.excluded(waiting, repeats=self.noisy, retries=retries)
         acquisition = Acquisition(
             posterior,
             unit,
-            noisy=self._noisy,
+            noisy=self.noisy,
             rng=self._rng,
             pending=pending,
             penalty=subset.of_part(limits.penalty) if limits.bounds else None,

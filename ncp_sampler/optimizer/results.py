@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,42 @@ def checked_results(
             "must be those of one trial"
         )
     return rows, results, [checks.flag("complete", each) for each in ended]
+
+
+def checked_flags(name: str, flags: Any, n: int) -> list[bool]:
+    """Return n flags, given as one for all trials or as a sequence.
+
+    Raises:
+        ValueError: A flag is not a bool, or their number is not n.
+    """
+    given = list(flags) if isinstance(flags, Sequence) else [flags] * n
+    if len(given) != n:
+        raise ValueError(
+            f"{name} has {len(given)} flags for {n} trials; give one each, or one flag"
+        )
+    return [checks.flag(name, each) for each in given]
+
+
+def placeholder_columns(
+    space: SearchSpace, names: Any, n: int
+) -> list[NDArray[np.bool_] | None] | None:
+    """Return the columns (d,) of each trial's placeholders, None for a trial without any.
+
+    Raises:
+        ValueError: ``names`` are not n collections of names of parameters.
+    """
+    if names is None:
+        return None
+    given = checks.sequence("placeholders", names, Collection, "be names of parameters, per trial")
+    if len(given) != n:
+        raise ValueError(f"placeholders has {len(given)} entries for {n} trials; give one each")
+    columns: list[NDArray[np.bool_] | None] = []
+    for own in given:
+        mask = np.zeros(len(space.columns), dtype=bool)
+        for name in own:
+            mask[space.column_slice(checks.one_of("placeholders", name, list(space.names)))] = True
+        columns.append(mask if mask.any() else None)
+    return columns
 
 
 def nearest_codes(

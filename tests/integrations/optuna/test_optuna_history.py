@@ -46,10 +46,8 @@ class Spy(NCPOptimizer):
         self.asked: list[tuple[list[Params], Mapping[str, Any] | None]] = []
         Spy.made.append(self)
 
-    def tell(
-        self, params: Any, metrics: Any, *, complete: Any = True, replace: int | None = None
-    ) -> None:
-        super().tell(params, metrics, complete=complete, replace=replace)
+    def tell(self, params: Any, metrics: Any, *, complete: Any = True, **kwargs: Any) -> None:
+        super().tell(params, metrics, complete=complete, **kwargs)
         self.observations += zip(params, metrics, complete, strict=True)
 
     def ask(self, n: int = 1, *, pending: Any = (), fixed: Any = None) -> list[Params]:

@@ -162,13 +162,13 @@ def test_a_dynamic_range_is_searched_whole(
 def test_a_dynamic_range_costs_no_history_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """The optimizer of the space is made a few times in a study, not at each trial."""
     starts: list[SpaceHistory] = []
-    start = SpaceHistory._start
+    start = SpaceHistory.__init__
 
-    def noting(self: SpaceHistory, deterministic: bool) -> None:
+    def noting(self: SpaceHistory, *arguments: Any) -> None:
         starts.append(self)
-        start(self, deterministic)
+        start(self, *arguments)
 
-    monkeypatch.setattr(SpaceHistory, "_start", noting)
+    monkeypatch.setattr(SpaceHistory, "__init__", noting)
 
     def objective(trial: Trial) -> float:
         n = trial.suggest_int("n", 1, 4)

@@ -1,0 +1,112 @@
+"""Objectives whose parameters change: added, removed, frozen, or present in some trials only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import optuna
+import pytest
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import Trial, TrialState
+
+from ncp_sampler import Integer, NCPSampler, SearchSpace, Source
+
+GRID = SearchSpace([Integer("a", 0, 30), Integer("b", 0, 30)])
+
+
+def bowl(trial: Trial) -> float:
+    return float(
+        (trial.suggest_int("a", 0, 30) - 17) ** 2 + (trial.suggest_int("b", 0, 30) - 4) ** 2
+    )
+
+
+def with_x_at_first(trial: Trial) -> float:
+    """The parameter x was removed after the first trial."""
+    return bowl(trial) + (trial.suggest_float("x", 0, 1) if trial.number == 0 else 0.0)
+
+
+def with_x_until_8(trial: Trial) -> float:
+    return bowl(trial) + (trial.suggest_float("x", 0, 1) if trial.number < 8 else 0.0)
+
+
+def frozen_from_8(trial: Trial) -> float:
+    low, high = (0.0, 1.0) if trial.number < 8 else (0.5, 0.5)
+    return bowl(trial) + trial.suggest_float("x", low, high)
+
+
+def with_x_in_a_corner(trial: Trial) -> float:
+    """No single parameter decides whether x exists."""
+    value = bowl(trial)
+    corner = trial.params["a"] > 10 and trial.params["b"] > 10
+    return value + (trial.suggest_float("x", 0, 1) if corner else 0.0)
+
+
+def repeated(study: optuna.Study) -> int:
+    """Return the number of trials that have exactly the params of an earlier one."""
+    params = [tuple(sorted(trial.params.items())) for trial in study.trials]
+    return len(params) - len(set(params))
+
+
+@pytest.mark.parametrize(
+    "objective", [with_x_at_first, with_x_until_8, frozen_from_8, with_x_in_a_corner]
+)
+def test_no_params_are_proposed_twice(objective: Callable[[Trial], float]) -> None:
+    study = optuna.create_study(sampler=NCPSampler(seed=0))
+    study.optimize(objective, n_trials=28)
+    assert repeated(study) == 0
+    assert study.best_value < 5
+
+
+def test_a_parameter_that_recent_trials_lack_is_not_searched_any_more() -> None:
+    study = optuna.create_study(sampler=NCPSampler(seed=0, n_startup_trials=100))
+    study.optimize(with_x_at_first, n_trials=20)
+    assert study.sampler.infer_relative_search_space(study, study.trials[-1]).keys() == {
+        "a", "b", "x",
+    }  # fmt: skip
+    study.optimize(with_x_at_first, n_trials=1)
+    assert study.sampler.infer_relative_search_space(study, study.trials[-1]).keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_trials_added_from_a_study_with_one_more_parameter(declared: bool) -> None:
+    old = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    old.optimize(lambda trial: bowl(trial) + trial.suggest_float("x", 0, 1), n_trials=12)
+    study = optuna.create_study(sampler=NCPSampler(space=GRID if declared else None, seed=0))
+    study.add_trials(old.trials)
+    study.optimize(bowl, n_trials=20)
+    new = [(trial.params["a"], trial.params["b"]) for trial in study.trials[12:]]
+    assert len(set(new)) == len(new)
+
+
+def test_an_additional_parameter_of_a_source_is_ignored() -> None:
+    old = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    old.optimize(lambda trial: bowl(trial) + trial.suggest_float("x", 0, 1), n_trials=12)
+    study = optuna.create_study(sampler=NCPSampler(sources=[Source(old, same_task=True)], seed=0))
+    study.optimize(bowl, n_trials=20)
+    assert repeated(study) == 0
+    assert study.sampler.infer_relative_search_space(study, study.trials[-1]).keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("value", "distribution"),
+    [
+        (0.1, FloatDistribution(1e-5, 1)),
+        (2, IntDistribution(1, 5)),
+        (0.1, CategoricalDistribution([0.1, 0.2])),
+    ],
+)
+def test_an_added_trial_with_another_type_fails_no_trial(
+    value: float, distribution: BaseDistribution
+) -> None:
+    """For Optuna, a value proposed for another type of distribution is an error."""
+    study = optuna.create_study(sampler=NCPSampler(seed=0))
+    study.add_trial(
+        optuna.create_trial(params={"rate": value}, distributions={"rate": distribution}, value=1.0)
+    )
+    study.optimize(lambda trial: trial.suggest_float("rate", 1e-5, 1, log=True), n_trials=5)
+    assert all(trial.state == TrialState.COMPLETE for trial in study.trials)
