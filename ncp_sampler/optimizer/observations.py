@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ncp_sampler.optimizer.saved_names import saved_metrics, saved_names
 from ncp_sampler.predictors.predictor import State
 from ncp_sampler.predictors.transforms import LARGEST
 from ncp_sampler.search.maximize import Excluded
@@ -231,8 +232,9 @@ class Observations:
         return Counter(key for key in keys if key not in good)
 
     def state_dict(self) -> State:
-        """Return all trials as plain lists, with None for unreported values."""
+        """Return all trials as plain lists, with None for unreported values, and their names."""
         return {
+            **saved_names(self._objectives),
             "codes": [trial.code.tolist() for trial in self._trials],
             "values": [[t.metrics.get(name) for name in self.names] for t in self._trials],
             "complete": [trial.complete for trial in self._trials],
@@ -242,10 +244,13 @@ class Observations:
     def load(self, state: State) -> None:
         """Add the trials of a ``state_dict`` to new observations.
 
+        The metrics of the state may have another order.
+
         Raises:
-            ValueError: The codes belong to another space, or the numbers of codes, rows of values
-                and flags differ.
+            ValueError: The state has other names or directions, a code is not valid in the space,
+                or the numbers of codes, rows of values and flags differ.
         """
+        names = saved_metrics(state, self._objectives)
         codes, values, complete = state["codes"], state["values"], state["complete"]
         if not len(codes) == len(values) == len(complete):
             raise ValueError(
@@ -253,13 +258,13 @@ class Observations:
                 f"{len(complete)} flags"
             )
         rows = [
-            {n: v for n, v in zip(self.names, value, strict=True) if v is not None}
-            for value in values
+            {n: v for n, v in zip(names, value, strict=True) if v is not None} for value in values
         ]
         if codes:
             exact = state.get("exact")  # not saved by 0.2
-            valid = self._objectives.space.round(np.array(codes))
-            self.add(list(valid), rows, complete, exact=exact)
+            space = self._objectives.space
+            space.to_params(np.array(codes))  # ``round`` would move a code that is not valid
+            self.add(list(space.round(np.array(codes))), rows, complete, exact=exact)
 
     def _columns(self) -> _Columns:
         """Return all trials as arrays; append new trials to the cached arrays.
