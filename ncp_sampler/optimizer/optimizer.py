@@ -163,6 +163,8 @@ class NCPOptimizer:
     def best_trial(self) -> Trial:
         """Best complete trial that violates no reported constraint, for a single objective.
 
+        An objective that is a known cost is computed, so trials need not report it.
+
         Raises:
             ValueError: There is no such trial, or there are several objectives: see ``compromise``.
         """
