@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ncp_sampler import checks
 from ncp_sampler.optimizer.saved_names import saved_metrics, saved_names
 from ncp_sampler.predictors.predictor import State
 from ncp_sampler.predictors.transforms import LARGEST
@@ -152,7 +153,7 @@ class Observations:
             replace: Position of the trial that a single new trial replaces.
 
         Raises:
-            ValueError: A metric is unknown, or a value is not a number.
+            ValueError: A metric is unknown, or a value is not a number or exceeds a float's range.
         """
         reported = []
         for row in metrics:
@@ -161,8 +162,9 @@ class Observations:
                 raise ValueError(f"metrics has unknown names {unknown}; known are {self.names}")
             try:
                 reported.append({name: float(value) for name, value in row.items()})
-            except (TypeError, ValueError):
-                raise ValueError(f"metrics={dict(row)!r} must map names to numbers") from None
+            except (OverflowError, TypeError, ValueError):
+                must = "map names to numbers in the range of a float"
+                raise checks.refusal("metrics", dict(row), must) from None
         own = [True] * len(reported) if exact is None else exact
         trials = [
             _Trial(code, row, bool(ended), bool(same))

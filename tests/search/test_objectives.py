@@ -176,6 +176,7 @@ def test_an_infinite_cost_is_the_worst_of_an_objective(function: Any) -> None:
         (lambda p: 1.0 if p["x"] < 90 else 1 / 0, "raises ZeroDivisionError: division by zero"),
         (lambda p: 1.0 if p["x"] < 90 else math.nan, r"gives \[nan\]"),
         (lambda p: 1.0 if p["x"] < 90 else -math.inf, r"gives \[-inf\]"),
+        (lambda p: 1 if p["x"] < 90 else 10**400, r"gives 10+\.\.\."),
         (lambda codes: torch.where(codes[:, 0] < 90, codes[:, 1], math.nan), "gives nan"),
         (lambda codes: codes[:, 1] + [0][int((codes > 90).any())], "raises IndexError"),
     ],
