@@ -348,10 +348,17 @@ class Observations:
 
 
 def _finite(maximized: NDArray[np.float64], complete: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return an objective (n,) without infinities; bound stopped trials by the median."""
+    """Return an objective (n,) without infinities; bound stopped trials by the median.
+
+    Magnitudes are at most ``LARGEST``. If most are larger, all values are divided by one number;
+    otherwise, values keep their unit and the larger ones are clipped.
+    """
     finite = maximized[np.isfinite(maximized)]
     best = finite.max() if len(finite) else 0.0
     values = np.where(maximized > -np.inf, np.minimum(maximized, best), np.nan)
+    size = np.abs(finite)
+    if len(size) and np.median(size) > LARGEST:  # clipped, most values would be equal
+        values = values * (LARGEST / size.max())
     values = np.clip(values, -LARGEST, LARGEST)
     ended = values[complete & ~np.isnan(values)]
     if len(ended):
